@@ -1,0 +1,194 @@
+//! Client of the public HTTP API: what `say`, `jobs` and `demo` do goes through here, as any caller's would.
+
+mod events;
+mod problem;
+mod wire;
+
+use std::time::Duration;
+
+use csm_shared::live::EventId;
+use csm_shared::store::OBJECT_MAX_BYTES;
+use futures::{Stream, StreamExt as _};
+use reqwest::{Method, RequestBuilder, Response, Url};
+
+pub(crate) use problem::Problem;
+pub(crate) use wire::{Cancelled, Job, SpeechRequest};
+
+/// Longest wait for a TCP connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Longest silence on any connection. Long-polls answer and event streams send a comment well before.
+const SILENCE_MAX: Duration = Duration::from_secs(90);
+/// Longest time for a request that has nothing to wait for.
+const SHORT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest time for the audio.
+const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(300);
+/// Longest JSON answer that is read, in bytes.
+const JSON_MAX_BYTES: u64 = 1024 * 1024;
+
+/// The gateway did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ClientError {
+    /// It answered with an error status.
+    #[error("{0}")]
+    Refused(Problem),
+    /// It did not answer.
+    #[error("cannot reach {url}: {cause}")]
+    Unreachable {
+        /// What was asked.
+        url: String,
+        /// The innermost cause.
+        cause: String,
+    },
+    /// It answered, with something else than its API promises.
+    #[error("unexpected answer: {0}")]
+    Unreadable(String),
+    /// The event stream was cut too often.
+    #[error("lost the connection to job {id} ({cause}); `csm jobs get {id}` tells how it went on")]
+    Lost {
+        /// The job.
+        id: String,
+        /// Why the last connection ended.
+        cause: String,
+    },
+    /// The base URL is none.
+    #[error("{0:?} is no URL of a gateway; give one like http://127.0.0.1:8080")]
+    BadUrl(String),
+}
+
+impl ClientError {
+    /// True when the same request may succeed later.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } => true,
+            Self::Refused(problem) => problem.status >= 500 || problem.status == 429,
+            Self::Unreadable(_) | Self::Lost { .. } | Self::BadUrl(_) => false,
+        }
+    }
+
+    fn unreachable(url: &Url, error: &reqwest::Error) -> Self {
+        let mut cause: &dyn std::error::Error = error;
+        while let Some(next) = cause.source() {
+            cause = next;
+        }
+        Self::Unreachable { url: url.to_string(), cause: cause.to_string() }
+    }
+}
+
+/// A gateway. Clones share their connections.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    http: reqwest::Client,
+    base: Url,
+}
+
+impl Client {
+    /// The gateway at `url`; nothing is asked yet. A gateway on this machine is never asked through a proxy.
+    pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
+        let bad_url = || ClientError::BadUrl(url.to_owned());
+        let base: Url = format!("{}/", url.trim_end_matches('/')).parse().map_err(|_| bad_url())?;
+        let host = base.host_str().filter(|_| matches!(base.scheme(), "http" | "https")).ok_or_else(bad_url)?;
+        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENCE_MAX);
+        if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
+            builder = builder.no_proxy();
+        }
+        let http = builder.build().map_err(|error| ClientError::unreachable(&base, &error))?;
+        Ok(Self { http, base })
+    }
+
+    /// `POST /v1/jobs`.
+    pub(crate) async fn submit(&self, request: &SpeechRequest) -> Result<Job, ClientError> {
+        let url = self.url(&["v1", "jobs"]);
+        let request = self.http.post(url.clone()).timeout(SHORT_TIMEOUT).json(request);
+        parse(&read_json(&url, request).await?)
+    }
+
+    /// `GET /v1/jobs/{id}`.
+    pub(crate) async fn job(&self, id: &str) -> Result<Job, ClientError> {
+        parse(&self.job_json(id, 0).await?)
+    }
+
+    /// `GET /v1/jobs/{id}?wait=`, as the gateway says it.
+    pub(crate) async fn job_json(&self, id: &str, wait_seconds: u64) -> Result<serde_json::Value, ClientError> {
+        let url = self.url(&["v1", "jobs", id]);
+        let mut request = self.http.get(url.clone()).timeout(SHORT_TIMEOUT + Duration::from_secs(wait_seconds));
+        if wait_seconds > 0 {
+            request = request.query(&[("wait", wait_seconds)]);
+        }
+        read_json(&url, request).await
+    }
+
+    /// `DELETE /v1/jobs/{id}`: asks for the job to be cancelled.
+    pub(crate) async fn cancel(&self, id: &str) -> Result<Cancelled, ClientError> {
+        let url = self.url(&["v1", "jobs", id]);
+        let request = self.http.request(Method::DELETE, url.clone()).timeout(SHORT_TIMEOUT);
+        parse(&read_json(&url, request).await?)
+    }
+
+    /// `GET /v1/jobs/{id}/audio`: the whole file.
+    pub(crate) async fn audio(&self, id: &str) -> Result<Vec<u8>, ClientError> {
+        let url = self.url(&["v1", "jobs", id, "audio"]);
+        let response = send(&url, self.http.get(url.clone()).timeout(DOWNLOAD_TIMEOUT)).await?;
+        read_body(&url, response, OBJECT_MAX_BYTES).await
+    }
+
+    /// `GET /v1/jobs/{id}/events` to the end, over as many connections as it takes.
+    pub(crate) fn events(
+        &self,
+        id: &str,
+    ) -> impl Stream<Item = Result<csm_shared::live::Event, ClientError>> + Send + use<> {
+        events::follow(self.clone(), id.to_owned())
+    }
+
+    /// One connection of the event stream, from behind `last`.
+    async fn open_events(&self, id: &str, last: Option<EventId>) -> Result<Response, ClientError> {
+        let url = self.url(&["v1", "jobs", id, "events"]);
+        let mut request = self.http.get(url.clone()).header("accept", "text/event-stream");
+        if let Some(last) = last {
+            request = request.header("last-event-id", last.to_string());
+        }
+        send(&url, request).await
+    }
+
+    /// The base with more path; what is not allowed in a path is encoded.
+    fn url(&self, segments: &[&str]) -> Url {
+        let mut url = self.base.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(segments);
+        }
+        url
+    }
+}
+
+/// Sends a request; an error status becomes [`ClientError::Refused`].
+async fn send(url: &Url, request: RequestBuilder) -> Result<Response, ClientError> {
+    let response = request.send().await.map_err(|error| ClientError::unreachable(url, &error))?;
+    let status = response.status();
+    if status.is_success() {
+        return Ok(response);
+    }
+    let request_id = response.headers().get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
+    let body = read_body(url, response, JSON_MAX_BYTES).await.unwrap_or_default();
+    Err(ClientError::Refused(Problem::read(status.as_u16(), &body, request_id.as_deref())))
+}
+
+async fn read_json(url: &Url, request: RequestBuilder) -> Result<serde_json::Value, ClientError> {
+    let response = send(url, request).await?;
+    let body = read_body(url, response, JSON_MAX_BYTES).await?;
+    serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable(format!("{url}: {error}")))
+}
+
+async fn read_body(url: &Url, response: Response, max_bytes: u64) -> Result<Vec<u8>, ClientError> {
+    let mut chunks = response.bytes_stream();
+    let mut body = Vec::new();
+    while let Some(chunk) = chunks.next().await {
+        body.extend_from_slice(&chunk.map_err(|error| ClientError::unreachable(url, &error))?);
+        if body.len() as u64 > max_bytes {
+            return Err(ClientError::Unreadable(format!("{url}: more than {max_bytes} bytes")));
+        }
+    }
+    Ok(body)
+}
+
+fn parse<T: serde::de::DeserializeOwned>(json: &serde_json::Value) -> Result<T, ClientError> {
+    T::deserialize(json).map_err(|error| ClientError::Unreadable(format!("{error} in {json}")))
+}

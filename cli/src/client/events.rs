@@ -1,0 +1,132 @@
+//! A job's story by SSE, followed to its end however often the connection is cut.
+//!
+//! Every event has a place `<attempt>-<sequence>`. A new connection names the last place seen (`Last-Event-ID`), and what
+//! comes a second time is dropped, so the caller sees each event once and in order.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use csm_shared::live::{Event, EventId, LiveEvent};
+use eventsource_stream::Eventsource as _;
+use futures::{Stream, StreamExt as _};
+use tokio::time::Instant;
+
+use super::{Client, ClientError};
+
+/// Connections in a row that may bring nothing new before the job is given up: about a minute, enough for a gateway to be
+/// restarted.
+const FRUITLESS_MAX: u32 = 30;
+/// A connection that held this long was no failure, even when nothing happened to the job meanwhile.
+const HELD: Duration = Duration::from_secs(10);
+/// Pause before the first new connection; doubles up to [`PAUSE_MAX`].
+const PAUSE_FIRST: Duration = Duration::from_millis(250);
+/// Longest pause before a new connection.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+
+type Connection = Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event, String>> + Send>>;
+
+/// The events of a job from its beginning; the terminal one is the last. Polling may be interrupted at any time.
+pub(crate) fn follow(client: Client, id: String) -> impl Stream<Item = Result<Event, ClientError>> + Send {
+    let follower =
+        Follower { client, id, story: Story::default(), connection: None, opened: Instant::now(), fruitless: 0 };
+    futures::stream::try_unfold(follower, |mut follower| async move {
+        let event = follower.next().await?;
+        Ok(event.map(|event| (event, follower)))
+    })
+}
+
+struct Follower {
+    client: Client,
+    id: String,
+    story: Story,
+    connection: Option<Connection>,
+    opened: Instant,
+    fruitless: u32,
+}
+
+impl Follower {
+    /// The next event that was not seen before; `None` after the terminal one.
+    async fn next(&mut self) -> Result<Option<Event>, ClientError> {
+        while !self.story.ended {
+            let Some(connection) = &mut self.connection else {
+                self.connect().await?;
+                continue;
+            };
+            match connection.next().await {
+                Some(Ok(message)) => {
+                    if let Some(event) = read(&message)?.and_then(|event| self.story.take(event)) {
+                        self.fruitless = 0;
+                        return Ok(Some(event));
+                    }
+                }
+                Some(Err(cause)) => self.cut(&cause).await?,
+                None => self.cut("the connection was closed").await?,
+            }
+        }
+        Ok(None)
+    }
+
+    async fn connect(&mut self) -> Result<(), ClientError> {
+        self.opened = Instant::now();
+        match self.client.open_events(&self.id, self.story.last).await {
+            Ok(response) => {
+                let messages = response.bytes_stream().eventsource();
+                self.connection = Some(Box::pin(messages.map(|message| message.map_err(|error| error.to_string()))));
+                Ok(())
+            }
+            Err(error) if error.may_pass() => self.cut(&error.to_string()).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits before the next connection, or gives up.
+    async fn cut(&mut self, cause: &str) -> Result<(), ClientError> {
+        self.connection = None;
+        self.fruitless = if self.opened.elapsed() >= HELD { 1 } else { self.fruitless + 1 };
+        if self.fruitless > FRUITLESS_MAX {
+            return Err(ClientError::Lost { id: self.id.clone(), cause: cause.to_owned() });
+        }
+        tracing::debug!(job = %self.id, cause, "event stream cut, connecting again");
+        tokio::time::sleep(pause(self.fruitless)).await;
+        Ok(())
+    }
+}
+
+/// The pause after the given number of fruitless connections, 1 or more.
+fn pause(fruitless: u32) -> Duration {
+    let doublings = fruitless.saturating_sub(1).min(8);
+    (PAUSE_FIRST * 2_u32.pow(doublings)).min(PAUSE_MAX)
+}
+
+/// How far the story was heard.
+#[derive(Debug, Default)]
+struct Story {
+    last: Option<EventId>,
+    ended: bool,
+}
+
+impl Story {
+    /// The event, unless it or a later one was heard before.
+    fn take(&mut self, heard: LiveEvent) -> Option<Event> {
+        if self.ended || self.last.is_some_and(|last| heard.id <= last) {
+            return None;
+        }
+        self.last = Some(heard.id);
+        self.ended = heard.event.is_terminal();
+        Some(heard.event)
+    }
+}
+
+/// One SSE message as an event; `None` for a kind that this version does not know.
+fn read(message: &eventsource_stream::Event) -> Result<Option<LiveEvent>, ClientError> {
+    if !matches!(message.event.as_str(), "started" | "progress" | "done" | "error") {
+        return Ok(None);
+    }
+    let event = serde_json::from_str(&message.data)
+        .map_err(|error| ClientError::Unreadable(format!("{} event: {error}", message.event)))?;
+    let id = message.id.parse().map_err(|error| ClientError::Unreadable(format!("event id: {error}")))?;
+    Ok(Some(LiveEvent { id, event }))
+}
+
+#[cfg(test)]
+mod tests;

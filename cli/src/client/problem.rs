@@ -1,0 +1,92 @@
+//! `application/problem+json` as one readable line.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// Why the gateway refused, as it says itself. Every member may be missing: the answer may come from something in between.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+pub(crate) struct Problem {
+    /// HTTP status; set from the response, whatever the body says.
+    #[serde(default)]
+    pub(crate) status: u16,
+    title: Option<String>,
+    detail: Option<String>,
+    field: Option<Value>,
+    value: Option<Value>,
+    limit: Option<Value>,
+    request_id: Option<String>,
+}
+
+impl Problem {
+    /// Reads the body of an answer with an error status. `request_id` is the one of the response's header.
+    pub(crate) fn read(status: u16, body: &[u8], request_id: Option<&str>) -> Self {
+        let mut problem: Self = serde_json::from_slice(body).unwrap_or_default();
+        problem.status = status;
+        if problem.request_id.is_none() {
+            problem.request_id = request_id.map(str::to_owned);
+        }
+        problem
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.title.as_deref().unwrap_or("the request was refused"))?;
+        match (&self.field, &self.value, &self.limit) {
+            (Some(field), Some(value), Some(limit)) => {
+                write!(f, ": {} was {}, the limit is {}", plain(field), plain(value), plain(limit))?;
+            }
+            (Some(field), ..) => write!(f, ": {}", plain(field))?,
+            _ => {}
+        }
+        if let (None, Some(detail)) = (&self.limit, &self.detail) {
+            write!(f, ": {}", detail)?;
+        }
+        write!(f, " (HTTP {}", self.status)?;
+        if let Some(request_id) = &self.request_id {
+            write!(f, ", request {request_id}")?;
+        }
+        f.write_str(")")
+    }
+}
+
+/// A JSON value in running text: strings without quotes, in one line.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.replace(char::is_control, " "),
+        other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_one_line_with_field_value_limit_and_request() {
+        let body = br#"{"type":"about:blank","title":"Out of range","status":422,"detail":"speaker: 12 is not allowed",
+            "code":"out_of_range","field":"speaker","value":"12","limit":"0 to 9 (speaker number)","request_id":"r-1"}"#;
+        assert_eq!(
+            Problem::read(422, body, None).to_string(),
+            "Out of range: speaker was 12, the limit is 0 to 9 (speaker number) (HTTP 422, request r-1)"
+        );
+    }
+
+    #[test]
+    fn a_problem_without_a_field_says_its_detail() {
+        let body = br#"{"title":"Unavailable","detail":"Redis\nis away"}"#;
+        assert_eq!(
+            Problem::read(503, body, Some("r-2")).to_string(),
+            "Unavailable: Redis is away (HTTP 503, request r-2)"
+        );
+    }
+
+    #[test]
+    fn any_other_body_still_gives_the_status() {
+        for body in [&b"<html>"[..], b"", b"[]", b"7"] {
+            assert_eq!(Problem::read(502, body, None).to_string(), "the request was refused (HTTP 502)");
+        }
+    }
+}

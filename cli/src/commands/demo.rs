@@ -1,0 +1,84 @@
+//! `csm demo`: what `csm dev` and `csm say` do, once and in a row.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Args;
+use csm_shared::shutdown::Shutdown;
+use csm_shared::telemetry::{LogFormat, TelemetryArgs};
+
+use super::{say, watermark};
+use crate::client::{Client, SpeechRequest};
+use crate::fleet::{ANY_PORT, DEFAULT_LISTEN, Fleet, FleetArgs};
+use crate::receipt;
+
+#[derive(Args, Debug)]
+pub(crate) struct DemoArgs {
+    /// The words to speak
+    #[arg(default_value = "Hello! This sentence went through the whole fleet and came back as speech.")]
+    text: String,
+    /// The WAV file to write; its folder is made
+    #[arg(short, long, default_value = "out/hello.wav", value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    pub(crate) logs: DemoLogs,
+    #[command(flatten)]
+    fleet: FleetArgs,
+}
+
+/// Fewer lines than a server writes: the progress bar is what matters here. A hub that is out of reach is told once.
+#[derive(Args, Debug)]
+pub(crate) struct DemoLogs {
+    /// Log filter
+    #[arg(long, env = "CSM_LOG", default_value = "warn,csm_shared::hub=info,hf_hub=off", value_name = "FILTER")]
+    log: String,
+}
+
+impl DemoLogs {
+    pub(crate) fn to_telemetry(&self) -> TelemetryArgs {
+        TelemetryArgs { log: self.log.clone(), log_format: LogFormat::Text }
+    }
+}
+
+pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
+    let shutdown = Shutdown::on_signals()?;
+    let mut fleet = tokio::select! {
+        fleet = Fleet::start(&args.fleet, free_address()) => fleet?,
+        () = shutdown.begun() => bail!("interrupted"),
+    };
+    let ready = tokio::select! {
+        ready = fleet.ready() => ready,
+        () = shutdown.begun() => Err(anyhow!("interrupted")),
+    };
+    let spoken = match ready {
+        Ok(()) => speak(&args, &fleet, &shutdown).await,
+        Err(error) => Err(error),
+    };
+    let stopped = fleet.stop().await;
+    spoken.and(stopped)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn speak(args: &DemoArgs, fleet: &Fleet, shutdown: &Shutdown) -> Result<()> {
+    if let Some(folder) = args.output.parent() {
+        std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    }
+    println!("POST {}/v1/jobs  {:?}", fleet.url(), args.text);
+    let request = SpeechRequest { text: args.text.clone(), ..SpeechRequest::default() };
+    let spoken = say::speak(&Client::new(&fleet.url())?, &request, &args.output, shutdown.token()).await?;
+    print!("{}", receipt::in_words(&spoken.id, &spoken.receipt));
+    let detection = watermark::detect(&watermark::detector(args.fleet.watermark_key.as_ref())?, &args.output)?;
+    println!("{}", watermark::in_words(&args.output, &detection));
+    if spoken.receipt.noise_only {
+        println!("The tiny model spoke ({}). Real weights: csm demo --model unsloth/csm-1b", receipt::NOISE_ONLY);
+    }
+    println!("`csm dev` keeps the fleet up at http://{DEFAULT_LISTEN}");
+    Ok(())
+}
+
+/// The usual address when nobody has it, else any.
+fn free_address() -> SocketAddr {
+    if TcpListener::bind(DEFAULT_LISTEN).is_ok() { DEFAULT_LISTEN } else { ANY_PORT }
+}

@@ -1,0 +1,44 @@
+//! `csm jobs`: one job's record, and its end on request.
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use csm_shared::job::limits::WAIT_SECONDS;
+
+use super::UrlArgs;
+use crate::client::Client;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsCommand {
+    /// Print a job's record as JSON
+    Get {
+        /// The job
+        id: String,
+        /// Seconds to wait for the job's end first
+        #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS.max))]
+        wait: u64,
+        #[command(flatten)]
+        url: UrlArgs,
+    },
+    /// Ask for a job to be stopped
+    Cancel {
+        /// The job
+        id: String,
+        #[command(flatten)]
+        url: UrlArgs,
+    },
+}
+
+pub(crate) async fn run(command: JobsCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        JobsCommand::Get { id, wait, url } => {
+            let job = Client::new(&url.url)?.job_json(&id, wait).await?;
+            println!("{job:#}");
+        }
+        JobsCommand::Cancel { id, url } => {
+            let cancelled = Client::new(&url.url)?.cancel(&id).await?;
+            println!("{} {}", cancelled.id, cancelled.status);
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

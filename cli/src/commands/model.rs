@@ -1,0 +1,143 @@
+//! `csm model`: checkpoints of random weights, and a trace that holds an implementation against another.
+
+mod context;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand, ValueEnum};
+use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK};
+use csm_worker::checkpoint::{self, Layout, Size};
+use csm_worker::trace::{TraceContext, TraceOptions, trace};
+
+use crate::receipt::NOISE_ONLY;
+use context::ContextArg;
+
+/// Most frames of a trace; the model's window holds fewer.
+const FRAMES_MAX: i64 = 2_048;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write the tiny model: random weights, the real architecture, small enough for any CPU. It hisses, it does not speak
+    MakeTiny {
+        /// Folder to write; it is made, and must not hold a model yet
+        dir: PathBuf,
+        /// How the weights are named and kept
+        #[arg(long, value_enum, default_value_t = LayoutArg::Transformers)]
+        layout: LayoutArg,
+    },
+    /// Write random weights of full size, for tests of load and speed
+    MakeRandom {
+        /// Folder to write; it is made, and must not hold a model yet
+        dir: PathBuf,
+        /// Dimensions: `1b` takes about 3.5 GB
+        #[arg(long, value_enum, default_value_t = SizeArg::OneB)]
+        size: SizeArg,
+    },
+    /// Speak on the CPU in f32 and write prompt ids, logits, codes and waveform, to compare with another implementation
+    Trace(TraceArgs),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LayoutArg {
+    /// As `transformers` has them, the codec inside
+    Transformers,
+    /// As CSM was first published, the codec apart in `mimi/`
+    Original,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum SizeArg {
+    /// Those of sesame/csm-1b
+    #[value(name = "1b")]
+    OneB,
+}
+
+#[derive(Args, Debug)]
+pub(crate) struct TraceArgs {
+    /// The model's folder
+    dir: PathBuf,
+    /// The words to speak
+    #[arg(long, value_parser = text)]
+    text: Text,
+    /// Speaker number
+    #[arg(long, value_name = "N", default_value = "0", value_parser = speaker)]
+    speaker: Speaker,
+    /// An earlier turn, `FILE.wav:SPEAKER:TEXT`; may be given more than once, oldest first
+    #[arg(long, value_name = "TURN")]
+    context: Vec<ContextArg>,
+    /// Frames of 80 ms at most
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=FRAMES_MAX))]
+    frames: u32,
+    /// Take the likeliest code each time; else draw with the default temperature and top-k
+    #[arg(long)]
+    greedy: bool,
+    /// Seed of the draws
+    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "greedy")]
+    seed: u64,
+    /// The safetensors file to write
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+fn text(text: &str) -> Result<Text, Invalid> {
+    Text::new(text)
+}
+
+fn speaker(text: &str) -> Result<Speaker, String> {
+    let number = text.parse().map_err(|_| "not a number".to_owned())?;
+    Speaker::new(number).map_err(|error| error.to_string())
+}
+
+pub(crate) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
+    match command {
+        ModelCommand::MakeTiny { dir, layout } => {
+            let layout = match layout {
+                LayoutArg::Transformers => Layout::Transformers,
+                LayoutArg::Original => Layout::Original,
+            };
+            checkpoint::make_tiny(&dir, layout)?;
+            println!("{}: the tiny model ({NOISE_ONLY})", dir.display());
+        }
+        ModelCommand::MakeRandom { dir, size } => {
+            let SizeArg::OneB = size;
+            checkpoint::make_random(&dir, Size::OneB)?;
+            println!("{}: full size, {NOISE_ONLY}", dir.display());
+        }
+        ModelCommand::Trace(args) => {
+            let options = args.into_options()?;
+            let traced = trace(&options)?;
+            let end = if traced.ended { "the model ended the utterance" } else { "the frame limit was reached" };
+            println!(
+                "{}: {} prompt positions, {} frames; {end}. The waveform carries no watermark: for debugging alone",
+                options.out.display(),
+                traced.prompt_positions,
+                traced.frames
+            );
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl TraceArgs {
+    fn into_options(self) -> Result<TraceOptions, Invalid> {
+        let context = self.context.into_iter().map(|turn| TraceContext {
+            recording: turn.file,
+            speaker: turn.speaker.get(),
+            text: turn.text.as_str().to_owned(),
+        });
+        Ok(TraceOptions {
+            folder: self.dir,
+            text: self.text.as_str().to_owned(),
+            speaker: self.speaker.get(),
+            context: context.collect(),
+            frames: self.frames,
+            sampling: Sampling {
+                temperature: if self.greedy { Temperature::new(0.0)? } else { Temperature::default() },
+                topk: TopK::default(),
+                seed: Seed::new(self.seed),
+            },
+            out: self.out,
+        })
+    }
+}

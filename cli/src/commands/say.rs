@@ -1,0 +1,151 @@
+//! `csm say`: speak a text through the HTTP API and keep the WAV.
+
+use std::path::{Path, PathBuf};
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+use csm_shared::job::{Lane, Receipt};
+use csm_shared::live::Event;
+use csm_shared::shutdown::Shutdown;
+use futures::StreamExt as _;
+use tokio_util::sync::CancellationToken;
+
+use super::UrlArgs;
+use crate::client::{Client, SpeechRequest};
+use crate::progress::Progress;
+use crate::receipt;
+
+/// How often a waiting job's place in the queue is asked for.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Longest time given to the cancel that follows an interrupt.
+const CANCEL_LIMIT: Duration = Duration::from_secs(5);
+
+#[derive(Args, Debug)]
+pub(crate) struct SayArgs {
+    /// The words to speak
+    text: String,
+    /// The WAV file to write
+    #[arg(short, long, value_name = "FILE")]
+    output: PathBuf,
+    #[command(flatten)]
+    url: UrlArgs,
+    /// Speaker number [gateway's default: 0]
+    #[arg(long, value_name = "N", allow_negative_numbers = true)]
+    speaker: Option<i64>,
+    /// Longest result in milliseconds [gateway's default: 10000]
+    #[arg(long, value_name = "MS")]
+    max_audio_length_ms: Option<u64>,
+    /// Sampling temperature, 0 for greedy [gateway's default: 0.9]
+    #[arg(long, value_name = "T", allow_negative_numbers = true, value_parser = finite)]
+    temperature: Option<f32>,
+    /// Codes kept in each draw [gateway's default: 50]
+    #[arg(long, value_name = "K")]
+    topk: Option<u64>,
+    /// Seed of the draws; the same seed says the same thing again [default: drawn by the gateway]
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// live, standard or bulk [gateway's default: standard]
+    #[arg(long)]
+    lane: Option<Lane>,
+}
+
+/// JSON has no NaN and no infinity, so they cannot be sent for the gateway to refuse.
+fn finite(text: &str) -> Result<f32, String> {
+    let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
+    if value.is_finite() { Ok(value) } else { Err("must be finite".to_owned()) }
+}
+
+pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
+    let shutdown = Shutdown::on_signals()?;
+    let request = SpeechRequest {
+        text: args.text,
+        speaker: args.speaker,
+        max_audio_length_ms: args.max_audio_length_ms,
+        temperature: args.temperature,
+        topk: args.topk,
+        seed: args.seed,
+        lane: args.lane,
+    };
+    let client = Client::new(&args.url.url)?;
+    let spoken = speak(&client, &request, &args.output, shutdown.token()).await?;
+    println!("{}", args.output.display());
+    print!("{}", receipt::in_words(&spoken.id, &spoken.receipt));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A job that was spoken into a file.
+pub(crate) struct Spoken {
+    /// The job.
+    pub(crate) id: String,
+    /// The account of its audio, held against the file.
+    pub(crate) receipt: Receipt,
+}
+
+/// Speaks `request` into the file `output`, with a progress bar; the file is there whole and checked, or not at all.
+/// When `stop` is cancelled, so is the job.
+pub(crate) async fn speak(
+    client: &Client,
+    request: &SpeechRequest,
+    output: &Path,
+    stop: &CancellationToken,
+) -> anyhow::Result<Spoken> {
+    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if !folder.is_dir() {
+        bail!("there is no folder {}", folder.display());
+    }
+    let job = client.submit(request).await?;
+    let receipt = tokio::select! {
+        biased;
+        () = stop.cancelled() => {
+            let asked = tokio::time::timeout(CANCEL_LIMIT, client.cancel(&job.id)).await;
+            asked.context("no answer to the cancel").and_then(|asked| Ok(asked?)).context("interrupted")?;
+            bail!("interrupted; job {} was asked to stop", job.id);
+        }
+        receipt = follow(client, &job.id, job.ahead()) => receipt?,
+    };
+    let audio = client.audio(&job.id).await?;
+    receipt::verify(&audio, &receipt)?;
+    write_whole(output, &audio)?;
+    Ok(Spoken { id: job.id, receipt })
+}
+
+/// Shows the job's progress until its end.
+async fn follow(client: &Client, id: &str, ahead: Option<u64>) -> anyhow::Result<Receipt> {
+    let mut progress = Progress::new();
+    progress.waiting(ahead);
+    let mut waiting = true;
+    let mut look = tokio::time::interval(LOOK_EVERY);
+    let mut events = pin!(client.events(id));
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event.context("the gateway ended the job's story before its end")??,
+            _ = look.tick(), if waiting => {
+                // Only for display: whatever is wrong shows in the events as well.
+                if let Ok(Some(ahead)) = client.job(id).await.map(|job| job.ahead()) {
+                    progress.waiting(Some(ahead));
+                }
+                continue;
+            }
+        };
+        waiting = false;
+        match event {
+            Event::Started { worker } => progress.started(&worker),
+            Event::Progress { frames, max_frames } => progress.speaking(frames, max_frames),
+            Event::Done { receipt } => return Ok(*receipt),
+            Event::Error { state, failure: Some(failure) } => bail!("job {id} {state}: {failure}"),
+            Event::Error { state, failure: None } => bail!("job {id} was {state}"),
+        }
+    }
+}
+
+/// Writes under another name first: a reader never sees half a file.
+fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
+    let mut partial = path.as_os_str().to_owned();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    std::fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
+    std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,240 @@
+//! The whole fleet in one process: a private Redis, a folder as store, the gateway, and workers with an engine each.
+//!
+//! Everything it fixes is fixed here, in values: no `CSM_REDIS_URL` or `CSM_STORE` that a shell happens to hold can point
+//! it at another fleet.
+
+mod choose;
+
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use csm_gateway::GatewayArgs;
+use csm_shared::hub::HubOptions;
+use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::redis_client::RedisArgs;
+use csm_shared::store::{StoreArgs, StoreLocation};
+use csm_shared::telemetry::start_metrics;
+use csm_worker::Worker;
+use csm_worker::config::WorkerArgs;
+use csm_worker::engine::{DeviceChoice, MAX_SLOTS};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use choose::{Chosen, ModelChoice, choose};
+
+/// A free port of this machine.
+pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
+/// Where the API is looked for.
+pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+
+/// Most workers in one process; each loads the model for itself.
+const WORKERS_MAX: u8 = 8;
+/// How long running jobs may take to finish once the end was asked for; then they wait in the queue for the next start.
+const DRAIN: Duration = Duration::from_secs(30);
+/// Longest orderly end of one part; it lies above every grace that a part gives itself.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// What may be chosen about a fleet on this machine.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct FleetArgs {
+    /// `auto`, `tiny`, a hub id such as unsloth/csm-1b, or a folder
+    #[arg(long, default_value = "auto", value_name = "MODEL")]
+    model: ModelChoice,
+    /// Folder for Redis' file, the audio and the tiny model
+    #[arg(long, default_value = ".data", value_name = "DIR")]
+    data: PathBuf,
+    /// Workers, each with the model in its own memory
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(WORKERS_MAX)))]
+    workers: u8,
+    /// Jobs that a worker runs at once
+    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
+    slots: u8,
+    /// Secret of the watermark [default: the published development key]
+    #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
+    pub(crate) watermark_key: Option<SecretString>,
+    #[command(flatten)]
+    hub: HubOptions,
+}
+
+/// A running fleet. It is to be ended by [`Fleet::stop`]; dropped, its Redis is killed.
+pub(crate) struct Fleet {
+    /// Where the API is.
+    pub(crate) address: SocketAddr,
+    /// Health and metrics: the gateway's, then each worker's.
+    pub(crate) admin_addresses: Vec<SocketAddr>,
+    /// What it speaks with.
+    pub(crate) model: Chosen,
+    redis: LocalRedis,
+    gateway: Part,
+    workers: Vec<Part>,
+    loaded: Vec<oneshot::Receiver<()>>,
+    metrics_stop: CancellationToken,
+}
+
+impl Fleet {
+    /// Starts everything; the API listens on `listen`. The workers still load their model when this returns.
+    pub(crate) async fn start(args: &FleetArgs, listen: SocketAddr) -> anyhow::Result<Self> {
+        let model = choose(&args.model, &args.data.join("models"), &args.hub).await?;
+        let redis = LocalRedis::spawn(&args.data.join("redis"), &LocalRedisOptions::default()).await?;
+        let metrics_stop = CancellationToken::new();
+        let metrics = start_metrics(metrics_stop.clone())?;
+        let settings = Settings { args, model: &model, redis_url: redis.url() };
+
+        let stop = CancellationToken::new();
+        let gateway = csm_gateway::serve(&settings.gateway(listen), metrics.clone(), stop.clone()).await?;
+        let address = gateway.address;
+        let mut admin_addresses = vec![gateway.admin_address];
+        let gateway = Part::new("gateway".to_owned(), stop, async { Ok(gateway.join().await?) });
+
+        let (mut workers, mut loaded) = (Vec::new(), Vec::new());
+        for number in 1..=args.workers {
+            let stop = CancellationToken::new();
+            let worker = csm_worker::serve(&settings.worker(), metrics.clone(), stop.clone()).await?;
+            admin_addresses.push(worker.admin_address);
+            let (tell, told) = oneshot::channel();
+            loaded.push(told);
+            workers.push(Part::new(format!("worker {number}"), stop, run_worker(worker, tell)));
+        }
+        Ok(Self { address, admin_addresses, model, redis, gateway, workers, loaded, metrics_stop })
+    }
+
+    /// The API's base URL.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Waits until every worker has loaded its model and is warm. Fails when a part ends instead. To be called once.
+    pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
+        for (worker, loaded) in self.workers.iter_mut().zip(&mut self.loaded) {
+            tokio::select! {
+                error = self.gateway.ended() => return Err(error),
+                error = worker.ended() => return Err(error),
+                Ok(()) = loaded => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits for a part to end by itself, and says which and why.
+    pub(crate) async fn failed(&mut self) -> anyhow::Error {
+        let workers = self.workers.iter_mut().map(|worker| Box::pin(worker.ended()));
+        tokio::select! {
+            error = self.gateway.ended() => error,
+            (error, ..) = futures::future::select_all(workers) => error,
+        }
+    }
+
+    /// Ends it in order: the gateway takes nothing more and answers whom it has, the workers finish their jobs or hand
+    /// them back, Redis writes its file. Tells the first failure, after all have ended.
+    pub(crate) async fn stop(self) -> anyhow::Result<()> {
+        let mut ended = vec![self.gateway.stop().await];
+        for worker in &self.workers {
+            worker.stop.cancel();
+        }
+        for worker in self.workers {
+            ended.push(worker.stop().await);
+        }
+        ended.push(self.redis.shutdown().await.map_err(Into::into));
+        self.metrics_stop.cancel();
+        ended.into_iter().collect()
+    }
+}
+
+/// A gateway or a worker at work.
+struct Part {
+    name: String,
+    stop: CancellationToken,
+    task: JoinHandle<anyhow::Result<()>>,
+}
+
+impl Part {
+    fn new(
+        name: String,
+        stop: CancellationToken,
+        life: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+    ) -> Self {
+        Self { name, stop, task: tokio::spawn(life) }
+    }
+
+    /// Waits until it ends by itself, which it should not, and says why.
+    async fn ended(&mut self) -> anyhow::Error {
+        match (&mut self.task).await {
+            Ok(Ok(())) => anyhow!("the {} ended by itself", self.name),
+            Ok(Err(error)) => error.context(format!("the {} failed", self.name)),
+            Err(error) => anyhow!(error).context(format!("the {} failed", self.name)),
+        }
+    }
+
+    /// Lets it finish what it has. One that had already ended was told of before.
+    async fn stop(self) -> anyhow::Result<()> {
+        self.stop.cancel();
+        if self.task.is_finished() {
+            return Ok(());
+        }
+        let ended = tokio::time::timeout(STOP_LIMIT, self.task).await;
+        ended
+            .with_context(|| format!("the {} did not end within {} s", self.name, STOP_LIMIT.as_secs()))??
+            .with_context(|| format!("the {} failed", self.name))
+    }
+}
+
+/// Runs a worker to its end; `loaded` is told when it is ready.
+async fn run_worker(worker: Worker, loaded: oneshot::Sender<()>) -> anyhow::Result<()> {
+    if worker.ready().await {
+        // Nobody listens any more when the fleet is stopped while it loads.
+        let _ = loaded.send(());
+    }
+    Ok(worker.join().await?)
+}
+
+/// What the parts are told. Each value is set here; none is left to the environment.
+struct Settings<'a> {
+    args: &'a FleetArgs,
+    model: &'a Chosen,
+    redis_url: String,
+}
+
+impl Settings<'_> {
+    fn gateway(&self, listen: SocketAddr) -> GatewayArgs {
+        GatewayArgs {
+            listen,
+            admin_listen: ANY_PORT,
+            model: self.model.source.clone(),
+            redirect_audio: false,
+            drain: DRAIN,
+            redis: self.redis(),
+            store: self.store(),
+            hub: self.model.hub.clone(),
+        }
+    }
+
+    fn worker(&self) -> WorkerArgs {
+        let secret = self.args.watermark_key.as_ref().filter(|secret| !secret.expose_secret().is_empty());
+        WorkerArgs {
+            model: self.model.source.clone(),
+            slots: self.args.slots,
+            device: DeviceChoice::Auto,
+            watermark_key: secret.cloned(),
+            development_watermark: secret.is_none(),
+            drain: DRAIN,
+            admin_listen: ANY_PORT,
+            redis: self.redis(),
+            store: self.store(),
+            hub: self.model.hub.clone(),
+        }
+    }
+
+    fn redis(&self) -> RedisArgs {
+        RedisArgs { redis_url: self.redis_url.clone(), key_prefix: "csm".to_owned() }
+    }
+
+    fn store(&self) -> StoreArgs {
+        let location = StoreLocation::Folder(self.args.data.join("store"));
+        StoreArgs { location, endpoint: None, region: None, path_style: None }
+    }
+}

@@ -1,0 +1,198 @@
+//! Which model `csm dev` and `csm demo` speak with. Only they fall back to the tiny one, and they say so loudly.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use csm_shared::hub::{self, HubId, HubOptions, InvalidSource, ModelFolder, ModelSource, Wanted};
+use csm_worker::checkpoint::{self, Layout};
+use secrecy::ExposeSecret as _;
+use tokio::time::Instant;
+
+/// How long `auto` may look for the hub before it takes the tiny model. Downloads that have begun are not counted.
+const AUTO_LIMIT: Duration = Duration::from_secs(3);
+/// The published weights; they need a token.
+const GATED: &str = "sesame/csm-1b";
+/// The same weights, free for all.
+const OPEN: &str = "unsloth/csm-1b";
+
+/// What may follow `--model`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ModelChoice {
+    /// Real weights when they are in the cache or the hub answers at once, else the tiny model.
+    Auto,
+    /// What was asked for, or an error.
+    Given(ModelSource),
+}
+
+impl FromStr for ModelChoice {
+    type Err = InvalidSource;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSource> {
+        if text == "auto" { Ok(Self::Auto) } else { text.parse().map(Self::Given) }
+    }
+}
+
+/// A model that lies on this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Chosen {
+    /// As gateway and workers are to be told.
+    pub(crate) source: ModelSource,
+    /// How they find it: from here on without the hub.
+    pub(crate) hub: HubOptions,
+    /// True for random weights, which hiss.
+    pub(crate) noise_only: bool,
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.source.fmt(f)
+    }
+}
+
+/// Finds the model, downloading or making what is missing. The tiny one is kept under `models`.
+pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions) -> anyhow::Result<Chosen> {
+    match choice {
+        ModelChoice::Given(ModelSource::Tiny) => tiny(models, hub).await,
+        ModelChoice::Given(source) => {
+            let folder = hub::resolve(source, Wanted::Everything, hub).await?;
+            Ok(chosen(source.clone(), &folder, hub))
+        }
+        ModelChoice::Auto => match auto(hub).await {
+            Ok(chosen) => Ok(chosen),
+            Err(reasons) => {
+                eprintln!(
+                    "\n*** No real CSM weights are at hand, so the TINY model speaks: {} ***",
+                    crate::receipt::NOISE_ONLY
+                );
+                for reason in reasons {
+                    eprintln!("***   {reason}");
+                }
+                eprintln!("*** For speech: --model {OPEN}, or a folder that holds the weights.\n");
+                tiny(models, hub).await
+            }
+        },
+    }
+}
+
+/// Real weights from the cache, else from the hub; else why not, one reason per model.
+async fn auto(hub: &HubOptions) -> Result<Chosen, Vec<String>> {
+    let candidates = candidates(hub);
+    let offline = HubOptions { offline: true, ..hub.clone() };
+    for source in &candidates {
+        if let Ok(folder) = hub::resolve(source, Wanted::Everything, &offline).await {
+            return Ok(chosen(source.clone(), &folder, hub));
+        }
+    }
+    if hub.offline {
+        return Err(vec!["none is in the cache, and the hub may not be asked (HF_HUB_OFFLINE)".to_owned()]);
+    }
+    let deadline = Instant::now() + AUTO_LIMIT.min(hub.contact_timeout);
+    let mut reasons = Vec::new();
+    for source in &candidates {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            break;
+        }
+        let brief = HubOptions { contact_timeout: left, ..hub.clone() };
+        match hub::resolve(source, Wanted::Everything, &brief).await {
+            Ok(folder) => return Ok(chosen(source.clone(), &folder, hub)),
+            Err(error) => reasons.push(format!("{source}: {error}")),
+        }
+    }
+    Err(reasons)
+}
+
+/// The gated repository is worth a question only with a token.
+fn candidates(hub: &HubOptions) -> Vec<ModelSource> {
+    let has_token = hub.token.as_ref().is_some_and(|token| !token.expose_secret().is_empty());
+    let ids = if has_token { vec![GATED, OPEN] } else { vec![OPEN] };
+    ids.into_iter()
+        .filter_map(|id| id.split_once('/'))
+        .map(|(owner, name)| ModelSource::Hub(main(owner, name)))
+        .collect()
+}
+
+fn main(owner: &str, name: &str) -> HubId {
+    HubId { owner: owner.to_owned(), name: name.to_owned(), revision: "main".to_owned() }
+}
+
+fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> Chosen {
+    Chosen { source, noise_only: checkpoint::is_noise(&folder.path), hub: hub.clone() }
+}
+
+/// The tiny model; made when it is not there yet.
+async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<Chosen> {
+    let path: PathBuf = models.join("tiny");
+    if !path.join("config.json").is_file() {
+        let path = path.clone();
+        let made = tokio::task::spawn_blocking(move || checkpoint::make_tiny(&path, Layout::Transformers));
+        made.await.context("making the tiny model")??;
+    }
+    let source = ModelSource::Folder(path);
+    let folder = hub::resolve(&source, Wanted::Everything, hub).await?;
+    Ok(chosen(source, &folder, hub))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// A hub that refuses every connection, and a cache that is empty.
+    fn closed_network(cache: &Path) -> HubOptions {
+        HubOptions {
+            cache_dir: Some(cache.to_owned()),
+            endpoint: Some("http://127.0.0.1:9".to_owned()),
+            ..HubOptions::default()
+        }
+    }
+
+    #[test]
+    fn choices_are_parsed() {
+        assert_eq!("auto".parse(), Ok(ModelChoice::Auto));
+        assert_eq!("tiny".parse(), Ok(ModelChoice::Given(ModelSource::Tiny)));
+        assert_eq!("unsloth/csm-1b".parse(), Ok(ModelChoice::Given(ModelSource::Hub(main("unsloth", "csm-1b")))));
+        assert!("csm-1b".parse::<ModelChoice>().is_err());
+    }
+
+    #[test]
+    fn the_gated_weights_are_tried_with_a_token_only() {
+        let mut hub = HubOptions::default();
+        let names = |hub: &HubOptions| candidates(hub).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(names(&hub), [OPEN]);
+        hub.token = Some(String::new().into());
+        assert_eq!(names(&hub), [OPEN]);
+        hub.token = Some("hf_x".to_owned().into());
+        assert_eq!(names(&hub), [GATED, OPEN]);
+    }
+
+    #[tokio::test]
+    async fn auto_on_a_closed_network_makes_the_tiny_model_and_keeps_it() {
+        let data = tempfile::tempdir().unwrap();
+        let hub = closed_network(&data.path().join("cache"));
+        let begun = Instant::now();
+        let chosen = choose(&ModelChoice::Auto, data.path(), &hub).await.unwrap();
+        assert!(chosen.noise_only);
+        assert!(chosen.hub.offline, "gateway and workers must not ask the hub again");
+        assert_eq!(chosen.source, ModelSource::Folder(data.path().join("tiny")));
+        assert!(begun.elapsed() < Duration::from_secs(60));
+
+        let config = data.path().join("tiny/config.json");
+        let made = std::fs::metadata(&config).unwrap().modified().unwrap();
+        choose(&ModelChoice::Auto, data.path(), &hub).await.unwrap();
+        assert_eq!(std::fs::metadata(&config).unwrap().modified().unwrap(), made);
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_for_by_name_has_no_replacement() {
+        let data = tempfile::tempdir().unwrap();
+        let hub = closed_network(&data.path().join("cache"));
+        let given = ModelChoice::Given(ModelSource::Hub(main("unsloth", "csm-1b")));
+        assert!(choose(&given, data.path(), &hub).await.is_err());
+        assert!(!data.path().join("tiny").exists());
+    }
+}

@@ -1,0 +1,29 @@
+//! `csm`: client of the HTTP API, model tools, and the whole fleet in one command.
+//!
+//! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit status: 0 done,
+//! 1 failed, 2 wrong usage; `csm watermark detect` adds 3, a file without a mark that is found.
+
+#![expect(clippy::print_stdout, reason = "a command's result goes to standard output")]
+
+mod client;
+mod commands;
+mod fleet;
+mod progress;
+mod receipt;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let cli = commands::Cli::parse();
+    let done = match csm_shared::telemetry::start_logs(&cli.command.logs()) {
+        Ok(()) => Box::pin(cli.command.run()).await,
+        Err(error) => Err(error.into()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,0 +1,94 @@
+//! How far a job is, on standard error: a bar on a terminal, a line per phase elsewhere.
+
+use std::time::Duration;
+
+use csm_shared::audio::FRAME_MS;
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How often the spinner turns while nothing else happens.
+const TICK: Duration = Duration::from_millis(100);
+
+const WAITING: &str = "{spinner} {msg}";
+const SPEAKING: &str = "{spinner} speaking [{bar:40}] {pos}/{len} frames, {msg} of audio, {elapsed}";
+
+/// One job's display; gone when dropped.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    bar: ProgressBar,
+    last_line: String,
+}
+
+impl Progress {
+    pub(crate) fn new() -> Self {
+        let bar = ProgressBar::new_spinner();
+        bar.enable_steady_tick(TICK);
+        Self { bar, last_line: String::new() }
+    }
+
+    /// The job waits behind `ahead` others, as far as is known.
+    pub(crate) fn waiting(&mut self, ahead: Option<u64>) {
+        self.show(WAITING);
+        self.say(ahead.map_or_else(|| "waiting".to_owned(), |ahead| format!("waiting, {ahead} ahead")));
+    }
+
+    /// An attempt began.
+    pub(crate) fn started(&mut self, worker: &str) {
+        self.show(WAITING);
+        self.say(format!("worker {worker} has begun"));
+    }
+
+    /// `frames` of at most `max_frames` exist.
+    pub(crate) fn speaking(&mut self, frames: u32, max_frames: u32) {
+        self.show(SPEAKING);
+        self.bar.set_length(max_frames.into());
+        self.bar.set_position(frames.into());
+        self.bar.set_message(seconds(frames));
+    }
+
+    fn show(&self, template: &str) {
+        // The templates are constants; one that does not parse leaves the bar as it was.
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+    }
+
+    fn say(&mut self, line: String) {
+        if line == self.last_line {
+            return;
+        }
+        if self.bar.is_hidden() {
+            eprintln!("{line}");
+        }
+        self.bar.set_message(line.clone());
+        self.last_line = line;
+    }
+}
+
+impl Drop for Progress {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// The duration of so many frames.
+fn seconds(frames: u32) -> String {
+    format!("{:.2} s", f64::from(frames) * f64::from(FRAME_MS) / 1000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_parse() {
+        for template in [WAITING, SPEAKING] {
+            assert!(ProgressStyle::with_template(template).is_ok(), "{template}");
+        }
+    }
+
+    #[test]
+    fn frames_are_told_in_seconds() {
+        assert_eq!(seconds(1), "0.08 s");
+        assert_eq!(seconds(125), "10.00 s");
+    }
+}

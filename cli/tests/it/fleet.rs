@@ -1,0 +1,166 @@
+//! The whole fleet in one process: `csm demo` from nothing, and `csm dev` with clients beside it.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Child, ChildStdout, Command, Stdio};
+
+use csm_shared::audio::{Clip, format_chunk};
+
+use crate::{assert_status, csm, run, stderr, stdout};
+
+/// Sends a signal, by the name that `kill` knows.
+fn signal(child: &Child, name: &str) {
+    let sent = Command::new("sh").arg("-c").arg(format!("kill -s {name} {}", child.id())).status().unwrap();
+    assert!(sent.success());
+}
+
+/// The private Redis of a data folder holds this lock for as long as it lives.
+fn redis_is_gone(data: &Path) -> bool {
+    File::options().append(true).open(data.join("redis/redis.lock")).unwrap().try_lock().is_ok()
+}
+
+/// Reads lines up to the one that holds `wanted`, and answers that one.
+fn line_with(lines: &mut impl Iterator<Item = std::io::Result<String>>, wanted: &str) -> String {
+    let mut seen = String::new();
+    for line in lines {
+        let line = line.unwrap();
+        if line.contains(wanted) {
+            return line;
+        }
+        seen += &(line + "\n");
+    }
+    panic!("no line with {wanted:?} in:\n{seen}");
+}
+
+/// The value behind a name in a receipt or banner.
+fn value(text: &str, name: &str) -> String {
+    let line = text.lines().find(|line| line.trim_start().starts_with(name));
+    let line = line.unwrap_or_else(|| panic!("no {name} in:\n{text}"));
+    line.trim_start()[name.len()..].trim().to_owned()
+}
+
+fn assert_is_speech_format(wav: &[u8]) {
+    assert_eq!(wav[12..36], format_chunk(), "24 kHz, mono, 16 bit");
+}
+
+/// A `csm dev` and where its API is. Killed when a test fails.
+struct Dev {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    url: String,
+}
+
+impl Dev {
+    fn start(folder: &Path) -> Self {
+        let arguments = ["dev", "--model", "tiny", "--listen", "127.0.0.1:0", "--workers", "2", "--slots", "2"];
+        let mut child = csm(folder)
+            .args(arguments)
+            // A shell's settings of another fleet.
+            .env("CSM_REDIS_URL", "redis://127.0.0.1:9")
+            .env("CSM_STORE", "folder:/nowhere/at/all")
+            .env("CSM_MODEL", "no/model")
+            .env("CSM_SLOTS", "0")
+            .env("CSM_LISTEN", "127.0.0.1:9")
+            .env("CSM_ADMIN_LISTEN", "127.0.0.1:9")
+            .env("CSM_KEY_PREFIX", "other")
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let url = value(&line_with(&mut lines, "API"), "API");
+        assert!(line_with(&mut lines, "!!").contains("it does not speak"));
+        Self { child, lines, url }
+    }
+
+    /// SIGTERM, and the orderly end.
+    fn stop(mut self) {
+        signal(&self.child, "TERM");
+        line_with(&mut self.lines, "stopped");
+        assert_eq!(self.child.wait().unwrap().code(), Some(0));
+    }
+}
+
+impl Drop for Dev {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+    }
+}
+
+#[test]
+fn demo_makes_a_marked_wav_from_nothing_and_leaves_nothing_running() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(csm(folder.path()).args(["demo", "--model", "auto"]));
+    assert_status(&output, 0);
+    let told = stdout(&output);
+    assert!(stderr(&output).contains("TINY model speaks"), "{}", stderr(&output));
+    assert!(told.contains("out/hello.wav: detected (z = "), "{told}");
+    assert!(told.contains("it does not speak"), "{told}");
+
+    let wav = fs::read(folder.path().join("out/hello.wav")).unwrap();
+    assert_is_speech_format(&wav);
+    let audio = value(&told, "audio");
+    assert!(audio.contains(&format!("{} bytes", wav.len())), "{audio}");
+    let clip = Clip::from_wav(&wav).unwrap();
+    assert!(audio.contains(&format!("{} frames", clip.frames())), "{audio}");
+    assert_eq!(fs::read_dir(folder.path().join("out")).unwrap().count(), 1, "no partial file");
+    assert!(redis_is_gone(&folder.path().join(".data")));
+}
+
+#[test]
+fn dev_serves_clients_drains_on_sigterm_and_remembers_its_jobs() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start(folder.path());
+    let client = |url: &str, arguments: &[&str]| run(csm(folder.path()).args(arguments).env("CSM_URL", url));
+
+    let say = ["say", "Hello.", "-o", "a.wav", "--max-audio-length-ms", "800", "--seed", "7", "--lane", "live"];
+    let output = client(&dev.url, &say);
+    assert_status(&output, 0);
+    assert!(stdout(&output).starts_with("a.wav\n"), "{}", stdout(&output));
+    assert_eq!(value(&stdout(&output), "seed"), "7");
+    assert_is_speech_format(&fs::read(folder.path().join("a.wav")).unwrap());
+    let id = value(&stdout(&output), "job");
+    assert_status(&run(csm(folder.path()).args(["watermark", "detect", "a.wav"])), 0);
+
+    let output = client(&dev.url, &["say", "Hello.", "-o", "b.wav", "--speaker", "-3"]);
+    assert_status(&output, 1);
+    let told = stderr(&output);
+    assert!(told.contains("speaker was -3, the limit is 0 to 9") && told.contains("HTTP 422, request "), "{told}");
+    assert_eq!(told.lines().count(), 1, "{told}");
+    assert!(!folder.path().join("b.wav").exists());
+    assert_status(&client(&dev.url, &["say", "Hello.", "-o", "no/folder/b.wav"]), 1);
+    assert_status(&client(&dev.url, &["say", "Hello.", "-o", "b.wav", "--temperature", "NaN"]), 2);
+
+    interrupted_say_cancels_its_job(folder.path(), &dev.url);
+    assert_status(&client(&dev.url, &["jobs", "cancel", &id]), 1);
+    let redis_before = redis_is_gone(&folder.path().join(".data"));
+    dev.stop();
+    assert!(!redis_before && redis_is_gone(&folder.path().join(".data")));
+
+    let dev = Dev::start(folder.path());
+    let output = client(&dev.url, &["jobs", "get", &id, "--wait", "1"]);
+    assert_status(&output, 0);
+    let job: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((job["status"].as_str(), job["receipt"]["seed"].as_u64()), (Some("succeeded"), Some(7)));
+    dev.stop();
+}
+
+fn interrupted_say_cancels_its_job(folder: &Path, url: &str) {
+    let mut say = csm(folder)
+        .args(["say", "Hello.", "-o", "c.wav", "--max-audio-length-ms", "90000", "--url", url])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(say.stderr.take().unwrap()).lines();
+    line_with(&mut lines, "has begun");
+    signal(&say, "INT");
+    let told = line_with(&mut lines, "interrupted");
+    assert_eq!(say.wait().unwrap().code(), Some(1));
+    assert!(!folder.join("c.wav").exists());
+
+    let id = told.split(' ').skip_while(|word| *word != "job").nth(1).unwrap();
+    let output = run(csm(folder).args(["jobs", "get", id, "--wait", "30", "--url", url]));
+    assert_status(&output, 0);
+    let job: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(job["status"], "cancelled");
+}

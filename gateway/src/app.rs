@@ -1,0 +1,103 @@
+//! What every request needs, built once: the queue, the live channel, the store, and the limits on what is held at a time.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use csm_shared::live::{Live, LiveHub};
+use csm_shared::queue::Queue;
+use csm_shared::redis_client::{RedisClient, RedisFault};
+use csm_shared::store::{Store, StoreError};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::config::GatewayArgs;
+use crate::meter::PromptMeter;
+
+/// How long a request waits out a fault of Redis before it is answered 503.
+const REDIS_PATIENCE: Duration = Duration::from_secs(3);
+/// How long those wait it out who already hold a job: longer than Redis needs to restart.
+const HOLDER_PATIENCE: Duration = Duration::from_secs(20);
+/// Bytes of request bodies in memory at a time, over all requests.
+const BODY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
+/// Unit in which that memory is handed out.
+pub(crate) const BODY_MEMORY_UNIT: usize = 1024;
+/// WebSockets open at a time.
+const SOCKETS_MAX: usize = 1_024;
+
+/// Cheap handle on everything that requests share.
+#[derive(Clone)]
+pub(crate) struct App(Arc<Shared>);
+
+/// The parts behind [`App`].
+pub(crate) struct Shared {
+    /// The queue as a new request sees it: it gives up soon.
+    pub(crate) queue: Queue,
+    /// The queue for those who already hold a job: it waits out a restart of Redis.
+    pub(crate) patient_queue: Queue,
+    /// Announces the ends of jobs that the gateway brings about.
+    pub(crate) live: Live,
+    /// Follows jobs.
+    pub(crate) hub: LiveHub,
+    /// Finished audio.
+    pub(crate) store: Store,
+    /// Measures prompts.
+    pub(crate) meter: PromptMeter,
+    /// Audio is answered with a redirect where the store can sign one.
+    pub(crate) redirect_audio: bool,
+    /// Work that outlives its request; waited for at the end.
+    pub(crate) tasks: TaskTracker,
+    /// The end was asked for: idle followers leave, requests in progress finish.
+    pub(crate) stop: CancellationToken,
+    /// The grace is over: requests in progress give up.
+    pub(crate) late: CancellationToken,
+    /// Memory for request bodies, in units of [`BODY_MEMORY_UNIT`].
+    pub(crate) body_memory: Semaphore,
+    /// Places for WebSockets.
+    pub(crate) sockets: Arc<Semaphore>,
+}
+
+/// A part that requests need could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The address of Redis is wrong.
+    #[error("CSM_REDIS_URL: {0}")]
+    Redis(#[from] RedisFault),
+    /// The store's settings are wrong.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl App {
+    /// Makes the parts; nothing is asked over the network yet.
+    pub(crate) async fn new(
+        args: &GatewayArgs,
+        meter: PromptMeter,
+        stop: CancellationToken,
+    ) -> Result<Self, AppError> {
+        let patient = RedisClient::new(&args.redis, HOLDER_PATIENCE)?;
+        Ok(Self(Arc::new(Shared {
+            queue: Queue::new(RedisClient::new(&args.redis, REDIS_PATIENCE)?),
+            patient_queue: Queue::new(patient.clone()),
+            live: Live::new(patient.clone()),
+            hub: LiveHub::start(patient),
+            store: args.store.build().await?,
+            meter,
+            redirect_audio: args.redirect_audio,
+            tasks: TaskTracker::new(),
+            stop,
+            late: CancellationToken::new(),
+            body_memory: Semaphore::new(BODY_MEMORY_BYTES / BODY_MEMORY_UNIT),
+            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+        })))
+    }
+}
+
+impl Deref for App {
+    type Target = Shared;
+
+    fn deref(&self) -> &Shared {
+        &self.0
+    }
+}

@@ -1,0 +1,97 @@
+//! Reads a request's body within limits: bytes, time, and memory over all requests. Says no before reading where the length
+//! is announced.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::Request;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_LENGTH, EXPECT};
+use csm_shared::job::Invalid;
+use csm_shared::job::limits::BODY_BYTES;
+use futures::StreamExt as _;
+use tokio::sync::SemaphorePermit;
+
+use crate::app::{App, BODY_MEMORY_UNIT};
+use crate::problem::Problem;
+
+/// Longest time for a whole body.
+const BODY_READ_LIMIT: Duration = Duration::from_secs(60);
+/// What a refused caller may still send before the connection is cut: without it most clients would see a broken
+/// connection instead of the answer.
+const LINGER_BYTES: usize = 256 * 1024 * 1024;
+/// For how long it may.
+const LINGER_LIMIT: Duration = Duration::from_secs(15);
+
+/// A body with the memory that it was granted.
+pub(crate) struct Held<'a> {
+    /// The bytes.
+    pub(crate) bytes: Bytes,
+    _memory: SemaphorePermit<'a>,
+}
+
+/// Reads the body of a request.
+pub(crate) async fn read(app: &App, request: Request) -> Result<Held<'_>, Problem> {
+    let (parts, body) = request.into_parts();
+    let announced = announced_bytes(&parts.headers);
+    if let Some(bytes) = announced.filter(|&bytes| !BODY_BYTES.allows(bytes)) {
+        if !parts.headers.contains_key(EXPECT) {
+            linger(app, body);
+        }
+        return Err(Invalid::outside("(body)", format!("Content-Length {bytes}"), &BODY_BYTES).into());
+    }
+    let most = announced.unwrap_or(BODY_BYTES.max) as usize;
+    let units = u32::try_from(most.div_ceil(BODY_MEMORY_UNIT)).unwrap_or(u32::MAX);
+    let memory = app.body_memory.try_acquire_many(units);
+    let memory = memory.map_err(|_| Problem::overloaded("Too many large requests are being read at once. Try again."))?;
+    match tokio::time::timeout(BODY_READ_LIMIT, collect(body, most)).await {
+        Ok(Ok(bytes)) => Ok(Held { bytes, _memory: memory }),
+        Ok(Err(Broken::Off)) => Err(Problem::broken_body()),
+        Ok(Err(Broken::TooLong(rest))) => {
+            linger(app, rest);
+            Err(Invalid::outside("(body)", format!("more than {} bytes", BODY_BYTES.max), &BODY_BYTES).into())
+        }
+        Err(_) => Err(Problem::slow_body(BODY_READ_LIMIT)),
+    }
+}
+
+fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+enum Broken {
+    Off,
+    TooLong(Body),
+}
+
+async fn collect(body: Body, most: usize) -> Result<Bytes, Broken> {
+    let mut stream = body.into_data_stream();
+    let mut bytes = Vec::new();
+    while let Some(chunk) = stream.next().await {
+        let chunk = chunk.map_err(|_| Broken::Off)?;
+        if bytes.len() + chunk.len() > most {
+            return Err(Broken::TooLong(Body::from_stream(stream)));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes.into())
+}
+
+/// Reads and forgets what a refused caller still sends, while the answer is already on its way.
+fn linger(app: &App, body: Body) {
+    let forget = async move {
+        let mut stream = body.into_data_stream();
+        let mut bytes = 0;
+        while let Some(Ok(chunk)) = stream.next().await {
+            bytes += chunk.len();
+            if bytes > LINGER_BYTES {
+                return;
+            }
+        }
+    };
+    let stop = app.stop.clone();
+    app.tasks.spawn(async move {
+        // However it ends, the connection ends with it.
+        let _ = tokio::time::timeout(LINGER_LIMIT, stop.run_until_cancelled_owned(forget)).await;
+    });
+}

@@ -1,0 +1,138 @@
+//! The HTTP and WebSocket front of csm-fleet: a request becomes a job in the queue, the job's audio goes back to its
+//! caller. It knows the model's tokenizer and window, and nothing else of the model.
+//!
+//! Reading order: settings ([`GatewayArgs`]), what requests share (`app`), the paths (`router`, `routes`), a request's way
+//! in (`body`, `request`, `meter`, `submit`) and out (`speak`, `socket`, `response`, `problem`), then the server itself.
+
+mod config;
+
+mod app;
+mod router;
+mod routes;
+
+mod body;
+mod meter;
+mod request;
+mod request_id;
+mod submit;
+
+mod problem;
+mod range;
+mod response;
+mod socket;
+mod speak;
+
+mod server;
+mod watch;
+
+use std::net::SocketAddr;
+
+use csm_shared::admin::{self, AdminError, Readiness};
+use csm_shared::hub::{HubError, Wanted, resolve};
+use csm_shared::prompt::PromptError;
+use csm_shared::queue::Janitor;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::watch as latest;
+use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+pub use app::AppError;
+pub use config::GatewayArgs;
+
+use app::App;
+use meter::PromptMeter;
+
+/// The gateway could not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum GatewayError {
+    /// The public address could not be bound.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// The address as given.
+        address: SocketAddr,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// The admin address could not be bound.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// There is no tokenizer.
+    #[error("CSM_MODEL: {0}")]
+    Model(#[from] HubError),
+    /// The tokenizer or the model's config cannot be read.
+    #[error("CSM_MODEL: {0}")]
+    Tokenizer(#[from] PromptError),
+    /// Redis or the store is set up wrong.
+    #[error(transparent)]
+    App(#[from] AppError),
+    /// The end was asked for before the start was done.
+    #[error("stopped before the gateway was ready")]
+    Stopped,
+    /// A task of the gateway panicked.
+    #[error("the gateway failed: {0}")]
+    Panicked(#[from] tokio::task::JoinError),
+}
+
+/// A running gateway.
+pub struct Gateway {
+    /// Where the public API listens.
+    pub address: SocketAddr,
+    /// Where health, readiness and metrics are.
+    pub admin_address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl Gateway {
+    /// Waits until the gateway was told to stop and has drained.
+    ///
+    /// # Errors
+    /// [`GatewayError::Panicked`].
+    pub async fn join(self) -> Result<(), GatewayError> {
+        Ok(self.server.await?)
+    }
+}
+
+/// Binds both ports, gets the tokenizer, and serves until `stop` is cancelled; then drains within `args.drain`. Redis and
+/// the store need not be there yet: readiness tells.
+///
+/// # Errors
+/// [`GatewayError`]; nothing is left running then.
+pub async fn serve(
+    args: &GatewayArgs,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) -> Result<Gateway, GatewayError> {
+    let failed = |source| GatewayError::Listen { address: args.listen, source };
+    let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    // Health and metrics stay until everything else has ended.
+    let over = CancellationToken::new();
+    let guard = over.clone().drop_guard();
+    let (readiness, seen) = latest::channel(Readiness::Starting { phase: "getting the tokenizer".to_owned() });
+    let admin_address = admin::serve(args.admin_listen, seen, metrics, over).await?;
+
+    let meter = stop.run_until_cancelled(open_meter(args)).await.ok_or(GatewayError::Stopped)??;
+    let app = App::new(args, meter, stop).await?;
+    tracing::info!(%address, %admin_address, model = %args.model, "gateway listens");
+    let server = tokio::spawn(run(listener, app, args.drain, readiness, guard));
+    Ok(Gateway { address, admin_address, server })
+}
+
+async fn open_meter(args: &GatewayArgs) -> Result<PromptMeter, GatewayError> {
+    let folder = resolve(&args.model, Wanted::Tokenizer, &args.hub).await?;
+    Ok(tokio::task::spawn_blocking(move || PromptMeter::open(&folder.path)).await??)
+}
+
+async fn run(
+    listener: TcpListener,
+    app: App,
+    grace: std::time::Duration,
+    readiness: latest::Sender<Readiness>,
+    _admin: DropGuard,
+) {
+    app.tasks.spawn(watch::run(app.clone(), readiness.clone()));
+    app.tasks.spawn(Janitor::new(app.patient_queue.clone(), app.live.clone()).run(app.stop.clone()));
+    let router = router::router(app.clone());
+    server::run(listener, router, app, grace).await;
+}

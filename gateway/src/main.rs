@@ -1,0 +1,27 @@
+//! The gateway process: settings, logs, metrics, serve, drain.
+
+use anyhow::Context as _;
+use clap::Parser;
+use csm_gateway::GatewayArgs;
+use csm_shared::shutdown::Shutdown;
+use csm_shared::telemetry::{self, TelemetryArgs};
+
+/// HTTP and WebSocket front of csm-fleet
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    telemetry::start_logs(&cli.telemetry)?;
+    let shutdown = Shutdown::on_signals().context("signal handlers")?;
+    let metrics = telemetry::start_metrics(shutdown.token().clone())?;
+    let gateway = csm_gateway::serve(&cli.gateway, metrics, shutdown.token().clone()).await?;
+    Ok(gateway.join().await?)
+}

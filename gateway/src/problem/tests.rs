@@ -1,0 +1,52 @@
+//! Callers see codes, fields and limits; they never see what happened inside.
+
+use csm_shared::job::{Lane, TopK};
+use csm_shared::redis_client::RedisFault;
+use serde_json::{Value, json};
+
+use super::*;
+
+fn document(problem: &Problem) -> Value {
+    serde_json::from_str(&problem.to_message("r-1")).unwrap_or_default()
+}
+
+#[test]
+fn a_refused_value_names_field_value_and_limit() {
+    let Err(invalid) = TopK::new(0) else { panic!("0 is refused") };
+    assert_eq!(
+        document(&invalid.into()),
+        json!({
+            "type": "/problems/out_of_range", "status": 422, "title": "Value out of range",
+            "detail": "topk: 0 is not allowed; the limit is 1 to 2048 codes.",
+            "code": "out_of_range", "field": "topk", "value": "0", "limit": "1 to 2048 codes", "request_id": "r-1",
+        })
+    );
+}
+
+#[test]
+fn a_failure_inside_shows_no_inner_text() {
+    let secret = "redis://user:password@10.0.0.7";
+    let faults: [Problem; 3] = [
+        QueueError::Redis(RedisFault::Unavailable(secret.into())).into(),
+        QueueError::Corrupt(secret.into()).into(),
+        StoreError::Denied(secret.into()).into(),
+    ];
+    for problem in &faults {
+        assert!(problem.0.status.is_server_error());
+        assert!(!document(problem).to_string().contains("10.0.0.7"), "{problem:?}");
+        assert_eq!(problem.0.cause.as_deref().map(|cause| cause.contains(secret)), Some(true));
+    }
+}
+
+#[test]
+fn what_may_pass_says_when_to_come_back() {
+    let full: Problem = QueueError::Full { lane: Lane::Bulk, depth: 9, limit: 9 }.into();
+    let down: Problem = QueueError::Redis(RedisFault::Unavailable(String::new())).into();
+    let late: Problem = StoreError::Timeout(String::new()).into();
+    for (problem, status) in [(full, 429), (down, 503), (late, 503)] {
+        let response = render(problem.into_response(), "r-1");
+        assert_eq!(response.status().as_u16(), status);
+        assert!(response.headers().contains_key(RETRY_AFTER));
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+}

@@ -1,0 +1,107 @@
+//! What is refused, under which path, with which words; and what is taken.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+
+fn refused(body: &str) -> (u16, String, String, String) {
+    let Invalid { status, field, value, limit, .. } = read(body.as_bytes(), Face::Native).unwrap_err();
+    (status, field, value, limit)
+}
+
+fn wav() -> String {
+    use base64::Engine as _;
+    let clip = csm_shared::audio::Clip::from_samples(vec![7; 1_920]);
+    base64::engine::general_purpose::STANDARD.encode(clip.to_wav())
+}
+
+#[test]
+fn defaults_are_those_of_the_integration_replaced() {
+    let spec = read(br#"{"text": "Hello"}"#, Face::Compat).unwrap();
+    assert_eq!((spec.speaker.get(), spec.budget.ms(), spec.lane), (0, 10_000, Lane::Live));
+    assert_eq!((spec.sampling.temperature.get(), spec.sampling.topk.get()), (0.9, 50));
+    assert_eq!(read(br#"{"text": "Hello"}"#, Face::Native).unwrap().lane, Lane::Standard);
+}
+
+#[test]
+fn aliases_nulls_and_whole_floats_are_taken() {
+    let body = format!(
+        r#"{{"text": "a", "top_k": 9.0, "seed": 18446744073709551615, "speaker": null,
+            "context": [{{"text": "b", "speaker": 1, "audio": "{}"}}], "lane": "bulk"}}"#,
+        wav()
+    );
+    let spec = read(body.as_bytes(), Face::Native).unwrap();
+    assert_eq!((spec.sampling.topk.get(), spec.sampling.seed.get(), spec.lane), (9, u64::MAX, Lane::Bulk));
+    assert_eq!(spec.context.segments()[0].clip.frames(), 1);
+}
+
+#[test]
+fn broken_text_names_its_place_and_field() {
+    let (status, field, value, limit) = refused(r#"{"text": "a", "temperature": NaN}"#);
+    assert_eq!((status, field.as_str(), value.as_str()), (400, "temperature", "NaN}"));
+    assert!(limit.contains("line 1 column 30"), "{limit}");
+
+    let (status, field, value, _) = refused("{\"text\": \"a\",\n \"context\": [{\"text\": \"b\"}, {\"text\": +1}]}");
+    assert_eq!((status, field.as_str(), value.as_str()), (400, "context[1].text", "+1}]}"));
+
+    let (_, field, value, _) = refused(r#"{"text": "a", "temperature": -1e999}"#);
+    assert_eq!((field.as_str(), value.as_str()), ("temperature", "-1e999}"));
+    assert_eq!(refused(r#"{"text": "a"#).2, "(end of the text)");
+    assert_eq!(refused("").1, "(body)");
+    assert_eq!(refused(r#"{"text": "a"} x"#).1, "(body)");
+}
+
+#[test]
+fn wrong_types_name_path_value_and_what_was_expected() {
+    let named = |status: u16, field: &str, value: &str, limit: &str| (status, field.into(), value.into(), limit.into());
+    let cases = [
+        (r#"[1]"#, named(422, "(body)", "[1]", "a JSON object")),
+        (r#"{"text": 5}"#, named(422, "text", "5", "a string")),
+        (r#"{"text": "a", "temperature": "hot"}"#, named(422, "temperature", "\"hot\"", "a number")),
+        (r#"{"text": "a", "topk": 1.5}"#, named(422, "topk", "1.5", "a whole number")),
+        (r#"{"text": "a", "top_k": true}"#, named(422, "top_k", "true", "a whole number")),
+        (r#"{"text": "a", "context": {}}"#, named(422, "context", "{}", "a list")),
+        (r#"{"text": "a", "context": [3]}"#, named(422, "context_segments[0]", "3", "a JSON object")),
+        (r#"{"text": "a", "lane": "fast"}"#, named(422, "lane", "fast", "live, standard or bulk")),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(refused(body), expected, "{body}");
+    }
+    assert_eq!(refused(r#"{"text": "a", "tempo": 1}"#).1, "tempo");
+    assert!(read(br#"{"text": "a", "tempo": 1}"#, Face::Compat).is_ok(), "old clients may send more");
+}
+
+#[test]
+fn numbers_out_of_range_are_shown_as_sent() {
+    for (body, field, value) in [
+        (r#"{"text": "a", "topk": 0}"#, "topk", "0"),
+        (r#"{"text": "a", "topk": -1}"#, "topk", "-1"),
+        (r#"{"text": "a", "topk": 99999999999999999999}"#, "topk", "100000000000000000000"),
+        (r#"{"text": "a", "speaker": 99}"#, "speaker", "99"),
+        (r#"{"text": "a", "speaker": 18446744073709551615}"#, "speaker", "18446744073709551615"),
+        (r#"{"text": "a", "seed": -7}"#, "seed", "-7"),
+        (r#"{"text": "a", "max_audio_length_ms": -80}"#, "max_audio_length_ms", "-80"),
+        (r#"{"text": "a", "temperature": 2.5}"#, "temperature", "2.5"),
+        (r#"{"text": "a", "temperature": 1e39}"#, "temperature", "1000000000000000000000000000000000000000"),
+    ] {
+        let (status, named, shown, _) = refused(body);
+        assert_eq!((status, named.as_str(), shown.as_str()), (422, field, value), "{body}");
+    }
+}
+
+#[test]
+fn recordings_are_named_by_their_place() {
+    let body = |audio: &str| format!(r#"{{"text": "a", "context_segments": [{{"text": "b", "speaker": 0, "audio": {audio}}}]}}"#);
+    for audio in ["\"@@@\"", "\"aGVsbG8gd29ybGQ=\"", "\"\"", "null"] {
+        let (status, field, _, limit) = refused(&body(audio));
+        assert_eq!((status, field.as_str()), (422, "context_segments[0].audio"), "{audio}");
+        assert!(limit.starts_with("base64 of a WAV file"), "{limit}");
+    }
+    assert_eq!(refused(&body("7")), (422, "context_segments[0].audio".into(), "7".into(), "a string".into()));
+    let blank = r#"{"text": "a", "context_segments": [{"text": " ", "audio": ""}]}"#;
+    assert_eq!(refused(blank).1, "context_segments[0].text");
+    let typed = r#"{"text": "a", "context_segments": [{"text": "b", "speaker": "x", "audio": ""}]}"#;
+    assert_eq!(refused(typed).1, "context_segments[0].speaker");
+    let many = format!(r#"{{"text": "a", "context_segments": [{}]}}"#, vec!["0"; 33].join(","));
+    assert_eq!(refused(&many), (422, CONTEXT.into(), "33".into(), "0 to 32 segments".into()));
+}

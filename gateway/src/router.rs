@@ -1,0 +1,67 @@
+//! Every path on one screen, and the layers around them.
+
+use std::any::Any;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, Uri};
+use axum::middleware;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::trace::{DefaultOnResponse, TraceLayer};
+use tracing::{Level, Span};
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::request_id::{self, RequestId};
+use crate::routes::{cancel_job, create_job, generate, get_audio, get_job, job_events, ws};
+
+/// The public API. Layers run from the bottom up: id, trace, panics, then the route.
+pub(crate) fn router(app: App) -> Router {
+    Router::new()
+        .route("/generate", post(generate::generate))
+        .route("/ws", get(ws::ws))
+        .route("/v1/jobs", post(create_job::create_job))
+        .route("/v1/jobs/{id}", get(get_job::get_job).delete(cancel_job::cancel_job))
+        .route("/v1/jobs/{id}/audio", get(get_audio::get_audio))
+        .route("/v1/jobs/{id}/events", get(job_events::job_events))
+        .fallback(async |uri: Uri| Problem::no_route(uri.path()))
+        .method_not_allowed_fallback(async |method: Method| Problem::wrong_method(method.as_str()))
+        .with_state(app)
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(
+            TraceLayer::new_for_http()
+                .make_span_with(span)
+                .on_request(())
+                .on_response(DefaultOnResponse::new().level(Level::INFO))
+                .on_failure(()),
+        )
+        .layer(middleware::from_fn(request_id::layer))
+}
+
+/// Names the request by id, method and path: never by its query, headers or text.
+fn span(request: &Request) -> Span {
+    let id = request.extensions().get::<RequestId>().map_or("", |id| &id.0);
+    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+}
+
+fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
+    let text = panic.downcast_ref::<String>().cloned();
+    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+    Problem::internal(format!("a handler panicked: {text}")).into_response()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_becomes_a_problem_without_its_text() {
+        let response = problem::render(panicked(Box::new("secret".to_owned())), "r-1");
+        assert_eq!(response.status(), 500);
+        assert_eq!(response.headers()["content-type"], "application/problem+json");
+    }
+
+    use crate::problem;
+}

@@ -1,0 +1,23 @@
+//! `DELETE /v1/jobs/{id}`: calls a job off. Repeating it is harmless.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use csm_shared::job::JobState;
+use csm_shared::queue::Cancel;
+
+use super::job_id;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::response::Cancelled;
+use crate::submit::cancel;
+
+pub(crate) async fn cancel_job(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Cancelled>, Problem> {
+    let job = job_id(&id)?;
+    let status = match cancel(&app, &app.queue, job).await? {
+        Cancel::Cancelled | Cancel::AlreadyFinal(JobState::Cancelled) => "cancelled",
+        Cancel::Cancelling => "cancelling",
+        Cancel::AlreadyFinal(state) => return Err(Problem::already_final(job, state)),
+        Cancel::Missing => return Err(Problem::no_job(&id)),
+    };
+    Ok(Json(Cancelled { id: job.to_string(), status }))
+}

@@ -1,0 +1,87 @@
+//! `GET /v1/jobs/{id}/audio`: the WAV file, whole or in part, or a redirect to where the store serves it.
+
+use std::time::Duration;
+
+use axum::extract::{Path, State};
+use axum::http::header::{
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LOCATION, RANGE,
+};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse, Response};
+use csm_shared::job::{JobRecord, JobState, Receipt};
+
+use super::record;
+use crate::app::App;
+use crate::problem::Problem;
+use crate::range::{Requested, requested};
+use crate::speak::{fetch, location, missing_is_gone};
+
+/// How long a signed URL is good for.
+const URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
+/// A result never changes.
+const CACHE: &str = "private, max-age=86400, immutable";
+
+pub(crate) async fn get_audio(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let record = record(&app, &id).await?;
+    let JobRecord { id, state: JobState::Succeeded, receipt: Some(receipt), .. } = &record else {
+        return Err(match record.state.is_final() {
+            true => Problem::no_audio(record.id, record.state, record.failure),
+            false => Problem::not_finished(record.id, record.state),
+        });
+    };
+    let etag = format!("\"{}\"", receipt.sha256);
+    if matches_any(&headers, &etag) {
+        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag), (CACHE_CONTROL, CACHE.to_owned())]).into_response());
+    }
+    if let Some(url) = signed_url(&app, receipt).await? {
+        return Ok((StatusCode::FOUND, [(LOCATION, url), (CACHE_CONTROL, "no-store".to_owned())]).into_response());
+    }
+    let always = [
+        (CONTENT_TYPE, "audio/wav".to_owned()),
+        (ACCEPT_RANGES, "bytes".to_owned()),
+        (CACHE_CONTROL, CACHE.to_owned()),
+        (ETAG, etag.clone()),
+    ];
+    match range_of(&headers, &etag, receipt.bytes)? {
+        None => Ok((always, fetch(&app, *id, receipt).await?).into_response()),
+        Some(range) => {
+            let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, receipt.bytes);
+            let part = app.store.get_range(&location(receipt)?, range).await;
+            let part = part.map_err(|error| missing_is_gone(*id, error))?;
+            Ok((StatusCode::PARTIAL_CONTENT, always, [(CONTENT_RANGE, shown)], part).into_response())
+        }
+    }
+}
+
+async fn signed_url(app: &App, receipt: &Receipt) -> Result<Option<String>, Problem> {
+    if !app.redirect_audio {
+        return Ok(None);
+    }
+    Ok(app.store.presign_get(&location(receipt)?, URL_LIFETIME).await?)
+}
+
+/// The part asked for; `None` for the whole. A range on condition of another version is passed over.
+fn range_of(headers: &HeaderMap, etag: &str, bytes: u64) -> Result<Option<std::ops::Range<u64>>, Problem> {
+    let of_this_version = text(headers, &IF_RANGE).is_none_or(|condition| condition == etag);
+    match text(headers, &RANGE).filter(|_| of_this_version) {
+        None => Ok(None),
+        Some(range) => match requested(range, bytes) {
+            Requested::Whole => Ok(None),
+            Requested::Part(part) => Ok(Some(part)),
+            Requested::Unsatisfiable => Err(Problem::unsatisfiable_range(range, bytes)),
+        },
+    }
+}
+
+fn matches_any(headers: &HeaderMap, etag: &str) -> bool {
+    let known = text(headers, &IF_NONE_MATCH).unwrap_or_default();
+    known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == etag || known == "*")
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}

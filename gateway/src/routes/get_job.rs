@@ -1,0 +1,59 @@
+//! `GET /v1/jobs/{id}?wait=SECONDS`: the job's record, at once or when the job has ended or the time is over.
+
+use std::collections::HashMap;
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::extract::{Path, Query, State};
+use csm_shared::job::limits::WAIT_SECONDS;
+use csm_shared::job::{Invalid, JobId, JobState};
+use csm_shared::live::{Event, EventId};
+use futures::StreamExt as _;
+
+use super::{job_id, record};
+use crate::app::App;
+use crate::problem::Problem;
+use crate::response::{JobDocument, Progress, QueuePlace};
+
+pub(crate) async fn get_job(
+    State(app): State<App>,
+    Path(id): Path<String>,
+    Query(query): Query<HashMap<String, String>>,
+) -> Result<JobDocument, Problem> {
+    let progress = match wait_of(&query)? {
+        Duration::ZERO => None,
+        wait => follow_for(&app, job_id(&id)?, wait).await?,
+    };
+    let record = record(&app, &id).await?;
+    let place = match record.state {
+        JobState::Queued => app.queue.ahead(&record.id).await?.map(|ahead| QueuePlace { ahead }),
+        _ => None,
+    };
+    Ok(JobDocument::new(record, place, progress))
+}
+
+fn wait_of(query: &HashMap<String, String>) -> Result<Duration, Invalid> {
+    let Some(text) = query.get("wait") else { return Ok(Duration::ZERO) };
+    let seconds = text.parse().ok().filter(|&seconds| WAIT_SECONDS.allows(seconds));
+    seconds.map(Duration::from_secs).ok_or_else(|| Invalid::outside("wait", text, &WAIT_SECONDS))
+}
+
+/// Follows a job to its end, for `wait` at most and not beyond the gateway's own end. Answers how far it was seen to be.
+async fn follow_for(app: &App, job: JobId, wait: Duration) -> Result<Option<Progress>, Problem> {
+    let events = app.hub.follow(&app.queue, job, EventId::START).await?;
+    let mut events = pin!(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
+    let mut over = pin!(tokio::time::sleep(wait));
+    let mut progress = None;
+    loop {
+        let event = tokio::select! {
+            event = events.next() => event.transpose()?,
+            () = over.as_mut() => return Ok(progress),
+            () = app.stop.cancelled() => return Ok(progress),
+        };
+        match event.map(|event| event.event) {
+            Some(Event::Progress { frames, max_frames }) => progress = Some(Progress { frames, max_frames }),
+            Some(Event::Started { .. }) => progress = None,
+            Some(Event::Done { .. } | Event::Error { .. }) | None => return Ok(progress),
+        }
+    }
+}

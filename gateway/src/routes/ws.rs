@@ -1,0 +1,38 @@
+//! `GET /ws`: the upgrade; what is said on the socket is in [`crate::socket`].
+
+use std::sync::Arc;
+
+use axum::Extension;
+use axum::extract::State;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::response::Response;
+use csm_shared::job::limits::BODY_BYTES;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::request_id::RequestId;
+use crate::socket::Session;
+
+pub(crate) async fn ws(
+    State(app): State<App>,
+    Extension(RequestId(request_id)): Extension<RequestId>,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+) -> Result<Response, Problem> {
+    let upgrade = upgrade.map_err(|why| Problem::no_upgrade(why.status(), why.body_text()))?;
+    if app.stop.is_cancelled() {
+        return Err(Problem::draining());
+    }
+    let place = Arc::clone(&app.sockets).try_acquire_owned();
+    let place = place.map_err(|_| Problem::overloaded("Too many WebSockets are open. Try again."))?;
+    let most = BODY_BYTES.max as usize;
+    let upgrade = upgrade.max_message_size(most).max_frame_size(most);
+    Ok(upgrade.on_upgrade(move |socket| {
+        // Servers do not wait for upgraded connections; the tracker does.
+        let tasks = app.tasks.clone();
+        tasks.track_future(async move {
+            Session::new(socket, app, request_id).run().await;
+            drop(place);
+        })
+    }))
+}

@@ -1,0 +1,100 @@
+//! Accepts connections, serves each in a task of its own, and brings them all to an end in order and in time.
+//!
+//! HTTP/1.1 only: it carries everything this API has, WebSockets included, and its headers can be timed.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// Connections open at a time; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 8_192;
+/// Longest time for a request's headers, and for an idle connection between two requests.
+const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
+/// Pause after a failed accept, such as for want of file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long answers get to leave after the grace is over.
+const FLUSH_LIMIT: Duration = Duration::from_secs(3);
+
+/// Serves until the app is told to stop, then drains within `grace` (and [`FLUSH_LIMIT`]).
+pub(crate) async fn run(listener: TcpListener, router: Router, app: App, grace: Duration) {
+    let mut connections = JoinSet::new();
+    // Ends by the token alone; the listener is closed with it, so that callers go elsewhere.
+    app.stop.run_until_cancelled(accept(listener, router, &app.stop, &mut connections)).await;
+    tracing::info!(connections = connections.len(), grace_s = grace.as_secs(), "draining");
+    if timeout(grace, drained(&mut connections, &app)).await.is_ok() {
+        tracing::info!("drained");
+        return;
+    }
+    let late = connections.len();
+    tracing::warn!(connections = late, "requests are still in progress at the end of the grace; they give up");
+    app.late.cancel();
+    if timeout(FLUSH_LIMIT, drained(&mut connections, &app)).await.is_err() {
+        tracing::warn!(connections = connections.len(), tasks = app.tasks.len(), "cut off");
+    }
+}
+
+/// Returns when every connection has closed and all that they left behind is done.
+async fn drained(connections: &mut JoinSet<()>, app: &App) {
+    while connections.join_next().await.is_some() {}
+    app.tasks.close();
+    app.tasks.wait().await;
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    stop: &CancellationToken,
+    connections: &mut JoinSet<()>,
+) -> Infallible {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let place = Arc::clone(&places).acquire_owned().await;
+        match listener.accept().await {
+            Ok((stream, caller)) => {
+                let (router, stop) = (router.clone(), stop.clone());
+                connections.spawn(async move {
+                    serve(stream, caller, router, stop).await;
+                    drop(place);
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+        while connections.try_join_next().is_some() {}
+    }
+}
+
+async fn serve(stream: TcpStream, caller: SocketAddr, router: Router, stop: CancellationToken) {
+    // Small answers and events leave at once.
+    let _ = stream.set_nodelay(true);
+    let mut builder = Builder::new(TokioExecutor::new()).http1_only();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_LIMIT);
+    let service = TowerToHyperService::new(router);
+    let mut connection = pin!(builder.serve_connection_with_upgrades(TokioIo::new(stream), service));
+    let served = tokio::select! {
+        served = connection.as_mut() => served,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = served {
+        tracing::debug!(%caller, error, "a connection broke");
+    }
+}

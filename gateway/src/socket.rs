@@ -1,0 +1,157 @@
+//! One WebSocket of the old integration: a JSON request in, one binary WAV or one JSON problem out, again and again.
+//!
+//! One job at a time and in order. While one is spoken, a single further message is taken off the socket, which is how a
+//! caller's leaving is noticed; the rest waits in TCP.
+
+use std::convert::Infallible;
+use std::error::Error as _;
+use std::time::Duration;
+
+use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, close_code};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio_tungstenite::tungstenite;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::request::Face;
+use crate::speak::speak;
+use crate::submit::prove;
+
+/// Pause between two pings.
+const PING_EVERY: Duration = Duration::from_secs(20);
+/// Silence, pongs included, after which a caller counts as gone.
+const SILENCE_MAX: Duration = Duration::from_secs(70);
+/// Longest time for one message to be taken by the caller.
+const SEND_LIMIT: Duration = Duration::from_secs(60);
+/// How long the caller's answer to a close is waited for.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+
+/// Why a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The caller left, or fell silent.
+    Gone,
+    /// A message was over the limit.
+    TooLarge,
+    /// The gateway ends.
+    Restart,
+}
+
+impl End {
+    const fn close(self) -> Option<(CloseCode, &'static str)> {
+        match self {
+            Self::Gone => None,
+            Self::TooLarge => Some((close_code::SIZE, "the message is larger than is taken")),
+            Self::Restart => Some((close_code::RESTART, "this gateway is shutting down; connect again")),
+        }
+    }
+}
+
+/// An open socket.
+pub(crate) struct Session {
+    socket: WebSocket,
+    app: App,
+    request_id: String,
+    /// The message that came while another was being answered.
+    next: Option<Message>,
+    heard: Instant,
+    ping: Interval,
+}
+
+impl Session {
+    /// A session; problems on it carry the id of the request that opened it.
+    pub(crate) fn new(socket: WebSocket, app: App, request_id: String) -> Self {
+        let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
+        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self { socket, app, request_id, next: None, heard: Instant::now(), ping }
+    }
+
+    /// Serves until the caller or the gateway leaves.
+    pub(crate) async fn run(mut self) {
+        let Err(end) = self.serve().await;
+        let Some((code, reason)) = end.close() else { return };
+        let frame = CloseFrame { code, reason: reason.into() };
+        if self.send(Message::Close(Some(frame))).await.is_ok() {
+            // Cut at once, the connection might break before the caller has read why.
+            let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
+            if end == End::TooLarge {
+                tokio::time::sleep(CLOSE_LIMIT).await;
+            }
+        }
+    }
+
+    async fn serve(&mut self) -> Result<Infallible, End> {
+        loop {
+            let request = self.next_request().await?;
+            self.answer(request).await?;
+        }
+    }
+
+    async fn next_request(&mut self) -> Result<Message, End> {
+        loop {
+            if self.app.stop.is_cancelled() {
+                return Err(End::Restart);
+            }
+            if let Some(message) = self.next.take() {
+                return Ok(message);
+            }
+            tokio::select! {
+                () = self.app.stop.cancelled() => {}
+                received = self.socket.recv() => self.next = self.sort(received)?,
+                _ = self.ping.tick() => self.probe().await?,
+            }
+        }
+    }
+
+    /// Speaks one request. Leaving early drops the work, which calls the job off.
+    async fn answer(&mut self, request: Message) -> Result<(), End> {
+        let app = self.app.clone();
+        let mut work = Box::pin(async move {
+            let spec = prove(&app, request.into_data(), Face::Compat).await?;
+            speak(&app, spec).await
+        });
+        let result: Result<_, Problem> = loop {
+            tokio::select! {
+                result = &mut work => break result,
+                received = self.socket.recv(), if self.next.is_none() => self.next = self.sort(received)?,
+                _ = self.ping.tick() => self.probe().await?,
+            }
+        };
+        self.send(match result {
+            Ok(wav) => Message::Binary(wav),
+            Err(problem) => Message::Text(problem.to_message(&self.request_id).into()),
+        })
+        .await
+    }
+
+    /// A request is kept, a ping or pong only noted; anything else is the end.
+    fn sort(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<Message>, End> {
+        self.heard = Instant::now();
+        match received {
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => Ok(Some(message)),
+            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+            Some(Err(error)) if is_too_large(&error) => Err(End::TooLarge),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+        }
+    }
+
+    async fn probe(&mut self) -> Result<(), End> {
+        // With a message waiting nobody reads, so nobody would hear a pong.
+        if self.next.is_none() && self.heard.elapsed() > SILENCE_MAX {
+            return Err(End::Gone);
+        }
+        self.send(Message::Ping(axum::body::Bytes::new())).await
+    }
+
+    async fn send(&mut self, message: Message) -> Result<(), End> {
+        match timeout(SEND_LIMIT, self.socket.send(message)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(End::Gone),
+        }
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let inner = error.source().and_then(|inner| inner.downcast_ref::<tungstenite::Error>());
+    matches!(inner, Some(tungstenite::Error::Capacity(_)))
+}

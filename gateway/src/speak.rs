@@ -1,0 +1,64 @@
+//! One request to finished audio, for callers who wait: submit, follow to the end, fetch. Used by `/generate` and `/ws`.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use csm_shared::job::{JobId, JobSpec, Receipt};
+use csm_shared::live::{Event, EventId};
+use csm_shared::store::{ObjectKey, StoreError};
+use futures::StreamExt as _;
+
+use crate::app::App;
+use crate::problem::Problem;
+use crate::submit::submit;
+
+/// Longest time that a caller is kept waiting for audio.
+const SPEAK_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Speaks, and answers the WAV file. Dropping the future calls the job off.
+pub(crate) async fn speak(app: &App, spec: JobSpec) -> Result<Bytes, Problem> {
+    let tied = submit(app, spec).await?;
+    let job = tied.id();
+    let end = tokio::select! {
+        end = end_of(app, job) => end?,
+        () = tokio::time::sleep(SPEAK_LIMIT) => return Err(Problem::took_too_long(job, SPEAK_LIMIT)),
+        () = app.late.cancelled() => return Err(Problem::draining()),
+    };
+    tied.release();
+    match end {
+        Event::Done { receipt } => fetch(app, job, &receipt).await,
+        Event::Error { state, failure } => Err(Problem::job_ended(job, state, failure)),
+        other => Err(Problem::internal(format!("{} is no end of a job", other.name()))),
+    }
+}
+
+async fn end_of(app: &App, job: JobId) -> Result<Event, Problem> {
+    let events = app.hub.follow(&app.patient_queue, job, EventId::START).await?;
+    let mut events = pin!(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
+    while let Some(event) = events.next().await {
+        let event = event?.event;
+        if event.is_terminal() {
+            return Ok(event);
+        }
+    }
+    Err(Problem::internal(format!("the events of job {job} ended without an end")))
+}
+
+/// The audio that a receipt speaks of.
+pub(crate) async fn fetch(app: &App, job: JobId, receipt: &Receipt) -> Result<Bytes, Problem> {
+    app.store.get(&location(receipt)?).await.map_err(|error| missing_is_gone(job, error))
+}
+
+/// Where a receipt's audio lies.
+pub(crate) fn location(receipt: &Receipt) -> Result<ObjectKey, Problem> {
+    receipt.location.parse().map_err(Problem::internal)
+}
+
+/// A committed result that the store has no longer was removed, by its own rules or by somebody.
+pub(crate) fn missing_is_gone(job: JobId, error: StoreError) -> Problem {
+    match error {
+        StoreError::NotFound(_) => Problem::audio_gone(job),
+        other => other.into(),
+    }
+}

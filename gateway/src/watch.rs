@@ -1,0 +1,62 @@
+//! Looks at Redis and the store every few seconds: readiness for the probes, the queue's numbers for dashboards.
+
+use std::time::Duration;
+
+use csm_shared::admin::Readiness;
+use csm_shared::queue::QueueStats;
+use csm_shared::telemetry::{QUEUE_DEPTH, QUEUE_OLDEST_SECONDS, QUEUE_RUNNING};
+use tokio::sync::watch;
+use tokio::time::timeout;
+
+use crate::app::App;
+
+/// Pause between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+/// Longest time for one answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(5);
+
+/// Looks until the app is told to stop.
+pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
+    let look = async {
+        loop {
+            let now = look(&app).await;
+            readiness.send_if_modified(|before| {
+                let changed = *before != now;
+                if changed {
+                    tracing::info!(before = ?before, now = ?now, "readiness");
+                    *before = now;
+                }
+                changed
+            });
+            if let Ok(stats) = app.queue.stats().await {
+                publish(&stats);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    app.stop.run_until_cancelled(look).await;
+    readiness.send_replace(Readiness::Draining);
+}
+
+async fn look(app: &App) -> Readiness {
+    let redis = async { app.queue.redis().ping().await.map_err(|error| error.to_string()) };
+    let store = async { app.store.check().await.map_err(|error| error.to_string()) };
+    let (redis, store) = tokio::join!(timeout(ANSWER_LIMIT, redis), timeout(ANSWER_LIMIT, store));
+    let silent = |what: &str| Err(format!("{what} did not answer within {} s", ANSWER_LIMIT.as_secs()));
+    let redis = redis.unwrap_or_else(|_| silent("Redis"));
+    let store = store.unwrap_or_else(|_| silent("the store"));
+    match redis.and(store) {
+        Ok(()) => Readiness::Ready,
+        Err(reason) => Readiness::Degraded { reason },
+    }
+}
+
+fn publish(stats: &QueueStats) {
+    for lane in &stats.lanes {
+        let name = lane.lane.name();
+        metrics::gauge!(QUEUE_DEPTH, "lane" => name).set(lane.depth as f64);
+        let oldest = lane.oldest.unwrap_or_default();
+        metrics::gauge!(QUEUE_OLDEST_SECONDS, "lane" => name).set(oldest.as_secs_f64());
+    }
+    metrics::gauge!(QUEUE_RUNNING).set(stats.running as f64);
+}

@@ -1,0 +1,173 @@
+//! A gateway under test with everything around it.
+
+use std::net::SocketAddr;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use csm_gateway::{Gateway, GatewayArgs, serve};
+use csm_shared::hub::{HubOptions, ModelSource};
+use csm_shared::job::{JobId, JobRecord, Lane};
+use csm_shared::live::Live;
+use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::queue::Queue;
+use csm_shared::redis_client::{RedisArgs, RedisClient};
+use csm_shared::store::{Store, StoreArgs, StoreLocation};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use reqwest::header::HeaderMap;
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+
+use crate::tokenizer::write_model;
+
+/// Longest time for anything that is waited for here.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running gateway, its Redis, its store, and our own way to both.
+pub(crate) struct TestApp {
+    pub(crate) address: SocketAddr,
+    pub(crate) admin_address: SocketAddr,
+    pub(crate) redis: LocalRedis,
+    pub(crate) queue: Queue,
+    pub(crate) live: Live,
+    pub(crate) store: Store,
+    pub(crate) client: Client,
+    pub(crate) stop: CancellationToken,
+    gateway: Option<Gateway>,
+    _folder: TempDir,
+}
+
+/// An answer, read to its end.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers[name].to_str().unwrap()
+    }
+
+    /// A field of the body, as text.
+    pub(crate) fn text(&self, field: &str) -> &str {
+        self.body[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.body))
+    }
+}
+
+impl TestApp {
+    pub(crate) async fn start() -> Self {
+        Self::start_with(|_| {}).await
+    }
+
+    /// Starts with changed settings.
+    pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayArgs)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let model = folder.path().join("model");
+        write_model(&model);
+        let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
+        let redis_args = RedisArgs { redis_url: redis.url(), key_prefix: "csm".into() };
+        let location = StoreLocation::Folder(folder.path().join("audio"));
+        let mut args = GatewayArgs {
+            listen: "127.0.0.1:0".parse().unwrap(),
+            admin_listen: "127.0.0.1:0".parse().unwrap(),
+            model: ModelSource::Folder(model),
+            redirect_audio: false,
+            drain: Duration::from_secs(10),
+            redis: redis_args.clone(),
+            store: StoreArgs { location, endpoint: None, region: None, path_style: None },
+            hub: HubOptions::default(),
+        };
+        change(&mut args);
+        let stop = CancellationToken::new();
+        let gateway = serve(&args, metrics(), stop.clone()).await.unwrap();
+        let client = RedisClient::new(&redis_args, PATIENCE).unwrap();
+        Self {
+            address: gateway.address,
+            admin_address: gateway.admin_address,
+            redis,
+            queue: Queue::new(client.clone()),
+            live: Live::new(client),
+            store: args.store.build().await.unwrap(),
+            client: Client::new(),
+            stop,
+            gateway: Some(gateway),
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("http://{}{path}", self.address))
+    }
+
+    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+        let response = request.send().await.unwrap();
+        let (status, headers) = (response.status(), response.headers().clone());
+        let body = response.bytes().await.unwrap();
+        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send(self.request(Method::GET, path)).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send(self.request(Method::DELETE, path)).await
+    }
+
+    /// Posts text as it is, valid JSON or not.
+    pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
+        let request = self.request(Method::POST, path).header("content-type", "application/json").body(body.into());
+        self.send(request).await
+    }
+
+    pub(crate) async fn get_admin(&self, path: &str) -> (StatusCode, String) {
+        let response = self.client.get(format!("http://{}{path}", self.admin_address)).send().await.unwrap();
+        (response.status(), response.text().await.unwrap())
+    }
+
+    /// Submits a job that is accepted; answers its id.
+    pub(crate) async fn submit(&self, body: &str) -> JobId {
+        let answer = self.post("/v1/jobs", body).await;
+        assert_eq!(answer.status, 202, "{}", answer.body);
+        answer.text("id").parse().unwrap()
+    }
+
+    pub(crate) async fn record(&self, id: &JobId) -> JobRecord {
+        self.queue.record(id).await.unwrap().unwrap()
+    }
+
+    /// Waiting and running jobs over all lanes.
+    pub(crate) async fn depth(&self) -> u64 {
+        self.queue.stats().await.unwrap().lanes.iter().map(|lane| lane.depth).sum()
+    }
+
+    pub(crate) async fn lane_depth(&self, lane: Lane) -> u64 {
+        self.queue.stats().await.unwrap().lanes.iter().find(|stats| stats.lane == lane).unwrap().depth
+    }
+
+    /// Tells the gateway to stop and waits until it has.
+    pub(crate) async fn join(&mut self) {
+        self.stop.cancel();
+        let gateway = self.gateway.take().unwrap();
+        tokio::time::timeout(PATIENCE, gateway.join()).await.unwrap().unwrap();
+    }
+}
+
+/// Waits until something holds.
+pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
+    let wait = async {
+        while !holds().await {
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
+}
+
+/// The recorder belongs to the process, however many tests share it.
+fn metrics() -> PrometheusHandle {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone()
+}

@@ -1,0 +1,130 @@
+//! Everything a caller can get wrong: each a problem that names field, value and limit, and no job in any lane.
+
+use std::collections::BTreeMap;
+
+use futures::stream;
+use reqwest::{Body, Method};
+use serde_json::{Value, json};
+
+use crate::app::{Answer, TestApp};
+use crate::speech::segment;
+use crate::tokenizer::MAX_POSITIONS;
+
+struct Case {
+    name: &'static str,
+    body: String,
+    status: u16,
+    field: &'static str,
+}
+
+fn case(name: &'static str, status: u16, field: &'static str, body: impl Into<String>) -> Case {
+    Case { name, body: body.into(), status, field }
+}
+
+fn cases() -> Vec<Case> {
+    let with_audio = |audio: &str| json!({"text": "a", "context_segments": [segment(1), {"text": "b", "speaker": 1, "audio": audio}]});
+    let with = |field: &str, value: Value| {
+        let mut body = json!({"text": "a"});
+        body[field] = value;
+        body.to_string()
+    };
+    vec![
+        case("empty_text", 422, "text", r#"{"text": ""}"#),
+        case("no_text", 422, "text", "{}"),
+        case("long_text", 422, "text", with("text", "a".repeat(4_097).into())),
+        case("text_beyond_window", 422, "text", with("text", "a".repeat(MAX_POSITIONS).into())),
+        case("context_beyond_window", 422, "context_segments", {
+            let text = "a".repeat(600);
+            json!({"text": text, "max_audio_length_ms": 90_000, "context_segments": [segment(400)]}).to_string()
+        }),
+        case("speaker_out_of_range", 422, "speaker", with("speaker", 10.into())),
+        case("nan_temperature", 400, "temperature", r#"{"text": "a", "temperature": NaN}"#),
+        case("nan_temperature_as_text", 422, "temperature", with("temperature", "NaN".into())),
+        case("infinite_temperature", 400, "temperature", r#"{"text": "a", "temperature": 1e999}"#),
+        case("hot_temperature", 422, "temperature", with("temperature", json!(2.1))),
+        case("topk_zero", 422, "topk", with("topk", 0.into())),
+        case("topk_beyond_codebook", 422, "topk", with("topk", 2_049.into())),
+        case("too_long_audio", 422, "max_audio_length_ms", with("max_audio_length_ms", 90_001.into())),
+        case("broken_base64", 422, "context_segments[1].audio", with_audio("not base64!").to_string()),
+        case("not_a_wav", 422, "context_segments[1].audio", with_audio("aGVsbG8sIHRoaXMgaXMgdGV4dA==").to_string()),
+        case("wrong_type_of_text", 422, "text", with("text", json!(["a"]))),
+        case("wrong_type_of_topk", 422, "topk", with("topk", "fifty".into())),
+        case("wrong_type_of_context", 422, "context_segments", with("context_segments", "none".into())),
+        case("not_an_object", 422, "(body)", "[]"),
+        case("broken_json", 400, "speaker", r#"{"text": "a", "speaker": }"#),
+        case("no_body", 400, "(body)", ""),
+    ]
+}
+
+fn check(case: &Case, path: &str, answer: &Answer) {
+    let about = format!("{} on {path}: {}", case.name, answer.body);
+    assert_eq!(answer.status.as_u16(), case.status, "{about}");
+    assert_eq!(answer.header("content-type"), "application/problem+json", "{about}");
+    assert_eq!(answer.text("field"), case.field, "{about}");
+    assert!(!answer.text("value").is_empty() && !answer.text("limit").is_empty(), "{about}");
+    assert!(answer.text("value").chars().count() < 120, "shown values are cut: {about}");
+}
+
+#[tokio::test]
+async fn bad_requests_name_field_value_and_limit_and_reach_no_lane() {
+    let app = TestApp::start().await;
+    let mut bodies = BTreeMap::new();
+    for case in cases() {
+        for path in ["/generate", "/v1/jobs"] {
+            let answer = app.post(path, case.body.as_str()).await;
+            check(&case, path, &answer);
+            bodies.insert(case.name, answer.body);
+        }
+    }
+    insta::assert_json_snapshot!("bad_requests", bodies, {".*.request_id" => "[id]"});
+    assert_eq!(app.depth().await, 0, "no lane grew");
+}
+
+#[tokio::test]
+async fn only_the_native_route_refuses_unknown_fields() {
+    let app = TestApp::start().await;
+    let answer = app.post("/v1/jobs", r#"{"text": "a", "tempo": 2}"#).await;
+    assert_eq!((answer.status.as_u16(), answer.text("field"), answer.text("value")), (422, "tempo", "2"));
+    assert_eq!(app.depth().await, 0);
+}
+
+#[tokio::test]
+async fn both_numbers_of_a_full_window_are_named() {
+    let app = TestApp::start().await;
+    // "[0]" + text + two control tokens, and 125 frames: one position too many, then exactly full.
+    let text = |letters: usize| json!({"text": "a".repeat(letters)}).to_string();
+    let most = MAX_POSITIONS - 125 - 5;
+    let answer = app.post("/v1/jobs", text(most + 1)).await;
+    assert_eq!(answer.text("code"), "window_exceeded");
+    assert!(answer.text("value").contains("1924 prompt positions + 125 frames"), "{}", answer.body);
+    assert_eq!(answer.text("limit"), "2048 positions");
+    assert_eq!(app.post("/v1/jobs", text(most)).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_huge_body_is_refused_before_it_is_read() {
+    const HUGE: usize = 60 * 1024 * 1024;
+    let app = TestApp::start().await;
+    let announced = app.post("/generate", "x".repeat(HUGE)).await;
+    assert_eq!((announced.status.as_u16(), announced.text("code")), (413, "too_large"));
+    assert_eq!(announced.text("value"), format!("Content-Length {HUGE}"));
+    assert_eq!(announced.text("limit"), "0 to 25165824 bytes");
+
+    let chunks = stream::iter((0..60).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1024 * 1024])));
+    let request = app.request(Method::POST, "/v1/jobs").body(Body::wrap_stream(chunks));
+    let streamed = app.send(request).await;
+    assert_eq!((streamed.status.as_u16(), streamed.text("field")), (413, "(body)"));
+    assert_eq!(streamed.text("value"), "more than 25165824 bytes");
+    assert_eq!(app.depth().await, 0);
+}
+
+#[tokio::test]
+async fn a_wait_out_of_range_is_refused() {
+    let app = TestApp::start().await;
+    let id = app.submit(r#"{"text": "a"}"#).await;
+    for wait in ["61", "-1", "soon", "1.5"] {
+        let answer = app.get(&format!("/v1/jobs/{id}?wait={wait}")).await;
+        assert_eq!((answer.status.as_u16(), answer.text("field"), answer.text("value")), (422, "wait", wait));
+        assert_eq!(answer.text("limit"), "0 to 60 s");
+    }
+}

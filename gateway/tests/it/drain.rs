@@ -1,0 +1,66 @@
+//! The orderly end: who is idle is sent away, who waits for audio gets it while the grace lasts.
+
+use std::time::Duration;
+
+use csm_shared::job::JobState;
+use eventsource_stream::Eventsource as _;
+use futures::{SinkExt as _, StreamExt as _};
+use reqwest::Method;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::app::{TestApp, until};
+use crate::speech::{OLD_REQUEST, say};
+use crate::worker::{Worker, wav};
+use crate::ws::{close_code, next, open};
+
+#[tokio::test]
+async fn idle_sockets_event_streams_and_polls_end_at_once() {
+    let mut app = TestApp::start().await;
+    let mut socket = open(&app).await;
+    let job = app.submit(&say("later")).await;
+    let events = app.request(Method::GET, &format!("/v1/jobs/{job}/events")).send().await.unwrap();
+    let poll = app.request(Method::GET, &format!("/v1/jobs/{job}?wait=60")).send();
+    let poll = tokio::spawn(poll);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    app.stop.cancel();
+
+    assert_eq!(close_code(next(&mut socket).await), 1012);
+    assert_eq!(events.bytes_stream().eventsource().count().await, 0, "no event that looks like an end");
+    let record: serde_json::Value = poll.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(record["status"], "queued");
+    app.join().await;
+    assert_eq!(app.record(&job).await.state, JobState::Queued, "a job without a waiting caller stays");
+    assert!(app.request(Method::GET, "/").send().await.is_err(), "nobody listens");
+}
+
+#[tokio::test]
+async fn requests_in_progress_finish() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let mut socket = open(&app).await;
+    socket.send(say("over the socket").into()).await.unwrap();
+    let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
+        until("both are queued", async || app.depth().await == 2).await;
+        app.stop.cancel();
+        until("the probes are told", async || app.get_admin("/readyz").await.1.contains("draining")).await;
+        worker.work(&app, 2).await;
+    });
+    assert_eq!(answer.status, 200);
+    assert_eq!(next(&mut socket).await, Message::Binary(wav("over the socket").into()));
+    assert_eq!(close_code(next(&mut socket).await), 1012);
+    let mut app = app;
+    app.join().await;
+}
+
+#[tokio::test]
+async fn who_is_not_done_in_time_is_told_and_the_job_called_off() {
+    let (mut app, worker) = (TestApp::start_with(|args| args.drain = Duration::from_secs(1)).await, Worker::new());
+    let request = app.request(Method::POST, "/generate").body(OLD_REQUEST).send();
+    let request = tokio::spawn(request);
+    let lease = worker.claim(&app).await;
+    app.join().await;
+    let answer = request.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 503);
+    assert!(answer.headers().contains_key("retry-after"));
+    assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["code"], "draining");
+    assert!(app.record(&lease.at().id).await.cancel_requested);
+}

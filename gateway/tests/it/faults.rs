@@ -1,0 +1,41 @@
+//! Redis goes away and comes back.
+
+use crate::app::{TestApp, until};
+use crate::speech::{OLD_REQUEST, decode, say};
+use crate::worker::{Worker, wav};
+
+#[tokio::test]
+async fn without_redis_requests_are_unavailable_and_afterwards_served() {
+    let mut app = TestApp::start().await;
+    let kept = app.submit(&say("kept")).await;
+    until("ready", async || app.get_admin("/readyz").await.0 == 200).await;
+    // Its file is synced every second.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    app.redis.kill().await.unwrap();
+
+    let answer = app.post("/v1/jobs", say("lost")).await;
+    assert_eq!((answer.status.as_u16(), answer.text("code")), (503, "unavailable"));
+    assert!(answer.headers.contains_key("retry-after"));
+    assert!(!answer.body.to_string().contains("127.0.0.1"), "no inner text: {}", answer.body);
+    assert_eq!(app.get(&format!("/v1/jobs/{kept}")).await.status, 503);
+    until("not ready", async || app.get_admin("/readyz").await.0 == 503).await;
+    assert_eq!(app.get_admin("/livez").await.0, 200, "alive all the same");
+
+    app.redis.restart().await.unwrap();
+    until("ready again", async || app.get_admin("/readyz").await.0 == 200).await;
+    assert_eq!(app.get(&format!("/v1/jobs/{kept}")).await.text("status"), "queued");
+    assert_eq!(app.post("/v1/jobs", say("new")).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_waiting_caller_does_not_notice_a_restart_of_redis() {
+    let (mut app, worker) = (TestApp::start().await, Worker::new());
+    let url = format!("http://{}/generate", app.address);
+    let request = tokio::spawn(app.client.post(url).body(OLD_REQUEST).send());
+    let lease = worker.claim(&app).await;
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    app.redis.restart().await.unwrap();
+    worker.succeed(&app, lease).await;
+    let answer: serde_json::Value = request.await.unwrap().unwrap().json().await.unwrap();
+    assert_eq!(decode(answer["audio"].as_str().unwrap_or_default()), wav("Hello from Sesame TTS!"));
+}

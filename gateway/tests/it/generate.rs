@@ -1,0 +1,63 @@
+//! `POST /generate` as the old integration knows it.
+
+use csm_shared::job::{Failure, FailureClass, Lane};
+use serde_json::json;
+
+use crate::app::TestApp;
+use crate::speech::{OLD_REQUEST, decode, segment};
+use crate::worker::{Worker, wav};
+
+#[tokio::test]
+async fn text_in_audio_out() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (answer, lease) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
+        let lease = worker.claim(&app).await;
+        let spec = lease.spec().unwrap().clone();
+        worker.succeed(&app, lease).await;
+        spec
+    });
+    assert_eq!(answer.status, 200);
+    let mut fields: Vec<_> = answer.body.as_object().unwrap().keys().cloned().collect();
+    fields.sort_unstable();
+    assert_eq!(fields, ["audio", "format", "sample_rate"], "exactly these");
+    assert_eq!((answer.text("format"), &answer.body["sample_rate"]), ("wav", &24_000.into()));
+    assert_eq!(decode(answer.text("audio")), wav("Hello from Sesame TTS!"));
+    assert_eq!((lease.lane, lease.budget.frames()), (Lane::Live, 125));
+}
+
+#[tokio::test]
+async fn context_and_unknown_fields_are_taken() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let body = json!({"text": "How are you?", "voice": "old field", "context_segments": [segment(3), segment(2)]});
+    let (answer, frames) = tokio::join!(app.post("/generate", body.to_string()), async {
+        let lease = worker.claim(&app).await;
+        let clips = lease.spec().unwrap().context.segments().iter().map(|segment| segment.clip.frames()).collect::<Vec<_>>();
+        worker.succeed(&app, lease).await;
+        clips
+    });
+    assert_eq!((answer.status.as_u16(), frames), (200, vec![3, 2]));
+}
+
+#[tokio::test]
+async fn a_failed_job_is_a_problem_with_its_class() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
+        let lease = worker.claim(&app).await;
+        worker.fail(&app, lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
+    });
+    assert_eq!(answer.status, 502);
+    insta::assert_json_snapshot!("generate_failed", answer.body, {".job" => "[id]", ".request_id" => "[id]"});
+}
+
+#[tokio::test]
+async fn a_job_cancelled_meanwhile_is_a_conflict() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
+        let lease = worker.claim(&app).await;
+        app.delete(&format!("/v1/jobs/{}", lease.at().id)).await;
+        let id = lease.at().id;
+        lease.cancelled().await.unwrap();
+        app.live.announce_end(&app.record(&id).await).await.unwrap();
+    });
+    assert_eq!((answer.status.as_u16(), answer.text("code")), (409, "job_cancelled"));
+}

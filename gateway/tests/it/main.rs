@@ -1,0 +1,19 @@
+//! The gateway from outside: real sockets, a real Redis, a folder store, and the queue's other end in the test's hand.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod app;
+mod speech;
+mod tokenizer;
+mod worker;
+
+mod audio;
+mod bad_input;
+mod cancel;
+mod drain;
+mod events;
+mod faults;
+mod generate;
+mod jobs;
+mod process;
+mod ws;

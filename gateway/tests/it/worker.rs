@@ -1,0 +1,113 @@
+//! The queue's other end, driven step by step: claims, publishes, stores a WAV, commits.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use csm_shared::audio::Clip;
+use csm_shared::job::{Failure, FinishReason, Receipt};
+use csm_shared::live::{Event, EventId};
+use csm_shared::queue::{Commit, Lease, Owner};
+use csm_shared::store::ObjectKey;
+use sha2::{Digest as _, Sha256};
+
+use crate::app::{PATIENCE, TestApp};
+
+/// One worker process.
+pub(crate) struct Worker {
+    owner: Owner,
+}
+
+impl Worker {
+    pub(crate) fn new() -> Self {
+        Self { owner: Owner::of_this_process("test") }
+    }
+
+    /// Takes the next job, or none.
+    pub(crate) async fn try_claim(&self, app: &TestApp) -> Option<Lease> {
+        app.queue.claim(&self.owner).await.unwrap()
+    }
+
+    /// Waits for a job and takes it.
+    pub(crate) async fn claim(&self, app: &TestApp) -> Lease {
+        let wait = async {
+            loop {
+                if let Some(lease) = self.try_claim(app).await {
+                    return lease;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap()
+    }
+
+    /// Publishes the start and `frames` steps of progress.
+    pub(crate) async fn progress(&self, app: &TestApp, lease: &Lease, frames: u32) {
+        let (job, attempt) = (lease.at().id, lease.at().attempt);
+        let started = Event::Started { worker: self.owner.to_string() };
+        app.live.publish(&job, EventId { attempt, sequence: 1 }, &started).await.unwrap();
+        for frame in 1..=frames {
+            let event = Event::Progress { frames: frame, max_frames: 125 };
+            let id = EventId { attempt, sequence: 1 + u64::from(frame) };
+            app.live.publish(&job, id, &event).await.unwrap();
+        }
+    }
+
+    /// Speaks a few frames, commits them and tells so.
+    pub(crate) async fn succeed(&self, app: &TestApp, lease: Lease) -> Receipt {
+        let job = lease.at().id;
+        let wav = wav(lease.spec().unwrap().text.as_str());
+        let receipt = self.receipt(&lease, &wav);
+        let key: ObjectKey = receipt.location.parse().unwrap();
+        app.store.put(&key, Bytes::from(wav), "audio/wav").await.unwrap();
+        assert_eq!(lease.succeed(&receipt).await.unwrap(), Commit::Committed);
+        app.live.announce_end(&app.record(&job).await).await.unwrap();
+        receipt
+    }
+
+    /// Fails a job for good and tells so.
+    pub(crate) async fn fail(&self, app: &TestApp, lease: Lease, failure: &Failure) {
+        let job = lease.at().id;
+        assert_eq!(lease.fail(failure).await.unwrap(), Commit::Committed);
+        app.live.announce_end(&app.record(&job).await).await.unwrap();
+    }
+
+    /// Claims and speaks `jobs` jobs, one after another.
+    pub(crate) async fn work(&self, app: &TestApp, jobs: usize) {
+        for _ in 0..jobs {
+            let lease = self.claim(app).await;
+            self.succeed(app, lease).await;
+        }
+    }
+
+    fn receipt(&self, lease: &Lease, wav: &[u8]) -> Receipt {
+        let at = lease.at();
+        let samples = (wav.len() as u64 - 44) / 2;
+        Receipt {
+            seed: lease.spec().unwrap().sampling.seed.get(),
+            model: "test".into(),
+            noise_only: true,
+            weights_sha256: "0".repeat(64),
+            worker: self.owner.to_string(),
+            attempt: at.attempt,
+            frames: (samples / 1_920) as u32,
+            samples,
+            duration_ms: samples / 24,
+            finish_reason: FinishReason::Eos,
+            queue_ms: lease.waited().as_millis() as u64,
+            compute_ms: 1,
+            first_audio_ms: Some(1),
+            rtf: Some(0.1),
+            bytes: wav.len() as u64,
+            sha256: Sha256::digest(wav).iter().map(|byte| format!("{byte:02x}")).collect(),
+            watermark: "none".into(),
+            watermark_z: 0.0,
+            location: ObjectKey::audio(&at.id.to_string(), at.attempt, "wav").unwrap().to_string(),
+        }
+    }
+}
+
+/// The audio of a text: two frames whose samples depend on it.
+pub(crate) fn wav(text: &str) -> Vec<u8> {
+    let letters = text.bytes().cycle().take(2 * 1_920);
+    Clip::from_samples(letters.enumerate().map(|(n, letter)| i16::from(letter) * (n % 50) as i16).collect()).to_wav()
+}

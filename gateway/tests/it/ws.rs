@@ -1,0 +1,117 @@
+//! `GET /ws` as a browser uses it.
+
+use futures::{SinkExt as _, StreamExt as _};
+use serde_json::Value;
+use tokio::net::TcpStream;
+use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use crate::app::{PATIENCE, TestApp, until};
+use crate::speech::{OLD_REQUEST, say};
+use crate::worker::{Worker, wav};
+
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+pub(crate) async fn open(app: &TestApp) -> Socket {
+    connect_async(format!("ws://{}/ws", app.address)).await.unwrap().0
+}
+
+/// The next message that is no ping.
+pub(crate) async fn next(socket: &mut Socket) -> Message {
+    let next = async {
+        loop {
+            match socket.next().await.unwrap().unwrap() {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, next).await.unwrap()
+}
+
+pub(crate) fn close_code(message: Message) -> u16 {
+    match message {
+        Message::Close(Some(frame)) => frame.code.into(),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn problem(message: &Message) -> Value {
+    serde_json::from_str(message.to_text().unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn each_request_is_answered_with_one_wav_in_order() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let mut socket = open(&app).await;
+    socket.send(OLD_REQUEST.into()).await.unwrap();
+    // Sent before the first is answered: they wait their turn.
+    for text in ["two", "three", "four"] {
+        socket.send(say(text).into()).await.unwrap();
+    }
+    let ((), ()) = tokio::join!(worker.work(&app, 4), async {
+        for text in ["Hello from Sesame TTS!", "two", "three", "four"] {
+            assert_eq!(next(&mut socket).await, Message::Binary(wav(text).into()), "{text}");
+        }
+    });
+    socket.close(None).await.unwrap();
+}
+
+#[tokio::test]
+async fn one_job_at_a_time() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let mut socket = open(&app).await;
+    for text in ["one", "two"] {
+        socket.send(say(text).into()).await.unwrap();
+    }
+    let first = worker.claim(&app).await;
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert!(worker.try_claim(&app).await.is_none(), "the second waits for the first");
+    worker.succeed(&app, first).await;
+    worker.work(&app, 1).await;
+}
+
+#[tokio::test]
+async fn after_an_error_the_socket_stays_open() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let mut socket = open(&app).await;
+    socket.send(r#"{"text": "a", "topk": 0}"#.into()).await.unwrap();
+    let refused = problem(&next(&mut socket).await);
+    insta::assert_json_snapshot!("ws_refused", refused, {".request_id" => "[id]"});
+    socket.send("not json".into()).await.unwrap();
+    assert_eq!(problem(&next(&mut socket).await)["status"], 400);
+    assert_eq!(app.depth().await, 0);
+
+    socket.send(say("still here").into()).await.unwrap();
+    worker.work(&app, 1).await;
+    assert_eq!(next(&mut socket).await, Message::Binary(wav("still here").into()));
+}
+
+#[tokio::test]
+async fn a_caller_who_leaves_takes_the_job_along() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let mut socket = open(&app).await;
+    socket.send(say("goodbye").into()).await.unwrap();
+    let lease = worker.claim(&app).await;
+    drop(socket);
+    until("the job is asked to stop", async || app.record(&lease.at().id).await.cancel_requested).await;
+}
+
+#[tokio::test]
+async fn a_message_over_the_limit_closes_with_1009() {
+    let app = TestApp::start().await;
+    let (mut sink, mut stream) = open(&app).await.split();
+    let send = async { sink.send("x".repeat(25 * 1024 * 1024).into()).await };
+    let receive = async {
+        loop {
+            match stream.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return frame.code,
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (_, code) = tokio::time::timeout(PATIENCE, futures::future::join(send, receive)).await.unwrap();
+    assert_eq!(code, CloseCode::Size);
+}

@@ -1,0 +1,61 @@
+#!/bin/sh
+# Installs those of the named tools that this machine lacks; every command is printed before it runs.
+#   scripts/need.sh cargo cc redis-server cargo-nextest
+set -eu
+
+# Builds with the toolchain of rust-toolchain.toml; a later one may not.
+NEXTEST=0.9.143
+
+have() { command -v "$1" >/dev/null 2>&1; }
+
+stop() {
+    echo "$*" >&2
+    exit 1
+}
+
+run() {
+    echo "+ $*"
+    "$@"
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        run "$@"
+    elif have sudo; then
+        run sudo "$@"
+    else
+        stop "This needs root, and there is no sudo. Run it as root, then try again: $*"
+    fi
+}
+
+# install WHAT APT DNF APK PACMAN BREW: the package that holds it, by the name that each package manager knows.
+install() {
+    echo "$1 is missing: installing it"
+    if have apt-get; then
+        as_root apt-get update
+        as_root apt-get install --yes --no-install-recommends "$2"
+    elif have dnf; then
+        as_root dnf install --assumeyes "$3"
+    elif have apk; then
+        as_root apk add "$4"
+    elif have pacman; then
+        as_root pacman --sync --noconfirm "$5"
+    elif have brew; then
+        run brew install "$6"
+    else
+        stop "No known package manager (apt-get, dnf, apk, pacman, brew). Install $1 by hand and put it on PATH."
+    fi
+}
+
+for tool in "$@"; do
+    case $tool in
+    cargo) have cargo || stop "cargo is missing: install the Rust toolchain from https://rustup.rs" ;;
+    cc) have cc || install "a C compiler" build-essential gcc build-base gcc gcc ;;
+    redis-server)
+        have redis-server || have valkey-server ||
+            install "redis-server (or valkey-server)" redis-server valkey valkey valkey redis
+        ;;
+    cargo-nextest) cargo nextest --version >/dev/null 2>&1 || run cargo install cargo-nextest --locked --version "$NEXTEST" ;;
+    *) stop "usage: $0 [cargo] [cc] [redis-server] [cargo-nextest]" ;;
+    esac
+done

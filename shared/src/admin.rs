@@ -1,0 +1,90 @@
+//! The second port of every process: liveness, readiness, metrics. Not for callers.
+
+use std::net::SocketAddr;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::get;
+use axum::{Json, Router};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+/// What a process is doing, as its probes tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+pub enum Readiness {
+    /// Not ready yet; says what it is at.
+    Starting {
+        /// Such as `loading weights, 40 %`.
+        phase: String,
+    },
+    /// Doing its work.
+    Ready,
+    /// Alive, but something that it needs is not there.
+    Degraded {
+        /// What is missing.
+        reason: String,
+    },
+    /// Finishing what it has; takes nothing new.
+    Draining,
+}
+
+impl Readiness {
+    const fn status(&self) -> StatusCode {
+        match self {
+            Self::Ready => StatusCode::OK,
+            Self::Starting { .. } | Self::Degraded { .. } | Self::Draining => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The address could not be bound.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot listen on {address} for health and metrics: {source}")]
+pub struct AdminError {
+    address: SocketAddr,
+    source: std::io::Error,
+}
+
+#[derive(Clone)]
+struct Admin {
+    readiness: watch::Receiver<Readiness>,
+    metrics: PrometheusHandle,
+}
+
+/// Binds `address` and serves `/livez`, `/readyz` and `/metrics` until `stop` is cancelled. Answers the bound address.
+pub async fn serve(
+    address: SocketAddr,
+    readiness: watch::Receiver<Readiness>,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) -> Result<SocketAddr, AdminError> {
+    let failed = |source| AdminError { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let bound = listener.local_addr().map_err(failed)?;
+    let router = Router::new()
+        .route("/livez", get(async || "alive"))
+        .route("/readyz", get(readyz))
+        .route("/metrics", get(render))
+        .with_state(Admin { readiness, metrics });
+    tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
+        if let Err(error) = served {
+            tracing::error!(error = %error, "the health and metrics port failed");
+        }
+    });
+    Ok(bound)
+}
+
+async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
+    let readiness = admin.readiness.borrow().clone();
+    (readiness.status(), Json(readiness))
+}
+
+async fn render(State(admin): State<Admin>) -> impl IntoResponse {
+    ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+}

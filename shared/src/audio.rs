@@ -1,0 +1,167 @@
+//! The audio words that both sides speak: the rates, one frame of Mimi codes, and [`Clip`], a caller's recording.
+//!
+//! Callers send recordings as WAV in any usual form; everything behind the gateway knows one form only, 24 kHz mono
+//! 16-bit. [`Clip::from_wav`] is the one gate between the two: it answers every byte string, never panics, and refuses
+//! before it allocates more than its limits allow. What a recording must *be* for a job (its least and greatest length)
+//! is the caller's rule, read from [`Clip::duration_ms`].
+
+mod decode;
+mod resample;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+/// Samples per second of everything the model hears or speaks.
+pub const SAMPLE_RATE: u32 = 24_000;
+/// Samples of one frame: 80 ms at [`SAMPLE_RATE`].
+pub const FRAME_SAMPLES: usize = 1_920;
+/// Milliseconds of one frame.
+pub const FRAME_MS: u32 = 80;
+/// Mimi codebooks of one frame.
+pub const CODEBOOKS: usize = 32;
+
+/// The greatest source file that [`Clip::from_wav`] looks at.
+pub const MAX_SOURCE_BYTES: usize = 32 * 1024 * 1024;
+/// The longest recording that [`Clip::from_wav`] decodes; well above the model's window of 164 s.
+pub const MAX_SOURCE_SECONDS: u32 = 600;
+/// The slowest source rate that is resampled.
+pub const MIN_SOURCE_RATE: u32 = 8_000;
+/// The fastest source rate that is resampled.
+pub const MAX_SOURCE_RATE: u32 = 192_000;
+/// The greatest number of source channels that are mixed to mono.
+pub const MAX_SOURCE_CHANNELS: u16 = 8;
+
+/// Full scale of a 16-bit sample: `f32` sample = `i16` sample / this.
+const I16_SCALE: f32 = 32_768.0;
+
+/// One frame's Mimi codes, codebook 0 first.
+pub type Frame = [u32; CODEBOOKS];
+
+/// Why a byte string is no [`Clip`]. Each text is meant for the person who sent it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClipError {
+    /// The bytes do not hold the structure of a RIFF WAVE file.
+    #[error("the audio is not a WAV file: {0}")]
+    NotWav(&'static str),
+    /// A WAV file, in a coding, rate or channel count that is not taken.
+    #[error("the WAV file cannot be read: {0}")]
+    Unsupported(String),
+    /// A WAV file without a single sample.
+    #[error("the WAV file holds no samples")]
+    Empty,
+    /// The file ends before the audio that its header promises.
+    #[error("the WAV file is truncated: its header promises {promised} bytes of audio and {present} are there")]
+    Truncated {
+        /// Bytes of audio by the header.
+        promised: usize,
+        /// Bytes of audio in the file.
+        present: usize,
+    },
+    /// The file is larger than [`MAX_SOURCE_BYTES`].
+    #[error("the WAV file has {bytes} bytes, more than the limit of {MAX_SOURCE_BYTES}")]
+    TooLarge {
+        /// Bytes of the file.
+        bytes: usize,
+    },
+    /// The recording is longer than [`MAX_SOURCE_SECONDS`].
+    #[error("the recording lasts {seconds} s, more than the limit of {MAX_SOURCE_SECONDS} s")]
+    TooLong {
+        /// Whole seconds of the recording.
+        seconds: u32,
+    },
+}
+
+/// A recording at 24 kHz, mono, 16 bit. Cloning shares the samples.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Clip {
+    samples: Arc<[i16]>,
+}
+
+impl Clip {
+    /// A clip of samples that are already 24 kHz mono.
+    #[must_use]
+    pub fn from_samples(samples: Vec<i16>) -> Self {
+        Self { samples: samples.into() }
+    }
+
+    /// Reads a WAV file: 8, 16, 24 or 32-bit integers or 32-bit floats, 1 to [`MAX_SOURCE_CHANNELS`] channels (averaged to
+    /// mono), [`MIN_SOURCE_RATE`] to [`MAX_SOURCE_RATE`] (resampled to `round(n * 24000 / rate)` samples). A 24 kHz mono
+    /// 16-bit file comes back sample for sample.
+    ///
+    /// # Errors
+    /// [`ClipError`]; for no input does this panic.
+    pub fn from_wav(bytes: &[u8]) -> Result<Self, ClipError> {
+        let source = decode::wav(bytes)?;
+        let samples = resample::to_24k(source.mono, source.sample_rate)?;
+        Ok(Self { samples: samples.into_iter().map(to_i16).collect() })
+    }
+
+    /// The samples.
+    #[must_use]
+    pub fn samples(&self) -> &[i16] {
+        &self.samples
+    }
+
+    /// The samples as floats in [-1, 1).
+    #[must_use]
+    pub fn to_f32(&self) -> Vec<f32> {
+        self.samples.iter().map(|&sample| f32::from(sample) / I16_SCALE).collect()
+    }
+
+    /// The length in milliseconds, rounded down.
+    #[must_use]
+    pub fn duration_ms(&self) -> u64 {
+        self.samples.len() as u64 * 1_000 / u64::from(SAMPLE_RATE)
+    }
+
+    /// How many frames of [`FRAME_SAMPLES`] hold the clip, the last one possibly in part.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        self.samples.len().div_ceil(FRAME_SAMPLES)
+    }
+
+    /// The clip as a WAV file, for handing a caller's recording on. Speech made here leaves through the worker's encoder,
+    /// which takes watermarked audio only.
+    #[must_use]
+    pub fn to_wav(&self) -> Vec<u8> {
+        let data_bytes = u32::try_from(self.samples.len() * 2).unwrap_or(u32::MAX);
+        let mut wav = Vec::with_capacity(44 + self.samples.len() * 2);
+        wav.extend_from_slice(b"RIFF");
+        wav.extend_from_slice(&data_bytes.saturating_add(36).to_le_bytes());
+        wav.extend_from_slice(b"WAVE");
+        wav.extend_from_slice(&format_chunk());
+        wav.extend_from_slice(b"data");
+        wav.extend_from_slice(&data_bytes.to_le_bytes());
+        wav.extend(self.samples.iter().flat_map(|sample| sample.to_le_bytes()));
+        wav
+    }
+}
+
+impl std::fmt::Debug for Clip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Clip({} samples)", self.samples.len())
+    }
+}
+
+/// The `fmt ` chunk, header included, of every WAV file written here: PCM, 24 kHz, mono, 16 bit.
+#[must_use]
+pub fn format_chunk() -> [u8; 24] {
+    let mut chunk = [0; 24];
+    chunk[..4].copy_from_slice(b"fmt ");
+    chunk[4..8].copy_from_slice(&16u32.to_le_bytes());
+    chunk[8..10].copy_from_slice(&1u16.to_le_bytes()); // PCM
+    chunk[10..12].copy_from_slice(&1u16.to_le_bytes()); // channels
+    chunk[12..16].copy_from_slice(&SAMPLE_RATE.to_le_bytes());
+    chunk[16..20].copy_from_slice(&(SAMPLE_RATE * 2).to_le_bytes()); // bytes per second
+    chunk[20..22].copy_from_slice(&2u16.to_le_bytes()); // bytes per sample of all channels
+    chunk[22..24].copy_from_slice(&16u16.to_le_bytes()); // bits
+    chunk
+}
+
+/// One float sample as 16 bit: rounded, and held at full scale where it would run over.
+#[must_use]
+pub fn to_i16(sample: f32) -> i16 {
+    // A float-to-integer cast saturates, and makes 0 of a NaN.
+    (sample * I16_SCALE).round() as i16
+}

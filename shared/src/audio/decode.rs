@@ -1,0 +1,147 @@
+//! From the bytes of a WAV file to mono float samples at the file's own rate.
+//!
+//! The chunks are found here, because files in the wild pad odd chunks and leave the length of piped audio open, both of
+//! which hound refuses. hound then reads the format and the samples from those two chunks alone.
+
+use std::io::{Chain, Read};
+
+use hound::{SampleFormat, WavReader};
+
+use super::{ClipError, MAX_SOURCE_BYTES, MAX_SOURCE_CHANNELS, MAX_SOURCE_RATE, MAX_SOURCE_SECONDS, MIN_SOURCE_RATE};
+
+/// The longest `fmt ` chunk with a meaning; bytes behind it say nothing about PCM.
+const MAX_FORMAT_BYTES: usize = 40;
+/// The length that a program writes into the header when it pipes audio out before it knows how much it will be.
+const OPEN_LENGTH: usize = u32::MAX as usize;
+
+/// A decoded source, mixed to mono.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// At least one sample, all finite; nominally in [-1, 1).
+    pub(super) mono: Vec<f32>,
+    /// Samples per second, from `MIN_SOURCE_RATE` to `MAX_SOURCE_RATE`.
+    pub(super) sample_rate: u32,
+}
+
+/// Decodes a WAV file.
+pub(super) fn wav(bytes: &[u8]) -> Result<Source, ClipError> {
+    if bytes.len() > MAX_SOURCE_BYTES {
+        return Err(ClipError::TooLarge { bytes: bytes.len() });
+    }
+    let chunks = find_chunks(bytes)?;
+    let header = minimal_header(&chunks);
+    let reader = WavReader::new(header.as_slice().chain(chunks.data)).map_err(|error| unreadable(&error))?;
+    let spec = reader.spec();
+    if !(MIN_SOURCE_RATE..=MAX_SOURCE_RATE).contains(&spec.sample_rate) {
+        return Err(ClipError::Unsupported(format!(
+            "a sample rate of {} Hz is outside {MIN_SOURCE_RATE} to {MAX_SOURCE_RATE}",
+            spec.sample_rate
+        )));
+    }
+    if spec.channels > MAX_SOURCE_CHANNELS {
+        let channels = spec.channels;
+        return Err(ClipError::Unsupported(format!("{channels} channels are more than {MAX_SOURCE_CHANNELS}")));
+    }
+    let seconds = reader.duration() / spec.sample_rate;
+    if seconds >= MAX_SOURCE_SECONDS {
+        return Err(ClipError::TooLong { seconds });
+    }
+    Ok(Source { mono: read_mono(reader)?, sample_rate: spec.sample_rate })
+}
+
+/// The two chunks of a WAV file that matter.
+struct Chunks<'a> {
+    format: &'a [u8],
+    data: &'a [u8],
+}
+
+/// Walks the RIFF chunks up to the audio.
+fn find_chunks(bytes: &[u8]) -> Result<Chunks<'_>, ClipError> {
+    if bytes.len() < 12 || &bytes[..4] != b"RIFF" || &bytes[8..12] != b"WAVE" {
+        return Err(ClipError::NotWav("it does not begin with RIFF and WAVE"));
+    }
+    let mut rest = &bytes[12..];
+    let mut format = None;
+    // Each turn consumes at least the eight bytes of a chunk's head.
+    while let Some((head, body)) = rest.split_at_checked(8) {
+        let promised = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
+        let present = promised.min(body.len());
+        match &head[..4] {
+            b"fmt " => format = Some(&body[..present.min(MAX_FORMAT_BYTES)]),
+            b"data" => {
+                let format = format.ok_or(ClipError::NotWav("its audio comes before its format"))?;
+                return Ok(Chunks { format, data: audio_of(body, promised, format)? });
+            }
+            _ => {}
+        }
+        rest = body.get(promised.saturating_add(promised % 2)..).unwrap_or(&[]);
+    }
+    Err(ClipError::NotWav("it has no data chunk"))
+}
+
+/// The audio in the body of the data chunk and behind it.
+fn audio_of<'a>(body: &'a [u8], promised: usize, format: &[u8]) -> Result<&'a [u8], ClipError> {
+    let data = if promised == OPEN_LENGTH {
+        let block = format.get(12..14).map_or(1, |align| usize::from(u16::from_le_bytes([align[0], align[1]])));
+        &body[..body.len() - body.len() % block.max(1)]
+    } else {
+        body.get(..promised).ok_or(ClipError::Truncated { promised, present: body.len() })?
+    };
+    if data.is_empty() { Err(ClipError::Empty) } else { Ok(data) }
+}
+
+/// A WAV header of nothing but the format, for the audio to follow.
+fn minimal_header(chunks: &Chunks<'_>) -> Vec<u8> {
+    // Both lengths are below MAX_SOURCE_BYTES.
+    let length = |chunk: &[u8]| (chunk.len() as u32).to_le_bytes();
+    let mut header = Vec::with_capacity(28 + MAX_FORMAT_BYTES);
+    header.extend_from_slice(b"RIFF\0\0\0\0WAVEfmt "); // hound does not read the length of the whole
+    header.extend_from_slice(&length(chunks.format));
+    header.extend_from_slice(chunks.format);
+    header.extend_from_slice(b"data");
+    header.extend_from_slice(&length(chunks.data));
+    header
+}
+
+/// All samples as floats, each group of channels averaged.
+fn read_mono(reader: WavReader<Chain<&[u8], &[u8]>>) -> Result<Vec<f32>, ClipError> {
+    let spec = reader.spec();
+    let channels = usize::from(spec.channels);
+    match spec.sample_format {
+        SampleFormat::Float => mix(reader.into_samples::<f32>(), channels),
+        SampleFormat::Int => {
+            if !matches!(spec.bits_per_sample, 8 | 16 | 24 | 32) {
+                return Err(ClipError::Unsupported(format!("{} bits per sample", spec.bits_per_sample)));
+            }
+            let scale = 1.0 / (1u64 << (spec.bits_per_sample - 1)) as f32;
+            mix(reader.into_samples::<i32>().map(|sample| sample.map(|value| value as f32 * scale)), channels)
+        }
+    }
+}
+
+fn mix(samples: impl ExactSizeIterator<Item = hound::Result<f32>>, channels: usize) -> Result<Vec<f32>, ClipError> {
+    let share = 1.0 / channels as f32;
+    let mut mono = Vec::with_capacity(samples.len() / channels);
+    let mut sum = 0.0;
+    for (index, sample) in samples.enumerate() {
+        let value = sample.map_err(|error| unreadable(&error))?;
+        if !value.is_finite() {
+            return Err(ClipError::Unsupported(format!("sample {index} is not a finite number")));
+        }
+        sum += value * share;
+        if index % channels == channels - 1 {
+            mono.push(sum);
+            sum = 0.0;
+        }
+    }
+    Ok(mono)
+}
+
+/// hound's refusal as ours. The file was found whole, so what hound dislikes is the format.
+fn unreadable(error: &hound::Error) -> ClipError {
+    ClipError::Unsupported(match error {
+        hound::Error::FormatError(reason) => (*reason).to_owned(),
+        hound::Error::IoError(_) => "its format chunk is cut short".to_owned(),
+        _ => "its coding is neither PCM of 8, 16, 24 or 32 bits nor 32-bit float".to_owned(),
+    })
+}

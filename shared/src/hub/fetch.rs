@@ -1,0 +1,242 @@
+//! Gets a model's files from the hub into the cache, and finds them there again.
+//!
+//! The first file fixes the commit; all others are taken from it, so a push in between cannot mix two versions.
+
+use std::fs;
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use hf_hub::repository::RepoTreeEntry;
+use hf_hub::{HFClient, HFResult};
+use secrecy::ExposeSecret;
+
+use super::layout::{self, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
+use super::progress::Watch;
+use super::source::HubId;
+use super::{HubError, HubOptions, ModelFolder, Wanted, codec_id};
+
+/// Tries of one request after the first; the client backs off up to 0.2 s, then 0.4 s.
+const RETRIES: usize = 2;
+
+/// The most files of a repository that are looked at.
+const LISTED_MAX: usize = 1_000;
+
+/// Folder in the cache where checkpoint and codec of different repositories are brought together.
+const JOINED_FOLDER: &str = "csm-fleet";
+
+/// The hub and its cache on this machine.
+pub(super) struct Hub {
+    client: HFClient,
+    contact_timeout: Duration,
+    stall_timeout: Duration,
+}
+
+/// A file of a repository.
+struct Listed {
+    name: String,
+    bytes: u64,
+}
+
+impl Hub {
+    pub(super) fn new(options: &HubOptions) -> Result<Self, HubError> {
+        let mut builder = HFClient::builder().retry_max_attempts(RETRIES);
+        if let Some(folder) = options.cache_dir.as_ref().filter(|folder| !folder.as_os_str().is_empty()) {
+            builder = builder.cache_dir(folder);
+        }
+        if let Some(endpoint) = options.endpoint.as_ref().filter(|endpoint| !endpoint.is_empty()) {
+            builder = builder.endpoint(endpoint);
+        }
+        if let Some(token) = options.token.as_ref().filter(|token| !token.expose_secret().is_empty()) {
+            builder = builder.token(token.expose_secret());
+        }
+        let client = builder.build()?;
+        Ok(Self { client, contact_timeout: options.contact_timeout, stall_timeout: options.stall_timeout })
+    }
+
+    /// The model from the hub; what the cache holds of the same commit is not loaded again.
+    pub(super) async fn fetch(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
+        let snapshot = self.fetch_checkpoint(id, wanted).await?;
+        let codec = match wanted {
+            Wanted::Everything if !layout::includes_codec(&snapshot)? => Some(self.fetch_codec().await?),
+            _ => None,
+        };
+        self.present(id, &snapshot, codec.as_deref(), wanted)
+    }
+
+    /// The model from the cache alone.
+    pub(super) async fn cached(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
+        self.find_cached(id, wanted).await.map_err(|missing| HubError::NotCached {
+            id: id.to_string(),
+            cache: self.client.cache_dir().to_owned(),
+            source: Box::new(missing),
+        })
+    }
+
+    async fn find_cached(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
+        let snapshot = self.config_file(id, true).await.map(|config| parent(&config))?;
+        layout::require(&snapshot, Wanted::Tokenizer)?;
+        let codec = match wanted {
+            Wanted::Everything if !layout::includes_codec(&snapshot)? => {
+                Some(self.config_file(&codec_id(), true).await.map(|config| parent(&config))?)
+            }
+            _ => None,
+        };
+        self.present(id, &snapshot, codec.as_deref(), wanted)
+    }
+
+    async fn fetch_checkpoint(&self, id: &HubId, wanted: Wanted) -> Result<PathBuf, HubError> {
+        let (snapshot, pinned) = self.first_contact(id).await?;
+        if layout::require(&snapshot, Wanted::Tokenizer).is_ok()
+            && (wanted == Wanted::Tokenizer || layout::weight_files(&snapshot).is_ok())
+        {
+            return Ok(snapshot);
+        }
+        let listed = self.list(&pinned).await?;
+        self.download(&pinned, CONFIG, &listed).await?;
+        self.download(&pinned, TOKENIZER, &listed).await?;
+        if wanted == Wanted::Everything {
+            let entry = layout::weights_entry(listed.iter().map(|file| file.name.as_str())).unwrap_or(SINGLE);
+            let entry_path = self.download(&pinned, entry, &listed).await?;
+            if layout::is_index(entry) {
+                for shard in Index::read(&entry_path)?.shards()? {
+                    self.download(&pinned, &shard, &listed).await?;
+                }
+            }
+        }
+        Ok(snapshot)
+    }
+
+    async fn fetch_codec(&self) -> Result<PathBuf, HubError> {
+        let (snapshot, pinned) = self.first_contact(&codec_id()).await?;
+        if !snapshot.join(SINGLE).is_file() {
+            let listed = self.list(&pinned).await?;
+            self.download(&pinned, CONFIG, &listed).await?;
+            self.download(&pinned, SINGLE, &listed).await?;
+        }
+        Ok(snapshot)
+    }
+
+    /// Fetches `config.json`, which tells the commit: the snapshot's folder and the id pinned to it.
+    async fn first_contact(&self, id: &HubId) -> Result<(PathBuf, HubId), HubError> {
+        let config = self.contact(id, self.config_file(id, false)).await?;
+        let snapshot = parent(&config);
+        let pinned = HubId { revision: commit_of(&snapshot), ..id.clone() };
+        Ok((snapshot, pinned))
+    }
+
+    async fn config_file(&self, id: &HubId, cache_only: bool) -> Result<PathBuf, HubError> {
+        let repo = self.client.model(&id.owner, &id.name);
+        let file = repo.download_file().filename(CONFIG).revision(&id.revision).local_files_only(cache_only);
+        Box::pin(file.send()).await.map_err(|error| self.in_words(id, error))
+    }
+
+    async fn list(&self, id: &HubId) -> Result<Vec<Listed>, HubError> {
+        let listing = async { root_files(&self.client, id).await.map_err(|error| self.in_words(id, error)) };
+        Box::pin(self.contact(id, listing)).await
+    }
+
+    /// One file of a pinned revision, from the cache or the hub, checked against its listed length: the client takes
+    /// an error page for the file when the second of its two requests fails.
+    async fn download(&self, id: &HubId, name: &str, listed: &[Listed]) -> Result<PathBuf, HubError> {
+        let Some(expected) = listed.iter().find(|file| file.name == name) else {
+            return Err(HubError::NotFound { id: id.to_string(), what: name.to_owned() });
+        };
+        let watch = Watch::new(name);
+        let repo = self.client.model(&id.owner, &id.name);
+        let file = repo.download_file().filename(name).revision(&id.revision).progress(watch.clone());
+        let path = tokio::select! {
+            done = Box::pin(file.send()) => done.map_err(|error| self.in_words(id, error))?,
+            () = watch.stalled(self.stall_timeout) => return Err(self.silent(self.stall_timeout)),
+        };
+        check_length(&path, expected.bytes)?;
+        Ok(path)
+    }
+
+    /// Limits a question to the hub to the time that its first answer may take.
+    async fn contact<T>(&self, id: &HubId, question: impl Future<Output = Result<T, HubError>>) -> Result<T, HubError> {
+        tracing::debug!(model = %id, endpoint = self.client.endpoint(), "asking the hub");
+        let answer = tokio::time::timeout(self.contact_timeout, question).await;
+        answer.unwrap_or_else(|_| Err(self.silent(self.contact_timeout)))
+    }
+
+    fn silent(&self, waited: Duration) -> HubError {
+        HubError::Timeout { endpoint: self.client.endpoint().to_owned(), waited }
+    }
+
+    fn in_words(&self, id: &HubId, error: hf_hub::HFError) -> HubError {
+        HubError::from_client(error, id, self.client.endpoint())
+    }
+
+    fn present(
+        &self,
+        id: &HubId,
+        snapshot: &Path,
+        codec: Option<&Path>,
+        wanted: Wanted,
+    ) -> Result<ModelFolder, HubError> {
+        let revision = commit_of(snapshot);
+        let path = match codec {
+            None => snapshot.to_owned(),
+            Some(codec) => {
+                let name = format!("{}--{}--{revision}", id.owner, id.name);
+                let joined = self.client.cache_dir().join(JOINED_FOLDER).join(name);
+                join(snapshot, codec, &joined)?;
+                joined
+            }
+        };
+        layout::require(&path, wanted)?;
+        Ok(ModelFolder { path, id: id.repo(), revision: Some(revision) })
+    }
+}
+
+/// The files at the top of a repository; a model's are never deeper.
+async fn root_files(client: &HFClient, id: &HubId) -> HFResult<Vec<Listed>> {
+    let repo = client.model(&id.owner, &id.name);
+    let entries = repo.list_tree().revision(&id.revision).limit(LISTED_MAX).send()?;
+    let files = entries.try_filter_map(|entry| async move {
+        match entry {
+            RepoTreeEntry::File { path, size, .. } => Ok(Some(Listed { name: path, bytes: size })),
+            RepoTreeEntry::Directory { .. } => Ok(None),
+        }
+    });
+    files.try_collect().await
+}
+
+/// Makes `joined` a folder of links: all files of the checkpoint, and the codec below them.
+fn join(snapshot: &Path, codec: &Path, joined: &Path) -> Result<(), HubError> {
+    fs::create_dir_all(joined).map_err(bad_file(joined))?;
+    for file in fs::read_dir(snapshot).map_err(bad_file(snapshot))? {
+        let file = file.map_err(bad_file(snapshot))?;
+        link(&file.path(), &joined.join(file.file_name()))?;
+    }
+    link(codec, &joined.join(CODEC_FOLDER))
+}
+
+/// Links in one step, over what is there, since several processes may start at once.
+fn link(target: &Path, at: &Path) -> Result<(), HubError> {
+    let target = target.canonicalize().map_err(bad_file(target))?;
+    let aside = at.with_file_name(format!(".{}", uuid::Uuid::new_v4()));
+    std::os::unix::fs::symlink(target, &aside).and_then(|()| fs::rename(&aside, at)).map_err(bad_file(at))
+}
+
+fn check_length(path: &Path, expected: u64) -> Result<(), HubError> {
+    let actual = fs::metadata(path).map_err(bad_file(path))?.len();
+    if actual == expected {
+        return Ok(());
+    }
+    // The link and what it points to: otherwise the next try would take it for the file.
+    let content = path.canonicalize().map_err(bad_file(path))?;
+    fs::remove_file(path).and_then(|()| fs::remove_file(&content)).map_err(bad_file(path))?;
+    Err(HubError::Incomplete { path: path.to_owned(), expected, actual })
+}
+
+/// Snapshots lie in folders named after their commit.
+fn commit_of(snapshot: &Path) -> String {
+    snapshot.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+fn parent(file: &Path) -> PathBuf {
+    file.parent().unwrap_or(file).to_owned()
+}

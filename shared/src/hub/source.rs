@@ -1,0 +1,137 @@
+//! What a user may write after `--model`.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+/// Where a model comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ModelSource {
+    /// The small random checkpoint that this project makes itself; never on a hub.
+    Tiny,
+    /// A repository on the hub.
+    Hub(HubId),
+    /// A folder on this machine.
+    Folder(PathBuf),
+}
+
+/// `owner/name[@revision]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HubId {
+    /// User or organisation.
+    pub owner: String,
+    /// Repository.
+    pub name: String,
+    /// Branch, tag or commit; `main` unless given.
+    pub revision: String,
+}
+
+impl HubId {
+    /// `owner/name`, as the hub's pages call it.
+    #[must_use]
+    pub fn repo(&self) -> String {
+        format!("{}/{}", self.owner, self.name)
+    }
+}
+
+/// A text that names no model.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} names no model: give a hub id (owner/name or owner/name@revision), an existing folder, or `tiny`")]
+pub struct InvalidSource(String);
+
+impl FromStr for ModelSource {
+    type Err = InvalidSource;
+
+    /// An existing folder wins over a hub id of the same spelling, as in the Hugging Face tools; a text that can only
+    /// be a path is a folder even if nothing is there yet.
+    fn from_str(text: &str) -> Result<Self, InvalidSource> {
+        let invalid = || InvalidSource(text.to_owned());
+        if text == "tiny" {
+            return Ok(Self::Tiny);
+        }
+        if text.starts_with(['/', '.', '~']) || (!text.is_empty() && Path::new(text).is_dir()) {
+            return Ok(Self::Folder(text.into()));
+        }
+        let (repo, revision) = text.split_once('@').unwrap_or((text, "main"));
+        let (owner, name) = repo.split_once('/').ok_or_else(invalid)?;
+        if !is_name(owner) || !is_name(name) || !is_revision(revision) {
+            return Err(invalid());
+        }
+        Ok(Self::Hub(HubId { owner: owner.to_owned(), name: name.to_owned(), revision: revision.to_owned() }))
+    }
+}
+
+/// The hub's alphabet for names; a leading dot would step out of the cache folder.
+fn is_name(text: &str) -> bool {
+    const MAX: usize = 96;
+    (1..=MAX).contains(&text.len())
+        && !text.starts_with('.')
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+}
+
+/// Branches may hold slashes (`refs/pr/1`); the revision becomes a path in the cache.
+fn is_revision(text: &str) -> bool {
+    text.split('/').all(is_name)
+}
+
+impl fmt::Display for HubId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.owner, self.name)?;
+        if self.revision == "main" { Ok(()) } else { write!(f, "@{}", self.revision) }
+    }
+}
+
+impl fmt::Display for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tiny => f.write_str("tiny"),
+            Self::Hub(id) => id.fmt(f),
+            Self::Folder(path) => path.display().fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hub(owner: &str, name: &str, revision: &str) -> ModelSource {
+        ModelSource::Hub(HubId { owner: owner.to_owned(), name: name.to_owned(), revision: revision.to_owned() })
+    }
+
+    #[test]
+    fn sources_are_told_apart() {
+        let folder = |path: &str| ModelSource::Folder(path.into());
+        let cases = [
+            ("tiny", ModelSource::Tiny),
+            ("sesame/csm-1b", hub("sesame", "csm-1b", "main")),
+            ("sesame/csm-1b@refs/pr/7", hub("sesame", "csm-1b", "refs/pr/7")),
+            ("a/b@4e2f", hub("a", "b", "4e2f")),
+            ("./tiny", folder("./tiny")),
+            ("/models/csm", folder("/models/csm")),
+            ("../x", folder("../x")),
+            ("src/hub", folder("src/hub")),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(text.parse(), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_names_no_model_is_refused() {
+        for text in
+            ["", "csm-1b", "a/b/c", "a/", "/b@", "a/b@", "a/../b", "a/..", "a/b@../../x", "a b/c", "https://x/y"]
+        {
+            let parsed = text.parse::<ModelSource>();
+            assert!(!matches!(parsed, Ok(ModelSource::Hub(_))), "{text} became {parsed:?}");
+        }
+        assert!("a/b/c".parse::<ModelSource>().is_err());
+    }
+
+    #[test]
+    fn display_is_what_was_given() {
+        for text in ["tiny", "sesame/csm-1b", "sesame/csm-1b@v2", "./x"] {
+            assert_eq!(text.parse::<ModelSource>().map(|source| source.to_string()).as_deref(), Ok(text));
+        }
+    }
+}

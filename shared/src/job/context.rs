@@ -1,0 +1,44 @@
+//! Earlier turns of the conversation: what was said, by whom, and how it sounded.
+
+use super::limits::{CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS};
+use super::{Invalid, Speaker, Text};
+use crate::audio::Clip;
+
+/// One earlier turn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Segment {
+    /// The words, matching the audio.
+    pub text: Text,
+    /// Who said them.
+    pub speaker: Speaker,
+    /// How it sounded; at least one sample.
+    pub clip: Clip,
+}
+
+/// A bounded list of segments, oldest first.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Context(Vec<Segment>);
+
+impl Context {
+    /// Refuses more than [`CONTEXT_SEGMENTS`] segments, more than [`CONTEXT_AUDIO_MS`] in all, and empty audio.
+    pub fn new(segments: Vec<Segment>) -> Result<Self, Invalid> {
+        if !CONTEXT_SEGMENTS.allows(segments.len() as u64) {
+            return Err(Invalid::outside("context_segments", segments.len(), &CONTEXT_SEGMENTS));
+        }
+        if let Some(index) = segments.iter().position(|segment| segment.clip.samples().is_empty()) {
+            let field = format!("context_segments[{index}].audio");
+            return Err(Invalid::malformed(&field, "0 samples", "a WAV with at least one sample"));
+        }
+        let total_ms = segments.iter().map(|segment| segment.clip.duration_ms()).sum::<u64>();
+        if !CONTEXT_AUDIO_MS.allows(total_ms) {
+            return Err(Invalid::outside("context_segments", format!("{total_ms} ms of audio"), &CONTEXT_AUDIO_MS));
+        }
+        Ok(Self(segments))
+    }
+
+    /// The segments, oldest first.
+    #[must_use]
+    pub fn segments(&self) -> &[Segment] {
+        &self.0
+    }
+}

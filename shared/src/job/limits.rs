@@ -1,0 +1,72 @@
+//! Every limit on a request, in one place, each with the HTTP status that a breach answers.
+//!
+//! The model's window is the one limit that is not a constant: it comes from the checkpoint's `config.json`
+//! (see [`crate::prompt`]) and answers [`WINDOW_STATUS`].
+
+use crate::audio::FRAME_MS;
+
+/// A named bound on a request field.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit {
+    /// Largest value allowed, in the unit of `unit`.
+    pub max: u64,
+    /// Smallest value allowed.
+    pub min: u64,
+    /// Unit of both, for messages.
+    pub unit: &'static str,
+    /// HTTP status of a breach.
+    pub status: u16,
+}
+
+impl Limit {
+    /// True when `value` lies inside.
+    #[must_use]
+    pub const fn allows(&self, value: u64) -> bool {
+        value >= self.min && value <= self.max
+    }
+
+    /// The limit as a reader sees it, such as `1 to 4096 characters`.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        format!("{} to {} {}", self.min, self.max, self.unit)
+    }
+}
+
+/// Characters (Unicode scalar values) in the text of a job or of a context segment.
+pub const TEXT_CHARS: Limit = Limit { min: 1, max: 4_096, unit: "characters", status: 422 };
+
+/// Speaker number. CSM learned small numbers; they are spoken to the model as `[0]`.
+pub const SPEAKER: Limit = Limit { min: 0, max: 9, unit: "(speaker number)", status: 422 };
+
+/// Longest result asked for. The upper end is the reference implementation's own default.
+pub const MAX_AUDIO_LENGTH_MS: Limit = Limit { min: FRAME_MS as u64, max: 90_000, unit: "ms", status: 422 };
+
+/// Longest result when the request does not say.
+pub const DEFAULT_MAX_AUDIO_LENGTH_MS: u64 = 10_000;
+
+/// Sampling temperature: 0 (greedy) to this.
+pub const TEMPERATURE_MAX: f32 = 2.0;
+
+/// Sampling temperature when the request does not say.
+pub const DEFAULT_TEMPERATURE: f32 = 0.9;
+
+/// Codes kept by top-k.
+pub const TOPK: Limit = Limit { min: 1, max: 2_048, unit: "codes", status: 422 };
+
+/// Codes kept by top-k when the request does not say.
+pub const DEFAULT_TOPK: u32 = 50;
+
+/// Context segments of one job.
+pub const CONTEXT_SEGMENTS: Limit = Limit { min: 0, max: 32, unit: "segments", status: 422 };
+
+/// Audio of all context segments together.
+pub const CONTEXT_AUDIO_MS: Limit = Limit { min: 0, max: 120_000, unit: "ms", status: 413 };
+
+/// A request body as received, base64 and all.
+pub const BODY_BYTES: Limit = Limit { min: 0, max: 24 * 1024 * 1024, unit: "bytes", status: 413 };
+
+/// Status of a prompt and budget that together exceed the model's window.
+pub const WINDOW_STATUS: u16 = 422;
+
+/// Longest long-poll on a job, in seconds.
+pub const WAIT_SECONDS: Limit = Limit { min: 0, max: 60, unit: "s", status: 422 };

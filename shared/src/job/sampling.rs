@@ -1,0 +1,100 @@
+//! How codes are drawn: temperature, top-k and seed, none of which can be out of range.
+
+use super::limits::{DEFAULT_TEMPERATURE, DEFAULT_TOPK, TEMPERATURE_MAX, TOPK};
+use super::{Invalid, Reason};
+
+/// Softmax temperature, 0 (greedy) to [`TEMPERATURE_MAX`], never NaN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Temperature(f32);
+
+impl Temperature {
+    /// Refuses NaN, infinities, negatives and values over [`TEMPERATURE_MAX`].
+    pub fn new(value: f32) -> Result<Self, Invalid> {
+        if value.is_finite() && (0.0..=TEMPERATURE_MAX).contains(&value) {
+            return Ok(Self(value));
+        }
+        Err(Invalid {
+            field: "temperature".into(),
+            value: value.to_string(),
+            limit: format!("0 (greedy) to {TEMPERATURE_MAX}"),
+            reason: Reason::OutOfRange,
+            status: TOPK.status,
+        })
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> f32 {
+        self.0
+    }
+
+    /// True when the most likely code is always taken.
+    #[must_use]
+    pub fn is_greedy(self) -> bool {
+        self.0 == 0.0
+    }
+}
+
+impl Default for Temperature {
+    fn default() -> Self {
+        Self(DEFAULT_TEMPERATURE)
+    }
+}
+
+/// How many of the likeliest codes stay in the draw, 1 to the codebook's 2048.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TopK(u32);
+
+impl TopK {
+    /// Refuses numbers outside [`TOPK`].
+    pub fn new(value: u32) -> Result<Self, Invalid> {
+        if TOPK.allows(value.into()) { Ok(Self(value)) } else { Err(Invalid::outside("topk", value, &TOPK)) }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for TopK {
+    fn default() -> Self {
+        Self(DEFAULT_TOPK)
+    }
+}
+
+/// Seed of the counter-based draws: with it, a job says the same thing again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seed(u64);
+
+impl Seed {
+    /// Any number will do.
+    #[must_use]
+    pub const fn new(value: u64) -> Self {
+        Self(value)
+    }
+
+    /// A fresh seed, below 2^53 so that it survives every JSON reader.
+    #[must_use]
+    pub fn draw() -> Self {
+        Self(rand::random::<u64>() >> 11)
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+}
+
+/// Temperature, top-k and seed together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Sampling {
+    /// Softmax temperature.
+    pub temperature: Temperature,
+    /// Codes kept in the draw.
+    pub topk: TopK,
+    /// Seed of the draws.
+    pub seed: Seed,
+}

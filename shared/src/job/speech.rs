@@ -1,0 +1,90 @@
+//! What is said, by whom, and for how long at most.
+
+use std::fmt;
+
+use super::Invalid;
+use super::limits::{DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS};
+use crate::audio::FRAME_MS;
+
+/// Words to speak: trimmed, not empty, within [`TEXT_CHARS`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text(String);
+
+impl Text {
+    /// Refuses text that is blank or too long.
+    pub fn new(text: &str) -> Result<Self, Invalid> {
+        let trimmed = text.trim();
+        let chars = trimmed.chars().count() as u64;
+        if chars == 0 {
+            return Err(Invalid::outside("text", format!("{text:?} (blank)"), &TEXT_CHARS));
+        }
+        if !TEXT_CHARS.allows(chars) {
+            return Err(Invalid::outside("text", trimmed, &TEXT_CHARS));
+        }
+        Ok(Self(trimmed.to_owned()))
+    }
+
+    /// The words.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// Speaker number within [`SPEAKER`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Speaker(u8);
+
+impl Speaker {
+    /// Refuses numbers outside [`SPEAKER`].
+    pub fn new(number: i64) -> Result<Self, Invalid> {
+        match u8::try_from(number) {
+            Ok(small) if SPEAKER.allows(small.into()) => Ok(Self(small)),
+            _ => Err(Invalid::outside("speaker", number, &SPEAKER)),
+        }
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn get(self) -> u32 {
+        self.0 as u32
+    }
+}
+
+impl fmt::Display for Speaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+/// The longest result allowed, in whole frames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioBudget(u32);
+
+impl AudioBudget {
+    /// From milliseconds, rounded down to whole frames as the reference does; refuses what [`MAX_AUDIO_LENGTH_MS`] does.
+    pub fn from_ms(ms: u64) -> Result<Self, Invalid> {
+        match u32::try_from(ms) {
+            Ok(small) if MAX_AUDIO_LENGTH_MS.allows(ms) => Ok(Self(small / FRAME_MS)),
+            _ => Err(Invalid::outside("max_audio_length_ms", ms, &MAX_AUDIO_LENGTH_MS)),
+        }
+    }
+
+    /// Frames of 80 ms, at least one.
+    #[must_use]
+    pub const fn frames(self) -> u32 {
+        self.0
+    }
+
+    /// The same in milliseconds.
+    #[must_use]
+    pub const fn ms(self) -> u64 {
+        self.0 as u64 * FRAME_MS as u64
+    }
+}
+
+impl Default for AudioBudget {
+    fn default() -> Self {
+        Self((DEFAULT_MAX_AUDIO_LENGTH_MS / u64::from(FRAME_MS)) as u32)
+    }
+}

@@ -1,0 +1,19 @@
+//! What gateway and worker both import, or the two ends of one protocol. No candle and no route lives here.
+//!
+//! Reading order: the words ([`audio`], [`job`], [`prompt`]), the protocols ([`queue`], [`live`], [`store`]),
+//! then what every process needs ([`hub`], [`telemetry`], [`admin`], [`shutdown`]).
+
+pub mod audio;
+pub mod job;
+pub mod prompt;
+
+pub mod live;
+pub mod queue;
+pub mod store;
+
+pub mod admin;
+pub mod hub;
+pub mod local_redis;
+pub mod redis_client;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,120 @@
+//! The reading side: a job's events from any place in its story to its end.
+
+use std::time::Duration;
+
+use futures::Stream;
+use redis::streams::{StreamId, StreamRangeReply};
+
+use super::hub::{LiveHub, Seat};
+use super::{Event, EventId, LiveEvent, stream_key};
+use crate::job::JobId;
+use crate::queue::{Queue, QueueError};
+use crate::redis_client::RedisFault;
+
+/// Longest pause between two reads: what a lost wake-up can cost.
+const READ_AT_LEAST_EVERY: Duration = Duration::from_millis(250);
+/// Reads without news before the job's record is asked whether it has ended.
+const QUIET_READS: u32 = 4;
+/// Events fetched per read.
+const READ_MAX: usize = 256;
+
+impl LiveHub {
+    /// The events after `after`, as they come, ending with the terminal one. `None` when there is no such job.
+    ///
+    /// Dropping the stream is how a follower leaves.
+    pub async fn follow(
+        &self,
+        queue: &Queue,
+        job: JobId,
+        after: EventId,
+    ) -> Result<Option<impl Stream<Item = Result<LiveEvent, QueueError>> + Send + use<>>, QueueError> {
+        // Subscribed before the first read, so that nothing falls between the two.
+        let seat = self.join(&job);
+        if queue.record(&job).await?.is_none() {
+            return Ok(None);
+        }
+        let follower = Follower {
+            seat,
+            key: stream_key(self.redis().prefix(), &job),
+            hub: self.clone(),
+            queue: queue.clone(),
+            job,
+            last: after,
+            ready: Vec::new().into_iter(),
+            quiet: QUIET_READS,
+            ended: false,
+        };
+        Ok(Some(futures::stream::unfold(follower, async |mut follower| {
+            let next = follower.next().await.transpose()?;
+            follower.ended |= next.is_err();
+            Some((next, follower))
+        })))
+    }
+}
+
+struct Follower {
+    seat: Seat,
+    key: String,
+    hub: LiveHub,
+    queue: Queue,
+    job: JobId,
+    last: EventId,
+    ready: std::vec::IntoIter<LiveEvent>,
+    /// Reads without news since the last event or look at the record.
+    quiet: u32,
+    ended: bool,
+}
+
+impl Follower {
+    async fn next(&mut self) -> Result<Option<LiveEvent>, QueueError> {
+        while !self.ended {
+            if let Some(event) = self.ready.next() {
+                return Ok(Some(self.deliver(event)));
+            }
+            let batch = self.read().await?;
+            if !batch.is_empty() {
+                self.ready = batch.into_iter();
+                self.quiet = 0;
+                continue;
+            }
+            if self.quiet >= QUIET_READS {
+                self.quiet = 0;
+                if let Some(end) = self.end_by_record().await? {
+                    return Ok(Some(self.deliver(end)));
+                }
+            }
+            self.quiet += 1;
+            // Woken, or the timer: both lead to a read.
+            let _ = tokio::time::timeout(READ_AT_LEAST_EVERY, self.seat.woken()).await;
+        }
+        Ok(None)
+    }
+
+    fn deliver(&mut self, event: LiveEvent) -> LiveEvent {
+        self.last = event.id;
+        self.ended = event.event.is_terminal();
+        event
+    }
+
+    async fn read(&self) -> Result<Vec<LiveEvent>, QueueError> {
+        let mut command = redis::cmd("XRANGE");
+        command.arg(&self.key).arg(format!("({}", self.last)).arg("+").arg("COUNT").arg(READ_MAX);
+        let reply: StreamRangeReply = self.hub.redis().command(&command).await?;
+        reply.ids.iter().map(parse).collect::<Result<_, _>>()
+    }
+
+    /// The end as the job's record tells it, for when nobody lived to write it, or it was read past or has expired.
+    async fn end_by_record(&self) -> Result<Option<LiveEvent>, QueueError> {
+        let Some(record) = self.queue.record(&self.job).await? else {
+            return Err(QueueError::Redis(RedisFault::Unavailable(format!("job {} is no longer known", self.job))));
+        };
+        Ok(Event::of_end(&record).map(|event| LiveEvent { id: EventId::terminal(record.attempt), event }))
+    }
+}
+
+fn parse(entry: &StreamId) -> Result<LiveEvent, QueueError> {
+    let corrupt = || QueueError::Corrupt(format!("event {}", entry.id));
+    let id = entry.id.parse().map_err(|_| corrupt())?;
+    let body: String = entry.get("event").ok_or_else(corrupt)?;
+    Ok(LiveEvent { id, event: serde_json::from_str(&body)? })
+}

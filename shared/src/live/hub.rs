@@ -1,0 +1,193 @@
+//! One pub/sub connection per process, shared by all that follow a job. A message on a job's channel wakes its followers;
+//! so does every reconnection, since messages of the gap are lost.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt as _;
+use redis::aio::PubSub;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::wake_channel;
+use crate::job::JobId;
+use crate::redis_client::{RedisClient, RedisFault};
+
+/// Subscriptions waiting to be made or ended.
+const COMMANDS_MAX: usize = 1_024;
+/// Pause before a lost connection is made again.
+const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
+
+/// Wakes the followers of each job.
+#[derive(Clone)]
+pub struct LiveHub {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    redis: RedisClient,
+    topics: Mutex<HashMap<String, Topic>>,
+    commands: mpsc::Sender<Command>,
+    _stop: DropGuard,
+}
+
+/// One job that somebody follows.
+struct Topic {
+    followers: usize,
+    wake: watch::Sender<()>,
+}
+
+enum Command {
+    Subscribe(String),
+    Unsubscribe(String),
+}
+
+/// A listener's place in a topic; leaving it ends the subscription when it was the last.
+pub struct Seat {
+    shared: Arc<Shared>,
+    channel: String,
+    wake: watch::Receiver<()>,
+}
+
+impl Seat {
+    /// Returns when a message came since the last call, or may have been missed.
+    pub async fn woken(&mut self) {
+        // The sender lives in the topic, and the topic as long as this seat.
+        let _ = self.wake.changed().await;
+    }
+}
+
+impl LiveHub {
+    /// Starts the hub's task; it ends when the last handle and the last follower are gone.
+    #[must_use]
+    pub fn start(redis: RedisClient) -> Self {
+        let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
+        let stop = CancellationToken::new();
+        let shared = Arc::new(Shared {
+            redis: redis.clone(),
+            topics: Mutex::default(),
+            commands,
+            _stop: stop.clone().drop_guard(),
+        });
+        let weak = Arc::downgrade(&shared);
+        tokio::spawn(async move {
+            let topics = || weak.upgrade().map(|shared| shared.channels()).unwrap_or_default();
+            let wake = |channel: Option<&str>| {
+                if let Some(shared) = weak.upgrade() {
+                    shared.wake(channel);
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => {}
+                () = listen(&redis, inbox, topics, wake) => {}
+            }
+        });
+        Self { shared }
+    }
+
+    /// The Redis client that followers read with.
+    pub(super) fn redis(&self) -> &RedisClient {
+        &self.shared.redis
+    }
+
+    /// Takes a seat: from here on every message about the job's story wakes it.
+    pub(super) fn join(&self, job: &JobId) -> Seat {
+        self.listen(wake_channel(self.shared.redis.prefix(), job))
+    }
+
+    /// Takes a seat on any channel.
+    pub fn listen(&self, channel: String) -> Seat {
+        let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let topic = topics.entry(channel.clone()).or_insert_with(|| {
+            self.shared.command(Command::Subscribe(channel.clone()));
+            Topic { followers: 0, wake: watch::Sender::new(()) }
+        });
+        topic.followers += 1;
+        Seat { shared: Arc::clone(&self.shared), wake: topic.wake.subscribe(), channel }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(topic) = topics.get_mut(&self.channel) else { return };
+        topic.followers -= 1;
+        if topic.followers == 0 {
+            topics.remove(&self.channel);
+            self.shared.command(Command::Unsubscribe(self.channel.clone()));
+        }
+    }
+}
+
+impl Shared {
+    /// Asks the task to (un)subscribe. When its inbox is full the wish is dropped: followers have a timer behind them.
+    fn command(&self, command: Command) {
+        if self.commands.try_send(command).is_err() {
+            tracing::warn!("too many subscriptions at once; a follower falls back to its timer");
+        }
+    }
+
+    fn channels(&self) -> Vec<String> {
+        self.topics.lock().unwrap_or_else(PoisonError::into_inner).keys().cloned().collect()
+    }
+
+    /// Wakes the followers of one channel, or of all.
+    fn wake(&self, channel: Option<&str>) {
+        let topics = self.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        match channel {
+            Some(channel) => topics.get(channel).into_iter().for_each(|topic| topic.wake.send_replace(())),
+            None => topics.values().for_each(|topic| topic.wake.send_replace(())),
+        }
+    }
+}
+
+/// Connects again and again, each time subscribing to all topics and waking everybody.
+async fn listen(
+    redis: &RedisClient,
+    mut inbox: mpsc::Receiver<Command>,
+    topics: impl Fn() -> Vec<String>,
+    wake: impl Fn(Option<&str>),
+) {
+    loop {
+        let outcome = match redis.pubsub().await {
+            Ok(connection) => relay(connection, &mut inbox, topics(), &wake).await,
+            Err(fault) => Err(fault),
+        };
+        match outcome {
+            Ok(()) => tracing::warn!("the subscription connection ended; making another"),
+            Err(fault) => tracing::warn!(error = %fault, "the subscription connection failed; making another"),
+        }
+        tokio::time::sleep(RECONNECT_PAUSE).await;
+    }
+}
+
+/// Serves one connection until it ends.
+async fn relay(
+    connection: PubSub,
+    inbox: &mut mpsc::Receiver<Command>,
+    topics: Vec<String>,
+    wake: &impl Fn(Option<&str>),
+) -> Result<(), RedisFault> {
+    let (mut sink, mut messages) = connection.split();
+    for channel in topics {
+        sink.subscribe(channel).await?;
+    }
+    wake(None);
+    loop {
+        tokio::select! {
+            message = messages.next() => match message {
+                Some(message) => wake(Some(message.get_channel_name())),
+                None => return Ok(()),
+            },
+            command = inbox.recv() => match command {
+                Some(Command::Subscribe(channel)) => {
+                    sink.subscribe(&channel).await?;
+                    wake(Some(&channel));
+                }
+                Some(Command::Unsubscribe(channel)) => sink.unsubscribe(&channel).await?,
+                None => return Ok(()),
+            },
+        }
+    }
+}

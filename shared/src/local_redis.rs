@@ -1,0 +1,242 @@
+//! A private Redis server as a child process: the queue of `csm dev` and of the tests, on real parts.
+//!
+//! It keeps an append-only file in its own folder, so it survives `kill -9` and a restart. It ends with its parent,
+//! however that ends ([`tether`]), and a signal meant for the parent's terminal does not reach it, so that a drain
+//! still has its queue.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+
+mod probe;
+#[cfg(test)]
+mod tests;
+mod tether;
+
+use tether::Tether;
+
+/// Looked for on PATH in this order; both speak the same protocol and take the same options.
+const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
+
+/// Ports tried when none is asked for. They lie below the range that systems use for outgoing connections, so that a
+/// restart finds its port free.
+const PORTS: std::ops::Range<u16> = 20_000..30_000;
+
+/// How many ports are tried before giving up.
+const PORT_TRIES: usize = 10;
+
+/// From start to the first PONG: a large append-only file takes time to load.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+
+/// From SIGTERM to exit; then it is killed. The file is synced every second, so little is left to write.
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+
+/// What [`LocalRedis::spawn`] may be told; the default is right for `csm dev`.
+#[derive(Debug, Clone, Default)]
+pub struct LocalRedisOptions {
+    /// The port on 127.0.0.1; else a free one.
+    pub port: Option<u16>,
+    /// The server's executable; else `redis-server` or `valkey-server` from PATH.
+    pub server: Option<PathBuf>,
+}
+
+/// Why there is no private Redis.
+#[derive(Debug, thiserror::Error)]
+pub enum LocalRedisError {
+    /// No server is installed.
+    #[error(
+        "{0} not found. Install it: `apt-get install redis-server` (Debian, Ubuntu), `dnf install valkey` (Fedora), \
+         `apk add valkey` (Alpine), `brew install redis` (macOS)"
+    )]
+    NotInstalled(String),
+    /// Another server works in this folder.
+    #[error("another redis-server uses {0}; stop it or choose another data folder")]
+    FolderInUse(PathBuf),
+    /// The folder or the process could not be made.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system answered.
+        source: io::Error,
+    },
+    /// The server ended at once; `log` is the end of its log.
+    #[error("redis-server on port {port} ended at start ({status}); its log ends:\n{log}")]
+    Ended {
+        /// The port it was to take.
+        port: u16,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log: String,
+    },
+    /// The server runs but does not answer.
+    #[error("redis-server on port {port} was not ready within {} s", READY_LIMIT.as_secs())]
+    NotReady {
+        /// The port it took.
+        port: u16,
+    },
+}
+
+/// A running private Redis. Dropping it kills the server.
+#[derive(Debug)]
+pub struct LocalRedis {
+    child: Child,
+    tether: Tether,
+    port: u16,
+    data_dir: PathBuf,
+    server: PathBuf,
+}
+
+impl LocalRedis {
+    /// Starts a server that keeps its data in `data_dir` (made if missing) and waits until it answers.
+    ///
+    /// # Errors
+    /// [`LocalRedisError`]; without a fixed port, one that somebody else takes meanwhile is replaced by another.
+    pub async fn spawn(data_dir: &Path, options: &LocalRedisOptions) -> Result<Self, LocalRedisError> {
+        fs::create_dir_all(data_dir).map_err(io_error(format!("data folder {}", data_dir.display())))?;
+        let data_dir = data_dir.canonicalize().map_err(io_error(format!("data folder {}", data_dir.display())))?;
+        let mut tries = if options.port.is_some() { 1 } else { PORT_TRIES };
+        loop {
+            tries -= 1;
+            let port = options.port.map_or_else(free_port, Ok)?;
+            match Self::start(&data_dir, options.server.as_deref(), port).await {
+                Err(LocalRedisError::Ended { log, .. }) if tries > 0 && is_port_taken(&log) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// Where clients connect.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// The port on 127.0.0.1.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Ends the server as a crash would (SIGKILL), and waits until it is gone.
+    ///
+    /// # Errors
+    /// If the process cannot be killed.
+    pub async fn kill(&mut self) -> Result<(), LocalRedisError> {
+        self.tether.cut().await;
+        self.child.kill().await.map_err(io_error("killing redis-server"))
+    }
+
+    /// Starts the server anew on the same port and data, killing it first if it still runs.
+    ///
+    /// # Errors
+    /// As [`LocalRedis::spawn`].
+    pub async fn restart(&mut self) -> Result<(), LocalRedisError> {
+        self.kill().await?;
+        *self = Self::start(&self.data_dir, Some(&self.server), self.port).await?;
+        Ok(())
+    }
+
+    /// Ends the server cleanly (SIGTERM: the file is synced) and waits; one that hangs is killed.
+    ///
+    /// # Errors
+    /// If the process cannot be waited for.
+    pub async fn shutdown(mut self) -> Result<(), LocalRedisError> {
+        self.tether.pull();
+        match timeout(STOP_LIMIT, self.child.wait()).await {
+            Ok(ended) => ended.map(drop).map_err(io_error("waiting for redis-server")),
+            Err(_) => {
+                tracing::warn!(port = self.port, "redis-server did not end in time, killing it");
+                self.kill().await
+            }
+        }
+    }
+
+    async fn start(data_dir: &Path, server: Option<&Path>, port: u16) -> Result<Self, LocalRedisError> {
+        let (mut child, server) = spawn_server(data_dir, server, port)?;
+        let pid = child.id().unwrap_or_default();
+        let tether = Tether::to(pid).map_err(io_error("starting the shell that watches redis-server"))?;
+        let ready = tokio::select! {
+            ended = child.wait() => {
+                let status = ended.map_err(io_error("waiting for redis-server"))?;
+                return Err(LocalRedisError::Ended { port, status, log: log_tail(data_dir) });
+            }
+            ready = timeout(READY_LIMIT, probe::until_ready(port, pid)) => ready,
+        };
+        if ready.is_err() {
+            return Err(LocalRedisError::NotReady { port });
+        }
+        tracing::info!(port, data_dir = %data_dir.display(), "private redis-server is ready");
+        Ok(Self { child, tether, port, data_dir: data_dir.to_owned(), server })
+    }
+}
+
+fn spawn_server(data_dir: &Path, server: Option<&Path>, port: u16) -> Result<(Child, PathBuf), LocalRedisError> {
+    let candidates = match server {
+        Some(server) => vec![server.to_owned()],
+        None => SERVERS.map(PathBuf::from).to_vec(),
+    };
+    for server in &candidates {
+        match server_command(server, data_dir, port, lock(data_dir)?).spawn() {
+            Ok(child) => return Ok((child, server.clone())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io_error(format!("starting {}", server.display()))(error)),
+        }
+    }
+    let names: Vec<_> = candidates.iter().map(|server| server.display().to_string()).collect();
+    Err(LocalRedisError::NotInstalled(names.join(" or ")))
+}
+
+fn server_command(server: &Path, data_dir: &Path, port: u16, lock: File) -> Command {
+    let mut command = Command::new(server);
+    command
+        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no", "--loglevel", "warning"])
+        .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
+        .args(["--maxmemory-policy", "noeviction", "--logfile", "redis.log", "--dir"])
+        .arg(data_dir)
+        .stdin(Stdio::null())
+        .stdout(lock)
+        .stderr(Stdio::null())
+        .process_group(0)
+        .kill_on_drop(true);
+    command
+}
+
+/// Takes the folder for one server. The lock is handed to the server as its (unused) standard output, so it lives
+/// exactly as long as the server does, whatever becomes of this process.
+fn lock(data_dir: &Path) -> Result<File, LocalRedisError> {
+    let path = data_dir.join("redis.lock");
+    let file = File::options().create(true).append(true).open(&path).map_err(io_error(path.display().to_string()))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(LocalRedisError::FolderInUse(data_dir.to_owned())),
+        Err(TryLockError::Error(error)) => Err(io_error(path.display().to_string())(error)),
+    }
+}
+
+fn free_port() -> Result<u16, LocalRedisError> {
+    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
+    let mut candidates = std::iter::repeat_with(|| rand::random_range(PORTS)).take(100);
+    candidates.find(is_free).ok_or_else(|| io_error("looking for a free port")(io::ErrorKind::AddrInUse.into()))
+}
+
+fn is_port_taken(log: &str) -> bool {
+    log.contains("Address already in use")
+}
+
+fn log_tail(data_dir: &Path) -> String {
+    const LINES: usize = 5;
+    let log = fs::read_to_string(data_dir.join("redis.log")).unwrap_or_default();
+    let lines: Vec<_> = log.lines().collect();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+fn io_error(what: impl Into<String>) -> impl FnOnce(io::Error) -> LocalRedisError {
+    |source| LocalRedisError::Io { what: what.into(), source }
+}

@@ -1,0 +1,115 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tokenizers::pre_tokenizers::byte_level::ByteLevel;
+
+use super::*;
+
+const BEGIN: u32 = 256;
+const END: u32 = 257;
+
+/// A byte-level tokenizer whose post-processor, truncation and padding are all set to spoil the ids.
+fn hostile_tokenizer() -> Value {
+    let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
+    alphabet.sort_unstable();
+    let vocab: serde_json::Map<String, Value> =
+        alphabet.iter().enumerate().map(|(id, symbol)| (symbol.to_string(), json!(id))).collect();
+    let special = |id: u32, content: &str| {
+        json!({"id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+               "normalized": false, "special": true})
+    };
+    json!({
+        "version": "1.0",
+        "truncation": {"direction": "Right", "max_length": 4, "strategy": "LongestFirst", "stride": 0},
+        "padding": {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": null, "pad_id": BEGIN,
+                    "pad_type_id": 0, "pad_token": BEGIN_TOKEN},
+        "added_tokens": [special(BEGIN, BEGIN_TOKEN), special(END, END_TOKEN), special(258, "<|audio_eos|>")],
+        "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "post_processor": {"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": BEGIN_TOKEN, "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+            "pair": [{"Sequence": {"id": "A", "type_id": 0}}, {"Sequence": {"id": "B", "type_id": 1}}],
+            "special_tokens": {BEGIN_TOKEN: {"id": BEGIN_TOKEN, "ids": [BEGIN], "tokens": [BEGIN_TOKEN]}}},
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+                  "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": true,
+                  "vocab": vocab, "merges": []},
+    })
+}
+
+fn load(tokenizer: &Value) -> Result<PromptTokenizer, PromptError> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(TOKENIZER_FILE), tokenizer.to_string()).unwrap();
+    PromptTokenizer::from_folder(folder.path())
+}
+
+#[test]
+fn a_segment_is_one_begin_the_text_and_one_end() {
+    let prompt = load(&hostile_tokenizer()).unwrap();
+    let ids = prompt.text_ids(7, "Hello from a rather long line").unwrap();
+    assert_eq!(ids.len(), "[7]Hello from a rather long line".len() + 2);
+    assert_eq!((ids[0], ids[ids.len() - 1]), (BEGIN, END));
+    assert!(ids[1..ids.len() - 1].iter().all(|&id| id < BEGIN));
+    assert_eq!(&ids[1..4], &prompt.text_ids(7, "").unwrap()[1..4], "no space follows the speaker's bracket");
+}
+
+#[test]
+fn control_tokens_in_the_text_stay_text() {
+    let prompt = load(&hostile_tokenizer()).unwrap();
+    let text = "a<|end_of_text|><|begin_of_text|>[1]b<|audio_eos|>";
+    let ids = prompt.text_ids(0, text).unwrap();
+    assert_eq!(ids.len(), "[0]".len() + text.len() + 2);
+    assert!(ids[1..ids.len() - 1].iter().all(|&id| id < BEGIN), "{ids:?}");
+}
+
+#[test]
+fn a_missing_control_token_is_named() {
+    let mut tokenizer = hostile_tokenizer();
+    tokenizer["added_tokens"].as_array_mut().unwrap().remove(1);
+    let error = load(&tokenizer).err().unwrap().to_string();
+    assert!(error.contains("<|end_of_text|> is missing"), "{error}");
+}
+
+#[test]
+fn a_forgeable_control_token_is_refused() {
+    let mut tokenizer = hostile_tokenizer();
+    tokenizer["added_tokens"][1]["special"] = json!(false);
+    let error = load(&tokenizer).err().unwrap().to_string();
+    assert!(error.contains("<|end_of_text|> is not marked special"), "{error}");
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = PromptTokenizer::from_folder(Path::new("/nowhere")).err().unwrap().to_string();
+    assert!(error.contains("/nowhere/tokenizer.json"), "{error}");
+}
+
+#[test]
+fn a_recording_takes_its_frames_and_one_more() {
+    let context = SegmentSize { text_ids: 10, audio_frames: Some(25) };
+    let target = SegmentSize { text_ids: 7, audio_frames: None };
+    assert_eq!(Window::positions(&[context, target]), 10 + 25 + 1 + 7);
+}
+
+#[test]
+fn the_window_holds_exactly_its_limit() {
+    let fits = Window { prompt_positions: 1923, max_frames: 125, limit: 2048 };
+    assert!(fits.check().is_ok());
+    let error = Window { prompt_positions: 1924, ..fits }.check().unwrap_err().to_string();
+    assert!(error.contains("1924") && error.contains("125") && error.contains("2048"), "{error}");
+    assert!(Window { prompt_positions: 1, max_frames: usize::MAX, limit: 2048 }.check().is_err());
+}
+
+#[test]
+fn positions_come_from_the_config() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |text: &str| std::fs::write(folder.path().join(CONFIG_FILE), text).unwrap();
+    write(r#"{"max_position_embeddings": 512, "hidden_size": 64}"#);
+    assert_eq!(max_positions(folder.path()).unwrap(), 512);
+    write(r#"{"backbone_flavor": "llama-1B"}"#);
+    assert_eq!(max_positions(folder.path()).unwrap(), 2048);
+    write(r#"{"max_position_embeddings": 0}"#);
+    assert!(max_positions(folder.path()).unwrap_err().to_string().contains("config.json"));
+}

@@ -1,0 +1,205 @@
+//! A worker's right to run one attempt. It is owned, moved along, and spent once: every way to end it consumes it, and
+//! every write it makes is fenced by (owner, attempt).
+
+use std::fmt;
+use std::time::Duration;
+
+use redis::ScriptInvocation;
+use uuid::Uuid;
+
+use super::{LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL};
+use crate::job::{Failure, JobId, JobSpec, JobState, Receipt};
+
+/// A worker process: `<host>:<boot uuid>`, new at every start, so that nobody inherits a dead process's leases.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Owner(String);
+
+impl Owner {
+    /// The name of this process from now on.
+    #[must_use]
+    pub fn of_this_process(host: &str) -> Self {
+        Self(format!("{host}:{}", Uuid::new_v4().simple()))
+    }
+
+    /// The name.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What a beat learned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beat {
+    /// The lease is renewed.
+    Kept,
+    /// The lease is renewed, and the caller wants the job called off.
+    CancelRequested,
+    /// Somebody else has the job, or it has ended.
+    Lost,
+}
+
+/// What became of a commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// It is the job's final state.
+    Committed,
+    /// The caller had cancelled; the result was not taken.
+    Cancelled,
+    /// The lease had been lost; nothing was written.
+    Stale,
+}
+
+/// What became of a retry or a release.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// It waits again.
+    Queued,
+    /// Too many attempts have failed.
+    Failed,
+    /// The caller had cancelled.
+    Cancelled,
+    /// The lease had been lost; nothing was written.
+    Stale,
+}
+
+/// A claimed job whose payload has been read.
+pub struct Lease {
+    queue: Queue,
+    at: LeaseRef,
+    spec: Option<JobSpec>,
+    waited: Duration,
+}
+
+/// The fence of a lease: enough to beat, not enough to end it.
+#[derive(Clone, Debug)]
+pub struct LeaseRef {
+    /// The job.
+    pub id: JobId,
+    /// The claim's number.
+    pub attempt: u64,
+    owner: Owner,
+}
+
+impl Lease {
+    pub(super) const fn new(queue: Queue, id: JobId, owner: Owner, attempt: u64) -> Self {
+        Self { queue, at: LeaseRef { id, attempt, owner }, spec: None, waited: Duration::ZERO }
+    }
+
+    pub(super) fn with_spec(mut self, spec: JobSpec, waited: Duration) -> Self {
+        self.spec = Some(spec);
+        self.waited = waited;
+        self
+    }
+
+    /// The fence, for the task that beats.
+    #[must_use]
+    pub const fn at(&self) -> &LeaseRef {
+        &self.at
+    }
+
+    /// What to say.
+    #[must_use]
+    pub const fn spec(&self) -> Option<&JobSpec> {
+        self.spec.as_ref()
+    }
+
+    /// From acceptance to this claim.
+    #[must_use]
+    pub const fn waited(&self) -> Duration {
+        self.waited
+    }
+
+    /// Commits a result.
+    pub async fn succeed(self, receipt: &Receipt) -> Result<Commit, QueueError> {
+        self.finish(JobState::Succeeded, "receipt", serde_json::to_string(receipt)?).await
+    }
+
+    /// Ends the job as failed, whatever attempts are left.
+    pub async fn fail(self, failure: &Failure) -> Result<Commit, QueueError> {
+        self.finish(JobState::Failed, "failure", serde_json::to_string(failure)?).await
+    }
+
+    /// Ends the job as cancelled.
+    pub async fn cancelled(self) -> Result<Commit, QueueError> {
+        self.finish(JobState::Cancelled, "", String::new()).await
+    }
+
+    /// Gives the job back after a failed attempt, to be tried again after `delay`.
+    pub async fn retry(self, failure: &Failure, delay: Duration) -> Result<Retry, QueueError> {
+        let mut script = self.fenced(&self.queue.scripts.retry);
+        script
+            .arg(serde_json::to_string(failure)?)
+            .arg(delay.as_millis() as u64)
+            .arg(MAX_FAILED_ATTEMPTS)
+            .arg(RECORD_TTL.as_millis() as u64);
+        self.requeued(script).await
+    }
+
+    /// Gives the job back unburnt: nothing failed.
+    pub async fn release(self) -> Result<Retry, QueueError> {
+        let mut script = self.fenced(&self.queue.scripts.release);
+        script.arg(RECORD_TTL.as_millis() as u64);
+        self.requeued(script).await
+    }
+
+    async fn finish(self, state: JobState, field: &str, value: String) -> Result<Commit, QueueError> {
+        let mut script = self.fenced(&self.queue.scripts.finish);
+        script.arg(state.name()).arg(field).arg(value).arg(RECORD_TTL.as_millis() as u64);
+        let verdict: String = self.queue.redis.script(&script).await?;
+        match verdict.as_str() {
+            "committed" => Ok(Commit::Committed),
+            "cancelled" => Ok(Commit::Cancelled),
+            "stale" => Ok(Commit::Stale),
+            other => Err(QueueError::Corrupt(format!("finish answered {other:?}"))),
+        }
+    }
+
+    async fn requeued(&self, script: ScriptInvocation<'_>) -> Result<Retry, QueueError> {
+        let verdict: String = self.queue.redis.script(&script).await?;
+        match verdict.as_str() {
+            "queued" => Ok(Retry::Queued),
+            "failed" => Ok(Retry::Failed),
+            "cancelled" => Ok(Retry::Cancelled),
+            "stale" => Ok(Retry::Stale),
+            other => Err(QueueError::Corrupt(format!("retry answered {other:?}"))),
+        }
+    }
+
+    fn fenced<'a>(&self, script: &'a redis::Script) -> ScriptInvocation<'a> {
+        self.queue.fenced(script, &self.at)
+    }
+}
+
+impl Queue {
+    /// The channel on which a running job's worker hears that it was called off.
+    #[must_use]
+    pub fn cancel_channel(&self, at: &LeaseRef) -> String {
+        self.keys.cancel_channel(&at.id)
+    }
+
+    /// Renews a lease for another [`LEASE`].
+    pub async fn beat(&self, at: &LeaseRef) -> Result<Beat, QueueError> {
+        let mut script = self.fenced(&self.scripts.beat, at);
+        script.arg(LEASE.as_millis() as u64);
+        let verdict: String = self.redis.script_once(&script).await?;
+        match verdict.as_str() {
+            "kept" => Ok(Beat::Kept),
+            "cancel" => Ok(Beat::CancelRequested),
+            "lost" => Ok(Beat::Lost),
+            other => Err(QueueError::Corrupt(format!("beat answered {other:?}"))),
+        }
+    }
+
+    fn fenced<'a>(&self, script: &'a redis::Script, at: &LeaseRef) -> ScriptInvocation<'a> {
+        let mut invocation = script.key(self.keys.for_scripts().as_slice());
+        invocation.arg(at.id.to_string()).arg(at.owner.as_str()).arg(at.attempt);
+        invocation
+    }
+}

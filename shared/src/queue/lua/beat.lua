@@ -1,0 +1,12 @@
+-- Renews a lease that is still held; a worker that lost it learns so and changes nothing.
+-- ARGV: id, owner, attempt, lease_ms
+local id, owner = ARGV[1], ARGV[2]
+if not holds(id, owner, ARGV[3]) then
+  return 'lost'
+end
+local job = get(id, 'lane', 'entry', 'cancel')
+redis.call('XCLAIM', STREAM[job[1]], GROUP, owner, 0, job[2], 'JUSTID')
+local lease_until = now_ms() + tonumber(ARGV[4])
+redis.call('HSET', JOB .. id, 'lease_until', lease_until)
+redis.call('ZADD', LEASES, lease_until, id)
+return job[3] and 'cancel' or 'kept'

@@ -1,0 +1,18 @@
+-- queued -> cancelled at once; running: the next beat tells the worker, and a message makes it beat now. The entry of a queued job stays in its stream until
+-- a claim skips it: deleting an undelivered entry would make the group's lag unknowable.
+-- ARGV: id, ttl_ms
+local id = ARGV[1]
+local state = get(id, 'state')[1]
+if not state then
+  return 'missing'
+end
+if state == 'queued' then
+  settle(id, 'cancelled', ARGV[2])
+  return 'cancelled'
+end
+if state == 'running' then
+  redis.call('HSET', JOB .. id, 'cancel', '1')
+  redis.call('PUBLISH', JOB .. id .. ':cancel', '1')
+  return 'cancelling'
+end
+return state

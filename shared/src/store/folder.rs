@@ -1,0 +1,157 @@
+//! The store as a folder: each object is a file, written aside, synced and renamed, so that a crash leaves either the
+//! whole object or none.
+//!
+//! Unfinished files start with a dot, which no [`ObjectKey`] segment may, so they are never taken for objects.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{OBJECT_MAX_BYTES, ObjectKey, StoreError};
+
+/// A folder that holds objects.
+#[derive(Debug, Clone)]
+pub struct FolderStore {
+    root: Arc<Path>,
+}
+
+impl FolderStore {
+    /// Opens the folder, making it first if it is not there.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`] or [`StoreError::Invalid`] if it cannot be made or is no folder.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let root: PathBuf = root.into();
+        fs::create_dir_all(&root).map_err(|error| match error.kind() {
+            io::ErrorKind::PermissionDenied => StoreError::Denied(format!("{}: {error}", root.display())),
+            _ => StoreError::Invalid(format!("store folder {} cannot be made: {error}", root.display())),
+        })?;
+        Ok(Self { root: root.into() })
+    }
+
+    pub(super) async fn put(&self, key: &ObjectKey, bytes: Bytes) -> Result<(), StoreError> {
+        let (root, path) = (Arc::clone(&self.root), self.path(key));
+        blocking(key.as_str(), move || {
+            require_folder(&root)?;
+            write_whole(&path, &bytes).map_err(Failure::Io)
+        })
+        .await
+    }
+
+    pub(super) async fn get(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        let path = self.path(key);
+        blocking(key.as_str(), move || {
+            let mut file = File::open(&path).map_err(Failure::Io)?;
+            let size = file.metadata().map_err(Failure::Io)?.len();
+            let range = range.unwrap_or(0..size);
+            let end = range.end.min(size);
+            if range.start >= size && size > 0 {
+                return Err(Failure::Invalid(format!("range starts at {} of {size} bytes", range.start)));
+            }
+            let length = end.saturating_sub(range.start);
+            if length > OBJECT_MAX_BYTES {
+                return Err(Failure::Invalid(format!("{length} bytes, the limit is {OBJECT_MAX_BYTES}")));
+            }
+            read_part(&mut file, range.start, length).map(Bytes::from).map_err(Failure::Io)
+        })
+        .await
+    }
+
+    pub(super) async fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
+        let path = self.path(key);
+        blocking(key.as_str(), move || fs::metadata(&path).map(|meta| meta.len()).map_err(Failure::Io)).await
+    }
+
+    pub(super) async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        let path = self.path(key);
+        blocking(key.as_str(), move || match fs::remove_file(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other.map_err(Failure::Io),
+        })
+        .await
+    }
+
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let root = Arc::clone(&self.root);
+        blocking("(readiness check)", move || {
+            require_folder(&root)?;
+            let probe = unfinished(&root);
+            File::create_new(&probe).and_then(|_| fs::remove_file(&probe)).map_err(Failure::Io)
+        })
+        .await
+    }
+
+    fn path(&self, key: &ObjectKey) -> PathBuf {
+        self.root.join(key.as_str())
+    }
+}
+
+enum Failure {
+    Io(io::Error),
+    Invalid(String),
+}
+
+/// Runs file work off the async threads and puts its failures into classes.
+async fn blocking<T: Send + 'static>(
+    what: &str,
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, StoreError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(Ok(value)) => Ok(value),
+        Ok(Err(Failure::Io(error))) => Err(class_of(what, &error)),
+        Ok(Err(Failure::Invalid(reason))) => Err(StoreError::Invalid(format!("{what}: {reason}"))),
+        Err(stopped) => Err(StoreError::Unavailable(format!("{what}: {stopped}"))),
+    }
+}
+
+fn class_of(what: &str, error: &io::Error) -> StoreError {
+    use io::ErrorKind as Kind;
+    match error.kind() {
+        Kind::NotFound => StoreError::NotFound(what.to_owned()),
+        Kind::PermissionDenied | Kind::ReadOnlyFilesystem => StoreError::Denied(format!("{what}: {error}")),
+        Kind::NotADirectory | Kind::IsADirectory | Kind::InvalidFilename => {
+            StoreError::Invalid(format!("{what}: {error}"))
+        }
+        _ => StoreError::Unavailable(format!("{what}: {error}")),
+    }
+}
+
+/// A folder that went away (a volume not mounted) must not be made anew, or its objects would seem lost.
+fn require_folder(root: &Path) -> Result<(), Failure> {
+    if root.is_dir() { Ok(()) } else { Err(Failure::Invalid(format!("no store folder at {}", root.display()))) }
+}
+
+fn unfinished(folder: &Path) -> PathBuf {
+    folder.join(format!(".{}.unfinished", Uuid::new_v4()))
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let aside = unfinished(folder);
+    let written = write_synced(&aside, bytes).and_then(|()| fs::rename(&aside, path));
+    if written.is_err() {
+        // Best effort: the file is not an object, and the first error is the one to report.
+        let _ = fs::remove_file(&aside);
+    }
+    written?;
+    File::open(folder)?.sync_all()
+}
+
+fn write_synced(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = File::create_new(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+fn read_part(file: &mut File, start: u64, length: u64) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(start))?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

@@ -1,0 +1,121 @@
+//! The name of an object. It becomes a path and part of a URL, so only a safe alphabet gets in.
+
+use std::fmt;
+
+/// The longest key, in bytes. S3 allows 1024; the rest is left to a bucket prefix.
+pub const KEY_MAX_BYTES: usize = 512;
+
+/// A key: segments of `[a-z0-9._-]` joined by `/`; no segment is empty or starts with a dot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct ObjectKey(String);
+
+/// A text that cannot be an [`ObjectKey`].
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("object key {key:?} {reason}")]
+pub struct InvalidKey {
+    key: String,
+    reason: &'static str,
+}
+
+impl ObjectKey {
+    /// Takes `key` if it is safe as a path below a folder and as part of a URL.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] says which rule `key` breaks.
+    pub fn new(key: impl Into<String>) -> Result<Self, InvalidKey> {
+        let key = key.into();
+        match broken_rule(&key) {
+            None => Ok(Self(key)),
+            Some(reason) => Err(InvalidKey { key, reason }),
+        }
+    }
+
+    /// Where the audio of one attempt of a job goes: `audio/<job>/a<attempt>.<extension>`.
+    ///
+    /// # Errors
+    /// [`InvalidKey`] if `job_id` or `extension` is not made of safe characters.
+    pub fn audio(job_id: &str, attempt: u64, extension: &str) -> Result<Self, InvalidKey> {
+        if job_id.contains('/') || extension.contains('/') {
+            let key = format!("audio/{job_id}/a{attempt}.{extension}");
+            return Err(InvalidKey { key, reason: "has a slash inside a job id or extension" });
+        }
+        Self::new(format!("audio/{job_id}/a{attempt}.{extension}"))
+    }
+
+    /// The key as text, without a leading slash.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::str::FromStr for ObjectKey {
+    type Err = InvalidKey;
+
+    fn from_str(key: &str) -> Result<Self, InvalidKey> {
+        Self::new(key)
+    }
+}
+
+fn broken_rule(key: &str) -> Option<&'static str> {
+    if key.is_empty() {
+        return Some("is empty");
+    }
+    if key.len() > KEY_MAX_BYTES {
+        return Some("is over 512 bytes");
+    }
+    if !key.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-')) {
+        return Some("has a character outside [a-z0-9/._-]");
+    }
+    if key.split('/').any(str::is_empty) {
+        return Some("has an empty segment");
+    }
+    // Dotted segments are `..`, or the names of unfinished files in a folder store.
+    if key.split('/').any(|segment| segment.starts_with('.')) {
+        return Some("has a segment that starts with a dot");
+    }
+    if key.contains("..") {
+        return Some("has two dots in a row");
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audio_keys_carry_job_and_attempt() {
+        let key = ObjectKey::audio("0199-ab", 3, "wav").map(|key| key.to_string());
+        assert_eq!(key.as_deref(), Ok("audio/0199-ab/a3.wav"));
+    }
+
+    #[test]
+    fn unsafe_keys_are_refused() {
+        let long = "a".repeat(KEY_MAX_BYTES + 1);
+        let refused = [
+            "", "/a", "a/", "a//b", "..", "a/../b", "a/..", "./a", ".hidden", "a/.tmp", "a..b", "A", "a b", "a\\b",
+            "ä", "a\0b", "a%2e", &long,
+        ];
+        for key in refused {
+            assert!(ObjectKey::new(key).is_err(), "{key:?} must be refused");
+        }
+        for job in ["../x", "a/b", "", "x/.."] {
+            assert!(ObjectKey::audio(job, 1, "wav").is_err(), "job {job:?} must be refused");
+        }
+        assert!(ObjectKey::audio("job", 1, "../wav").is_err());
+    }
+
+    #[test]
+    fn safe_keys_are_taken() {
+        for key in ["a", "audio/0199-ab/a3.wav", "v1/x_y.json", &"a".repeat(KEY_MAX_BYTES)] {
+            assert!(ObjectKey::new(key).is_ok(), "{key:?} must be taken");
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The store as an S3 bucket, on AWS or on any server that speaks the protocol.
+//!
+//! Every wait has a limit ([`S3Timeouts`]) and retries are counted; what is left over is put into a class by
+//! `s3_error`. Off AWS the newer default checksums are switched off, since many servers refuse them.
+
+use std::fmt;
+use std::ops::Range;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{Credentials, RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::error::DisplayErrorContext;
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::presigning::PresigningConfig;
+use aws_sdk_s3::primitives::ByteStream;
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+
+use super::s3_error::{bucket_class, class_of};
+use super::{OBJECT_MAX_BYTES, ObjectKey, StoreError};
+
+/// Tries of one operation, the first included; the SDK backs off with jitter between them.
+const ATTEMPTS: u32 = 3;
+
+/// The region when neither settings nor the AWS environment name one; other servers mostly ignore it.
+const DEFAULT_REGION: &str = "us-east-1";
+
+/// What connects us to a bucket.
+#[derive(Debug, Clone)]
+pub struct S3Settings {
+    /// The bucket's name; it must exist already.
+    pub bucket: String,
+    /// Stands before every key, joined with a slash.
+    pub prefix: Option<ObjectKey>,
+    /// URL of a server that is not AWS.
+    pub endpoint: Option<String>,
+    /// Region; else the AWS environment's, else us-east-1.
+    pub region: Option<String>,
+    /// The bucket's name goes into the path, not into the host name.
+    pub path_style: bool,
+    /// Fixed credentials; else the AWS chain (variables, profile, web identity, instance role).
+    pub credentials: Option<StaticCredentials>,
+    /// Limits on waiting.
+    pub timeouts: S3Timeouts,
+}
+
+impl S3Settings {
+    /// Settings for a bucket on AWS with the AWS chain's credentials.
+    #[must_use]
+    pub fn new(bucket: &str) -> Self {
+        Self {
+            bucket: bucket.to_owned(),
+            prefix: None,
+            endpoint: None,
+            region: None,
+            path_style: false,
+            credentials: None,
+            timeouts: S3Timeouts::default(),
+        }
+    }
+}
+
+/// An access key and its secret.
+#[derive(Debug, Clone)]
+pub struct StaticCredentials {
+    /// The public half.
+    pub access_key: String,
+    /// The secret half.
+    pub secret_key: SecretString,
+}
+
+/// How long an operation may wait.
+#[derive(Debug, Clone, Copy)]
+pub struct S3Timeouts {
+    /// For a connection.
+    pub connect: Duration,
+    /// For one try: 8 MB at 4 Mbit/s.
+    pub attempt: Duration,
+    /// For the operation with all its tries and the whole body.
+    pub operation: Duration,
+}
+
+impl Default for S3Timeouts {
+    fn default() -> Self {
+        Self { connect: Duration::from_secs(3), attempt: Duration::from_secs(20), operation: Duration::from_secs(45) }
+    }
+}
+
+/// A bucket. Clones share one client.
+#[derive(Clone)]
+pub struct S3Store {
+    client: Client,
+    bucket: String,
+    prefix: Option<ObjectKey>,
+    timeouts: S3Timeouts,
+}
+
+impl fmt::Debug for S3Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("S3Store").field("bucket", &self.bucket).field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}
+
+impl S3Store {
+    /// Makes the client; nothing is sent to the bucket yet. The AWS chain may read its files and variables.
+    pub async fn connect(settings: S3Settings) -> Self {
+        let shared = load_config(&settings).await;
+        let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(settings.path_style);
+        if settings.endpoint.is_some() {
+            config = config
+                .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+                .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        }
+        Self {
+            client: Client::from_conf(config.build()),
+            bucket: settings.bucket,
+            prefix: settings.prefix,
+            timeouts: settings.timeouts,
+        }
+    }
+
+    pub(super) async fn put(&self, key: &ObjectKey, bytes: Bytes, content_type: &str) -> Result<(), StoreError> {
+        let name = self.name(key);
+        let request = self.client.put_object().bucket(&self.bucket).key(&name).content_type(content_type);
+        let request = request.body(ByteStream::from(bytes)).send();
+        request.await.map(|_| ()).map_err(|error| class_of(&name, &error))
+    }
+
+    pub(super) async fn get(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        let name = self.name(key);
+        let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
+        let request = self.client.get_object().bucket(&self.bucket).key(&name).set_range(header);
+        let read = async {
+            let object = request.send().await.map_err(|error| class_of(&name, &error))?;
+            read_body(&name, object).await
+        };
+        // The SDK's own limits end with the headers; this one covers the body too.
+        match tokio::time::timeout(self.timeouts.operation, read).await {
+            Ok(done) => done,
+            Err(_) => Err(StoreError::Timeout(name)),
+        }
+    }
+
+    pub(super) async fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
+        let name = self.name(key);
+        let head = self.client.head_object().bucket(&self.bucket).key(&name).send();
+        let head = head.await.map_err(|error| class_of(&name, &error))?;
+        length_of(&name, head.content_length())
+    }
+
+    pub(super) async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        let name = self.name(key);
+        let request = self.client.delete_object().bucket(&self.bucket).key(&name).send();
+        match request.await.map_err(|error| class_of(&name, &error)) {
+            Ok(_) | Err(StoreError::NotFound(_)) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn presign_get(&self, key: &ObjectKey, lifetime: Duration) -> Result<String, StoreError> {
+        let name = self.name(key);
+        let signing = PresigningConfig::expires_in(lifetime).map_err(|error| StoreError::Invalid(error.to_string()))?;
+        let request = self.client.get_object().bucket(&self.bucket).key(&name).presigned(signing);
+        request.await.map(|signed| signed.uri().to_owned()).map_err(|error| class_of(&name, &error))
+    }
+
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        let request = self.client.head_bucket().bucket(&self.bucket).send();
+        request.await.map(|_| ()).map_err(|error| bucket_class(&self.bucket, &error))
+    }
+
+    fn name(&self, key: &ObjectKey) -> String {
+        match &self.prefix {
+            Some(prefix) => format!("{prefix}/{key}"),
+            None => key.to_string(),
+        }
+    }
+}
+
+async fn load_config(settings: &S3Settings) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(settings.timeouts.connect)
+        .operation_attempt_timeout(settings.timeouts.attempt)
+        .operation_timeout(settings.timeouts.operation)
+        .build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS));
+    if let Some(endpoint) = &settings.endpoint {
+        loader = loader.endpoint_url(endpoint);
+    }
+    if let Some(StaticCredentials { access_key, secret_key }) = &settings.credentials {
+        let secret = secret_key.expose_secret();
+        loader = loader.credentials_provider(Credentials::new(access_key, secret, None, None, "csm-settings"));
+    }
+    if let Some(region) = &settings.region {
+        loader = loader.region(Region::new(region.clone()));
+    } else if settings.endpoint.is_some() {
+        loader = loader.region(Region::new(DEFAULT_REGION));
+    }
+    let config = loader.load().await;
+    if config.region().is_some() {
+        return config;
+    }
+    config.into_builder().region(Region::new(DEFAULT_REGION)).build()
+}
+
+async fn read_body(name: &str, object: GetObjectOutput) -> Result<Bytes, StoreError> {
+    let length = length_of(name, object.content_length())?;
+    if length > OBJECT_MAX_BYTES {
+        return Err(StoreError::Invalid(format!("object {name} has {length} bytes, the limit is {OBJECT_MAX_BYTES}")));
+    }
+    let body = object.body.collect().await;
+    let broken_off = |error| StoreError::Unavailable(format!("{name}: {}", DisplayErrorContext(error)));
+    body.map(|body| body.into_bytes()).map_err(broken_off)
+}
+
+fn length_of(name: &str, length: Option<i64>) -> Result<u64, StoreError> {
+    length
+        .and_then(|length| u64::try_from(length).ok())
+        .ok_or_else(|| StoreError::Unavailable(format!("{name}: no length in the answer")))
+}

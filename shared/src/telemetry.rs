@@ -1,0 +1,115 @@
+//! Logs and metrics of every process, and the one list of metric names.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+/// Jobs that reached an end, by `lane` and `outcome`.
+pub const JOBS_TOTAL: &str = "csm_jobs_total";
+/// Jobs accepted, by `lane`.
+pub const JOBS_ACCEPTED_TOTAL: &str = "csm_jobs_accepted_total";
+/// Requests refused, by `code`.
+pub const REFUSED_TOTAL: &str = "csm_refused_total";
+/// Waiting and running jobs, by `lane`.
+pub const QUEUE_DEPTH: &str = "csm_queue_depth";
+/// Age of the oldest waiting or running job, by `lane`.
+pub const QUEUE_OLDEST_SECONDS: &str = "csm_queue_oldest_seconds";
+/// Jobs under a lease.
+pub const QUEUE_RUNNING: &str = "csm_queue_running";
+/// From acceptance to claim.
+pub const QUEUE_WAIT_SECONDS: &str = "csm_queue_wait_seconds";
+/// From claim to the first frame.
+pub const FIRST_AUDIO_SECONDS: &str = "csm_first_audio_seconds";
+/// Compute time divided by audio time.
+pub const RTF: &str = "csm_rtf";
+/// Slots of this worker, by `state` (busy, free).
+pub const SLOTS: &str = "csm_slots";
+/// One step of one row, by `stage` (model, codec).
+pub const FRAME_STEP_SECONDS: &str = "csm_frame_step_seconds";
+/// Leases that ran out and were taken back, by the process that did so.
+pub const LEASE_LOST_TOTAL: &str = "csm_lease_lost_total";
+/// Seconds that loading the model took.
+pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
+
+/// Histograms and their bucket bounds. A histogram without bounds would be rendered as a summary, which cannot be added up
+/// over processes.
+const BUCKETS: [(&str, &[f64]); 4] = [
+    (QUEUE_WAIT_SECONDS, &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0]),
+    (FIRST_AUDIO_SECONDS, &[0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0]),
+    (RTF, &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0, 10.0, 30.0]),
+    (FRAME_STEP_SECONDS, &[0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.5, 1.0, 2.0, 5.0]),
+];
+
+/// How often histograms are folded, without which their memory grows without bound.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How logs look.
+#[derive(Clone, Copy, Debug, Default, ValueEnum)]
+pub enum LogFormat {
+    /// One readable line.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// What is logged and how.
+#[derive(Args, Clone, Debug)]
+pub struct TelemetryArgs {
+    /// Log filter, such as `info` or `info,csm_worker=debug`
+    #[arg(long, env = "CSM_LOG", default_value = "info", value_name = "FILTER")]
+    pub log: String,
+    /// Log lines as text or JSON
+    #[arg(long, env = "CSM_LOG_FORMAT", default_value = "text", value_enum)]
+    pub log_format: LogFormat,
+}
+
+/// Logs or metrics could not be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum TelemetryError {
+    /// The filter does not parse.
+    #[error("CSM_LOG: {0}")]
+    Filter(#[from] tracing_subscriber::filter::ParseError),
+    /// Logs were set up twice.
+    #[error("logging: {0}")]
+    Logs(#[from] tracing_subscriber::util::TryInitError),
+    /// Metrics were set up twice, or with empty buckets.
+    #[error("metrics: {0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+}
+
+/// Starts logging to standard error and chooses the TLS provider of the process. Call it first in `main`.
+pub fn start_logs(args: &TelemetryArgs) -> Result<(), TelemetryError> {
+    // A second call is harmless: the first provider stays.
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let filter = EnvFilter::try_new(&args.log)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match args.log_format {
+        LogFormat::Text => builder.compact().finish().try_init()?,
+        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
+    }
+    Ok(())
+}
+
+/// Installs the metrics recorder of the process, kept up until `stop` is cancelled. The handle renders `/metrics`.
+pub fn start_metrics(stop: CancellationToken) -> Result<PrometheusHandle, TelemetryError> {
+    let mut builder = PrometheusBuilder::new();
+    for (name, bounds) in BUCKETS {
+        builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)?;
+    }
+    let handle = builder.install_recorder()?;
+    let upkeep = handle.clone();
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(UPKEEP_EVERY) => upkeep.run_upkeep(),
+            }
+        }
+    });
+    Ok(handle)
+}

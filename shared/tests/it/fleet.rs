@@ -1,0 +1,63 @@
+//! A real Redis with a queue on it, and the means to make time pass for the queue's scripts.
+
+use std::time::Duration;
+
+use csm_shared::job::{AudioBudget, Context, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK};
+use csm_shared::live::{Live, LiveHub};
+use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::queue::{Keys, Queue};
+use csm_shared::redis_client::{RedisArgs, RedisClient};
+use tempfile::TempDir;
+
+/// Longer than a restart of Redis takes.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+pub(crate) struct Fleet {
+    pub(crate) redis: LocalRedis,
+    pub(crate) client: RedisClient,
+    pub(crate) queue: Queue,
+    pub(crate) live: Live,
+    pub(crate) hub: LiveHub,
+    _data: TempDir,
+}
+
+impl Fleet {
+    pub(crate) async fn start() -> Self {
+        let data = TempDir::new().unwrap();
+        let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await.unwrap();
+        let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+        let client = RedisClient::new(&args, PATIENCE).unwrap();
+        let (queue, live) = (Queue::new(client.clone()), Live::new(client.clone()));
+        Self { redis, queue, live, hub: LiveHub::start(client.clone()), client, _data: data }
+    }
+
+    /// Sets the end of every lease into the past.
+    pub(crate) async fn expire_leases(&self) {
+        self.set_all_scores(&Keys::new("test").leases()).await;
+    }
+
+    /// Makes every delayed retry due.
+    pub(crate) async fn make_retries_due(&self) {
+        self.set_all_scores(&Keys::new("test").delayed()).await;
+    }
+
+    async fn set_all_scores(&self, key: &str) {
+        let mut range = redis::cmd("ZRANGE");
+        let members: Vec<String> = self.client.command(range.arg(key).arg(0).arg(-1)).await.unwrap();
+        for member in members {
+            let mut add = redis::cmd("ZADD");
+            self.client.command::<()>(add.arg(key).arg(1).arg(member)).await.unwrap();
+        }
+    }
+}
+
+pub(crate) fn spec(lane: Lane) -> JobSpec {
+    JobSpec {
+        text: Text::new("Hello.").unwrap(),
+        speaker: Speaker::new(0).unwrap(),
+        budget: AudioBudget::from_ms(800).unwrap(),
+        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
+        context: Context::default(),
+        lane,
+    }
+}

@@ -1,0 +1,11 @@
+//! The shared crate against real parts: an S3 protocol server in this process, and child processes.
+
+mod child;
+mod fleet;
+mod hub;
+mod live;
+mod local_redis;
+mod queue;
+mod s3_server;
+mod shutdown;
+mod store;

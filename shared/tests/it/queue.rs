@@ -1,0 +1,232 @@
+//! The queue's transitions on a real Redis: each move and each refusal.
+
+use std::time::Duration;
+
+use csm_shared::job::{Failure, FailureClass, FinishReason, JobId, JobState, Lane, Receipt};
+use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, Lease, Owner, Queue, Retry};
+
+use crate::fleet::{Fleet, spec};
+
+fn receipt() -> Receipt {
+    Receipt {
+        seed: 1,
+        model: "m".into(),
+        noise_only: true,
+        weights_sha256: "00".into(),
+        worker: "w".into(),
+        attempt: 1,
+        frames: 1,
+        samples: 1920,
+        duration_ms: 80,
+        finish_reason: FinishReason::Length,
+        queue_ms: 1,
+        compute_ms: 1,
+        first_audio_ms: Some(1),
+        rtf: Some(0.5),
+        bytes: 10,
+        sha256: "ab".into(),
+        watermark: "builtin:0".into(),
+        watermark_z: 9.0,
+        location: "audio/x/a1.wav".into(),
+    }
+}
+
+fn failure() -> Failure {
+    Failure::new(FailureClass::Transient, "the store was away")
+}
+
+async fn enqueue(queue: &Queue, lane: Lane) -> JobId {
+    let id = JobId::generate();
+    assert_eq!(queue.enqueue(&id, &spec(lane)).await.unwrap(), Enqueue::Accepted);
+    id
+}
+
+async fn claim(queue: &Queue, owner: &Owner) -> Lease {
+    queue.claim(owner).await.unwrap().expect("a job waits")
+}
+
+async fn state(queue: &Queue, id: &JobId) -> JobState {
+    queue.record(id).await.unwrap().expect("the job is known").state
+}
+
+async fn depth(queue: &Queue) -> u64 {
+    queue.stats().await.unwrap().lanes.iter().map(|lane| lane.depth).sum()
+}
+
+#[tokio::test]
+async fn a_job_goes_in_runs_and_is_committed_once() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let id = enqueue(queue, Lane::Standard).await;
+    assert_eq!(queue.enqueue(&id, &spec(Lane::Standard)).await.unwrap(), Enqueue::Exists(JobState::Queued));
+    assert_eq!(depth(queue).await, 1, "a repeated enqueue changes nothing");
+
+    let lease = claim(queue, &owner).await;
+    assert_eq!((lease.at().id, lease.at().attempt), (id, 1));
+    assert_eq!(lease.spec(), Some(&spec(Lane::Standard)));
+    assert!(queue.claim(&owner).await.unwrap().is_none(), "nobody gets it twice");
+    assert_eq!(queue.beat(lease.at()).await.unwrap(), Beat::Kept);
+
+    let at = lease.at().clone();
+    assert_eq!(lease.succeed(&receipt()).await.unwrap(), Commit::Committed);
+    let record = queue.record(&id).await.unwrap().expect("kept");
+    assert_eq!((record.state, record.receipt), (JobState::Succeeded, Some(receipt())));
+    assert!(record.finished >= record.started && record.started >= Some(record.created));
+    assert_eq!(depth(queue).await, 0, "finishing acknowledges and deletes");
+    assert_eq!(queue.beat(&at).await.unwrap(), Beat::Lost);
+    assert_eq!(queue.enqueue(&id, &spec(Lane::Standard)).await.unwrap(), Enqueue::Exists(JobState::Succeeded));
+}
+
+#[tokio::test]
+async fn lanes_are_served_by_urgency_and_each_in_order() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let bulk = enqueue(queue, Lane::Bulk).await;
+    let first = enqueue(queue, Lane::Standard).await;
+    let second = enqueue(queue, Lane::Standard).await;
+    let live = enqueue(queue, Lane::Live).await;
+    assert_eq!(queue.ahead(&second).await.unwrap(), Some(1));
+    let mut order = Vec::new();
+    while let Some(lease) = queue.claim(&owner).await.unwrap() {
+        order.push(lease.at().id);
+    }
+    assert_eq!(order, [live, first, second, bulk]);
+    assert_eq!(queue.ahead(&second).await.unwrap(), None, "a running job waits behind nobody");
+}
+
+#[tokio::test]
+async fn a_worker_that_lost_its_lease_can_write_nothing() {
+    let fleet = Fleet::start().await;
+    let queue = &fleet.queue;
+    let id = enqueue(queue, Lane::Live).await;
+    let stale = claim(queue, &Owner::of_this_process("slow")).await;
+    fleet.expire_leases().await;
+    assert_eq!(queue.reap().await.unwrap().len(), 1);
+    let record = queue.record(&id).await.unwrap().expect("known");
+    assert_eq!((record.state, record.crashes, record.failures), (JobState::Queued, 1, 0));
+
+    let owner = Owner::of_this_process("fast");
+    let lease = claim(queue, &owner).await;
+    assert_eq!(lease.at().attempt, 2);
+    assert_eq!(queue.beat(stale.at()).await.unwrap(), Beat::Lost);
+    assert_eq!(queue.beat(lease.at()).await.unwrap(), Beat::Kept, "the stale beat stole nothing");
+    assert_eq!(stale.succeed(&receipt()).await.unwrap(), Commit::Stale);
+    assert_eq!(state(queue, &id).await, JobState::Running);
+    assert_eq!(lease.succeed(&receipt()).await.unwrap(), Commit::Committed);
+}
+
+#[tokio::test]
+async fn a_lease_that_is_beaten_outlives_its_first_term() {
+    let fleet = Fleet::start().await;
+    let queue = &fleet.queue;
+    enqueue(queue, Lane::Live).await;
+    let lease = claim(queue, &Owner::of_this_process("a")).await;
+    fleet.expire_leases().await;
+    assert_eq!(queue.beat(lease.at()).await.unwrap(), Beat::Kept);
+    assert!(queue.reap().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_loses_three_workers_fails_and_says_so() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let id = enqueue(queue, Lane::Live).await;
+    for _ in 0..3 {
+        claim(queue, &owner).await;
+        fleet.expire_leases().await;
+        queue.reap().await.unwrap();
+    }
+    let record = queue.record(&id).await.unwrap().expect("known");
+    assert_eq!((record.state, record.crashes), (JobState::Failed, 3));
+    assert_eq!(record.failure.expect("says why").class, FailureClass::WorkerLost);
+    assert_eq!(depth(queue).await, 0);
+}
+
+#[tokio::test]
+async fn a_failed_attempt_waits_out_its_delay_and_the_third_is_the_last() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let id = enqueue(queue, Lane::Bulk).await;
+    let long = Duration::from_secs(3_600);
+    assert_eq!(claim(queue, &owner).await.retry(&failure(), long).await.unwrap(), Retry::Queued);
+    assert!(queue.claim(&owner).await.unwrap().is_none(), "not due yet");
+    assert_eq!(queue.stats().await.unwrap().delayed, 1);
+    fleet.make_retries_due().await;
+    assert_eq!(queue.promote().await.unwrap(), 1);
+    assert_eq!(claim(queue, &owner).await.retry(&failure(), Duration::ZERO).await.unwrap(), Retry::Queued);
+    assert_eq!(claim(queue, &owner).await.retry(&failure(), Duration::ZERO).await.unwrap(), Retry::Failed);
+    let record = queue.record(&id).await.unwrap().expect("known");
+    assert_eq!((record.state, record.failures, record.failure), (JobState::Failed, 3, Some(failure())));
+}
+
+#[tokio::test]
+async fn handing_back_burns_no_attempt_and_keeps_the_place_for_another_worker() {
+    let fleet = Fleet::start().await;
+    let queue = &fleet.queue;
+    let id = enqueue(queue, Lane::Standard).await;
+    for _ in 0..5 {
+        assert_eq!(claim(queue, &Owner::of_this_process("a")).await.release().await.unwrap(), Retry::Queued);
+    }
+    let record = queue.record(&id).await.unwrap().expect("known");
+    assert_eq!((record.state, record.attempt, record.failures, record.crashes), (JobState::Queued, 5, 0, 0));
+    assert_eq!(depth(queue).await, 1);
+}
+
+#[tokio::test]
+async fn cancelling_works_in_every_state() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    assert_eq!(queue.cancel(&JobId::generate()).await.unwrap(), Cancel::Missing);
+
+    let waiting = enqueue(queue, Lane::Live).await;
+    assert_eq!(queue.cancel(&waiting).await.unwrap(), Cancel::Cancelled);
+    assert_eq!(queue.cancel(&waiting).await.unwrap(), Cancel::Cancelled, "repeating it is harmless");
+    assert!(queue.claim(&owner).await.unwrap().is_none(), "a cancelled job is skipped");
+    assert_eq!(depth(queue).await, 0, "and its entry cleared away");
+
+    let running = enqueue(queue, Lane::Live).await;
+    let lease = claim(queue, &owner).await;
+    assert_eq!(queue.cancel(&running).await.unwrap(), Cancel::Cancelling);
+    assert_eq!(queue.beat(lease.at()).await.unwrap(), Beat::CancelRequested);
+    assert_eq!(lease.succeed(&receipt()).await.unwrap(), Commit::Cancelled, "a result after the cancel is not taken");
+    assert_eq!(state(queue, &running).await, JobState::Cancelled);
+
+    let done = enqueue(queue, Lane::Live).await;
+    claim(queue, &owner).await.succeed(&receipt()).await.unwrap();
+    assert_eq!(queue.cancel(&done).await.unwrap(), Cancel::AlreadyFinal(JobState::Succeeded));
+
+    let retried = enqueue(queue, Lane::Live).await;
+    let lease = claim(queue, &owner).await;
+    queue.cancel(&retried).await.unwrap();
+    assert_eq!(lease.retry(&failure(), Duration::ZERO).await.unwrap(), Retry::Cancelled);
+
+    let dropped = enqueue(queue, Lane::Live).await;
+    let _lost = claim(queue, &owner).await;
+    queue.cancel(&dropped).await.unwrap();
+    fleet.expire_leases().await;
+    assert_eq!(queue.reap().await.unwrap()[0].state, JobState::Cancelled);
+}
+
+#[tokio::test]
+async fn jobs_survive_a_killed_redis() {
+    let mut fleet = Fleet::start().await;
+    let owner = Owner::of_this_process("a");
+    let waiting = enqueue(&fleet.queue, Lane::Live).await;
+    let running = claim(&fleet.queue, &owner).await;
+    let second = enqueue(&fleet.queue, Lane::Live).await;
+    fleet.redis.kill().await.unwrap();
+    fleet.redis.restart().await.unwrap();
+    assert_eq!(running.succeed(&receipt()).await.unwrap(), Commit::Committed);
+    assert_eq!(state(&fleet.queue, &waiting).await, JobState::Succeeded);
+    assert_eq!(claim(&fleet.queue, &owner).await.at().id, second);
+}
+
+#[tokio::test]
+async fn an_idle_worker_is_woken_by_a_job() {
+    let fleet = Fleet::start().await;
+    let mut wake = fleet.queue.wake_listener();
+    let begun = std::time::Instant::now();
+    let (waited, _) = tokio::join!(wake.wait(), enqueue(&fleet.queue, Lane::Live));
+    waited.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(900), "woken by the token, not by the end of the wait");
+}

@@ -1,0 +1,81 @@
+//! A real S3 protocol server over TCP, in this process, on a folder.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use csm_shared::store::{S3Settings, S3Store, StaticCredentials, Store};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto::Builder;
+use s3s::auth::SimpleAuth;
+use s3s::service::S3ServiceBuilder;
+use s3s_fs::FileSystem;
+use tempfile::TempDir;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub(crate) const ACCESS_KEY: &str = "AKIDTEST";
+pub(crate) const SECRET_KEY: &str = "test-secret";
+pub(crate) const BUCKET: &str = "audio-test";
+
+/// Serves until dropped.
+pub(crate) struct S3Server {
+    pub(crate) address: SocketAddr,
+    root: TempDir,
+    serving: JoinHandle<()>,
+}
+
+impl S3Server {
+    /// Starts with one empty bucket, [`BUCKET`].
+    pub(crate) async fn start() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir(root.path().join(BUCKET)).unwrap();
+        let mut service = S3ServiceBuilder::new(FileSystem::new(root.path()).unwrap());
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, SECRET_KEY));
+        let service = service.build();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let serving = tokio::spawn(async move {
+            loop {
+                let (socket, _) = listener.accept().await.unwrap();
+                let service = service.clone();
+                tokio::spawn(async move {
+                    let http = Builder::new(TokioExecutor::new());
+                    // A client that hangs up is no fault of the server's.
+                    let _ = http.serve_connection(TokioIo::new(socket), service).await;
+                });
+            }
+        });
+        Self { address, root, serving }
+    }
+
+    /// Where the server keeps an object.
+    pub(crate) fn object_path(&self, key: &str) -> PathBuf {
+        self.root.path().join(BUCKET).join(key)
+    }
+
+    /// A store on this server's bucket.
+    pub(crate) async fn store(&self) -> Store {
+        Store::S3(S3Store::connect(settings(self.address)).await)
+    }
+}
+
+impl Drop for S3Server {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+/// Settings that reach [`BUCKET`] on a server at `address`.
+pub(crate) fn settings(address: SocketAddr) -> S3Settings {
+    S3Settings {
+        endpoint: Some(format!("http://{address}")),
+        path_style: true,
+        credentials: Some(StaticCredentials {
+            access_key: ACCESS_KEY.to_owned(),
+            secret_key: SECRET_KEY.to_owned().into(),
+        }),
+        ..S3Settings::new(BUCKET)
+    }
+}

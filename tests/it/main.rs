@@ -1,0 +1,15 @@
+//! The whole system as its users run it: real processes, a real Redis, a real S3 protocol server, real signals.
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and may say what it measured")]
+
+#[path = "../../shared/tests/it/s3_server.rs"]
+mod s3_server;
+
+mod client;
+mod process;
+mod stack;
+
+mod drain;
+mod faults;
+mod s3;
+mod seed_api;
+mod slots;

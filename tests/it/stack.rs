@@ -1,0 +1,157 @@
+//! A fleet for one test: Redis, one gateway, any number of workers on the tiny model, and a store.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+
+use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_worker::checkpoint::{self, Layout};
+use tempfile::TempDir;
+
+use crate::client::Client;
+use crate::process::Process;
+use crate::s3_server::{self, S3Server};
+
+pub(crate) struct Worker {
+    pub(crate) process: Process,
+    pub(crate) admin: SocketAddr,
+}
+
+pub(crate) struct Stack {
+    pub(crate) redis: LocalRedis,
+    pub(crate) gateway: Process,
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) client: Client,
+    folders: TempDir,
+    environment: Vec<(String, String)>,
+    gateway_admin: SocketAddr,
+}
+
+/// Where the fleet keeps its audio.
+pub(crate) enum Keep {
+    Folder,
+    S3(SocketAddr),
+}
+
+impl Stack {
+    /// A gateway and `workers` workers of `slots` slots each, all ready, with a folder as store.
+    pub(crate) async fn start(workers: usize, slots: u8) -> Self {
+        Self::start_with(Keep::Folder, workers, slots).await
+    }
+
+    /// The same with `drain_seconds` of grace for the workers.
+    pub(crate) async fn start_with_drain(workers: usize, slots: u8, drain_seconds: u64) -> Self {
+        let mut stack = Self::start(0, slots).await;
+        stack.environment.push(pair("CSM_DRAIN_SECONDS", drain_seconds));
+        for _ in 0..workers {
+            stack.add_worker();
+        }
+        stack.ready().await;
+        stack
+    }
+
+    /// The same with a store of the caller's choice.
+    pub(crate) async fn start_with(keep: Keep, workers: usize, slots: u8) -> Self {
+        let folders = TempDir::new().unwrap();
+        let redis = LocalRedis::spawn(&folders.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
+        let model = folders.path().join("tiny");
+        checkpoint::make_tiny(&model, Layout::Transformers).unwrap();
+        let mut environment = vec![
+            pair("CSM_REDIS_URL", redis.url()),
+            pair("CSM_MODEL", model.display()),
+            pair("CSM_DEVELOPMENT_WATERMARK", "true"),
+            pair("CSM_DEVICE", "cpu"),
+            pair("CSM_LOG", "warn"),
+            pair("CSM_SLOTS", slots),
+        ];
+        match keep {
+            Keep::Folder => {
+                let store = folders.path().join("store");
+                std::fs::create_dir_all(&store).unwrap();
+                environment.push(pair("CSM_STORE", format!("folder:{}", store.display())));
+            }
+            Keep::S3(address) => environment.extend([
+                pair("CSM_STORE", format!("s3:{}/fleet", s3_server::BUCKET)),
+                pair("CSM_S3_ENDPOINT", format!("http://{address}")),
+                pair("AWS_ACCESS_KEY_ID", s3_server::ACCESS_KEY),
+                pair("AWS_SECRET_ACCESS_KEY", s3_server::SECRET_KEY),
+                pair("CSM_REDIRECT_AUDIO", "true"),
+            ]),
+        }
+        let (listen, gateway_admin) = (free_address(), free_address());
+        environment.push(pair("CSM_LISTEN", listen));
+        let client = Client::new(listen);
+        let gateway = start_gateway(&environment, gateway_admin);
+        let mut stack = Self { redis, gateway, workers: Vec::new(), client, folders, environment, gateway_admin };
+        for _ in 0..workers {
+            stack.add_worker();
+        }
+        stack.ready().await;
+        stack
+    }
+
+    /// Starts one more worker, without waiting for it.
+    pub(crate) fn add_worker(&mut self) {
+        let admin = free_address();
+        let args = ["--admin-listen".to_owned(), admin.to_string()];
+        let process = Process::start("csm-worker", &args, &self.environment);
+        self.workers.push(Worker { process, admin });
+    }
+
+    /// Starts the gateway again on its old address, after it was killed.
+    pub(crate) async fn restart_gateway(&mut self) {
+        self.gateway = start_gateway(&self.environment, self.gateway_admin);
+        self.gateway.ready(self.gateway_admin).await;
+    }
+
+    /// Waits until everything is.
+    pub(crate) async fn ready(&mut self) {
+        self.gateway.ready(self.gateway_admin).await;
+        for worker in &mut self.workers {
+            worker.process.ready(worker.admin).await;
+        }
+    }
+
+    /// Files in the folder store.
+    pub(crate) fn stored_files(&self) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        collect(&self.folders.path().join("store"), &mut found);
+        found
+    }
+
+    /// Entries left in the lanes.
+    pub(crate) async fn lane_depth(&self) -> u64 {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut depth = 0;
+        for lane in ["live", "standard", "bulk"] {
+            let key = format!("csm:{{q0}}:s:{lane}");
+            depth += redis::cmd("XLEN").arg(key).query_async::<u64>(&mut connection).await.unwrap();
+        }
+        depth
+    }
+}
+
+fn start_gateway(environment: &[(String, String)], admin: SocketAddr) -> Process {
+    Process::start("csm-gateway", &["--admin-listen".to_owned(), admin.to_string()], environment)
+}
+
+fn pair(name: &str, value: impl ToString) -> (String, String) {
+    (name.to_owned(), value.to_string())
+}
+
+/// An address that nobody listens on at this moment.
+fn free_address() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        let path = entry.path();
+        if path.is_dir() { collect(&path, found) } else { found.push(path) }
+    }
+}
+
+/// An S3 server for a stack's store.
+pub(crate) async fn s3() -> S3Server {
+    S3Server::start().await
+}

@@ -1,0 +1,146 @@
+//! Random checkpoints, written as ordinary Hugging Face folders, so that the whole fleet runs without a download.
+//!
+//! The weights are seeded noise: such a model hisses, it does not speak. [`make_tiny`] is small enough for any CPU,
+//! [`make_random`] has the full dimensions for load and speed tests. What is written is what the published checkpoints
+//! look like (`config.json`, `tokenizer.json`, `*.safetensors`), so the loader under test is the real loader.
+
+mod config;
+mod dims;
+mod noise;
+mod tensors;
+mod tokenizer;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use dims::Dims;
+use tensors::Tensor;
+
+/// The two ways CSM weights are published.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// `transformers` names, q/k rows in halves for rotate-half RoPE, the codec inside as `codec_model.*`.
+    Transformers,
+    /// torchtune names, q/k rows for interleaved RoPE, the codec apart in `mimi/`.
+    Original,
+}
+
+/// Full-size shapes that [`make_random`] can write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// `sesame/csm-1b`: 1.55 G CSM weights in bf16, and the Mimi codec in f32; about 3.5 GB.
+    OneB,
+}
+
+/// Why a checkpoint could not be written.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// The folder holds a model already; it is never overwritten.
+    #[error("{} holds a model already (config.json): choose an empty folder", .0.display())]
+    AlreadyThere(PathBuf),
+    /// The file system refused.
+    #[error("cannot write {}: {source}", path.display())]
+    Io {
+        /// What was being written.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The weights file could not be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Weights {
+        /// What was being written.
+        path: PathBuf,
+        /// What the format's writer said.
+        source: safetensors::SafeTensorError,
+    },
+}
+
+/// Writes the tiny model into `dir` in one layout: the same weights, thus the same logits, in either.
+///
+/// Real audio vocabulary (32 codebooks of 2048 codes and 3 specials), window of 2048 and Mimi strides; everything else
+/// is shrunk. The text vocabulary is one id a byte and four specials. The same bytes on every call.
+///
+/// # Errors
+/// [`CheckpointError`] when the folder holds a model already or cannot be written.
+pub fn make_tiny(dir: &Path, layout: Layout) -> Result<(), CheckpointError> {
+    write(dir, &dims::TINY, layout)
+}
+
+/// Writes a full-size random model into `dir`, in the transformers layout, holding one tensor in memory at a time.
+///
+/// # Errors
+/// [`CheckpointError`] when the folder holds a model already or cannot be written.
+pub fn make_random(dir: &Path, size: Size) -> Result<(), CheckpointError> {
+    match size {
+        Size::OneB => write(dir, &dims::ONE_B, Layout::Transformers),
+    }
+}
+
+/// Whether `folder` holds a model made here: noise, not speech. Its `config.json` says so.
+#[must_use]
+pub fn is_noise(folder: &Path) -> bool {
+    let config = fs::read(folder.join("config.json")).ok();
+    let config = config.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+    config.is_some_and(|config| config[config::NOISE_ONLY] == true)
+}
+
+/// Writes one folder. `config.json` comes last: a folder that has one is whole.
+fn write(dir: &Path, dims: &Dims, layout: Layout) -> Result<(), CheckpointError> {
+    if dir.join("config.json").exists() {
+        return Err(CheckpointError::AlreadyThere(dir.to_owned()));
+    }
+    create_folder(dir)?;
+    let csm = tensors::csm(dims);
+    let codec = tensors::codec(&dims.mimi);
+    match layout {
+        Layout::Transformers => {
+            let inside = codec.into_iter().map(|tensor| tensor.under("codec_model."));
+            write_weights(&dir.join("model.safetensors"), csm.into_iter().chain(inside))?;
+        }
+        Layout::Original => {
+            let apart = dir.join("mimi");
+            create_folder(&apart)?;
+            let csm = csm.into_iter().map(|tensor| tensor.into_original(dims));
+            write_weights(&dir.join("model.safetensors"), csm)?;
+            write_weights(&apart.join("model.safetensors"), codec)?;
+            write_file(&apart.join("config.json"), pretty(&config::mimi_original(&dims.mimi)))?;
+        }
+    }
+    write_file(&dir.join("tokenizer.json"), pretty(&tokenizer::json(dims.first_special)))?;
+    write_file(&dir.join("README.md"), config::card(dims))?;
+    let config = match layout {
+        Layout::Transformers => config::transformers(dims),
+        Layout::Original => config::original(dims),
+    };
+    write_file(&dir.join("config.json"), pretty(&config))
+}
+
+/// Writes a weights file. The format's writer fills a temporary file, readable by its owner alone, and renames it; the
+/// result gets the rights of any other file here.
+fn write_weights(path: &Path, tensors: impl IntoIterator<Item = Tensor>) -> Result<(), CheckpointError> {
+    let io = |source| CheckpointError::Io { path: path.to_owned(), source };
+    let rights = fs::File::create(path).and_then(|file| file.metadata()).map_err(io)?.permissions();
+    let tensors = tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor));
+    let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+    safetensors::serialize_to_file(tensors, Some(metadata), path)
+        .map_err(|source| CheckpointError::Weights { path: path.to_owned(), source })?;
+    fs::set_permissions(path, rights).map_err(io)
+}
+
+fn create_folder(path: &Path) -> Result<(), CheckpointError> {
+    fs::create_dir_all(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+}
+
+fn write_file(path: &Path, text: String) -> Result<(), CheckpointError> {
+    fs::write(path, text).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+}
+
+/// Two-space JSON with a last newline, as the published folders have it.
+fn pretty(value: &serde_json::Value) -> String {
+    format!("{value:#}\n")
+}

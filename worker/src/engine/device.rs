@@ -1,0 +1,63 @@
+//! The choice of a device, as a person writes it, and the device itself.
+
+use std::fmt;
+use std::str::FromStr;
+
+use candle_core::Device;
+
+use super::EngineError;
+
+/// Where the model runs. Written as `cpu`, `cuda`, `cuda:1` or `auto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum DeviceChoice {
+    /// The CPU, in f32.
+    Cpu,
+    /// This CUDA device, in bf16; an error if it is not there.
+    Cuda(usize),
+    /// The first CUDA device if this build and this host have one, else the CPU.
+    #[default]
+    Auto,
+}
+
+impl DeviceChoice {
+    /// Opens the device. To be called on the thread that will use it.
+    pub(super) fn open(self) -> Result<Device, EngineError> {
+        let cuda = |index| Device::new_cuda(index).map_err(|error| EngineError::Start(format!("CUDA: {error}")));
+        match self {
+            Self::Cpu => Ok(Device::Cpu),
+            Self::Cuda(index) => cuda(index),
+            Self::Auto if !candle_core::utils::cuda_is_available() => Ok(Device::Cpu),
+            Self::Auto => cuda(0).or_else(|error| {
+                tracing::warn!(%error, "no CUDA device can be used, falling back to the CPU");
+                Ok(Device::Cpu)
+            }),
+        }
+    }
+}
+
+impl FromStr for DeviceChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "cpu" => Ok(Self::Cpu),
+            "cuda" => Ok(Self::Cuda(0)),
+            "auto" => Ok(Self::Auto),
+            other => other
+                .strip_prefix("cuda:")
+                .and_then(|index| index.parse().ok())
+                .map(Self::Cuda)
+                .ok_or_else(|| format!("{other:?} is none of cpu, cuda, cuda:N, auto")),
+        }
+    }
+}
+
+impl fmt::Display for DeviceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Cpu => f.write_str("cpu"),
+            Self::Cuda(index) => write!(f, "cuda:{index}"),
+            Self::Auto => f.write_str("auto"),
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! `csm-worker`: read settings, start, run until SIGTERM, drain.
+
+use clap::Parser;
+use csm_shared::shutdown::Shutdown;
+use csm_shared::telemetry::{self, TelemetryArgs};
+use csm_worker::config::WorkerArgs;
+
+/// Speech worker of csm-fleet
+#[derive(Parser)]
+#[command(version)]
+struct Cli {
+    #[command(flatten)]
+    worker: WorkerArgs,
+    #[command(flatten)]
+    telemetry: TelemetryArgs,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    telemetry::start_logs(&cli.telemetry)?;
+    let shutdown = Shutdown::on_signals()?;
+    let metrics = telemetry::start_metrics(shutdown.token().clone())?;
+    let worker = csm_worker::serve(&cli.worker, metrics, shutdown.token().clone()).await?;
+    tracing::info!(address = %worker.admin_address, "health and metrics");
+    Ok(worker.join().await?)
+}

@@ -1,0 +1,109 @@
+//! Reading numbers out of a `config.json`, with errors that name the key.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+/// Why a config does not describe a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read or is not a JSON object.
+    #[error("{path}: {reason}")]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the reader said.
+        reason: String,
+    },
+    /// A key is missing, or its value is not what it must be.
+    #[error("config key {key}: {problem}")]
+    Key {
+        /// The key, with the keys that lead to it.
+        key: String,
+        /// What is wrong, and what is expected.
+        problem: String,
+    },
+}
+
+/// One JSON object of a config, and the keys that lead to it.
+pub(crate) struct Keys<'a> {
+    object: &'a Map<String, Value>,
+    path: String,
+}
+
+/// Reads a JSON file.
+pub(crate) fn read_json(path: &Path) -> Result<Value, ConfigError> {
+    let file_error = |reason: String| ConfigError::File { path: path.into(), reason };
+    let text = std::fs::read(path).map_err(|error| file_error(error.to_string()))?;
+    serde_json::from_slice(&text).map_err(|error| file_error(error.to_string()))
+}
+
+impl<'a> Keys<'a> {
+    /// The outermost object.
+    pub(crate) fn root(value: &'a Value) -> Result<Self, ConfigError> {
+        let Value::Object(object) = value else {
+            return Err(ConfigError::Key { key: "(root)".into(), problem: "is not a JSON object".into() });
+        };
+        Ok(Self { object, path: String::new() })
+    }
+
+    /// Whether the key is there and not null.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.value(key).is_some()
+    }
+
+    /// An inner object, or `None` when the key is missing or null.
+    pub(crate) fn inner(&self, key: &str) -> Result<Option<Keys<'a>>, ConfigError> {
+        match self.value(key) {
+            None => Ok(None),
+            Some(Value::Object(object)) => Ok(Some(Keys { object, path: format!("{}{key}.", self.path) })),
+            Some(_) => Err(self.error(key, "is not an object")),
+        }
+    }
+
+    /// A whole number of at least 1.
+    pub(crate) fn size(&self, key: &str) -> Result<usize, ConfigError> {
+        self.required(key, |value| value.as_u64().filter(|&size| size > 0 && u32::try_from(size).is_ok()))
+            .map(|size| usize::try_from(size).unwrap_or(usize::MAX))
+    }
+
+    /// A finite number above 0.
+    pub(crate) fn positive(&self, key: &str) -> Result<f64, ConfigError> {
+        self.required(key, |value| value.as_f64().filter(|number| number.is_finite() && *number > 0.0))
+    }
+
+    /// A text.
+    pub(crate) fn text(&self, key: &str) -> Result<&'a str, ConfigError> {
+        self.required(key, Value::as_str)
+    }
+
+    /// A list of whole numbers of at least 1.
+    pub(crate) fn sizes(&self, key: &str) -> Result<Vec<usize>, ConfigError> {
+        self.required(key, |value| {
+            let sizes = value.as_array()?.iter().map(|size| usize::try_from(size.as_u64()?).ok().filter(|&n| n > 0));
+            sizes.collect()
+        })
+    }
+
+    /// Refuses every value but `expected`; a missing key means `expected` too.
+    pub(crate) fn only(&self, key: &str, expected: &Value) -> Result<(), ConfigError> {
+        match self.value(key) {
+            Some(value) if value != expected => Err(self.error(key, &format!("is {value}, only {expected} is supported"))),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error about `key`.
+    pub(crate) fn error(&self, key: &str, problem: &str) -> ConfigError {
+        ConfigError::Key { key: format!("{}{key}", self.path), problem: problem.into() }
+    }
+
+    fn value(&self, key: &str) -> Option<&'a Value> {
+        self.object.get(key).filter(|value| !value.is_null())
+    }
+
+    fn required<T>(&self, key: &str, read: impl Fn(&'a Value) -> Option<T>) -> Result<T, ConfigError> {
+        let value = self.value(key).ok_or_else(|| self.error(key, "is missing"))?;
+        read(value).ok_or_else(|| self.error(key, &format!("has an unusable value: {value}")))
+    }
+}

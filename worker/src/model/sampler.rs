@@ -1,0 +1,99 @@
+//! Drawing a code from logits: temperature, top-k, and noise that depends on nothing but where it is used.
+//!
+//! The draw is the exponential race `argmax(p_i / e_i)`, as in Sesame's reference, with `e_i` computed from the seed and
+//! the counter (code / 4, codebook, frame) by Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as
+//! 1, 2, 3", 2011). There is no generator state: a code drawn alone, in a batch, on another worker or out of order is the
+//! same code, and the noise of one candidate does not depend on which others are left.
+
+use csm_shared::job::Sampling;
+
+#[cfg(test)]
+mod tests;
+
+/// Where a draw is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Draw {
+    /// The job's seed.
+    pub seed: u64,
+    /// Frame of the utterance, from 0.
+    pub frame_index: u32,
+    /// Codebook of the frame, 0 to 31.
+    pub codebook: usize,
+}
+
+/// The code drawn from `logits`, one per valid code. `None` when they hold NaN or nothing finite.
+///
+/// Temperature 0 takes the largest (the first of equals). Otherwise logits below the `topk`-th largest are left out
+/// (equals of the `topk`-th stay in) and the draw is from the softmax of `logits / temperature` over the rest.
+#[must_use]
+pub fn sample(logits: &[f32], sampling: &Sampling, draw: Draw) -> Option<u32> {
+    if logits.iter().any(|logit| logit.is_nan()) {
+        return None;
+    }
+    let temperature = f64::from(sampling.temperature.get());
+    if temperature == 0.0 {
+        return best(logits.iter().map(|&logit| f64::from(logit)));
+    }
+    let least = kth_largest(logits, sampling.topk.get() as usize)?;
+    let noise = Noise::new(draw);
+    best((0..).zip(logits).map(|(code, &logit)| {
+        if logit < least { f64::NEG_INFINITY } else { f64::from(logit) / temperature + noise.gumbel(code) }
+    }))
+}
+
+/// Index of the largest score, the first of equals; `None` when none is above -inf.
+fn best(scores: impl Iterator<Item = f64>) -> Option<u32> {
+    let first = (None, f64::NEG_INFINITY);
+    (0..).zip(scores).fold(first, |best, (code, score)| if score > best.1 { (Some(code), score) } else { best }).0
+}
+
+/// The `k`-th largest value, the smallest when there are fewer; `None` of nothing. NaN must not occur.
+fn kth_largest(logits: &[f32], k: usize) -> Option<f32> {
+    let index = k.clamp(1, logits.len().max(1)) - 1;
+    let mut sorted = logits.to_vec();
+    if index >= sorted.len() {
+        return None;
+    }
+    Some(*sorted.select_nth_unstable_by(index, |a, b| b.total_cmp(a)).1)
+}
+
+/// The noise of one draw: a pure function from code to number.
+struct Noise(Draw);
+
+impl Noise {
+    fn new(draw: Draw) -> Self {
+        Self(draw)
+    }
+
+    /// Standard Gumbel noise, `-ln(e)` of an exponential `e`: adding it to `ln p` and taking the largest is the race.
+    fn gumbel(&self, code: u32) -> f64 {
+        let Draw { seed, frame_index, codebook } = self.0;
+        #[expect(clippy::cast_possible_truncation, reason = "the key is the seed's two halves; a codebook is below 32")]
+        let (key, codebook) = ([seed as u32, (seed >> 32) as u32], codebook as u32);
+        let bits = philox([code / 4, codebook, frame_index, 0], key)[(code % 4) as usize];
+        let uniform = (f64::from(bits) + 0.5) / (f64::from(u32::MAX) + 1.0);
+        -(-uniform.ln()).ln()
+    }
+}
+
+/// Philox 4x32-10: four words that look random, from a counter and a key.
+#[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit product")]
+fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
+    const ROUNDS: usize = 10;
+    const MULTIPLIERS: [u64; 2] = [0xD251_1F53, 0xCD9E_8D57];
+    const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
+    for round in 0..ROUNDS {
+        if round > 0 {
+            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+        }
+        let first = MULTIPLIERS[0] * u64::from(counter[0]);
+        let second = MULTIPLIERS[1] * u64::from(counter[2]);
+        counter = [
+            (second >> 32) as u32 ^ counter[1] ^ key[0],
+            second as u32,
+            (first >> 32) as u32 ^ counter[3] ^ key[1],
+            first as u32,
+        ];
+    }
+    counter
+}

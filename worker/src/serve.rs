@@ -1,0 +1,201 @@
+//! A whole worker in three phases: bind and check what can be checked at once, load the model, run until stopped.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use csm_shared::admin::{self, AdminError, Readiness};
+use csm_shared::hub::{self, HubError, Wanted};
+use csm_shared::live::{Live, LiveHub};
+use csm_shared::prompt::{PromptError, PromptTokenizer};
+use csm_shared::queue::{Janitor, Owner, Queue};
+use csm_shared::redis_client::{RedisClient, RedisFault};
+use csm_shared::store::{Store, StoreError};
+use csm_shared::telemetry;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::config::{ConfigError, WorkerArgs};
+use crate::engine::{Engine, EngineConfig, EngineError};
+use crate::runner::{End, Runner};
+use crate::speak::Studio;
+use crate::watermark::{Detector, Watermark, WatermarkError};
+
+/// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Why a worker did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A setting.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store's settings.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// Redis' settings.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
+    /// The watermark does not work here; nothing may be spoken.
+    #[error("watermark self-test: {0}")]
+    Watermark(#[from] WatermarkError),
+    /// The health port.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// The model cannot be had.
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    /// The tokenizer cannot be used.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The model did not load, or died.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The worker's own task failed.
+    #[error("the worker's task: {0}")]
+    Task(#[from] tokio::task::JoinError),
+}
+
+/// A worker that was started.
+pub struct Worker {
+    /// Where health and metrics are.
+    pub admin_address: SocketAddr,
+    readiness: watch::Receiver<Readiness>,
+    task: JoinHandle<Result<(), WorkerError>>,
+}
+
+impl Worker {
+    /// Waits until the model is loaded and warm. False when the worker ended instead; [`Self::join`] says why.
+    pub async fn ready(&self) -> bool {
+        self.readiness.clone().wait_for(|state| *state == Readiness::Ready).await.is_ok()
+    }
+
+    /// Waits for the end.
+    pub async fn join(self) -> Result<(), WorkerError> {
+        self.task.await?
+    }
+}
+
+/// Starts a worker; it loads its model and then claims jobs until `stop` is cancelled.
+pub async fn serve(
+    args: &WorkerArgs,
+    metrics: PrometheusHandle,
+    stop: CancellationToken,
+) -> Result<Worker, WorkerError> {
+    let key = args.watermark_key()?;
+    let watermark = Watermark::new(&key);
+    watermark.self_test()?;
+    let detector = Detector::new(&key);
+    let store = args.store.build().await?;
+    let redis = RedisClient::new(&args.redis, PATIENCE)?;
+    let (state, readiness) = watch::channel(Readiness::Starting { phase: "finding the model".into() });
+    let admin_stop = CancellationToken::new();
+    let admin_address = admin::serve(args.admin_listen, readiness.clone(), metrics, admin_stop.clone()).await?;
+    let args = args.clone();
+    let task = tokio::spawn(async move {
+        let parts = Parts { watermark, detector, store, redis };
+        let ended = work(&args, parts, &state, &stop).await;
+        admin_stop.cancel();
+        ended
+    });
+    Ok(Worker { admin_address, readiness, task })
+}
+
+/// What is ready before the model is.
+struct Parts {
+    watermark: Watermark,
+    detector: Detector,
+    store: Store,
+    redis: RedisClient,
+}
+
+async fn work(
+    args: &WorkerArgs,
+    parts: Parts,
+    state: &watch::Sender<Readiness>,
+    stop: &CancellationToken,
+) -> Result<(), WorkerError> {
+    let Some(loaded) = stop.run_until_cancelled(load(args, state)).await else { return Ok(()) };
+    let (engine, tokenizer) = loaded?;
+    let owner = Owner::of_this_process(&host());
+    let queue = Queue::new(parts.redis.clone());
+    let live = Live::new(parts.redis.clone());
+    let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
+    let runner = Runner {
+        hub: LiveHub::start(parts.redis),
+        studio: Studio {
+            engine,
+            tokenizer,
+            watermark: parts.watermark,
+            detector: Arc::new(parts.detector),
+            store: parts.store,
+            live,
+            worker: owner.to_string(),
+        },
+        slots: args.slots,
+        drain: args.drain,
+        owner,
+        queue,
+    };
+    tracing::info!(worker = %runner.owner, slots = args.slots, "ready");
+    state.send_replace(Readiness::Ready);
+    let draining = async {
+        stop.cancelled().await;
+        state.send_replace(Readiness::Draining);
+        std::future::pending().await
+    };
+    let end = tokio::select! {
+        end = runner.run(stop.clone()) => end,
+        never = draining => never,
+    };
+    janitor.abort();
+    match end {
+        End::Drained => Ok(()),
+        End::EngineDied(why) => Err(why.into()),
+    }
+}
+
+/// Finds and loads the model, telling the probes how far it is.
+async fn load(
+    args: &WorkerArgs,
+    state: &watch::Sender<Readiness>,
+) -> Result<(Engine, PromptTokenizer), WorkerError> {
+    let folder = hub::resolve(&args.model, Wanted::Everything, &args.hub).await?;
+    let tokenizer = PromptTokenizer::from_folder(&folder.path)?;
+    let config = EngineConfig {
+        folder: folder.path,
+        model: folder.id,
+        device: args.device,
+        slots: usize::from(args.slots),
+    };
+    let loading = Engine::start(config)?;
+    let mut stage = loading.stage();
+    let ready = loading.ready();
+    tokio::pin!(ready);
+    let engine = loop {
+        tokio::select! {
+            engine = &mut ready => break engine?,
+            Ok(()) = stage.changed() => {
+                let phase = stage.borrow_and_update().to_string();
+                state.send_replace(Readiness::Starting { phase });
+            }
+        }
+    };
+    let info = engine.info();
+    metrics::gauge!(telemetry::MODEL_LOAD_SECONDS).set(info.load_seconds);
+    if info.noise_only {
+        tracing::warn!(model = %info.model, "this checkpoint is random: it makes noise, not speech");
+    }
+    Ok((engine, tokenizer))
+}
+
+/// This machine's name, for the worker's id.
+fn host() -> String {
+    std::env::var("HOSTNAME")
+        .ok()
+        .filter(|name| !name.is_empty())
+        .or_else(|| std::fs::read_to_string("/proc/sys/kernel/hostname").ok())
+        .map_or_else(|| "worker".to_owned(), |name| name.trim().to_owned())
+}

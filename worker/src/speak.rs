@@ -1,0 +1,179 @@
+//! One attempt from prompt to stored file: frames from the engine, marked as they come, encoded, stored. What it returns
+//! is not yet anybody's result; the commit is the runner's.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use csm_shared::audio::{FRAME_MS, SAMPLE_RATE};
+use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt};
+use csm_shared::live::{Event, EventId, Live};
+use csm_shared::prompt::{PromptError, PromptTokenizer};
+use csm_shared::queue::LeaseRef;
+use csm_shared::store::Store;
+use csm_shared::telemetry;
+
+use crate::engine::{Engine, EngineError, Segment, Utterance};
+use crate::sink::{self, SinkError, Stored};
+use crate::watermark::{Detector, Marked, Watermark};
+use crate::wav;
+
+/// Frames between two progress events: 400 ms of audio.
+const PROGRESS_EVERY: u32 = 5;
+
+/// What every attempt of a worker needs.
+pub struct Studio {
+    /// The model.
+    pub engine: Engine,
+    /// Text to ids, as the gateway counted them.
+    pub tokenizer: PromptTokenizer,
+    /// Maker of the mark.
+    pub watermark: Watermark,
+    /// Its reader, for the receipt.
+    pub detector: Arc<Detector>,
+    /// Where files go.
+    pub store: Store,
+    /// Who listens.
+    pub live: Live,
+    /// This worker, for the receipt.
+    pub worker: String,
+}
+
+/// An attempt that came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum SpeakError {
+    /// The tokenizer refused the text.
+    #[error(transparent)]
+    Prompt(#[from] PromptError),
+    /// The engine refused or failed.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The file could not be stored.
+    #[error(transparent)]
+    Sink(#[from] SinkError),
+    /// The encoder thread died.
+    #[error("encoding the audio: {0}")]
+    Encode(#[from] tokio::task::JoinError),
+}
+
+impl SpeakError {
+    /// The failure as the queue records it; its message is safe to show.
+    #[must_use]
+    pub fn failure(&self) -> Failure {
+        let class = match self {
+            Self::Prompt(_) => FailureClass::Invalid,
+            Self::Engine(error) if error.is_invalid() => FailureClass::Invalid,
+            Self::Engine(_) | Self::Encode(_) => FailureClass::Resource,
+            Self::Sink(error) if error.is_permanent() => FailureClass::Resource,
+            Self::Sink(_) => FailureClass::Transient,
+        };
+        let message = match self {
+            Self::Sink(_) => "the audio could not be stored".to_owned(),
+            Self::Encode(_) => "the audio could not be encoded".to_owned(),
+            other => other.to_string(),
+        };
+        Failure::new(class, message)
+    }
+}
+
+/// The audio of one attempt, marked.
+struct Take {
+    audio: Marked,
+    frames: u32,
+    finish: FinishReason,
+    first_audio: Option<Duration>,
+    compute: Duration,
+}
+
+impl Studio {
+    /// Speaks and stores; answers the receipt to commit and the file behind it.
+    pub async fn speak(
+        &self,
+        at: &LeaseRef,
+        spec: &JobSpec,
+        waited: Duration,
+    ) -> Result<(Receipt, Stored), SpeakError> {
+        let take = self.record(at, spec).await?;
+        metrics::histogram!(telemetry::QUEUE_WAIT_SECONDS).record(waited.as_secs_f64());
+        if let Some(first) = take.first_audio {
+            metrics::histogram!(telemetry::FIRST_AUDIO_SECONDS).record(first.as_secs_f64());
+        }
+        let detector = Arc::clone(&self.detector);
+        let audio = take.audio;
+        let (wav, samples, z) = tokio::task::spawn_blocking(move || {
+            let pcm: Vec<f32> = audio.samples().iter().map(|&sample| f32::from(sample) / 32_768.0).collect();
+            (wav::encode(&audio), pcm.len() as u64, detector.detect(&pcm).z)
+        })
+        .await?;
+        let stored = sink::put_wav(&self.store, &at.id, at.attempt, wav).await?;
+        let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
+        let rtf = (samples > 0).then(|| take.compute.as_secs_f64() / audio_seconds);
+        if let Some(rtf) = rtf {
+            metrics::histogram!(telemetry::RTF).record(rtf);
+        }
+        let info = self.engine.info();
+        let receipt = Receipt {
+            seed: spec.sampling.seed.get(),
+            model: info.model.clone(),
+            noise_only: info.noise_only,
+            weights_sha256: info.weights_sha256.clone(),
+            worker: self.worker.clone(),
+            attempt: at.attempt,
+            frames: take.frames,
+            samples,
+            duration_ms: u64::from(take.frames) * u64::from(FRAME_MS),
+            finish_reason: take.finish,
+            queue_ms: waited.as_millis() as u64,
+            compute_ms: take.compute.as_millis() as u64,
+            first_audio_ms: take.first_audio.map(|first| first.as_millis() as u64),
+            rtf,
+            bytes: stored.bytes,
+            sha256: stored.sha256.clone(),
+            watermark: format!("builtin:{}", self.watermark.key_id()),
+            watermark_z: z,
+            location: stored.key.to_string(),
+        };
+        Ok((receipt, stored))
+    }
+
+    /// Runs the utterance through the engine and the mark.
+    async fn record(&self, at: &LeaseRef, spec: &JobSpec) -> Result<Take, SpeakError> {
+        let begun = Instant::now();
+        let max_frames = spec.budget.frames();
+        let mut frames = self.engine.admit(self.utterance(spec)?).await?;
+        let mut mark = self.watermark.stream();
+        let mut audio = Marked::default();
+        let (mut count, mut first_audio) = (0, None);
+        while let Some(frame) = frames.next().await {
+            audio.append(mark.push(&frame?.pcm));
+            count += 1;
+            first_audio.get_or_insert_with(|| begun.elapsed());
+            if count % PROGRESS_EVERY == 1 {
+                self.tell(at, count, Event::Progress { frames: count, max_frames }).await;
+            }
+        }
+        audio.append(mark.finish());
+        let finish = frames.finish_reason().ok_or(EngineError::Closed)?;
+        Ok(Take { audio, frames: count, finish, first_audio, compute: begun.elapsed() })
+    }
+
+    fn utterance(&self, spec: &JobSpec) -> Result<Utterance, PromptError> {
+        let turn = |turn: &csm_shared::job::Segment| {
+            let text_ids = self.tokenizer.text_ids(turn.speaker.get(), turn.text.as_str())?;
+            Ok(Segment { text_ids, clip: turn.clip.clone() })
+        };
+        Ok(Utterance {
+            context: spec.context.segments().iter().map(turn).collect::<Result<_, PromptError>>()?,
+            text_ids: self.tokenizer.text_ids(spec.speaker.get(), spec.text.as_str())?,
+            sampling: spec.sampling,
+            max_frames: spec.budget.frames(),
+        })
+    }
+
+    /// Tells followers, who can do without: a failure is logged, not raised.
+    async fn tell(&self, at: &LeaseRef, sequence: u32, event: Event) {
+        let id = EventId { attempt: at.attempt, sequence: u64::from(sequence) + 1 };
+        if let Err(error) = self.live.publish(&at.id, id, &event).await {
+            tracing::debug!(job = %at.id, error = %error, "a progress event was not published");
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! The mark on what a codec really makes: the tiny model's, whose speech is noise of its own kind.
+
+use candle_core::Device;
+use csm_shared::audio::{CODEBOOKS, Frame};
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng, SeedableRng};
+
+use super::{db, mark, rms, watermark};
+use crate::checkpoint::{Layout, make_tiny};
+use crate::codec::Codec;
+use crate::watermark::{DETECTED_ABOVE, Verdict};
+
+/// Frames of the clips: 2 s.
+const FRAMES: usize = 25;
+
+#[test]
+fn the_tiny_codec_is_marked_and_found() {
+    let folder = tempfile::tempdir().unwrap();
+    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    let codec = Codec::load(folder.path(), &Device::Cpu, &mut |_| {}).unwrap();
+    let mut random = ChaCha8Rng::seed_from_u64(1);
+    let mut draw = || -> Frame { [0; CODEBOOKS].map(|_| random.next_u32() % 2_048) };
+    let varied: Vec<Frame> = (0..FRAMES).map(|_| draw()).collect();
+    let stuck = vec![draw(); FRAMES];
+    for (name, frames) in [("changing codes", varied), ("one frame over and over", stuck)] {
+        let clip = codec.decode(&frames).unwrap();
+        let without = watermark().detector().detect(&clip);
+        let with = watermark().detector().detect(&mark(&clip).to_f32());
+        println!("2 s of {name} at {:.0} dBFS: z {:.1}, unmarked {:.1}", db(rms(&clip)), with.z, without.z);
+        assert!(with.z > 1.2 * DETECTED_ABOVE, "{name}: {with:?}");
+        assert_ne!(without.verdict, Verdict::Detected, "{name}: {without:?}");
+    }
+}

@@ -1,0 +1,3 @@
+//! The worker against the outside world: golden values of the reference implementation.
+
+mod golden;
