@@ -71,11 +71,7 @@ pub enum AppError {
 
 impl App {
     /// Makes the parts; nothing is asked over the network yet.
-    pub(crate) async fn new(
-        args: &GatewayArgs,
-        meter: PromptMeter,
-        stop: CancellationToken,
-    ) -> Result<Self, AppError> {
+    pub(crate) async fn new(args: &GatewayArgs, meter: PromptMeter, stop: CancellationToken) -> Result<Self, AppError> {
         let patient = RedisClient::new(&args.redis, HOLDER_PATIENCE)?;
         Ok(Self(Arc::new(Shared {
             queue: Queue::new(RedisClient::new(&args.redis, REDIS_PATIENCE)?),

@@ -43,7 +43,8 @@ pub(crate) async fn read(app: &App, request: Request) -> Result<Held<'_>, Proble
     let most = announced.unwrap_or(BODY_BYTES.max) as usize;
     let units = u32::try_from(most.div_ceil(BODY_MEMORY_UNIT)).unwrap_or(u32::MAX);
     let memory = app.body_memory.try_acquire_many(units);
-    let memory = memory.map_err(|_| Problem::overloaded("Too many large requests are being read at once. Try again."))?;
+    let memory =
+        memory.map_err(|_| Problem::overloaded("Too many large requests are being read at once. Try again."))?;
     match tokio::time::timeout(BODY_READ_LIMIT, collect(body, most)).await {
         Ok(Ok(bytes)) => Ok(Held { bytes, _memory: memory }),
         Ok(Err(Broken::Off)) => Err(Problem::broken_body()),

@@ -112,8 +112,8 @@ pub async fn serve(
     let (readiness, seen) = latest::channel(Readiness::Starting { phase: "getting the tokenizer".to_owned() });
     let admin_address = admin::serve(args.admin_listen, seen, metrics, over).await?;
 
-    let meter = stop.run_until_cancelled(open_meter(args)).await.ok_or(GatewayError::Stopped)??;
-    let app = App::new(args, meter, stop).await?;
+    let meter = stop.run_until_cancelled(Box::pin(open_meter(args))).await.ok_or(GatewayError::Stopped)??;
+    let app = Box::pin(App::new(args, meter, stop)).await?;
     tracing::info!(%address, %admin_address, model = %args.model, "gateway listens");
     let server = tokio::spawn(run(listener, app, args.drain, readiness, guard));
     Ok(Gateway { address, admin_address, server })

@@ -27,8 +27,11 @@ impl PromptMeter {
             sizes.push(self.segment(segment.speaker.get(), segment.text.as_str(), Some(segment.clip.frames()))?);
         }
         let max_frames = spec.budget.frames() as usize;
-        let measure =
-            |sizes: &[SegmentSize]| Window { prompt_positions: Window::positions(sizes), max_frames, limit: self.max_positions };
+        let measure = |sizes: &[SegmentSize]| Window {
+            prompt_positions: Window::positions(sizes),
+            max_frames,
+            limit: self.max_positions,
+        };
         let window = measure(&sizes);
         if window.check().is_ok() {
             return Ok(());

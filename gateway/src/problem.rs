@@ -66,6 +66,7 @@ impl Problem {
         self
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "an error ends in its problem")]
     fn because(mut self, cause: impl ToString) -> Self {
         self.0.cause = Some(cause.to_string());
         self
@@ -97,7 +98,8 @@ impl Problem {
 
     /// Too much is being read or held at once.
     pub(crate) fn overloaded(what: &'static str) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much at once", what).retry_after(RETRY_UNAVAILABLE)
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "overloaded", "Too much at once", what)
+            .retry_after(RETRY_UNAVAILABLE)
     }
 
     /// The gateway is about to end.
@@ -216,10 +218,8 @@ impl Problem {
         let parts = &*self.0;
         let mut extra = parts.extra.clone();
         extra.request_id = Some(request_id.to_owned());
-        let mut document = ProblemDetails::new()
-            .with_status(parts.status)
-            .with_title(parts.title)
-            .with_detail(parts.detail.clone());
+        let mut document =
+            ProblemDetails::new().with_status(parts.status).with_title(parts.title).with_detail(parts.detail.clone());
         if let Ok(uri) = Uri::try_from(format!("/problems/{}", extra.code)) {
             document = document.with_type(uri);
         }

@@ -60,7 +60,9 @@ mod tests {
 
     #[test]
     fn everything_else_is_passed_over() {
-        for value in ["", "bytes", "bytes=", "bytes=-", "bytes=5-4", "bytes=0-1,5-6", "bytes=+1-2", "bytes=a-b", "lines=0-1"] {
+        for value in
+            ["", "bytes", "bytes=", "bytes=-", "bytes=5-4", "bytes=0-1,5-6", "bytes=+1-2", "bytes=a-b", "lines=0-1"]
+        {
             assert_eq!(requested(value, 100), Requested::Whole, "{value}");
         }
     }

@@ -8,7 +8,9 @@ mod object;
 #[cfg(test)]
 mod tests;
 
-use csm_shared::job::limits::{CONTEXT_SEGMENTS, DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS, TOPK};
+use csm_shared::job::limits::{
+    CONTEXT_SEGMENTS, DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS, TOPK,
+};
 use csm_shared::job::{
     AudioBudget, Context, Invalid, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature, Text, TopK,
 };

@@ -32,7 +32,9 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
 /// Letters, digits and a few signs: nothing that could forge a line in a log.
 fn is_plain(id: &str) -> bool {
     (1..=LENGTH_MAX).contains(&id.len())
-        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'='))
+        && id
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b':' | b'/' | b'+' | b'='))
 }
 
 #[cfg(test)]

@@ -47,14 +47,15 @@ fn span(request: &Request) -> Span {
 }
 
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
-    let text = panic.downcast_ref::<String>().cloned();
-    let text = text.or_else(|| panic.downcast_ref::<&str>().map(ToString::to_string)).unwrap_or_default();
+    let text = panic.downcast::<String>().map(|text| *text);
+    let text = text.or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
     Problem::internal(format!("a handler panicked: {text}")).into_response()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem;
 
     #[test]
     fn a_panic_becomes_a_problem_without_its_text() {
@@ -62,6 +63,4 @@ mod tests {
         assert_eq!(response.status(), 500);
         assert_eq!(response.headers()["content-type"], "application/problem+json");
     }
-
-    use crate::problem;
 }

@@ -34,7 +34,7 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    app.stop.run_until_cancelled(look).await;
+    app.stop.run_until_cancelled(Box::pin(look)).await;
     readiness.send_replace(Readiness::Draining);
 }
 

@@ -89,9 +89,8 @@ impl PromptTokenizer {
         tokenizer.with_truncation(None).map_err(|error| file_error(error.to_string()))?;
         tokenizer.with_padding(None);
         tokenizer.set_encode_special_tokens(true);
-        let id = |token| {
-            tokenizer.token_to_id(token).ok_or_else(|| PromptError::MissingToken { path: path.clone(), token })
-        };
+        let id =
+            |token| tokenizer.token_to_id(token).ok_or_else(|| PromptError::MissingToken { path: path.clone(), token });
         let (begin, end) = (id(BEGIN_TOKEN)?, id(END_TOKEN)?);
         let prompt = Self { tokenizer, begin, end };
         for (token, id) in [(BEGIN_TOKEN, begin), (END_TOKEN, end)] {

@@ -1,5 +1,6 @@
 //! Logs and metrics of every process, and the one list of metric names.
 
+use std::io::IsTerminal as _;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
@@ -46,6 +47,9 @@ const BUCKETS: [(&str, &[f64]); 4] = [
 /// How often histograms are folded, without which their memory grows without bound.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
+/// Targets that report as errors what we handle and report ourselves, unless the filter names them.
+const QUIET: &str = "hf_hub=off";
+
 /// How logs look.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum LogFormat {
@@ -86,8 +90,9 @@ pub fn start_logs(args: &TelemetryArgs) -> Result<(), TelemetryError> {
     // A second call is harmless: the first provider stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     use tracing_subscriber::util::SubscriberInitExt as _;
-    let filter = EnvFilter::try_new(&args.log)?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log))?;
+    let colour = std::io::stderr().is_terminal();
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
     match args.log_format {
         LogFormat::Text => builder.compact().finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,

@@ -57,7 +57,7 @@ impl Client {
     pub(crate) async fn job_until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let poll = async {
             loop {
-                let answer = self.http.get(self.url(&format!("/v1/jobs/{id}?wait=2"))).send().await;
+                let answer = self.http.get(self.url(&format!("/v1/jobs/{id}?wait=1"))).send().await;
                 if let Ok(answer) = answer
                     && answer.status() == 200
                 {

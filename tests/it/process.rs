@@ -24,7 +24,8 @@ impl Process {
             command.env_remove(name);
         }
         command.args(args).envs(environment.iter().cloned()).stdin(Stdio::null()).kill_on_drop(true);
-        let child = command.spawn().unwrap_or_else(|error| panic!("{program}: {error}; run `cargo build --bins` first"));
+        let child =
+            command.spawn().unwrap_or_else(|error| panic!("{program}: {error}; run `cargo build --bins` first"));
         Self { name: program.to_owned(), child }
     }
 

@@ -63,7 +63,8 @@ async fn context_segments_are_accepted_and_change_the_result() {
     let stack = Stack::start(1, 2).await;
     let mut request = json!({ "text": "And you?", "seed": 5, "max_audio_length_ms": 800 });
     let alone = stack.client.post("/generate", &request).await.json::<Value>().await.unwrap();
-    let earlier = csm_shared::audio::Clip::from_samples((0..9_600).map(|n| ((n * 37) % 2_000) as i16 - 1_000).collect());
+    let earlier =
+        csm_shared::audio::Clip::from_samples((0..9_600).map(|n| ((n * 37) % 2_000) as i16 - 1_000).collect());
     request["context_segments"] =
         json!([{ "text": "I am well.", "speaker": 1, "audio": BASE64.encode(earlier.to_wav()) }]);
     let answer = stack.client.post("/generate", &request).await;

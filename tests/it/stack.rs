@@ -135,7 +135,7 @@ fn start_gateway(environment: &[(String, String)], admin: SocketAddr) -> Process
     Process::start("csm-gateway", &["--admin-listen".to_owned(), admin.to_string()], environment)
 }
 
-fn pair(name: &str, value: impl ToString) -> (String, String) {
+fn pair(name: &str, value: impl std::fmt::Display) -> (String, String) {
     (name.to_owned(), value.to_string())
 }
 

@@ -21,10 +21,11 @@ use candle_transformers::models::mimi::conv::{ConvDownsample1d, ConvTrUpsample1d
 use candle_transformers::models::mimi::quantization::SplitResidualVectorQuantizer;
 use candle_transformers::models::mimi::seanet::{SeaNetDecoder, SeaNetEncoder};
 use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES, Frame};
+use csm_shared::hub::weight_files;
 use csm_shared::prompt::CONFIG_FILE;
 
 use crate::model::config::{ConfigError, Keys, read_json};
-use crate::model::weights::{LoadProgress, WeightsError, map, weight_files};
+use crate::model::weights::{LoadProgress, WeightsError, map};
 pub use config::MimiConfig;
 use transformer::{Transformer, TransformerState};
 
@@ -48,7 +49,9 @@ pub enum CodecError {
     #[error(transparent)]
     Weights(#[from] WeightsError),
     /// No codec anywhere.
-    #[error("{folder} holds no codec: neither {CODEC_PREFIX}.* tensors in the checkpoint nor {CODEC_FOLDER}/{CODEC_FILE}")]
+    #[error(
+        "{folder} holds no codec: neither {CODEC_PREFIX}.* tensors in the checkpoint nor {CODEC_FOLDER}/{CODEC_FILE}"
+    )]
     NoCodec {
         /// The model folder.
         folder: PathBuf,
@@ -110,11 +113,7 @@ impl Codec {
     ///
     /// # Errors
     /// There is none, its config is not supported, or a tensor is missing or misshapen.
-    pub fn load(
-        folder: &Path,
-        device: &Device,
-        progress: &mut dyn FnMut(LoadProgress),
-    ) -> Result<Self, CodecError> {
+    pub fn load(folder: &Path, device: &Device, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, CodecError> {
         let (files, config, prefix) = open(folder)?;
         let mut parts = Parts::new(&files, prefix, progress);
         let vb = VarBuilder::from_backend(Box::new(files), DType::F32, device.clone());
@@ -243,7 +242,7 @@ fn codes_tensor(frames: &[Frame], first: usize, limit: usize, device: &Device) -
 
 /// The codec's file, its config, and the prefix of its tensors.
 fn open(folder: &Path) -> Result<(MmapedSafetensors, MimiConfig, &'static str), CodecError> {
-    let files = map(&weight_files(folder)?)?;
+    let files = map(&weight_files(folder).map_err(WeightsError::from)?)?;
     if files.tensors().iter().any(|(name, _)| name.starts_with(CODEC_PREFIX)) {
         let config = read_json(&folder.join(CONFIG_FILE))?;
         let root = Keys::root(&config)?;

@@ -4,8 +4,8 @@
 //! the way out ([`watermark`], [`wav`], [`sink`]), and checkpoints made here ([`checkpoint`], [`trace`]).
 
 pub mod config;
-mod serve;
 pub mod runner;
+mod serve;
 pub mod speak;
 
 pub mod codec;

@@ -113,11 +113,7 @@ impl Model {
     ///
     /// # Errors
     /// The config, a tensor or the device is at fault; each error names which.
-    pub fn load(
-        folder: &Path,
-        device: &Device,
-        progress: &mut dyn FnMut(LoadProgress),
-    ) -> Result<Self, ModelError> {
+    pub fn load(folder: &Path, device: &Device, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, ModelError> {
         let config = CsmConfig::from_folder(folder)?;
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         let mut weights = Weights::open(folder, &config, dtype, device, progress)?;

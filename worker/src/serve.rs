@@ -96,7 +96,7 @@ pub async fn serve(
     let args = args.clone();
     let task = tokio::spawn(async move {
         let parts = Parts { watermark, detector, store, redis };
-        let ended = work(&args, parts, &state, &stop).await;
+        let ended = Box::pin(work(&args, parts, &state, &stop)).await;
         admin_stop.cancel();
         ended
     });
@@ -158,18 +158,11 @@ async fn work(
 }
 
 /// Finds and loads the model, telling the probes how far it is.
-async fn load(
-    args: &WorkerArgs,
-    state: &watch::Sender<Readiness>,
-) -> Result<(Engine, PromptTokenizer), WorkerError> {
+async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(Engine, PromptTokenizer), WorkerError> {
     let folder = hub::resolve(&args.model, Wanted::Everything, &args.hub).await?;
     let tokenizer = PromptTokenizer::from_folder(&folder.path)?;
-    let config = EngineConfig {
-        folder: folder.path,
-        model: folder.id,
-        device: args.device,
-        slots: usize::from(args.slots),
-    };
+    let config =
+        EngineConfig { folder: folder.path, model: folder.id, device: args.device, slots: usize::from(args.slots) };
     let loading = Engine::start(config)?;
     let mut stage = loading.stage();
     let ready = loading.ready();

@@ -42,7 +42,7 @@ impl fmt::Display for Problem {
             _ => {}
         }
         if let (None, Some(detail)) = (&self.limit, &self.detail) {
-            write!(f, ": {}", detail)?;
+            write!(f, ": {}", detail.replace(char::is_control, " "))?;
         }
         write!(f, " (HTTP {}", self.status)?;
         if let Some(request_id) = &self.request_id {

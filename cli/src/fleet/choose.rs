@@ -120,7 +120,7 @@ fn main(owner: &str, name: &str) -> HubId {
 }
 
 fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> Chosen {
-    Chosen { source, noise_only: checkpoint::is_noise(&folder.path), hub: hub.clone() }
+    Chosen { source, noise_only: checkpoint::is_noise(&folder.path), hub: HubOptions { offline: true, ..hub.clone() } }
 }
 
 /// The tiny model; made when it is not there yet.

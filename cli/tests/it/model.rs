@@ -1,5 +1,6 @@
 //! `csm model`: folders that the real loader opens.
 
+use csm_shared::audio::Clip;
 use csm_shared::hub::weight_files;
 
 use crate::{assert_status, csm, run, stderr, stdout};
@@ -20,4 +21,19 @@ fn make_tiny_writes_both_layouts_and_overwrites_nothing() {
     }
     assert!(folder.path().join("original/mimi/model.safetensors").is_file());
     assert!(!folder.path().join("transformers/mimi").exists());
+}
+
+#[test]
+fn trace_takes_a_context_whose_text_holds_colons() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_status(&run(csm(folder.path()).args(["model", "make-tiny", "tiny"])), 0);
+    std::fs::write(folder.path().join("turn.wav"), Clip::from_samples(vec![0; 5_000]).to_wav()).unwrap();
+    let trace = ["model", "trace", "tiny", "--text", "Yes.", "--speaker", "1", "--frames", "2", "--greedy"];
+    let output =
+        run(csm(folder.path()).args(trace).args(["--context", "turn.wav:0:At 10:30:00?", "--out", "t.safetensors"]));
+    assert_status(&output, 0);
+    // Both turns are one id a byte between two specials, "[0]" and "[1]" included; the recording is 3 frames and an end.
+    let positions = "[0]At 10:30:00?".len() + 2 + 3 + 1 + "[1]Yes.".len() + 2;
+    assert!(stdout(&output).contains(&format!("{positions} prompt positions, 2 frames")), "{}", stdout(&output));
+    assert!(folder.path().join("t.safetensors").is_file());
 }

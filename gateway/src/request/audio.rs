@@ -14,9 +14,9 @@ pub(super) fn clip(path: &str, base64: Option<String>) -> Result<Clip, Invalid> 
     let Some(base64) = base64 else {
         return Err(Invalid::malformed(path, "(missing)", "base64 of a WAV file"));
     };
-    let wav = BASE64
-        .decode(&base64)
-        .map_err(|error| Invalid::malformed(path, &base64, expected(error.to_string().trim_end_matches('.').to_owned())))?;
+    let wav = BASE64.decode(&base64).map_err(|error| {
+        Invalid::malformed(path, &base64, expected(error.to_string().trim_end_matches('.').to_owned()))
+    })?;
     Clip::from_wav(&wav).map_err(|error| {
         let invalid = Invalid::malformed(path, &base64, expected(error.to_string()));
         match error {

@@ -32,7 +32,9 @@ fn shown(body: &[u8], error: &serde_json::Error) -> String {
     }
     let before = body.split_inclusive(|&byte| byte == b'\n').take(error.line().saturating_sub(1));
     let mut start = before.map(<[u8]>::len).sum::<usize>() + error.column().saturating_sub(1);
-    let numeric = |index: usize| body.get(index).is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'));
+    let numeric = |index: usize| {
+        body.get(index).is_some_and(|byte| matches!(byte, b'0'..=b'9' | b'.' | b'e' | b'E' | b'+' | b'-'))
+    };
     while start > 0 && numeric(start) && numeric(start - 1) {
         start -= 1;
     }

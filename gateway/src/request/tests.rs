@@ -91,7 +91,9 @@ fn numbers_out_of_range_are_shown_as_sent() {
 
 #[test]
 fn recordings_are_named_by_their_place() {
-    let body = |audio: &str| format!(r#"{{"text": "a", "context_segments": [{{"text": "b", "speaker": 0, "audio": {audio}}}]}}"#);
+    let body = |audio: &str| {
+        format!(r#"{{"text": "a", "context_segments": [{{"text": "b", "speaker": 0, "audio": {audio}}}]}}"#)
+    };
     for audio in ["\"@@@\"", "\"aGVsbG8gd29ybGQ=\"", "\"\"", "null"] {
         let (status, field, _, limit) = refused(&body(audio));
         assert_eq!((status, field.as_str()), (422, "context_segments[0].audio"), "{audio}");

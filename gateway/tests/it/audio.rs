@@ -8,7 +8,8 @@ use crate::speech::say;
 use crate::worker::{Worker, wav};
 
 async fn fetch(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response {
-    let request = headers.iter().fold(app.request(Method::GET, path), |request, (name, value)| request.header(*name, *value));
+    let request =
+        headers.iter().fold(app.request(Method::GET, path), |request, (name, value)| request.header(*name, *value));
     request.send().await.unwrap()
 }
 

@@ -18,7 +18,10 @@ async fn read(app: &TestApp, job: &JobId, after: Option<&str>) -> Vec<Event> {
         request = request.header("last-event-id", after);
     }
     let response = request.send().await.unwrap();
-    assert_eq!((response.status().as_u16(), &response.headers()["content-type"]), (200, &"text/event-stream".parse().unwrap()));
+    assert_eq!(
+        (response.status().as_u16(), &response.headers()["content-type"]),
+        (200, &"text/event-stream".parse().unwrap())
+    );
     let events = response.bytes_stream().eventsource().map(Result::unwrap).collect();
     tokio::time::timeout(PATIENCE, events).await.unwrap()
 }
@@ -54,5 +57,8 @@ async fn a_last_event_id_that_is_none_is_refused() {
     let job = app.submit(&say("story")).await;
     let request = app.request(Method::GET, &format!("/v1/jobs/{job}/events")).header("last-event-id", "yesterday");
     let answer = app.send(request).await;
-    assert_eq!((answer.status.as_u16(), answer.text("field"), answer.text("value")), (422, "Last-Event-ID", "yesterday"));
+    assert_eq!(
+        (answer.status.as_u16(), answer.text("field"), answer.text("value")),
+        (422, "Last-Event-ID", "yesterday")
+    );
 }

@@ -31,7 +31,8 @@ async fn context_and_unknown_fields_are_taken() {
     let body = json!({"text": "How are you?", "voice": "old field", "context_segments": [segment(3), segment(2)]});
     let (answer, frames) = tokio::join!(app.post("/generate", body.to_string()), async {
         let lease = worker.claim(&app).await;
-        let clips = lease.spec().unwrap().context.segments().iter().map(|segment| segment.clip.frames()).collect::<Vec<_>>();
+        let clips =
+            lease.spec().unwrap().context.segments().iter().map(|segment| segment.clip.frames()).collect::<Vec<_>>();
         worker.succeed(&app, lease).await;
         clips
     });

@@ -89,7 +89,8 @@ async fn a_failed_job_says_why() {
 async fn unknown_jobs_routes_and_methods_are_problems() {
     let app = TestApp::start().await;
     let unknown = "/v1/jobs/0199b1c2-0000-7000-8000-000000000000";
-    for (path, code) in [(unknown, "job_not_found"), ("/v1/jobs/nonsense", "job_not_found"), ("/nowhere", "not_found")] {
+    for (path, code) in [(unknown, "job_not_found"), ("/v1/jobs/nonsense", "job_not_found"), ("/nowhere", "not_found")]
+    {
         let answer = app.get(path).await;
         assert_eq!((answer.status.as_u16(), answer.text("code")), (404, code), "{path}");
         assert_eq!(answer.header("content-type"), "application/problem+json");

@@ -109,5 +109,5 @@ impl Worker {
 /// The audio of a text: two frames whose samples depend on it.
 pub(crate) fn wav(text: &str) -> Vec<u8> {
     let letters = text.bytes().cycle().take(2 * 1_920);
-    Clip::from_samples(letters.enumerate().map(|(n, letter)| i16::from(letter) * (n % 50) as i16).collect()).to_wav()
+    Clip::from_samples(letters.zip((0..50).cycle()).map(|(letter, n)| i16::from(letter) * n).collect()).to_wav()
 }

@@ -69,7 +69,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
 /// The spec behind a stored payload.
 pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
     let Wire::V1(wire) = serde_json::from_str(payload)?;
-    let segments = wire.context.into_iter().map(segment).collect::<Result<_, _>>()?;
+    let segments = wire.context.iter().map(segment).collect::<Result<_, _>>()?;
     Ok(JobSpec {
         text: Text::new(&wire.text)?,
         speaker: Speaker::new(wire.speaker)?,
@@ -84,7 +84,7 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
     })
 }
 
-fn segment(wire: SegmentV1) -> Result<Segment, Invalid> {
+fn segment(wire: &SegmentV1) -> Result<Segment, Invalid> {
     let malformed = |why: String| Invalid::malformed("context.audio", why, "base64 of a 24 kHz mono 16-bit WAV");
     let wav = BASE64.decode(&wire.audio).map_err(|error| malformed(error.to_string()))?;
     let clip = Clip::from_wav(&wav).map_err(|error| malformed(error.to_string()))?;

@@ -142,7 +142,7 @@ impl Shared {
     }
 }
 
-/// Connects again and again, each time subscribing to all topics and waking everybody.
+/// Connects again and again, each time subscribing to all topics and waking everybody, until the hub is gone.
 async fn listen(
     redis: &RedisClient,
     mut inbox: mpsc::Receiver<Command>,
@@ -154,6 +154,9 @@ async fn listen(
             Ok(connection) => relay(connection, &mut inbox, topics(), &wake).await,
             Err(fault) => Err(fault),
         };
+        if inbox.is_closed() {
+            return;
+        }
         match outcome {
             Ok(()) => tracing::warn!("the subscription connection ended; making another"),
             Err(fault) => tracing::warn!(error = %fault, "the subscription connection failed; making another"),

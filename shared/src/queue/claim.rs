@@ -18,8 +18,7 @@ impl Queue {
     pub async fn claim(&self, owner: &Owner) -> Result<Option<Lease>, QueueError> {
         let mut script = self.scripts.claim.key(self.keys.for_scripts().as_slice());
         script.arg(owner.as_str()).arg(LEASE.as_millis() as u64).arg(SCAN_LIMIT).arg(PROMOTE_LIMIT);
-        let claimed: Option<(String, u64, Option<String>, u64)> =
-            self.redis.script_once(&script).await?;
+        let claimed: Option<(String, u64, Option<String>, u64)> = self.redis.script_once(&script).await?;
         let Some((id, attempt, payload, waited_ms)) = claimed else { return Ok(None) };
         let id = id.parse().map_err(|_| QueueError::Corrupt(format!("job id {id:?}")))?;
         let lease = Lease::new(self.clone(), id, owner.clone(), attempt);

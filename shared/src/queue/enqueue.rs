@@ -38,8 +38,7 @@ impl Queue {
             .arg(wire::encode(spec)?)
             .arg(spec.budget.frames())
             .arg(LANE_DEPTH_MAX);
-        let (verdict, detail): (String, String) =
-            self.redis.script(&script).await?;
+        let (verdict, detail): (String, String) = self.redis.script(&script).await?;
         match verdict.as_str() {
             "accepted" => Ok(Enqueue::Accepted),
             "exists" => Ok(Enqueue::Exists(detail.parse().map_err(QueueError::Corrupt)?)),

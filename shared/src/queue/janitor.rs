@@ -36,8 +36,7 @@ impl Queue {
             .arg(MAX_FAILED_ATTEMPTS)
             .arg(serde_json::to_string(&lost)?)
             .arg(RECORD_TTL.as_millis() as u64);
-        let reaped: Vec<(String, String)> =
-            self.redis.script_once(&script).await?;
+        let reaped: Vec<(String, String)> = self.redis.script_once(&script).await?;
         let read = |(id, state): (String, String)| {
             let id = id.parse().map_err(|_| QueueError::Corrupt(format!("job id {id:?}")))?;
             Ok(Reaped { id, state: state.parse().map_err(QueueError::Corrupt)? })

@@ -26,8 +26,21 @@ pub(super) const FIELDS: [&str; 13] = [
 pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<JobRecord>, QueueError> {
     let corrupt = |what: &str| QueueError::Corrupt(format!("{id}: {what}"));
     let fields: [Option<String>; FIELDS.len()] = fields.try_into().map_err(|_| corrupt("wrong number of fields"))?;
-    let [state, lane, attempt, failures, crashes, worker, cancel, max_frames, created, started, finished, receipt, failure] =
-        fields;
+    let [
+        state,
+        lane,
+        attempt,
+        failures,
+        crashes,
+        worker,
+        cancel,
+        max_frames,
+        created,
+        started,
+        finished,
+        receipt,
+        failure,
+    ] = fields;
     let Some(state) = state else { return Ok(None) };
     let number = |field: Option<String>, name: &str| -> Result<u64, QueueError> {
         field.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| corrupt(name))

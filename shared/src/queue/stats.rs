@@ -40,8 +40,7 @@ impl Queue {
         }
         pipeline.cmd("ZCARD").arg(self.keys.leases()).cmd("ZCARD").arg(self.keys.delayed());
         type Row = (u64, StreamRangeReply, u64, StreamRangeReply, u64, StreamRangeReply, u64, u64);
-        let (live, a, standard, b, bulk, c, running, delayed): Row =
-            self.redis.pipeline(&pipeline).await?;
+        let (live, a, standard, b, bulk, c, running, delayed): Row = self.redis.pipeline(&pipeline).await?;
         let rows = [(live, a), (standard, b), (bulk, c)];
         let lanes = Lane::ALL.into_iter().zip(rows).map(|(lane, (depth, first))| LaneStats {
             lane,

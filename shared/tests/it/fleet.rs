@@ -1,4 +1,5 @@
 //! A real Redis with a queue on it, and the means to make time pass for the queue's scripts.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
 //! The live channel on a real Redis: order, replay, ends that nobody wrote, and a connection that breaks.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_shared::job::{JobId, JobState, Lane};
 use csm_shared::live::{Event, EventId, LiveEvent};

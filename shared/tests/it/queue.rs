@@ -1,4 +1,5 @@
 //! The queue's transitions on a real Redis: each move and each refusal.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
 

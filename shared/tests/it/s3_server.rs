@@ -5,7 +5,6 @@ use std::fs;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use csm_shared::store::{S3Settings, S3Store, StaticCredentials, Store};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use s3s::auth::SimpleAuth;
@@ -54,28 +53,10 @@ impl S3Server {
     pub(crate) fn object_path(&self, key: &str) -> PathBuf {
         self.root.path().join(BUCKET).join(key)
     }
-
-    /// A store on this server's bucket.
-    pub(crate) async fn store(&self) -> Store {
-        Store::S3(S3Store::connect(settings(self.address)).await)
-    }
 }
 
 impl Drop for S3Server {
     fn drop(&mut self) {
         self.serving.abort();
-    }
-}
-
-/// Settings that reach [`BUCKET`] on a server at `address`.
-pub(crate) fn settings(address: SocketAddr) -> S3Settings {
-    S3Settings {
-        endpoint: Some(format!("http://{address}")),
-        path_style: true,
-        credentials: Some(StaticCredentials {
-            access_key: ACCESS_KEY.to_owned(),
-            secret_key: SECRET_KEY.to_owned().into(),
-        }),
-        ..S3Settings::new(BUCKET)
     }
 }

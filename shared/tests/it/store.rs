@@ -8,13 +8,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::Parser;
 use csm_shared::store::{
-    FolderStore, OBJECT_MAX_BYTES, ObjectKey, S3Settings, S3Store, S3Timeouts, Store, StoreArgs, StoreError,
+    FolderStore, OBJECT_MAX_BYTES, ObjectKey, S3Settings, S3Store, S3Timeouts, StaticCredentials, Store, StoreArgs,
+    StoreError,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use crate::s3_server::{BUCKET, S3Server, settings};
+use crate::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
 const WAV: &str = "audio/wav";
 
@@ -31,10 +32,27 @@ fn folder_store() -> (Store, tempfile::TempDir) {
     (Store::Folder(FolderStore::open(folder.path()).unwrap()), folder)
 }
 
+/// Settings that reach [`BUCKET`] on a server at `address`.
+fn settings(address: SocketAddr) -> S3Settings {
+    S3Settings {
+        endpoint: Some(format!("http://{address}")),
+        path_style: true,
+        credentials: Some(StaticCredentials {
+            access_key: ACCESS_KEY.to_owned(),
+            secret_key: SECRET_KEY.to_owned().into(),
+        }),
+        ..S3Settings::new(BUCKET)
+    }
+}
+
+async fn store_on(server: &S3Server) -> Store {
+    Store::S3(S3Store::connect(settings(server.address)).await)
+}
+
 #[tokio::test]
 async fn s3_keeps_the_contract() {
     let server = S3Server::start().await;
-    contract(&server.store().await).await;
+    contract(&store_on(&server).await).await;
 }
 
 #[tokio::test]
@@ -123,7 +141,7 @@ async fn equal_writers(store: &Store) {
 #[tokio::test]
 async fn a_presigned_url_is_enough_to_get_the_object() {
     let server = S3Server::start().await;
-    let store = server.store().await;
+    let store = store_on(&server).await;
     let (name, bytes) = (key("audio/j/a1.wav"), noise(5_000));
     store.put(&name, bytes.clone(), WAV).await.unwrap();
     let url = store.presign_get(&name, Duration::from_mins(1)).await.unwrap().unwrap();

@@ -80,7 +80,6 @@ fn mix(key: u64, counter: u32) -> u32 {
 
 /// FNV-1a of the name over the seed.
 fn key(name: &str) -> u64 {
-    name.bytes().fold(SEED ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    name.bytes()
+        .fold(SEED ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))
 }

@@ -127,7 +127,9 @@ fn the_tokenizer_has_one_id_a_byte_and_names_its_specials() {
 #[test]
 fn the_full_size_has_the_published_shapes() {
     let csm = tensors::csm(&dims::ONE_B);
-    let weights = |tensors: &[Tensor]| -> usize { tensors.iter().map(|t| safetensors::View::shape(t).iter().product::<usize>()).sum() };
+    let weights = |tensors: &[Tensor]| -> usize {
+        tensors.iter().map(|t| safetensors::View::shape(t).iter().product::<usize>()).sum()
+    };
     let count = weights(&csm);
     assert!((1_552_000_000..1_554_000_000).contains(&count), "{count} CSM weights");
     assert!(csm.iter().all(|tensor| safetensors::View::dtype(tensor) == Dtype::BF16));

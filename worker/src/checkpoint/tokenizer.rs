@@ -20,7 +20,8 @@ pub(super) fn json(first_special: usize) -> Value {
                     "normalized": false, "special": true })
         })
         .collect();
-    let byte_level = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
+    let byte_level =
+        json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false });
     let begin = json!({ "SpecialToken": { "id": SPECIALS[0], "type_id": 0 } });
     let first = json!({ "Sequence": { "id": "A", "type_id": 0 } });
     let second = json!({ "Sequence": { "id": "B", "type_id": 1 } });

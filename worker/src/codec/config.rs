@@ -98,7 +98,7 @@ impl MimiConfig {
         if self.ratios.iter().product::<usize>() * self.latent_stride != FRAME_SAMPLES {
             return Err(keys.error("upsampling_ratios", &format!("do not multiply to {}", FRAME_SAMPLES / 2)));
         }
-        if self.hidden % self.heads != 0 || (self.hidden / self.heads) % 2 != 0 {
+        if !self.hidden.is_multiple_of(2 * self.heads) {
             return Err(keys.error("num_attention_heads", "does not cut hidden_size into heads of even width"));
         }
         Ok(())

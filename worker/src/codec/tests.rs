@@ -22,9 +22,10 @@ fn stream_all(stream: &mut DecodeStream, frames: &[Frame]) -> Vec<f32> {
 
 fn assert_close(a: &[f32], b: &[f32]) {
     assert_eq!(a.len(), b.len());
-    let worst = a.iter().zip(b).map(|(a, b)| (a - b).abs()).enumerate().fold((0, 0.0), |worst, (index, difference)| {
-        if difference > worst.1 { (index, difference) } else { worst }
-    });
+    let worst =
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).enumerate().fold((0, 0.0), |worst, (index, difference)| {
+            if difference > worst.1 { (index, difference) } else { worst }
+        });
     assert!(worst.1 < 1e-4, "sample {} of frame {} differs by {}", worst.0, worst.0 / FRAME_SAMPLES, worst.1);
 }
 

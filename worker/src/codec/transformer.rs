@@ -153,8 +153,7 @@ impl Transformer {
         let before = (self.window - 1).min(state.position);
         let positions = (state.position..state.position + t).map(|position| position as f32).collect();
         let angles = Tensor::from_vec(positions, (t, 1), x.device())?.broadcast_mul(&self.frequencies)?;
-        let piece =
-            Piece { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
+        let piece = Piece { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
         let mut x = x.clone();
         for (layer, kept) in self.layers.iter().zip(&mut state.kept) {
             x = layer.forward(&x, self.heads, self.window - 1, &piece, kept)?;

@@ -167,7 +167,12 @@ impl Reporter<'_> {
         let part = done * LOGGED_PARTS / total.max(1);
         if part > self.logged {
             self.logged = part;
-            tracing::info!(done_mb = done >> 20, total_mb = total >> 20, tensors = progress.tensors_done, "loading weights");
+            tracing::info!(
+                done_mb = done >> 20,
+                total_mb = total >> 20,
+                tensors = progress.tensors_done,
+                "loading weights"
+            );
         }
     }
 

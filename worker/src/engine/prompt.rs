@@ -89,10 +89,10 @@ pub(super) fn check(utterance: &Utterance, limits: PromptLimits) -> Result<(), E
     if let Some(id) = ids.copied().find(|&id| id as usize >= limits.text_vocab) {
         return refuse(format!("text id {id} is not below {}, the model's text vocabulary", limits.text_vocab));
     }
-    let context = utterance.context.iter().map(|segment| SegmentSize {
-        text_ids: segment.text_ids.len(),
-        audio_frames: Some(segment.clip.frames()),
-    });
+    let context = utterance
+        .context
+        .iter()
+        .map(|segment| SegmentSize { text_ids: segment.text_ids.len(), audio_frames: Some(segment.clip.frames()) });
     let spoken = SegmentSize { text_ids: utterance.text_ids.len(), audio_frames: None };
     let sizes: Vec<_> = context.chain([spoken]).collect();
     Window {

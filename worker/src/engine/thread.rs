@@ -193,9 +193,7 @@ impl<M: SpeechModel> Thread<M> {
     /// One frame.
     fn speak(&mut self, id: SlotId) -> Result<(), EngineError> {
         let Some(speaking) = self.slots.get_mut(id) else { return Ok(()) };
-        let codes = timed("model", || {
-            self.model.step(&mut speaking.state, &speaking.sampling, speaking.frames_made)
-        })?;
+        let codes = timed("model", || self.model.step(&mut speaking.state, &speaking.sampling, speaking.frames_made))?;
         if codes == END_FRAME {
             self.finish(id, FinishReason::Eos);
             return Ok(());

@@ -68,17 +68,19 @@ impl Attention {
         let scores = query.matmul(&keys.transpose(2, 3)?)?.to_dtype(DType::F32)?;
         let scores = match mask {
             None => scores,
-            Some(mask) => scores
-                .reshape((rows, heads, t, total))?
-                .broadcast_add(mask)?
-                .reshape((rows, kv_heads, group * t, total))?,
+            Some(mask) => scores.reshape((rows, heads, t, total))?.broadcast_add(mask)?.reshape((
+                rows,
+                kv_heads,
+                group * t,
+                total,
+            ))?,
         };
         let weights = softmax_last_dim(&scores)?.to_dtype(x.dtype())?;
-        let mixed = weights
-            .matmul(&values)?
-            .reshape((rows, heads, t, head_dim))?
-            .transpose(1, 2)?
-            .reshape((rows, t, heads * head_dim))?;
+        let mixed = weights.matmul(&values)?.reshape((rows, heads, t, head_dim))?.transpose(1, 2)?.reshape((
+            rows,
+            t,
+            heads * head_dim,
+        ))?;
         linear(&mixed, &self.out)
     }
 }

@@ -120,7 +120,8 @@ fn codebook_size(root: &Keys<'_>, codec: Option<&Value>) -> Result<Option<usize>
 }
 
 fn transformers(root: &Keys<'_>) -> Result<CsmConfig, ConfigError> {
-    let depth_keys = root.inner("depth_decoder_config")?.ok_or_else(|| root.error("depth_decoder_config", "is missing"))?;
+    let depth_keys =
+        root.inner("depth_decoder_config")?.ok_or_else(|| root.error("depth_decoder_config", "is missing"))?;
     let (backbone, depth) = (transformer(root)?, transformer(&depth_keys)?);
     let audio_vocab = root.size("vocab_size")?;
     root.only("num_codebooks", &json!(CODEBOOKS))?;

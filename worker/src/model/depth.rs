@@ -44,12 +44,12 @@ impl DepthDecoder {
         frame[0] = first;
         let state = linear(hidden, &self.embedding.projection)?;
         let mut input = Tensor::cat(&[state, self.row(0, first)?], 1)?;
-        for codebook in 1..CODEBOOKS {
+        for (codebook, code) in frame.iter_mut().enumerate().skip(1) {
             let output = self.transformer.forward(&input, cache)?;
             let logits = output.squeeze(1)?.matmul(&self.heads.get(codebook - 1)?)?;
-            frame[codebook] = draw(&logits, codebook)?;
+            *code = draw(&logits, codebook)?;
             if codebook + 1 < CODEBOOKS {
-                input = self.row(codebook, frame[codebook])?;
+                input = self.row(codebook, *code)?;
             }
         }
         Ok(frame)

@@ -20,11 +20,7 @@ impl Position {
             Self::Text(id) => ("text", *id, config.text_vocab),
             Self::Audio(frame) => ("audio", frame.iter().copied().max().unwrap_or(0), config.codebook_size),
         };
-        if (id as usize) < limit {
-            Ok(())
-        } else {
-            Err(ModelError::IdOutOfRange { position: index, kind, id, limit })
-        }
+        if (id as usize) < limit { Ok(()) } else { Err(ModelError::IdOutOfRange { position: index, kind, id, limit }) }
     }
 }
 

@@ -28,8 +28,7 @@ pub(super) fn inverse_frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f
         let Some(scaling) = &config.scaling else { return plain };
         let wavelength = 2.0 * std::f64::consts::PI / plain;
         let turns = scaling.original_max_positions / wavelength;
-        let smooth =
-            (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+        let smooth = (turns - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
         let smooth = smooth.clamp(0.0, 1.0);
         (1.0 - smooth) * plain / scaling.factor + smooth * plain
     };

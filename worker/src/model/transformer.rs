@@ -10,7 +10,6 @@ use super::rope::Rope;
 use super::weights::{LayerWeights, Part, Weights, WeightsError};
 use super::{CsmConfig, TransformerConfig};
 
-
 struct Layer {
     attention_norm: Tensor,
     attention: Attention,

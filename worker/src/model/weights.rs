@@ -16,9 +16,9 @@ use std::path::{Path, PathBuf};
 
 use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device, Tensor};
+use csm_shared::hub::{HubError, weight_files};
 
 use super::{CsmConfig, TransformerConfig};
-pub use files::weight_files;
 pub(crate) use files::map;
 pub use hash::{HashProgress, weights_sha256};
 use names::{Layout, Names, TensorSpec};
@@ -29,12 +29,9 @@ const MAX_PROBLEMS_SHOWN: usize = 8;
 /// Why a checkpoint cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The folder holds no weights.
-    #[error("{folder} holds no weights: no model.safetensors, and no index that names its parts")]
-    NoWeights {
-        /// The folder.
-        folder: PathBuf,
-    },
+    /// The folder holds no weights, or not all of them.
+    #[error(transparent)]
+    Files(#[from] HubError),
     /// A file cannot be read.
     #[error("{path}: {reason}")]
     File {

@@ -55,7 +55,7 @@ impl Runner {
         }
         tracing::info!(waited_ms = lease.waited().as_millis() as u64, lane = %spec.lane, "speaking");
         tokio::select! {
-            spoken = self.studio.speak(at, spec, lease.waited()) => match spoken {
+            spoken = Box::pin(self.studio.speak(at, spec, lease.waited())) => match spoken {
                 Ok(done) => Outcome::Spoken(Box::new(done)),
                 Err(error) => Outcome::Failed(log_failure(&error)),
             },

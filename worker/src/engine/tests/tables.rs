@@ -104,10 +104,8 @@ fn prompts_take_turns() {
 
 #[test]
 fn a_prompt_is_its_turns_then_its_text_in_equal_pieces() {
-    let turn = |id: u32, frames: usize| Segment {
-        text_ids: vec![id; 3],
-        clip: Clip::from_samples(vec![0; 1920 * frames]),
-    };
+    let turn =
+        |id: u32, frames: usize| Segment { text_ids: vec![id; 3], clip: Clip::from_samples(vec![0; 1920 * frames]) };
     let mut prompt = Prompt::new(vec![turn(1, 200), turn(2, 1)], vec![9; 4]);
     let mut fed = Vec::new();
     let mut pieces = Vec::new();

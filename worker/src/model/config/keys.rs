@@ -88,7 +88,9 @@ impl<'a> Keys<'a> {
     /// Refuses every value but `expected`; a missing key means `expected` too.
     pub(crate) fn only(&self, key: &str, expected: &Value) -> Result<(), ConfigError> {
         match self.value(key) {
-            Some(value) if value != expected => Err(self.error(key, &format!("is {value}, only {expected} is supported"))),
+            Some(value) if value != expected => {
+                Err(self.error(key, &format!("is {value}, only {expected} is supported")))
+            }
             _ => Ok(()),
         }
     }

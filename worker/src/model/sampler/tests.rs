@@ -6,11 +6,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn sampling(temperature: f32, topk: u32) -> Sampling {
-    Sampling {
-        temperature: Temperature::new(temperature).unwrap(),
-        topk: TopK::new(topk).unwrap(),
-        seed: Seed::new(1),
-    }
+    Sampling { temperature: Temperature::new(temperature).unwrap(), topk: TopK::new(topk).unwrap(), seed: Seed::new(1) }
 }
 
 fn at(frame_index: u32) -> Draw {

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
+use csm_shared::hub::weight_files;
 use sha2::{Digest, Sha256};
 
-use super::{WeightsError, weight_files};
+use super::WeightsError;
 
 /// Bytes read at a time.
 const BLOCK_BYTES: usize = 1 << 20;

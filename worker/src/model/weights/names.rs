@@ -118,7 +118,8 @@ impl Names {
     /// stored under either.
     #[must_use]
     pub fn audio_embedding(self, part: Part, config: &CsmConfig) -> TensorSpec {
-        let names = ["backbone_model.embed_tokens.embed_audio_tokens.weight", "depth_decoder.model.embed_tokens.weight"];
+        let names =
+            ["backbone_model.embed_tokens.embed_audio_tokens.weight", "depth_decoder.model.embed_tokens.weight"];
         let (name, alias) = match (self.layout, part) {
             (Layout::Original, _) => ("audio_embeddings.weight", None),
             (Layout::Transformers, Part::Backbone) => (names[0], Some(names[1])),

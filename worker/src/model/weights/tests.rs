@@ -67,7 +67,7 @@ fn strangers_are_refused() {
     assert!(refused(folder.path()).contains("no CSM checkpoint"));
     let empty = tempfile::tempdir().unwrap();
     std::fs::copy(golden("hf").join("config.json"), empty.path().join("config.json")).unwrap();
-    assert!(refused(empty.path()).contains("holds no weights"));
+    assert!(refused(empty.path()).contains("lacks model.safetensors"));
     std::fs::write(empty.path().join("model.safetensors"), b"not weights").unwrap();
     assert!(refused(empty.path()).contains("model.safetensors"));
 }
