@@ -69,6 +69,10 @@ pub(crate) struct JobDocument {
     status: JobState,
     lane: Lane,
     attempt: u64,
+    /// Attempts that failed by themselves.
+    failures: u32,
+    /// Attempts that ended with their worker.
+    crashes: u32,
     cancel_requested: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueuePlace>,
@@ -94,6 +98,8 @@ impl JobDocument {
             status: record.state,
             lane: record.lane,
             attempt: record.attempt,
+            failures: record.failures,
+            crashes: record.crashes,
             cancel_requested: record.cancel_requested,
             queue: queue.filter(|_| record.state == JobState::Queued),
             progress: progress.filter(|_| record.state == JobState::Running),

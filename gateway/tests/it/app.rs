@@ -91,7 +91,7 @@ impl TestApp {
             queue: Queue::new(client.clone()),
             live: Live::new(client),
             store: args.store.build().await.unwrap(),
-            client: Client::new(),
+            client: Client::builder().timeout(2 * PATIENCE).build().unwrap(),
             stop,
             gateway: Some(gateway),
             _folder: folder,

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use futures::stream;
 use reqwest::{Body, Method};
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::app::{Answer, TestApp};
 use crate::speech::segment;
@@ -101,9 +103,10 @@ async fn both_numbers_of_a_full_window_are_named() {
     assert_eq!(app.post("/v1/jobs", text(most)).await.status, 202);
 }
 
+const HUGE: usize = 60 * 1024 * 1024;
+
 #[tokio::test]
 async fn a_huge_body_is_refused_before_it_is_read() {
-    const HUGE: usize = 60 * 1024 * 1024;
     let app = TestApp::start().await;
     let announced = app.post("/generate", "x".repeat(HUGE)).await;
     assert_eq!((announced.status.as_u16(), announced.text("code")), (413, "too_large"));
@@ -116,6 +119,20 @@ async fn a_huge_body_is_refused_before_it_is_read() {
     assert_eq!((streamed.status.as_u16(), streamed.text("field")), (413, "(body)"));
     assert_eq!(streamed.text("value"), "more than 25165824 bytes");
     assert_eq!(app.depth().await, 0);
+}
+
+/// As many simple clients do it: everything is sent before the answer is looked at.
+#[tokio::test]
+async fn who_sends_a_huge_body_to_its_end_still_reads_the_answer() {
+    let app = TestApp::start().await;
+    let mut stream = TcpStream::connect(app.address).await.unwrap();
+    let head = format!("POST /generate HTTP/1.1\r\nhost: x\r\ncontent-length: {HUGE}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(&vec![b'x'; HUGE]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("0 to 25165824 bytes"), "{answer}");
 }
 
 #[tokio::test]

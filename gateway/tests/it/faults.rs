@@ -34,6 +34,8 @@ async fn a_waiting_caller_does_not_notice_a_restart_of_redis() {
     let request = tokio::spawn(app.client.post(url).body(OLD_REQUEST).send());
     let lease = worker.claim(&app).await;
     tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    app.redis.kill().await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
     app.redis.restart().await.unwrap();
     worker.succeed(&app, lease).await;
     let answer: serde_json::Value = request.await.unwrap().unwrap().json().await.unwrap();
