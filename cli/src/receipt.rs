@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use csm_shared::audio::Clip;
+use csm_shared::digest::sha256_hex;
 use csm_shared::job::{FinishReason, Receipt};
-use sha2::{Digest as _, Sha256};
 
 /// What is said of every result that random weights made.
 pub(crate) const NOISE_ONLY: &str = "random weights: it hisses, it does not speak";
@@ -24,7 +24,7 @@ pub(crate) fn verify(wav: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
     if wav.len() as u64 != receipt.bytes {
         return mismatch("the length in bytes", wav.len().to_string(), receipt.bytes.to_string());
     }
-    let sha256 = hex(&Sha256::digest(wav));
+    let sha256 = sha256_hex(wav);
     if sha256 != receipt.sha256 {
         return mismatch("the SHA-256", sha256, receipt.sha256.clone());
     }
@@ -79,13 +79,6 @@ fn seconds(ms: u64) -> String {
     format!("{}.{:02} s", ms / 1000, ms % 1000 / 10)
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,7 +100,7 @@ mod tests {
             first_audio_ms: None,
             rtf: Some(2.0),
             bytes: wav.len() as u64,
-            sha256: hex(&Sha256::digest(wav)),
+            sha256: sha256_hex(wav),
             watermark: "patchwork:00112233".into(),
             watermark_z: 12.34,
             location: "jobs/x.wav".into(),

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use clap::Parser;
-use csm_gateway::GatewayArgs;
+use csm_gateway::{GatewayArgs, GatewayError};
 use csm_shared::shutdown::Shutdown;
 use csm_shared::telemetry::{self, TelemetryArgs};
 
@@ -22,6 +22,9 @@ async fn main() -> anyhow::Result<()> {
     telemetry::start_logs(&cli.telemetry)?;
     let shutdown = Shutdown::on_signals().context("signal handlers")?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;
-    let gateway = csm_gateway::serve(&cli.gateway, metrics, shutdown.token().clone()).await?;
-    Ok(gateway.join().await?)
+    match csm_gateway::serve(&cli.gateway, metrics, shutdown.token().clone()).await {
+        Ok(gateway) => Ok(gateway.join().await?),
+        Err(GatewayError::Stopped) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }

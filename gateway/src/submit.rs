@@ -81,11 +81,8 @@ pub(crate) async fn submit(app: &App, spec: JobSpec) -> Result<Tied, Problem> {
 /// Calls a job off, and tells its followers if that was its end.
 pub(crate) async fn cancel(app: &App, queue: &Queue, id: JobId) -> Result<Cancel, QueueError> {
     let outcome = queue.cancel(&id).await?;
-    if outcome == Cancel::Cancelled
-        && let Some(record) = queue.record(&id).await?
-        && let Err(error) = app.live.announce_end(&record).await
-    {
-        tracing::warn!(job = %id, %error, "the end of a job could not be announced; followers will poll it");
+    if outcome == Cancel::Cancelled {
+        app.live.conclude(queue, &id).await?;
     }
     Ok(outcome)
 }

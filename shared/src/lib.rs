@@ -1,7 +1,7 @@
 //! What gateway and worker both import, or the two ends of one protocol. No candle and no route lives here.
 //!
 //! Reading order: the words ([`audio`], [`job`], [`prompt`]), the protocols ([`queue`], [`live`], [`store`]),
-//! then what every process needs ([`hub`], [`telemetry`], [`admin`], [`shutdown`]).
+//! then what every process needs ([`hub`], [`telemetry`], [`admin`], [`shutdown`] and smaller things).
 
 pub mod audio;
 pub mod job;
@@ -12,6 +12,7 @@ pub mod queue;
 pub mod store;
 
 pub mod admin;
+pub mod digest;
 pub mod hub;
 pub mod local_redis;
 pub mod redis_client;

@@ -1,6 +1,7 @@
 //! A private Redis server as a child process: the queue of `csm dev` and of the tests, on real parts.
 //!
-//! It keeps an append-only file in its own folder, so it survives `kill -9` and a restart. It ends with its parent,
+//! It keeps an append-only file in its own folder, synced before every answer, so what it answered survives `kill -9` and a
+//! restart. (Synced every second, Redis may hold answered writes back while a sync is under way.) It ends with its parent,
 //! however that ends ([`tether`]), and a signal meant for the parent's terminal does not reach it, so that a drain
 //! still has its queue.
 
@@ -33,7 +34,7 @@ const PORT_TRIES: usize = 10;
 /// From start to the first PONG: a large append-only file takes time to load.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// From SIGTERM to exit; then it is killed. The file is synced every second, so little is left to write.
+/// From SIGTERM to exit; then it is killed. The file is synced at every write, so nothing is left to write.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What [`LocalRedis::spawn`] may be told; the default is right for `csm dev`.
@@ -197,7 +198,7 @@ fn server_command(server: &Path, data_dir: &Path, port: u16, lock: File) -> Comm
     let mut command = Command::new(server);
     command
         .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no", "--loglevel", "warning"])
-        .args(["--appendonly", "yes", "--appendfsync", "everysec", "--save", ""])
+        .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
         .args(["--maxmemory-policy", "noeviction", "--logfile", "redis.log", "--dir"])
         .arg(data_dir)
         .stdin(Stdio::null())

@@ -25,7 +25,13 @@ const RETRY_TIMES_MAX: usize = 1_000;
 #[derive(Args, Clone, Debug)]
 pub struct RedisArgs {
     /// Redis or Valkey server, `redis://` or `rediss://`
-    #[arg(long, env = "CSM_REDIS_URL", default_value = "redis://127.0.0.1:6379", value_name = "URL")]
+    #[arg(
+        long,
+        env = "CSM_REDIS_URL",
+        hide_env_values = true,
+        default_value = "redis://127.0.0.1:6379",
+        value_name = "URL"
+    )]
     pub redis_url: String,
     /// First part of every key, so that several fleets can share a server
     #[arg(long, env = "CSM_KEY_PREFIX", default_value = "csm", value_name = "NAME")]
@@ -35,7 +41,7 @@ pub struct RedisArgs {
 /// Redis did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisFault {
-    /// Out of reach, loading, or too slow; worth another try later.
+    /// Out of reach, loading, full, or too slow; worth another try later.
     #[error("Redis is unavailable: {0}")]
     Unavailable(String),
     /// Reached, and it refused: a wrong setting or a defect of ours.
@@ -53,7 +59,7 @@ impl RedisFault {
 
 impl From<RedisError> for RedisFault {
     fn from(error: RedisError) -> Self {
-        const PASSING: [&str; 6] = ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY"];
+        const PASSING: [&str; 7] = ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM"];
         let passing = error.code().is_some_and(|code| PASSING.contains(&code));
         if passing || error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
             return Self::Unavailable(error.to_string());
@@ -130,14 +136,17 @@ impl RedisClient {
 
     /// Runs short, idempotent commands in one round trip, trying again like [`Self::script`].
     pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
-        self.patiently(async || {
-            let mut connection = self.pool.get().await?;
-            Ok(pipeline.query_async(&mut connection).await?)
-        })
-        .await
+        self.patiently(|| self.pipeline_once(pipeline)).await
     }
 
-    async fn patiently<T, F: Future<Output = Result<T, RedisFault>>>(
+    /// Runs short commands in one round trip, once.
+    pub async fn pipeline_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
+        let mut connection = self.pool.get().await?;
+        Ok(pipeline.query_async(&mut connection).await?)
+    }
+
+    /// Tries until `attempt` succeeds, fails for good, or patience is over.
+    pub(crate) async fn patiently<T, F: Future<Output = Result<T, RedisFault>>>(
         &self,
         attempt: impl FnMut() -> F,
     ) -> Result<T, RedisFault> {
@@ -147,7 +156,11 @@ impl RedisClient {
             .with_max_times(RETRY_TIMES_MAX)
             .with_total_delay(Some(self.patience))
             .with_jitter();
-        attempt.retry(backoff).when(RedisFault::is_transient).await
+        let tries = attempt.retry(backoff).when(RedisFault::is_transient);
+        // Patience bounds the pauses; a server that never answers must not stretch it by the tries themselves.
+        let limit = self.patience + RESPONSE_TIMEOUT;
+        let silent = |_| RedisFault::Unavailable(format!("no answer within {} s", limit.as_secs()));
+        tokio::time::timeout(limit, tries).await.map_err(silent)?
     }
 
     /// A connection of the caller's own, for commands that block for up to `block`.

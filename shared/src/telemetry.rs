@@ -14,9 +14,9 @@ pub const JOBS_TOTAL: &str = "csm_jobs_total";
 pub const JOBS_ACCEPTED_TOTAL: &str = "csm_jobs_accepted_total";
 /// Requests refused, by `code`.
 pub const REFUSED_TOTAL: &str = "csm_refused_total";
-/// Waiting and running jobs, by `lane`.
+/// Entries of a lane: waiting, running, and called off but not yet skipped; by `lane`.
 pub const QUEUE_DEPTH: &str = "csm_queue_depth";
-/// Age of the oldest waiting or running job, by `lane`.
+/// Age of the oldest entry of a lane, waiting or running, since it was last queued, by `lane`.
 pub const QUEUE_OLDEST_SECONDS: &str = "csm_queue_oldest_seconds";
 /// Jobs under a lease.
 pub const QUEUE_RUNNING: &str = "csm_queue_running";

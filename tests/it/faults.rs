@@ -33,7 +33,7 @@ async fn all_committed_once(stack: &Stack, jobs: &HashMap<u64, String>) -> HashM
         let wav = stack.client.audio(&record).await;
         assert_marked(&wav);
         let location = record["receipt"]["location"].as_str().unwrap();
-        assert_eq!(location, format!("audio/{id}/a{}.wav", record["attempt"]));
+        assert!(location.starts_with(&format!("audio/{id}/a{}-", record["attempt"])), "{location}");
         audio.insert(*seed, wav);
     }
     assert_eq!(stack.lane_depth().await, 0, "no entry is left behind");

@@ -10,6 +10,6 @@ mod stack;
 
 mod drain;
 mod faults;
+mod old_snippets;
 mod s3;
-mod seed_api;
 mod slots;

@@ -21,10 +21,12 @@ use crate::config::{ConfigError, WorkerArgs};
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::runner::{End, Runner};
 use crate::speak::Studio;
-use crate::watermark::{Detector, Watermark, WatermarkError};
+use crate::watermark::{Detector, Watermark, WatermarkError, WatermarkKey};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Pause between two looks at a store that is not usable.
+const STORE_PAUSE: Duration = Duration::from_secs(2);
 
 /// Why a worker did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -87,6 +89,9 @@ pub async fn serve(
     let key = args.watermark_key()?;
     let watermark = Watermark::new(&key);
     watermark.self_test()?;
+    if key.id() == WatermarkKey::development().id() {
+        tracing::warn!(key = %key.id(), "the watermark's key is the published development key; its mark proves nothing");
+    }
     let detector = Detector::new(&key);
     let store = args.store.build().await?;
     let redis = RedisClient::new(&args.redis, PATIENCE)?;
@@ -119,6 +124,9 @@ async fn work(
 ) -> Result<(), WorkerError> {
     let Some(loaded) = stop.run_until_cancelled(load(args, state)).await else { return Ok(()) };
     let (engine, tokenizer) = loaded?;
+    if stop.run_until_cancelled(store_there(&parts.store, state)).await.is_none() {
+        return Ok(());
+    }
     let owner = Owner::of_this_process(&host());
     let queue = Queue::new(parts.redis.clone());
     let live = Live::new(parts.redis.clone());
@@ -154,6 +162,15 @@ async fn work(
     match end {
         End::Drained => Ok(()),
         End::EngineDied(why) => Err(why.into()),
+    }
+}
+
+/// Waits until the store lets us in: audio that cannot be stored should not be spoken.
+async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
+    while let Err(error) = store.check().await {
+        tracing::warn!(error = %error, "the store is not usable; claiming nothing until it is");
+        state.send_replace(Readiness::Degraded { reason: format!("store: {error}") });
+        tokio::time::sleep(STORE_PAUSE).await;
     }
 }
 

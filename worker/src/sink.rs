@@ -1,13 +1,22 @@
-//! Where a finished file goes: the store, under a key that carries job and attempt. The commit is not the file but the
-//! pointer to it in the job's record; a file whose commit was refused is taken out again.
+//! Where a finished file goes: the store, under a key of this attempt and this worker. The commit is not the file but the
+//! pointer to it in the job's record; a file whose commit did not happen is taken out again.
 
+use std::time::Duration;
+
+use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
-use csm_shared::job::JobId;
+use csm_shared::digest::sha256_hex;
+use csm_shared::queue::LeaseRef;
 use csm_shared::store::{InvalidKey, ObjectKey, Store, StoreError};
-use sha2::{Digest as _, Sha256};
 
 /// Media type of the files.
 const WAV: &str = "audio/wav";
+/// How long a store that is away is waited for with the audio in hand, before it has to be spoken again.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// Longest pause between two tries.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// Tries are bounded by time; this bounds their number as well.
+const TRIES_MAX: usize = 100;
 
 /// A file in the store that no record points to yet.
 #[derive(Debug)]
@@ -43,20 +52,30 @@ impl SinkError {
 }
 
 /// Stores the WAV of one attempt.
-pub async fn put_wav(store: &Store, job: &JobId, attempt: u64, wav: Vec<u8>) -> Result<Stored, SinkError> {
-    let key = ObjectKey::audio(&job.to_string(), attempt, "wav")?;
-    let (bytes, sha256) = (wav.len() as u64, hex(&Sha256::digest(&wav)));
-    store.put(&key, Bytes::from(wav), WAV).await?;
+pub async fn put_wav(store: &Store, at: &LeaseRef, wav: Vec<u8>) -> Result<Stored, SinkError> {
+    let (key, wav) = (key(at)?, Bytes::from(wav));
+    let (bytes, sha256) = (wav.len() as u64, sha256_hex(&wav));
+    let backoff = ExponentialBuilder::default()
+        .with_max_delay(PAUSE_MAX)
+        .with_max_times(TRIES_MAX)
+        .with_total_delay(Some(PATIENCE))
+        .with_jitter();
+    (|| store.put(&key, wav.clone(), WAV))
+        .retry(backoff)
+        .when(|error| !error.is_permanent())
+        .notify(|error, pause| tracing::warn!(%error, ?pause, "the audio was not stored; trying again"))
+        .await?;
     Ok(Stored { key, bytes, sha256 })
 }
 
-/// Takes out a file whose commit was refused. Failing to is harmless: it is an orphan that no record points to.
-pub async fn discard(store: &Store, key: &ObjectKey) {
-    if let Err(error) = store.delete(key).await {
-        tracing::warn!(key = %key, error = %error, "an uncommitted file stays in the store");
+/// Takes out whatever this attempt may have stored. Failing to is harmless: it is an orphan that no record points to.
+pub async fn discard(store: &Store, at: &LeaseRef) {
+    let Ok(key) = key(at) else { return };
+    if let Err(error) = store.delete(&key).await {
+        tracing::warn!(key = %key, error = %error, "an uncommitted file may stay in the store");
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn key(at: &LeaseRef) -> Result<ObjectKey, InvalidKey> {
+    ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), "wav")
 }

@@ -13,7 +13,7 @@ use csm_shared::store::Store;
 use csm_shared::telemetry;
 
 use crate::engine::{Engine, EngineError, Segment, Utterance};
-use crate::sink::{self, SinkError, Stored};
+use crate::sink::{self, SinkError};
 use crate::watermark::{Detector, Marked, Watermark};
 use crate::wav;
 
@@ -56,7 +56,7 @@ pub enum SpeakError {
 }
 
 impl SpeakError {
-    /// The failure as the queue records it; its message is safe to show.
+    /// The failure as the queue records it. Its message is safe to show: what a library or the device said stays in the log.
     #[must_use]
     pub fn failure(&self) -> Failure {
         let class = match self {
@@ -67,9 +67,11 @@ impl SpeakError {
             Self::Sink(_) => FailureClass::Transient,
         };
         let message = match self {
+            Self::Prompt(_) => "the text could not be tokenized".to_owned(),
+            Self::Engine(error) if error.is_invalid() => error.to_string(),
+            Self::Engine(_) => "the model or its device failed while speaking".to_owned(),
             Self::Sink(_) => "the audio could not be stored".to_owned(),
             Self::Encode(_) => "the audio could not be encoded".to_owned(),
-            other => other.to_string(),
         };
         Failure::new(class, message)
     }
@@ -85,13 +87,9 @@ struct Take {
 }
 
 impl Studio {
-    /// Speaks and stores; answers the receipt to commit and the file behind it.
-    pub async fn speak(
-        &self,
-        at: &LeaseRef,
-        spec: &JobSpec,
-        waited: Duration,
-    ) -> Result<(Receipt, Stored), SpeakError> {
+    /// Speaks and stores; answers the receipt to commit, which points to the file.
+    pub async fn speak(&self, at: &LeaseRef, spec: &JobSpec, waited: Duration) -> Result<Receipt, SpeakError> {
+        self.tell(at, 1, Event::Started { worker: self.worker.clone() }).await;
         let take = self.record(at, spec).await?;
         metrics::histogram!(telemetry::QUEUE_WAIT_SECONDS).record(waited.as_secs_f64());
         if let Some(first) = take.first_audio {
@@ -100,18 +98,18 @@ impl Studio {
         let detector = Arc::clone(&self.detector);
         let audio = take.audio;
         let (wav, samples, z) = tokio::task::spawn_blocking(move || {
-            let pcm: Vec<f32> = audio.samples().iter().map(|&sample| f32::from(sample) / 32_768.0).collect();
+            let pcm = audio.to_f32();
             (wav::encode(&audio), pcm.len() as u64, detector.detect(&pcm).z)
         })
         .await?;
-        let stored = sink::put_wav(&self.store, &at.id, at.attempt, wav).await?;
+        let stored = sink::put_wav(&self.store, at, wav).await?;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         let rtf = (samples > 0).then(|| take.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
             metrics::histogram!(telemetry::RTF).record(rtf);
         }
         let info = self.engine.info();
-        let receipt = Receipt {
+        Ok(Receipt {
             seed: spec.sampling.seed.get(),
             model: info.model.clone(),
             noise_only: info.noise_only,
@@ -131,8 +129,7 @@ impl Studio {
             watermark: format!("builtin:{}", self.watermark.key_id()),
             watermark_z: z,
             location: stored.key.to_string(),
-        };
-        Ok((receipt, stored))
+        })
     }
 
     /// Runs the utterance through the engine and the mark.
@@ -148,7 +145,7 @@ impl Studio {
             count += 1;
             first_audio.get_or_insert_with(|| begun.elapsed());
             if count % PROGRESS_EVERY == 1 {
-                self.tell(at, count, Event::Progress { frames: count, max_frames }).await;
+                self.tell(at, u64::from(count) + 1, Event::Progress { frames: count, max_frames }).await;
             }
         }
         audio.append(mark.finish());
@@ -170,10 +167,10 @@ impl Studio {
     }
 
     /// Tells followers, who can do without: a failure is logged, not raised.
-    async fn tell(&self, at: &LeaseRef, sequence: u32, event: Event) {
-        let id = EventId { attempt: at.attempt, sequence: u64::from(sequence) + 1 };
+    async fn tell(&self, at: &LeaseRef, sequence: u64, event: Event) {
+        let id = EventId { attempt: at.attempt, sequence };
         if let Err(error) = self.live.publish(&at.id, id, &event).await {
-            tracing::debug!(job = %at.id, error = %error, "a progress event was not published");
+            tracing::debug!(job = %at.id, error = %error, "an event was not published");
         }
     }
 }

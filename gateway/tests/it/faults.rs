@@ -9,8 +9,6 @@ async fn without_redis_requests_are_unavailable_and_afterwards_served() {
     let mut app = TestApp::start().await;
     let kept = app.submit(&say("kept")).await;
     until("ready", async || app.get_admin("/readyz").await.0 == 200).await;
-    // Its file is synced every second.
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     app.redis.kill().await.unwrap();
 
     let answer = app.post("/v1/jobs", say("lost")).await;
@@ -33,9 +31,8 @@ async fn a_waiting_caller_does_not_notice_a_restart_of_redis() {
     let url = format!("http://{}/generate", app.address);
     let request = tokio::spawn(app.client.post(url).body(OLD_REQUEST).send());
     let lease = worker.claim(&app).await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
     app.redis.kill().await.unwrap();
-    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    until("not ready", async || app.get_admin("/readyz").await.0 == 503).await;
     app.redis.restart().await.unwrap();
     worker.succeed(&app, lease).await;
     let answer: serde_json::Value = request.await.unwrap().unwrap().json().await.unwrap();

@@ -101,7 +101,7 @@ impl Worker {
             sha256: Sha256::digest(wav).iter().map(|byte| format!("{byte:02x}")).collect(),
             watermark: "none".into(),
             watermark_z: 0.0,
-            location: ObjectKey::audio(&at.id.to_string(), at.attempt, "wav").unwrap().to_string(),
+            location: ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), "wav").unwrap().to_string(),
         }
     }
 }

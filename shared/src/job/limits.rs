@@ -12,7 +12,7 @@ pub struct Limit {
     pub max: u64,
     /// Smallest value allowed.
     pub min: u64,
-    /// Unit of both, for messages.
+    /// Unit of both, for messages; empty where there is none.
     pub unit: &'static str,
     /// HTTP status of a breach.
     pub status: u16,
@@ -28,7 +28,7 @@ impl Limit {
     /// The limit as a reader sees it, such as `1 to 4096 characters`.
     #[must_use]
     pub fn describe(&self) -> String {
-        format!("{} to {} {}", self.min, self.max, self.unit)
+        format!("{} to {} {}", self.min, self.max, self.unit).trim_end().to_owned()
     }
 }
 
@@ -36,7 +36,7 @@ impl Limit {
 pub const TEXT_CHARS: Limit = Limit { min: 1, max: 4_096, unit: "characters", status: 422 };
 
 /// Speaker number. CSM learned small numbers; they are spoken to the model as `[0]`.
-pub const SPEAKER: Limit = Limit { min: 0, max: 9, unit: "(speaker number)", status: 422 };
+pub const SPEAKER: Limit = Limit { min: 0, max: 9, unit: "", status: 422 };
 
 /// Longest result asked for. The upper end is the reference implementation's own default.
 pub const MAX_AUDIO_LENGTH_MS: Limit = Limit { min: FRAME_MS as u64, max: 90_000, unit: "ms", status: 422 };

@@ -52,7 +52,7 @@ pub struct JobRecord {
     pub failures: u32,
     /// Attempts that ended with their worker.
     pub crashes: u32,
-    /// The worker that holds, or last held, the lease.
+    /// The worker that holds the lease, or held it when the job ended.
     pub worker: Option<String>,
     /// True once a cancel was asked for.
     pub cancel_requested: bool,

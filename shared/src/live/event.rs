@@ -40,7 +40,9 @@ impl FromStr for EventId {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        let parts = text.split_once('-').and_then(|(a, s)| Some((a.parse().ok()?, s.parse().ok()?)));
+        // No job is claimed that often; Redis itself would refuse the very last id as a place to go on from.
+        let attempt = |text: &str| text.parse().ok().filter(|&attempt: &u64| attempt < u64::MAX);
+        let parts = text.split_once('-').and_then(|(a, s)| Some((attempt(a)?, s.parse().ok()?)));
         let (attempt, sequence) =
             parts.ok_or_else(|| Invalid::malformed("Last-Event-ID", text, "<attempt>-<sequence>, two numbers"))?;
         Ok(Self { attempt, sequence })

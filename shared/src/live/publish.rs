@@ -4,33 +4,50 @@ use redis::RedisError;
 
 use super::{EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, stream_key, wake_channel};
 use crate::job::{JobId, JobRecord};
+use crate::queue::{Queue, QueueError};
 use crate::redis_client::RedisFault;
+use crate::telemetry::JOBS_TOTAL;
 
 impl Live {
-    /// Writes one event. Writing the same id twice, or one below the last, changes nothing and is no error: it is what a
-    /// repeated try, or a worker that lost its lease, would do.
+    /// Writes one event, trying once: followers can do without any event but the last. Writing the same id twice, or one
+    /// below the last, adds nothing and is no error: it is what a worker that lost its lease would do.
     pub async fn publish(&self, job: &JobId, id: EventId, event: &Event) -> Result<(), RedisFault> {
         let (stream, channel) = (stream_key(self.redis.prefix(), job), wake_channel(self.redis.prefix(), job));
         let body = serde_json::to_string(event).map_err(|error| RedisFault::Unavailable(error.to_string()))?;
         let mut add = redis::cmd("XADD");
         add.arg(&stream).arg("MAXLEN").arg("~").arg(EVENTS_MAX).arg(id.to_string()).arg("event").arg(body);
-        match self.redis.command::<String>(&add).await {
+        match self.redis.command_once::<String>(&add).await {
             Ok(_) => {}
-            Err(RedisFault::Refused(error)) if is_not_above_last(&error) => return Ok(()),
+            // Written before by a try whose answer was lost, perhaps; its wake-up may have been lost too.
+            Err(RedisFault::Refused(error)) if is_not_above_last(&error) => {}
             Err(fault) => return Err(fault),
         }
         let mut tell = redis::pipe();
         tell.cmd("PEXPIRE").arg(&stream).arg(EVENTS_TTL_MS).ignore();
         tell.cmd("PUBLISH").arg(&channel).arg(id.to_string()).ignore();
-        self.redis.pipeline(&tell).await
+        self.redis.pipeline_once(&tell).await
     }
 
-    /// Writes the terminal event of a job that has ended; does nothing for one that has not.
-    pub async fn announce_end(&self, record: &JobRecord) -> Result<(), RedisFault> {
-        match Event::of_end(record) {
-            Some(event) => self.publish(&record.id, EventId::terminal(record.attempt), &event).await,
-            None => Ok(()),
+    /// Writes the terminal event of a job that has ended, and counts the end; does nothing for a job that has not.
+    ///
+    /// For whoever brought the end about, once. Should the writing fail, followers tell the end from the record.
+    pub async fn conclude(&self, queue: &Queue, job: &JobId) -> Result<(), QueueError> {
+        let Some(record) = queue.record(job).await? else { return Ok(()) };
+        if !record.state.is_final() {
+            return Ok(());
         }
+        metrics::counter!(JOBS_TOTAL, "lane" => record.lane.name(), "outcome" => record.state.name()).increment(1);
+        if let Err(error) = self.announce_end(&record).await {
+            tracing::warn!(job = %job, error = %error, "the end was not announced; followers will read it from the record");
+        }
+        Ok(())
+    }
+
+    /// Writes the terminal event of a job that has ended, with patience; does nothing for one that has not.
+    pub async fn announce_end(&self, record: &JobRecord) -> Result<(), RedisFault> {
+        let Some(event) = Event::of_end(record) else { return Ok(()) };
+        let id = EventId::terminal(record.attempt);
+        self.redis.patiently(|| self.publish(&record.id, id, &event)).await
     }
 }
 

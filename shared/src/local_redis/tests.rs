@@ -25,7 +25,7 @@ async fn data_survives_a_kill_and_a_restart_on_the_same_port() {
     assert_eq!(value, "value");
     let settings: Vec<String> =
         redis::cmd("CONFIG").arg("GET").arg("appendfsync").query_async(&mut connect(&server).await).await.unwrap();
-    assert_eq!(settings, ["appendfsync", "everysec"]);
+    assert_eq!(settings, ["appendfsync", "always"]);
     server.shutdown().await.unwrap();
 }
 

@@ -7,7 +7,7 @@ use super::lease::{Lease, Owner};
 use super::{LEASE, Queue, QueueError};
 use crate::job::{Failure, FailureClass, wire};
 
-/// Entries of called-off jobs that one claim may clear away before it gives up until the next.
+/// Entries of called-off jobs that one run of the script may clear away, so that no run takes long.
 const SCAN_LIMIT: u32 = 64;
 
 impl Queue {
@@ -18,8 +18,15 @@ impl Queue {
     pub async fn claim(&self, owner: &Owner) -> Result<Option<Lease>, QueueError> {
         let mut script = self.scripts.claim.key(self.keys.for_scripts().as_slice());
         script.arg(owner.as_str()).arg(LEASE.as_millis() as u64).arg(SCAN_LIMIT).arg(PROMOTE_LIMIT);
-        let claimed: Option<(String, u64, Option<String>, u64)> = self.redis.script_once(&script).await?;
-        let Some((id, attempt, payload, waited_ms)) = claimed else { return Ok(None) };
+        let (id, attempt, payload, waited_ms) = loop {
+            let claimed: Option<(String, u64, Option<String>, u64)> = self.redis.script_once(&script).await?;
+            match claimed {
+                None => return Ok(None),
+                // Nothing but called-off jobs so far. Each round clears some away, so the loop ends.
+                Some((id, ..)) if id.is_empty() => {}
+                Some(claimed) => break claimed,
+            }
+        };
         let id = id.parse().map_err(|_| QueueError::Corrupt(format!("job id {id:?}")))?;
         let lease = Lease::new(self.clone(), id, owner.clone(), attempt);
         match wire::decode(&payload.unwrap_or_default()) {

@@ -84,12 +84,7 @@ impl Janitor {
         for Reaped { id, state } in self.queue.reap().await? {
             metrics::counter!(crate::telemetry::LEASE_LOST_TOTAL).increment(1);
             tracing::warn!(job = %id, state = %state, "a worker was lost; its job was taken back");
-            if state.is_final()
-                && let Some(record) = self.queue.record(&id).await?
-                && let Err(error) = self.live.announce_end(&record).await
-            {
-                tracing::warn!(job = %id, error = %error, "the end of a job could not be announced; followers will poll it");
-            }
+            self.live.conclude(&self.queue, &id).await?;
         }
         Ok(())
     }

@@ -43,12 +43,6 @@ impl Keys {
         format!("{}:job:", self.root)
     }
 
-    /// Sorted set of jobs not yet final, by the time of their last move (ms).
-    #[must_use]
-    pub fn open(&self) -> String {
-        format!("{}:open", self.root)
-    }
-
     /// Sorted set of retries, by the time they are due (ms).
     #[must_use]
     pub fn delayed(&self) -> String {
@@ -69,9 +63,9 @@ impl Keys {
 
     /// The keys every script is called with, in the order that `prelude.lua` names them.
     #[must_use]
-    pub fn for_scripts(&self) -> [String; 8] {
+    pub fn for_scripts(&self) -> [String; 7] {
         let [live, standard, bulk] = Lane::ALL.map(|lane| self.lane(lane));
-        [self.open(), self.delayed(), self.leases(), self.wake(), live, standard, bulk, self.job_prefix()]
+        [self.delayed(), self.leases(), self.wake(), live, standard, bulk, self.job_prefix()]
     }
 }
 

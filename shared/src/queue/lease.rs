@@ -26,6 +26,13 @@ impl Owner {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// Eight digits that tell this process from others in the name of a file.
+    #[must_use]
+    pub fn tag(&self) -> &str {
+        let boot = self.0.rsplit(':').next().unwrap_or_default();
+        boot.get(..8).unwrap_or(boot)
+    }
 }
 
 impl fmt::Display for Owner {
@@ -85,6 +92,14 @@ pub struct LeaseRef {
     /// The claim's number.
     pub attempt: u64,
     owner: Owner,
+}
+
+impl LeaseRef {
+    /// The worker that holds it.
+    #[must_use]
+    pub const fn owner(&self) -> &Owner {
+        &self.owner
+    }
 }
 
 impl Lease {

@@ -30,16 +30,19 @@ impl ObjectKey {
         }
     }
 
-    /// Where the audio of one attempt of a job goes: `audio/<job>/a<attempt>.<extension>`.
+    /// Where one attempt of a job by one worker puts its audio: `audio/<job>/a<attempt>-<writer>.<extension>`.
+    ///
+    /// `writer` keeps two workers apart that were both given the same attempt, as a Redis that forgot a claim may do:
+    /// neither can overwrite or take out what the other has committed.
     ///
     /// # Errors
-    /// [`InvalidKey`] if `job_id` or `extension` is not made of safe characters.
-    pub fn audio(job_id: &str, attempt: u64, extension: &str) -> Result<Self, InvalidKey> {
-        if job_id.contains('/') || extension.contains('/') {
-            let key = format!("audio/{job_id}/a{attempt}.{extension}");
-            return Err(InvalidKey { key, reason: "has a slash inside a job id or extension" });
+    /// [`InvalidKey`] if a part is not made of safe characters.
+    pub fn audio(job_id: &str, attempt: u64, writer: &str, extension: &str) -> Result<Self, InvalidKey> {
+        let key = format!("audio/{job_id}/a{attempt}-{writer}.{extension}");
+        if [job_id, writer, extension].iter().any(|part| part.contains('/')) {
+            return Err(InvalidKey { key, reason: "has a slash inside a part" });
         }
-        Self::new(format!("audio/{job_id}/a{attempt}.{extension}"))
+        Self::new(key)
     }
 
     /// The key as text, without a leading slash.
@@ -92,8 +95,8 @@ mod tests {
 
     #[test]
     fn audio_keys_carry_job_and_attempt() {
-        let key = ObjectKey::audio("0199-ab", 3, "wav").map(|key| key.to_string());
-        assert_eq!(key.as_deref(), Ok("audio/0199-ab/a3.wav"));
+        let key = ObjectKey::audio("0199-ab", 3, "0c1d2e3f", "wav").map(|key| key.to_string());
+        assert_eq!(key.as_deref(), Ok("audio/0199-ab/a3-0c1d2e3f.wav"));
     }
 
     #[test]
@@ -107,9 +110,9 @@ mod tests {
             assert!(ObjectKey::new(key).is_err(), "{key:?} must be refused");
         }
         for job in ["../x", "a/b", "", "x/.."] {
-            assert!(ObjectKey::audio(job, 1, "wav").is_err(), "job {job:?} must be refused");
+            assert!(ObjectKey::audio(job, 1, "w", "wav").is_err(), "job {job:?} must be refused");
         }
-        assert!(ObjectKey::audio("job", 1, "../wav").is_err());
+        assert!(ObjectKey::audio("job", 1, "w", "../wav").is_err());
     }
 
     #[test]

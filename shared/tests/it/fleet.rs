@@ -32,6 +32,18 @@ impl Fleet {
         Self { redis, queue, live, hub: LiveHub::start(client.clone()), client, _data: data }
     }
 
+    /// The same queue for a caller who gives up at once.
+    pub(crate) fn impatient_queue(&self) -> Queue {
+        let args = RedisArgs { redis_url: self.redis.url(), key_prefix: "test".into() };
+        Queue::new(RedisClient::new(&args, Duration::ZERO).unwrap())
+    }
+
+    /// Sets Redis' `maxmemory`; `0` is no limit.
+    pub(crate) async fn limit_memory(&self, limit: &str) {
+        let mut config = redis::cmd("CONFIG");
+        self.client.command::<()>(config.arg("SET").arg("maxmemory").arg(limit)).await.unwrap();
+    }
+
     /// Sets the end of every lease into the past.
     pub(crate) async fn expire_leases(&self) {
         self.set_all_scores(&Keys::new("test").leases()).await;

@@ -209,6 +209,42 @@ async fn cancelling_works_in_every_state() {
 }
 
 #[tokio::test]
+async fn a_crowd_of_called_off_jobs_does_not_hold_up_the_next() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    for _ in 0..150 {
+        let id = enqueue(queue, Lane::Live).await;
+        queue.cancel(&id).await.unwrap();
+    }
+    let wanted = enqueue(queue, Lane::Live).await;
+    assert_eq!(claim(queue, &owner).await.at().id, wanted, "one claim clears them all away");
+    assert_eq!(depth(queue).await, 1);
+}
+
+#[tokio::test]
+async fn a_full_redis_takes_nothing_new_but_ends_and_takes_back_what_it_has() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let ids = [enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await];
+    let [done, failed, _lost] = [claim(queue, &owner).await, claim(queue, &owner).await, claim(queue, &owner).await];
+    fleet.limit_memory("1mb").await;
+
+    let refused = fleet.impatient_queue().enqueue(&JobId::generate(), &spec(Lane::Live)).await;
+    assert!(refused.is_err_and(|error| error.is_transient()), "worth another try later");
+    assert_eq!(queue.beat(done.at()).await.unwrap(), Beat::Kept);
+    assert_eq!(done.succeed(&receipt()).await.unwrap(), Commit::Committed);
+    assert_eq!(failed.retry(&failure(), Duration::ZERO).await.unwrap(), Retry::Queued);
+    let again = claim(queue, &owner).await;
+    assert_eq!(again.at().id, ids[1]);
+    assert_eq!(again.release().await.unwrap(), Retry::Queued);
+    assert_eq!(queue.cancel(&ids[1]).await.unwrap(), Cancel::Cancelled);
+    fleet.limit_memory("0").await;
+    fleet.expire_leases().await;
+    fleet.limit_memory("1mb").await;
+    assert_eq!(queue.reap().await.unwrap()[0].id, ids[2]);
+}
+
+#[tokio::test]
 async fn jobs_survive_a_killed_redis() {
     let mut fleet = Fleet::start().await;
     let owner = Owner::of_this_process("a");

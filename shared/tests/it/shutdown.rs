@@ -7,7 +7,7 @@ use csm_shared::shutdown::{EXIT_INTERRUPTED, Shutdown};
 
 use crate::child::{Child, say};
 
-/// Not a test: the process that the tests send signals to. It never drains.
+/// Not a test: the process that the tests send signals to. Its drain takes a second.
 #[tokio::test]
 #[ignore = "started by the tests below"]
 async fn process_that_hangs() {
@@ -15,8 +15,8 @@ async fn process_that_hangs() {
     say("ready");
     shutdown.begun().await;
     say("begun");
-    let hung = shutdown.drain(Duration::from_secs(1), std::future::pending::<()>()).await;
-    assert!(hung.is_err());
+    // Long enough for a second signal; without one, an orderly end.
+    tokio::time::sleep(Duration::from_secs(1)).await;
     std::process::exit(0);
 }
 
@@ -32,7 +32,7 @@ async fn begin(signal: &str) -> Child {
 async fn the_first_signal_begins_the_shutdown() {
     for signal in ["-TERM", "-INT"] {
         let mut child = begin(signal).await;
-        assert_eq!(child.ended().await.code(), Some(0), "the drain ran into its deadline");
+        assert_eq!(child.ended().await.code(), Some(0), "one signal leaves the process to its drain");
     }
 }
 

@@ -2,17 +2,15 @@
 
 use std::time::Duration;
 
-use csm_shared::job::{Failure, FailureClass, JobId, Receipt};
-use csm_shared::live::{Event, EventId};
-use csm_shared::queue::{Commit, Lease, LeaseRef, QueueError, Retry};
-use csm_shared::telemetry;
+use csm_shared::job::{Failure, FailureClass, Receipt};
+use csm_shared::queue::{Commit, Lease, QueueError, Retry};
 use rand::RngExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::Runner;
 use super::heartbeat::{self, Interruption};
-use crate::sink::{self, Stored};
+use crate::sink;
 use crate::speak::SpeakError;
 
 /// Ceiling of the first retry's delay; it doubles with each attempt.
@@ -22,10 +20,21 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// How an attempt ended.
 enum Outcome {
-    Spoken(Box<(Receipt, Stored)>),
+    Spoken(Box<Receipt>),
     Failed(Failure),
     Interrupted(Interruption),
     HandedBack,
+}
+
+/// What that means for the job.
+#[derive(PartialEq, Eq)]
+enum End {
+    /// This attempt's file is its result.
+    Committed,
+    /// It has ended without one.
+    Ended,
+    /// It goes on, with another attempt or another owner.
+    Open,
 }
 
 impl Runner {
@@ -48,15 +57,12 @@ impl Runner {
         let Some(spec) = lease.spec() else {
             return Outcome::Failed(Failure::new(FailureClass::Invalid, "the job has no payload"));
         };
-        let started = Event::Started { worker: self.owner.to_string() };
-        let first = EventId { attempt: at.attempt, sequence: 1 };
-        if let Err(error) = self.studio.live.publish(&at.id, first, &started).await {
-            tracing::debug!(error = %error, "the start was not published");
-        }
         tracing::info!(waited_ms = lease.waited().as_millis() as u64, lane = %spec.lane, "speaking");
         tokio::select! {
+            // A take that is finished is worth more than a wish to stop.
+            biased;
             spoken = Box::pin(self.studio.speak(at, spec, lease.waited())) => match spoken {
-                Ok(done) => Outcome::Spoken(Box::new(done)),
+                Ok(receipt) => Outcome::Spoken(Box::new(receipt)),
                 Err(error) => Outcome::Failed(log_failure(&error)),
             },
             why = heartbeat::beat(&self.queue, &self.hub, at) => Outcome::Interrupted(why),
@@ -64,86 +70,67 @@ impl Runner {
         }
     }
 
+    /// Ends the lease as the outcome asks, takes out the file of an attempt that was not committed, and announces the end
+    /// of a job that has ended.
     async fn conclude(&self, lease: Lease, outcome: Outcome) -> Result<(), QueueError> {
         let at = lease.at().clone();
-        match outcome {
-            Outcome::Spoken(done) => self.commit(lease, done.0, &done.1).await?,
-            Outcome::Failed(failure) if failure.class == FailureClass::Invalid => {
-                count(&lease, "failed");
-                lease.fail(&failure).await?;
-                self.announce(&at.id).await?;
+        let end = self.end(lease, outcome).await?;
+        if end != End::Committed {
+            sink::discard(&self.studio.store, &at).await;
+        }
+        if end != End::Open {
+            self.studio.live.conclude(&self.queue, &at.id).await?;
+        }
+        Ok(())
+    }
+
+    async fn end(&self, lease: Lease, outcome: Outcome) -> Result<End, QueueError> {
+        let attempt = lease.at().attempt;
+        Ok(match outcome {
+            Outcome::Spoken(receipt) => {
+                let verdict = lease.succeed(&receipt).await?;
+                tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "spoken");
+                match verdict {
+                    Commit::Committed => End::Committed,
+                    Commit::Cancelled => End::Ended,
+                    Commit::Stale => End::Open,
+                }
             }
-            Outcome::Failed(failure) => self.retry(lease, &at, &failure).await?,
+            Outcome::Failed(failure) if failure.class == FailureClass::Invalid => ended(lease.fail(&failure).await?),
+            Outcome::Failed(failure) => {
+                let verdict = lease.retry(&failure, backoff(attempt)).await?;
+                tracing::info!(?verdict, "gave the job back after a failed attempt");
+                requeued(verdict)
+            }
             Outcome::Interrupted(Interruption::Cancelled) => {
                 tracing::info!("cancelled by the caller");
-                count(&lease, "cancelled");
-                lease.cancelled().await?;
-                self.announce(&at.id).await?;
+                ended(lease.cancelled().await?)
             }
             Outcome::Interrupted(Interruption::LeaseLost) => {
                 tracing::warn!("the lease was lost; leaving the job to its new owner");
+                End::Open
             }
             Outcome::HandedBack => {
                 let verdict = lease.release().await?;
-                tracing::info!(verdict = ?verdict, "handed back");
-                if verdict == Retry::Cancelled {
-                    self.announce(&at.id).await?;
-                }
+                tracing::info!(?verdict, "handed back");
+                requeued(verdict)
             }
-        }
-        Ok(())
-    }
-
-    async fn commit(&self, lease: Lease, receipt: Receipt, stored: &Stored) -> Result<(), QueueError> {
-        let at = lease.at().clone();
-        let lane = lease.spec().map_or("", |spec| spec.lane.name());
-        match lease.succeed(&receipt).await? {
-            Commit::Committed => {
-                tracing::info!(frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "committed");
-                metrics::counter!(telemetry::JOBS_TOTAL, "lane" => lane, "outcome" => "succeeded").increment(1);
-                self.announce(&at.id).await
-            }
-            Commit::Cancelled => {
-                sink::discard(&self.studio.store, &stored.key).await;
-                metrics::counter!(telemetry::JOBS_TOTAL, "lane" => lane, "outcome" => "cancelled").increment(1);
-                self.announce(&at.id).await
-            }
-            Commit::Stale => {
-                tracing::warn!("the result came after the lease was lost; discarding it");
-                sink::discard(&self.studio.store, &stored.key).await;
-                Ok(())
-            }
-        }
-    }
-
-    async fn retry(&self, lease: Lease, at: &LeaseRef, failure: &Failure) -> Result<(), QueueError> {
-        let lane = lease.spec().map_or("", |spec| spec.lane.name());
-        let verdict = lease.retry(failure, backoff(at.attempt)).await?;
-        tracing::info!(verdict = ?verdict, "gave the job back after a failed attempt");
-        match verdict {
-            Retry::Failed => {
-                metrics::counter!(telemetry::JOBS_TOTAL, "lane" => lane, "outcome" => "failed").increment(1);
-                self.announce(&at.id).await
-            }
-            Retry::Cancelled => self.announce(&at.id).await,
-            Retry::Queued | Retry::Stale => Ok(()),
-        }
-    }
-
-    /// Tells followers that the job has ended. Should this fail, they will read it from the record.
-    async fn announce(&self, id: &JobId) -> Result<(), QueueError> {
-        if let Some(record) = self.queue.record(id).await?
-            && let Err(error) = self.studio.live.announce_end(&record).await
-        {
-            tracing::warn!(error = %error, "the end was not announced; followers will read it from the record");
-        }
-        Ok(())
+        })
     }
 }
 
-fn count(lease: &Lease, outcome: &'static str) {
-    let lane = lease.spec().map_or("", |spec| spec.lane.name());
-    metrics::counter!(telemetry::JOBS_TOTAL, "lane" => lane, "outcome" => outcome).increment(1);
+const fn ended(verdict: Commit) -> End {
+    match verdict {
+        Commit::Committed | Commit::Cancelled => End::Ended,
+        Commit::Stale => End::Open,
+    }
+}
+
+const fn requeued(verdict: Retry) -> End {
+    match verdict {
+        Retry::Failed | Retry::Cancelled => End::Ended,
+        Retry::Queued | Retry::Stale => End::Open,
+    }
 }
 
 fn log_failure(error: &SpeakError) -> Failure {

@@ -6,7 +6,5 @@ if not holds(id, owner, ARGV[3]) then
 end
 local job = get(id, 'lane', 'entry', 'cancel')
 redis.call('XCLAIM', STREAM[job[1]], GROUP, owner, 0, job[2], 'JUSTID')
-local lease_until = now_ms() + tonumber(ARGV[4])
-redis.call('HSET', JOB .. id, 'lease_until', lease_until)
-redis.call('ZADD', LEASES, lease_until, id)
+redis.call('ZADD', LEASES, now_ms() + tonumber(ARGV[4]), id)
 return job[3] and 'cancel' or 'kept'

@@ -1,4 +1,5 @@
--- queued -> running, one job a call, never waiting. Skips entries whose job was cancelled or is gone.
+-- queued -> running, one job a call, never waiting. Skips entries whose job was cancelled or is gone; having skipped
+-- scan_limit of them it answers an empty id, which means: call again.
 -- ARGV: owner, lease_ms, scan_limit, promote_limit
 local owner, lease_ms = ARGV[1], tonumber(ARGV[2])
 promote(tonumber(ARGV[4]))
@@ -23,7 +24,10 @@ end
 
 local scanned = 0
 for _, lane in ipairs(LANES) do
-  while scanned < tonumber(ARGV[3]) do
+  while true do
+    if scanned == tonumber(ARGV[3]) then
+      return { '', '0', '', '0' }
+    end
     local found = read(STREAM[lane])
     if not found then
       break
@@ -37,9 +41,8 @@ for _, lane in ipairs(LANES) do
     if job[1] == 'queued' and job[2] == found.entry then
       local now = now_ms()
       local attempt = redis.call('HINCRBY', JOB .. id, 'attempt', 1)
-      redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'lease_until', now + lease_ms, 'started_ms', now)
+      redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'started_ms', now)
       redis.call('ZADD', LEASES, now + lease_ms, id)
-      redis.call('ZADD', OPEN, now, id)
       return { id, tostring(attempt), job[3], tostring(now - job[4]) }
     end
     drop_entry(lane, found.entry)

@@ -9,9 +9,7 @@ local depth = redis.call('XLEN', STREAM[lane])
 if depth >= tonumber(ARGV[5]) then
   return { 'full', tostring(depth) }
 end
-local now = now_ms()
 redis.call('HSET', JOB .. id, 'state', 'queued', 'lane', lane, 'spec', ARGV[3], 'max_frames', ARGV[4],
-  'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0)
-redis.call('ZADD', OPEN, now, id)
+  'created_ms', now_ms(), 'attempt', 0, 'failures', 0, 'crashes', 0)
 push(id)
 return { 'accepted', '' }

@@ -3,17 +3,19 @@
 local id, owner, attempt, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 if not holds(id, owner, attempt) then
   local job = get(id, 'state', 'owner', 'attempt')
-  if job[1] == state and job[2] == owner and job[3] == attempt then
+  local mine = job[2] == owner and job[3] == attempt
+  if mine and job[1] == state then
     return 'committed'
   end
-  return 'stale'
+  return mine and job[1] == 'cancelled' and 'cancelled' or 'stale'
 end
+leave_running(id)
 if state == 'succeeded' and get(id, 'cancel')[1] then
-  end_running(id, 'cancelled', ARGV[7])
+  settle(id, 'cancelled', ARGV[7])
   return 'cancelled'
 end
 if ARGV[5] ~= '' then
   redis.call('HSET', JOB .. id, ARGV[5], ARGV[6])
 end
-end_running(id, state, ARGV[7])
+settle(id, state, ARGV[7])
 return 'committed'

@@ -1,10 +1,12 @@
 -- Put before every script: the keys by name, and the moves that several transitions share.
 -- A job's hash: spec, lane, state, entry (its id in the lane's stream), attempt (claims so far), failures, crashes,
--- owner, lease_until, cancel, max_frames, created_ms, started_ms, finished_ms, receipt, failure.
-local OPEN, DELAYED, LEASES, WAKE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+-- owner, cancel, max_frames, created_ms, started_ms, finished_ms, receipt, failure.
+-- Every script but enqueue begins its writes with one that needs no memory: a Redis that is full refuses a script by its
+-- first write, and a full queue must still be able to finish, take back and call off.
+local DELAYED, LEASES, WAKE = KEYS[1], KEYS[2], KEYS[3]
 local LANES = { 'live', 'standard', 'bulk' }
-local STREAM = { live = KEYS[5], standard = KEYS[6], bulk = KEYS[7] }
-local JOB = KEYS[8]
+local STREAM = { live = KEYS[4], standard = KEYS[5], bulk = KEYS[6] }
+local JOB = KEYS[7]
 local GROUP = 'workers'
 local WAKE_TOKENS_MAX = 64
 
@@ -38,22 +40,20 @@ local function drop_entry(lane, entry)
   redis.call('XDEL', STREAM[lane], entry)
 end
 
+-- First step of every way out of running.
 local function leave_running(id)
   local job = get(id, 'lane', 'entry')
   drop_entry(job[1], job[2])
   redis.call('ZREM', LEASES, id)
-  redis.call('HDEL', JOB .. id, 'entry', 'lease_until')
+  redis.call('HDEL', JOB .. id, 'entry')
 end
 
--- running -> queued: now, or when the delay is over.
+-- Out of running and into the queue again: now, or when the delay is over.
 local function requeue(id, delay_ms)
-  leave_running(id)
   redis.call('HSET', JOB .. id, 'state', 'queued')
   redis.call('HDEL', JOB .. id, 'owner')
-  local now = now_ms()
-  redis.call('ZADD', OPEN, now, id)
   if delay_ms > 0 then
-    redis.call('ZADD', DELAYED, now + delay_ms, id)
+    redis.call('ZADD', DELAYED, now_ms() + delay_ms, id)
   else
     push(id)
   end
@@ -61,18 +61,12 @@ end
 
 -- Any open state -> a final one. The record stays for ttl_ms; a payload that nobody can need again goes at once.
 local function settle(id, state, ttl_ms)
-  redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms())
-  redis.call('ZREM', OPEN, id)
   redis.call('ZREM', DELAYED, id)
+  redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms())
   if state ~= 'failed' then
     redis.call('HDEL', JOB .. id, 'spec')
   end
   redis.call('PEXPIRE', JOB .. id, ttl_ms)
-end
-
-local function end_running(id, state, ttl_ms)
-  leave_running(id)
-  settle(id, state, ttl_ms)
 end
 
 -- Moves retries that are due into their lanes, at most `limit` of them.

@@ -7,15 +7,16 @@ for _, id in ipairs(late) do
   if job[1] ~= 'running' then
     redis.call('ZREM', LEASES, id)
   else
+    leave_running(id)
     local crashes = redis.call('HINCRBY', JOB .. id, 'crashes', 1)
     local outcome = 'queued'
     redis.call('HSET', JOB .. id, 'failure', ARGV[3])
     if job[3] then
       outcome = 'cancelled'
-      end_running(id, outcome, ARGV[4])
+      settle(id, outcome, ARGV[4])
     elseif crashes + job[2] >= tonumber(ARGV[2]) then
       outcome = 'failed'
-      end_running(id, outcome, ARGV[4])
+      settle(id, outcome, ARGV[4])
     else
       requeue(id, 0)
     end

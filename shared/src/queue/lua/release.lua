@@ -4,8 +4,9 @@ local id = ARGV[1]
 if not holds(id, ARGV[2], ARGV[3]) then
   return 'stale'
 end
+leave_running(id)
 if get(id, 'cancel')[1] then
-  end_running(id, 'cancelled', ARGV[4])
+  settle(id, 'cancelled', ARGV[4])
   return 'cancelled'
 end
 requeue(id, 0)

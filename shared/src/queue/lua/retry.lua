@@ -4,15 +4,16 @@ local id = ARGV[1]
 if not holds(id, ARGV[2], ARGV[3]) then
   return 'stale'
 end
+leave_running(id)
 local failures = redis.call('HINCRBY', JOB .. id, 'failures', 1)
 redis.call('HSET', JOB .. id, 'failure', ARGV[4])
 local job = get(id, 'crashes', 'cancel')
 if job[2] then
-  end_running(id, 'cancelled', ARGV[7])
+  settle(id, 'cancelled', ARGV[7])
   return 'cancelled'
 end
 if failures + job[1] >= tonumber(ARGV[6]) then
-  end_running(id, 'failed', ARGV[7])
+  settle(id, 'failed', ARGV[7])
   return 'failed'
 end
 requeue(id, tonumber(ARGV[5]))

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read as _;
 use std::path::Path;
 
+use csm_shared::digest::{hex, sha256_hex};
 use csm_shared::hub::weight_files;
 use sha2::{Digest, Sha256};
 
@@ -46,7 +47,7 @@ pub fn weights_sha256(folder: &Path, progress: &mut dyn FnMut(HashProgress)) -> 
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let _ = writeln!(listing, "{only}  {name}");
     }
-    Ok(if files.len() == 1 { only } else { hex(&Sha256::digest(listing.as_bytes())) })
+    Ok(if files.len() == 1 { only } else { sha256_hex(listing.as_bytes()) })
 }
 
 fn file_sha256(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String, WeightsError> {
@@ -61,13 +62,6 @@ fn file_sha256(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String, Wei
         hash.update(&block[..read]);
         progress(read as u64);
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn file_error(path: &Path, error: &std::io::Error) -> WeightsError {
