@@ -22,7 +22,6 @@ test: ## Everything that CI runs: format, lints, unit and whole-system tests, ma
 	@$(MAKE) --no-print-directory lint manifests
 	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) nextest run --locked --workspace --profile ci
-	$(CARGO) test --locked --workspace --doc --quiet
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

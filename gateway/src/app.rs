@@ -19,7 +19,7 @@ use crate::meter::PromptMeter;
 const REDIS_PATIENCE: Duration = Duration::from_secs(3);
 /// How long those wait it out who already hold a job: longer than Redis needs to restart.
 const HOLDER_PATIENCE: Duration = Duration::from_secs(20);
-/// Bytes of request bodies in memory at a time, over all requests.
+/// Bytes of HTTP request bodies in memory at a time, over all requests.
 const BODY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
 /// Unit in which that memory is handed out.
 pub(crate) const BODY_MEMORY_UNIT: usize = 1024;

@@ -20,7 +20,7 @@ pub struct GatewayArgs {
     pub admin_listen: SocketAddr,
 
     /// Model whose tokenizer measures prompts: a hub id or a folder, the same as the workers'
-    #[arg(long, env = "CSM_MODEL", default_value = "sesame/csm-1b", value_name = "MODEL")]
+    #[arg(long, env = "CSM_MODEL", value_name = "ID|DIR")]
     pub model: ModelSource,
 
     /// Answer requests for audio with a redirect to the store, where it can sign URLs
@@ -63,7 +63,8 @@ mod tests {
     #[test]
     fn settings_do_not_collide_and_have_usable_defaults() {
         Cli::command().debug_assert();
-        let parsed = Cli::try_parse_from(["gateway", "--store", "folder:/tmp/audio"]).map(|cli| cli.gateway);
+        let parsed =
+            Cli::try_parse_from(["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"]).map(|cli| cli.gateway);
         let args = parsed.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin_listen.to_string(), "127.0.0.1:9090");

@@ -9,7 +9,7 @@ mod object;
 mod tests;
 
 use csm_shared::job::limits::{
-    CONTEXT_SEGMENTS, DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS, TOPK,
+    CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS, DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS, TOPK,
 };
 use csm_shared::job::{
     AudioBudget, Context, Invalid, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature, Text, TopK,
@@ -107,8 +107,17 @@ fn context(object: &mut Object, face: Face) -> Result<Context, Invalid> {
     if !CONTEXT_SEGMENTS.allows(values.len() as u64) {
         return Err(Invalid::outside(CONTEXT, values.len(), &CONTEXT_SEGMENTS));
     }
-    let read = |(index, value)| segment(&format!("{CONTEXT}[{index}]"), value, face);
-    Context::new(values.into_iter().enumerate().map(read).collect::<Result<_, _>>()?)
+    let (mut segments, mut total_ms) = (Vec::with_capacity(values.len()), 0);
+    for (index, value) in values.into_iter().enumerate() {
+        let segment = segment(&format!("{CONTEXT}[{index}]"), value, face)?;
+        total_ms += segment.clip.duration_ms();
+        // Before the next is decoded: a small WAV of a low rate can hold minutes.
+        if !CONTEXT_AUDIO_MS.allows(total_ms) {
+            return Err(Invalid::outside(CONTEXT, format!("{total_ms} ms of audio or more"), &CONTEXT_AUDIO_MS));
+        }
+        segments.push(segment);
+    }
+    Context::new(segments)
 }
 
 fn segment(path: &str, value: Value, face: Face) -> Result<Segment, Invalid> {

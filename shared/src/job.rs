@@ -1,7 +1,7 @@
 //! One request to synthesise, proven valid: whoever holds a [`JobSpec`] need not check it again.
 //!
-//! Every field is a type whose constructor can refuse with an [`Invalid`] that names field, value and limit. The domain
-//! types carry no serde; [`wire`] holds the versioned twin that travels through Redis and decodes through the constructors.
+//! Every field is a type whose constructor can refuse with an [`Invalid`] that names field, value and limit. A spec carries
+//! no serde; [`wire`] holds the versioned twin that travels through Redis and decodes through the constructors.
 
 pub mod limits;
 

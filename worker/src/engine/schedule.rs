@@ -1,6 +1,6 @@
 //! Whose turn it is. In a round every slot that can make a frame makes one; between two rounds one slot is fed one
 //! piece of its prompt. So a running utterance waits for the other frames and one piece at most, however long the
-//! prompts are.
+//! prompts are. (Encoding a context recording counts as one piece, and takes as long as the recording needs.)
 
 use super::slots::SlotId;
 
