@@ -103,12 +103,6 @@ impl EngineError {
     pub fn is_invalid(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
-
-    /// Whether the engine is over, so that the process can only hand its jobs back.
-    #[must_use]
-    pub fn is_fatal(&self) -> bool {
-        !matches!(self, Self::NoFreeSlot | Self::Refused(_))
-    }
 }
 
 /// A handle on a ready engine. Dropping the last one ends all streams and joins the thread, which blocks for the rest

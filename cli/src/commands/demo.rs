@@ -17,7 +17,7 @@ use crate::receipt;
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
     /// The words to speak
-    #[arg(default_value = "Hello! This sentence went through the whole fleet and came back as speech.")]
+    #[arg(default_value = "Hello! This sentence went through the whole fleet and came back as sound.")]
     text: String,
     /// The WAV file to write; its folder is made
     #[arg(short, long, default_value = "out/hello.wav", value_name = "FILE")]

@@ -117,7 +117,7 @@ fn read(folder: &Path, device: &Device, report: &mut Reporter<'_>) -> Result<(Re
     std::thread::scope(|scope| {
         let mut hash = None;
         let model = Model::load(folder, device, &mut |progress| {
-            hash.get_or_insert_with(|| scope.spawn(|| weights_sha256(folder, &mut |_| ())));
+            hash.get_or_insert_with(|| scope.spawn(|| weights_sha256(folder)));
             report.weights(progress);
         });
         let model = model.map_err(cannot_start)?;
@@ -125,7 +125,7 @@ fn read(folder: &Path, device: &Device, report: &mut Reporter<'_>) -> Result<(Re
         let hash = match hash.map(std::thread::ScopedJoinHandle::join) {
             Some(Ok(hash)) => hash,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
-            None => weights_sha256(folder, &mut |_| ()),
+            None => weights_sha256(folder),
         };
         Ok((Resident { model, codec }, hash.map_err(cannot_start)?))
     })

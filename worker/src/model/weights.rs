@@ -20,7 +20,7 @@ use csm_shared::hub::{HubError, weight_files};
 
 use super::{CsmConfig, TransformerConfig};
 pub(crate) use files::map;
-pub use hash::{HashProgress, weights_sha256};
+pub use hash::weights_sha256;
 use names::{Layout, Names, TensorSpec};
 
 /// Problems of a checkpoint that one error lists.

@@ -12,45 +12,30 @@ use super::WeightsError;
 
 /// Bytes read at a time.
 const BLOCK_BYTES: usize = 1 << 20;
+/// The codec of a checkpoint that does not include one.
+const CODEC_FILE: &str = "mimi/model.safetensors";
 
-/// How far hashing has come.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct HashProgress {
-    /// Bytes hashed.
-    pub bytes_done: u64,
-    /// Bytes to hash.
-    pub bytes_total: u64,
-}
-
-/// The SHA-256 of the model's weight files, in lower-case hex.
+/// The SHA-256 of the weight files, in lower-case hex: the checkpoint's, and the codec's where it lies apart in `mimi/`.
 ///
 /// Of one file it is what `sha256sum model.safetensors` prints; of several it is the SHA-256 of what `sha256sum` prints
-/// for all of them in the order of their names (`<hash>  <name>\n` each).
+/// for all of them, the codec last (`<hash>  <name>\n` each).
 ///
 /// # Errors
 /// A file is missing or cannot be read.
-pub fn weights_sha256(folder: &Path, progress: &mut dyn FnMut(HashProgress)) -> Result<String, WeightsError> {
-    let files = weight_files(folder)?;
-    let mut done = HashProgress::default();
-    for path in &files {
-        let size = std::fs::metadata(path).map_err(|error| file_error(path, &error))?.len();
-        done.bytes_total += size;
-    }
-    progress(done);
+pub fn weights_sha256(folder: &Path) -> Result<String, WeightsError> {
+    let mut files = weight_files(folder)?;
+    files.extend(Some(folder.join(CODEC_FILE)).filter(|codec| codec.is_file()));
     let mut listing = String::new();
     let mut only = String::new();
     for path in &files {
-        only = file_sha256(path, &mut |bytes| {
-            done.bytes_done += bytes;
-            progress(done);
-        })?;
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        only = file_sha256(path)?;
+        let name = path.strip_prefix(folder).unwrap_or(path).display();
         let _ = writeln!(listing, "{only}  {name}");
     }
     Ok(if files.len() == 1 { only } else { sha256_hex(listing.as_bytes()) })
 }
 
-fn file_sha256(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String, WeightsError> {
+fn file_sha256(path: &Path) -> Result<String, WeightsError> {
     let mut file = std::fs::File::open(path).map_err(|error| file_error(path, &error))?;
     let mut hash = Sha256::new();
     let mut block = vec![0; BLOCK_BYTES];
@@ -60,7 +45,6 @@ fn file_sha256(path: &Path, progress: &mut dyn FnMut(u64)) -> Result<String, Wei
             return Ok(hex(&hash.finalize()));
         }
         hash.update(&block[..read]);
-        progress(read as u64);
     }
 }
 
