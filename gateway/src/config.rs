@@ -6,6 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use csm_shared::hub::{HubOptions, ModelSource};
 use csm_shared::redis_client::RedisArgs;
+use csm_shared::shutdown;
 use csm_shared::store::StoreArgs;
 
 /// What a gateway needs to know.
@@ -28,7 +29,7 @@ pub struct GatewayArgs {
     pub redirect_audio: bool,
 
     /// Seconds that requests in progress get to finish after SIGTERM
-    #[arg(long, env = "CSM_GATEWAY_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = seconds)]
+    #[arg(long, env = "CSM_GATEWAY_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]
     pub drain: Duration,
 
     /// Where Redis is.
@@ -42,10 +43,6 @@ pub struct GatewayArgs {
     /// How the model hub is reached.
     #[command(flatten)]
     pub hub: HubOptions,
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| format!("{text:?} is not a whole number of seconds"))
 }
 
 #[cfg(test)]

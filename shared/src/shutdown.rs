@@ -1,12 +1,21 @@
 //! From signal to orderly end: the first SIGTERM or SIGINT asks everything to finish, the second ends the process.
 
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 /// The exit status after a second signal: 128 + SIGINT, as shells count.
 pub const EXIT_INTERRUPTED: i32 = 130;
+
+/// Reads the grace of a drain from a setting.
+///
+/// # Errors
+/// What is no whole number of seconds.
+pub fn grace(text: &str) -> Result<Duration, String> {
+    text.parse().map(Duration::from_secs).map_err(|_| format!("{text:?} is not a whole number of seconds"))
+}
 
 /// One process's wish to end. Clones share it.
 #[derive(Debug, Clone)]

@@ -1,12 +1,12 @@
 //! The worker's settings.
 
 use std::net::SocketAddr;
-use std::str::FromStr;
 use std::time::Duration;
 
 use clap::Args;
 use csm_shared::hub::{HubOptions, ModelSource};
 use csm_shared::redis_client::RedisArgs;
+use csm_shared::shutdown;
 use csm_shared::store::StoreArgs;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -32,7 +32,7 @@ pub struct WorkerArgs {
     #[arg(long, env = "CSM_DEVELOPMENT_WATERMARK", value_parser = clap::builder::FalseyValueParser::new())]
     pub development_watermark: bool,
     /// How long running jobs may take to finish after SIGTERM; then they are handed back
-    #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_parser = seconds, value_name = "SECONDS")]
+    #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_parser = shutdown::grace, value_name = "SECONDS")]
     pub drain: Duration,
     /// Port for health and metrics
     #[arg(long = "admin-listen", env = "CSM_ADMIN_LISTEN", default_value = "127.0.0.1:9091", value_name = "ADDRESS")]
@@ -70,11 +70,6 @@ impl WorkerArgs {
             _ => Err(ConfigError::NoWatermarkKey),
         }
     }
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = u64::from_str(text).map_err(|_| "a whole number of seconds".to_owned())?;
-    Ok(Duration::from_secs(seconds))
 }
 
 #[cfg(test)]

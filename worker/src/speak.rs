@@ -125,7 +125,7 @@ impl Studio {
             first_audio_ms: take.first_audio.map(|first| first.as_millis() as u64),
             rtf,
             bytes: stored.bytes,
-            sha256: stored.sha256.clone(),
+            sha256: stored.sha256,
             watermark: format!("builtin:{}", self.watermark.key_id()),
             watermark_z: z,
             location: stored.key.to_string(),

@@ -58,7 +58,7 @@ async fn a_job_cancelled_meanwhile_is_a_conflict() {
         app.delete(&format!("/v1/jobs/{}", lease.at().id)).await;
         let id = lease.at().id;
         lease.cancelled().await.unwrap();
-        app.live.announce_end(&app.record(&id).await).await.unwrap();
+        app.live.conclude(&app.queue, &id).await.unwrap();
     });
     assert_eq!((answer.status.as_u16(), answer.text("code")), (409, "job_cancelled"));
 }

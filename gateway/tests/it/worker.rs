@@ -60,7 +60,7 @@ impl Worker {
         let key: ObjectKey = receipt.location.parse().unwrap();
         app.store.put(&key, Bytes::from(wav), "audio/wav").await.unwrap();
         assert_eq!(lease.succeed(&receipt).await.unwrap(), Commit::Committed);
-        app.live.announce_end(&app.record(&job).await).await.unwrap();
+        app.live.conclude(&app.queue, &job).await.unwrap();
         receipt
     }
 
@@ -68,7 +68,7 @@ impl Worker {
     pub(crate) async fn fail(&self, app: &TestApp, lease: Lease, failure: &Failure) {
         let job = lease.at().id;
         assert_eq!(lease.fail(failure).await.unwrap(), Commit::Committed);
-        app.live.announce_end(&app.record(&job).await).await.unwrap();
+        app.live.conclude(&app.queue, &job).await.unwrap();
     }
 
     /// Claims and speaks `jobs` jobs, one after another.

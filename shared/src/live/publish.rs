@@ -44,7 +44,7 @@ impl Live {
     }
 
     /// Writes the terminal event of a job that has ended, with patience; does nothing for one that has not.
-    pub async fn announce_end(&self, record: &JobRecord) -> Result<(), RedisFault> {
+    async fn announce_end(&self, record: &JobRecord) -> Result<(), RedisFault> {
         let Some(event) = Event::of_end(record) else { return Ok(()) };
         let id = EventId::terminal(record.attempt);
         self.redis.patiently(|| self.publish(&record.id, id, &event)).await

@@ -28,7 +28,7 @@ enum Outcome {
 
 /// What that means for the job.
 #[derive(PartialEq, Eq)]
-enum End {
+enum Fate {
     /// This attempt's file is its result.
     Committed,
     /// It has ended without one.
@@ -74,26 +74,26 @@ impl Runner {
     /// of a job that has ended.
     async fn conclude(&self, lease: Lease, outcome: Outcome) -> Result<(), QueueError> {
         let at = lease.at().clone();
-        let end = self.end(lease, outcome).await?;
-        if end != End::Committed {
+        let fate = self.end(lease, outcome).await?;
+        if fate != Fate::Committed {
             sink::discard(&self.studio.store, &at).await;
         }
-        if end != End::Open {
+        if fate != Fate::Open {
             self.studio.live.conclude(&self.queue, &at.id).await?;
         }
         Ok(())
     }
 
-    async fn end(&self, lease: Lease, outcome: Outcome) -> Result<End, QueueError> {
+    async fn end(&self, lease: Lease, outcome: Outcome) -> Result<Fate, QueueError> {
         let attempt = lease.at().attempt;
         Ok(match outcome {
             Outcome::Spoken(receipt) => {
                 let verdict = lease.succeed(&receipt).await?;
                 tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "spoken");
                 match verdict {
-                    Commit::Committed => End::Committed,
-                    Commit::Cancelled => End::Ended,
-                    Commit::Stale => End::Open,
+                    Commit::Committed => Fate::Committed,
+                    Commit::Cancelled => Fate::Ended,
+                    Commit::Stale => Fate::Open,
                 }
             }
             Outcome::Failed(failure) if failure.class == FailureClass::Invalid => ended(lease.fail(&failure).await?),
@@ -108,7 +108,7 @@ impl Runner {
             }
             Outcome::Interrupted(Interruption::LeaseLost) => {
                 tracing::warn!("the lease was lost; leaving the job to its new owner");
-                End::Open
+                Fate::Open
             }
             Outcome::HandedBack => {
                 let verdict = lease.release().await?;
@@ -119,17 +119,17 @@ impl Runner {
     }
 }
 
-const fn ended(verdict: Commit) -> End {
+const fn ended(verdict: Commit) -> Fate {
     match verdict {
-        Commit::Committed | Commit::Cancelled => End::Ended,
-        Commit::Stale => End::Open,
+        Commit::Committed | Commit::Cancelled => Fate::Ended,
+        Commit::Stale => Fate::Open,
     }
 }
 
-const fn requeued(verdict: Retry) -> End {
+const fn requeued(verdict: Retry) -> Fate {
     match verdict {
-        Retry::Failed | Retry::Cancelled => End::Ended,
-        Retry::Queued | Retry::Stale => End::Open,
+        Retry::Failed | Retry::Cancelled => Fate::Ended,
+        Retry::Queued | Retry::Stale => Fate::Open,
     }
 }
 
