@@ -5,20 +5,20 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint manifests golden
+.PHONY: help demo test fmt lint manifests golden cuda bench-engine bench-queue attack soak
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 demo: ## Build, start the whole fleet, speak one sentence into out/hello.wav, stop
-	@scripts/need.sh cargo cc redis-server
+	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --release -p csm-cli
 	$(TARGET)/release/csm demo
 
 # Binaries and tests are built by one selection: alone, the binaries would resolve fewer features of their dependencies,
 # and half of those would be built twice.
 test: ## Everything that CI runs: format, lints, unit and whole-system tests, manifests
-	@scripts/need.sh cargo cc redis-server cargo-nextest
+	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
 	@$(MAKE) --no-print-directory lint manifests
 	$(CARGO) build --locked --workspace --bins --tests
 	$(CARGO) nextest run --locked --workspace --profile ci
@@ -36,10 +36,51 @@ lint: ## Check the format, the lints and, where cargo-deny is installed, the dep
 manifests: ## Check docker-compose.yml and k8s/ with the tools that are installed
 	@scripts/check-manifests.sh
 
+CAP ?= 89
+cuda: ## The CUDA worker for compute capability CAP (89, the L4; 90, H100 and H200): about 10 minutes, no GPU needed
+	@scripts/need.sh cargo cc cmake
+	@scripts/cuda/build.sh $(CAP)
+
+# The peers' Python. Another one that has the packages of tests/golden/requirements.txt: make bench-engine PYTHON=...
+PYTHON ?= .venv/bin/python
+BENCH_MODEL ?= .data/csm-1b-random
+bench-engine: $(if $(filter .venv/%,$(PYTHON)),.venv/golden) ## The engine beside its peers, full size: docs/benchmarks/ gets the tables; 30 minutes, 16 GB
+	@scripts/need.sh cargo cc cmake
+	$(CARGO) build --locked --release -p csm-cli
+	[ -e $(BENCH_MODEL)/config.json ] || $(TARGET)/release/csm model make-random $(BENCH_MODEL)
+	$(TARGET)/release/csm bench engine --model $(BENCH_MODEL) --weights q8_0,q4_k,f32 --python $(PYTHON) --docs docs/benchmarks
+	$(TARGET)/release/csm bench quality --model $(BENCH_MODEL) --docs docs/benchmarks
+
+DURATION ?= 600
+JOBS ?= 20000
+SEED ?= 1
+soak: ## Kill, pause and cut off a whole fleet under load and check every job: DURATION= (seconds) JOBS= SEED=
+	@scripts/need.sh cargo cc cmake redis-server
+	$(CARGO) build --locked --release --workspace --bin csm-soak --bin csm-gateway --bin csm-worker
+	@$(TARGET)/release/csm-soak --duration $(DURATION) --jobs $(JOBS) --seed $(SEED)
+
+bench-queue: ## The queue beside BullMQ, apalis-redis and Celery, and on long backlogs; needs node and python3, 10 minutes
+	@scripts/need.sh cargo cc cmake redis-server
+	$(CARGO) build --locked --release --workspace --bin csm-bench-queue
+	scripts/peers/queue/run.sh setup
+	$(TARGET)/release/csm-bench-queue
+
+attack: $(if $(filter .venv/%,$(PYTHON)),.venv/attack) ## What the builtin mark survives, and what is mistaken for it: docs/benchmarks/ gets the tables; 15 minutes
+	@scripts/need.sh cargo cc cmake ffmpeg espeak-ng
+	$(CARGO) build --locked --release --workspace --bin csm-attack
+	$(TARGET)/release/csm-attack --python $(PYTHON) --csv $(TARGET)/attack/null.csv --docs docs/benchmarks
+
 golden: .venv/golden ## Make the golden values with PyTorch and compare them (WRITE=1 replaces them); Python >= 3.11
 	.venv/bin/python tests/golden/make_golden.py $(if $(WRITE),,--check)
 
 .venv/golden: tests/golden/requirements.txt
+	@scripts/need.sh python3
 	python3 -m venv .venv
 	.venv/bin/pip install --quiet --requirement tests/golden/requirements.txt
 	touch .venv/golden
+
+.venv/attack: scripts/attack/requirements.txt
+	@scripts/need.sh python3
+	python3 -m venv .venv
+	.venv/bin/pip install --quiet --requirement scripts/attack/requirements.txt
+	touch .venv/attack

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs those of the named tools that this machine lacks; every command is printed before it runs.
-#   scripts/need.sh cargo cc redis-server cargo-nextest
+#   scripts/need.sh cargo cc cmake redis-server cargo-nextest
 set -eu
 
 # Builds with the toolchain of rust-toolchain.toml; a later one may not.
@@ -51,11 +51,15 @@ for tool in "$@"; do
     case $tool in
     cargo) have cargo || stop "cargo is missing: install the Rust toolchain from https://rustup.rs" ;;
     cc) have cc || install "a C compiler" build-essential gcc build-base gcc gcc ;;
+    cmake) have cmake || install cmake cmake cmake cmake cmake cmake ;; # builds libopus
     redis-server)
         have redis-server || have valkey-server ||
             install "redis-server (or valkey-server)" redis-server valkey valkey valkey redis
         ;;
+    ffmpeg) have ffmpeg || install ffmpeg ffmpeg ffmpeg-free ffmpeg ffmpeg ffmpeg ;;
+    espeak-ng) have espeak-ng || install espeak-ng espeak-ng espeak-ng espeak-ng espeak-ng espeak-ng ;;
+    python3) python3 -c 'import ensurepip, venv' 2>/dev/null || install "python3 with venv" python3-venv python3 python3 python python ;;
     cargo-nextest) cargo nextest --version >/dev/null 2>&1 || run cargo install cargo-nextest --locked --version "$NEXTEST" ;;
-    *) stop "usage: $0 [cargo] [cc] [redis-server] [cargo-nextest]" ;;
+    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [espeak-ng]" ;;
     esac
 done

@@ -1,15 +1,23 @@
 //! The commands, one file each.
 
+mod bench;
 mod demo;
 mod dev;
+mod dlq;
+mod doctor;
 mod jobs;
 mod model;
+mod queue;
 mod say;
+mod top;
 mod watermark;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
+use csm_shared::queue::{Queue, QueueArgs, SHARDS_MAX};
+use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::telemetry::{LogFormat, TelemetryArgs};
 
 /// Text to watermarked speech with CSM: the whole fleet, its client and its tools
@@ -31,9 +39,22 @@ pub(crate) enum Command {
     /// Look at a job, or cancel it
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
+    /// Look at the queue; hold lanes back, take nothing more in
+    #[command(subcommand)]
+    Queue(queue::QueueCommand),
+    /// Look at jobs that were given up; try them again, or throw them away
+    #[command(subcommand)]
+    Dlq(dlq::DlqCommand),
+    /// Watch lanes, workers and rates, once a second
+    Top(top::TopArgs),
     /// Make checkpoints of random weights; trace a checkpoint
     #[command(subcommand)]
     Model(model::ModelCommand),
+    /// Time the engine beside its peers; hold number formats against each other
+    #[command(subcommand)]
+    Bench(bench::BenchCommand),
+    /// Look at this machine, and say what a fleet lacks here. Exit status 1 if something does not work
+    Doctor(Box<doctor::DoctorArgs>),
     /// Look for the watermark
     #[command(subcommand)]
     Watermark(watermark::WatermarkCommand),
@@ -45,7 +66,11 @@ impl Command {
         match self {
             Self::Dev(args) => args.logs.clone(),
             Self::Demo(args) => args.logs.to_telemetry(),
-            Self::Say(_) | Self::Jobs(_) | Self::Watermark(_) => quiet("warn"),
+            Self::Say(_) | Self::Jobs(_) | Self::Queue(_) | Self::Dlq(_) | Self::Watermark(_) | Self::Bench(_) => {
+                quiet("warn")
+            }
+            // What it would log would be written over the view; it says itself what goes wrong.
+            Self::Doctor(_) | Self::Top(_) => quiet("error"),
             Self::Model(_) => quiet("info"),
         }
     }
@@ -55,7 +80,12 @@ impl Command {
             Self::Dev(args) => dev::run(*args).await,
             Self::Demo(args) => demo::run(*args).await,
             Self::Say(args) => say::run(args).await,
+            Self::Bench(command) => bench::run(command).await,
+            Self::Doctor(args) => doctor::run(*args).await,
             Self::Jobs(command) => jobs::run(command).await,
+            Self::Queue(command) => queue::run(command).await,
+            Self::Dlq(command) => dlq::run(command).await,
+            Self::Top(args) => top::run(&args).await,
             Self::Model(command) => model::run(command),
             Self::Watermark(command) => watermark::run(&command),
         }
@@ -68,6 +98,25 @@ pub(crate) struct UrlArgs {
     /// The gateway
     #[arg(long, env = "CSM_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub(crate) url: String,
+}
+
+/// Which queue to work on, past any gateway.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct RedisQueueArgs {
+    #[command(flatten)]
+    redis: RedisArgs,
+    /// Shards of the queue, as the fleet's other processes are told
+    #[arg(long, env = "CSM_QUEUE_SHARDS", default_value_t = 1, value_name = "N",
+        value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
+    queue_shards: u16,
+}
+
+impl RedisQueueArgs {
+    /// The queue. While Redis is away, a call is tried again for `patience`.
+    pub(crate) fn open(&self, patience: Duration) -> anyhow::Result<Queue> {
+        let options = QueueArgs { queue_shards: self.queue_shards, ..QueueArgs::default() };
+        Ok(Queue::new(RedisClient::new(&self.redis, patience)?, &options))
+    }
 }
 
 fn quiet(log: &str) -> TelemetryArgs {

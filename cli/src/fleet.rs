@@ -11,15 +11,19 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use csm_gateway::GatewayArgs;
+use csm_gateway::{DetectArgs, GatewayArgs};
 use csm_shared::hub::HubOptions;
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::queue::QueueArgs;
 use csm_shared::redis_client::RedisArgs;
 use csm_shared::store::{StoreArgs, StoreLocation};
 use csm_shared::telemetry::start_metrics;
 use csm_worker::Worker;
-use csm_worker::config::WorkerArgs;
+use csm_worker::config::{PREFIX_CACHE_MB, WorkerArgs};
 use csm_worker::engine::{DeviceChoice, MAX_SLOTS};
+use csm_worker::model::WeightChoice;
+use csm_worker::provenance::ProvenanceArgs;
+use csm_worker::watermark::MarkArgs;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -54,9 +58,16 @@ pub(crate) struct FleetArgs {
     /// Jobs that a worker runs at once
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     slots: u8,
+    /// What the model's matrices are held in: f32, q8_0, q4_k, or auto (q8_0 on the CPU)
+    #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
+    weights: WeightChoice,
     /// Secret of the watermark [default: the published development key]
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub(crate) watermark_key: Option<SecretString>,
+    #[command(flatten)]
+    marks: MarkArgs,
+    #[command(flatten)]
+    provenance: ProvenanceArgs,
     #[command(flatten)]
     hub: HubOptions,
 }
@@ -208,22 +219,40 @@ impl Settings<'_> {
             redirect_audio: false,
             drain: DRAIN,
             redis: self.redis(),
+            queue: QueueArgs::default(),
             store: self.store(),
             hub: self.model.hub.clone(),
+            watermark: DetectArgs {
+                watermark_key: self.secret().cloned(),
+                development_watermark: self.secret().is_none(),
+                watermark_old_keys: None,
+            },
         }
     }
 
+    /// The watermark's secret, where there is one.
+    fn secret(&self) -> Option<&SecretString> {
+        self.args.watermark_key.as_ref().filter(|secret| !secret.expose_secret().is_empty())
+    }
+
     fn worker(&self) -> WorkerArgs {
-        let secret = self.args.watermark_key.as_ref().filter(|secret| !secret.expose_secret().is_empty());
+        let secret = self.secret();
         WorkerArgs {
             model: self.model.source.clone(),
             slots: self.args.slots,
+            reserve_slots: 1,
             device: DeviceChoice::Auto,
+            weights: self.args.weights,
+            threads: None,
+            prefix_cache_mb: PREFIX_CACHE_MB,
             watermark_key: secret.cloned(),
             development_watermark: secret.is_none(),
+            marks: self.args.marks.clone(),
+            provenance: self.args.provenance.clone(),
             drain: DRAIN,
             admin_listen: ANY_PORT,
             redis: self.redis(),
+            queue: QueueArgs::default(),
             store: self.store(),
             hub: self.model.hub.clone(),
         }

@@ -8,6 +8,7 @@
 mod client;
 mod commands;
 mod fleet;
+mod proc;
 mod progress;
 mod receipt;
 

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
-use csm_shared::audio::Clip;
+use csm_shared::audio::{self, Clip};
 use csm_shared::digest::sha256_hex;
-use csm_shared::job::{FinishReason, Receipt};
+use csm_shared::job::{AudioFormat, FinishReason, Receipt};
+use csm_shared::watermark::Finding;
 
 /// What is said of every result that random weights made.
 pub(crate) const NOISE_ONLY: &str = "random weights: it hisses, it does not speak";
@@ -18,20 +19,25 @@ pub(crate) struct Mismatch {
     promised: String,
 }
 
-/// Holds a downloaded file against its receipt: bytes, digest, and the number of samples.
-pub(crate) fn verify(wav: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
+/// Holds a downloaded file against its receipt: bytes, digest, and the number of samples that its format's decoder finds.
+pub(crate) fn verify(file: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
     let mismatch = |what, actual: String, promised: String| Err(Mismatch { what, actual, promised });
-    if wav.len() as u64 != receipt.bytes {
-        return mismatch("the length in bytes", wav.len().to_string(), receipt.bytes.to_string());
+    if file.len() as u64 != receipt.bytes {
+        return mismatch("the length in bytes", file.len().to_string(), receipt.bytes.to_string());
     }
-    let sha256 = sha256_hex(wav);
+    let sha256 = sha256_hex(file);
     if sha256 != receipt.sha256 {
         return mismatch("the SHA-256", sha256, receipt.sha256.clone());
     }
-    let samples = match Clip::from_wav(wav) {
+    let clip = match receipt.format {
+        AudioFormat::Wav => Clip::from_wav(file),
+        AudioFormat::Pcm => Clip::from_pcm(file),
+        AudioFormat::Flac | AudioFormat::Opus => audio::read(file),
+    };
+    let samples = match clip {
         Ok(clip) => clip.samples().len() as u64,
         Err(_) if receipt.samples == 0 => 0,
-        Err(error) => return mismatch("the file", error.to_string(), "a WAV file".to_owned()),
+        Err(error) => return mismatch("the file", error.to_string(), format!("audio as {}", receipt.format)),
     };
     if samples != receipt.samples {
         return mismatch("the number of samples", samples.to_string(), receipt.samples.to_string());
@@ -39,16 +45,32 @@ pub(crate) fn verify(wav: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
     Ok(())
 }
 
+/// Which marks were found in a result, and how surely.
+fn marks(findings: &[Finding]) -> String {
+    let mark = |finding: &Finding| {
+        let Finding { scheme, verdict, p_value, key_id, .. } = finding;
+        format!("{}:{key_id} {} (p = {p_value:.0e})", scheme.name(), verdict.name())
+    };
+    findings.iter().map(mark).collect::<Vec<_>>().join(", ")
+}
+
 /// The receipt of a job for a reader, several lines with a last newline.
 pub(crate) fn in_words(job: &str, receipt: &Receipt) -> String {
     let finish = match receipt.finish_reason {
         FinishReason::Eos => "the model was done",
         FinishReason::Length => "the length limit was reached",
+        FinishReason::Runaway => "the model did not stop by itself",
     };
     let duration = seconds(receipt.duration_ms);
     let first_audio = receipt.first_audio_ms.map_or_else(|| "-".to_owned(), seconds);
     let rtf = receipt.rtf.map_or_else(|| "-".to_owned(), |rtf| format!("{rtf:.2}"));
     let noise = if receipt.noise_only { format!(" ({NOISE_ONLY})") } else { String::new() };
+    let spoken = receipt.sentences.iter().filter(|sentence| sentence.frames > 0).count();
+    let sentences = match receipt.sentences.len() {
+        0 | 1 => None,
+        all if all == spoken => Some(("sentences", all.to_string())),
+        all => Some(("sentences", format!("{spoken} of {all} were spoken"))),
+    };
     let lines = [
         ("job", job.to_owned()),
         ("audio", format!("{duration}, {} frames, {} bytes; {finish}", receipt.frames, receipt.bytes)),
@@ -65,10 +87,10 @@ pub(crate) fn in_words(job: &str, receipt: &Receipt) -> String {
             ),
         ),
         ("worker", format!("{}, attempt {}", receipt.worker, receipt.attempt)),
-        ("watermark", format!("{}, z = {:.1}", receipt.watermark, receipt.watermark_z)),
+        ("watermark", marks(&receipt.watermarks)),
         ("stored as", receipt.location.clone()),
     ];
-    lines.iter().fold(String::new(), |mut text, (name, value)| {
+    lines.iter().chain(&sentences).fold(String::new(), |mut text, (name, value)| {
         // Writing to a string does not fail.
         let _ = writeln!(text, "  {name:<9} {value}");
         text
@@ -81,6 +103,12 @@ fn seconds(ms: u64) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use csm_shared::job::Sentence;
+    use csm_worker::encode::encode;
+    use csm_worker::watermark::{Marked, Watermark, WatermarkKey};
+
     use super::*;
 
     fn receipt_of(wav: &[u8]) -> Receipt {
@@ -92,6 +120,7 @@ mod tests {
             worker: "host:1".into(),
             attempt: 2,
             frames: 2,
+            resumed_frames: 0,
             samples: 3840,
             duration_ms: 160,
             finish_reason: FinishReason::Length,
@@ -101,9 +130,10 @@ mod tests {
             rtf: Some(2.0),
             bytes: wav.len() as u64,
             sha256: sha256_hex(wav),
-            watermark: "patchwork:00112233".into(),
-            watermark_z: 12.34,
+            format: AudioFormat::default(),
+            watermarks: Vec::new(),
             location: "jobs/x.wav".into(),
+            sentences: Vec::new(),
         }
     }
 
@@ -123,11 +153,53 @@ mod tests {
     }
 
     #[test]
+    fn samples_are_counted_in_every_format() {
+        let spoken = {
+            let mut stream = Watermark::new(&WatermarkKey::development()).stream();
+            let mut spoken = stream.push(&[0.1; 3840]);
+            spoken.append(stream.finish());
+            spoken
+        };
+        for format in AudioFormat::ALL {
+            for (audio, samples) in [(&spoken, 3840), (&Marked::default(), 0)] {
+                let file = encode(audio, format).unwrap();
+                let receipt = Receipt { format, samples, ..receipt_of(&file) };
+                assert_eq!(verify(&file, &receipt), Ok(()), "{format}");
+                let told = verify(&file, &Receipt { samples: samples + 1, ..receipt }).map_err(|error| error.what);
+                let what = if samples > 0 { "the number of samples" } else { "the file" };
+                assert_eq!(told, Err(what), "{format}");
+            }
+        }
+    }
+
+    #[test]
     fn words_name_the_noise_and_what_is_missing() {
         let words = in_words("j-1", &receipt_of(b""));
         assert!(words.contains("tiny (random weights: it hisses, it does not speak)"), "{words}");
         assert!(words.contains("queued 1.23 s, first audio after -, computed in 0.32 s (rtf 2.00)"), "{words}");
         assert!(words.contains("0.16 s, 2 frames"), "{words}");
         assert!(words.contains("attempt 2"), "{words}");
+        assert!(!words.contains("sentences"), "{words}");
+    }
+
+    #[test]
+    fn words_count_the_sentences_of_a_long_text() {
+        let sentence = |frames| Sentence {
+            text: "So it is.".into(),
+            frames,
+            start_ms: 0,
+            duration_ms: 80,
+            prompt_positions: 9,
+            context_positions: 0,
+            max_frames: 10,
+            finish_reason: FinishReason::Eos,
+        };
+        let told = |frames: &[u32]| {
+            let sentences = frames.iter().copied().map(sentence).collect();
+            in_words("j-1", &Receipt { sentences, ..receipt_of(b"") })
+        };
+        assert!(!told(&[5]).contains("sentences"));
+        assert!(told(&[5, 6, 7]).contains("sentences 3\n"));
+        assert!(told(&[5, 6, 0]).contains("sentences 2 of 3 were spoken\n"));
     }
 }

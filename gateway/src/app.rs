@@ -8,11 +8,13 @@ use csm_shared::live::{Live, LiveHub};
 use csm_shared::queue::Queue;
 use csm_shared::redis_client::{RedisClient, RedisFault};
 use csm_shared::store::{Store, StoreError};
+use csm_shared::watermark::WatermarkError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayArgs;
+use crate::detect::Detections;
 use crate::meter::PromptMeter;
 
 /// How long a request waits out a fault of Redis before it is answered 503.
@@ -56,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) body_memory: Semaphore,
     /// Places for WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
+    /// Looks for marks in recordings.
+    pub(crate) detections: Detections,
 }
 
 /// A part that requests need could not be made.
@@ -67,15 +71,20 @@ pub enum AppError {
     /// The store's settings are wrong.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A secret of the watermark is no key.
+    #[error("CSM_WATERMARK_KEY or CSM_WATERMARK_OLD_KEYS: {0}")]
+    Watermark(#[from] WatermarkError),
 }
 
 impl App {
     /// Makes the parts; nothing is asked over the network yet.
     pub(crate) async fn new(args: &GatewayArgs, meter: PromptMeter, stop: CancellationToken) -> Result<Self, AppError> {
-        let patient = RedisClient::new(&args.redis, HOLDER_PATIENCE)?;
+        let (redis, patient) =
+            (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, HOLDER_PATIENCE)?);
         Ok(Self(Arc::new(Shared {
-            queue: Queue::new(RedisClient::new(&args.redis, REDIS_PATIENCE)?),
-            patient_queue: Queue::new(patient.clone()),
+            detections: Detections::new(args.watermark.detector()?, redis.clone()),
+            queue: Queue::new(redis, &args.queue),
+            patient_queue: Queue::new(patient.clone(), &args.queue),
             live: Live::new(patient.clone()),
             hub: LiveHub::start(patient),
             store: args.store.build().await?,

@@ -5,9 +5,12 @@ use std::time::Duration;
 
 use clap::Args;
 use csm_shared::hub::{HubOptions, ModelSource};
+use csm_shared::queue::QueueArgs;
 use csm_shared::redis_client::RedisArgs;
 use csm_shared::shutdown;
 use csm_shared::store::StoreArgs;
+use csm_shared::watermark::{Detector, WatermarkError, WatermarkKey};
+use secrecy::{ExposeSecret as _, SecretString};
 
 /// What a gateway needs to know.
 #[derive(Args, Clone, Debug)]
@@ -36,6 +39,10 @@ pub struct GatewayArgs {
     #[command(flatten)]
     pub redis: RedisArgs,
 
+    /// How the queue is shared out, and what is taken in.
+    #[command(flatten)]
+    pub queue: QueueArgs,
+
     /// Where finished audio is.
     #[command(flatten)]
     pub store: StoreArgs,
@@ -43,6 +50,44 @@ pub struct GatewayArgs {
     /// How the model hub is reached.
     #[command(flatten)]
     pub hub: HubOptions,
+
+    /// Whose marks are looked for.
+    #[command(flatten)]
+    pub watermark: DetectArgs,
+}
+
+/// Whose marks `POST /v1/watermark/detect` looks for. Without a key the gateway serves everything else.
+#[derive(Args, Clone, Debug, Default)]
+pub struct DetectArgs {
+    /// Secret of the watermark, the same as the workers'; without it no recording is looked at
+    #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
+    pub watermark_key: Option<SecretString>,
+
+    /// Without a secret, look for the mark of the published development key
+    #[arg(long, env = "CSM_DEVELOPMENT_WATERMARK", value_parser = clap::builder::FalseyValueParser::new())]
+    pub development_watermark: bool,
+
+    /// Secrets of before whose marks are still to be found: one a line, or with commas in between
+    #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
+    pub watermark_old_keys: Option<SecretString>,
+}
+
+impl DetectArgs {
+    /// A detector for these keys' marks; `None` without a current key (a variable set to nothing counts as not set).
+    ///
+    /// # Errors
+    /// [`WatermarkError`] where a secret is no key, or there are too many.
+    pub(crate) fn detector(&self) -> Result<Option<Detector>, WatermarkError> {
+        let mut keys = match &self.watermark_key {
+            Some(secret) if !secret.expose_secret().is_empty() => vec![WatermarkKey::parse(secret.expose_secret())?],
+            _ if self.development_watermark => vec![WatermarkKey::development()],
+            _ => return Ok(None),
+        };
+        if let Some(secrets) = &self.watermark_old_keys {
+            keys.append(&mut WatermarkKey::parse_ring(secrets.expose_secret())?);
+        }
+        Detector::with_keys(&keys).map(Some)
+    }
 }
 
 #[cfg(test)]
@@ -67,5 +112,22 @@ mod tests {
         assert_eq!(args.admin_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(args.drain, Duration::from_secs(25));
         assert!(!args.redirect_audio);
+    }
+
+    #[test]
+    fn there_is_a_detector_where_there_is_a_key() {
+        let detector = |more: &[&str]| {
+            let always = ["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"];
+            let parsed = Cli::try_parse_from(always.iter().chain(more)).map(|cli| cli.gateway.watermark);
+            parsed.unwrap_or_else(|error| panic!("{error}")).detector()
+        };
+        let old = ["--watermark-old-keys", "a secret of last year, another of the year before"];
+        assert!(detector(&[]).is_ok_and(|detector| detector.is_none()));
+        assert!(detector(&["--watermark-key", ""]).is_ok_and(|detector| detector.is_none()));
+        assert!(detector(&old).is_ok_and(|detector| detector.is_none()));
+        assert!(detector(&["--development-watermark", old[0], old[1]]).is_ok_and(|detector| detector.is_some()));
+        assert!(detector(&["--watermark-key", "a secret of this very year"]).is_ok_and(|detector| detector.is_some()));
+        assert!(detector(&["--watermark-key", "short"]).is_err());
+        assert!(detector(&["--development-watermark", old[0], "short"]).is_err());
     }
 }

@@ -2,7 +2,7 @@
 //! caller. It knows the model's tokenizer and window, and nothing else of the model.
 //!
 //! Reading order: settings ([`GatewayArgs`]), what requests share (`app`), the paths (`router`, `routes`), a request's way
-//! in (`body`, `request`, `meter`, `submit`) and out (`speak`, `socket`, `response`, `problem`), then the server itself.
+//! in (`body`, `request`, `meter`, `submit`) and out (`speak`, `socket`, `response`, `provenance`, `problem`), then the server itself.
 
 mod config;
 
@@ -11,12 +11,14 @@ mod router;
 mod routes;
 
 mod body;
+mod detect;
 mod meter;
 mod request;
 mod request_id;
 mod submit;
 
 mod problem;
+mod provenance;
 mod range;
 mod response;
 mod socket;
@@ -38,7 +40,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use app::AppError;
-pub use config::GatewayArgs;
+pub use config::{DetectArgs, GatewayArgs};
 
 use app::App;
 use meter::PromptMeter;
@@ -132,6 +134,7 @@ async fn run(
     _admin: DropGuard,
 ) {
     app.tasks.spawn(watch::run(app.clone(), readiness.clone()));
+    app.tasks.spawn(watch::advise(app.clone()));
     app.tasks.spawn(Janitor::new(app.patient_queue.clone(), app.live.clone()).run(app.stop.clone()));
     let router = router::router(app.clone());
     server::run(listener, router, app, grace).await;

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use csm_shared::job::limits::WINDOW_STATUS;
 use csm_shared::job::{Invalid, JobSpec, Reason};
-use csm_shared::prompt::{PromptError, PromptTokenizer, SegmentSize, Window, max_positions};
+use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan, Window, max_positions};
 
 /// Tokenizer and window of the model that the workers run.
 pub(crate) struct PromptMeter {
@@ -18,26 +18,23 @@ impl PromptMeter {
         Ok(Self { tokenizer: PromptTokenizer::from_folder(folder)?, max_positions: max_positions(folder)? })
     }
 
-    /// Refuses a job whose prompt and longest speech exceed the window together, with all numbers. The refusal names
-    /// `text` when that alone is too long, else the context.
+    /// Refuses a job of which one piece, with the context and its longest speech, exceeds the window, with all numbers.
+    /// The refusal names what is too long: the context, or else what was said of the text that would not fit alone.
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Invalid> {
-        let spoken = self.segment(spec.speaker.get(), spec.text.as_str(), None)?;
-        let mut sizes = vec![spoken];
-        for segment in spec.context.segments() {
-            sizes.push(self.segment(segment.speaker.get(), segment.text.as_str(), Some(segment.clip.frames()))?);
-        }
-        let max_frames = spec.budget.frames() as usize;
-        let measure = |sizes: &[SegmentSize]| Window {
-            prompt_positions: Window::positions(sizes),
-            max_frames,
-            limit: self.max_positions,
-        };
-        let window = measure(&sizes);
+        let plan = SpeechPlan::new(&self.tokenizer, spec);
+        let text = || spec.text.as_str();
+        let plan = plan.map_err(|_| Invalid::malformed("text", text(), "text that the model's tokenizer takes"))?;
+        let window = plan.window(self.max_positions);
         if window.check().is_ok() {
             return Ok(());
         }
-        let field = if measure(&[spoken]).check().is_err() { "text" } else { "context_segments" };
         let Window { prompt_positions, max_frames, limit } = window;
+        let alone = Window { prompt_positions: prompt_positions - plan.context_positions, ..window };
+        let field = match alone.check() {
+            Ok(()) => "context_segments",
+            Err(_) if plan.pieces.len() == 1 => "max_audio_length_ms",
+            Err(_) => "text",
+        };
         Err(Invalid {
             field: field.into(),
             value: format!(
@@ -48,11 +45,5 @@ impl PromptMeter {
             reason: Reason::WindowExceeded,
             status: WINDOW_STATUS,
         })
-    }
-
-    fn segment(&self, speaker: u32, text: &str, audio_frames: Option<usize>) -> Result<SegmentSize, Invalid> {
-        let ids = self.tokenizer.text_ids(speaker, text);
-        let ids = ids.map_err(|_| Invalid::malformed("text", text, "text that the model's tokenizer takes"))?;
-        Ok(SegmentSize { text_ids: ids.len(), audio_frames })
     }
 }

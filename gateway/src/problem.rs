@@ -5,12 +5,14 @@
 //! logged once, where the problem is written out.
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use axum::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use csm_shared::job::{Failure, Invalid, JobId, JobState, Reason};
 use csm_shared::queue::QueueError;
+use csm_shared::redis_client::RedisFault;
 use csm_shared::store::StoreError;
 use csm_shared::telemetry::REFUSED_TOTAL;
 use problem_details::ProblemDetails;
@@ -18,8 +20,10 @@ use serde::Serialize;
 
 /// Seconds after which a caller may try again when Redis or the store was out of reach.
 const RETRY_UNAVAILABLE: u32 = 2;
-/// Seconds after which a caller may try again when a lane was full.
+/// Seconds after which a caller may try again when a lane or a tenant was full, or nothing was taken in.
 const RETRY_FULL: u32 = 30;
+/// Longest time after which a caller is told to try again, in seconds.
+const RETRY_MAX: u32 = 3_600;
 
 /// Members that go beyond the RFC's own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -59,6 +63,10 @@ impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let extra = Extra { code: code.into(), ..Extra::default() };
         Self(Box::new(Parts { status, title, detail: detail.into(), extra, headers: HeaderMap::new(), cause: None }))
+    }
+
+    fn too_many(code: &'static str, title: &'static str, detail: String, retry_after: u32) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, code, title, detail).retry_after(retry_after)
     }
 
     fn retry_after(mut self, seconds: u32) -> Self {
@@ -102,6 +110,22 @@ impl Problem {
             .retry_after(RETRY_UNAVAILABLE)
     }
 
+    /// Whether a mark is there could not be found out; that is no "not detected".
+    pub(crate) fn undetermined(cause: impl ToString) -> Self {
+        let detail =
+            "A worker was to look for a mark and did not answer, so nothing is said about the recording. Try again.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "undetermined", "Not found out", detail)
+            .retry_after(RETRY_UNAVAILABLE)
+            .because(cause)
+    }
+
+    /// There is no key to look for a mark with.
+    pub(crate) fn no_watermark_key() -> Self {
+        let detail = "This gateway has no watermark key. Its operator sets CSM_WATERMARK_KEY to the workers' secret, or \
+            CSM_DEVELOPMENT_WATERMARK for the published development key.";
+        Self::new(StatusCode::NOT_IMPLEMENTED, "no_watermark_key", "No key to look for", detail)
+    }
+
     /// The gateway is about to end.
     pub(crate) fn draining() -> Self {
         let detail = "This gateway is shutting down and could not finish in time. Send the request again.";
@@ -109,7 +133,7 @@ impl Problem {
     }
 
     /// The body did not arrive in time.
-    pub(crate) fn slow_body(limit: std::time::Duration) -> Self {
+    pub(crate) fn slow_body(limit: Duration) -> Self {
         let detail = format!("The request's body did not arrive within {} s.", limit.as_secs());
         Self::new(StatusCode::REQUEST_TIMEOUT, "request_timeout", "Request too slow", detail)
     }
@@ -121,7 +145,7 @@ impl Problem {
     }
 
     /// The job took longer than a waiting caller is kept.
-    pub(crate) fn took_too_long(job: JobId, limit: std::time::Duration) -> Self {
+    pub(crate) fn took_too_long(job: JobId, limit: Duration) -> Self {
         let detail = format!("The job was not done within {} s and was called off.", limit.as_secs());
         Self::new(StatusCode::GATEWAY_TIMEOUT, "job_timeout", "Job not done in time", detail).about(job)
     }
@@ -278,12 +302,43 @@ impl From<Invalid> for Problem {
     }
 }
 
+/// When the backlog will have shrunk to what is allowed, if nothing more comes in; in whole seconds.
+fn retry_busy(wait: Duration, limit: Duration) -> u32 {
+    let seconds = wait.saturating_sub(limit).as_millis().div_ceil(1_000);
+    u32::try_from(seconds).unwrap_or(RETRY_MAX).clamp(1, RETRY_MAX)
+}
+
 impl From<QueueError> for Problem {
     fn from(error: QueueError) -> Self {
         match error {
             QueueError::Full { lane, depth, limit } => {
                 let detail = format!("Lane {lane} holds {depth} jobs; the limit is {limit}.");
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "lane_full", "Too many jobs", detail).retry_after(RETRY_FULL)
+                Self::too_many("lane_full", "Too many jobs", detail, RETRY_FULL)
+            }
+            QueueError::TenantFull { tenant, open, limit } => {
+                let detail = format!("Tenant {tenant} has {open} jobs waiting and running; the limit is {limit}.");
+                Self::too_many("tenant_full", "Too many jobs of one tenant", detail, RETRY_FULL)
+            }
+            QueueError::Busy { lane, wait, limit } => {
+                let (wait_s, limit_s) = (wait.as_secs_f64(), limit.as_secs_f64());
+                let detail =
+                    format!("A job in lane {lane} would wait about {wait_s:.1} s; the limit is {limit_s:.1} s.");
+                Self::too_many("queue_busy", "Too long a wait", detail, retry_busy(wait, limit))
+            }
+            QueueError::Closed => {
+                let detail = "The queue takes no new jobs for the moment, by an operator's order.";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "intake_closed", "No new jobs are taken", detail)
+                    .retry_after(RETRY_FULL)
+            }
+            QueueError::Conflict(job) => {
+                let detail = "The key or id was used for another request. Repeat that one exactly, or use a new one.";
+                Self::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", "Not the same request", detail)
+                    .about(job)
+            }
+            QueueError::Redis(RedisFault::Unsupported(what)) => {
+                let detail = "Redis, as it is set up here, cannot promise durability \"fsync\". Nothing was accepted.";
+                Self::new(StatusCode::NOT_IMPLEMENTED, "durability_unavailable", "Durability not available", detail)
+                    .because(what)
             }
             error if error.is_transient() => Self::unavailable(error),
             error => Self::internal(error),

@@ -1,22 +1,27 @@
-//! The request of a caller to a proven [`JobSpec`]: JSON, then each field through its constructor.
+//! The request of a caller to a proven [`Order`]: JSON, then each field through its constructor.
 //!
 //! Every refusal is an [`Invalid`] with the field's path, the value, and what would be right.
 
 mod audio;
+mod caller;
 mod json;
 mod object;
+mod terms;
 #[cfg(test)]
 mod tests;
 
-use csm_shared::job::limits::{
-    CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS, DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS, TOPK,
-};
+use csm_shared::digest::sha256_hex;
+use csm_shared::job::limits::{CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS, TOPK};
 use csm_shared::job::{
-    AudioBudget, Context, Invalid, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature, Text, TopK,
+    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobId, JobSpec, Lane, Sampling, Seed, Segment, Speaker,
+    Temperature, Text, TopK,
 };
+use csm_shared::queue::Ticket;
 use serde_json::Value;
 
 use object::Object;
+
+pub(crate) use caller::{Caller, tenant};
 
 /// Which of the two faces of the API a request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,24 +32,59 @@ pub(crate) enum Face {
     Native,
 }
 
+/// A job that may join the queue.
+#[derive(Clone, Debug)]
+pub(crate) struct Order {
+    /// Which job, whose, and on which terms.
+    pub(crate) ticket: Ticket,
+    /// What to say.
+    pub(crate) spec: JobSpec,
+    /// The same order may come again and mean the same job.
+    pub(crate) repeats: bool,
+}
+
 const CONTEXT: &str = "context_segments";
-const REQUEST_FIELDS: &str =
-    "text, speaker, max_audio_length_ms, temperature, topk (top_k), seed, context_segments (context), lane";
+const REQUEST_FIELDS: &str = "text, normalize, speaker, max_audio_length_ms, temperature, topk (top_k), seed, \
+    context_segments (context), lane, format, delivery, expires_in, deadline, durability";
 const SEGMENT_FIELDS: &str = "text, speaker, audio";
 
 /// Reads a request's body. The model's window is not measured here.
-pub(crate) fn read(body: &[u8], face: Face) -> Result<JobSpec, Invalid> {
-    let mut request = Object::new("", json::parse(body)?)?;
-    let spec = JobSpec {
+pub(crate) fn read(body: &[u8], face: Face, caller: Caller) -> Result<Order, Invalid> {
+    let body = json::parse(body)?;
+    let ticket = Ticket { fingerprint: caller.fingerprint(&body), tenant: caller.tenant, ..Ticket::new(caller.job) };
+    let mut request = Object::new("", body)?;
+    let budget = budget(&mut request)?;
+    let mut spec = JobSpec {
         text: text(&mut request)?,
+        normalize: request.boolean("normalize")?.unwrap_or(true),
         speaker: speaker(&mut request)?,
-        budget: budget(&mut request)?,
-        sampling: sampling(&mut request)?,
+        budget: budget.unwrap_or_default(),
+        sampling: sampling(&mut request, caller.job)?,
         context: context(&mut request, face)?,
         lane: lane(&mut request, face)?,
+        format: format(&mut request, face)?,
+        delivery: delivery(&mut request, face)?,
     };
+    let ticket = terms(&mut request, face, ticket)?;
     finish(request, face, REQUEST_FIELDS)?;
-    Ok(spec)
+    if budget.is_none() {
+        spec.budget = AudioBudget::of_pieces(&spec.pieces());
+    }
+    spec.delivery.check(spec.budget)?;
+    Ok(Order { ticket, spec, repeats: caller.repeats })
+}
+
+/// The old face knows no terms.
+fn terms(request: &mut Object, face: Face, ticket: Ticket) -> Result<Ticket, Invalid> {
+    match face {
+        Face::Compat => Ok(ticket),
+        Face::Native => Ok(Ticket {
+            expires_in: terms::expires_in(request)?,
+            deadline: terms::deadline(request)?,
+            durability: terms::durability(request)?,
+            ..ticket
+        }),
+    }
 }
 
 fn finish(object: Object, face: Face, known: &str) -> Result<(), Invalid> {
@@ -67,14 +107,14 @@ fn speaker(object: &mut Object) -> Result<Speaker, Invalid> {
     Speaker::new(number)
 }
 
-fn budget(object: &mut Object) -> Result<AudioBudget, Invalid> {
-    let ms = object.integer(&["max_audio_length_ms"])?.unwrap_or(DEFAULT_MAX_AUDIO_LENGTH_MS.into());
+fn budget(object: &mut Object) -> Result<Option<AudioBudget>, Invalid> {
+    let Some(ms) = object.integer(&["max_audio_length_ms"])? else { return Ok(None) };
     let ms = u64::try_from(ms).map_err(|_| Invalid::outside("max_audio_length_ms", ms, &MAX_AUDIO_LENGTH_MS))?;
-    AudioBudget::from_ms(ms)
+    AudioBudget::from_ms(ms).map(Some)
 }
 
-fn sampling(object: &mut Object) -> Result<Sampling, Invalid> {
-    Ok(Sampling { temperature: temperature(object)?, topk: topk(object)?, seed: seed(object)? })
+fn sampling(object: &mut Object, job: JobId) -> Result<Sampling, Invalid> {
+    Ok(Sampling { temperature: temperature(object)?, topk: topk(object)?, seed: seed(object, job)? })
 }
 
 fn temperature(object: &mut Object) -> Result<Temperature, Invalid> {
@@ -88,16 +128,39 @@ fn topk(object: &mut Object) -> Result<TopK, Invalid> {
     TopK::new(u32::try_from(number).map_err(|_| Invalid::outside("topk", number, &TOPK))?)
 }
 
-fn seed(object: &mut Object) -> Result<Seed, Invalid> {
-    let Some(number) = object.integer(&["seed"])? else { return Ok(Seed::draw()) };
+fn seed(object: &mut Object, job: JobId) -> Result<Seed, Invalid> {
+    let Some(number) = object.integer(&["seed"])? else { return Ok(seed_of(job)) };
     let limit = || format!("a whole number from 0 to {}", u64::MAX);
     u64::try_from(number).map(Seed::new).map_err(|_| Invalid::malformed("seed", number, limit()))
+}
+
+/// The seed of a job whose request names none. The job's id decides, so that a repeated request has the seed of the first,
+/// whichever gateway answers it. Below 2^53, so that it survives every JSON reader.
+fn seed_of(job: JobId) -> Seed {
+    const DIGITS: usize = 13;
+    let digest = sha256_hex(job.to_string().as_bytes());
+    Seed::new(u64::from_str_radix(&digest[..DIGITS], 16).unwrap_or_default())
 }
 
 fn lane(object: &mut Object, face: Face) -> Result<Lane, Invalid> {
     match face {
         Face::Compat => Ok(Lane::Live),
         Face::Native => object.string("lane")?.map_or(Ok(Lane::default()), |name| name.parse()),
+    }
+}
+
+/// The old face answers WAV files.
+fn format(object: &mut Object, face: Face) -> Result<AudioFormat, Invalid> {
+    match face {
+        Face::Compat => Ok(AudioFormat::Wav),
+        Face::Native => object.string("format")?.map_or(Ok(AudioFormat::default()), |name| name.parse()),
+    }
+}
+
+fn delivery(object: &mut Object, face: Face) -> Result<Delivery, Invalid> {
+    match face {
+        Face::Compat => Ok(Delivery::Store),
+        Face::Native => object.string("delivery")?.map_or(Ok(Delivery::default()), |name| name.parse()),
     }
 }
 

@@ -11,6 +11,9 @@ use serde::Serialize;
 pub(crate) struct QueuePlace {
     /// Jobs that it waits behind, counted up to a thousand.
     pub(crate) ahead: u64,
+    /// Seconds that it was expected to wait when it joined, where the fleet's rate was known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) wait_s: Option<f64>,
 }
 
 /// How far a running job is.
@@ -44,7 +47,7 @@ pub(crate) fn job_path(id: &JobId) -> String {
     format!("/v1/jobs/{id}")
 }
 
-/// A job just accepted.
+/// A job just accepted, or found to have been by a request that was repeated.
 #[derive(Debug, Serialize)]
 pub(crate) struct Accepted {
     id: String,
@@ -57,8 +60,9 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
-    pub(crate) fn new(id: &JobId, lane: Lane, seed: u64, queue: Option<QueuePlace>) -> Self {
-        Self { id: id.to_string(), status: JobState::Queued, lane, seed, queue, links: Links::of(id, false) }
+    pub(crate) fn new(id: &JobId, status: JobState, lane: Lane, seed: u64, queue: Option<QueuePlace>) -> Self {
+        let links = Links::of(id, status == JobState::Succeeded);
+        Self { id: id.to_string(), status, lane, seed, queue, links }
     }
 }
 
@@ -68,11 +72,15 @@ pub(crate) struct JobDocument {
     id: String,
     status: JobState,
     lane: Lane,
+    tenant: String,
     attempt: u64,
     /// Attempts that failed by themselves.
     failures: u32,
     /// Attempts that ended with their worker.
     crashes: u32,
+    /// A worker died with it beside others: it runs with nothing beside it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    suspect: bool,
     cancel_requested: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueuePlace>,
@@ -82,6 +90,9 @@ pub(crate) struct JobDocument {
     receipt: Option<Receipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
+    /// The job that an operator made of this one after it had failed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replayed_as: Option<String>,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<Timestamp>,
@@ -97,13 +108,16 @@ impl JobDocument {
             id: record.id.to_string(),
             status: record.state,
             lane: record.lane,
+            tenant: record.tenant.to_string(),
             attempt: record.attempt,
             failures: record.failures,
             crashes: record.crashes,
+            suspect: record.suspect,
             cancel_requested: record.cancel_requested,
             queue: queue.filter(|_| record.state == JobState::Queued),
             progress: progress.filter(|_| record.state == JobState::Running),
             failure: record.failure.filter(|_| record.state != JobState::Succeeded),
+            replayed_as: record.replayed_as.map(|id| id.to_string()),
             created_at: record.created,
             started_at: record.started,
             finished_at: record.finished,

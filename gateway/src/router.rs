@@ -15,7 +15,7 @@ use tracing::{Level, Span};
 use crate::app::App;
 use crate::problem::Problem;
 use crate::request_id::{self, RequestId};
-use crate::routes::{cancel_job, create_job, generate, get_audio, get_job, job_events, ws};
+use crate::routes::{cancel_job, create_job, detect_watermark, generate, get_audio, get_job, job_events, put_job, ws};
 
 /// The public API. Layers run from the bottom up: id, trace, panics, then the route.
 pub(crate) fn router(app: App) -> Router {
@@ -23,9 +23,10 @@ pub(crate) fn router(app: App) -> Router {
         .route("/generate", post(generate::generate))
         .route("/ws", get(ws::ws))
         .route("/v1/jobs", post(create_job::create_job))
-        .route("/v1/jobs/{id}", get(get_job::get_job).delete(cancel_job::cancel_job))
+        .route("/v1/jobs/{id}", get(get_job::get_job).put(put_job::put_job).delete(cancel_job::cancel_job))
         .route("/v1/jobs/{id}/audio", get(get_audio::get_audio))
         .route("/v1/jobs/{id}/events", get(job_events::job_events))
+        .route("/v1/watermark/detect", post(detect_watermark::detect_watermark))
         .fallback(async |uri: Uri| Problem::no_route(uri.path()))
         .method_not_allowed_fallback(async |method: Method| Problem::wrong_method(method.as_str()))
         .with_state(app)

@@ -2,10 +2,12 @@
 
 pub(crate) mod cancel_job;
 pub(crate) mod create_job;
+pub(crate) mod detect_watermark;
 pub(crate) mod generate;
 pub(crate) mod get_audio;
 pub(crate) mod get_job;
 pub(crate) mod job_events;
+pub(crate) mod put_job;
 pub(crate) mod ws;
 
 use csm_shared::job::{JobId, JobRecord};

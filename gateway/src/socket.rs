@@ -8,12 +8,13 @@ use std::error::Error as _;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, close_code};
+use csm_shared::job::Tenant;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::Face;
+use crate::request::{Caller, Face};
 use crate::speak::speak;
 use crate::submit::prove;
 
@@ -51,6 +52,7 @@ impl End {
 pub(crate) struct Session {
     socket: WebSocket,
     app: App,
+    tenant: Tenant,
     request_id: String,
     /// The message that came while another was being answered.
     next: Option<Message>,
@@ -59,11 +61,11 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session; problems on it carry the id of the request that opened it.
-    pub(crate) fn new(socket: WebSocket, app: App, request_id: String) -> Self {
+    /// A session of a tenant; problems on it carry the id of the request that opened it.
+    pub(crate) fn new(socket: WebSocket, app: App, tenant: Tenant, request_id: String) -> Self {
         let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { socket, app, request_id, next: None, heard: Instant::now(), ping }
+        Self { socket, app, tenant, request_id, next: None, heard: Instant::now(), ping }
     }
 
     /// Serves until the caller or the gateway leaves.
@@ -105,10 +107,10 @@ impl Session {
 
     /// Speaks one request. Leaving early drops the work, which calls the job off.
     async fn answer(&mut self, request: Message) -> Result<(), End> {
-        let app = self.app.clone();
+        let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
         let mut work = Box::pin(async move {
-            let spec = prove(&app, request.into_data(), Face::Compat).await?;
-            speak(&app, spec).await
+            let order = prove(&app, request.into_data(), Face::Compat, caller).await?;
+            speak(&app, order).await
         });
         let result: Result<_, Problem> = loop {
             tokio::select! {
@@ -118,7 +120,7 @@ impl Session {
             }
         };
         self.send(match result {
-            Ok(wav) => Message::Binary(wav),
+            Ok(spoken) => Message::Binary(spoken.audio),
             Err(problem) => Message::Text(problem.to_message(&self.request_id).into()),
         })
         .await

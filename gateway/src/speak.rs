@@ -4,21 +4,30 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Bytes;
-use csm_shared::job::{JobId, JobSpec, Receipt};
+use csm_shared::job::{JobId, Receipt};
 use csm_shared::live::{Event, EventId};
 use csm_shared::store::{ObjectKey, StoreError};
 use futures::StreamExt as _;
 
 use crate::app::App;
 use crate::problem::Problem;
+use crate::request::Order;
 use crate::submit::submit;
 
 /// Longest time that a caller is kept waiting for audio.
 const SPEAK_LIMIT: Duration = Duration::from_secs(15 * 60);
 
+/// A job that was spoken while its caller waited.
+pub(crate) struct Spoken {
+    /// The file.
+    pub(crate) audio: Bytes,
+    /// Its account.
+    pub(crate) receipt: Box<Receipt>,
+}
+
 /// Speaks, and answers the WAV file. Dropping the future calls the job off.
-pub(crate) async fn speak(app: &App, spec: JobSpec) -> Result<Bytes, Problem> {
-    let tied = submit(app, spec).await?;
+pub(crate) async fn speak(app: &App, order: Order) -> Result<Spoken, Problem> {
+    let tied = submit(app, order).await?.tied;
     let job = tied.id();
     let end = tokio::select! {
         end = end_of(app, job) => end?,
@@ -27,7 +36,7 @@ pub(crate) async fn speak(app: &App, spec: JobSpec) -> Result<Bytes, Problem> {
     };
     tied.release();
     match end {
-        Event::Done { receipt } => fetch(app, job, &receipt).await,
+        Event::Done { receipt } => Ok(Spoken { audio: fetch(app, job, &receipt).await?, receipt }),
         Event::Error { state, failure } => Err(Problem::job_ended(job, state, failure)),
         other => Err(Problem::internal(format!("{} is no end of a job", other.name()))),
     }

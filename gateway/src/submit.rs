@@ -1,14 +1,29 @@
 //! A valid request into the queue, and the tie between a job and its caller: a job whose caller leaves before the answer is
 //! called off.
 
-use csm_shared::job::{JobId, JobSpec};
-use csm_shared::queue::{Cancel, Queue, QueueError};
+use std::time::Duration;
+
+use csm_shared::job::{Invalid, JobId, JobState, Reason};
+use csm_shared::queue::{Cancel, Enqueue, Queue, QueueError, Ticket};
 use csm_shared::telemetry::JOBS_ACCEPTED_TOTAL;
+use jiff::Timestamp;
 use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{self, Face};
+use crate::request::{self, Caller, Face, Order};
+
+/// A job in the queue.
+pub(crate) struct Submitted {
+    /// What ends the job if the caller leaves. Nothing does for a job that the caller may ask for again.
+    pub(crate) tied: Tied,
+    /// Where it stands.
+    pub(crate) state: JobState,
+    /// Predicted wait, where known.
+    pub(crate) wait: Option<Duration>,
+    /// The same request came before, and this is its job.
+    pub(crate) repeated: bool,
+}
 
 /// A job that ends with its caller: dropped before [`Tied::release`], it is cancelled.
 pub(crate) struct Tied {
@@ -45,11 +60,11 @@ impl Drop for Tied {
 }
 
 /// Reads and measures a request off the async threads: a large one keeps a core busy for a while.
-pub(crate) async fn prove(app: &App, body: axum::body::Bytes, face: Face) -> Result<JobSpec, Problem> {
+pub(crate) async fn prove(app: &App, body: axum::body::Bytes, face: Face, caller: Caller) -> Result<Order, Problem> {
     let app = app.clone();
     let proof = tokio::task::spawn_blocking(move || {
-        let spec = request::read(&body, face)?;
-        app.meter.check(&spec).map(|()| spec)
+        let order = request::read(&body, face, caller)?;
+        app.meter.check(&order.spec).map(|()| order)
     });
     Ok(proof.await.map_err(Problem::internal)??)
 }
@@ -58,12 +73,15 @@ pub(crate) async fn prove(app: &App, body: axum::body::Bytes, face: Face) -> Res
 ///
 /// It runs in a task of its own, which ends whatever the caller does: were it dropped half way, the job might be accepted
 /// after its cancellation. If the caller is gone by then, the tie goes with the task's result.
-pub(crate) async fn submit(app: &App, spec: JobSpec) -> Result<Tied, Problem> {
-    let lane = spec.lane;
-    let tied = Tied { app: app.clone(), id: JobId::generate(), tied: true };
+pub(crate) async fn submit(app: &App, order: Order) -> Result<Submitted, Problem> {
+    refuse_late(app, &order).await?;
+    let lane = order.spec.lane;
+    let tied = Tied { app: app.clone(), id: order.ticket.id, tied: !order.repeats };
     let enqueue = async move {
-        match tied.app.queue.enqueue(&tied.id, &spec).await {
-            Ok(_) => Ok(tied),
+        match tied.app.queue.enqueue(&order.ticket, &order.spec).await {
+            Ok(Enqueue::Accepted { wait }) => Ok(Submitted { tied, state: JobState::Queued, wait, repeated: false }),
+            // Without a name from the caller it can only be the same call, whose first answer was lost.
+            Ok(Enqueue::Exists(state)) => Ok(Submitted { tied, state, wait: None, repeated: order.repeats }),
             // The answer may have been lost, not the job; dropping the tie calls it off.
             Err(error @ QueueError::Redis(_)) => Err(error),
             Err(error) => {
@@ -72,10 +90,33 @@ pub(crate) async fn submit(app: &App, spec: JobSpec) -> Result<Tied, Problem> {
             }
         }
     };
-    let tied = app.tasks.spawn(enqueue.in_current_span()).await.map_err(Problem::internal)??;
-    metrics::counter!(JOBS_ACCEPTED_TOTAL, "lane" => lane.name()).increment(1);
-    tracing::info!(job = %tied.id, lane = lane.name(), "job accepted");
-    Ok(tied)
+    let submitted = app.tasks.spawn(enqueue.in_current_span()).await.map_err(Problem::internal)??;
+    if submitted.repeated {
+        tracing::info!(job = %submitted.tied.id, state = %submitted.state, "the request for this job was repeated");
+    } else {
+        metrics::counter!(JOBS_ACCEPTED_TOTAL, "lane" => lane.name()).increment(1);
+        tracing::info!(job = %submitted.tied.id, lane = lane.name(), "job accepted");
+    }
+    Ok(submitted)
+}
+
+/// Refuses a job whose deadline is over, unless the job is there already: whoever repeats a request is told of its job,
+/// however late.
+async fn refuse_late(app: &App, order: &Order) -> Result<(), Problem> {
+    let Ticket { id, deadline: Some(deadline), .. } = &order.ticket else { return Ok(()) };
+    let now = Timestamp::now();
+    if *deadline > now || (order.repeats && app.queue.record(id).await?.is_some()) {
+        return Ok(());
+    }
+    let (reason, status) = (Reason::OutOfRange, 422);
+    Err(Invalid {
+        field: "deadline".into(),
+        value: deadline.to_string(),
+        limit: format!("later than {now}"),
+        reason,
+        status,
+    }
+    .into())
 }
 
 /// Calls a job off, and tells its followers if that was its end.

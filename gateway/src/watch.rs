@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use csm_shared::admin::Readiness;
 use csm_shared::queue::QueueStats;
-use csm_shared::telemetry::{QUEUE_DEPTH, QUEUE_OLDEST_SECONDS, QUEUE_RUNNING};
+use csm_shared::telemetry::{
+    BACKLOG_AUDIO_SECONDS, DLQ_SIZE, FLEET_FRAMES_PER_SECOND, QUEUE_DEPTH, QUEUE_OLDEST_SECONDS, QUEUE_RUNNING, WORKERS,
+};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
@@ -38,6 +40,18 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
     readiness.send_replace(Readiness::Draining);
 }
 
+/// Says once, as soon as Redis answers, what it is and which of its settings could cost jobs.
+pub(crate) async fn advise(app: App) {
+    let redis = app.queue.redis();
+    let advise = async {
+        while redis.ping().await.is_err() {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        redis.introduce().await;
+    };
+    app.stop.run_until_cancelled(Box::pin(advise)).await;
+}
+
 async fn look(app: &App) -> Readiness {
     let redis = async { app.queue.redis().ping().await.map_err(|error| error.to_string()) };
     let store = async { app.store.check().await.map_err(|error| error.to_string()) };
@@ -55,8 +69,13 @@ fn publish(stats: &QueueStats) {
     for lane in &stats.lanes {
         let name = lane.lane.name();
         metrics::gauge!(QUEUE_DEPTH, "lane" => name).set(lane.depth as f64);
+        let backlog = lane.waiting_audio + lane.running_audio;
+        metrics::gauge!(BACKLOG_AUDIO_SECONDS, "lane" => name).set(backlog.as_secs_f64());
         let oldest = lane.oldest.unwrap_or_default();
         metrics::gauge!(QUEUE_OLDEST_SECONDS, "lane" => name).set(oldest.as_secs_f64());
     }
     metrics::gauge!(QUEUE_RUNNING).set(stats.running as f64);
+    metrics::gauge!(DLQ_SIZE).set(stats.dead as f64);
+    metrics::gauge!(WORKERS).set(stats.workers.len() as f64);
+    metrics::gauge!(FLEET_FRAMES_PER_SECOND).set(stats.frames_per_second);
 }

@@ -1,16 +1,25 @@
 //! The audio words that both sides speak: the rates, one frame of Mimi codes, and [`Clip`], a caller's recording.
 //!
-//! Callers send recordings as WAV in any usual form; everything behind the gateway knows one form only, 24 kHz mono
-//! 16-bit. [`Clip::from_wav`] is the one gate between the two: it answers every byte string, never panics, and refuses
-//! before it allocates more than its limits allow. What a recording must *be* for a job (its least and greatest length)
-//! is the caller's rule, read from [`Clip::duration_ms`].
+//! Callers send recordings in any usual form; everything behind the gateway knows one form only, 24 kHz mono 16-bit.
+//! [`read`] is the one gate between the two: it tells the format by the content, answers every byte string, never panics,
+//! and refuses before it allocates more than its limits allow. Frames are counted while they are decoded, so that a small
+//! file that would become hours is refused on the way. What a recording must *be* for a job (its least and greatest
+//! length) is the caller's rule, read from [`Clip::duration_ms`].
 
+mod container;
 mod decode;
+mod mix;
+mod ogg;
 mod resample;
+mod stream;
 #[cfg(test)]
 mod tests;
+mod vorbis;
 
 use std::sync::Arc;
+
+use container::{Container, container};
+use decode::Source;
 
 /// Samples per second of everything the model hears or speaks.
 pub const SAMPLE_RATE: u32 = 24_000;
@@ -21,10 +30,14 @@ pub const FRAME_MS: u32 = 80;
 /// Mimi codebooks of one frame.
 pub const CODEBOOKS: usize = 32;
 
-/// The greatest source file that [`Clip::from_wav`] looks at.
+/// The formats that [`read`] knows, for messages.
+pub const FORMATS: &str = "WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus";
+/// The greatest source file that [`read`] looks at.
 pub const MAX_SOURCE_BYTES: usize = 32 * 1024 * 1024;
-/// The longest recording that [`Clip::from_wav`] decodes; well above the model's window of 164 s.
+/// The longest recording that [`read`] decodes; well above the model's window of 164 s.
 pub const MAX_SOURCE_SECONDS: u32 = 600;
+/// The most frames that [`read`] decodes, at the source's own rate: 699 s at 48 kHz, 174 s at 192 kHz.
+pub const MAX_SOURCE_FRAMES: u64 = 32 * 1024 * 1024;
 /// The slowest source rate that is resampled.
 pub const MIN_SOURCE_RATE: u32 = 8_000;
 /// The fastest source rate that is resampled.
@@ -41,14 +54,25 @@ pub type Frame = [u32; CODEBOOKS];
 /// Why a byte string is no [`Clip`]. Each text is meant for the person who sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClipError {
+    /// The bytes begin as no format that is known.
+    #[error("the audio is not {FORMATS}")]
+    UnknownFormat,
     /// The bytes do not hold the structure of a RIFF WAVE file.
     #[error("the audio is not a WAV file: {0}")]
     NotWav(&'static str),
-    /// A WAV file, in a coding, rate or channel count that is not taken.
-    #[error("the WAV file cannot be read: {0}")]
+    /// A coding, rate or channel count that is not taken.
+    #[error("the audio cannot be read: {0}")]
     Unsupported(String),
-    /// A WAV file without a single sample.
-    #[error("the WAV file holds no samples")]
+    /// A file of a known format that its decoder refuses.
+    #[error("the {format} file is damaged: {reason}")]
+    Broken {
+        /// Name of the format.
+        format: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file without a single sample.
+    #[error("the audio holds no samples")]
     Empty,
     /// The file ends before the audio that its header promises.
     #[error("the WAV file is truncated: its header promises {promised} bytes of audio and {present} are there")]
@@ -58,18 +82,51 @@ pub enum ClipError {
         /// Bytes of audio in the file.
         present: usize,
     },
+    /// Bare samples that end in the middle of one.
+    #[error("the samples have {bytes} bytes, which is no whole number of 16-bit samples")]
+    HalfSample {
+        /// Bytes of the samples.
+        bytes: usize,
+    },
     /// The file is larger than [`MAX_SOURCE_BYTES`].
-    #[error("the WAV file has {bytes} bytes, more than the limit of {MAX_SOURCE_BYTES}")]
+    #[error("the audio has {bytes} bytes, more than the limit of {MAX_SOURCE_BYTES}")]
     TooLarge {
         /// Bytes of the file.
         bytes: usize,
     },
-    /// The recording is longer than [`MAX_SOURCE_SECONDS`].
-    #[error("the recording lasts {seconds} s, more than the limit of {MAX_SOURCE_SECONDS} s")]
+    /// The recording is longer than [`MAX_SOURCE_SECONDS`], or has more than [`MAX_SOURCE_FRAMES`].
+    #[error("the recording lasts longer than the limit of {seconds} s at its sample rate")]
     TooLong {
-        /// Whole seconds of the recording.
+        /// The limit at its rate, in seconds.
         seconds: u32,
     },
+}
+
+impl ClipError {
+    /// True where a smaller or shorter file might be taken.
+    #[must_use]
+    pub fn is_too_large(&self) -> bool {
+        matches!(self, Self::TooLarge { .. } | Self::TooLong { .. })
+    }
+}
+
+/// Reads a recording of any of [`FORMATS`], told by its content: 1 to [`MAX_SOURCE_CHANNELS`] channels (Ogg: 2), averaged
+/// to mono; [`MIN_SOURCE_RATE`] to [`MAX_SOURCE_RATE`], resampled to 24 kHz. What a decoder takes off as an encoder's delay
+/// is taken off; MP3 files that do not say theirs keep it. A damaged packet becomes silence, many refuse the file.
+///
+/// # Errors
+/// [`ClipError`]; for no input does this panic.
+pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
+    if bytes.len() > MAX_SOURCE_BYTES {
+        return Err(ClipError::TooLarge { bytes: bytes.len() });
+    }
+    let source = match container(bytes).ok_or(ClipError::UnknownFormat)? {
+        Container::Wav(bytes) => decode::wav(bytes),
+        Container::Flac(bytes) => stream::flac(bytes),
+        Container::Mp3(bytes) => stream::mp3(bytes),
+        Container::Ogg(bytes) => ogg::ogg(bytes),
+    };
+    Clip::from_source(source?)
 }
 
 /// A recording at 24 kHz, mono, 16 bit. Cloning shares the samples.
@@ -92,7 +149,34 @@ impl Clip {
     /// # Errors
     /// [`ClipError`]; for no input does this panic.
     pub fn from_wav(bytes: &[u8]) -> Result<Self, ClipError> {
-        let source = decode::wav(bytes)?;
+        if bytes.len() > MAX_SOURCE_BYTES {
+            return Err(ClipError::TooLarge { bytes: bytes.len() });
+        }
+        Self::from_source(decode::wav(bytes)?)
+    }
+
+    /// Reads bare samples: 24 kHz mono, 16 bit, little-endian. They have no head that would tell them from anything else.
+    ///
+    /// # Errors
+    /// [`ClipError::TooLarge`], [`ClipError::HalfSample`], [`ClipError::Empty`], [`ClipError::TooLong`].
+    pub fn from_pcm(bytes: &[u8]) -> Result<Self, ClipError> {
+        if bytes.len() > MAX_SOURCE_BYTES {
+            return Err(ClipError::TooLarge { bytes: bytes.len() });
+        }
+        let (samples, rest) = bytes.as_chunks::<2>();
+        if !rest.is_empty() {
+            return Err(ClipError::HalfSample { bytes: bytes.len() });
+        }
+        if samples.is_empty() {
+            return Err(ClipError::Empty);
+        }
+        if samples.len() as u64 > decode::frame_limit(SAMPLE_RATE) {
+            return Err(ClipError::TooLong { seconds: MAX_SOURCE_SECONDS });
+        }
+        Ok(Self { samples: samples.iter().map(|&sample| i16::from_le_bytes(sample)).collect() })
+    }
+
+    fn from_source(source: Source) -> Result<Self, ClipError> {
         let samples = resample::to_24k(source.mono, source.sample_rate)?;
         Ok(Self { samples: samples.into_iter().map(to_i16).collect() })
     }

@@ -6,6 +6,8 @@
 pub mod limits;
 
 mod context;
+mod delivery;
+mod format;
 mod id;
 mod invalid;
 mod lane;
@@ -14,23 +16,35 @@ mod record;
 mod sampling;
 mod speech;
 mod state;
+mod tenant;
 pub mod wire;
 
 pub use context::{Context, Segment};
+pub use delivery::Delivery;
+pub use format::AudioFormat;
 pub use id::JobId;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
-pub use receipt::{FinishReason, Receipt};
+pub use receipt::{FinishReason, Receipt, Sentence};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
-pub use speech::{AudioBudget, Speaker, Text};
+pub use speech::{AudioBudget, Speaker, Text, piece_frames};
 pub use state::JobState;
+pub use tenant::Tenant;
+
+use crate::audio::FRAME_MS;
+use crate::text::{self, Piece};
+
+/// Silence around an utterance.
+const PAUSE_MS: u64 = 500;
 
 /// What to say and how: the payload of a job, immutable once accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobSpec {
     /// The words to speak.
     pub text: Text,
+    /// Whether written forms in the text are put into words before they are spoken (see [`crate::text::normalise`]).
+    pub normalize: bool,
     /// Who speaks them.
     pub speaker: Speaker,
     /// The longest result, in frames of 80 ms.
@@ -41,6 +55,29 @@ pub struct JobSpec {
     pub context: Context,
     /// How urgent the job is.
     pub lane: Lane,
+    /// What the result is encoded in.
+    pub format: AudioFormat,
+    /// How the result reaches its caller.
+    pub delivery: Delivery,
+}
+
+impl JobSpec {
+    /// What is spoken, in the pieces in which it is spoken.
+    #[must_use]
+    pub fn pieces(&self) -> Vec<Piece> {
+        let text = self.text.as_str();
+        if self.normalize { text::pieces(&text::normalise(text)) } else { text::pieces(text) }
+    }
+
+    /// Frames that the speech is expected to take: the text at an ordinary pace, within the budget. What the fleet really
+    /// takes for one expected frame is measured by the queue.
+    #[must_use]
+    pub fn expected_frames(&self) -> u32 {
+        let chars = self.text.as_str().chars().count() as u64;
+        let ms = PAUSE_MS + chars * 1_000 / limits::CHARS_PER_SECOND;
+        let frames = u32::try_from(ms.div_ceil(u64::from(FRAME_MS))).unwrap_or(u32::MAX);
+        frames.clamp(1, self.budget.frames())
+    }
 }
 
 #[cfg(test)]

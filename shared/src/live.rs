@@ -5,19 +5,38 @@
 //! the highest sequence of its attempt, so that it can be written by whoever knows of the end and only once. Where its
 //! writer died first, a follower tells the end from the job's record: a cut never looks like an end.
 
+mod audio;
+mod checkpoint;
 mod event;
 mod follow;
 mod hub;
 mod publish;
 
+pub use audio::LiveAudio;
+pub use checkpoint::{Checkpoint, Chunk, Origin, PieceFrame};
 pub use event::{Event, EventId, LiveEvent};
 pub use hub::{LiveHub, Seat};
 
+use crate::audio::{FRAME_MS, FRAME_SAMPLES};
 use crate::job::JobId;
-use crate::redis_client::RedisClient;
+use crate::job::limits::LIVE_AUDIO_MS;
+use crate::redis_client::{RedisClient, RedisFault};
 
-/// Events kept per job; a job of the longest length writes fewer.
+/// Events kept per job; a job of the longest length writes fewer. What they hold is bounded by the job: codes for each frame,
+/// and samples for each frame of [`LIVE_AUDIO_MS`], written once however many attempts there are: 8 MB of base64.
 const EVENTS_MAX: usize = 4_096;
+/// Events fetched per read: all that a follower holds, however slow its caller is.
+const READ_MAX: usize = 32;
+/// Bytes of live audio that one read may bring.
+const READ_AUDIO_BYTES_MAX: usize = 1 << 20;
+
+const _: () = assert!(READ_MAX * LiveAudio::BASE64_MAX <= READ_AUDIO_BYTES_MAX);
+// One event for each frame, and one for each full load of samples, are more than are written.
+const _: () = {
+    let live_frames = LIVE_AUDIO_MS.max as usize / FRAME_MS as usize;
+    let loads = live_frames * FRAME_SAMPLES / LiveAudio::SAMPLES_MAX;
+    assert!(live_frames + loads <= EVENTS_MAX);
+};
 /// How long a job's events outlive their last write, in milliseconds.
 const EVENTS_TTL_MS: u64 = 10 * 60 * 1_000;
 
@@ -32,6 +51,18 @@ impl Live {
     #[must_use]
     pub const fn new(redis: RedisClient) -> Self {
         Self { redis }
+    }
+
+    /// Does again what failed, while Redis is away and patience lasts: for what followers cannot do without. Writing an
+    /// event again under its id adds nothing.
+    ///
+    /// # Errors
+    /// The last try's.
+    pub async fn patiently<T, F: Future<Output = Result<T, RedisFault>>>(
+        &self,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, RedisFault> {
+        self.redis.patiently(attempt).await
     }
 }
 

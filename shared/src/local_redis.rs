@@ -44,6 +44,8 @@ pub struct LocalRedisOptions {
     pub port: Option<u16>,
     /// The server's executable; else `redis-server` or `valkey-server` from PATH.
     pub server: Option<PathBuf>,
+    /// More of the server's settings, each as `["--name", "value"]`; they override ours.
+    pub settings: Vec<String>,
 }
 
 /// Why there is no private Redis.
@@ -92,6 +94,7 @@ pub struct LocalRedis {
     port: u16,
     data_dir: PathBuf,
     server: PathBuf,
+    settings: Vec<String>,
 }
 
 impl LocalRedis {
@@ -106,7 +109,7 @@ impl LocalRedis {
         loop {
             tries -= 1;
             let port = options.port.map_or_else(free_port, Ok)?;
-            match Self::start(&data_dir, options.server.as_deref(), port).await {
+            match Self::start(&data_dir, options.server.as_deref(), port, &options.settings).await {
                 Err(LocalRedisError::Ended { log, .. }) if tries > 0 && is_port_taken(&log) => {}
                 done => return done,
             }
@@ -140,7 +143,7 @@ impl LocalRedis {
     /// As [`LocalRedis::spawn`].
     pub async fn restart(&mut self) -> Result<(), LocalRedisError> {
         self.kill().await?;
-        *self = Self::start(&self.data_dir, Some(&self.server), self.port).await?;
+        *self = Self::start(&self.data_dir, Some(&self.server), self.port, &self.settings).await?;
         Ok(())
     }
 
@@ -159,8 +162,13 @@ impl LocalRedis {
         }
     }
 
-    async fn start(data_dir: &Path, server: Option<&Path>, port: u16) -> Result<Self, LocalRedisError> {
-        let (mut child, server) = spawn_server(data_dir, server, port)?;
+    async fn start(
+        data_dir: &Path,
+        server: Option<&Path>,
+        port: u16,
+        settings: &[String],
+    ) -> Result<Self, LocalRedisError> {
+        let (mut child, server) = spawn_server(data_dir, server, port, settings)?;
         let pid = child.id().unwrap_or_default();
         let tether = Tether::to(pid).map_err(io_error("starting the shell that watches redis-server"))?;
         let ready = tokio::select! {
@@ -174,17 +182,22 @@ impl LocalRedis {
             return Err(LocalRedisError::NotReady { port });
         }
         tracing::info!(port, data_dir = %data_dir.display(), "private redis-server is ready");
-        Ok(Self { child, tether, port, data_dir: data_dir.to_owned(), server })
+        Ok(Self { child, tether, port, data_dir: data_dir.to_owned(), server, settings: settings.to_vec() })
     }
 }
 
-fn spawn_server(data_dir: &Path, server: Option<&Path>, port: u16) -> Result<(Child, PathBuf), LocalRedisError> {
+fn spawn_server(
+    data_dir: &Path,
+    server: Option<&Path>,
+    port: u16,
+    settings: &[String],
+) -> Result<(Child, PathBuf), LocalRedisError> {
     let candidates = match server {
         Some(server) => vec![server.to_owned()],
         None => SERVERS.map(PathBuf::from).to_vec(),
     };
     for server in &candidates {
-        match server_command(server, data_dir, port, lock(data_dir)?).spawn() {
+        match server_command(server, data_dir, port, lock(data_dir)?).args(settings).spawn() {
             Ok(child) => return Ok((child, server.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_error(format!("starting {}", server.display()))(error)),

@@ -5,55 +5,76 @@
 //! Redis semantics this rests on: a script is atomic; a stream entry stays in the group's pending list until acknowledged.
 
 mod claim;
+mod dead_letters;
 mod enqueue;
 mod error;
 mod janitor;
 mod keys;
 mod lease;
+mod operate;
+mod options;
 mod record;
+mod report;
 mod script;
 mod stats;
+mod ticket;
 mod wake;
 
+pub use claim::{Claim, Claimed, Room};
+pub use dead_letters::DeadLetter;
 pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;
 pub use janitor::{Janitor, Reaped};
 pub use keys::Keys;
 pub use lease::{Beat, Commit, Lease, LeaseRef, Owner, Retry};
-pub use stats::{LaneStats, QueueStats};
+pub use options::{QueueArgs, SHARDS_MAX};
+pub use report::{REPORT_EVERY, WorkerReport};
+pub use stats::{LaneStats, QueueStats, WorkerStatus};
+pub use ticket::{Durability, Ticket, fingerprint};
 pub use wake::WakeListener;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
+use crate::job::JobId;
 use crate::redis_client::RedisClient;
 use script::Scripts;
 
-/// How long a claim is good for without a beat.
+/// How long a job stays its worker's after the attempt's last sign of progress.
 pub const LEASE: Duration = Duration::from_secs(15);
 /// How often a worker beats for each lease it holds.
 pub const BEAT_EVERY: Duration = Duration::from_secs(5);
-/// Attempts that may fail, or lose their worker, before the job does.
+/// Attempts that may fail, or lose a worker that ran nothing else, before the job does.
 pub const MAX_FAILED_ATTEMPTS: u32 = 3;
-/// Waiting and running jobs of one lane; beyond it new ones are refused.
+/// Waiting and running jobs of one lane and shard; beyond it new ones are refused.
 pub const LANE_DEPTH_MAX: u64 = 1_000_000;
-/// How long a job's record outlives its final state.
+/// How long a job's record outlives its final state, and so how long an idempotency key is remembered.
 pub const RECORD_TTL: Duration = Duration::from_secs(24 * 60 * 60);
+/// This build, as dead letters and reports name it.
+pub const BUILD: &str = env!("CARGO_PKG_VERSION");
 
 /// Cheap handle on the queue.
 #[derive(Clone)]
 pub struct Queue {
     redis: RedisClient,
-    keys: Keys,
+    shards: Arc<[Keys]>,
+    next_shard: Arc<AtomicUsize>,
+    options: Arc<QueueArgs>,
     scripts: Arc<Scripts>,
 }
 
 impl Queue {
     /// The queue behind a Redis client.
     #[must_use]
-    pub fn new(redis: RedisClient) -> Self {
-        let keys = Keys::new(redis.prefix());
-        Self { redis, keys, scripts: Arc::new(Scripts::new()) }
+    pub fn new(redis: RedisClient, options: &QueueArgs) -> Self {
+        Self::with_scripts(redis, options, Scripts::new())
+    }
+
+    fn with_scripts(redis: RedisClient, options: &QueueArgs, scripts: Scripts) -> Self {
+        let shards = (0..options.queue_shards.max(1)).map(|shard| Keys::new(redis.prefix(), shard)).collect();
+        let (options, scripts) = (Arc::new(options.clone()), Arc::new(scripts));
+        Self { redis, shards, next_shard: Arc::default(), options, scripts }
     }
 
     /// The Redis client underneath.
@@ -61,6 +82,16 @@ impl Queue {
     pub const fn redis(&self) -> &RedisClient {
         &self.redis
     }
+
+    /// The keys of the shard that a job lives on.
+    fn shard_of(&self, id: &JobId) -> &Keys {
+        &self.shards[usize::from(id.spread(self.shards.len() as u16))]
+    }
+}
+
+/// Whole milliseconds, as scripts take durations.
+const fn ms(duration: Duration) -> u64 {
+    duration.as_millis() as u64
 }
 
 #[cfg(test)]

@@ -1,21 +1,35 @@
-//! The way to Redis for the queue and the live channel: one pool for short commands, and connections of their own for
+//! The way to Redis for the queue and the live channel: pools for short commands, and connections of their own for
 //! whatever blocks or subscribes. No blocking command may run on a pooled connection.
+//!
+//! One type over three topologies: a single server, the master that sentinels name, the nodes of a cluster. A call settles
+//! on the server that owns its first key ([`link`]); all its keys must be of one slot. What a fault means is decided in one
+//! place ([`fault`]); the table of faults, with what callers of the gateway see, is `docs/redis.md`.
 
+mod address;
+mod capabilities;
+mod cluster;
+mod fault;
+mod fsync;
+mod link;
+mod node;
+mod slot;
+mod topology;
+
+pub use capabilities::Capabilities;
+pub use fault::RedisFault;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use clap::Args;
-use deadpool_redis::{Manager, Pool, PoolError, Runtime, Timeouts};
-use redis::{AsyncConnectionConfig, Cmd, FromRedisValue, Pipeline, RedisError, ScriptInvocation};
+use redis::aio::{MultiplexedConnection, PubSub};
+use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 
-/// Longest wait for the answer to one short command.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
-/// Longest wait for a TCP connection.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest wait for a free pooled connection.
-const POOL_WAIT: Duration = Duration::from_secs(5);
-/// Pooled connections of one process.
-const POOL_SIZE: usize = 16;
+use link::Link;
+use node::RESPONSE_TIMEOUT;
+use topology::Topology;
+
 /// Longest pause between two tries of one command.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Tries of one command are bounded by time; this bounds their number as well.
@@ -24,7 +38,8 @@ const RETRY_TIMES_MAX: usize = 1_000;
 /// Where Redis is.
 #[derive(Args, Clone, Debug)]
 pub struct RedisArgs {
-    /// Redis or Valkey server, `redis://` or `rediss://`
+    /// Redis or Valkey, `redis://host:port`, `redis+sentinel://host:port,host:port/master` or
+    /// `redis+cluster://host:port,host:port`; `rediss` for TLS
     #[arg(
         long,
         env = "CSM_REDIS_URL",
@@ -38,71 +53,20 @@ pub struct RedisArgs {
     pub key_prefix: String,
 }
 
-/// Redis did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum RedisFault {
-    /// Out of reach, loading, full, or too slow; worth another try later.
-    #[error("Redis is unavailable: {0}")]
-    Unavailable(String),
-    /// Reached, and it refused: a wrong setting or a defect of ours.
-    #[error("Redis refused: {0}")]
-    Refused(#[source] RedisError),
-}
-
-impl RedisFault {
-    /// True when the same call may succeed later.
-    #[must_use]
-    pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Unavailable(_))
-    }
-}
-
-impl From<RedisError> for RedisFault {
-    fn from(error: RedisError) -> Self {
-        const PASSING: [&str; 7] = ["LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY", "OOM"];
-        let passing = error.code().is_some_and(|code| PASSING.contains(&code));
-        if passing || error.is_io_error() || error.is_timeout() || error.is_connection_dropped() {
-            return Self::Unavailable(error.to_string());
-        }
-        Self::Refused(error)
-    }
-}
-
-impl From<PoolError> for RedisFault {
-    fn from(error: PoolError) -> Self {
-        match error {
-            PoolError::Backend(error) => error.into(),
-            other => Self::Unavailable(other.to_string()),
-        }
-    }
-}
-
-/// Cheap handle on one Redis server.
+/// Cheap handle on Redis.
 #[derive(Clone)]
 pub struct RedisClient {
-    client: redis::Client,
-    pool: Pool,
+    topology: Arc<Topology>,
     prefix: String,
     patience: Duration,
 }
 
 impl RedisClient {
-    /// Prepares the pool; connects at the first call. `patience` is how long a failing command is tried again before the
+    /// Prepares the way; connects at the first call. `patience` is how long a failing command is tried again before the
     /// caller hears of it.
     pub fn new(args: &RedisArgs, patience: Duration) -> Result<Self, RedisFault> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        let manager = Manager::new_with_config(args.redis_url.as_str(), config)?;
-        let timeouts = Timeouts { wait: Some(POOL_WAIT), create: Some(POOL_WAIT), recycle: Some(POOL_WAIT) };
-        let pool = Pool::builder(manager)
-            .max_size(POOL_SIZE)
-            .runtime(Runtime::Tokio1)
-            .timeouts(timeouts)
-            .build()
-            .map_err(|error| RedisFault::Unavailable(error.to_string()))?;
-        let client = redis::Client::open(args.redis_url.as_str())?;
-        Ok(Self { client, pool, prefix: args.key_prefix.clone(), patience })
+        let topology = Arc::new(Topology::new(&args.redis_url)?);
+        Ok(Self { topology, prefix: args.key_prefix.clone(), patience })
     }
 
     /// First part of every key.
@@ -119,8 +83,9 @@ impl RedisClient {
 
     /// Runs a script once.
     pub async fn script_once<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisFault> {
-        let mut connection = self.pool.get().await?;
-        Ok(script.invoke_async(&mut connection).await?)
+        let mut link = Link::new(&self.topology);
+        let outcome = script.invoke_async(&mut link).await;
+        link.end(outcome)
     }
 
     /// Runs a short, idempotent command, trying again like [`Self::script`].
@@ -128,26 +93,37 @@ impl RedisClient {
         self.patiently(|| self.command_once(command)).await
     }
 
-    /// Runs a short command once.
+    /// Runs a short command once. One without a key goes to any node of a cluster.
     pub async fn command_once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFault> {
-        let mut connection = self.pool.get().await?;
-        Ok(command.query_async(&mut connection).await?)
+        let mut link = Link::new(&self.topology);
+        let outcome = command.query_async(&mut link).await;
+        link.end(outcome)
     }
 
-    /// Runs short, idempotent commands in one round trip, trying again like [`Self::script`].
+    /// Runs short, idempotent commands in one round trip, trying again like [`Self::script`]. Their keys are of one slot.
     pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
         self.patiently(|| self.pipeline_once(pipeline)).await
     }
 
-    /// Runs short commands in one round trip, once.
+    /// Runs short commands in one round trip, once. Their keys are of one slot.
     pub async fn pipeline_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
-        let mut connection = self.pool.get().await?;
-        Ok(pipeline.query_async(&mut connection).await?)
+        let mut link = Link::new(&self.topology);
+        let outcome = pipeline.query_async(&mut link).await;
+        link.end(outcome)
     }
 
     /// Tries until `attempt` succeeds, fails for good, or patience is over.
     pub(crate) async fn patiently<T, F: Future<Output = Result<T, RedisFault>>>(
         &self,
+        attempt: impl FnMut() -> F,
+    ) -> Result<T, RedisFault> {
+        self.patiently_for(RESPONSE_TIMEOUT, attempt).await
+    }
+
+    /// Like [`Self::patiently`], for an attempt that may rightly take up to `one_try`.
+    async fn patiently_for<T, F: Future<Output = Result<T, RedisFault>>>(
+        &self,
+        one_try: Duration,
         attempt: impl FnMut() -> F,
     ) -> Result<T, RedisFault> {
         let backoff = ExponentialBuilder::default()
@@ -158,24 +134,30 @@ impl RedisClient {
             .with_jitter();
         let tries = attempt.retry(backoff).when(RedisFault::is_transient);
         // Patience bounds the pauses; a server that never answers must not stretch it by the tries themselves.
-        let limit = self.patience + RESPONSE_TIMEOUT;
+        let limit = self.patience + one_try;
         let silent = |_| RedisFault::Unavailable(format!("no answer within {} s", limit.as_secs()));
         tokio::time::timeout(limit, tries).await.map_err(silent)?
     }
 
-    /// A connection of the caller's own, for commands that block for up to `block`.
-    pub async fn blocking_connection(&self, block: Duration) -> Result<redis::aio::MultiplexedConnection, RedisFault> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(block + RESPONSE_TIMEOUT));
-        Ok(self.client.get_multiplexed_async_connection_with_config(&config).await?)
+    /// A connection of the caller's own to the server that owns `key`, for commands on it that block for up to `block`.
+    pub async fn blocking_connection(&self, key: &str, block: Duration) -> Result<MultiplexedConnection, RedisFault> {
+        let node = self.topology.node_anew(Some(slot::of_key(key.as_bytes()))).await?;
+        Ok(node.blocking(block).await?)
     }
 
-    /// A connection of the caller's own, for subscriptions.
-    pub async fn pubsub(&self) -> Result<redis::aio::PubSub, RedisFault> {
-        match tokio::time::timeout(RESPONSE_TIMEOUT, self.client.get_async_pubsub()).await {
-            Ok(pubsub) => Ok(pubsub?),
-            Err(_) => Err(RedisFault::Unavailable("no answer to a subscription".into())),
+    /// A connection of the caller's own, for subscriptions. In a cluster any node hears what is published on any other.
+    pub async fn pubsub(&self) -> Result<PubSub, RedisFault> {
+        let node = self.topology.node_anew(None).await?;
+        Ok(node.pubsub().await?)
+    }
+
+    /// Logs what the server is, and each of its settings that can lose jobs. To be called once it answers.
+    pub async fn introduce(&self) {
+        if let Ok(server) = self.capabilities().await {
+            tracing::info!(%server, "Redis answers");
+        }
+        for advice in self.advice().await {
+            tracing::warn!("{advice}");
         }
     }
 

@@ -22,7 +22,7 @@ pub use folder::FolderStore;
 pub use key::{InvalidKey, KEY_MAX_BYTES, ObjectKey};
 pub use s3::{S3Settings, S3Store, S3Timeouts, StaticCredentials};
 
-/// The largest object this store reads or writes, in bytes: eight times the longest audio of one job.
+/// The largest object this store reads or writes, in bytes: twice the longest audio of one job.
 pub const OBJECT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// The longest a presigned URL may live: the limit of AWS signature version 4.

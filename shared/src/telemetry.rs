@@ -28,20 +28,40 @@ pub const FIRST_AUDIO_SECONDS: &str = "csm_first_audio_seconds";
 pub const RTF: &str = "csm_rtf";
 /// Slots of this worker, by `state` (busy, free).
 pub const SLOTS: &str = "csm_slots";
-/// One step of one row, by `stage` (model, codec).
+/// One batched step of the engine, by `stage` (backbone, depth, sampling, codec).
 pub const FRAME_STEP_SECONDS: &str = "csm_frame_step_seconds";
+/// Between two frames of one utterance whose reader is not behind.
+pub const FRAME_GAP_SECONDS: &str = "csm_frame_gap_seconds";
+/// One piece of a prompt, for which every running utterance waits.
+pub const PREFILL_PIECE_SECONDS: &str = "csm_prefill_piece_seconds";
+/// Contexts looked up in the prefix cache, by `result` (hit, part, miss).
+pub const PREFIX_CACHE_TOTAL: &str = "csm_prefix_cache_total";
+/// Bytes in the prefix cache.
+pub const PREFIX_CACHE_BYTES: &str = "csm_prefix_cache_bytes";
 /// Leases that ran out and were taken back, by the process that did so.
 pub const LEASE_LOST_TOTAL: &str = "csm_lease_lost_total";
+/// Jobs that had fallen out of the queue and were put back, by the process that did so.
+pub const RECONCILED_TOTAL: &str = "csm_reconciled_total";
+/// Seconds of audio that waits or runs, as expected, by `lane`.
+pub const BACKLOG_AUDIO_SECONDS: &str = "csm_backlog_audio_seconds";
+/// Dead letters.
+pub const DLQ_SIZE: &str = "csm_dlq_size";
+/// Frames a second that the living workers can make.
+pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
+/// Workers that have told of themselves lately.
+pub const WORKERS: &str = "csm_workers";
 /// Seconds that loading the model took.
 pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
 
 /// Histograms and their bucket bounds. A histogram without bounds would be rendered as a summary, which cannot be added up
 /// over processes.
-const BUCKETS: [(&str, &[f64]); 4] = [
+const BUCKETS: [(&str, &[f64]); 6] = [
     (QUEUE_WAIT_SECONDS, &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0]),
     (FIRST_AUDIO_SECONDS, &[0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0]),
     (RTF, &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0, 10.0, 30.0]),
     (FRAME_STEP_SECONDS, &[0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.06, 0.08, 0.12, 0.2, 0.5, 1.0, 2.0, 5.0]),
+    (FRAME_GAP_SECONDS, &[0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.12, 0.16, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0]),
+    (PREFILL_PIECE_SECONDS, &[0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5.0]),
 ];
 
 /// How often histograms are folded, without which their memory grows without bound.

@@ -37,9 +37,14 @@ impl Client {
         self.http.delete(self.url(path)).send().await.unwrap()
     }
 
-    /// Submits a job of `frames` frames with a fixed seed; answers its id.
+    /// Submits a job of `frames` frames with a fixed seed, its text long enough to fill them; answers its id.
     pub(crate) async fn submit(&self, seed: u64, frames: u64) -> String {
-        let body = json!({ "text": "All good things take time.", "seed": seed, "max_audio_length_ms": frames * 80 });
+        const SENTENCE: &str = "All good things take time. ";
+        /// Of a text, what its speech may take at the least, in milliseconds.
+        const BYTE_MS: usize = 100;
+        let bytes = frames as usize * 80 / BYTE_MS;
+        let text = SENTENCE.repeat(1 + bytes / SENTENCE.len());
+        let body = json!({ "text": text.trim_end(), "seed": seed, "max_audio_length_ms": frames * 80 });
         let answer = self.post("/v1/jobs", &body).await;
         assert_eq!(answer.status(), StatusCode::ACCEPTED);
         let location = answer.headers()["location"].to_str().unwrap().to_owned();

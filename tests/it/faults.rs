@@ -8,7 +8,7 @@ use crate::client::assert_marked;
 use crate::stack::Stack;
 
 /// Long enough to be killed in mid-utterance.
-const FRAMES: u64 = 120;
+const FRAMES: u64 = 1_000;
 const JOBS: u64 = 8;
 
 /// Submits the jobs.
@@ -45,7 +45,7 @@ async fn a_worker_killed_in_mid_utterance_loses_nothing() {
     let mut stack = Stack::start(2, 5).await;
     let jobs = submit(&stack).await;
     let victim_job = mid_utterance(&stack, &jobs[&0]).await;
-    stack.workers[0].process.kill9().await;
+    stack.workers[0].process.kill9().await.unwrap();
     let audio = all_committed_once(&stack, &jobs).await;
 
     let mut retried = 0;
@@ -67,7 +67,7 @@ async fn a_killed_gateway_loses_nothing() {
     let mut stack = Stack::start(2, 5).await;
     let jobs = submit(&stack).await;
     mid_utterance(&stack, &jobs[&0]).await;
-    stack.gateway.kill9().await;
+    stack.gateway.kill9().await.unwrap();
     stack.restart_gateway().await;
     all_committed_once(&stack, &jobs).await;
     assert_eq!(stack.stored_files().len() as u64, JOBS, "no second attempt was needed");

@@ -5,11 +5,16 @@
 mod s3_server;
 
 mod client;
-mod process;
 mod stack;
 
 mod drain;
 mod faults;
+mod long_text;
 mod old_snippets;
+mod promise;
+mod resume;
 mod s3;
 mod slots;
+mod soak;
+mod watermark;
+mod watermark_policy;

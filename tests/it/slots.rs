@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::stack::Stack;
 
 /// Long enough that none of them ends while the test looks.
-const LONG: u64 = 1_100;
+const LONG: u64 = 5_000;
 
 #[tokio::test]
 async fn five_run_the_sixth_waits_and_a_cancel_lets_it_in() {

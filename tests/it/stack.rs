@@ -1,14 +1,15 @@
 //! A fleet for one test: Redis, one gateway, any number of workers on the tiny model, and a store.
 
-use std::net::{SocketAddr, TcpListener};
+use std::fs::File;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_tests::process::{Process, free_address};
 use csm_worker::checkpoint::{self, Layout};
 use tempfile::TempDir;
 
 use crate::client::Client;
-use crate::process::Process;
 use crate::s3_server::{self, S3Server};
 
 pub(crate) struct Worker {
@@ -77,7 +78,7 @@ impl Stack {
                 pair("CSM_REDIRECT_AUDIO", "true"),
             ]),
         }
-        let (listen, gateway_admin) = (free_address(), free_address());
+        let (listen, gateway_admin) = (free_address().unwrap(), free_address().unwrap());
         environment.push(pair("CSM_LISTEN", listen));
         let client = Client::new(listen);
         let gateway = start_gateway(&environment, gateway_admin);
@@ -91,23 +92,33 @@ impl Stack {
 
     /// Starts one more worker, without waiting for it.
     pub(crate) fn add_worker(&mut self) {
-        let admin = free_address();
+        let admin = free_address().unwrap();
         let args = ["--admin-listen".to_owned(), admin.to_string()];
-        let process = Process::start("csm-worker", &args, &self.environment);
+        let process = Process::start("csm-worker", &args, &self.environment, None).unwrap();
+        self.workers.push(Worker { process, admin });
+    }
+
+    /// Starts one more worker with more settings, its log in a file, without waiting for it.
+    pub(crate) fn add_worker_with(&mut self, settings: &[(&str, &str)], log: File) {
+        let admin = free_address().unwrap();
+        let args = ["--admin-listen".to_owned(), admin.to_string()];
+        let more = settings.iter().map(|(name, value)| pair(name, value));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(more).collect();
+        let process = Process::start("csm-worker", &args, &environment, Some(log)).unwrap();
         self.workers.push(Worker { process, admin });
     }
 
     /// Starts the gateway again on its old address, after it was killed.
     pub(crate) async fn restart_gateway(&mut self) {
         self.gateway = start_gateway(&self.environment, self.gateway_admin);
-        self.gateway.ready(self.gateway_admin).await;
+        self.gateway.ready(self.gateway_admin).await.unwrap();
     }
 
     /// Waits until everything is.
     pub(crate) async fn ready(&mut self) {
-        self.gateway.ready(self.gateway_admin).await;
+        self.gateway.ready(self.gateway_admin).await.unwrap();
         for worker in &mut self.workers {
-            worker.process.ready(worker.admin).await;
+            worker.process.ready(worker.admin).await.unwrap();
         }
     }
 
@@ -132,16 +143,11 @@ impl Stack {
 }
 
 fn start_gateway(environment: &[(String, String)], admin: SocketAddr) -> Process {
-    Process::start("csm-gateway", &["--admin-listen".to_owned(), admin.to_string()], environment)
+    Process::start("csm-gateway", &["--admin-listen".to_owned(), admin.to_string()], environment, None).unwrap()
 }
 
 fn pair(name: &str, value: impl std::fmt::Display) -> (String, String) {
     (name.to_owned(), value.to_string())
-}
-
-/// An address that nobody listens on at this moment.
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {

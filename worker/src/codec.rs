@@ -1,33 +1,33 @@
 //! Mimi: a caller's recording to codes, and codes to sound while they come.
 //!
-//! Convolutions and quantizer are candle's; the transformer between them is ours, because candle's forgets one key of the
-//! sliding window when it streams (see [`transformer`]). All 32 codebooks are decoded, always in f32. A [`DecodeStream`]
-//! owns the state of one utterance and shares the weights: its samples are those of a one-shot decode, whatever else is
-//! decoded meanwhile, and a new stream remembers nothing of an old one.
+//! The encoder's convolutions are candle's and see whole recordings; the decoder is ours and streams several utterances
+//! side by side (see [`Decoder`]). All 32 codebooks are decoded, always in f32.
 
 pub mod config;
-
-mod transformer;
+mod decoder;
+mod encoder;
+mod quantizer;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::safetensors::MmapedSafetensors;
-use candle_core::{DType, Device, Module, StreamTensor, StreamingModule, Tensor};
+use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
-use candle_transformers::models::mimi::conv::{ConvDownsample1d, ConvTrUpsample1d};
-use candle_transformers::models::mimi::quantization::SplitResidualVectorQuantizer;
-use candle_transformers::models::mimi::seanet::{SeaNetDecoder, SeaNetEncoder};
-use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES, Frame};
+use csm_shared::audio::{FRAME_SAMPLES, Frame};
 use csm_shared::hub::weight_files;
 use csm_shared::prompt::CONFIG_FILE;
 
 use crate::model::config::{ConfigError, Keys, read_json};
 use crate::model::weights::{LoadProgress, WeightsError, map};
 pub use config::MimiConfig;
-use transformer::{Transformer, TransformerState};
+pub use decoder::Decoder;
+use decoder::Network;
+use encoder::Encoder;
+use quantizer::Quantizer;
 
 /// The folder beside a checkpoint that holds the codec when the checkpoint itself does not.
 pub const CODEC_FOLDER: &str = "mimi";
@@ -36,6 +36,8 @@ pub const CODEC_PREFIX: &str = "codec_model";
 /// The longest recording that is encoded, and the longest utterance decoded at once: the model's window.
 pub const MAX_FRAMES: usize = 2048;
 
+/// Frames that a one-shot decode takes at once: enough that reading the weights costs little.
+const BLOCK_FRAMES: usize = 8;
 /// The codec's file in its own folder.
 const CODEC_FILE: &str = "model.safetensors";
 
@@ -68,6 +70,14 @@ pub enum CodecError {
         /// Codes end here.
         limit: usize,
     },
+    /// A row for no slot, or two for one.
+    #[error("slot {slot} is given twice or is not below {slots}")]
+    Slot {
+        /// The slot.
+        slot: usize,
+        /// Slots end here.
+        slots: usize,
+    },
     /// More than [`MAX_FRAMES`].
     #[error("{frames} frames are more than the {MAX_FRAMES} of the model's window")]
     TooLong {
@@ -79,33 +89,12 @@ pub enum CodecError {
     Device(#[from] candle_core::Error),
 }
 
-/// Codes to sound: quantizer, upsampling, transformer, SEANet. Cloning shares the weights and copies the state.
-#[derive(Clone)]
-struct Decoder {
-    quantizer: SplitResidualVectorQuantizer,
-    upsample: ConvTrUpsample1d,
-    transformer: Transformer,
-    seanet: SeaNetDecoder,
-}
-
-/// One codec resident on one device.
+/// One codec: the encoder on a device, the decoder's weights on the host.
 pub struct Codec {
     config: MimiConfig,
-    device: Device,
-    encoder: SeaNetEncoder,
-    encoder_transformer: Transformer,
-    downsample: ConvDownsample1d,
-    /// Never stepped, so every clone starts from silence.
-    decoder: Decoder,
-}
-
-/// The decoder's state of one utterance.
-pub struct DecodeStream {
-    decoder: Decoder,
-    state: TransformerState,
-    codebook_size: usize,
-    device: Device,
-    frames: usize,
+    encoder: Encoder,
+    network: Arc<Network>,
+    encoder_bytes: u64,
 }
 
 impl Codec {
@@ -118,31 +107,13 @@ impl Codec {
         let mut parts = Parts::new(&files, prefix, progress);
         let vb = VarBuilder::from_backend(Box::new(files), DType::F32, device.clone());
         let vb = if prefix.is_empty() { vb } else { vb.pp(prefix) };
-        let seanet = config.seanet();
-        let (hidden, stride) = (config.hidden, config.latent_stride);
-        let encoder = SeaNetEncoder::new(&seanet, vb.pp("encoder"))?;
-        parts.done("encoder.");
-        let encoder_transformer = Transformer::load(&config, &vb.pp("encoder_transformer"))?;
-        parts.done("encoder_transformer.");
-        let downsample = ConvDownsample1d::new(stride, hidden, true, true, vb.pp("downsample"))?;
-        parts.done("downsample.");
-        let quantizer = SplitResidualVectorQuantizer::new(
-            config.codebook_dim,
-            Some(hidden),
-            Some(hidden),
-            CODEBOOKS,
-            config.codebook_size,
-            vb.pp("quantizer"),
-        )?;
+        let host = vb.clone().set_device(Device::Cpu);
+        let encoder = Encoder::load(&config, &vb, &mut |part| parts.done(part))?;
+        let encoder_bytes = parts.done.bytes_done;
+        let quantizer = Quantizer::load(&config, &host.pp("quantizer"))?;
         parts.done("quantizer.");
-        let upsample = ConvTrUpsample1d::new(stride, hidden, true, true, vb.pp("upsample"))?;
-        parts.done("upsample.");
-        let transformer = Transformer::load(&config, &vb.pp("decoder_transformer"))?;
-        parts.done("decoder_transformer.");
-        let decoder = SeaNetDecoder::new(&seanet, vb.pp("decoder"))?;
-        parts.done("decoder.");
-        let decoder = Decoder { quantizer, upsample, transformer, seanet: decoder };
-        Ok(Self { config, device: device.clone(), encoder, encoder_transformer, downsample, decoder })
+        let network = Arc::new(Network::load(&config, quantizer, &host, &mut |part| parts.done(part))?);
+        Ok(Self { config, encoder, network, encoder_bytes })
     }
 
     /// The codec's dimensions.
@@ -165,12 +136,7 @@ impl Codec {
         }
         let mut padded = pcm.to_vec();
         padded.resize(frames * FRAME_SAMPLES, 0.0);
-        let x = Tensor::from_vec(padded, (1, 1, frames * FRAME_SAMPLES), &self.device)?;
-        let x = self.encoder.forward(&x)?;
-        let x = self.encoder_transformer.forward(&x, &mut self.encoder_transformer.new_state())?;
-        let x = self.downsample.forward(&x)?;
-        let codes = self.decoder.quantizer.encode(&x)?.to_dtype(DType::U32)?.squeeze(0)?.to_vec2::<u32>()?;
-        Ok((0..frames).map(|frame| std::array::from_fn(|codebook| codes[codebook][frame])).collect())
+        Ok(self.network.quantizer.encode(&self.encoder.latents(padded)?)?)
     }
 
     /// Sound of a whole utterance, 1920 samples a frame, 24 kHz mono.
@@ -178,66 +144,34 @@ impl Codec {
     /// # Errors
     /// A code is out of range, more than [`MAX_FRAMES`], or a failing device.
     pub fn decode(&self, frames: &[Frame]) -> Result<Vec<f32>, CodecError> {
-        if frames.is_empty() {
-            return Ok(Vec::new());
-        }
         if frames.len() > MAX_FRAMES {
             return Err(CodecError::TooLong { frames: frames.len() });
         }
-        let codes = codes_tensor(frames, 0, self.config.codebook_size, &self.device)?;
-        let Decoder { quantizer, upsample, transformer, seanet } = &self.decoder;
-        let x = upsample.forward(&quantizer.decode(&codes)?)?;
-        let x = transformer.forward(&x, &mut transformer.new_state())?;
-        Ok(seanet.forward(&x)?.flatten_all()?.to_vec1()?)
+        let mut decoder = self.new_decoder(1, 1);
+        let mut pcm = Vec::with_capacity(frames.len() * FRAME_SAMPLES);
+        for block in frames.chunks(BLOCK_FRAMES) {
+            pcm.extend(decoder.push(&[(0, block)])?.concat());
+        }
+        Ok(pcm)
     }
 
-    /// A decoder for one utterance, from silence. Cheap: it shares the weights.
-    ///
-    /// # Errors
-    /// None today; a device may need to allocate.
-    pub fn new_stream(&self) -> Result<DecodeStream, CodecError> {
-        let decoder = self.decoder.clone();
-        let state = decoder.transformer.new_state();
-        let (codebook_size, device) = (self.config.codebook_size, self.device.clone());
-        Ok(DecodeStream { decoder, state, codebook_size, device, frames: 0 })
+    /// A decoder of `slots` utterances side by side, on `threads` threads (the caller included), all slots silent. It
+    /// shares the weights; see [`Decoder::memory`] for what it adds.
+    #[must_use]
+    pub fn new_decoder(&self, slots: usize, threads: usize) -> Decoder {
+        Decoder::new(Arc::clone(&self.network), slots, threads)
+    }
+
+    /// Bytes of the weights, the encoder's on its device and the decoder's on the host.
+    #[must_use]
+    pub fn memory(&self) -> u64 {
+        self.encoder_bytes + self.network.bytes() as u64
     }
 }
 
-impl DecodeStream {
-    /// The next 1920 samples.
-    ///
-    /// # Errors
-    /// A code is out of range, or a failing device; the stream is unusable after the latter.
-    pub fn push(&mut self, frame: &Frame) -> Result<Vec<f32>, CodecError> {
-        let codes = codes_tensor(std::slice::from_ref(frame), self.frames, self.codebook_size, &self.device)?;
-        self.frames += 1;
-        let Decoder { quantizer, upsample, transformer, seanet } = &mut self.decoder;
-        let x = upsample.step(&StreamTensor::from_tensor(quantizer.decode(&codes)?))?;
-        let x = match x.as_option() {
-            Some(x) => StreamTensor::from_tensor(transformer.forward(x, &mut self.state)?),
-            None => StreamTensor::empty(),
-        };
-        let pcm = seanet.step(&x)?;
-        match pcm.as_option() {
-            Some(pcm) => Ok(pcm.flatten_all()?.to_vec1()?),
-            None => Ok(Vec::new()),
-        }
-    }
-}
-
-/// `(1, 32, frames)` of checked codes; `first` is the number of the first frame in the utterance.
-fn codes_tensor(frames: &[Frame], first: usize, limit: usize, device: &Device) -> Result<Tensor, CodecError> {
-    let mut codes = Vec::with_capacity(frames.len() * CODEBOOKS);
-    for codebook in 0..CODEBOOKS {
-        for (index, frame) in frames.iter().enumerate() {
-            let code = frame[codebook];
-            if code as usize >= limit {
-                return Err(CodecError::CodeOutOfRange { frame: first + index, codebook, code, limit });
-            }
-            codes.push(code);
-        }
-    }
-    Ok(Tensor::from_vec(codes, (1, CODEBOOKS, frames.len()), device)?)
+/// A tensor's numbers on the host.
+fn numbers(vb: &VarBuilder<'_>, name: &str, shape: &[usize]) -> candle_core::Result<Vec<f32>> {
+    vb.get(shape, name)?.flatten_all()?.to_vec1()
 }
 
 /// The codec's file, its config, and the prefix of its tensors.

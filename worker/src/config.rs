@@ -5,13 +5,22 @@ use std::time::Duration;
 
 use clap::Args;
 use csm_shared::hub::{HubOptions, ModelSource};
+use csm_shared::queue::QueueArgs;
 use csm_shared::redis_client::RedisArgs;
 use csm_shared::shutdown;
 use csm_shared::store::StoreArgs;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::engine::{DeviceChoice, MAX_SLOTS};
-use crate::watermark::WatermarkKey;
+use crate::model::WeightChoice;
+use crate::provenance::ProvenanceArgs;
+use crate::watermark::{MarkArgs, WatermarkKey};
+
+/// Threads that the kernels may be given.
+const MAX_THREADS: i64 = 1024;
+
+/// Memory for kept contexts unless told otherwise, in MiB: some minutes of voices at full size.
+pub const PREFIX_CACHE_MB: u32 = 256;
 
 /// Everything a worker is told.
 #[derive(Args, Clone, Debug)]
@@ -22,15 +31,33 @@ pub struct WorkerArgs {
     /// Jobs run at once
     #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     pub slots: u8,
+    /// Slots that bulk jobs may not take, so that a live one finds room; a worker of one slot keeps none
+    #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
+    pub reserve_slots: u8,
     /// `auto`, `cpu` or `cuda:N`
     #[arg(long, env = "CSM_DEVICE", default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
+    /// What the model's matrices are held in: `f32`, `bf16`, `q8_0`, `q4_k`, or `auto` (q8_0 on the CPU, bf16 on CUDA)
+    #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
+    pub weights: WeightChoice,
+    /// Threads of the CPU's kernels [default: one for each processor]
+    #[arg(long, env = "CSM_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    pub threads: Option<u16>,
+    /// Memory for contexts that were spoken to the model before, such as voices, in MiB; 0 keeps none
+    #[arg(long, env = "CSM_PREFIX_CACHE_MB", default_value_t = PREFIX_CACHE_MB, value_name = "MIB")]
+    pub prefix_cache_mb: u32,
     /// Secret of the watermark: a passphrase or hex digits, 16 bytes or more
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub watermark_key: Option<SecretString>,
     /// Without a secret, use the published development key, whose mark proves nothing
     #[arg(long, env = "CSM_DEVELOPMENT_WATERMARK", value_parser = clap::builder::FalseyValueParser::new())]
     pub development_watermark: bool,
+    /// Which marks files carry
+    #[command(flatten)]
+    pub marks: MarkArgs,
+    /// How complete WAV files are signed
+    #[command(flatten)]
+    pub provenance: ProvenanceArgs,
     /// How long running jobs may take to finish after SIGTERM; then they are handed back
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_parser = shutdown::grace, value_name = "SECONDS")]
     pub drain: Duration,
@@ -40,6 +67,9 @@ pub struct WorkerArgs {
     /// Queue and live channel
     #[command(flatten)]
     pub redis: RedisArgs,
+    /// How the queue is shared out
+    #[command(flatten)]
+    pub queue: QueueArgs,
     /// Where the audio goes
     #[command(flatten)]
     pub store: StoreArgs,
@@ -77,6 +107,8 @@ mod tests {
     use clap::{CommandFactory as _, Parser};
 
     use super::*;
+    use crate::model::WeightFormat;
+    use crate::watermark::Policy;
 
     #[derive(Parser)]
     struct Cli {
@@ -97,6 +129,30 @@ mod tests {
         Cli::command().debug_assert();
         let args = parse(&[]);
         assert_eq!((args.slots, args.drain), (5, Duration::from_secs(30)));
+        assert_eq!((args.weights, args.threads, args.prefix_cache_mb), (WeightChoice::Auto, None, 256));
+    }
+
+    #[test]
+    fn the_engine_s_settings_are_read_and_bounded() {
+        let args = parse(&["--weights", "q4_k", "--threads", "3", "--prefix-cache-mb", "0"]);
+        assert_eq!((args.threads, args.prefix_cache_mb), (Some(3), 0));
+        assert_eq!(args.weights, WeightChoice::Format(WeightFormat::Q4K));
+        let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
+        for wrong in [["--weights", "q5_0"], ["--threads", "0"], ["--threads", "2000"], ["--prefix-cache-mb", "-1"]] {
+            assert!(Cli::try_parse_from(always.iter().chain(&wrong)).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn there_is_no_watermark_policy_without_a_mark() {
+        assert_eq!(parse(&[]).marks.watermark, None);
+        assert_eq!(parse(&[]).marks.silentcipher.to_string(), "sony/silentcipher");
+        assert_eq!(parse(&["--watermark", "both"]).marks.watermark, Some(Policy::Both));
+        let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
+        for wrong in ["off", "none", "", "false", "Both"] {
+            let error = Cli::try_parse_from(always.iter().chain(&["--watermark", wrong])).err().map(|e| e.to_string());
+            assert!(error.as_ref().is_some_and(|error| error.contains("there is no off")), "{wrong:?}: {error:?}");
+        }
     }
 
     #[test]

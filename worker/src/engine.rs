@@ -1,36 +1,72 @@
 //! The engine: prompts go in, bounded streams of spoken frames come out. No tensor shows in its face.
 //!
-//! One OS thread, `csm-engine`, owns the device, the model and the codec from loading to the end; everything else holds
-//! an [`Engine`] handle. An utterance takes one of a few slots and advances in turn with the others, one frame each; its
-//! result depends on its prompt and sampling alone. An error or a panic in the model ends the thread: every stream then
-//! says so, [`Engine::closed`] resolves, and the process is expected to hand its jobs back and leave.
+//! One OS thread, `csm-engine`, owns the model from loading to the end; everything else holds an [`Engine`] handle. An
+//! utterance takes one of a few slots. All slots that can make a frame make it in one batched step; prompts are fed in
+//! pieces between two steps. Beside that thread `csm-codec` turns frames into sound while the next ones are made, and
+//! `csm-encode` turns context recordings into codes. An utterance's result depends on its prompt and sampling alone, not
+//! on its slot, on who speaks beside it, or on what was spoken before.
+//!
+//! Reading order: an utterance on its way through ([`prompt`], [`speaking`]), who goes next ([`slots`], [`schedule`]), the
+//! loop ([`thread`]) and the threads beside it ([`sound`], [`encoder`]), the way out ([`stream`]); then what is kept
+//! ([`prefix`]), when to stop ([`guard`]), and what is counted ([`meter`], [`signs`]).
+//!
+//! # Resuming
+//! An utterance may come with the frames that an earlier attempt at it made ([`Utterance::spoken`]). The model makes the
+//! first one again, which shows whether it would say the same, and whether there was a second try; it then reads the others
+//! in pieces like a prompt, without drawing a code. Codec, guard and budget take all of them as if they were made here. So
+//! the stream is bit for bit that of an undisturbed run, and most of it comes faster.
+//!
+//! # Endings
+//! The model ends an utterance by its end frame ([`FinishReason::Eos`]); an end frame before any other is answered by one
+//! second try with other draws, and if that ends at once too, or there are no draws (temperature 0), the result is empty
+//! audio. Otherwise it is cut at its budget ([`FinishReason::Length`]), or by the [`guard`] ([`FinishReason::Runaway`]).
+//!
+//! An error or a panic in the model or codec, logits that are no numbers, or a device without memory end the engine: every
+//! stream then says so, [`Engine::closed`] resolves, and the process is expected to hand its jobs back and leave.
 
 mod device;
 mod load;
+
 mod prompt;
+mod speaking;
+
 mod schedule;
 mod slots;
+
+mod aside;
+mod encoder;
+mod sound;
 mod speech;
 mod stream;
 mod thread;
+
+mod guard;
+mod meter;
+mod prefix;
+mod signs;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use csm_shared::audio::Clip;
+use csm_shared::audio::{Clip, Frame};
 use csm_shared::job::Sampling;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use csm_shared::job::FinishReason;
 pub use device::DeviceChoice;
 pub use load::{LoadStage, ModelInfo};
+pub use meter::EngineStats;
+pub(crate) use signs::Signs;
 pub use stream::{FRAMES_AHEAD, FrameStream, SpokenFrame};
 
-use speech::SpeechModel;
+use crate::model::WeightChoice;
+use meter::Meter;
+use speech::{Parts, SpeechModel};
 use stream::Link;
 use thread::{Admission, Command};
 
@@ -50,15 +86,41 @@ pub struct EngineConfig {
     pub device: DeviceChoice,
     /// Utterances spoken at a time, 1 to [`MAX_SLOTS`].
     pub slots: usize,
+    /// What the model's matrices are held in.
+    pub weights: WeightChoice,
+    /// Threads of the CPU's kernels; as many as the machine has where it does not say.
+    pub threads: Option<usize>,
+    /// Bytes of keys and values that are kept of contexts; 0 keeps none.
+    pub prefix_cache_bytes: u64,
+}
+
+/// How a turn was spoken.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Recording {
+    /// A recording, to be encoded.
+    Clip(Clip),
+    /// The codes of frames that this model made itself, without the end frame.
+    Codes(Vec<Frame>),
+}
+
+impl Recording {
+    /// Frames of 80 ms, the last one possibly in part.
+    #[must_use]
+    pub fn frames(&self) -> usize {
+        match self {
+            Self::Clip(clip) => clip.frames(),
+            Self::Codes(frames) => frames.len(),
+        }
+    }
 }
 
 /// A turn spoken before: its text and its recording.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Segment {
     /// Ids of `[speaker]text`, made by `csm_shared::prompt`.
     pub text_ids: Vec<u32>,
     /// How it was spoken.
-    pub clip: Clip,
+    pub recording: Recording,
 }
 
 /// One thing to say.
@@ -72,6 +134,11 @@ pub struct Utterance {
     pub sampling: Sampling,
     /// Frames of 80 ms after which the speech is cut, at least 1. Prompt and frames share the model's window.
     pub max_frames: u32,
+    /// Draw index of the first frame. It is 0, unless earlier utterances of one job have used up draws of the same seed.
+    pub first_frame: u32,
+    /// Frames that an earlier attempt at this very utterance made, from the first one on; the stream begins with them. They
+    /// are dropped where the model, asked for the first frame, makes another one.
+    pub spoken: Vec<Frame>,
 }
 
 /// Why an utterance was not spoken, or why the engine is no more.
@@ -92,6 +159,9 @@ pub enum EngineError {
     /// The engine's thread panicked; the engine has ended.
     #[error("the engine panicked: {0}")]
     Panicked(String),
+    /// The engine showed no sign of life and was given up.
+    #[error("the engine is stuck")]
+    Stuck,
     /// The last handle was dropped; the engine has ended.
     #[error("the engine was closed")]
     Closed,
@@ -105,8 +175,15 @@ impl EngineError {
     }
 }
 
-/// A handle on a ready engine. Dropping the last one ends all streams and joins the thread, which blocks for the rest
-/// of the step that is under way.
+/// What an engine has room for.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    slots: usize,
+    prefix_cache_bytes: u64,
+}
+
+/// A handle on a ready engine. Dropping the last one ends all streams and joins the threads, which blocks for the step and
+/// the recording that are under way, and for the sound of the frames that are made.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -115,6 +192,9 @@ pub struct Engine {
 struct Inner {
     info: ModelInfo,
     closed: watch::Receiver<Option<EngineError>>,
+    tell_closed: watch::Sender<Option<EngineError>>,
+    given_up: AtomicBool,
+    meter: Arc<Meter>,
     /// `Some` until dropped.
     commands: Option<mpsc::Sender<Command>>,
     /// `Some` until dropped.
@@ -126,6 +206,8 @@ pub struct Loading {
     stage: watch::Receiver<LoadStage>,
     info: oneshot::Receiver<ModelInfo>,
     closed: watch::Receiver<Option<EngineError>>,
+    tell_closed: watch::Sender<Option<EngineError>>,
+    meter: Arc<Meter>,
     commands: mpsc::Sender<Command>,
     thread: JoinHandle<()>,
 }
@@ -147,8 +229,9 @@ impl Loading {
         let Ok(info) = self.info.await else {
             return Err(stream::reason(&mut self.closed).await);
         };
-        let (commands, thread) = (Some(self.commands), Some(self.thread));
-        Ok(Engine { inner: Arc::new(Inner { info, closed: self.closed, commands, thread }) })
+        let Self { closed, tell_closed, meter, commands, thread, .. } = self;
+        let (given_up, commands, thread) = (AtomicBool::new(false), Some(commands), Some(thread));
+        Ok(Engine { inner: Arc::new(Inner { info, closed, tell_closed, given_up, meter, commands, thread }) })
     }
 }
 
@@ -159,16 +242,17 @@ impl Engine {
     /// [`EngineError::Start`] if the number of slots is not 1 to [`MAX_SLOTS`] or the system gives no thread. What fails
     /// later is said by [`Loading::ready`].
     pub fn start(config: EngineConfig) -> Result<Loading, EngineError> {
-        let slots = config.slots;
-        Self::spawn(slots, move |stage| load::load(&config, stage))
+        let room = Room { slots: config.slots, prefix_cache_bytes: config.prefix_cache_bytes };
+        Self::spawn(room, move |stage| load::load(&config, stage))
     }
 
     /// [`Engine::start`] over whatever `load` makes on the engine's own thread.
-    fn spawn<M, L>(slots: usize, load: L) -> Result<Loading, EngineError>
+    fn spawn<M, L>(room: Room, load: L) -> Result<Loading, EngineError>
     where
         M: SpeechModel,
-        L: FnOnce(&watch::Sender<LoadStage>) -> Result<(M, ModelInfo), EngineError> + Send + 'static,
+        L: FnOnce(&watch::Sender<LoadStage>) -> Result<(Parts<M>, ModelInfo), EngineError> + Send + 'static,
     {
+        let slots = room.slots;
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(EngineError::Start(format!("{slots} slots, while 1 to {MAX_SLOTS} are possible")));
         }
@@ -176,21 +260,27 @@ impl Engine {
         let (report, stage) = watch::channel(LoadStage::Weights { done: 0, total: 0 });
         let (tell_info, info) = oneshot::channel();
         let (tell_closed, closed) = watch::channel(None);
+        let tell = tell_closed.clone();
+        let meter = Arc::new(Meter::new());
+        let (wake, counted) = (commands.downgrade(), Arc::clone(&meter));
         let body = move || {
-            let ended = thread::guarded(|| {
-                let (model, info) = load(&report)?;
+            let ended = aside::guarded(|| {
+                let (parts, info) = load(&report)?;
                 report.send_replace(LoadStage::Ready);
                 // Whoever no longer waits has dropped the commands too, which `serve` sees.
                 let _ = tell_info.send(info);
-                Err(thread::serve(model, slots, received))
+                thread::serve(parts, room, received, wake, counted)
             });
-            tell_closed.send_replace(Some(ended));
+            if ended != EngineError::Closed {
+                tracing::error!(error = %ended, "the engine has ended");
+            }
+            end(&tell, ended);
         };
         let thread = std::thread::Builder::new()
             .name("csm-engine".to_owned())
             .spawn(body)
             .map_err(|error| EngineError::Start(error.to_string()))?;
-        Ok(Loading { stage, info, closed, commands, thread })
+        Ok(Loading { stage, info, closed, tell_closed, meter, commands, thread })
     }
 
     /// Takes a slot for `utterance`, or says at once that none is free. Waits for the step that is under way, no more.
@@ -221,7 +311,28 @@ impl Engine {
         &self.inner.info
     }
 
-    /// Resolves when the engine has ended by itself, with the reason. Until then every slot works.
+    /// What was done since the last call, or since the engine was ready.
+    #[must_use]
+    pub fn take_stats(&self) -> EngineStats {
+        self.inner.meter.take()
+    }
+
+    /// A number that grows with every step, piece of a prompt, encoded recording and decoded block, and while a recording is
+    /// being encoded, up to the time that it lasts itself. One that stays the same while an utterance waits for its next
+    /// frame is how a stuck model is told from a slow one.
+    #[must_use]
+    pub fn progress(&self) -> u64 {
+        self.inner.meter.signs().read()
+    }
+
+    /// Gives the engine up as stuck: [`Engine::closed`] resolves, and the threads are not waited for when the last handle is
+    /// dropped. The process is expected to leave.
+    pub fn give_up(&self) {
+        self.inner.given_up.store(true, Ordering::Relaxed);
+        end(&self.inner.tell_closed, EngineError::Stuck);
+    }
+
+    /// Resolves when the engine has ended by itself or was given up, with the reason. Until then every slot works.
     pub async fn closed(&self) -> EngineError {
         stream::reason(&mut self.inner.closed.clone()).await
     }
@@ -232,11 +343,21 @@ impl Engine {
     }
 }
 
+/// Tells why an engine is no more; the first reason stays.
+fn end(closed: &watch::Sender<Option<EngineError>>, why: EngineError) {
+    closed.send_if_modified(|told| {
+        let first = told.is_none();
+        told.get_or_insert(why);
+        first
+    });
+}
+
 impl Drop for Inner {
     fn drop(&mut self) {
         // With no sender left the thread ends after the step under way.
         self.commands = None;
         if let Some(thread) = self.thread.take()
+            && !self.given_up.load(Ordering::Relaxed)
             && thread.join().is_err()
         {
             tracing::error!("the engine's thread panicked outside its guard");

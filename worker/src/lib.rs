@@ -1,21 +1,26 @@
 //! The speech worker: claim -> engine -> codec -> watermark -> sink. It knows no route.
 //!
 //! Reading order: the loop ([`runner`], [`speak`]), the engine and what it steps ([`engine`], [`model`], [`codec`]),
-//! the way out ([`watermark`], [`wav`], [`sink`]), and checkpoints made here ([`checkpoint`], [`trace`]).
+//! the way out ([`watermark`], [`encode`], [`sink`]), checkpoints made here ([`checkpoint`], [`trace`]), and measurements
+//! ([`bench`]).
 
 pub mod config;
+mod desk;
 pub mod runner;
 mod serve;
 pub mod speak;
 
 pub mod codec;
 pub mod engine;
+mod kernels;
 pub mod model;
 
+pub mod encode;
+pub mod provenance;
 pub mod sink;
 pub mod watermark;
-pub mod wav;
 
+pub mod bench;
 pub mod checkpoint;
 pub mod trace;
 

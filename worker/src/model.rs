@@ -1,46 +1,43 @@
-//! CSM on one device: a prompt goes in, one frame of 32 Mimi codes comes out per step.
+//! CSM on one device: prompts go in, one frame of 32 Mimi codes per utterance comes out of every step.
 //!
 //! Two Llama-style transformers make a frame. The backbone reads the prompt and all earlier frames and gives one hidden
 //! state and the first code; the depth decoder starts from that state, forgets everything between frames, and gives the
-//! other 31 codes one after another. What belongs to one utterance lives in its [`Cache`]; the [`Model`] itself never
-//! changes after loading. Everything is written over rows, so that stepping several utterances at once needs no new math.
+//! other 31 codes one after another. A [`Model`] has slots, one utterance each; a step takes any of them, at their own
+//! positions, through the weights together. What an utterance says does not depend on the others, nor on its slot.
+//!
+//! Two forward passes do the work behind one trait ([`net::Net`]): [`cpu`] on packed, possibly quantised matrices, and
+//! [`tensor`] on candle's tensors, for CUDA. Each is the other's test.
 
 pub mod config;
 pub mod prompt;
 pub mod sampler;
 pub mod weights;
 
-mod attention;
-mod backbone;
-mod cache;
-mod depth;
-mod embedding;
-mod mlp;
+mod cpu;
+mod format;
+mod net;
+mod replay;
 mod rope;
-mod transformer;
+mod tensor;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
-use csm_shared::job::Sampling;
 
-pub use cache::Cache;
 pub use config::{ConfigError, CsmConfig, RopeConfig, TransformerConfig};
+pub use format::{WeightChoice, WeightFormat};
+pub use net::Row;
 pub use prompt::Position;
 pub use weights::{LoadProgress, WeightsError, weights_sha256};
 
-use backbone::Backbone;
-use depth::DepthDecoder;
-use sampler::Draw;
+use crate::kernels::threads_or_all;
+use net::{Hear, Kept, Net, Taken};
 use weights::Weights;
-
-/// Prompt positions that go through the backbone in one piece: large enough to keep the matrix units busy, small enough
-/// that attention scores stay a few MB.
-pub const PREFILL_PIECE: usize = 128;
 
 /// The frame that means "the utterance has ended". It is not part of the audio.
 pub const END_FRAME: Frame = [0; CODEBOOKS];
@@ -86,18 +83,73 @@ pub enum ModelError {
         /// Codebook of the frame.
         codebook: usize,
     },
+    /// The number format is not one of the device's.
+    #[error("{0}")]
+    Format(String),
+    /// A slot that the model does not have, or twice the same in one step.
+    #[error("slot {slot} of {slots} cannot be used here: it is not there, or twice in one step")]
+    Slot {
+        /// The slot.
+        slot: usize,
+        /// Slots of the model.
+        slots: usize,
+    },
+    /// A prefix is taken from a slot that has spoken, put into one that is not empty, or of another model.
+    #[error("a prefix goes from a slot that has only read into an empty one of the same model")]
+    StrangePrefix,
     /// The device refused an operation.
     #[error("device: {0}")]
     Device(#[from] candle_core::Error),
 }
 
+/// How a checkpoint is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LoadOptions {
+    /// Number format of the matrices.
+    pub weights: WeightChoice,
+    /// Utterances that can be stepped together.
+    pub slots: usize,
+    /// CPU threads of the forward pass; as many as there are cores when absent. Not used on CUDA.
+    pub threads: Option<usize>,
+}
+
 /// One checkpoint resident on one device.
 pub struct Model {
     config: CsmConfig,
-    dtype: DType,
-    device: Device,
-    backbone: Backbone,
-    depth: DepthDecoder,
+    format: WeightFormat,
+    net: Box<dyn Net>,
+    slots: Vec<Slot>,
+    times: StepTimes,
+}
+
+/// What the model remembers of an utterance beside keys and values.
+#[derive(Clone, Default)]
+struct Slot {
+    /// Positions read.
+    positions: usize,
+    /// Frames spoken.
+    frames: usize,
+    /// The last frame, read when the next one is asked for.
+    pending: Option<Frame>,
+    /// Whether there is something to continue from.
+    ready: bool,
+}
+
+/// Where the time of the last step went.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StepTimes {
+    /// Reading the frames spoken before.
+    pub backbone: Duration,
+    /// The first code's head and the other 31 codes.
+    pub depth: Duration,
+    /// Drawing the codes from their logits.
+    pub sampling: Duration,
+}
+
+/// Keys and values of a prompt's beginning, to be used again.
+pub struct Prefix {
+    kept: Kept,
+    positions: usize,
 }
 
 /// One frame with the logits it was drawn from.
@@ -108,19 +160,54 @@ pub struct TracedFrame {
     pub logits: Tensor,
 }
 
+impl LoadOptions {
+    /// Unquantised, on all cores: what other formats are held against.
+    #[must_use]
+    pub fn f32(slots: usize) -> Self {
+        Self { weights: WeightChoice::Format(WeightFormat::F32), slots, threads: None }
+    }
+}
+
+impl Prefix {
+    /// Positions it covers.
+    #[must_use]
+    pub fn positions(&self) -> usize {
+        self.positions
+    }
+
+    /// Bytes of memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.kept.bytes()
+    }
+}
+
 impl Model {
-    /// Loads the checkpoint of `folder`: f32 on the CPU, bf16 on CUDA. Reads either weight layout.
+    /// Loads the checkpoint of `folder`. Reads either weight layout; quantises while it reads.
     ///
     /// # Errors
-    /// The config, a tensor or the device is at fault; each error names which.
-    pub fn load(folder: &Path, device: &Device, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, ModelError> {
+    /// The config, a tensor, the number format or the device is at fault; each error names which.
+    pub fn load(
+        folder: &Path,
+        device: &Device,
+        options: &LoadOptions,
+        progress: &mut dyn FnMut(LoadProgress),
+    ) -> Result<Self, ModelError> {
+        let LoadOptions { weights, slots, threads } = *options;
         let config = CsmConfig::from_folder(folder)?;
-        let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
-        let mut weights = Weights::open(folder, &config, dtype, device, progress)?;
-        let (backbone_embedding, projected_embedding) = embedding::load(&mut weights, &config)?;
-        let backbone = Backbone::load(&mut weights, &config, backbone_embedding)?;
-        let depth = DepthDecoder::load(&mut weights, &config, projected_embedding)?;
-        Ok(Self { config, dtype, device: device.clone(), backbone, depth })
+        let format = weights.on(device).map_err(ModelError::Format)?;
+        let mut weights = Weights::open(folder, &config, progress)?;
+        let net: Box<dyn Net> = if device.is_cpu() {
+            let threads = threads_or_all(threads);
+            Box::new(cpu::CpuNet::load(&mut weights, &config, format, slots, threads)?)
+        } else {
+            Box::new(tensor::TensorNet::load(&mut weights, &config, format, slots, device)?)
+        };
+        Ok(Self::over(config, format, net, slots))
+    }
+
+    fn over(config: CsmConfig, format: WeightFormat, net: Box<dyn Net>, slots: usize) -> Self {
+        Self { config, format, net, slots: vec![Slot::default(); slots], times: StepTimes::default() }
     }
 
     /// Dimensions and vocabularies.
@@ -129,92 +216,169 @@ impl Model {
         &self.config
     }
 
-    /// What the weights are held and multiplied in.
+    /// What the matrices are held in.
     #[must_use]
-    pub fn dtype(&self) -> DType {
-        self.dtype
+    pub fn format(&self) -> WeightFormat {
+        self.format
     }
 
-    /// State of a new utterance: keys and values for the whole window, allocated once.
-    ///
-    /// # Errors
-    /// The device has no memory for it.
-    pub fn new_cache(&self) -> Result<Cache, ModelError> {
-        Cache::new(&self.config, self.dtype, &self.device)
+    /// Utterances that can be stepped together.
+    #[must_use]
+    pub fn slots(&self) -> usize {
+        self.slots.len()
     }
 
-    /// Feeds prompt positions, oldest first; several calls are the same as one with all positions.
+    /// Positions that one [`Model::prefill`] between two steps should carry at most, so that it takes about as long as a
+    /// step.
+    #[must_use]
+    pub fn prefill_piece(&self) -> usize {
+        self.net.prefill_piece()
+    }
+
+    /// Positions of the window that a slot has used. The last frame counts once the next one has been asked for.
+    #[must_use]
+    pub fn positions(&self, slot: usize) -> usize {
+        self.slots.get(slot).map_or(0, |slot| slot.positions)
+    }
+
+    /// Where the time of the last step went.
+    #[must_use]
+    pub fn step_times(&self) -> StepTimes {
+        self.times
+    }
+
+    /// Bytes of weights that one step reads, whatever the number of rows.
+    #[must_use]
+    pub fn bytes_per_step(&self) -> u64 {
+        self.net.bytes_per_step()
+    }
+
+    /// What is resident, in bytes. Keys and values count in full, though the system gives their memory as it is used.
+    #[must_use]
+    pub fn memory(&self) -> Vec<(&'static str, u64)> {
+        self.net.memory()
+    }
+
+    /// Makes a slot ready for another utterance; nothing of the last one can be read again.
+    pub fn reset(&mut self, slot: usize) {
+        if let Some(slot) = self.slots.get_mut(slot) {
+            *slot = Slot::default();
+        }
+    }
+
+    /// Reads prompt positions, oldest first; several calls are the same as one with all positions.
     ///
     /// # Errors
     /// An id is out of range, the window is full, or a frame has already been made.
-    pub fn prefill(&self, cache: &mut Cache, positions: &[Position]) -> Result<(), ModelError> {
-        if cache.pending.is_some() || cache.frames > 0 {
+    pub fn prefill(&mut self, slot: usize, positions: &[Position]) -> Result<(), ModelError> {
+        let state = self.slot(slot)?;
+        if state.frames > 0 {
             return Err(ModelError::PromptAfterFrame);
         }
+        let start = state.positions;
         for (index, position) in positions.iter().enumerate() {
             position.check(index, &self.config)?;
         }
-        self.check_window(cache, positions.len())?;
-        for piece in positions.chunks(PREFILL_PIECE) {
-            cache.hidden = Some(self.backbone.forward(piece, &mut cache.backbone)?);
+        self.check_window(start + positions.len())?;
+        if positions.is_empty() {
+            return Ok(());
         }
+        self.net.prefill(slot, start, positions)?;
+        let state = &mut self.slots[slot];
+        state.positions += positions.len();
+        state.ready = true;
         Ok(())
     }
 
-    /// The next frame. [`END_FRAME`] ends the utterance: it is no audio, and no step may follow it.
-    ///
-    /// `frame_index` counts the utterance's frames from 0 and, with the seed and the codebook, decides the draws.
+    /// The next frame of each row. [`END_FRAME`] ends an utterance: it is no audio, and no step may follow it.
     ///
     /// # Errors
-    /// No prompt, an ended utterance, a full window, or a failing device.
-    pub fn step(&self, cache: &mut Cache, sampling: &Sampling, frame_index: u32) -> Result<Frame, ModelError> {
-        self.frame(cache, sampling, frame_index, &mut |_| {})
+    /// A slot without a prompt, ended or named twice, a full window, or a failing device. After the last, no slot can go
+    /// on.
+    pub fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, ModelError> {
+        self.frames(rows, &mut Hear::new(self.config.codebook_size))
     }
 
-    /// [`Model::step`], with the logits of all 32 codes.
+    /// [`Model::step`] of one row, with the logits of all 32 codes.
     ///
     /// # Errors
     /// As [`Model::step`].
-    pub fn step_traced(
-        &self,
-        cache: &mut Cache,
-        sampling: &Sampling,
-        frame_index: u32,
-    ) -> Result<TracedFrame, ModelError> {
-        let mut seen = Vec::with_capacity(CODEBOOKS * self.config.audio_vocab);
-        let codes = self.frame(cache, sampling, frame_index, &mut |logits| seen.extend_from_slice(logits))?;
-        let logits = Tensor::from_vec(seen, (CODEBOOKS, self.config.audio_vocab), &Device::Cpu)?;
-        Ok(TracedFrame { codes, logits })
+    pub fn step_traced(&mut self, row: &Row) -> Result<TracedFrame, ModelError> {
+        let mut hear = Hear::traced(self.config.codebook_size, row.slot);
+        let frames = self.frames(std::slice::from_ref(row), &mut hear)?;
+        let logits = Tensor::from_vec(hear.into_trace(), (CODEBOOKS, self.config.audio_vocab), &Device::Cpu)?;
+        Ok(TracedFrame { codes: frames[0], logits })
     }
 
-    fn frame(
-        &self,
-        cache: &mut Cache,
-        sampling: &Sampling,
-        frame_index: u32,
-        see: &mut dyn FnMut(&[f32]),
-    ) -> Result<Frame, ModelError> {
-        if let Some(frame) = cache.pending.take() {
-            self.check_window(cache, 1)?;
-            cache.hidden = Some(self.backbone.forward(&[Position::Audio(frame)], &mut cache.backbone)?);
+    /// Copies what a slot has read so far.
+    ///
+    /// # Errors
+    /// The slot has spoken already, or the device has no memory.
+    pub fn save_prefix(&self, slot: usize) -> Result<Prefix, ModelError> {
+        let state = self.slot(slot)?;
+        if state.frames > 0 {
+            return Err(ModelError::StrangePrefix);
         }
-        let hidden = cache.hidden.take().ok_or(ModelError::NothingToContinue)?;
-        let mut draw = |logits: &Tensor, codebook: usize| {
-            let logits = logits.to_dtype(DType::F32)?.flatten_all()?.to_vec1::<f32>()?;
-            see(&logits);
-            let draw = Draw { seed: sampling.seed.get(), frame_index, codebook };
-            let codes = logits.get(..self.config.codebook_size).unwrap_or(&logits);
-            sampler::sample(codes, sampling, draw).ok_or(ModelError::NotFinite { frame_index, codebook })
-        };
-        let first = draw(&self.backbone.first_code_logits(&hidden)?, 0)?;
-        let frame = self.depth.frame(&hidden, first, &mut cache.depth, &mut draw)?;
-        cache.frames += 1;
-        cache.pending = (frame != END_FRAME).then_some(frame);
-        Ok(frame)
+        Ok(Prefix { kept: self.net.keep(slot, state.positions)?, positions: state.positions })
     }
 
-    fn check_window(&self, cache: &Cache, more: usize) -> Result<(), ModelError> {
+    /// Makes an empty slot as if it had read what `prefix` was copied from. At least one position must follow.
+    ///
+    /// # Errors
+    /// The slot is not empty, or the prefix is of another model.
+    pub fn restore_prefix(&mut self, slot: usize, prefix: &Prefix) -> Result<(), ModelError> {
+        let state = self.slot(slot)?;
+        if state.positions > 0 || prefix.positions > self.config.max_positions {
+            return Err(ModelError::StrangePrefix);
+        }
+        self.net.recall(slot, &prefix.kept)?;
+        self.slots[slot].positions = prefix.positions;
+        Ok(())
+    }
+
+    fn frames(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+        let mut taken = Vec::with_capacity(rows.len());
+        for (index, row) in rows.iter().enumerate() {
+            let state = self.slot(row.slot)?;
+            if rows[..index].iter().any(|other| other.slot == row.slot) {
+                return Err(ModelError::Slot { slot: row.slot, slots: self.slots.len() });
+            }
+            if let Some(frame) = state.pending {
+                self.check_window(state.positions + 1)?;
+                taken.push(Taken { slot: row.slot, position: state.positions, frame });
+            } else if !state.ready {
+                return Err(ModelError::NothingToContinue);
+            }
+        }
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        let begun = Instant::now();
+        if !taken.is_empty() {
+            self.net.take(&taken)?;
+        }
+        let read = Instant::now();
+        for taken in &taken {
+            self.slots[taken.slot].positions += 1;
+        }
+        let frames = self.net.speak(rows, hear)?;
+        let sampling = hear.spent();
+        self.times = StepTimes { backbone: read - begun, depth: read.elapsed().saturating_sub(sampling), sampling };
+        for (row, frame) in rows.iter().zip(&frames) {
+            let state = &mut self.slots[row.slot];
+            state.frames += 1;
+            state.ready = false;
+            state.pending = (*frame != END_FRAME).then_some(*frame);
+        }
+        Ok(frames)
+    }
+
+    fn slot(&self, slot: usize) -> Result<&Slot, ModelError> {
+        self.slots.get(slot).ok_or(ModelError::Slot { slot, slots: self.slots.len() })
+    }
+
+    fn check_window(&self, positions: usize) -> Result<(), ModelError> {
         let limit = self.config.max_positions;
-        if cache.positions() + more > limit { Err(ModelError::WindowFull { limit }) } else { Ok(()) }
+        if positions > limit { Err(ModelError::WindowFull { limit }) } else { Ok(()) }
     }
 }

@@ -4,12 +4,14 @@
 
 mod attempt;
 mod heartbeat;
+mod load;
+mod report;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::live::LiveHub;
-use csm_shared::queue::{Lease, Owner, Queue, QueueError, WakeListener};
+use csm_shared::queue::{Claim, Claimed, Owner, Queue, QueueError, WakeListener};
 use csm_shared::telemetry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -17,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::engine::EngineError;
 use crate::speak::Studio;
+use load::Load;
 
 /// Pause after Redis refused a claim or a wait.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
@@ -35,6 +38,10 @@ pub struct Runner {
     pub owner: Owner,
     /// Jobs at once.
     pub slots: u8,
+    /// Slots that bulk jobs may not take.
+    pub reserve: u8,
+    /// This machine, for operators.
+    pub host: String,
     /// How long running jobs may take to finish once `stop` is cancelled.
     pub drain: Duration,
 }
@@ -52,8 +59,10 @@ impl Runner {
     /// Works until `stop` is cancelled or the engine dies, then finishes what fits the grace and hands back the rest.
     pub async fn run(self, stop: CancellationToken) -> End {
         let runner = Arc::new(self);
-        let (attempts, hand_back) = (TaskTracker::new(), CancellationToken::new());
-        let end = runner.claim_loop(&stop, &attempts, &hand_back).await;
+        let (load, attempts, hand_back) = (Load::default(), TaskTracker::new(), CancellationToken::new());
+        let over = CancellationToken::new();
+        let reports = tokio::spawn(report::run(Arc::clone(&runner), load.clone(), stop.clone(), over.clone()));
+        let end = runner.claim_loop(&stop, &load, &attempts, &hand_back).await;
         attempts.close();
         tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining");
         if tokio::time::timeout(runner.drain, attempts.wait()).await.is_err() {
@@ -63,12 +72,17 @@ impl Runner {
                 tracing::error!(running = attempts.len(), "jobs could not be handed back; their leases will run out");
             }
         }
+        over.cancel();
+        if let Err(error) = reports.await {
+            tracing::error!(%error, "the task that reports has failed");
+        }
         end
     }
 
     async fn claim_loop(
         self: &Arc<Self>,
         stop: &CancellationToken,
+        load: &Load,
         attempts: &TaskTracker,
         hand_back: &CancellationToken,
     ) -> End {
@@ -77,17 +91,28 @@ impl Runner {
         loop {
             metrics::gauge!(telemetry::SLOTS, "state" => "free").set(slots.available_permits() as f64);
             metrics::gauge!(telemetry::SLOTS, "state" => "busy").set(attempts.len() as f64);
-            let slot = tokio::select! {
+            let mut slot = tokio::select! {
                 biased;
                 () = stop.cancelled() => return End::Drained,
                 why = self.studio.engine.closed() => return End::EngineDied(why),
-                slot = Arc::clone(&slots).acquire_owned() => slot,
+                Ok(slot) = Arc::clone(&slots).acquire_owned() => slot,
             };
-            match self.next_job(&mut wake).await {
-                Ok(Some(lease)) => {
-                    let (runner, hand_back) = (Arc::clone(self), hand_back.clone());
+            match self.next_job(&mut wake, load).await {
+                Ok(Some(job)) => {
+                    let place = load.enter(job.spec.lane);
+                    if job.alone {
+                        // It was claimed while nothing ran, so the other slots are free, or about to be; nothing may take
+                        // them now.
+                        match Arc::clone(&slots).acquire_many_owned(u32::from(self.slots) - 1).await {
+                            Ok(others) => slot.merge(others),
+                            Err(error) => tracing::error!(%error, "a suspect does not run alone"),
+                        }
+                    }
+                    let (runner, load, hand_back) = (Arc::clone(self), load.clone(), hand_back.clone());
                     attempts.spawn(async move {
-                        runner.attempt(lease, &hand_back).await;
+                        runner.attempt(job, &load, &hand_back).await;
+                        // In this order: whoever gets the slot must find the place counted as free.
+                        drop(place);
                         drop(slot);
                     });
                 }
@@ -100,12 +125,20 @@ impl Runner {
         }
     }
 
-    /// One claim; where there is nothing to claim, one wait for a wake-up. Neither is ever cancelled half way.
-    async fn next_job(&self, wake: &mut WakeListener) -> Result<Option<Lease>, QueueError> {
-        let lease = self.queue.claim(&self.owner).await?;
-        if lease.is_none() {
-            wake.wait().await?;
+    /// One claim, never cancelled half way; where there is nothing to claim, one wait for a wake-up or for the end of a job
+    /// that runs here, after which more may be claimed.
+    async fn next_job(&self, wake: &mut WakeListener, load: &Load) -> Result<Option<Claimed>, QueueError> {
+        match self.queue.claim(&self.owner, load.room(self.slots, self.reserve)).await? {
+            Claim::Job(job) => return Ok(Some(*job)),
+            Claim::Expired(id) => {
+                tracing::info!(job = %id, "the job's time in the queue was over");
+                self.studio.live.conclude(&self.queue, &id).await?;
+            }
+            Claim::Nothing => tokio::select! {
+                woken = wake.wait() => woken?,
+                () = load.left() => {}
+            },
         }
-        Ok(lease)
+        Ok(None)
     }
 }

@@ -1,10 +1,12 @@
 //! A whole worker in three phases: bind and check what can be checked at once, load the model, run until stopped.
 
+mod marks;
+
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::admin::{self, AdminError, Readiness};
+use csm_shared::detect_desk::DetectDesk;
 use csm_shared::hub::{self, HubError, Wanted};
 use csm_shared::live::{Live, LiveHub};
 use csm_shared::prompt::{PromptError, PromptTokenizer};
@@ -18,10 +20,13 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ConfigError, WorkerArgs};
+use crate::desk;
+use crate::encode::Encoder;
 use crate::engine::{Engine, EngineConfig, EngineError};
+use crate::provenance::ProvenanceError;
 use crate::runner::{End, Runner};
 use crate::speak::Studio;
-use crate::watermark::{Detector, Watermark, WatermarkError, WatermarkKey};
+use crate::watermark::{Chosen, MarkError, Marker, WatermarkKey};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -41,8 +46,11 @@ pub enum WorkerError {
     #[error(transparent)]
     Redis(#[from] RedisFault),
     /// The watermark does not work here; nothing may be spoken.
-    #[error("watermark self-test: {0}")]
-    Watermark(#[from] WatermarkError),
+    #[error("watermark: {0}")]
+    Watermark(#[from] MarkError),
+    /// Files cannot be signed as they should be.
+    #[error(transparent)]
+    Provenance(#[from] ProvenanceError),
     /// The health port.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -87,12 +95,13 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<Worker, WorkerError> {
     let key = args.watermark_key()?;
-    let watermark = Watermark::new(&key);
-    watermark.self_test()?;
+    let marker = Marker::new(&key)?;
     if key.id() == WatermarkKey::development().id() {
         tracing::warn!(key = %key.id(), "the watermark's key is the published development key; its mark proves nothing");
     }
-    let detector = Detector::new(&key);
+    let encoder = Encoder::new(args.provenance.signer()?);
+    let chosen = args.marks.choose(&args.hub).await;
+    tracing::info!(policy = %chosen.policy, why = chosen.why, "marks of finished files");
     let store = args.store.build().await?;
     let redis = RedisClient::new(&args.redis, PATIENCE)?;
     let (state, readiness) = watch::channel(Readiness::Starting { phase: "finding the model".into() });
@@ -100,7 +109,7 @@ pub async fn serve(
     let admin_address = admin::serve(args.admin_listen, readiness.clone(), metrics, admin_stop.clone()).await?;
     let args = args.clone();
     let task = tokio::spawn(async move {
-        let parts = Parts { watermark, detector, store, redis };
+        let parts = Parts { key, marker, chosen, encoder, store, redis };
         let ended = Box::pin(work(&args, parts, &state, &stop)).await;
         admin_stop.cancel();
         ended
@@ -110,8 +119,11 @@ pub async fn serve(
 
 /// What is ready before the model is.
 struct Parts {
-    watermark: Watermark,
-    detector: Detector,
+    key: WatermarkKey,
+    /// It has the builtin mark only.
+    marker: Marker,
+    chosen: Chosen,
+    encoder: Encoder,
     store: Store,
     redis: RedisClient,
 }
@@ -122,43 +134,62 @@ async fn work(
     state: &watch::Sender<Readiness>,
     stop: &CancellationToken,
 ) -> Result<(), WorkerError> {
+    let marks = marks::complete(parts.marker, &parts.key, &parts.chosen, state);
+    let Some(marker) = stop.run_until_cancelled(marks).await else { return Ok(()) };
+    let marker = marker?;
     let Some(loaded) = stop.run_until_cancelled(load(args, state)).await else { return Ok(()) };
     let (engine, tokenizer) = loaded?;
     if stop.run_until_cancelled(store_there(&parts.store, state)).await.is_none() {
         return Ok(());
     }
-    let owner = Owner::of_this_process(&host());
-    let queue = Queue::new(parts.redis.clone());
+    if stop.run_until_cancelled(parts.redis.introduce()).await.is_none() {
+        return Ok(());
+    }
+    let host = host();
+    let owner = Owner::of_this_process(&host);
+    let queue = Queue::new(parts.redis.clone(), &args.queue);
     let live = Live::new(parts.redis.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
+    let desk = marker.silentcipher().map(|cipher| {
+        let detect = desk::silentcipher(cipher.clone(), &parts.key);
+        tokio::spawn(desk::serve_detection(DetectDesk::new(parts.redis.clone()), detect, stop.child_token()))
+    });
     let runner = Runner {
         hub: LiveHub::start(parts.redis),
         studio: Studio {
             engine,
             tokenizer,
-            watermark: parts.watermark,
-            detector: Arc::new(parts.detector),
+            marker,
+            encoder: parts.encoder,
             store: parts.store,
             live,
             worker: owner.to_string(),
         },
         slots: args.slots,
+        reserve: args.reserve_slots,
+        host,
         drain: args.drain,
         owner,
         queue,
     };
     tracing::info!(worker = %runner.owner, slots = args.slots, "ready");
     state.send_replace(Readiness::Ready);
-    let draining = async {
-        stop.cancelled().await;
-        state.send_replace(Readiness::Draining);
+    let engine = runner.studio.engine.clone();
+    let unready = async {
+        tokio::select! {
+            () = stop.cancelled() => state.send_replace(Readiness::Draining),
+            why = engine.closed() => state.send_replace(Readiness::Degraded { reason: why.to_string() }),
+        };
         std::future::pending().await
     };
     let end = tokio::select! {
         end = runner.run(stop.clone()) => end,
-        never = draining => never,
+        never = unready => never,
     };
     janitor.abort();
+    if let Some(desk) = desk {
+        desk.abort();
+    }
     match end {
         End::Drained => Ok(()),
         End::EngineDied(why) => Err(why.into()),
@@ -178,8 +209,15 @@ async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
 async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(Engine, PromptTokenizer), WorkerError> {
     let folder = hub::resolve(&args.model, Wanted::Everything, &args.hub).await?;
     let tokenizer = PromptTokenizer::from_folder(&folder.path)?;
-    let config =
-        EngineConfig { folder: folder.path, model: folder.id, device: args.device, slots: usize::from(args.slots) };
+    let config = EngineConfig {
+        folder: folder.path,
+        model: folder.id,
+        device: args.device,
+        slots: usize::from(args.slots),
+        weights: args.weights,
+        threads: args.threads.map(usize::from),
+        prefix_cache_bytes: u64::from(args.prefix_cache_mb) << 20,
+    };
     let loading = Engine::start(config)?;
     let mut stage = loading.stage();
     let ready = loading.ready();

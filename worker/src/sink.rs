@@ -6,11 +6,10 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use csm_shared::digest::sha256_hex;
+use csm_shared::job::AudioFormat;
 use csm_shared::queue::LeaseRef;
 use csm_shared::store::{InvalidKey, ObjectKey, Store, StoreError};
 
-/// Media type of the files.
-const WAV: &str = "audio/wav";
 /// How long a store that is away is waited for with the audio in hand, before it has to be spoken again.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Longest pause between two tries.
@@ -51,16 +50,16 @@ impl SinkError {
     }
 }
 
-/// Stores the WAV of one attempt.
-pub async fn put_wav(store: &Store, at: &LeaseRef, wav: Vec<u8>) -> Result<Stored, SinkError> {
-    let (key, wav) = (key(at)?, Bytes::from(wav));
-    let (bytes, sha256) = (wav.len() as u64, sha256_hex(&wav));
+/// Stores the file of one attempt.
+pub async fn put(store: &Store, at: &LeaseRef, format: AudioFormat, file: Vec<u8>) -> Result<Stored, SinkError> {
+    let (key, file) = (key(at, format)?, Bytes::from(file));
+    let (bytes, sha256) = (file.len() as u64, sha256_hex(&file));
     let backoff = ExponentialBuilder::default()
         .with_max_delay(PAUSE_MAX)
         .with_max_times(TRIES_MAX)
         .with_total_delay(Some(PATIENCE))
         .with_jitter();
-    (|| store.put(&key, wav.clone(), WAV))
+    (|| store.put(&key, file.clone(), format.media_type()))
         .retry(backoff)
         .when(|error| !error.is_permanent())
         .notify(|error, pause| tracing::warn!(%error, ?pause, "the audio was not stored; trying again"))
@@ -69,13 +68,13 @@ pub async fn put_wav(store: &Store, at: &LeaseRef, wav: Vec<u8>) -> Result<Store
 }
 
 /// Takes out whatever this attempt may have stored. Failing to is harmless: it is an orphan that no record points to.
-pub async fn discard(store: &Store, at: &LeaseRef) {
-    let Ok(key) = key(at) else { return };
+pub async fn discard(store: &Store, at: &LeaseRef, format: AudioFormat) {
+    let Ok(key) = key(at, format) else { return };
     if let Err(error) = store.delete(&key).await {
         tracing::warn!(key = %key, error = %error, "an uncommitted file may stay in the store");
     }
 }
 
-fn key(at: &LeaseRef) -> Result<ObjectKey, InvalidKey> {
-    ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), "wav")
+fn key(at: &LeaseRef, format: AudioFormat) -> Result<ObjectKey, InvalidKey> {
+    ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), format.name())
 }

@@ -1,24 +1,42 @@
-//! One attempt from prompt to stored file: frames from the engine, marked as they come, encoded, stored. What it returns
-//! is not yet anybody's result; the commit is the runner's.
+//! One attempt from prompt to stored file: frames from the engine, joined ([`recital`]) and marked as they come, encoded,
+//! stored. What it returns is not yet anybody's result; the commit is the runner's.
+//!
+//! The codes go out with the progress events ([`teller`]). A later attempt at the job reads them and hands them to the engine,
+//! which goes on behind them; the audio is that of an undisturbed run, bit for bit. Where the delivery is live, the marked
+//! samples go out with the same events, and a later attempt sends those alone that no earlier one has sent.
 
-use std::sync::Arc;
+mod join;
+mod pulse;
+mod recital;
+mod teller;
+#[cfg(test)]
+mod tests;
+mod turns;
+
 use std::time::{Duration, Instant};
 
-use csm_shared::audio::{FRAME_MS, SAMPLE_RATE};
-use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt};
-use csm_shared::live::{Event, EventId, Live};
-use csm_shared::prompt::{PromptError, PromptTokenizer};
+use csm_shared::audio::SAMPLE_RATE;
+use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, Sentence};
+use csm_shared::live::{Checkpoint, Event, EventId, Live, Origin};
+use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
 use csm_shared::queue::LeaseRef;
+use csm_shared::redis_client::RedisFault;
 use csm_shared::store::Store;
 use csm_shared::telemetry;
 
-use crate::engine::{Engine, EngineError, Segment, Utterance};
+use crate::encode::{EncodeError, Encoder};
+use crate::engine::{Engine, EngineError, ModelInfo, Recording, Segment};
 use crate::sink::{self, SinkError};
-use crate::watermark::{Detector, Marked, Watermark};
-use crate::wav;
+use crate::watermark::{Finished, MarkError, Marker};
 
-/// Frames between two progress events: 400 ms of audio.
-const PROGRESS_EVERY: u32 = 5;
+pub use pulse::Pulse;
+use recital::{Ending, Recital, Script};
+use teller::{Teller, Telling};
+
+/// How long telling followers, or reading what was told before, may last.
+const TELLING_LIMIT: Duration = Duration::from_secs(30);
+/// How long storing a file may last, tries and all.
+const STORING_LIMIT: Duration = Duration::from_secs(120);
 
 /// What every attempt of a worker needs.
 pub struct Studio {
@@ -26,10 +44,10 @@ pub struct Studio {
     pub engine: Engine,
     /// Text to ids, as the gateway counted them.
     pub tokenizer: PromptTokenizer,
-    /// Maker of the mark.
-    pub watermark: Watermark,
-    /// Its reader, for the receipt.
-    pub detector: Arc<Detector>,
+    /// Maker and finder of the marks.
+    pub marker: Marker,
+    /// Maker of files.
+    pub encoder: Encoder,
     /// Where files go.
     pub store: Store,
     /// Who listens.
@@ -50,9 +68,21 @@ pub enum SpeakError {
     /// The file could not be stored.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The encoder thread died.
-    #[error("encoding the audio: {0}")]
-    Encode(#[from] tokio::task::JoinError),
+    /// The store did not get done with the file.
+    #[error("the audio was not stored within {} s", STORING_LIMIT.as_secs())]
+    Unstored,
+    /// The audio could not be marked, or its mark was not found in it.
+    #[error(transparent)]
+    Mark(#[from] MarkError),
+    /// Whoever listens could not be told what was spoken, or what they were told before could not be read.
+    #[error("live audio: {0}")]
+    Untold(#[from] RedisFault),
+    /// The encoder failed.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// The thread that marks and encodes died.
+    #[error("marking and encoding the audio: {0}")]
+    Finishing(#[from] tokio::task::JoinError),
 }
 
 impl SpeakError {
@@ -62,25 +92,29 @@ impl SpeakError {
         let class = match self {
             Self::Prompt(_) => FailureClass::Invalid,
             Self::Engine(error) if error.is_invalid() => FailureClass::Invalid,
-            Self::Engine(_) | Self::Encode(_) => FailureClass::Resource,
+            Self::Engine(_) | Self::Mark(_) | Self::Encode(_) | Self::Finishing(_) => FailureClass::Resource,
             Self::Sink(error) if error.is_permanent() => FailureClass::Resource,
-            Self::Sink(_) => FailureClass::Transient,
+            Self::Sink(_) | Self::Unstored | Self::Untold(_) => FailureClass::Transient,
         };
         let message = match self {
             Self::Prompt(_) => "the text could not be tokenized".to_owned(),
             Self::Engine(error) if error.is_invalid() => error.to_string(),
             Self::Engine(_) => "the model or its device failed while speaking".to_owned(),
-            Self::Sink(_) => "the audio could not be stored".to_owned(),
-            Self::Encode(_) => "the audio could not be encoded".to_owned(),
+            Self::Sink(_) | Self::Unstored => "the audio could not be stored".to_owned(),
+            Self::Untold(_) => "the audio could not be sent while it was spoken".to_owned(),
+            Self::Mark(_) => "the watermark could not be put on the audio, so it may not leave".to_owned(),
+            Self::Encode(_) | Self::Finishing(_) => "the audio could not be encoded".to_owned(),
         };
         Failure::new(class, message)
     }
 }
 
-/// The audio of one attempt, marked.
+/// The audio of one attempt.
 struct Take {
-    audio: Marked,
+    audio: Finished,
     frames: u32,
+    resumed: u32,
+    sentences: Vec<Sentence>,
     finish: FinishReason,
     first_audio: Option<Duration>,
     compute: Duration,
@@ -88,21 +122,36 @@ struct Take {
 
 impl Studio {
     /// Speaks and stores; answers the receipt to commit, which points to the file.
-    pub async fn speak(&self, at: &LeaseRef, spec: &JobSpec, waited: Duration) -> Result<Receipt, SpeakError> {
-        self.tell(at, 1, Event::Started { worker: self.worker.clone() }).await;
-        let take = self.record(at, spec).await?;
+    /// `pulse` tells meanwhile whether the attempt gets on.
+    pub async fn speak(
+        &self,
+        at: &LeaseRef,
+        spec: &JobSpec,
+        waited: Duration,
+        pulse: &Pulse,
+    ) -> Result<Receipt, SpeakError> {
+        let event = Event::Started { worker: self.worker.clone() };
+        let started = Telling { sequence: 1, event, spoken: None };
+        if spec.delivery.is_live() && at.attempt > 1 {
+            // From here on, nobody before us can send anything.
+            pulse.during(TELLING_LIMIT, self.tell_surely(at, &started)).await?;
+        } else {
+            pulse.during(TELLING_LIMIT, self.tell(at, &started)).await;
+        }
+        let take = self.record(at, spec, pulse).await?;
         metrics::histogram!(telemetry::QUEUE_WAIT_SECONDS).record(waited.as_secs_f64());
         if let Some(first) = take.first_audio {
             metrics::histogram!(telemetry::FIRST_AUDIO_SECONDS).record(first.as_secs_f64());
         }
-        let detector = Arc::clone(&self.detector);
-        let audio = take.audio;
-        let (wav, samples, z) = tokio::task::spawn_blocking(move || {
-            let pcm = audio.to_f32();
-            (wav::encode(&audio), pcm.len() as u64, detector.detect(&pcm).z)
-        })
-        .await?;
-        let stored = sink::put_wav(&self.store, at, wav).await?;
+        let (audio, encoder, format) = (take.audio, self.encoder.clone(), spec.format);
+        let patience = audio.patience();
+        let finishing = tokio::task::spawn_blocking(move || {
+            let (whole, findings) = audio.complete()?;
+            Ok::<_, SpeakError>((encoder.encode(&whole, format)?, whole.samples().len() as u64, findings))
+        });
+        let (file, samples, watermarks) = pulse.during(patience, finishing).await??;
+        let store = Box::pin(tokio::time::timeout(STORING_LIMIT, sink::put(&self.store, at, format, file)));
+        let stored = pulse.during(STORING_LIMIT, store).await.map_err(|_| SpeakError::Unstored)??;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         let rtf = (samples > 0).then(|| take.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
@@ -117,8 +166,9 @@ impl Studio {
             worker: self.worker.clone(),
             attempt: at.attempt,
             frames: take.frames,
+            resumed_frames: take.resumed,
             samples,
-            duration_ms: u64::from(take.frames) * u64::from(FRAME_MS),
+            duration_ms: samples * 1_000 / u64::from(SAMPLE_RATE),
             finish_reason: take.finish,
             queue_ms: waited.as_millis() as u64,
             compute_ms: take.compute.as_millis() as u64,
@@ -126,51 +176,111 @@ impl Studio {
             rtf,
             bytes: stored.bytes,
             sha256: stored.sha256,
-            watermark: format!("builtin:{}", self.watermark.key_id()),
-            watermark_z: z,
+            format,
+            watermarks,
             location: stored.key.to_string(),
+            sentences: take.sentences,
         })
     }
 
-    /// Runs the utterance through the engine and the mark.
-    async fn record(&self, at: &LeaseRef, spec: &JobSpec) -> Result<Take, SpeakError> {
+    /// Runs the job through the engine and the mark.
+    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &Pulse) -> Result<Take, SpeakError> {
         let begun = Instant::now();
-        let max_frames = spec.budget.frames();
-        let mut frames = self.engine.admit(self.utterance(spec)?).await?;
-        let mut mark = self.watermark.stream();
-        let mut audio = Marked::default();
-        let (mut count, mut first_audio) = (0, None);
-        while let Some(frame) = frames.next().await {
-            audio.append(mark.push(&frame?.pcm));
-            count += 1;
+        let mut script = self.script(spec)?;
+        let origin = origin(self.engine.info(), &script.plan);
+        let live = spec.delivery.is_live();
+        let before = pulse.during(TELLING_LIMIT, self.spoken(at, origin, live)).await?;
+        let mut teller = Teller::new(origin, spec.budget.frames(), live.then_some(before.published()));
+        script.spoken = before.into_pieces();
+        let mut recital = Recital::new(&self.engine, script);
+        let mut marking = self.marker.begin(&at.id);
+        let mut first_audio = None;
+        while let Some(recited) = recital.next().await? {
+            pulse.beat();
+            teller.hear(&recited, &marking.push(&recited.pcm)?);
             first_audio.get_or_insert_with(|| begun.elapsed());
-            if count % PROGRESS_EVERY == 1 {
-                self.tell(at, u64::from(count) + 1, Event::Progress { frames: count, max_frames }).await;
+            while let Some(telling) = teller.due() {
+                if !pulse.during(TELLING_LIMIT, self.tell(at, telling)).await {
+                    teller.put_off();
+                    break;
+                }
+                teller.told();
             }
         }
-        audio.append(mark.finish());
-        let finish = frames.finish_reason().ok_or(EngineError::Closed)?;
-        Ok(Take { audio, frames: count, finish, first_audio, compute: begun.elapsed() })
+        let Ending { pcm, sentences, finish } = recital.finish();
+        let ready = marking.push(&pcm)?;
+        let (rest, audio) = marking.finish();
+        teller.end(&ready, &rest);
+        while let Some(telling) = teller.due() {
+            pulse.during(TELLING_LIMIT, self.tell_surely(at, telling)).await?;
+            teller.told();
+        }
+        let (frames, resumed, compute) = (teller.frames(), teller.resumed(), begun.elapsed());
+        Ok(Take { audio, frames, resumed, sentences, finish, first_audio, compute })
     }
 
-    fn utterance(&self, spec: &JobSpec) -> Result<Utterance, PromptError> {
-        let turn = |turn: &csm_shared::job::Segment| {
-            let text_ids = self.tokenizer.text_ids(turn.speaker.get(), turn.text.as_str())?;
-            Ok(Segment { text_ids, clip: turn.clip.clone() })
-        };
-        Ok(Utterance {
-            context: spec.context.segments().iter().map(turn).collect::<Result<_, PromptError>>()?,
-            text_ids: self.tokenizer.text_ids(spec.speaker.get(), spec.text.as_str())?,
+    /// The job as the engine takes it.
+    fn script(&self, spec: &JobSpec) -> Result<Script, PromptError> {
+        let mut plan = SpeechPlan::new(&self.tokenizer, spec)?;
+        let texts = std::mem::take(&mut plan.context_ids).into_iter();
+        let turns = texts.zip(spec.context.segments());
+        Ok(Script {
+            context: turns
+                .map(|(text_ids, turn)| Segment { text_ids, recording: Recording::Clip(turn.clip.clone()) })
+                .collect(),
+            plan,
             sampling: spec.sampling,
-            max_frames: spec.budget.frames(),
+            budget: spec.budget.frames(),
+            positions: self.engine.info().max_positions,
+            spoken: Vec::new(),
         })
     }
 
-    /// Tells followers, who can do without: a failure is logged, not raised.
-    async fn tell(&self, at: &LeaseRef, sequence: u64, event: Event) {
-        let id = EventId { attempt: at.attempt, sequence };
-        if let Err(error) = self.live.publish(&at.id, id, &event).await {
-            tracing::debug!(job = %at.id, error = %error, "an event was not published");
+    /// Writes one event; false where it may not be in the stream. A failure is logged, not raised: the event is kept, and
+    /// written again before the next.
+    async fn tell(&self, at: &LeaseRef, telling: &Telling) -> bool {
+        let written = self.publish(at, telling).await;
+        if let Err(error) = &written {
+            tracing::debug!(job = %at.id, %error, "an event was not published");
+        }
+        written.is_ok()
+    }
+
+    /// Writes one event that listeners cannot do without.
+    async fn tell_surely(&self, at: &LeaseRef, telling: &Telling) -> Result<(), RedisFault> {
+        self.live.patiently(|| self.publish(at, telling)).await
+    }
+
+    async fn publish(&self, at: &LeaseRef, telling: &Telling) -> Result<(), RedisFault> {
+        let id = EventId { attempt: at.attempt, sequence: telling.sequence };
+        self.live.publish_with(&at.id, id, &telling.event, telling.spoken.as_ref()).await
+    }
+
+    /// What earlier attempts spoke, as far as this engine would say the same, and what they sent. Where that cannot be had, a
+    /// job is spoken from the beginning; one whose audio is live is not, for nobody knows what was sent of it.
+    async fn spoken(&self, at: &LeaseRef, origin: Origin, live: bool) -> Result<Checkpoint, RedisFault> {
+        if at.attempt <= 1 {
+            return Ok(Checkpoint::default());
+        }
+        let read = || self.live.checkpoint(&at.id, origin);
+        match if live { self.live.patiently(read).await } else { read().await } {
+            Ok(checkpoint) => {
+                let (frames, published) = (checkpoint.len(), checkpoint.published());
+                tracing::info!(frames, published, "going on behind what was spoken before");
+                Ok(checkpoint)
+            }
+            Err(error) if live => Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "what was spoken before cannot be read; beginning anew");
+                Ok(Checkpoint::default())
+            }
         }
     }
+}
+
+/// All that the codes of a job depend on, beside what never changes about a job: the build, the engine, and the plan, which
+/// follows from the build's ways with text.
+fn origin(info: &ModelInfo, plan: &SpeechPlan) -> Origin {
+    let plan = format!("{plan:?}");
+    Origin::of(&[env!("CARGO_PKG_VERSION"), &info.weights_sha256, &info.dtype, &info.kernels, &plan])
 }

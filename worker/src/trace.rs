@@ -16,7 +16,7 @@ use csm_shared::prompt::{PromptError, PromptTokenizer, Window};
 
 use crate::codec::{Codec, CodecError};
 use crate::model::prompt::segment;
-use crate::model::{END_FRAME, Model, ModelError, Position};
+use crate::model::{END_FRAME, LoadOptions, Model, ModelError, Position, Row};
 
 /// Says in the file what its waveform is.
 const NOTICE: &str = "debugging trace of csm-fleet; the waveform carries no watermark";
@@ -113,15 +113,14 @@ pub fn trace(options: &TraceOptions) -> Result<TraceSummary, TraceError> {
         positions.extend(segment(&tokenizer.text_ids(turn.speaker, &turn.text)?, Some(&recording)));
     }
     positions.extend(segment(&tokenizer.text_ids(options.speaker, &options.text)?, None));
-    let model = Model::load(&options.folder, &device, &mut |_| {})?;
+    let mut model = Model::load(&options.folder, &device, &LoadOptions::f32(1), &mut |_| {})?;
     let limit = model.config().max_positions;
     Window { prompt_positions: positions.len(), max_frames: options.frames as usize, limit }.check()?;
 
-    let mut cache = model.new_cache()?;
-    model.prefill(&mut cache, &positions)?;
+    model.prefill(0, &positions)?;
     let (mut logits, mut codes) = (Vec::new(), Vec::new());
-    for index in 0..options.frames {
-        let frame = model.step_traced(&mut cache, &options.sampling, index)?;
+    for frame_index in 0..options.frames {
+        let frame = model.step_traced(&Row { slot: 0, sampling: options.sampling, frame_index })?;
         logits.push(frame.logits);
         codes.push(frame.codes);
         if frame.codes == END_FRAME {

@@ -1,176 +1,250 @@
-//! The builtin watermark: every sample that leaves a worker has gone through here, or it does not leave.
+//! What the worker does with marks: which of them audio gets, and that nothing leaves without.
 //!
-//! Speech is marked as it streams out of the codec, 425 to 4800 Hz, by a keyed pattern of level changes of 1.5 dB
-//! ([`MarkStream`]). The holder of the key finds it again in the delivered audio or in a piece of it ([`Detector`]). The
-//! encoder ([`crate::wav`]) takes [`Marked`] alone, and only this module makes one.
-//!
-//! # What was measured
-//! Marked clips found, and their least score `z`; found means `z > 6`. Recordings: 24 sentences spoken by espeak-ng in
-//! four voices, cut up. Voice: the synthetic voice of the tests (which repeat the first half of these clips), a fifth of
-//! it pauses, cut 137 ms in.
-//!
-//! | clips | 1 s | 2 s | 2.5 s | 5 s |
-//! |---|---|---|---|---|
-//! | recordings, 16 bit | 122 of 123, 5.9 | 56 of 56, 11.4 | 43 of 43, 12.7 | 19 of 19, 16.0 |
-//! | voice, also 12 or 30 dB softer, upside down, 16 kHz and back | | 24 of 24, 8.0 | 24 of 24, 9.9 | |
-//! | voice, 8 kHz and back / noise 30 dB below | | | 24 of 24, 7.8 / 6.4 | |
-//! | the tiny model's codec, any codes or one frame over and over | | 9.4 | | |
-//! | hiss at -40, -70, -80 dBFS | | 11.2, 11.1, 10.6 | | |
-//! | hiss at 1, 0.5, 0.3 steps of 16 bit | | | | 13.4, 10.9, 7.5 |
-//!
-//! The null, unmarked clips and marked ones under other keys: 96,400 scores on the recordings, mean 2.4, greatest 4.95;
-//! 14,400 on voice, hiss, bursts, loops and tones, greatest 4.7. With 200 more keys on the recordings and ten damaged
-//! copies of each, and on noises: 190,600 scores, greatest 5.43, eleven of them in the grey band from 5 to 6.
-//!
-//! # What it cannot do
-//! * Silence has nothing to mark and passes as it is; a single steady tone carries next to nothing.
-//! * Rounding to 16 bit drowns the mark where audio is fainter than about -95 dBFS (half a step RMS).
-//! * Below about 1 s a clip is too short for a sure answer: it is marked all the same, and the verdict says so.
-//! * Changed speed or pitch, and neural codecs (our own included, when speech returns as context), are expected to
-//!   remove it. Whoever holds the key can forge it.
+//! Everything that is spoken goes through a [`Marking`]. What leaves while it is being spoken carries the builtin mark, and
+//! is listened to now and then. The finished file carries what the [`Policy`] says, and is listened to by every detector of
+//! the policy before anybody gets it. Any failure is an error and no audio.
 
-mod detect;
-mod embed;
-mod key;
+mod policy;
+pub mod silentcipher;
 #[cfg(test)]
 mod tests;
+mod whole;
 
-use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
-use rand::rngs::ChaCha8Rng;
-use rand::{Rng, SeedableRng};
+use csm_shared::audio::SAMPLE_RATE;
+use csm_shared::hub::HubError;
+use csm_shared::job::JobId;
 
-pub use detect::{DETECTED_ABOVE, Detection, Detector, INCONCLUSIVE_ABOVE, MIN_FILLED_SECONDS, MIN_SECONDS, Verdict};
-pub use embed::MarkStream;
-pub use key::{DEVELOPMENT_SECRET, KeyId, MIN_SECRET_BYTES, WatermarkKey};
+pub use csm_shared::watermark::{
+    DETECTED_ABOVE, Detection, Detector, Embedder, Finding, KeyId, MarkStream, Marked, Scheme, Verdict, Watermark,
+    WatermarkError, WatermarkKey,
+};
+pub use policy::{Chosen, MarkArgs, Policy};
 
-/// Samples of the self-test's clip: 3 s.
-const SELF_TEST_SAMPLES: usize = 72_000;
-/// Greatest value of the self-test's noise.
-const SELF_TEST_PEAK: f32 = 0.1;
+use silentcipher::{BnMode, SilentCipher, SilentCipherError};
+use whole::{ForJob, Silent, WholeMark};
 
-/// Why a watermark cannot be trusted. No text repeats a secret.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum WatermarkError {
-    /// The secret is too short.
-    #[error("the watermark secret has {bytes} bytes, fewer than the {MIN_SECRET_BYTES} it needs")]
-    WeakSecret {
-        /// Bytes of the secret.
-        bytes: usize,
+/// Samples of live audio between two looks for the mark: 30 s.
+const LOOK_EVERY: usize = 30 * SAMPLE_RATE as usize;
+/// Samples that a look takes in: 5 s. The first comes when there are as many.
+const LOOK: usize = 5 * SAMPLE_RATE as usize;
+
+/// Longest search for a mark in a finished recording.
+const LOOKING: Duration = Duration::from_secs(60);
+/// Longest that SilentCipher takes for each second of audio.
+const MARKING: Duration = Duration::from_secs(2);
+
+/// Audio could not be marked, or its mark was not found again. It does not leave.
+#[derive(Debug, thiserror::Error)]
+pub enum MarkError {
+    /// The builtin mark's own reasons.
+    #[error(transparent)]
+    Builtin(#[from] WatermarkError),
+    /// Audio does not hold the mark that was put on it.
+    #[error("the {} mark was put on the audio and not found in it (p = {:.1e})", .0.scheme.name(), .0.p_value)]
+    Lost(Box<Finding>),
+    /// SilentCipher failed on a recording.
+    #[error(transparent)]
+    Silentcipher(#[from] SilentCipherError),
+    /// There are no weights for a mark of the policy.
+    #[error("SilentCipher's weights: {0}")]
+    Weights(#[from] HubError),
+    /// There are, but they make no mark.
+    #[error("SilentCipher's weights in {}: {why}", .folder.display())]
+    Unusable {
+        /// Where they are.
+        folder: PathBuf,
+        /// What is wrong with them.
+        why: String,
     },
-    /// The secret consists of hexadecimal digits, an odd number of them.
-    #[error("the watermark secret is hexadecimal, but its last byte lacks a digit")]
-    OddHex,
-    /// The self-test did not find the mark in the clip that it had marked.
-    #[error("the watermark's self-test marked a clip and did not find the mark (z = {z:.1})")]
-    MarkLost {
-        /// The detector's score.
-        z: f32,
-    },
-    /// The self-test found the mark where there was none.
-    #[error("the watermark's self-test found a mark in an unmarked clip (z = {z:.1})")]
-    MarkInvented {
-        /// The detector's score.
-        z: f32,
-    },
+    /// The thread that loaded them panicked.
+    #[error("loading SilentCipher: {0}")]
+    Died(String),
 }
 
-/// One deployment's mark, ready to be put on any number of utterances at once. Cloning shares its tables.
+/// The marks of finished files, with what they need.
 #[derive(Clone)]
-pub struct Watermark {
-    key: WatermarkKey,
-    plan: Arc<embed::Plan>,
+enum Files {
+    Builtin,
+    Silentcipher(Arc<dyn WholeMark>),
+    Both(Arc<dyn WholeMark>),
 }
 
-impl Watermark {
-    /// The mark of `key`.
-    #[must_use]
-    pub fn new(key: &WatermarkKey) -> Self {
-        Self { key: key.clone(), plan: Arc::new(embed::Plan::new(&key.chips())) }
-    }
+/// Puts marks on speech, as the policy says. Cloning shares tables and models.
+#[derive(Clone)]
+pub struct Marker {
+    builtin: Watermark,
+    detector: Arc<Detector>,
+    files: Files,
+    silentcipher: Option<SilentCipher>,
+}
 
-    /// The public name of the key.
-    #[must_use]
-    pub fn key_id(&self) -> KeyId {
-        self.key.id()
-    }
-
-    /// Begins one utterance.
-    #[must_use]
-    pub fn stream(&self) -> MarkStream {
-        MarkStream::new(Arc::clone(&self.plan))
-    }
-
-    /// A detector for this mark.
-    #[must_use]
-    pub fn detector(&self) -> Detector {
-        Detector::new(&self.key)
-    }
-
-    /// Marks a fixed clip and looks for the mark in it, and in the clip as it was. To be called before the first
-    /// utterance; a worker whose test fails must not speak.
+impl Marker {
+    /// A marker of the builtin mark alone that has passed its self-test.
     ///
     /// # Errors
-    /// [`WatermarkError::MarkLost`], [`WatermarkError::MarkInvented`].
-    pub fn self_test(&self) -> Result<(), WatermarkError> {
-        let clip = self_test_clip();
-        let mut stream = self.stream();
-        let mut marked = stream.push(&clip);
-        marked.append(stream.finish());
-        let detector = self.detector();
-        let with_mark = detector.detect(&marked.to_f32());
-        if with_mark.verdict != Verdict::Detected {
-            return Err(WatermarkError::MarkLost { z: with_mark.z });
-        }
-        let without_mark = detector.detect(&clip);
-        if without_mark.verdict == Verdict::Detected {
-            return Err(WatermarkError::MarkInvented { z: without_mark.z });
-        }
-        Ok(())
+    /// [`MarkError`]: nothing may be spoken.
+    pub fn new(key: &WatermarkKey) -> Result<Self, MarkError> {
+        let builtin = Watermark::new(key);
+        builtin.self_test()?;
+        Ok(Self { detector: Arc::new(builtin.detector()), builtin, files: Files::Builtin, silentcipher: None })
     }
-}
 
-impl fmt::Debug for Watermark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Watermark({})", self.key_id())
+    /// The marker with SilentCipher's weights for what `policy` asks of them, after a self-test. Takes long.
+    ///
+    /// # Errors
+    /// [`MarkError::Unusable`] names the folder: nothing may be spoken.
+    pub fn with_silentcipher(self, key: &WatermarkKey, policy: Policy, folder: &Path) -> Result<Self, MarkError> {
+        let unusable = |why| MarkError::Unusable { folder: folder.to_owned(), why };
+        let cipher = SilentCipher::load(folder, BnMode::Running).map_err(|error| unusable(error.to_string()))?;
+        let mark = Silent::new(&cipher, key);
+        whole::self_test(&mark).map_err(unusable)?;
+        Ok(Self { silentcipher: Some(cipher), ..self.with(policy, Arc::new(mark)) })
     }
-}
 
-/// White noise, the same in every process.
-fn self_test_clip() -> Vec<f32> {
-    let mut random = ChaCha8Rng::seed_from_u64(0);
-    let mut uniform = || random.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0;
-    (0..SELF_TEST_SAMPLES).map(|_| SELF_TEST_PEAK * uniform()).collect()
-}
-
-/// Audio that has gone through the mark: 24 kHz, mono, 16 bit. Only a [`MarkStream`] makes one that holds samples.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Marked {
-    samples: Vec<i16>,
-}
-
-impl Marked {
-    /// The samples.
+    /// SilentCipher, where the policy has it.
     #[must_use]
-    pub fn samples(&self) -> &[i16] {
-        &self.samples
+    pub fn silentcipher(&self) -> Option<&SilentCipher> {
+        self.silentcipher.as_ref()
     }
 
-    /// The samples as floats in [-1, 1), as a [`Detector`] takes them.
+    fn with(self, policy: Policy, mark: Arc<dyn WholeMark>) -> Self {
+        let files = match policy {
+            Policy::Builtin => Files::Builtin,
+            Policy::Silentcipher => Files::Silentcipher(mark),
+            Policy::Both => Files::Both(mark),
+        };
+        Self { files, ..self }
+    }
+
+    /// Begins one utterance of a job.
     #[must_use]
-    pub fn to_f32(&self) -> Vec<f32> {
-        self.samples.iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
+    pub fn begin(&self, job: &JobId) -> Marking {
+        Marking {
+            job: *job,
+            stream: self.builtin.stream(),
+            live: Marked::default(),
+            look_at: LOOK,
+            unmarked: matches!(self.files, Files::Silentcipher(_)).then(Vec::new),
+            marker: self.clone(),
+        }
     }
 
-    /// Puts `next` behind this. The pieces of one stream, in order, are the utterance.
-    pub fn append(&mut self, mut next: Self) {
-        self.samples.append(&mut next.samples);
+    /// The builtin mark must be in `audio`, unless that is too little to tell.
+    fn check(&self, audio: &[f32]) -> Result<Finding, MarkError> {
+        unless_lost(self.detector.examine(audio))
     }
 }
 
-impl fmt::Debug for Marked {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Marked({} samples)", self.samples.len())
+/// One utterance on its way through the marks.
+pub struct Marking {
+    marker: Marker,
+    job: JobId,
+    stream: MarkStream,
+    /// Everything handed out.
+    live: Marked,
+    /// Samples handed out at the next look.
+    look_at: usize,
+    /// What was pushed, where the file is to carry none of the live mark. It does not leave.
+    unmarked: Option<Vec<f32>>,
+}
+
+impl Marking {
+    /// Marks the next samples (24 kHz, full scale 1) and hands out what may leave at once. Now and then it looks for the mark
+    /// in what it hands out: after the first 5 s, then each 30 s.
+    ///
+    /// # Errors
+    /// [`MarkError::Lost`]: these samples must not leave, nor any after them.
+    pub fn push(&mut self, pcm: &[f32]) -> Result<Marked, MarkError> {
+        if let Some(unmarked) = &mut self.unmarked {
+            unmarked.extend_from_slice(pcm);
+        }
+        let ready = self.stream.push(pcm);
+        self.live.append(ready.clone());
+        if self.live.samples().len() >= self.look_at {
+            self.look()?;
+            self.look_at += LOOK_EVERY;
+        }
+        Ok(ready)
+    }
+
+    /// Looks for the mark in the last 5 s; where it is not, in all that came since the look before, since 5 s may hold
+    /// little more than a pause.
+    fn look(&self) -> Result<(), MarkError> {
+        let live = self.live.samples();
+        let last = |samples: usize| -> Vec<f32> {
+            live[live.len().saturating_sub(samples)..].iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
+        };
+        self.marker.check(&last(LOOK)).or_else(|_| self.marker.check(&last(LOOK_EVERY))).map(drop)
+    }
+
+    /// Ends the utterance: hands out the rest that may leave at once.
+    #[must_use]
+    pub fn finish(self) -> (Marked, Finished) {
+        let Self { marker, job, stream, mut live, unmarked, .. } = self;
+        let rest = stream.finish();
+        live.append(rest.clone());
+        (rest, Finished { marker, job, live, unmarked })
+    }
+}
+
+/// A whole utterance, not yet with all its marks.
+pub struct Finished {
+    marker: Marker,
+    job: JobId,
+    live: Marked,
+    unmarked: Option<Vec<f32>>,
+}
+
+impl Finished {
+    /// How long [`Finished::complete`] may take on a slow machine, while others finish as well.
+    #[must_use]
+    pub fn patience(&self) -> Duration {
+        let seconds = self.live.samples().len().div_ceil(SAMPLE_RATE as usize) as u32;
+        match self.marker.files {
+            Files::Builtin => LOOKING,
+            Files::Silentcipher(_) | Files::Both(_) => LOOKING + MARKING * seconds,
+        }
+    }
+
+    /// Puts on what marks of the policy are missing, and looks for all of them. What is too short or too quiet to tell is let
+    /// through, and its finding says so. Takes long; not for a thread that others wait for.
+    ///
+    /// # Errors
+    /// [`MarkError`]: the audio must not leave.
+    pub fn complete(self) -> Result<(Marked, Vec<Finding>), MarkError> {
+        let Self { marker, job, live, unmarked } = self;
+        if live.samples().is_empty() {
+            return Ok((live, Vec::new()));
+        }
+        let (whole, mark) = match &marker.files {
+            Files::Builtin => (live, None),
+            Files::Both(mark) => (put(&**mark, &job, &live.to_f32())?, Some(mark)),
+            Files::Silentcipher(mark) => (put(&**mark, &job, &unmarked.unwrap_or_default())?, Some(mark)),
+        };
+        let audio = whole.to_f32();
+        let mut findings = Vec::new();
+        if !matches!(marker.files, Files::Silentcipher(_)) {
+            findings.push(marker.check(&audio)?);
+        }
+        if let Some(mark) = mark {
+            findings.push(unless_lost(mark.examine(&audio, &job)?)?);
+        }
+        Ok((whole, findings))
+    }
+}
+
+fn put(mark: &dyn WholeMark, job: &JobId, audio: &[f32]) -> Result<Marked, MarkError> {
+    Marked::by(&ForJob { mark, job }, audio)
+}
+
+/// The finding, without places: a receipt is about the whole.
+fn unless_lost(found: Finding) -> Result<Finding, MarkError> {
+    match found.verdict {
+        Verdict::Detected | Verdict::Inconclusive => Ok(Finding { regions: Vec::new(), ..found }),
+        Verdict::NotDetected => Err(MarkError::Lost(Box::new(found))),
     }
 }

@@ -1,7 +1,8 @@
 //! A job's story by SSE, followed to its end however often the connection is cut.
 //!
 //! Every event has a place `<attempt>-<sequence>`. A new connection names the last place seen (`Last-Event-ID`), and what
-//! comes a second time is dropped, so the caller sees each event once and in order.
+//! comes a second time is dropped, so the caller sees each event once and in order. Where samples come with them, none may
+//! be missing: a gap is an error.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -54,10 +55,10 @@ impl Follower {
             };
             match connection.next().await {
                 Some(Ok(message)) => {
-                    if let Some(event) = read(&message)?.and_then(|event| self.story.take(event)) {
-                        self.fruitless = 0;
-                        return Ok(Some(event));
-                    }
+                    let Some(event) = read(&message)?.and_then(|event| self.story.take(event)) else { continue };
+                    self.story.listen(&event)?;
+                    self.fruitless = 0;
+                    return Ok(Some(event));
                 }
                 Some(Err(cause)) => self.cut(&cause).await?,
                 None => self.cut("the connection was closed").await?,
@@ -103,6 +104,8 @@ fn pause(fruitless: u32) -> Duration {
 struct Story {
     last: Option<EventId>,
     ended: bool,
+    /// Samples of live audio.
+    samples: u64,
 }
 
 impl Story {
@@ -114,6 +117,20 @@ impl Story {
         self.last = Some(heard.id);
         self.ended = heard.event.is_terminal();
         Some(heard.event)
+    }
+
+    /// Refuses an event that leaves samples out, or brings them again.
+    fn listen(&mut self, event: &Event) -> Result<(), ClientError> {
+        let heard = self.samples;
+        let gap =
+            |next| ClientError::Unreadable(format!("live audio was heard to sample {heard} and goes on at {next}"));
+        match event {
+            Event::Progress { audio: Some(audio), .. } if audio.offset() == heard => self.samples = audio.end(),
+            Event::Progress { audio: Some(audio), .. } => return Err(gap(audio.offset())),
+            Event::Done { receipt } if heard > 0 && heard < receipt.samples => return Err(gap(receipt.samples)),
+            _ => {}
+        }
+        Ok(())
     }
 }
 

@@ -1,6 +1,6 @@
 //! The JSON of `/v1/jobs`, as far as this program needs it.
 
-use csm_shared::job::{JobState, Lane};
+use csm_shared::job::{AudioFormat, JobState, Lane};
 use serde::{Deserialize, Serialize};
 
 /// What to speak. Members that are absent take the gateway's defaults; the gateway alone judges the values.
@@ -26,6 +26,9 @@ pub(crate) struct SpeechRequest {
     /// How urgent it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lane: Option<Lane>,
+    /// What the result is encoded in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) format: Option<AudioFormat>,
 }
 
 /// A job as `POST` and `GET` show it.

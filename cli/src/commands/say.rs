@@ -1,4 +1,4 @@
-//! `csm say`: speak a text through the HTTP API and keep the WAV.
+//! `csm say`: speak a text through the HTTP API and keep the file.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use csm_shared::job::{Lane, Receipt};
+use csm_shared::job::{AudioFormat, Lane, Receipt};
 use csm_shared::live::Event;
 use csm_shared::shutdown::Shutdown;
 use futures::StreamExt as _;
@@ -27,9 +27,12 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct SayArgs {
     /// The words to speak
     text: String,
-    /// The WAV file to write
+    /// The file to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
+    /// wav, pcm, flac or opus [default: what the file's extension says, wav where it has none]
+    #[arg(long)]
+    format: Option<AudioFormat>,
     #[command(flatten)]
     url: UrlArgs,
     /// Speaker number [gateway's default: 0]
@@ -60,6 +63,7 @@ fn finite(text: &str) -> Result<f32, String> {
 
 pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals()?;
+    let format = format(&args.output, args.format)?;
     let request = SpeechRequest {
         text: args.text,
         speaker: args.speaker,
@@ -68,12 +72,29 @@ pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
         topk: args.topk,
         seed: args.seed,
         lane: args.lane,
+        format: Some(format),
     };
     let client = Client::new(&args.url.url)?;
     let spoken = speak(&client, &request, &args.output, shutdown.token()).await?;
     println!("{}", args.output.display());
     print!("{}", receipt::in_words(&spoken.id, &spoken.receipt));
     Ok(ExitCode::SUCCESS)
+}
+
+/// The format of the file to write: the one that was asked for, or else its extension's. Where both are known they agree.
+fn format(output: &Path, asked: Option<AudioFormat>) -> anyhow::Result<AudioFormat> {
+    let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
+    let named: Option<AudioFormat> = extension.as_deref().and_then(|extension| extension.parse().ok());
+    match (asked, named, extension) {
+        (Some(asked), Some(named), _) if asked != named => {
+            bail!("--format {asked} would write a file that is named {}; name it .{asked}", output.display())
+        }
+        (Some(format), _, _) | (None, Some(format), _) => Ok(format),
+        (None, None, None) => Ok(AudioFormat::Wav),
+        (None, None, Some(extension)) => {
+            bail!("no format is called {extension:?}: name the file .wav, .pcm, .flac or .opus, or give --format")
+        }
+    }
 }
 
 /// A job that was spoken into a file.
@@ -133,7 +154,7 @@ async fn follow(client: &Client, id: &str, ahead: Option<u64>) -> anyhow::Result
         waiting = false;
         match event {
             Event::Started { worker } => progress.started(&worker),
-            Event::Progress { frames, max_frames } => progress.speaking(frames, max_frames),
+            Event::Progress { frames, max_frames, audio: _ } => progress.speaking(frames, max_frames),
             Event::Done { receipt } => return Ok(*receipt),
             Event::Error { state, failure: Some(failure) } => bail!("job {id} {state}: {failure}"),
             Event::Error { state, failure: None } => bail!("job {id} was {state}"),
@@ -148,4 +169,22 @@ fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let partial = PathBuf::from(partial);
     std::fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
     std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_format_is_the_one_asked_for_or_the_extension_s() {
+        let told = |output: &str, asked| format(Path::new(output), asked).ok();
+        assert_eq!(told("a.wav", None), Some(AudioFormat::Wav));
+        assert_eq!(told("out.d/a", None), Some(AudioFormat::Wav));
+        assert_eq!(told("a.b.FLAC", None), Some(AudioFormat::Flac));
+        assert_eq!(told("a.opus", Some(AudioFormat::Opus)), Some(AudioFormat::Opus));
+        assert_eq!(told("a.raw", Some(AudioFormat::Pcm)), Some(AudioFormat::Pcm));
+        assert_eq!(told("a", Some(AudioFormat::Opus)), Some(AudioFormat::Opus));
+        assert_eq!(told("a.wav", Some(AudioFormat::Opus)), None);
+        assert_eq!(told("a.mp3", None), None);
+    }
 }

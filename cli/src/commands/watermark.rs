@@ -1,101 +1,165 @@
-//! `csm watermark detect`: is our mark in these files?
+//! `csm watermark detect`: is one of our marks in these files?
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use csm_shared::audio::{Clip, MAX_SOURCE_BYTES};
-use csm_worker::watermark::{Detection, Detector, Verdict, WatermarkKey};
+use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
+use csm_shared::job::{AudioFormat, JobId};
+use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Report, Scheme, Verdict, WatermarkKey};
+use csm_worker::watermark::silentcipher::{BnMode, Known, Payload, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Exit status when the mark was not found in every file.
 const EXIT_NOT_DETECTED: u8 = 3;
-/// Said with every "not detected".
-const CAVEAT: &str = "\"not detected\" means that this key's mark was not found. It never means that a human made it.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatermarkCommand {
-    /// Look for the mark in WAV files. Exit status 0: found in every file; 3: not found, or inconclusive, in one or more
+    /// Look for the mark in audio files. Exit status 0: found in every file; 3: not found, or inconclusive, in one or more
     Detect(DetectArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DetectArgs {
-    /// WAV files
+    /// WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, told by their content; or bare samples as the API delivers them, named `.pcm`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Secret of the watermark [default: the published development key]
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     key: Option<SecretString>,
+    /// Secrets of before whose marks are still to be found: one a line, or with commas in between
+    #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
+    old_keys: Option<SecretString>,
+    /// Also look for the mark at up to 2 % more or less speed; takes ten times as long
+    #[arg(long)]
+    any_speed: bool,
+    /// Folder of SilentCipher's weights, to look for that mark, too
+    #[arg(long, value_name = "DIR")]
+    silentcipher: Option<PathBuf>,
+    /// The job that the files may come from: SilentCipher's mark names it, and is found more surely by it
+    #[arg(long, requires = "silentcipher", value_name = "ID")]
+    job: Option<JobId>,
     /// One JSON object a file
     #[arg(long)]
     json: bool,
 }
 
+/// All that is looked for.
+pub(crate) struct Search {
+    builtin: Detector,
+    any_speed: bool,
+    silentcipher: Option<(SilentCipher, Known)>,
+}
+
 pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
     let WatermarkCommand::Detect(args) = command;
-    let detector = detector(args.key.as_ref())?;
+    let search = search(args)?;
     let mut all_detected = true;
     for file in &args.files {
-        let detection = detect(&detector, file)?;
-        all_detected &= detection.verdict == Verdict::Detected;
+        let report = detect(&search, file)?;
+        all_detected &= report.verdict == Verdict::Detected;
         if args.json {
-            println!("{}", as_json(file, &detection));
+            println!("{}", as_json(file, &report)?);
         } else {
-            println!("{}", in_words(file, &detection));
+            println!("{}", in_words(file, &report));
         }
     }
     if all_detected {
         return Ok(ExitCode::SUCCESS);
     }
     if !args.json {
-        eprintln!("{CAVEAT}");
+        eprintln!("{DISCLAIMER}");
     }
     Ok(ExitCode::from(EXIT_NOT_DETECTED))
 }
 
-/// A detector for the mark of `secret`; without one, or with an empty one, for the development key's.
-pub(crate) fn detector(secret: Option<&SecretString>) -> anyhow::Result<Detector> {
-    let key = match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
-        Some(secret) => WatermarkKey::parse(secret)?,
-        None => WatermarkKey::development(),
-    };
-    Ok(Detector::new(&key))
+fn search(args: &DetectArgs) -> anyhow::Result<Search> {
+    let current = key(args.key.as_ref())?;
+    let mut keys = vec![current.clone()];
+    if let Some(secrets) = &args.old_keys {
+        keys.append(&mut WatermarkKey::parse_ring(secrets.expose_secret()).context("--old-keys")?);
+    }
+    let silentcipher = args.silentcipher.as_ref().map(|folder| {
+        let known = args.job.map_or_else(|| Known::key(&current), |job| Known::payload(Payload::new(&current, &job)));
+        // As the workers mark: with the checkpoint's statistics.
+        SilentCipher::load(folder, BnMode::Running).map(|cipher| (cipher, known))
+    });
+    let silentcipher = silentcipher.transpose().context("SilentCipher's weights")?;
+    Ok(Search { builtin: Detector::with_keys(&keys)?, any_speed: args.any_speed, silentcipher })
 }
 
-/// Looks for the mark in one WAV file.
-pub(crate) fn detect(detector: &Detector, file: &Path) -> anyhow::Result<Detection> {
+/// The key of `secret`; without one, or with an empty one, the development key.
+fn key(secret: Option<&SecretString>) -> anyhow::Result<WatermarkKey> {
+    Ok(match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
+        Some(secret) => WatermarkKey::parse(secret)?,
+        None => WatermarkKey::development(),
+    })
+}
+
+/// The search for the builtin mark of `secret` alone; without one, or with an empty one, of the development key.
+pub(crate) fn detector(secret: Option<&SecretString>) -> anyhow::Result<Search> {
+    Ok(Search { builtin: Detector::new(&key(secret)?), any_speed: false, silentcipher: None })
+}
+
+/// Looks for the marks in one file.
+pub(crate) fn detect(search: &Search, file: &Path) -> anyhow::Result<Report> {
     let opened = std::fs::metadata(file).and_then(|metadata| {
         let fits = metadata.len() <= MAX_SOURCE_BYTES as u64;
         if fits { std::fs::read(file).map(Some) } else { Ok(None) }
     });
-    let wav = opened.with_context(|| file.display().to_string())?;
-    let wav = wav.with_context(|| format!("{}: more than {MAX_SOURCE_BYTES} bytes", file.display()))?;
-    let clip = Clip::from_wav(&wav).with_context(|| file.display().to_string())?;
-    Ok(detector.detect(&clip.to_f32()))
+    let bytes = opened.with_context(|| file.display().to_string())?;
+    let bytes = bytes.with_context(|| format!("{}: more than {MAX_SOURCE_BYTES} bytes", file.display()))?;
+    let bare = file.extension().is_some_and(|extension| extension == AudioFormat::Pcm.name());
+    let clip = if bare { Clip::from_pcm(&bytes) } else { audio::read(&bytes) };
+    let samples = clip.with_context(|| file.display().to_string())?.to_f32();
+    let builtin =
+        if search.any_speed { search.builtin.examine_thoroughly(&samples) } else { search.builtin.examine(&samples) };
+    let mut findings = vec![builtin];
+    if let Some((cipher, known)) = &search.silentcipher {
+        findings.push(cipher.find(&samples, known).with_context(|| file.display().to_string())?);
+    }
+    Report::of(findings).context("nothing was looked for")
 }
 
-/// One line: file, verdict, z, key.
-pub(crate) fn in_words(file: &Path, detection: &Detection) -> String {
-    let verdict = match detection.verdict {
+/// One line: the file, and what each scheme's detector says.
+pub(crate) fn in_words(file: &Path, report: &Report) -> String {
+    let findings: Vec<_> = report.findings.iter().map(finding_in_words).collect();
+    format!("{}: {} ({})", file.display(), verdict_in_words(report.verdict), findings.join("; "))
+}
+
+fn finding_in_words(finding: &Finding) -> String {
+    let Finding { scheme, verdict, p_value, score, key_id, regions } = finding;
+    let score_name = match scheme {
+        Scheme::Builtin => "z",
+        Scheme::Silentcipher => "score",
+    };
+    let regions: Vec<_> = regions.iter().map(region_in_words).collect();
+    let place = if regions.is_empty() { String::new() } else { format!(", {}", regions.join(" and ")) };
+    format!(
+        "{} {}: {score_name} = {score:.1}, p = {p_value:.1e}, key {key_id}{place}",
+        scheme.name(),
+        verdict_in_words(*verdict)
+    )
+}
+
+fn region_in_words(region: &Region) -> String {
+    format!("{:.1} to {:.1} s", region.start_ms as f64 / 1e3, region.end_ms as f64 / 1e3)
+}
+
+fn verdict_in_words(verdict: Verdict) -> &'static str {
+    match verdict {
         Verdict::Detected => "detected",
         Verdict::Inconclusive => "inconclusive",
         Verdict::NotDetected => "not detected",
-    };
-    format!("{}: {verdict} (z = {:.1}, key {})", file.display(), detection.z, detection.key_id)
+    }
 }
 
-fn as_json(file: &Path, detection: &Detection) -> serde_json::Value {
-    let verdict = match detection.verdict {
-        Verdict::Detected => "detected",
-        Verdict::Inconclusive => "inconclusive",
-        Verdict::NotDetected => "not_detected",
-    };
-    serde_json::json!({
-        "file": file.display().to_string(),
-        "verdict": verdict,
-        "z": detection.z,
-        "key_id": detection.key_id.to_string(),
-    })
+/// The report with the file's name in front.
+fn as_json(file: &Path, report: &Report) -> anyhow::Result<serde_json::Value> {
+    let mut json = serde_json::json!({ "file": file.display().to_string() });
+    if let (Some(all), serde_json::Value::Object(report)) = (json.as_object_mut(), serde_json::to_value(report)?) {
+        all.extend(report);
+    }
+    Ok(json)
 }

@@ -94,7 +94,7 @@ fn demo_makes_a_marked_wav_from_nothing_and_leaves_nothing_running() {
     assert_status(&output, 0);
     let told = stdout(&output);
     assert!(stderr(&output).contains("TINY model speaks"), "{}", stderr(&output));
-    assert!(told.contains("out/hello.wav: detected (z = "), "{told}");
+    assert!(told.contains("out/hello.wav: detected (builtin detected: z = "), "{told}");
     assert!(told.contains("it does not speak"), "{told}");
 
     let wav = fs::read(folder.path().join("out/hello.wav")).unwrap();

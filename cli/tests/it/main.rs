@@ -2,8 +2,11 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod bench;
+mod doctor;
 mod fleet;
 mod model;
+mod queue;
 mod watermark;
 
 use std::path::Path;

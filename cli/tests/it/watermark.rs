@@ -29,7 +29,7 @@ fn write_marked(path: &Path, key: &WatermarkKey) {
     let mut stream = Watermark::new(key).stream();
     let mut marked = stream.push(&noise());
     marked.append(stream.finish());
-    fs::write(path, csm_worker::wav::encode(&marked)).unwrap();
+    fs::write(path, csm_worker::encode::wav::encode(&marked)).unwrap();
 }
 
 #[test]
@@ -41,13 +41,14 @@ fn a_marked_file_is_told_from_a_plain_one() {
     let output = run(csm(folder.path()).args(["watermark", "detect", "marked.wav"]));
     assert_status(&output, 0);
     let key = WatermarkKey::development().id().to_string();
-    assert!(stdout(&output).starts_with("marked.wav: detected (z = "), "{}", stdout(&output));
+    assert!(stdout(&output).starts_with("marked.wav: detected (builtin detected: z = "), "{}", stdout(&output));
+    assert!(stdout(&output).contains(", 0.0 to 5.0 s"), "{}", stdout(&output));
     assert!(stdout(&output).contains(&key), "{}", stdout(&output));
 
     let output = run(csm(folder.path()).args(["watermark", "detect", "marked.wav", "plain.wav"]));
     assert_status(&output, 3);
     assert!(stdout(&output).contains("plain.wav: not detected"), "{}", stdout(&output));
-    assert!(stderr(&output).contains("never means that a human made it"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("never means that a human made"), "{}", stderr(&output));
 }
 
 #[test]
@@ -62,12 +63,58 @@ fn only_the_right_key_finds_the_mark() {
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["verdict"], "detected");
     assert_eq!(json["key_id"], key.id().to_string());
-    assert!(json["z"].as_f64().unwrap() > 6.0);
+    assert_eq!((&json["file"], &json["scheme"]), (&"a.wav".into(), &"builtin".into()));
+    assert!(json["findings"][0]["score"].as_f64().unwrap() > 6.0);
+    assert!(json["p_value"].as_f64().unwrap() < 1e-5);
+    assert_eq!(json["regions"][0]["start_ms"], 0);
+    assert!(json["disclaimer"].as_str().unwrap().contains("never means that a human made"));
 
     let output = run(csm(folder.path()).args(["watermark", "detect", "--json", "a.wav"]));
     assert_status(&output, 3);
     let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(json["verdict"], "not_detected");
+}
+
+#[test]
+fn an_old_key_s_mark_is_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = WatermarkKey::parse(SECRET).unwrap();
+    write_marked(&folder.path().join("old.wav"), &key);
+    let output = run(csm(folder.path())
+        .args(["watermark", "detect", "--json", "old.wav"])
+        .env("CSM_WATERMARK_OLD_KEYS", format!("a secret of the year before, {SECRET}")));
+    assert_status(&output, 0);
+    let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(json["key_id"], key.id().to_string());
+    let output = run(csm(folder.path()).args(["watermark", "detect", "old.wav", "--old-keys", "short"]));
+    assert_status(&output, 1);
+}
+
+#[test]
+fn bare_samples_are_taken_by_their_name_and_other_formats_by_their_content() {
+    let folder = tempfile::tempdir().unwrap();
+    write_marked(&folder.path().join("a.wav"), &WatermarkKey::development());
+    let clip = Clip::from_wav(&fs::read(folder.path().join("a.wav")).unwrap()).unwrap();
+    let pcm: Vec<u8> = clip.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    fs::write(folder.path().join("a.pcm"), pcm).unwrap();
+    fs::rename(folder.path().join("a.wav"), folder.path().join("no-name")).unwrap();
+    fs::copy(concat!(env!("CARGO_MANIFEST_DIR"), "/../shared/tests/data/tone.mp3"), folder.path().join("b.wav"))
+        .unwrap();
+
+    let output = run(csm(folder.path()).args(["watermark", "detect", "a.pcm", "no-name"]));
+    assert_status(&output, 0);
+    let output = run(csm(folder.path()).args(["watermark", "detect", "b.wav"]));
+    assert_status(&output, 3);
+}
+
+#[test]
+fn silentcipher_s_weights_must_be_there() {
+    let folder = tempfile::tempdir().unwrap();
+    write_plain(&folder.path().join("a.wav"));
+    let output = run(csm(folder.path()).args(["watermark", "detect", "a.wav", "--silentcipher", "."]));
+    assert_status(&output, 1);
+    assert!(stderr(&output).contains("SilentCipher's weights"), "{}", stderr(&output));
+    assert_status(&run(csm(folder.path()).args(["watermark", "detect", "a.wav", "--job", "no-id"])), 2);
 }
 
 #[test]

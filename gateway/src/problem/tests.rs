@@ -1,6 +1,6 @@
 //! Callers see codes, fields and limits; they never see what happened inside.
 
-use csm_shared::job::{Lane, TopK};
+use csm_shared::job::{Lane, Tenant, TopK};
 use csm_shared::redis_client::RedisFault;
 use serde_json::{Value, json};
 
@@ -42,11 +42,31 @@ fn a_failure_inside_shows_no_inner_text() {
 fn what_may_pass_says_when_to_come_back() {
     let full: Problem = QueueError::Full { lane: Lane::Bulk, depth: 9, limit: 9 }.into();
     let down: Problem = QueueError::Redis(RedisFault::Unavailable(String::new())).into();
+    let tenant = QueueError::TenantFull { tenant: Tenant::default(), open: 3, limit: 3 }.into();
     let late: Problem = StoreError::Timeout(String::new()).into();
-    for (problem, status) in [(full, 429), (down, 503), (late, 503)] {
+    for (problem, status) in [(full, 429), (tenant, 429), (QueueError::Closed.into(), 503), (down, 503), (late, 503)] {
         let response = render(problem.into_response(), "r-1");
         assert_eq!(response.status().as_u16(), status);
         assert!(response.headers().contains_key(RETRY_AFTER));
         assert_eq!(response.headers()["content-type"], "application/problem+json");
     }
+}
+
+#[test]
+fn a_busy_queue_says_when_the_wait_will_be_short_enough() {
+    for (wait_ms, limit_ms, seconds) in
+        [(95_000, 60_000, 35), (60_001, 60_000, 1), (61_001, 60_000, 2), (u64::MAX, 0, 3_600), (5, 5, 1)]
+    {
+        let (wait, limit) = (Duration::from_millis(wait_ms), Duration::from_millis(limit_ms));
+        let problem: Problem = QueueError::Busy { lane: Lane::Live, wait, limit }.into();
+        assert_eq!(problem.0.headers[RETRY_AFTER], HeaderValue::from(seconds), "{wait_ms} {limit_ms}");
+    }
+}
+
+#[test]
+fn what_redis_cannot_promise_is_no_passing_fault() {
+    let secret = "appendonly is no on 10.0.0.7";
+    let problem: Problem = QueueError::Redis(RedisFault::Unsupported(secret.into())).into();
+    assert_eq!((problem.0.status.as_u16(), problem.0.headers.len()), (501, 0));
+    assert!(!document(&problem).to_string().contains("10.0.0.7"));
 }

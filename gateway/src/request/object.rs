@@ -33,6 +33,14 @@ impl Object {
         }
     }
 
+    pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, Invalid> {
+        match self.take(&[name]) {
+            None => Ok(None),
+            Some((_, Value::Bool(value))) => Ok(Some(value)),
+            Some((path, other)) => Err(Invalid::malformed(&path, other, "true or false")),
+        }
+    }
+
     /// A whole number under the first of its names that is there; `50.0` is whole.
     pub(super) fn integer(&mut self, names: &[&str]) -> Result<Option<i128>, Invalid> {
         let Some((path, value)) = self.take(names) else { return Ok(None) };

@@ -2,11 +2,38 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use csm_shared::job::Tenant;
+
 use super::*;
+
+/// What is to be said, by a request of nobody in particular.
+fn read(body: &[u8], face: Face) -> Result<JobSpec, Invalid> {
+    super::read(body, face, Caller::new(Tenant::default())).map(|order| order.spec)
+}
 
 fn refused(body: &str) -> (u16, String, String, String) {
     let Invalid { status, field, value, limit, .. } = read(body.as_bytes(), Face::Native).unwrap_err();
     (status, field, value, limit)
+}
+
+#[test]
+fn live_delivery_is_for_the_native_face_and_for_short_results() {
+    let delivery = |body: &str, face| read(body.as_bytes(), face).map(|spec| spec.delivery);
+    let both = r#"{"text": "Hello", "delivery": "both"}"#;
+    assert_eq!(delivery(both, Face::Native), Ok(Delivery::Both));
+    assert_eq!(delivery(both, Face::Compat), Ok(Delivery::Store));
+    assert_eq!(delivery(r#"{"text": "Hello"}"#, Face::Native), Ok(Delivery::Store));
+    let most = |ms| format!(r#"{{"text": "Hello", "delivery": "both", "max_audio_length_ms": {ms}}}"#);
+    assert_eq!(delivery(&most(120_000), Face::Native), Ok(Delivery::Both));
+    let long = format!(r#"{{"text": "{}", "delivery": "both"}}"#, "This is one of many sentences. ".repeat(60));
+    for body in [most(120_080), long] {
+        let (status, field, value, limit) = refused(&body);
+        assert_eq!((status, field.as_str(), limit.as_str()), (422, "delivery", "80 to 120000 ms"));
+        assert!(
+            value.starts_with("both, of up to ") && value.ends_with(" ms of audio (max_audio_length_ms)"),
+            "{value}"
+        );
+    }
 }
 
 fn wav() -> String {
@@ -20,7 +47,19 @@ fn defaults_are_those_of_the_integration_replaced() {
     let spec = read(br#"{"text": "Hello"}"#, Face::Compat).unwrap();
     assert_eq!((spec.speaker.get(), spec.budget.ms(), spec.lane), (0, 10_000, Lane::Live));
     assert_eq!((spec.sampling.temperature.get(), spec.sampling.topk.get()), (0.9, 50));
+    assert!(spec.normalize);
     assert_eq!(read(br#"{"text": "Hello"}"#, Face::Native).unwrap().lane, Lane::Standard);
+}
+
+#[test]
+fn a_long_text_gets_the_time_it_needs_unless_the_request_says_how_much() {
+    let sentence = "This is one of many sentences that follow one another for quite a while. ";
+    let body = |more: &str| format!(r#"{{"text": "{}"{more}}}"#, sentence.repeat(40));
+    let spec = read(body("").as_bytes(), Face::Compat).unwrap();
+    assert_eq!(spec.budget.ms(), 40 * ((2_000 + 72 * 100) / 80 * 80));
+    assert!(read(body(r#", "normalize": false"#).as_bytes(), Face::Native).is_ok_and(|spec| !spec.normalize));
+    let told = body(r#", "max_audio_length_ms": 10000"#);
+    assert_eq!(read(told.as_bytes(), Face::Native).unwrap().budget.ms(), 10_000);
 }
 
 #[test]
@@ -56,6 +95,7 @@ fn wrong_types_name_path_value_and_what_was_expected() {
     let named = |status: u16, field: &str, value: &str, limit: &str| (status, field.into(), value.into(), limit.into());
     let cases = [
         (r#"[1]"#, named(422, "(body)", "[1]", "a JSON object")),
+        (r#"{"text": "a", "normalize": "no"}"#, named(422, "normalize", "\"no\"", "true or false")),
         (r#"{"text": 5}"#, named(422, "text", "5", "a string")),
         (r#"{"text": "a", "temperature": "hot"}"#, named(422, "temperature", "\"hot\"", "a number")),
         (r#"{"text": "a", "topk": 1.5}"#, named(422, "topk", "1.5", "a whole number")),
@@ -97,7 +137,7 @@ fn recordings_are_named_by_their_place() {
     for audio in ["\"@@@\"", "\"aGVsbG8gd29ybGQ=\"", "\"\"", "null"] {
         let (status, field, _, limit) = refused(&body(audio));
         assert_eq!((status, field.as_str()), (422, "context_segments[0].audio"), "{audio}");
-        assert!(limit.starts_with("base64 of a WAV file"), "{limit}");
+        assert!(limit.starts_with("base64 of WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus"), "{limit}");
     }
     assert_eq!(refused(&body("7")), (422, "context_segments[0].audio".into(), "7".into(), "a string".into()));
     let blank = r#"{"text": "a", "context_segments": [{"text": " ", "audio": ""}]}"#;
@@ -106,4 +146,34 @@ fn recordings_are_named_by_their_place() {
     assert_eq!(refused(typed).1, "context_segments[0].speaker");
     let many = format!(r#"{{"text": "a", "context_segments": [{}]}}"#, vec!["0"; 33].join(","));
     assert_eq!(refused(&many), (422, CONTEXT.into(), "33".into(), "0 to 32 segments".into()));
+}
+
+fn order(body: &str, tenant: &str, id: &str) -> Order {
+    let job = id.parse().unwrap();
+    super::read(body.as_bytes(), Face::Native, Caller { tenant: tenant.parse().unwrap(), job, repeats: true }).unwrap()
+}
+
+#[test]
+fn a_request_is_known_again_by_tenant_and_content() {
+    let (one, two) = ("6f1c0a52-9d0b-4c53-8f0e-2d5f2f6f9a11", "6f1c0a52-9d0b-4c53-8f0e-2d5f2f6f9a12");
+    let first = order(r#"{"text": "a", "topk": 9}"#, "acme", one);
+    let again = order(r#"{"topk": 9, "text": "a"}"#, "acme", one);
+    assert_eq!(first.ticket.fingerprint, again.ticket.fingerprint);
+    assert_eq!(first.spec.sampling.seed, again.spec.sampling.seed, "the seed is the job's");
+    assert!(first.spec.sampling.seed.get() < 1 << 53);
+    assert_ne!(first.spec.sampling.seed, order(r#"{"text": "a", "topk": 9}"#, "acme", two).spec.sampling.seed);
+    for (body, tenant) in [(r#"{"text": "a", "topk": 8}"#, "acme"), (r#"{"text": "a", "topk": 9}"#, "other")] {
+        assert_ne!(first.ticket.fingerprint, order(body, tenant, one).ticket.fingerprint, "{body} of {tenant}");
+    }
+}
+
+#[test]
+fn only_the_native_face_knows_terms() {
+    let body = br#"{"text": "a", "expires_in": 60, "deadline": "2999-01-31T12:00:00Z", "durability": "fsync"}"#;
+    let terms = |face| {
+        let ticket = super::read(body, face, Caller::new(Tenant::default())).unwrap().ticket;
+        (ticket.expires_in.map(|wait| wait.as_secs()), ticket.deadline.is_some(), ticket.durability)
+    };
+    assert_eq!(terms(Face::Native), (Some(60), true, csm_shared::queue::Durability::Fsync));
+    assert_eq!(terms(Face::Compat), (None, false, csm_shared::queue::Durability::Default));
 }

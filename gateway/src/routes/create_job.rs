@@ -1,27 +1,45 @@
-//! `POST /v1/jobs`: accepts a job and answers at once.
+//! `POST /v1/jobs`: accepts a job and answers at once. With an `Idempotency-Key`, as often as it is asked.
 
 use axum::Json;
 use axum::extract::{Request, State};
-use axum::http::StatusCode;
 use axum::http::header::LOCATION;
-use axum::response::IntoResponse;
+use axum::http::{HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use csm_shared::job::Invalid;
 
 use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
-use crate::request::Face;
+use crate::request::{Caller, Face};
 use crate::response::{Accepted, QueuePlace, job_path};
-use crate::submit::{prove, submit};
+use crate::submit::{Submitted, prove, submit};
 
-pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
-    let body = body::read(&app, request).await?;
-    let spec = prove(&app, body.bytes.clone(), Face::Native).await?;
-    let (lane, seed) = (spec.lane, spec.sampling.seed.get());
-    let tied = submit(&app, spec).await?;
+/// Says that a request was answered with the job of an earlier one.
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Result<Response, Problem> {
+    let caller = Caller::by_key(request.headers());
+    accept(&app, caller, request).await
+}
+
+/// Takes a job in and says where it is to be found. Who is refused by the headers alone is told so after the body, which
+/// most clients send to its end before they listen.
+pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: Request) -> Result<Response, Problem> {
+    let order = {
+        let body = body::read(app, request).await?;
+        prove(app, body.bytes.clone(), Face::Native, caller?).await?
+    };
+    let (lane, seed) = (order.spec.lane, order.spec.sampling.seed.get());
+    let Submitted { tied, state, wait, repeated } = submit(app, order).await?;
     let id = tied.id();
     // The job is in; that its place cannot be told is no reason to deny it.
-    let place = app.queue.ahead(&id).await.ok().flatten().map(|ahead| QueuePlace { ahead });
+    let ahead = app.queue.ahead(&id).await.ok().flatten();
+    let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()) });
     tied.release();
-    let accepted = Json(Accepted::new(&id, lane, seed, place));
-    Ok((StatusCode::ACCEPTED, [(LOCATION, job_path(&id))], accepted))
+    let accepted = Json(Accepted::new(&id, state, lane, seed, place));
+    let mut response = (StatusCode::ACCEPTED, [(LOCATION, job_path(&id))], accepted).into_response();
+    if repeated {
+        response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }

@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Request, State};
+use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_shared::audio::SAMPLE_RATE;
@@ -9,16 +10,19 @@ use csm_shared::audio::SAMPLE_RATE;
 use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
-use crate::request::Face;
+use crate::provenance::Provenance;
+use crate::request::{Caller, Face, tenant};
 use crate::response::Generated;
-use crate::speak::speak;
+use crate::speak::{Spoken, speak};
 use crate::submit::prove;
 
-pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<Json<Generated>, Problem> {
-    let spec = {
+pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
+    let tenant = tenant(request.headers());
+    let order = {
         let body = body::read(&app, request).await?;
-        prove(&app, body.bytes.clone(), Face::Compat).await?
+        prove(&app, body.bytes.clone(), Face::Compat, Caller::new(tenant?)).await?
     };
-    let wav = speak(&app, spec).await?;
-    Ok(Json(Generated { audio: BASE64.encode(&wav), format: "wav", sample_rate: SAMPLE_RATE }))
+    let Spoken { audio, receipt } = speak(&app, order).await?;
+    let generated = Generated { audio: BASE64.encode(&audio), format: "wav", sample_rate: SAMPLE_RATE };
+    Ok((Provenance::of(&receipt), Json(generated)))
 }

@@ -1,4 +1,4 @@
-//! `GET /v1/jobs/{id}/audio`: the WAV file, whole or in part, or a redirect to where the store serves it.
+//! `GET /v1/jobs/{id}/audio`: the file, whole or in part, or a redirect to where the store serves it.
 
 use std::time::Duration;
 
@@ -13,6 +13,7 @@ use csm_shared::job::{JobRecord, JobState, Receipt};
 use super::record;
 use crate::app::App;
 use crate::problem::Problem;
+use crate::provenance::Provenance;
 use crate::range::{Requested, requested};
 use crate::speak::{fetch, location, missing_is_gone};
 
@@ -33,26 +34,29 @@ pub(crate) async fn get_audio(
             false => Problem::not_finished(record.id, record.state),
         });
     };
+    let provenance = Provenance::of(receipt);
     let etag = format!("\"{}\"", receipt.sha256);
     if matches_any(&headers, &etag) {
-        return Ok((StatusCode::NOT_MODIFIED, [(ETAG, etag), (CACHE_CONTROL, CACHE.to_owned())]).into_response());
+        let known = [(ETAG, etag), (CACHE_CONTROL, CACHE.to_owned())];
+        return Ok((StatusCode::NOT_MODIFIED, provenance, known).into_response());
     }
     if let Some(url) = signed_url(&app, receipt).await? {
-        return Ok((StatusCode::FOUND, [(LOCATION, url), (CACHE_CONTROL, "no-store".to_owned())]).into_response());
+        let there = [(LOCATION, url), (CACHE_CONTROL, "no-store".to_owned())];
+        return Ok((StatusCode::FOUND, provenance, there).into_response());
     }
     let always = [
-        (CONTENT_TYPE, "audio/wav".to_owned()),
+        (CONTENT_TYPE, receipt.format.media_type().to_owned()),
         (ACCEPT_RANGES, "bytes".to_owned()),
         (CACHE_CONTROL, CACHE.to_owned()),
         (ETAG, etag.clone()),
     ];
     match range_of(&headers, &etag, receipt.bytes)? {
-        None => Ok((always, fetch(&app, *id, receipt).await?).into_response()),
+        None => Ok((provenance, always, fetch(&app, *id, receipt).await?).into_response()),
         Some(range) => {
             let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, receipt.bytes);
             let part = app.store.get_range(&location(receipt)?, range).await;
             let part = part.map_err(|error| missing_is_gone(*id, error))?;
-            Ok((StatusCode::PARTIAL_CONTENT, always, [(CONTENT_RANGE, shown)], part).into_response())
+            Ok((StatusCode::PARTIAL_CONTENT, provenance, always, [(CONTENT_RANGE, shown)], part).into_response())
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) async fn get_job(
     };
     let record = record(&app, &id).await?;
     let place = match record.state {
-        JobState::Queued => app.queue.ahead(&record.id).await?.map(|ahead| QueuePlace { ahead }),
+        JobState::Queued => app.queue.ahead(&record.id).await?.map(|ahead| QueuePlace { ahead, wait_s: None }),
         _ => None,
     };
     Ok(JobDocument::new(record, place, progress))
@@ -51,7 +51,7 @@ async fn follow_for(app: &App, job: JobId, wait: Duration) -> Result<Option<Prog
             () = app.stop.cancelled() => return Ok(progress),
         };
         match event.map(|event| event.event) {
-            Some(Event::Progress { frames, max_frames }) => progress = Some(Progress { frames, max_frames }),
+            Some(Event::Progress { frames, max_frames, .. }) => progress = Some(Progress { frames, max_frames }),
             Some(Event::Started { .. }) => progress = None,
             Some(Event::Done { .. } | Event::Error { .. }) | None => return Ok(progress),
         }

@@ -1,6 +1,10 @@
 //! `GET /v1/jobs/{id}/events`: what happens to a job, as server-sent events, from any place in its story to its end.
 //!
 //! A stream that ends without `done` or `error` was cut: the caller connects again with `Last-Event-ID` and misses nothing.
+//!
+//! With a live delivery the `progress` events bring the samples, `audio: {offset, samples, pcm}`, each sample once: those
+//! that follow an event are the same for every caller and every connection. Where one is missing the stream is cut. No more
+//! than one read of the job's stream is held for a slow caller.
 
 use std::time::Duration;
 
@@ -15,6 +19,7 @@ use futures::{Stream, StreamExt as _};
 use super::job_id;
 use crate::app::App;
 use crate::problem::Problem;
+use crate::provenance::Provenance;
 
 /// Silence after which a comment is sent, so that nobody in between takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
@@ -29,7 +34,7 @@ pub(crate) async fn job_events(
     let events = app.hub.follow(&app.patient_queue, job, after).await?.ok_or_else(|| Problem::no_job(&id))?;
     let events = events.take_until(app.stop.clone().cancelled_owned());
     let unbuffered = [("x-accel-buffering", "no")];
-    Ok((unbuffered, Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
+    Ok((Provenance::LIVE, unbuffered, Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
 }
 
 fn last_event_id(headers: &HeaderMap) -> Result<EventId, Problem> {

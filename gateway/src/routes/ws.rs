@@ -6,20 +6,25 @@ use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::response::Response;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use csm_shared::job::limits::BODY_BYTES;
 
 use crate::app::App;
 use crate::problem::Problem;
+use crate::provenance::Provenance;
+use crate::request::tenant;
 use crate::request_id::RequestId;
 use crate::socket::Session;
 
 pub(crate) async fn ws(
     State(app): State<App>,
     Extension(RequestId(request_id)): Extension<RequestId>,
+    headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
     let upgrade = upgrade.map_err(|why| Problem::no_upgrade(why.status(), why.body_text()))?;
+    let tenant = tenant(&headers)?;
     if app.stop.is_cancelled() {
         return Err(Problem::draining());
     }
@@ -27,12 +32,13 @@ pub(crate) async fn ws(
     let place = place.map_err(|_| Problem::overloaded("Too many WebSockets are open. Try again."))?;
     let most = BODY_BYTES.max as usize;
     let upgrade = upgrade.max_message_size(most).max_frame_size(most);
-    Ok(upgrade.on_upgrade(move |socket| {
+    let opened = upgrade.on_upgrade(move |socket| {
         // Servers do not wait for upgraded connections; the tracker does.
         let tasks = app.tasks.clone();
         tasks.track_future(async move {
-            Session::new(socket, app, request_id).run().await;
+            Session::new(socket, app, tenant, request_id).run().await;
             drop(place);
         })
-    }))
+    });
+    Ok((Provenance::LIVE, opened).into_response())
 }

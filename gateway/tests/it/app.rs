@@ -4,12 +4,12 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use csm_gateway::{Gateway, GatewayArgs, serve};
+use csm_gateway::{DetectArgs, Gateway, GatewayArgs, serve};
 use csm_shared::hub::{HubOptions, ModelSource};
 use csm_shared::job::{JobId, JobRecord, Lane};
 use csm_shared::live::Live;
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::Queue;
+use csm_shared::queue::{Queue, QueueArgs};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{Store, StoreArgs, StoreLocation};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
@@ -51,10 +51,28 @@ impl Answer {
         self.headers[name].to_str().unwrap()
     }
 
+    /// Says that it is the answer to a request that came before.
+    pub(crate) fn is_replay(&self) -> bool {
+        self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
+    }
+
+    /// Seconds after which to try again.
+    pub(crate) fn retry_after(&self) -> u64 {
+        self.header("retry-after").parse().unwrap()
+    }
+
     /// A field of the body, as text.
     pub(crate) fn text(&self, field: &str) -> &str {
         self.body[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.body))
     }
+}
+
+/// Puts the members of this test's snapshots in order, for the rest of its thread: whether parsed JSON keeps the order it
+/// came in depends on what other packages of a build ask of `serde_json`.
+fn sort_snapshots() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_sort_maps(true);
+    std::mem::forget(settings.bind_to_scope());
 }
 
 impl TestApp {
@@ -64,6 +82,7 @@ impl TestApp {
 
     /// Starts with changed settings.
     pub(crate) async fn start_with(change: impl FnOnce(&mut GatewayArgs)) -> Self {
+        sort_snapshots();
         let folder = tempfile::tempdir().unwrap();
         let model = folder.path().join("model");
         write_model(&model);
@@ -77,8 +96,10 @@ impl TestApp {
             redirect_audio: false,
             drain: Duration::from_secs(10),
             redis: redis_args.clone(),
+            queue: QueueArgs::default(),
             store: StoreArgs { location, endpoint: None, region: None, path_style: None },
             hub: HubOptions::default(),
+            watermark: DetectArgs { development_watermark: true, ..DetectArgs::default() },
         };
         change(&mut args);
         let stop = CancellationToken::new();
@@ -88,7 +109,7 @@ impl TestApp {
             address: gateway.address,
             admin_address: gateway.admin_address,
             redis,
-            queue: Queue::new(client.clone()),
+            queue: Queue::new(client.clone(), &args.queue),
             live: Live::new(client),
             store: args.store.build().await.unwrap(),
             client: Client::builder().timeout(2 * PATIENCE).build().unwrap(),
@@ -121,6 +142,12 @@ impl TestApp {
     pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
         let request = self.request(Method::POST, path).header("content-type", "application/json").body(body.into());
         self.send(request).await
+    }
+
+    /// Sends a native request with headers.
+    pub(crate) async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+        let request = self.request(method, path).header("content-type", "application/json").body(body.to_owned());
+        self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }
 
     pub(crate) async fn get_admin(&self, path: &str) -> (StatusCode, String) {

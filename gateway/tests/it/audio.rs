@@ -17,8 +17,8 @@ async fn fetch(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response 
 async fn audio_is_served_whole_and_in_parts() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let id = app.submit(&say("listen")).await;
-    let lease = worker.claim(&app).await;
-    let receipt = worker.succeed(&app, lease).await;
+    let job = worker.claim(&app).await;
+    let receipt = worker.succeed(&app, job).await;
     let (path, expected) = (format!("/v1/jobs/{id}/audio"), wav("listen"));
     let record = app.get(&format!("/v1/jobs/{id}")).await;
     assert_eq!(record.body["links"]["audio"], path);
@@ -60,15 +60,15 @@ async fn audio_that_is_not_there_says_why() {
     assert_eq!(queued.status, 409);
     redacted("audio_of_queued", &queued.body);
 
-    let lease = worker.claim(&app).await;
-    worker.fail(&app, lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
+    let job = worker.claim(&app).await;
+    worker.fail(&app, job.lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
     let failed = app.get(&path).await;
     assert_eq!(failed.status, 410);
     redacted("audio_of_failed", &failed.body);
 
     let id = app.submit(&say("removed")).await;
-    let lease = worker.claim(&app).await;
-    let receipt = worker.succeed(&app, lease).await;
+    let job = worker.claim(&app).await;
+    let receipt = worker.succeed(&app, job).await;
     app.store.delete(&receipt.location.parse().unwrap()).await.unwrap();
     let gone = app.get(&format!("/v1/jobs/{id}/audio")).await;
     assert_eq!((gone.status.as_u16(), gone.text("code")), (410, "audio_gone"));

@@ -34,10 +34,9 @@ fn cases() -> Vec<Case> {
         case("empty_text", 422, "text", r#"{"text": ""}"#),
         case("no_text", 422, "text", "{}"),
         case("long_text", 422, "text", with("text", "a".repeat(4_097).into())),
-        case("text_beyond_window", 422, "text", with("text", "a".repeat(MAX_POSITIONS).into())),
         case("context_beyond_window", 422, "context_segments", {
-            let text = "a".repeat(600);
-            json!({"text": text, "max_audio_length_ms": 90_000, "context_segments": [segment(400)]}).to_string()
+            let text = "a".repeat(200);
+            json!({"text": text, "max_audio_length_ms": 90_000, "context_segments": [segment(800)]}).to_string()
         }),
         case("speaker_out_of_range", 422, "speaker", with("speaker", 10.into())),
         case("nan_temperature", 400, "temperature", r#"{"text": "a", "temperature": NaN}"#),
@@ -46,7 +45,7 @@ fn cases() -> Vec<Case> {
         case("hot_temperature", 422, "temperature", with("temperature", json!(2.1))),
         case("topk_zero", 422, "topk", with("topk", 0.into())),
         case("topk_beyond_codebook", 422, "topk", with("topk", 2_049.into())),
-        case("too_long_audio", 422, "max_audio_length_ms", with("max_audio_length_ms", 90_001.into())),
+        case("too_long_audio", 422, "max_audio_length_ms", with("max_audio_length_ms", 600_001.into())),
         case("broken_base64", 422, "context_segments[1].audio", with_audio("not base64!").to_string()),
         case("not_a_wav", 422, "context_segments[1].audio", with_audio("aGVsbG8sIHRoaXMgaXMgdGV4dA==").to_string()),
         case("wrong_type_of_text", 422, "text", with("text", json!(["a"]))),
@@ -90,17 +89,44 @@ async fn only_the_native_route_refuses_unknown_fields() {
     assert_eq!(app.depth().await, 0);
 }
 
+/// A request with a context of 1400 frames and `letters` letters, and the positions that it takes: the letters, "[1]", two
+/// control tokens, the frames, and one that ends them.
+fn with_context(text: &str, letters: usize) -> (String, usize) {
+    let mut turn = segment(1_400);
+    turn["text"] = "b".repeat(letters).into();
+    (json!({"text": text, "context_segments": [turn]}).to_string(), letters + 5 + 1_401)
+}
+
+/// Posts `text` with a context that leaves it exactly `need` positions, then with one that leaves it one too few.
+async fn full_then_too_full(text: &str, need: usize) -> Answer {
+    let app = TestApp::start().await;
+    let letters = MAX_POSITIONS - need - (5 + 1_401);
+    let (body, positions) = with_context(text, letters);
+    assert_eq!(positions + need, MAX_POSITIONS);
+    let answer = app.post("/v1/jobs", body).await;
+    assert_eq!(answer.status, 202, "{}", answer.body);
+    let answer = app.post("/v1/jobs", with_context(text, letters + 1).0).await;
+    assert_eq!((answer.text("field"), answer.text("code")), ("context_segments", "window_exceeded"));
+    assert_eq!(answer.text("limit"), "2048 positions");
+    assert_eq!(app.depth().await, 1);
+    answer
+}
+
 #[tokio::test]
 async fn both_numbers_of_a_full_window_are_named() {
-    let app = TestApp::start().await;
-    // "[0]" + text + two control tokens, and 125 frames: one position too many, then exactly full.
-    let text = |letters: usize| json!({"text": "a".repeat(letters)}).to_string();
-    let most = MAX_POSITIONS - 125 - 5;
-    let answer = app.post("/v1/jobs", text(most + 1)).await;
-    assert_eq!(answer.text("code"), "window_exceeded");
+    // "[0]a" and two control tokens, and 125 frames.
+    let answer = full_then_too_full("a", 6 + 125).await;
     assert!(answer.text("value").contains("1924 prompt positions + 125 frames"), "{}", answer.body);
-    assert_eq!(answer.text("limit"), "2048 positions");
-    assert_eq!(app.post("/v1/jobs", text(most)).await.status, 202);
+}
+
+#[tokio::test]
+async fn a_long_text_is_measured_piece_by_piece() {
+    let sentence = "A sentence of some length, which is one of very many in this text of ours.";
+    // 100 ms for each byte and 2 s.
+    let frames = (sentence.len() * 100 + 2_000) / 80;
+    let answer = full_then_too_full(&[sentence; 50].join(" "), sentence.len() + 5 + frames).await;
+    let numbers = format!("{} prompt positions + {frames} frames", MAX_POSITIONS + 1 - frames);
+    assert!(answer.text("value").contains(&numbers), "{}", answer.body);
 }
 
 const HUGE: usize = 60 * 1024 * 1024;

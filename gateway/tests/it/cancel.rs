@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::JobState;
-use csm_shared::queue::Beat;
+use csm_shared::queue::{Beat, LEASE};
 
 use crate::app::{TestApp, until};
 use crate::speech::{OLD_REQUEST, say};
@@ -30,14 +30,14 @@ async fn a_running_job_is_asked_to_stop_and_a_final_one_is_not() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let id = app.submit(&say("stop")).await;
     let path = format!("/v1/jobs/{id}");
-    let lease = worker.claim(&app).await;
+    let job = worker.claim(&app).await;
     for _ in 0..2 {
         let answer = app.delete(&path).await;
         assert_eq!((answer.status.as_u16(), answer.text("status")), (200, "cancelling"));
     }
-    assert_eq!(app.queue.beat(lease.at()).await.unwrap(), Beat::CancelRequested);
+    assert_eq!(app.queue.beat(job.lease.at(), LEASE).await.unwrap(), Beat::CancelRequested);
     assert_eq!(app.get(&path).await.body["cancel_requested"], true);
-    lease.cancelled().await.unwrap();
+    job.lease.cancelled().await.unwrap();
     assert_eq!(app.delete(&path).await.text("status"), "cancelled");
 
     let done = app.submit(&say("done")).await;
@@ -54,13 +54,13 @@ async fn a_caller_who_leaves_takes_the_job_along() {
     let call = || app.post("/generate", OLD_REQUEST);
 
     // While it runs: the worker hears of it.
-    let lease = tokio::select! {
+    let job = tokio::select! {
         answer = call() => panic!("{answer:?}"),
-        lease = worker.claim(&app) => lease,
+        job = worker.claim(&app) => job,
     };
-    let id = lease.at().id;
+    let id = job.lease.at().id;
     until("the running job is asked to stop", async || app.record(&id).await.cancel_requested).await;
-    lease.cancelled().await.unwrap();
+    job.lease.cancelled().await.unwrap();
 
     // While it waits: nobody gets it.
     tokio::select! {
@@ -77,7 +77,7 @@ async fn a_caller_who_leaves_takes_the_job_along() {
 
 /// The job of the newest entry of the live lane.
 async fn newest(app: &TestApp) -> csm_shared::job::JobId {
-    let lane = csm_shared::queue::Keys::new("csm").lane(csm_shared::job::Lane::Live);
+    let lane = csm_shared::queue::Keys::new("csm", 0).lane(csm_shared::job::Lane::Live);
     let mut range = redis::cmd("XREVRANGE");
     range.arg(lane).arg("+").arg("-").arg("COUNT").arg(1);
     let reply: redis::streams::StreamRangeReply = app.queue.redis().command(&range).await.unwrap();

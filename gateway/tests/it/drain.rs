@@ -56,11 +56,11 @@ async fn who_is_not_done_in_time_is_told_and_the_job_called_off() {
     let (mut app, worker) = (TestApp::start_with(|args| args.drain = Duration::from_secs(1)).await, Worker::new());
     let request = app.request(Method::POST, "/generate").body(OLD_REQUEST).send();
     let request = tokio::spawn(request);
-    let lease = worker.claim(&app).await;
+    let job = worker.claim(&app).await;
     app.join().await;
     let answer = request.await.unwrap().unwrap();
     assert_eq!(answer.status(), 503);
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["code"], "draining");
-    assert!(app.record(&lease.at().id).await.cancel_requested);
+    assert!(app.record(&job.lease.at().id).await.cancel_requested);
 }

@@ -2,14 +2,17 @@
 
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_shared::job::JobId;
+use csm_shared::live::{Event as ProgressEvent, EventId, LiveAudio};
 use eventsource_stream::{Event, Eventsource as _};
 use futures::StreamExt as _;
 use reqwest::Method;
 
 use crate::app::{PATIENCE, TestApp};
 use crate::speech::say;
-use crate::worker::Worker;
+use crate::worker::{Worker, wav};
 
 /// Reads events until the stream ends.
 async fn read(app: &TestApp, job: &JobId, after: Option<&str>) -> Vec<Event> {
@@ -31,10 +34,10 @@ async fn events_come_as_they_happen_and_can_be_replayed() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let job = app.submit(&say("story")).await;
     let (events, receipt) = tokio::join!(read(&app, &job, None), async {
-        let lease = worker.claim(&app).await;
+        let job = worker.claim(&app).await;
         tokio::time::sleep(Duration::from_millis(200)).await;
-        worker.progress(&app, &lease, 2).await;
-        worker.succeed(&app, lease).await
+        worker.progress(&app, &job.lease, 2).await;
+        worker.succeed(&app, job).await
     });
     let names: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
     assert_eq!(names, ["started", "progress", "progress", "done"]);
@@ -49,6 +52,60 @@ async fn events_come_as_they_happen_and_can_be_replayed() {
         assert_eq!(rest, expected, "after {}", event.id);
     }
     assert_eq!(read(&app, &job, None).await, events, "the whole story again");
+}
+
+#[tokio::test]
+async fn samples_come_with_the_events_once_each_from_any_place() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    let job = app.submit(r#"{"text": "story", "delivery": "both"}"#).await;
+    let job_of = worker.claim(&app).await;
+    assert!(job_of.spec.delivery.is_live());
+    // The same samples as the file holds, and one event without any.
+    let pcm = wav("story")[44..].to_vec();
+    let mut sent = 0;
+    for (sequence, bytes) in (2..).zip([1_000, 0, 4_000, pcm.len() - 5_000]) {
+        let audio = LiveAudio::new(sent as u64 / 2, &pcm[sent..sent + bytes]);
+        let event = ProgressEvent::Progress { frames: 1, max_frames: 125, audio };
+        app.live.publish(&job, EventId { attempt: 1, sequence }, &event).await.unwrap();
+        sent += bytes;
+    }
+    worker.succeed(&app, job_of).await;
+    let events = read(&app, &job, None).await;
+    let samples_of = |events: &[Event]| {
+        let mut samples = Vec::new();
+        for event in events {
+            let data: serde_json::Value = serde_json::from_str(&event.data).unwrap();
+            if let Some(audio) = data["audio"]["pcm"].as_str() {
+                samples.extend(BASE64.decode(audio).unwrap());
+            }
+        }
+        samples
+    };
+    assert!(samples_of(&events) == pcm);
+    assert_eq!(events.len(), 5);
+    for (place, event) in events[..4].iter().enumerate() {
+        let rest = read(&app, &job, Some(&event.id)).await;
+        assert_eq!([&events[..=place], &rest].concat(), events, "after {}", event.id);
+    }
+}
+
+#[tokio::test]
+async fn a_stream_with_samples_missing_is_cut_and_has_no_end() {
+    let (app, worker) = (TestApp::start().await, Worker::new());
+    for pieces in [[(0, 500), (501, 2_000)], [(0, 500), (500, 2_000)]] {
+        let job = app.submit(r#"{"text": "story", "delivery": "both"}"#).await;
+        let claimed = worker.claim(&app).await;
+        for (sequence, (offset, samples)) in (2..).zip(pieces) {
+            let audio = LiveAudio::new(offset, &vec![3; samples * 2]);
+            let event = ProgressEvent::Progress { frames: 1, max_frames: 125, audio };
+            app.live.publish(&job, EventId { attempt: 1, sequence }, &event).await.unwrap();
+        }
+        worker.succeed(&app, claimed).await;
+        let names: Vec<_> = read(&app, &job, None).await.into_iter().map(|event| event.event).collect();
+        // Missing in the middle, and at the end.
+        assert_eq!(names.len(), if pieces[1].0 == 501 { 1 } else { 2 }, "{names:?}");
+        assert!(names.iter().all(|name| name == "progress"));
+    }
 }
 
 #[tokio::test]

@@ -30,11 +30,11 @@ async fn a_waiting_caller_does_not_notice_a_restart_of_redis() {
     let (mut app, worker) = (TestApp::start().await, Worker::new());
     let url = format!("http://{}/generate", app.address);
     let request = tokio::spawn(app.client.post(url).body(OLD_REQUEST).send());
-    let lease = worker.claim(&app).await;
+    let job = worker.claim(&app).await;
     app.redis.kill().await.unwrap();
     until("not ready", async || app.get_admin("/readyz").await.0 == 503).await;
     app.redis.restart().await.unwrap();
-    worker.succeed(&app, lease).await;
+    worker.succeed(&app, job).await;
     let answer: serde_json::Value = request.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(decode(answer["audio"].as_str().unwrap_or_default()), wav("Hello from Sesame TTS!"));
 }

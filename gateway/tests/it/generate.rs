@@ -10,10 +10,10 @@ use crate::worker::{Worker, wav};
 #[tokio::test]
 async fn text_in_audio_out() {
     let (app, worker) = (TestApp::start().await, Worker::new());
-    let (answer, lease) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
-        let lease = worker.claim(&app).await;
-        let spec = lease.spec().unwrap().clone();
-        worker.succeed(&app, lease).await;
+    let (answer, spec) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
+        let job = worker.claim(&app).await;
+        let spec = job.spec.clone();
+        worker.succeed(&app, job).await;
         spec
     });
     assert_eq!(answer.status, 200);
@@ -22,7 +22,7 @@ async fn text_in_audio_out() {
     assert_eq!(fields, ["audio", "format", "sample_rate"], "exactly these");
     assert_eq!((answer.text("format"), &answer.body["sample_rate"]), ("wav", &24_000.into()));
     assert_eq!(decode(answer.text("audio")), wav("Hello from Sesame TTS!"));
-    assert_eq!((lease.lane, lease.budget.frames()), (Lane::Live, 125));
+    assert_eq!((spec.lane, spec.budget.frames()), (Lane::Live, 125));
 }
 
 #[tokio::test]
@@ -30,10 +30,9 @@ async fn context_and_unknown_fields_are_taken() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let body = json!({"text": "How are you?", "voice": "old field", "context_segments": [segment(3), segment(2)]});
     let (answer, frames) = tokio::join!(app.post("/generate", body.to_string()), async {
-        let lease = worker.claim(&app).await;
-        let clips =
-            lease.spec().unwrap().context.segments().iter().map(|segment| segment.clip.frames()).collect::<Vec<_>>();
-        worker.succeed(&app, lease).await;
+        let job = worker.claim(&app).await;
+        let clips = job.spec.context.segments().iter().map(|segment| segment.clip.frames()).collect::<Vec<_>>();
+        worker.succeed(&app, job).await;
         clips
     });
     assert_eq!((answer.status.as_u16(), frames), (200, vec![3, 2]));
@@ -43,8 +42,8 @@ async fn context_and_unknown_fields_are_taken() {
 async fn a_failed_job_is_a_problem_with_its_class() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
-        let lease = worker.claim(&app).await;
-        worker.fail(&app, lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
+        let job = worker.claim(&app).await;
+        worker.fail(&app, job.lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
     });
     assert_eq!(answer.status, 502);
     insta::assert_json_snapshot!("generate_failed", answer.body, {".job" => "[id]", ".request_id" => "[id]"});
@@ -54,10 +53,10 @@ async fn a_failed_job_is_a_problem_with_its_class() {
 async fn a_job_cancelled_meanwhile_is_a_conflict() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
-        let lease = worker.claim(&app).await;
-        app.delete(&format!("/v1/jobs/{}", lease.at().id)).await;
-        let id = lease.at().id;
-        lease.cancelled().await.unwrap();
+        let job = worker.claim(&app).await;
+        app.delete(&format!("/v1/jobs/{}", job.lease.at().id)).await;
+        let id = job.lease.at().id;
+        job.lease.cancelled().await.unwrap();
         app.live.conclude(&app.queue, &id).await.unwrap();
     });
     assert_eq!((answer.status.as_u16(), answer.text("code")), (409, "job_cancelled"));

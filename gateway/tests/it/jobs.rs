@@ -33,7 +33,7 @@ async fn a_waiting_job_is_told_how_many_are_ahead() {
     let last = app.submit(&say("newest")).await;
     let answer = app.get(&format!("/v1/jobs/{last}")).await;
     assert_eq!((answer.text("status"), &answer.body["queue"]["ahead"]), ("queued", &2.into()));
-    let answer = app.get(&format!("/v1/jobs/{}", running.at().id)).await;
+    let answer = app.get(&format!("/v1/jobs/{}", running.lease.at().id)).await;
     assert_eq!(answer.text("status"), "running");
     assert!(answer.body["queue"].is_null() && answer.body["started_at"].is_string());
 }
@@ -64,8 +64,8 @@ async fn a_long_poll_ends_with_its_time_and_tells_the_progress() {
     let id = app.submit(&say("slow")).await;
     let waiting = app.get(&format!("/v1/jobs/{id}?wait=1")).await;
     assert_eq!(waiting.text("status"), "queued");
-    let lease = worker.claim(&app).await;
-    worker.progress(&app, &lease, 3).await;
+    let job = worker.claim(&app).await;
+    worker.progress(&app, &job.lease, 3).await;
     let running = app.get(&format!("/v1/jobs/{id}?wait=1")).await;
     assert_eq!(running.body["progress"], serde_json::json!({"frames": 3, "max_frames": 125}));
 }
@@ -74,8 +74,8 @@ async fn a_long_poll_ends_with_its_time_and_tells_the_progress() {
 async fn a_failed_job_says_why() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let id = app.submit(&say("bad luck")).await;
-    let lease = worker.claim(&app).await;
-    worker.fail(&app, lease, &Failure::new(FailureClass::Resource, "the device ran out of memory")).await;
+    let job = worker.claim(&app).await;
+    worker.fail(&app, job.lease, &Failure::new(FailureClass::Resource, "the device ran out of memory")).await;
     let answer = app.get(&format!("/v1/jobs/{id}?wait=5")).await;
     assert_eq!(answer.text("status"), "failed");
     assert_eq!(

@@ -3,17 +3,24 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod app;
+mod flac;
+mod proxy;
 mod speech;
 mod tokenizer;
 mod worker;
 
+mod admission;
 mod audio;
 mod bad_input;
 mod cancel;
+mod detect;
 mod drain;
 mod events;
 mod faults;
 mod generate;
 mod jobs;
 mod process;
+mod provenance;
+mod repeat;
+mod terms;
 mod ws;

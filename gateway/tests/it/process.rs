@@ -4,16 +4,18 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use reqwest::redirect::Policy;
-use tokio::io::{AsyncBufReadExt as _, BufReader};
-use tokio::process::{Child, Command};
+use tokio::io::{AsyncBufReadExt as _, BufReader, Lines};
+use tokio::process::{Child, ChildStderr, Command};
 
 use crate::app::{PATIENCE, TestApp};
 use crate::speech::say;
 use crate::tokenizer::write_model;
 use crate::worker::Worker;
 
-/// Starts the process beside a test's Redis, with an S3 store that nobody needs to reach; answers its address.
-async fn start(app: &TestApp, model: &std::path::Path) -> (Child, String) {
+type Log = Lines<BufReader<ChildStderr>>;
+
+/// Starts the process beside a test's Redis, with an S3 store that nobody needs to reach; answers its address and its log.
+async fn start(app: &TestApp, model: &std::path::Path) -> (Child, String, Log) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_csm-gateway"))
         .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--redirect-audio", "--model"])
         .arg(model)
@@ -24,17 +26,22 @@ async fn start(app: &TestApp, model: &std::path::Path) -> (Child, String) {
         .spawn()
         .unwrap();
     let mut lines = BufReader::new(process.stderr.take().unwrap()).lines();
-    let address = async {
+    let listens = line_with(&mut lines, "gateway listens address=").await;
+    let (_, address) = listens.split_once("address=").unwrap();
+    (process, address.split_whitespace().next().unwrap().to_owned(), lines)
+}
+
+/// The next line of the log that holds `words`.
+async fn line_with(lines: &mut Log, words: &str) -> String {
+    let find = async {
         while let Some(line) = lines.next_line().await.unwrap() {
-            if let Some((_, rest)) = line.split_once("gateway listens address=") {
-                return rest.split_whitespace().next().unwrap().to_owned();
+            if line.contains(words) {
+                return line;
             }
         }
-        panic!("the gateway ended before it listened");
+        panic!("the gateway ended without {words:?}");
     };
-    let address = tokio::time::timeout(PATIENCE, address).await.unwrap();
-    tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-    (process, address)
+    tokio::time::timeout(PATIENCE, find).await.unwrap()
 }
 
 #[tokio::test]
@@ -42,10 +49,11 @@ async fn the_process_redirects_to_the_store_and_ends_cleanly() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let model = tempfile::tempdir().unwrap();
     write_model(model.path());
-    let (mut process, address) = start(&app, model.path()).await;
+    let (mut process, address, mut log) = start(&app, model.path()).await;
+    tokio::spawn(async move { while let Ok(Some(_)) = log.next_line().await {} });
     let id = app.submit(&say("over there")).await;
-    let lease = worker.claim(&app).await;
-    let receipt = worker.succeed(&app, lease).await;
+    let job = worker.claim(&app).await;
+    let receipt = worker.succeed(&app, job).await;
 
     let client = reqwest::Client::builder().redirect(Policy::none()).build().unwrap();
     let answer = client.get(format!("http://{address}/v1/jobs/{id}/audio")).send().await.unwrap();
@@ -53,9 +61,23 @@ async fn the_process_redirects_to_the_store_and_ends_cleanly() {
     let location = answer.headers()["location"].to_str().unwrap();
     assert!(location.starts_with(&format!("http://127.0.0.1:9/bucket/team/{}?", receipt.location)), "{location}");
     assert!(location.contains("X-Amz-Signature="), "{location}");
+    assert_eq!(answer.headers()["x-ai-generated"], "trainedAlgorithmicMedia");
 
     let kill = Command::new("kill").args(["-TERM", &process.id().unwrap().to_string()]).status().await.unwrap();
     assert!(kill.success());
     let ended = tokio::time::timeout(Duration::from_secs(10), process.wait()).await.unwrap().unwrap();
     assert_eq!(ended.code(), Some(0));
+}
+
+#[tokio::test]
+async fn settings_of_redis_that_could_cost_jobs_are_named_at_the_start() {
+    let app = TestApp::start().await;
+    let mut evict = redis::cmd("CONFIG");
+    evict.arg("SET").arg("maxmemory-policy").arg("allkeys-lru");
+    app.queue.redis().command::<()>(&evict).await.unwrap();
+    let model = tempfile::tempdir().unwrap();
+    write_model(model.path());
+    let (_process, _, mut log) = start(&app, model.path()).await;
+    let line = line_with(&mut log, "allkeys-lru").await;
+    assert!(line.contains("WARN") && line.contains("noeviction"), "{line}");
 }

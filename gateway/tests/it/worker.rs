@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use csm_shared::audio::Clip;
-use csm_shared::job::{Failure, FinishReason, Receipt};
+use csm_shared::job::{Failure, FinishReason, Receipt, Sentence};
 use csm_shared::live::{Event, EventId};
-use csm_shared::queue::{Commit, Lease, Owner};
+use csm_shared::queue::{Claim, Claimed, Commit, Lease, Owner, Room};
 use csm_shared::store::ObjectKey;
+use csm_shared::watermark::Finding;
 use sha2::{Digest as _, Sha256};
 
 use crate::app::{PATIENCE, TestApp};
@@ -15,24 +16,34 @@ use crate::app::{PATIENCE, TestApp};
 /// One worker process.
 pub(crate) struct Worker {
     owner: Owner,
+    /// What it says to have found in what it speaks.
+    findings: Vec<Finding>,
 }
 
 impl Worker {
     pub(crate) fn new() -> Self {
-        Self { owner: Owner::of_this_process("test") }
+        Self::who_found(Vec::new())
+    }
+
+    /// A worker whose receipts tell of marks.
+    pub(crate) fn who_found(findings: Vec<Finding>) -> Self {
+        Self { owner: Owner::of_this_process("test"), findings }
     }
 
     /// Takes the next job, or none.
-    pub(crate) async fn try_claim(&self, app: &TestApp) -> Option<Lease> {
-        app.queue.claim(&self.owner).await.unwrap()
+    pub(crate) async fn try_claim(&self, app: &TestApp) -> Option<Claimed> {
+        match app.queue.claim(&self.owner, Room::empty(1)).await.unwrap() {
+            Claim::Job(job) => Some(*job),
+            _ => None,
+        }
     }
 
     /// Waits for a job and takes it.
-    pub(crate) async fn claim(&self, app: &TestApp) -> Lease {
+    pub(crate) async fn claim(&self, app: &TestApp) -> Claimed {
         let wait = async {
             loop {
-                if let Some(lease) = self.try_claim(app).await {
-                    return lease;
+                if let Some(job) = self.try_claim(app).await {
+                    return job;
                 }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
@@ -46,21 +57,21 @@ impl Worker {
         let started = Event::Started { worker: self.owner.to_string() };
         app.live.publish(&job, EventId { attempt, sequence: 1 }, &started).await.unwrap();
         for frame in 1..=frames {
-            let event = Event::Progress { frames: frame, max_frames: 125 };
+            let event = Event::Progress { frames: frame, max_frames: 125, audio: None };
             let id = EventId { attempt, sequence: 1 + u64::from(frame) };
             app.live.publish(&job, id, &event).await.unwrap();
         }
     }
 
     /// Speaks a few frames, commits them and tells so.
-    pub(crate) async fn succeed(&self, app: &TestApp, lease: Lease) -> Receipt {
-        let job = lease.at().id;
-        let wav = wav(lease.spec().unwrap().text.as_str());
-        let receipt = self.receipt(&lease, &wav);
+    pub(crate) async fn succeed(&self, app: &TestApp, job: Claimed) -> Receipt {
+        let id = job.lease.at().id;
+        let wav = wav(job.spec.text.as_str());
+        let receipt = self.receipt(&job, &wav);
         let key: ObjectKey = receipt.location.parse().unwrap();
-        app.store.put(&key, Bytes::from(wav), "audio/wav").await.unwrap();
-        assert_eq!(lease.succeed(&receipt).await.unwrap(), Commit::Committed);
-        app.live.conclude(&app.queue, &job).await.unwrap();
+        app.store.put(&key, Bytes::from(wav), receipt.format.media_type()).await.unwrap();
+        assert_eq!(job.lease.succeed(&receipt).await.unwrap(), Commit::Committed);
+        app.live.conclude(&app.queue, &id).await.unwrap();
         receipt
     }
 
@@ -74,34 +85,48 @@ impl Worker {
     /// Claims and speaks `jobs` jobs, one after another.
     pub(crate) async fn work(&self, app: &TestApp, jobs: usize) {
         for _ in 0..jobs {
-            let lease = self.claim(app).await;
-            self.succeed(app, lease).await;
+            let job = self.claim(app).await;
+            self.succeed(app, job).await;
         }
     }
 
-    fn receipt(&self, lease: &Lease, wav: &[u8]) -> Receipt {
-        let at = lease.at();
+    fn receipt(&self, job: &Claimed, wav: &[u8]) -> Receipt {
+        let at = job.lease.at();
         let samples = (wav.len() as u64 - 44) / 2;
+        let sentence = Sentence {
+            text: job.spec.text.as_str().to_owned(),
+            frames: 2,
+            start_ms: 0,
+            duration_ms: 160,
+            prompt_positions: 9,
+            context_positions: 0,
+            max_frames: 125,
+            finish_reason: FinishReason::Eos,
+        };
         Receipt {
-            seed: lease.spec().unwrap().sampling.seed.get(),
+            seed: job.spec.sampling.seed.get(),
             model: "test".into(),
             noise_only: true,
             weights_sha256: "0".repeat(64),
             worker: self.owner.to_string(),
             attempt: at.attempt,
             frames: (samples / 1_920) as u32,
+            resumed_frames: 0,
             samples,
             duration_ms: samples / 24,
             finish_reason: FinishReason::Eos,
-            queue_ms: lease.waited().as_millis() as u64,
+            queue_ms: job.waited.as_millis() as u64,
             compute_ms: 1,
             first_audio_ms: Some(1),
             rtf: Some(0.1),
             bytes: wav.len() as u64,
             sha256: Sha256::digest(wav).iter().map(|byte| format!("{byte:02x}")).collect(),
-            watermark: "none".into(),
-            watermark_z: 0.0,
-            location: ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), "wav").unwrap().to_string(),
+            format: job.spec.format,
+            watermarks: self.findings.clone(),
+            location: ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), job.spec.format.name())
+                .unwrap()
+                .to_string(),
+            sentences: vec![sentence],
         }
     }
 }

@@ -93,9 +93,9 @@ async fn a_caller_who_leaves_takes_the_job_along() {
     let (app, worker) = (TestApp::start().await, Worker::new());
     let mut socket = open(&app).await;
     socket.send(say("goodbye").into()).await.unwrap();
-    let lease = worker.claim(&app).await;
+    let job = worker.claim(&app).await;
     drop(socket);
-    until("the job is asked to stop", async || app.record(&lease.at().id).await.cancel_requested).await;
+    until("the job is asked to stop", async || app.record(&job.lease.at().id).await.cancel_requested).await;
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::io::{Chain, Read};
 
 use hound::{SampleFormat, WavReader};
 
-use super::{ClipError, MAX_SOURCE_BYTES, MAX_SOURCE_CHANNELS, MAX_SOURCE_RATE, MAX_SOURCE_SECONDS, MIN_SOURCE_RATE};
+use super::{ClipError, MAX_SOURCE_CHANNELS, MAX_SOURCE_FRAMES, MAX_SOURCE_RATE, MAX_SOURCE_SECONDS, MIN_SOURCE_RATE};
 
 /// The longest `fmt ` chunk with a meaning; bytes behind it say nothing about PCM.
 const MAX_FORMAT_BYTES: usize = 40;
@@ -25,28 +25,33 @@ pub(super) struct Source {
 
 /// Decodes a WAV file.
 pub(super) fn wav(bytes: &[u8]) -> Result<Source, ClipError> {
-    if bytes.len() > MAX_SOURCE_BYTES {
-        return Err(ClipError::TooLarge { bytes: bytes.len() });
-    }
     let chunks = find_chunks(bytes)?;
     let header = minimal_header(&chunks);
     let reader = WavReader::new(header.as_slice().chain(chunks.data)).map_err(|error| unreadable(&error))?;
     let spec = reader.spec();
-    if !(MIN_SOURCE_RATE..=MAX_SOURCE_RATE).contains(&spec.sample_rate) {
-        return Err(ClipError::Unsupported(format!(
-            "a sample rate of {} Hz is outside {MIN_SOURCE_RATE} to {MAX_SOURCE_RATE}",
-            spec.sample_rate
-        )));
-    }
-    if spec.channels > MAX_SOURCE_CHANNELS {
-        let channels = spec.channels;
-        return Err(ClipError::Unsupported(format!("{channels} channels are more than {MAX_SOURCE_CHANNELS}")));
-    }
-    let seconds = reader.duration() / spec.sample_rate;
-    if seconds >= MAX_SOURCE_SECONDS {
-        return Err(ClipError::TooLong { seconds });
+    allowed(spec.sample_rate, usize::from(spec.channels))?;
+    let limit = frame_limit(spec.sample_rate);
+    if u64::from(reader.duration()) > limit {
+        return Err(ClipError::TooLong { seconds: (limit / u64::from(spec.sample_rate)) as u32 });
     }
     Ok(Source { mono: read_mono(reader)?, sample_rate: spec.sample_rate })
+}
+
+/// Refuses a rate or a number of channels that is not taken.
+pub(super) fn allowed(rate: u32, channels: usize) -> Result<(), ClipError> {
+    if !(MIN_SOURCE_RATE..=MAX_SOURCE_RATE).contains(&rate) {
+        let reason = format!("a sample rate of {rate} Hz is outside {MIN_SOURCE_RATE} to {MAX_SOURCE_RATE}");
+        return Err(ClipError::Unsupported(reason));
+    }
+    if !(1..=usize::from(MAX_SOURCE_CHANNELS)).contains(&channels) {
+        return Err(ClipError::Unsupported(format!("{channels} channels are more than {MAX_SOURCE_CHANNELS}")));
+    }
+    Ok(())
+}
+
+/// The most frames of a recording at `rate`.
+pub(super) fn frame_limit(rate: u32) -> u64 {
+    (u64::from(MAX_SOURCE_SECONDS) * u64::from(rate)).min(MAX_SOURCE_FRAMES)
 }
 
 /// The two chunks of a WAV file that matter.

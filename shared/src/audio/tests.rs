@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod damage;
+mod formats;
+
 use std::f32::consts::TAU;
 use std::io::Cursor;
 
@@ -170,7 +173,7 @@ fn refusals_say_what_is_wrong() {
     assert!(text(&wav(4_000, 1, 16, SampleFormat::Int, 9, |_, _| 0.0)).contains("4000 Hz is outside 8000 to 192000"));
     assert!(text(&wav(24_000, 9, 16, SampleFormat::Int, 9, |_, _| 0.0)).contains("9 channels are more than 8"));
     assert!(text(&wav(24_000, 1, 32, SampleFormat::Float, 9, |_, _| f32::NAN)).contains("sample 0 is not a finite"));
-    let long = wav(8_000, 1, 8, SampleFormat::Int, 8_000 * MAX_SOURCE_SECONDS as usize, |_, _| 0.0);
+    let long = wav(8_000, 1, 8, SampleFormat::Int, 8_000 * MAX_SOURCE_SECONDS as usize + 1, |_, _| 0.0);
     assert_eq!(Clip::from_wav(&long), Err(ClipError::TooLong { seconds: MAX_SOURCE_SECONDS }));
     assert_eq!(
         Clip::from_wav(&vec![0; MAX_SOURCE_BYTES + 1]),

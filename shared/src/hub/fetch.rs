@@ -13,6 +13,7 @@ use hf_hub::{HFClient, HFResult};
 use secrecy::ExposeSecret;
 
 use super::layout::{self, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
+use super::marks::FolderFiles;
 use super::progress::Watch;
 use super::source::HubId;
 use super::{HubError, HubOptions, ModelFolder, Wanted, codec_id};
@@ -67,11 +68,39 @@ impl Hub {
 
     /// The model from the cache alone.
     pub(super) async fn cached(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
-        self.find_cached(id, wanted).await.map_err(|missing| HubError::NotCached {
-            id: id.to_string(),
-            cache: self.client.cache_dir().to_owned(),
-            source: Box::new(missing),
-        })
+        self.find_cached(id, wanted).await.map_err(|missing| self.not_cached(id, missing))
+    }
+
+    fn not_cached(&self, id: &HubId, missing: HubError) -> HubError {
+        HubError::NotCached { id: id.to_string(), cache: self.client.cache_dir().to_owned(), source: Box::new(missing) }
+    }
+
+    /// Files of one folder of a repository, from the hub: that folder in the cache. What the cache holds of the same commit is
+    /// not loaded again.
+    pub(super) async fn fetch_folder(&self, id: &HubId, files: &FolderFiles) -> Result<PathBuf, HubError> {
+        let folder = files.folder;
+        let first = self.contact(id, self.file(id, &format!("{folder}/{}", files.first), false)).await?;
+        let local = parent(&first);
+        if files.lacking(&local).is_empty() {
+            return Ok(local);
+        }
+        let snapshot = local.ancestors().nth(folder.split('/').count()).unwrap_or(&local);
+        let pinned = HubId { revision: commit_of(snapshot), ..id.clone() };
+        let listed = self.list(&pinned, Some(folder)).await?;
+        for name in files.others {
+            self.download(&pinned, &format!("{folder}/{name}"), &listed).await?;
+        }
+        Ok(local)
+    }
+
+    /// The same from the cache alone.
+    pub(super) async fn cached_folder(&self, id: &HubId, files: &FolderFiles) -> Result<PathBuf, HubError> {
+        let found = async {
+            let first = self.file(id, &format!("{}/{}", files.folder, files.first), true).await?;
+            let local = parent(&first);
+            files.require(&local).map(|()| local)
+        };
+        found.await.map_err(|missing| self.not_cached(id, missing))
     }
 
     async fn find_cached(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
@@ -93,7 +122,7 @@ impl Hub {
         {
             return Ok(snapshot);
         }
-        let listed = self.list(&pinned).await?;
+        let listed = self.list(&pinned, None).await?;
         self.download(&pinned, CONFIG, &listed).await?;
         self.download(&pinned, TOKENIZER, &listed).await?;
         if wanted == Wanted::Everything {
@@ -111,7 +140,7 @@ impl Hub {
     async fn fetch_codec(&self) -> Result<PathBuf, HubError> {
         let (snapshot, pinned) = self.first_contact(&codec_id()).await?;
         if !snapshot.join(SINGLE).is_file() {
-            let listed = self.list(&pinned).await?;
+            let listed = self.list(&pinned, None).await?;
             self.download(&pinned, CONFIG, &listed).await?;
             self.download(&pinned, SINGLE, &listed).await?;
         }
@@ -127,13 +156,18 @@ impl Hub {
     }
 
     async fn config_file(&self, id: &HubId, cache_only: bool) -> Result<PathBuf, HubError> {
+        self.file(id, CONFIG, cache_only).await
+    }
+
+    async fn file(&self, id: &HubId, name: &str, cache_only: bool) -> Result<PathBuf, HubError> {
         let repo = self.client.model(&id.owner, &id.name);
-        let file = repo.download_file().filename(CONFIG).revision(&id.revision).local_files_only(cache_only);
+        let file = repo.download_file().filename(name).revision(&id.revision).local_files_only(cache_only);
         Box::pin(file.send()).await.map_err(|error| self.in_words(id, error))
     }
 
-    async fn list(&self, id: &HubId) -> Result<Vec<Listed>, HubError> {
-        let listing = async { root_files(&self.client, id).await.map_err(|error| self.in_words(id, error)) };
+    /// The files of a folder, or at the top of the repository, with their paths.
+    async fn list(&self, id: &HubId, folder: Option<&str>) -> Result<Vec<Listed>, HubError> {
+        let listing = async { files_of(&self.client, id, folder).await.map_err(|error| self.in_words(id, error)) };
         Box::pin(self.contact(id, listing)).await
     }
 
@@ -191,10 +225,11 @@ impl Hub {
     }
 }
 
-/// The files at the top of a repository; a model's are never deeper.
-async fn root_files(client: &HFClient, id: &HubId) -> HFResult<Vec<Listed>> {
+/// The files of one folder of a repository, or at its top; what lies deeper is not looked at.
+async fn files_of(client: &HFClient, id: &HubId, folder: Option<&str>) -> HFResult<Vec<Listed>> {
     let repo = client.model(&id.owner, &id.name);
-    let entries = repo.list_tree().revision(&id.revision).limit(LISTED_MAX).send()?;
+    let tree = repo.list_tree().revision(&id.revision).limit(LISTED_MAX);
+    let entries = tree.maybe_path_in_repo(folder).send()?;
     let files = entries.try_filter_map(|entry| async move {
         match entry {
             RepoTreeEntry::File { path, size, .. } => Ok(Some(Listed { name: path, bytes: size })),

@@ -24,6 +24,16 @@ impl Lane {
     /// All lanes, most urgent first.
     pub const ALL: [Self; 3] = [Self::Live, Self::Standard, Self::Bulk];
 
+    /// The lane's share of the fleet beside the other lanes', in audio.
+    #[must_use]
+    pub const fn weight(self) -> u32 {
+        match self {
+            Self::Live => 16,
+            Self::Standard => 4,
+            Self::Bulk => 1,
+        }
+    }
+
     /// The lane's name in keys, metrics and the API.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -38,11 +38,24 @@ pub const TEXT_CHARS: Limit = Limit { min: 1, max: 4_096, unit: "characters", st
 /// Speaker number. CSM learned small numbers; they are spoken to the model as `[0]`.
 pub const SPEAKER: Limit = Limit { min: 0, max: 9, unit: "", status: 422 };
 
-/// Longest result asked for. The upper end is the reference implementation's own default.
-pub const MAX_AUDIO_LENGTH_MS: Limit = Limit { min: FRAME_MS as u64, max: 90_000, unit: "ms", status: 422 };
+/// Longest result asked for: more than the longest text takes at an ordinary pace.
+pub const MAX_AUDIO_LENGTH_MS: Limit = Limit { min: FRAME_MS as u64, max: 600_000, unit: "ms", status: 422 };
 
-/// Longest result when the request does not say.
+/// Longest result whose samples also go with the job's events: what they hold stays in Redis for a while.
+pub const LIVE_AUDIO_MS: Limit = Limit { min: FRAME_MS as u64, max: 120_000, unit: "ms", status: 422 };
+
+/// Longest result of a text that is one utterance when the request does not say. A longer text gets what its pieces need.
 pub const DEFAULT_MAX_AUDIO_LENGTH_MS: u64 = 10_000;
+
+/// Longest single utterance, whatever was asked for: the reference implementation's own default.
+pub const UTTERANCE_MS: u64 = 90_000;
+
+/// Longest result of a piece of a long text: this for each byte. English is spoken at about 15 characters a second, and
+/// slow speech takes half as long again.
+pub const PIECE_MS_PER_BYTE: u64 = 100;
+
+/// And this on top, for pauses and short words.
+pub const PIECE_MS: u64 = 2_000;
 
 /// Sampling temperature: 0 (greedy) to this.
 pub const TEMPERATURE_MAX: f32 = 2.0;
@@ -70,3 +83,15 @@ pub const WINDOW_STATUS: u16 = 422;
 
 /// Longest long-poll on a job, in seconds.
 pub const WAIT_SECONDS: Limit = Limit { min: 0, max: 60, unit: "s", status: 422 };
+
+/// Longest time that a caller may let a job wait in the queue, in seconds.
+pub const EXPIRES_IN_SECONDS: Limit = Limit { min: 1, max: 7 * 24 * 3_600, unit: "s", status: 422 };
+
+/// Characters of a tenant's name.
+pub const TENANT_CHARS: Limit = Limit { min: 1, max: 64, unit: "characters", status: 422 };
+
+/// Characters of an idempotency key.
+pub const IDEMPOTENCY_KEY_CHARS: Limit = Limit { min: 1, max: 255, unit: "characters", status: 400 };
+
+/// Characters that are expected to be spoken in a second, as English is.
+pub const CHARS_PER_SECOND: u64 = 15;

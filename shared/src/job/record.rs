@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, JobState, Lane, Receipt};
+use super::{JobId, JobState, Lane, Receipt, Tenant};
 
 /// What kind of failure it was, which decides what happens next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -17,6 +17,8 @@ pub enum FailureClass {
     Resource,
     /// The worker process vanished.
     WorkerLost,
+    /// It could not be done by the caller's deadline; not retried.
+    Deadline,
 }
 
 /// Why an attempt, or the job, failed.
@@ -50,8 +52,12 @@ pub struct JobRecord {
     pub attempt: u64,
     /// Attempts that failed by themselves.
     pub failures: u32,
-    /// Attempts that ended with their worker.
+    /// Attempts that ended with their worker while nothing ran beside them.
     pub crashes: u32,
+    /// True once a worker died with this job: since then it runs with nothing beside it.
+    pub suspect: bool,
+    /// Whose job it is.
+    pub tenant: Tenant,
     /// The worker that holds the lease, or held it when the job ended.
     pub worker: Option<String>,
     /// True once a cancel was asked for.
@@ -68,4 +74,6 @@ pub struct JobRecord {
     pub receipt: Option<Receipt>,
     /// Why the job failed, or why its last attempt did.
     pub failure: Option<Failure>,
+    /// The job that a failed one was made into again.
+    pub replayed_as: Option<JobId>,
 }

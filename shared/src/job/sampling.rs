@@ -75,12 +75,6 @@ impl Seed {
         Self(value)
     }
 
-    /// A fresh seed, below 2^53 so that it survives every JSON reader.
-    #[must_use]
-    pub fn draw() -> Self {
-        Self(rand::random::<u64>() >> 11)
-    }
-
     /// The number.
     #[must_use]
     pub const fn get(self) -> u64 {

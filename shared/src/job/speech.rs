@@ -3,8 +3,11 @@
 use std::fmt;
 
 use super::Invalid;
-use super::limits::{DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS};
+use super::limits::{
+    DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, PIECE_MS, PIECE_MS_PER_BYTE, SPEAKER, TEXT_CHARS, UTTERANCE_MS,
+};
 use crate::audio::FRAME_MS;
+use crate::text::Piece;
 
 /// Words to speak: trimmed, not empty, within [`TEXT_CHARS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +32,16 @@ impl Text {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// Frames that each of a text's pieces may take: a text of one piece as many as one utterance may, the pieces of a longer
+/// one what they need at an ordinary pace and half as long again.
+pub fn piece_frames(pieces: &[Piece]) -> impl Iterator<Item = u32> {
+    let alone = pieces.len() == 1;
+    let ms = move |piece: &Piece| {
+        if alone { UTTERANCE_MS } else { PIECE_MS + PIECE_MS_PER_BYTE * piece.text.len() as u64 }
+    };
+    pieces.iter().map(move |piece| (ms(piece) / u64::from(FRAME_MS)) as u32)
 }
 
 /// Speaker number within [`SPEAKER`].
@@ -68,6 +81,17 @@ impl AudioBudget {
             Ok(small) if MAX_AUDIO_LENGTH_MS.allows(ms) => Ok(Self(small / FRAME_MS)),
             _ => Err(Invalid::outside("max_audio_length_ms", ms, &MAX_AUDIO_LENGTH_MS)),
         }
+    }
+
+    /// What a text gets whose request does not say: the default for one utterance, and for more what its pieces may take
+    /// together, within [`MAX_AUDIO_LENGTH_MS`].
+    #[must_use]
+    pub fn of_pieces(pieces: &[Piece]) -> Self {
+        if pieces.len() == 1 {
+            return Self::default();
+        }
+        let most = (MAX_AUDIO_LENGTH_MS.max / u64::from(FRAME_MS)) as u32;
+        Self(piece_frames(pieces).fold(0, u32::saturating_add).clamp(1, most))
     }
 
     /// Frames of 80 ms, at least one.

@@ -11,6 +11,7 @@ fn spec() -> JobSpec {
     };
     JobSpec {
         text: Text::new("  How are you?  ").expect("valid"),
+        normalize: false,
         speaker: Speaker::new(0).expect("valid"),
         budget: AudioBudget::from_ms(1_000).expect("valid"),
         sampling: Sampling {
@@ -20,6 +21,8 @@ fn spec() -> JobSpec {
         },
         context: Context::new(vec![segment]).expect("valid"),
         lane: Lane::Live,
+        format: AudioFormat::default(),
+        delivery: Delivery::default(),
     }
 }
 
@@ -35,6 +38,9 @@ fn the_wire_twin_refuses_unknown_versions_and_broken_limits() {
     let payload = wire::encode(&spec()).expect("encodes");
     assert!(wire::decode(&payload.replace(r#""v":"1""#, r#""v":"2""#)).is_err());
     assert!(wire::decode(&payload.replace(r#""topk":50"#, r#""topk":0"#)).is_err());
+    let older = payload.replace(r#""normalize":false,"#, "");
+    assert_ne!(older, payload);
+    assert!(wire::decode(&older).expect("of an older gateway").normalize);
     assert!(wire::decode(&payload.replace(r#""speaker":1"#, r#""speaker":99"#)).is_err());
 }
 
@@ -53,7 +59,7 @@ fn refusals_name_field_value_and_limit() {
     for temperature in [f32::NAN, f32::INFINITY, -0.1, 2.1] {
         assert_eq!(Temperature::new(temperature).expect_err("refused").field, "temperature");
     }
-    for ms in [0, 79, 90_001, u64::MAX] {
+    for ms in [0, 79, 600_001, u64::MAX] {
         assert_eq!(AudioBudget::from_ms(ms).expect_err("refused").field, "max_audio_length_ms");
     }
     let long = Text::new(&"a".repeat(5_000)).expect_err("too long");
@@ -89,4 +95,61 @@ fn a_final_state_has_no_successor() {
 fn budgets_round_down_to_whole_frames() {
     assert_eq!(AudioBudget::from_ms(159).expect("valid").frames(), 1);
     assert_eq!(AudioBudget::default().frames(), 125);
+}
+
+#[test]
+fn live_audio_is_bounded_in_seconds() {
+    let mut spec = spec();
+    spec.budget = AudioBudget::from_ms(600_000).expect("valid");
+    assert!(wire::decode(&wire::encode(&spec).expect("encodes")).is_ok(), "as a file it may be longer");
+    spec.delivery = Delivery::Both;
+    assert!(wire::decode(&wire::encode(&spec).expect("encodes")).is_err(), "not in a payload either");
+    let check = |ms| Delivery::Both.check(AudioBudget::from_ms(ms).expect("valid"));
+    assert_eq!(check(120_000), Ok(()));
+    let refused = check(120_080).expect_err("too long");
+    assert_eq!((refused.field.as_str(), refused.limit.as_str(), refused.status), ("delivery", "80 to 120000 ms", 422));
+    assert_eq!(refused.value, "both, of up to 120080 ms of audio (max_audio_length_ms)");
+}
+
+#[test]
+fn the_budget_of_a_long_text_is_what_its_pieces_may_take() {
+    let mut spec = spec();
+    assert_eq!(piece_frames(&spec.pieces()).collect::<Vec<_>>(), [1_125], "one utterance: 90 s at most");
+    assert_eq!(AudioBudget::of_pieces(&spec.pieces()), AudioBudget::default());
+
+    let sentence =
+        "A sentence of one hundred characters, give or take none, is what this one here has to be, is it not?";
+    assert_eq!(sentence.len(), 100);
+    spec.text = Text::new(&[sentence; 3].join(" ")).expect("valid");
+    let pieces = spec.pieces();
+    assert_eq!(piece_frames(&pieces).collect::<Vec<_>>(), [150; 3], "12 s each");
+    assert_eq!(AudioBudget::of_pieces(&pieces).ms(), 36_000);
+
+    spec.text = Text::new(&"9 ".repeat(2_048)).expect("valid");
+    assert!(spec.pieces().len() < 40);
+    spec.normalize = true;
+    assert!(spec.pieces().len() < 60, "nine is longer than 9");
+    spec.text = Text::new(&"±".repeat(4_096)).expect("valid");
+    assert_eq!(AudioBudget::of_pieces(&spec.pieces()).ms(), 600_000, "never more than can be asked for");
+}
+
+#[test]
+fn a_job_speaks_its_text_in_words_unless_told_otherwise() {
+    let mut spec = spec();
+    spec.text = Text::new("At 10:30 (sharp).").expect("valid");
+    assert_eq!(spec.pieces()[0].text, "At 10:30 (sharp).");
+    spec.normalize = true;
+    assert_eq!(spec.pieces()[0].text, "At ten thirty, sharp.");
+}
+
+#[test]
+fn receipts_from_before_there_were_sentences_are_read() {
+    let json = serde_json::json!({
+        "seed": 1, "model": "m", "noise_only": true, "weights_sha256": "00", "worker": "w", "attempt": 1, "frames": 1,
+        "samples": 1920, "duration_ms": 80, "finish_reason": "length", "queue_ms": 1, "compute_ms": 1,
+        "first_audio_ms": null, "rtf": null, "bytes": 10, "sha256": "ab", "watermark": "builtin:0", "watermark_z": 9.0,
+        "location": "audio/x/a1.wav"
+    });
+    let receipt: Receipt = serde_json::from_value(json).expect("an older receipt");
+    assert!(receipt.sentences.is_empty());
 }

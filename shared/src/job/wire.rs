@@ -5,7 +5,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::{AudioBudget, Context, Invalid, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature, Text, TopK};
+use super::{
+    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature,
+    Text, TopK,
+};
 use crate::audio::Clip;
 
 /// A payload that cannot be read back.
@@ -29,14 +32,25 @@ enum Wire {
 #[derive(Serialize, Deserialize)]
 struct SpecV1 {
     text: String,
+    /// Absent in payloads from before it was there.
+    #[serde(default = "yes")]
+    normalize: bool,
     speaker: i64,
     max_audio_length_ms: u64,
     temperature: f32,
     topk: u32,
     seed: u64,
     lane: Lane,
+    #[serde(default)]
+    format: AudioFormat,
+    #[serde(default)]
+    delivery: Delivery,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     context: Vec<SegmentV1>,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 #[derive(Serialize, Deserialize)]
@@ -56,12 +70,15 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
     });
     serde_json::to_string(&Wire::V1(SpecV1 {
         text: spec.text.as_str().to_owned(),
+        normalize: spec.normalize,
         speaker: spec.speaker.get().into(),
         max_audio_length_ms: spec.budget.ms(),
         temperature: spec.sampling.temperature.get(),
         topk: spec.sampling.topk.get(),
         seed: spec.sampling.seed.get(),
         lane: spec.lane,
+        format: spec.format,
+        delivery: spec.delivery,
         context: context.collect(),
     }))
 }
@@ -69,11 +86,14 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
 /// The spec behind a stored payload.
 pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
     let Wire::V1(wire) = serde_json::from_str(payload)?;
+    let budget = AudioBudget::from_ms(wire.max_audio_length_ms)?;
+    wire.delivery.check(budget)?;
     let segments = wire.context.iter().map(segment).collect::<Result<_, _>>()?;
     Ok(JobSpec {
         text: Text::new(&wire.text)?,
+        normalize: wire.normalize,
         speaker: Speaker::new(wire.speaker)?,
-        budget: AudioBudget::from_ms(wire.max_audio_length_ms)?,
+        budget,
         sampling: Sampling {
             temperature: Temperature::new(wire.temperature)?,
             topk: TopK::new(wire.topk)?,
@@ -81,6 +101,8 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
         },
         context: Context::new(segments)?,
         lane: wire.lane,
+        format: wire.format,
+        delivery: wire.delivery,
     })
 }
 

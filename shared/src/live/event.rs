@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::LiveAudio;
 use crate::job::{Failure, FailureClass, Invalid, JobRecord, JobState, Receipt};
 
 /// Sequence of the terminal event of an attempt: nothing can follow it.
@@ -64,6 +65,11 @@ pub enum Event {
         frames: u32,
         /// The frame budget.
         max_frames: u32,
+        /// The samples since the last event that had any, for a job whose delivery is live. All of them in order are the
+        /// recording: as many as the receipt of [`Event::Done`] says, unless an attempt of another build or model spoke less
+        /// than one before it had sent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        audio: Option<LiveAudio>,
     },
     /// The result is committed. Terminal.
     Done {

@@ -6,7 +6,7 @@ use futures::Stream;
 use redis::streams::{StreamId, StreamRangeReply};
 
 use super::hub::{LiveHub, Seat};
-use super::{Event, EventId, LiveEvent, stream_key};
+use super::{EVENTS_MAX, Event, EventId, LiveEvent, READ_MAX, stream_key};
 use crate::job::JobId;
 use crate::queue::{Queue, QueueError};
 use crate::redis_client::RedisFault;
@@ -15,11 +15,14 @@ use crate::redis_client::RedisFault;
 const READ_AT_LEAST_EVERY: Duration = Duration::from_millis(250);
 /// Reads without news before the job's record is asked whether it has ended.
 const QUIET_READS: u32 = 4;
-/// Events fetched per read.
-const READ_MAX: usize = 256;
+/// Events fetched per step back to where live audio was heard to.
+const LOOK_BACK: usize = 8;
 
 impl LiveHub {
     /// The events after `after`, as they come, ending with the terminal one. `None` when there is no such job.
+    ///
+    /// Live audio comes without a gap: where the samples that come next are not the next samples, or the end comes before the
+    /// last of them, the stream ends with an error.
     ///
     /// Dropping the stream is how a follower leaves.
     pub async fn follow(
@@ -40,6 +43,7 @@ impl LiveHub {
             queue: queue.clone(),
             job,
             last: after,
+            heard: (after == EventId::START).then_some(0),
             ready: Vec::new().into_iter(),
             quiet: QUIET_READS,
             ended: false,
@@ -59,6 +63,8 @@ struct Follower {
     queue: Queue,
     job: JobId,
     last: EventId,
+    /// Samples of live audio up to `last`; `None` where that was not looked up yet.
+    heard: Option<u64>,
     ready: std::vec::IntoIter<LiveEvent>,
     /// Reads without news since the last event or look at the record.
     quiet: u32,
@@ -69,7 +75,7 @@ impl Follower {
     async fn next(&mut self) -> Result<Option<LiveEvent>, QueueError> {
         while !self.ended {
             if let Some(event) = self.ready.next() {
-                return Ok(Some(self.deliver(event)));
+                return self.deliver(event).await.map(Some);
             }
             let batch = self.read().await?;
             if !batch.is_empty() {
@@ -80,7 +86,14 @@ impl Follower {
             if self.quiet >= QUIET_READS {
                 self.quiet = 0;
                 if let Some(end) = self.end_by_record().await? {
-                    return Ok(Some(self.deliver(end)));
+                    // What was written since the read comes before the end.
+                    let batch = self.read().await?;
+                    if batch.is_empty() {
+                        return self.deliver(end).await.map(Some);
+                    }
+                    self.ready = batch.into_iter();
+                    self.quiet = QUIET_READS;
+                    continue;
                 }
             }
             self.quiet += 1;
@@ -90,10 +103,47 @@ impl Follower {
         Ok(None)
     }
 
-    fn deliver(&mut self, event: LiveEvent) -> LiveEvent {
+    async fn deliver(&mut self, event: LiveEvent) -> Result<LiveEvent, QueueError> {
+        match &event.event {
+            Event::Progress { audio: Some(audio), .. } => {
+                let heard = match self.heard {
+                    Some(heard) => heard,
+                    None => self.heard_before(event.id).await?,
+                };
+                if audio.offset() != heard {
+                    return Err(gap(event.id, heard, audio.offset()));
+                }
+                self.heard = Some(audio.end());
+            }
+            Event::Done { receipt } if self.heard.is_some_and(|heard| (1..receipt.samples).contains(&heard)) => {
+                return Err(gap(event.id, self.heard.unwrap_or_default(), receipt.samples));
+            }
+            _ => {}
+        }
         self.last = event.id;
         self.ended = event.event.is_terminal();
-        event
+        Ok(event)
+    }
+
+    /// Samples of live audio in the events before `id`.
+    async fn heard_before(&self, id: EventId) -> Result<u64, QueueError> {
+        let mut before = id;
+        for _ in 0..2 * EVENTS_MAX / LOOK_BACK {
+            let mut command = redis::cmd("XREVRANGE");
+            command.arg(&self.key).arg(format!("({before}")).arg("-").arg("COUNT").arg(LOOK_BACK);
+            let reply: StreamRangeReply = self.hub.redis().command(&command).await?;
+            for entry in &reply.ids {
+                let LiveEvent { id, event } = parse(entry)?;
+                if let Event::Progress { audio: Some(audio), .. } = event {
+                    return Ok(audio.end());
+                }
+                before = id;
+            }
+            if reply.ids.len() < LOOK_BACK {
+                break;
+            }
+        }
+        Ok(0)
     }
 
     async fn read(&self) -> Result<Vec<LiveEvent>, QueueError> {
@@ -110,6 +160,10 @@ impl Follower {
         };
         Ok(Event::of_end(&record).map(|event| LiveEvent { id: EventId::terminal(record.attempt), event }))
     }
+}
+
+fn gap(id: EventId, heard: u64, next: u64) -> QueueError {
+    QueueError::Corrupt(format!("event {id}: live audio was heard to sample {heard} and goes on at {next}"))
 }
 
 fn parse(entry: &StreamId) -> Result<LiveEvent, QueueError> {

@@ -1,21 +1,41 @@
 //! The writing side.
 
+use std::time::Duration;
+
 use redis::RedisError;
 
-use super::{EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, stream_key, wake_channel};
+use super::{Chunk, EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, checkpoint, stream_key, wake_channel};
 use crate::job::{JobId, JobRecord};
 use crate::queue::{Queue, QueueError};
 use crate::redis_client::RedisFault;
 use crate::telemetry::JOBS_TOTAL;
 
+/// Longest try to announce an end, for which a slot or a round of housekeeping waits. Followers read an end that nobody
+/// announced from the record about as soon.
+const ANNOUNCE_LIMIT: Duration = Duration::from_secs(2);
+
 impl Live {
     /// Writes one event, trying once: followers can do without any event but the last. Writing the same id twice, or one
     /// below the last, adds nothing and is no error: it is what a worker that lost its lease would do.
     pub async fn publish(&self, job: &JobId, id: EventId, event: &Event) -> Result<(), RedisFault> {
+        self.publish_with(job, id, event, None).await
+    }
+
+    /// [`Live::publish`] with the frames that were spoken since the last event, for whoever has to continue them.
+    pub async fn publish_with(
+        &self,
+        job: &JobId,
+        id: EventId,
+        event: &Event,
+        spoken: Option<&Chunk>,
+    ) -> Result<(), RedisFault> {
         let (stream, channel) = (stream_key(self.redis.prefix(), job), wake_channel(self.redis.prefix(), job));
         let body = serde_json::to_string(event).map_err(|error| RedisFault::Unavailable(error.to_string()))?;
         let mut add = redis::cmd("XADD");
         add.arg(&stream).arg("MAXLEN").arg("~").arg(EVENTS_MAX).arg(id.to_string()).arg("event").arg(body);
+        if let Some(codes) = spoken.and_then(Chunk::encode) {
+            add.arg(checkpoint::FIELD).arg(codes);
+        }
         match self.redis.command_once::<String>(&add).await {
             Ok(_) => {}
             // Written before by a try whose answer was lost, perhaps; its wake-up may have been lost too.
@@ -37,9 +57,12 @@ impl Live {
             return Ok(());
         }
         metrics::counter!(JOBS_TOTAL, "lane" => record.lane.name(), "outcome" => record.state.name()).increment(1);
-        if let Err(error) = self.announce_end(&record).await {
-            tracing::warn!(job = %job, error = %error, "the end was not announced; followers will read it from the record");
-        }
+        let why = match tokio::time::timeout(ANNOUNCE_LIMIT, self.announce_end(&record)).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.to_string(),
+            Err(late) => late.to_string(),
+        };
+        tracing::warn!(job = %job, why, "the end was not announced; followers will read it from the record");
         Ok(())
     }
 

@@ -6,6 +6,11 @@ use serde_json::{Value, json};
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::*;
+use crate::audio::Clip;
+use crate::job::{
+    AudioBudget, AudioFormat, Context, Delivery, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature, Text,
+    TopK,
+};
 
 const BEGIN: u32 = 256;
 const END: u32 = 257;
@@ -112,4 +117,57 @@ fn positions_come_from_the_config() {
     assert_eq!(max_positions(folder.path()).unwrap(), 2048);
     write(r#"{"max_position_embeddings": 0}"#);
     assert!(max_positions(folder.path()).unwrap_err().to_string().contains("config.json"));
+}
+
+fn job(text: &str, budget_ms: u64) -> JobSpec {
+    let turn = Segment {
+        text: Text::new("Good morning.").unwrap(),
+        speaker: Speaker::new(1).unwrap(),
+        clip: Clip::from_samples(vec![1; 1_920 * 25]),
+    };
+    JobSpec {
+        text: Text::new(text).unwrap(),
+        normalize: true,
+        speaker: Speaker::new(3).unwrap(),
+        budget: AudioBudget::from_ms(budget_ms).unwrap(),
+        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(1) },
+        context: Context::new(vec![turn]).unwrap(),
+        lane: Lane::Standard,
+        format: AudioFormat::default(),
+        delivery: Delivery::default(),
+    }
+}
+
+#[test]
+fn a_short_job_is_one_utterance_with_all_of_its_budget() {
+    let tokenizer = load(&hostile_tokenizer()).unwrap();
+    let plan = SpeechPlan::new(&tokenizer, &job("At 10:30.", 10_000)).unwrap();
+    let text_ids = tokenizer.text_ids(3, "At ten thirty.").unwrap();
+    let context_ids = tokenizer.text_ids(1, "Good morning.").unwrap();
+    let context_positions = context_ids.len() + 25 + 1;
+    let window = Window { prompt_positions: context_positions + text_ids.len(), max_frames: 125, limit: 2_048 };
+    assert_eq!(plan.window(2_048), window);
+    let (text, pause) = ("At ten thirty.".to_owned(), crate::text::Pause::Paragraph);
+    let piece = PlannedPiece { text, text_ids, max_frames: 125, first_frame: 0, pause };
+    assert_eq!(plan, SpeechPlan { context_ids: vec![context_ids], context_positions, pieces: vec![piece] });
+    let longest = SpeechPlan::new(&tokenizer, &job("Hi.", 600_000)).unwrap();
+    assert_eq!(longest.pieces[0].max_frames, 1_125, "one utterance ends after 90 s, whatever was asked for");
+}
+
+#[test]
+fn a_long_job_shares_neither_draws_nor_window_between_its_pieces() {
+    let tokenizer = load(&hostile_tokenizer()).unwrap();
+    let sentence =
+        "A sentence of one hundred characters, give or take none, is what this one here has to be, is it not?";
+    let text = format!("{sentence} {sentence} {}", sentence.replace('?', " or is it?"));
+    let frames = |plan: &SpeechPlan| -> Vec<_> {
+        plan.pieces.iter().map(|piece| (piece.first_frame, piece.max_frames)).collect()
+    };
+    let plan = SpeechPlan::new(&tokenizer, &job(&text, 600_000)).unwrap();
+    assert_eq!(frames(&plan), [(0, 150), (150, 150), (300, 161)]);
+    let ids = "[3]".len() + sentence.len() + 9 + 2;
+    assert_eq!(plan.window(500).prompt_positions, plan.context_positions + ids, "that of the greatest piece");
+    assert_eq!(plan.window(500).max_frames, 161);
+    let short = SpeechPlan::new(&tokenizer, &job(&text, 4_000)).unwrap();
+    assert_eq!(frames(&short), [(0, 50), (150, 50), (300, 50)], "the same draws, whatever the budget");
 }

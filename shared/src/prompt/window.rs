@@ -19,6 +19,12 @@ pub struct SegmentSize {
 }
 
 impl SegmentSize {
+    /// A turn of `text_ids` ids and `frames` frames.
+    #[must_use]
+    pub const fn turn(text_ids: usize, frames: usize) -> Self {
+        Self { text_ids, audio_frames: Some(frames) }
+    }
+
     /// Positions of the segment: its text, its frames, and one frame that ends the recording.
     #[must_use]
     pub fn positions(self) -> usize {

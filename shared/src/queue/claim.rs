@@ -1,41 +1,160 @@
 //! The worker's side: take one job, with a lease on it.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::janitor::PROMOTE_LIMIT;
+use super::keys::Keys;
 use super::lease::{Lease, Owner};
-use super::{LEASE, Queue, QueueError};
-use crate::job::{Failure, FailureClass, wire};
+use super::script::call;
+use super::{BUILD, LEASE, Queue, QueueError, RECORD_TTL, ms};
+use crate::job::{Failure, FailureClass, JobId, JobSpec, wire};
 
-/// Entries of called-off jobs that one run of the script may clear away, so that no run takes long.
+/// Entries of ended jobs that one run of the script may clear away, so that no run takes long.
 const SCAN_LIMIT: u32 = 64;
+/// How long a job that this build cannot read waits for one that can.
+const UNREADABLE_PAUSE: Duration = Duration::from_secs(10);
+/// How long a worker that empties itself for suspects keeps others from doing the same.
+const WARDEN: Duration = Duration::from_secs(15);
+
+/// What a worker has and runs, which decides what it may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Room {
+    /// Jobs that it can run at once.
+    pub slots: u8,
+    /// Jobs that it runs.
+    pub running: u8,
+    /// Those of the bulk lane among them.
+    pub bulk: u8,
+    /// Slots that bulk jobs may not take, so that whoever listens need not wait for one of them to end.
+    pub reserve: u8,
+}
+
+impl Room {
+    /// A worker of `slots` slots that runs nothing and keeps none back.
+    #[must_use]
+    pub const fn empty(slots: u8) -> Self {
+        Self { slots, running: 0, bulk: 0, reserve: 0 }
+    }
+
+    /// Whether one more job may be of the bulk lane. A worker of one slot has none to keep back.
+    #[must_use]
+    pub const fn has_room_for_bulk(&self) -> bool {
+        let reserve = if self.reserve < self.slots { self.reserve } else { self.slots.saturating_sub(1) };
+        self.bulk < self.slots - reserve
+    }
+}
+
+/// What a claim brought.
+#[derive(Debug)]
+pub enum Claim {
+    /// A job to run.
+    Job(Box<Claimed>),
+    /// A job whose time in the queue was over; it has ended, which its followers should hear.
+    Expired(JobId),
+    /// There is nothing to take.
+    Nothing,
+}
+
+/// A claimed job.
+#[derive(Debug)]
+pub struct Claimed {
+    /// The right to run it.
+    pub lease: Lease,
+    /// What to say.
+    pub spec: JobSpec,
+    /// From acceptance to this claim.
+    pub waited: Duration,
+    /// A worker died with it: nothing may run beside it.
+    pub alone: bool,
+}
+
+/// What a claim brought from one shard.
+enum Turn {
+    Took(Claim),
+    Empty,
+    /// Suspects wait there, and this worker is to empty itself for them.
+    Hold,
+}
+
+/// Answer of the script: verdict, id, attempt, payload, waited ms, alone.
+type Answer = Option<Vec<Option<String>>>;
 
 impl Queue {
-    /// Takes the most urgent waiting job, if there is one. Never waits. A job whose payload cannot be read is failed here,
-    /// since no worker could do better.
+    /// Takes the job whose turn it is, if there is one. Never waits. A job whose payload cannot be read is given back,
+    /// for a worker of another build; after as many tries as any job has it is a dead letter.
     ///
     /// Should the answer be lost on the way, the job's lease runs out and a reaper puts it back.
-    pub async fn claim(&self, owner: &Owner) -> Result<Option<Lease>, QueueError> {
-        let mut script = self.scripts.claim.key(self.keys.for_scripts().as_slice());
-        script.arg(owner.as_str()).arg(LEASE.as_millis() as u64).arg(SCAN_LIMIT).arg(PROMOTE_LIMIT);
-        let (id, attempt, payload, waited_ms) = loop {
-            let claimed: Option<(String, u64, Option<String>, u64)> = self.redis.script_once(&script).await?;
-            match claimed {
-                None => return Ok(None),
-                // Nothing but called-off jobs so far. Each round clears some away, so the loop ends.
-                Some((id, ..)) if id.is_empty() => {}
-                Some(claimed) => break claimed,
+    pub async fn claim(&self, owner: &Owner, room: Room) -> Result<Claim, QueueError> {
+        let first = self.next_shard.fetch_add(1, Ordering::Relaxed);
+        // A shard out of reach does not keep the others' jobs from being claimed.
+        let mut fault = None;
+        for turn in 0..self.shards.len() {
+            let keys = &self.shards[(first + turn) % self.shards.len()];
+            match self.claim_from(keys, owner, room).await {
+                Ok(Turn::Took(claim)) => return Ok(claim),
+                Ok(Turn::Empty) => {}
+                // The next call begins here, and so sees first whether the worker is idle enough.
+                Ok(Turn::Hold) => {
+                    self.next_shard.store(first + turn, Ordering::Relaxed);
+                    return Ok(Claim::Nothing);
+                }
+                Err(error) => fault = Some(error),
             }
-        };
-        let id = id.parse().map_err(|_| QueueError::Corrupt(format!("job id {id:?}")))?;
-        let lease = Lease::new(self.clone(), id, owner.clone(), attempt);
-        match wire::decode(&payload.unwrap_or_default()) {
-            Ok(spec) => Ok(Some(lease.with_spec(spec, Duration::from_millis(waited_ms)))),
-            Err(error) => {
-                tracing::error!(job = %id, error = %error, "job payload is unreadable; failing the job");
-                lease.fail(&Failure::new(FailureClass::Invalid, error.to_string())).await?;
-                Err(error.into())
+        }
+        fault.map_or(Ok(Claim::Nothing), Err)
+    }
+
+    async fn claim_from(&self, keys: &Keys, owner: &Owner, room: Room) -> Result<Turn, QueueError> {
+        let mut script = call(&self.scripts.claim, keys);
+        script
+            .arg(owner.as_str())
+            .arg(BUILD)
+            .arg(ms(LEASE))
+            .arg(SCAN_LIMIT)
+            .arg(PROMOTE_LIMIT)
+            .arg(u8::from(room.running == 0))
+            .arg(u8::from(room.has_room_for_bulk()))
+            .arg(self.options.per_shard(self.options.tenant_running_max))
+            .arg(ms(WARDEN))
+            .arg(ms(RECORD_TTL));
+        loop {
+            let answer: Answer = self.redis.script_once(&script).await?;
+            let Some(answer) = answer else { return Ok(Turn::Empty) };
+            let field = |index: usize| answer.get(index).cloned().flatten().unwrap_or_default();
+            match field(0).as_str() {
+                // Nothing but entries of ended jobs so far. Each round clears some away, so the loop ends.
+                "again" => {}
+                "hold" => return Ok(Turn::Hold),
+                "expired" => return Ok(Turn::Took(Claim::Expired(job_id(&field(1))?))),
+                "job" => {
+                    let number = |index: usize| {
+                        field(index)
+                            .parse::<u64>()
+                            .map_err(|_| QueueError::Corrupt(format!("claim answered {answer:?}")))
+                    };
+                    let lease = Lease::new(self.clone(), job_id(&field(1))?, owner.clone(), number(2)?);
+                    let waited = Duration::from_millis(number(4)?);
+                    return claimed(lease, &field(3), waited, field(5) == "1").await.map(Turn::Took);
+                }
+                _ => return Err(QueueError::Corrupt(format!("claim answered {answer:?}"))),
             }
         }
     }
+}
+
+async fn claimed(lease: Lease, payload: &str, waited: Duration, alone: bool) -> Result<Claim, QueueError> {
+    match wire::decode(payload) {
+        Ok(spec) => Ok(Claim::Job(Box::new(Claimed { lease, spec, waited, alone }))),
+        Err(error) => {
+            tracing::error!(job = %lease.at().id, error = %error, "job payload is unreadable; giving the job back");
+            let failure = Failure::new(FailureClass::Resource, "this build of the worker cannot read the job");
+            lease.retry(&failure, UNREADABLE_PAUSE).await?;
+            Err(error.into())
+        }
+    }
+}
+
+pub(super) fn job_id(text: &str) -> Result<JobId, QueueError> {
+    text.parse().map_err(|_| QueueError::Corrupt(format!("job id {text:?}")))
 }

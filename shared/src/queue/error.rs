@@ -1,6 +1,8 @@
 //! What the queue answers when it cannot do what was asked.
 
-use crate::job::{Lane, wire};
+use std::time::Duration;
+
+use crate::job::{JobId, Lane, Tenant, wire};
 use crate::redis_client::RedisFault;
 
 /// A transition that did not happen.
@@ -19,6 +21,32 @@ pub enum QueueError {
         /// Its limit.
         limit: u64,
     },
+    /// A tenant holds as many jobs as it may.
+    #[error("tenant {tenant} holds {open} jobs; the limit is {limit}")]
+    TenantFull {
+        /// Whose.
+        tenant: Tenant,
+        /// Its jobs waiting and running, on the job's shard.
+        open: u64,
+        /// Their limit, on the job's shard.
+        limit: u64,
+    },
+    /// The job could not be begun in time.
+    #[error("the wait in lane {lane} would be about {} s; the limit is {} s", wait.as_secs(), limit.as_secs())]
+    Busy {
+        /// The lane.
+        lane: Lane,
+        /// Predicted wait.
+        wait: Duration,
+        /// Longest wait that the lane, or the caller, allows.
+        limit: Duration,
+    },
+    /// A job of this id is there, of another request.
+    #[error("job {0} was made by another request")]
+    Conflict(JobId),
+    /// The queue takes nothing in, by an operator's order.
+    #[error("the queue takes no new jobs")]
+    Closed,
     /// A record that nobody could have written, or a newer version's.
     #[error("job record is unreadable: {0}")]
     Corrupt(String),
@@ -30,8 +58,8 @@ impl QueueError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Redis(fault) => fault.is_transient(),
-            Self::Full { .. } => true,
-            Self::Corrupt(_) => false,
+            Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed => true,
+            Self::Conflict(_) | Self::Corrupt(_) => false,
         }
     }
 }

@@ -4,16 +4,27 @@
 use std::time::Duration;
 
 use rand::RngExt as _;
+use redis::{FromRedisValue, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
 
-use super::{MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL};
+use super::claim::job_id;
+use super::script::call;
+use super::{LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
 use crate::job::{Failure, FailureClass, JobId, JobState};
 use crate::live::Live;
 
-/// Retries moved per call.
+/// Retries moved per call and shard.
 pub(super) const PROMOTE_LIMIT: u32 = 64;
-/// Lost leases handled per call.
+/// Lost leases handled per call and shard.
 const REAP_LIMIT: u32 = 64;
+/// Jobs expired per call and shard.
+const EXPIRE_LIMIT: u32 = 64;
+/// Open jobs looked at per call and shard.
+const RECONCILE_LIMIT: u32 = 256;
+/// How long ago the last look at an open job must be.
+const RECONCILE_AFTER: Duration = Duration::from_secs(60);
+/// A consumer that has been idle for that long and holds nothing is taken out.
+const CONSUMER_IDLE: Duration = LEASE.saturating_mul(10);
 /// Mean pause between two rounds, jittered by half so that processes do not march in step.
 const ROUND: Duration = Duration::from_secs(2);
 
@@ -30,29 +41,85 @@ impl Queue {
     /// Puts back, or fails, jobs whose lease ran out.
     pub async fn reap(&self) -> Result<Vec<Reaped>, QueueError> {
         let lost = Failure::new(FailureClass::WorkerLost, "the worker stopped renewing its lease");
-        let mut script = self.scripts.reap.key(self.keys.for_scripts().as_slice());
-        script
-            .arg(REAP_LIMIT)
-            .arg(MAX_FAILED_ATTEMPTS)
-            .arg(serde_json::to_string(&lost)?)
-            .arg(RECORD_TTL.as_millis() as u64);
-        let reaped: Vec<(String, String)> = self.redis.script_once(&script).await?;
+        let lost = serde_json::to_string(&lost)?;
+        let reaped = self.on_all::<Vec<(String, String)>>(&self.scripts.reap, |script| {
+            script.arg(REAP_LIMIT).arg(MAX_FAILED_ATTEMPTS).arg(&lost).arg(ms(RECORD_TTL));
+        });
         let read = |(id, state): (String, String)| {
-            let id = id.parse().map_err(|_| QueueError::Corrupt(format!("job id {id:?}")))?;
-            Ok(Reaped { id, state: state.parse().map_err(QueueError::Corrupt)? })
+            Ok(Reaped { id: job_id(&id)?, state: state.parse().map_err(QueueError::Corrupt)? })
         };
-        reaped.into_iter().map(read).collect()
+        reaped.await?.into_iter().flatten().map(read).collect()
     }
 
     /// Moves due retries into their lanes; says how many.
     pub async fn promote(&self) -> Result<u64, QueueError> {
-        let mut script = self.scripts.promote.key(self.keys.for_scripts().as_slice());
-        script.arg(PROMOTE_LIMIT);
-        Ok(self.redis.script_once(&script).await?)
+        let tenant_max = self.options.per_shard(self.options.tenant_running_max);
+        let moved = self.on_all::<u64>(&self.scripts.promote, |script| {
+            script.arg(PROMOTE_LIMIT).arg(tenant_max);
+        });
+        Ok(moved.await?.into_iter().sum())
+    }
+
+    /// Ends queued jobs whose time in the queue is over.
+    pub async fn expire(&self) -> Result<Vec<JobId>, QueueError> {
+        let expired = self.on_all(&self.scripts.expire, |script| {
+            script.arg(EXPIRE_LIMIT).arg(ms(RECORD_TTL));
+        });
+        job_ids(&expired.await?)
+    }
+
+    /// Puts back what has fallen out of the queue without any script's doing, such as with a deleted stream.
+    pub async fn reconcile(&self) -> Result<Vec<JobId>, QueueError> {
+        self.reconcile_after(RECONCILE_AFTER).await
+    }
+
+    /// [`Self::reconcile`] for jobs at which nobody has looked for `after`.
+    pub async fn reconcile_after(&self, after: Duration) -> Result<Vec<JobId>, QueueError> {
+        let mended = self.on_all(&self.scripts.reconcile, |script| {
+            script.arg(RECONCILE_LIMIT).arg(ms(after));
+        });
+        job_ids(&mended.await?)
+    }
+
+    /// Takes out stream consumers that are gone; says how many.
+    pub async fn tidy(&self) -> Result<u64, QueueError> {
+        let gone = self.on_all::<u64>(&self.scripts.tidy, |script| {
+            script.arg(ms(CONSUMER_IDLE));
+        });
+        Ok(gone.await?.into_iter().sum())
+    }
+
+    /// Runs a script on every shard. One that is out of reach does not keep the others from it: its fault is logged, and
+    /// answered only where no shard did anything.
+    async fn on_all<T: FromRedisValue>(
+        &self,
+        script: &Script,
+        arguments: impl Fn(&mut ScriptInvocation<'_>),
+    ) -> Result<Vec<T>, QueueError> {
+        let (mut done, mut fault) = (Vec::new(), None);
+        for keys in &*self.shards {
+            let mut script = call(script, keys);
+            arguments(&mut script);
+            match self.redis.script_once(&script).await {
+                Ok(answer) => done.push(answer),
+                Err(error) => {
+                    tracing::warn!(shard = keys.root(), %error, "housekeeping failed here; trying again next round");
+                    fault = Some(error);
+                }
+            }
+        }
+        match fault {
+            Some(fault) if done.is_empty() => Err(fault.into()),
+            _ => Ok(done),
+        }
     }
 }
 
-/// The loop that does both, until told to stop.
+fn job_ids(ids: &[Vec<String>]) -> Result<Vec<JobId>, QueueError> {
+    ids.iter().flatten().map(|id| job_id(id)).collect()
+}
+
+/// The loop that does all of it, until told to stop.
 pub struct Janitor {
     queue: Queue,
     live: Live,
@@ -73,19 +140,33 @@ impl Janitor {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
             }
-            if let Err(error) = self.round().await {
-                tracing::warn!(error = %error, "housekeeping failed; trying again next round");
-            }
+            self.round().await;
         }
     }
 
-    async fn round(&self) -> Result<(), QueueError> {
-        self.queue.promote().await?;
-        for Reaped { id, state } in self.queue.reap().await? {
+    /// Each kind of work once. What fails does not keep the rest from being done.
+    pub(super) async fn round(&self) {
+        attend(self.queue.promote().await);
+        for Reaped { id, state } in attend(self.queue.reap().await) {
             metrics::counter!(crate::telemetry::LEASE_LOST_TOTAL).increment(1);
             tracing::warn!(job = %id, state = %state, "a worker was lost; its job was taken back");
-            self.live.conclude(&self.queue, &id).await?;
+            attend(self.live.conclude(&self.queue, &id).await);
         }
-        Ok(())
+        for id in attend(self.queue.expire().await) {
+            tracing::info!(job = %id, "the job's time in the queue was over");
+            attend(self.live.conclude(&self.queue, &id).await);
+        }
+        for id in attend(self.queue.reconcile().await) {
+            metrics::counter!(crate::telemetry::RECONCILED_TOTAL).increment(1);
+            tracing::error!(job = %id, "the job had fallen out of the queue and was put back; was a key deleted?");
+        }
+        attend(self.queue.tidy().await);
     }
+}
+
+fn attend<T: Default>(done: Result<T, QueueError>) -> T {
+    done.unwrap_or_else(|error| {
+        tracing::warn!(%error, "housekeeping failed; trying again next round");
+        T::default()
+    })
 }

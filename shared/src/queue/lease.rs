@@ -7,8 +7,9 @@ use std::time::Duration;
 use redis::ScriptInvocation;
 use uuid::Uuid;
 
-use super::{LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL};
-use crate::job::{Failure, JobId, JobSpec, JobState, Receipt};
+use super::script::call;
+use super::{MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
+use crate::job::{Failure, JobId, JobState, Receipt};
 
 /// A worker process: `<host>:<boot uuid>`, new at every start, so that nobody inherits a dead process's leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +49,8 @@ pub enum Beat {
     Kept,
     /// The lease is renewed, and the caller wants the job called off.
     CancelRequested,
+    /// The lease is renewed, and the caller's deadline is over.
+    Late,
     /// Somebody else has the job, or it has ended.
     Lost,
 }
@@ -76,12 +79,16 @@ pub enum Retry {
     Stale,
 }
 
-/// A claimed job whose payload has been read.
+/// The right to run one attempt of a job, until it is spent or runs out.
 pub struct Lease {
     queue: Queue,
     at: LeaseRef,
-    spec: Option<JobSpec>,
-    waited: Duration,
+}
+
+impl fmt::Debug for Lease {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.at.fmt(f)
+    }
 }
 
 /// The fence of a lease: enough to beat, not enough to end it.
@@ -104,13 +111,7 @@ impl LeaseRef {
 
 impl Lease {
     pub(super) const fn new(queue: Queue, id: JobId, owner: Owner, attempt: u64) -> Self {
-        Self { queue, at: LeaseRef { id, attempt, owner }, spec: None, waited: Duration::ZERO }
-    }
-
-    pub(super) fn with_spec(mut self, spec: JobSpec, waited: Duration) -> Self {
-        self.spec = Some(spec);
-        self.waited = waited;
-        self
+        Self { queue, at: LeaseRef { id, attempt, owner } }
     }
 
     /// The fence, for the task that beats.
@@ -119,54 +120,53 @@ impl Lease {
         &self.at
     }
 
-    /// What to say.
-    #[must_use]
-    pub const fn spec(&self) -> Option<&JobSpec> {
-        self.spec.as_ref()
-    }
-
-    /// From acceptance to this claim.
-    #[must_use]
-    pub const fn waited(&self) -> Duration {
-        self.waited
-    }
-
     /// Commits a result.
     pub async fn succeed(self, receipt: &Receipt) -> Result<Commit, QueueError> {
-        self.finish(JobState::Succeeded, "receipt", serde_json::to_string(receipt)?).await
+        self.finish(JobState::Succeeded, "receipt", serde_json::to_string(receipt)?, receipt.frames).await
     }
 
     /// Ends the job as failed, whatever attempts are left.
     pub async fn fail(self, failure: &Failure) -> Result<Commit, QueueError> {
-        self.finish(JobState::Failed, "failure", serde_json::to_string(failure)?).await
+        self.finish(JobState::Failed, "failure", serde_json::to_string(failure)?, 0).await
     }
 
     /// Ends the job as cancelled.
     pub async fn cancelled(self) -> Result<Commit, QueueError> {
-        self.finish(JobState::Cancelled, "", String::new()).await
+        self.finish(JobState::Cancelled, "", String::new(), 0).await
     }
 
     /// Gives the job back after a failed attempt, to be tried again after `delay`.
     pub async fn retry(self, failure: &Failure, delay: Duration) -> Result<Retry, QueueError> {
+        self.again(failure, delay, false).await
+    }
+
+    /// Gives the job back because this worker is about to end for a reason that may be any of its jobs'. The job runs again
+    /// with nothing beside it; this attempt counts against it only if nothing ran beside it now.
+    pub async fn suspect(self, failure: &Failure) -> Result<Retry, QueueError> {
+        self.again(failure, Duration::ZERO, true).await
+    }
+
+    async fn again(self, failure: &Failure, delay: Duration, suspect: bool) -> Result<Retry, QueueError> {
         let mut script = self.fenced(&self.queue.scripts.retry);
         script
             .arg(serde_json::to_string(failure)?)
-            .arg(delay.as_millis() as u64)
+            .arg(ms(delay))
             .arg(MAX_FAILED_ATTEMPTS)
-            .arg(RECORD_TTL.as_millis() as u64);
+            .arg(u8::from(suspect))
+            .arg(ms(RECORD_TTL));
         self.requeued(script).await
     }
 
     /// Gives the job back unburnt: nothing failed.
     pub async fn release(self) -> Result<Retry, QueueError> {
         let mut script = self.fenced(&self.queue.scripts.release);
-        script.arg(RECORD_TTL.as_millis() as u64);
+        script.arg(ms(RECORD_TTL));
         self.requeued(script).await
     }
 
-    async fn finish(self, state: JobState, field: &str, value: String) -> Result<Commit, QueueError> {
+    async fn finish(self, state: JobState, field: &str, value: String, frames: u32) -> Result<Commit, QueueError> {
         let mut script = self.fenced(&self.queue.scripts.finish);
-        script.arg(state.name()).arg(field).arg(value).arg(RECORD_TTL.as_millis() as u64);
+        script.arg(state.name()).arg(field).arg(value).arg(ms(RECORD_TTL)).arg(frames);
         let verdict: String = self.queue.redis.script(&script).await?;
         match verdict.as_str() {
             "committed" => Ok(Commit::Committed),
@@ -196,24 +196,25 @@ impl Queue {
     /// The channel on which a running job's worker hears that it was called off.
     #[must_use]
     pub fn cancel_channel(&self, at: &LeaseRef) -> String {
-        self.keys.cancel_channel(&at.id)
+        self.shard_of(&at.id).cancel_channel(&at.id)
     }
 
-    /// Renews a lease for another [`LEASE`].
-    pub async fn beat(&self, at: &LeaseRef) -> Result<Beat, QueueError> {
+    /// Makes a lease end in `good_for` from now: [`super::LEASE`] after the attempt's last sign of progress.
+    pub async fn beat(&self, at: &LeaseRef, good_for: Duration) -> Result<Beat, QueueError> {
         let mut script = self.fenced(&self.scripts.beat, at);
-        script.arg(LEASE.as_millis() as u64);
+        script.arg(ms(good_for));
         let verdict: String = self.redis.script_once(&script).await?;
         match verdict.as_str() {
             "kept" => Ok(Beat::Kept),
             "cancel" => Ok(Beat::CancelRequested),
+            "late" => Ok(Beat::Late),
             "lost" => Ok(Beat::Lost),
             other => Err(QueueError::Corrupt(format!("beat answered {other:?}"))),
         }
     }
 
     fn fenced<'a>(&self, script: &'a redis::Script, at: &LeaseRef) -> ScriptInvocation<'a> {
-        let mut invocation = script.key(self.keys.for_scripts().as_slice());
+        let mut invocation = call(script, self.shard_of(&at.id));
         invocation.arg(at.id.to_string()).arg(at.owner.as_str()).arg(at.attempt);
         invocation
     }

@@ -6,12 +6,14 @@ use super::QueueError;
 use crate::job::{JobId, JobRecord};
 
 /// The fields read, in the order that [`read`] expects: all but the payload.
-pub(super) const FIELDS: [&str; 13] = [
+pub(super) const FIELDS: [&str; 16] = [
     "state",
     "lane",
     "attempt",
     "failures",
     "crashes",
+    "suspect",
+    "tenant",
     "owner",
     "cancel",
     "max_frames",
@@ -20,6 +22,7 @@ pub(super) const FIELDS: [&str; 13] = [
     "finished_ms",
     "receipt",
     "failure",
+    "replayed_as",
 ];
 
 /// The record, or `None` when there is no such job.
@@ -32,6 +35,8 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
         attempt,
         failures,
         crashes,
+        suspect,
+        tenant,
         worker,
         cancel,
         max_frames,
@@ -40,6 +45,7 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
         finished,
         receipt,
         failure,
+        replayed_as,
     ] = fields;
     let Some(state) = state else { return Ok(None) };
     let number = |field: Option<String>, name: &str| -> Result<u64, QueueError> {
@@ -56,6 +62,8 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
         attempt: number(attempt, "attempt")?,
         failures: number(failures, "failures")? as u32,
         crashes: number(crashes, "crashes")? as u32,
+        suspect: suspect.is_some(),
+        tenant: tenant.unwrap_or_default().parse().map_err(|_| corrupt("tenant"))?,
         worker,
         cancel_requested: cancel.is_some(),
         max_frames: number(max_frames, "max_frames")? as u32,
@@ -64,5 +72,6 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
         finished: instant(finished, "finished_ms")?,
         receipt: receipt.map(|json| serde_json::from_str(&json)).transpose()?,
         failure: failure.map(|json| serde_json::from_str(&json)).transpose()?,
+        replayed_as: replayed_as.map(|id| id.parse().map_err(|_| corrupt("replayed_as"))).transpose()?,
     }))
 }

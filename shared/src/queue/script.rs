@@ -1,40 +1,40 @@
-//! The Lua transitions, each a file under `lua/`, each called with the same keys.
+//! The Lua transitions, each a file under `lua/`, each called with the root of its shard's keys.
 
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 
-/// One script per transition.
-pub(super) struct Scripts {
-    pub(super) enqueue: Script,
-    pub(super) claim: Script,
-    pub(super) beat: Script,
-    pub(super) finish: Script,
-    pub(super) retry: Script,
-    pub(super) release: Script,
-    pub(super) cancel: Script,
-    pub(super) reap: Script,
-    pub(super) promote: Script,
-    pub(super) ahead: Script,
+use super::Keys;
+
+macro_rules! scripts {
+    ($($name:ident),+ $(,)?) => {
+        /// One script per transition.
+        pub(super) struct Scripts {
+            $(pub(super) $name: Script,)+
+        }
+
+        impl Scripts {
+            /// The scripts as they are, or with their sources changed by `edit`, which tests use to plant defects.
+            pub(super) fn edited(edit: &dyn Fn(&str, &str) -> String) -> Self {
+                let prelude = edit("prelude", include_str!("lua/prelude.lua"));
+                let whole = |name: &str, body: &str| Script::new(&format!("{prelude}\n{}", edit(name, body)));
+                Self {
+                    $($name: whole(stringify!($name), include_str!(concat!("lua/", stringify!($name), ".lua"))),)+
+                }
+            }
+        }
+    };
 }
 
-macro_rules! script {
-    ($file:literal) => {
-        Script::new(concat!(include_str!("lua/prelude.lua"), include_str!(concat!("lua/", $file))))
-    };
+scripts! {
+    enqueue, claim, beat, finish, retry, release, cancel, reap, promote, expire, reconcile, replay, purge, report, tidy, ahead
 }
 
 impl Scripts {
     pub(super) fn new() -> Self {
-        Self {
-            enqueue: script!("enqueue.lua"),
-            claim: script!("claim.lua"),
-            beat: script!("beat.lua"),
-            finish: script!("finish.lua"),
-            retry: script!("retry.lua"),
-            release: script!("release.lua"),
-            cancel: script!("cancel.lua"),
-            reap: script!("reap.lua"),
-            promote: script!("promote.lua"),
-            ahead: script!("ahead.lua"),
-        }
+        Self::edited(&|_, source| source.to_owned())
     }
+}
+
+/// A call of a script on one shard, to which arguments are added.
+pub(super) fn call<'a>(script: &'a Script, keys: &Keys) -> ScriptInvocation<'a> {
+    script.key(keys.root())
 }

@@ -1,31 +1,179 @@
-//! What cannot be shown from outside, because a lease is spent only once.
+//! What cannot be shown from outside: leases used after their loss, and scripts with defects planted in them.
 
+mod history;
+mod model;
+mod moves;
+mod planted;
+mod random;
+
+use tempfile::TempDir;
+
+use super::keys::SUSPECTS;
+use super::script::Scripts;
 use super::*;
-use crate::job::{AudioBudget, Context, Failure, FailureClass, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Text};
+use crate::job::{
+    AudioBudget, AudioFormat, Context, Delivery, Failure, FailureClass, FinishReason, JobSpec, Lane, Receipt, Sampling,
+    Seed, Speaker, Text,
+};
 use crate::local_redis::{LocalRedis, LocalRedisOptions};
 use crate::redis_client::RedisArgs;
 
-#[tokio::test]
-async fn a_commit_whose_answer_was_lost_can_be_repeated_and_a_different_one_cannot() {
-    let data = tempfile::TempDir::new().expect("temp dir");
-    let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await.expect("redis");
-    let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
-    let queue = Queue::new(RedisClient::new(&args, Duration::from_secs(5)).expect("client"));
-    let (id, owner) = (JobId::generate(), Owner::of_this_process("a"));
-    let sampling = Sampling { temperature: Default::default(), topk: Default::default(), seed: Seed::new(1) };
-    let spec = JobSpec {
-        text: Text::new("Hi.").expect("valid"),
+/// Texts of different cost.
+const TEXTS: [&str; 3] = [
+    "Hi.",
+    "A sentence of an ordinary length, as people say them.",
+    "Well, then. Well, then. Well, then. \
+    Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then.",
+];
+
+/// The streams: those of the lanes, and that of suspects.
+const QUEUES: [&str; 4] = ["live", "standard", "bulk", SUSPECTS];
+
+/// What a test changes in one of the scripts.
+#[derive(Clone, Copy)]
+struct Defect {
+    script: &'static str,
+    old: &'static str,
+    new: &'static str,
+}
+
+/// A server that is quick because it does not write to the disk at every answer.
+struct TestRedis {
+    server: LocalRedis,
+    _data: TempDir,
+}
+
+impl TestRedis {
+    async fn start() -> Self {
+        let data = TempDir::new().expect("temp dir");
+        let server = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await.expect("redis");
+        let this = Self { server, _data: data };
+        let mut config = redis::cmd("CONFIG");
+        let client = this.client("test");
+        client.command::<()>(config.arg("SET").arg("appendonly").arg("no")).await.expect("no file");
+        this
+    }
+
+    fn client(&self, prefix: &str) -> RedisClient {
+        let args = RedisArgs { redis_url: self.server.url(), key_prefix: prefix.into() };
+        RedisClient::new(&args, Duration::from_secs(5)).expect("client")
+    }
+}
+
+/// A queue with a defect, and with little regard for the clock, which the model does not have: a lane never loses patience,
+/// and a consumer is tidied away as soon as it holds nothing.
+fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Option<Defect>) -> Queue {
+    let scripts = Scripts::edited(&|name, source| {
+        let source = match name {
+            "claim" => replaced(source, "now - book[i + 5] > PATIENCE_MS[lane]", "false"),
+            "tidy" => replaced(source, "field.idle > tonumber(ARGV[1])", "true"),
+            _ => source.to_owned(),
+        };
+        match defect {
+            Some(Defect { script, old, new }) if script == name => replaced(&source, old, new),
+            _ => source,
+        }
+    });
+    Queue::with_scripts(redis.client(prefix), options, scripts)
+}
+
+/// `source` with `old`, which it must contain, made `new`.
+fn replaced(source: &str, old: &str, new: &str) -> String {
+    assert!(source.contains(old), "the scripts no longer say: {old}");
+    source.replace(old, new)
+}
+
+fn spec(lane: Lane, text: &str) -> JobSpec {
+    JobSpec {
+        normalize: true,
+        text: Text::new(text).expect("valid"),
         speaker: Speaker::new(0).expect("valid"),
         budget: AudioBudget::default(),
-        sampling,
+        sampling: Sampling { temperature: Default::default(), topk: Default::default(), seed: Seed::new(1) },
         context: Context::default(),
-        lane: Lane::Live,
-    };
-    queue.enqueue(&id, &spec).await.expect("enqueue");
-    let lease = queue.claim(&owner).await.expect("claim").expect("a job waits");
+        lane,
+        format: AudioFormat::default(),
+        delivery: Delivery::default(),
+    }
+}
+
+fn receipt(attempt: u64) -> Receipt {
+    Receipt {
+        seed: 1,
+        model: "m".into(),
+        noise_only: true,
+        weights_sha256: "00".into(),
+        worker: "w".into(),
+        attempt,
+        frames: 10,
+        resumed_frames: 0,
+        samples: 19_200,
+        duration_ms: 800,
+        finish_reason: FinishReason::Eos,
+        queue_ms: 1,
+        compute_ms: 1,
+        first_audio_ms: Some(1),
+        rtf: Some(0.5),
+        bytes: 10,
+        sha256: "ab".into(),
+        format: AudioFormat::default(),
+        watermarks: Vec::new(),
+        location: "audio/x/a1.wav".into(),
+        sentences: Vec::new(),
+    }
+}
+
+#[tokio::test]
+async fn a_commit_whose_answer_was_lost_can_be_repeated_and_a_different_one_cannot() {
+    let redis = TestRedis::start().await;
+    let queue = Queue::new(redis.client("test"), &QueueArgs::default());
+    let (id, owner) = (JobId::generate(), Owner::of_this_process("a"));
+    queue.enqueue(&Ticket::new(id), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
+    let Claim::Job(job) = queue.claim(&owner, Room::empty(1)).await.expect("claim") else { panic!("a job waits") };
     let same = || Lease::new(queue.clone(), id, owner.clone(), 1);
     let failure = Failure::new(FailureClass::Invalid, "no");
-    assert_eq!(lease.fail(&failure).await.expect("finish"), Commit::Committed);
+    assert_eq!(job.lease.fail(&failure).await.expect("finish"), Commit::Committed);
     assert_eq!(same().fail(&failure).await.expect("finish"), Commit::Committed);
     assert_eq!(same().cancelled().await.expect("finish"), Commit::Stale);
+}
+
+#[tokio::test]
+async fn only_a_consumer_that_is_gone_and_holds_nothing_is_tidied_away() {
+    let redis = TestRedis::start().await;
+    let queue = queue_with(&redis, "test", &QueueArgs::default(), None);
+    let owners = ["gone", "holds", "alive"].map(Owner::of_this_process);
+    let mut leases = Vec::new();
+    for owner in &owners {
+        queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
+        let Claim::Job(job) = queue.claim(owner, Room::empty(1)).await.expect("claim") else { panic!("a job waits") };
+        leases.push(job.lease);
+    }
+    let report = WorkerReport {
+        host: "h".into(),
+        model: "m".into(),
+        build: BUILD.into(),
+        slots: 1,
+        running: 0,
+        frames_per_second: 1.0,
+        frames: 0,
+        draining: false,
+    };
+    queue.report(&owners[2], &report).await.expect("report");
+    assert_eq!(queue.tidy().await.expect("tidy"), 0, "each holds something");
+    for at in [2, 0] {
+        assert_eq!(leases.remove(at).succeed(&receipt(1)).await.expect("finish"), Commit::Committed);
+    }
+    assert_eq!(queue.tidy().await.expect("tidy"), 1);
+    let mut question = redis::cmd("XINFO");
+    question.arg("CONSUMERS").arg(Keys::new("test", 0).lane(Lane::Live)).arg("workers");
+    let left: Vec<std::collections::HashMap<String, redis::Value>> =
+        queue.redis().command(&question).await.expect("consumers");
+    let name = |consumer: &std::collections::HashMap<String, redis::Value>| match &consumer["name"] {
+        redis::Value::BulkString(name) => String::from_utf8_lossy(name).into_owned(),
+        other => format!("{other:?}"),
+    };
+    let mut left: Vec<_> = left.iter().map(name).collect();
+    left.sort_unstable();
+    assert_eq!(left, [owners[2].to_string(), owners[1].to_string()], "alive, holds");
+    assert_eq!(leases.remove(0).succeed(&receipt(1)).await.expect("finish"), Commit::Committed);
 }

@@ -3,10 +3,12 @@
 
 use std::time::Duration;
 
-use csm_shared::job::{AudioBudget, Context, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK};
+use csm_shared::job::{
+    AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
+};
 use csm_shared::live::{Live, LiveHub};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Keys, Queue};
+use csm_shared::queue::{Claim, Claimed, Keys, Owner, Queue, QueueArgs, Room};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 
@@ -24,18 +26,28 @@ pub(crate) struct Fleet {
 
 impl Fleet {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&QueueArgs::default()).await
+    }
+
+    pub(crate) async fn start_with(options: &QueueArgs) -> Self {
         let data = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await.unwrap();
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
         let client = RedisClient::new(&args, PATIENCE).unwrap();
-        let (queue, live) = (Queue::new(client.clone()), Live::new(client.clone()));
+        let (queue, live) = (Queue::new(client.clone(), options), Live::new(client.clone()));
         Self { redis, queue, live, hub: LiveHub::start(client.clone()), client, _data: data }
     }
 
     /// The same queue for a caller who gives up at once.
     pub(crate) fn impatient_queue(&self) -> Queue {
         let args = RedisArgs { redis_url: self.redis.url(), key_prefix: "test".into() };
-        Queue::new(RedisClient::new(&args, Duration::ZERO).unwrap())
+        Queue::new(RedisClient::new(&args, Duration::ZERO).unwrap(), &QueueArgs::default())
+    }
+
+    /// Gives Redis a command, as a meddling hand would.
+    pub(crate) async fn redis_cli(&self, words: &[&str]) {
+        let mut command = redis::cmd(words[0]);
+        self.client.command::<redis::Value>(command.arg(&words[1..])).await.unwrap();
     }
 
     /// Sets Redis' `maxmemory`; `0` is no limit.
@@ -46,12 +58,23 @@ impl Fleet {
 
     /// Sets the end of every lease into the past.
     pub(crate) async fn expire_leases(&self) {
-        self.set_all_scores(&Keys::new("test").leases()).await;
+        self.set_all_scores(&Keys::new("test", 0).leases()).await;
+    }
+
+    /// Sets the end of a job's time in the queue, and the caller's deadline if there is one, into the past.
+    pub(crate) async fn pass_deadline(&self, id: &JobId) {
+        let keys = Keys::new("test", 0);
+        let mut known = redis::cmd("HEXISTS");
+        if self.client.command(known.arg(keys.job(id)).arg("deadline_ms")).await.unwrap() {
+            self.redis_cli(&["HSET", &keys.job(id), "deadline_ms", "1"]).await;
+        }
+        self.redis_cli(&["HSET", &keys.job(id), "expires_ms", "1"]).await;
+        self.redis_cli(&["ZADD", &keys.deadlines(), "XX", "1", &id.to_string()]).await;
     }
 
     /// Makes every delayed retry due.
     pub(crate) async fn make_retries_due(&self) {
-        self.set_all_scores(&Keys::new("test").delayed()).await;
+        self.set_all_scores(&Keys::new("test", 0).delayed()).await;
     }
 
     async fn set_all_scores(&self, key: &str) {
@@ -64,13 +87,29 @@ impl Fleet {
     }
 }
 
+/// Takes the next job for a worker that runs nothing, or none.
+pub(crate) async fn try_claim(queue: &Queue, owner: &Owner) -> Option<Claimed> {
+    match queue.claim(owner, Room::empty(5)).await.unwrap() {
+        Claim::Job(job) => Some(*job),
+        Claim::Expired(_) | Claim::Nothing => None,
+    }
+}
+
+/// The same where a job must wait.
+pub(crate) async fn claim(queue: &Queue, owner: &Owner) -> Claimed {
+    try_claim(queue, owner).await.expect("a job waits")
+}
+
 pub(crate) fn spec(lane: Lane) -> JobSpec {
     JobSpec {
         text: Text::new("Hello.").unwrap(),
+        normalize: true,
         speaker: Speaker::new(0).unwrap(),
         budget: AudioBudget::from_ms(800).unwrap(),
         sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
         context: Context::default(),
         lane,
+        format: AudioFormat::default(),
+        delivery: Delivery::default(),
     }
 }

@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use csm_shared::hub::{HubError, HubOptions, ModelSource, Wanted, resolve, weight_files};
+use csm_shared::hub::{HubError, HubOptions, ModelSource, SILENTCIPHER, Wanted, resolve, silentcipher, weight_files};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -80,12 +80,15 @@ async fn answer(State(hub): State<Arc<Repositories>>, request: Request) -> Respo
     }
     let parts: Vec<_> = path.trim_start_matches('/').split('/').collect();
     match parts[..] {
-        ["api", "models", owner, name, "tree", _] => match hub.files.get(&*format!("{owner}/{name}")) {
-            Some(files) => tree(files),
-            None => StatusCode::NOT_FOUND.into_response(),
-        },
-        [owner, name, "resolve", _, file] => {
-            let content = hub.files.get(&*format!("{owner}/{name}")).and_then(|files| files.get(file));
+        ["api", "models", owner, name, "tree", _, ref folder @ ..] => {
+            match hub.files.get(&*format!("{owner}/{name}")) {
+                Some(files) => tree(files, &folder.join("/")),
+                None => StatusCode::NOT_FOUND.into_response(),
+            }
+        }
+        [owner, name, "resolve", _, ref file @ ..] => {
+            let file = file.join("/");
+            let content = hub.files.get(&*format!("{owner}/{name}")).and_then(|files| files.get(&*file));
             let spoiled = *hub.spoiled.lock().unwrap();
             let fault = spoiled.filter(|(name, _)| *name == file && method == Method::GET).map(|(_, fault)| fault);
             match content {
@@ -99,10 +102,12 @@ async fn answer(State(hub): State<Arc<Repositories>>, request: Request) -> Respo
     }
 }
 
-fn tree(files: &Files) -> Response {
+/// The files of a folder; the empty one is the top.
+fn tree(files: &Files, folder: &str) -> Response {
     let entry =
         |(path, content): (&&str, &Vec<u8>)| json!({"type": "file", "oid": "0", "size": content.len(), "path": path});
-    axum::Json(files.iter().map(entry).collect::<Vec<_>>()).into_response()
+    let here = files.iter().filter(|(path, _)| path.rsplit_once('/').map_or("", |(folder, _)| folder) == folder);
+    axum::Json(here.map(entry).collect::<Vec<_>>()).into_response()
 }
 
 fn file_answer(method: &Method, content: &[u8]) -> Response {
@@ -309,4 +314,72 @@ async fn a_folder_is_used_as_it_is() {
     assert_eq!((model.path.as_path(), model.revision), (folder.path(), None));
     let lost = ModelSource::Folder(folder.path().join("nowhere"));
     assert!(matches!(resolve(&lost, Wanted::Tokenizer, &HubOptions::default()).await, Err(HubError::NoFolder(_))));
+}
+
+/// A repository laid out as SilentCipher's: two models, and more than is needed of each.
+fn silentcipher_files() -> Files {
+    Files::from([
+        ("README.md", b"about".to_vec()),
+        ("16_khz/97561_iteration/enc_c.ckpt", b"the other model".to_vec()),
+        ("44_1_khz/73999_iteration/enc_c.ckpt", b"enc_c".to_vec()),
+        ("44_1_khz/73999_iteration/dec_c.ckpt", b"dec_c".to_vec()),
+        ("44_1_khz/73999_iteration/dec_m_0.ckpt", b"dec_m_0".to_vec()),
+        ("44_1_khz/73999_iteration/opt.ckpt", vec![0; 100]),
+        ("44_1_khz/73999_iteration/hparams.yaml", b"message_sdr: 47".to_vec()),
+    ])
+}
+
+const MARK_FILES: [&str; 4] = ["dec_c.ckpt", "dec_m_0.ckpt", "enc_c.ckpt", "hparams.yaml"];
+
+#[tokio::test]
+async fn silentcipher_is_fetched_once_and_found_again_offline() {
+    let hub = FakeHub::start(hub_of([("sony/silentcipher", silentcipher_files())])).await;
+    let cache = tempfile::tempdir().unwrap();
+    let mut options = options(hub.address, &cache);
+    let folder = silentcipher(&source(SILENTCIPHER), &options).await.unwrap();
+    assert_eq!(names(&folder), MARK_FILES, "what is needed, and nothing of the other model");
+    assert_eq!(fs::read(folder.join("dec_m_0.ckpt")).unwrap(), b"dec_m_0");
+
+    hub.requests();
+    assert_eq!(silentcipher(&source(SILENTCIPHER), &options).await.unwrap(), folder);
+    let asked = format!("HEAD /{SILENTCIPHER}/resolve/main/44_1_khz/73999_iteration/hparams.yaml");
+    assert_eq!(hub.requests(), [asked], "nothing is loaded twice");
+
+    drop(hub);
+    assert_eq!(silentcipher(&source(SILENTCIPHER), &options).await.unwrap(), folder, "out of reach");
+    options.offline = true;
+    assert_eq!(silentcipher(&source(SILENTCIPHER), &options).await.unwrap(), folder);
+    fs::remove_file(folder.join("dec_c.ckpt")).unwrap();
+    let error = silentcipher(&source(SILENTCIPHER), &options).await.unwrap_err();
+    assert!(matches!(error, HubError::NotCached { .. }) && error.to_string().contains(SILENTCIPHER), "{error}");
+}
+
+#[tokio::test]
+async fn broken_weights_of_silentcipher_are_not_kept() {
+    let hub = FakeHub::start(hub_of([("sony/silentcipher", silentcipher_files())])).await;
+    let cache = tempfile::tempdir().unwrap();
+    let options = options(hub.address, &cache);
+    hub.spoil("44_1_khz/73999_iteration/dec_c.ckpt", Fault::ErrorPage);
+    let error = silentcipher(&source(SILENTCIPHER), &options).await.unwrap_err();
+    assert!(matches!(error, HubError::Incomplete { .. }) && error.to_string().contains("dec_c.ckpt"), "{error}");
+    *hub.repositories.spoiled.lock().unwrap() = None;
+    let folder = silentcipher(&source(SILENTCIPHER), &options).await.unwrap();
+    assert_eq!(fs::read(folder.join("dec_c.ckpt")).unwrap(), b"dec_c");
+}
+
+#[tokio::test]
+async fn a_folder_of_silentcipher_names_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, options) = (ModelSource::Folder(folder.path().to_owned()), HubOptions::default());
+    let error = silentcipher(&path, &options).await.unwrap_err().to_string();
+    assert!(["enc_c.ckpt", "dec_c.ckpt", "dec_m_0.ckpt"].iter().all(|name| error.contains(name)), "{error}");
+    let inner = folder.path().join("44_1_khz/73999_iteration");
+    fs::create_dir_all(&inner).unwrap();
+    for name in &MARK_FILES[..3] {
+        fs::write(inner.join(name), b"weights").unwrap();
+    }
+    assert_eq!(silentcipher(&path, &options).await.unwrap(), inner, "a copy of the whole repository");
+    assert_eq!(silentcipher(&ModelSource::Folder(inner.clone()), &options).await.unwrap(), inner);
+    let nowhere = ModelSource::Folder(folder.path().join("nowhere"));
+    assert!(matches!(silentcipher(&nowhere, &options).await, Err(HubError::NoFolder(_))));
 }

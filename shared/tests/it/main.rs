@@ -6,6 +6,8 @@ mod hub;
 mod live;
 mod local_redis;
 mod queue;
+mod redis_faults;
 mod s3_server;
 mod shutdown;
 mod store;
+mod topology;

@@ -2,60 +2,19 @@
 
 use super::*;
 
-fn folder(name: &str) -> PathBuf {
+pub(super) fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden").join(name)
 }
 
-fn codec() -> Codec {
+pub(super) fn codec() -> Codec {
     Codec::load(&folder("hf"), &Device::Cpu, &mut |_| {}).unwrap()
 }
 
 /// Frames that look random and differ by `salt`.
-fn frames(count: u32, salt: u32) -> Vec<Frame> {
-    let code = |frame: u32, codebook: u32| (frame * 2_654_435 + codebook * 40_503 + salt * 7_919) / 13 % 64;
+pub(super) fn frames(count: u32, salt: u32) -> Vec<Frame> {
+    let salt = salt.wrapping_mul(7_919);
+    let code = |frame: u32, codebook: u32| (frame * 2_654_435 + codebook * 40_503).wrapping_add(salt) / 13 % 64;
     (0..count).map(|frame| std::array::from_fn(|codebook| code(frame, codebook as u32))).collect()
-}
-
-fn stream_all(stream: &mut DecodeStream, frames: &[Frame]) -> Vec<f32> {
-    frames.iter().flat_map(|frame| stream.push(frame).unwrap()).collect()
-}
-
-fn assert_close(a: &[f32], b: &[f32]) {
-    assert_eq!(a.len(), b.len());
-    let worst =
-        a.iter().zip(b).map(|(a, b)| (a - b).abs()).enumerate().fold((0, 0.0), |worst, (index, difference)| {
-            if difference > worst.1 { (index, difference) } else { worst }
-        });
-    assert!(worst.1 < 1e-4, "sample {} of frame {} differs by {}", worst.0, worst.0 / FRAME_SAMPLES, worst.1);
-}
-
-#[test]
-fn a_stream_says_what_one_decode_says_far_past_the_window() {
-    // The window is 25 frames; one-shot pieces are 256 frames.
-    let codec = codec();
-    let frames = frames(300, 1);
-    let streamed = stream_all(&mut codec.new_stream().unwrap(), &frames);
-    assert_eq!(streamed.len(), 300 * FRAME_SAMPLES);
-    assert_close(&streamed, &codec.decode(&frames).unwrap());
-}
-
-#[test]
-fn a_stream_remembers_nothing_of_others() {
-    let codec = codec();
-    let (mine, other) = (frames(8, 1), frames(8, 2));
-    let alone = stream_all(&mut codec.new_stream().unwrap(), &mine);
-    stream_all(&mut codec.new_stream().unwrap(), &other);
-    codec.decode(&other).unwrap();
-    let (mut first, mut second) = (codec.new_stream().unwrap(), codec.new_stream().unwrap());
-    let mixed: Vec<f32> = mine
-        .iter()
-        .zip(&other)
-        .flat_map(|(mine, other)| {
-            second.push(other).unwrap();
-            first.push(mine).unwrap()
-        })
-        .collect();
-    assert_eq!(mixed, alone, "bit for bit");
 }
 
 #[test]
@@ -78,12 +37,20 @@ fn bad_input_is_named() {
     bad[1][5] = 64;
     let error = codec.decode(&bad).unwrap_err().to_string();
     assert_eq!(error, "frame 1, codebook 5: code 64 is not below 64");
-    let mut stream = codec.new_stream().unwrap();
-    stream.push(&bad[0]).unwrap();
-    assert_eq!(stream.push(&bad[1]).unwrap_err().to_string(), error);
     let long = vec![0.0; (MAX_FRAMES + 1) * FRAME_SAMPLES];
     assert!(matches!(codec.encode(&long), Err(CodecError::TooLong { frames: 2049 })));
     assert!(matches!(codec.decode(&vec![[0; 32]; MAX_FRAMES + 1]), Err(CodecError::TooLong { .. })));
+}
+
+#[test]
+fn memory_is_what_the_weights_and_the_slots_take() {
+    let codec = codec();
+    let file = std::fs::metadata(folder("hf").join("model.safetensors")).unwrap().len();
+    // The small layers' matrices are padded, so they take more than in the file.
+    assert!((100_000..4 * file).contains(&codec.memory()), "{}", codec.memory());
+    let (one, five) = (codec.new_decoder(1, 1).memory(), codec.new_decoder(5, 1).memory());
+    // Two layers of keys and values, 50 places of 32 floats, and the rest.
+    assert!(one > 2 * 2 * 50 * 32 * 4 && five == 5 * one, "{one} {five}");
 }
 
 #[test]

@@ -10,9 +10,9 @@ use super::EngineError;
 /// Where the model runs. Written as `cpu`, `cuda`, `cuda:1` or `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
-    /// The CPU, in f32.
+    /// The CPU.
     Cpu,
-    /// This CUDA device, in bf16; an error if it is not there.
+    /// This CUDA device; an error if it is not there.
     Cuda(usize),
     /// The first CUDA device if this build and this host have one, else the CPU.
     #[default]

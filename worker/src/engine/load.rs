@@ -1,7 +1,7 @@
 //! From a checkpoint folder to a model that has spoken: load, hash, warm up.
 
 use std::fmt;
-use std::path::Path;
+use std::sync::Arc;
 use std::time::Instant;
 
 use candle_core::{Device, DeviceLocation};
@@ -10,16 +10,15 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use tokio::sync::watch;
 
 use super::prompt::PromptLimits;
-use super::speech::{Resident, SpeechModel};
+use super::speech::{Decode as _, Encode as _, Parts, SpeechModel};
 use super::{EngineConfig, EngineError};
 use crate::checkpoint;
 use crate::codec::Codec;
-use crate::model::{LoadProgress, Model, Position, weights_sha256};
+use crate::kernels::threads_or_all;
+use crate::model::{END_FRAME, LoadOptions, LoadProgress, Model, Position, Row, weights_sha256};
 
 /// Text ids of the warm-up utterance.
 const WARM_UP_IDS: usize = 8;
-/// Frames of the warm-up utterance: a first one from the prompt, a second one from the first.
-const WARM_UP_FRAMES: u32 = 2;
 /// Progress is logged each time another such part of the bytes is there.
 const LOGGED_PARTS: u64 = 4;
 
@@ -69,8 +68,10 @@ pub struct ModelInfo {
     pub noise_only: bool,
     /// `cpu` or `cuda:N`.
     pub device: String,
-    /// What the model's weights are held in: `f32` or `bf16`. The codec is always f32.
+    /// What the model's matrices are held in: `f32`, `bf16`, `q8_0` or `q4_k`. The codec is always f32.
     pub dtype: String,
+    /// The kind of device, as far as results may differ by a bit: `cuda`, or `cpu-` and the architecture.
+    pub kernels: String,
     /// Utterances spoken at a time.
     pub slots: usize,
     /// Positions that a prompt and its speech share.
@@ -83,25 +84,28 @@ pub struct ModelInfo {
 pub(super) fn load(
     config: &EngineConfig,
     stage: &watch::Sender<LoadStage>,
-) -> Result<(Resident, ModelInfo), EngineError> {
+) -> Result<(Parts<Model>, ModelInfo), EngineError> {
     let begun = Instant::now();
     let device = config.device.open()?;
     tracing::info!(model = %config.model, folder = %config.folder.display(), device = %name(&device), "loading");
-    let (mut resident, weights_sha256) = read(&config.folder, &device, &mut Reporter { stage, logged: 0 })?;
+    let (mut parts, weights_sha256) = read(config, &device, &mut Reporter { stage, logged: 0 })?;
     stage.send_replace(LoadStage::WarmUp);
-    warm_up(&mut resident).map_err(|error| EngineError::Start(format!("warm-up: {error}")))?;
+    warm_up(&mut parts, config.slots).map_err(|error| EngineError::Start(format!("warm-up: {error}")))?;
     let info = ModelInfo {
         model: config.model.clone(),
         weights_sha256,
         noise_only: checkpoint::is_noise(&config.folder),
         device: name(&device),
-        dtype: resident.model.dtype().as_str().to_owned(),
+        dtype: parts.model.format().to_string(),
+        kernels: kernels(&device),
         slots: config.slots,
-        max_positions: resident.limits().window,
+        max_positions: parts.model.limits().window,
         load_seconds: begun.elapsed().as_secs_f64(),
     };
-    tracing::info!(load_s = info.load_seconds, dtype = %info.dtype, slots = info.slots, "loaded and warm");
-    Ok((resident, info))
+    let resident_mb = parts.model.memory().iter().map(|(_, bytes)| bytes).sum::<u64>() >> 20;
+    let dtype = &info.dtype;
+    tracing::info!(load_s = info.load_seconds, %dtype, slots = info.slots, resident_mb, "loaded and warm");
+    Ok((parts, info))
 }
 
 fn name(device: &Device) -> String {
@@ -111,24 +115,45 @@ fn name(device: &Device) -> String {
     }
 }
 
+fn kernels(device: &Device) -> String {
+    match device {
+        Device::Cpu => format!("cpu-{}", std::env::consts::ARCH),
+        _ => "cuda".to_owned(),
+    }
+}
+
 /// Reads model and codec, and the model's hash beside them. Hashing begins once the first progress is told, so that a
 /// folder without a usable model is refused at once.
-fn read(folder: &Path, device: &Device, report: &mut Reporter<'_>) -> Result<(Resident, String), EngineError> {
+fn read(
+    config: &EngineConfig,
+    device: &Device,
+    report: &mut Reporter<'_>,
+) -> Result<(Parts<Model>, String), EngineError> {
+    let EngineConfig { folder, weights, slots, threads, .. } = config;
+    let options = LoadOptions { weights: *weights, slots: *slots, threads: *threads };
     std::thread::scope(|scope| {
         let mut hash = None;
-        let model = Model::load(folder, device, &mut |progress| {
+        let model = Model::load(folder, device, &options, &mut |progress| {
             hash.get_or_insert_with(|| scope.spawn(|| weights_sha256(folder)));
             report.weights(progress);
         });
         let model = model.map_err(cannot_start)?;
         let codec = Codec::load(folder, device, &mut |progress| report.codec(progress)).map_err(cannot_start)?;
+        let decoder = codec.new_decoder(*slots, codec_threads(*threads, device));
         let hash = match hash.map(std::thread::ScopedJoinHandle::join) {
             Some(Ok(hash)) => hash,
             Some(Err(panic)) => std::panic::resume_unwind(panic),
             None => weights_sha256(folder),
         };
-        Ok((Resident { model, codec }, hash.map_err(cannot_start)?))
+        Ok((Parts { model, decoder, encoder: Arc::new(codec) }, hash.map_err(cannot_start)?))
     })
+}
+
+/// Threads of the codec's decoder. On the CPU it runs beside the model, which has all threads, on less than a quarter of
+/// the model's work; beside a GPU it has the processor to itself.
+fn codec_threads(threads: Option<usize>, device: &Device) -> usize {
+    let threads = threads_or_all(threads);
+    if device.is_cpu() { threads.div_ceil(4) } else { threads }
 }
 
 fn cannot_start(error: impl std::error::Error) -> EngineError {
@@ -136,22 +161,33 @@ fn cannot_start(error: impl std::error::Error) -> EngineError {
 }
 
 /// Speaks a few frames and encodes them, so that the first caller does not wait for kernels, pages and thread pools, and
-/// so that a model that cannot speak never becomes ready. Whatever codes come are decoded, the end frame too.
-fn warm_up<M: SpeechModel>(model: &mut M) -> Result<(), EngineError> {
+/// so that a model that cannot speak never becomes ready: one row alone, then a row in each slot. Whatever codes come are
+/// decoded, the end frame too.
+fn warm_up<M: SpeechModel>(parts: &mut Parts<M>, slots: usize) -> Result<(), EngineError> {
+    let Parts { model, decoder, encoder } = parts;
     let PromptLimits { text_vocab, .. } = model.limits();
     let prompt: Vec<_> = (0..text_vocab.min(WARM_UP_IDS) as u32).map(Position::Text).collect();
     let sampling = Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(0) };
-    let mut state = model.new_state()?;
-    model.prefill(&mut state, &prompt)?;
-    let mut samples = Vec::new();
-    for index in 0..WARM_UP_FRAMES {
-        let frame = model.step(&mut state, &sampling, index)?;
-        samples.extend(model.decode(&mut state, &frame)?.into_iter().map(to_i16));
-        if frame == crate::model::END_FRAME {
-            break;
-        }
+    for slot in 0..slots {
+        model.reset(slot);
+        model.prefill(slot, &prompt)?;
     }
-    model.encode(&Clip::from_samples(samples)).map(drop)
+    let alone = model.step(&[Row { slot: 0, sampling, frame_index: 0 }])?;
+    let mut samples = Vec::new();
+    for pcm in decoder.push(&[(0, &alone)])? {
+        samples.extend(pcm.into_iter().map(to_i16));
+    }
+    let left = 0..slots;
+    let rows: Vec<_> = left
+        .filter(|&slot| slot > 0 || !alone.contains(&END_FRAME))
+        .map(|slot| Row { slot, sampling, frame_index: u32::from(slot == 0) })
+        .collect();
+    let together = if rows.is_empty() { Vec::new() } else { model.step(&rows)? };
+    let frames: Vec<_> = rows.iter().zip(together.chunks(1)).map(|(row, frame)| (row.slot, frame)).collect();
+    if !frames.is_empty() {
+        decoder.push(&frames)?;
+    }
+    encoder.encode(&Clip::from_samples(samples)).map(drop)
 }
 
 /// Tells progress to whoever watches, and to the log in a few lines.

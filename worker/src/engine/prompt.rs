@@ -1,13 +1,14 @@
-//! One utterance's way into the model: recordings are encoded one by one, then all positions are fed in pieces.
+//! One utterance's way into the model: its recordings become codes, then all positions are fed in pieces.
 //!
-//! The pieces are cut from the beginning of the prompt, whatever the other slots do, so that the numbers that come out
-//! do not depend on them.
+//! The pieces begin anew with each segment, and are cut whatever the other slots do, so that the numbers that come out
+//! depend neither on them nor on what the prefix cache had.
 
 use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
 
-use super::{EngineError, Segment, Utterance};
-use crate::model::{PREFILL_PIECE, Position, prompt::segment};
+use super::prefix::Context;
+use super::{EngineError, Recording, Segment, Utterance};
+use crate::model::{Position, prompt::segment};
 
 /// The limits that a model sets to prompts.
 #[derive(Debug, Clone, Copy)]
@@ -16,60 +17,101 @@ pub(super) struct PromptLimits {
     pub(super) window: usize,
     /// Text ids end here.
     pub(super) text_vocab: usize,
-}
-
-/// What the prompt needs next.
-#[derive(Debug, PartialEq)]
-pub(super) enum Work<'a> {
-    /// Encode this recording, and tell by [`Prompt::encoded`].
-    Encode(&'a Clip),
-    /// Feed these positions, and tell by [`Prompt::fed`].
-    Feed(&'a [Position]),
+    /// Codes of a frame end here.
+    pub(super) codes: usize,
+    /// Positions that are fed at once, at most.
+    pub(super) piece: usize,
 }
 
 /// A prompt on its way in.
 pub(super) struct Prompt {
     context: Vec<Segment>,
     text_ids: Vec<u32>,
-    /// Codes of the first recordings of `context`.
-    recordings: Vec<Vec<Frame>>,
-    /// All positions, once every recording is encoded.
+    /// All positions, once every recording is in codes; never empty then.
     positions: Vec<Position>,
+    /// Where each segment of the context ends.
+    cuts: Vec<usize>,
     fed: usize,
 }
 
 impl Prompt {
     pub(super) fn new(context: Vec<Segment>, text_ids: Vec<u32>) -> Self {
-        let mut prompt = Self { context, text_ids, recordings: Vec::new(), positions: Vec::new(), fed: 0 };
-        prompt.assemble_if_encoded();
+        let mut prompt = Self { context, text_ids, positions: Vec::new(), cuts: Vec::new(), fed: 0 };
+        if prompt.clips().is_empty() {
+            prompt.encoded(Vec::new());
+        }
         prompt
     }
 
-    /// The next piece of work; `None` when the whole prompt has been fed.
-    pub(super) fn work(&self) -> Option<Work<'_>> {
-        if let Some(segment) = self.context.get(self.recordings.len()) {
-            return Some(Work::Encode(&segment.clip));
+    /// The recordings to be encoded, oldest first.
+    pub(super) fn clips(&self) -> Vec<Clip> {
+        let clips = self.context.iter().filter_map(|segment| match &segment.recording {
+            Recording::Clip(clip) => Some(clip.clone()),
+            Recording::Codes(_) => None,
+        });
+        clips.collect()
+    }
+
+    /// Whether the positions wait for the codes of [`Prompt::clips`].
+    pub(super) fn waits_for_codes(&self) -> bool {
+        self.positions.is_empty()
+    }
+
+    /// Takes the codes of [`Prompt::clips`].
+    pub(super) fn encoded(&mut self, recordings: Vec<Vec<Frame>>) {
+        let mut recordings = recordings.into_iter();
+        for turn in self.context.drain(..) {
+            let frames = match turn.recording {
+                Recording::Codes(frames) => frames,
+                Recording::Clip(_) => recordings.next().unwrap_or_default(),
+            };
+            self.positions.extend(segment(&turn.text_ids, Some(&frames)));
+            self.cuts.push(self.positions.len());
         }
-        self.positions[self.fed..].chunks(PREFILL_PIECE).next().map(Work::Feed)
+        self.positions.extend(segment(&self.text_ids, None));
     }
 
-    /// Takes the codes of the recording that [`Prompt::work`] asked for.
-    pub(super) fn encoded(&mut self, frames: Vec<Frame>) {
-        self.recordings.push(frames);
-        self.assemble_if_encoded();
+    /// The next positions, `most` of them at most; none when the whole prompt has been fed.
+    pub(super) fn piece(&self, most: usize) -> &[Position] {
+        let end = self.cuts.iter().copied().find(|&cut| cut > self.fed).unwrap_or(self.positions.len());
+        &self.positions[self.fed..end.min(self.fed + most)]
     }
 
-    /// Notes that the piece of [`Prompt::work`] is in.
-    pub(super) fn fed(&mut self) {
-        self.fed = (self.fed + PREFILL_PIECE).min(self.positions.len());
+    /// Notes that the next `count` positions are in the model.
+    pub(super) fn fed(&mut self, count: usize) {
+        self.fed += count;
     }
 
-    fn assemble_if_encoded(&mut self) {
-        if self.recordings.len() == self.context.len() {
-            let turns = self.context.iter().zip(&self.recordings);
-            self.positions = turns.flat_map(|(turn, frames)| segment(&turn.text_ids, Some(frames))).collect();
-            self.positions.extend(segment(&self.text_ids, None));
-        }
+    /// Whether nothing has been fed yet.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.fed == 0
+    }
+
+    /// Whether everything has been fed.
+    pub(super) fn is_complete(&self) -> bool {
+        !self.waits_for_codes() && self.fed == self.positions.len()
+    }
+
+    /// Back to the beginning, all positions to be fed again.
+    pub(super) fn rewind(&mut self) {
+        self.fed = 0;
+    }
+
+    /// Everything before the text; `None` when there is no context.
+    pub(super) fn context(&self) -> Option<Context<'_>> {
+        let &end = self.cuts.last()?;
+        Some(Context { positions: &self.positions[..end], cuts: &self.cuts })
+    }
+
+    /// What is worth keeping of the positions fed so far, if it ends just here: the whole context, or its first segment,
+    /// which is the voice where there is one.
+    pub(super) fn worth_keeping(&self) -> Option<Context<'_>> {
+        let segments = match self.cuts[..] {
+            [first, ..] if first == self.fed => 1,
+            [.., last] if last == self.fed => self.cuts.len(),
+            _ => return None,
+        };
+        Some(Context { positions: &self.positions[..self.fed], cuts: &self.cuts[..segments] })
     }
 }
 
@@ -82,17 +124,24 @@ pub(super) fn check(utterance: &Utterance, limits: PromptLimits) -> Result<(), E
     if utterance.max_frames == 0 {
         return refuse("no frames are asked for".to_owned());
     }
-    if utterance.context.iter().any(|segment| segment.clip.samples().is_empty()) {
+    if utterance.context.iter().any(|segment| segment.recording.frames() == 0) {
         return refuse("a context segment has no audio".to_owned());
     }
     let ids = utterance.context.iter().flat_map(|segment| &segment.text_ids).chain(&utterance.text_ids);
     if let Some(id) = ids.copied().find(|&id| id as usize >= limits.text_vocab) {
         return refuse(format!("text id {id} is not below {}, the model's text vocabulary", limits.text_vocab));
     }
-    let context = utterance
-        .context
-        .iter()
-        .map(|segment| SegmentSize { text_ids: segment.text_ids.len(), audio_frames: Some(segment.clip.frames()) });
+    let codes = utterance.context.iter().filter_map(|segment| match &segment.recording {
+        Recording::Codes(frames) => Some(frames.as_flattened()),
+        Recording::Clip(_) => None,
+    });
+    if let Some(code) = codes.flatten().copied().find(|&code| code as usize >= limits.codes) {
+        return refuse(format!("code {code} of a context segment is not below {}", limits.codes));
+    }
+    let context = utterance.context.iter().map(|segment| SegmentSize {
+        text_ids: segment.text_ids.len(),
+        audio_frames: Some(segment.recording.frames()),
+    });
     let spoken = SegmentSize { text_ids: utterance.text_ids.len(), audio_frames: None };
     let sizes: Vec<_> = context.chain([spoken]).collect();
     Window {

@@ -1,34 +1,34 @@
-//! Whose turn it is. In a round every slot that can make a frame makes one; between two rounds one slot is fed one
-//! piece of its prompt. So a running utterance waits for the other frames and one piece at most, however long the
-//! prompts are. (Encoding a context recording counts as one piece, and takes as long as the recording needs.)
+//! Whose turn it is: one step of every slot that can make a frame, or one piece of one slot's prompt. Between two steps
+//! there is one piece at most, so a running utterance waits for one piece at most, however long the prompts are and
+//! however many. Prompts take turns.
 
 use super::slots::SlotId;
 
 /// What a slot could do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Be fed a piece of its prompt.
+    /// Be fed a piece of its prompt, or of what it said before.
     Prompt,
     /// Make a frame.
     Frame,
-    /// Nothing until its reader takes a frame.
-    Reader,
+    /// Nothing until its reader takes a frame, or its recordings are encoded.
+    Nothing,
 }
 
 /// What is done next.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Turn {
-    /// Feed this slot one piece of its prompt.
+    /// Feed this slot one piece.
     Prompt(SlotId),
-    /// Make one frame for this slot.
-    Frame(SlotId),
+    /// Make one frame for each of these slots.
+    Step(Vec<SlotId>),
 }
 
-/// Where the rounds have come to.
+/// What came last.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    /// Slots from this index on have not had their frame in this round.
-    frames_from: usize,
+    /// A piece of a prompt was fed since the last step.
+    fed: bool,
     /// The index at which the search for the next prompt begins.
     prompts_from: usize,
 }
@@ -36,24 +36,23 @@ pub(super) struct Schedule {
 impl Schedule {
     /// The next turn among `slots`, given by ascending index; `None` when no slot can do anything.
     pub(super) fn next(&mut self, slots: &[(SlotId, Need)]) -> Option<Turn> {
-        if let Some(id) = first(slots, Need::Frame, self.frames_from) {
-            return Some(self.frame(id));
+        let rows: Vec<_> = slots.iter().filter(|(_, need)| *need == Need::Frame).map(|(id, _)| *id).collect();
+        let prompt = prompt(slots, self.prompts_from).or_else(|| prompt(slots, 0));
+        match prompt {
+            Some(id) if rows.is_empty() || !self.fed => {
+                self.fed = true;
+                self.prompts_from = id.index + 1;
+                Some(Turn::Prompt(id))
+            }
+            _ if rows.is_empty() => None,
+            _ => {
+                self.fed = false;
+                Some(Turn::Step(rows))
+            }
         }
-        self.frames_from = 0;
-        let prompt = first(slots, Need::Prompt, self.prompts_from);
-        if let Some(id) = prompt.or_else(|| first(slots, Need::Prompt, 0)) {
-            self.prompts_from = id.index + 1;
-            return Some(Turn::Prompt(id));
-        }
-        first(slots, Need::Frame, 0).map(|id| self.frame(id))
-    }
-
-    fn frame(&mut self, id: SlotId) -> Turn {
-        self.frames_from = id.index + 1;
-        Turn::Frame(id)
     }
 }
 
-fn first(slots: &[(SlotId, Need)], need: Need, from: usize) -> Option<SlotId> {
-    slots.iter().find(|(id, has)| *has == need && id.index >= from).map(|(id, _)| *id)
+fn prompt(slots: &[(SlotId, Need)], from: usize) -> Option<SlotId> {
+    slots.iter().find(|(id, need)| *need == Need::Prompt && id.index >= from).map(|(id, _)| *id)
 }

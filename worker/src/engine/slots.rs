@@ -58,6 +58,14 @@ impl<T> Slots<T> {
         Some(tenant)
     }
 
+    /// The tenants, by index, to be changed in place.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut T)> {
+        self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
+            let tenant = slot.tenant.as_mut()?;
+            Some((SlotId { index, generation: slot.generation }, tenant))
+        })
+    }
+
     /// The tenants, by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SlotId, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {

@@ -1,76 +1,123 @@
-//! What the engine's thread asks of a model and its codec, and the real pair that answers.
+//! What the engine's threads ask of a model and its codec, and the real pair that answers.
 //!
-//! The thread is written over this trait so that its order of work, its stalls and its endings are tested on a scripted
-//! model that can be told to block, fail and panic.
+//! The threads are written over these traits so that their order of work, their stalls and their endings are tested on a
+//! scripted model that can be told to block, fail and panic.
+
+use std::sync::Arc;
 
 use csm_shared::audio::{Clip, Frame};
-use csm_shared::job::Sampling;
 
 use super::EngineError;
 use super::prompt::PromptLimits;
-use crate::codec::{Codec, DecodeStream};
-use crate::model::{Cache, Model, Position};
+use crate::codec::{self, Codec};
+use crate::model::{Model, Position, Prefix, Row, StepTimes};
 
-/// A model with its codec, living on the engine's thread.
+/// A model with a number of slots, living on the engine's thread.
 pub(super) trait SpeechModel {
-    /// All that belongs to one utterance.
-    type State;
+    /// A copy of what a slot holds before its first frame.
+    type Prefix;
+    /// Its codec's way from codes to sound, living on `csm-codec`.
+    type Decoder: Decode;
+    /// Its codec's way from recordings to codes, living on `csm-encode`.
+    type Encoder: Encode;
 
     fn limits(&self) -> PromptLimits;
-    fn new_state(&self) -> Result<Self::State, EngineError>;
+    /// Empties a slot, whatever was in it.
+    fn reset(&mut self, slot: usize);
+    fn prefill(&mut self, slot: usize, positions: &[Position]) -> Result<(), EngineError>;
+    /// The next frame of each row; rows have distinct slots.
+    fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError>;
+    /// Takes frames as if steps had made them; the next step continues behind them.
+    fn replay(&mut self, slot: usize, frames: &[Frame]) -> Result<(), EngineError>;
+    /// How long the parts of the last step took.
+    fn step_times(&self) -> StepTimes;
+    fn save_prefix(&self, slot: usize) -> Result<Self::Prefix, EngineError>;
+    /// Into an empty slot.
+    fn restore_prefix(&mut self, slot: usize, prefix: &Self::Prefix) -> Result<(), EngineError>;
+    fn prefix_bytes(prefix: &Self::Prefix) -> u64;
+}
+
+/// Codes to sound, with a state per slot.
+pub(super) trait Decode: Send + 'static {
+    fn reset(&mut self, slot: usize);
+    /// The samples of each row's frames, 1920 a frame; rows have distinct slots.
+    fn push(&mut self, rows: &[(usize, &[Frame])]) -> Result<Vec<Vec<f32>>, EngineError>;
+}
+
+/// Recordings to codes.
+pub(super) trait Encode: Send + 'static {
     /// Codes of a recording, its last frame padded with silence.
     fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError>;
-    fn prefill(&mut self, state: &mut Self::State, positions: &[Position]) -> Result<(), EngineError>;
-    /// The codes of the next frame.
-    fn step(&mut self, state: &mut Self::State, sampling: &Sampling, frame_index: u32) -> Result<Frame, EngineError>;
-    /// The 1920 samples of that frame.
-    fn decode(&mut self, state: &mut Self::State, frame: &Frame) -> Result<Vec<f32>, EngineError>;
 }
 
-/// CSM and Mimi on one device.
-pub(super) struct Resident {
-    pub(super) model: Model,
-    pub(super) codec: Codec,
+/// A model and its codec, to be spread over the threads.
+pub(super) struct Parts<M: SpeechModel> {
+    pub(super) model: M,
+    pub(super) decoder: M::Decoder,
+    pub(super) encoder: M::Encoder,
 }
 
-/// Keys and values, and the codec's running state.
-pub(super) struct UtteranceState {
-    cache: Cache,
-    decoder: DecodeStream,
-}
-
-impl SpeechModel for Resident {
-    type State = UtteranceState;
+impl SpeechModel for Model {
+    type Prefix = Prefix;
+    type Decoder = codec::Decoder;
+    type Encoder = Arc<Codec>;
 
     fn limits(&self) -> PromptLimits {
-        let config = self.model.config();
-        PromptLimits { window: config.max_positions, text_vocab: config.text_vocab }
-    }
-
-    fn new_state(&self) -> Result<UtteranceState, EngineError> {
-        let cache = self.model.new_cache().map_err(failed)?;
-        Ok(UtteranceState { cache, decoder: self.codec.new_stream().map_err(failed)? })
-    }
-
-    fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError> {
-        self.codec.encode(&clip.to_f32()).map_err(failed)
-    }
-
-    fn prefill(&mut self, state: &mut UtteranceState, positions: &[Position]) -> Result<(), EngineError> {
-        self.model.prefill(&mut state.cache, positions).map_err(failed)
-    }
-
-    fn step(&mut self, state: &mut UtteranceState, sampling: &Sampling, index: u32) -> Result<Frame, EngineError> {
-        self.model.step(&mut state.cache, sampling, index).map_err(failed)
-    }
-
-    fn decode(&mut self, state: &mut UtteranceState, frame: &Frame) -> Result<Vec<f32>, EngineError> {
-        let pcm = state.decoder.push(frame).map_err(failed)?;
-        if pcm.iter().all(|sample| sample.is_finite()) {
-            Ok(pcm)
-        } else {
-            Err(EngineError::Model("the codec made a sample that is not a number".to_owned()))
+        let config = self.config();
+        PromptLimits {
+            window: config.max_positions,
+            text_vocab: config.text_vocab,
+            codes: config.codebook_size,
+            piece: self.prefill_piece(),
         }
+    }
+
+    fn reset(&mut self, slot: usize) {
+        Self::reset(self, slot);
+    }
+
+    fn prefill(&mut self, slot: usize, positions: &[Position]) -> Result<(), EngineError> {
+        Self::prefill(self, slot, positions).map_err(failed)
+    }
+
+    fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError> {
+        Self::step(self, rows).map_err(failed)
+    }
+
+    fn replay(&mut self, slot: usize, frames: &[Frame]) -> Result<(), EngineError> {
+        Self::replay(self, slot, frames).map_err(failed)
+    }
+
+    fn step_times(&self) -> StepTimes {
+        Self::step_times(self)
+    }
+
+    fn save_prefix(&self, slot: usize) -> Result<Prefix, EngineError> {
+        Self::save_prefix(self, slot).map_err(failed)
+    }
+
+    fn restore_prefix(&mut self, slot: usize, prefix: &Prefix) -> Result<(), EngineError> {
+        Self::restore_prefix(self, slot, prefix).map_err(failed)
+    }
+
+    fn prefix_bytes(prefix: &Prefix) -> u64 {
+        prefix.bytes() as u64
+    }
+}
+
+impl Decode for codec::Decoder {
+    fn reset(&mut self, slot: usize) {
+        Self::reset(self, slot);
+    }
+
+    fn push(&mut self, rows: &[(usize, &[Frame])]) -> Result<Vec<Vec<f32>>, EngineError> {
+        Self::push(self, rows).map_err(failed)
+    }
+}
+
+impl Encode for Arc<Codec> {
+    fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError> {
+        Codec::encode(self, &clip.to_f32()).map_err(failed)
     }
 }
 

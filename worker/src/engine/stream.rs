@@ -7,8 +7,9 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::EngineError;
 use super::thread::Command;
 
-/// Frames that may wait for their reader (1.28 s of audio). Then its slot, and no other, waits for it.
-pub const FRAMES_AHEAD: usize = 16;
+/// Frames that may be on their way to their reader, those in the codec included (2.56 s of audio). Then its slot, and no
+/// other, waits for it.
+pub const FRAMES_AHEAD: usize = 32;
 
 /// 80 ms of speech.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +18,8 @@ pub struct SpokenFrame {
     pub codes: Frame,
     /// 1920 samples at 24 kHz, nominally within -1..1, not watermarked.
     pub pcm: Vec<f32>,
+    /// Whether it was given with the utterance ([`Utterance::spoken`](super::Utterance::spoken)), not made here.
+    pub replayed: bool,
 }
 
 /// The two receivers that the thread hands out with a slot.
@@ -87,12 +90,5 @@ impl FrameStream {
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.finish
-    }
-}
-
-impl Drop for FrameStream {
-    fn drop(&mut self) {
-        self.frames.close();
-        self.link.wake();
     }
 }

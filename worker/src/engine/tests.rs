@@ -1,23 +1,64 @@
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-//! The engine over a scripted model (order of work, stalls, endings) and over the tiny checkpoint (numbers).
+//! The engine over a scripted model (order of work, stalls, endings, contexts) and over the tiny checkpoint (numbers).
 
+mod contexts;
+mod endings;
+mod invariance;
+mod life;
 mod order;
+mod resume;
 mod scripted;
 mod tables;
 mod tiny;
+
+use std::path::Path;
+use std::time::Duration;
 
 use csm_shared::audio::Frame;
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 
 use super::*;
+use crate::model::WeightFormat;
+
+/// An end that should come at once must come within this.
+const SOON: Duration = Duration::from_secs(20);
+
+async fn soon<T>(future: impl Future<Output = T>) -> T {
+    tokio::time::timeout(SOON, future).await.unwrap()
+}
 
 fn sampling(seed: u64) -> Sampling {
     Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(seed) }
 }
 
 fn say(text_ids: Vec<u32>, seed: u64, max_frames: u32) -> Utterance {
-    Utterance { context: Vec::new(), text_ids, sampling: sampling(seed), max_frames }
+    Utterance {
+        context: Vec::new(),
+        text_ids,
+        sampling: sampling(seed),
+        max_frames,
+        first_frame: 0,
+        spoken: Vec::new(),
+    }
+}
+
+/// A turn with a recording.
+fn turn(text_ids: Vec<u32>, clip: Clip) -> Segment {
+    Segment { text_ids, recording: Recording::Clip(clip) }
+}
+
+/// The settings of an engine on the CPU, in f32.
+fn settings(folder: &Path, slots: usize) -> EngineConfig {
+    EngineConfig {
+        folder: folder.to_owned(),
+        model: "tiny".to_owned(),
+        device: DeviceChoice::Cpu,
+        slots,
+        weights: WeightChoice::Format(WeightFormat::F32),
+        threads: Some(2),
+        prefix_cache_bytes: 1 << 26,
+    }
 }
 
 /// Reads a stream to its end.
@@ -30,4 +71,17 @@ async fn listen(mut stream: FrameStream) -> (Vec<Frame>, Vec<f32>, FinishReason)
     }
     assert!(stream.next().await.is_none(), "an ended stream stays ended");
     (codes, pcm, stream.finish_reason().unwrap())
+}
+
+/// Reads a stream to the error that ends it.
+async fn fails(stream: &mut FrameStream) -> EngineError {
+    soon(async {
+        loop {
+            match stream.next().await.unwrap() {
+                Ok(_) => {}
+                Err(error) => break error,
+            }
+        }
+    })
+    .await
 }

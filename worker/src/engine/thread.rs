@@ -1,30 +1,36 @@
-//! The engine's thread: takes commands between steps, gives each slot its turn, and sleeps only when no slot can move.
+//! The engine's thread: takes commands between steps, steps all slots that can make a frame together, and sleeps only when
+//! no slot can move.
 //!
-//! It never waits for one caller. A slot whose reader is behind is passed over; when all are, the thread blocks on its
-//! commands, and a reader that takes a frame or leaves sends [`Command::Wake`].
+//! It never waits for one caller. A slot whose reader is behind is left out; when all are, the thread blocks on its
+//! commands, and a reader that takes a frame or leaves sends [`Command::Wake`], as do the threads beside it.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use csm_shared::job::{FinishReason, Sampling};
-use csm_shared::telemetry::FRAME_STEP_SECONDS;
+use csm_shared::job::FinishReason;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::prompt::{self, Prompt, Work};
-use super::schedule::{Need, Schedule, Turn};
+use super::aside::{Bell, NOTICES, Notice};
+use super::encoder::{Encoder, Request};
+use super::meter::{Found, Meter};
+use super::prefix::PrefixCache;
+use super::prompt;
+use super::schedule::{Schedule, Turn};
 use super::slots::{SlotId, Slots};
-use super::speech::SpeechModel;
-use super::stream::{FRAMES_AHEAD, SpokenFrame, StreamEnds};
-use super::{COMMANDS, EngineError, Utterance};
+use super::sound::{Job, Sound};
+use super::speaking::Speaking;
+use super::speech::{Parts, SpeechModel};
+use super::stream::{FRAMES_AHEAD, StreamEnds};
+use super::{COMMANDS, EngineError, Room, Utterance};
 use crate::model::END_FRAME;
 
 /// What a handle or a stream says to the thread.
 pub(super) enum Command {
     /// Take a slot for an utterance.
     Admit(Box<Admission>),
-    /// A reader took a frame or left: look at the slots again.
+    /// Look at the slots and notices again.
     Wake,
 }
 
@@ -35,71 +41,55 @@ pub(super) struct Admission {
     pub(super) reply: oneshot::Sender<Result<StreamEnds, EngineError>>,
 }
 
-/// One utterance in its slot.
-struct Speaking<S> {
-    prompt: Prompt,
-    sampling: Sampling,
-    max_frames: u32,
-    frames_made: u32,
-    state: S,
-    frames: mpsc::Sender<SpokenFrame>,
-    finish: oneshot::Sender<FinishReason>,
-    span: tracing::Span,
-}
-
-impl<S> Speaking<S> {
-    fn need(&self) -> Need {
-        if self.prompt.work().is_some() {
-            Need::Prompt
-        } else if self.frames.capacity() > 0 {
-            Need::Frame
-        } else {
-            Need::Reader
-        }
-    }
-}
-
 struct Thread<M: SpeechModel> {
     model: M,
     commands: mpsc::Receiver<Command>,
-    slots: Slots<Speaking<M::State>>,
+    notices: Receiver<Notice>,
+    // Dropped before the encoder is joined, which then knows that nobody waits for codes.
+    slots: Slots<Speaking>,
+    sound: Sound,
+    encoder: Encoder,
     schedule: Schedule,
+    prefixes: PrefixCache<M::Prefix>,
+    meter: Arc<Meter>,
 }
 
-/// Runs `body` to its end; a panic inside becomes an error like any other.
-pub(super) fn guarded(body: impl FnOnce() -> Result<std::convert::Infallible, EngineError>) -> EngineError {
-    let ended = match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(Err(error)) => error,
-        Err(panic) => EngineError::Panicked(panic_message(panic.as_ref())),
+/// Serves commands until the model fails or nobody is left to send any; says which. `wake` wakes it by `commands`.
+pub(super) fn serve<M: SpeechModel>(
+    parts: Parts<M>,
+    room: Room,
+    commands: mpsc::Receiver<Command>,
+    wake: mpsc::WeakSender<Command>,
+    meter: Arc<Meter>,
+) -> Result<std::convert::Infallible, EngineError> {
+    let (tell, notices) = sync_channel(NOTICES);
+    let bell = Bell { notices: tell, commands: wake };
+    let mut thread = Thread {
+        model: parts.model,
+        commands,
+        notices,
+        slots: Slots::new(room.slots),
+        sound: Sound::start(parts.decoder, room.slots, bell.clone(), Arc::clone(&meter))?,
+        encoder: Encoder::start(parts.encoder, bell, Arc::clone(&meter))?,
+        schedule: Schedule::default(),
+        prefixes: PrefixCache::new(room.prefix_cache_bytes),
+        meter,
     };
-    if ended != EngineError::Closed {
-        tracing::error!(error = %ended, "the engine has ended");
-    }
-    ended
-}
-
-fn panic_message(panic: &(dyn Any + Send)) -> String {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").to_owned()
-}
-
-/// Serves commands until the model fails or nobody is left to send any; says which.
-pub(super) fn serve<M: SpeechModel>(model: M, slots: usize, commands: mpsc::Receiver<Command>) -> EngineError {
-    let mut thread = Thread { model, commands, slots: Slots::new(slots), schedule: Schedule::default() };
     loop {
-        if let Err(ended) = thread.turn() {
-            return ended;
-        }
+        thread.turn()?;
     }
 }
 
 impl<M: SpeechModel> Thread<M> {
     fn turn(&mut self) -> Result<(), EngineError> {
         self.take_commands()?;
-        self.free_abandoned();
+        self.take_notices()?;
+        self.free_abandoned()?;
+        self.ask_for_codes();
+        self.hand_over()?;
         match self.next_turn() {
             Some(Turn::Prompt(id)) => self.feed(id),
-            Some(Turn::Frame(id)) => self.speak(id),
+            Some(Turn::Step(ids)) => self.step(&ids),
             None => {
                 let command = self.commands.blocking_recv().ok_or(EngineError::Closed)?;
                 self.obey(command)
@@ -108,7 +98,7 @@ impl<M: SpeechModel> Thread<M> {
     }
 
     fn next_turn(&mut self) -> Option<Turn> {
-        let needs: Vec<_> = self.slots.iter().map(|(id, speaking)| (id, speaking.need())).collect();
+        let needs: Vec<_> = self.slots.iter_mut().map(|(id, speaking)| (id, speaking.need())).collect();
         self.schedule.next(&needs)
     }
 
@@ -130,10 +120,27 @@ impl<M: SpeechModel> Thread<M> {
         }
     }
 
+    fn take_notices(&mut self) -> Result<(), EngineError> {
+        while let Ok(notice) = self.notices.try_recv() {
+            match notice {
+                Notice::Encoded(id, Some(recordings)) => {
+                    if let Some(speaking) = self.slots.get_mut(id) {
+                        speaking.prompt.encoded(recordings);
+                    }
+                }
+                Notice::Encoded(_, None) => {}
+                Notice::RanAway(id) => drop(self.release(id, FinishReason::Runaway)),
+                Notice::Ended(why) => return Err(why),
+            }
+        }
+        Ok(())
+    }
+
     fn admit(&mut self, admission: Admission) -> Result<(), EngineError> {
         let Admission { utterance, span, reply } = admission;
-        self.free_abandoned();
-        let refusal = match prompt::check(&utterance, self.model.limits()) {
+        self.free_abandoned()?;
+        let limits = self.model.limits();
+        let refusal = match prompt::check(&utterance, limits) {
             Ok(()) if self.slots.has_free() => None,
             Ok(()) => Some(EngineError::NoFreeSlot),
             Err(refused) => Some(refused),
@@ -145,18 +152,9 @@ impl<M: SpeechModel> Thread<M> {
         }
         let (frames, received) = mpsc::channel(FRAMES_AHEAD);
         let (finish, finished) = oneshot::channel();
-        let speaking = Speaking {
-            prompt: Prompt::new(utterance.context, utterance.text_ids),
-            sampling: utterance.sampling,
-            max_frames: utterance.max_frames,
-            frames_made: 0,
-            state: self.model.new_state()?,
-            frames,
-            finish,
-            span: span.clone(),
-        };
-        if let Ok(slot) = self.slots.admit(speaking) {
-            tracing::debug!(parent: &span, slot = slot.index, "utterance admitted");
+        if let Ok(id) = self.slots.admit(Speaking::new(utterance, limits.codes, frames, span.clone())) {
+            tracing::debug!(parent: &span, slot = id.index, "utterance admitted");
+            self.give(Job::Begin { id, finish })?;
         }
         // A caller that no longer waits drops the stream's ends, and the slot is freed as any abandoned one.
         let _ = reply.send(Ok(StreamEnds { frames: received, finish: finished }));
@@ -164,66 +162,152 @@ impl<M: SpeechModel> Thread<M> {
     }
 
     /// Frees the slots whose streams were dropped.
-    fn free_abandoned(&mut self) {
+    fn free_abandoned(&mut self) -> Result<(), EngineError> {
         let abandoned = self.slots.iter().filter(|(_, speaking)| speaking.frames.is_closed());
         for id in abandoned.map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(speaking) = self.slots.release(id) {
-                tracing::debug!(parent: &speaking.span, frames = speaking.frames_made, "utterance abandoned");
+                tracing::debug!(parent: &speaking.span, frames = speaking.made, "utterance abandoned");
+                self.give(Job::Forget(id))?;
             }
-        }
-    }
-
-    /// One piece of a prompt.
-    fn feed(&mut self, id: SlotId) -> Result<(), EngineError> {
-        let Some(speaking) = self.slots.get_mut(id) else { return Ok(()) };
-        match speaking.prompt.work() {
-            Some(Work::Encode(clip)) => {
-                let frames = self.model.encode(clip)?;
-                speaking.prompt.encoded(frames);
-            }
-            Some(Work::Feed(positions)) => {
-                self.model.prefill(&mut speaking.state, positions)?;
-                speaking.prompt.fed();
-            }
-            None => {}
         }
         Ok(())
     }
 
-    /// One frame.
-    fn speak(&mut self, id: SlotId) -> Result<(), EngineError> {
+    /// Asks for the codes of recordings, where that has not been done; a full queue is tried again in a later turn.
+    fn ask_for_codes(&mut self) {
+        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.is_to_ask()) {
+            let (clips, stream) = (speaking.prompt.clips(), speaking.frames.downgrade());
+            speaking.asked = self.encoder.ask(Request { id, clips, stream });
+        }
+    }
+
+    /// One piece of a prompt, or of what was spoken before.
+    fn feed(&mut self, id: SlotId) -> Result<(), EngineError> {
+        let begun = Instant::now();
+        if self.slots.get_mut(id).is_some_and(|speaking| speaking.rereads()) {
+            return self.reread(id, begun);
+        }
+        if self.slots.get_mut(id).is_some_and(|speaking| speaking.prompt.is_untouched()) {
+            self.begin(id)?;
+        }
+        let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
+        let piece = prompt.piece(self.model.limits().piece);
+        let positions = piece.len();
+        self.model.prefill(id.index, piece)?;
+        prompt.fed(positions);
+        self.keep(id)?;
+        self.meter.piece(positions, begun.elapsed());
+        Ok(())
+    }
+
+    fn reread(&mut self, id: SlotId, begun: Instant) -> Result<(), EngineError> {
         let Some(speaking) = self.slots.get_mut(id) else { return Ok(()) };
-        let codes = timed("model", || self.model.step(&mut speaking.state, &speaking.sampling, speaking.frames_made))?;
-        if codes == END_FRAME {
-            self.finish(id, FinishReason::Eos);
+        let piece = speaking.to_reread(self.model.limits().piece);
+        let frames = piece.len();
+        self.model.replay(id.index, piece)?;
+        speaking.has_reread(frames);
+        self.meter.piece(frames, begun.elapsed());
+        Ok(())
+    }
+
+    /// Gives the codec what was spoken before, as far as there is room in the streams.
+    fn hand_over(&mut self) -> Result<(), EngineError> {
+        let (mut frames, mut ends) = (Vec::new(), Vec::new());
+        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.takes_over()) {
+            while speaking.takes_over()
+                && let Some(made) = speaking.hand_over(id, None)
+            {
+                frames.push(made);
+            }
+            if speaking.is_used_up() {
+                ends.push((id, speaking.budget.reason));
+            }
+        }
+        for &(id, reason) in &ends {
+            drop(self.release(id, reason));
+        }
+        if frames.is_empty() { Ok(()) } else { self.give(Job::Step { frames, ends }) }
+    }
+
+    /// Empties the slot for a prompt, and puts in what is known of its context.
+    fn begin(&mut self, id: SlotId) -> Result<(), EngineError> {
+        self.model.reset(id.index);
+        let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
+        let Some(context) = prompt.context().filter(|_| self.prefixes.is_on()) else { return Ok(()) };
+        let Some((positions, prefix)) = self.prefixes.find(context) else {
+            self.meter.prefix(Found::Nothing);
+            return Ok(());
+        };
+        self.meter.prefix(if positions == context.positions.len() { Found::Whole } else { Found::Part });
+        self.model.restore_prefix(id.index, prefix)?;
+        prompt.fed(positions);
+        Ok(())
+    }
+
+    /// Keeps what the model made of the prompt so far, where that is worth it.
+    fn keep(&mut self, id: SlotId) -> Result<(), EngineError> {
+        let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
+        let Some(context) = prompt.worth_keeping() else { return Ok(()) };
+        if self.prefixes.is_on() && !self.prefixes.holds(context) {
+            let prefix = self.model.save_prefix(id.index)?;
+            let bytes = M::prefix_bytes(&prefix);
+            self.prefixes.keep(context, prefix, bytes);
+            self.meter.prefix_bytes(self.prefixes.bytes());
+        }
+        Ok(())
+    }
+
+    /// One frame of each of these slots.
+    fn step(&mut self, ids: &[SlotId]) -> Result<(), EngineError> {
+        let rows: Vec<_> = ids.iter().filter_map(|id| Some(self.slots.get_mut(*id)?.row(id.index))).collect();
+        let begun = Instant::now();
+        let made = self.model.step(&rows)?;
+        let now = Instant::now();
+        self.meter.step(rows.len(), now - begun, self.model.step_times());
+        let (mut frames, mut ends) = (Vec::with_capacity(ids.len()), Vec::new());
+        for (&id, codes) in ids.iter().zip(made) {
+            let Some(speaking) = self.slots.get_mut(id) else { continue };
+            if let Some(gap) = speaking.gap(now) {
+                self.meter.gap(gap);
+            }
+            let ended = if codes == END_FRAME {
+                if speaking.tries_again() {
+                    continue;
+                }
+                Some(FinishReason::Eos)
+            } else {
+                speaking.compare(&codes);
+                // There is room, since only this thread takes any; a reader that has left is noticed before the next turn.
+                let Some(made) = speaking.hand_over(id, Some(codes)) else { continue };
+                frames.push(made);
+                speaking.is_used_up().then_some(speaking.budget.reason)
+            };
+            if let Some(reason) = ended {
+                // First, so that whoever hears of the end finds the slot free.
+                drop(self.release(id, reason));
+                ends.push((id, reason));
+            }
+        }
+        self.give(Job::Step { frames, ends })
+    }
+
+    fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<Speaking> {
+        let speaking = self.slots.release(id)?;
+        tracing::debug!(parent: &speaking.span, frames = speaking.made, ?reason, "utterance finished");
+        Some(speaking)
+    }
+
+    /// Gives the codec's thread something to do, or says why it has ended.
+    fn give(&mut self, job: Job) -> Result<(), EngineError> {
+        if self.sound.give(job) {
             return Ok(());
         }
-        let pcm = timed("codec", || self.model.decode(&mut speaking.state, &codes))?;
-        speaking.frames_made += 1;
-        // There is room, since only this thread fills it; a reader that has left is noticed before the next turn.
-        let _ = speaking.frames.try_send(SpokenFrame { codes, pcm });
-        if speaking.frames_made >= speaking.max_frames {
-            self.finish(id, FinishReason::Length);
-        }
-        Ok(())
-    }
-
-    /// Frees the slot first, so that whoever hears of the end finds it free.
-    fn finish(&mut self, id: SlotId, reason: FinishReason) {
-        if let Some(speaking) = self.slots.release(id) {
-            let Speaking { state, frames, finish, span, frames_made, .. } = speaking;
-            drop(state);
-            tracing::debug!(parent: &span, frames = frames_made, ?reason, "utterance finished");
-            // A reader that has left needs no reason.
-            let _ = finish.send(reason);
-            drop(frames);
+        loop {
+            match self.notices.recv() {
+                Ok(Notice::Ended(why)) => return Err(why),
+                Ok(_) => {}
+                Err(_) => return Err(EngineError::Panicked("the codec's thread is gone".to_owned())),
+            }
         }
     }
-}
-
-fn timed<T>(stage: &'static str, step: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let made = step();
-    metrics::histogram!(FRAME_STEP_SECONDS, "stage" => stage).record(start.elapsed());
-    made
 }

@@ -1,21 +1,6 @@
 //! Rotary positions with Llama 3's frequency scaling, in the rotate-half form that all weights are normalised to.
 
-use candle_core::{DType, Device, Result, Tensor};
-use candle_nn::rotary_emb::rope;
-
 use super::{RopeConfig, TransformerConfig};
-
-/// Cosines and sines of every position, `(positions, head_dim / 2)` each.
-pub(super) struct Rope {
-    cos: Tensor,
-    sin: Tensor,
-}
-
-/// Cosines and sines of the positions of one forward pass.
-pub(super) struct Rotation {
-    cos: Tensor,
-    sin: Tensor,
-}
 
 /// Radians per position of each pair of a head.
 ///
@@ -36,26 +21,12 @@ pub(super) fn inverse_frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f
     (0..head_dim / 2).map(|pair| frequency(pair) as f32).collect()
 }
 
-impl Rope {
-    pub(super) fn new(config: &TransformerConfig, positions: usize, dtype: DType, device: &Device) -> Result<Self> {
-        let pairs = config.head_dim / 2;
-        let frequencies = Tensor::from_vec(inverse_frequencies(&config.rope, config.head_dim), (1, pairs), device)?;
-        let counts = Tensor::arange(0, u32::try_from(positions).unwrap_or(u32::MAX), device)?
-            .to_dtype(DType::F32)?
-            .reshape((positions, 1))?;
-        let angles = counts.broadcast_mul(&frequencies)?;
-        Ok(Self { cos: angles.cos()?.to_dtype(dtype)?, sin: angles.sin()?.to_dtype(dtype)? })
-    }
-
-    /// Positions `start..start + t`.
-    pub(super) fn at(&self, start: usize, t: usize) -> Result<Rotation> {
-        Ok(Rotation { cos: self.cos.narrow(0, start, t)?, sin: self.sin.narrow(0, start, t)? })
-    }
-}
-
-impl Rotation {
-    /// Rotates `x (rows, heads, t, head_dim)`, contiguous.
-    pub(super) fn apply(&self, x: &Tensor) -> Result<Tensor> {
-        rope(x, &self.cos, &self.sin)
-    }
+/// Cosines and sines of positions `0..positions`, `(positions, head_dim / 2)` each.
+pub(super) fn tables(config: &TransformerConfig, positions: usize) -> (Vec<f32>, Vec<f32>) {
+    let frequencies = inverse_frequencies(&config.rope, config.head_dim);
+    let angles = |turn: fn(f32) -> f32| {
+        let frequencies = &frequencies;
+        (0..positions).flat_map(|position| frequencies.iter().map(move |f| turn(position as f32 * f))).collect()
+    };
+    (angles(f32::cos), angles(f32::sin))
 }

@@ -41,6 +41,13 @@ pub fn sample(logits: &[f32], sampling: &Sampling, draw: Draw) -> Option<u32> {
     }))
 }
 
+/// The noise that [`sample`] adds to each code's logit divided by temperature, for codes from 0.
+#[expect(clippy::cast_possible_truncation, reason = "noise is within -4 and 24")]
+pub fn gumbel(draw: Draw, noise: &mut [f32]) {
+    let made = Noise::new(draw);
+    (0..).zip(noise).for_each(|(code, noise)| *noise = made.gumbel(code) as f32);
+}
+
 /// Index of the largest score, the first of equals; `None` when none is above -inf.
 fn best(scores: impl Iterator<Item = f64>) -> Option<u32> {
     let first = (None, f64::NEG_INFINITY);

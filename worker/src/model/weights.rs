@@ -14,11 +14,11 @@ pub(super) mod tests;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use candle_core::safetensors::MmapedSafetensors;
-use candle_core::{DType, Device, Tensor};
+use candle_core::{DType, Tensor};
 use csm_shared::hub::{HubError, weight_files};
 
 use super::{CsmConfig, TransformerConfig};
+use files::TensorFiles;
 pub(crate) use files::map;
 pub use hash::weights_sha256;
 use names::{Layout, Names, TensorSpec};
@@ -110,28 +110,24 @@ pub(super) struct LayerWeights {
     pub(super) down: Tensor,
 }
 
-/// An open checkpoint whose tensors are all there.
+/// An open checkpoint whose tensors are all there. They come to the CPU, in f32 unless another format is asked for.
 pub(super) struct Weights<'a> {
-    files: MmapedSafetensors,
+    files: TensorFiles,
     names: Names,
     config: &'a CsmConfig,
-    dtype: DType,
-    device: &'a Device,
     done: LoadProgress,
     progress: &'a mut dyn FnMut(LoadProgress),
 }
 
 impl<'a> Weights<'a> {
-    /// Maps the files of `folder` and checks every tensor's name, shape and number format.
+    /// Opens the files of `folder` and checks every tensor's name, shape and number format.
     pub(super) fn open(
         folder: &Path,
         config: &'a CsmConfig,
-        dtype: DType,
-        device: &'a Device,
         progress: &'a mut dyn FnMut(LoadProgress),
     ) -> Result<Self, WeightsError> {
-        let files = map(&weight_files(folder)?)?;
-        let layout = Layout::detect(|name| files.get(name).is_ok())
+        let files = TensorFiles::open(&weight_files(folder)?)?;
+        let layout = Layout::detect(|name| files.info(name).is_some())
             .ok_or_else(|| WeightsError::UnknownLayout { folder: folder.into() })?;
         let names = Names { layout };
         let mut done = LoadProgress::default();
@@ -151,23 +147,23 @@ impl<'a> Weights<'a> {
             return Err(WeightsError::Tensors { folder: folder.into(), problems });
         }
         progress(done);
-        Ok(Self { files, names, config, dtype, device, done, progress })
+        Ok(Self { files, names, config, done, progress })
     }
 
     /// The audio tables of backbone and depth decoder, `(32 * audio_vocab, hidden)` each. One tensor when tied.
-    pub(super) fn audio_embeddings(&mut self) -> Result<(Tensor, Tensor), WeightsError> {
+    pub(super) fn audio_embeddings(&mut self, dtype: DType) -> Result<(Tensor, Tensor), WeightsError> {
         let backbone = self.names.audio_embedding(Part::Backbone, self.config);
         let depth = self.names.audio_embedding(Part::Depth, self.config);
         let shared = find(&self.files, &backbone).ok().map(|found| found.0.to_owned())
             == find(&self.files, &depth).ok().map(|found| found.0.to_owned());
-        let backbone = self.load(&backbone)?;
-        let depth = if shared { backbone.clone() } else { self.load(&depth)? };
+        let backbone = self.load_as(&backbone, dtype)?;
+        let depth = if shared { backbone.clone() } else { self.load_as(&depth, dtype)? };
         Ok((backbone, depth))
     }
 
     /// `(text_vocab, hidden)`.
-    pub(super) fn text_embedding(&mut self) -> Result<Tensor, WeightsError> {
-        self.load(&self.names.text_embedding(self.config))
+    pub(super) fn text_embedding(&mut self, dtype: DType) -> Result<Tensor, WeightsError> {
+        self.load_as(&self.names.text_embedding(self.config), dtype)
     }
 
     /// `(depth hidden, hidden)`.
@@ -214,8 +210,12 @@ impl<'a> Weights<'a> {
     }
 
     fn load(&mut self, spec: &TensorSpec) -> Result<Tensor, WeightsError> {
+        self.load_as(spec, DType::F32)
+    }
+
+    fn load_as(&mut self, spec: &TensorSpec, dtype: DType) -> Result<Tensor, WeightsError> {
         let (name, bytes) = find(&self.files, spec).map_err(candle_core::Error::msg)?;
-        let tensor = self.files.load(name, self.device)?.to_dtype(self.dtype)?;
+        let tensor = self.files.read(name)?.to_dtype(dtype)?;
         self.done.tensors_done += 1;
         self.done.bytes_done += bytes;
         (self.progress)(self.done);
@@ -224,19 +224,19 @@ impl<'a> Weights<'a> {
 }
 
 /// The name under which the file holds `spec`, and its bytes; or what is wrong.
-fn find<'s>(files: &MmapedSafetensors, spec: &'s TensorSpec) -> Result<(&'s str, u64), String> {
+fn find<'s>(files: &TensorFiles, spec: &'s TensorSpec) -> Result<(&'s str, u64), String> {
     let held = [Some(&spec.name), spec.alias.as_ref()].into_iter().flatten();
-    let Some((name, view)) = held.filter_map(|name| Some((name, files.get(name).ok()?))).next() else {
+    let Some((name, info)) = held.filter_map(|name| Some((name, files.info(name)?))).next() else {
         return Err(format!("{} {:?} is missing", spec.name, spec.shape));
     };
-    if view.shape() != spec.shape {
-        return Err(format!("{name} has shape {:?}, the config says {:?}", view.shape(), spec.shape));
+    if info.shape != spec.shape {
+        return Err(format!("{name} has shape {:?}, the config says {:?}", info.shape, spec.shape));
     }
     use safetensors::Dtype::{BF16, F16, F32, F64};
-    if !matches!(view.dtype(), BF16 | F16 | F32 | F64) {
-        return Err(format!("{name} holds {:?}, not floating-point numbers", view.dtype()));
+    if !matches!(info.dtype, BF16 | F16 | F32 | F64) {
+        return Err(format!("{name} holds {:?}, not floating-point numbers", info.dtype));
     }
-    Ok((name, view.data().len() as u64))
+    Ok((name, (info.data_offsets.1 - info.data_offsets.0) as u64))
 }
 
 /// Reorders the rows of a query or key projection `(heads * head_dim, hidden)`: row pairs (2i, 2i + 1) of each head,

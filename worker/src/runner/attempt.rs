@@ -1,17 +1,18 @@
 //! One claim from its first event to the one move that ends it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use csm_shared::job::{Failure, FailureClass, Receipt};
-use csm_shared::queue::{Commit, Lease, QueueError, Retry};
+use csm_shared::job::{AudioFormat, Failure, FailureClass, Receipt};
+use csm_shared::queue::{Claimed, Commit, Lease, QueueError, Retry};
 use rand::RngExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use super::Runner;
 use super::heartbeat::{self, Interruption};
+use super::load::Load;
 use crate::sink;
-use crate::speak::SpeakError;
+use crate::speak::{Pulse, SpeakError};
 
 /// Ceiling of the first retry's delay; it doubles with each attempt.
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
@@ -22,6 +23,8 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 enum Outcome {
     Spoken(Box<Receipt>),
     Failed(Failure),
+    /// The model or its device failed, and with it every job that ran: any of them may be the reason.
+    EngineFailed(Failure),
     Interrupted(Interruption),
     HandedBack,
 }
@@ -39,44 +42,52 @@ enum Fate {
 
 impl Runner {
     /// Runs one claim to its end; every way out ends the lease or finds that it was lost.
-    pub(super) async fn attempt(&self, lease: Lease, hand_back: &CancellationToken) {
-        let at = lease.at().clone();
-        let span = tracing::info_span!("attempt", job = %at.id, attempt = at.attempt);
+    pub(super) async fn attempt(&self, job: Claimed, load: &Load, hand_back: &CancellationToken) {
+        let span = tracing::info_span!("attempt", job = %job.lease.at().id, attempt = job.lease.at().attempt);
         async {
-            let outcome = self.outcome(&lease, hand_back).await;
-            if let Err(error) = self.conclude(lease, outcome).await {
-                tracing::error!(error = %error, "the end of this attempt was not recorded; its lease will run out");
+            let begun = Instant::now();
+            let outcome = self.outcome(&job, hand_back).await;
+            let frames = if let Outcome::Spoken(receipt) = &outcome {
+                receipt.frames.saturating_sub(receipt.resumed_frames)
+            } else {
+                0
+            };
+            match self.conclude(job.lease, job.spec.format, outcome).await {
+                // Alone a job is faster than the fleet is.
+                Ok(()) if job.alone => {}
+                Ok(()) => load.learn(frames, begun.elapsed()),
+                Err(error) => {
+                    tracing::error!(error = %error, "the end of this attempt was not recorded; its lease will run out");
+                }
             }
         }
         .instrument(span)
         .await;
     }
 
-    async fn outcome(&self, lease: &Lease, hand_back: &CancellationToken) -> Outcome {
-        let at = lease.at();
-        let Some(spec) = lease.spec() else {
-            return Outcome::Failed(Failure::new(FailureClass::Invalid, "the job has no payload"));
-        };
-        tracing::info!(waited_ms = lease.waited().as_millis() as u64, lane = %spec.lane, "speaking");
+    async fn outcome(&self, job: &Claimed, hand_back: &CancellationToken) -> Outcome {
+        let (at, spec, waited) = (job.lease.at(), &job.spec, job.waited);
+        tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "speaking");
+        let pulse = Pulse::new(self.studio.engine.clone());
         tokio::select! {
             // A take that is finished is worth more than a wish to stop.
             biased;
-            spoken = Box::pin(self.studio.speak(at, spec, lease.waited())) => match spoken {
+            spoken = Box::pin(self.studio.speak(at, spec, waited, &pulse)) => match spoken {
                 Ok(receipt) => Outcome::Spoken(Box::new(receipt)),
-                Err(error) => Outcome::Failed(log_failure(&error)),
+                Err(error) => failed(&error),
             },
-            why = heartbeat::beat(&self.queue, &self.hub, at) => Outcome::Interrupted(why),
+            why = heartbeat::beat(&self.queue, &self.hub, at, &pulse) => Outcome::Interrupted(why),
             () = hand_back.cancelled() => Outcome::HandedBack,
         }
     }
 
     /// Ends the lease as the outcome asks, takes out the file of an attempt that was not committed, and announces the end
     /// of a job that has ended.
-    async fn conclude(&self, lease: Lease, outcome: Outcome) -> Result<(), QueueError> {
+    async fn conclude(&self, lease: Lease, format: AudioFormat, outcome: Outcome) -> Result<(), QueueError> {
         let at = lease.at().clone();
         let fate = self.end(lease, outcome).await?;
         if fate != Fate::Committed {
-            sink::discard(&self.studio.store, &at).await;
+            sink::discard(&self.studio.store, &at, format).await;
         }
         if fate != Fate::Open {
             self.studio.live.conclude(&self.queue, &at.id).await?;
@@ -97,6 +108,11 @@ impl Runner {
                 }
             }
             Outcome::Failed(failure) if failure.class == FailureClass::Invalid => ended(lease.fail(&failure).await?),
+            Outcome::EngineFailed(failure) => {
+                let verdict = lease.suspect(&failure).await?;
+                tracing::info!(?verdict, "gave the job back as a suspect");
+                requeued(verdict)
+            }
             Outcome::Failed(failure) => {
                 let verdict = lease.retry(&failure, backoff(attempt)).await?;
                 tracing::info!(?verdict, "gave the job back after a failed attempt");
@@ -105,6 +121,14 @@ impl Runner {
             Outcome::Interrupted(Interruption::Cancelled) => {
                 tracing::info!("cancelled by the caller");
                 ended(lease.cancelled().await?)
+            }
+            Outcome::Interrupted(Interruption::Late) => {
+                let failure = Failure::new(FailureClass::Deadline, "the job was not done by its deadline");
+                ended(lease.fail(&failure).await?)
+            }
+            Outcome::Interrupted(Interruption::Stuck) => {
+                tracing::error!("no sign of life; the lease has run out");
+                Fate::Open
             }
             Outcome::Interrupted(Interruption::LeaseLost) => {
                 tracing::warn!("the lease was lost; leaving the job to its new owner");
@@ -133,10 +157,13 @@ const fn requeued(verdict: Retry) -> Fate {
     }
 }
 
-fn log_failure(error: &SpeakError) -> Failure {
+fn failed(error: &SpeakError) -> Outcome {
     let failure = error.failure();
     tracing::error!(class = ?failure.class, error = %error, "the attempt failed");
-    failure
+    match error {
+        SpeakError::Engine(error) if !error.is_invalid() => Outcome::EngineFailed(failure),
+        _ => Outcome::Failed(failure),
+    }
 }
 
 /// Full jitter: any delay up to a ceiling that doubles with each attempt.

@@ -1,12 +1,22 @@
-//! Keeps a lease alive while its attempt runs, and brings back what the queue has to say about it.
+//! Keeps a lease alive while its attempt gets on, and brings back what the queue has to say about it.
+//!
+//! A lease is good for [`LEASE`] from the attempt's last sign of life, whenever it is renewed. So a model that is stuck loses
+//! its jobs as soon as a worker that died would, however well its process is; a slow one keeps them.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use csm_shared::live::LiveHub;
-use csm_shared::queue::{BEAT_EVERY, Beat, LeaseRef, Queue};
+use csm_shared::queue::{BEAT_EVERY, Beat, LEASE, LeaseRef, Queue};
+
+use crate::speak::Pulse;
 
 /// Pause after a beat that Redis did not answer. The lease may still be ours when it does again.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
+/// Pause between two looks at the signs of life.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// What counts of the time between two looks at most: where it was longer the process itself was held up, and with it the
+/// model.
+const PAUSE_COUNTED: Duration = BEAT_EVERY;
 
 /// Why an attempt must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,22 +25,90 @@ pub(super) enum Interruption {
     LeaseLost,
     /// The caller called it off.
     Cancelled,
+    /// The caller's deadline is over.
+    Late,
+    /// It did not get on; the lease has run out. The engine is given up.
+    Stuck,
 }
 
-/// Beats until there is a reason to stop: at once when a cancel is announced, else every [`BEAT_EVERY`].
-pub(super) async fn beat(queue: &Queue, hub: &LiveHub, at: &LeaseRef) -> Interruption {
+/// Beats until there is a reason to stop: at once when a cancel is announced, else as [`Gate`] says.
+pub(super) async fn beat(queue: &Queue, hub: &LiveHub, at: &LeaseRef, pulse: &Pulse) -> Interruption {
     let mut cancel = hub.listen(queue.cancel_channel(at));
-    let mut pause = Duration::ZERO;
+    let mut gate = Gate::new(Instant::now(), pulse.read());
+    let mut called = false;
     loop {
-        let _ = tokio::time::timeout(pause, cancel.woken()).await;
-        pause = match queue.beat(at).await {
-            Ok(Beat::Kept) => BEAT_EVERY,
-            Ok(Beat::CancelRequested) => return Interruption::Cancelled,
-            Ok(Beat::Lost) => return Interruption::LeaseLost,
-            Err(error) => {
-                tracing::warn!(job = %at.id, error = %error, "a lease could not be renewed; trying again");
-                TROUBLE_PAUSE
+        let now = Instant::now();
+        let good_for = match gate.look(now, pulse.read()) {
+            Look::Stuck => {
+                tracing::error!(job = %at.id, silent_s = LEASE.as_secs(), "the engine is stuck; giving it up");
+                pulse.give_up();
+                return Interruption::Stuck;
             }
+            Look::Renew(good_for) => Some(good_for),
+            Look::Wait(good_for) => called.then_some(good_for),
         };
+        if let Some(good_for) = good_for {
+            match queue.beat(at, good_for).await {
+                Ok(Beat::Kept) => gate.renewed(now, good_for),
+                Ok(Beat::CancelRequested) => return Interruption::Cancelled,
+                Ok(Beat::Late) => return Interruption::Late,
+                Ok(Beat::Lost) => return Interruption::LeaseLost,
+                Err(error) => {
+                    tracing::warn!(job = %at.id, error = %error, "a lease could not be renewed; trying again");
+                    tokio::time::sleep(TROUBLE_PAUSE).await;
+                }
+            }
+        }
+        called = tokio::time::timeout(LOOK_EVERY, cancel.woken()).await.is_ok();
     }
 }
+
+/// When a lease is renewed and for how long. It has no clock of its own.
+struct Gate {
+    /// The number at the last look.
+    signs: u64,
+    looked: Instant,
+    /// How long the number has been the same.
+    silent: Duration,
+    /// The last renewal, and the end of the lease by it; none before the first.
+    renewed: Option<(Instant, Instant)>,
+}
+
+/// What a look says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Look {
+    /// Renew the lease for so long from now.
+    Renew(Duration),
+    /// Nothing has to be done; a renewal would be for so long.
+    Wait(Duration),
+    /// The lease is over, since nothing got on.
+    Stuck,
+}
+
+impl Gate {
+    fn new(now: Instant, signs: u64) -> Self {
+        Self { signs, looked: now, silent: Duration::ZERO, renewed: None }
+    }
+
+    /// Looks at the number `signs`, which differs from the last one if the attempt got on.
+    fn look(&mut self, now: Instant, signs: u64) -> Look {
+        let passed = now.duration_since(self.looked).min(PAUSE_COUNTED);
+        self.looked = now;
+        self.silent = if signs == self.signs { self.silent + passed } else { Duration::ZERO };
+        self.signs = signs;
+        let Some(good_for) = LEASE.checked_sub(self.silent).filter(|left| !left.is_zero()) else { return Look::Stuck };
+        let due = self.renewed.is_none_or(|(renewed, end)| {
+            // In time, and at once where it has become worth as much as a beat.
+            now >= renewed + BEAT_EVERY || now + good_for >= end + BEAT_EVERY
+        });
+        if due { Look::Renew(good_for) } else { Look::Wait(good_for) }
+    }
+
+    /// Notes that the lease was renewed at `now`.
+    fn renewed(&mut self, now: Instant, good_for: Duration) {
+        self.renewed = Some((now, now + good_for));
+    }
+}
+
+#[cfg(test)]
+mod tests;

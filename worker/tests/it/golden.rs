@@ -11,7 +11,7 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
 use csm_worker::codec::Codec;
 use csm_worker::model::prompt::segment;
-use csm_worker::model::{Model, Position};
+use csm_worker::model::{LoadOptions, Model, Position, Row};
 use serde_json::Value;
 
 /// Of a row's largest magnitude.
@@ -49,11 +49,13 @@ fn load_codec(folder: &str) -> Codec {
 }
 
 fn load_model(folder: &Path) -> Model {
-    Model::load(folder, &Device::Cpu, &mut |_| {}).unwrap()
+    Model::load(folder, &Device::Cpu, &LoadOptions::f32(2), &mut |_| {}).unwrap()
 }
 
-fn greedy() -> Sampling {
-    Sampling { temperature: Temperature::new(0.0).unwrap(), topk: TopK::new(50).unwrap(), seed: Seed::new(0) }
+fn greedy(frame_index: u32) -> Row {
+    let sampling =
+        Sampling { temperature: Temperature::new(0.0).unwrap(), topk: TopK::new(50).unwrap(), seed: Seed::new(0) };
+    Row { slot: 1, sampling, frame_index }
 }
 
 /// The transformers folder with its 4.x config in place.
@@ -102,13 +104,12 @@ fn largest_difference(got: &[f32], expected: &[f32]) -> f32 {
 }
 
 fn assert_generates(folder: &Path, case: &str) {
-    let model = load_model(folder);
+    let mut model = load_model(folder);
     let values = values();
     let (logits, codes) = (&values[&format!("{case}.logits")], frames(&values[&format!("{case}.codes")]));
-    let mut cache = model.new_cache().unwrap();
-    model.prefill(&mut cache, &reference_prompt(case)).unwrap();
+    model.prefill(1, &reference_prompt(case)).unwrap();
     for (index, expected) in (0..).zip(&codes) {
-        let frame = model.step_traced(&mut cache, &greedy(), index).unwrap();
+        let frame = model.step_traced(&greedy(index)).unwrap();
         if let Ok(rows) = logits.get(index as usize) {
             for codebook in 0..CODEBOOKS {
                 let (got, expected) = (frame.logits.get(codebook).unwrap(), rows.get(codebook).unwrap());
@@ -166,10 +167,9 @@ fn original_layout_speaks_as_the_reference() {
 #[test]
 fn both_layouts_give_the_same_logits() {
     let first_frame = |folder: &str| {
-        let model = load_model(&golden().join(folder));
-        let mut cache = model.new_cache().unwrap();
-        model.prefill(&mut cache, &reference_prompt("context")).unwrap();
-        let logits = model.step_traced(&mut cache, &greedy(), 0).unwrap().logits;
+        let mut model = load_model(&golden().join(folder));
+        model.prefill(1, &reference_prompt("context")).unwrap();
+        let logits = model.step_traced(&greedy(0)).unwrap().logits;
         logits.flatten_all().unwrap().to_vec1::<f32>().unwrap()
     };
     assert_eq!(first_frame("hf"), first_frame("original"));
@@ -205,17 +205,20 @@ fn streams_decode_the_references_sound_side_by_side() {
     let values = values();
     let codec = load_codec("hf");
     let cases = [("mimi.decode.codes", "mimi.decode.audio"), ("text.codes", "text.audio")];
-    let mut streams: Vec<_> = cases.iter().map(|_| (codec.new_stream().unwrap(), Vec::new())).collect();
+    let mut decoder = codec.new_decoder(cases.len(), 1);
+    let mut sounds = vec![Vec::new(); cases.len()];
     for index in 0..30 {
-        for ((stream, pcm), (codes, _)) in streams.iter_mut().zip(cases) {
-            if let Some(frame) = frames(&values[codes]).get(index) {
-                let samples = stream.push(frame).unwrap();
-                assert_eq!(samples.len(), FRAME_SAMPLES);
-                pcm.extend(samples);
-            }
+        let frames = cases.map(|(codes, _)| frames(&values[codes]).get(index).copied());
+        let rows: Vec<_> = (0..)
+            .zip(frames.as_slice().iter())
+            .filter_map(|(slot, frame)| Some((slot, std::slice::from_ref(frame.as_ref()?))))
+            .collect();
+        for ((slot, _), samples) in rows.iter().zip(decoder.push(&rows).unwrap()) {
+            assert_eq!(samples.len(), FRAME_SAMPLES);
+            sounds[*slot].extend(samples);
         }
     }
-    for ((_, pcm), (codes, audio)) in streams.iter().zip(cases) {
+    for (pcm, (codes, audio)) in sounds.iter().zip(cases) {
         let difference = largest_difference(pcm, &floats(&values[audio]));
         assert!(difference < PCM_TOLERANCE, "{codes}: {difference}");
     }

@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_shared::job::JobState;
+use csm_shared::live::LiveAudio;
 use futures::TryStreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -8,7 +9,7 @@ use tokio::net::TcpListener;
 use super::*;
 
 fn progress(frames: u32) -> Event {
-    Event::Progress { frames, max_frames: 10 }
+    Event::Progress { frames, max_frames: 10, audio: None }
 }
 
 fn cancelled() -> Event {
@@ -65,6 +66,25 @@ async fn a_job_that_is_not_there_is_not_asked_for_again() {
     let error = client.events("x").try_collect::<Vec<_>>().await.unwrap_err();
     assert_eq!(error.to_string(), "No such job (HTTP 404)");
     assert_eq!(served.await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn live_audio_is_heard_whole_over_a_cut_or_not_at_all() {
+    let sound = |offset, samples: usize| Event::Progress {
+        frames: 1,
+        max_frames: 10,
+        audio: LiveAudio::new(offset, &vec![7; samples * 2]),
+    };
+    let hear = async |second: Event| {
+        let first = message("1-2", &sound(0, 10)) + &message("1-3", &progress(2));
+        let second = message("2-2", &second) + &message("2-18446744073709551615", &cancelled());
+        gateway(vec![(200, first), (200, second)]).await.0.events("x").try_collect::<Vec<_>>().await
+    };
+    assert_eq!(hear(sound(10, 5)).await.unwrap(), [sound(0, 10), progress(2), sound(10, 5), cancelled()]);
+    for (next, place) in [(sound(11, 5), 11), (sound(0, 10), 0)] {
+        let told = format!("unexpected answer: live audio was heard to sample 10 and goes on at {place}");
+        assert_eq!(hear(next).await.unwrap_err().to_string(), told);
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,5 +1,5 @@
--- queued -> cancelled at once; running: the next beat tells the worker, and a message makes it beat now. The entry of a queued job stays in its stream until
--- a claim skips it: deleting an undelivered entry would make the group's lag unknowable.
+-- queued -> cancelled at once; running: the next beat tells the worker, and a message makes it beat now. The entry of a
+-- queued job stays in its stream until a claim skips it: deleting an undelivered entry would make the group's lag unknowable.
 -- ARGV: id, ttl_ms
 local id = ARGV[1]
 local state = get(id, 'state')[1]
@@ -11,6 +11,7 @@ if state == 'queued' then
   return 'cancelled'
 end
 if state == 'running' then
+  redis.call('HDEL', JOB .. id, 'cancel')
   redis.call('HSET', JOB .. id, 'cancel', '1')
   redis.call('PUBLISH', JOB .. id .. ':cancel', '1')
   return 'cancelling'

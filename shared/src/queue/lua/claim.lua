@@ -1,10 +1,18 @@
--- queued -> running, one job a call, never waiting. Skips entries whose job was cancelled or is gone; having skipped
--- scan_limit of them it answers an empty id, which means: call again.
--- ARGV: owner, lease_ms, scan_limit, promote_limit
-local owner, lease_ms = ARGV[1], tonumber(ARGV[2])
-promote(tonumber(ARGV[4]))
+-- queued -> running, one job a call, never waiting. Lanes share by weight (start-time fair queueing over expected frames);
+-- one that was passed over for too long goes first. Entries of jobs that have ended are cleared away.
+-- ARGV: owner, build, lease_ms, scan_limit, promote_limit, idle ('1' when the worker runs nothing), bulk ('1' when it may
+-- take a bulk job), tenant_running_max, warden_ms, ttl_ms
+-- Answers nothing, or {'job', id, attempt, spec, waited_ms, alone}, or {'expired', id}, or {'again'}: scan_limit was reached,
+-- or {'hold'}: the worker is to take nothing, from other shards neither, until it is idle.
+local owner, lease_ms, scan_limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
+local idle, tenant_max = ARGV[6] == '1', tonumber(ARGV[8])
+promote(tonumber(ARGV[5]), tenant_max)
+local now = now_ms()
 
--- Next undelivered entry of a lane; makes the group from the start of the stream where it is missing.
+-- How long a lane may be passed over while it has work.
+local PATIENCE_MS = { live = 1000, standard = 5000, bulk = 20000 }
+
+-- Next undelivered entry of a stream; makes the group from the stream's start where it is missing.
 local function read(stream)
   local read_one = { 'XREADGROUP', 'GROUP', GROUP, owner, 'COUNT', 1, 'STREAMS', stream, '>' }
   local reply = redis.pcall(unpack(read_one))
@@ -22,30 +30,129 @@ local function read(stream)
   return { entry = entry[1], id = entry[2] and entry[2][2] }
 end
 
+local function begin(id, job, alone)
+  local attempt = redis.call('HINCRBY', JOB .. id, 'attempt', 1)
+  redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'build', ARGV[2], 'started_ms', now)
+  if alone then
+    redis.call('HSET', JOB .. id, 'alone', '1')
+  end
+  redis.call('ZADD', LEASES, now + lease_ms, id)
+  -- The wait is over; from now on only a deadline ends the job.
+  if job.expires then
+    redis.call('ZREM', DEADLINES, id)
+    if job.deadline then
+      redis.call('HSET', JOB .. id, 'expires_ms', job.deadline)
+    else
+      redis.call('HDEL', JOB .. id, 'expires_ms')
+    end
+  end
+  redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, -job.cost)
+  redis.call('HINCRBY', BOOK, 'running:' .. job.lane, job.cost)
+  count('running:', job.tenant, 1)
+  return { 'job', id, tostring(attempt), job.spec, tostring(math.max(0, now - job.created)), alone and '1' or '0' }
+end
+
+-- A delivered entry becomes an answer, or nothing: its job has ended, is somewhere else, or waits for its tenant.
+local function take(queue, found)
+  local id = found.id
+  local field = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner', 'deadline_ms') or {}
+  if field[1] == 'running' and field[2] == found.entry then
+    -- The group was deleted by hand and made anew: the entry goes back to the worker that runs the job.
+    redis.call('XCLAIM', STREAM .. queue, GROUP, field[9], 0, found.entry, 'JUSTID')
+    return nil
+  end
+  if queue == SUSPECTS then
+    redis.call('HINCRBY', BOOK, 'suspects', -1)
+  end
+  if field[1] ~= 'queued' or field[2] ~= found.entry then
+    drop_entry(queue, found.entry)
+    return nil
+  end
+  local job = { spec = field[3], created = field[4], lane = field[5], cost = field[6], tenant = field[7],
+    expires = field[8], deadline = field[10] }
+  if field[8] and tonumber(field[8]) <= now then
+    drop_entry(queue, found.entry)
+    settle(id, 'expired', ARGV[10])
+    return { 'expired', id }
+  end
+  if tenant_max > 0 and tonumber(redis.call('HGET', TENANTS, 'running:' .. job.tenant) or 0) >= tenant_max then
+    drop_entry(queue, found.entry)
+    redis.call('HDEL', JOB .. id, 'queue', 'entry')
+    redis.call('HSET', JOB .. id, 'parked', '1')
+    redis.call('RPUSH', PARKED .. ':' .. job.tenant, id)
+    redis.call('SADD', PARKED, job.tenant)
+    return nil
+  end
+  return begin(id, job, queue == SUSPECTS), job
+end
+
 local scanned = 0
-for _, lane in ipairs(LANES) do
+local function serve(queue)
   while true do
-    if scanned == tonumber(ARGV[3]) then
-      return { '', '0', '', '0' }
+    if scanned == scan_limit then
+      return { 'again' }
     end
-    local found = read(STREAM[lane])
-    if not found then
-      break
-    end
-    if found.err then
+    local found = read(STREAM .. queue)
+    if not found or found.err then
       return found
     end
     scanned = scanned + 1
-    local id = found.id
-    local job = id and get(id, 'state', 'entry', 'spec', 'created_ms') or {}
-    if job[1] == 'queued' and job[2] == found.entry then
-      local now = now_ms()
-      local attempt = redis.call('HINCRBY', JOB .. id, 'attempt', 1)
-      redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'started_ms', now)
-      redis.call('ZADD', LEASES, now + lease_ms, id)
-      return { id, tostring(attempt), job[3], tostring(now - job[4]) }
+    local answer, job = take(queue, found)
+    if answer then
+      return answer, job
     end
-    drop_entry(lane, found.entry)
   end
+end
+
+local book = redis.call('HMGET', BOOK, 'suspects', 'tag', 'tag:live', 'tag:standard', 'tag:bulk',
+  'served:live', 'served:standard', 'served:bulk', 'paused:live', 'paused:standard', 'paused:bulk')
+
+-- Suspects run alone. An idle worker takes one at once; where none is idle, one worker, the warden, takes nothing more until
+-- it is.
+if tonumber(book[1] or 0) > 0 then
+  local warden = redis.call('GET', WARDEN)
+  if idle then
+    local answer = serve(SUSPECTS)
+    if answer then
+      return answer
+    end
+    redis.call('HDEL', BOOK, 'suspects')
+  elseif not warden or warden == owner then
+    redis.call('DEL', WARDEN)
+    redis.call('SET', WARDEN, owner, 'PX', ARGV[9])
+    return { 'hold' }
+  end
+end
+
+local clock, order = tonumber(book[2] or 0), {}
+for i, lane in ipairs(LANES) do
+  if not book[i + 8] and (lane ~= 'bulk' or ARGV[7] == '1') then
+    local overdue = book[i + 5] and now - book[i + 5] > PATIENCE_MS[lane]
+    order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book[i + 2] or 0)), overdue = overdue, rank = i }
+  end
+end
+table.sort(order, function(a, b)
+  if a.overdue ~= b.overdue then
+    return a.overdue or false
+  end
+  if a.tag ~= b.tag then
+    return a.tag < b.tag
+  end
+  return a.rank < b.rank
+end)
+for place, turn in ipairs(order) do
+  local answer, job = serve(turn.lane)
+  if job then
+    for later = place + 1, #order do
+      redis.call('HSETNX', BOOK, 'served:' .. order[later].lane, now)
+    end
+    redis.call('HSET', BOOK, 'tag', turn.overdue and clock or turn.tag,
+      'tag:' .. turn.lane, turn.tag + math.ceil(job.cost * 1000 / WEIGHT[turn.lane]), 'served:' .. turn.lane, now)
+  end
+  if answer then
+    return answer
+  end
+  -- An empty lane has not been passed over.
+  redis.call('HDEL', BOOK, 'served:' .. turn.lane)
 end
 return false

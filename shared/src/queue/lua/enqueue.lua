@@ -1,15 +1,42 @@
--- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so.
--- ARGV: id, lane, spec, max_frames, lane_depth_max
-local id, lane = ARGV[1], ARGV[2]
-local known = get(id, 'state')[1]
-if known then
-  return { 'exists', known }
+-- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so; with another request's
+-- fingerprint it is a conflict.
+-- ARGV: id, lane, spec, max_frames, cost, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max,
+-- tenant_open_max, wait_max_ms (of the last five, 0 is none)
+local id, lane, tenant = ARGV[1], ARGV[2], ARGV[6]
+local known = get(id, 'state', 'fingerprint')
+if known[1] then
+  return { known[2] == ARGV[7] and 'exists' or 'conflict', known[1], '' }
 end
-local depth = redis.call('XLEN', STREAM[lane])
-if depth >= tonumber(ARGV[5]) then
-  return { 'full', tostring(depth) }
+if redis.call('HGET', BOOK, 'closed') then
+  return { 'closed', '', '' }
 end
-redis.call('HSET', JOB .. id, 'state', 'queued', 'lane', lane, 'spec', ARGV[3], 'max_frames', ARGV[4],
-  'created_ms', now_ms(), 'attempt', 0, 'failures', 0, 'crashes', 0)
-push(id)
-return { 'accepted', '' }
+-- What waits outside of its lane is bounded with all the rest.
+local depth = redis.call('XLEN', STREAM .. lane)
+if depth >= tonumber(ARGV[10]) or redis.call('ZCARD', OPEN) >= #LANES * tonumber(ARGV[10]) then
+  return { 'full', tostring(depth), '' }
+end
+local open, open_max = tonumber(redis.call('HGET', TENANTS, 'open:' .. tenant) or 0), tonumber(ARGV[11])
+if open_max > 0 and open >= open_max then
+  return { 'tenant', tostring(open), '' }
+end
+local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(ARGV[12])
+local expires_in, deadline = tonumber(ARGV[8]), tonumber(ARGV[9])
+local expires = expires_in > 0 and now + expires_in or nil
+if deadline > 0 then
+  expires = math.min(expires or deadline, deadline)
+end
+-- A job that nobody could begin in time is refused now rather than expired later.
+if expires then
+  local left = math.max(1, expires - now)
+  wait_max = wait_max > 0 and math.min(wait_max, left) or left
+end
+if wait and wait_max > 0 and wait > wait_max then
+  return { 'busy', tostring(wait), tostring(wait_max) }
+end
+local fields = { 'lane', lane, 'spec', ARGV[3], 'max_frames', ARGV[4], 'cost', ARGV[5], 'tenant', tenant, 'fingerprint', ARGV[7] }
+if deadline > 0 then
+  fields[#fields + 1] = 'deadline_ms'
+  fields[#fields + 1] = deadline
+end
+accept(id, fields, expires)
+return { 'accepted', wait and tostring(wait) or '', '' }

@@ -1,14 +1,28 @@
 -- Put before every script: the keys by name, and the moves that several transitions share.
--- A job's hash: spec, lane, state, entry (its id in the lane's stream), attempt (claims so far), failures, crashes,
--- owner, cancel, max_frames, created_ms, started_ms, finished_ms, receipt, failure.
--- Every script but enqueue begins its writes with one that needs no memory: a Redis that is full refuses a script by its
--- first write, and a full queue must still be able to finish, take back and call off.
-local DELAYED, LEASES, WAKE = KEYS[1], KEYS[2], KEYS[3]
+--
+-- A job's hash: spec, lane, tenant, cost (frames it is expected to take), max_frames, fingerprint (of the request), state,
+-- queue and entry (its stream and its id there), attempt (claims so far), failures, crashes, suspect (a worker died with it),
+-- alone (this attempt runs with nothing beside it), parked (waits for its tenant), owner, build, cancel, expires_ms,
+-- deadline_ms, created_ms, started_ms, finished_ms, receipt, failure, dead (its entry among the dead letters), replayed_as.
+--
+-- The book, a hash: waiting:<lane> and running:<lane> (frames), served:<lane> (when it was last served or seen empty),
+-- tag:<lane> and tag (virtual times of the fair queue), paused:<lane>, closed, suspects (waiting ones), capacity (frames a
+-- second, thousandths), ratio (frames taken for one expected, thousandths), ended:<state>.
+--
+-- Every script but enqueue, replay and reconcile begins its writes with one that needs no memory: a Redis that is full
+-- refuses a script by its first write, and a full queue must still be able to finish, take back and call off.
+local ROOT = KEYS[1]
+local DELAYED, LEASES, OPEN, DEADLINES = ROOT .. 'delayed', ROOT .. 'leases', ROOT .. 'open', ROOT .. 'deadlines'
+local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
+local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
+local STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'
 local LANES = { 'live', 'standard', 'bulk' }
-local STREAM = { live = KEYS[4], standard = KEYS[5], bulk = KEYS[6] }
-local JOB = KEYS[7]
+local WEIGHT = { live = 16, standard = 4, bulk = 1 }
+local SUSPECTS = 'suspects'
 local GROUP = 'workers'
 local WAKE_TOKENS_MAX = 64
+local DEAD_LETTERS_MAX = 100000
+local DEAD_TTL_MS = 7 * 24 * 60 * 60 * 1000
 
 local function now_ms()
   local time = redis.call('TIME')
@@ -25,33 +39,52 @@ local function holds(id, owner, attempt)
   return job[1] == 'running' and job[2] == owner and job[3] == attempt
 end
 
--- Puts a queued job into its lane and wakes one idle worker.
+-- Counts a tenant's open ('open:') or running ('running:') jobs; a count of nothing takes no memory.
+local function count(what, tenant, by)
+  if redis.call('HINCRBY', TENANTS, what .. tenant, by) <= 0 then
+    redis.call('HDEL', TENANTS, what .. tenant)
+  end
+end
+
+-- Puts a queued job into its stream and wakes one idle worker. A suspect waits apart from its lane.
 local function push(id)
-  local lane = get(id, 'lane')[1]
-  local entry = redis.call('XADD', STREAM[lane], '*', 'id', id)
-  redis.call('HSET', JOB .. id, 'entry', entry)
-  redis.call('LPUSH', WAKE, '1')
-  redis.call('LTRIM', WAKE, 0, WAKE_TOKENS_MAX - 1)
+  local job = get(id, 'lane', 'suspect')
+  local queue = job[2] and SUSPECTS or job[1]
+  local entry = redis.call('XADD', STREAM .. queue, '*', 'id', id)
+  redis.call('HSET', JOB .. id, 'queue', queue, 'entry', entry)
+  if job[2] then
+    redis.call('HINCRBY', BOOK, 'suspects', 1)
+  end
+  if redis.call('LPUSH', WAKE, '1') > WAKE_TOKENS_MAX then
+    redis.call('LTRIM', WAKE, 0, WAKE_TOKENS_MAX - 1)
+  end
 end
 
--- Takes a delivered entry out of the lane, so that the lane's length stays waiting + running.
-local function drop_entry(lane, entry)
-  redis.call('XACK', STREAM[lane], GROUP, entry)
-  redis.call('XDEL', STREAM[lane], entry)
+-- Takes a delivered entry out of its stream, so that the stream's length stays waiting + running.
+local function drop_entry(queue, entry)
+  redis.call('XACK', STREAM .. queue, GROUP, entry)
+  redis.call('XDEL', STREAM .. queue, entry)
 end
 
--- First step of every way out of running.
+-- First step of every way out of running. The job counts as waiting until it is settled.
 local function leave_running(id)
-  local job = get(id, 'lane', 'entry')
+  local job = get(id, 'queue', 'entry', 'lane', 'cost', 'tenant')
   drop_entry(job[1], job[2])
   redis.call('ZREM', LEASES, id)
-  redis.call('HDEL', JOB .. id, 'entry')
+  redis.call('HDEL', JOB .. id, 'queue', 'entry', 'alone')
+  redis.call('HINCRBY', BOOK, 'running:' .. job[3], -job[4])
+  redis.call('HINCRBY', BOOK, 'waiting:' .. job[3], job[4])
+  count('running:', job[5], -1)
 end
 
 -- Out of running and into the queue again: now, or when the delay is over.
 local function requeue(id, delay_ms)
   redis.call('HSET', JOB .. id, 'state', 'queued')
   redis.call('HDEL', JOB .. id, 'owner')
+  local expires = get(id, 'expires_ms')[1]
+  if expires then
+    redis.call('ZADD', DEADLINES, expires, id)
+  end
   if delay_ms > 0 then
     redis.call('ZADD', DELAYED, now_ms() + delay_ms, id)
   else
@@ -59,24 +92,150 @@ local function requeue(id, delay_ms)
   end
 end
 
--- Any open state -> a final one. The record stays for ttl_ms; a payload that nobody can need again goes at once.
+-- A failed job joins the dead letters, unless its own request was at fault.
+local function bury(id)
+  local job = get(id, 'failure', 'lane', 'tenant', 'attempt', 'failures', 'crashes', 'owner', 'build')
+  local read, failure = pcall(cjson.decode, job[1] or '')
+  failure = read and type(failure) == 'table' and failure or {}
+  if failure.class == 'invalid' or failure.class == 'deadline' then
+    return false
+  end
+  local entry = redis.call('XADD', DLQ, 'MAXLEN', '~', DEAD_LETTERS_MAX, '*', 'id', id, 'class', failure.class or '',
+    'error', failure.message or '', 'lane', job[2], 'tenant', job[3], 'attempt', job[4], 'failures', job[5],
+    'crashes', job[6], 'worker', job[7] or '', 'build', job[8] or '')
+  redis.call('HSET', JOB .. id, 'dead', entry)
+  return true
+end
+
+-- Queued (as a job that has left running is) -> a final state. The record stays for ttl_ms, a dead letter's longer; a
+-- payload that nobody can need again goes at once.
 local function settle(id, state, ttl_ms)
+  redis.call('ZREM', OPEN, id)
   redis.call('ZREM', DELAYED, id)
+  redis.call('ZREM', DEADLINES, id)
+  local job = get(id, 'lane', 'cost', 'tenant')
+  redis.call('HINCRBY', BOOK, 'waiting:' .. job[1], -job[2])
+  redis.call('HINCRBY', BOOK, 'ended:' .. state, 1)
+  count('open:', job[3], -1)
   redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms())
-  if state ~= 'failed' then
+  if state == 'failed' and bury(id) then
+    ttl_ms = DEAD_TTL_MS
+  else
     redis.call('HDEL', JOB .. id, 'spec')
   end
   redis.call('PEXPIRE', JOB .. id, ttl_ms)
 end
 
--- Moves retries that are due into their lanes, at most `limit` of them.
-local function promote(limit)
-  local due = redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now_ms(), 'LIMIT', 0, limit)
-  for _, id in ipairs(due) do
+-- After a failed or lost attempt: another one, while the budget of tries lasts.
+local function again_or_fail(id, delay_ms, budget, ttl_ms)
+  local job = get(id, 'failures', 'crashes', 'cancel')
+  if job[3] then
+    settle(id, 'cancelled', ttl_ms)
+    return 'cancelled'
+  end
+  if job[1] + job[2] >= budget then
+    settle(id, 'failed', ttl_ms)
+    return 'failed'
+  end
+  requeue(id, delay_ms)
+  return 'queued'
+end
+
+-- A worker died with this job. Was it alone, the crash is its own; else all that were there are suspects, who run again one
+-- by one, and nothing is counted against them.
+local function blame(id)
+  if get(id, 'alone')[1] then
+    redis.call('HINCRBY', JOB .. id, 'crashes', 1)
+  else
+    redis.call('HSET', JOB .. id, 'suspect', '1')
+  end
+end
+
+-- nothing -> queued.
+local function accept(id, fields, expires_ms)
+  local now = now_ms()
+  redis.call('HSET', JOB .. id, 'state', 'queued', 'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0, unpack(fields))
+  local job = get(id, 'lane', 'cost', 'tenant')
+  redis.call('ZADD', OPEN, now, id)
+  redis.call('HINCRBY', BOOK, 'waiting:' .. job[1], job[2])
+  count('open:', job[3], 1)
+  if expires_ms then
+    redis.call('HSET', JOB .. id, 'expires_ms', expires_ms)
+    redis.call('ZADD', DEADLINES, expires_ms, id)
+  end
+  push(id)
+end
+
+-- Moves retries that are due into their streams, at most `limit` of them, and one parked job of a tenant that has room.
+local function promote(limit, tenant_running_max)
+  local moved = 0
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now_ms(), 'LIMIT', 0, limit)) do
     redis.call('ZREM', DELAYED, id)
     if get(id, 'state')[1] == 'queued' then
       push(id)
+      moved = moved + 1
     end
   end
-  return #due
+  local tenant = redis.call('SRANDMEMBER', PARKED)
+  if tenant then
+    local running = tonumber(redis.call('HGET', TENANTS, 'running:' .. tenant) or 0)
+    for _ = 1, limit do
+      if tenant_running_max > 0 and running >= tenant_running_max then
+        break
+      end
+      local id = redis.call('LPOP', PARKED .. ':' .. tenant)
+      if not id then
+        redis.call('SREM', PARKED, tenant)
+        break
+      end
+      local job = get(id, 'state', 'parked')
+      if job[1] == 'queued' and job[2] then
+        redis.call('HDEL', JOB .. id, 'parked')
+        push(id)
+        moved = moved + 1
+        break
+      end
+    end
+  end
+  return moved
+end
+
+-- Expected wait of a job that joins a lane now, in ms: what waits there at the lane's share of the fleet's rate, or all that
+-- waits at the whole rate, whichever is sooner. Nil while no worker has told its rate.
+local function predicted_wait(lane)
+  local book = redis.call('HMGET', BOOK, 'capacity', 'ratio', 'waiting:live', 'waiting:standard', 'waiting:bulk')
+  local capacity = tonumber(book[1] or 0)
+  if capacity <= 0 then
+    return nil
+  end
+  local all, weights, own = 0, 0, 0
+  for i, name in ipairs(LANES) do
+    local frames = math.max(0, tonumber(book[i + 2] or 0))
+    all = all + frames
+    if name == lane then
+      own = frames
+    end
+    if frames > 0 or name == lane then
+      weights = weights + WEIGHT[name]
+    end
+  end
+  local frames = math.min(all, own * weights / WEIGHT[lane])
+  return math.floor(frames * tonumber(book[2] or 1000) / capacity * 1000)
+end
+
+-- Takes a worker out of the list, and what it can do out of the fleet's capacity.
+local function leave(name)
+  local capacity = redis.call('HGET', WORKERS, 'capacity:' .. name)
+  redis.call('ZREM', ALIVE, name)
+  redis.call('HDEL', WORKERS, 'capacity:' .. name, 'status:' .. name)
+  if capacity and redis.call('HINCRBY', BOOK, 'capacity', 0 - capacity) < 0 then
+    redis.call('HDEL', BOOK, 'capacity')
+  end
+end
+
+-- The same for workers that have not told of themselves lately.
+local function lapse()
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', ALIVE, '-inf', now_ms(), 'LIMIT', 0, 64)) do
+    leave(name)
+  end
 end

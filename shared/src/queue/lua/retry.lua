@@ -1,20 +1,16 @@
--- running -> queued after a failed attempt, or -> failed when too many failed. Fenced.
--- ARGV: id, owner, attempt, failure, delay_ms, max_failed_attempts, ttl_ms
+-- running -> queued after a failed attempt, or -> failed when too many failed. Fenced. With suspect '1' the worker itself is
+-- about to end, for a reason that may be any of its jobs': see blame.
+-- ARGV: id, owner, attempt, failure, delay_ms, budget, suspect, ttl_ms
 local id = ARGV[1]
 if not holds(id, ARGV[2], ARGV[3]) then
   return 'stale'
 end
+local alone = get(id, 'alone')[1]
 leave_running(id)
-local failures = redis.call('HINCRBY', JOB .. id, 'failures', 1)
 redis.call('HSET', JOB .. id, 'failure', ARGV[4])
-local job = get(id, 'crashes', 'cancel')
-if job[2] then
-  settle(id, 'cancelled', ARGV[7])
-  return 'cancelled'
+if ARGV[7] == '1' and not alone then
+  redis.call('HSET', JOB .. id, 'suspect', '1')
+else
+  redis.call('HINCRBY', JOB .. id, 'failures', 1)
 end
-if failures + job[1] >= tonumber(ARGV[6]) then
-  settle(id, 'failed', ARGV[7])
-  return 'failed'
-end
-requeue(id, tonumber(ARGV[5]))
-return 'queued'
+return again_or_fail(id, tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[8])

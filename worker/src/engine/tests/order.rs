@@ -1,40 +1,15 @@
-//! Order of work, stalls and endings, over the scripted model.
+//! Order of work and stalls, over the scripted model.
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::scripted::{Asked, Fate, Script, WINDOW, info};
+use super::super::aside::Bell;
+use super::super::slots::SlotId;
+use super::super::sound::{Job, Made, Sound};
+use super::scripted::{Asked, PIECE, Script, WINDOW, info};
 use super::*;
-use crate::model::PREFILL_PIECE;
 
-/// An end that should come at once must come within this.
-const SOON: Duration = Duration::from_secs(20);
-
-type Made = Result<(speech::Resident, ModelInfo), EngineError>;
-
-async fn soon<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(SOON, future).await.unwrap()
-}
-
-#[tokio::test]
-async fn an_utterance_is_cut_at_its_budget() {
-    let engine = Script::default().start(1).await;
-    let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, 40)).await.unwrap())).await;
-    assert_eq!(finish, FinishReason::Length);
-    assert_eq!(codes.iter().map(|frame| frame[31]).collect::<Vec<_>>(), (1..=40).collect::<Vec<_>>());
-    assert_eq!(pcm.len(), 40 * 1920);
-}
-
-#[tokio::test]
-async fn the_end_frame_is_no_audio() {
-    let script = Script::default().at(1, 3, Fate::End).at(2, 0, Fate::End);
-    let engine = script.start(1).await;
-    let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, 40)).await.unwrap())).await;
-    assert_eq!((codes.len(), finish), (3, FinishReason::Eos));
-    let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![2], 0, 40)).await.unwrap())).await;
-    assert_eq!((codes.len(), pcm.len(), finish), (0, 0, FinishReason::Eos));
-}
+type Loaded = Result<(Parts<crate::model::Model>, ModelInfo), EngineError>;
 
 #[tokio::test]
 async fn five_speak_and_a_sixth_is_told_that_no_slot_is_free() {
@@ -60,39 +35,69 @@ async fn five_speak_and_a_sixth_is_told_that_no_slot_is_free() {
     assert!(engine.admit(say(vec![5], 0, 1)).await.is_ok(), "a finished utterance has freed its slot");
 }
 
+/// Once all prompts are in, every step takes everyone who is not done; and nobody speaks a frame twice or out of order.
+#[tokio::test]
+async fn rows_are_stepped_together_and_leave_when_they_are_done() {
+    let (script, release) = Script::default().blocked_at(9, 0);
+    let engine = script.start(4).await;
+    let first = engine.admit(say(vec![9], 0, 9)).await.unwrap();
+    soon(script.reached(9, 1)).await;
+    let rest = futures::future::join_all([3, 5, 7].map(|frames| engine.admit(say(vec![frames], 0, frames))));
+    let mut rest = pin!(rest);
+    assert!(futures::poll!(&mut rest).is_pending());
+    drop(release);
+    let rest = soon(rest).await.into_iter().map(|stream| listen(stream.unwrap()));
+    let heard = soon(futures::future::join_all(rest.chain([listen(first)]))).await;
+    assert_eq!(heard.iter().map(|(codes, _, _)| codes.len()).collect::<Vec<_>>(), [3, 5, 7, 9]);
+    let last_prompt = script.asked().iter().rposition(|asked| matches!(asked, Asked::Prefill { .. })).unwrap();
+    let (mut made, mut steps) = ([0; 10], 0);
+    for (index, asked) in script.asked().iter().enumerate() {
+        let Asked::Step(rows) = asked else { continue };
+        steps += 1;
+        let left: Vec<_> = [9, 3, 5, 7].into_iter().filter(|&name| made[name as usize] < name).collect();
+        let names: Vec<_> = rows.iter().map(|row| row.0).collect();
+        assert!(index < last_prompt || names == left, "{names:?} of {left:?}");
+        for &(name, draw) in rows {
+            assert_eq!(draw, made[name as usize]);
+            made[name as usize] += 1;
+        }
+    }
+    assert!(steps <= 12, "{steps} steps for 24 frames");
+    let stats = engine.take_stats();
+    assert_eq!((stats.steps, stats.frames, stats.pieces, stats.positions), (steps, 24, 4, 4));
+    assert_eq!(engine.take_stats(), EngineStats::default(), "counting begins anew");
+}
+
 #[tokio::test]
 async fn dropping_a_stream_frees_its_slot_within_a_frame() {
-    let (script, release) = Script::default().blocked_at(1, 4);
+    let (script, release) = Script::default().blocked_at(1, 6);
     let engine = script.start(1).await;
     let mut stream = engine.admit(say(vec![1], 0, 500)).await.unwrap();
     for _ in 0..4 {
         soon(stream.next()).await.unwrap().unwrap();
     }
-    soon(script.reached(1, 5)).await;
-    // The thread is inside frame 4.
+    soon(script.reached(1, 7)).await;
+    // The thread is inside frame 6.
     drop(stream);
     let mut next = pin!(engine.admit(say(vec![2], 0, 3)));
     assert!(futures::poll!(&mut next).is_pending());
     drop(release);
     let (codes, _, _) = soon(listen(soon(next).await.unwrap())).await;
     assert_eq!(codes.len(), 3);
-    assert_eq!(script.steps_of(1), 5, "nothing was spoken after the frame under way");
+    assert_eq!(script.steps_of(1), 7, "nothing was spoken after the frame under way");
 }
 
 #[tokio::test]
-async fn a_stream_dropped_while_every_slot_waits_for_its_reader_is_noticed() {
+async fn a_stream_dropped_while_every_slot_waits_for_its_reader_leaves_a_free_slot() {
     let script = Script::default();
     let engine = script.start(2).await;
     let (one, two) = (engine.admit(say(vec![1], 0, 500)).await, engine.admit(say(vec![2], 0, 500)).await);
     soon(script.reached(1, FRAMES_AHEAD)).await;
     soon(script.reached(2, FRAMES_AHEAD)).await;
+    assert_eq!(engine.admit(say(vec![3], 0, 1)).await.err(), Some(EngineError::NoFreeSlot));
     drop(one);
-    soon(async {
-        while script.alive() > 1 {
-            tokio::task::yield_now().await;
-        }
-    })
-    .await;
+    let (codes, _, _) = soon(listen(engine.admit(say(vec![3], 0, 2)).await.unwrap())).await;
+    assert_eq!(codes.len(), 2);
     assert!(two.is_ok());
 }
 
@@ -100,8 +105,9 @@ async fn a_stream_dropped_while_every_slot_waits_for_its_reader_is_noticed() {
 async fn a_slow_reader_stalls_its_own_slot_only() {
     let script = Script::default();
     let engine = script.start(2).await;
-    let slow = engine.admit(say(vec![1], 0, 200)).await.unwrap();
-    let quick = engine.admit(say(vec![2], 0, 200)).await.unwrap();
+    // Text enough for as many frames.
+    let slow = engine.admit(say(vec![1; 10], 0, 200)).await.unwrap();
+    let quick = engine.admit(say(vec![2; 10], 0, 200)).await.unwrap();
     let (codes, _, _) = soon(listen(quick)).await;
     assert_eq!(codes.len(), 200);
     assert_eq!(script.steps_of(1), FRAMES_AHEAD, "no frame is made that has no room");
@@ -110,22 +116,24 @@ async fn a_slow_reader_stalls_its_own_slot_only() {
     assert_eq!(codes.iter().map(|frame| frame[0]).collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
 }
 
-/// Ticks of processor time that the engine's thread has used.
+/// Ticks of processor time that the engine's threads have used.
 #[cfg(target_os = "linux")]
 fn engine_ticks() -> u64 {
     let tasks = std::fs::read_dir("/proc/self/task").unwrap();
     let stats = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
     stats
         .filter_map(|stat| {
-            let fields: Vec<_> = stat.split_once("(csm-engine) ")?.1.split(' ').map(str::to_owned).collect();
-            Some(fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap())
+            let (name, fields) = stat.split_once('(')?.1.split_once(") ")?;
+            let fields: Vec<_> = fields.split(' ').collect();
+            let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
+            ["csm-engine", "csm-codec", "csm-encode"].contains(&name).then_some(ticks)
         })
         .sum()
 }
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn the_thread_sleeps_while_every_slot_waits_for_its_reader() {
+async fn the_threads_sleep_while_every_slot_waits_for_its_reader() {
     let script = Script::default();
     let engine = script.start(1).await;
     let _unread = engine.admit(say(vec![1], 0, 200)).await.unwrap();
@@ -137,64 +145,121 @@ async fn the_thread_sleeps_while_every_slot_waits_for_its_reader() {
 }
 
 #[tokio::test]
-async fn a_long_prompt_does_not_stall_a_running_utterance() {
+async fn long_prompts_do_not_stall_a_running_utterance() {
     let (script, release) = Script::default().blocked_at(1, 1);
-    let engine = script.start(2).await;
+    let engine = script.start(3).await;
     // As many frames as there is room for, so that the reader plays no part.
-    let frames = FRAMES_AHEAD as u32;
-    let running = engine.admit(say(vec![1], 0, frames)).await.unwrap();
+    let running = engine.admit(say(vec![1], 0, FRAMES_AHEAD as u32)).await.unwrap();
     soon(script.reached(1, 2)).await;
-    let mut long = pin!(engine.admit(say(vec![2; 5 * PREFILL_PIECE + 1], 0, 4)));
+    let long = [2, 3].map(|name| engine.admit(say(vec![name; 5 * PIECE + 1], 0, 4)));
+    let mut long = pin!(futures::future::join_all(long));
     assert!(futures::poll!(&mut long).is_pending());
     drop(release);
-    let long = soon(long).await.unwrap();
+    let long = soon(long).await;
     soon(listen(running)).await;
-    soon(listen(long)).await;
+    soon(futures::future::join_all(long.into_iter().map(|stream| listen(stream.unwrap())))).await;
     let asked = script.asked();
-    let (mut since_frame, mut pieces) = (0, Vec::new());
-    for one in asked.iter().skip_while(|one| !matches!(one, Asked::Step { name: 1, frame: 1 })) {
+    let (mut since_frame, mut pieces) = (0, [Vec::new(), Vec::new(), Vec::new()]);
+    for one in asked.iter().skip_while(|one| !matches!(one, Asked::Step(rows) if rows[..] == [(1, 1)])) {
         match one {
-            Asked::Prefill { name: 2, positions } => {
+            Asked::Prefill { slot, positions } => {
                 since_frame += 1;
-                pieces.push(*positions);
+                pieces[*slot].push(*positions);
                 assert_eq!(since_frame, 1, "two pieces without a frame between them: {asked:?}");
             }
-            Asked::Step { name: 1, .. } => since_frame = 0,
+            Asked::Step(rows) if rows.iter().any(|row| row.0 == 1) => since_frame = 0,
             _ => {}
         }
     }
-    assert_eq!(pieces, [PREFILL_PIECE, PREFILL_PIECE, PREFILL_PIECE, PREFILL_PIECE, PREFILL_PIECE, 1]);
+    assert_eq!(
+        pieces,
+        [vec![], vec![PIECE, PIECE, PIECE, PIECE, PIECE, 1], vec![PIECE, PIECE, PIECE, PIECE, PIECE, 1]]
+    );
 }
 
+/// The first frames are heard as they come; then the codec takes two, then four at a time; the rest at the end.
 #[tokio::test]
-async fn context_is_encoded_and_comes_before_the_text() {
+async fn sound_is_made_frame_by_frame_first_and_in_blocks_later() {
     let script = Script::default();
-    let engine = script.start(1).await;
-    let turn = |frames: usize| Segment { text_ids: vec![3, 4], clip: Clip::from_samples(vec![1; 1920 * frames - 5]) };
-    let utterance = Utterance { context: vec![turn(2), turn(1)], ..say(vec![5, 6, 7], 0, 1) };
-    soon(listen(engine.admit(utterance).await.unwrap())).await;
-    let asked = script.asked();
-    // Two turns of 2 text ids, their frames and an end frame each, then 3 text ids.
-    let expected = [
-        Asked::Encode { frames: 2 },
-        Asked::Encode { frames: 1 },
-        Asked::Prefill { name: 3, positions: 2 + 3 + 2 + 2 + 3 },
-        Asked::Step { name: 3, frame: 0 },
-    ];
-    assert_eq!(asked, expected);
+    let engine = script.start(2).await;
+    let one = engine.admit(say(vec![1], 0, 18)).await.unwrap();
+    let two = engine.admit(say(vec![2], 0, 6)).await.unwrap();
+    soon(futures::future::join(listen(one), listen(two))).await;
+    let blocks = |name: u32| -> Vec<usize> {
+        script.pushed().iter().flatten().filter(|row| row.0 == name).map(|row| row.1).collect()
+    };
+    assert_eq!(blocks(1), [1, 1, 1, 1, 2, 2, 2, 2, 4, 2]);
+    assert_eq!(blocks(2), [1, 1, 1, 1, 2]);
+    let stats = engine.take_stats();
+    assert_eq!((stats.pushes, stats.decoded), (script.pushed().len() as u64, 24));
+}
+
+/// Frames are made while the codec is at work, and what has gathered is decoded in one call.
+#[tokio::test]
+async fn the_codec_works_beside_the_model() {
+    let (release, blocked) = std::sync::mpsc::channel();
+    let (script, go_on) = Script::default().sound(1, 1, scripted::Fate::Block(blocked)).blocked_at(1, 1);
+    let engine = script.start(3).await;
+    let first = engine.admit(say(vec![1], 0, 20)).await.unwrap();
+    // Once the codec holds the first frame alone, there is no other that it could have gathered.
+    soon(script.until(|script| !script.pushed().is_empty())).await;
+    soon(script.reached(1, 2)).await;
+    let mut more = pin!(futures::future::join_all([2, 3].map(|name| engine.admit(say(vec![name], 0, 20)))));
+    assert!(futures::poll!(&mut more).is_pending());
+    drop(go_on);
+    let more = soon(more).await.into_iter().map(Result::unwrap);
+    for name in 1..=3 {
+        soon(script.reached(name, 20)).await;
+    }
+    assert_eq!(script.pushed(), [[(1, 1)]], "the codec is at the first frame");
+    drop(release);
+    let heard = soon(futures::future::join_all(more.chain([first]).map(listen))).await;
+    assert!(heard.iter().all(|(codes, pcm, _)| codes.len() == 20 && pcm.len() == 20 * 1920));
+    assert!(script.pushed().iter().any(|rows| rows.len() == 3), "{:?}", script.pushed());
+}
+
+/// What still comes for a slot's last tenant is not heard by the next one.
+#[tokio::test]
+async fn sound_goes_to_the_tenant_it_was_made_for() {
+    let (notices, _heard) = std::sync::mpsc::sync_channel(8);
+    let (commands, _none) = mpsc::channel(1);
+    let bell = Bell { notices, commands: commands.downgrade() };
+    let sound = Sound::start(Script::default().decoder(), 1, bell, Arc::new(Meter::new())).unwrap();
+    let [old, new] = [0, 1].map(|generation| SlotId { index: 0, generation });
+    let (room, mut stream) = mpsc::channel(4);
+    let made = |id, code| {
+        let room = room.clone().try_reserve_owned().unwrap();
+        Job::Step { frames: vec![Made { id, codes: [code; 32], replayed: false, room }], ends: Vec::new() }
+    };
+    let (finish, finished) = oneshot::channel();
+    for job in [made(old, 1), Job::Begin { id: new, finish }, made(old, 2), made(new, 3), Job::Forget(old)] {
+        assert!(sound.give(job));
+    }
+    assert!(sound.give(Job::Step { frames: Vec::new(), ends: vec![(old, FinishReason::Eos)] }));
+    assert!(sound.give(made(new, 4)));
+    assert!(sound.give(Job::Step { frames: Vec::new(), ends: vec![(new, FinishReason::Length)] }));
+    assert_eq!(soon(finished).await, Ok(FinishReason::Length));
+    drop(room);
+    let mut heard = Vec::new();
+    while let Some(frame) = stream.recv().await {
+        heard.push(frame.codes[0]);
+    }
+    assert_eq!(heard, [3, 4]);
 }
 
 #[tokio::test]
 async fn what_can_never_be_spoken_is_refused_and_harms_nobody() {
     let script = Script::default();
     let engine = script.start(1).await;
-    let silent = Segment { text_ids: vec![1], clip: Clip::from_samples(Vec::new()) };
+    let silent = turn(vec![1], Clip::from_samples(Vec::new()));
+    let strange = Segment { text_ids: vec![1], recording: Recording::Codes(vec![[3; 32], [2048; 32]]) };
     let refused = [
         (say(vec![], 0, 10), "no text"),
         (say(vec![1], 0, 0), "no frames"),
         (say(vec![1, 100], 0, 10), "text id 100 is not below 100"),
         (say(vec![1; WINDOW - 9], 0, 10), "2039"),
         (Utterance { context: vec![silent], ..say(vec![1], 0, 10) }, "no audio"),
+        (Utterance { context: vec![strange], ..say(vec![1], 0, 10) }, "code 2048"),
     ];
     for (utterance, why) in refused {
         let error = engine.admit(utterance).await.err().unwrap();
@@ -206,46 +271,8 @@ async fn what_can_never_be_spoken_is_refused_and_harms_nobody() {
     assert_eq!(soon(listen(engine.admit(fits).await.unwrap())).await.0.len(), 10);
 }
 
-async fn everyone_hears(fate: Fate, expected: EngineError) {
-    let (script, release) = Script::default().at(1, 2, fate).blocked_at(1, 0);
-    let engine = script.start(2).await;
-    let mut failing = engine.admit(say(vec![1], 0, 10)).await.unwrap();
-    soon(script.reached(1, 1)).await;
-    let mut beside = pin!(engine.admit(say(vec![2], 0, 10)));
-    assert!(futures::poll!(&mut beside).is_pending());
-    drop(release);
-    let mut beside = soon(beside).await.unwrap();
-    for stream in [&mut failing, &mut beside] {
-        let ended = soon(async {
-            loop {
-                match stream.next().await.unwrap() {
-                    Ok(_) => {}
-                    Err(error) => break error,
-                }
-            }
-        })
-        .await;
-        assert_eq!(ended, expected);
-        assert!(stream.next().await.is_none());
-        assert_eq!(stream.finish_reason(), None);
-    }
-    assert_eq!(soon(engine.closed()).await, expected);
-    assert_eq!(soon(engine.admit(say(vec![3], 0, 10))).await.err(), Some(expected.clone()));
-    assert!(!expected.is_invalid());
-}
-
 #[tokio::test]
-async fn a_failing_model_ends_every_stream_with_the_reason() {
-    everyone_hears(Fate::Fail, EngineError::Model("told to fail".to_owned())).await;
-}
-
-#[tokio::test]
-async fn a_panicking_model_ends_every_stream_with_the_reason() {
-    everyone_hears(Fate::Panic, EngineError::Panicked("told to panic".to_owned())).await;
-}
-
-#[tokio::test]
-async fn dropping_the_last_handle_ends_streams_and_joins_the_thread() {
+async fn dropping_the_last_handle_ends_streams_and_joins_the_threads() {
     let script = Script::default();
     let engine = script.start(1).await;
     let mut stream = engine.admit(say(vec![1], 0, 2000)).await.unwrap();
@@ -253,45 +280,31 @@ async fn dropping_the_last_handle_ends_streams_and_joins_the_thread() {
     drop(engine);
     soon(stream.next()).await.unwrap().unwrap();
     drop(other);
-    assert_eq!(Arc::strong_count(&script.asked), 1, "the thread and its model are gone");
-    let ended = soon(async {
-        loop {
-            match stream.next().await.unwrap() {
-                Ok(_) => {}
-                Err(error) => break error,
-            }
-        }
-    })
-    .await;
-    assert_eq!(ended, EngineError::Closed);
+    assert_eq!(Arc::strong_count(&script.asked), 1, "the threads, the model and the codec are gone");
+    assert_eq!(fails(&mut stream).await, EngineError::Closed);
 }
 
 #[tokio::test]
 async fn a_start_that_fails_says_why() {
     for slots in [0, MAX_SLOTS + 1] {
-        let load = |_: &watch::Sender<LoadStage>| -> Made { unreachable!("no thread is started") };
-        assert!(matches!(Engine::spawn(slots, load), Err(EngineError::Start(_))));
+        let load = |_: &watch::Sender<LoadStage>| -> Loaded { unreachable!("no thread is started") };
+        assert!(matches!(Engine::spawn(Room { slots, prefix_cache_bytes: 0 }, load), Err(EngineError::Start(_))));
     }
     let nowhere = tempfile::tempdir().unwrap();
-    let config = EngineConfig {
-        folder: nowhere.path().to_owned(),
-        model: "nothing".to_owned(),
-        device: DeviceChoice::Cpu,
-        slots: 1,
-    };
-    let error = soon(Engine::start(config).unwrap().ready()).await.err().unwrap();
+    let error = soon(Engine::start(settings(nowhere.path(), 1)).unwrap().ready()).await.err().unwrap();
     assert!(matches!(&error, EngineError::Start(why) if why.contains("config.json")), "{error}");
 }
 
 #[tokio::test]
 async fn a_panic_while_loading_is_an_error() {
-    let loading = Engine::spawn(1, |_: &watch::Sender<LoadStage>| -> Made { panic!("no memory") }).unwrap();
+    let load = |_: &watch::Sender<LoadStage>| -> Loaded { panic!("no memory") };
+    let loading = Engine::spawn(Room { slots: 1, prefix_cache_bytes: 0 }, load).unwrap();
     assert_eq!(soon(loading.ready()).await.err(), Some(EngineError::Panicked("no memory".to_owned())));
 }
 
 #[tokio::test]
 async fn stages_are_told_until_ready() {
-    let loading = Script::default().load(3);
+    let loading = Script::default().load(3, 0);
     let mut stage = loading.stage();
     soon(stage.wait_for(|stage| *stage == LoadStage::Ready)).await.unwrap();
     assert_eq!(loading.ready().await.unwrap().info(), &info(3));

@@ -1,5 +1,5 @@
-//! A model that does as it is told and writes down what it was asked. An utterance is named by its first text id; its
-//! frame `i` has the code `i + 1` everywhere.
+//! A model that does as it is told and writes down what it was asked. An utterance is named by its last text id; its
+//! frame `i` has the code `i + 1`, except in codebook 1, which holds the name.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, mpsc};
@@ -7,73 +7,149 @@ use std::sync::{Arc, Mutex, mpsc};
 use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES};
 
 use super::super::prompt::PromptLimits;
+use super::super::speech::{Decode, Encode};
 use super::*;
-use crate::model::{END_FRAME, Position};
+use crate::model::{END_FRAME, Position, Row, StepTimes};
 
 pub(super) const WINDOW: usize = 2048;
+/// Positions of a piece.
+pub(super) const PIECE: usize = 128;
 
 /// One thing that the model was asked.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Asked {
-    Encode { frames: usize },
-    Prefill { name: u32, positions: usize },
-    Step { name: u32, frame: u32 },
+    Prefill {
+        slot: usize,
+        positions: usize,
+    },
+    /// Names and frame indexes.
+    Step(Vec<(u32, u32)>),
+    /// Frames that were taken over.
+    Replay(usize),
+    Save {
+        positions: usize,
+    },
+    Restore {
+        slot: usize,
+        positions: usize,
+    },
 }
 
-/// What befalls an utterance at a frame.
+/// What befalls an utterance at a frame, in the model or in the codec.
 pub(super) enum Fate {
     End,
     Fail,
     Panic,
+    /// This code instead, all over.
+    Say(u32),
+    /// No sound.
+    Silence,
+    NotANumber,
     /// Waits until the other end is dropped.
     Block(mpsc::Receiver<()>),
 }
 
+/// Waits until the other end is dropped; not for ever, since a test that fails first stops its engine, and that waits for
+/// this thread.
+fn hold(until_dropped: &mpsc::Receiver<()>) {
+    let _ = until_dropped.recv_timeout(2 * SOON);
+}
+
+/// Of each call, the rows' names and numbers of frames.
+type Pushes = Arc<Mutex<Vec<Vec<(u32, usize)>>>>;
+type Fates = Arc<Mutex<HashMap<(u32, u32), Fate>>>;
+
 #[derive(Clone, Default)]
 pub(super) struct Script {
     pub(super) asked: Arc<Mutex<Vec<Asked>>>,
-    fates: Arc<Mutex<HashMap<(u32, u32), Fate>>>,
-    states: Arc<()>,
+    /// Names and numbers of frames, of all rows of each call.
+    pushed: Pushes,
+    /// Frames of each recording.
+    encoded: Arc<Mutex<Vec<usize>>>,
+    fates: Fates,
+    sounds: Fates,
+    /// By frames of the recording, and 0.
+    recordings: Fates,
 }
 
 impl Script {
-    pub(super) fn at(self, name: u32, frame: u32, fate: Fate) -> Self {
-        self.fates.lock().unwrap().insert((name, frame), fate);
+    /// What befalls an utterance's draw in the model.
+    pub(super) fn at(self, name: u32, draw: u32, fate: Fate) -> Self {
+        self.fates.lock().unwrap().insert((name, draw), fate);
         self
     }
 
-    /// An utterance that blocks the thread at a frame until the returned sender is dropped.
-    pub(super) fn blocked_at(self, name: u32, frame: u32) -> (Self, mpsc::Sender<()>) {
+    /// What befalls an utterance's code in the codec.
+    pub(super) fn sound(self, name: u32, code: u32, fate: Fate) -> Self {
+        self.sounds.lock().unwrap().insert((name, code), fate);
+        self
+    }
+
+    /// What befalls the encoding of a recording with so many frames.
+    pub(super) fn recording(self, frames: u32, fate: Fate) -> Self {
+        self.recordings.lock().unwrap().insert((frames, 0), fate);
+        self
+    }
+
+    /// An utterance that blocks the thread at a draw until the returned sender is dropped.
+    pub(super) fn blocked_at(self, name: u32, draw: u32) -> (Self, mpsc::Sender<()>) {
         let (release, blocked) = mpsc::channel();
-        (self.at(name, frame, Fate::Block(blocked)), release)
+        (self.at(name, draw, Fate::Block(blocked)), release)
     }
 
     pub(super) async fn start(&self, slots: usize) -> Engine {
-        self.load(slots).ready().await.unwrap()
+        self.load(slots, 1 << 20).ready().await.unwrap()
     }
 
-    pub(super) fn load(&self, slots: usize) -> Loading {
-        let model = Scripted { script: self.clone() };
-        Engine::spawn(slots, move |_| Ok((model, info(slots)))).unwrap()
+    pub(super) fn load(&self, slots: usize, prefix_cache_bytes: u64) -> Loading {
+        let script = self.clone();
+        let room = Room { slots, prefix_cache_bytes };
+        Engine::spawn(room, move |_| {
+            let model = Scripted { script: script.clone(), slots: vec![Vec::new(); slots] };
+            let (decoder, encoder) = (ScriptedDecoder(script.clone()), ScriptedEncoder(script));
+            Ok((Parts { model, decoder, encoder }, info(slots)))
+        })
+        .unwrap()
+    }
+
+    pub(super) fn decoder(&self) -> ScriptedDecoder {
+        ScriptedDecoder(self.clone())
     }
 
     pub(super) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
-    pub(super) fn steps_of(&self, name: u32) -> usize {
-        self.asked().iter().filter(|asked| matches!(asked, Asked::Step { name: of, .. } if *of == name)).count()
+    /// Names and frames of each call of the codec.
+    pub(super) fn pushed(&self) -> Vec<Vec<(u32, usize)>> {
+        self.pushed.lock().unwrap().clone()
     }
 
-    /// Utterances whose state is alive.
-    pub(super) fn alive(&self) -> usize {
-        // One is held by this script, one by the model's copy.
-        Arc::strong_count(&self.states) - 2
+    /// Frames of each recording that was encoded.
+    pub(super) fn encoded(&self) -> Vec<usize> {
+        self.encoded.lock().unwrap().clone()
+    }
+
+    pub(super) fn steps(&self) -> Vec<Vec<(u32, u32)>> {
+        let rows = self.asked().into_iter().filter_map(|asked| match asked {
+            Asked::Step(rows) => Some(rows),
+            _ => None,
+        });
+        rows.collect()
+    }
+
+    pub(super) fn steps_of(&self, name: u32) -> usize {
+        self.steps().iter().filter(|rows| rows.iter().any(|row| row.0 == name)).count()
     }
 
     /// Waits until the model has been asked for `steps` frames of an utterance.
     pub(super) async fn reached(&self, name: u32, steps: usize) {
-        while self.steps_of(name) < steps {
+        self.until(|script| script.steps_of(name) >= steps).await;
+    }
+
+    /// Waits until something is so.
+    pub(super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
+        while !is_so(self) {
             tokio::task::yield_now().await;
         }
     }
@@ -90,60 +166,138 @@ pub(super) fn info(slots: usize) -> ModelInfo {
         noise_only: true,
         device: "cpu".to_owned(),
         dtype: "f32".to_owned(),
+        kernels: "scripted".to_owned(),
         slots,
         max_positions: WINDOW,
         load_seconds: 0.0,
     }
 }
 
+fn fate(fates: &Fates, key: (u32, u32)) -> Option<Fate> {
+    fates.lock().unwrap().remove(&key)
+}
+
 struct Scripted {
     script: Script,
+    /// The positions of each slot.
+    slots: Vec<Vec<Position>>,
 }
 
-pub(super) struct State {
-    name: Option<u32>,
-    _alive: Arc<()>,
-}
-
-impl SpeechModel for Scripted {
-    type State = State;
-
-    fn limits(&self) -> PromptLimits {
-        PromptLimits { window: WINDOW, text_vocab: 100 }
-    }
-
-    fn new_state(&self) -> Result<State, EngineError> {
-        Ok(State { name: None, _alive: self.script.states.clone() })
-    }
-
-    fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError> {
-        self.script.note(Asked::Encode { frames: clip.frames() });
-        Ok(vec![[7; CODEBOOKS]; clip.frames()])
-    }
-
-    fn prefill(&mut self, state: &mut State, positions: &[Position]) -> Result<(), EngineError> {
-        if let Position::Text(id) = positions[0] {
-            state.name.get_or_insert(id);
+impl Scripted {
+    fn name(&self, slot: usize) -> u32 {
+        match self.slots[slot].last() {
+            Some(Position::Text(id)) => *id,
+            other => panic!("a step after {other:?}"),
         }
-        self.script.note(Asked::Prefill { name: state.name.unwrap(), positions: positions.len() });
-        Ok(())
     }
 
-    fn step(&mut self, state: &mut State, _: &Sampling, frame: u32) -> Result<Frame, EngineError> {
-        let name = state.name.unwrap();
-        self.script.note(Asked::Step { name, frame });
-        let fate = self.script.fates.lock().unwrap().remove(&(name, frame));
-        match fate {
+    fn frame(&self, name: u32, draw: u32) -> Result<Frame, EngineError> {
+        let mut frame = [draw + 1; CODEBOOKS];
+        match fate(&self.script.fates, (name, draw)) {
             Some(Fate::End) => return Ok(END_FRAME),
             Some(Fate::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
             Some(Fate::Panic) => panic!("told to panic"),
-            Some(Fate::Block(until_dropped)) => drop(until_dropped.recv()),
-            None => {}
+            Some(Fate::Block(until_dropped)) => hold(&until_dropped),
+            Some(Fate::Say(code)) => frame = [code; CODEBOOKS],
+            _ => {}
         }
-        Ok([frame + 1; CODEBOOKS])
+        frame[1] = name;
+        Ok(frame)
+    }
+}
+
+impl SpeechModel for Scripted {
+    type Prefix = Vec<Position>;
+    type Decoder = ScriptedDecoder;
+    type Encoder = ScriptedEncoder;
+
+    fn limits(&self) -> PromptLimits {
+        PromptLimits { window: WINDOW, text_vocab: 100, codes: 2048, piece: PIECE }
     }
 
-    fn decode(&mut self, _: &mut State, frame: &Frame) -> Result<Vec<f32>, EngineError> {
-        Ok(vec![frame[0] as f32; FRAME_SAMPLES])
+    fn reset(&mut self, slot: usize) {
+        self.slots[slot].clear();
+    }
+
+    fn prefill(&mut self, slot: usize, positions: &[Position]) -> Result<(), EngineError> {
+        self.script.note(Asked::Prefill { slot, positions: positions.len() });
+        self.slots[slot].extend_from_slice(positions);
+        Ok(())
+    }
+
+    fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError> {
+        let rows: Vec<_> = rows.iter().map(|row| (self.name(row.slot), row.frame_index)).collect();
+        self.script.note(Asked::Step(rows.clone()));
+        rows.into_iter().map(|(name, draw)| self.frame(name, draw)).collect()
+    }
+
+    fn replay(&mut self, _: usize, frames: &[Frame]) -> Result<(), EngineError> {
+        self.script.note(Asked::Replay(frames.len()));
+        Ok(())
+    }
+
+    fn step_times(&self) -> StepTimes {
+        StepTimes::default()
+    }
+
+    fn save_prefix(&self, slot: usize) -> Result<Vec<Position>, EngineError> {
+        self.script.note(Asked::Save { positions: self.slots[slot].len() });
+        Ok(self.slots[slot].clone())
+    }
+
+    fn restore_prefix(&mut self, slot: usize, prefix: &Vec<Position>) -> Result<(), EngineError> {
+        assert!(self.slots[slot].is_empty(), "the slot was not emptied");
+        self.script.note(Asked::Restore { slot, positions: prefix.len() });
+        self.slots[slot].clone_from(prefix);
+        Ok(())
+    }
+
+    fn prefix_bytes(prefix: &Vec<Position>) -> u64 {
+        prefix.len() as u64
+    }
+}
+
+pub(super) struct ScriptedDecoder(Script);
+
+impl Decode for ScriptedDecoder {
+    fn reset(&mut self, _: usize) {}
+
+    fn push(&mut self, rows: &[(usize, &[Frame])]) -> Result<Vec<Vec<f32>>, EngineError> {
+        self.0.pushed.lock().unwrap().push(rows.iter().map(|(_, frames)| (frames[0][1], frames.len())).collect());
+        let mut sound = Vec::new();
+        for (_, frames) in rows {
+            let mut pcm = Vec::new();
+            for frame in *frames {
+                let sample = match fate(&self.0.sounds, (frame[1], frame[0])) {
+                    Some(Fate::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
+                    Some(Fate::Panic) => panic!("told to panic"),
+                    Some(Fate::NotANumber) => f32::NAN,
+                    Some(Fate::Silence) => 0.0,
+                    Some(Fate::Block(until_dropped)) => {
+                        hold(&until_dropped);
+                        frame[0] as f32
+                    }
+                    _ => frame[0] as f32,
+                };
+                pcm.extend([sample; FRAME_SAMPLES]);
+            }
+            sound.push(pcm);
+        }
+        Ok(sound)
+    }
+}
+
+pub(super) struct ScriptedEncoder(Script);
+
+impl Encode for ScriptedEncoder {
+    fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError> {
+        self.0.encoded.lock().unwrap().push(clip.frames());
+        match fate(&self.0.recordings, (clip.frames() as u32, 0)) {
+            Some(Fate::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
+            Some(Fate::Panic) => panic!("told to panic"),
+            Some(Fate::Block(until_dropped)) => hold(&until_dropped),
+            _ => {}
+        }
+        Ok(vec![[7; CODEBOOKS]; clip.frames()])
     }
 }

@@ -1,12 +1,20 @@
-//! The pure parts: slot table, schedule, prompt, device names.
+//! The pure parts: slot table, schedule, prompt, caches, guard, device names.
+
+use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::super::prompt::{Prompt, Work};
+use super::super::encoder::CodesCache;
+use super::super::guard::{Budget, FRAMES_OF_ANY_TEXT, Guard, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, Verdict};
+use super::super::prefix::{Context, MAX_PREFIXES, PrefixCache};
+use super::super::prompt::Prompt;
 use super::super::schedule::{Need, Schedule, Turn};
 use super::super::slots::{SlotId, Slots};
+use super::super::speaking::Speaking;
 use super::*;
-use crate::model::{END_FRAME, PREFILL_PIECE, Position};
+use crate::model::{END_FRAME, Position};
+
+const PIECE: usize = 128;
 
 #[derive(Debug, Clone)]
 enum Deed {
@@ -52,40 +60,183 @@ proptest! {
         }
     }
 
-    /// Whatever the others need, a slot that can make a frame makes one before any other has made two, and waits for
-    /// one piece of prompt at most.
+    /// Whatever the others need, a slot that can make a frame waits for one piece of prompt at most, and whoever can
+    /// make a frame is in every step; and a prompt waits for one piece of each other and the steps between.
     #[test]
-    fn nobody_waits_for_more_than_one_frame_each_and_one_piece(
+    fn nobody_waits_for_more_than_one_piece(
         needs in prop::collection::vec(prop::collection::vec(0u8..3, 5), 1..60),
         watched in 0usize..5,
+        fed in any::<bool>(),
     ) {
         let mut schedule = Schedule::default();
-        let (mut frames, mut pieces) = ([0; 5], 0);
+        let (mut pieces, mut steps) = ([0; 5], 0);
         for needs in needs {
             let need = |index: usize| match needs[index] {
+                _ if index == watched && fed => Need::Prompt,
                 _ if index == watched => Need::Frame,
                 0 => Need::Frame,
                 1 => Need::Prompt,
-                _ => Need::Reader,
+                _ => Need::Nothing,
             };
             let slots: Vec<_> = (0..5).map(|index| (SlotId { index, generation: 0 }, need(index))).collect();
             match schedule.next(&slots) {
-                Some(Turn::Frame(id)) => {
-                    prop_assert_eq!(need(id.index), Need::Frame);
-                    frames[id.index] += 1;
-                    if id.index == watched {
-                        (frames, pieces) = ([0; 5], 0);
+                Some(Turn::Step(ids)) => {
+                    let able: Vec<_> = slots.iter().filter(|slot| slot.1 == Need::Frame).map(|slot| slot.0).collect();
+                    prop_assert_eq!(ids, able);
+                    steps += 1;
+                    if !fed {
+                        pieces = [0; 5];
                     }
                 }
                 Some(Turn::Prompt(id)) => {
                     prop_assert_eq!(need(id.index), Need::Prompt);
-                    pieces += 1;
+                    pieces[id.index] += 1;
+                    if fed && id.index == watched {
+                        (pieces, steps) = ([0; 5], 0);
+                    }
                 }
-                None => prop_assert!(false, "the watched slot could have made a frame"),
+                None => prop_assert!(false, "the watched slot could have moved"),
             }
-            prop_assert!(pieces <= 1 && frames.iter().all(|&made| made <= 1), "{frames:?} {pieces}");
+            if fed {
+                prop_assert!(pieces.iter().all(|&fed| fed <= 1) && steps <= 5, "{pieces:?} {steps}");
+            } else {
+                prop_assert!(pieces.iter().sum::<i32>() <= 1, "{pieces:?}");
+            }
         }
     }
+
+    /// Against a plain list of everything ever kept.
+    #[test]
+    fn a_prefix_is_found_where_all_of_it_begins_the_context(
+        kept in prop::collection::vec(contexts(), 1..12),
+        sought in prop::collection::vec(contexts(), 1..12),
+    ) {
+        let mut cache = PrefixCache::new(1 << 20);
+        for (index, (positions, cuts)) in kept.iter().enumerate() {
+            cache.keep(Context { positions, cuts }, index, 10);
+        }
+        for (positions, cuts) in &sought {
+            let context = Context { positions, cuts };
+            let begins = |(known, ends): &&(Vec<Position>, Vec<usize>)| {
+                positions.starts_with(known) && cuts.starts_with(ends)
+            };
+            let longest = kept.iter().filter(begins).map(|(known, _)| known.len()).max();
+            let found = cache.find(context).map(|(positions, &index)| (positions, &kept[index]));
+            prop_assert_eq!(found.map(|found| found.0), longest);
+            prop_assert!(found.is_none_or(|(count, (known, _))| known[..] == positions[..count]));
+            prop_assert_eq!(cache.holds(context), kept.contains(&(positions.clone(), cuts.clone())));
+        }
+    }
+}
+
+/// Contexts of few and short segments of few different positions, so that many share a beginning.
+fn contexts() -> impl Strategy<Value = (Vec<Position>, Vec<usize>)> {
+    prop::collection::vec(prop::collection::vec(0u32..2, 1..3), 1..4).prop_map(|segments| {
+        let (mut positions, mut cuts) = (Vec::new(), Vec::new());
+        for segment in segments {
+            positions.extend(segment.into_iter().map(Position::Text));
+            cuts.push(positions.len());
+        }
+        (positions, cuts)
+    })
+}
+
+#[test]
+fn the_prefixes_used_longest_ago_make_room() {
+    let context = |name: u32| vec![Position::Text(name); 10];
+    fn of(positions: &[Position]) -> Context<'_> {
+        Context { positions, cuts: &[10] }
+    }
+    let mut cache = PrefixCache::new(10_000);
+    for name in 0..3 {
+        cache.keep(of(&context(name)), name, 1000);
+    }
+    let each = cache.bytes() / 3;
+    assert!(each > 1000, "positions count too");
+    assert!(cache.find(of(&context(0))).is_some());
+    cache.keep(of(&context(3)), 3, 10_000 - 2 * each);
+    assert!(cache.bytes() <= 10_000, "{}", cache.bytes());
+    assert_eq!((0..4).map(|name| cache.holds(of(&context(name)))).collect::<Vec<_>>(), [true, false, false, true]);
+    cache.keep(of(&context(4)), 4, 10_000);
+    assert!(
+        !cache.holds(of(&context(4))) && cache.holds(of(&context(0))),
+        "what is larger than the cache harms nobody"
+    );
+    let mut cache = PrefixCache::new(u64::MAX);
+    for name in 0..MAX_PREFIXES as u32 + 5 {
+        cache.keep(of(&context(name)), name, 1);
+    }
+    let kept = (0..).take(MAX_PREFIXES + 5).filter(|&name| cache.holds(of(&context(name))));
+    assert_eq!(kept.collect::<Vec<_>>(), (5..MAX_PREFIXES as u32 + 5).collect::<Vec<_>>());
+}
+
+#[test]
+fn codes_are_kept_by_their_samples_and_bounded() {
+    let mut cache = CodesCache::default();
+    let clip = |level: i16, frames: usize| Clip::from_samples(vec![level; frames * 1920]);
+    let mut codes = |clip: &Clip, encodes: bool| {
+        let mut encoded = false;
+        let codes = cache.codes(clip, |clip| {
+            encoded = true;
+            Ok(vec![[clip.samples()[0] as u32; 32]; clip.frames()])
+        });
+        assert_eq!(codes.unwrap(), vec![[clip.samples()[0] as u32; 32]; clip.frames()]);
+        assert_eq!(encoded, encodes);
+        cache.frames()
+    };
+    codes(&clip(1, 2), true);
+    codes(&clip(2, 2), true);
+    assert_eq!(codes(&clip(1, 2), false), 4);
+    assert_eq!(codes(&clip(3, (1 << 16) - 2), true), 1 << 16, "the one used longest ago has made room");
+    codes(&clip(1, 2), false);
+    codes(&clip(2, 2), true);
+}
+
+/// A step of the loop, by hand: 50 ms a frame, and a reader that keeps up or does not.
+#[test]
+fn gaps_are_between_frames_that_nobody_held_up() {
+    let (frames, mut reader) = mpsc::channel(2);
+    let mut speaking = Speaking::new(say(vec![1], 0, 10), 2048, frames, tracing::Span::none());
+    assert_eq!(speaking.need(), Need::Prompt);
+    speaking.prompt.fed(1);
+    let (begun, frame) = (Instant::now(), Duration::from_millis(50));
+    let spoken = || SpokenFrame { codes: END_FRAME, pcm: Vec::new(), replayed: false };
+    assert_eq!((speaking.need(), speaking.gap(begun)), (Need::Frame, None));
+    speaking.frames.try_send(spoken()).unwrap();
+    assert_eq!((speaking.need(), speaking.gap(begun + frame)), (Need::Frame, Some(frame)));
+    speaking.frames.try_send(spoken()).unwrap();
+    assert_eq!(speaking.need(), Need::Nothing);
+    reader.try_recv().unwrap();
+    assert_eq!((speaking.need(), speaking.gap(begun + 9 * frame)), (Need::Frame, None));
+    assert_eq!(speaking.gap(begun + 11 * frame), Some(2 * frame));
+}
+
+#[test]
+fn a_budget_is_what_was_asked_for_unless_no_text_can_need_it() {
+    let budget = |ids, frames| Budget::new(ids, frames);
+    assert_eq!(budget(1, FRAMES_OF_ANY_TEXT), Budget { frames: FRAMES_OF_ANY_TEXT, reason: FinishReason::Length });
+    assert_eq!(budget(10, 1125), Budget { frames: 245, reason: FinishReason::Runaway });
+    assert_eq!(budget(10, 245), Budget { frames: 245, reason: FinishReason::Length });
+    assert_eq!(budget(usize::MAX, u32::MAX).reason, FinishReason::Length);
+}
+
+#[test]
+fn the_guard_counts_runs_not_frames() {
+    let loud = [SILENCE_RMS * 1.01, -SILENCE_RMS * 1.01];
+    let soft = [SILENCE_RMS * 0.99, -SILENCE_RMS * 0.99];
+    let mut guard = Guard::default();
+    for round in 0..3 {
+        for frame in 0..REPEATED_FRAMES - 1 {
+            let expected = if frame == 0 { Verdict::Deliver } else { Verdict::Hold };
+            assert_eq!(guard.see(&[round; 32], &loud), expected);
+        }
+    }
+    for frame in 0..3 * SILENT_FRAMES {
+        let pcm = if frame % SILENT_FRAMES == SILENT_FRAMES - 1 { loud } else { soft };
+        assert_ne!(guard.see(&[100 + frame; 32], &pcm), Verdict::Stop, "frame {frame}");
+    }
+    let verdicts: Vec<_> = (0..SILENT_FRAMES).map(|frame| guard.see(&[500 + frame; 32], &soft)).collect();
+    assert_eq!(verdicts.iter().position(|verdict| *verdict == Verdict::Stop), Some(SILENT_FRAMES as usize - 1));
 }
 
 #[test]
@@ -95,42 +246,49 @@ fn prompts_take_turns() {
     let turns: Vec<_> = (0..7).filter_map(|_| schedule.next(&slots)).collect();
     let order = turns.iter().map(|turn| match turn {
         Turn::Prompt(id) => id.index,
-        Turn::Frame(_) => 99,
+        Turn::Step(_) => 99,
     });
     assert_eq!(order.collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0]);
-    let waiting: Vec<_> = slots.iter().map(|(id, _)| (*id, Need::Reader)).collect();
+    let waiting: Vec<_> = slots.iter().map(|(id, _)| (*id, Need::Nothing)).collect();
     assert_eq!(schedule.next(&waiting), None);
 }
 
-#[test]
-fn a_prompt_is_its_turns_then_its_text_in_equal_pieces() {
-    let turn =
-        |id: u32, frames: usize| Segment { text_ids: vec![id; 3], clip: Clip::from_samples(vec![0; 1920 * frames]) };
-    let mut prompt = Prompt::new(vec![turn(1, 200), turn(2, 1)], vec![9; 4]);
-    let mut fed = Vec::new();
-    let mut pieces = Vec::new();
-    loop {
-        match prompt.work() {
-            Some(Work::Encode(clip)) => {
-                let frames = vec![[clip.frames() as u32; 32]; clip.frames()];
-                prompt.encoded(frames);
-            }
-            Some(Work::Feed(positions)) => {
-                pieces.push(positions.len());
-                fed.extend(positions.to_vec());
-                prompt.fed();
-            }
-            None => break,
-        }
+/// Feeds a whole prompt; answers its positions and the sizes of the pieces.
+fn feed(prompt: &mut Prompt) -> (Vec<Position>, Vec<usize>) {
+    let (mut fed, mut pieces) = (Vec::new(), Vec::new());
+    while !prompt.is_complete() {
+        let piece = prompt.piece(PIECE).to_vec();
+        prompt.fed(piece.len());
+        pieces.push(piece.len());
+        fed.extend(piece);
     }
+    (fed, pieces)
+}
+
+#[test]
+fn a_prompt_is_its_turns_then_its_text_in_pieces_of_each() {
+    let clip = |frames: usize| Clip::from_samples(vec![0; 1920 * frames]);
+    let codes = Segment { text_ids: vec![2; 3], recording: Recording::Codes(vec![[8; 32]]) };
+    let context = vec![turn(vec![1; 3], clip(200)), codes, turn(vec![3; 3], clip(1))];
+    let mut prompt = Prompt::new(context, vec![9; 4]);
+    assert!(prompt.waits_for_codes());
+    let recordings = prompt.clips().iter().map(|clip| vec![[clip.frames() as u32; 32]; clip.frames()]).collect();
+    prompt.encoded(recordings);
+    assert!(!prompt.waits_for_codes());
     let mut expected = vec![Position::Text(1); 3];
     expected.extend(vec![Position::Audio([200; 32]); 200]);
     expected.push(Position::Audio(END_FRAME));
     expected.extend(vec![Position::Text(2); 3]);
+    expected.extend([Position::Audio([8; 32]), Position::Audio(END_FRAME)]);
+    expected.extend(vec![Position::Text(3); 3]);
     expected.extend([Position::Audio([1; 32]), Position::Audio(END_FRAME)]);
+    assert_eq!(prompt.context(), Some(Context { positions: &expected, cuts: &[204, 209, 214] }));
     expected.extend(vec![Position::Text(9); 4]);
-    assert_eq!(fed, expected);
-    assert_eq!(pieces, [PREFILL_PIECE, expected.len() - PREFILL_PIECE]);
+    for _ in 0..2 {
+        assert!(prompt.is_untouched());
+        assert_eq!(feed(&mut prompt), (expected.clone(), vec![PIECE, 204 - PIECE, 5, 5, 4]));
+        prompt.rewind();
+    }
 }
 
 #[test]

@@ -1,13 +1,10 @@
 //! The real model and codec of the tiny checkpoint.
 
-use std::path::Path;
-
 use super::*;
 use crate::checkpoint::{Layout, make_tiny};
 
 async fn start(folder: &Path, slots: usize) -> Engine {
-    let config = EngineConfig { folder: folder.to_owned(), model: "tiny".to_owned(), device: DeviceChoice::Cpu, slots };
-    Engine::start(config).unwrap().ready().await.unwrap()
+    Engine::start(settings(folder, slots)).unwrap().ready().await.unwrap()
 }
 
 fn clip(samples: usize) -> Clip {
@@ -17,7 +14,7 @@ fn clip(samples: usize) -> Clip {
 /// Utterances of different prompts, contexts, seeds and lengths.
 fn five() -> Vec<Utterance> {
     let ids = |seed: u32, count: u32| (0..count).map(|i| (i * 37 + seed * 11) % 256).collect::<Vec<_>>();
-    let context = vec![Segment { text_ids: ids(9, 12), clip: clip(1920 * 7 + 100) }];
+    let context = vec![turn(ids(9, 12), clip(1920 * 7 + 100))];
     vec![
         say(ids(1, 10), 11, 20),
         say(ids(2, 200), 12, 24),
@@ -64,7 +61,7 @@ async fn the_seed_and_the_context_are_heard() {
     let engine = start(folder.path(), 1).await;
     let mut heard = Vec::new();
     let text = vec![5, 6, 7];
-    let spoken = |samples: usize| vec![Segment { text_ids: vec![1, 2], clip: clip(samples) }];
+    let spoken = |samples: usize| vec![turn(vec![1, 2], clip(samples))];
     for utterance in [
         say(text.clone(), 1, 4),
         say(text.clone(), 2, 4),

@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::super::Model;
+use candle_core::Device;
+
+use super::super::{LoadOptions, Model};
 use super::*;
 
 fn golden(folder: &str) -> PathBuf {
@@ -21,7 +23,7 @@ pub(crate) fn changed(change: impl FnOnce(&mut HashMap<String, Tensor>)) -> temp
 }
 
 fn load(folder: &Path) -> Result<Model, String> {
-    Model::load(folder, &Device::Cpu, &mut |_| {}).map_err(|error| error.to_string())
+    Model::load(folder, &Device::Cpu, &LoadOptions::f32(1), &mut |_| {}).map_err(|error| error.to_string())
 }
 
 fn refused(folder: &Path) -> String {
@@ -100,8 +102,8 @@ fn a_tied_audio_table_may_be_stored_under_either_name() {
 fn audio_tables(folder: &Path) -> (Tensor, Tensor) {
     let config = CsmConfig::from_folder(folder).unwrap();
     let mut silent = |_| {};
-    let mut weights = Weights::open(folder, &config, DType::F32, &Device::Cpu, &mut silent).unwrap();
-    weights.audio_embeddings().unwrap()
+    let mut weights = Weights::open(folder, &config, &mut silent).unwrap();
+    weights.audio_embeddings(DType::F32).unwrap()
 }
 
 fn sum(tensor: &Tensor) -> f32 {
@@ -137,7 +139,7 @@ fn a_checkpoint_in_parts_is_the_same_checkpoint() {
 fn progress_ends_with_everything() {
     for folder in ["hf", "original"] {
         let mut seen = Vec::new();
-        Model::load(&golden(folder), &Device::Cpu, &mut |progress| seen.push(progress)).unwrap();
+        Model::load(&golden(folder), &Device::Cpu, &LoadOptions::f32(1), &mut |progress| seen.push(progress)).unwrap();
         let last = seen.last().unwrap();
         assert_eq!((last.tensors_done, last.bytes_done), (last.tensors_total, last.bytes_total), "{folder}");
         assert_eq!(last.tensors_total, 5 + 2 + 9 * 5, "{folder}");

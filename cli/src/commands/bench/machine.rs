@@ -1,0 +1,66 @@
+//! The machine that was measured, as Linux tells it.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use crate::proc::kilobytes;
+
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Machine {
+    /// The processor's name.
+    pub(crate) cpu: String,
+    pub(crate) cores: usize,
+    pub(crate) memory_bytes: u64,
+    pub(crate) kernel: String,
+    /// Work that waited for a core when the bench began, by the average of the last minute.
+    pub(crate) load: f64,
+}
+
+impl Machine {
+    pub(crate) fn this() -> Self {
+        let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+        Self {
+            cpu: cpu_name(&read("/proc/cpuinfo")),
+            cores: cores(),
+            memory_bytes: kilobytes(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0),
+            kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
+            load: read("/proc/loadavg").split_whitespace().next().and_then(|load| load.parse().ok()).unwrap_or(0.0),
+        }
+    }
+
+    /// Writes a text of Markdown into `folder`, in a file named `name` and the processor, and says so.
+    pub(crate) fn write_down(&self, folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
+        let file = folder.join(format!("{name}-{}.md", self.slug()));
+        let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
+        written.with_context(|| file.display().to_string())?;
+        eprintln!("written: {}", file.display());
+        Ok(())
+    }
+
+    /// The processor's name as part of a file's name.
+    pub(crate) fn slug(&self) -> String {
+        let words = self.cpu.to_lowercase();
+        let words = words.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+        words.collect::<Vec<_>>().join("-")
+    }
+}
+
+/// Cores that this process may use.
+pub(crate) fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The greatest resident size of this process so far.
+pub(crate) fn peak_rss_bytes() -> u64 {
+    kilobytes(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmHWM:").unwrap_or(0)
+}
+
+/// `model name` of `/proc/cpuinfo`, without marks of trade.
+pub(crate) fn cpu_name(info: &str) -> String {
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let name = name.map_or("unknown processor", |(_, name)| name).replace("(R)", "").replace("(TM)", "");
+    name.split_whitespace().collect::<Vec<_>>().join(" ")
+}

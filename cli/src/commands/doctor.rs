@@ -1,0 +1,132 @@
+//! `csm doctor`: looks at everything a fleet needs on this machine and says what to do about what is not right.
+//!
+//! It changes nothing and loads no model. CUDA is looked at from outside: this binary links nothing of it, so that it runs
+//! where a CUDA worker does not even start.
+
+mod cuda;
+mod machine;
+mod model;
+mod places;
+mod program;
+mod redis;
+#[cfg(test)]
+mod tests;
+mod watermark;
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use csm_shared::hub::{HubOptions, ModelSource};
+use csm_worker::watermark::MarkArgs;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use crate::fleet::DEFAULT_LISTEN;
+
+#[derive(Args, Debug)]
+pub(crate) struct DoctorArgs {
+    /// Redis server to look for, beside the one that `csm dev` starts itself
+    #[arg(long, env = "CSM_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<SecretString>,
+    /// Model to look for: a hub id, a folder or `tiny`
+    #[arg(long, env = "CSM_MODEL", default_value = "unsloth/csm-1b", value_name = "MODEL")]
+    model: ModelSource,
+    /// Data folder of `csm dev`
+    #[arg(long, default_value = ".data", value_name = "DIR")]
+    data: PathBuf,
+    /// Address of the API
+    #[arg(long, default_value_t = DEFAULT_LISTEN, value_name = "ADDRESS")]
+    listen: SocketAddr,
+    /// Worker built for CUDA [default: those of `make cuda` beside this program]
+    #[arg(long, value_name = "FILE")]
+    cuda_worker: Option<PathBuf>,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+    /// Secret of the watermark [default: the published development key]
+    #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
+    watermark_key: Option<SecretString>,
+    #[command(flatten)]
+    marks: MarkArgs,
+    #[command(flatten)]
+    hub: HubOptions,
+}
+
+/// What a check came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Verdict {
+    /// Nothing to do.
+    Ok,
+    /// Works, less well than it could, or not for everything.
+    Warning,
+    /// Does not work.
+    Problem,
+}
+
+/// One line of the answer.
+#[derive(Debug, Serialize)]
+struct Finding {
+    check: &'static str,
+    verdict: Verdict,
+    what: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    advice: Option<String>,
+}
+
+impl Finding {
+    fn ok(check: &'static str, what: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Ok, what: what.into(), advice: None }
+    }
+
+    fn warning(check: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Warning, what: what.into(), advice: Some(advice.into()) }
+    }
+
+    fn problem(check: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { check, verdict: Verdict::Problem, what: what.into(), advice: Some(advice.into()) }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Problem => "problem",
+        })
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:8} {:12} {}", self.verdict, self.check, self.what)?;
+        self.advice.as_ref().map_or(Ok(()), |advice| write!(f, ". {advice}"))
+    }
+}
+
+pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
+    let mut findings = vec![redis::server(args.redis_url.is_some()).await];
+    if let Some(url) = &args.redis_url {
+        findings.push(redis::reachable(url).await);
+    }
+    findings.push(model::present(&args.model, &args.hub).await);
+    findings.extend(watermark::look(&args.marks, args.watermark_key.as_ref(), &args.hub).await);
+    findings.extend([machine::processor(), machine::memory()]);
+    findings.extend(cuda::look(args.cuda_worker.as_deref()).await);
+    findings.extend([places::folder(&args.data), places::disk(&args.data).await, places::ports(args.listen)]);
+
+    let problems = findings.iter().filter(|finding| finding.verdict == Verdict::Problem).count();
+    if args.json {
+        let report = serde_json::json!({ "problems": problems, "checks": findings });
+        println!("{report:#}");
+    } else {
+        for finding in &findings {
+            println!("{finding}");
+        }
+    }
+    Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

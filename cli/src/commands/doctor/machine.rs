@@ -1,0 +1,60 @@
+//! Processor and memory, held against what the model asks of them.
+
+use std::fs;
+
+use super::Finding;
+use crate::proc::kilobytes;
+
+/// What a full-size worker needs on a CPU: q8_0 weights, codec, caches of five slots.
+const MODEL_BYTES: u64 = 4 << 30;
+
+/// Cores and the instructions that quantised weights are multiplied with.
+pub(super) fn processor() -> Finding {
+    const CHECK: &str = "cpu";
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let what = |means: &str| format!("{cores} cores, {means}");
+    match instructions() {
+        Some(name) => Finding::ok(CHECK, what(&format!("{name} for q8_0 weights"))),
+        None => Finding::warning(
+            CHECK,
+            what("none of the instructions that q8_0 weights have kernels for"),
+            "The full-size model will be many times slower than on an x86-64 with AVX2 or AVX-512 VNNI",
+        ),
+    }
+}
+
+/// The best instructions that the kernels are written for and this CPU has.
+fn instructions() -> Option<&'static str> {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        if !(has!("avx2") && has!("fma") && has!("f16c")) {
+            return None;
+        }
+        let wide = has!("avx512f") && has!("avx512bw") && has!("avx512vl") && has!("avx512dq") && has!("avx512vnni");
+        Some(if wide { "AVX-512 VNNI, the fastest there is," } else { "AVX2, slower than AVX-512 VNNI," })
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
+/// Free memory, no more than the control group allows, against the model's need.
+pub(super) fn memory() -> Finding {
+    const CHECK: &str = "memory";
+    let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let Some(available) = kilobytes(&info, "MemAvailable:") else {
+        return Finding::ok(CHECK, "this system does not tell how much is free");
+    };
+    let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|limit| limit.trim().parse().ok());
+    let usable = available.min(limit.unwrap_or(u64::MAX));
+    let what =
+        format!("{:.1} GiB free; a full-size worker takes {} GiB with q8_0 weights", gib(usable), gib(MODEL_BYTES));
+    if usable < MODEL_BYTES {
+        return Finding::warning(CHECK, what, "Free some, choose q4_k weights, or run the tiny model");
+    }
+    Finding::ok(CHECK, what)
+}
+
+fn gib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 30)
+}

@@ -1,0 +1,84 @@
+//! Redis: the server that `csm dev` starts, and the one that a fleet is told to use.
+
+use std::time::Duration;
+
+use csm_shared::queue::{Queue, QueueArgs, QueueError};
+use csm_shared::redis_client::{RedisArgs, RedisClient};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Finding;
+use super::program::{answer, find, first_line};
+
+/// Servers that `csm dev` can start, with the oldest version whose commands the queue uses.
+const SERVERS: [(&str, (u32, u32)); 2] = [("redis-server", (6, 2)), ("valkey-server", (7, 2))];
+
+const INSTALL: &str =
+    "Install it: apt-get install redis-server, dnf install valkey, apk add valkey, brew install redis";
+
+/// The program that `csm dev` and the tests start. Where a server is configured, only they need it.
+pub(super) async fn server(configured: bool) -> Finding {
+    const CHECK: &str = "redis-server";
+    let Some((name, oldest, file)) = SERVERS.iter().find_map(|&(name, oldest)| Some((name, oldest, find(name)?)))
+    else {
+        let what = "neither redis-server nor valkey-server is on PATH";
+        return if configured {
+            Finding::warning(CHECK, what, format!("`csm dev` and the tests need one. {INSTALL}"))
+        } else {
+            Finding::problem(CHECK, what, INSTALL)
+        };
+    };
+    let said = answer(&file, &["--version"], &[]).await.map(|output| first_line(&output.stdout)).unwrap_or_default();
+    match version(&said) {
+        None => Finding::problem(CHECK, format!("{} does not say its version", file.display()), INSTALL),
+        Some(version) if version < oldest => Finding::problem(
+            CHECK,
+            format!(
+                "{} is {}.{}, while {}.{} is the oldest that works",
+                file.display(),
+                version.0,
+                version.1,
+                oldest.0,
+                oldest.1
+            ),
+            format!("Install a newer {name}"),
+        ),
+        Some(version) => Finding::ok(CHECK, format!("{} {}.{}", file.display(), version.0, version.1)),
+    }
+}
+
+/// Major and minor of `Redis server v=7.0.15 sha=...`.
+pub(super) fn version(said: &str) -> Option<(u32, u32)> {
+    let numbers = said.split_once("v=")?.1;
+    let mut numbers = numbers.split(['.', ' ']).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
+/// Whether the server at `url` answers, what it is and what waits there, and which of its settings could cost jobs.
+pub(super) async fn reachable(url: &SecretString) -> Finding {
+    const CHECK: &str = "redis";
+    const SCHEMES: &str = "It begins with redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)";
+    let args = RedisArgs { redis_url: url.expose_secret().to_owned(), key_prefix: "csm".to_owned() };
+    let client = match RedisClient::new(&args, Duration::ZERO) {
+        Ok(client) => client,
+        Err(error) => return Finding::problem(CHECK, format!("CSM_REDIS_URL: {error}"), SCHEMES),
+    };
+    match answers(&client).await {
+        Ok(what) => match client.advice().await {
+            advice if advice.is_empty() => Finding::ok(CHECK, what),
+            advice => Finding::warning(CHECK, what, advice.join(". ")),
+        },
+        Err(error) => Finding::problem(
+            CHECK,
+            format!("the server of CSM_REDIS_URL does not answer: {error}"),
+            "Start it, or correct host, port and password; without the variable, `csm dev` starts one of its own",
+        ),
+    }
+}
+
+/// What the server is, and what waits there.
+async fn answers(client: &RedisClient) -> Result<String, QueueError> {
+    let server = client.capabilities().await?;
+    let stats = Queue::new(client.clone(), &QueueArgs::default()).stats().await?;
+    let waiting: u64 = stats.lanes.iter().map(|lane| lane.depth).sum();
+    Ok(format!("{server}; {waiting} jobs in its lanes, {} running", stats.running))
+}

@@ -1,0 +1,73 @@
+//! The watermark: which marks files would carry, by which key, and whether SilentCipher's weights are here.
+
+use csm_shared::hub::{self, HubOptions, ModelSource};
+use csm_worker::watermark::{Chosen, MarkArgs, Policy, WatermarkKey};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::Finding;
+
+/// The policy, the key and the weights, a line each.
+pub(super) async fn look(marks: &MarkArgs, secret: Option<&SecretString>, hub: &HubOptions) -> [Finding; 3] {
+    let chosen = marks.choose(hub).await;
+    let weights = weights(&chosen).await;
+    [policy(&chosen), key(secret), weights]
+}
+
+fn policy(chosen: &Chosen) -> Finding {
+    Finding::ok("watermark", format!("files carry {}, because {}", marks(chosen.policy), chosen.why))
+}
+
+fn marks(policy: Policy) -> &'static str {
+    match policy {
+        Policy::Builtin => "the builtin mark",
+        Policy::Silentcipher => "SilentCipher's mark, live audio the builtin one",
+        Policy::Both => "both marks, live audio the builtin one",
+    }
+}
+
+/// Whose mark it is.
+pub(super) fn key(secret: Option<&SecretString>) -> Finding {
+    const CHECK: &str = "mark's key";
+    match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
+        Some(secret) => match WatermarkKey::parse(secret) {
+            Ok(key) if key.id() == WatermarkKey::development().id() => development(CHECK),
+            Ok(key) => Finding::ok(CHECK, format!("key {}", key.id())),
+            Err(error) => Finding::problem(CHECK, format!("CSM_WATERMARK_KEY: {error}"), "No worker starts with it"),
+        },
+        None => development(CHECK),
+    }
+}
+
+fn development(check: &'static str) -> Finding {
+    Finding::warning(
+        check,
+        format!(
+            "the development key {}: it is published, so its mark proves nothing",
+            WatermarkKey::development().id()
+        ),
+        "For real use set CSM_WATERMARK_KEY to a secret of 16 bytes or more; no worker takes this one unasked",
+    )
+}
+
+/// Whether SilentCipher's weights are here, and if not, what follows.
+async fn weights(chosen: &Chosen) -> Finding {
+    const CHECK: &str = "silentcipher";
+    let here = HubOptions { offline: true, ..chosen.hub.clone() };
+    let needed = chosen.policy != Policy::Builtin;
+    match (hub::silentcipher(&chosen.source, &here).await, &chosen.source) {
+        (Ok(folder), ModelSource::Hub(id)) => {
+            Finding::ok(CHECK, format!("{id} is in the cache at {}", folder.display()))
+        }
+        (Ok(folder), _) => Finding::ok(CHECK, format!("its weights are in {}", folder.display())),
+        (Err(_), ModelSource::Hub(id)) if !needed => Finding::ok(
+            CHECK,
+            format!("{id} is not in the cache; --watermark both fetches it (12 MB, no licence stated by its makers)"),
+        ),
+        (Err(_), ModelSource::Hub(id)) if !chosen.hub.offline => Finding::warning(
+            CHECK,
+            format!("{id} is not in the cache"),
+            "Workers fetch it (12 MB) when they start, and are not ready before",
+        ),
+        (Err(error), _) => Finding::problem(CHECK, error.to_string(), "Without its weights no worker gets ready"),
+    }
+}

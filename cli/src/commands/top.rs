@@ -1,0 +1,82 @@
+//! `csm top`: the queue and its workers, looked at once a second.
+
+mod looks;
+mod screen;
+
+use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use clap::Args;
+use csm_shared::queue::{Queue, QueueError, QueueStats};
+use csm_shared::shutdown::Shutdown;
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::RedisQueueArgs;
+use looks::Looks;
+
+/// Between two looks.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long one look waits for a Redis that is away.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+#[derive(Args, Debug)]
+pub(crate) struct TopArgs {
+    /// Print one look and end
+    #[arg(long)]
+    once: bool,
+    #[command(flatten)]
+    queue: RedisQueueArgs,
+}
+
+/// What a look brought.
+type Told = Result<QueueStats, QueueError>;
+
+pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
+    let mut told = keep_looking(args.queue.open(PATIENCE)?);
+    let mut looks = Looks::new(told.recv().await.context("nobody looks")??);
+    if args.once {
+        print!("{}", looks.view());
+        return Ok(ExitCode::SUCCESS);
+    }
+    let shutdown = Shutdown::on_signals().context("signals")?;
+    if io::stdout().is_terminal() {
+        screen::watch(&mut told, &mut looks, &shutdown).await?;
+    } else {
+        print_all(&mut told, &mut looks, &shutdown).await?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks once a second, beside whatever the reader does, until nobody listens.
+fn keep_looking(queue: Queue) -> mpsc::Receiver<Told> {
+    let (tell, told) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut ticks = interval(EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if tell.send(queue.stats().await).await.is_err() {
+                return;
+            }
+        }
+    });
+    told
+}
+
+/// One plain table after another, for as long as somebody reads them.
+async fn print_all(told: &mut mpsc::Receiver<Told>, looks: &mut Looks, shutdown: &Shutdown) -> anyhow::Result<()> {
+    loop {
+        let text = looks.trouble().map_or_else(|| looks.view().to_string(), |trouble| format!("{trouble}\n"));
+        match writeln!(io::stdout(), "{text}") {
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
+            written => written.context("standard output")?,
+        }
+        tokio::select! {
+            look = told.recv() => looks.take(look.context("nobody looks")?)?,
+            () = shutdown.begun() => return Ok(()),
+        }
+    }
+}

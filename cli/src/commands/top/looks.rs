@@ -1,0 +1,98 @@
+//! The looks of the last seconds: what is shown, and what rates are taken over.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use csm_shared::queue::{QueueError, QueueStats, REPORT_EVERY};
+
+use super::Told;
+use crate::commands::queue::View;
+
+/// Rates are taken over this time: workers tell of their frames every few seconds, not between any two looks.
+const WINDOW: Duration = REPORT_EVERY.saturating_mul(2);
+
+/// Never empty, oldest look first.
+#[derive(Debug)]
+pub(super) struct Looks {
+    earlier: VecDeque<(Instant, QueueStats)>,
+    last: (Instant, QueueStats),
+    trouble: Option<String>,
+}
+
+impl Looks {
+    /// Begins with a look made now.
+    pub(super) fn new(stats: QueueStats) -> Self {
+        Self { earlier: VecDeque::new(), last: (Instant::now(), stats), trouble: None }
+    }
+
+    /// Takes what a look made now brought. Where it brought nothing, the last one stays, with a word of what is wrong.
+    ///
+    /// # Errors
+    /// What will not pass by itself.
+    pub(super) fn take(&mut self, told: Told) -> Result<(), QueueError> {
+        match told {
+            Ok(stats) => self.add(Instant::now(), stats),
+            Err(error) if error.is_transient() => self.trouble = Some(format!("{error}; trying again")),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, at: Instant, stats: QueueStats) {
+        self.earlier.push_back(std::mem::replace(&mut self.last, (at, stats)));
+        // The newest look that is old enough, and all after it.
+        while self.earlier.get(1).is_some_and(|(second, _)| at.duration_since(*second) >= WINDOW) {
+            self.earlier.pop_front();
+        }
+        self.trouble = None;
+    }
+
+    /// Why the last look is not of this second.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// The last look, beside the one that it is held against.
+    pub(super) fn view(&self) -> View<'_> {
+        let (at, now) = &self.last;
+        match self.earlier.front() {
+            Some((then, before)) => View::since(now, before, at.duration_since(*then)),
+            None => View::of(now),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use csm_shared::redis_client::RedisFault;
+
+    use super::*;
+
+    #[test]
+    fn rates_are_taken_over_the_window() {
+        let (start, mut looks) = (Instant::now(), Looks::new(QueueStats::empty()));
+        looks.last.0 = start;
+        for second in 1..=60 {
+            let mut now = QueueStats::empty();
+            // One job each second, then three.
+            now.ended[0].1 = if second <= 30 { second } else { 30 + (second - 30) * 3 };
+            looks.add(start + Duration::from_secs(second), now);
+            let rate = if second <= 30 { "1.0 succeeded" } else { "3.0 succeeded" };
+            if second <= 30 || second >= 40 {
+                assert!(looks.view().to_string().contains(rate), "{second}: {}", looks.view());
+            }
+            assert!(looks.earlier.len() <= 10, "old looks are let go");
+        }
+    }
+
+    #[test]
+    fn a_redis_that_is_away_is_said_until_it_is_back() {
+        let mut looks = Looks::new(QueueStats::empty());
+        looks.take(Err(RedisFault::Unavailable("connection refused".into()).into())).unwrap();
+        assert_eq!(looks.trouble(), Some("Redis is unavailable: connection refused; trying again"));
+        looks.take(Ok(QueueStats::empty())).unwrap();
+        assert_eq!(looks.trouble(), None);
+        assert!(looks.take(Err(QueueError::Corrupt("x".into()))).is_err(), "this one would never pass");
+    }
+}

@@ -1,0 +1,62 @@
+//! `POST /v1/watermark/detect`: is one of our marks in this recording?
+//!
+//! The body is the file. Its content tells its format; bare samples, which have no head, need their media type.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::header::CONTENT_TYPE;
+use csm_shared::audio::{self, Clip, ClipError, FORMATS};
+use csm_shared::job::{AudioFormat, Invalid, Reason};
+use csm_shared::watermark::Report;
+
+use crate::app::App;
+use crate::body;
+use crate::problem::Problem;
+
+/// Status of a file of no known format.
+const UNKNOWN_STATUS: u16 = 415;
+/// Status of a file that is too large or lasts too long.
+const TOO_LARGE_STATUS: u16 = 413;
+/// Bytes at the start of an unknown file that are shown.
+const SHOWN_BYTES: usize = 8;
+
+pub(crate) async fn detect_watermark(State(app): State<App>, request: Request) -> Result<Json<Report>, Problem> {
+    let bare = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_bare(kind.as_bytes()));
+    let body = body::read(&app, request).await?;
+    let detector = app.detections.detector()?;
+    let bytes = body.bytes.clone();
+    let report = app.detections.report(detector, move || recording(&bytes, bare));
+    let report = tokio::select! {
+        report = report => report?,
+        () = app.late.cancelled() => return Err(Problem::draining()),
+    };
+    Ok(Json(report))
+}
+
+/// Whether a media type is the one that bare samples are delivered as, blanks aside.
+fn is_bare(kind: &[u8]) -> bool {
+    let kind = kind.iter().filter(|byte| !byte.is_ascii_whitespace()).map(u8::to_ascii_lowercase);
+    kind.eq(AudioFormat::Pcm.media_type().bytes())
+}
+
+fn recording(bytes: &Bytes, bare: bool) -> Result<Clip, Problem> {
+    let read = if bare { Clip::from_pcm(bytes) } else { audio::read(bytes) };
+    read.map_err(|error| refusal(bytes, &error).into())
+}
+
+fn refusal(bytes: &Bytes, error: &ClipError) -> Invalid {
+    let (field, size) = ("(body)", format!("{} bytes", bytes.len()));
+    let limit = format!("{FORMATS} ({error})");
+    match error {
+        ClipError::UnknownFormat => {
+            let start = bytes[..bytes.len().min(SHOWN_BYTES)].escape_ascii();
+            let invalid = Invalid::malformed(field, format!("{size} that begin with \"{start}\""), FORMATS);
+            Invalid { status: UNKNOWN_STATUS, ..invalid }
+        }
+        error if error.is_too_large() => {
+            Invalid { status: TOO_LARGE_STATUS, reason: Reason::TooLarge, ..Invalid::malformed(field, size, limit) }
+        }
+        _ => Invalid::malformed(field, size, limit),
+    }
+}

@@ -1,0 +1,248 @@
+//! `POST /v1/watermark/detect`: what is found in whose recordings, and what is refused.
+
+use std::path::PathBuf;
+
+use csm_gateway::DetectArgs;
+use csm_shared::audio::{Clip, to_i16};
+use csm_shared::detect_desk::{DetectDesk, WAITING_MAX};
+use csm_shared::job::AudioFormat;
+use csm_shared::redis_client::{RedisArgs, RedisClient};
+use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
+use futures::future::join_all;
+use redis::Cmd;
+use reqwest::Method;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::app::{Answer, PATIENCE, TestApp, until};
+use crate::flac::flac;
+
+const PATH: &str = "/v1/watermark/detect";
+
+/// A file that `shared/tests/data/make.sh` made.
+fn data(name: &str) -> PathBuf {
+    [env!("CARGO_MANIFEST_DIR"), "..", "shared", "tests", "data", name].iter().collect()
+}
+
+/// Three seconds of a gliding harmonic sound over a little noise, which is voice enough.
+fn voice() -> Vec<f32> {
+    let mut noise = 1_u32;
+    let mut phase = 0.0_f32;
+    let sample = |i: u32| {
+        let seconds = i as f32 / 24_000.0;
+        phase = (phase + (140.0 + 40.0 * (4.0 * seconds).sin()) / 24_000.0).fract();
+        let harmonics = (1..30_u8).map(f32::from).map(|k| (k * phase * std::f32::consts::TAU).sin() / (k + 2.0));
+        noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        let hiss = (noise >> 8) as f32 / (1 << 23) as f32 - 1.0;
+        (0.15 + 0.1 * (9.0 * seconds).sin()) * harmonics.sum::<f32>() + 0.005 * hiss
+    };
+    (0..72_000).map(sample).collect()
+}
+
+/// It, marked with the development key.
+fn marked() -> Clip {
+    let mut stream = Watermark::new(&WatermarkKey::development()).stream();
+    let mut marked = stream.push(&voice());
+    marked.append(stream.finish());
+    Clip::from_samples(marked.samples().to_vec())
+}
+
+fn plain() -> Clip {
+    Clip::from_samples(voice().into_iter().map(to_i16).collect())
+}
+
+/// Writes the recording that `make.sh` turns into the files of other formats.
+#[test]
+#[ignore = "makes a file of shared/tests/data"]
+fn write_marked() {
+    std::fs::write(data("marked.wav"), marked().to_wav()).unwrap();
+}
+
+async fn detect(app: &TestApp, file: impl Into<reqwest::Body>) -> Answer {
+    app.send(app.request(Method::POST, PATH).body(file)).await
+}
+
+fn verdict(answer: &Answer) -> &str {
+    assert_eq!(answer.status, 200, "{}", answer.body);
+    answer.text("verdict")
+}
+
+fn desk(app: &TestApp) -> DetectDesk {
+    let args = RedisArgs { redis_url: app.redis.url(), key_prefix: "csm".into() };
+    DetectDesk::new(RedisClient::new(&args, PATIENCE).unwrap())
+}
+
+/// A worker at the desk that says `answer` of everything.
+async fn attended(app: &TestApp, answer: Result<Verdict, &'static str>) -> (CancellationToken, JoinHandle<()>) {
+    let finding = |verdict| Finding {
+        scheme: Scheme::Silentcipher,
+        verdict,
+        p_value: 1e-12,
+        score: 0.97,
+        key_id: "0bad".to_owned(),
+        regions: Vec::new(),
+    };
+    let stop = CancellationToken::new();
+    let (desk, until_then) = (desk(app), stop.clone());
+    let look = move |_: &[f32]| answer.map(|verdict| vec![finding(verdict)]).map_err(str::to_owned);
+    let serving = tokio::spawn(async move { desk.serve(look, until_then).await });
+    let desk = self::desk(app);
+    until("a worker at the desk", async || desk.attended().await.unwrap()).await;
+    (stop, serving)
+}
+
+#[tokio::test]
+async fn the_mark_is_found_in_every_format() {
+    let app = TestApp::start().await;
+    let clip = marked();
+    let mut files = vec![("WAV", clip.to_wav()), ("FLAC", flac(clip.samples()))];
+    for name in ["marked.mp3", "marked-vorbis.ogg", "marked-opus.ogg"] {
+        files.push((name, std::fs::read(data(name)).unwrap()));
+    }
+    for (name, file) in files {
+        let answer = detect(&app, file).await;
+        assert_eq!(verdict(&answer), "detected", "{name}: {}", answer.body);
+        assert_eq!(answer.text("scheme"), "builtin");
+        assert_eq!(answer.text("key_id"), WatermarkKey::development().id().to_string());
+        assert!(answer.body["p_value"].as_f64().unwrap() < 1e-5, "{name}: {}", answer.body);
+        assert_eq!(answer.body["findings"].as_array().unwrap().len(), 1);
+        assert!(answer.body["regions"][0]["end_ms"].as_u64().unwrap() > 2_000, "{name}: {}", answer.body);
+    }
+    let pcm: Vec<u8> = clip.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    let request = app.request(Method::POST, PATH).header("content-type", AudioFormat::Pcm.media_type());
+    assert_eq!(verdict(&app.send(request.body(pcm)).await), "detected");
+}
+
+#[tokio::test]
+async fn what_is_not_marked_is_not_found_and_nothing_more_is_claimed() {
+    let app = TestApp::start_with(|args| {
+        args.watermark.watermark_key = Some("a secret of this very year".to_owned().into());
+    });
+    let app = app.await;
+    for clip in [plain(), marked()] {
+        let answer = detect(&app, clip.to_wav()).await;
+        assert_eq!(verdict(&answer), "not_detected", "{}", answer.body);
+        assert!(answer.text("disclaimer").contains("never means that a human made"));
+        assert_eq!(answer.body["regions"].as_array().unwrap().len(), 0);
+    }
+}
+
+#[tokio::test]
+async fn the_mark_of_an_old_key_is_found_and_named() {
+    // It holds a comma, so that it stands in a list as its hexadecimal digits.
+    let hex: String = DEVELOPMENT_SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let app = TestApp::start_with(|args| {
+        args.watermark.watermark_key = Some("a secret of this very year".to_owned().into());
+        args.watermark.watermark_old_keys = Some(format!("a secret of another year,{hex}").into());
+    });
+    let answer = detect(&app.await, marked().to_wav()).await;
+    assert_eq!((verdict(&answer), answer.text("key_id")), ("detected", &*WatermarkKey::development().id().to_string()));
+}
+
+#[tokio::test]
+async fn refusals_name_field_value_and_limit() {
+    let app = TestApp::start().await;
+    let mut damaged = marked().to_wav();
+    damaged.truncate(10_000);
+    let long = too_long();
+    let wrong: [(u16, &str, Vec<u8>); 6] = [
+        (415, "malformed", Vec::new()),
+        (415, "malformed", b"{\"text\": \"no audio\"}".to_vec()),
+        (422, "malformed", damaged),
+        (422, "malformed", b"fLaC".to_vec()),
+        (413, "too_large", long),
+        (413, "too_large", vec![0; 25 * 1024 * 1024]),
+    ];
+    for (status, code, file) in wrong {
+        let answer = detect(&app, file).await;
+        assert_eq!((answer.status.as_u16(), answer.text("code")), (status, code), "{}", answer.body);
+        assert_eq!(answer.header("content-type"), "application/problem+json");
+        assert_eq!(answer.text("field"), "(body)");
+        assert!(!answer.text("value").is_empty() && !answer.text("limit").is_empty(), "{}", answer.body);
+    }
+    assert_eq!(app.get(PATH).await.status, 405);
+}
+
+/// A WAV file of ten minutes and a second, 4.8 MB.
+fn too_long() -> Vec<u8> {
+    let mut file = Clip::from_samples(vec![0; 601 * 4_000]).to_wav();
+    file[24..28].copy_from_slice(&8_000_u32.to_le_bytes());
+    file[34..36].copy_from_slice(&8_u16.to_le_bytes());
+    file[32..34].copy_from_slice(&1_u16.to_le_bytes());
+    file[28..32].copy_from_slice(&8_000_u32.to_le_bytes());
+    file
+}
+
+#[tokio::test]
+async fn without_a_key_the_setting_is_named() {
+    let app = TestApp::start_with(|args| args.watermark = DetectArgs::default()).await;
+    let answer = detect(&app, marked().to_wav()).await;
+    assert_eq!((answer.status.as_u16(), answer.text("code")), (501, "no_watermark_key"));
+    assert!(answer.text("detail").contains("CSM_WATERMARK_KEY"));
+}
+
+#[tokio::test]
+async fn more_than_a_few_at_once_are_refused_at_once() {
+    let app = TestApp::start().await;
+    // A minute each: a good part of a second of work.
+    let file = bytes::Bytes::from(Clip::from_samples(plain().samples().repeat(20)).to_wav());
+    let answers = join_all((0..16).map(|_| detect(&app, file.clone()))).await;
+    let done = answers.iter().filter(|answer| answer.status == 200).count();
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
+    assert_eq!(done + refused.len(), 16);
+    assert!(done >= 4 && !refused.is_empty(), "{done} done");
+    assert!(refused.iter().all(|answer| answer.text("code") == "overloaded" && answer.retry_after() > 0));
+}
+
+#[tokio::test]
+async fn a_worker_at_the_desk_is_asked() {
+    let app = TestApp::start().await;
+    let (stop, serving) = attended(&app, Ok(Verdict::Detected)).await;
+    let answer = detect(&app, plain().to_wav()).await;
+    assert_eq!((verdict(&answer), answer.text("scheme"), answer.text("key_id")), ("detected", "silentcipher", "0bad"));
+    assert_eq!(answer.body["findings"][0]["verdict"], "not_detected");
+    assert_eq!(answer.body["findings"][1]["verdict"], "detected");
+    stop.cancel();
+    serving.await.unwrap();
+    // It has said that it left.
+    let answer = detect(&app, plain().to_wav()).await;
+    assert_eq!((verdict(&answer), answer.body["findings"].as_array().unwrap().len()), ("not_detected", 1));
+}
+
+#[tokio::test]
+async fn a_part_that_was_heard_is_no_no_for_the_whole() {
+    let app = TestApp::start().await;
+    let (stop, serving) = attended(&app, Ok(Verdict::NotDetected)).await;
+    let mut samples = plain().samples().repeat(41);
+    let answer = detect(&app, Clip::from_samples(samples.clone()).to_wav()).await;
+    assert_eq!(answer.body["findings"][1]["verdict"], "inconclusive", "{}", answer.body);
+    samples.truncate(120 * 24_000);
+    let answer = detect(&app, Clip::from_samples(samples).to_wav()).await;
+    assert_eq!(answer.body["findings"][1]["verdict"], "not_detected", "{}", answer.body);
+    stop.cancel();
+    serving.await.unwrap();
+}
+
+#[tokio::test]
+async fn no_answer_is_no_not_detected() {
+    let app = TestApp::start().await;
+    let (stop, serving) = attended(&app, Err("no memory")).await;
+    let answer = detect(&app, plain().to_wav()).await;
+    assert_eq!((answer.status.as_u16(), answer.text("code")), (503, "undetermined"), "{}", answer.body);
+    assert!(!answer.body.to_string().contains("no memory"), "what went wrong inside stays inside");
+    // The mark that was found stands by itself.
+    assert_eq!(verdict(&detect(&app, marked().to_wav()).await), "detected");
+    stop.cancel();
+    serving.await.unwrap();
+
+    // Somebody is said to be there and takes nothing.
+    let args = RedisArgs { redis_url: app.redis.url(), key_prefix: "csm".into() };
+    let redis = RedisClient::new(&args, PATIENCE).unwrap();
+    let () =
+        redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg("+inf").arg("nobody")).await.unwrap();
+    for _ in 0..WAITING_MAX {
+        let () = redis.command(Cmd::new().arg("RPUSH").arg("csm:{detect}:waiting").arg("x")).await.unwrap();
+    }
+    let answer = detect(&app, plain().to_wav()).await;
+    assert_eq!((answer.status.as_u16(), answer.text("code")), (503, "undetermined"), "{}", answer.body);
+}

@@ -1,0 +1,144 @@
+//! From the bytes of an Ogg file, of Vorbis or Opus, to mono float samples at the file's own rate (Opus: 48 kHz).
+
+use std::io::{Cursor, ErrorKind};
+
+use ::ogg::{OggReadError, Packet, PacketReader};
+use symphonia::core::audio::{Channels, layouts};
+use symphonia::core::codecs::audio::well_known::{CODEC_ID_OPUS, CODEC_ID_VORBIS};
+use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
+use symphonia::core::codecs::registry::RegisterableAudioDecoder as _;
+use symphonia::core::packet::Packet as DecoderPacket;
+use symphonia::core::units::{Duration, Timestamp};
+use symphonia::default::codecs::VorbisDecoder;
+use symphonia_adapter_libopus::OpusDecoder;
+
+use super::ClipError;
+use super::decode::{Source, allowed};
+use super::mix::{Mixdown, refusal};
+use super::vorbis;
+
+/// The rate at which every Opus stream is decoded.
+const OPUS_RATE: u32 = 48_000;
+/// Bytes of the head of an Opus stream of one or two channels.
+const OPUS_HEAD_BYTES: usize = 19;
+/// The most channels: what both decoders are sure to order as we expect.
+const MAX_CHANNELS: u8 = 2;
+/// The most frames that the end of a stream takes off: those of its last packet.
+const MAX_END_TRIM: u64 = 8_192;
+
+/// A stream's decoder.
+struct Codec {
+    format: &'static str,
+    decoder: Box<dyn AudioDecoder>,
+    /// Frames at the start that are no part of the recording.
+    skipped: u64,
+}
+
+/// Decodes an Ogg file that holds one stream.
+pub(super) fn ogg(bytes: &[u8]) -> Result<Source, ClipError> {
+    let mut packets = Packets { reader: PacketReader::new(Cursor::new(bytes)), serial: None };
+    let head = packets.expect()?;
+    let mut codec = match head.data.as_slice() {
+        [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', ..] => opus(head.data, &mut packets)?,
+        [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => vorbis(head.data, &mut packets)?,
+        _ => return Err(ClipError::Unsupported("an Ogg file of neither Vorbis nor Opus".to_owned())),
+    };
+    let mut mixdown = Mixdown::new(codec.format);
+    while let Some(packet) = packets.next()? {
+        let end = (packet.last_in_stream()).then(|| packet.absgp_page());
+        let packet = DecoderPacket::new(0, Timestamp::ZERO, Duration::ZERO, packet.data);
+        mixdown.take(codec.decoder.decode(&packet), 0)?;
+        if let Some(end) = end {
+            trim(&mut mixdown, end.saturating_sub(codec.skipped));
+        }
+    }
+    mixdown.finish()
+}
+
+/// Takes off what the encoder added behind the recording's last frame.
+fn trim(mixdown: &mut Mixdown, frames: u64) {
+    let added = (mixdown.frames() as u64).saturating_sub(frames);
+    if added <= MAX_END_TRIM {
+        mixdown.truncate(usize::try_from(frames).unwrap_or(usize::MAX));
+    }
+}
+
+fn opus(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<Codec, ClipError> {
+    const FORMAT: &str = "Ogg Opus";
+    if head.len() < OPUS_HEAD_BYTES {
+        return Err(broken(FORMAT, "its head is cut short"));
+    }
+    let skipped = u64::from(u16::from_le_bytes([head[10], head[11]]));
+    let channels = channels(FORMAT, head[9])?;
+    let comment = packets.expect()?;
+    if !comment.data.starts_with(b"OpusTags") {
+        return Err(broken(FORMAT, "its second packet holds no tags"));
+    }
+    let mut parameters = AudioCodecParameters::new();
+    parameters.for_codec(CODEC_ID_OPUS).with_sample_rate(OPUS_RATE).with_channels(channels);
+    parameters.with_extra_data(head.into());
+    let decoder = OpusDecoder::try_registry_new(&parameters, &AudioDecoderOptions::default());
+    Ok(Codec { format: FORMAT, decoder: decoder.map_err(|error| refusal(FORMAT, &error))?, skipped })
+}
+
+fn vorbis(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<Codec, ClipError> {
+    const FORMAT: &str = "Ogg Vorbis";
+    let [channel_count, rate @ ..] = *head
+        .get(11..16)
+        .and_then(|bytes| <&[u8; 5]>::try_from(bytes).ok())
+        .ok_or_else(|| broken(FORMAT, "its head is cut short"))?;
+    let rate = u32::from_le_bytes(rate);
+    let channels = channels(FORMAT, channel_count)?;
+    allowed(rate, channels.count())?;
+    let comment = packets.expect()?;
+    if !comment.data.starts_with(b"\x03vorbis") {
+        return Err(broken(FORMAT, "its second packet holds no comments"));
+    }
+    let setup = packets.expect()?.data;
+    vorbis::check(&setup).map_err(|reason| broken(FORMAT, reason))?;
+    let mut parameters = AudioCodecParameters::new();
+    parameters.for_codec(CODEC_ID_VORBIS).with_sample_rate(rate).with_channels(channels);
+    parameters.with_extra_data([head, setup].concat().into());
+    let decoder = VorbisDecoder::try_new(&parameters, &AudioDecoderOptions::default());
+    let decoder = Box::new(decoder.map_err(|error| refusal(FORMAT, &error))?);
+    Ok(Codec { format: FORMAT, decoder, skipped: 0 })
+}
+
+fn channels(format: &'static str, count: u8) -> Result<Channels, ClipError> {
+    match count {
+        1 => Ok(layouts::CHANNEL_LAYOUT_MONO),
+        2 => Ok(layouts::CHANNEL_LAYOUT_STEREO),
+        _ => Err(ClipError::Unsupported(format!("{format} of {count} channels; 1 to {MAX_CHANNELS} are taken"))),
+    }
+}
+
+fn broken(format: &'static str, reason: &str) -> ClipError {
+    ClipError::Broken { format, reason: reason.to_owned() }
+}
+
+/// The packets of the only stream of a file.
+struct Packets<'a> {
+    reader: PacketReader<Cursor<&'a [u8]>>,
+    serial: Option<u32>,
+}
+
+impl Packets<'_> {
+    /// The next packet; `None` where the file ends, cut off or not.
+    fn next(&mut self) -> Result<Option<Packet>, ClipError> {
+        let packet = match self.reader.read_packet() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Ok(None),
+            Err(OggReadError::ReadError(error)) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
+            Err(error) => return Err(broken("Ogg", &format!("{error}"))),
+        };
+        if *self.serial.get_or_insert(packet.stream_serial()) != packet.stream_serial() {
+            return Err(ClipError::Unsupported("an Ogg file of more than one stream".to_owned()));
+        }
+        Ok(Some(packet))
+    }
+
+    /// The next packet of the head.
+    fn expect(&mut self) -> Result<Packet, ClipError> {
+        self.next()?.ok_or_else(|| broken("Ogg", "it ends before its audio"))
+    }
+}

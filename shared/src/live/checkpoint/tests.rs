@@ -1,0 +1,195 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::live::{Event, LiveAudio};
+use crate::local_redis::{LocalRedis, LocalRedisOptions};
+use crate::redis_client::{RedisArgs, RedisClient};
+
+fn origin() -> Origin {
+    Origin::of(&["weights", "q8_0", "cpu"])
+}
+
+/// A frame that no other number gives.
+fn frame(number: u32) -> Frame {
+    std::array::from_fn(|codebook| (number * 37 + codebook as u32 * 11) % 2_048)
+}
+
+fn chunk(from: u32, frames: impl IntoIterator<Item = (u16, u32)>) -> Chunk {
+    let frames = frames.into_iter().map(|(piece, number)| (piece, frame(number))).collect();
+    Chunk { origin: origin(), from, frames }
+}
+
+fn frames() -> impl Strategy<Value = Vec<PieceFrame>> {
+    let frame = proptest::array::uniform32(0_u32..2_048);
+    proptest::collection::vec((any::<u16>(), frame), 0..12).prop_map(|mut frames| {
+        frames.sort_by_key(|(piece, _)| *piece);
+        frames
+    })
+}
+
+proptest! {
+    #[test]
+    fn a_chunk_is_read_as_it_was_written(from: u32, frames in frames()) {
+        let chunk = Chunk { origin: origin(), from, frames };
+        let bytes = chunk.encode().unwrap();
+        prop_assert_eq!(Chunk::decode(&bytes), Some(chunk.clone()));
+        let pieces = chunk.frames.chunk_by(|a, b| a.0 == b.0).count();
+        prop_assert_eq!(bytes.len(), 16 + 4 + 4 * pieces + 44 * chunk.frames.len());
+    }
+
+    #[test]
+    fn no_bytes_are_a_panic(bytes: Vec<u8>) {
+        let _ = Chunk::decode(&bytes);
+    }
+}
+
+#[test]
+fn half_a_chunk_is_none() {
+    let bytes = chunk(3, [(0, 1), (0, 2), (4, 3)]).encode().unwrap();
+    for cut in 0..bytes.len() {
+        // At the border of a run the rest is a smaller chunk.
+        let whole = Chunk::decode(&bytes[..cut]).map_or(0, |chunk| chunk.frames.len());
+        assert_eq!(whole, if cut == 16 + 4 + 4 + 88 { 2 } else { 0 }, "cut at {cut}");
+    }
+    let back = Chunk { frames: vec![(4, frame(1)), (0, frame(2))], ..chunk(0, []) };
+    assert_eq!(Chunk::decode(&back.encode().unwrap()), None, "pieces go back");
+}
+
+#[test]
+fn a_code_that_does_not_fit_is_not_written() {
+    let mut large = frame(1);
+    large[31] = 2_048;
+    assert_eq!(Chunk { frames: vec![(0, large)], ..chunk(0, []) }.encode(), None);
+}
+
+#[test]
+fn an_origin_is_all_of_its_facts() {
+    assert_eq!(origin(), Origin::of(&["weights", "q8_0", "cpu"]));
+    for other in
+        [&["weights", "q8_0", "cuda"][..], &["other", "q8_0", "cpu"], &["weightsq8_0", "", "cpu"], &["weights"]]
+    {
+        assert_ne!(origin(), Origin::of(other), "{other:?}");
+    }
+}
+
+#[test]
+fn chunks_in_a_row_are_the_pieces() {
+    let mut checkpoint = Checkpoint::default();
+    for chunk in [chunk(0, [(0, 0)]), chunk(1, [(0, 1), (2, 2)]), chunk(3, [(2, 3)])] {
+        checkpoint.take(chunk);
+    }
+    assert_eq!(checkpoint.len(), 4);
+    let pieces = checkpoint.into_pieces();
+    assert_eq!(pieces, [vec![frame(0), frame(1)], vec![], vec![frame(2), frame(3)]]);
+}
+
+/// What comes behind a gap is nobody's, until the gap is told again; and a later attempt may begin anew anywhere.
+#[test]
+fn a_gap_is_not_crossed_and_a_story_told_anew_replaces_the_old_one() {
+    let mut checkpoint = Checkpoint::default();
+    checkpoint.take(chunk(1, [(0, 1)]));
+    assert!(checkpoint.is_empty(), "the beginning is missing");
+    checkpoint.take(chunk(0, [(0, 0), (0, 1)]));
+    checkpoint.take(chunk(3, [(0, 3)]));
+    assert_eq!(checkpoint.len(), 2);
+    checkpoint.take(chunk(2, [(0, 2), (1, 3)]));
+    assert_eq!(checkpoint.len(), 4);
+    checkpoint.take(chunk(1, [(0, 9)]));
+    assert_eq!(checkpoint.clone().into_pieces(), [vec![frame(0), frame(9)]]);
+    checkpoint.take(chunk(0, []));
+    assert!(checkpoint.is_empty());
+}
+
+async fn live(redis: &LocalRedis) -> (Live, RedisClient) {
+    let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+    let client = RedisClient::new(&args, std::time::Duration::from_secs(20)).unwrap();
+    (Live::new(client.clone()), client)
+}
+
+async fn write(live: &Live, job: &JobId, attempt: u64, sequence: u64, spoken: Option<&Chunk>) {
+    let event = Event::Progress { frames: 1, max_frames: 10, audio: None };
+    live.publish_with(job, EventId { attempt, sequence }, &event, spoken).await.unwrap();
+}
+
+async fn read(live: &Live, job: &JobId) -> Vec<Vec<Frame>> {
+    live.checkpoint(job, origin()).await.unwrap().into_pieces()
+}
+
+#[tokio::test]
+async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = LocalRedis::spawn(folder.path(), &LocalRedisOptions::default()).await.unwrap();
+    let (live, client) = live(&redis).await;
+    let job = JobId::generate();
+    assert!(read(&live, &job).await.is_empty());
+    // More events than one read brings.
+    for number in 0..600_u32 {
+        write(&live, &job, 1, u64::from(number) + 2, Some(&chunk(number, [(number as u16 / 500, number)]))).await;
+    }
+    write(&live, &job, 2, 1, None).await;
+    write(&live, &job, 1, 900, Some(&chunk(0, [(0, 999)]))).await;
+    let numbers = |range: std::ops::Range<u32>| range.map(frame).collect::<Vec<_>>();
+    assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)], "the first attempt has been cut off");
+
+    // The second attempt is of other weights, and the third goes on behind the first.
+    let other = Chunk { origin: Origin::of(&["other weights", "q8_0", "cpu"]), ..chunk(0, [(0, 77)]) };
+    write(&live, &job, 2, 2, Some(&other)).await;
+    assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)]);
+    assert_eq!(live.checkpoint(&job, other.origin).await.unwrap().into_pieces(), [[frame(77)]]);
+    write(&live, &job, 3, 602, Some(&chunk(600, [(1, 600), (1, 601)]))).await;
+    assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..602)]);
+
+    // An event that is gone ends what can be continued, and nobody is told of an error.
+    let key = stream_key("test", &job);
+    let mut gone = redis::cmd("XDEL");
+    client.command::<u64>(gone.arg(&key).arg("1-42")).await.unwrap();
+    assert_eq!(read(&live, &job).await, [numbers(0..40)]);
+    let mut trim = redis::cmd("XTRIM");
+    client.command::<u64>(trim.arg(&key).arg("MAXLEN").arg(100)).await.unwrap();
+    assert!(live.checkpoint(&job, origin()).await.unwrap().is_empty(), "the beginning was trimmed away");
+}
+
+/// What was sent is counted whoever sent it, and whether or not it can be continued.
+#[tokio::test]
+async fn a_successor_reads_how_much_was_sent() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = LocalRedis::spawn(folder.path(), &LocalRedisOptions::default()).await.unwrap();
+    let (live, _) = live(&redis).await;
+    let job = JobId::generate();
+    let send = async |attempt, sequence, offset, samples: usize, spoken: Chunk| {
+        let audio = LiveAudio::new(offset, &vec![1; samples * 2]);
+        let event = Event::Progress { frames: 1, max_frames: 10, audio };
+        live.publish_with(&job, EventId { attempt, sequence }, &event, Some(&spoken)).await.unwrap();
+    };
+    let other = |from| Chunk { origin: Origin::of(&["other"]), ..chunk(from, [(0, 77)]) };
+    let place = async || {
+        let checkpoint = live.checkpoint(&job, origin()).await.unwrap();
+        (checkpoint.len(), checkpoint.published())
+    };
+    assert_eq!(place().await, (0, 0));
+    for number in 0..40_u32 {
+        send(1, u64::from(number) + 2, u64::from(number) * 100, 100, chunk(number, [(0, number)])).await;
+    }
+    assert_eq!(place().await, (40, 4_000));
+    send(2, 2, 4_000, 50, other(0)).await;
+    assert_eq!(place().await, (40, 4_050), "of another origin: not to be continued, and sent all the same");
+    write(&live, &job, 3, 1, None).await;
+    send(2, 3, 4_050, 50, other(1)).await;
+    assert_eq!(place().await, (40, 4_050), "a stale writer sends nothing");
+}
+
+#[tokio::test]
+async fn an_event_with_unreadable_codes_is_a_gap() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = LocalRedis::spawn(folder.path(), &LocalRedisOptions::default()).await.unwrap();
+    let (live, client) = live(&redis).await;
+    let job = JobId::generate();
+    write(&live, &job, 1, 2, Some(&chunk(0, [(0, 0), (0, 1)]))).await;
+    let mut add = redis::cmd("XADD");
+    add.arg(stream_key("test", &job)).arg("1-3").arg("event").arg("{}").arg(FIELD).arg(&b"\xff\x00nonsense"[..]);
+    client.command::<String>(&add).await.unwrap();
+    write(&live, &job, 1, 4, Some(&chunk(3, [(0, 3)]))).await;
+    assert_eq!(read(&live, &job).await, [[frame(0), frame(1)]]);
+}

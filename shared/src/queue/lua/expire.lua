@@ -1,0 +1,11 @@
+-- queued -> expired for every job whose time in the queue is over. A running one goes on: its beat hears of a deadline.
+-- ARGV: limit, ttl_ms
+local expired = {}
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[1]))) do
+  redis.call('ZREM', DEADLINES, id)
+  if get(id, 'state')[1] == 'queued' then
+    settle(id, 'expired', ARGV[2])
+    expired[#expired + 1] = id
+  end
+end
+return expired

@@ -1,0 +1,20 @@
+-- Takes out workers that are gone, their stream consumers, and dead letters as old as their records. A consumer that holds
+-- an entry stays: deleting it would orphan the entry.
+-- ARGV: idle_ms
+lapse()
+redis.call('XTRIM', DLQ, 'MINID', now_ms() - DEAD_TTL_MS)
+local gone = 0
+for _, queue in ipairs({ 'live', 'standard', 'bulk', SUSPECTS }) do
+  local consumers = redis.pcall('XINFO', 'CONSUMERS', STREAM .. queue, GROUP)
+  for _, consumer in ipairs(consumers.err and {} or consumers) do
+    local field = {}
+    for i = 1, #consumer, 2 do
+      field[consumer[i]] = consumer[i + 1]
+    end
+    if field.pending == 0 and field.idle > tonumber(ARGV[1]) and not redis.call('ZSCORE', ALIVE, field.name) then
+      redis.call('XGROUP', 'DELCONSUMER', STREAM .. queue, GROUP, field.name)
+      gone = gone + 1
+    end
+  end
+end
+return gone

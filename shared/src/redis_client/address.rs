@@ -1,0 +1,160 @@
+//! From the URL to who is asked for the server: itself, sentinels, or the nodes of a cluster.
+
+use redis::sentinel::SentinelNodeConnectionInfo;
+use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError, RedisResult, TlsMode};
+
+/// Port of sentinels that name none.
+const SENTINEL_PORT: u16 = 26_379;
+
+/// Where Redis is, by the URL's scheme.
+#[derive(Debug)]
+pub(super) enum Address {
+    /// `redis://`, `rediss://`, and whatever else redis-rs knows: one server.
+    Single(ConnectionInfo),
+    /// `redis+sentinel://[user:pass@]host:port,host:port/master[/db][?sentinel_auth=user:pass]`: the sentinels, the name
+    /// that they watch the master under, and how to log in to the master.
+    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, master: SentinelNodeConnectionInfo },
+    /// `redis+cluster://[user:pass@]host:port,host:port`: nodes to ask for the others.
+    Cluster { seeds: Vec<ConnectionInfo> },
+}
+
+impl Address {
+    /// Reads a URL. Errors never repeat it, since it may hold a password.
+    pub(super) fn parse(url: &str) -> RedisResult<Self> {
+        let Some((scheme, kind)) = url.split_once("://").and_then(|(scheme, _)| scheme.split_once('+')) else {
+            return Ok(Self::Single(url.into_connection_info()?));
+        };
+        let parts = Parts::of(url);
+        match (scheme, kind) {
+            ("redis" | "rediss", "sentinel") => parts.sentinel(scheme),
+            ("redis" | "rediss", "cluster") => parts.cluster(scheme),
+            _ => Ok(Self::Single(url.into_connection_info()?)),
+        }
+    }
+}
+
+/// A URL in pieces, each as it was written (percent signs included).
+struct Parts<'a> {
+    /// With its `@`, or empty.
+    login: &'a str,
+    hosts: Vec<&'a str>,
+    path: Vec<&'a str>,
+    query: Option<&'a str>,
+}
+
+impl<'a> Parts<'a> {
+    fn of(url: &'a str) -> Self {
+        let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+        let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
+        let (place, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = place.rfind('@').map_or(("", place), |at| place.split_at(at + 1));
+        let split = |text: &'a str, by: char| text.split(by).filter(|part| !part.is_empty()).collect();
+        Self { login, hosts: split(hosts, ','), path: split(path, '/'), query }
+    }
+
+    fn sentinel(&self, scheme: &str) -> RedisResult<Address> {
+        let (name, db) = match self.path.as_slice() {
+            [name] => (*name, "0"),
+            [name, db] => (*name, *db),
+            _ => return Err(wrong("redis+sentinel:// needs host:port,host:port/master-name[/db]")),
+        };
+        let login = match self.query.map(|query| query.split_once('=')) {
+            None => String::new(),
+            Some(Some(("sentinel_auth", login))) => format!("{login}@"),
+            Some(_) => return Err(wrong("redis+sentinel:// knows one option: ?sentinel_auth=user:password")),
+        };
+        let sentinels = self.connections(&format!("{scheme}://{login}"), "", Some(SENTINEL_PORT))?;
+        let master = format!("{scheme}://{}localhost/{db}", self.login).into_connection_info()?;
+        let mut node = SentinelNodeConnectionInfo::default().set_redis_connection_info(master.redis_settings().clone());
+        if scheme == "rediss" {
+            node = node.set_tls_mode(TlsMode::Secure);
+        }
+        Ok(Address::Sentinel { sentinels, name: name.to_owned(), master: node })
+    }
+
+    fn cluster(&self, scheme: &str) -> RedisResult<Address> {
+        if !self.path.is_empty() {
+            return Err(wrong(
+                "redis+cluster:// needs host:port,host:port and nothing after it: a cluster has one database",
+            ));
+        }
+        let options = self.query.map(|query| format!("?{query}")).unwrap_or_default();
+        Ok(Address::Cluster { seeds: self.connections(&format!("{scheme}://{}", self.login), &options, None)? })
+    }
+
+    /// One connection per host, with what stands before and after it.
+    fn connections(&self, before: &str, after: &str, port: Option<u16>) -> RedisResult<Vec<ConnectionInfo>> {
+        if self.hosts.is_empty() {
+            return Err(wrong("the Redis URL names no host"));
+        }
+        let connection = |host: &&str| match port {
+            // What follows the bracket of an IPv6 address, or the whole name.
+            Some(port) if !host.rsplit(']').next().is_some_and(|end| end.contains(':')) => {
+                format!("{before}{host}:{port}{after}").into_connection_info()
+            }
+            _ => format!("{before}{host}{after}").into_connection_info(),
+        };
+        self.hosts.iter().map(connection).collect()
+    }
+}
+
+fn wrong(what: &'static str) -> RedisError {
+    RedisError::from((ErrorKind::InvalidClientConfig, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hosts(connections: &[ConnectionInfo]) -> Vec<String> {
+        connections.iter().map(|connection| connection.addr().to_string()).collect()
+    }
+
+    #[test]
+    fn one_server() {
+        let Address::Single(server) = Address::parse("redis://:secret@cache:7000/2").expect("URL") else {
+            panic!("not a single server")
+        };
+        assert_eq!(server.addr().to_string(), "cache:7000");
+        assert_eq!((server.redis_settings().db(), server.redis_settings().password()), (2, Some("secret")));
+    }
+
+    #[test]
+    fn sentinels_and_their_master() {
+        let url = "redis+sentinel://app:p%40ss@s1:26380,s2/main/3?sentinel_auth=watch:dog";
+        let Address::Sentinel { sentinels, name, master } = Address::parse(url).expect("URL") else {
+            panic!("not sentinels")
+        };
+        assert_eq!(hosts(&sentinels), ["s1:26380", "s2:26379"]);
+        assert_eq!(name, "main");
+        assert_eq!(sentinels[1].redis_settings().password(), Some("dog"));
+        let said = format!("{master:?}");
+        assert!(said.contains("tls_mode: None") && said.contains("app"), "{said}");
+    }
+
+    #[test]
+    fn nodes_of_a_cluster() {
+        let Address::Cluster { seeds } = Address::parse("rediss+cluster://:pw@n1:7000,n2:7001").expect("URL") else {
+            panic!("not a cluster")
+        };
+        assert_eq!(hosts(&seeds), ["n1:7000", "n2:7001"]);
+        assert_eq!(seeds[1].redis_settings().password(), Some("pw"));
+        assert!(matches!(seeds[1].addr(), redis::ConnectionAddr::TcpTls { .. }));
+    }
+
+    #[test]
+    fn wrong_urls_are_refused_without_repeating_the_password() {
+        for url in [
+            "redis+sentinel://:hush@host:26379",
+            "redis+sentinel://:hush@/main",
+            "redis+sentinel://:hush@host/main?other=1",
+            "redis+cluster://:hush@",
+            "redis+cluster://:hush@host:7000/1",
+            "redis+proxy://:hush@host:7000",
+            "http://:hush@host",
+        ] {
+            let error = Address::parse(url).expect_err(url).to_string();
+            assert!(!error.contains("hush"), "{error}");
+        }
+    }
+}

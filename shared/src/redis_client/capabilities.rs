@@ -1,0 +1,196 @@
+//! What the server is and can do, and what about its settings could cost jobs.
+
+use std::collections::HashMap;
+use std::fmt;
+
+use futures::future::join_all;
+use redis::{RedisResult, Value};
+
+use super::RedisClient;
+use super::fault::{self, Blame, RedisFault};
+use super::node::Node;
+use super::topology::Topology;
+
+/// What a server is, and which of the newer commands it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// `redis` or `valkey`.
+    pub server: &'static str,
+    /// Its version, such as `8.0.1`.
+    pub version: String,
+    /// `WAITAOF`: wait until a write is on disk (Redis 7.2, Valkey 7.2).
+    pub waitaof: bool,
+    /// `XACKDEL`: acknowledge and delete a stream's entry at once (Redis 8.2).
+    pub xackdel: bool,
+    /// `XNACK`: hand a stream's entry back (Redis 8.8).
+    pub xnack: bool,
+}
+
+impl fmt::Display for Capabilities {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(to, "{} {}", self.server, self.version)?;
+        let newer = [("WAITAOF", self.waitaof), ("XACKDEL", self.xackdel), ("XNACK", self.xnack)];
+        let names: Vec<_> = newer.iter().filter(|(_, has)| *has).map(|(name, _)| *name).collect();
+        if names.is_empty() { Ok(()) } else { write!(to, " ({})", names.join(", ")) }
+    }
+}
+
+impl RedisClient {
+    /// What the server is and can do; asked once for each server. In a cluster any one node speaks for all.
+    pub async fn capabilities(&self) -> Result<Capabilities, RedisFault> {
+        let node = self.topology.node(None).await?;
+        Ok(of_node(&node).await?.clone())
+    }
+
+    /// One line for each setting of the server, or of each master of a cluster, that could cost jobs; and for each that
+    /// could not be looked at. Empty: nothing to worry about.
+    pub async fn advice(&self) -> Vec<String> {
+        let nodes = match self.topology.nodes().await {
+            Ok(nodes) => nodes,
+            Err(error) => return vec![format!("the settings of Redis were not checked: {error}")],
+        };
+        let advice = join_all(nodes.iter().map(|node| async move { (node.name(), settings(node).await) })).await;
+        let mut lines = Vec::new();
+        for (name, settings) in advice {
+            let said = match settings {
+                Ok(settings) => settings.advice(&self.topology),
+                Err(error) => vec![format!("its settings were not checked: {error}")],
+            };
+            lines.extend(said.into_iter().map(|line| format!("Redis {name}: {line}")));
+        }
+        lines
+    }
+}
+
+/// What a server is and can do; asked once.
+pub(super) async fn of_node(node: &Node) -> RedisResult<&Capabilities> {
+    node.capabilities.get_or_try_init(|| probe(node)).await
+}
+
+async fn probe(node: &Node) -> RedisResult<Capabilities> {
+    let mut connection = node.connection().await?;
+    let info = Info::of(&mut connection).await?;
+    // A name that the server does not know is answered by nil.
+    let mut names = redis::cmd("COMMAND");
+    names.arg("INFO").arg("WAITAOF").arg("XACKDEL").arg("XNACK");
+    let known: Vec<Value> = names.query_async(&mut connection).await?;
+    let has = |place: usize| known.get(place).is_some_and(|command| !matches!(command, Value::Nil));
+    let (server, version) = match info.get("valkey_version") {
+        Some(version) => ("valkey", version),
+        None => ("redis", info.get("redis_version").unwrap_or("of unknown version")),
+    };
+    Ok(Capabilities { server, version: version.to_owned(), waitaof: has(0), xackdel: has(1), xnack: has(2) })
+}
+
+/// The settings that decide what a crash can cost.
+pub(super) struct Settings {
+    info: Info,
+    configured: Result<Configured, String>,
+}
+
+/// What only CONFIG GET tells.
+pub(super) struct Configured {
+    pub(super) appendfsync: String,
+    pub(super) no_fsync_on_rewrite: String,
+    min_replicas: String,
+}
+
+/// Asks a server for its settings, as they are now.
+pub(super) async fn settings(node: &Node) -> RedisResult<Settings> {
+    let mut connection = node.connection().await?;
+    let info = Info::of(&mut connection).await?;
+    let mut pipeline = redis::pipe();
+    for name in ["appendfsync", "no-appendfsync-on-rewrite", "min-replicas-to-write"] {
+        pipeline.cmd("CONFIG").arg("GET").arg(name);
+    }
+    let answer = pipeline.query_async::<Vec<HashMap<String, String>>>(&mut connection).await;
+    let configured = match answer {
+        Ok(found) => {
+            let mut values = found.into_iter().map(|setting| setting.into_values().next().unwrap_or_default());
+            let mut next = || values.next().unwrap_or_default();
+            Ok(Configured { appendfsync: next(), no_fsync_on_rewrite: next(), min_replicas: next() })
+        }
+        Err(error) if fault::blame(&error) == Blame::Call => Err(error.to_string()),
+        Err(error) => return Err(error),
+    };
+    Ok(Settings { info, configured })
+}
+
+impl Settings {
+    /// Whether the server keeps an append-only file.
+    pub(super) fn keeps_aof(&self) -> bool {
+        self.info.get("aof_enabled") == Some("1")
+    }
+
+    /// What CONFIG GET tells, or why it does not.
+    pub(super) fn configured(&self) -> Result<&Configured, &str> {
+        self.configured.as_ref().map_err(String::as_str)
+    }
+
+    fn advice(&self, topology: &Topology) -> Vec<String> {
+        let mut lines = Vec::new();
+        match self.info.get("maxmemory_policy") {
+            Some("noeviction") => {}
+            Some(policy) => lines.push(format!(
+                "maxmemory-policy is {policy}: once full, it throws jobs away; set maxmemory-policy noeviction"
+            )),
+            None => lines.push("maxmemory-policy was not checked: INFO does not tell".to_owned()),
+        }
+        if self.keeps_aof() {
+            lines.extend(self.advice_on_fsync());
+        } else {
+            lines.push(
+                "appendonly is no: a crash loses every job since its last snapshot; set appendonly yes".to_owned(),
+            );
+        }
+        let has_replicas = self.info.get("connected_slaves").is_some_and(|count| count != "0");
+        if has_replicas && self.configured().is_ok_and(|set| set.min_replicas == "0") {
+            lines.push(
+                "min-replicas-to-write is 0: a master cut off from its replicas takes jobs that the failover throws \
+                 away; set min-replicas-to-write 1"
+                    .to_owned(),
+            );
+        }
+        match (self.info.get("redis_mode"), topology) {
+            (Some("cluster"), Topology::Single(_)) => {
+                lines.push("it is one node of a cluster: write redis+cluster:// in CSM_REDIS_URL".to_owned());
+            }
+            (Some("sentinel"), _) => {
+                lines.push("it is a sentinel, no server: write redis+sentinel:// in CSM_REDIS_URL".to_owned());
+            }
+            _ => {}
+        }
+        lines
+    }
+
+    fn advice_on_fsync(&self) -> Option<String> {
+        match self.configured().map(|set| set.appendfsync.as_str()) {
+            Ok("always") => None,
+            Ok("everysec") => Some(
+                "appendfsync is everysec: should its machine lose power, up to two seconds of accepted jobs and results \
+                 are lost, those with durability=fsync excepted; set appendfsync always to close this for all"
+                    .to_owned(),
+            ),
+            Ok(policy) => Some(format!(
+                "appendfsync is {policy}: should its machine lose power, half a minute of jobs and results may be lost, \
+                 and durability=fsync is refused; set appendfsync always or everysec"
+            )),
+            Err(why) => Some(format!("appendfsync was not checked, CONFIG GET is not permitted: {why}")),
+        }
+    }
+}
+
+/// The fields of INFO.
+struct Info(HashMap<String, String>);
+
+impl Info {
+    async fn of(connection: &mut deadpool_redis::Connection) -> RedisResult<Self> {
+        let text: String = redis::cmd("INFO").query_async(connection).await?;
+        let field = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
+        Ok(Self(text.lines().filter_map(field).collect()))
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+}

@@ -1,0 +1,116 @@
+//! What can go wrong with Redis, and what to do about it. The table for operators is in `docs/redis.md`.
+
+use deadpool_redis::PoolError;
+use redis::{ErrorKind, RedisError};
+
+/// Redis did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum RedisFault {
+    /// Out of reach, loading, failing over, full, or too slow; worth another try later.
+    #[error("Redis is unavailable: {0}")]
+    Unavailable(String),
+    /// Reached, and it refused: a wrong setting or a defect of ours.
+    #[error("Redis refused: {0}")]
+    Refused(#[source] RedisError),
+    /// This server, as it is set, cannot do it. Nothing was written.
+    #[error("this Redis cannot do that: {0}")]
+    Unsupported(String),
+}
+
+impl RedisFault {
+    /// True when the same call may succeed later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable(_))
+    }
+}
+
+/// What an answer says about the place that gave it; the graver, the greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Blame {
+    /// The right server, for the moment unable: try again there.
+    Moment,
+    /// Perhaps no longer the right server, or the connection is dead: drop it, look again who is in charge.
+    Place,
+    /// The call is at fault: another try gets the same answer.
+    Call,
+}
+
+/// Answers by which the right server says "not now".
+const MOMENT: [&str; 5] = ["ASK", "BUSY", "MISCONF", "OOM", "TRYAGAIN"];
+/// Answers of a server that is, or is about to be, in charge no more; and of one that has just started.
+const PLACE: [&str; 7] = ["CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "UNBLOCKED"];
+
+/// Judges an error. Of a pipeline's errors the gravest counts: a call at fault is not worth another try.
+pub(super) fn blame(error: &RedisError) -> Blame {
+    if let Some(answers) = error.clone().into_server_errors() {
+        let blames = answers.iter().map(|(_, error)| blame_answer(error.code(), error.details().unwrap_or_default()));
+        return blames.max().unwrap_or(Blame::Call);
+    }
+    let lost = error.is_io_error() || error.is_timeout() || error.is_connection_dropped();
+    // Sentinels know the name but no healthy master: a failover is under way.
+    let leaderless = error.kind() == ErrorKind::MasterNameNotFoundBySentinel;
+    if lost || leaderless { Blame::Place } else { Blame::Call }
+}
+
+fn blame_answer(code: &str, details: &str) -> Blame {
+    // Redis before 7 wraps what a script met: "ERR Error running script ...: -READONLY You can't write ...".
+    let inner = (code == "ERR").then(|| details.split_whitespace().find_map(|word| word.strip_prefix('-'))).flatten();
+    match inner.unwrap_or(code) {
+        code if MOMENT.contains(&code) => Blame::Moment,
+        code if PLACE.contains(&code) => Blame::Place,
+        "ERR" if details.contains("max number of clients") => Blame::Place,
+        _ => Blame::Call,
+    }
+}
+
+impl From<RedisError> for RedisFault {
+    fn from(error: RedisError) -> Self {
+        match blame(&error) {
+            Blame::Call => Self::Refused(error),
+            Blame::Moment | Blame::Place => Self::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// The pool's own troubles as Redis errors, so that one judgement does for all.
+pub(super) fn of_pool(error: PoolError) -> RedisError {
+    match error {
+        PoolError::Backend(error) => error,
+        other => RedisError::from((ErrorKind::Io, "no connection", other.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use redis::make_extension_error;
+
+    use super::*;
+
+    fn answer(code: &str, details: &str) -> RedisError {
+        make_extension_error(code.to_owned(), Some(details.to_owned()))
+    }
+
+    #[test]
+    fn each_answer_is_judged_by_what_helps() {
+        for (code, details, expected) in [
+            ("OOM", "command not allowed when used memory > 'maxmemory'.", Blame::Moment),
+            ("BUSY", "Redis is busy running a script.", Blame::Moment),
+            ("TRYAGAIN", "Multiple keys request during rehashing of slot", Blame::Moment),
+            ("READONLY", "You can't write against a read only replica.", Blame::Place),
+            ("MASTERDOWN", "Link with MASTER is down", Blame::Place),
+            ("CLUSTERDOWN", "The cluster is down", Blame::Place),
+            ("LOADING", "Redis is loading the dataset in memory", Blame::Place),
+            ("ERR", "max number of clients reached", Blame::Place),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -READONLY You can't write", Blame::Place),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -OOM command not allowed", Blame::Moment),
+            ("ERR", "unknown command 'XNACK'", Blame::Call),
+            ("NOAUTH", "Authentication required.", Blame::Call),
+            ("WRONGTYPE", "Operation against a key holding the wrong kind of value", Blame::Call),
+        ] {
+            let error = answer(code, details);
+            assert_eq!(blame(&error), expected, "{code} {details}");
+            assert_eq!(RedisFault::from(error).is_transient(), expected != Blame::Call, "{code} {details}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! Writes that are on disk before they are answered.
+
+use std::time::Duration;
+
+use redis::{FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
+
+use super::RedisClient;
+use super::capabilities;
+use super::fault::RedisFault;
+use super::link::Link;
+use super::node::{Node, RESPONSE_TIMEOUT};
+use super::slot;
+
+/// How long the mark that is written before each wait is kept, ms.
+const MARK_TTL_MS: u64 = 60_000;
+
+/// How a server can promise that a write is on disk.
+enum Way {
+    /// It tells when, by WAITAOF.
+    Wait,
+    /// It answers no sooner: `appendfsync always`.
+    Answer,
+}
+
+impl RedisClient {
+    /// Runs a script like [`Self::script`], and returns once what it wrote is in the server's append-only file on disk.
+    /// Waits up to `timeout` for the disk in each try.
+    ///
+    /// # Errors
+    /// [`RedisFault::Unsupported`], before anything is written, if the server is set so that it cannot promise it;
+    /// [`RedisFault::Unavailable`] if the disk is too slow, when the script has run nevertheless.
+    pub async fn script_fsynced<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        timeout: Duration,
+    ) -> Result<T, RedisFault> {
+        self.patiently_for(timeout, || self.script_fsynced_once(script, timeout)).await
+    }
+
+    async fn script_fsynced_once<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        timeout: Duration,
+    ) -> Result<T, RedisFault> {
+        let key = script_key(script).await;
+        let mut link = Link::new(&self.topology);
+        let way = match link.settle(key.as_deref()).await {
+            Ok(node) => way(node).await,
+            Err(error) => Err(error),
+        };
+        let way = match way {
+            Ok(way) => way.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?,
+            Err(error) => return link.end(Err(error)),
+        };
+        let outcome = script.invoke_async::<T>(&mut link).await;
+        match (outcome, way) {
+            (Ok(answer), Way::Wait) => {
+                let synced = self.wait(&mut link, timeout).await;
+                link.end(synced)?.then_some(answer).ok_or_else(|| {
+                    RedisFault::Unavailable(format!("the write was not on disk within {} ms", timeout.as_millis()))
+                })
+            }
+            (outcome, _) => link.end(outcome),
+        }
+    }
+
+    /// Waits until the writes of this connection are on disk; false if that takes too long.
+    ///
+    /// WAITAOF looks at what *this connection* wrote last. A script that finds its work done (a repeat after a lost answer)
+    /// writes nothing, so a mark is written first: what another connection wrote before it is on disk when the mark is.
+    async fn wait(&self, link: &mut Link<'_>, timeout: Duration) -> RedisResult<bool> {
+        let mark = self.mark(link.key());
+        let mut write = redis::cmd("SET");
+        write.arg(mark).arg(1).arg("PX").arg(MARK_TTL_MS);
+        write.query_async::<()>(link).await?;
+        link.connection()?.set_response_timeout(timeout + RESPONSE_TIMEOUT);
+        // At least 1 ms: 0 would wait for ever.
+        let limit_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
+        let synced = redis::cmd("WAITAOF").arg(1).arg(0).arg(limit_ms).query_async::<(u32, u32)>(link).await;
+        link.connection()?.set_response_timeout(RESPONSE_TIMEOUT);
+        Ok(synced?.0 > 0)
+    }
+
+    /// A key in the slot of another, so that it is written on the same node.
+    fn mark(&self, beside: Option<&[u8]>) -> Vec<u8> {
+        let tag = beside.map_or(b"".as_slice(), slot::tag);
+        [self.prefix.as_bytes(), b":{", tag, b"}:fsync"].concat()
+    }
+}
+
+/// How this server can promise it, as it is set now; or what is missing.
+async fn way(node: &Node) -> RedisResult<Result<Way, String>> {
+    let can = capabilities::of_node(node).await?;
+    let settings = capabilities::settings(node).await?;
+    if !settings.keeps_aof() {
+        return Ok(Err("appendonly is no; set appendonly yes".to_owned()));
+    }
+    Ok(match settings.configured() {
+        Ok(set) if set.appendfsync == "no" => Err("appendfsync is no; set everysec or always".to_owned()),
+        _ if can.waitaof => Ok(Way::Wait),
+        Ok(set) if set.appendfsync == "always" && set.no_fsync_on_rewrite == "no" => Ok(Way::Answer),
+        Ok(set) => Err(format!(
+            "{} {} has no WAITAOF, appendfsync is {} and no-appendfsync-on-rewrite {}; use Redis 7.2, Valkey 7.2 or later, \
+             or set them to always and no",
+            can.server, can.version, set.appendfsync, set.no_fsync_on_rewrite
+        )),
+        Err(why) => Err(format!(
+            "{} {} has no WAITAOF, and whether appendfsync is always cannot be told: {why}",
+            can.server, can.version
+        )),
+    })
+}
+
+/// The script's first key. A call does not show its keys, but the command it sends does.
+async fn script_key(script: &ScriptInvocation<'_>) -> Option<Vec<u8>> {
+    let mut reader = KeyReader::default();
+    // Ends in the reader's refusal, always.
+    let _ = script.invoke_async::<Value>(&mut reader).await;
+    reader.key
+}
+
+/// A connection to nowhere that reads the first key of what it is to send.
+#[derive(Default)]
+struct KeyReader {
+    key: Option<Vec<u8>>,
+}
+
+impl redis::aio::ConnectionLike for KeyReader {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a redis::Cmd) -> redis::RedisFuture<'a, Value> {
+        self.key = slot::first_key(cmd).map(<[u8]>::to_vec);
+        Box::pin(async { Err(RedisError::from((redis::ErrorKind::Client, "only read"))) })
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        _: &'a redis::Pipeline,
+        _: usize,
+        _: usize,
+    ) -> redis::RedisFuture<'a, Vec<Value>> {
+        Box::pin(async { Err(RedisError::from((redis::ErrorKind::Client, "only read"))) })
+    }
+
+    fn get_db(&self) -> i64 {
+        0
+    }
+}

@@ -1,0 +1,215 @@
+//! One call's way to a server: it settles on the server that owns the first key it is given, takes a pooled connection
+//! there, follows a cluster's redirections, and drops the connection when the call fails in a way that blames it.
+
+use std::sync::Arc;
+
+use deadpool_redis::Connection;
+use futures::FutureExt as _;
+use redis::aio::{ConnectionLike, MultiplexedConnection};
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
+
+use super::fault::{self, Blame, RedisFault};
+use super::node::Node;
+use super::slot;
+use super::topology::Topology;
+
+/// Redirections of one command.
+const HOPS_MAX: usize = 5;
+
+/// One call's connection, taken when its first command comes.
+pub(super) struct Link<'a> {
+    topology: &'a Topology,
+    place: Option<Place>,
+    /// The first key that came by.
+    key: Option<Vec<u8>>,
+}
+
+struct Place {
+    node: Arc<Node>,
+    connection: Connection,
+    /// The slot is on its way to this node, which serves it only to those who say ASKING.
+    asking: bool,
+    /// A command was sent and its answer has not been read.
+    busy: bool,
+}
+
+impl<'a> Link<'a> {
+    pub(super) fn new(topology: &'a Topology) -> Self {
+        Self { topology, place: None, key: None }
+    }
+
+    /// The first key that came by.
+    pub(super) fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    /// Settles on the server for a key, or on any.
+    pub(super) async fn settle(&mut self, key: Option<&[u8]>) -> RedisResult<&Arc<Node>> {
+        if self.place.is_none() {
+            let node = self.topology.node(key.map(slot::of_key)).await?;
+            self.enter(node, false).await?;
+        }
+        if self.key.is_none() {
+            self.key = key.map(<[u8]>::to_vec);
+        }
+        self.place.as_ref().map(|place| &place.node).ok_or_else(lost)
+    }
+
+    /// The connection settled on.
+    pub(super) fn connection(&mut self) -> RedisResult<&mut MultiplexedConnection> {
+        self.place.as_mut().map(|place| &mut *place.connection).ok_or_else(lost)
+    }
+
+    /// Ends the call: a server or connection to blame is not used again.
+    pub(super) fn end<T>(mut self, result: RedisResult<T>) -> Result<T, RedisFault> {
+        if let Err(error) = &result
+            && fault::blame(error) == Blame::Place
+            && let Some(place) = self.place.take()
+        {
+            self.topology.forget(&place.node);
+            drop(Connection::take(place.connection));
+        }
+        Ok(result?)
+    }
+
+    async fn enter(&mut self, node: Arc<Node>, asking: bool) -> RedisResult<()> {
+        match node.connection().await {
+            Ok(connection) => {
+                self.place = Some(Place { node, connection, asking, busy: false });
+                Ok(())
+            }
+            Err(error) => {
+                if fault::blame(&error) == Blame::Place {
+                    self.topology.forget(&node);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        for _ in 0..HOPS_MAX {
+            self.settle(slot::first_key(command)).await?;
+            let answer = self.place.as_mut().ok_or_else(lost)?.send(command).await;
+            match answer {
+                Err(error) if redirection(&error).is_some_and(|to| !to.asking || may_ask(command)) => {
+                    self.follow(&error).await?;
+                }
+                answer => return answer,
+            }
+        }
+        Err(RedisError::from((ErrorKind::Io, "the nodes of the cluster send a command in circles")))
+    }
+
+    async fn send_all(&mut self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
+        self.settle(pipeline.cmd_iter().find_map(slot::first_key)).await?;
+        let mut answers = self.place.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await?;
+        // A plain pipeline has one answer for each command; those that were sent elsewhere go there one by one.
+        if offset == 0 && count == pipeline.len() {
+            for (command, answer) in pipeline.cmd_iter().zip(&mut answers) {
+                if let Value::ServerError(error) = &answer
+                    && redirection(&RedisError::from(error.clone())).is_some()
+                {
+                    *answer = self.send(command).await?;
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    /// Goes where a redirection points. On a single server there is nowhere to go, and it is an error like any other.
+    async fn follow(&mut self, error: &RedisError) -> RedisResult<()> {
+        let (Topology::Cluster(cluster), Some(redirection)) = (self.topology, redirection(error)) else {
+            return Err(error.clone());
+        };
+        if !redirection.asking {
+            cluster.forget_map();
+        }
+        let asked = self.place.take().map(|place| place.node.host().to_owned()).unwrap_or_default();
+        let host = if redirection.host.is_empty() { &asked } else { redirection.host };
+        self.enter(cluster.node(host, redirection.port)?, redirection.asking).await
+    }
+}
+
+impl Place {
+    async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
+        self.busy = true;
+        let answer = if self.asking {
+            let mut both = redis::pipe();
+            both.cmd("ASKING").ignore().add_command(command.clone());
+            self.connection
+                .req_packed_commands(&both, 0, 2)
+                .await
+                .and_then(|mut answers| answers.pop().ok_or_else(lost))
+        } else {
+            self.connection.req_packed_command(command).await
+        };
+        self.busy = false;
+        answer.and_then(Value::extract_error)
+    }
+
+    async fn send_all(&mut self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
+        self.busy = true;
+        let answers = self.connection.req_packed_commands(pipeline, offset, count).await;
+        self.busy = false;
+        answers
+    }
+}
+
+impl Drop for Link<'_> {
+    fn drop(&mut self) {
+        // The call was given up half way: the answer that is still to come must not hold up the next user.
+        if let Some(place) = self.place.take_if(|place| place.busy) {
+            drop(Connection::take(place.connection));
+        }
+    }
+}
+
+impl ConnectionLike for Link<'_> {
+    fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
+        self.send(cmd).boxed()
+    }
+
+    fn req_packed_commands<'a>(
+        &'a mut self,
+        pipeline: &'a Pipeline,
+        offset: usize,
+        count: usize,
+    ) -> RedisFuture<'a, Vec<Value>> {
+        self.send_all(pipeline, offset, count).boxed()
+    }
+
+    fn get_db(&self) -> i64 {
+        self.place.as_ref().map_or(0, |place| place.connection.get_db())
+    }
+}
+
+/// While a slot moves, its old owner sends commands for keys that it does not have to the new one. A script must not go
+/// there: it would meet the keys that have moved and miss those that have not, and write as if they did not exist. It waits
+/// until the move is over.
+fn may_ask(command: &Cmd) -> bool {
+    const SCRIPTS: [&[u8]; 4] = [b"EVAL", b"EVALSHA", b"FCALL", b"SCRIPT"];
+    slot::name(command).is_none_or(|name| !SCRIPTS.contains(&name.as_slice()))
+}
+
+/// Where a cluster's node says a key is.
+struct Redirection<'a> {
+    /// Empty: the host that said so.
+    host: &'a str,
+    port: u16,
+    asking: bool,
+}
+
+fn redirection(error: &RedisError) -> Option<Redirection<'_>> {
+    let asking = match error.kind() {
+        ErrorKind::Server(ServerErrorKind::Ask) => true,
+        ErrorKind::Server(ServerErrorKind::Moved) => false,
+        _ => return None,
+    };
+    let (host, port) = error.redirect_node()?.0.rsplit_once(':')?;
+    Some(Redirection { host, port: port.parse().ok()?, asking })
+}
+
+fn lost() -> RedisError {
+    RedisError::from((ErrorKind::Io, "the connection is gone"))
+}

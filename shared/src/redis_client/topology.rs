@@ -1,0 +1,128 @@
+//! Which server to ask: the one, the master that sentinels name, or the node of a cluster that owns the key's slot.
+
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
+use redis::{ConnectionInfo, ErrorKind, RedisError, RedisResult};
+use tokio::time::timeout;
+
+use super::address::Address;
+use super::cluster::Cluster;
+use super::node::Node;
+
+/// Longest search for who is in charge.
+pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+
+/// One way to find a server.
+pub(super) enum Topology {
+    Single(Arc<Node>),
+    Sentinel(Box<Sentinel>),
+    Cluster(Cluster),
+}
+
+impl Topology {
+    pub(super) fn new(url: &str) -> RedisResult<Self> {
+        Ok(match Address::parse(url)? {
+            Address::Single(server) => Self::Single(Arc::new(Node::new(&server)?)),
+            Address::Sentinel { sentinels, name, master } => {
+                Self::Sentinel(Box::new(Sentinel::new(sentinels, name, master)?))
+            }
+            Address::Cluster { seeds } => Self::Cluster(Cluster::new(seeds)),
+        })
+    }
+
+    /// The server for a slot, or any that takes writes.
+    pub(super) async fn node(&self, slot: Option<u16>) -> RedisResult<Arc<Node>> {
+        match self {
+            Self::Single(node) => Ok(Arc::clone(node)),
+            Self::Sentinel(sentinel) => sentinel.master().await,
+            Self::Cluster(cluster) => cluster.owner(slot).await,
+        }
+    }
+
+    /// Like [`Self::node`], asking anew who is in charge: for connections that are kept for long.
+    pub(super) async fn node_anew(&self, slot: Option<u16>) -> RedisResult<Arc<Node>> {
+        match self {
+            Self::Single(_) => {}
+            Self::Sentinel(sentinel) => return sentinel.master_anew().await,
+            Self::Cluster(cluster) => cluster.forget_map(),
+        }
+        self.node(slot).await
+    }
+
+    /// All servers that take writes.
+    pub(super) async fn nodes(&self) -> RedisResult<Vec<Arc<Node>>> {
+        match self {
+            Self::Cluster(cluster) => cluster.owners().await,
+            _ => Ok(vec![self.node(None).await?]),
+        }
+    }
+
+    /// This server may be in charge no more: the next call looks again.
+    pub(super) fn forget(&self, node: &Arc<Node>) {
+        match self {
+            Self::Single(_) => {}
+            Self::Sentinel(sentinel) => sentinel.forget(node),
+            Self::Cluster(cluster) => cluster.forget(node),
+        }
+    }
+}
+
+/// Sentinels and the master that they named last.
+pub(super) struct Sentinel {
+    lookup: tokio::sync::Mutex<SentinelClient>,
+    master: std::sync::Mutex<Option<Arc<Node>>>,
+}
+
+impl Sentinel {
+    fn new(sentinels: Vec<ConnectionInfo>, name: String, master: SentinelNodeConnectionInfo) -> RedisResult<Self> {
+        let client = SentinelClient::build(sentinels, name, Some(master), SentinelServerType::Master)?;
+        Ok(Self { lookup: tokio::sync::Mutex::new(client), master: std::sync::Mutex::default() })
+    }
+
+    /// The master; all that wait for it share one search.
+    async fn master(&self) -> RedisResult<Arc<Node>> {
+        if let Some(node) = self.known() {
+            return Ok(node);
+        }
+        let mut lookup = self.lookup.lock().await;
+        match self.known() {
+            Some(node) => Ok(node),
+            None => self.search(&mut lookup).await,
+        }
+    }
+
+    /// The master that sentinels name now; where none of them answers, the one they named last.
+    async fn master_anew(&self) -> RedisResult<Arc<Node>> {
+        let mut lookup = self.lookup.lock().await;
+        match self.search(&mut lookup).await {
+            Ok(node) => Ok(node),
+            Err(error) => self.known().ok_or(error),
+        }
+    }
+
+    async fn search(&self, lookup: &mut SentinelClient) -> RedisResult<Arc<Node>> {
+        // The client asks the server whether it is a master indeed.
+        let slow = |_| RedisError::from((ErrorKind::Io, "no sentinel named a master in time"));
+        let client = timeout(LOOKUP_LIMIT, lookup.async_get_client()).await.map_err(slow)??;
+        let found = Node::new(client.get_connection_info())?;
+        let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = master.as_ref().filter(|known| known.name() == found.name()) {
+            return Ok(Arc::clone(known));
+        }
+        Ok(Arc::clone(master.insert(Arc::new(found))))
+    }
+
+    fn known(&self) -> Option<Arc<Node>> {
+        self.master.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Forgets this master, unless another has been found meanwhile.
+    fn forget(&self, node: &Arc<Node>) {
+        let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
+        if master.as_ref().is_some_and(|known| Arc::ptr_eq(known, node)) {
+            *master = None;
+        }
+    }
+}

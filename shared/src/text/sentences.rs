@@ -1,0 +1,121 @@
+//! A long text cut into pieces that the model speaks one after another: sentences, joined where they are very short and cut
+//! where they are very long.
+
+/// Longest piece, in bytes of UTF-8: about 16 s of English speech. Bytes follow the time that a script takes better than
+/// characters do, and a byte is one token at most.
+pub const PIECE_BYTES: usize = 240;
+/// A shorter sentence is joined to its neighbour: the model speaks a word or two alone badly.
+const SHORT_BYTES: usize = 40;
+/// Where an over-long sentence is cut, the piece is at least this long if there is any place behind it.
+const LEAST_BYTES: usize = PIECE_BYTES / 3;
+
+/// What stands between a piece and the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// A place inside a sentence.
+    Clause,
+    /// The end of a sentence.
+    Sentence,
+    /// The end of a paragraph.
+    Paragraph,
+}
+
+/// Words that are spoken in one go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The words, at most [`PIECE_BYTES`] long.
+    pub text: String,
+    /// What follows them.
+    pub pause: Pause,
+}
+
+/// The pieces of `text` in order, at least one. A text of [`PIECE_BYTES`] or less is one piece, exactly as it is; of a
+/// longer one the blanks between pieces go, and nothing else.
+#[must_use]
+pub fn pieces(text: &str) -> Vec<Piece> {
+    let mut pieces = Vec::new();
+    if text.len() > PIECE_BYTES {
+        for paragraph in paragraphs(text) {
+            let sentences = sentencex::segment("en", paragraph);
+            for sentence in sentences.into_iter().map(str::trim).filter(|sentence| !sentence.is_empty()) {
+                cut(sentence, &mut pieces);
+            }
+            if let Some(last) = pieces.last_mut() {
+                last.pause = Pause::Paragraph;
+            }
+        }
+    }
+    if pieces.is_empty() {
+        return vec![Piece { text: text.to_owned(), pause: Pause::Paragraph }];
+    }
+    joined(pieces)
+}
+
+/// Parts between blank lines.
+fn paragraphs(text: &str) -> Vec<&str> {
+    let (mut found, mut start, mut end) = (Vec::new(), 0, 0);
+    for line in text.split_inclusive('\n') {
+        if line.trim().is_empty() {
+            found.push(&text[start..end]);
+            start = end + line.len();
+        }
+        end += line.len();
+    }
+    found.push(&text[start..end]);
+    found.into_iter().map(str::trim).filter(|paragraph| !paragraph.is_empty()).collect()
+}
+
+/// Appends a sentence, in several pieces if it is too long.
+fn cut(sentence: &str, pieces: &mut Vec<Piece>) {
+    let mut rest = sentence;
+    while rest.len() > PIECE_BYTES {
+        // The last piece shall not be short; one byte is for the blank.
+        let most = PIECE_BYTES.min(rest.len() - SHORT_BYTES - 1);
+        let (piece, behind) = rest.split_at(best_cut(rest, most));
+        pieces.push(Piece { text: piece.trim_end().to_owned(), pause: Pause::Clause });
+        rest = behind.trim_start();
+    }
+    if !rest.is_empty() {
+        pieces.push(Piece { text: rest.to_owned(), pause: Pause::Sentence });
+    }
+}
+
+/// Bytes of the longest good beginning of a text, `most` of them at most: up to the end of a sentence, else of a part of
+/// one, else of a word, else as many as there are.
+fn best_cut(text: &str, most: usize) -> usize {
+    const MARKS: [&[char]; 4] = [&['.', '!', '?', '。', '！', '？'], &[';', ':', '；', '：'], &[',', '，', '、'], &[]];
+    let ends = |marks: &[char]| {
+        let good = |&(at, after): &(usize, char)| {
+            let word = text[..at].trim_end_matches(['"', '\'', ')', '”', '’']);
+            let wide = word.chars().next_back().is_some_and(|last| !last.is_ascii());
+            match marks {
+                [] => after.is_whitespace(),
+                marks => word.ends_with(marks) && (wide || after.is_whitespace()),
+            }
+        };
+        let places = text.char_indices().take_while(|&(at, _)| at <= most).filter(|&(at, _)| at >= LEAST_BYTES);
+        places.filter(good).last().map(|(at, _)| at)
+    };
+    MARKS.into_iter().find_map(ends).unwrap_or_else(|| text.floor_char_boundary(most))
+}
+
+/// Joins short pieces with their neighbours, as far as both fit. Of paragraphs only those are joined that begin with a
+/// short piece, such as a heading.
+fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
+    let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
+    for piece in pieces {
+        match joined.last_mut() {
+            Some(last) if together(last, &piece) => {
+                last.text = format!("{} {}", last.text, piece.text);
+                last.pause = piece.pause;
+            }
+            _ => joined.push(piece),
+        }
+    }
+    joined
+}
+
+fn together(last: &Piece, next: &Piece) -> bool {
+    let short = last.text.len() < SHORT_BYTES || (next.text.len() < SHORT_BYTES && last.pause != Pause::Paragraph);
+    short && last.text.len() + 1 + next.text.len() <= PIECE_BYTES
+}

@@ -1,0 +1,280 @@
+//! What the rules say, what they leave alone, and what holds for every text there is.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// Written, and as it is said.
+const SAID: &[(&str, &str)] = &[
+    // whole numbers
+    ("I have 0 or 7 or 15 apples.", "I have zero or seven or fifteen apples."),
+    ("42 is 6 times 7", "Forty-two is six times seven"),
+    ("100, 105, 999", "One hundred, one hundred five, nine hundred ninety-nine"),
+    ("1,234,567 people", "One million two hundred thirty-four thousand five hundred sixty-seven people"),
+    ("10000 steps", "Ten thousand steps"),
+    (
+        "1000000000000000 is too long",
+        "One zero zero zero zero zero zero zero zero zero zero zero zero zero zero zero is too long",
+    ),
+    ("Agent 007", "Agent zero zero seven"),
+    ("It is -5 outside, a 5-year-old knows", "It is minus five outside, a five-year-old knows"),
+    ("5km on a mp3 with 4K", "Five km on a mp three with four K"),
+    ("#1 and No. 5", "number one and number five"),
+    ("1, 2,3", "One, two, three"),
+    // decimals, percent, fractions
+    ("Pi is 3.14159.", "Pi is three point one four one five nine."),
+    (
+        "a 12.5% rise, 1,000.5 in all, or .5",
+        "a twelve point five percent rise, one thousand point five in all, or point five",
+    ),
+    (
+        "Version 1.2.3 and 192.168.0.1",
+        "Version one point two point three and one hundred ninety-two point one hundred sixty-eight point zero point one",
+    ),
+    (
+        "1/2 a cup, 3/4 of it, 2 1/2 days, 2½ days",
+        "One half a cup, three quarters of it, two and one half days, two and one half days",
+    ),
+    ("open 24/7 since 9/11", "open twenty-four seven since nine slash eleven"),
+    // ordinals, years, ranges
+    (
+        "the 1st, 2nd, 3rd, 12th, 20th, 21st and 103rd",
+        "the first, second, third, twelfth, twentieth, twenty-first and one hundred third",
+    ),
+    (
+        "1999, 1900, 1905, 2000, 2005, 2026",
+        "Nineteen ninety-nine, nineteen hundred, nineteen oh five, two thousand, two thousand five, twenty twenty-six",
+    ),
+    ("in the 1990s, the '80s and the 60's", "in the nineteen nineties, the eighties and the sixties"),
+    (
+        "from 1999-2005, 5-10 or 5–10 or 5 – 10%",
+        "from nineteen ninety-nine to two thousand five, five to ten or five to ten or five to ten percent",
+    ),
+    (
+        "Call 555-1234 or 1-800-555-0199.",
+        "Call five five five, one two three four or one, eight zero zero, five five five, zero one nine nine.",
+    ),
+    // times
+    ("at 10:30 am", "at ten thirty AM"),
+    ("at 10:05pm, at 7 a.m. and 7PM", "at ten oh five PM, at seven AM and seven PM"),
+    ("It is 9 a.m. We go. At 9 a.m. Monday.", "It is nine AM. We go. At nine AM Monday."),
+    ("14:05, 10:00, 14:00, 10:00 AM", "Fourteen oh five, ten o'clock, fourteen hundred, ten AM"),
+    ("9:30:15 to 9:30:01", "Nine thirty and fifteen seconds to nine thirty and one second"),
+    ("9:00-17:30", "Nine o'clock to seventeen thirty"),
+    ("They won 3:2, at a scale of 1:100.", "They won three to two, at a scale of one to one hundred."),
+    // dates
+    ("on 2026-11-22.", "on November twenty-second, twenty twenty-six."),
+    ("May 25, 2025 and Nov. 3rd", "May twenty-fifth, twenty twenty-five and November third"),
+    ("3/4/2026", "Three slash four slash twenty twenty-six"),
+    ("2026-11-45", "Two zero two six, one one, four five"),
+    ("2026-13-45", "Two zero two six, one three, four five"),
+    // money
+    (
+        "$5.50, $1, $0.99 and $1.01",
+        "Five dollars and fifty cents, one dollar, ninety-nine cents and one dollar and one cent",
+    ),
+    (
+        "$1,200.00 or US$ 3 million or $2.5bn",
+        "One thousand two hundred dollars or three million dollars or two point five billion dollars",
+    ),
+    ("£1.01, €20, 20 €, ¥500", "One pound and one penny, twenty euros, twenty euros, five hundred yen"),
+    ("$5-$10, -$3", "Five dollars to ten dollars, minus three dollars"),
+    ("$0", "Zero dollars"),
+    ("So it was. 1999 came. $5 is much", "So it was. Nineteen ninety-nine came. Five dollars is much"),
+    ("Dial (800) 555-0199.", "Dial eight zero zero, five five five, zero one nine nine."),
+    // brackets, quotes, dashes
+    (
+        "The appointment (eg.  Dental or Eye), is scheduled for Thursday, May 25, 2025 at 10:30 am",
+        "The appointment, for example Dental or Eye, is scheduled for Thursday, May twenty-fifth, twenty twenty-five at ten thirty AM",
+    ),
+    ("a [b] {c} (d)", "a, b, c, d"),
+    ("(Yes.) (No!) file(s)", "Yes. No! files"),
+    ("He said, “Don’t.” She said 'why'", "He said, Don't. She said why"),
+    ("the dogs' bowl: \"rock 'n' roll\"", "the dogs bowl: rock n roll"),
+    ("one — two–three - four -- five", "one, two, three, four, five"),
+    ("well-known pre- and post-war", "well-known pre and post-war"),
+    // punctuation
+    ("Wait... what?! No!!!", "Wait, what? No!"),
+    ("Hm… Well…", "Hm. Well."),
+    ("a ,b ; c", "a, b; c"),
+    ("Note: this", "Note: this"),
+    ("Inc., Ltd. and U.S. stay", "Inc, Ltd. and U.S. stay"),
+    // symbols and addresses
+    (
+        "R&D, A+B=C, 50% of 20°C, 70 °F",
+        "R and D, A plus B equals C, fifty percent of twenty degrees Celsius, seventy degrees Fahrenheit",
+    ),
+    ("and/or *bold* _it_ <b>", "and slash or bold it b"),
+    ("Mail to jo.doe@example.com.", "Mail to jo dot doe at example dot com."),
+    ("See https://www.example.com/a/b?c=1, or example.org.", "See example dot com, or example dot org."),
+    // abbreviations
+    (
+        "Mr. Smith and Mrs. Smith saw Dr. Jones of St. Ives.",
+        "Mister Smith and Missus Smith saw Doctor Jones of Saint Ives.",
+    ),
+    ("He lives on Elm Dr. Nobody knows.", "He lives on Elm Dr. Nobody knows."),
+    (
+        "E.g. tea, i.e. approx. a drink, etc., vs. coffee",
+        "For example tea, that is approximately a drink, et cetera, versus coffee",
+    ),
+    ("Tea, etc. Coffee too, etc.", "Tea, et cetera. Coffee too, et cetera."),
+    // blanks, emoji, controls
+    ("  a \t b\u{a0}c\u{200b}d\u{7} e ", "a b cd e"),
+    ("Nice 👍🏽 day ❤️ © 2026", "Nice day twenty twenty-six"),
+    ("A title\n\nA line\nbroken\r\n\r\n\r\nEnd!\n", "A title.\n\nA line broken.\n\nEnd!"),
+    ("Buy:\n- milk\n- 2 eggs\n1. go", "Buy.\n\nmilk.\n\nTwo eggs.\n\nOne. go"),
+];
+
+/// Left exactly as they are.
+const UNCHANGED: &[&str] = &[
+    "Hello from Sesame TTS!",
+    "All good things take time.",
+    "It's a well-known fact, isn't it? Yes: it is; NASA says so.",
+    "Ça va très bien, über alles.",
+    "Привет, мир: 10:30 (утро) — «да»!",
+    "時間は10:30です。（はい）",
+    "مرحبا 5 (نعم)",
+    "!!!",
+    "...",
+    "🙂",
+];
+
+#[test]
+fn written_forms_become_words() {
+    let unchanged = UNCHANGED.iter().map(|&text| (text, text));
+    let wrong: Vec<_> = SAID
+        .iter()
+        .copied()
+        .chain(unchanged)
+        .filter(|(written, said)| normalise(written) != *said)
+        .map(|(written, said)| format!("{written:?}\n  is said {:?}\n  not     {said:?}", normalise(written)))
+        .collect();
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_is_normal_stays_normal() {
+    for (written, said) in SAID {
+        assert_eq!(normalise(said), *said, "of {written:?}");
+    }
+}
+
+fn words(text: &str) -> Vec<&str> {
+    text.split_whitespace().collect()
+}
+
+fn pieces_of(text: &str) -> Vec<(String, Pause)> {
+    pieces(text).into_iter().map(|piece| (piece.text, piece.pause)).collect()
+}
+
+#[test]
+fn a_short_text_is_one_piece_as_it_is() {
+    let text = "One. Two!\n\nThree? ".repeat(13);
+    assert_eq!(text.len(), 234);
+    assert_eq!(pieces(&text), [Piece { text: text.clone(), pause: Pause::Paragraph }]);
+    assert_eq!(pieces("").len(), 1);
+}
+
+#[test]
+fn a_long_text_is_cut_where_sentences_end() {
+    let (first, second) =
+        ("The quick brown fox of Dr. Jones jumps over the lazy dog.", "Does it, at 3.5 miles an hour?");
+    let last = "It does so every single day of the week, come rain or come shine, and nobody has ever seen it fail.";
+    let text = format!("{first} {second} {last}\n\n{last}");
+    let cut = pieces_of(&text);
+    let expected = [
+        (format!("{first} {second}"), Pause::Sentence),
+        (last.to_owned(), Pause::Paragraph),
+        (last.to_owned(), Pause::Paragraph),
+    ];
+    assert_eq!(cut, expected, "the short second sentence goes with the first");
+}
+
+#[test]
+fn a_heading_goes_with_its_paragraph() {
+    let body = "A paragraph that is long enough to be a piece of its own, as most of them are.";
+    let cut = pieces_of(&format!("Chapter one.\n\n{body}\n\nNo.\n\n{body} {body} {body}"));
+    let expected = [
+        (format!("Chapter one. {body}"), Pause::Paragraph),
+        (format!("No. {body}"), Pause::Sentence),
+        (body.to_owned(), Pause::Sentence),
+        (body.to_owned(), Pause::Paragraph),
+    ];
+    assert_eq!(cut, expected);
+}
+
+#[test]
+fn an_endless_sentence_is_cut_at_the_best_place() {
+    let clauses = "and then they went on and on and on, ".repeat(24);
+    for (piece, pause) in &pieces_of(clauses.trim_end())[..2] {
+        assert!(piece.ends_with(',') && *pause == Pause::Clause, "{piece:?}");
+    }
+    let early = format!("Well, {}", "word ".repeat(60));
+    assert!(pieces_of(&early)[0].0.len() > 200, "a mark near the beginning is no good place");
+    let bare = "word ".repeat(100);
+    assert!(pieces_of(&bare).iter().all(|(piece, _)| piece.ends_with("word") && piece.len() >= SHORT));
+    let solid = pieces_of(&"x".repeat(500));
+    assert_eq!(solid.iter().map(|(piece, _)| piece.len()).collect::<Vec<_>>(), [240, 219, 41]);
+    let wide = "これは長い文です。".repeat(30);
+    for (piece, _) in pieces_of(&wide) {
+        assert!(piece.ends_with('。') && piece.len() <= PIECE_BYTES, "{piece}");
+    }
+}
+
+/// No piece of a long text is shorter than this, where its neighbours leave room.
+const SHORT: usize = 40;
+
+/// Texts of the stuff that rules look for, thick enough that rules meet.
+fn nasty() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        proptest::sample::select(vec![
+            "Dr. ", "e.g.", "etc.", "am", " p.m.", "10:30", "3/4", "$", "€5", "1st", "No. ", "Nov. ", "May ", "'",
+            "\"", "(", ")", " - ", "--", "-", "–", "—", "...", "\n\n", "\n- ", ".", ",", "?", ":", " ", "%", "°C", "#",
+            "@", "http://", "www.", ".com", "1990s", "half", "É", "Ж", "中", "🙂", "½", "&", "_", "x", "A", "co.uk",
+            "/", "=", "'s",
+        ])
+        .prop_map(str::to_owned),
+        "[0-9]{1,5}",
+        "[a-zA-Z]{1,4}",
+        "\\PC",
+    ];
+    proptest::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn any_text_has_one_normal_form(text in prop_oneof![nasty(), any::<String>()]) {
+        let once = normalise(&text);
+        prop_assert_eq!(normalise(&once), once.clone(), "of {:?}", text);
+        prop_assert_eq!(once.trim().is_empty(), text.trim().is_empty());
+        let speakable = |text: &str| text.chars().any(char::is_alphanumeric);
+        prop_assert!(speakable(&once) || !text.chars().any(|c| c.is_ascii_alphanumeric()), "{:?}", once);
+    }
+
+    #[test]
+    fn no_ascii_digit_bracket_or_quote_is_left(text in nasty()) {
+        let spoken = normalise(&text);
+        if spoken.chars().any(char::is_alphanumeric) && spoken != text {
+            prop_assert!(!spoken.contains(|c: char| c.is_ascii_digit() || "()[]{}\"".contains(c)), "{:?}", spoken);
+        }
+    }
+
+    #[test]
+    fn pieces_are_bounded_and_lose_nothing(
+        text in proptest::collection::vec(prop_oneof![nasty(), any::<String>(), "[a-z ,.]{0,300}"], 0..8)
+            .prop_map(|parts| parts.concat()),
+    ) {
+        let cut = pieces(&text);
+        if text.len() <= PIECE_BYTES {
+            prop_assert_eq!(&cut[0].text, &text);
+        }
+        for piece in &cut {
+            prop_assert!(piece.text.len() <= PIECE_BYTES, "{:?}", piece);
+            prop_assert!(cut.len() == 1 || piece.text.trim() == piece.text && !piece.text.is_empty(), "{:?}", piece);
+        }
+        let all: String = cut.iter().flat_map(|piece| words(&piece.text)).collect();
+        prop_assert_eq!(all, words(&text).concat());
+    }
+}

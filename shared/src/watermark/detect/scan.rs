@@ -1,0 +1,167 @@
+//! Every place of a clip against every key: the whole of it, and windows of it.
+//!
+//! The clip is folded block by block ([`BLOCK_HOPS`]), once for each trial grid. A window is a run of blocks, and its
+//! sums are theirs, so the windows cost little next to the transforms, and one grid's blocks are all that is kept.
+
+use super::levels::{Analyser, Period, hops_of};
+use crate::audio::SAMPLE_RATE;
+use crate::watermark::Region;
+use crate::watermark::embed::HOP;
+use crate::watermark::key::{self, BINS, CHIP_HOPS, Chips, PERIOD, ROWS};
+
+/// Samples between two trial grids; half of it, out of a frame, is the greatest error.
+const GRID_STEP: usize = 60;
+/// Places at which the pattern may begin: trial grids times hops of the period.
+pub(in crate::watermark) const HYPOTHESES: usize = HOP / GRID_STEP * PERIOD;
+/// Hops of a block, whole periods: 1.28 s.
+const BLOCK_HOPS: usize = 4 * PERIOD;
+/// Blocks of the least window: 2.56 s.
+const WINDOW_BLOCKS: usize = 2;
+/// The most blocks over which "loud" and "steady" are measured in one: 10.24 s.
+const STRETCH_BLOCKS: usize = 8;
+/// The least hops worth folding.
+const MIN_HOPS: usize = 2 * CHIP_HOPS;
+
+/// A run of blocks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::watermark) struct Window {
+    pub(super) first: usize,
+    pub(super) blocks: usize,
+}
+
+impl Window {
+    fn holds(self, other: Self) -> bool {
+        self.first <= other.first && other.first + other.blocks <= self.first + self.blocks
+    }
+
+    /// The window in a clip of so many samples, in milliseconds.
+    fn region(self, samples: usize) -> Region {
+        let ms = |block: usize| (block * BLOCK_HOPS * HOP).min(samples) as u64 * 1_000 / u64::from(SAMPLE_RATE);
+        Region { start_ms: ms(self.first), end_ms: ms(self.first + self.blocks) }
+    }
+}
+
+/// The windows of a clip of `blocks` blocks, the whole of it first: runs of 2, 4, 8 and so on, each half a run after
+/// the one before; the last run ends with the clip.
+pub(super) fn windows(blocks: usize) -> Vec<Window> {
+    let mut all = vec![Window { first: 0, blocks }];
+    let mut length = WINDOW_BLOCKS;
+    while length < blocks {
+        let last = blocks - length;
+        all.extend((0..last).step_by(length / 2).chain([last]).map(|first| Window { first, blocks: length }));
+        length *= 2;
+    }
+    all
+}
+
+/// What these windows of a clip say in milliseconds: where a short one speaks, a longer one around it adds nothing;
+/// those that touch are one.
+pub(super) fn regions(speaking: &[Window], samples: usize) -> Vec<Region> {
+    let mut sorted = speaking.to_vec();
+    sorted.sort_by_key(|window| window.blocks);
+    let mut finest: Vec<Window> = Vec::new();
+    for window in sorted {
+        if !finest.iter().any(|&shorter| window.holds(shorter)) {
+            finest.push(window);
+        }
+    }
+    finest.sort_by_key(|window| window.first);
+    let mut merged: Vec<Region> = Vec::new();
+    for next in finest.into_iter().map(|window| window.region(samples)) {
+        match merged.last_mut() {
+            Some(last) if next.start_ms <= last.end_ms => last.end_ms = last.end_ms.max(next.end_ms),
+            _ => merged.push(next),
+        }
+    }
+    merged
+}
+
+/// What a clip says about keys.
+pub(in crate::watermark) struct Scan {
+    /// The windows, the whole clip first.
+    pub(in crate::watermark) windows: Vec<Window>,
+    /// The greatest correlation of each window with each key, (windows, keys); 0 where there is nothing to correlate.
+    pub(in crate::watermark) scores: Vec<Vec<f32>>,
+    /// Seconds that the usable levels would fill if they filled the whole band.
+    pub(super) filled_seconds: f32,
+}
+
+impl Scan {
+    pub(in crate::watermark) fn new(samples: &[f32], keys: &[Chips]) -> Self {
+        let hops = hops_of(samples.len());
+        let windows = windows(hops.div_ceil(BLOCK_HOPS));
+        let mut scan = Self { scores: vec![vec![0.0; keys.len()]; windows.len()], windows, filled_seconds: 0.0 };
+        if hops < MIN_HOPS {
+            return scan;
+        }
+        let analyser = Analyser::new();
+        for offset in (0..HOP).step_by(GRID_STEP) {
+            let (blocks, filled_seconds) = fold_blocks(&analyser, samples.get(offset..).unwrap_or(&[]));
+            if offset == 0 {
+                scan.filled_seconds = filled_seconds;
+            }
+            for (window, scores) in scan.windows.iter().zip(&mut scan.scores) {
+                let period = sum(blocks.iter().skip(window.first).take(window.blocks));
+                for folded in (0..PERIOD).filter_map(|start| align(&period, start)) {
+                    for (score, chips) in scores.iter_mut().zip(keys) {
+                        *score = score.max(correlation(&folded, chips));
+                    }
+                }
+            }
+        }
+        scan
+    }
+}
+
+/// The blocks of a clip, folded, and the seconds that its usable levels fill. "Loud" and "steady" are measured over
+/// stretches of at most [`STRETCH_BLOCKS`], as equal as may be, so that no part of a long clip is judged by another far
+/// away.
+fn fold_blocks(analyser: &Analyser, samples: &[f32]) -> (Vec<Period>, f32) {
+    let blocks = hops_of(samples.len()).div_ceil(BLOCK_HOPS);
+    let stretches = blocks.div_ceil(STRETCH_BLOCKS);
+    let (mut folded, mut filled_seconds) = (Vec::with_capacity(blocks), 0.0);
+    for stretch in 0..stretches {
+        let edge = |stretch: usize| stretch * blocks / stretches * BLOCK_HOPS * HOP;
+        // The last frame of a stretch reaches one hop into the next.
+        let end = (edge(stretch + 1) + HOP).min(samples.len());
+        let residuals = analyser.residuals(&samples[edge(stretch)..end]);
+        filled_seconds += residuals.filled_seconds();
+        folded.extend(residuals.fold(BLOCK_HOPS));
+    }
+    (folded, filled_seconds)
+}
+
+fn sum<'a>(blocks: impl Iterator<Item = &'a Period>) -> Period {
+    let mut total = [[0.0; BINS]; PERIOD];
+    for block in blocks {
+        for (sum, value) in total.iter_mut().flatten().zip(block.iter().flatten()) {
+            *sum += value;
+        }
+    }
+    total
+}
+
+/// Sums by chip of the period and bin.
+type Folded = [[f32; BINS]; ROWS];
+
+/// One period's sums by chip, of norm one, if the period begins `start` hops before the pattern's; none when all of
+/// them are zero.
+fn align(period: &Period, start: usize) -> Option<Folded> {
+    let mut folded = [[0.0; BINS]; ROWS];
+    for (hop, sums) in period.iter().enumerate() {
+        let (row, sign) = key::chip_at(hop + start);
+        for (total, sum) in folded[row].iter_mut().zip(sums) {
+            *total += sign * sum;
+        }
+    }
+    let norm = folded.iter().map(|row| dot(row, row)).sum::<f32>().sqrt();
+    (norm > 0.0).then(|| folded.map(|row| row.map(|sum| sum / norm)))
+}
+
+fn correlation(folded: &Folded, chips: &Chips) -> f32 {
+    (0..ROWS).map(|row| dot(&folded[row], chips.row(row))).sum()
+}
+
+fn dot(a: &[f32; BINS], b: &[f32; BINS]) -> f32 {
+    a.iter().zip(b).map(|(x, y)| x * y).sum()
+}

@@ -1,0 +1,39 @@
+//! The mark as a whole: what goes in comes out, marked, and the mark is found by its key alone.
+
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stdout, reason = "the measuring tests print what they measured")]
+
+mod detection;
+mod embedding;
+mod keys;
+mod null;
+mod parts;
+mod report;
+mod signals;
+
+use super::{Marked, Watermark, WatermarkKey};
+
+/// The development key's mark.
+fn watermark() -> Watermark {
+    Watermark::new(&WatermarkKey::development())
+}
+
+/// A whole clip through the mark, handed in as pieces of one codec frame.
+fn mark(clip: &[f32]) -> Marked {
+    let mut stream = watermark().stream();
+    let mut marked = Marked::default();
+    for piece in clip.chunks(1_920) {
+        marked.append(stream.push(piece));
+    }
+    marked.append(stream.finish());
+    marked
+}
+
+/// A decibel figure of a ratio of amplitudes.
+fn db(ratio: f32) -> f32 {
+    20.0 * ratio.log10()
+}
+
+fn rms(samples: &[f32]) -> f32 {
+    (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len() as f32).sqrt()
+}

@@ -1,0 +1,35 @@
+//! Which finding a report puts on top.
+
+use crate::watermark::{DISCLAIMER, Finding, Region, Report, Scheme, Verdict};
+
+fn finding(scheme: Scheme, verdict: Verdict, p_value: f64) -> Finding {
+    let regions = if verdict == Verdict::Detected { vec![Region { start_ms: 0, end_ms: 1_000 }] } else { Vec::new() };
+    Finding { scheme, verdict, p_value, score: 1.0, key_id: format!("{}'s", scheme.name()), regions }
+}
+
+#[test]
+fn the_better_verdict_is_on_top_then_the_smaller_chance() {
+    use Scheme::{Builtin, Silentcipher};
+    use Verdict::{Detected, Inconclusive, NotDetected};
+    for (first, second, top) in [
+        ((Detected, 1e-7), (NotDetected, 1e-9), Builtin),
+        ((NotDetected, 1e-9), (Detected, 1e-7), Silentcipher),
+        ((Inconclusive, 0.9), (NotDetected, 0.1), Builtin),
+        ((NotDetected, 0.1), (Inconclusive, 0.9), Silentcipher),
+        ((Detected, 1e-7), (Detected, 1e-30), Silentcipher),
+        ((NotDetected, 0.2), (NotDetected, 0.3), Builtin),
+        ((NotDetected, f64::NAN), (Detected, 1e-7), Silentcipher),
+    ] {
+        let findings = vec![finding(Builtin, first.0, first.1), finding(Silentcipher, second.0, second.1)];
+        let report = Report::of(findings.clone()).unwrap();
+        assert_eq!(report.scheme, top, "{first:?}, {second:?}");
+        let strongest = findings.iter().find(|finding| finding.scheme == top).unwrap();
+        assert_eq!(report.verdict, strongest.verdict);
+        assert_eq!(report.p_value.to_bits(), strongest.p_value.to_bits());
+        assert_eq!(report.key_id, strongest.key_id);
+        assert_eq!(report.regions, strongest.regions);
+        assert_eq!(report.findings.len(), 2);
+        assert_eq!(report.disclaimer, DISCLAIMER);
+    }
+    assert_eq!(Report::of(Vec::new()), None);
+}

@@ -1,0 +1,28 @@
+#!/bin/sh
+# Makes the files of this folder with ffmpeg. The tests read them as they are; nobody needs ffmpeg to run the tests.
+set -eu
+cd "$(dirname "$0")"
+tone() {
+    file=$1
+    shift
+    ffmpeg -v error -y -f lavfi -i sine=frequency=440:sample_rate=24000:duration=0.5 -af volume=4 \
+        -map_metadata -1 -fflags +bitexact -flags:a +bitexact "$@" "$file"
+}
+tone tone.flac -sample_fmt s16 -c:a flac
+tone tone.mp3 -c:a libmp3lame -b:a 32k
+tone tone-vorbis.ogg -ac 2 -ar 44100 -c:a libvorbis -q:a 0
+tone tone-opus.ogg -ar 48000 -c:a libopus -b:a 24k
+
+# The marked recordings are made of marked.wav, which is not kept:
+#   cargo nextest run --workspace --locked --run-ignored only -E 'test(write_marked)'
+if [ -e marked.wav ]; then
+    code() {
+        file=$1
+        shift
+        ffmpeg -v error -y -i marked.wav -map_metadata -1 -fflags +bitexact -flags:a +bitexact "$@" "$file"
+    }
+    code marked.mp3 -c:a libmp3lame -b:a 32k
+    code marked-vorbis.ogg -c:a libvorbis -q:a 0
+    code marked-opus.ogg -ar 48000 -c:a libopus -b:a 24k
+    rm marked.wav
+fi

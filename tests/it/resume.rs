@@ -1,0 +1,153 @@
+//! Jobs that are cut off in mid-utterance go on where they were: whatever frame their worker is killed at, their audio is
+//! byte for byte that of an undisturbed run.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use rand::rngs::ChaCha8Rng;
+use rand::{RngExt as _, SeedableRng as _};
+use redis::aio::MultiplexedConnection;
+use redis::streams::StreamRangeReply;
+
+use crate::stack::Stack;
+
+/// Jobs that one kill hits.
+const JOBS: u64 = 10;
+/// Frames of each, in several sentences.
+const FRAMES: u64 = 150;
+/// A cut is a job and the frame that it was cut at.
+const CUTS: usize = 50;
+/// Kills in company, each followed by one of a job that runs alone. More than are needed where nothing goes wrong.
+const ROUNDS_MAX: usize = 8;
+/// Longest wait for something to come about.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks at how far a job is.
+const LOOK_AGAIN: Duration = Duration::from_millis(4);
+
+/// What goes past the public API: how far a job is to the frame, and the end of its worker's lease.
+struct Inside {
+    redis: MultiplexedConnection,
+}
+
+impl Inside {
+    async fn of(stack: &Stack) -> Self {
+        let client = redis::Client::open(stack.redis.url()).unwrap();
+        Self { redis: client.get_multiplexed_async_connection().await.unwrap() }
+    }
+
+    /// The attempt that a job is at and how many frames it has told of.
+    async fn place(&mut self, id: &str) -> (u64, u64) {
+        let mut last = redis::cmd("XREVRANGE");
+        last.arg(format!("csm:{{j:{id}}}:ev")).arg("+").arg("-").arg("COUNT").arg(1);
+        let reply: StreamRangeReply = last.query_async(&mut self.redis).await.unwrap();
+        let Some(entry) = reply.ids.first() else { return (0, 0) };
+        let (attempt, _) = entry.id.split_once('-').unwrap();
+        let event: serde_json::Value = serde_json::from_str(&entry.get::<String>("event").unwrap()).unwrap();
+        (attempt.parse().unwrap(), event["frames"].as_u64().unwrap_or(0))
+    }
+
+    /// Waits until one of the jobs is at `attempt` and at `frame`, or has ended; false where all have ended before.
+    async fn reaches(&mut self, ids: &[String], attempt: u64, frame: u64) -> bool {
+        let begun = Instant::now();
+        while begun.elapsed() < LIMIT {
+            let mut ended = 0;
+            for id in ids {
+                match self.place(id).await {
+                    (at, frames) if at >= attempt && (frame..FRAMES).contains(&frames) => return true,
+                    (at, 0) if at >= attempt && self.has_ended(id).await => ended += 1,
+                    _ => {}
+                }
+            }
+            if ended == ids.len() {
+                return false;
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        panic!("no job came to frame {frame} of attempt {attempt}");
+    }
+
+    async fn has_ended(&mut self, id: &str) -> bool {
+        let mut state = redis::cmd("HGET");
+        state.arg(format!("csm:{{q0}}:job:{id}")).arg("state");
+        state.query_async::<String>(&mut self.redis).await.unwrap() != "running"
+    }
+
+    /// Makes the leases of a worker that is dead run out now instead of in 15 s. No other worker may run anything.
+    async fn leases_run_out(&mut self) {
+        let leases = "csm:{q0}:leases";
+        let held: Vec<String> =
+            redis::cmd("ZRANGE").arg(leases).arg(0).arg(-1).query_async(&mut self.redis).await.unwrap();
+        for id in held {
+            let mut age = redis::cmd("ZADD");
+            age.arg(leases).arg("XX").arg(1).arg(id).query_async::<()>(&mut self.redis).await.unwrap();
+        }
+    }
+}
+
+/// Kills the only worker, and lets another one take over.
+async fn replace_worker(stack: &mut Stack, inside: &mut Inside) {
+    let mut worker = stack.workers.pop().unwrap();
+    worker.process.kill9().await.unwrap();
+    stack.add_worker();
+    inside.leases_run_out().await;
+    stack.ready().await;
+}
+
+async fn submit(stack: &Stack) -> Vec<String> {
+    let mut ids = Vec::new();
+    for seed in 0..JOBS {
+        ids.push(stack.client.submit(seed, FRAMES).await);
+    }
+    ids
+}
+
+async fn audio(stack: &Stack, id: &str) -> (Vec<u8>, serde_json::Value) {
+    let record = stack.client.finished(id).await;
+    (stack.client.audio(&record).await, record)
+}
+
+#[tokio::test]
+async fn killed_at_fifty_frames_jobs_go_on_to_the_same_bytes() {
+    let seed = rand::random();
+    println!("seed {seed}");
+    let mut random = ChaCha8Rng::seed_from_u64(seed);
+    let mut stack = Stack::start(1, JOBS as u8).await;
+    let mut inside = Inside::of(&stack).await;
+    let mut undisturbed = Vec::new();
+    for id in submit(&stack).await {
+        let (wav, record) = audio(&stack, &id).await;
+        assert_eq!((record["attempt"].as_u64(), record["receipt"]["resumed_frames"].as_u64()), (Some(1), Some(0)));
+        undisturbed.push(wav);
+    }
+    let (mut cuts, mut anew, mut frames, mut kills) = (0, 0, BTreeSet::new(), 0);
+    for _ in 0..ROUNDS_MAX {
+        if cuts >= CUTS {
+            break;
+        }
+        let ids = submit(&stack).await;
+        // All at once, then one of those that run alone after that.
+        for attempt in [1, 2] {
+            let frame = random.random_range(6..FRAMES * 3 / 4);
+            if inside.reaches(&ids, attempt, frame).await {
+                replace_worker(&mut stack, &mut inside).await;
+                kills += 1;
+            }
+        }
+        for (id, undisturbed) in ids.iter().zip(&undisturbed) {
+            let (wav, record) = audio(&stack, id).await;
+            assert!(wav == *undisturbed, "{record}");
+            let (attempts, resumed) = (record["attempt"].as_u64(), record["receipt"]["resumed_frames"].as_u64());
+            match (attempts.unwrap(), resumed.unwrap()) {
+                (1, 0) => {}
+                (_, 0) => anew += 1,
+                (1, _) => panic!("nothing to resume: {record}"),
+                (attempts, resumed) => {
+                    cuts += attempts as usize - 1;
+                    frames.insert(resumed);
+                }
+            }
+        }
+    }
+    println!("{kills} kills, {cuts} cuts resumed, {anew} begun anew, at {} different frames: {frames:?}", frames.len());
+    assert!(cuts >= CUTS && anew * 2 < cuts, "{cuts} resumed, {anew} begun anew");
+}

@@ -1,0 +1,234 @@
+//! The mark is in what callers get, on every surface: HTTP in each format, the two old snippets, samples sent with events,
+//! the object in S3, an utterance that a second worker took over, one that its caller called off. Each test looks for the
+//! mark in the delivered bytes with a detector of its own.
+
+mod listener;
+
+use csm_shared::audio::FRAME_SAMPLES;
+use csm_worker::watermark::{Detector, Verdict, WatermarkKey};
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::client::read_wav;
+use crate::stack::{Keep, Stack, s3};
+use listener::Listener;
+
+/// Frames of a result: 5 s, more than the detector needs of any format.
+const FRAMES: u64 = 63;
+/// Frames of a result that is to be cut off: what is sent of it before is a small part.
+const LONG_FRAMES: u64 = 750;
+/// Samples heard before something is done to the stream: 3 s.
+const HEARD: usize = 72_000;
+
+/// A request for `frames` frames, its text long enough to fill them.
+fn request(seed: u64, frames: u64) -> Value {
+    const SENTENCE: &str = "All good things take time. ";
+    /// Of a text, what its speech may take at the least, in milliseconds.
+    const BYTE_MS: usize = 100;
+    let text = SENTENCE.repeat(1 + frames as usize * 80 / BYTE_MS / SENTENCE.len());
+    json!({ "text": text.trim_end(), "seed": seed, "max_audio_length_ms": frames * 80 })
+}
+
+/// The request with one more field.
+fn with(mut request: Value, field: &str, value: &str) -> Value {
+    request[field] = json!(value);
+    request
+}
+
+async fn submit(stack: &Stack, request: &Value) -> String {
+    let answer = stack.client.post("/v1/jobs", request).await;
+    assert_eq!(answer.status(), StatusCode::ACCEPTED);
+    answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
+}
+
+/// Samples of 16 bit, lowest byte first.
+fn samples(pcm: &[u8]) -> Vec<i16> {
+    assert!(pcm.len().is_multiple_of(2));
+    pcm.chunks_exact(2).map(|bytes| i16::from_le_bytes([bytes[0], bytes[1]])).collect()
+}
+
+/// Fails unless the fleet's mark is in these samples, and no other key's.
+fn assert_detected(samples: &[i16]) {
+    let clip: Vec<f32> = samples.iter().map(|&sample| f32::from(sample) / 32_768.0).collect();
+    let found = Detector::new(&WatermarkKey::development()).detect(&clip);
+    assert_eq!(found.verdict, Verdict::Detected, "z = {}", found.z);
+    let other = Detector::new(&WatermarkKey::parse("the key of somebody else altogether").unwrap()).detect(&clip);
+    assert_ne!(other.verdict, Verdict::Detected, "z = {}", other.z);
+    println!("{} samples, z = {:.1}", samples.len(), found.z);
+}
+
+/// A result in `format`, as its caller downloads it, and how many samples the receipt says it has.
+async fn download(format: &str, media_type: &str) -> (Vec<u8>, usize) {
+    let stack = Stack::start(1, 2).await;
+    let id = submit(&stack, &with(request(1, FRAMES), "format", format)).await;
+    let record = stack.client.finished(&id).await;
+    assert_eq!(record["status"], "succeeded", "{record}");
+    let answer = stack.client.get(&format!("/v1/jobs/{id}/audio")).await;
+    assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &media_type.parse().unwrap()));
+    let file = answer.bytes().await.unwrap().to_vec();
+    assert_eq!(record["receipt"]["bytes"], file.len(), "{record}");
+    (file, record["receipt"]["samples"].as_u64().unwrap() as usize)
+}
+
+#[tokio::test]
+async fn http_wav() {
+    let (file, told) = download("wav", "audio/wav").await;
+    let (samples, _) = read_wav(&file);
+    assert_eq!((samples.len(), told), (FRAMES as usize * FRAME_SAMPLES, told));
+    assert_detected(&samples);
+}
+
+#[tokio::test]
+async fn http_pcm() {
+    let (file, told) = download("pcm", "audio/pcm;rate=24000;encoding=signed-int;bits=16").await;
+    let samples = samples(&file);
+    assert_eq!(samples.len(), told);
+    assert_detected(&samples);
+}
+
+#[tokio::test]
+async fn http_flac() {
+    let (file, told) = download("flac", "audio/flac").await;
+    assert!(file.starts_with(b"fLaC"));
+    let clip = csm_shared::audio::read(&file).unwrap();
+    assert_eq!(clip.samples().len(), told);
+    assert_detected(clip.samples());
+}
+
+#[tokio::test]
+async fn http_opus() {
+    let (file, told) = download("opus", "audio/ogg;codecs=opus").await;
+    assert!(file.starts_with(b"OggS"));
+    let clip = csm_shared::audio::read(&file).unwrap();
+    assert!(clip.samples().len().abs_diff(told) <= 1, "{} samples of {told}", clip.samples().len());
+    assert_detected(clip.samples());
+}
+
+#[tokio::test]
+async fn generate() {
+    let stack = Stack::start(1, 2).await;
+    let answer = stack.client.post("/generate", &request(2, FRAMES)).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let body: Value = answer.json().await.unwrap();
+    assert_detected(&read_wav(&listener::base64(&body["audio"])).0);
+}
+
+#[tokio::test]
+async fn websocket() {
+    use futures::{SinkExt as _, StreamExt as _};
+    use tokio_tungstenite::tungstenite::Message;
+    let stack = Stack::start(1, 2).await;
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", stack.client.address)).await.unwrap();
+    socket.send(Message::text(request(3, FRAMES).to_string())).await.unwrap();
+    let wav = loop {
+        match socket.next().await.expect("the socket stays open").unwrap() {
+            Message::Binary(wav) => break wav,
+            Message::Ping(_) | Message::Pong(_) => {}
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_detected(&read_wav(&wav).0);
+}
+
+#[tokio::test]
+async fn s3_object() {
+    let server = s3().await;
+    let stack = Stack::start_with(Keep::S3(server.address), 1, 2).await;
+    let id = submit(&stack, &request(4, FRAMES)).await;
+    let record = stack.client.finished(&id).await;
+    assert_eq!(record["status"], "succeeded", "{record}");
+    let redirect = stack.client.get(&format!("/v1/jobs/{id}/audio")).await;
+    assert_eq!(redirect.status(), StatusCode::FOUND);
+    let object = redirect.headers()["location"].to_str().unwrap();
+    let location = record["receipt"]["location"].as_str().unwrap();
+    assert!(object.starts_with(&format!("http://{}/", server.address)) && object.contains(location), "{object}");
+    let object = reqwest::get(object).await.unwrap().bytes().await.unwrap();
+    assert_detected(&read_wav(&object).0);
+}
+
+/// What a listener hears, also over a connection that is made anew in the middle, is the file's samples.
+#[tokio::test]
+async fn sse_live_audio() {
+    let stack = Stack::start(1, 2).await;
+    let id = submit(&stack, &with(request(5, 4 * FRAMES), "delivery", "both")).await;
+    let mut listener = Listener::new(&stack, &id);
+    listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
+    assert!(listener.end.is_none(), "it comes while it is spoken");
+    let half = listener.clone();
+    listener.hear_to_the_end().await;
+    let Some((name, end)) = &listener.end else { panic!("no end") };
+    assert_eq!(name, "done");
+    let heard = samples(&listener.pcm);
+    assert_eq!(end["receipt"]["samples"], heard.len());
+    assert_detected(&heard);
+    assert_detected(&heard[..HEARD]);
+
+    let wav = stack.client.audio(&stack.client.job(&id).await).await;
+    assert!(read_wav(&wav).0 == heard, "the file holds what was heard");
+    let mut again = Listener::new(&stack, &id);
+    again.hear_to_the_end().await;
+    assert!(again.pcm == listener.pcm, "from the beginning, afterwards");
+    let mut rest = half;
+    rest.hear_to_the_end().await;
+    assert!(rest.pcm == listener.pcm, "from the middle, by Last-Event-ID");
+}
+
+/// The worker is killed while it speaks; another one goes on. The listener's connection stays, and what it hears is what an
+/// undisturbed worker says.
+#[tokio::test]
+async fn retry_on_another_worker() {
+    let mut stack = Stack::start(1, 1).await;
+    let asked = with(request(6, LONG_FRAMES), "delivery", "both");
+    let undisturbed = submit(&stack, &request(6, LONG_FRAMES)).await;
+    let undisturbed = stack.client.finished(&undisturbed).await;
+    let undisturbed = read_wav(&stack.client.audio(&undisturbed).await).0;
+
+    let id = submit(&stack, &asked).await;
+    let mut listener = Listener::new(&stack, &id);
+    listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
+    let mut first = stack.workers.pop().unwrap();
+    first.process.kill9().await.unwrap();
+    let cut = listener.pcm.len() / 2;
+    stack.add_worker();
+    stack.ready().await;
+    listener.hear_to_the_end().await;
+
+    let record = stack.client.finished(&id).await;
+    let receipt = &record["receipt"];
+    assert_eq!(record["attempt"], 2, "{record}");
+    assert!(receipt["resumed_frames"].as_u64().unwrap() > 0, "{record}");
+    let heard = samples(&listener.pcm);
+    assert!(cut < heard.len(), "it was killed before its end");
+    assert!(heard == undisturbed, "every sample once, over the kill");
+    assert_detected(&heard);
+    assert_detected(&heard[cut.saturating_sub(HEARD)..][..2 * HEARD]);
+    let file = read_wav(&stack.client.audio(&record).await).0;
+    assert!(file == undisturbed);
+    assert_detected(&file);
+}
+
+/// The caller calls the job off after 3 s. What was sent by then carries the mark, and nothing comes behind the end.
+#[tokio::test]
+async fn cancelled_stream() {
+    let stack = Stack::start(1, 1).await;
+    let id = submit(&stack, &with(request(7, LONG_FRAMES), "delivery", "both")).await;
+    let mut listener = Listener::new(&stack, &id);
+    listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
+    assert_eq!(stack.client.delete(&format!("/v1/jobs/{id}")).await.status(), StatusCode::OK);
+    listener.hear_to_the_end().await;
+    assert_eq!(
+        listener.end.as_ref().map(|(name, end)| (name.as_str(), &end["state"])),
+        Some(("error", &json!("cancelled")))
+    );
+    let heard = samples(&listener.pcm);
+    assert!((HEARD..LONG_FRAMES as usize * FRAME_SAMPLES).contains(&heard.len()), "{} samples", heard.len());
+    assert_detected(&heard);
+
+    // The worker's one slot is free again, so it has sent its last.
+    let next = submit(&stack, &request(8, 10)).await;
+    assert_eq!(stack.client.finished(&next).await["status"], "succeeded");
+    let mut again = Listener::new(&stack, &id);
+    again.hear_to_the_end().await;
+    assert!(again.pcm == listener.pcm, "nothing was sent behind the end");
+    assert_eq!(stack.client.get(&format!("/v1/jobs/{id}/audio")).await.status(), StatusCode::GONE);
+}

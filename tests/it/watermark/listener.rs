@@ -1,0 +1,105 @@
+//! A caller who listens to a job's server-sent events and keeps the samples.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use reqwest::Response;
+use serde_json::Value;
+
+use crate::stack::Stack;
+
+/// Longest silence: longer than the lease of a dead worker and the start of another.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// The bytes behind a JSON string.
+pub(super) fn base64(text: &Value) -> Vec<u8> {
+    BASE64.decode(text.as_str().unwrap()).unwrap()
+}
+
+/// What one caller has heard of a job.
+pub(super) struct Listener {
+    url: String,
+    connection: Option<Response>,
+    /// Bytes of events that are not complete.
+    unread: Vec<u8>,
+    last: Option<String>,
+    /// All samples in order: 16 bit, lowest byte first.
+    pub(super) pcm: Vec<u8>,
+    /// The terminal event, by name and content.
+    pub(super) end: Option<(String, Value)>,
+}
+
+impl Clone for Listener {
+    /// One who has heard the same, and has no connection yet.
+    fn clone(&self) -> Self {
+        Self {
+            url: self.url.clone(),
+            connection: None,
+            unread: Vec::new(),
+            last: self.last.clone(),
+            pcm: self.pcm.clone(),
+            end: self.end.clone(),
+        }
+    }
+}
+
+impl Listener {
+    pub(super) fn new(stack: &Stack, job: &str) -> Self {
+        let url = format!("http://{}/v1/jobs/{job}/events", stack.client.address);
+        Self { url, connection: None, unread: Vec::new(), last: None, pcm: Vec::new(), end: None }
+    }
+
+    /// Listens until `enough`, or to the end.
+    pub(super) async fn hear_until(&mut self, enough: impl Fn(&Self) -> bool) {
+        while self.end.is_none() && !enough(self) {
+            self.hear_more().await;
+        }
+    }
+
+    /// Listens until the gateway closes the stream; nothing may come behind the terminal event.
+    pub(super) async fn hear_to_the_end(&mut self) {
+        while self.hear_more().await {}
+        assert!(self.end.is_some(), "the stream was cut");
+    }
+
+    /// Takes what comes next; false where the stream has ended.
+    async fn hear_more(&mut self) -> bool {
+        if self.connection.is_none() {
+            let mut request = reqwest::Client::new().get(&self.url);
+            if let Some(last) = &self.last {
+                request = request.header("last-event-id", last);
+            }
+            let answer = request.send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            self.connection = Some(answer);
+        }
+        let connection = self.connection.as_mut().unwrap();
+        let chunk = tokio::time::timeout(SILENCE, connection.chunk()).await.expect("something comes").unwrap();
+        let Some(chunk) = chunk else { return false };
+        self.unread.extend_from_slice(&chunk);
+        while let Some(length) = self.unread.windows(2).position(|two| two == b"\n\n") {
+            let message: Vec<u8> = self.unread.drain(..length + 2).collect();
+            self.take(std::str::from_utf8(&message).unwrap());
+        }
+        true
+    }
+
+    fn take(&mut self, message: &str) {
+        let field = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        // A comment keeps the connection alive.
+        let (Some(id), Some(name), Some(data)) = (field("id"), field("event"), field("data")) else { return };
+        assert!(self.end.is_none(), "{name} behind the end");
+        self.last = Some(id.to_owned());
+        let data: Value = serde_json::from_str(data).unwrap();
+        if let Some(audio) = data.get("audio") {
+            assert_eq!(audio["offset"], self.pcm.len() / 2, "every sample once and in order");
+            let pcm = base64(&audio["pcm"]);
+            assert_eq!(audio["samples"], pcm.len() / 2);
+            self.pcm.extend(pcm);
+        }
+        if matches!(name, "done" | "error") {
+            self.end = Some((name.to_owned(), data));
+        }
+    }
+}

@@ -1,0 +1,218 @@
+//! Without the marks that its policy asks for a worker does not get ready, says why, and no audio leaves.
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use csm_shared::audio::Clip;
+use csm_shared::job::JobId;
+use csm_worker::watermark::silentcipher::{BnMode, Known, Payload, SilentCipher};
+use csm_worker::watermark::{Verdict, WatermarkKey};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::assert_marked;
+use crate::stack::Stack;
+
+/// Longest wait for a word from a worker.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks at a health port.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
+
+/// Frames of the job: 4.8 s, in which SilentCipher's message comes round more than twice.
+const FRAMES: u64 = 60;
+
+const FILES: [&str; 3] = ["enc_c.ckpt", "dec_c.ckpt", "dec_m_0.ckpt"];
+
+/// Small networks with random weights: well formed, and no mark of theirs can be found.
+fn random_weights() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/silentcipher/narrow")
+}
+
+/// A copy of the random weights in which `file` holds `content`.
+fn spoiled(file: &str, content: &[u8]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for name in FILES {
+        fs::copy(random_weights().join(name), folder.path().join(name)).unwrap();
+    }
+    fs::write(folder.path().join(file), content).unwrap();
+    folder
+}
+
+/// A queued job, and where a worker's log goes.
+struct Scene {
+    stack: Stack,
+    job: String,
+    logs: TempDir,
+}
+
+impl Scene {
+    /// A gateway and a job; no worker.
+    async fn set() -> Self {
+        let stack = Stack::start(0, 1).await;
+        let job = stack.client.submit(1, FRAMES).await;
+        Self { stack, job, logs: TempDir::new().unwrap() }
+    }
+
+    fn add_worker(&mut self, settings: &[(&str, &str)]) {
+        let log = File::create(self.log_file()).unwrap();
+        self.stack.add_worker_with(settings, log);
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.logs.path().join("worker.log")
+    }
+
+    fn log(&self) -> String {
+        fs::read_to_string(self.log_file()).unwrap()
+    }
+
+    /// Waits until the last worker's health port says that something is missing; answers what.
+    async fn reason(&self) -> String {
+        let url = format!("http://{}/readyz", self.stack.workers.last().unwrap().admin);
+        let wait = async {
+            loop {
+                if let Ok(answer) = reqwest::get(&url).await {
+                    assert_eq!(answer.status(), 503, "{}", self.log());
+                    let state: Value = answer.json().await.unwrap();
+                    if state["status"] == "degraded" {
+                        return state["reason"].as_str().unwrap().to_owned();
+                    }
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{}", self.log()))
+    }
+
+    /// The job still waits, and nothing was stored.
+    async fn assert_untouched(&self) {
+        let record = self.stack.client.job(&self.job).await;
+        assert_eq!((&record["status"], &record["attempt"]), (&"queued".into(), &0.into()), "{record}");
+        assert!(self.stack.stored_files().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
+    let mut scene = Scene::set().await;
+    let good = fs::read(random_weights().join("dec_c.ckpt")).unwrap();
+    let other = fs::read(random_weights().join("enc_c.ckpt")).unwrap();
+    let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    let empty = TempDir::new().unwrap();
+    let cases = [
+        ("lacks enc_c.ckpt, dec_c.ckpt, dec_m_0.ckpt", empty),
+        ("dec_c.ckpt", spoiled("dec_c.ckpt", &noise)),
+        ("dec_c.ckpt", spoiled("dec_c.ckpt", &good[..good.len() / 2])),
+        ("dec_c.ckpt", spoiled("dec_c.ckpt", b"")),
+        ("dec_m_0.ckpt", spoiled("dec_m_0.ckpt", &other)),
+        ("did not find the mark", spoiled("hparams.yaml", b"message_sdr: 36\n")),
+    ];
+    for (policy, (told, folder)) in ["both", "silentcipher"].into_iter().cycle().zip(&cases) {
+        let folder = folder.path().to_str().unwrap();
+        scene.add_worker(&[("CSM_WATERMARK", policy), ("CSM_SILENTCIPHER", folder)]);
+        let ended = scene.stack.workers.pop().unwrap().process.end().await.unwrap();
+        let log = scene.log();
+        assert!(!ended.success(), "{log}");
+        let line = log.lines().find(|line| line.contains("SilentCipher's weights")).unwrap_or_else(|| panic!("{log}"));
+        assert!(line.contains(folder) && line.contains(told), "{line}");
+        scene.assert_untouched().await;
+    }
+
+    // The job was fit to be spoken all along.
+    scene.add_worker(&[("CSM_WATERMARK", "builtin")]);
+    let record = scene.stack.client.finished(&scene.job).await;
+    assert_marked(&scene.stack.client.audio(&record).await);
+    assert_eq!(record["receipt"]["watermarks"][0]["scheme"], "builtin", "{record}");
+}
+
+#[tokio::test]
+async fn weights_that_the_hub_does_not_give_keep_a_worker_from_getting_ready() {
+    let mut scene = Scene::set().await;
+    let cache = TempDir::new().unwrap();
+    let hub = [
+        ("CSM_WATERMARK", "both"),
+        ("HF_HUB_CACHE", cache.path().to_str().unwrap()),
+        ("HF_ENDPOINT", "http://127.0.0.1:9"),
+    ];
+    scene.add_worker(&hub);
+    let reason = scene.reason().await;
+    assert!(reason.contains("SilentCipher's weights: http://127.0.0.1:9 cannot be reached"), "{reason}");
+    // In the cache appear weights that are none. The next try meets them.
+    cached(&random_weights(), cache.path());
+    let changed = async { while scene.reason().await == reason {} };
+    tokio::time::timeout(LIMIT, changed).await.unwrap();
+    let unusable = scene.reason().await;
+    assert!(unusable.contains("did not find the mark"), "{unusable}");
+    scene.assert_untouched().await;
+    for line in [&reason, &unusable] {
+        assert_eq!(scene.log().matches(line.as_str()).count(), 1, "told once: {}", scene.log());
+    }
+    let worker = &mut scene.stack.workers[0].process;
+    assert!(worker.ended().unwrap().is_none());
+    assert!(worker.terminate().await.unwrap().success());
+    scene.assert_untouched().await;
+}
+
+/// Puts weights into a cache as if they had come from the hub.
+fn cached(weights: &Path, cache: &Path) {
+    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let repository = cache.join("models--sony--silentcipher");
+    let folder = repository.join("snapshots").join(COMMIT).join("44_1_khz/73999_iteration");
+    fs::create_dir_all(&folder).unwrap();
+    for name in FILES.into_iter().chain(["hparams.yaml"]) {
+        fs::copy(weights.join(name), folder.join(name)).unwrap();
+    }
+    fs::create_dir_all(repository.join("refs")).unwrap();
+    fs::write(repository.join("refs/main"), COMMIT).unwrap();
+}
+
+#[tokio::test]
+async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
+    let mut scene = Scene::set().await;
+    let cache = TempDir::new().unwrap();
+    let hub = [
+        ("CSM_LOG", "info"),
+        ("HF_HUB_CACHE", cache.path().to_str().unwrap()),
+        // A hub that would be asked would be told of in the log.
+        ("HF_ENDPOINT", "http://127.0.0.1:9"),
+    ];
+    cached(&random_weights(), cache.path());
+    scene.add_worker(&hub);
+    assert!(scene.reason().await.contains("did not find the mark"), "{}", scene.log());
+    assert!(scene.log().contains("marks of finished files") && scene.log().contains("policy=both"), "{}", scene.log());
+    scene.assert_untouched().await;
+    scene.stack.workers.pop().unwrap().process.kill9().await.unwrap();
+
+    fs::remove_dir_all(cache.path().join("models--sony--silentcipher")).unwrap();
+    scene.add_worker(&hub);
+    let record = scene.stack.client.finished(&scene.job).await;
+    assert_eq!(record["receipt"]["watermarks"].as_array().unwrap().len(), 1, "{record}");
+    let log = scene.log();
+    assert!(log.contains("policy=builtin") && log.contains("not in the cache"), "{log}");
+    assert!(!log.contains("127.0.0.1:9"), "{log}");
+}
+
+/// Small networks that were trained: their mark can be found.
+fn trained_weights() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/silentcipher/small")
+}
+
+#[tokio::test]
+async fn with_working_weights_a_file_carries_both_marks() {
+    let mut scene = Scene::set().await;
+    let folder = trained_weights();
+    scene.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
+    let record = scene.stack.client.finished(&scene.job).await;
+    let wav = scene.stack.client.audio(&record).await;
+    let findings = record["receipt"]["watermarks"].as_array().unwrap();
+    let told: Vec<_> = findings.iter().map(|found| [&found["scheme"], &found["verdict"]]).collect();
+    assert_eq!(told, [["builtin", "detected"], ["silentcipher", "detected"]], "{record}");
+
+    assert_marked(&wav);
+    let (key, audio) = (WatermarkKey::development(), Clip::from_wav(&wav).unwrap().to_f32());
+    let cipher = SilentCipher::load(&folder, BnMode::Running).unwrap();
+    let of = |job: &JobId| cipher.find(&audio, &Known::payload(Payload::new(&key, job))).unwrap().verdict;
+    assert_eq!(of(&scene.job.parse().unwrap()), Verdict::Detected);
+    assert_ne!(of(&JobId::generate()), Verdict::Detected);
+}

@@ -1,0 +1,61 @@
+//! What is marked and attacked: speech of espeak-ng, and the hiss of the tiny model. Made anew in every run, from seeds.
+
+mod espeak;
+mod text;
+mod tiny;
+
+use csm_shared::audio::SAMPLE_RATE;
+
+pub(crate) use espeak::Espeak;
+pub(crate) use tiny::Tiny;
+
+/// Seconds of the clips.
+pub(crate) const LENGTHS: [f32; 4] = [1.0, 2.5, 5.0, 10.0];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// espeak-ng: speech by formants, clean pauses.
+    Espeak,
+    /// The tiny model through the engine: its weights are noise, so it hisses. It has no pauses and a full band.
+    Tiny,
+}
+
+impl Source {
+    pub(crate) const ALL: [Self; 2] = [Self::Espeak, Self::Tiny];
+
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Espeak => "espeak-ng",
+            Self::Tiny => "tiny model",
+        }
+    }
+}
+
+/// Unmarked audio of a source, [`LENGTHS`]`[length]` seconds of it.
+#[derive(Clone, Debug)]
+pub(crate) struct Unmarked {
+    pub(crate) source: Source,
+    pub(crate) length: usize,
+    /// 24 kHz, full scale 1.
+    pub(crate) pcm: Vec<f32>,
+}
+
+pub(crate) fn samples_of(seconds: f32) -> usize {
+    (seconds * SAMPLE_RATE as f32) as usize
+}
+
+/// Samples of one clip of every length, one after another.
+pub(crate) fn samples_of_all() -> usize {
+    LENGTHS.iter().map(|&seconds| samples_of(seconds)).sum()
+}
+
+/// One utterance cut into clips, one of each length, as far as it reaches; the longest come first.
+fn cut(source: Source, utterance: &[f32]) -> Vec<Unmarked> {
+    let (mut rest, mut clips) = (utterance, Vec::with_capacity(LENGTHS.len()));
+    for (length, &seconds) in LENGTHS.iter().enumerate().rev() {
+        let Some((pcm, later)) = rest.split_at_checked(samples_of(seconds)) else { continue };
+        clips.push(Unmarked { source, length, pcm: pcm.to_vec() });
+        rest = later;
+    }
+    clips
+}

@@ -1,0 +1,94 @@
+//! espeak-ng as a child process: voices, speeds, pitches and texts by draws.
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use csm_shared::audio::Clip;
+
+use super::super::draw::Draw;
+use super::super::parallel;
+use super::{Source, Unmarked, cut, samples_of_all, text};
+
+/// Voices of the corpus that is marked.
+const ENGLISH: [&str; 8] =
+    ["en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc"];
+/// What changes their timbre.
+const TIMBRES: [&str; 18] = [
+    "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "klatt", "klatt3", "adam", "croak",
+    "steph",
+];
+/// Words of the first try; a voice that takes too little time over them is given twice as many, [`TRIES`] times.
+const WORDS: usize = 70;
+const TRIES: usize = 3;
+/// What is quieter than this before the first word is left out.
+const FIRST_SOUND: f32 = 0.01;
+/// Draws of the utterances.
+const PURPOSE: u32 = 2;
+
+/// The synthesiser, and every voice that it has without other packages.
+pub(crate) struct Espeak {
+    voices: Vec<String>,
+}
+
+impl Espeak {
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let list = run(Command::new("espeak-ng").arg("--voices"))?;
+        // Pty Language Age/Gender VoiceName File; files under mb/ belong to MBROLA.
+        let voices = list.lines().skip(1).filter_map(|line| {
+            let mut columns = line.split_whitespace();
+            let language = columns.nth(1)?;
+            (!columns.any(|column| column.starts_with("mb/")) && language != "variant").then(|| language.to_owned())
+        });
+        let voices: Vec<_> = voices.filter(|voice| is_spoken(voice)).collect();
+        ensure!(voices.len() > ENGLISH.len(), "espeak-ng --voices lists {} voices only", voices.len());
+        Ok(Self { voices })
+    }
+
+    pub(crate) fn voices(&self) -> usize {
+        self.voices.len()
+    }
+
+    /// `count` utterances from number `first` on, cut into one clip of each length: English voices, or all that there are.
+    pub(crate) fn speak(&self, first: usize, count: usize, all_voices: bool) -> anyhow::Result<Vec<Unmarked>> {
+        let numbers: Vec<_> = (first..first + count).collect();
+        let spoken = parallel::map(&numbers, |_, &number| {
+            let mut draw = Draw::new(PURPOSE, number);
+            let voice = if all_voices { draw.pick(&self.voices).clone() } else { (*draw.pick(&ENGLISH)).to_owned() };
+            Ok(cut(Source::Espeak, &utterance(&mut draw, &voice)?))
+        })?;
+        Ok(spoken.into_iter().flatten().collect())
+    }
+}
+
+/// Some of the listed languages cannot be asked for by the name that they are listed by.
+fn is_spoken(voice: &str) -> bool {
+    run(Command::new("espeak-ng").args(["-q", "-v", &format!("{voice}+{}", TIMBRES[0]), "a"])).is_ok()
+}
+
+/// An utterance long enough for one clip of each length.
+fn utterance(draw: &mut Draw, voice: &str) -> anyhow::Result<Vec<f32>> {
+    let voice = format!("{voice}+{}", draw.pick(&TIMBRES));
+    let (speed, pitch) = ((120 + draw.below(90)).to_string(), (15 + draw.below(70)).to_string());
+    let folder = tempfile::tempdir().context("a temporary folder")?;
+    let file = folder.path().join("spoken.wav");
+    let mut words = WORDS;
+    for _ in 0..TRIES {
+        let text = text::paragraph(draw, words);
+        run(Command::new("espeak-ng").args(["-v", &voice, "-s", &speed, "-p", &pitch, "-w"]).arg(&file).arg(text))?;
+        let wav = fs::read(&file).context("reading what espeak-ng wrote")?;
+        let spoken = Clip::from_wav(&wav).with_context(|| format!("espeak-ng as {voice}"))?.to_f32();
+        let begin = spoken.iter().position(|sample| sample.abs() > FIRST_SOUND).unwrap_or(spoken.len());
+        if spoken.len() - begin >= samples_of_all() {
+            return Ok(spoken[begin..].to_vec());
+        }
+        words *= 2;
+    }
+    anyhow::bail!("espeak-ng as {voice} says {words} words in less than {} samples", samples_of_all())
+}
+
+fn run(command: &mut Command) -> anyhow::Result<String> {
+    let done = command.stdin(Stdio::null()).output().context("espeak-ng cannot be run")?;
+    ensure!(done.status.success(), "espeak-ng failed: {}", String::from_utf8_lossy(&done.stderr).trim());
+    Ok(String::from_utf8_lossy(&done.stdout).into_owned())
+}

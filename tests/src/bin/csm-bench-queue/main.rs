@@ -1,0 +1,60 @@
+//! `make bench-queue`: the queue beside its peers, and what its promises cost. Jobs do nothing here: what is measured is the
+//! queue and Redis, on one machine, in one run. Ratios are what carries over to another machine.
+//!
+//! Sections: jobs a second and wait beside the peers ([`peers`]), with and without a round trip of 1 ms; claims on a long
+//! backlog ([`growth`]); a live caller beside a bulk backlog ([`lanes`]); predicted against seen waits ([`admission`]).
+
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
+
+mod admission;
+mod fleet;
+mod growth;
+mod lanes;
+mod ours;
+mod peers;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// What is measured, and how much of it.
+#[derive(Parser, Clone, Debug)]
+#[command(about = "The queue beside its peers, and what its promises cost")]
+pub(crate) struct Args {
+    /// Jobs of the throughput measurement
+    #[arg(long, default_value_t = 5_000)]
+    pub(crate) jobs: u32,
+    /// Consumers
+    #[arg(long, default_value_t = 5)]
+    pub(crate) consumers: u32,
+    /// Jobs of the latency measurement, one every 5 ms
+    #[arg(long, default_value_t = 1_000)]
+    pub(crate) latency_jobs: u32,
+    /// Longest backlog on which claims are measured
+    #[arg(long, default_value_t = 1_000_000)]
+    pub(crate) backlog: u64,
+    /// Bulk jobs that wait beside the live ones
+    #[arg(long, default_value_t = 50_000)]
+    pub(crate) bulk: u64,
+    /// Runs one peer; see its head
+    #[arg(long, default_value = "scripts/peers/queue/run.sh")]
+    pub(crate) runner: PathBuf,
+    /// Sections to run
+    #[arg(long, value_delimiter = ',', default_value = "peers,growth,lanes,admission")]
+    pub(crate) sections: Vec<String>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = Args::parse();
+    for section in &args.sections {
+        match section.as_str() {
+            "peers" => peers::run(&args).await?,
+            "growth" => growth::run(&args).await?,
+            "lanes" => lanes::run(&args).await?,
+            "admission" => admission::run().await?,
+            other => anyhow::bail!("no section is called {other:?}: peers, growth, lanes, admission"),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,48 @@
+//! `csm-soak`: a fleet of real processes under load and faults, and a verdict. The last line printed is the verdict with its
+//! figures; the exit status is 0 for a pass and 1 for anything else.
+#![expect(clippy::print_stdout, reason = "a command line's output")]
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use csm_tests::soak::{Options, run};
+use tokio::task::LocalSet;
+
+/// Kill, pause and cut off a whole fleet under load, and check that no job suffers
+#[derive(Parser)]
+#[command(name = "csm-soak")]
+struct Cli {
+    /// How long jobs arrive and things break, in seconds
+    #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..))]
+    duration: u64,
+    /// How many jobs arrive in that time
+    #[arg(long, default_value_t = 20_000, value_name = "COUNT")]
+    jobs: usize,
+    /// Every choice comes from it
+    #[arg(long, default_value_t = 1, value_name = "NUMBER")]
+    seed: u64,
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> ExitCode {
+    let Cli { duration, jobs, seed } = Cli::parse();
+    let options = Options { duration: Duration::from_secs(duration), jobs, seed };
+    let all = LocalSet::new();
+    let outcome = all.run_until(async {
+        tokio::select! {
+            outcome = run(options) => outcome,
+            _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+        }
+    });
+    match outcome.await {
+        Ok(report) => {
+            println!("\n{report}\n{}", report.verdict(seed));
+            ExitCode::from(u8::from(!report.passed()))
+        }
+        Err(error) => {
+            println!("FAIL: the run broke off, seed {seed}: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

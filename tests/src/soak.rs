@@ -1,0 +1,29 @@
+//! The soak run: a fleet of real processes under open-loop load while a seeded driver kills, pauses and cuts them off, and
+//! a checker that knows only what callers saw, what Redis holds and what lies in the store.
+//!
+//! Reading order: [`plan`] (everything that chance decides, from one seed), `fleet` (the processes), `caller` (the load),
+//! `chaos` (the driver), `observer` and [`recovery`] (Redis, watched while it runs), `census` (Redis and the store, at the
+//! end), [`evidence`] and [`checker`] (the verdict). The checker and its witnesses use plain Redis commands and nothing of
+//! the queue's own code.
+
+mod caller;
+mod census;
+mod chaos;
+pub mod checker;
+pub mod evidence;
+mod fleet;
+mod observer;
+pub mod plan;
+pub mod recovery;
+mod report;
+mod run;
+
+pub use report::Report;
+pub use run::{Options, run};
+
+use std::time::Duration;
+
+/// How long a claim is good for without a beat, as the design says.
+pub const LEASE: Duration = Duration::from_secs(15);
+/// From the moment a lease can no longer be renewed until its job is claimed again or has ended.
+pub const RECOVERY_LIMIT: Duration = Duration::from_secs(20);

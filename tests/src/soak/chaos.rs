@@ -1,0 +1,171 @@
+//! The driver: makes the plan's moves on the fleet, each at its time, and writes down what it did.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::evidence::Kills;
+use super::fleet::{Fleet, Member};
+use super::observer::SharedWatch;
+use super::plan::{Move, Target};
+
+/// How long a blow waits for its worker to be in the middle of a job: a worker with nothing in hand loses nothing.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+/// How long an absence waits for its worker to be in the middle of a very long utterance: what it comes back with then, others
+/// are still at.
+const DEEP_WAIT: Duration = Duration::from_secs(8);
+/// How long a worker that was away for longer than a lease stays away until another has a job of its: the moment at which
+/// a write of its own would do the most harm.
+const TAKEN_WAIT: Duration = Duration::from_secs(4);
+/// Pause between two looks at who is busy, or has died.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// The driver and what it has done so far.
+pub(super) struct Chaos {
+    pub(super) fleet: Fleet,
+    pub(super) kills: Kills,
+    /// Processes that ended though nobody killed them.
+    pub(super) died: Vec<String>,
+    watch: SharedWatch,
+}
+
+impl Chaos {
+    pub(super) fn new(fleet: Fleet, watch: SharedWatch) -> Self {
+        Self { fleet, kills: Kills::default(), died: Vec::new(), watch }
+    }
+
+    /// Makes all moves and goes on until the end of the time, then mends everything.
+    pub(super) async fn run(
+        &mut self,
+        moves: &[(Duration, Move)],
+        start: Instant,
+        end: Duration,
+    ) -> anyhow::Result<()> {
+        for &(at, what) in moves {
+            self.guard_until(start + at).await?;
+            self.make(what).await.with_context(|| format!("{what:?}"))?;
+        }
+        self.guard_until(start + end).await?;
+        for member in self.fleet.gateways.iter_mut().chain(&mut self.fleet.workers) {
+            member.line.heal();
+            member.process.resume().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits, and starts again what ends by itself.
+    pub(super) async fn guard_until(&mut self, end: Instant) -> anyhow::Result<()> {
+        loop {
+            for member in self.fleet.gateways.iter_mut().chain(&mut self.fleet.workers) {
+                if let Some(status) = member.process.ended()? {
+                    self.died.push(format!("{}: {status}", member.tag()));
+                    self.watch.borrow_mut().recoveries.killed(&member.tag(), Instant::now());
+                    member.restart()?;
+                }
+            }
+            if Instant::now() >= end {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_EVERY.min(end - Instant::now())).await;
+        }
+    }
+
+    async fn make(&mut self, what: Move) -> anyhow::Result<()> {
+        if let Move::Kill(Target::Worker(worker)) = what {
+            self.until_busy(worker).await;
+        }
+        if let Move::Pause(Target::Worker(worker)) | Move::Stall(Target::Worker(worker)) = what {
+            self.until_deep(worker).await;
+        }
+        if let Move::Resume(Target::Worker(worker)) | Move::Flow(Target::Worker(worker)) = what {
+            self.until_taken(worker).await;
+        }
+        match what {
+            Move::Kill(target) => self.kill(target).await?,
+            Move::Pause(Target::Redis) => self.fleet.signal_redis("STOP").await?,
+            Move::Resume(Target::Redis) => self.fleet.signal_redis("CONT").await?,
+            Move::Pause(target) => {
+                self.absent(target);
+                self.member(target)?.process.pause().await?;
+            }
+            Move::Resume(target) => {
+                self.member(target)?.process.resume().await?;
+                self.back(target);
+            }
+            Move::Stall(target) => {
+                self.absent(target);
+                self.member(target)?.line.stall(true);
+            }
+            Move::Flow(target) => {
+                self.member(target)?.line.stall(false);
+                self.back(target);
+            }
+            Move::Cut(target) => self.member(target)?.line.cut(),
+            Move::Delay(target, each_way) => self.member(target)?.line.delay(each_way),
+        }
+        Ok(())
+    }
+
+    async fn kill(&mut self, target: Target) -> anyhow::Result<()> {
+        match target {
+            Target::Redis => {
+                self.kills.redis += 1;
+                return self.fleet.restart_redis().await;
+            }
+            Target::Worker(_) => self.kills.workers += 1,
+            Target::Gateway(_) => self.kills.gateways += 1,
+        }
+        let member = self.member(target)?;
+        let (tag, at) = (member.tag(), Instant::now());
+        member.process.kill9().await?;
+        member.restart()?;
+        self.watch.borrow_mut().recoveries.killed(&tag, at);
+        Ok(())
+    }
+
+    async fn until_busy(&self, worker: usize) {
+        let Some(tag) = self.fleet.workers.get(worker).map(Member::tag) else { return };
+        let end = Instant::now() + BUSY_WAIT;
+        while !self.watch.borrow().busy.contains(&tag) && Instant::now() < end {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn until_deep(&self, worker: usize) {
+        let Some(tag) = self.fleet.workers.get(worker).map(Member::tag) else { return };
+        let end = Instant::now() + DEEP_WAIT;
+        while !self.watch.borrow().deep.contains(&tag) && Instant::now() < end {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        self.until_busy(worker).await;
+    }
+
+    /// After a long absence; a short one has no victims that others could take.
+    async fn until_taken(&self, worker: usize) {
+        let Some(tag) = self.fleet.workers.get(worker).map(Member::tag) else { return };
+        let victims = || self.watch.borrow().recoveries.victims_of(&tag);
+        if !self.watch.borrow().recoveries.is_overdue(&tag, Instant::now()) {
+            return;
+        }
+        let (before, end) = (victims(), Instant::now() + TAKEN_WAIT);
+        while before > 0 && victims() == before && Instant::now() < end {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn member(&mut self, target: Target) -> anyhow::Result<&mut Member> {
+        self.fleet.member(target).with_context(|| format!("{target:?} has no line of its own"))
+    }
+
+    fn absent(&mut self, target: Target) {
+        if let Some(member) = self.fleet.member(target) {
+            self.watch.borrow_mut().recoveries.absent(&member.tag(), Instant::now());
+        }
+    }
+
+    fn back(&mut self, target: Target) {
+        if let Some(member) = self.fleet.member(target) {
+            self.watch.borrow_mut().recoveries.back(&member.tag(), Instant::now());
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! The processes of a run: Redis, gateways and workers on the tiny model, each with a line of its own to Redis that can be
+//! broken, and a folder as store.
+
+use std::fs::File;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_worker::checkpoint::{self, Layout};
+
+use super::plan::{GATEWAYS, Target, WORKERS};
+use crate::process::{Process, free_address, send_signal};
+use crate::proxy::FaultProxy;
+
+/// Jobs that a worker runs at once.
+const SLOTS: usize = 5;
+
+/// One gateway or worker.
+pub(super) struct Member {
+    program: &'static str,
+    name: String,
+    births: u32,
+    args: Vec<String>,
+    environment: Vec<(String, String)>,
+    log: PathBuf,
+    admin: SocketAddr,
+    pub(super) process: Process,
+    /// Between it and Redis.
+    pub(super) line: FaultProxy,
+}
+
+impl Member {
+    async fn start(
+        program: &'static str,
+        name: String,
+        redis: SocketAddr,
+        folder: &Path,
+        more: Vec<(String, String)>,
+    ) -> anyhow::Result<Self> {
+        let line = FaultProxy::start(redis).await?;
+        let admin = free_address()?;
+        let mut environment = vec![
+            pair("CSM_REDIS_URL", format!("redis://{}/", line.address())),
+            pair("CSM_MODEL", folder.join("tiny").display()),
+            pair("CSM_STORE", format!("folder:{}", folder.join("store").display())),
+            pair("CSM_LOG", "info"),
+        ];
+        environment.extend(more);
+        let args = vec!["--admin-listen".to_owned(), admin.to_string()];
+        let log = folder.join("log").join(format!("{name}.log"));
+        let process = spawn(program, &args, &environment, &name, 1, &log)?;
+        Ok(Self { program, name, births: 1, args, environment, log, admin, process, line })
+    }
+
+    /// The name of this process, new at every start. A worker's name in Redis begins with it.
+    pub(super) fn tag(&self) -> String {
+        format!("{}-{}", self.name, self.births)
+    }
+
+    /// Starts the program anew, on its old ports.
+    pub(super) fn restart(&mut self) -> anyhow::Result<()> {
+        self.births += 1;
+        self.process = spawn(self.program, &self.args, &self.environment, &self.name, self.births, &self.log)?;
+        Ok(())
+    }
+}
+
+fn spawn(
+    program: &str,
+    args: &[String],
+    environment: &[(String, String)],
+    name: &str,
+    births: u32,
+    log: &Path,
+) -> anyhow::Result<Process> {
+    let mut environment = environment.to_vec();
+    // What a worker calls itself in Redis begins with its host's name.
+    environment.push(pair("HOSTNAME", format!("{name}-{births}")));
+    let log = File::options().create(true).append(true).open(log)?;
+    Process::start(program, args, &environment, Some(log))
+}
+
+/// The whole fleet. Dropping it kills everything.
+pub(super) struct Fleet {
+    pub(super) redis: LocalRedis,
+    redis_pid: u32,
+    pub(super) gateways: Vec<Member>,
+    pub(super) workers: Vec<Member>,
+    /// Of the public API, one for each gateway.
+    pub(super) addresses: Vec<SocketAddr>,
+}
+
+impl Fleet {
+    /// Starts everything below `folder` and waits until all of it is ready.
+    pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
+        for part in ["store", "log"] {
+            std::fs::create_dir_all(folder.join(part))?;
+        }
+        checkpoint::make_tiny(&folder.join("tiny"), Layout::Transformers)?;
+        let redis = LocalRedis::spawn(&folder.join("redis"), &LocalRedisOptions::default()).await?;
+        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port()));
+        let redis_pid = redis_pid(&redis.url()).await?;
+        let mut fleet = Self { redis, redis_pid, gateways: Vec::new(), workers: Vec::new(), addresses: Vec::new() };
+        for number in 0..GATEWAYS {
+            let address = free_address()?;
+            let more = vec![pair("CSM_LISTEN", address)];
+            let member = Member::start("csm-gateway", format!("gateway-{number}"), server, folder, more).await?;
+            fleet.gateways.push(member);
+            fleet.addresses.push(address);
+        }
+        for number in 0..WORKERS {
+            let more = vec![
+                pair("CSM_DEVICE", "cpu"),
+                pair("CSM_DEVELOPMENT_WATERMARK", "true"),
+                pair("CSM_SLOTS", SLOTS),
+                // Four processes share the machine; threads that spin would take it from one another.
+                pair("CSM_THREADS", 1),
+            ];
+            let member = Member::start("csm-worker", format!("worker-{number}"), server, folder, more).await?;
+            fleet.workers.push(member);
+        }
+        for member in fleet.gateways.iter_mut().chain(&mut fleet.workers) {
+            let ready = member.process.ready(member.admin).await;
+            ready.with_context(|| format!("see {}", member.log.display()))?;
+        }
+        Ok(fleet)
+    }
+
+    /// A gateway or worker; Redis is none.
+    pub(super) fn member(&mut self, target: Target) -> Option<&mut Member> {
+        match target {
+            Target::Worker(number) => self.workers.get_mut(number),
+            Target::Gateway(number) => self.gateways.get_mut(number),
+            Target::Redis => None,
+        }
+    }
+
+    /// Sends Redis a signal, such as `STOP`.
+    pub(super) async fn signal_redis(&self, signal: &str) -> anyhow::Result<()> {
+        send_signal(self.redis_pid, signal).await
+    }
+
+    /// SIGKILL, and a new server at once, on the same port and data.
+    pub(super) async fn restart_redis(&mut self) -> anyhow::Result<()> {
+        self.redis.restart().await?;
+        self.redis_pid = redis_pid(&self.redis.url()).await?;
+        Ok(())
+    }
+}
+
+/// What Redis says its process is.
+async fn redis_pid(url: &str) -> anyhow::Result<u32> {
+    let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
+    let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;
+    let pid = info.lines().find_map(|line| line.strip_prefix("process_id:"));
+    Ok(pid.context("INFO names no process_id")?.trim().parse()?)
+}
+
+fn pair(name: &str, value: impl std::fmt::Display) -> (String, String) {
+    (name.to_owned(), value.to_string())
+}

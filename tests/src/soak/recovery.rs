@@ -1,0 +1,174 @@
+//! How long a job is in nobody's hands: from the moment that its worker could no longer renew the lease until the job was
+//! claimed again or had ended. Fed with what the observer sees, in the order of time.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use super::LEASE;
+use super::evidence::{RecoveryTimes, Sighting};
+
+/// A worker that cannot renew its leases.
+#[derive(Clone, Copy, Debug)]
+struct Absence {
+    since: Instant,
+    /// False while it may come back and find its leases in force.
+    for_good: bool,
+}
+
+#[derive(Debug)]
+struct Victim {
+    since: Instant,
+    owner: String,
+    /// The queue has it again.
+    taken_back: bool,
+}
+
+/// Keeps the account. Workers are known by the first part of their name in Redis, which is new at every start.
+#[derive(Debug, Default)]
+pub struct Recoveries {
+    away: HashMap<String, Absence>,
+    victims: HashMap<(String, u64), Victim>,
+    times: Vec<Duration>,
+    taken_back: Vec<Duration>,
+}
+
+impl Recoveries {
+    /// The worker was killed.
+    pub fn killed(&mut self, worker: &str, at: Instant) {
+        let absence = self.away.entry(worker.to_owned()).or_insert(Absence { since: at, for_good: true });
+        absence.for_good = true;
+    }
+
+    /// The worker stands still, or its line to Redis does.
+    pub fn absent(&mut self, worker: &str, at: Instant) {
+        self.away.entry(worker.to_owned()).or_insert(Absence { since: at, for_good: false });
+    }
+
+    /// The worker is back. Its jobs count as lost only if their leases have run out meanwhile.
+    pub fn back(&mut self, worker: &str, at: Instant) {
+        if self.away.get(worker).is_none_or(|absence| absence.for_good) {
+            return;
+        }
+        self.away.remove(worker);
+        self.victims.retain(|_, victim| victim.owner != worker || at - victim.since > LEASE);
+    }
+
+    /// A job is running under this owner.
+    pub fn running(&mut self, id: &str, attempt: u64, owner: &str) {
+        let worker = owner.split(':').next().unwrap_or_default();
+        if let Some(absence) = self.away.get(worker) {
+            let victim = || Victim { since: absence.since, owner: worker.to_owned(), taken_back: false };
+            self.victims.entry((id.to_owned(), attempt)).or_insert_with(victim);
+        }
+    }
+
+    /// Jobs to look at: those that nobody is known to have yet.
+    #[must_use]
+    pub fn open(&self) -> Vec<String> {
+        self.victims.keys().map(|(id, _)| id.clone()).collect()
+    }
+
+    /// Whether the worker has been away for about as long as a lease lasts.
+    #[must_use]
+    pub fn is_overdue(&self, worker: &str, at: Instant) -> bool {
+        self.away.get(worker).is_some_and(|absence| !absence.for_good && at - absence.since > LEASE.mul_f64(0.9))
+    }
+
+    /// How many of the worker's jobs are in nobody's hands.
+    #[must_use]
+    pub fn victims_of(&self, worker: &str) -> usize {
+        self.victims.values().filter(|victim| victim.owner == worker).count()
+    }
+
+    /// How a job stands: lost leases of earlier attempts, and of one that has ended, are over.
+    pub fn stands(&mut self, id: &str, seen: &Sighting, at: Instant) {
+        let (times, taken_back) = (&mut self.times, &mut self.taken_back);
+        self.victims.retain(|(victim, attempt), lost| {
+            if victim != id {
+                return true;
+            }
+            let over = seen.is_final() || seen.attempt > *attempt;
+            if !lost.taken_back && (over || seen.state == "queued") {
+                lost.taken_back = true;
+                taken_back.push(at - lost.since);
+            }
+            if over {
+                times.push(at - lost.since);
+            }
+            !over
+        });
+    }
+
+    /// The account, when all is over.
+    #[must_use]
+    pub fn finish(mut self) -> RecoveryTimes {
+        self.times.sort_unstable();
+        self.taken_back.sort_unstable();
+        let open =
+            self.victims.iter().map(|((id, attempt), victim)| format!("{id} attempt {attempt} of {}", victim.owner));
+        RecoveryTimes { open: open.collect(), times: self.times, taken_back: self.taken_back }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(state: &str, attempt: u64) -> Sighting {
+        Sighting { state: state.to_owned(), attempt, receipt: None }
+    }
+
+    fn second(n: u64) -> Duration {
+        Duration::from_secs(n)
+    }
+
+    #[test]
+    fn a_killed_worker_s_job_counts_until_it_is_claimed_again() {
+        let (mut recoveries, start) = (Recoveries::default(), Instant::now());
+        recoveries.running("job", 1, "worker-0-1:uuid");
+        recoveries.killed("worker-0-1", start);
+        recoveries.running("job", 1, "worker-0-1:uuid");
+        recoveries.running("other", 1, "worker-1-1:uuid");
+        assert_eq!(recoveries.open(), ["job"]);
+        recoveries.stands("job", &seen("queued", 1), start + second(15));
+        assert_eq!(recoveries.open(), ["job"], "taken back, not claimed");
+        recoveries.stands("job", &seen("running", 2), start + second(16));
+        let done = recoveries.finish();
+        assert_eq!((done.times, done.taken_back, done.open.len()), (vec![second(16)], vec![second(15)], 0));
+    }
+
+    #[test]
+    fn a_short_pause_is_no_loss_and_a_long_one_is() {
+        let (mut recoveries, start) = (Recoveries::default(), Instant::now());
+        recoveries.absent("worker-0-1", start);
+        recoveries.running("short", 1, "worker-0-1:uuid");
+        recoveries.back("worker-0-1", start + second(3));
+        assert!(recoveries.open().is_empty());
+
+        recoveries.absent("worker-0-1", start);
+        recoveries.running("long", 1, "worker-0-1:uuid");
+        recoveries.stands("long", &seen("running", 2), start + second(17));
+        recoveries.back("worker-0-1", start + second(18));
+        assert_eq!(recoveries.finish().times, [second(17)]);
+    }
+
+    #[test]
+    fn a_lease_that_nobody_took_back_is_told() {
+        let (mut recoveries, start) = (Recoveries::default(), Instant::now());
+        recoveries.absent("worker-0-1", start);
+        recoveries.running("forgotten", 1, "worker-0-1:uuid");
+        recoveries.back("worker-0-1", start + second(25));
+        assert_eq!(recoveries.finish().open, ["forgotten attempt 1 of worker-0-1"]);
+    }
+
+    #[test]
+    fn a_kill_during_a_pause_counts_from_the_pause() {
+        let (mut recoveries, start) = (Recoveries::default(), Instant::now());
+        recoveries.absent("worker-0-1", start);
+        recoveries.killed("worker-0-1", start + second(4));
+        recoveries.back("worker-0-1", start + second(5));
+        recoveries.running("job", 3, "worker-0-1:uuid");
+        recoveries.stands("job", &seen("cancelled", 3), start + second(12));
+        assert_eq!(recoveries.finish().times, [second(12)]);
+    }
+}

@@ -1,0 +1,182 @@
+//! A run from the first process to the verdict.
+#![expect(clippy::print_stdout, reason = "the soak run is a command line's work")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, ensure};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use uuid::Uuid;
+
+use super::Report;
+use super::caller::{Accounts, Callers};
+use super::census;
+use super::chaos::Chaos;
+use super::checker::{Wanted, check};
+use super::evidence::Evidence;
+use super::fleet::Fleet;
+use super::observer::{SharedWatch, connect, observe};
+use super::plan::{Arrival, Door, GATEWAYS, Plan, WORKERS, kills_wanted};
+
+/// How often each utterance is spoken before the first fault.
+const ROUNDS: usize = 2;
+/// Longest time for all of that.
+const UNDISTURBED_LIMIT: Duration = Duration::from_secs(120);
+/// After the last fault: how long nothing may end before the jobs that are open count as lost.
+const SILENCE_LIMIT: Duration = Duration::from_secs(60);
+/// How long the queue gets to clear away what ended jobs have left.
+const CLEAR_LIMIT: Duration = Duration::from_secs(30);
+/// Callers at a time that look at their jobs once more.
+const LOOKS_AT_ONCE: usize = 16;
+/// Pause between two lines about how far the run is.
+const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// What a run is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How long jobs arrive and things break.
+    pub duration: Duration,
+    /// How many jobs arrive.
+    pub jobs: usize,
+    /// Where every choice comes from.
+    pub seed: u64,
+}
+
+/// Runs it and checks it; says on standard output how it goes. To be called within a [`tokio::task::LocalSet`].
+///
+/// # Errors
+/// If the run could not be carried through; whatever a carried-through run shows is in the report.
+pub async fn run(options: Options) -> anyhow::Result<Report> {
+    let Options { duration, jobs, seed } = options;
+    println!("soak: {} s, {jobs} jobs, seed {seed}; {GATEWAYS} gateways, {WORKERS} workers", duration.as_secs());
+    let folder = tempfile::Builder::new().prefix("csm-soak-").tempdir()?;
+    let evidence = Box::pin(gather(options, folder.path())).await;
+    let evidence = match evidence {
+        Ok(evidence) => evidence,
+        Err(error) => return Err(error.context(format!("see {}", folder.keep().display()))),
+    };
+    let report = check(&evidence, Wanted { jobs, kills: kills_wanted(duration) });
+    if !report.passed() {
+        println!("logs, files and the data of Redis are in {}", folder.keep().display());
+    }
+    Ok(report)
+}
+
+async fn gather(options: Options, folder: &Path) -> anyhow::Result<Evidence> {
+    let plan = Plan::new(options.seed, options.duration, options.jobs);
+    let watch = SharedWatch::default();
+    let fleet = Fleet::start(folder).await?;
+    let url = fleet.redis.url();
+    let callers = Callers::new(&fleet.addresses, Rc::clone(&watch))?;
+    let began = Instant::now();
+    timeout(UNDISTURBED_LIMIT, undisturbed(&callers, &plan)).await.context("the undisturbed run takes too long")?;
+    let before = callers.accounts.all.borrow().len();
+    println!("undisturbed: {before} jobs in {:.1} s; now the faults", began.elapsed().as_secs_f64());
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn_local(observe(url.clone(), Rc::clone(&watch)));
+    let mut chaos = Chaos::new(fleet, Rc::clone(&watch));
+    let start = Instant::now();
+    tasks.spawn_local(tell(start, Rc::clone(&callers.accounts), before));
+    let mut load = JoinSet::new();
+    load.spawn_local(arrive(callers.clone(), plan.clone(), start));
+    chaos.run(&plan.moves, start, options.duration).await?;
+    drain(&mut chaos, &callers.accounts, &mut load).await?;
+    println!("drained after {:.1} s; checking", start.elapsed().as_secs_f64());
+    look_again(&callers).await;
+
+    let mut connection = connect(&url).await.context("Redis, at the end")?;
+    let end = Instant::now() + CLEAR_LIMIT;
+    while !census::leftovers(&mut connection).await?.is_empty() && Instant::now() < end {
+        chaos.guard_until(Instant::now() + Duration::from_millis(500)).await?;
+    }
+    let census = census::census(&mut connection, &folder.join("store")).await?;
+    tasks.shutdown().await;
+    load.shutdown().await;
+    println!("{:<30}{}", "requests without success", troubles(&callers.accounts));
+    let Chaos { kills, died, .. } = chaos;
+    let mut watch = watch.borrow_mut();
+    let recovery = std::mem::take(&mut watch.recoveries).finish();
+    let accounts = callers.accounts.all.take();
+    Ok(Evidence { accounts, watched: std::mem::take(&mut watch.watched), census, kills, died, recovery })
+}
+
+/// Every utterance on the fleet while nothing is broken: what comes back is what must come back later.
+async fn undisturbed(callers: &Callers, plan: &Plan) {
+    let mut all = JoinSet::new();
+    for (utterance, spoken) in (0..ROUNDS).flat_map(|_| plan.utterances.iter().enumerate()) {
+        let arrival = Arrival {
+            at: Duration::ZERO,
+            key: Uuid::new_v4(),
+            door: Door::Key,
+            utterance,
+            lane: "standard",
+            tenant: "default",
+            repeats: false,
+            cancel_after: None,
+        };
+        all.spawn_local(callers.clone().call(arrival, spoken.clone(), true));
+    }
+    while all.join_next().await.is_some() {}
+}
+
+/// Lets the callers in, each at its time, whatever became of those before; ends when the last of them is done.
+async fn arrive(callers: Callers, plan: Plan, start: Instant) {
+    let mut all = JoinSet::new();
+    for arrival in plan.arrivals {
+        tokio::time::sleep_until((start + arrival.at).into()).await;
+        let utterance = plan.utterances[arrival.utterance].clone();
+        all.spawn_local(callers.clone().call(arrival, utterance, false));
+        while all.try_join_next().is_some() {}
+    }
+    while all.join_next().await.is_some() {}
+}
+
+/// Waits for the callers; gives up when nothing ends for too long.
+async fn drain(chaos: &mut Chaos, accounts: &Accounts, load: &mut JoinSet<()>) -> anyhow::Result<()> {
+    let mut last = (accounts.ended.get(), Instant::now());
+    while load.try_join_next().is_none() {
+        chaos.guard_until(Instant::now() + Duration::from_millis(200)).await?;
+        if accounts.ended.get() > last.0 {
+            last = (accounts.ended.get(), Instant::now());
+        }
+        if last.1.elapsed() > SILENCE_LIMIT {
+            println!("nothing has ended for {} s; what is open is lost", SILENCE_LIMIT.as_secs());
+            return Ok(());
+        }
+    }
+    ensure!(load.is_empty(), "the load has ended");
+    Ok(())
+}
+
+/// Every caller looks at its job's end once more.
+async fn look_again(callers: &Callers) {
+    let count = callers.accounts.all.borrow().len();
+    let mut all = JoinSet::new();
+    for caller in 0..count {
+        let callers = callers.clone();
+        all.spawn_local(async move { timeout(SILENCE_LIMIT, callers.look_again(caller)).await });
+        if all.len() >= LOOKS_AT_ONCE {
+            all.join_next().await;
+        }
+    }
+    while all.join_next().await.is_some() {}
+}
+
+/// Says how far the run is, until it is dropped.
+async fn tell(start: Instant, accounts: Rc<Accounts>, before: usize) {
+    loop {
+        sleep(TELL_EVERY).await;
+        let (accepted, ended) = (accounts.accepted.get() - before, accounts.ended.get() - before);
+        println!("{:>5.0} s: {accepted} accepted, {ended} ended", start.elapsed().as_secs_f64());
+    }
+}
+
+fn troubles(accounts: &Accounts) -> String {
+    let troubles: BTreeMap<_, _> = accounts.troubles.take();
+    let all: Vec<_> = troubles.iter().map(|(what, count)| format!("{what}: {count}")).collect();
+    if all.is_empty() { "none".to_owned() } else { all.join(", ") }
+}

@@ -1,0 +1,100 @@
+//! How fast this machine reads memory: the floor under every frame, since each step reads all weights once.
+
+use std::hint::black_box;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use candle_core::{DType, Tensor};
+
+use super::{BenchError, Subject};
+
+/// Passes over the buffer; the fastest counts, since a floor must not be undercut.
+const PASSES: usize = 8;
+/// Sums that a thread keeps at once, so that adding never waits for the last addition.
+const LANES: usize = 32;
+
+/// Bytes per second, by the fastest of a few passes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bandwidth {
+    /// Read.
+    pub read: f64,
+    /// Copied: read and written, both counted.
+    pub copy: f64,
+    /// Bytes of the buffer.
+    pub buffer: usize,
+    /// Threads that shared it.
+    pub threads: usize,
+}
+
+/// Main memory, streamed by `threads` threads at once through a buffer of `buffer` bytes. It should be many times the last
+/// cache. A copy goes from its first half to its second.
+#[must_use]
+pub fn host_bandwidth(threads: usize, buffer: usize) -> Bandwidth {
+    let threads = threads.max(1);
+    let part = (buffer / size_of::<u64>() / 2 / threads).max(LANES) / LANES * LANES;
+    let mut parts: Vec<(Vec<u64>, Vec<u64>)> = Vec::new();
+    // Each thread touches its part first, so that it lies where that thread reads it.
+    thread::scope(|scope| {
+        let made: Vec<_> = (0..threads).map(|_| scope.spawn(|| (vec![1; part], vec![2; part]))).collect();
+        parts.extend(made.into_iter().filter_map(|thread| thread.join().ok()));
+    });
+    let bytes = parts.len() * part * 2 * size_of::<u64>();
+    let read = fastest(&mut parts, |(a, b)| {
+        black_box(sum(a).wrapping_add(sum(b)));
+    });
+    let copy = fastest(&mut parts, |(a, b)| {
+        b.copy_from_slice(a);
+        black_box(&b);
+    });
+    Bandwidth {
+        read: bytes as f64 / read.as_secs_f64(),
+        copy: bytes as f64 / copy.as_secs_f64(),
+        buffer: bytes,
+        threads,
+    }
+}
+
+/// The fastest of several passes, all parts at once in each.
+fn fastest<T: Send>(parts: &mut [T], pass: impl Fn(&mut T) + Sync) -> Duration {
+    let passes = (0..PASSES).map(|_| {
+        let begun = Instant::now();
+        thread::scope(|scope| {
+            for part in &mut *parts {
+                scope.spawn(|| pass(part));
+            }
+        });
+        begun.elapsed()
+    });
+    passes.min().unwrap_or_default()
+}
+
+fn sum(numbers: &[u64]) -> u64 {
+    let mut sums = [0_u64; LANES];
+    for chunk in numbers.chunks_exact(LANES) {
+        for (sum, number) in sums.iter_mut().zip(chunk) {
+            *sum = sum.wrapping_add(*number);
+        }
+    }
+    sums.iter().fold(0, |all, sum| all.wrapping_add(*sum))
+}
+
+/// The device's own memory, by copies of a buffer of `buffer` bytes. What it reads alone is not told apart: both numbers
+/// are the copy's.
+///
+/// # Errors
+/// The device is not there or has no room.
+pub fn device_bandwidth(subject: &Subject, buffer: usize) -> Result<Bandwidth, BenchError> {
+    let device = subject.open_device()?;
+    let from = Tensor::zeros(buffer / 2 / size_of::<f32>(), DType::F32, &device)?;
+    let mut took = Duration::MAX;
+    for _ in 0..PASSES {
+        device.synchronize()?;
+        let begun = Instant::now();
+        let copy = from.copy()?;
+        device.synchronize()?;
+        took = took.min(begun.elapsed());
+        drop(black_box(copy));
+    }
+    let rate = buffer as f64 / took.as_secs_f64();
+    Ok(Bandwidth { read: rate, copy: rate, buffer, threads: 0 })
+}

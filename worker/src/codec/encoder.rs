@@ -1,0 +1,39 @@
+//! A recording to latents, on candle: whole recordings only, as context is given.
+
+pub(super) mod transformer;
+
+use candle_core::{Device, Module, Result, Tensor};
+use candle_nn::VarBuilder;
+use candle_transformers::models::mimi::conv::ConvDownsample1d;
+use candle_transformers::models::mimi::seanet::SeaNetEncoder;
+
+use super::MimiConfig;
+use transformer::Transformer;
+
+/// SEANet, transformer and downsampling on one device.
+pub(super) struct Encoder {
+    seanet: SeaNetEncoder,
+    transformer: Transformer,
+    downsample: ConvDownsample1d,
+    device: Device,
+}
+
+impl Encoder {
+    /// Reads `encoder`, `encoder_transformer` and `downsample`; `done` is told the prefix of what has been read.
+    pub(super) fn load(config: &MimiConfig, vb: &VarBuilder<'_>, done: &mut dyn FnMut(&str)) -> Result<Self> {
+        let seanet = SeaNetEncoder::new(&config.seanet(), vb.pp("encoder"))?;
+        done("encoder.");
+        let transformer = Transformer::load(config, &vb.pp("encoder_transformer"))?;
+        done("encoder_transformer.");
+        let downsample = ConvDownsample1d::new(config.latent_stride, config.hidden, true, true, vb.pp("downsample"))?;
+        done("downsample.");
+        Ok(Self { seanet, transformer, downsample, device: vb.device().clone() })
+    }
+
+    /// Latents `(1, hidden, frames)` of whole frames of sound.
+    pub(super) fn latents(&self, pcm: Vec<f32>) -> Result<Tensor> {
+        let samples = pcm.len();
+        let x = self.seanet.forward(&Tensor::from_vec(pcm, (1, 1, samples), &self.device)?)?;
+        self.downsample.forward(&self.transformer.forward(&x)?)
+    }
+}

@@ -1,0 +1,165 @@
+//! The encoder's transformer: causal, with a sliding window, in pieces that bound its memory and change no number.
+//!
+//! A latent sees itself and the `sliding_window - 1` before it; the keys before a piece are kept until the piece has
+//! used them.
+
+use candle_core::{DType, Device, Result, Tensor};
+use candle_nn::ops::softmax_last_dim;
+use candle_nn::rotary_emb::rope;
+use candle_nn::{LayerNorm, Linear, Module, VarBuilder, layer_norm, linear_no_bias};
+
+use crate::codec::MimiConfig;
+
+/// Latents of a piece; its scores take a few MB.
+const MAX_PIECE: usize = 512;
+
+struct Layer {
+    attention_norm: LayerNorm,
+    query: Linear,
+    key: Linear,
+    value: Linear,
+    out: Linear,
+    attention_scale: Tensor,
+    mlp_norm: LayerNorm,
+    up: Linear,
+    down: Linear,
+    mlp_scale: Tensor,
+}
+
+/// The stack.
+pub(in crate::codec) struct Transformer {
+    layers: Vec<Layer>,
+    /// `(1, head_dim / 2)`: radians per position.
+    frequencies: Tensor,
+    heads: usize,
+    window: usize,
+}
+
+/// Keys and values that later pieces of a recording may still look at.
+struct Past {
+    /// Per layer `(1, heads, kept, head_dim)`; nothing before the first latent.
+    kept: Vec<Option<(Tensor, Tensor)>>,
+    /// Latents seen.
+    position: usize,
+}
+
+/// What all layers of one piece share.
+struct Piece {
+    cos: Tensor,
+    sin: Tensor,
+    mask: Tensor,
+}
+
+impl Layer {
+    fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let (hidden, inner) = (config.hidden, config.intermediate);
+        let attention = vb.pp("self_attn");
+        Ok(Self {
+            attention_norm: layer_norm(hidden, config.norm_eps, vb.pp("input_layernorm"))?,
+            query: linear_no_bias(hidden, hidden, attention.pp("q_proj"))?,
+            key: linear_no_bias(hidden, hidden, attention.pp("k_proj"))?,
+            value: linear_no_bias(hidden, hidden, attention.pp("v_proj"))?,
+            out: linear_no_bias(hidden, hidden, attention.pp("o_proj"))?,
+            attention_scale: vb.get(hidden, "self_attn_layer_scale.scale")?,
+            mlp_norm: layer_norm(hidden, config.norm_eps, vb.pp("post_attention_layernorm"))?,
+            up: linear_no_bias(hidden, inner, vb.pp("mlp.fc1"))?,
+            down: linear_no_bias(inner, hidden, vb.pp("mlp.fc2"))?,
+            mlp_scale: vb.get(hidden, "mlp_layer_scale.scale")?,
+        })
+    }
+
+    /// `x (1, t, hidden)`.
+    fn forward(
+        &self,
+        x: &Tensor,
+        heads: usize,
+        keep: usize,
+        piece: &Piece,
+        kept: &mut Option<(Tensor, Tensor)>,
+    ) -> Result<Tensor> {
+        let attended = self.attend(&self.attention_norm.forward(x)?, heads, keep, piece, kept)?;
+        let x = (x + attended.broadcast_mul(&self.attention_scale)?)?;
+        let mlp = self.down.forward(&self.up.forward(&self.mlp_norm.forward(&x)?)?.gelu_erf()?)?;
+        x + mlp.broadcast_mul(&self.mlp_scale)?
+    }
+
+    fn attend(
+        &self,
+        x: &Tensor,
+        heads: usize,
+        keep: usize,
+        piece: &Piece,
+        kept: &mut Option<(Tensor, Tensor)>,
+    ) -> Result<Tensor> {
+        let (_, t, hidden) = x.dims3()?;
+        let head_dim = hidden / heads;
+        let split = |projection: &Linear| {
+            projection.forward(x)?.reshape((1, t, heads, head_dim))?.transpose(1, 2)?.contiguous()
+        };
+        let query = rope(&split(&self.query)?, &piece.cos, &piece.sin)?;
+        let key = rope(&split(&self.key)?, &piece.cos, &piece.sin)?;
+        let value = split(&self.value)?;
+        let (keys, values) = match kept.take() {
+            None => (key, value),
+            Some((keys, values)) => (Tensor::cat(&[keys, key], 2)?, Tensor::cat(&[values, value], 2)?),
+        };
+        let scores = (query.matmul(&keys.transpose(2, 3)?)? * (head_dim as f64).powf(-0.5))?;
+        let weights = softmax_last_dim(&scores.broadcast_add(&piece.mask)?)?;
+        let mixed = weights.matmul(&values)?.transpose(1, 2)?.reshape((1, t, hidden))?;
+        let total = keys.dim(2)?;
+        let keep = keep.min(total);
+        let last = |all: &Tensor| all.narrow(2, total - keep, keep)?.contiguous();
+        *kept = Some((last(&keys)?, last(&values)?));
+        self.out.forward(&mixed)
+    }
+}
+
+impl Transformer {
+    pub(in crate::codec) fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
+        let layers = (0..config.layers)
+            .map(|index| Layer::load(config, &vb.pp("layers").pp(index)))
+            .collect::<Result<Vec<_>>>()?;
+        let head_dim = config.hidden / config.heads;
+        #[expect(clippy::cast_possible_truncation, reason = "the tables are f32, as the reference's")]
+        let frequencies: Vec<f32> = (0..head_dim / 2)
+            .map(|pair| config.rope_theta.powf(-((2 * pair) as f64) / head_dim as f64) as f32)
+            .collect();
+        let frequencies = Tensor::from_vec(frequencies, (1, head_dim / 2), vb.device())?;
+        Ok(Self { layers, frequencies, heads: config.heads, window: config.sliding_window })
+    }
+
+    /// `x (1, hidden, t)`, channels first as the convolutions have it: a whole recording.
+    pub(in crate::codec) fn forward(&self, x: &Tensor) -> Result<Tensor> {
+        let mut past = Past { kept: vec![None; self.layers.len()], position: 0 };
+        let x = x.transpose(1, 2)?.contiguous()?;
+        let t = x.dim(1)?;
+        let pieces = (0..t)
+            .step_by(MAX_PIECE)
+            .map(|start| self.piece(&x.narrow(1, start, MAX_PIECE.min(t - start))?.contiguous()?, &mut past))
+            .collect::<Result<Vec<_>>>()?;
+        Tensor::cat(&pieces, 1)?.transpose(1, 2)?.contiguous()
+    }
+
+    fn piece(&self, x: &Tensor, past: &mut Past) -> Result<Tensor> {
+        let t = x.dim(1)?;
+        let before = (self.window - 1).min(past.position);
+        let positions = (past.position..past.position + t).map(|position| position as f32).collect();
+        let angles = Tensor::from_vec(positions, (t, 1), x.device())?.broadcast_mul(&self.frequencies)?;
+        let piece = Piece { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
+        let mut x = x.clone();
+        for (layer, kept) in self.layers.iter().zip(&mut past.kept) {
+            x = layer.forward(&x, self.heads, self.window - 1, &piece, kept)?;
+        }
+        past.position += t;
+        Ok(x)
+    }
+}
+
+/// `(t, before + t)`: 0 where latent `i` may see key `j`, -inf where the key lies ahead or behind the window.
+fn mask(before: usize, t: usize, window: usize, device: &Device) -> Result<Tensor> {
+    let visible = |i: usize, j: usize| j <= before + i && before + i - j < window;
+    let mask: Vec<f32> = (0..t)
+        .flat_map(|i| (0..before + t).map(move |j| if visible(i, j) { 0.0 } else { f32::NEG_INFINITY }))
+        .collect();
+    Tensor::from_vec(mask, (t, before + t), device)?.to_dtype(DType::F32)
+}

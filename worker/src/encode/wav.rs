@@ -1,0 +1,117 @@
+//! The WAV encoder of speech. It takes [`Marked`] and nothing else, so that unmarked speech has no way into a file.
+//!
+//! The file also says what it is in words that any player shows: a LIST/INFO chunk names the program and that the speech
+//! was generated.
+
+use csm_shared::audio::format_chunk;
+
+use super::words;
+use crate::watermark::Marked;
+
+/// The texts of the LIST/INFO chunk: the program, and a comment.
+const INFO: [(&[u8; 4], &str); 2] = [(b"ISFT", words::PROGRAM), (b"ICMT", words::NOTE)];
+/// Bytes of a chunk's head: its name and its length.
+const CHUNK_HEAD: usize = 8;
+
+/// A complete WAV file: RIFF, PCM, 24 kHz, mono, 16 bit.
+#[must_use]
+pub fn encode(speech: &Marked) -> Vec<u8> {
+    let samples = speech.samples();
+    let mut wav = Vec::with_capacity(encoded_len(samples.len()));
+    push_head(&mut wav, b"RIFF", encoded_len(samples.len()) - CHUNK_HEAD);
+    wav.extend_from_slice(b"WAVE");
+    wav.extend_from_slice(&format_chunk());
+    wav.extend_from_slice(&info_chunk());
+    push_head(&mut wav, b"data", samples.len() * 2);
+    wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    wav
+}
+
+/// How many bytes [`encode`] makes of so many samples.
+#[must_use]
+pub fn encoded_len(samples: usize) -> usize {
+    CHUNK_HEAD + b"WAVE".len() + format_chunk().len() + info_chunk().len() + CHUNK_HEAD + samples * 2
+}
+
+/// The LIST/INFO chunk, of even length, its head included.
+fn info_chunk() -> Vec<u8> {
+    let mut entries = b"INFO".to_vec();
+    for (name, text) in INFO {
+        push_head(&mut entries, name, text.len() + 1); // the text ends in a zero
+        entries.extend_from_slice(text.as_bytes());
+        entries.push(0);
+        entries.resize(entries.len().next_multiple_of(2), 0);
+    }
+    let mut chunk = Vec::with_capacity(CHUNK_HEAD + entries.len());
+    push_head(&mut chunk, b"LIST", entries.len());
+    chunk.append(&mut entries);
+    chunk
+}
+
+/// A chunk's name and length. A length over 4 GiB (a day of speech) cannot be said and stands as the greatest there is.
+fn push_head(bytes: &mut Vec<u8>, name: &[u8; 4], length: usize) {
+    bytes.extend_from_slice(name);
+    bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use csm_shared::audio::Clip;
+
+    use super::*;
+    use crate::watermark::{Watermark, WatermarkKey};
+
+    fn speech(samples: usize) -> Marked {
+        let mut stream = Watermark::new(&WatermarkKey::development()).stream();
+        let mut marked = stream.push(&(0..samples).map(|n| (n as f32 * 0.3).sin() * 0.5).collect::<Vec<_>>());
+        marked.append(stream.finish());
+        marked
+    }
+
+    #[test]
+    fn hound_and_clip_read_back_what_was_written() {
+        for samples in [0, 1, 481, 1_920] {
+            let marked = speech(samples);
+            let wav = encode(&marked);
+            assert_eq!(wav.len(), encoded_len(samples));
+            let mut reader = hound::WavReader::new(wav.as_slice()).unwrap();
+            let spec = hound::WavSpec {
+                channels: 1,
+                sample_rate: 24_000,
+                bits_per_sample: 16,
+                sample_format: hound::SampleFormat::Int,
+            };
+            assert_eq!(reader.spec(), spec);
+            assert_eq!(reader.samples::<i16>().map(Result::unwrap).collect::<Vec<_>>(), marked.samples());
+            if samples > 0 {
+                assert_eq!(Clip::from_wav(&wav).unwrap().samples(), marked.samples());
+            }
+        }
+    }
+
+    #[test]
+    fn the_chunks_fill_the_file_exactly() {
+        let wav = encode(&speech(481));
+        let length = |at: usize| u32::from_le_bytes(wav[at..at + 4].try_into().unwrap()) as usize;
+        assert_eq!(length(4) + 8, wav.len());
+        let mut names = Vec::new();
+        let mut at = 12;
+        while at < wav.len() {
+            names.push(&wav[at..at + 4]);
+            assert_eq!(length(at + 4) % 2, 0);
+            at += 8 + length(at + 4);
+        }
+        assert_eq!(at, wav.len());
+        assert_eq!(names, [b"fmt ", b"LIST", b"data"]);
+    }
+
+    #[test]
+    fn the_file_says_that_it_was_generated() {
+        let wav = encode(&speech(10));
+        let holds = |text: &[u8]| wav.windows(text.len()).any(|window| window == text);
+        assert!(holds(b"INFOISFT\x0a\0\0\0csm-fleet\0ICMT"));
+        assert!(holds(b"AI-generated speech"));
+    }
+}

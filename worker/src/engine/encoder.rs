@@ -1,0 +1,142 @@
+//! The thread `csm-encode`: context recordings become codes here, so that nobody's frame waits for a recording. A
+//! recording that was encoded before, as a voice is with each job, is not encoded again.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use csm_shared::audio::{Clip, Frame};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc::WeakSender;
+
+use super::aside::{Bell, Joined, Notice};
+use super::meter::Meter;
+use super::slots::SlotId;
+use super::speech::Encode;
+use super::stream::SpokenFrame;
+use super::{EngineError, MAX_SLOTS};
+
+/// Requests that may wait. A slot that finds no room asks again when an answer has come.
+const REQUESTS: usize = MAX_SLOTS;
+/// Frames of codes that are kept: 87 minutes of recordings in 8 MB.
+const FRAMES_KEPT: usize = 1 << 16;
+/// How long the encoding of a recording may take, however short it is, before the engine shows no sign of life.
+const ENCODING_AT_LEAST: Duration = Duration::from_secs(10);
+
+/// The recordings of one utterance.
+pub(super) struct Request {
+    pub(super) id: SlotId,
+    pub(super) clips: Vec<Clip>,
+    /// Where its frames will go: nobody wants the codes once this is closed.
+    pub(super) stream: WeakSender<SpokenFrame>,
+}
+
+impl Request {
+    fn is_wanted(&self) -> bool {
+        self.stream.upgrade().is_some_and(|stream| !stream.is_closed())
+    }
+}
+
+/// The engine's hold on the thread.
+pub(super) struct Encoder {
+    // Dropped before the thread is joined, which ends on that.
+    requests: SyncSender<Request>,
+    _thread: Joined,
+}
+
+impl Encoder {
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start<E: Encode>(encoder: E, bell: Bell, meter: Arc<Meter>) -> Result<Self, EngineError> {
+        let (requests, received) = sync_channel(REQUESTS);
+        let tell = bell.clone();
+        let thread = Joined::start("csm-encode", bell, move || serve(encoder, &received, &tell, &meter))?;
+        Ok(Self { requests, _thread: thread })
+    }
+
+    /// Asks for codes; false when there is no room now. Each request is answered by [`Notice::Encoded`].
+    pub(super) fn ask(&self, request: Request) -> bool {
+        self.requests.try_send(request).is_ok()
+    }
+}
+
+fn serve<E: Encode>(
+    mut encoder: E,
+    requests: &Receiver<Request>,
+    bell: &Bell,
+    meter: &Meter,
+) -> Result<Infallible, EngineError> {
+    let mut kept = CodesCache::default();
+    while let Ok(request) = requests.recv() {
+        let mut recordings = Vec::with_capacity(request.clips.len());
+        for clip in &request.clips {
+            if !request.is_wanted() {
+                break;
+            }
+            let codes = kept.codes(clip, |clip| {
+                // Nothing shows how far it is, so it has as long as the recording itself lasts, or a little more.
+                meter.signs().begin(ENCODING_AT_LEAST.max(Duration::from_millis(clip.duration_ms())));
+                let codes = encoder.encode(clip);
+                meter.signs().end();
+                codes
+            });
+            recordings.push(codes?);
+        }
+        let complete = recordings.len() == request.clips.len();
+        bell.tell(Notice::Encoded(request.id, complete.then_some(recordings)));
+    }
+    Err(EngineError::Closed)
+}
+
+/// Codes of recordings, by the SHA-256 of their samples. The least recently used go first.
+#[derive(Default)]
+pub(super) struct CodesCache {
+    kept: HashMap<[u8; 32], Kept>,
+    /// Counts uses.
+    clock: u64,
+}
+
+struct Kept {
+    codes: Vec<Frame>,
+    used: u64,
+}
+
+impl CodesCache {
+    /// The codes of `clip`, from here or from `encode`.
+    pub(super) fn codes(
+        &mut self,
+        clip: &Clip,
+        encode: impl FnOnce(&Clip) -> Result<Vec<Frame>, EngineError>,
+    ) -> Result<Vec<Frame>, EngineError> {
+        self.clock += 1;
+        let key = digest(clip);
+        if let Some(kept) = self.kept.get_mut(&key) {
+            kept.used = self.clock;
+            return Ok(kept.codes.clone());
+        }
+        let codes = encode(clip)?;
+        self.make_room(codes.len());
+        self.kept.insert(key, Kept { codes: codes.clone(), used: self.clock });
+        Ok(codes)
+    }
+
+    /// Frames kept.
+    pub(super) fn frames(&self) -> usize {
+        self.kept.values().map(|kept| kept.codes.len()).sum()
+    }
+
+    fn make_room(&mut self, frames: usize) {
+        while self.frames() + frames > FRAMES_KEPT {
+            let oldest = self.kept.iter().min_by_key(|(_, kept)| kept.used).map(|(key, _)| *key);
+            let Some(oldest) = oldest else { break };
+            self.kept.remove(&oldest);
+        }
+    }
+}
+
+fn digest(clip: &Clip) -> [u8; 32] {
+    let bytes: Vec<u8> = clip.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect();
+    Sha256::digest(bytes).into()
+}

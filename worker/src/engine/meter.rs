@@ -1,0 +1,148 @@
+//! What the engine counts: for `/metrics`, and as a snapshot for whoever measures one engine.
+
+use std::time::Duration;
+
+use csm_shared::telemetry::{
+    FRAME_GAP_SECONDS, FRAME_STEP_SECONDS, PREFILL_PIECE_SECONDS, PREFIX_CACHE_BYTES, PREFIX_CACHE_TOTAL,
+};
+use tokio::sync::watch;
+
+use super::signs::Signs;
+use crate::model::StepTimes;
+
+/// What an engine has done since it was ready, or since [`super::Engine::take_stats`].
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EngineStats {
+    /// Batched steps.
+    pub steps: u64,
+    /// Frames of all rows; the end frame counts, since it costs as much.
+    pub frames: u64,
+    /// Time in all steps together, without the codec.
+    pub stepping: Duration,
+    /// The part of it spent in the backbone.
+    pub backbone: Duration,
+    /// The part of it spent in the depth decoder.
+    pub depth: Duration,
+    /// The part of it spent drawing codes.
+    pub sampling: Duration,
+    /// Pieces of prompts, and of what was spoken before.
+    pub pieces: u64,
+    /// Positions in them.
+    pub positions: u64,
+    /// Time in all of them together.
+    pub prefilling: Duration,
+    /// The longest of them.
+    pub longest_piece: Duration,
+    /// The longest time between two frames of one utterance whose reader was not behind.
+    pub longest_gap: Duration,
+    /// Calls of the codec's decoder; they overlap the steps.
+    pub pushes: u64,
+    /// Frames in them.
+    pub decoded: u64,
+    /// Time in all of them together.
+    pub decoding: Duration,
+    /// Contexts of which all positions were copied from the prefix cache.
+    pub prefix_hits: u64,
+    /// Contexts of which some whole segments were.
+    pub prefix_parts: u64,
+    /// Contexts of which nothing was.
+    pub prefix_misses: u64,
+    /// Bytes in the prefix cache.
+    pub prefix_bytes: u64,
+}
+
+/// How much of a context the prefix cache had.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    Whole,
+    Part,
+    Nothing,
+}
+
+/// Counts for `/metrics` and the snapshot together.
+pub(super) struct Meter {
+    stats: watch::Sender<EngineStats>,
+    signs: Signs,
+}
+
+impl Meter {
+    pub(super) fn new() -> Self {
+        Self { stats: watch::Sender::new(EngineStats::default()), signs: Signs::default() }
+    }
+
+    /// The counts so far; they begin anew.
+    pub(super) fn take(&self) -> EngineStats {
+        let mut taken = EngineStats::default();
+        self.stats.send_modify(|stats| {
+            taken = *stats;
+            // What is in the cache stays there.
+            *stats = EngineStats { prefix_bytes: taken.prefix_bytes, ..EngineStats::default() };
+        });
+        taken
+    }
+
+    /// Whether the engine gets on: a sign for each step, piece, call of the codec, and recording.
+    pub(super) fn signs(&self) -> &Signs {
+        &self.signs
+    }
+
+    pub(super) fn step(&self, rows: usize, took: Duration, times: StepTimes) {
+        for (stage, took) in [("backbone", times.backbone), ("depth", times.depth), ("sampling", times.sampling)] {
+            metrics::histogram!(FRAME_STEP_SECONDS, "stage" => stage).record(took);
+        }
+        self.signs.show();
+        self.stats.send_modify(|stats| {
+            stats.steps += 1;
+            stats.frames += rows as u64;
+            stats.stepping += took;
+            stats.backbone += times.backbone;
+            stats.depth += times.depth;
+            stats.sampling += times.sampling;
+        });
+    }
+
+    pub(super) fn gap(&self, gap: Duration) {
+        metrics::histogram!(FRAME_GAP_SECONDS).record(gap);
+        self.stats.send_modify(|stats| stats.longest_gap = stats.longest_gap.max(gap));
+    }
+
+    pub(super) fn piece(&self, positions: usize, took: Duration) {
+        metrics::histogram!(PREFILL_PIECE_SECONDS).record(took);
+        self.signs.show();
+        self.stats.send_modify(|stats| {
+            stats.pieces += 1;
+            stats.positions += positions as u64;
+            stats.prefilling += took;
+            stats.longest_piece = stats.longest_piece.max(took);
+        });
+    }
+
+    pub(super) fn push(&self, frames: usize, took: Duration) {
+        metrics::histogram!(FRAME_STEP_SECONDS, "stage" => "codec").record(took);
+        self.signs.show();
+        self.stats.send_modify(|stats| {
+            stats.pushes += 1;
+            stats.decoded += frames as u64;
+            stats.decoding += took;
+        });
+    }
+
+    pub(super) fn prefix(&self, found: Found) {
+        let result = match found {
+            Found::Whole => "hit",
+            Found::Part => "part",
+            Found::Nothing => "miss",
+        };
+        metrics::counter!(PREFIX_CACHE_TOTAL, "result" => result).increment(1);
+        self.stats.send_modify(|stats| match found {
+            Found::Whole => stats.prefix_hits += 1,
+            Found::Part => stats.prefix_parts += 1,
+            Found::Nothing => stats.prefix_misses += 1,
+        });
+    }
+
+    pub(super) fn prefix_bytes(&self, bytes: u64) {
+        metrics::gauge!(PREFIX_CACHE_BYTES).set(bytes as f64);
+        self.stats.send_modify(|stats| stats.prefix_bytes = bytes);
+    }
+}

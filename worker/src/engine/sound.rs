@@ -1,0 +1,251 @@
+//! The thread `csm-codec`: frames of codes become sound here while the model makes the next ones, and go to their readers.
+//!
+//! An utterance's first frames are decoded one by one, so that it is heard early; later ones in blocks, which cost less a
+//! frame. Where the blocks end depends on the utterance's own frames alone. All rows that have a block are decoded in one
+//! call. What comes for an utterance that has ended is dropped, by the generation of its slot.
+
+use std::collections::VecDeque;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Instant;
+
+use csm_shared::audio::{FRAME_SAMPLES, Frame};
+use csm_shared::job::FinishReason;
+use tokio::sync::mpsc::OwnedPermit;
+use tokio::sync::oneshot;
+
+use super::EngineError;
+use super::aside::{Bell, Joined, Notice};
+use super::guard::{Guard, Verdict};
+use super::meter::Meter;
+use super::slots::SlotId;
+use super::speech::Decode;
+use super::stream::SpokenFrame;
+
+/// Frames of an utterance's first blocks. They grow slowly, so that a listener who plays the first frame at once is not
+/// kept waiting for a larger block as long as the model needs no more than four fifths of the time that the speech lasts.
+const FIRST_BLOCKS: [usize; 8] = [1, 1, 1, 1, 2, 2, 2, 2];
+/// Frames of each later block, 320 ms: the codec's weights are read once for all of them.
+pub(super) const BLOCK_FRAMES: usize = 4;
+/// Jobs that may wait for the thread; the engine's thread waits when there is no room. Each holds a frame at least or
+/// concerns one utterance, so that what waits is bounded by the room in the streams anyway.
+const JOBS: usize = 256;
+
+/// What the thread is given to do.
+pub(super) enum Job {
+    /// An utterance takes a slot.
+    Begin { id: SlotId, finish: oneshot::Sender<FinishReason> },
+    /// What a step of the model made, and which utterances ended with it.
+    Step { frames: Vec<Made>, ends: Vec<(SlotId, FinishReason)> },
+    /// Nobody listens any more.
+    Forget(SlotId),
+}
+
+/// A frame of codes on its way to its reader.
+pub(super) struct Made {
+    pub(super) id: SlotId,
+    pub(super) codes: Frame,
+    /// Whether an earlier attempt made it.
+    pub(super) replayed: bool,
+    /// Its place in the stream.
+    pub(super) room: OwnedPermit<SpokenFrame>,
+}
+
+/// The engine's hold on the thread.
+pub(super) struct Sound {
+    // Dropped before the thread is joined, which ends on that.
+    jobs: SyncSender<Job>,
+    _thread: Joined,
+}
+
+impl Sound {
+    /// # Errors
+    /// The system gives no thread.
+    pub(super) fn start<D: Decode>(
+        decoder: D,
+        slots: usize,
+        bell: Bell,
+        meter: Arc<Meter>,
+    ) -> Result<Self, EngineError> {
+        let (jobs, received) = sync_channel(JOBS);
+        let desk = Desk::new(decoder, slots, bell.clone(), meter);
+        let thread = Joined::start("csm-codec", bell, move || serve(desk, &received))?;
+        Ok(Self { jobs, _thread: thread })
+    }
+
+    /// Hands on a job; false when the thread has ended, whose reason is then on its way.
+    pub(super) fn give(&self, job: Job) -> bool {
+        self.jobs.send(job).is_ok()
+    }
+}
+
+fn serve<D: Decode>(mut desk: Desk<D>, jobs: &Receiver<Job>) -> Result<Infallible, EngineError> {
+    while let Ok(job) = jobs.recv() {
+        desk.take(job)?;
+        for job in jobs.try_iter().take(JOBS) {
+            desk.take(job)?;
+        }
+        desk.decode()?;
+    }
+    Err(EngineError::Closed)
+}
+
+/// One utterance being decoded.
+struct Listener {
+    id: SlotId,
+    finish: oneshot::Sender<FinishReason>,
+    /// Not decoded yet.
+    made: VecDeque<Made>,
+    /// Blocks decoded.
+    blocks: usize,
+    guard: Guard,
+    /// Decoded, and held back by the guard.
+    held: Vec<(OwnedPermit<SpokenFrame>, SpokenFrame)>,
+    /// Why it ends after `made`, once that is known.
+    end: Option<FinishReason>,
+}
+
+impl Listener {
+    /// Frames to decode now.
+    fn due(&self) -> usize {
+        let block = FIRST_BLOCKS.get(self.blocks).copied().unwrap_or(BLOCK_FRAMES);
+        match self.made.len() {
+            enough if enough >= block => block,
+            rest if self.end.is_some() => rest,
+            _ => 0,
+        }
+    }
+
+    /// Takes the sound of the next frame; true when the guard ends the utterance.
+    fn hear(&mut self, pcm: &[f32]) -> bool {
+        let Some(Made { codes, replayed, room, .. }) = self.made.pop_front() else { return false };
+        let verdict = self.guard.see(&codes, pcm);
+        self.held.push((room, SpokenFrame { codes, pcm: pcm.to_vec(), replayed }));
+        if verdict == Verdict::Deliver {
+            self.deliver();
+        }
+        verdict == Verdict::Stop
+    }
+
+    fn deliver(&mut self) {
+        for (room, frame) in self.held.drain(..) {
+            room.send(frame);
+        }
+    }
+}
+
+/// The decoder and those who listen to it, by slot.
+struct Desk<D> {
+    decoder: D,
+    listeners: Vec<Option<Listener>>,
+    bell: Bell,
+    meter: Arc<Meter>,
+}
+
+impl<D: Decode> Desk<D> {
+    fn new(decoder: D, slots: usize, bell: Bell, meter: Arc<Meter>) -> Self {
+        Self { decoder, listeners: (0..slots).map(|_| None).collect(), bell, meter }
+    }
+
+    /// Takes note of a job, without decoding more than a new utterance's predecessor in the slot still needs.
+    fn take(&mut self, job: Job) -> Result<(), EngineError> {
+        match job {
+            Job::Begin { id, finish } => {
+                if self.listeners[id.index].is_some() {
+                    self.decode()?;
+                }
+                self.decoder.reset(id.index);
+                let (made, held) = (VecDeque::new(), Vec::new());
+                let listener = Listener { id, finish, made, blocks: 0, guard: Guard::default(), held, end: None };
+                self.listeners[id.index] = Some(listener);
+            }
+            Job::Step { frames, ends } => {
+                for made in frames {
+                    if let Some(listener) = self.listener(made.id) {
+                        listener.made.push_back(made);
+                    }
+                }
+                for (id, reason) in ends {
+                    if let Some(listener) = self.listener(id) {
+                        listener.end = Some(reason);
+                    }
+                }
+            }
+            Job::Forget(id) => {
+                if self.listener(id).is_some() {
+                    self.listeners[id.index] = None;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The utterance with this id, if it has not ended.
+    fn listener(&mut self, id: SlotId) -> Option<&mut Listener> {
+        self.listeners.get_mut(id.index)?.as_mut().filter(|listener| listener.id == id)
+    }
+
+    /// Decodes and delivers every whole block there is, then tells the ends that are reached.
+    fn decode(&mut self) -> Result<(), EngineError> {
+        while self.push()? {}
+        for listener in &mut self.listeners {
+            let ended = listener.take_if(|listener| listener.end.is_some() && listener.made.is_empty());
+            if let Some(mut listener) = ended
+                && let Some(reason) = listener.end
+            {
+                listener.deliver();
+                // A reader that has left needs no reason.
+                let _ = listener.finish.send(reason);
+            }
+        }
+        Ok(())
+    }
+
+    /// One call of the decoder, with one block of each row that has one; false when none has.
+    fn push(&mut self) -> Result<bool, EngineError> {
+        let due = self.listeners.iter().flatten().filter(|listener| listener.due() > 0);
+        let blocks: Vec<(usize, Vec<Frame>)> = due
+            .map(|listener| {
+                let frames = listener.made.iter().take(listener.due());
+                (listener.id.index, frames.map(|made| made.codes).collect())
+            })
+            .collect();
+        if blocks.is_empty() {
+            return Ok(false);
+        }
+        let rows: Vec<(usize, &[Frame])> = blocks.iter().map(|(slot, frames)| (*slot, &frames[..])).collect();
+        let begun = Instant::now();
+        let sound = self.decoder.push(&rows)?;
+        self.meter.push(rows.iter().map(|(_, frames)| frames.len()).sum(), begun.elapsed());
+        for ((slot, frames), pcm) in rows.iter().zip(&sound) {
+            check(pcm, frames.len())?;
+            self.hear(*slot, pcm);
+        }
+        Ok(true)
+    }
+
+    fn hear(&mut self, slot: usize, pcm: &[f32]) {
+        let Some(listener) = &mut self.listeners[slot] else { return };
+        listener.blocks += 1;
+        let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| listener.hear(pcm));
+        if ran_away && let Some(Listener { id, finish, .. }) = self.listeners[slot].take() {
+            // The stream ends once the engine's thread has let go of it too, and freed the slot.
+            self.bell.tell(Notice::RanAway(id));
+            let _ = finish.send(FinishReason::Runaway);
+        }
+    }
+}
+
+/// Refuses what is no sound.
+fn check(pcm: &[f32], frames: usize) -> Result<(), EngineError> {
+    let samples = pcm.len();
+    if samples != frames * FRAME_SAMPLES {
+        return Err(EngineError::Model(format!("the codec made {samples} samples of {frames} frames")));
+    }
+    if pcm.iter().all(|sample| sample.is_finite()) {
+        Ok(())
+    } else {
+        Err(EngineError::Model("the codec made a sample that is not a number".to_owned()))
+    }
+}

@@ -1,0 +1,123 @@
+//! Contexts: recordings, their order, and what is kept of them, over the scripted model.
+
+use super::scripted::{Asked, Fate, PIECE, Script};
+use super::*;
+
+/// A clip of so many frames; `level` tells it from others of that length.
+fn clip(frames: usize, level: i16) -> Clip {
+    Clip::from_samples(vec![level; 1920 * frames - 5])
+}
+
+async fn speak(engine: &Engine, context: Vec<Segment>, name: u32) -> usize {
+    let utterance = Utterance { context, ..say(vec![5, 6, name], 0, 2) };
+    soon(listen(engine.admit(utterance).await.unwrap())).await.0.len()
+}
+
+/// What was done to get prompts into the model.
+fn prompts(script: &Script) -> Vec<Asked> {
+    script.asked().into_iter().filter(|asked| !matches!(asked, Asked::Step(_))).collect()
+}
+
+const fn fed(positions: usize) -> Asked {
+    Asked::Prefill { slot: 0, positions }
+}
+
+const fn saved(positions: usize) -> Asked {
+    Asked::Save { positions }
+}
+
+const fn restored(positions: usize) -> Asked {
+    Asked::Restore { slot: 0, positions }
+}
+
+#[tokio::test]
+async fn context_comes_before_the_text_in_pieces_of_its_own() {
+    let script = Script::default();
+    let engine = script.start(1).await;
+    let codes = Segment { text_ids: vec![3, 4], recording: Recording::Codes(vec![[9; 32]; PIECE]) };
+    speak(&engine, vec![turn(vec![3, 4], clip(2, 1)), codes, turn(vec![3], clip(1, 1))], 7).await;
+    assert_eq!(script.encoded(), [2, 1], "codes are not encoded");
+    // Text ids, frames and an end frame for each turn; then 3 text ids.
+    let (one, two, three) = (2 + 2 + 1, 2 + PIECE + 1, 1 + 1 + 1);
+    let all = one + two + three;
+    let expected = [fed(one), saved(one), fed(PIECE), fed(two - PIECE), fed(three), saved(all), fed(3)];
+    assert_eq!(prompts(&script), expected);
+}
+
+#[tokio::test]
+async fn a_running_utterance_does_not_wait_for_a_recording() {
+    let (release, blocked) = std::sync::mpsc::channel();
+    let script = Script::default().recording(4, Fate::Block(blocked));
+    let engine = script.start(2).await;
+    let context = vec![turn(vec![1], clip(4, 1))];
+    let waiting = engine.admit(Utterance { context, ..say(vec![2], 0, 3) }).await.unwrap();
+    soon(script.until(|script| script.encoded() == [4])).await;
+    let (codes, _, _) = soon(listen(engine.admit(say(vec![1; 10], 0, 200)).await.unwrap())).await;
+    assert_eq!((codes.len(), script.steps_of(2)), (200, 0), "others speak while the recording is encoded");
+    drop(release);
+    assert_eq!(soon(listen(waiting)).await.0.len(), 3);
+}
+
+/// More slots come to wait for the encoder than it takes requests; those whose callers leave are not encoded.
+#[tokio::test]
+async fn recordings_that_nobody_waits_for_are_not_encoded() {
+    let (release, blocked) = std::sync::mpsc::channel();
+    let script = Script::default().recording(2, Fate::Block(blocked));
+    let engine = script.start(2).await;
+    let with = |frames: usize| Utterance { context: vec![turn(vec![1], clip(frames, 1))], ..say(vec![2], 0, 1) };
+    let first = engine.admit(with(2)).await.unwrap();
+    soon(script.until(|script| script.encoded() == [2])).await;
+    for _ in 0..2 * MAX_SLOTS {
+        drop(engine.admit(with(3)).await.unwrap());
+    }
+    let last = engine.admit(with(4)).await.unwrap();
+    drop(release);
+    soon(listen(first)).await;
+    soon(listen(last)).await;
+    assert_eq!(script.encoded(), [2, 4]);
+}
+
+#[tokio::test]
+async fn a_recording_heard_before_is_not_encoded_again() {
+    let script = Script::default();
+    let engine = script.start(1).await;
+    for level in [1, 2, 1] {
+        speak(&engine, vec![turn(vec![3, 4], clip(2, level)), turn(vec![level as u32], clip(3, level))], 7).await;
+    }
+    assert_eq!(script.encoded(), [2, 3, 2, 3], "each voice once");
+}
+
+#[tokio::test]
+async fn a_voice_is_read_once_and_then_copied() {
+    let script = Script::default();
+    let engine = script.start(1).await;
+    let voice = || turn(vec![3, 4], clip(2, 1));
+    for name in [7, 8] {
+        assert_eq!(speak(&engine, vec![voice()], name).await, 2);
+    }
+    assert_eq!(prompts(&script), [fed(5), saved(5), fed(3), restored(5), fed(3)]);
+    // The voice and one more turn: the voice is copied, the turn is read, and both are kept.
+    let more = || vec![voice(), turn(vec![9], clip(1, 1))];
+    speak(&engine, more(), 7).await;
+    speak(&engine, more(), 8).await;
+    assert_eq!(prompts(&script)[5..], [restored(5), fed(3), saved(8), fed(3), restored(8), fed(3)]);
+    let stats = engine.take_stats();
+    assert_eq!((stats.prefix_hits, stats.prefix_parts, stats.prefix_misses), (2, 1, 1));
+    assert!(stats.prefix_bytes > 0);
+    // The same ids said as one turn are another prompt: nothing of it is found.
+    let other = Segment { text_ids: vec![3, 4, 9], recording: Recording::Codes(vec![[7; 32]; 2]) };
+    speak(&engine, vec![other], 7).await;
+    assert_eq!(engine.take_stats().prefix_misses, 1);
+}
+
+#[tokio::test]
+async fn without_room_nothing_is_kept() {
+    let script = Script::default();
+    let engine = script.load(1, 0).ready().await.unwrap();
+    for name in [7, 8] {
+        speak(&engine, vec![turn(vec![3, 4], clip(2, 1))], name).await;
+    }
+    assert_eq!(prompts(&script), [fed(5), fed(3), fed(5), fed(3)]);
+    let stats = engine.take_stats();
+    assert_eq!((stats.prefix_hits, stats.prefix_misses, stats.prefix_bytes), (0, 0, 0));
+}

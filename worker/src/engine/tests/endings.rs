@@ -1,0 +1,193 @@
+//! How utterances end, and how the engine does, over the scripted model.
+
+use std::pin::pin;
+
+use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SILENT_FRAMES, SILENT_KEPT};
+use super::scripted::{Asked, Fate, Script};
+use super::*;
+
+fn first_codes(codes: &[Frame]) -> Vec<u32> {
+    codes.iter().map(|frame| frame[0]).collect()
+}
+
+#[tokio::test]
+async fn an_utterance_is_cut_at_its_budget() {
+    let engine = Script::default().start(1).await;
+    let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, 40)).await.unwrap())).await;
+    assert_eq!(finish, FinishReason::Length);
+    assert_eq!(first_codes(&codes), (1..=40).collect::<Vec<_>>());
+    assert_eq!(pcm.iter().step_by(1920).map(|sample| *sample as u32).collect::<Vec<_>>(), first_codes(&codes));
+    assert_eq!(pcm.len(), 40 * 1920);
+}
+
+#[tokio::test]
+async fn the_end_frame_is_no_audio() {
+    let engine = Script::default().at(1, 3, Fate::End).start(1).await;
+    let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, 40)).await.unwrap())).await;
+    assert_eq!((codes.len(), finish), (3, FinishReason::Eos));
+}
+
+#[tokio::test]
+async fn draws_are_counted_from_where_the_utterance_says() {
+    let script = Script::default();
+    let engine = script.start(1).await;
+    let utterance = Utterance { first_frame: 70, ..say(vec![1], 0, 3) };
+    soon(listen(engine.admit(utterance).await.unwrap())).await;
+    assert_eq!(script.steps(), [[(1, 70)], [(1, 71)], [(1, 72)]]);
+}
+
+/// An end before anything was said is answered by one second try, from the same prompt with other draws.
+#[tokio::test]
+async fn an_end_at_once_is_tried_again_once() {
+    const AGAIN: u32 = 1 << 30;
+    let script = Script::default().at(2, 5, Fate::End).at(2, 5 + AGAIN + 2, Fate::End);
+    let engine = script.start(1).await;
+    let utterance = Utterance { first_frame: 5, ..say(vec![1, 2], 0, 40) };
+    let (codes, _, finish) = soon(listen(engine.admit(utterance).await.unwrap())).await;
+    assert_eq!((first_codes(&codes), finish), (vec![AGAIN + 6, AGAIN + 7], FinishReason::Eos));
+    let prompts = script.asked().into_iter().filter(|asked| matches!(asked, Asked::Prefill { positions: 2, .. }));
+    assert_eq!(prompts.count(), 2, "the prompt is read again, as a whole");
+
+    let script = Script::default().at(2, 0, Fate::End).at(2, AGAIN, Fate::End);
+    let engine = script.start(1).await;
+    let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1, 2], 0, 40)).await.unwrap())).await;
+    assert_eq!((codes.len(), pcm.len(), finish), (0, 0, FinishReason::Eos));
+    assert_eq!(script.steps().len(), 2);
+}
+
+#[tokio::test]
+async fn an_end_at_once_without_draws_is_the_end() {
+    let script = Script::default().at(2, 0, Fate::End);
+    let engine = script.start(1).await;
+    let greedy = Sampling { temperature: Temperature::new(0.0).unwrap(), ..sampling(0) };
+    let utterance = Utterance { sampling: greedy, ..say(vec![2], 0, 40) };
+    let (codes, _, finish) = soon(listen(engine.admit(utterance).await.unwrap())).await;
+    assert_eq!((codes.len(), finish, script.steps().len()), (0, FinishReason::Eos, 1));
+}
+
+/// From draw 3 on the model says 77 over and over. The first of them is heard, the repeats are not.
+#[tokio::test]
+async fn a_model_that_repeats_itself_is_stopped() {
+    let script = (3..100).fold(Script::default(), |script, draw| script.at(1, draw, Fate::Say(77)));
+    let engine = script.start(1).await;
+    let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, 90)).await.unwrap())).await;
+    assert_eq!((first_codes(&codes), finish), (vec![1, 2, 3, 77], FinishReason::Runaway));
+    assert_eq!(pcm.len(), 4 * 1920);
+    assert!(engine.admit(say(vec![2], 0, 1)).await.is_ok(), "whoever hears of the end finds the slot free");
+}
+
+/// One repeat less than what counts as stuck: all of it is heard, wherever it ends.
+#[tokio::test]
+async fn repeats_that_end_in_time_are_spoken() {
+    let repeated = 3..3 + REPEATED_FRAMES - 1;
+    for last in [repeated.end, repeated.end + 5] {
+        let script = repeated.clone().fold(Script::default(), |script, draw| script.at(1, draw, Fate::Say(77)));
+        let engine = script.start(1).await;
+        let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, last)).await.unwrap())).await;
+        let expected = (0..last).map(|draw| if repeated.contains(&draw) { 77 } else { draw + 1 });
+        assert_eq!((first_codes(&codes), finish), (expected.collect(), FinishReason::Length));
+    }
+}
+
+fn silent_from(code: u32, frames: u32) -> Script {
+    (code..code + frames).fold(Script::default(), |script, code| script.sound(1, code, Fate::Silence))
+}
+
+#[tokio::test]
+async fn a_silent_tail_is_cut_short() {
+    let engine = silent_from(6, SILENT_FRAMES).start(1).await;
+    let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, 130)).await.unwrap())).await;
+    assert_eq!((first_codes(&codes), finish), ((1..=5 + SILENT_KEPT).collect(), FinishReason::Runaway));
+}
+
+#[tokio::test]
+async fn a_pause_is_spoken_in_full() {
+    for last in [4 + SILENT_FRAMES, 70] {
+        let engine = silent_from(6, SILENT_FRAMES - 1).start(1).await;
+        let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, last)).await.unwrap())).await;
+        assert_eq!((first_codes(&codes), finish), ((1..=last).collect(), FinishReason::Length));
+        assert_eq!(pcm.iter().filter(|sample| **sample == 0.0).count(), (SILENT_FRAMES as usize - 1) * 1920);
+    }
+}
+
+/// The reader takes nothing until the model has run away: what it hears and where it ends are the same.
+#[tokio::test]
+async fn a_late_reader_hears_the_same_runaway() {
+    let script = silent_from(3, SILENT_FRAMES);
+    let engine = script.start(2).await;
+    let stream = engine.admit(say(vec![1], 0, 130)).await.unwrap();
+    soon(script.reached(1, FRAMES_AHEAD)).await;
+    let (codes, _, finish) = soon(listen(stream)).await;
+    assert_eq!((first_codes(&codes), finish), ((1..=2 + SILENT_KEPT).collect(), FinishReason::Runaway));
+}
+
+#[tokio::test]
+async fn a_text_that_takes_far_too_long_has_run_away() {
+    let engine = Script::default().start(1).await;
+    let needed = FRAMES_OF_ANY_TEXT + 2 * FRAMES_PER_ID;
+    for (asked, expected) in [(needed + 1, FinishReason::Runaway), (needed, FinishReason::Length)] {
+        let (codes, _, finish) = soon(listen(engine.admit(say(vec![1, 1], 0, asked)).await.unwrap())).await;
+        assert_eq!((codes.len(), finish), (needed as usize, expected));
+    }
+}
+
+/// The failing utterance and the one beside it both hear why.
+async fn everyone_hears(script: Script, expected: EngineError) {
+    let (script, release) = script.blocked_at(1, 0);
+    let engine = script.start(2).await;
+    let mut failing = engine.admit(say(vec![1], 0, 10)).await.unwrap();
+    soon(script.reached(1, 1)).await;
+    let mut beside = pin!(engine.admit(say(vec![2], 0, 1000)));
+    assert!(futures::poll!(&mut beside).is_pending());
+    drop(release);
+    let mut beside = soon(beside).await.unwrap();
+    for stream in [&mut failing, &mut beside] {
+        assert_eq!(fails(stream).await, expected);
+        assert!(stream.next().await.is_none());
+        assert_eq!(stream.finish_reason(), None);
+    }
+    assert_eq!(soon(engine.closed()).await, expected);
+    assert_eq!(soon(engine.admit(say(vec![3], 0, 10))).await.err(), Some(expected.clone()));
+    assert!(!expected.is_invalid());
+}
+
+#[tokio::test]
+async fn a_failing_model_ends_every_stream_with_the_reason() {
+    everyone_hears(Script::default().at(1, 2, Fate::Fail), EngineError::Model("told to fail".to_owned())).await;
+}
+
+#[tokio::test]
+async fn a_panicking_model_ends_every_stream_with_the_reason() {
+    everyone_hears(Script::default().at(1, 2, Fate::Panic), EngineError::Panicked("told to panic".to_owned())).await;
+}
+
+#[tokio::test]
+async fn a_failing_codec_ends_every_stream_with_the_reason() {
+    everyone_hears(Script::default().sound(1, 3, Fate::Fail), EngineError::Model("told to fail".to_owned())).await;
+}
+
+#[tokio::test]
+async fn a_panicking_codec_ends_every_stream_with_the_reason() {
+    everyone_hears(Script::default().sound(1, 3, Fate::Panic), EngineError::Panicked("told to panic".to_owned())).await;
+}
+
+#[tokio::test]
+async fn a_sample_that_is_no_number_ends_every_stream() {
+    let reason = EngineError::Model("the codec made a sample that is not a number".to_owned());
+    everyone_hears(Script::default().sound(1, 3, Fate::NotANumber), reason).await;
+}
+
+/// The engine sleeps, since its only utterance waits for the codes; it is woken by the end of the thread that fails.
+#[tokio::test]
+async fn a_failing_encoder_ends_every_stream_with_the_reason() {
+    for (fate, expected) in [
+        (Fate::Fail, EngineError::Model("told to fail".to_owned())),
+        (Fate::Panic, EngineError::Panicked("told to panic".to_owned())),
+    ] {
+        let engine = Script::default().recording(2, fate).start(1).await;
+        let context = vec![turn(vec![1], Clip::from_samples(vec![1; 1920 * 2]))];
+        let mut stream = engine.admit(Utterance { context, ..say(vec![2], 0, 5) }).await.unwrap();
+        assert_eq!(fails(&mut stream).await, expected);
+        assert_eq!(soon(engine.closed()).await, expected);
+    }
+}

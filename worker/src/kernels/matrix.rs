@@ -1,0 +1,148 @@
+//! A weight matrix, packed in the order in which it is read, times rows of activations.
+//!
+//! Sixteen outputs make a tile: for every input (f32) or every four inputs (8 and 4 bits) the tile holds the weights of
+//! its sixteen outputs side by side, so one vector register holds the same input's weights of sixteen outputs and sums
+//! need no shuffling. A task is a few neighbouring tiles over all rows; their weights come from memory once, whatever the
+//! number of rows.
+
+use candle_core::Result;
+
+use super::pool::{Pool, Scattered, threads_or_all};
+use crate::model::WeightFormat;
+
+mod eight;
+mod four;
+mod full;
+mod quantised;
+mod rows;
+#[cfg(target_arch = "x86_64")]
+mod wide;
+
+/// Outputs of a tile.
+const TILE: usize = 16;
+/// Rows whose sums stay in registers while a tile passes.
+const ROWS: usize = 8;
+/// Tasks of a product for each thread: enough that one who comes late leaves little to wait for.
+const SHARES: usize = 6;
+/// One output of a tile's sixteen, for up to [`ROWS`] rows.
+type Sums = [[f32; TILE]; ROWS];
+
+/// One line of the cache; quantised tiles are whole lines.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub(super) struct Line([u8; 64]);
+
+/// Weights `(out, width)`.
+pub(crate) struct Matrix {
+    tiles: Tiles,
+    out: usize,
+    width: usize,
+}
+
+enum Tiles {
+    Full(full::Tiles),
+    Eight(quantised::Tiles<eight::Eight>),
+    Four(quantised::Tiles<four::Four>),
+}
+
+impl Matrix {
+    /// Packs row-major weights. [`WeightFormat::Bf16`] is for GPUs; here it is held as f32.
+    ///
+    /// # Errors
+    /// The quantiser refuses, which it does not for finite weights.
+    pub(crate) fn new(format: WeightFormat, weight: &[f32], out: usize, width: usize) -> Result<Self> {
+        let tiles = match format {
+            WeightFormat::F32 | WeightFormat::Bf16 => Tiles::Full(full::Tiles::new(weight, out, width)?),
+            WeightFormat::Q8_0 => Tiles::Eight(quantised::Tiles::new(weight, out, width)?),
+            WeightFormat::Q4K => Tiles::Four(quantised::Tiles::new(weight, out, width)?),
+        };
+        Ok(Self { tiles, out, width })
+    }
+
+    /// Outputs of a row.
+    pub(crate) fn out(&self) -> usize {
+        self.out
+    }
+
+    /// Inputs of a row.
+    pub(crate) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Bytes of memory, which are the bytes read by one [`Matrix::apply`].
+    pub(crate) fn bytes(&self) -> usize {
+        match &self.tiles {
+            Tiles::Full(tiles) => tiles.bytes(),
+            Tiles::Eight(tiles) => tiles.bytes(),
+            Tiles::Four(tiles) => tiles.bytes(),
+        }
+    }
+
+    /// `y[r * out + o]` = the sum over `i` of `weight[o][i] * x[r * stride + i]`, for `rows` rows.
+    ///
+    /// `stride` may be less than the width: a convolution over a time-major signal is a product of overlapping rows.
+    pub(crate) fn apply(&self, pool: &Pool, x: &[f32], stride: usize, rows: usize, y: &mut [f32]) {
+        if rows == 0 {
+            return;
+        }
+        assert!(x.len() >= (rows - 1) * stride + self.width && y.len() >= rows * self.out, "activations are too short");
+        match &self.tiles {
+            Tiles::Full(tiles) => {
+                self.spread(pool, rows, y, &|tile, first, count, sums| {
+                    tiles.sums(tile, &x[first * stride..], stride, count, sums);
+                });
+            }
+            Tiles::Eight(tiles) => {
+                let x = rows::Quantised::new(pool, x, stride, self.width, rows);
+                self.spread(pool, rows, y, &|tile, first, count, sums| tiles.sums(tile, &x, first, count, sums));
+            }
+            Tiles::Four(tiles) => {
+                let x = rows::Quantised::new(pool, x, stride, self.width, rows);
+                self.spread(pool, rows, y, &|tile, first, count, sums| tiles.sums(tile, &x, first, count, sums));
+            }
+        }
+    }
+
+    /// Calls `sums(tile, first row, rows, sums)` for every tile and every [`ROWS`] rows, and writes what comes to `y`.
+    #[expect(
+        unsafe_code,
+        reason = "tiles are columns of the row-major result, which no safe split can give to threads"
+    )]
+    fn spread(&self, pool: &Pool, rows: usize, y: &mut [f32], sums: &(dyn Fn(usize, usize, usize, &mut Sums) + Sync)) {
+        let y = Scattered::new(y);
+        let tiles = self.out.div_ceil(TILE);
+        // Neighbouring tiles go to one thread, because it reads ahead of what it computes.
+        let run = tiles.div_ceil(pool.threads() * SHARES);
+        pool.run(tiles.div_ceil(run), &|task| {
+            for tile in (task * run..tiles).take(run) {
+                let column = tile * TILE;
+                let width = TILE.min(self.out - column);
+                for first in (0..rows).step_by(ROWS) {
+                    let count = ROWS.min(rows - first);
+                    let mut made = [[0.0; TILE]; ROWS];
+                    sums(tile, first, count, &mut made);
+                    for (row, made) in (first..).zip(&made[..count]) {
+                        // SAFETY: a tile's columns are written by its own task only.
+                        let part = unsafe { y.slice(row * self.out + column, width) };
+                        part.copy_from_slice(&made[..width]);
+                    }
+                }
+            }
+        });
+    }
+}
+
+/// Calls `pack(tile, place)` for every tile, on as many threads as there are; tiles are pieces of `packed` of equal size.
+fn pack<T: Send>(packed: &mut [T], tiles: usize, pack: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync)) -> Result<()> {
+    let size = packed.len() / tiles.max(1);
+    let threads = threads_or_all(None);
+    let share = tiles.div_ceil(threads).max(1);
+    std::thread::scope(|scope| {
+        let work = |(part, place): (usize, &mut [T])| {
+            place.chunks_mut(size).enumerate().try_for_each(|(index, place)| pack(part * share + index, place))
+        };
+        let parts: Vec<_> =
+            packed.chunks_mut((share * size).max(1)).enumerate().map(|part| scope.spawn(move || work(part))).collect();
+        parts.into_iter().try_for_each(|part| part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+    })
+}

@@ -1,0 +1,123 @@
+//! Tiles of Q8_0 weights: 8 bits each, and a scale in f16 for every 32 inputs of an output (the format of GGUF; the
+//! quantiser is candle's). 1.0625 bytes a weight.
+
+use candle_core::quantized::GgmlDType;
+
+use super::quantised::{Packing, half_to_f32};
+use super::rows::{BLOCK, Block, UNIT};
+use super::{Line, ROWS, Sums, TILE};
+use crate::kernels::simd::{self, Level};
+use crate::kernels::simd_fn;
+
+/// Lines of a pair of blocks: 64 inputs of 16 outputs, then their scales.
+const LINES: usize = 2 * BLOCK * TILE / 64 + 1;
+/// Bytes of a block in GGUF: a scale and 32 values.
+const STORED: usize = 2 + BLOCK;
+
+/// The packing: `(pairs of blocks)` runs of [`LINES`] lines. Weights are stored plus 128, so that they are unsigned.
+pub(super) struct Eight;
+
+impl Packing for Eight {
+    const STORED: GgmlDType = GgmlDType::Q8_0;
+    const UNIT_LINES: usize = UNIT / (2 * BLOCK) * LINES;
+
+    fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
+        repack(stored, units * (UNIT / BLOCK), lines);
+    }
+
+    fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+        match simd::level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => vnni::sums(lines, rows, count, sums),
+            _ => tile_sums(lines, rows, count, sums),
+        }
+    }
+}
+
+/// From `(16, blocks)` blocks of GGUF to a tile's lines.
+fn repack(stored: &[u8], blocks: usize, lines: &mut [Line]) {
+    for (pair, lines) in lines.chunks_exact_mut(LINES).enumerate() {
+        for half in 0..2 {
+            for lane in 0..TILE {
+                let block = &stored[(lane * blocks + 2 * pair + half) * STORED..][..STORED];
+                let scale = 2 * (half * TILE + lane);
+                lines[LINES - 1].0[scale..scale + 2].copy_from_slice(&block[..2]);
+                for (index, value) in block[2..].iter().enumerate() {
+                    lines[half * 8 + index / 4].0[lane * 4 + index % 4] = value.wrapping_add(128);
+                }
+            }
+        }
+    }
+}
+
+simd_fn! {
+    fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+        for row in 0..count {
+            let mut acc = [0.0_f32; TILE];
+            for (lines, blocks) in lines.chunks_exact(LINES).zip(rows[row].as_chunks::<2>().0) {
+                for (half, block) in blocks.iter().enumerate() {
+                    let mut dot = [-128 * block.sum; TILE];
+                    for group in 0..8 {
+                        let line = &lines[half * 8 + group].0;
+                        for lane in 0..TILE {
+                            for index in 0..4 {
+                                dot[lane] += i32::from(line[lane * 4 + index]) * i32::from(block.values[group * 4 + index]);
+                            }
+                        }
+                    }
+                    let scales = &lines[LINES - 1].0[half * 32..][..32];
+                    for lane in 0..TILE {
+                        let scale = half_to_f32(u16::from_le_bytes([scales[lane * 2], scales[lane * 2 + 1]]));
+                        acc[lane] = (dot[lane] as f32).mul_add(scale * block.scale, acc[lane]);
+                    }
+                }
+            }
+            sums[row] = acc;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod vnni {
+    //! The same sums by the 8-bit dot product: the integers are exact and the f32 operations are those of the plain
+    //! loop, so the bits are too.
+
+    #![expect(unsafe_code, reason = "one call that needs the CPU's features")]
+
+    use std::arch::x86_64::{
+        _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
+        _mm512_setzero_ps, _mm512_setzero_si512,
+    };
+
+    use super::super::wide::{ahead, by_rows, four, halves, load, store};
+    use super::{Block, LINES, Line, ROWS, Sums};
+
+    by_rows!(&[Line], &[Block]);
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+    fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
+        let mut acc = [_mm512_setzero_ps(); R];
+        let pairs = lines.as_chunks::<LINES>().0;
+        let rows: [&[[Block; 2]]; R] = std::array::from_fn(|row| &rows[row].as_chunks::<2>().0[..pairs.len()]);
+        for (index, pair) in pairs.iter().enumerate() {
+            for half in 0..2 {
+                ahead(&pair[half * 8..][..8 + half]);
+                let mut weights = [_mm512_setzero_si512(); 8];
+                for (group, weights) in weights.iter_mut().enumerate() {
+                    *weights = load(&pair[half * 8 + group]);
+                }
+                let scales = halves(&pair[LINES - 1], half);
+                for row in 0..R {
+                    let block = &rows[row][index][half];
+                    let mut dot = _mm512_set1_epi32(-128 * block.sum);
+                    for (group, weights) in weights.iter().enumerate() {
+                        dot = _mm512_dpbusd_epi32(dot, *weights, _mm512_set1_epi32(four(block, group)));
+                    }
+                    let scale = _mm512_mul_ps(scales, _mm512_set1_ps(block.scale));
+                    acc[row] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(dot), scale, acc[row]);
+                }
+            }
+        }
+        store(acc, sums);
+    }
+}

@@ -1,0 +1,123 @@
+//! Tiles of f32 weights: for every input the weights of sixteen outputs.
+
+use candle_core::Result;
+
+use super::{ROWS, Sums, TILE, pack};
+use crate::kernels::pages::Pages;
+use crate::kernels::simd::{self, Level};
+use crate::kernels::simd_fn;
+
+/// `(tiles, width)` groups of sixteen weights.
+pub(super) struct Tiles {
+    groups: Pages<[f32; TILE]>,
+    width: usize,
+}
+
+impl Tiles {
+    pub(super) fn new(weight: &[f32], out: usize, width: usize) -> Result<Self> {
+        let tiles = out.div_ceil(TILE);
+        let mut groups = Pages::zeroed(tiles * width)?;
+        pack(&mut groups, tiles, &|tile, groups: &mut [[f32; TILE]]| {
+            for lane in 0..TILE.min(out - tile * TILE) {
+                let row = &weight[(tile * TILE + lane) * width..][..width];
+                for (group, value) in groups.iter_mut().zip(row) {
+                    group[lane] = *value;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(Self { groups, width })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.groups)
+    }
+
+    /// Sums of one tile for `count` rows of `x`.
+    pub(super) fn sums(&self, tile: usize, x: &[f32], stride: usize, count: usize, sums: &mut Sums) {
+        let groups = &self.groups[tile * self.width..][..self.width];
+        // Rows past the last are never read.
+        let rows = std::array::from_fn(|row| &x[row.min(count - 1) * stride..][..self.width]);
+        match simd::level() {
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx512Vnni => wide::sums(groups, rows, count, sums),
+            _ => tile_sums(groups, rows, count, sums),
+        }
+    }
+}
+
+simd_fn! {
+    fn tile_sums(groups: &[[f32; TILE]], rows: [&[f32]; ROWS], count: usize, sums: &mut Sums) {
+        for row in 0..count {
+            let mut acc = [0.0_f32; TILE];
+            for (group, value) in groups.iter().zip(rows[row]) {
+                for lane in 0..TILE {
+                    acc[lane] = group[lane].mul_add(*value, acc[lane]);
+                }
+            }
+            sums[row] = acc;
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod wide {
+    //! The same sums with a tile's group in one register and the sums of all rows in others.
+
+    #![expect(unsafe_code, reason = "vector loads from checked references, and one call that needs the CPU's features")]
+
+    use std::arch::x86_64::{
+        __m512, _MM_HINT_T1, _mm_prefetch, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    };
+
+    use super::super::wide::{by_rows, store};
+    use super::{ROWS, Sums, TILE};
+
+    /// Inputs between two checks of the rows' lengths.
+    const STEP: usize = 8;
+    /// Groups between what is computed and what is asked for: 4 KB.
+    const AHEAD: usize = 64;
+
+    by_rows!(&[[f32; TILE]], &[f32]);
+
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
+    fn block<const R: usize>(groups: &[[f32; TILE]], rows: [&[f32]; ROWS], sums: &mut Sums) {
+        let mut acc = [_mm512_setzero_ps(); R];
+        let (whole, rest) = groups.as_chunks::<STEP>();
+        let mut place = 0;
+        for groups in whole {
+            let mut values = [&[0.0; STEP]; R];
+            for row in 0..R {
+                values[row] = rows[row][place..].first_chunk().unwrap_or(&[f32::NAN; STEP]);
+            }
+            for (index, group) in groups.iter().enumerate() {
+                ahead(group);
+                let weights = load(group);
+                for row in 0..R {
+                    acc[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(values[row][index]), acc[row]);
+                }
+            }
+            place += STEP;
+        }
+        for (index, group) in (place..).zip(rest) {
+            let weights = load(group);
+            for row in 0..R {
+                acc[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(rows[row][index]), acc[row]);
+            }
+        }
+        store(acc, sums);
+    }
+
+    /// As for the quantised tiles: asks for the group that lies [`AHEAD`] behind this one.
+    #[target_feature(enable = "avx512f")]
+    fn ahead(group: &[f32; TILE]) {
+        // A hint, for which any address will do.
+        _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(group).wrapping_add(AHEAD).cast());
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn load(group: &[f32; TILE]) -> __m512 {
+        // SAFETY: sixteen numbers.
+        unsafe { _mm512_loadu_ps(group.as_ptr()) }
+    }
+}

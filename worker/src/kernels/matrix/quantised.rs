@@ -1,0 +1,70 @@
+//! Tiles of quantised weights: what 8 and 4 bits have in common, and what each says of itself.
+
+use std::marker::PhantomData;
+
+use candle_core::quantized::{GgmlDType, QTensor};
+use candle_core::{Device, Result, Tensor};
+
+use super::rows::{Block, Quantised, UNIT};
+use super::{Line, ROWS, Sums, TILE, pack};
+use crate::kernels::pages::Pages;
+
+/// A way to hold weights in a tile.
+pub(super) trait Packing {
+    /// The format of GGUF that candle's quantiser makes.
+    const STORED: GgmlDType;
+    /// Lines that hold [`UNIT`] inputs of sixteen outputs.
+    const UNIT_LINES: usize;
+
+    /// From the sixteen outputs' rows of `units` units each, as GGUF stores them, to a tile's lines.
+    fn repack(stored: &[u8], units: usize, lines: &mut [Line]);
+
+    /// Sums of a tile for the first `count` of `rows`.
+    fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums);
+}
+
+/// `(tiles, units)` runs of [`Packing::UNIT_LINES`] lines.
+pub(super) struct Tiles<P> {
+    lines: Pages<Line>,
+    per_tile: usize,
+    packing: PhantomData<P>,
+}
+
+impl<P: Packing> Tiles<P> {
+    pub(super) fn new(weight: &[f32], out: usize, width: usize) -> Result<Self> {
+        let tiles = out.div_ceil(TILE);
+        let units = width.div_ceil(UNIT);
+        let padded = units * UNIT;
+        let per_tile = units * P::UNIT_LINES;
+        let mut lines = Pages::zeroed(tiles * per_tile)?;
+        pack(&mut lines, tiles, &|tile, lines: &mut [Line]| {
+            let mut values = vec![0.0; TILE * padded];
+            for lane in 0..TILE.min(out - tile * TILE) {
+                values[lane * padded..][..width].copy_from_slice(&weight[(tile * TILE + lane) * width..][..width]);
+            }
+            let stored = QTensor::quantize(&Tensor::from_vec(values, (TILE, padded), &Device::Cpu)?, P::STORED)?;
+            P::repack(&stored.data()?, units, lines);
+            Ok(())
+        })?;
+        Ok(Self { lines, per_tile, packing: PhantomData })
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        size_of_val(&*self.lines)
+    }
+
+    /// Sums of one tile for rows `first..first + count` of `x`.
+    pub(super) fn sums(&self, tile: usize, x: &Quantised, first: usize, count: usize, sums: &mut Sums) {
+        let lines = &self.lines[tile * self.per_tile..][..self.per_tile];
+        // Rows past the last are never read.
+        let rows = std::array::from_fn(|row| x.row(first + row.min(count - 1)));
+        P::sums(lines, rows, count, sums);
+    }
+}
+
+/// f16 to f32, for finite numbers.
+#[inline(always)]
+pub(super) fn half_to_f32(bits: u16) -> f32 {
+    let magnitude = f32::from_bits(u32::from(bits & 0x7fff) << 13) * f32::from_bits((254 - 15) << 23);
+    f32::from_bits(magnitude.to_bits() | u32::from(bits & 0x8000) << 16)
+}

@@ -1,0 +1,212 @@
+//! The forward pass on candle's tensors, for CUDA; on the CPU it runs too, slowly, as the other pass's test.
+//!
+//! A step has one shape, whatever is going on: all slots are computed, attention goes over the whole window, and masks
+//! from the slots' lengths decide what is seen. So the device picks the same kernels for a row alone and among others,
+//! and its result does not depend on them; and the step could be replayed as one graph. Rows of slots that do not take
+//! part write to a position that nobody reads. Codes are drawn on the device; a frame brings one transfer back.
+
+mod attention;
+mod depth;
+mod draw;
+mod linear;
+mod stack;
+
+use candle_core::{DType, Device, Result as CandleResult, Tensor};
+use csm_shared::audio::{CODEBOOKS, Frame};
+
+use super::net::{Hear, Kept, Net, Row, Taken};
+use super::prompt::Position;
+use super::weights::{Part, Weights, WeightsError};
+use super::{CsmConfig, ModelError, WeightFormat};
+
+use depth::Depth;
+use draw::Noise;
+use linear::Linear;
+use stack::{KvCache, Place, Stack};
+
+/// Positions of a prompt that go through the backbone at once: enough to fill the matrix units, and little enough that
+/// attention scores stay a few MB.
+const PREFILL_PIECE: usize = 128;
+
+/// Both transformers, their tables, and the state of every slot.
+pub(super) struct TensorNet {
+    device: Device,
+    dtype: DType,
+    /// `(text_vocab, hidden)`.
+    text: Tensor,
+    /// `(32 * audio_vocab, hidden)`.
+    audio: Tensor,
+    backbone: Stack,
+    head: Linear,
+    depth: Depth,
+    kv: KvCache,
+    /// `(slots, 1, hidden)`: the normed state of each slot's last position.
+    hidden: Tensor,
+    slots: usize,
+    window: usize,
+    audio_vocab: usize,
+    codebook_size: usize,
+    bytes_per_step: u64,
+}
+
+/// The first positions of one slot: keys and values of every layer.
+pub(super) struct Prefix {
+    layers: Vec<(Tensor, Tensor)>,
+}
+
+impl Prefix {
+    pub(super) fn bytes(&self) -> usize {
+        let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
+        self.layers.iter().map(|(keys, values)| of(keys) + of(values)).sum()
+    }
+}
+
+impl TensorNet {
+    pub(super) fn load(
+        weights: &mut Weights<'_>,
+        config: &CsmConfig,
+        format: WeightFormat,
+        slots: usize,
+        device: &Device,
+    ) -> Result<Self, WeightsError> {
+        // Quantised products take and give f32.
+        let dtype = if format == WeightFormat::Bf16 { DType::BF16 } else { DType::F32 };
+        let place = |tensor: Tensor| -> CandleResult<Tensor> { tensor.to_dtype(dtype)?.to_device(device) };
+        let text = place(weights.text_embedding(dtype)?)?;
+        let (audio, depth_rows) = weights.audio_embeddings(dtype)?;
+        let (audio, depth_rows) = (place(audio)?, place(depth_rows)?);
+        let depth = Depth::load(weights, config, format, dtype, &depth_rows, slots)?;
+        let backbone = Stack::load(weights, config, Part::Backbone, format, dtype, device, config.max_positions)?;
+        let head = Linear::new(format, dtype, device, &weights.first_code_head()?)?;
+        let kv = KvCache::new(&config.backbone, slots, config.max_positions + 1, dtype, device)?;
+        let hidden = Tensor::zeros((slots, 1, config.backbone.hidden), dtype, device)?;
+        let bytes_per_step = (backbone.bytes() + head.bytes() + depth.bytes_per_frame()) as u64;
+        Ok(Self {
+            device: device.clone(),
+            dtype,
+            text,
+            audio,
+            backbone,
+            head,
+            depth,
+            kv,
+            hidden,
+            slots,
+            window: config.max_positions,
+            audio_vocab: config.audio_vocab,
+            codebook_size: config.codebook_size,
+            bytes_per_step,
+        })
+    }
+
+    /// Rows of positions that are all text or all audio, `(positions, hidden)`: one row of text, the sum of a frame's 32.
+    fn embed(&self, run: &[Position]) -> CandleResult<Tensor> {
+        let ids: Vec<u32> = run.iter().flat_map(|position| self.rows_of(position)).collect();
+        let count = ids.len();
+        let ids = Tensor::from_vec(ids, count, &self.device)?;
+        if matches!(run.first(), Some(Position::Text(_))) {
+            return self.text.index_select(&ids, 0);
+        }
+        let rows = self.audio.index_select(&ids, 0)?;
+        let frames = rows.reshape((run.len(), CODEBOOKS, rows.dim(1)?))?;
+        frames.to_dtype(DType::F32)?.sum(1)?.to_dtype(self.dtype)
+    }
+
+    fn rows_of(&self, position: &Position) -> Vec<u32> {
+        let vocab = u32::try_from(self.audio_vocab).unwrap_or(u32::MAX);
+        match position {
+            Position::Text(id) => vec![*id],
+            Position::Audio(frame) => (0..).zip(frame).map(|(codebook, code)| codebook * vocab + code).collect(),
+        }
+    }
+
+    fn prefill_piece(&mut self, slot: usize, start: usize, piece: &[Position]) -> CandleResult<()> {
+        let runs = piece
+            .chunk_by(|a, b| matches!(a, Position::Text(_)) == matches!(b, Position::Text(_)))
+            .map(|run| self.embed(run))
+            .collect::<CandleResult<Vec<_>>>()?;
+        let x = Tensor::cat(&runs, 0)?.unsqueeze(0)?;
+        let x = self.backbone.forward(&x, &Place::Run { slot, start }, &self.kv)?;
+        let last = self.backbone.norm(&x.narrow(1, piece.len() - 1, 1)?)?;
+        self.hidden.narrow(0, slot, 1)?.slice_set(&last, 0, 0)
+    }
+
+    fn take_frames(&mut self, rows: &[Taken]) -> CandleResult<()> {
+        // Slots that read nothing write to the position behind the window.
+        let mut positions = vec![self.window; self.slots];
+        let mut frames = vec![[0; CODEBOOKS]; self.slots];
+        for taken in rows {
+            positions[taken.slot] = taken.position;
+            frames[taken.slot] = taken.frame;
+        }
+        let x = self.embed(&frames.into_iter().map(Position::Audio).collect::<Vec<_>>())?.unsqueeze(1)?;
+        let x = self.backbone.forward(&x, &Place::rows(&positions, self.window + 1, &self.device)?, &self.kv)?;
+        let x = self.backbone.norm(&x)?;
+        for taken in rows {
+            self.hidden.narrow(0, taken.slot, 1)?.slice_set(&x.narrow(0, taken.slot, 1)?.contiguous()?, 0, 0)?;
+        }
+        Ok(())
+    }
+}
+
+impl Net for TensorNet {
+    fn prefill_piece(&self) -> usize {
+        PREFILL_PIECE
+    }
+
+    fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError> {
+        for (index, piece) in positions.chunks(PREFILL_PIECE).enumerate() {
+            Self::prefill_piece(self, slot, start + index * PREFILL_PIECE, piece)?;
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, rows: &[Taken]) -> Result<(), ModelError> {
+        Ok(self.take_frames(rows)?)
+    }
+
+    /// One by one, in the shape of a step: the device's kernels for a run of positions add in another order.
+    fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
+        for (position, &frame) in (start..).zip(frames) {
+            self.take_frames(&[Taken { slot, position, frame }])?;
+        }
+        Ok(())
+    }
+
+    fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+        let mut seated = vec![None; self.slots];
+        for row in rows {
+            seated[row.slot] = Some(row);
+        }
+        let mut drawing = Noise::new(&seated, self.codebook_size, &self.device)?;
+        let logits = self.head.forward(&self.hidden)?.squeeze(1)?;
+        let first = drawing.draw(0, &logits, hear)?;
+        self.depth.frames(&self.hidden, &first, &mut drawing, hear)?;
+        drawing.frames(rows)
+    }
+
+    fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError> {
+        Ok(Kept::Tensor(Prefix { layers: self.kv.keep(slot, positions)? }))
+    }
+
+    fn recall(&mut self, slot: usize, kept: &Kept) -> Result<(), ModelError> {
+        let Kept::Tensor(kept) = kept else { return Err(ModelError::StrangePrefix) };
+        Ok(self.kv.recall(slot, &kept.layers)?)
+    }
+
+    fn bytes_per_step(&self) -> u64 {
+        self.bytes_per_step
+    }
+
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        let of = |tensor: &Tensor| (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64;
+        vec![
+            ("backbone matrices", (self.backbone.bytes() + self.head.bytes()) as u64),
+            ("depth decoder matrices", self.depth.bytes() as u64),
+            ("text embedding", of(&self.text)),
+            ("audio embedding", of(&self.audio)),
+            ("projected audio embedding", self.depth.table_bytes() as u64),
+            ("keys and values of all slots", (self.kv.bytes() + self.depth.cache_bytes()) as u64),
+        ]
+    }
+}

@@ -1,0 +1,127 @@
+//! Where a file comes from, signed: a C2PA manifest in complete WAV files, where the operator gave a key.
+//!
+//! It says that a trained model made the audio, and binds that to the bytes of the file. A mark is heard through copies and
+//! codings and a manifest is not; a manifest can be checked by anybody and a mark only with its key. Of our formats WAV
+//! alone can hold one. Nothing here uses the network: there is no time stamp from an authority, and nobody is asked
+//! whether a certificate was revoked.
+
+// Without the feature everything here is the same, but no key is taken.
+#[cfg_attr(not(feature = "c2pa"), path = "provenance/absent.rs")]
+mod manifest;
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+pub use manifest::Signer;
+
+/// The greatest PEM file that is read, in bytes.
+const PEM_MAX_BYTES: u64 = 256 * 1024;
+
+/// How files are signed.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ProvenanceArgs {
+    /// Certificates for C2PA manifests in WAV files, PEM: the signer's first, each followed by its issuer's. Needs --c2pa-key
+    #[arg(long, env = "CSM_C2PA_CERT", value_name = "FILE")]
+    pub c2pa_cert: Option<PathBuf>,
+    /// The signer's private key, PEM (PKCS #8). Needs --c2pa-cert
+    #[arg(long, env = "CSM_C2PA_KEY", value_name = "FILE")]
+    pub c2pa_key: Option<PathBuf>,
+    /// What the key signs with
+    #[arg(long, env = "CSM_C2PA_ALG", default_value = "es256", value_name = "ALGORITHM")]
+    pub c2pa_alg: SigningAlgorithm,
+}
+
+/// The algorithms of C2PA signatures.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "lower")]
+pub enum SigningAlgorithm {
+    /// ECDSA on P-256 with SHA-256.
+    #[default]
+    Es256,
+    /// ECDSA on P-384 with SHA-384.
+    Es384,
+    /// ECDSA on P-521 with SHA-512.
+    Es512,
+    /// RSASSA-PSS with SHA-256.
+    Ps256,
+    /// RSASSA-PSS with SHA-384.
+    Ps384,
+    /// RSASSA-PSS with SHA-512.
+    Ps512,
+    /// EdDSA on Curve25519.
+    Ed25519,
+}
+
+/// Why files cannot be signed. No text repeats a key.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvenanceError {
+    /// One of the two files is missing from the settings.
+    #[error("C2PA manifests need both a certificate and a key: {0} is not set")]
+    Incomplete(&'static str),
+    /// A file cannot be read.
+    #[error("{name} {}: {source}", path.display())]
+    Unreadable {
+        /// The setting.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system answered.
+        source: std::io::Error,
+    },
+    /// A file is too large to be one of keys or certificates.
+    #[error("{name} {}: larger than {PEM_MAX_BYTES} bytes", path.display())]
+    TooLarge {
+        /// The setting.
+        name: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+    /// This program cannot sign.
+    #[error(
+        "this program was built without C2PA (feature `c2pa`): it cannot sign, so it takes no certificate and no key"
+    )]
+    NotBuilt,
+    /// The key, the certificates and the algorithm do not make a signer.
+    #[error("the C2PA key and certificates cannot sign: {0}")]
+    Key(String),
+    /// A clip was signed, and what was read back from it is not in order.
+    #[error("the C2PA self-test signed a clip that does not validate: {0}")]
+    SelfTest(String),
+    /// A file could not be signed.
+    #[error("signing the C2PA manifest: {0}")]
+    Signing(String),
+}
+
+impl ProvenanceArgs {
+    /// The signer that these settings ask for, or none. It has signed a fixed clip and read it back; a worker whose key
+    /// fails that must not start.
+    ///
+    /// # Errors
+    /// [`ProvenanceError`].
+    pub fn signer(&self) -> Result<Option<Signer>, ProvenanceError> {
+        let (chain, key) = match (given(self.c2pa_cert.as_deref()), given(self.c2pa_key.as_deref())) {
+            (None, None) => return Ok(None),
+            (None, Some(_)) => return Err(ProvenanceError::Incomplete("CSM_C2PA_CERT")),
+            (Some(_), None) => return Err(ProvenanceError::Incomplete("CSM_C2PA_KEY")),
+            (Some(chain), Some(key)) => (read("CSM_C2PA_CERT", chain)?, read("CSM_C2PA_KEY", key)?),
+        };
+        Signer::new(&chain, &key, self.c2pa_alg).map(Some)
+    }
+}
+
+/// An empty path, as an unset variable of a compose file is passed on, names no file.
+fn given(path: Option<&Path>) -> Option<&Path> {
+    path.filter(|path| !path.as_os_str().is_empty())
+}
+
+fn read(name: &'static str, path: &Path) -> Result<Vec<u8>, ProvenanceError> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path).and_then(|file| file.take(PEM_MAX_BYTES + 1).read_to_end(&mut bytes));
+    match read {
+        Err(source) => Err(ProvenanceError::Unreadable { name, path: path.to_owned(), source }),
+        Ok(_) if bytes.len() as u64 > PEM_MAX_BYTES => Err(ProvenanceError::TooLarge { name, path: path.to_owned() }),
+        Ok(_) => Ok(bytes),
+    }
+}

@@ -1,0 +1,158 @@
+//! The gate, on a clock that is made up; then the real thing, once.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use csm_shared::job::{
+    AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
+};
+use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::queue::{Claim, Owner, QueueArgs, Room, Ticket};
+use csm_shared::redis_client::{RedisArgs, RedisClient};
+
+use super::*;
+use crate::checkpoint::{Layout, make_tiny};
+use crate::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
+use crate::model::WeightChoice;
+
+/// An attempt whose model shows a sign at certain times, and the lease that its gate keeps.
+struct Course {
+    begun: Instant,
+    gate: Gate,
+    /// When the lease ends, from the beginning.
+    lease_end: Duration,
+    beats: Vec<Duration>,
+    stuck: Option<Duration>,
+}
+
+/// Looks every [`LOOK_EVERY`] for `length`; `signs` says how many signs were shown by then. The process sleeps through
+/// `asleep`. `None` where the lease ran out while the attempt still thought that it had it.
+fn course(length: Duration, asleep: std::ops::Range<Duration>, signs: impl Fn(Duration) -> u64) -> Option<Course> {
+    let begun = Instant::now();
+    let gate = Gate::new(begun, signs(Duration::ZERO));
+    let mut course = Course { begun, gate, lease_end: LEASE, beats: Vec::new(), stuck: None };
+    let mut at = Duration::ZERO;
+    while at < length {
+        if !asleep.contains(&at) {
+            if at >= course.lease_end && asleep.is_empty() && signs(at) != course.gate.signs {
+                return None;
+            }
+            let now = course.begun + at;
+            match course.gate.look(now, signs(at)) {
+                Look::Renew(good_for) => {
+                    course.gate.renewed(now, good_for);
+                    course.lease_end = at + good_for;
+                    course.beats.push(at);
+                }
+                Look::Wait(_) => {}
+                Look::Stuck => {
+                    course.stuck = Some(at);
+                    break;
+                }
+            }
+        }
+        at += LOOK_EVERY;
+    }
+    Some(course)
+}
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+const AWAKE: std::ops::Range<Duration> = Duration::ZERO..Duration::ZERO;
+
+#[test]
+fn a_lease_is_renewed_every_beat_while_the_attempt_gets_on() {
+    let course = course(s(60), AWAKE, |at| at.as_millis() as u64).expect("the lease is kept");
+    assert_eq!(course.beats, (0..60).step_by(5).map(s).collect::<Vec<_>>());
+    assert_eq!((course.lease_end, course.stuck), (s(55) + LEASE, None));
+}
+
+#[test]
+fn a_stuck_attempt_loses_its_lease_a_lease_after_its_last_sign_of_life() {
+    for last in [0, 1, 7, 20, 23] {
+        let course = course(s(120), AWAKE, |at| at.as_millis().min(1_000 * last) as u64).expect("a clean end");
+        assert_eq!((course.lease_end, course.stuck), (s(last as u64) + LEASE, Some(s(last as u64) + LEASE)), "{last}");
+    }
+}
+
+/// A frame every few seconds: the lease never runs out, however close to it the model comes.
+#[test]
+fn a_slow_attempt_keeps_its_lease() {
+    for every in [1, 3, 6, 10, 13, 14] {
+        let course = course(s(600), AWAKE, |at| at.as_secs() / every);
+        assert!(course.is_some_and(|course| course.stuck.is_none()), "a sign every {every} s");
+    }
+    assert!(course(s(600), AWAKE, |at| at.as_secs() / 16).is_none_or(|course| course.stuck.is_some()));
+}
+
+#[test]
+fn a_sign_after_a_silence_renews_at_once() {
+    let course = course(s(13), AWAKE, |at| u64::from(at >= s(12))).expect("the lease is kept");
+    assert_eq!(course.beats, [s(0), s(5), s(10), s(12)]);
+    assert_eq!(course.lease_end, s(12) + LEASE);
+}
+
+/// A process that was stopped was not stuck: it asks for its lease, and the queue knows whether it is still there.
+#[test]
+fn a_process_that_was_held_up_is_not_stuck() {
+    let asleep = s(20)..s(80);
+    let course =
+        course(s(100), asleep, |at| if at < s(20) { at.as_secs() } else { at.as_secs().saturating_sub(62) + 20 });
+    assert!(course.is_some_and(|course| course.stuck.is_none() && course.beats.contains(&s(80))));
+}
+
+async fn engine(folder: &std::path::Path) -> Engine {
+    make_tiny(folder, Layout::Transformers).unwrap();
+    let config = EngineConfig {
+        folder: folder.to_owned(),
+        model: "tiny".into(),
+        device: DeviceChoice::Cpu,
+        slots: 1,
+        weights: WeightChoice::Auto,
+        threads: Some(1),
+        prefix_cache_bytes: 0,
+    };
+    Engine::start(config).unwrap().ready().await.unwrap()
+}
+
+fn spec() -> JobSpec {
+    JobSpec {
+        text: Text::new("Hello.").unwrap(),
+        normalize: true,
+        speaker: Speaker::new(0).unwrap(),
+        budget: AudioBudget::from_ms(800).unwrap(),
+        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
+        context: Context::default(),
+        lane: Lane::Live,
+        format: AudioFormat::default(),
+        delivery: Delivery::default(),
+    }
+}
+
+/// An engine that does nothing for its job, as one that is stuck: the lease runs out under a heart that beats, the next reap
+/// takes the job back, and the engine is given up.
+#[tokio::test]
+async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
+    let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+    let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
+    let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), LiveHub::start(client));
+    let engine = engine(&folder.path().join("tiny")).await;
+    let id = JobId::generate();
+    queue.enqueue(&Ticket::new(id), &spec()).await.unwrap();
+    let claimed = queue.claim(&Owner::of_this_process("stuck"), Room::empty(1)).await.unwrap();
+    let Claim::Job(job) = claimed else { panic!("{claimed:?}") };
+
+    let pulse = Pulse::new(engine.clone());
+    let (begun, limit) = (Instant::now(), LEASE + 2 * BEAT_EVERY);
+    let stuck = tokio::time::timeout(limit, beat(&queue, &hub, job.lease.at(), &pulse)).await;
+    assert_eq!(stuck, Ok(Interruption::Stuck));
+    assert!(begun.elapsed() >= LEASE - LOOK_EVERY, "not before its time: {:?}", begun.elapsed());
+    assert_eq!(engine.closed().await, EngineError::Stuck);
+    // The last renewal ended the lease at the same moment, give or take an answer of Redis.
+    tokio::time::sleep(LOOK_EVERY).await;
+    let reaped = queue.reap().await.unwrap();
+    assert_eq!(reaped.iter().map(|reaped| reaped.id).collect::<Vec<_>>(), [id]);
+}

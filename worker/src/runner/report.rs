@@ -1,0 +1,40 @@
+//! Tells the queue every few seconds what this worker has and does, until it is gone.
+
+use std::sync::Arc;
+
+use csm_shared::queue::{BUILD, REPORT_EVERY, WorkerReport};
+use tokio_util::sync::CancellationToken;
+
+use super::Runner;
+use super::load::Load;
+
+/// Reports until `over` is cancelled, then takes the worker out of the list. It drains once `stop` is cancelled.
+pub(super) async fn run(runner: Arc<Runner>, load: Load, stop: CancellationToken, over: CancellationToken) {
+    let tell = async {
+        loop {
+            let report = report(&runner, &load, stop.is_cancelled());
+            if let Err(error) = runner.queue.report(&runner.owner, &report).await {
+                tracing::warn!(%error, "a report was not taken");
+            }
+            tokio::time::sleep(REPORT_EVERY).await;
+        }
+    };
+    over.run_until_cancelled(tell).await;
+    if let Err(error) = runner.queue.leave(&runner.owner).await {
+        tracing::warn!(%error, "this worker stays in the list until its last report is old");
+    }
+}
+
+fn report(runner: &Runner, load: &Load, draining: bool) -> WorkerReport {
+    let room = load.room(runner.slots, runner.reserve);
+    WorkerReport {
+        host: runner.host.clone(),
+        model: runner.studio.engine.info().model.clone(),
+        build: BUILD.to_owned(),
+        slots: room.slots,
+        running: room.running,
+        frames_per_second: load.rate() * f64::from(room.slots),
+        frames: load.frames(),
+        draining,
+    }
+}

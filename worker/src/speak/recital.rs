@@ -1,0 +1,249 @@
+//! One job spoken piece by piece: each hears the voice and the last turns, and all become one recording.
+//!
+//! Between two pieces the job holds no slot for a moment. Nobody can take it: a worker runs as many jobs as its engine has
+//! slots, and each job holds one at most.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::ops::Range;
+
+use csm_shared::audio::{Frame, SAMPLE_RATE};
+use csm_shared::job::{FinishReason, Sampling, Sentence};
+use csm_shared::prompt::{PlannedPiece, SpeechPlan};
+use csm_shared::text::Pause;
+
+use super::join::{Joiner, pause_frames};
+use super::turns::{Before, Turns};
+use crate::engine::{Engine, EngineError, FrameStream, Segment, SpokenFrame, Utterance};
+
+/// Where utterances are spoken: the engine, or a script in tests.
+pub(super) trait Booth {
+    /// The frames of one utterance.
+    type Frames: Frames;
+
+    /// Begins an utterance.
+    fn admit(&self, utterance: Utterance) -> impl Future<Output = Result<Self::Frames, EngineError>> + Send;
+}
+
+/// The frames of one utterance; dropping them calls it off.
+pub(super) trait Frames {
+    /// The next frame, `None` after the last.
+    fn next(&mut self) -> impl Future<Output = Option<Result<SpokenFrame, EngineError>>> + Send;
+
+    /// Why the utterance ended, once it has.
+    fn finish_reason(&self) -> Option<FinishReason>;
+}
+
+impl Booth for Engine {
+    type Frames = FrameStream;
+
+    async fn admit(&self, utterance: Utterance) -> Result<FrameStream, EngineError> {
+        Self::admit(self, utterance).await
+    }
+}
+
+impl Frames for FrameStream {
+    async fn next(&mut self) -> Option<Result<SpokenFrame, EngineError>> {
+        Self::next(self).await
+    }
+
+    fn finish_reason(&self) -> Option<FinishReason> {
+        Self::finish_reason(self)
+    }
+}
+
+/// What is to be spoken, and within which limits.
+pub(super) struct Script {
+    /// The pieces.
+    pub(super) plan: SpeechPlan,
+    /// The job's context segments, whose texts are the plan's.
+    pub(super) context: Vec<Segment>,
+    /// How codes are drawn.
+    pub(super) sampling: Sampling,
+    /// Frames that the whole job may take.
+    pub(super) budget: u32,
+    /// Positions that the model has.
+    pub(super) positions: usize,
+    /// Frames of each piece that an earlier attempt spoke; all of them but for the last piece that has any.
+    pub(super) spoken: Vec<Vec<Frame>>,
+}
+
+/// One frame of a job, and the samples that it completes, possibly none.
+#[derive(Debug, PartialEq)]
+pub(super) struct Recited {
+    /// The piece that it is of, from 0.
+    pub(super) piece: usize,
+    pub(super) codes: Frame,
+    /// Whether an earlier attempt spoke it.
+    pub(super) replayed: bool,
+    pub(super) pcm: Vec<f32>,
+}
+
+/// A job on its way from script to recording.
+pub(super) struct Recital<'a, B: Booth> {
+    booth: &'a B,
+    pieces: std::vec::IntoIter<PlannedPiece>,
+    sampling: Sampling,
+    /// What was spoken of the pieces to come, the next one first.
+    spoken: VecDeque<Vec<Frame>>,
+    turns: Turns,
+    joiner: Joiner,
+    /// What follows the piece spoken last; `None` before the first.
+    pause: Option<Pause>,
+    current: Option<Current<B::Frames>>,
+    /// Samples of the last piece that wait for the next frame to go with.
+    ready: Vec<f32>,
+    done: Vec<Sentence>,
+    /// Frames left of the job's budget.
+    left: u32,
+    /// Pieces were never begun, since the budget was used up.
+    cut_off: bool,
+}
+
+/// The piece that is being spoken.
+struct Current<F> {
+    frames: F,
+    codes: Vec<Frame>,
+    /// What an earlier attempt spoke of it.
+    spoken: Vec<Frame>,
+    text_ids: Vec<u32>,
+    sentence: Sentence,
+}
+
+/// What a recital came to.
+#[derive(Debug, PartialEq)]
+pub(super) struct Ending {
+    /// The last samples.
+    pub(super) pcm: Vec<f32>,
+    /// Every piece of the text.
+    pub(super) sentences: Vec<Sentence>,
+    /// Why the whole of it ended.
+    pub(super) finish: FinishReason,
+}
+
+impl<'a, B: Booth> Recital<'a, B> {
+    pub(super) fn new(booth: &'a B, script: Script) -> Self {
+        let Script { plan, context, sampling, budget, positions, spoken } = script;
+        Self {
+            booth,
+            done: Vec::with_capacity(plan.pieces.len()),
+            pieces: plan.pieces.into_iter(),
+            sampling,
+            spoken: spoken.into(),
+            turns: Turns::new(context, positions),
+            joiner: Joiner::default(),
+            pause: None,
+            current: None,
+            ready: Vec::new(),
+            left: budget,
+            cut_off: false,
+        }
+    }
+
+    /// One more frame; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Recited>, EngineError> {
+        loop {
+            let Some(current) = &mut self.current else {
+                match self.pieces.next() {
+                    Some(piece) => self.begin(piece).await?,
+                    None => return Ok(None),
+                }
+                continue;
+            };
+            if let Some(frame) = current.frames.next().await {
+                let SpokenFrame { codes, pcm, replayed } = frame?;
+                current.codes.push(codes);
+                self.left = self.left.saturating_sub(1);
+                self.ready.append(&mut self.joiner.push(&pcm));
+                let (piece, pcm) = (self.done.len(), std::mem::take(&mut self.ready));
+                return Ok(Some(Recited { piece, codes, replayed, pcm }));
+            }
+            let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
+            self.end(finish);
+        }
+    }
+
+    /// Begins a piece, or lists it unspoken when no budget is left.
+    async fn begin(&mut self, piece: PlannedPiece) -> Result<(), EngineError> {
+        let PlannedPiece { text, text_ids, max_frames, first_frame, pause } = piece;
+        let spoken = self.spoken.pop_front().unwrap_or_default();
+        // The recording shall not be longer than the budget, pauses and all.
+        self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
+        let max_frames = max_frames.min(self.left);
+        let mut sentence = Sentence {
+            text,
+            frames: 0,
+            start_ms: 0,
+            duration_ms: 0,
+            prompt_positions: 0,
+            context_positions: 0,
+            max_frames,
+            finish_reason: FinishReason::Length,
+        };
+        if max_frames == 0 {
+            self.cut_off = true;
+            self.done.push(sentence);
+            return Ok(());
+        }
+        let Before { context, positions } = self.turns.before(text_ids.len(), max_frames);
+        sentence.context_positions = positions as u32;
+        sentence.prompt_positions = (positions + text_ids.len()) as u32;
+        let utterance = Utterance {
+            context,
+            text_ids: text_ids.clone(),
+            sampling: self.sampling,
+            max_frames,
+            first_frame,
+            spoken: spoken.clone(),
+        };
+        let frames = self.booth.admit(utterance).await?;
+        self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
+        self.current = Some(Current { frames, codes: Vec::new(), spoken, text_ids, sentence });
+        Ok(())
+    }
+
+    /// Ends the current piece.
+    fn end(&mut self, finish: FinishReason) {
+        let Some(Current { codes, spoken, text_ids, mut sentence, .. }) = self.current.take() else { return };
+        if codes != spoken {
+            // The last piece that was spoken, or another one than was spoken: nothing that follows is of this recital.
+            self.spoken.clear();
+        }
+        self.ready.append(&mut self.joiner.end());
+        sentence.frames = codes.len() as u32;
+        sentence.finish_reason = finish;
+        self.done.push(sentence);
+        if finish == FinishReason::Eos && !codes.is_empty() {
+            self.turns.spoken(text_ids, codes);
+        }
+    }
+
+    /// Ends the recording. To be called after the last frame.
+    pub(super) fn finish(self) -> Ending {
+        let (mut rest, places) = self.joiner.finish();
+        let (mut pcm, mut sentences) = (self.ready, self.done);
+        pcm.append(&mut rest);
+        let mut behind = 0;
+        for (index, sentence) in sentences.iter_mut().enumerate() {
+            let Range { start, end } = places.get(index).cloned().flatten().unwrap_or(behind..behind);
+            behind = end;
+            sentence.start_ms = milliseconds(start);
+            sentence.duration_ms = milliseconds(end - start);
+        }
+        let ended = |reason| sentences.iter().any(|sentence| sentence.finish_reason == reason);
+        let finish = if self.cut_off {
+            FinishReason::Length
+        } else if ended(FinishReason::Runaway) {
+            FinishReason::Runaway
+        } else if ended(FinishReason::Length) {
+            FinishReason::Length
+        } else {
+            FinishReason::Eos
+        };
+        Ending { pcm, sentences, finish }
+    }
+}
+
+fn milliseconds(samples: u64) -> u64 {
+    samples * 1_000 / u64::from(SAMPLE_RATE)
+}

@@ -1,0 +1,217 @@
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use super::*;
+use crate::watermark::{MarkStream, Watermark, WatermarkKey};
+
+fn recited(piece: usize, number: u32, replayed: bool) -> Recited {
+    Recited { piece, codes: [number; 32], replayed, pcm: Vec::new() }
+}
+
+fn origin() -> Origin {
+    Origin::of(&["a"])
+}
+
+/// Tells `new` frames behind `old` replayed ones; `written` says which events reach the stream.
+fn tellings(old: u32, new: u32, written: impl Fn(u32) -> bool) -> Vec<(u32, Vec<u32>)> {
+    let (mut teller, mut told) = (Teller::new(origin(), 100, None), Vec::new());
+    for number in 0..old + new {
+        teller.hear(&recited(0, number, number < old), &Marked::default());
+        while let Some(telling) = teller.due() {
+            let Event::Progress { frames, max_frames: 100, audio: None } = telling.event else { panic!("{telling:?}") };
+            assert!(frames <= number + 1 && telling.sequence >= 2);
+            if !written(number + 1) {
+                teller.put_off();
+                break;
+            }
+            let spoken = telling.spoken.as_ref().unwrap();
+            told.push((spoken.from, spoken.frames.iter().map(|(_, frame)| frame[0]).collect()));
+            teller.told();
+        }
+    }
+    assert_eq!((teller.frames(), teller.resumed()), (old + new, old));
+    teller.end(&Marked::default(), &Marked::default());
+    assert_eq!(teller.due(), None, "codes alone are not worth an event at the end");
+    told
+}
+
+#[test]
+fn the_first_frame_is_told_at_once_and_then_every_fifth() {
+    let told = tellings(0, 12, |_| true);
+    assert_eq!(told, [(0, vec![0]), (1, vec![1, 2, 3, 4, 5]), (6, vec![6, 7, 8, 9, 10])]);
+}
+
+#[test]
+fn what_the_stream_holds_is_not_told_again() {
+    assert_eq!(tellings(8, 6, |_| true), [(8, vec![8]), (9, vec![9, 10, 11, 12, 13])]);
+    assert_eq!(tellings(8, 0, |_| true), []);
+}
+
+#[test]
+fn what_was_not_written_goes_before_the_next_event() {
+    let told = tellings(2, 12, |frames| frames != 3 && frames != 8);
+    assert_eq!(told, [(2, vec![2]), (3, (3..13).collect())]);
+}
+
+/// Of an attempt that says something else everything is told, so that the stream is its own story from there.
+#[test]
+fn a_replayed_frame_behind_a_new_one_is_told() {
+    let mut teller = Teller::new(origin(), 100, None);
+    let mut hear = |recited: Recited| {
+        teller.hear(&recited, &Marked::default());
+        let spoken = teller.due().and_then(|telling| telling.spoken.clone());
+        teller.told();
+        (spoken.map(|chunk| (chunk.from, chunk.frames.len())), teller.resumed())
+    };
+    assert_eq!(hear(recited(0, 0, true)), (None, 1));
+    assert_eq!(hear(recited(0, 1, false)), (Some((1, 1)), 1));
+    for number in 2..6 {
+        assert_eq!(hear(recited(1, number, true)), (None, 1));
+    }
+    assert_eq!(hear(recited(1, 6, true)), (Some((2, 5)), 1));
+}
+
+/// A listener, who keeps every event by its place: the same place twice is one event.
+#[derive(Default)]
+struct Listener {
+    pcm: Vec<u8>,
+    last: u64,
+    events: Vec<u32>,
+}
+
+impl Listener {
+    fn hear(&mut self, telling: &Telling) {
+        if telling.sequence <= self.last {
+            return;
+        }
+        self.last = telling.sequence;
+        let Event::Progress { audio, .. } = &telling.event else { panic!("{telling:?}") };
+        let Some(audio) = audio else { return };
+        assert_eq!(audio.offset() as usize, self.pcm.len() / 2, "no sample twice, none left out");
+        self.pcm.extend_from_slice(audio.pcm());
+        self.events.push(audio.samples());
+    }
+}
+
+/// What becomes of an event.
+#[derive(Clone, Copy, PartialEq)]
+enum Written {
+    Yes,
+    No,
+    /// And nobody says so.
+    Silently,
+}
+
+fn frame(number: usize) -> Vec<f32> {
+    (0..FRAME_SAMPLES).map(|n| ((n * 7_919 + number * 104_729) % 2_001) as f32 / 4_000.0 - 0.25).collect()
+}
+
+fn stream() -> MarkStream {
+    Watermark::new(&WatermarkKey::development()).stream()
+}
+
+/// A whole attempt of `frames` frames, the first `old` of them replayed; every fourth brings nothing and the next one more.
+/// Ends after `cut` of them as if killed, if it comes to that.
+fn attempt(to: &mut Listener, old: usize, frames: usize, cut: usize, written: impl Fn(usize) -> Written) {
+    to.last = 0;
+    let (mut teller, mut stream) = (Teller::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
+    let mut tell = |teller: &mut Teller, at: usize| {
+        while let Some(telling) = teller.due() {
+            let written = written(at);
+            if written != Written::No {
+                to.hear(telling);
+            }
+            if written != Written::Yes {
+                return teller.put_off();
+            }
+            teller.told();
+        }
+    };
+    let mut held = Vec::new();
+    for number in 0..frames.min(cut) {
+        held.extend(frame(number));
+        let ready = stream.push(&if number % 4 == 3 { Vec::new() } else { std::mem::take(&mut held) });
+        teller.hear(&recited(0, number as u32, number < old), &ready);
+        tell(&mut teller, number);
+    }
+    if cut > frames {
+        let ready = stream.push(&held);
+        teller.end(&ready, &stream.finish());
+        tell(&mut teller, usize::MAX);
+        assert_eq!(teller.due(), None);
+    }
+}
+
+fn recording(frames: usize) -> Vec<u8> {
+    let mut stream = stream();
+    let mut marked = stream.push(&(0..frames).flat_map(frame).collect::<Vec<_>>());
+    marked.append(stream.finish());
+    encode::pcm(&marked)
+}
+
+#[test]
+fn samples_go_out_from_the_first_frame_to_the_last() {
+    let mut listener = Listener::default();
+    attempt(&mut listener, 0, 23, usize::MAX, |_| Written::Yes);
+    assert!(listener.pcm == recording(23));
+    assert!(listener.events[0] < FRAME_SAMPLES as u32, "with the first frame, but for what the mark holds back");
+    assert!(listener.events.len() < 10, "{:?}", listener.events);
+    let mut short = Listener::default();
+    attempt(&mut short, 0, 1, usize::MAX, |_| Written::Yes);
+    assert!(short.pcm == recording(1));
+}
+
+/// Silence that is held back comes at once: more events, none of them large.
+#[test]
+fn many_samples_at_once_are_cut_into_bounded_events() {
+    let (mut listener, mut stream) = (Listener::default(), stream());
+    let mut teller = Teller::new(origin(), 100, Some(0));
+    teller.hear(&recited(0, 0, false), &Marked::default());
+    assert!(matches!(teller.due(), Some(Telling { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
+    teller.told();
+    teller.hear(&recited(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()));
+    while let Some(telling) = teller.due() {
+        listener.hear(telling);
+        assert_eq!(telling.spoken.is_some(), listener.events.len() == 1, "the codes go with the first");
+        teller.told();
+    }
+    let most = LiveAudio::SAMPLES_MAX as u32;
+    assert_eq!(listener.events, [most, most, most, 20 * FRAME_SAMPLES as u32 - 3 * most - 480]);
+}
+
+/// Whatever fails and however: what reaches the listener is the recording.
+#[test]
+fn an_event_in_doubt_is_written_again_as_it_was() {
+    for fault in [Written::No, Written::Silently] {
+        for from in 0..14 {
+            let mut listener = Listener::default();
+            let away = from..from + 7;
+            attempt(&mut listener, 0, 23, usize::MAX, |at| if away.contains(&at) { fault } else { Written::Yes });
+            assert!(listener.pcm == recording(23), "away from frame {from}");
+        }
+    }
+}
+
+/// The next attempt repeats what was told of, and goes on with the sample behind the last that was sent, wherever the one
+/// before it was killed, and also when it repeats nothing.
+#[test]
+fn an_attempt_goes_on_behind_the_last_sample_that_was_sent() {
+    for cut in 0..23 {
+        for old in [0, cut / 5 * 5] {
+            let mut listener = Listener::default();
+            attempt(&mut listener, 0, 23, cut, |_| Written::Yes);
+            attempt(&mut listener, old, 23, cut + 3, |_| Written::Yes);
+            attempt(&mut listener, old, 23, usize::MAX, |_| Written::Yes);
+            assert!(listener.pcm == recording(23), "cut at {cut}");
+        }
+    }
+}
+
+/// Another build may say less than was sent: nothing is sent twice, and nothing behind it.
+#[test]
+fn a_shorter_recording_sends_nothing_more() {
+    let mut listener = Listener::default();
+    attempt(&mut listener, 0, 23, 15, |_| Written::Yes);
+    let sent = listener.pcm.clone();
+    attempt(&mut listener, 0, 2, usize::MAX, |_| Written::Yes);
+    assert!(!sent.is_empty() && listener.pcm == sent);
+}

@@ -1,0 +1,351 @@
+//! Recitals in a booth that speaks by a script: what each piece is asked with, what becomes of its ending, and the sound.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use csm_shared::audio::{Clip, FRAME_SAMPLES, Frame};
+use csm_shared::job::{FinishReason, Sampling, Seed, Sentence, Temperature, TopK, piece_frames};
+use csm_shared::prompt::{PlannedPiece, SpeechPlan};
+use csm_shared::text::{Pause, normalise, pieces};
+
+use super::recital::{Booth, Ending, Frames, Recital, Script};
+use crate::checkpoint::{Layout, make_tiny};
+use crate::engine::{
+    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, Recording, Segment, SpokenFrame, Utterance,
+};
+use crate::model::WeightChoice;
+
+mod resume;
+
+const WINDOW: usize = 2_048;
+/// Loudness of the booth's voice.
+const VOICE: f32 = 0.4;
+
+/// How one utterance goes: frames of silence, of sound, of silence, and its end.
+#[derive(Clone, Copy)]
+struct Take {
+    frames: [u32; 3],
+    end: FinishReason,
+}
+
+/// An utterance that ends by itself after `frames` frames of sound.
+fn said(frames: u32) -> Take {
+    Take { frames: [0, frames, 0], end: FinishReason::Eos }
+}
+
+/// A booth with one slot.
+#[derive(Default)]
+struct Scripted {
+    takes: Mutex<VecDeque<Take>>,
+    asked: Mutex<Vec<Utterance>>,
+    busy: Arc<AtomicUsize>,
+}
+
+impl Scripted {
+    fn new(takes: impl IntoIterator<Item = Take>) -> Self {
+        Self { takes: Mutex::new(takes.into_iter().collect()), ..Self::default() }
+    }
+
+    fn asked(&self) -> Vec<Utterance> {
+        std::mem::take(&mut self.asked.lock().unwrap())
+    }
+}
+
+impl Booth for Scripted {
+    type Frames = Played;
+
+    async fn admit(&self, utterance: Utterance) -> Result<Played, EngineError> {
+        if self.busy.fetch_add(1, Ordering::SeqCst) > 0 {
+            return Err(EngineError::NoFreeSlot);
+        }
+        let Take { frames: [before, sound, behind], end } =
+            self.takes.lock().unwrap().pop_front().expect("the script is as long as the text");
+        let number = self.asked.lock().unwrap().len() as u32 + 1;
+        let silent = |count| (0..count).map(|_| vec![0.000_1; FRAME_SAMPLES]);
+        // Each sample differs from the one before, so that losing one would show.
+        let voice = |frame: u32| {
+            let at = |n: usize| {
+                VOICE * if n.is_multiple_of(2) { 1.0 } else { -1.0 } * (1.0 - 0.000_01 * (n as f32 + frame as f32))
+            };
+            (0..FRAME_SAMPLES).map(at).collect::<Vec<_>>()
+        };
+        let pcm = silent(before).chain((0..sound).map(voice)).chain(silent(behind));
+        let frames =
+            (0..).zip(pcm).map(|(index, pcm)| SpokenFrame { codes: codes(number, index), pcm, replayed: false });
+        let cut = frames.take(utterance.max_frames as usize).collect();
+        self.asked.lock().unwrap().push(utterance);
+        Ok(Played { frames: cut, end, ended: false, busy: Arc::clone(&self.busy) })
+    }
+}
+
+/// The codes of a frame of the `number`th utterance.
+fn codes(number: u32, index: u32) -> Frame {
+    std::array::from_fn(|book| (number * 100 + index + book as u32) % 2_048)
+}
+
+struct Played {
+    frames: VecDeque<SpokenFrame>,
+    end: FinishReason,
+    ended: bool,
+    busy: Arc<AtomicUsize>,
+}
+
+impl Frames for Played {
+    async fn next(&mut self) -> Option<Result<SpokenFrame, EngineError>> {
+        let frame = self.frames.pop_front();
+        self.ended = frame.is_none();
+        frame.map(Ok)
+    }
+
+    fn finish_reason(&self) -> Option<FinishReason> {
+        self.ended.then_some(self.end)
+    }
+}
+
+impl Drop for Played {
+    fn drop(&mut self) {
+        self.busy.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+fn sampling() -> Sampling {
+    Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(3) }
+}
+
+/// A script of pieces with so many frames each.
+fn script(frames: &[u32], budget: u32) -> Script {
+    let mut first_frame = 0;
+    let pieces = frames.iter().enumerate().map(|(number, &max_frames)| {
+        let first = first_frame;
+        first_frame += max_frames;
+        PlannedPiece {
+            text: format!("Piece {number}."),
+            text_ids: vec![number as u32; 10],
+            max_frames,
+            first_frame: first,
+            pause: Pause::Sentence,
+        }
+    });
+    let plan = SpeechPlan { context_ids: Vec::new(), context_positions: 0, pieces: pieces.collect() };
+    Script { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, spoken: Vec::new() }
+}
+
+async fn recite(booth: &Scripted, script: Script) -> (Vec<f32>, Ending) {
+    let mut recital = Recital::new(booth, script);
+    let mut audio = Vec::new();
+    while let Some(recited) = recital.next().await.unwrap() {
+        audio.extend(recited.pcm);
+    }
+    let ending = recital.finish();
+    audio.extend(&ending.pcm);
+    (audio, ending)
+}
+
+fn turn(number: u32, frames: u32) -> Segment {
+    let frames = (0..frames).map(|index| codes(number, index)).collect();
+    Segment { text_ids: vec![number - 1; 10], recording: Recording::Codes(frames) }
+}
+
+fn voice() -> Segment {
+    Segment { text_ids: vec![99; 5], recording: Recording::Clip(Clip::from_samples(vec![1; 10 * FRAME_SAMPLES])) }
+}
+
+#[tokio::test]
+async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
+    let take = Take { frames: [20, 5, 30], end: FinishReason::Eos };
+    let booth = Scripted::new([take]);
+    let (audio, ending) = recite(&booth, Script { context: vec![voice()], ..script(&[125], 125) }).await;
+    let [asked] = booth.asked().try_into().unwrap();
+    assert_eq!((asked.max_frames, asked.first_frame, asked.text_ids), (125, 0, vec![0; 10]));
+    assert_eq!(asked.context, [voice()]);
+    assert_eq!(audio.len(), 55 * FRAME_SAMPLES);
+    assert!(audio[..20 * FRAME_SAMPLES].iter().all(|&sample| sample == 0.000_1), "no silence is cut off");
+    let sentence = Sentence {
+        text: "Piece 0.".into(),
+        frames: 55,
+        start_ms: 0,
+        duration_ms: 4_400,
+        prompt_positions: 5 + 10 + 1 + 10,
+        context_positions: 5 + 10 + 1,
+        max_frames: 125,
+        finish_reason: FinishReason::Eos,
+    };
+    assert_eq!((ending.sentences, ending.finish), (vec![sentence], FinishReason::Eos));
+}
+
+#[tokio::test]
+async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
+    let booth = Scripted::new([said(3), said(4), said(5), said(6)]);
+    let (_, ending) = recite(&booth, Script { context: vec![voice()], ..script(&[50, 60, 70, 80], 1_000) }).await;
+    let asked = booth.asked();
+    let contexts: Vec<_> = asked.iter().map(|utterance| utterance.context.clone()).collect();
+    assert_eq!(contexts[0], [voice()]);
+    assert_eq!(contexts[1], [voice(), turn(1, 3)]);
+    assert_eq!(contexts[2], [voice(), turn(1, 3), turn(2, 4)]);
+    assert_eq!(contexts[3], [voice(), turn(2, 4), turn(3, 5)]);
+    let limits: Vec<_> = asked.iter().map(|utterance| (utterance.first_frame, utterance.max_frames)).collect();
+    assert_eq!(limits, [(0, 50), (50, 60), (110, 70), (180, 80)]);
+    let told: Vec<_> =
+        ending.sentences.iter().map(|s| (s.context_positions, s.prompt_positions, s.max_frames)).collect();
+    assert_eq!(told, [(16, 26, 50), (30, 40, 60), (45, 55, 70), (16 + 15 + 16, 57, 80)]);
+    assert_eq!(ending.finish, FinishReason::Eos);
+}
+
+#[tokio::test]
+async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
+    let end = |end, frames| Take { end, ..said(frames) };
+    let takes = [said(3), end(FinishReason::Runaway, 9), end(FinishReason::Length, 60), said(0), said(4)];
+    let booth = Scripted::new(takes);
+    let (_, ending) = recite(&booth, script(&[50; 5], 1_000)).await;
+    assert_eq!(booth.asked()[4].context, [turn(1, 3)], "only what was said well and to its end");
+    let told: Vec<_> = ending.sentences.iter().map(|s| (s.frames, s.finish_reason)).collect();
+    let (eos, length) = (FinishReason::Eos, FinishReason::Length);
+    assert_eq!(told, [(3, eos), (9, FinishReason::Runaway), (50, length), (0, eos), (4, eos)]);
+    assert_eq!(ending.finish, FinishReason::Runaway, "the worst of all");
+    assert_eq!(ending.sentences[3].duration_ms, 0);
+    assert_eq!(ending.sentences[3].start_ms, ending.sentences[2].start_ms + ending.sentences[2].duration_ms);
+}
+
+#[tokio::test]
+async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
+    let booth = Scripted::new([said(30), said(40), said(10)]);
+    let (audio, ending) = recite(&booth, script(&[50, 50, 50, 50], 45)).await;
+    assert_eq!(
+        booth.asked().iter().map(|utterance| utterance.max_frames).collect::<Vec<_>>(),
+        [45, 12],
+        "a pause takes 3"
+    );
+    let told: Vec<_> = ending.sentences.iter().map(|s| (s.frames, s.max_frames, s.finish_reason)).collect();
+    let (eos, length) = (FinishReason::Eos, FinishReason::Length);
+    // The booth's script knows no budget, and says that the second piece ended by itself.
+    assert_eq!(told, [(30, 45, eos), (12, 12, eos), (0, 0, length), (0, 0, length)]);
+    assert_eq!(ending.finish, length);
+    assert!(audio.len() <= 45 * FRAME_SAMPLES && audio.len() > 44 * FRAME_SAMPLES, "no longer than was asked for");
+    let end_ms = audio.len() as u64 / 24;
+    assert_eq!(ending.sentences[3].start_ms, end_ms);
+    assert_eq!(ending.sentences[3].text, "Piece 3.");
+}
+
+#[tokio::test]
+async fn a_recital_that_is_dropped_leaves_its_slot() {
+    let booth = Scripted::new([said(3), said(40)]);
+    let mut recital = Recital::new(&booth, script(&[50; 2], 1_000));
+    for _ in 0..10 {
+        recital.next().await.unwrap().unwrap();
+    }
+    assert_eq!(booth.busy.load(Ordering::SeqCst), 1);
+    drop(recital);
+    assert_eq!(booth.busy.load(Ordering::SeqCst), 0);
+}
+
+/// The engine itself, of which it is said that every utterance ends by itself: the tiny model never does.
+struct Willing(Engine);
+
+struct Heard(FrameStream);
+
+impl Booth for Willing {
+    type Frames = Heard;
+
+    async fn admit(&self, utterance: Utterance) -> Result<Heard, EngineError> {
+        self.0.admit(utterance).await.map(Heard)
+    }
+}
+
+impl Frames for Heard {
+    async fn next(&mut self) -> Option<Result<SpokenFrame, EngineError>> {
+        self.0.next().await
+    }
+
+    fn finish_reason(&self) -> Option<FinishReason> {
+        self.0.finish_reason().map(|_| FinishReason::Eos)
+    }
+}
+
+#[tokio::test]
+async fn the_engine_speaks_each_piece_with_those_before_it() {
+    let folder = tempfile::tempdir().unwrap();
+    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    let config = EngineConfig {
+        folder: folder.path().to_owned(),
+        model: "tiny".into(),
+        device: DeviceChoice::Cpu,
+        slots: 1,
+        weights: WeightChoice::Auto,
+        threads: Some(1),
+        prefix_cache_bytes: 1 << 20,
+    };
+    let booth = Willing(Engine::start(config).unwrap().ready().await.unwrap());
+    let mut recital = Recital::new(&booth, Script { context: vec![voice()], ..script(&[4, 5, 6], 100) });
+    let mut audio = Vec::new();
+    while let Some(recited) = recital.next().await.unwrap() {
+        audio.extend(recited.pcm);
+    }
+    let ending = recital.finish();
+    audio.extend(&ending.pcm);
+    assert_eq!(ending.sentences.iter().map(|s| s.context_positions).collect::<Vec<_>>(), [16, 16 + 15, 16 + 15 + 16]);
+
+    // The same by hand: the last piece with the codes of the other two before it.
+    let mut context = vec![voice()];
+    let mut last = Vec::new();
+    for PlannedPiece { text_ids, max_frames, first_frame, .. } in script(&[4, 5, 6], 100).plan.pieces {
+        let utterance = Utterance {
+            context: context.clone(),
+            text_ids: text_ids.clone(),
+            sampling: sampling(),
+            max_frames,
+            first_frame,
+            spoken: Vec::new(),
+        };
+        let mut stream = booth.0.admit(utterance).await.unwrap();
+        let mut codes = Vec::new();
+        last.clear();
+        while let Some(frame) = stream.next().await {
+            let frame = frame.unwrap();
+            codes.push(frame.codes);
+            last.extend(frame.pcm);
+        }
+        context.push(Segment { text_ids, recording: Recording::Codes(codes) });
+    }
+    // The end of the recording is the end of its last piece as it was.
+    assert_eq!(audio[audio.len() - 5 * FRAME_SAMPLES..], last[FRAME_SAMPLES..]);
+}
+
+/// About 3,000 characters with numbers, times, quotes and brackets.
+const PROSE: &str = "Dr. Stone said: “We opened at 10:30 am on 2026-11-22 (a Sunday), with 1,250 guests.” It cost $5.50 a \
+head; 12.5% came twice. The 3rd hall, built in 1999, holds 40-50 people & a stage. Isn't that “grand”? \
+Call 555-1234, or write to desk@example.com... Trains leave at 9:05, 14:20 and 23:59!\n\n";
+
+#[tokio::test]
+async fn three_thousand_characters_become_one_recording_without_a_gap() {
+    let text = PROSE.repeat(11);
+    assert!(text.chars().count() > 3_000, "{}", text.chars().count());
+    let spoken = normalise(&text);
+    let cut = pieces(&spoken);
+    let mut plan = script(&piece_frames(&cut).collect::<Vec<_>>(), 7_500);
+    for (planned, piece) in plan.plan.pieces.iter_mut().zip(&cut) {
+        (planned.text, planned.pause) = (piece.text.clone(), piece.pause);
+    }
+    // Up to 2 s of silence at either end of every sentence.
+    let takes =
+        (0..cut.len() as u32).map(|n| Take { frames: [n * 7 % 26, 2 + n % 3, n * 11 % 26], end: FinishReason::Eos });
+    let booth = Scripted::new(takes);
+    let (audio, ending) = recite(&booth, plan).await;
+
+    assert!(cut.len() >= 30, "{} sentences", cut.len());
+    let listed: Vec<_> = ending.sentences.iter().map(|sentence| sentence.text.as_str()).collect();
+    assert_eq!(listed.join(" "), spoken.split_whitespace().collect::<Vec<_>>().join(" "));
+    let loud = |sample: &f32| sample.abs() > VOICE / 2.0;
+    for pair in ending.sentences.windows(2) {
+        let join = (pair[0].start_ms + pair[0].duration_ms) as usize * 24;
+        let before = audio[..join].iter().rev().position(loud).unwrap();
+        let behind = audio[join..].iter().position(loud).unwrap();
+        let gap_ms = (before + behind) / 24;
+        assert!((100..=400).contains(&gap_ms), "{gap_ms} ms behind {:?}", pair[0].text);
+    }
+    let first = audio.iter().position(loud).unwrap();
+    let runs = audio[first..].split(loud).map(<[f32]>::len);
+    assert!(runs.rev().skip(1).all(|run| run <= 400 * 24), "nowhere else either, but at the end");
+}

@@ -1,0 +1,69 @@
+//! Recitals that go on where an earlier attempt was cut off, and whose checkpoint they take.
+
+use super::super::origin;
+use super::super::recital::Recited;
+use super::*;
+use crate::engine::ModelInfo;
+
+fn frames_of(number: u32, frames: u32) -> Vec<Frame> {
+    (0..frames).map(|index| codes(number, index)).collect()
+}
+
+/// Only an engine that would go on with the same draws to the same bits takes a checkpoint.
+#[test]
+fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
+    let info = || ModelInfo {
+        model: "m".into(),
+        weights_sha256: "aa".into(),
+        noise_only: false,
+        device: "cuda:0".into(),
+        dtype: "bf16".into(),
+        kernels: "cuda".into(),
+        slots: 5,
+        max_positions: WINDOW,
+        load_seconds: 1.0,
+    };
+    let plan = |frames: &[u32]| script(frames, 100).plan;
+    let ours = origin(&info(), &plan(&[4, 5]));
+    let beside = ModelInfo { model: "n".into(), device: "cuda:1".into(), slots: 2, load_seconds: 2.0, ..info() };
+    assert_eq!(origin(&beside, &plan(&[4, 5])), ours);
+    for other in [
+        ModelInfo { weights_sha256: "ab".into(), ..info() },
+        ModelInfo { dtype: "q8_0".into(), ..info() },
+        ModelInfo { kernels: "cpu-x86_64".into(), ..info() },
+    ] {
+        assert_ne!(origin(&other, &plan(&[4, 5])), ours, "{other:?}");
+    }
+    assert_ne!(origin(&info(), &plan(&[4, 6])), ours, "the text is cut in another way");
+}
+
+/// Each piece gets its own frames, as long as the pieces before it were what they had been.
+#[tokio::test]
+async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
+    let booth = Scripted::new([said(3), said(0), said(5), said(4)]);
+    let spoken = vec![frames_of(1, 3), vec![], frames_of(3, 2)];
+    recite(&booth, Script { spoken: spoken.clone(), ..script(&[50; 4], 1_000) }).await;
+    let mut given: Vec<_> = booth.asked().into_iter().map(|utterance| utterance.spoken).collect();
+    assert_eq!(given.pop(), Some(vec![]));
+    assert_eq!(given, spoken);
+
+    for other in [frames_of(1, 4), frames_of(2, 3), vec![]] {
+        let booth = Scripted::new([said(3), said(4), said(5)]);
+        let spoken = vec![other.clone(), frames_of(2, 4), frames_of(3, 5)];
+        recite(&booth, Script { spoken, ..script(&[50; 3], 1_000) }).await;
+        let given: Vec<_> = booth.asked().into_iter().map(|utterance| utterance.spoken).collect();
+        assert_eq!(given, [other, vec![], vec![]], "the first piece is another one, and so are all that hear it");
+    }
+}
+
+#[tokio::test]
+async fn every_frame_says_which_piece_it_is_of() {
+    let booth = Scripted::new([said(2), said(0), said(3)]);
+    let mut recital = Recital::new(&booth, script(&[50; 3], 1_000));
+    let mut told = Vec::new();
+    while let Some(Recited { piece, codes, .. }) = recital.next().await.unwrap() {
+        told.push((piece, codes));
+    }
+    let expected = frames_of(1, 2).into_iter().map(|frame| (0, frame));
+    assert_eq!(told, expected.chain(frames_of(3, 3).into_iter().map(|frame| (2, frame))).collect::<Vec<_>>());
+}

@@ -1,0 +1,152 @@
+//! What each piece of a job hears before it: the voice, and what was said last.
+//!
+//! The caller's context comes first and always. Where there is none, the first piece that ended well is the voice of all
+//! others: without it, a voice that was drawn once would drift from piece to piece. Behind it come the last pieces, as far
+//! as the model's window has room; the oldest of them go first, the voice of the job's own making last.
+
+use std::collections::VecDeque;
+
+use csm_shared::audio::Frame;
+use csm_shared::prompt::{SegmentSize, Window};
+
+use crate::engine::{Recording, Segment};
+
+/// Earlier pieces that are repeated to the model at most, the job's own voice left out. Each costs the prompt of its words
+/// and frames anew, and more than the last two change nothing in how one speaks on.
+pub(super) const CARRIED: usize = 2;
+
+/// The turns of one job so far.
+pub(super) struct Turns {
+    /// The caller's context.
+    given: Vec<Segment>,
+    /// The first piece that was heard, where the caller gave no context.
+    voice: Option<Segment>,
+    /// The last pieces, oldest first.
+    last: VecDeque<Segment>,
+    /// Positions that the model has.
+    limit: usize,
+}
+
+/// What is put before one piece.
+#[derive(Debug, PartialEq)]
+pub(super) struct Before {
+    /// Turns, oldest first.
+    pub(super) context: Vec<Segment>,
+    /// Positions that they take.
+    pub(super) positions: usize,
+}
+
+impl Turns {
+    pub(super) fn new(given: Vec<Segment>, limit: usize) -> Self {
+        Self { given, voice: None, last: VecDeque::new(), limit }
+    }
+
+    /// What is put before a piece of `text_ids` ids that may take `max_frames` frames.
+    pub(super) fn before(&self, text_ids: usize, max_frames: u32) -> Before {
+        let mut positions = positions(&self.given);
+        let fits = |positions| Window {
+            prompt_positions: positions + text_ids,
+            max_frames: max_frames as usize,
+            limit: self.limit,
+        };
+        // In order of worth: the voice, then what was said last.
+        let mut carried = VecDeque::new();
+        for turn in self.voice.iter().chain(self.last.iter().rev()) {
+            let more = positions + size(turn).positions();
+            if fits(more).check().is_err() {
+                break;
+            }
+            positions = more;
+            carried.push_front(turn);
+        }
+        if self.voice.is_some() {
+            // It was spoken first.
+            carried.rotate_right(1.min(carried.len()));
+        }
+        let context = self.given.iter().chain(carried).cloned().collect();
+        Before { context, positions }
+    }
+
+    /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
+    /// match, and the model would go on like that.
+    pub(super) fn spoken(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
+        let turn = Segment { text_ids, recording: Recording::Codes(frames) };
+        if self.given.is_empty() && self.voice.is_none() {
+            self.voice = Some(turn);
+            return;
+        }
+        self.last.push_back(turn);
+        if self.last.len() > CARRIED {
+            self.last.pop_front();
+        }
+    }
+}
+
+fn size(turn: &Segment) -> SegmentSize {
+    SegmentSize::turn(turn.text_ids.len(), turn.recording.frames())
+}
+
+fn positions(turns: &[Segment]) -> usize {
+    turns.iter().map(|turn| size(turn).positions()).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A turn of `size` positions.
+    fn turn(size: usize) -> Segment {
+        Segment { text_ids: vec![7; 3], recording: Recording::Codes(vec![[size as u32; 32]; size - 4]) }
+    }
+
+    fn speak(turns: &mut Turns, size: usize) {
+        let Segment { text_ids, recording: Recording::Codes(frames) } = turn(size) else { return };
+        turns.spoken(text_ids, frames);
+    }
+
+    fn sizes(before: &Before) -> Vec<usize> {
+        let sizes: Vec<_> = before.context.iter().map(|turn| size(turn).positions()).collect();
+        assert_eq!(before.positions, sizes.iter().sum::<usize>());
+        sizes
+    }
+
+    #[test]
+    fn the_callers_voice_and_the_last_two_pieces_come_first() {
+        let mut turns = Turns::new(vec![turn(10), turn(11)], 2_048);
+        assert_eq!(sizes(&turns.before(5, 100)), [10, 11]);
+        for piece in [20, 21, 22, 23] {
+            speak(&mut turns, piece);
+        }
+        assert_eq!(sizes(&turns.before(5, 100)), [10, 11, 22, 23]);
+    }
+
+    #[test]
+    fn without_a_context_the_first_piece_is_the_voice() {
+        let mut turns = Turns::new(Vec::new(), 2_048);
+        assert_eq!(sizes(&turns.before(5, 100)), [0; 0]);
+        for (piece, expected) in [(20, vec![20]), (21, vec![20, 21]), (22, vec![20, 21, 22]), (23, vec![20, 22, 23])] {
+            speak(&mut turns, piece);
+            assert_eq!(sizes(&turns.before(5, 100)), expected);
+        }
+    }
+
+    #[test]
+    fn the_window_drops_the_oldest_piece_first_and_the_callers_context_never() {
+        let room = |limit: usize, given: Vec<Segment>| {
+            let mut turns = Turns::new(given, limit);
+            for piece in [20, 21, 22] {
+                speak(&mut turns, piece);
+            }
+            sizes(&turns.before(5, 100))
+        };
+        let given = || vec![turn(10)];
+        assert_eq!(room(105 + 10 + 21 + 22, given()), [10, 21, 22], "exactly full");
+        assert_eq!(room(105 + 10 + 21 + 22 - 1, given()), [10, 22]);
+        assert_eq!(room(105 + 10 + 22 - 1, given()), [10]);
+        assert_eq!(room(1, given()), [10], "whether that fits is not judged here");
+        assert_eq!(room(105 + 20 + 21 + 22, vec![]), [20, 21, 22]);
+        assert_eq!(room(105 + 20 + 21 + 22 - 1, vec![]), [20, 22]);
+        assert_eq!(room(105 + 20 + 22 - 1, vec![]), [20], "its own voice last");
+        assert_eq!(room(105 + 20 - 1, vec![]), [0; 0]);
+    }
+}

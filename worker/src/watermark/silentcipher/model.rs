@@ -1,0 +1,72 @@
+//! The three networks and what lies between them.
+
+use super::carrier::Carrier;
+use super::network::{Frame, Stack};
+use super::stft::{ROWS, Spectrum};
+use super::{BnMode, SilentCipherError};
+
+/// Rows that carry the mark: up to 11 kHz.
+pub(super) const BAND: usize = 1024;
+/// Symbols: four that carry two bits each, and the terminator.
+pub(super) const SYMBOLS: usize = 5;
+
+/// Everything that the files hold.
+#[derive(Clone)]
+pub(super) struct Model {
+    pub(super) carrier: std::sync::Arc<Carrier>,
+    pub(super) reader: std::sync::Arc<Reader>,
+    /// Ratio of voice to mark in dB.
+    pub(super) message_sdr: f32,
+}
+
+/// The network that reads the mark back.
+pub(super) struct Reader {
+    pub(super) stack: Stack,
+    /// One by row of the band.
+    pub(super) weight: Vec<f32>,
+    pub(super) bias: f32,
+}
+
+impl Model {
+    pub(super) fn with_message_sdr(&self, decibels: f32) -> Self {
+        Self { message_sdr: decibels, ..self.clone() }
+    }
+
+    /// What is to be taken away from each frame, (BAND), before it is multiplied by the level of the whole. `symbols` begin
+    /// with the first frame and repeat.
+    pub(super) fn inform(
+        &self,
+        spectra: &[Spectrum],
+        symbols: &[u8],
+        mode: BnMode,
+    ) -> Result<Vec<Frame>, SilentCipherError> {
+        let symbol = |frame: usize| symbols[frame % symbols.len()];
+        if mode == BnMode::Batch {
+            let frames = spectra.iter().map(|spectrum| spectrum.magnitudes(ROWS, 1.0)).collect();
+            return Ok(self.carrier.batch(frames, symbol, self.message_sdr)?);
+        }
+        let rows = self.carrier.rows();
+        let mut state = self.carrier.begin();
+        let mut infos = Vec::with_capacity(spectra.len());
+        for (frame, spectrum) in spectra.iter().enumerate() {
+            let magnitudes = spectrum.magnitudes(rows, 1.0);
+            infos.extend(self.carrier.push(&mut state, magnitudes, symbol(frame), self.message_sdr)?);
+        }
+        infos.append(&mut self.carrier.finish(state, self.message_sdr)?);
+        Ok(infos)
+    }
+
+    /// How likely each symbol is in each frame, as logits. `samples` are at 44.1 kHz and the networks' level.
+    pub(super) fn logits(&self, samples: &[f32], mode: BnMode) -> Result<Vec<[f32; SYMBOLS]>, SilentCipherError> {
+        let spectra = super::stft::transform(samples);
+        let frames = spectra.iter().map(|spectrum| spectrum.magnitudes(BAND, 1.0)).collect();
+        let read = |frame: Frame| {
+            std::array::from_fn(|symbol| {
+                let rows = &frame[symbol * BAND..(symbol + 1) * BAND];
+                let sum: f64 = rows.iter().zip(&self.reader.weight).map(|(a, b)| f64::from(a * b)).sum();
+                (sum + f64::from(self.reader.bias)) as f32
+            })
+        };
+        Ok(self.reader.stack.whole(frames, mode)?.into_iter().map(read).collect())
+    }
+}

@@ -1,0 +1,200 @@
+//! Whole attempts on the tiny model, with the samples that they send while they speak: all of the file's, each once, however
+//! many attempts it takes.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::Path;
+use std::time::Duration;
+
+use csm_shared::job::{
+    AudioBudget, AudioFormat, Context, Delivery, FinishReason, JobId, JobSpec, Lane, Receipt, Sampling, Seed, Speaker,
+    Temperature, Text, TopK,
+};
+use csm_shared::live::{Event, EventId, Live, LiveEvent, LiveHub};
+use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::prompt::PromptTokenizer;
+use csm_shared::queue::{Claim, Claimed, Commit, Owner, Queue, QueueArgs, Room, Ticket};
+use csm_shared::redis_client::{RedisArgs, RedisClient};
+use csm_shared::store::{FolderStore, ObjectKey, Store};
+use csm_worker::checkpoint::{Layout, make_tiny};
+use csm_worker::encode::Encoder;
+use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
+use csm_worker::model::{WeightChoice, WeightFormat};
+use csm_worker::speak::{Pulse, SpeakError, Studio};
+use csm_worker::watermark::{Marker, WatermarkKey};
+use futures::{Stream, StreamExt as _};
+use tempfile::TempDir;
+
+/// Frames of a job: two sentences.
+const FRAMES: u32 = 100;
+/// Longest wait for Redis.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One worker's studio, and the queue that feeds it.
+struct Set {
+    folder: TempDir,
+    _redis: LocalRedis,
+    client: RedisClient,
+    queue: Queue,
+    hub: LiveHub,
+    studio: Studio,
+}
+
+async fn studio(folder: &Path, client: &RedisClient, weights: WeightFormat) -> Studio {
+    let config = EngineConfig {
+        folder: folder.join("tiny"),
+        model: "tiny".into(),
+        device: DeviceChoice::Cpu,
+        slots: 1,
+        weights: WeightChoice::Format(weights),
+        threads: Some(1),
+        prefix_cache_bytes: 0,
+    };
+    Studio {
+        engine: Engine::start(config).unwrap().ready().await.unwrap(),
+        tokenizer: PromptTokenizer::from_folder(&folder.join("tiny")).unwrap(),
+        marker: Marker::new(&WatermarkKey::development()).unwrap(),
+        encoder: Encoder::default(),
+        store: Store::Folder(FolderStore::open(folder.join("store")).unwrap()),
+        live: Live::new(client.clone()),
+        worker: "test".into(),
+    }
+}
+
+impl Set {
+    async fn up() -> Self {
+        let folder = TempDir::new().unwrap();
+        let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
+        let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+        let client = RedisClient::new(&args, PATIENCE).unwrap();
+        make_tiny(&folder.path().join("tiny"), Layout::Transformers).unwrap();
+        std::fs::create_dir(folder.path().join("store")).unwrap();
+        let studio = studio(folder.path(), &client, WeightFormat::Q8_0).await;
+        let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), LiveHub::start(client.clone()));
+        Self { folder, _redis: redis, client, queue, hub, studio }
+    }
+
+    async fn enqueue(&self, delivery: Delivery) -> JobId {
+        let id = JobId::generate();
+        let spec = JobSpec {
+            text: Text::new(
+                "All good things take time, and so does this. Nothing is so good that it takes none at all.",
+            )
+            .unwrap(),
+            normalize: true,
+            speaker: Speaker::new(0).unwrap(),
+            budget: AudioBudget::from_ms(u64::from(FRAMES) * 80).unwrap(),
+            sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
+            context: Context::default(),
+            lane: Lane::Live,
+            format: AudioFormat::Pcm,
+            delivery,
+        };
+        self.queue.enqueue(&Ticket::new(id), &spec).await.unwrap();
+        id
+    }
+
+    async fn claim(&self) -> Claimed {
+        match self.queue.claim(&Owner::of_this_process("test"), Room::empty(1)).await.unwrap() {
+            Claim::Job(job) => *job,
+            Claim::Expired(_) | Claim::Nothing => panic!("a job waits"),
+        }
+    }
+
+    async fn follow(&self, id: JobId, after: EventId) -> impl Stream<Item = LiveEvent> + Unpin + use<> {
+        let events = self.hub.follow(&self.queue, id, after).await.unwrap().expect("the job is known");
+        Box::pin(events.map(Result::unwrap))
+    }
+
+    /// Speaks an attempt to its end, which is the job's.
+    async fn finish(&self, studio: &Studio, job: Claimed) -> (Receipt, Vec<u8>) {
+        let receipt = speak(studio, &job).await.unwrap();
+        let id = job.lease.at().id;
+        assert_eq!(job.lease.succeed(&receipt).await.unwrap(), Commit::Committed);
+        studio.live.conclude(&self.queue, &id).await.unwrap();
+        let key: ObjectKey = receipt.location.parse().unwrap();
+        let file = studio.store.get(&key).await.unwrap().to_vec();
+        (receipt, file)
+    }
+
+    /// Speaks an attempt until `events` of it with samples are out, then drops it and hands the job back.
+    async fn cut_off(&self, studio: &Studio, events: usize) {
+        let job = self.claim().await;
+        let at = job.lease.at();
+        let sounding = self.follow(at.id, EventId { attempt: at.attempt, sequence: 0 }).await;
+        let mut sounding = sounding.filter(|event| std::future::ready(samples(&event.event).is_some()));
+        let heard = async {
+            for _ in 0..events {
+                sounding.next().await.unwrap();
+            }
+        };
+        tokio::select! {
+            biased;
+            () = heard => {}
+            spoken = Box::pin(speak(studio, &job)) => panic!("it was to be cut off: {spoken:?}"),
+        }
+        job.lease.release().await.unwrap();
+    }
+
+    /// All samples that were sent, which the follower has found to be in a row, and how many events brought them.
+    async fn sent(&self, id: JobId) -> (Vec<u8>, usize) {
+        let events: Vec<_> = self.follow(id, EventId::START).await.collect().await;
+        let sent: Vec<_> = events.iter().filter_map(|event| samples(&event.event)).collect();
+        assert!(events.last().is_some_and(|event| matches!(event.event, Event::Done { .. })));
+        (sent.concat(), sent.len())
+    }
+}
+
+fn samples(event: &Event) -> Option<&[u8]> {
+    match event {
+        Event::Progress { audio, .. } => Some(audio.as_ref()?.pcm()),
+        Event::Started { .. } | Event::Done { .. } | Event::Error { .. } => None,
+    }
+}
+
+async fn speak(studio: &Studio, job: &Claimed) -> Result<Receipt, SpeakError> {
+    studio.speak(job.lease.at(), &job.spec, job.waited, &Pulse::new(studio.engine.clone())).await
+}
+
+#[tokio::test]
+async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
+    let set = Set::up().await;
+    set.enqueue(Delivery::Store).await;
+    let (receipt, undisturbed) = set.finish(&set.studio, set.claim().await).await;
+    assert_eq!((receipt.frames, receipt.finish_reason), (FRAMES, FinishReason::Length));
+
+    let silent = set.enqueue(Delivery::Store).await;
+    set.finish(&set.studio, set.claim().await).await;
+    assert_eq!(set.sent(silent).await, (vec![], 0), "nobody asked for samples");
+
+    let live = set.enqueue(Delivery::Both).await;
+    let (receipt, file) = set.finish(&set.studio, set.claim().await).await;
+    let (sent, events) = set.sent(live).await;
+    assert!(file == undisturbed && sent == file);
+    assert_eq!((receipt.samples as usize * 2, receipt.attempt), (sent.len(), 1));
+    assert!(events >= FRAMES as usize / 6, "{events} events");
+
+    let cut = set.enqueue(Delivery::Both).await;
+    for events in [1, 4, 6] {
+        set.cut_off(&set.studio, events).await;
+    }
+    let (receipt, file) = set.finish(&set.studio, set.claim().await).await;
+    assert!(receipt.attempt == 4 && receipt.resumed_frames >= 20, "{receipt:?}");
+    assert!(file == undisturbed && set.sent(cut).await.0 == undisturbed, "every sample once, in four attempts");
+}
+
+/// A worker with other weights begins anew. A listener gets what it says from where the first was cut off.
+#[tokio::test]
+async fn an_attempt_that_begins_anew_goes_on_behind_what_was_sent() {
+    let set = Set::up().await;
+    let job = set.enqueue(Delivery::Both).await;
+    set.cut_off(&set.studio, 5).await;
+    let other = studio(set.folder.path(), &set.client, WeightFormat::F32).await;
+    let (receipt, file) = set.finish(&other, set.claim().await).await;
+    assert_eq!((receipt.attempt, receipt.resumed_frames), (2, 0));
+    let (sent, _) = set.sent(job).await;
+    assert_eq!(sent.len(), file.len());
+    let same = sent.iter().zip(&file).rev().take_while(|(sent, stored)| sent == stored).count();
+    let first = file.len() - same;
+    assert!(first > 0 && first < file.len() / 2, "the first {first} bytes are the first worker's");
+}
