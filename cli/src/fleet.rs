@@ -64,6 +64,9 @@ pub(crate) struct FleetArgs {
     /// Secret of the watermark [default: the published development key]
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub(crate) watermark_key: Option<SecretString>,
+    /// Secrets of before whose marks are still to be found: one a line, or with commas in between
+    #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
+    watermark_old_keys: Option<SecretString>,
     #[command(flatten)]
     marks: MarkArgs,
     #[command(flatten)]
@@ -225,7 +228,7 @@ impl Settings<'_> {
             watermark: DetectArgs {
                 watermark_key: self.secret().cloned(),
                 development_watermark: self.secret().is_none(),
-                watermark_old_keys: None,
+                watermark_old_keys: self.args.watermark_old_keys.clone(),
             },
         }
     }
@@ -246,6 +249,7 @@ impl Settings<'_> {
             threads: None,
             prefix_cache_mb: PREFIX_CACHE_MB,
             watermark_key: secret.cloned(),
+            watermark_old_keys: self.args.watermark_old_keys.clone(),
             development_watermark: secret.is_none(),
             marks: self.args.marks.clone(),
             provenance: self.args.provenance.clone(),

@@ -2,29 +2,41 @@
 
 use std::sync::Arc;
 
-use csm_shared::audio::Clip;
-use csm_shared::detect_desk::{DetectDesk, SECONDS_MAX};
+use csm_shared::audio::{Clip, SAMPLE_RATE};
+use csm_shared::detect_desk::{Attendance, DetectDesk, SECONDS_MAX};
+use csm_shared::job::JobId;
 use csm_shared::redis_client::RedisClient;
-use csm_shared::watermark::{Detector, Finding, Report, Verdict};
+use csm_shared::watermark::{Detector, Finding, Report, Scheme, Verdict};
 use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
 
 /// Recordings that are decoded and looked at at a time: a processor and up to 200 MB each.
 const DETECTIONS_MAX: usize = 4;
+/// Recordings that wait for a worker's answer at a time: up to 12 MB each. The desk has a bound of its own, for all gateways.
+const ASKED_MAX: usize = 16;
 
 /// What detections share.
 pub(crate) struct Detections {
     /// `None` where the gateway was given no key.
     detector: Option<Arc<Detector>>,
     places: Arc<Semaphore>,
+    asked: Semaphore,
     desk: DetectDesk,
+}
+
+/// What a worker said.
+enum Said {
+    Findings(Vec<Finding>),
+    /// No worker is there to look, though some have marked so.
+    Nobody,
 }
 
 impl Detections {
     pub(crate) fn new(detector: Option<Detector>, redis: RedisClient) -> Self {
         let places = Arc::new(Semaphore::new(DETECTIONS_MAX));
-        Self { detector: detector.map(Arc::new), places, desk: DetectDesk::new(redis) }
+        let asked = Semaphore::new(ASKED_MAX);
+        Self { detector: detector.map(Arc::new), places, asked, desk: DetectDesk::new(redis) }
     }
 
     /// The detector, where there is a key for it.
@@ -32,42 +44,67 @@ impl Detections {
         self.detector.clone().ok_or_else(Problem::no_watermark_key)
     }
 
-    /// What can be said about a recording. What a worker was to say and did not is an error, unless the builtin mark is
-    /// there, which stands by itself.
+    /// What can be said about a recording, which may come from `job`. What a worker was to say and did not is an error, unless
+    /// the builtin mark is there, which stands by itself.
     pub(crate) async fn report(
         &self,
         detector: Arc<Detector>,
+        job: Option<JobId>,
         read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
     ) -> Result<Report, Problem> {
+        let (clip, all_heard, builtin) = self.examine(detector, read).await?;
+        let mut findings = vec![builtin];
+        let mut not_looked_for = Vec::new();
+        match self.ask_worker(&clip, job).await {
+            Ok(Said::Findings(more)) => {
+                findings.extend(more.into_iter().map(|finding| if all_heard { finding } else { of_a_part(finding) }));
+            }
+            Ok(Said::Nobody) => not_looked_for.push(Scheme::Silentcipher),
+            Err(problem) if findings[0].verdict != Verdict::Detected => return Err(problem),
+            Err(_) => {
+                tracing::warn!("a recording's other marks could not be looked for");
+                not_looked_for.push(Scheme::Silentcipher);
+            }
+        }
+        Report::of(findings, not_looked_for).ok_or_else(|| Problem::internal("a report without findings"))
+    }
+
+    /// Looks for the builtin mark, in one of few places. Answers the part of the recording that a worker may be asked about,
+    /// whether that is all of it, and what was found.
+    async fn examine(
+        &self,
+        detector: Arc<Detector>,
+        read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
+    ) -> Result<(Clip, bool, Finding), Problem> {
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place =
             place.map_err(|_| Problem::overloaded("Too many recordings are being looked at at once. Try again."))?;
         let looking = tokio::task::spawn_blocking(move || {
+            // A caller who leaves does not make the thread free.
+            let _place = place;
             let clip = read()?;
             let finding = detector.examine(&clip.to_f32());
-            // A caller who leaves does not make the thread free.
-            Ok::<_, Problem>((place, clip, finding))
+            let (samples, most) = (clip.samples(), (SECONDS_MAX * SAMPLE_RATE) as usize);
+            let all_heard = samples.len() <= most;
+            let clip = if all_heard { clip } else { Clip::from_samples(samples[..most].to_vec()) };
+            Ok::<_, Problem>((clip, all_heard, finding))
         });
-        let (_place, clip, builtin) = looking.await.map_err(Problem::internal)??;
-        let mut findings = vec![builtin];
-        match self.ask_worker(&clip).await {
-            Ok(more) => findings.extend(more),
-            Err(problem) if findings[0].verdict != Verdict::Detected => return Err(problem),
-            Err(_) => tracing::warn!("a recording's other marks could not be looked for"),
-        }
-        Report::of(findings).ok_or_else(|| Problem::internal("a report without findings"))
+        looking.await.map_err(Problem::internal)?
     }
 
-    async fn ask_worker(&self, clip: &Clip) -> Result<Vec<Finding>, Problem> {
-        if !self.desk.attended().await.map_err(Problem::undetermined)? {
-            return Ok(Vec::new());
+    async fn ask_worker(&self, clip: &Clip, job: Option<JobId>) -> Result<Said, Problem> {
+        match self.desk.attendance().await.map_err(Problem::undetermined)? {
+            Attendance::Attended => {}
+            Attendance::Left => return Ok(Said::Nobody),
+            Attendance::Unused => return Ok(Said::Findings(Vec::new())),
         }
-        let findings = self.desk.ask(clip).await.map_err(Problem::undetermined)?;
+        let waiting = self.asked.try_acquire();
+        let _waiting = waiting.map_err(|_| Problem::overloaded("Too many recordings wait for a worker. Try again."))?;
+        let findings = self.desk.ask(clip, job).await.map_err(Problem::undetermined)?;
         if findings.is_empty() {
             return Err(Problem::undetermined("the worker's answer holds no finding"));
         }
-        let all_heard = clip.duration_ms() <= u64::from(SECONDS_MAX) * 1_000;
-        Ok(findings.into_iter().map(|finding| if all_heard { finding } else { of_a_part(finding) }).collect())
+        Ok(Said::Findings(findings))
     }
 }
 
@@ -75,4 +112,53 @@ impl Detections {
 fn of_a_part(finding: Finding) -> Finding {
     let verdict = if finding.verdict == Verdict::NotDetected { Verdict::Inconclusive } else { finding.verdict };
     Finding { verdict, ..finding }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use axum::http::StatusCode;
+    use axum::response::IntoResponse as _;
+    use csm_shared::redis_client::RedisArgs;
+    use csm_shared::watermark::WatermarkKey;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn more_than_a_few_at_once_are_refused_at_once() {
+        // Nobody answers there, and nobody is asked.
+        let redis = RedisArgs { redis_url: "redis://127.0.0.1:9".into(), key_prefix: "csm".into() };
+        let redis = RedisClient::new(&redis, Duration::ZERO).unwrap();
+        let detections = Arc::new(Detections::new(Some(Detector::new(&WatermarkKey::development())), redis));
+        let look = |read: Box<dyn FnOnce() -> Result<Clip, Problem> + Send>| {
+            let detections = Arc::clone(&detections);
+            let detector = detections.detector().unwrap();
+            async move { detections.report(detector, None, read).await.unwrap_err().into_response().status() }
+        };
+        let (began, begun) = channel();
+        let mut held = Vec::new();
+        for _ in 0..DETECTIONS_MAX {
+            let (release, released) = channel::<()>();
+            let began = began.clone();
+            let reading = tokio::spawn(look(Box::new(move || {
+                began.send(()).unwrap();
+                // Until the other end is dropped.
+                let _ = released.recv();
+                Err(Problem::internal("a recording of this test"))
+            })));
+            held.push((release, reading));
+        }
+        tokio::task::spawn_blocking(move || begun.iter().take(DETECTIONS_MAX).count()).await.unwrap();
+        assert_eq!(look(Box::new(|| panic!("one too many is not read"))).await, StatusCode::SERVICE_UNAVAILABLE);
+        for (release, reading) in held {
+            drop(release);
+            assert_eq!(reading.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR, "it had a place");
+        }
+        let next = look(Box::new(|| Err(Problem::internal("a recording of this test"))));
+        assert_eq!(next.await, StatusCode::INTERNAL_SERVER_ERROR, "the places are free again");
+    }
 }

@@ -325,6 +325,13 @@ impl From<QueueError> for Problem {
                     format!("A job in lane {lane} would wait about {wait_s:.1} s; the limit is {limit_s:.1} s.");
                 Self::too_many("queue_busy", "Too long a wait", detail, retry_busy(wait, limit))
             }
+            QueueError::TooLate { lane, wait } => {
+                let detail = format!(
+                    "A job in lane {lane} would wait about {:.1} s, beyond its deadline. A later try would come later still.",
+                    wait.as_secs_f64()
+                );
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "deadline_too_near", "Cannot be done in time", detail)
+            }
             QueueError::Closed => {
                 let detail = "The queue takes no new jobs for the moment, by an operator's order.";
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "intake_closed", "No new jobs are taken", detail)

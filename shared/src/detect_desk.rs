@@ -1,8 +1,9 @@
 //! The desk where a gateway asks a worker to look for a mark that takes a model, such as SilentCipher's.
 //!
-//! Workers that can look say so, each for [`ATTENDED`] and again and again. A gateway puts a recording on a bounded list and
-//! waits for the answer, over a connection of its own; a worker takes one after another. All times are those of Redis.
-//! Who finds nobody at the desk knows so; who gets no answer is told that there was none, which is never a "not detected".
+//! Workers that can look say so, each for [`ATTENDED`] and again and again, and leave a note for good that this fleet marks so.
+//! A gateway puts a recording on a bounded list and waits for the answer, over a connection of its own; a worker takes one
+//! after another, each for [`LOOK_MAX`] at most. All times are those of Redis. Who finds nobody at the desk knows whether
+//! there ever was somebody; who gets no answer is told that there was none. Neither is a "not detected".
 
 use std::fmt;
 use std::sync::Arc;
@@ -14,15 +15,20 @@ use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::audio::{Clip, SAMPLE_RATE};
+use crate::job::JobId;
 use crate::redis_client::{RedisClient, RedisFault};
-use crate::watermark::Finding;
+use crate::watermark::{Finding, Scheme};
 
-/// Recordings on the desk at a time.
-pub const WAITING_MAX: usize = 4;
+/// Recordings that wait on the desk at a time. One more is in a worker's hands.
+pub const WAITING_MAX: usize = 2;
 /// The longest recording that is asked about, in seconds: 5.8 MB on the desk.
 pub const SECONDS_MAX: u32 = 120;
 /// Longest wait for an answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(60);
+/// The time that a worker may take for one recording.
+pub const LOOK_MAX: Duration = Duration::from_secs(18);
+/// The one who comes last waits for all before and is answered in time.
+const _: () = assert!(LOOK_MAX.as_secs() * (WAITING_MAX as u64 + 1) < ANSWER_MAX.as_secs());
 
 /// How long a worker's word that it is there is good for.
 const ATTENDED: Duration = Duration::from_secs(15);
@@ -30,6 +36,10 @@ const ATTENDED: Duration = Duration::from_secs(15);
 const ATTEND_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait of one call for the next recording.
 const TAKE_MAX: Duration = Duration::from_secs(1);
+/// Bytes of a job's id as text.
+const JOB_BYTES: usize = 36;
+/// Bytes of a question before its samples.
+const HEAD_BYTES: usize = 16 + JOB_BYTES;
 /// Pause after a fault of Redis.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
@@ -40,11 +50,37 @@ const PUT: &str = "if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then retu
     redis.call('SET', KEYS[2], 1, 'PX', ARGV[2]) return 1";
 /// Leaves an answer for the one who waits, for as long as that may still be.
 const ANSWER: &str = "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1";
-/// Notes until when a worker's word is good.
-const ATTEND: &str = "redis.call('ZADD', KEYS[1], redis.call('TIME')[1] + ARGV[1], ARGV[2]) \
-    redis.call('EXPIRE', KEYS[1], ARGV[1]) return 1";
-/// Counts the workers whose word is good.
-const COUNT: &str = "return redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1], '+inf')";
+/// Notes until when a worker's word is good, forgets those whose word is good no more, and notes for good that the scheme is
+/// used: marked files outlive their workers.
+const ATTEND: &str = "local now = redis.call('TIME')[1] redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now) \
+    redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
+    redis.call('SADD', KEYS[2], ARGV[3]) return 1";
+/// Whether some worker's word is good, and whether the scheme is used.
+const LOOK_ROUND: &str = "return {redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1], '+inf'), \
+    redis.call('SISMEMBER', KEYS[2], ARGV[1])}";
+
+/// The scheme that is looked for here.
+const SCHEME: Scheme = Scheme::Silentcipher;
+
+/// Who is at the desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Attendance {
+    /// A worker that can look.
+    Attended,
+    /// Nobody now. But somebody was, so recordings may carry the mark.
+    Left,
+    /// Nobody, ever: this fleet's recordings do not carry the mark.
+    Unused,
+}
+
+/// A recording as a worker gets it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    /// 24 kHz, full scale 1.
+    pub samples: Vec<f32>,
+    /// The job that it may come from, where the caller named one.
+    pub job: Option<JobId>,
+}
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -88,26 +124,33 @@ impl DetectDesk {
         format!("{}{name}", self.root)
     }
 
-    /// Whether a worker is there to look.
+    /// Whether a worker is there to look, or ever was.
     ///
     /// # Errors
     /// [`RedisFault`].
-    pub async fn attended(&self) -> Result<bool, RedisFault> {
-        let count = Script::new(COUNT);
-        let mut count = count.prepare_invoke();
-        Ok(self.redis.script::<u64>(count.key(self.key("attended"))).await? > 0)
+    pub async fn attendance(&self) -> Result<Attendance, RedisFault> {
+        let script = Script::new(LOOK_ROUND);
+        let mut script = script.prepare_invoke();
+        script.key(self.key("attended")).key(self.key("schemes")).arg(SCHEME.name());
+        let (here, used): (u64, bool) = self.redis.script(&script).await?;
+        Ok(match (here, used) {
+            (1.., _) => Attendance::Attended,
+            (0, true) => Attendance::Left,
+            (0, false) => Attendance::Unused,
+        })
     }
 
-    /// Has a recording looked at; of one longer than [`SECONDS_MAX`] the beginning.
+    /// Has a recording looked at; of one longer than [`SECONDS_MAX`] the beginning. With a job its mark alone is looked for,
+    /// without one that of any job.
     ///
     /// # Errors
     /// [`DeskError`]: nothing is known about the recording then.
-    pub async fn ask(&self, clip: &Clip) -> Result<Vec<Finding>, DeskError> {
+    pub async fn ask(&self, clip: &Clip, job: Option<JobId>) -> Result<Vec<Finding>, DeskError> {
         let id = Uuid::new_v4();
         let reply = self.key(format_args!("reply:{id}"));
         // The way back first: an answer that comes before somebody listens waits in its list.
         let mut listening = self.redis.blocking_connection(&reply, ANSWER_MAX).await?;
-        let question = question(id, clip);
+        let question = question(id, clip, job);
         let put = Script::new(PUT);
         let mut put = put.prepare_invoke();
         put.key(self.key("waiting"))
@@ -130,19 +173,21 @@ impl DetectDesk {
     }
 
     /// Looks at recordings, one after another, until `stop`, and then finishes the one in hand. `detect` runs on a thread that
-    /// may block; it takes samples at 24 kHz, full scale 1.
+    /// may block, and must come back within [`LOOK_MAX`], or soon after `stop`.
     pub async fn serve<F>(&self, detect: F, stop: CancellationToken)
     where
-        F: Fn(&[f32]) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+        F: Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
     {
         let detect = Arc::new(detect);
         let who = Uuid::new_v4().to_string();
-        tokio::select! {
-            () = self.attend(&who) => {}
-            () = self.take_turns(&detect, &stop) => {}
-        }
-        // Nobody should wait for one who has left. That it cannot be told costs the next caller a wait.
-        let _: Result<u8, _> = self.redis.command_once(Cmd::new().arg("ZREM").arg(self.key("attended")).arg(who)).await;
+        let here = async {
+            stop.run_until_cancelled(self.attend(&who)).await;
+            // Nobody should wait for one who leaves. That it cannot be told costs the next caller a wait.
+            let mut leave = Cmd::new();
+            leave.arg("ZREM").arg(self.key("attended")).arg(&who);
+            let _: Result<u8, _> = self.redis.command_once(&leave).await;
+        };
+        tokio::join!(here, self.take_turns(&detect, &stop));
     }
 
     /// Says again and again that somebody is here.
@@ -151,7 +196,8 @@ impl DetectDesk {
         loop {
             again.tick().await;
             let mut here = attend.prepare_invoke();
-            here.key(self.key("attended")).arg(ATTENDED.as_secs()).arg(who);
+            here.key(self.key("attended")).key(self.key("schemes"));
+            here.arg(ATTENDED.as_secs()).arg(who).arg(SCHEME.name());
             if let Err(error) = self.redis.script_once::<u8>(&here).await {
                 tracing::warn!(%error, "cannot say that this worker looks for marks");
             }
@@ -161,7 +207,7 @@ impl DetectDesk {
     /// Ends between two turns, so that nothing is taken off the list and forgotten.
     async fn take_turns<F>(&self, detect: &Arc<F>, stop: &CancellationToken)
     where
-        F: Fn(&[f32]) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+        F: Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
     {
         let mut connection = None;
         while !stop.is_cancelled() {
@@ -180,7 +226,7 @@ impl DetectDesk {
         connection: &mut Option<MultiplexedConnection>,
     ) -> Result<(), RedisFault>
     where
-        F: Fn(&[f32]) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+        F: Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
     {
         let waiting = self.key("waiting");
         let taking = match connection {
@@ -190,14 +236,14 @@ impl DetectDesk {
         let mut take = Cmd::new();
         take.arg("BLPOP").arg(&waiting).arg(TAKE_MAX.as_secs_f64());
         let taken: Option<(String, Vec<u8>)> = take.query_async(taking).await?;
-        let Some((id, samples)) = taken.and_then(|(_, question)| asked(&question)) else { return Ok(()) };
+        let Some((id, recording)) = taken.and_then(|(_, question)| asked(&question)) else { return Ok(()) };
         let mut open = Cmd::new();
         open.arg("EXISTS").arg(self.key(format_args!("open:{id}")));
         if !self.redis.command_once::<bool>(&open).await? {
             return Ok(());
         }
         let detect = Arc::clone(detect);
-        let looked = tokio::task::spawn_blocking(move || detect(&samples)).await;
+        let looked = tokio::task::spawn_blocking(move || detect(&recording)).await;
         let answer: Answer = looked.unwrap_or_else(|died| Err(died.to_string()));
         if let Err(error) = &answer {
             tracing::error!(error, "a recording could not be looked at");
@@ -210,17 +256,39 @@ impl DetectDesk {
     }
 }
 
-/// A recording on the desk: the answer's id and the samples.
-fn question(id: Uuid, clip: &Clip) -> Vec<u8> {
+/// A recording on the desk: the answer's id, the job's as text or blanks, and the samples.
+fn question(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
     let samples = &clip.samples()[..clip.samples().len().min((SECONDS_MAX * SAMPLE_RATE) as usize)];
-    let mut question = Vec::with_capacity(16 + 2 * samples.len());
+    let mut question = Vec::with_capacity(HEAD_BYTES + 2 * samples.len());
     question.extend_from_slice(id.as_bytes());
+    let job = job.map(|job| job.to_string()).unwrap_or_default();
+    question.extend_from_slice(format!("{job:JOB_BYTES$}").as_bytes());
     question.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
     question
 }
 
 /// Reads a recording off the desk.
-fn asked(question: &[u8]) -> Option<(Uuid, Vec<f32>)> {
-    let (id, pcm) = question.split_first_chunk::<16>()?;
-    Some((Uuid::from_bytes(*id), Clip::from_pcm(pcm).ok()?.to_f32()))
+fn asked(question: &[u8]) -> Option<(Uuid, Asked)> {
+    let (id, rest) = question.split_first_chunk::<16>()?;
+    let (job, pcm) = rest.split_first_chunk::<JOB_BYTES>()?;
+    let job = match std::str::from_utf8(job).ok()?.trim() {
+        "" => None,
+        job => Some(job.parse().ok()?),
+    };
+    Some((Uuid::from_bytes(*id), Asked { samples: Clip::from_pcm(pcm).ok()?.to_f32(), job }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_put_on_the_desk_is_what_is_taken_off() {
+        let (id, clip) = (Uuid::new_v4(), Clip::from_samples(vec![1, -2, 300]));
+        for job in [None, Some(JobId::generate()), Some(Uuid::nil().into())] {
+            let taken = asked(&question(id, &clip, job));
+            assert_eq!(taken, Some((id, Asked { samples: clip.to_f32(), job })));
+        }
+        assert_eq!(asked(&[0; HEAD_BYTES - 1]), None);
+    }
 }

@@ -17,6 +17,8 @@ pub use checkpoint::{Checkpoint, Chunk, Origin, PieceFrame};
 pub use event::{Event, EventId, LiveEvent};
 pub use hub::{LiveHub, Seat};
 
+use std::sync::Arc;
+
 use crate::audio::{FRAME_MS, FRAME_SAMPLES};
 use crate::job::JobId;
 use crate::job::limits::LIVE_AUDIO_MS;
@@ -44,13 +46,15 @@ const EVENTS_TTL_MS: u64 = 10 * 60 * 1_000;
 #[derive(Clone)]
 pub struct Live {
     redis: RedisClient,
+    /// Adds an event and wakes.
+    script: Arc<redis::Script>,
 }
 
 impl Live {
     /// The live channel behind a Redis client.
     #[must_use]
-    pub const fn new(redis: RedisClient) -> Self {
-        Self { redis }
+    pub fn new(redis: RedisClient) -> Self {
+        Self { redis, script: Arc::new(redis::Script::new(include_str!("live/lua/publish.lua"))) }
     }
 
     /// Does again what failed, while Redis is away and patience lasts: for what followers cannot do without. Writing an

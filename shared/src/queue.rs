@@ -20,7 +20,7 @@ mod stats;
 mod ticket;
 mod wake;
 
-pub use claim::{Claim, Claimed, Room};
+pub use claim::{Claim, Claimed, Claimer, Room};
 pub use dead_letters::DeadLetter;
 pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;
@@ -34,7 +34,6 @@ pub use ticket::{Durability, Ticket, fingerprint};
 pub use wake::WakeListener;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
 use crate::job::JobId;
@@ -51,15 +50,12 @@ pub const MAX_FAILED_ATTEMPTS: u32 = 3;
 pub const LANE_DEPTH_MAX: u64 = 1_000_000;
 /// How long a job's record outlives its final state, and so how long an idempotency key is remembered.
 pub const RECORD_TTL: Duration = Duration::from_secs(24 * 60 * 60);
-/// This build, as dead letters and reports name it.
-pub const BUILD: &str = env!("CARGO_PKG_VERSION");
 
 /// Cheap handle on the queue.
 #[derive(Clone)]
 pub struct Queue {
     redis: RedisClient,
     shards: Arc<[Keys]>,
-    next_shard: Arc<AtomicUsize>,
     options: Arc<QueueArgs>,
     scripts: Arc<Scripts>,
 }
@@ -74,7 +70,7 @@ impl Queue {
     fn with_scripts(redis: RedisClient, options: &QueueArgs, scripts: Scripts) -> Self {
         let shards = (0..options.queue_shards.max(1)).map(|shard| Keys::new(redis.prefix(), shard)).collect();
         let (options, scripts) = (Arc::new(options.clone()), Arc::new(scripts));
-        Self { redis, shards, next_shard: Arc::default(), options, scripts }
+        Self { redis, shards, options, scripts }
     }
 
     /// The Redis client underneath.

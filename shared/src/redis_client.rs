@@ -12,6 +12,7 @@ mod fault;
 mod fsync;
 mod link;
 mod node;
+mod pool;
 mod slot;
 mod topology;
 

@@ -20,6 +20,7 @@ import torch
 import transformers
 from safetensors.numpy import load_file, save_file
 
+import compare
 import layouts
 import reference
 import tiny_csm
@@ -172,18 +173,7 @@ def differences(path: Path, content) -> list[str]:
         return [] if json.loads(path.read_text(encoding="utf-8")) == content else ["content differs"]
     if path.suffix != ".safetensors":
         return [] if path.read_bytes() == content else ["bytes differ"]
-    committed = load_file(path)
-    found = [f"{name}: only on one side" for name in sorted(committed.keys() ^ content.keys())]
-    for name in sorted(committed.keys() & content.keys()):
-        old, new = committed[name], content[name]
-        if old.dtype != new.dtype or old.shape != new.shape:
-            found.append(f"{name}: {old.dtype}{old.shape} is now {new.dtype}{new.shape}")
-            continue
-        allowed = TOLERANCE * max(1.0, np.abs(old).max()) if old.dtype.kind == "f" else 0
-        largest = np.abs(old.astype(float) - new.astype(float)).max()
-        if not largest <= allowed:
-            found.append(f"{name}: differs by up to {largest:.2e}")
-    return found
+    return compare.tensor_differences(load_file(path), content, TOLERANCE, least=1.0)
 
 
 def main() -> int:
@@ -197,18 +187,7 @@ def main() -> int:
     model = tiny_csm.make_model(tiny_csm.make_config())
     tokenizer = tiny_csm.make_tokenizer()
     files = checkpoint_files(model, tokenizer) | golden_files(model, tokenizer)
-    failed = False
-    for name, content in files.items():
-        if not check:
-            write(HERE / name, content)
-            print(f"{name}: {(HERE / name).stat().st_size} bytes")
-            continue
-        for difference in differences(HERE / name, content):
-            failed = True
-            print(f"{name}: {difference}")
-    if check and not failed:
-        print(f"all {len(files)} files agree")
-    return int(failed)
+    return compare.write_or_check(files.items(), HERE, check, write, differences)
 
 
 if __name__ == "__main__":

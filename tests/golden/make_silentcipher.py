@@ -33,6 +33,8 @@ from safetensors.numpy import load_file, save_file
 from silentcipher import server
 from silentcipher.model import CarrierDecoder, Encoder, Layer, MsgDecoder
 
+import compare
+
 HERE = Path(__file__).parent / "silentcipher"
 TOLERANCE = 1e-5  # of a tensor's largest magnitude; integers and JSON must be equal
 
@@ -509,18 +511,7 @@ def differences(path: Path, made: Path) -> list[str]:
     if path.suffix not in (".ckpt", ".safetensors"):
         old, new = (yaml.safe_load(file.read_text(encoding="utf-8")) for file in (path, made))
         return [] if rounded(old) == rounded(new) else ["content differs"]
-    committed, content = tensors_of(path), tensors_of(made)
-    found = [f"{name}: only on one side" for name in sorted(committed.keys() ^ content.keys())]
-    for name in sorted(committed.keys() & content.keys()):
-        old, new = committed[name], content[name]
-        if old.dtype != new.dtype or old.shape != new.shape:
-            found.append(f"{name}: {old.dtype}{old.shape} is now {new.dtype}{new.shape}")
-            continue
-        allowed = TOLERANCE * max(1e-3, np.abs(old).max()) if old.dtype.kind == "f" else 0
-        largest = np.abs(old.astype(float) - new.astype(float)).max()
-        if not largest <= allowed:
-            found.append(f"{name}: differs by up to {largest:.2e}")
-    return found
+    return compare.tensor_differences(tensors_of(path), tensors_of(made), TOLERANCE, least=1e-3)
 
 
 def rounded(value):
@@ -532,6 +523,12 @@ def rounded(value):
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
+def write(path: Path, made: Path) -> None:
+    """Puts a file that was made in its place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(made, path)
+
+
 def main() -> int:
     """Writes or checks every file; the exit status is 1 when the check finds a difference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -539,24 +536,12 @@ def main() -> int:
     check = parser.parse_args().check
     torch.set_num_threads(1)
     replace_in_package(NarrowEncoder, NarrowCarrierDecoder, NarrowMsgDecoder)
-    failed = False
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         make(folder)
         made = sorted(path for path in folder.rglob("*") if path.is_file())
-        for path in made:
-            committed = HERE / path.relative_to(folder)
-            if not check:
-                committed.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, committed)
-                print(f"{path.relative_to(folder)}: {path.stat().st_size} bytes")
-                continue
-            for difference in differences(committed, path):
-                failed = True
-                print(f"{path.relative_to(folder)}: {difference}")
-        if check and not failed:
-            print(f"all {len(made)} files agree")
-    return int(failed)
+        files = [(str(path.relative_to(folder)), path) for path in made]
+        return compare.write_or_check(files, HERE, check, write, differences)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use csm_shared::audio::Clip;
 use csm_shared::job::JobId;
-use csm_worker::watermark::silentcipher::{BnMode, Known, Payload, SilentCipher};
+use csm_worker::watermark::silentcipher::{BnMode, Bounds, Known, SilentCipher};
 use csm_worker::watermark::{Verdict, WatermarkKey};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -140,7 +140,11 @@ async fn weights_that_the_hub_does_not_give_keep_a_worker_from_getting_ready() {
     assert!(reason.contains("SilentCipher's weights: http://127.0.0.1:9 cannot be reached"), "{reason}");
     // In the cache appear weights that are none. The next try meets them.
     cached(&random_weights(), cache.path());
-    let changed = async { while scene.reason().await == reason {} };
+    let changed = async {
+        while scene.reason().await == reason {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
     tokio::time::timeout(LIMIT, changed).await.unwrap();
     let unusable = scene.reason().await;
     assert!(unusable.contains("did not find the mark"), "{unusable}");
@@ -212,7 +216,46 @@ async fn with_working_weights_a_file_carries_both_marks() {
     assert_marked(&wav);
     let (key, audio) = (WatermarkKey::development(), Clip::from_wav(&wav).unwrap().to_f32());
     let cipher = SilentCipher::load(&folder, BnMode::Running).unwrap();
-    let of = |job: &JobId| cipher.find(&audio, &Known::payload(Payload::new(&key, job))).unwrap().verdict;
+    let keys = [key];
+    let of = |job: &JobId| cipher.find(&audio, &Known::all(&keys, Some(job)), &Bounds::default()).unwrap().verdict;
     assert_eq!(of(&scene.job.parse().unwrap()), Verdict::Detected);
     assert_ne!(of(&JobId::generate()), Verdict::Detected);
+}
+
+/// Through the API, the desk in Redis, and a worker that looks.
+#[tokio::test]
+async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
+    let mut scene = Scene::set().await;
+    let detect = async |scene: &Scene, wav: &[u8], query: &str| {
+        let url = format!("http://{}/v1/watermark/detect{query}", scene.stack.client.address);
+        let answer = reqwest::Client::new().post(url).body(wav.to_vec()).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        answer.json::<Value>().await.unwrap()
+    };
+    let folder = trained_weights();
+    scene.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
+    let record = scene.stack.client.finished(&scene.job).await;
+    let wav = scene.stack.client.audio(&record).await;
+
+    let report = detect(&scene, &wav, &format!("?job={}", scene.job)).await;
+    let [builtin, silentcipher] = [&report["findings"][0], &report["findings"][1]];
+    assert_eq!((&builtin["scheme"], &builtin["verdict"]), (&"builtin".into(), &"detected".into()), "{report}");
+    assert_eq!((&silentcipher["scheme"], &silentcipher["verdict"]), (&"silentcipher".into(), &"detected".into()));
+    assert_eq!(silentcipher["key_id"], WatermarkKey::development().id().to_string()[..4], "{report}");
+    assert_eq!(report["not_looked_for"], Value::Null, "{report}");
+    let report = detect(&scene, &wav, &format!("?job={}", JobId::generate())).await;
+    assert_ne!(report["findings"][1]["verdict"], "detected", "{report}");
+
+    // An unmarked recording, while somebody looks and when nobody does.
+    let clip = Clip::from_wav(&wav).unwrap();
+    let backwards = Clip::from_samples(clip.samples().iter().rev().copied().collect()).to_wav();
+    let report = detect(&scene, &backwards, "").await;
+    assert_eq!((&report["findings"][0]["verdict"], &report["not_looked_for"]), (&"not_detected".into(), &Value::Null));
+    // On a busy machine the time is over before everywhere was looked.
+    assert_ne!(report["findings"][1]["verdict"], "detected", "{report}");
+    let mut worker = scene.stack.workers.pop().unwrap().process;
+    assert!(worker.terminate().await.unwrap().success());
+    let report = detect(&scene, &backwards, "").await;
+    assert_eq!((&report["verdict"], &report["findings"][1]), (&"inconclusive".into(), &Value::Null), "{report}");
+    assert_eq!(report["not_looked_for"], serde_json::json!(["silentcipher"]), "{report}");
 }

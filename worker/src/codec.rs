@@ -89,6 +89,9 @@ pub enum CodecError {
     Device(#[from] candle_core::Error),
 }
 
+/// Threads that pack the decoder's weights. They stay floats, so packing is a copy, as quick as the file is read.
+const PACKING_THREADS: usize = 1;
+
 /// One codec: the encoder on a device, the decoder's weights on the host.
 pub struct Codec {
     config: MimiConfig,

@@ -9,12 +9,13 @@ use csm_shared::queue::QueueArgs;
 use csm_shared::redis_client::RedisArgs;
 use csm_shared::shutdown;
 use csm_shared::store::StoreArgs;
+use csm_shared::watermark::MAX_KEYS;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::engine::{DeviceChoice, MAX_SLOTS};
 use crate::model::WeightChoice;
 use crate::provenance::ProvenanceArgs;
-use crate::watermark::{MarkArgs, WatermarkKey};
+use crate::watermark::{MarkArgs, WatermarkError, WatermarkKey};
 
 /// Threads that the kernels may be given.
 const MAX_THREADS: i64 = 1024;
@@ -49,6 +50,10 @@ pub struct WorkerArgs {
     /// Secret of the watermark: a passphrase or hex digits, 16 bytes or more
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub watermark_key: Option<SecretString>,
+    /// Secrets of before whose SilentCipher marks are still to be found in recordings that gateways ask about: one a line, or
+    /// with commas in between
+    #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
+    pub watermark_old_keys: Option<SecretString>,
     /// Without a secret, use the published development key, whose mark proves nothing
     #[arg(long, env = "CSM_DEVELOPMENT_WATERMARK", value_parser = clap::builder::FalseyValueParser::new())]
     pub development_watermark: bool,
@@ -88,7 +93,10 @@ pub enum ConfigError {
     NoWatermarkKey,
     /// The secret is no key.
     #[error("CSM_WATERMARK_KEY: {0}")]
-    WatermarkKey(#[from] crate::watermark::WatermarkError),
+    WatermarkKey(#[from] WatermarkError),
+    /// One of the secrets of before is no key, or there are too many.
+    #[error("CSM_WATERMARK_OLD_KEYS: {0}")]
+    OldKeys(#[source] WatermarkError),
 }
 
 impl WorkerArgs {
@@ -99,6 +107,14 @@ impl WorkerArgs {
             _ if self.development_watermark => Ok(WatermarkKey::development()),
             _ => Err(ConfigError::NoWatermarkKey),
         }
+    }
+
+    /// The keys of before, with the current one no more than a detector takes.
+    pub fn watermark_old_keys(&self) -> Result<Vec<WatermarkKey>, ConfigError> {
+        let secrets = self.watermark_old_keys.as_ref().map(SecretString::expose_secret).unwrap_or_default();
+        let keys = WatermarkKey::parse_ring(secrets).map_err(ConfigError::OldKeys)?;
+        let all = keys.len() + 1;
+        if all > MAX_KEYS { Err(ConfigError::OldKeys(WatermarkError::Keys { keys: all })) } else { Ok(keys) }
     }
 }
 
@@ -161,6 +177,15 @@ mod tests {
         assert!(matches!(parse(&["--watermark-key", ""]).watermark_key(), Err(ConfigError::NoWatermarkKey)));
         assert!(matches!(parse(&["--watermark-key", "short"]).watermark_key(), Err(ConfigError::WatermarkKey(_))));
         assert!(parse(&["--watermark-key", "a passphrase of some length"]).watermark_key().is_ok());
+        for (secrets, keys) in
+            [("", Some(0)), ("the passphrase of before, and another one here", Some(2)), ("short", None)]
+        {
+            let old = parse(&["--watermark-old-keys", secrets]).watermark_old_keys();
+            assert_eq!(old.as_ref().map(Vec::len).ok(), keys, "{old:?}");
+        }
+        let many = vec!["a passphrase of some length"; MAX_KEYS].join(",");
+        let old = parse(&["--watermark-old-keys", &many]).watermark_old_keys();
+        assert!(matches!(old, Err(ConfigError::OldKeys(WatermarkError::Keys { keys: 9 }))), "{old:?}");
         let development = parse(&["--development-watermark"]).watermark_key().map(|key| key.id().to_string());
         assert_eq!(development.ok(), Some(WatermarkKey::development().id().to_string()));
     }

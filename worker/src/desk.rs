@@ -1,26 +1,74 @@
 //! Looks for SilentCipher's mark in the recordings that gateways ask about.
 
-use csm_shared::detect_desk::DetectDesk;
+use std::sync::Arc;
+use std::time::Instant;
+
+use csm_shared::detect_desk::{Asked, LOOK_MAX};
 use tokio_util::sync::CancellationToken;
 
-use crate::watermark::silentcipher::{Known, SilentCipher};
-use crate::watermark::{Finding, WatermarkKey};
+use crate::watermark::silentcipher::Known;
+use crate::watermark::{Finding, Silent, Verdict, WatermarkKey};
 
-/// Serves the desk until `stop`: one recording at a time, on a thread that may block. `detect` takes samples at 24 kHz,
-/// full scale 1, and answers why it could not look.
-pub(crate) async fn serve_detection(
-    desk: DetectDesk,
-    detect: impl Fn(&[f32]) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+/// Looks for the marks of `keys`, of the job that a recording is said to be from or of any. Takes [`LOOK_MAX`] at most; what
+/// is cut short by `stop` and had found nothing is not answered for.
+pub(crate) fn silentcipher(
+    mark: Arc<Silent>,
+    keys: Vec<WatermarkKey>,
     stop: CancellationToken,
-) {
-    desk.serve(detect, stop).await;
+) -> impl Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static {
+    move |asked| {
+        let known = Known::all(&keys, asked.job.as_ref());
+        let found = mark.find(&asked.samples, &known, Instant::now() + LOOK_MAX, &stop);
+        let found = found.map_err(|error| error.to_string())?;
+        if stop.is_cancelled() && found.verdict != Verdict::Detected {
+            return Err("this worker is about to end".to_owned());
+        }
+        Ok(vec![found])
+    }
 }
 
-/// Looks for the mark of any job under `key`.
-pub(crate) fn silentcipher(
-    cipher: SilentCipher,
-    key: &WatermarkKey,
-) -> impl Fn(&[f32]) -> Result<Vec<Finding>, String> + Send + Sync + 'static {
-    let known = Known::key(key);
-    move |samples| cipher.find(samples, &known).map(|finding| vec![finding]).map_err(|error| error.to_string())
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::Path;
+
+    use csm_shared::audio::Clip;
+    use csm_shared::job::JobId;
+
+    use super::*;
+    use crate::watermark::silentcipher::{BnMode, Payload, SilentCipher};
+
+    /// The clip that the small networks were tried on, marked by `key` for `job`.
+    fn marked(cipher: &SilentCipher, key: &WatermarkKey, job: &JobId) -> Vec<f32> {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/golden.safetensors");
+        let bytes = std::fs::read(file).unwrap();
+        let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+        let clip = Clip::from_pcm(tensors.tensor("clip").unwrap().data()).unwrap().to_f32();
+        cipher.embed(&clip, Payload::new(key, job)).unwrap()
+    }
+
+    #[test]
+    fn an_old_key_and_a_named_job_are_looked_for_until_the_worker_ends() {
+        let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");
+        let cipher = SilentCipher::load(&weights, BnMode::Running).unwrap();
+        let key = |secret: &str| WatermarkKey::parse(secret).unwrap();
+        let (current, old) = (key("the secret of this year"), key("the secret of last year"));
+        let (job, stop) = (JobId::generate(), CancellationToken::new());
+        let samples = marked(&cipher, &old, &job);
+        let mark = Arc::new(Silent::new(&cipher, &current));
+        let look = |keys: &[&WatermarkKey], job: Option<JobId>| {
+            let keys = keys.iter().map(|&key| key.clone()).collect();
+            silentcipher(Arc::clone(&mark), keys, stop.clone())(&Asked { samples: samples.clone(), job })
+        };
+        for named in [None, Some(job)] {
+            let found = look(&[&current, &old], named).unwrap().remove(0);
+            assert_eq!((found.verdict, &*found.key_id), (Verdict::Detected, &old.id().to_string()[..4]), "{found:?}");
+            assert_ne!(look(&[&current], named).unwrap()[0].verdict, Verdict::Detected);
+        }
+        assert_ne!(look(&[&current, &old], Some(JobId::generate())).unwrap()[0].verdict, Verdict::Detected);
+        stop.cancel();
+        let ended = look(&[&current, &old], None);
+        assert!(ended.is_err(), "what was not looked at is no \"not detected\": {ended:?}");
+    }
 }

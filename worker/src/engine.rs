@@ -128,6 +128,9 @@ pub struct Segment {
 pub struct Utterance {
     /// Earlier turns, oldest first.
     pub context: Vec<Segment>,
+    /// Turns at the beginning of the context that later utterances may begin with too; more than there are means all. What
+    /// the model makes of the others is not kept, since it would only take the place of what is asked for again.
+    pub recurring: usize,
     /// Ids of the text to speak, made by `csm_shared::prompt`.
     pub text_ids: Vec<u32>,
     /// How codes are drawn.

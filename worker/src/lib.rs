@@ -24,4 +24,7 @@ pub mod bench;
 pub mod checkpoint;
 pub mod trace;
 
+/// This build, as dead letters, reports and checkpoints name it: the version, and a hash of what it was made of.
+pub const BUILD: &str = env!("CSM_BUILD");
+
 pub use serve::{Worker, WorkerError, serve};

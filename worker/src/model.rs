@@ -16,6 +16,7 @@ pub mod weights;
 mod cpu;
 mod format;
 mod net;
+mod prefix;
 mod replay;
 mod rope;
 mod tensor;
@@ -32,11 +33,12 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 pub use config::{ConfigError, CsmConfig, RopeConfig, TransformerConfig};
 pub use format::{WeightChoice, WeightFormat};
 pub use net::Row;
+pub use prefix::Prefix;
 pub use prompt::Position;
 pub use weights::{LoadProgress, WeightsError, weights_sha256};
 
 use crate::kernels::threads_or_all;
-use net::{Hear, Kept, Net, Taken};
+use net::{Hear, Net, Taken};
 use weights::Weights;
 
 /// The frame that means "the utterance has ended". It is not part of the audio.
@@ -109,7 +111,8 @@ pub struct LoadOptions {
     pub weights: WeightChoice,
     /// Utterances that can be stepped together.
     pub slots: usize,
-    /// CPU threads of the forward pass; as many as there are cores when absent. Not used on CUDA.
+    /// CPU threads of loading and of the forward pass, as many as there are cores when absent. On CUDA they make the draws'
+    /// noise.
     pub threads: Option<usize>,
 }
 
@@ -119,7 +122,9 @@ pub struct Model {
     format: WeightFormat,
     net: Box<dyn Net>,
     slots: Vec<Slot>,
-    times: StepTimes,
+    /// The parts of a step are measured.
+    timed: bool,
+    times: Option<StepTimes>,
 }
 
 /// What the model remembers of an utterance beside keys and values.
@@ -142,14 +147,9 @@ pub struct StepTimes {
     pub backbone: Duration,
     /// The first code's head and the other 31 codes.
     pub depth: Duration,
-    /// Drawing the codes from their logits.
+    /// Drawing the codes from their logits. On CUDA it is the making of the draws' noise, on the host; what the device does
+    /// with it counts as depth.
     pub sampling: Duration,
-}
-
-/// Keys and values of a prompt's beginning, to be used again.
-pub struct Prefix {
-    kept: Kept,
-    positions: usize,
 }
 
 /// One frame with the logits it was drawn from.
@@ -168,20 +168,6 @@ impl LoadOptions {
     }
 }
 
-impl Prefix {
-    /// Positions it covers.
-    #[must_use]
-    pub fn positions(&self) -> usize {
-        self.positions
-    }
-
-    /// Bytes of memory.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.kept.bytes()
-    }
-}
-
 impl Model {
     /// Loads the checkpoint of `folder`. Reads either weight layout; quantises while it reads.
     ///
@@ -197,17 +183,18 @@ impl Model {
         let config = CsmConfig::from_folder(folder)?;
         let format = weights.on(device).map_err(ModelError::Format)?;
         let mut weights = Weights::open(folder, &config, progress)?;
+        let threads = threads_or_all(threads);
         let net: Box<dyn Net> = if device.is_cpu() {
-            let threads = threads_or_all(threads);
             Box::new(cpu::CpuNet::load(&mut weights, &config, format, slots, threads)?)
         } else {
-            Box::new(tensor::TensorNet::load(&mut weights, &config, format, slots, device)?)
+            Box::new(tensor::TensorNet::load(&mut weights, &config, format, slots, device, threads)?)
         };
         Ok(Self::over(config, format, net, slots))
     }
 
     fn over(config: CsmConfig, format: WeightFormat, net: Box<dyn Net>, slots: usize) -> Self {
-        Self { config, format, net, slots: vec![Slot::default(); slots], times: StepTimes::default() }
+        let timed = !net.runs_ahead();
+        Self { config, format, net, slots: vec![Slot::default(); slots], timed, times: None }
     }
 
     /// Dimensions and vocabularies.
@@ -220,12 +207,6 @@ impl Model {
     #[must_use]
     pub fn format(&self) -> WeightFormat {
         self.format
-    }
-
-    /// Utterances that can be stepped together.
-    #[must_use]
-    pub fn slots(&self) -> usize {
-        self.slots.len()
     }
 
     /// Positions that one [`Model::prefill`] between two steps should carry at most, so that it takes about as long as a
@@ -241,10 +222,17 @@ impl Model {
         self.slots.get(slot).map_or(0, |slot| slot.positions)
     }
 
-    /// Where the time of the last step went.
+    /// Where the time of the last step went; `None` before the first, and on CUDA unless [`Model::time_parts`] was called:
+    /// there the host only asks for work, and its clock says nothing about when that is done.
     #[must_use]
-    pub fn step_times(&self) -> StepTimes {
+    pub fn step_times(&self) -> Option<StepTimes> {
         self.times
+    }
+
+    /// Has the parts of every step measured from now on, on CUDA by waiting for the device between them. That costs a little
+    /// time, since the host falls behind, so it is for benches.
+    pub fn time_parts(&mut self) {
+        self.timed = true;
     }
 
     /// Bytes of weights that one step reads, whatever the number of rows.
@@ -310,32 +298,6 @@ impl Model {
         Ok(TracedFrame { codes: frames[0], logits })
     }
 
-    /// Copies what a slot has read so far.
-    ///
-    /// # Errors
-    /// The slot has spoken already, or the device has no memory.
-    pub fn save_prefix(&self, slot: usize) -> Result<Prefix, ModelError> {
-        let state = self.slot(slot)?;
-        if state.frames > 0 {
-            return Err(ModelError::StrangePrefix);
-        }
-        Ok(Prefix { kept: self.net.keep(slot, state.positions)?, positions: state.positions })
-    }
-
-    /// Makes an empty slot as if it had read what `prefix` was copied from. At least one position must follow.
-    ///
-    /// # Errors
-    /// The slot is not empty, or the prefix is of another model.
-    pub fn restore_prefix(&mut self, slot: usize, prefix: &Prefix) -> Result<(), ModelError> {
-        let state = self.slot(slot)?;
-        if state.positions > 0 || prefix.positions > self.config.max_positions {
-            return Err(ModelError::StrangePrefix);
-        }
-        self.net.recall(slot, &prefix.kept)?;
-        self.slots[slot].positions = prefix.positions;
-        Ok(())
-    }
-
     fn frames(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
         let mut taken = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
@@ -353,17 +315,18 @@ impl Model {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
-        let begun = Instant::now();
+        let begun = self.mark()?;
         if !taken.is_empty() {
             self.net.take(&taken)?;
         }
-        let read = Instant::now();
+        let read = self.mark()?;
         for taken in &taken {
             self.slots[taken.slot].positions += 1;
         }
         let frames = self.net.speak(rows, hear)?;
-        let sampling = hear.spent();
-        self.times = StepTimes { backbone: read - begun, depth: read.elapsed().saturating_sub(sampling), sampling };
+        let (spoken, sampling) = (self.mark()?, hear.spent());
+        let depth = (spoken - read).saturating_sub(sampling);
+        self.times = self.timed.then_some(StepTimes { backbone: read - begun, depth, sampling });
         for (row, frame) in rows.iter().zip(&frames) {
             let state = &mut self.slots[row.slot];
             state.frames += 1;
@@ -371,6 +334,14 @@ impl Model {
             state.pending = (*frame != END_FRAME).then_some(*frame);
         }
         Ok(frames)
+    }
+
+    /// The time between two parts of a step. Where they are measured, the device is done with the first of them.
+    fn mark(&self) -> Result<Instant, ModelError> {
+        if self.timed {
+            self.net.finish()?;
+        }
+        Ok(Instant::now())
     }
 
     fn slot(&self, slot: usize) -> Result<&Slot, ModelError> {

@@ -11,18 +11,21 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::live::LiveHub;
-use csm_shared::queue::{Claim, Claimed, Owner, Queue, QueueError, WakeListener};
+use csm_shared::queue::{Claim, Claimed, Claimer, Owner, Queue, QueueError, WakeListener};
 use csm_shared::telemetry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::BUILD;
 use crate::engine::EngineError;
 use crate::speak::Studio;
 use load::Load;
 
 /// Pause after Redis refused a claim or a wait.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
+/// Longest pause of a worker that is to take nothing while it runs something.
+const HOLD_PAUSE: Duration = Duration::from_secs(1);
 /// How long handing back may take once the drain's grace is over.
 const HAND_BACK_GRACE: Duration = Duration::from_secs(10);
 
@@ -87,7 +90,7 @@ impl Runner {
         hand_back: &CancellationToken,
     ) -> End {
         let slots = Arc::new(Semaphore::new(self.slots.into()));
-        let mut wake = self.queue.wake_listener();
+        let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.owner, BUILD));
         loop {
             metrics::gauge!(telemetry::SLOTS, "state" => "free").set(slots.available_permits() as f64);
             metrics::gauge!(telemetry::SLOTS, "state" => "busy").set(attempts.len() as f64);
@@ -97,7 +100,7 @@ impl Runner {
                 why = self.studio.engine.closed() => return End::EngineDied(why),
                 Ok(slot) = Arc::clone(&slots).acquire_owned() => slot,
             };
-            match self.next_job(&mut wake, load).await {
+            match self.next_job(&mut claimer, &mut wake, load).await {
                 Ok(Some(job)) => {
                     let place = load.enter(job.spec.lane);
                     if job.alone {
@@ -127,17 +130,24 @@ impl Runner {
 
     /// One claim, never cancelled half way; where there is nothing to claim, one wait for a wake-up or for the end of a job
     /// that runs here, after which more may be claimed.
-    async fn next_job(&self, wake: &mut WakeListener, load: &Load) -> Result<Option<Claimed>, QueueError> {
-        match self.queue.claim(&self.owner, load.room(self.slots, self.reserve)).await? {
+    async fn next_job(
+        &self,
+        claimer: &mut Claimer,
+        wake: &mut WakeListener,
+        load: &Load,
+    ) -> Result<Option<Claimed>, QueueError> {
+        match claimer.claim(load.room(self.slots, self.reserve)).await? {
             Claim::Job(job) => return Ok(Some(*job)),
             Claim::Expired(id) => {
                 tracing::info!(job = %id, "the job's time in the queue was over");
                 self.studio.live.conclude(&self.queue, &id).await?;
             }
             Claim::Nothing => tokio::select! {
-                woken = wake.wait() => woken?,
+                woken = wake.wait() => claimer.begin_with(woken?),
                 () = load.left() => {}
             },
+            // It leaves the wake-ups to workers that can follow them.
+            Claim::Hold => drop(tokio::time::timeout(HOLD_PAUSE, load.left()).await),
         }
         Ok(None)
     }

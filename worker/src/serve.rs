@@ -30,6 +30,8 @@ use crate::watermark::{Chosen, MarkError, Marker, WatermarkKey};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a worker that ends waits for its desk.
+const DESK_GRACE: Duration = Duration::from_secs(2);
 /// Pause between two looks at a store that is not usable.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -95,6 +97,7 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<Worker, WorkerError> {
     let key = args.watermark_key()?;
+    let old_keys = args.watermark_old_keys()?;
     let marker = Marker::new(&key)?;
     if key.id() == WatermarkKey::development().id() {
         tracing::warn!(key = %key.id(), "the watermark's key is the published development key; its mark proves nothing");
@@ -109,7 +112,7 @@ pub async fn serve(
     let admin_address = admin::serve(args.admin_listen, readiness.clone(), metrics, admin_stop.clone()).await?;
     let args = args.clone();
     let task = tokio::spawn(async move {
-        let parts = Parts { key, marker, chosen, encoder, store, redis };
+        let parts = Parts { key, old_keys, marker, chosen, encoder, store, redis };
         let ended = Box::pin(work(&args, parts, &state, &stop)).await;
         admin_stop.cancel();
         ended
@@ -120,6 +123,8 @@ pub async fn serve(
 /// What is ready before the model is.
 struct Parts {
     key: WatermarkKey,
+    /// Those of before whose marks are still looked for.
+    old_keys: Vec<WatermarkKey>,
     /// It has the builtin mark only.
     marker: Marker,
     chosen: Chosen,
@@ -150,10 +155,9 @@ async fn work(
     let queue = Queue::new(parts.redis.clone(), &args.queue);
     let live = Live::new(parts.redis.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
-    let desk = marker.silentcipher().map(|cipher| {
-        let detect = desk::silentcipher(cipher.clone(), &parts.key);
-        tokio::spawn(desk::serve_detection(DetectDesk::new(parts.redis.clone()), detect, stop.child_token()))
-    });
+    let desk_stop = stop.child_token();
+    let keys = [vec![parts.key], parts.old_keys].concat();
+    let desk = serve_desk(&marker, keys, DetectDesk::new(parts.redis.clone()), &desk_stop);
     let runner = Runner {
         hub: LiveHub::start(parts.redis),
         studio: Studio {
@@ -187,13 +191,28 @@ async fn work(
         never = unready => never,
     };
     janitor.abort();
+    desk_stop.cancel();
     if let Some(desk) = desk {
-        desk.abort();
+        // Time to say that it leaves; a search in hand is not waited for.
+        let _ = tokio::time::timeout(DESK_GRACE, desk).await;
     }
     match end {
         End::Drained => Ok(()),
         End::EngineDied(why) => Err(why.into()),
     }
+}
+
+/// Looks for SilentCipher's mark in others' recordings, where the marker has it. The search looks at `stop`, too, since its
+/// thread is waited for at the end of the process.
+fn serve_desk(
+    marker: &Marker,
+    keys: Vec<WatermarkKey>,
+    desk: DetectDesk,
+    stop: &CancellationToken,
+) -> Option<JoinHandle<()>> {
+    let (mark, stop) = (marker.silentcipher()?, stop.clone());
+    let detect = desk::silentcipher(mark, keys, stop.clone());
+    Some(tokio::spawn(async move { desk.serve(detect, stop).await }))
 }
 
 /// Waits until the store lets us in: audio that cannot be stored should not be spoken.

@@ -24,6 +24,7 @@ use csm_shared::redis_client::RedisFault;
 use csm_shared::store::Store;
 use csm_shared::telemetry;
 
+use crate::BUILD;
 use crate::encode::{EncodeError, Encoder};
 use crate::engine::{Engine, EngineError, ModelInfo, Recording, Segment};
 use crate::sink::{self, SinkError};
@@ -282,5 +283,5 @@ impl Studio {
 /// follows from the build's ways with text.
 fn origin(info: &ModelInfo, plan: &SpeechPlan) -> Origin {
     let plan = format!("{plan:?}");
-    Origin::of(&[env!("CARGO_PKG_VERSION"), &info.weights_sha256, &info.dtype, &info.kernels, &plan])
+    Origin::of(&[BUILD, &info.weights_sha256, &info.dtype, &info.kernels, &plan])
 }

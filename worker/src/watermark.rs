@@ -25,7 +25,8 @@ pub use csm_shared::watermark::{
 pub use policy::{Chosen, MarkArgs, Policy};
 
 use silentcipher::{BnMode, SilentCipher, SilentCipherError};
-use whole::{ForJob, Silent, WholeMark};
+pub(crate) use whole::Silent;
+use whole::{ForJob, WholeMark};
 
 /// Samples of live audio between two looks for the mark: 30 s.
 const LOOK_EVERY: usize = 30 * SAMPLE_RATE as usize;
@@ -79,7 +80,7 @@ pub struct Marker {
     builtin: Watermark,
     detector: Arc<Detector>,
     files: Files,
-    silentcipher: Option<SilentCipher>,
+    silentcipher: Option<Arc<Silent>>,
 }
 
 impl Marker {
@@ -100,15 +101,14 @@ impl Marker {
     pub fn with_silentcipher(self, key: &WatermarkKey, policy: Policy, folder: &Path) -> Result<Self, MarkError> {
         let unusable = |why| MarkError::Unusable { folder: folder.to_owned(), why };
         let cipher = SilentCipher::load(folder, BnMode::Running).map_err(|error| unusable(error.to_string()))?;
-        let mark = Silent::new(&cipher, key);
-        whole::self_test(&mark).map_err(unusable)?;
-        Ok(Self { silentcipher: Some(cipher), ..self.with(policy, Arc::new(mark)) })
+        let mark = Arc::new(Silent::new(&cipher, key));
+        whole::self_test(&*mark).map_err(unusable)?;
+        Ok(Self { silentcipher: Some(Arc::clone(&mark)), ..self.with(policy, mark) })
     }
 
     /// SilentCipher, where the policy has it.
-    #[must_use]
-    pub fn silentcipher(&self) -> Option<&SilentCipher> {
-        self.silentcipher.as_ref()
+    pub(crate) fn silentcipher(&self) -> Option<Arc<Silent>> {
+        self.silentcipher.clone()
     }
 
     fn with(self, policy: Policy, mark: Arc<dyn WholeMark>) -> Self {

@@ -29,7 +29,7 @@ pub(crate) enum QueueCommand {
         #[command(flatten)]
         queue: RedisQueueArgs,
     },
-    /// Hold a lane back: nothing of it is begun; what runs goes on, and new jobs are taken in
+    /// Hold a lane back: nothing of it is begun but suspects; what runs goes on, and new jobs are taken in
     Pause {
         /// live, standard or bulk
         lane: Lane,

@@ -8,15 +8,18 @@ use clap::{Args, Subcommand};
 use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Report, Scheme, Verdict, WatermarkKey};
-use csm_worker::watermark::silentcipher::{BnMode, Known, Payload, SilentCipher};
+use csm_worker::watermark::silentcipher::{BnMode, Bounds, Known, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
+/// Exit status when a file could not be looked at.
+const EXIT_UNREADABLE: u8 = 1;
 /// Exit status when the mark was not found in every file.
 const EXIT_NOT_DETECTED: u8 = 3;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatermarkCommand {
-    /// Look for the mark in audio files. Exit status 0: found in every file; 3: not found, or inconclusive, in one or more
+    /// Look for the mark in audio files. Exit status 0: found in every file; 3: not found, or inconclusive, in one or more; 1:
+    /// one or more could not be looked at, whatever the others hold
     Detect(DetectArgs),
 }
 
@@ -25,7 +28,8 @@ pub(crate) struct DetectArgs {
     /// WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, told by their content; or bare samples as the API delivers them, named `.pcm`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Secret of the watermark [default: the published development key]
+    /// Secret of the watermark, better set in the environment, where other users do not see it [default: the published
+    /// development key]
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     key: Option<SecretString>,
     /// Secrets of before whose marks are still to be found: one a line, or with commas in between
@@ -37,7 +41,8 @@ pub(crate) struct DetectArgs {
     /// Folder of SilentCipher's weights, to look for that mark, too
     #[arg(long, value_name = "DIR")]
     silentcipher: Option<PathBuf>,
-    /// The job that the files may come from: SilentCipher's mark names it, and is found more surely by it
+    /// The job that the files may come from: SilentCipher's mark must then name it, which nobody can write without the secret.
+    /// Without a job 16 bits of the key's id are looked for, which anybody can write
     #[arg(long, requires = "silentcipher", value_name = "ID")]
     job: Option<JobId>,
     /// One JSON object a file
@@ -49,15 +54,24 @@ pub(crate) struct DetectArgs {
 pub(crate) struct Search {
     builtin: Detector,
     any_speed: bool,
-    silentcipher: Option<(SilentCipher, Known)>,
+    /// The model, and the payloads that it is to find.
+    silentcipher: Option<(SilentCipher, Vec<Known>)>,
 }
 
 pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
     let WatermarkCommand::Detect(args) = command;
     let search = search(args)?;
-    let mut all_detected = true;
+    let (mut all_detected, mut unreadable, mut looked) = (true, false, false);
     for file in &args.files {
-        let report = detect(&search, file)?;
+        let report = match detect(&search, file) {
+            Ok(report) => report,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                unreadable = true;
+                continue;
+            }
+        };
+        looked = true;
         all_detected &= report.verdict == Verdict::Detected;
         if args.json {
             println!("{}", as_json(file, &report)?);
@@ -65,25 +79,24 @@ pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
             println!("{}", in_words(file, &report));
         }
     }
-    if all_detected {
-        return Ok(ExitCode::SUCCESS);
-    }
-    if !args.json {
+    if looked && !args.json {
         eprintln!("{DISCLAIMER}");
     }
-    Ok(ExitCode::from(EXIT_NOT_DETECTED))
+    Ok(match (unreadable, all_detected) {
+        (true, _) => ExitCode::from(EXIT_UNREADABLE),
+        (false, true) => ExitCode::SUCCESS,
+        (false, false) => ExitCode::from(EXIT_NOT_DETECTED),
+    })
 }
 
 fn search(args: &DetectArgs) -> anyhow::Result<Search> {
-    let current = key(args.key.as_ref())?;
-    let mut keys = vec![current.clone()];
+    let mut keys = vec![key(args.key.as_ref())?];
     if let Some(secrets) = &args.old_keys {
         keys.append(&mut WatermarkKey::parse_ring(secrets.expose_secret()).context("--old-keys")?);
     }
     let silentcipher = args.silentcipher.as_ref().map(|folder| {
-        let known = args.job.map_or_else(|| Known::key(&current), |job| Known::payload(Payload::new(&current, &job)));
         // As the workers mark: with the checkpoint's statistics.
-        SilentCipher::load(folder, BnMode::Running).map(|cipher| (cipher, known))
+        SilentCipher::load(folder, BnMode::Running).map(|cipher| (cipher, Known::all(&keys, args.job.as_ref())))
     });
     let silentcipher = silentcipher.transpose().context("SilentCipher's weights")?;
     Ok(Search { builtin: Detector::with_keys(&keys)?, any_speed: args.any_speed, silentcipher })
@@ -117,9 +130,10 @@ pub(crate) fn detect(search: &Search, file: &Path) -> anyhow::Result<Report> {
         if search.any_speed { search.builtin.examine_thoroughly(&samples) } else { search.builtin.examine(&samples) };
     let mut findings = vec![builtin];
     if let Some((cipher, known)) = &search.silentcipher {
-        findings.push(cipher.find(&samples, known).with_context(|| file.display().to_string())?);
+        findings.push(cipher.find(&samples, known, &Bounds::default()).with_context(|| file.display().to_string())?);
     }
-    Report::of(findings).context("nothing was looked for")
+    // Which marks the fleet uses is not known here: what is to be looked for is the caller's choice.
+    Report::of(findings, Vec::new()).context("nothing was looked for")
 }
 
 /// One line: the file, and what each scheme's detector says.

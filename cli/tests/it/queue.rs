@@ -70,9 +70,9 @@ impl Fleet {
     }
 
     async fn claim(&self) -> Option<Lease> {
-        match self.queue.claim(&self.owner, Room::empty(5)).await.unwrap() {
+        match self.queue.claimer(&self.owner, "0.1.0").claim(Room::empty(5)).await.unwrap() {
             Claim::Job(job) => Some(job.lease),
-            Claim::Expired(_) | Claim::Nothing => None,
+            Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
         }
     }
 

@@ -1,9 +1,11 @@
 //! `csm watermark detect` on files with and without the mark.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use csm_shared::audio::{Clip, SAMPLE_RATE, to_i16};
+use csm_shared::job::JobId;
+use csm_worker::watermark::silentcipher::{BnMode, Payload, SilentCipher};
 use csm_worker::watermark::{Watermark, WatermarkKey};
 
 use crate::{assert_status, csm, run, stderr, stdout};
@@ -44,6 +46,7 @@ fn a_marked_file_is_told_from_a_plain_one() {
     assert!(stdout(&output).starts_with("marked.wav: detected (builtin detected: z = "), "{}", stdout(&output));
     assert!(stdout(&output).contains(", 0.0 to 5.0 s"), "{}", stdout(&output));
     assert!(stdout(&output).contains(&key), "{}", stdout(&output));
+    assert!(stderr(&output).contains("no proof of origin"), "{}", stderr(&output));
 
     let output = run(csm(folder.path()).args(["watermark", "detect", "marked.wav", "plain.wav"]));
     assert_status(&output, 3);
@@ -90,6 +93,47 @@ fn an_old_key_s_mark_is_found_and_named() {
     assert_status(&output, 1);
 }
 
+/// Small networks that were trained, and the clip that they were tried on.
+fn silentcipher() -> (PathBuf, Vec<f32>) {
+    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher");
+    let bytes = fs::read(golden.join("golden.safetensors")).unwrap();
+    // The header's length, the header in JSON, the data.
+    let (length, rest) = bytes.split_first_chunk::<8>().unwrap();
+    let (header, data) = rest.split_at(usize::try_from(u64::from_le_bytes(*length)).unwrap());
+    let header: serde_json::Value = serde_json::from_slice(header).unwrap();
+    let [start, end] = [0, 1].map(|at| usize::try_from(header["clip"]["data_offsets"][at].as_u64().unwrap()).unwrap());
+    let samples = data[start..end].chunks_exact(2).map(|sample| f32::from(i16::from_le_bytes([sample[0], sample[1]])));
+    (golden.join("small"), samples.map(|sample| sample / 32_768.0).collect())
+}
+
+#[test]
+fn silentcipher_s_mark_of_an_old_key_is_found_and_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (weights, clip) = silentcipher();
+    let (key, job) = (WatermarkKey::parse(SECRET).unwrap(), JobId::generate());
+    let cipher = SilentCipher::load(&weights, BnMode::Running).unwrap();
+    let marked = cipher.embed(&clip, Payload::new(&key, &job)).unwrap();
+    let marked = Clip::from_samples(marked.into_iter().map(to_i16).collect());
+    fs::write(folder.path().join("old.wav"), marked.to_wav()).unwrap();
+
+    let detect = |old_keys: &str, more: &[&str]| {
+        let weights = weights.to_str().unwrap();
+        let always = ["watermark", "detect", "--json", "old.wav", "--silentcipher", weights];
+        let output = run(csm(folder.path()).args(always).args(more).env("CSM_WATERMARK_OLD_KEYS", old_keys));
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        json["findings"][1].clone()
+    };
+    let old_keys = format!("a secret of the year before, {SECRET}");
+    let by_key = detect(&old_keys, &[]);
+    assert_eq!((&by_key["verdict"], &by_key["scheme"]), (&"detected".into(), &"silentcipher".into()), "{by_key}");
+    assert_eq!(by_key["key_id"], key.id().to_string()[..4], "{by_key}");
+    assert_ne!(detect("a secret of the year before", &[])["verdict"], "detected");
+    let by_job = detect(&old_keys, &["--job", &job.to_string()]);
+    assert_eq!((&by_job["verdict"], &by_job["key_id"]), (&"detected".into(), &by_key["key_id"]), "{by_job}");
+    assert!(by_job["p_value"].as_f64().unwrap() < by_key["p_value"].as_f64().unwrap(), "{by_job}, {by_key}");
+    assert_ne!(detect(&old_keys, &["--job", &JobId::generate().to_string()])["verdict"], "detected");
+}
+
 #[test]
 fn bare_samples_are_taken_by_their_name_and_other_formats_by_their_content() {
     let folder = tempfile::tempdir().unwrap();
@@ -125,6 +169,14 @@ fn what_is_no_wav_or_no_key_fails_without_a_verdict() {
         let output = run(csm(folder.path()).args(["watermark", "detect"]).args(arguments));
         assert_status(&output, 1);
         assert!(stderr(&output).contains(told), "{}", stderr(&output));
+    }
+    write_marked(&folder.path().join("marked.wav"), &WatermarkKey::development());
+    for files in [["text.wav", "absent.wav", "marked.wav"], ["marked.wav", "text.wav", "absent.wav"]] {
+        let output = run(csm(folder.path()).args(["watermark", "detect"]).args(files));
+        assert_status(&output, 1);
+        assert!(stdout(&output).starts_with("marked.wav: detected"), "the others are looked at: {}", stdout(&output));
+        let told = stderr(&output);
+        assert!(told.contains("error: text.wav") && told.contains("error: absent.wav"), "{told}");
     }
     let output = run(csm(folder.path()).args(["watermark", "detect", "text.wav", "--key", "tooshort"]));
     assert_status(&output, 1);

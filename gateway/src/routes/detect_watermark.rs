@@ -1,13 +1,16 @@
-//! `POST /v1/watermark/detect`: is one of our marks in this recording?
+//! `POST /v1/watermark/detect?job=ID`: is one of our marks in this recording?
 //!
-//! The body is the file. Its content tells its format; bare samples, which have no head, need their media type.
+//! The body is the file. Its content tells its format; bare samples, which have no head, need their media type. A job, where
+//! one is named, is the one that the recording may come from: SilentCipher's mark must then name it.
+
+use std::collections::HashMap;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Request, State};
+use axum::extract::{Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use csm_shared::audio::{self, Clip, ClipError, FORMATS};
-use csm_shared::job::{AudioFormat, Invalid, Reason};
+use csm_shared::job::{AudioFormat, Invalid, JobId, Reason};
 use csm_shared::watermark::Report;
 
 use crate::app::App;
@@ -21,17 +24,28 @@ const TOO_LARGE_STATUS: u16 = 413;
 /// Bytes at the start of an unknown file that are shown.
 const SHOWN_BYTES: usize = 8;
 
-pub(crate) async fn detect_watermark(State(app): State<App>, request: Request) -> Result<Json<Report>, Problem> {
+pub(crate) async fn detect_watermark(
+    State(app): State<App>,
+    Query(query): Query<HashMap<String, String>>,
+    request: Request,
+) -> Result<Json<Report>, Problem> {
+    let job = job_of(&query)?;
     let bare = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_bare(kind.as_bytes()));
     let body = body::read(&app, request).await?;
     let detector = app.detections.detector()?;
     let bytes = body.bytes.clone();
-    let report = app.detections.report(detector, move || recording(&bytes, bare));
+    let report = app.detections.report(detector, job, move || recording(&bytes, bare));
     let report = tokio::select! {
         report = report => report?,
         () = app.late.cancelled() => return Err(Problem::draining()),
     };
     Ok(Json(report))
+}
+
+/// The job that the recording may come from. It need not be known any more: recordings outlive records.
+fn job_of(query: &HashMap<String, String>) -> Result<Option<JobId>, Invalid> {
+    let Some(text) = query.get("job") else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| Invalid::malformed("job", text, "a job's id, which is a UUID"))
 }
 
 /// Whether a media type is the one that bare samples are delivered as, blanks aside.

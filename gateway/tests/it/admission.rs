@@ -69,6 +69,12 @@ async fn a_wait_that_is_too_long_is_refused_with_the_time_that_it_is_too_long() 
     assert_eq!(impatient.retry_after(), (wait - 3.0).ceil() as u64);
     assert!(impatient.text("detail").ends_with("the limit is 3.0 s."), "{}", impatient.body);
 
+    // A deadline comes nearer while the backlog shrinks: there is no time at which to come back.
+    let deadline = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3)).to_string();
+    let hopeless = app.post("/v1/jobs", twelve_frames(&json!({"deadline": deadline}))).await;
+    assert_eq!((hopeless.status.as_u16(), hopeless.text("code")), (429, "deadline_too_near"), "{}", hopeless.body);
+    assert!(!hopeless.has("retry-after"));
+
     assert_eq!(app.post("/v1/jobs", twelve_frames(&json!({"lane": "live"}))).await.status, 202, "its lane is empty");
     assert_eq!(app.post("/v1/jobs", twelve_frames(&json!({"lane": "bulk"}))).await.status, 202, "it may wait");
     assert_eq!(app.depth().await, 4, "nothing refused was let in");

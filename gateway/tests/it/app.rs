@@ -51,6 +51,10 @@ impl Answer {
         self.headers[name].to_str().unwrap()
     }
 
+    pub(crate) fn has(&self, header: &str) -> bool {
+        self.headers.contains_key(header)
+    }
+
     /// Says that it is the answer to a request that came before.
     pub(crate) fn is_replay(&self) -> bool {
         self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")

@@ -1,16 +1,18 @@
 //! `POST /v1/watermark/detect`: what is found in whose recordings, and what is refused.
 
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
 
 use csm_gateway::DetectArgs;
 use csm_shared::audio::{Clip, to_i16};
-use csm_shared::detect_desk::{DetectDesk, WAITING_MAX};
-use csm_shared::job::AudioFormat;
+use csm_shared::detect_desk::{Asked, Attendance, DetectDesk, WAITING_MAX};
+use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
 use futures::future::join_all;
 use redis::Cmd;
 use reqwest::Method;
+use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -68,27 +70,36 @@ fn verdict(answer: &Answer) -> &str {
 }
 
 fn desk(app: &TestApp) -> DetectDesk {
-    let args = RedisArgs { redis_url: app.redis.url(), key_prefix: "csm".into() };
-    DetectDesk::new(RedisClient::new(&args, PATIENCE).unwrap())
+    DetectDesk::new(redis(app))
+}
+
+/// What a worker found.
+fn finding(verdict: Verdict) -> Finding {
+    let (scheme, key_id) = (Scheme::Silentcipher, "0bad".to_owned());
+    Finding { scheme, verdict, p_value: 1e-12, score: 0.97, key_id, regions: Vec::new() }
 }
 
 /// A worker at the desk that says `answer` of everything.
 async fn attended(app: &TestApp, answer: Result<Verdict, &'static str>) -> (CancellationToken, JoinHandle<()>) {
-    let finding = |verdict| Finding {
-        scheme: Scheme::Silentcipher,
-        verdict,
-        p_value: 1e-12,
-        score: 0.97,
-        key_id: "0bad".to_owned(),
-        regions: Vec::new(),
-    };
+    attended_by(app, move |_| answer.map(|verdict| vec![finding(verdict)]).map_err(str::to_owned)).await
+}
+
+/// A worker at the desk that looks by `look`.
+async fn attended_by(
+    app: &TestApp,
+    look: impl Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+) -> (CancellationToken, JoinHandle<()>) {
     let stop = CancellationToken::new();
     let (desk, until_then) = (desk(app), stop.clone());
-    let look = move |_: &[f32]| answer.map(|verdict| vec![finding(verdict)]).map_err(str::to_owned);
     let serving = tokio::spawn(async move { desk.serve(look, until_then).await });
     let desk = self::desk(app);
-    until("a worker at the desk", async || desk.attended().await.unwrap()).await;
+    until("a worker at the desk", async || desk.attendance().await.unwrap() == Attendance::Attended).await;
     (stop, serving)
+}
+
+fn redis(app: &TestApp) -> RedisClient {
+    let args = RedisArgs { redis_url: app.redis.url(), key_prefix: "csm".into() };
+    RedisClient::new(&args, PATIENCE).unwrap()
 }
 
 #[tokio::test]
@@ -181,17 +192,74 @@ async fn without_a_key_the_setting_is_named() {
     assert!(answer.text("detail").contains("CSM_WATERMARK_KEY"));
 }
 
+/// Who waits for a worker takes up no place of those who compute here.
 #[tokio::test]
-async fn more_than_a_few_at_once_are_refused_at_once() {
+async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
     let app = TestApp::start().await;
-    // A minute each: a good part of a second of work.
-    let file = bytes::Bytes::from(Clip::from_samples(plain().samples().repeat(20)).to_wav());
-    let answers = join_all((0..16).map(|_| detect(&app, file.clone()))).await;
-    let done = answers.iter().filter(|answer| answer.status == 200).count();
-    let refused: Vec<_> = answers.iter().filter(|answer| answer.status == 503).collect();
-    assert_eq!(done + refused.len(), 16);
-    assert!(done >= 4 && !refused.is_empty(), "{done} done");
-    assert!(refused.iter().all(|answer| answer.text("code") == "overloaded" && answer.retry_after() > 0));
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let released = Arc::new(Mutex::new(released));
+    let look = move |_: &Asked| {
+        // Until the other end is dropped.
+        let _ = released.lock().unwrap().recv();
+        Ok(vec![finding(Verdict::Detected)])
+    };
+    let mut workers = Vec::new();
+    for _ in 0..2 {
+        workers.push(attended_by(&app, look.clone()).await);
+    }
+    let plain = bytes::Bytes::from(plain().to_wav());
+    let waiting = async {
+        // As many as there are places: in two workers' hands, and on the desk.
+        join_all((0..2 + WAITING_MAX).map(|_| detect(&app, plain.clone()))).await
+    };
+    let meanwhile = async {
+        let redis = redis(&app);
+        let mut count = Cmd::new();
+        count.arg("LLEN").arg("csm:{detect}:waiting");
+        until("all wait", async || redis.command::<usize>(&count).await.unwrap() == WAITING_MAX).await;
+        let answer = detect(&app, marked().to_wav()).await;
+        assert_eq!(verdict(&answer), "detected", "{}", answer.body);
+        assert_eq!(answer.body["not_looked_for"], json!(["silentcipher"]), "{}", answer.body);
+        let answer = detect(&app, plain.clone()).await;
+        assert_eq!((answer.status.as_u16(), answer.text("code")), (503, "undetermined"), "{}", answer.body);
+        drop(release);
+    };
+    let (answers, ()) = tokio::join!(waiting, meanwhile);
+    assert!(answers.iter().all(|answer| answer.text("scheme") == "silentcipher"), "{answers:?}");
+    for (stop, serving) in workers {
+        stop.cancel();
+        serving.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_is_named_reaches_the_worker() {
+    let app = TestApp::start().await;
+    let job = JobId::generate();
+    let look = move |asked: &Asked| {
+        let verdict = match asked.job {
+            Some(named) if named == job => Verdict::Detected,
+            Some(_) => Verdict::Inconclusive,
+            None => Verdict::NotDetected,
+        };
+        Ok(vec![finding(verdict)])
+    };
+    let (stop, serving) = attended_by(&app, look).await;
+    let other = JobId::generate();
+    for (query, said) in [
+        (format!("?job={job}"), "detected"),
+        (format!("?job={other}"), "inconclusive"),
+        (String::new(), "not_detected"),
+    ] {
+        let request = app.request(Method::POST, &format!("{PATH}{query}")).body(plain().to_wav());
+        assert_eq!(verdict(&app.send(request).await), said, "{query}");
+    }
+    let request = app.request(Method::POST, &format!("{PATH}?job=the-last-one")).body(plain().to_wav());
+    let answer = app.send(request).await;
+    assert_eq!((answer.status.as_u16(), answer.text("field")), (422, "job"), "{}", answer.body);
+    assert_eq!(answer.text("value"), "the-last-one");
+    stop.cancel();
+    serving.await.unwrap();
 }
 
 #[tokio::test]
@@ -204,9 +272,31 @@ async fn a_worker_at_the_desk_is_asked() {
     assert_eq!(answer.body["findings"][1]["verdict"], "detected");
     stop.cancel();
     serving.await.unwrap();
-    // It has said that it left.
+    assert!(answer.body.get("not_looked_for").is_none(), "{}", answer.body);
+
+    // It has said that it left. What it marked may be anywhere, so that nobody looks is no "not detected".
     let answer = detect(&app, plain().to_wav()).await;
-    assert_eq!((verdict(&answer), answer.body["findings"].as_array().unwrap().len()), ("not_detected", 1));
+    assert_eq!((verdict(&answer), answer.body["findings"].as_array().unwrap().len()), ("inconclusive", 1));
+    assert_eq!(answer.body["findings"][0]["verdict"], "not_detected");
+    assert_eq!(answer.body["not_looked_for"], json!(["silentcipher"]));
+    assert_eq!(verdict(&detect(&app, marked().to_wav()).await), "detected");
+}
+
+#[tokio::test]
+async fn workers_that_died_are_forgotten_and_their_scheme_is_not() {
+    let app = TestApp::start().await;
+    let redis = redis(&app);
+    let () = redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg(1).arg("the dead")).await.unwrap();
+    assert_eq!(desk(&app).attendance().await.unwrap(), Attendance::Unused, "its word is good no more");
+    let (stop, serving) = attended(&app, Ok(Verdict::NotDetected)).await;
+    let here: Vec<String> =
+        redis.command(Cmd::new().arg("ZRANGE").arg("csm:{detect}:attended").arg(0).arg(-1)).await.unwrap();
+    assert!(here.len() == 1 && here[0] != "the dead", "{here:?}");
+    stop.cancel();
+    serving.await.unwrap();
+    assert_eq!(desk(&app).attendance().await.unwrap(), Attendance::Left);
+    let kept: i64 = redis.command(Cmd::new().arg("PTTL").arg("csm:{detect}:schemes")).await.unwrap();
+    assert_eq!(kept, -1, "it stays for good");
 }
 
 #[tokio::test]
@@ -236,8 +326,7 @@ async fn no_answer_is_no_not_detected() {
     serving.await.unwrap();
 
     // Somebody is said to be there and takes nothing.
-    let args = RedisArgs { redis_url: app.redis.url(), key_prefix: "csm".into() };
-    let redis = RedisClient::new(&args, PATIENCE).unwrap();
+    let redis = redis(&app);
     let () =
         redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg("+inf").arg("nobody")).await.unwrap();
     for _ in 0..WAITING_MAX {

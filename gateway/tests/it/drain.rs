@@ -21,7 +21,7 @@ async fn idle_sockets_event_streams_and_polls_end_at_once() {
     let events = app.request(Method::GET, &format!("/v1/jobs/{job}/events")).send().await.unwrap();
     let poll = app.request(Method::GET, &format!("/v1/jobs/{job}?wait=60")).send();
     let poll = tokio::spawn(poll);
-    tokio::time::sleep(Duration::from_millis(300)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     app.stop.cancel();
 
     assert_eq!(close_code(next(&mut socket).await), 1012);

@@ -32,7 +32,7 @@ impl Worker {
 
     /// Takes the next job, or none.
     pub(crate) async fn try_claim(&self, app: &TestApp) -> Option<Claimed> {
-        match app.queue.claim(&self.owner, Room::empty(1)).await.unwrap() {
+        match app.queue.claimer(&self.owner, "a test").claim(Room::empty(1)).await.unwrap() {
             Claim::Job(job) => Some(*job),
             _ => None,
         }

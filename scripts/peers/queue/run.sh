@@ -1,5 +1,5 @@
 #!/bin/sh
-# The job queues that `csm bench queue` sets beside ours, each measured by the same two rules (see README.md).
+# The job queues that `make bench-queue` sets beside ours, each measured by the same two rules (see README.md).
 #
 #     run.sh setup [PEER...]      installs all peers, or those named, under target/peers (QUEUE_PEERS_DIR overrides it)
 #     run.sh PEER --redis URL --jobs N --consumers C --latency-jobs M

@@ -34,14 +34,22 @@ impl Text {
     }
 }
 
+/// Milliseconds that a piece needs at an ordinary pace, and half as long again.
+fn needed_ms(piece: &Piece) -> u64 {
+    PIECE_MS + PIECE_MS_PER_BYTE * piece.text.len() as u64
+}
+
 /// Frames that each of a text's pieces may take: a text of one piece as many as one utterance may, the pieces of a longer
 /// one what they need at an ordinary pace and half as long again.
 pub fn piece_frames(pieces: &[Piece]) -> impl Iterator<Item = u32> {
     let alone = pieces.len() == 1;
-    let ms = move |piece: &Piece| {
-        if alone { UTTERANCE_MS } else { PIECE_MS + PIECE_MS_PER_BYTE * piece.text.len() as u64 }
-    };
-    pieces.iter().map(move |piece| (ms(piece) / u64::from(FRAME_MS)) as u32)
+    let ms = move |piece: &Piece| if alone { UTTERANCE_MS } else { needed_ms(piece) };
+    pieces.iter().map(move |piece| frames(ms(piece)))
+}
+
+/// Whole frames in so many milliseconds.
+const fn frames(ms: u64) -> u32 {
+    (ms / FRAME_MS as u64) as u32
 }
 
 /// Speaker number within [`SPEAKER`].
@@ -83,15 +91,13 @@ impl AudioBudget {
         }
     }
 
-    /// What a text gets whose request does not say: the default for one utterance, and for more what its pieces may take
-    /// together, within [`MAX_AUDIO_LENGTH_MS`].
+    /// What a text gets whose request does not say: what its pieces need together, but never less than
+    /// [`DEFAULT_MAX_AUDIO_LENGTH_MS`], within what one utterance may take, or for more of them [`MAX_AUDIO_LENGTH_MS`].
     #[must_use]
     pub fn of_pieces(pieces: &[Piece]) -> Self {
-        if pieces.len() == 1 {
-            return Self::default();
-        }
-        let most = (MAX_AUDIO_LENGTH_MS.max / u64::from(FRAME_MS)) as u32;
-        Self(piece_frames(pieces).fold(0, u32::saturating_add).clamp(1, most))
+        let most = if pieces.len() == 1 { UTTERANCE_MS } else { MAX_AUDIO_LENGTH_MS.max };
+        let needed = pieces.iter().map(|piece| frames(needed_ms(piece))).fold(0, u32::saturating_add);
+        Self(needed.clamp(Self::default().0, frames(most)))
     }
 
     /// Frames of 80 ms, at least one.
@@ -109,6 +115,6 @@ impl AudioBudget {
 
 impl Default for AudioBudget {
     fn default() -> Self {
-        Self((DEFAULT_MAX_AUDIO_LENGTH_MS / u64::from(FRAME_MS)) as u32)
+        Self(frames(DEFAULT_MAX_AUDIO_LENGTH_MS))
     }
 }

@@ -116,6 +116,14 @@ fn the_budget_of_a_long_text_is_what_its_pieces_may_take() {
     let mut spec = spec();
     assert_eq!(piece_frames(&spec.pieces()).collect::<Vec<_>>(), [1_125], "one utterance: 90 s at most");
     assert_eq!(AudioBudget::of_pieces(&spec.pieces()), AudioBudget::default());
+    let default_ms = |bytes: usize| {
+        let mut spec = self::spec();
+        spec.text = Text::new(&"word ".repeat(bytes / 5 + 1)[..bytes]).expect("valid");
+        AudioBudget::of_pieces(&spec.pieces()).ms()
+    };
+    assert_eq!([4, 79].map(default_ms), [10_000; 2], "never less than the least");
+    assert_eq!([99, 199, 239].map(default_ms), [11_840, 21_840, 25_840], "2 s and 100 ms a byte, in whole frames");
+    assert!(default_ms(244).abs_diff(default_ms(239)) <= 3_000, "one utterance or two, it is the same pace");
 
     let sentence =
         "A sentence of one hundred characters, give or take none, is what this one here has to be, is it not?";

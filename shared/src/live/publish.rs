@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use redis::RedisError;
-
 use super::{Chunk, EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, checkpoint, stream_key, wake_channel};
 use crate::job::{JobId, JobRecord};
 use crate::queue::{Queue, QueueError};
@@ -31,21 +29,12 @@ impl Live {
     ) -> Result<(), RedisFault> {
         let (stream, channel) = (stream_key(self.redis.prefix(), job), wake_channel(self.redis.prefix(), job));
         let body = serde_json::to_string(event).map_err(|error| RedisFault::Unavailable(error.to_string()))?;
-        let mut add = redis::cmd("XADD");
-        add.arg(&stream).arg("MAXLEN").arg("~").arg(EVENTS_MAX).arg(id.to_string()).arg("event").arg(body);
+        let mut script = self.script.key(stream);
+        script.arg(id.to_string()).arg(EVENTS_TTL_MS).arg(EVENTS_MAX).arg(channel).arg(body);
         if let Some(codes) = spoken.and_then(Chunk::encode) {
-            add.arg(checkpoint::FIELD).arg(codes);
+            script.arg(codes).arg(checkpoint::FIELD);
         }
-        match self.redis.command_once::<String>(&add).await {
-            Ok(_) => {}
-            // Written before by a try whose answer was lost, perhaps; its wake-up may have been lost too.
-            Err(RedisFault::Refused(error)) if is_not_above_last(&error) => {}
-            Err(fault) => return Err(fault),
-        }
-        let mut tell = redis::pipe();
-        tell.cmd("PEXPIRE").arg(&stream).arg(EVENTS_TTL_MS).ignore();
-        tell.cmd("PUBLISH").arg(&channel).arg(id.to_string()).ignore();
-        self.redis.pipeline_once(&tell).await
+        self.redis.script_once::<u8>(&script).await.map(|_| ())
     }
 
     /// Writes the terminal event of a job that has ended, and counts the end; does nothing for a job that has not.
@@ -72,9 +61,4 @@ impl Live {
         let id = EventId::terminal(record.attempt);
         self.redis.patiently(|| self.publish(&record.id, id, &event)).await
     }
-}
-
-/// Redis' answer to an id that is equal to or smaller than the stream's last.
-fn is_not_above_last(error: &RedisError) -> bool {
-    error.to_string().contains("equal or smaller than the target stream top item")
 }

@@ -1,13 +1,13 @@
 //! The worker's side: take one job, with a lease on it.
 
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::janitor::PROMOTE_LIMIT;
-use super::keys::Keys;
 use super::lease::{Lease, Owner};
 use super::script::call;
-use super::{BUILD, LEASE, Queue, QueueError, RECORD_TTL, ms};
+use super::{LEASE, Queue, QueueError, RECORD_TTL, ms};
 use crate::job::{Failure, FailureClass, JobId, JobSpec, wire};
 
 /// Entries of ended jobs that one run of the script may clear away, so that no run takes long.
@@ -54,6 +54,8 @@ pub enum Claim {
     Expired(JobId),
     /// There is nothing to take.
     Nothing,
+    /// Suspects wait, and this worker is to take nothing until it runs nothing.
+    Hold,
 }
 
 /// A claimed job.
@@ -80,24 +82,48 @@ enum Turn {
 /// Answer of the script: verdict, id, attempt, payload, waited ms, alone.
 type Answer = Option<Vec<Option<String>>>;
 
+/// One worker's way to its jobs. A worker has one: the queue remembers the last claim of each, so that a job whose claim was
+/// not answered is not left without anybody who runs it.
+pub struct Claimer {
+    queue: Queue,
+    owner: Owner,
+    build: String,
+    /// The shard to begin with.
+    first: usize,
+    /// By shard: the claim that was made there and not answered.
+    pub(super) unanswered: Vec<Option<Uuid>>,
+}
+
 impl Queue {
+    /// The way to jobs of a worker, whose build dead letters name.
+    #[must_use]
+    pub fn claimer(&self, owner: &Owner, build: &str) -> Claimer {
+        let unanswered = vec![None; self.shards.len()];
+        Claimer { queue: self.clone(), owner: owner.clone(), build: build.to_owned(), first: 0, unanswered }
+    }
+}
+
+impl Claimer {
     /// Takes the job whose turn it is, if there is one. Never waits. A job whose payload cannot be read is given back,
     /// for a worker of another build; after as many tries as any job has it is a dead letter.
     ///
-    /// Should the answer be lost on the way, the job's lease runs out and a reaper puts it back.
-    pub async fn claim(&self, owner: &Owner, room: Room) -> Result<Claim, QueueError> {
-        let first = self.next_shard.fetch_add(1, Ordering::Relaxed);
+    /// Should the answer be lost on the way, the next call asks for it again. Only a worker that never does leaves a job to
+    /// the reaper.
+    pub async fn claim(&mut self, room: Room) -> Result<Claim, QueueError> {
         // A shard out of reach does not keep the others' jobs from being claimed.
         let mut fault = None;
-        for turn in 0..self.shards.len() {
-            let keys = &self.shards[(first + turn) % self.shards.len()];
-            match self.claim_from(keys, owner, room).await {
-                Ok(Turn::Took(claim)) => return Ok(claim),
+        let shards = self.unanswered.len();
+        for shard in (self.first..self.first + shards).map(|shard| shard % shards) {
+            match self.claim_from(shard, room).await {
+                Ok(Turn::Took(claim)) => {
+                    self.first = shard + 1;
+                    return Ok(claim);
+                }
                 Ok(Turn::Empty) => {}
                 // The next call begins here, and so sees first whether the worker is idle enough.
                 Ok(Turn::Hold) => {
-                    self.next_shard.store(first + turn, Ordering::Relaxed);
-                    return Ok(Claim::Nothing);
+                    self.first = shard;
+                    return Ok(Claim::Hold);
                 }
                 Err(error) => fault = Some(error),
             }
@@ -105,21 +131,31 @@ impl Queue {
         fault.map_or(Ok(Claim::Nothing), Err)
     }
 
-    async fn claim_from(&self, keys: &Keys, owner: &Owner, room: Room) -> Result<Turn, QueueError> {
-        let mut script = call(&self.scripts.claim, keys);
-        script
-            .arg(owner.as_str())
-            .arg(BUILD)
-            .arg(ms(LEASE))
-            .arg(SCAN_LIMIT)
-            .arg(PROMOTE_LIMIT)
-            .arg(u8::from(room.running == 0))
-            .arg(u8::from(room.has_room_for_bulk()))
-            .arg(self.options.per_shard(self.options.tenant_running_max))
-            .arg(ms(WARDEN))
-            .arg(ms(RECORD_TTL));
+    /// Has the next claim begin with a shard, in which there may be something.
+    pub fn begin_with(&mut self, shard: usize) {
+        self.first = shard;
+    }
+
+    async fn claim_from(&mut self, shard: usize, room: Room) -> Result<Turn, QueueError> {
         loop {
-            let answer: Answer = self.redis.script_once(&script).await?;
+            let repeated = self.unanswered[shard];
+            let number = *self.unanswered[shard].insert(repeated.unwrap_or_else(Uuid::new_v4));
+            let mut script = call(&self.queue.scripts.claim, &self.queue.shards[shard]);
+            script
+                .arg(self.owner.as_str())
+                .arg(&self.build)
+                .arg(ms(LEASE))
+                .arg(SCAN_LIMIT)
+                .arg(PROMOTE_LIMIT)
+                .arg(u8::from(room.running == 0))
+                .arg(u8::from(room.has_room_for_bulk()))
+                .arg(self.queue.options.per_shard(self.queue.options.tenant_running_max))
+                .arg(ms(WARDEN))
+                .arg(ms(RECORD_TTL))
+                .arg(number.simple().to_string())
+                .arg(u8::from(repeated.is_some()));
+            let answer: Answer = self.queue.redis.script_once(&script).await?;
+            self.unanswered[shard] = None;
             let Some(answer) = answer else { return Ok(Turn::Empty) };
             let field = |index: usize| answer.get(index).cloned().flatten().unwrap_or_default();
             match field(0).as_str() {
@@ -133,7 +169,7 @@ impl Queue {
                             .parse::<u64>()
                             .map_err(|_| QueueError::Corrupt(format!("claim answered {answer:?}")))
                     };
-                    let lease = Lease::new(self.clone(), job_id(&field(1))?, owner.clone(), number(2)?);
+                    let lease = Lease::new(self.queue.clone(), job_id(&field(1))?, self.owner.clone(), number(2)?);
                     let waited = Duration::from_millis(number(4)?);
                     return claimed(lease, &field(3), waited, field(5) == "1").await.map(Turn::Took);
                 }

@@ -59,7 +59,7 @@ impl Queue {
             .arg(ms(wait_max));
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
-            Durability::Fsync => self.redis.script_fsynced(&script, FSYNC_LIMIT).await?,
+            Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,
         };
         let number = |text: &str| text.parse().map_err(|_| QueueError::Corrupt(format!("enqueue answered {text:?}")));
         let (verdict, detail, bound) = (answer.0.as_str(), answer.1.as_str(), answer.2.as_str());
@@ -73,6 +73,7 @@ impl Queue {
             "tenant" => {
                 Err(QueueError::TenantFull { tenant: ticket.tenant.clone(), open: number(detail)?, limit: tenant_max })
             }
+            "late" => Err(QueueError::TooLate { lane: spec.lane, wait: Duration::from_millis(number(detail)?) }),
             "busy" => Err(QueueError::Busy {
                 lane: spec.lane,
                 wait: Duration::from_millis(number(detail)?),

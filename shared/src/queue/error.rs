@@ -41,6 +41,14 @@ pub enum QueueError {
         /// Longest wait that the lane, or the caller, allows.
         limit: Duration,
     },
+    /// The job could not be begun by the caller's deadline, and later still less.
+    #[error("the wait in lane {lane} would be about {} s, beyond the deadline", wait.as_secs())]
+    TooLate {
+        /// The lane.
+        lane: Lane,
+        /// Predicted wait.
+        wait: Duration,
+    },
     /// A job of this id is there, of another request.
     #[error("job {0} was made by another request")]
     Conflict(JobId),
@@ -59,7 +67,7 @@ impl QueueError {
         match self {
             Self::Redis(fault) => fault.is_transient(),
             Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed => true,
-            Self::Conflict(_) | Self::Corrupt(_) => false,
+            Self::TooLate { .. } | Self::Conflict(_) | Self::Corrupt(_) => false,
         }
     }
 }

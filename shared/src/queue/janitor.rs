@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::claim::job_id;
 use super::script::call;
-use super::{LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
+use super::{BEAT_EVERY, LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
 use crate::job::{Failure, FailureClass, JobId, JobState};
 use crate::live::Live;
 
@@ -19,6 +19,12 @@ pub(super) const PROMOTE_LIMIT: u32 = 64;
 const REAP_LIMIT: u32 = 64;
 /// Jobs expired per call and shard.
 const EXPIRE_LIMIT: u32 = 64;
+/// Calls of one round while each finds as much as it may.
+const CALLS_MAX: u32 = 100;
+/// Nobody looked at the leases for that long: Redis was away. A lease was renewed for long enough to outlast less.
+const ABSENCE: Duration = LEASE.saturating_sub(BEAT_EVERY).saturating_sub(Duration::from_secs(2));
+/// What every lease is then good for at least: workers try again every second or two.
+const GRACE: Duration = BEAT_EVERY;
 /// Open jobs looked at per call and shard.
 const RECONCILE_LIMIT: u32 = 256;
 /// How long ago the last look at an open job must be.
@@ -38,12 +44,18 @@ pub struct Reaped {
 }
 
 impl Queue {
-    /// Puts back, or fails, jobs whose lease ran out.
+    /// Puts back, or fails, jobs whose lease ran out; after an absence of Redis, leases get time for a beat instead.
     pub async fn reap(&self) -> Result<Vec<Reaped>, QueueError> {
         let lost = Failure::new(FailureClass::WorkerLost, "the worker stopped renewing its lease");
         let lost = serde_json::to_string(&lost)?;
         let reaped = self.on_all::<Vec<(String, String)>>(&self.scripts.reap, |script| {
-            script.arg(REAP_LIMIT).arg(MAX_FAILED_ATTEMPTS).arg(&lost).arg(ms(RECORD_TTL));
+            script
+                .arg(REAP_LIMIT)
+                .arg(MAX_FAILED_ATTEMPTS)
+                .arg(&lost)
+                .arg(ms(RECORD_TTL))
+                .arg(ms(ABSENCE))
+                .arg(ms(GRACE));
         });
         let read = |(id, state): (String, String)| {
             Ok(Reaped { id: job_id(&id)?, state: state.parse().map_err(QueueError::Corrupt)? })
@@ -152,9 +164,15 @@ impl Janitor {
             tracing::warn!(job = %id, state = %state, "a worker was lost; its job was taken back");
             attend(self.live.conclude(&self.queue, &id).await);
         }
-        for id in attend(self.queue.expire().await) {
-            tracing::info!(job = %id, "the job's time in the queue was over");
-            attend(self.live.conclude(&self.queue, &id).await);
+        for _ in 0..CALLS_MAX {
+            let expired = attend(self.queue.expire().await);
+            for id in &expired {
+                tracing::info!(job = %id, "the job's time in the queue was over");
+                attend(self.live.conclude(&self.queue, id).await);
+            }
+            if expired.len() < EXPIRE_LIMIT as usize {
+                break;
+            }
         }
         for id in attend(self.queue.reconcile().await) {
             metrics::counter!(crate::telemetry::RECONCILED_TOTAL).increment(1);

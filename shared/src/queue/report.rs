@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::script::call;
 use super::{Owner, Queue, QueueError, ms};
+use crate::job::Lane;
 
 /// How often a worker reports.
 pub const REPORT_EVERY: Duration = Duration::from_secs(5);
@@ -40,19 +41,41 @@ impl Queue {
     pub async fn report(&self, owner: &Owner, report: &WorkerReport) -> Result<(), QueueError> {
         // A worker that drains adds nothing to what the fleet can do.
         let rate = if report.draining { 0.0 } else { report.frames_per_second };
-        let capacity = (rate * 1_000.0 / self.shards.len() as f64) as u64;
-        self.tell(owner, &serde_json::to_string(report)?, capacity).await
+        let capacity = (rate * 1_000.0) as u64;
+        let (status, waiting) = (serde_json::to_string(report)?, self.waiting().await?);
+        for (shard, keys) in self.shards.iter().enumerate() {
+            let mut script = call(&self.scripts.report, keys);
+            script.arg(owner.as_str()).arg(&status).arg(capacity).arg(ms(GOOD_FOR));
+            for lane in 0..Lane::ALL.len() {
+                let others = waiting.iter().enumerate().filter(|(other, _)| *other != shard);
+                script.arg(others.map(|(_, frames)| frames[lane]).sum::<u64>());
+            }
+            self.redis.script_once::<u64>(&script).await?;
+        }
+        Ok(())
+    }
+
+    /// Frames that wait in each lane, by shard; of a single shard, whose scripts know, nothing is asked.
+    async fn waiting(&self) -> Result<Vec<[u64; Lane::ALL.len()]>, QueueError> {
+        let mut waiting = vec![[0; Lane::ALL.len()]; self.shards.len()];
+        if self.shards.len() > 1 {
+            for (keys, frames) in self.shards.iter().zip(&mut waiting) {
+                let mut read = redis::cmd("HMGET");
+                read.arg(keys.book()).arg(Lane::ALL.map(|lane| format!("waiting:{lane}")).as_slice());
+                let counts: Vec<Option<i64>> = self.redis.command_once(&read).await?;
+                for (frames, count) in frames.iter_mut().zip(counts) {
+                    *frames = count.unwrap_or_default().max(0).unsigned_abs();
+                }
+            }
+        }
+        Ok(waiting)
     }
 
     /// Takes a worker out of the list.
     pub async fn leave(&self, owner: &Owner) -> Result<(), QueueError> {
-        self.tell(owner, "", 0).await
-    }
-
-    async fn tell(&self, owner: &Owner, status: &str, capacity: u64) -> Result<(), QueueError> {
         for keys in &*self.shards {
             let mut script = call(&self.scripts.report, keys);
-            script.arg(owner.as_str()).arg(status).arg(capacity).arg(ms(GOOD_FOR));
+            script.arg(owner.as_str()).arg("").arg(0).arg(0);
             self.redis.script_once::<u64>(&script).await?;
         }
         Ok(())

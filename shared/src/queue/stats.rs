@@ -132,8 +132,8 @@ impl QueueStats {
     }
 
     /// What a job is promised that joins `lane` now: what waits there at the lane's share of the fleet's rate, or all that
-    /// waits at the whole rate, whichever is sooner. `None` while no worker has told its rate. The scripts reckon the same,
-    /// shard by shard (`predicted_wait` in `prelude.lua`).
+    /// waits at the whole rate, whichever is sooner. `None` while no worker has told its rate. The scripts reckon the same
+    /// (`predicted_wait` in `prelude.lua`), from what workers last told of other shards.
     #[must_use]
     pub fn predicted_wait(&self, lane: Lane) -> Option<Duration> {
         if self.frames_per_second <= 0.0 {
@@ -174,7 +174,8 @@ impl QueueStats {
         for (state, ended) in &mut self.ended {
             *ended += number(&format!("ended:{state}")).map_or(0, |count| count.max(0) as u64);
         }
-        self.frames_per_second += number("capacity").unwrap_or(0) as f64 / 1_000.0;
+        // Each shard knows the rate of the whole fleet.
+        self.frames_per_second = self.frames_per_second.max(number("capacity").unwrap_or(0) as f64 / 1_000.0);
         self.frames_per_expected += number("ratio").unwrap_or(1_000) as f64 / 1_000.0;
         self.closed |= book.contains_key("closed");
         for (name, status) in workers {

@@ -129,7 +129,9 @@ async fn a_commit_whose_answer_was_lost_can_be_repeated_and_a_different_one_cann
     let queue = Queue::new(redis.client("test"), &QueueArgs::default());
     let (id, owner) = (JobId::generate(), Owner::of_this_process("a"));
     queue.enqueue(&Ticket::new(id), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
-    let Claim::Job(job) = queue.claim(&owner, Room::empty(1)).await.expect("claim") else { panic!("a job waits") };
+    let Claim::Job(job) = queue.claimer(&owner, "a test").claim(Room::empty(1)).await.expect("claim") else {
+        panic!("a job waits")
+    };
     let same = || Lease::new(queue.clone(), id, owner.clone(), 1);
     let failure = Failure::new(FailureClass::Invalid, "no");
     assert_eq!(job.lease.fail(&failure).await.expect("finish"), Commit::Committed);
@@ -145,13 +147,15 @@ async fn only_a_consumer_that_is_gone_and_holds_nothing_is_tidied_away() {
     let mut leases = Vec::new();
     for owner in &owners {
         queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
-        let Claim::Job(job) = queue.claim(owner, Room::empty(1)).await.expect("claim") else { panic!("a job waits") };
+        let Claim::Job(job) = queue.claimer(owner, "a test").claim(Room::empty(1)).await.expect("claim") else {
+            panic!("a job waits")
+        };
         leases.push(job.lease);
     }
     let report = WorkerReport {
         host: "h".into(),
         model: "m".into(),
-        build: BUILD.into(),
+        build: "a test".into(),
         slots: 1,
         running: 0,
         frames_per_second: 1.0,
@@ -176,4 +180,62 @@ async fn only_a_consumer_that_is_gone_and_holds_nothing_is_tidied_away() {
     left.sort_unstable();
     assert_eq!(left, [owners[2].to_string(), owners[1].to_string()], "alive, holds");
     assert_eq!(leases.remove(0).succeed(&receipt(1)).await.expect("finish"), Commit::Committed);
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_was_lost_brings_the_same_job_again() {
+    let redis = TestRedis::start().await;
+    let queue = Queue::new(redis.client("test"), &QueueArgs::default());
+    let mut ids = Vec::new();
+    for _ in 0..3 {
+        ids.push(JobId::generate());
+        queue.enqueue(&Ticket::new(ids[ids.len() - 1]), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
+    }
+    let mut claimer = queue.claimer(&Owner::of_this_process("a"), "a test");
+    let lost = Some(uuid::Uuid::new_v4());
+    let mut claim = async |unanswered| {
+        claimer.unanswered[0] = unanswered;
+        let Claim::Job(job) = claimer.claim(Room::empty(5)).await.expect("claim") else { panic!("a job waits") };
+        (job.lease.at().id, job.lease.at().attempt, job.lease)
+    };
+    let first = claim(lost).await;
+    assert_eq!((first.0, first.1), (ids[0], 1), "nothing is known of it, so it is an ordinary one");
+    let again = claim(lost).await;
+    assert_eq!((again.0, again.1), (ids[0], 1));
+    let other = claim(None).await;
+    assert_eq!(other.0, ids[1]);
+    assert_eq!(claim(lost).await.0, ids[2], "only the last claim is remembered");
+    assert_eq!(again.2.succeed(&receipt(1)).await.expect("finish"), Commit::Committed);
+    assert_eq!(queue.stats().await.expect("stats").running, 2);
+}
+
+#[tokio::test]
+async fn a_wait_is_predicted_from_all_shards() {
+    let redis = TestRedis::start().await;
+    let queue = Queue::new(redis.client("test"), &QueueArgs { queue_shards: 8, ..QueueArgs::default() });
+    let (spec, owner) = (spec(Lane::Standard, TEXTS[2]), Owner::of_this_process("a"));
+    let on =
+        |shard: u16| std::iter::repeat_with(JobId::generate).find(move |id| id.spread(8) == shard).expect("endless");
+    let report = WorkerReport {
+        host: "h".into(),
+        model: "m".into(),
+        build: "b".into(),
+        slots: 1,
+        running: 0,
+        frames_per_second: f64::from(spec.expected_frames()),
+        frames: 0,
+        draining: false,
+    };
+    // The fleet needs a second for a job, wherever it waits.
+    for shard in [3, 3, 5] {
+        queue.enqueue(&Ticket::new(on(shard)), &spec).await.expect("enqueue");
+        queue.report(&owner, &report).await.expect("report");
+    }
+    for shard in [3, 5, 0] {
+        let waits = queue.stats().await.expect("stats").predicted_wait(Lane::Standard).expect("a rate is known");
+        let told = queue.enqueue(&Ticket::new(on(shard)), &spec).await.expect("enqueue");
+        let Enqueue::Accepted { wait: Some(told) } = told else { panic!("{told:?}") };
+        assert!(waits.abs_diff(told) < Duration::from_millis(10), "{waits:?} of all, {told:?} told by shard {shard}");
+        queue.report(&owner, &report).await.expect("report");
+    }
 }

@@ -36,9 +36,9 @@ impl Queue {
 }
 
 impl WakeListener {
-    /// Returns when there may be work on some shard, after [`WAIT_MAX`] at the latest. Waits that are under
+    /// Returns when there may be work, and on which shard, after [`WAIT_MAX`] at the latest. Waits that are under
     /// way go on until the next call, also when this one is dropped.
-    pub async fn wait(&mut self) -> Result<(), RedisFault> {
+    pub async fn wait(&mut self) -> Result<usize, RedisFault> {
         for shard in 0..self.connections.len() {
             if std::mem::take(&mut self.idle[shard]) {
                 self.waits.spawn(wait_on(self.queue.clone(), shard, self.connections[shard].take()));
@@ -48,7 +48,7 @@ impl WakeListener {
             Some(Ok((shard, waited))) => {
                 self.idle[shard] = true;
                 self.connections[shard] = Some(waited?);
-                Ok(())
+                Ok(shard)
             }
             Some(Err(error)) => {
                 // Which shard's it was is not known; all begin anew.
@@ -57,7 +57,7 @@ impl WakeListener {
                 self.idle.fill(true);
                 Err(RedisFault::Unavailable(error.to_string()))
             }
-            None => Ok(()),
+            None => Ok(0),
         }
     }
 }

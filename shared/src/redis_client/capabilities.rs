@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::fmt;
 
 use futures::future::join_all;
+use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 
 use super::RedisClient;
 use super::fault::{self, Blame, RedisFault};
-use super::node::Node;
+use super::node::{Calls, Node};
 use super::topology::Topology;
 
 /// What a server is, and which of the newer commands it has.
@@ -39,7 +40,8 @@ impl RedisClient {
     /// What the server is and can do; asked once for each server. In a cluster any one node speaks for all.
     pub async fn capabilities(&self) -> Result<Capabilities, RedisFault> {
         let node = self.topology.node(None).await?;
-        Ok(of_node(&node).await?.clone())
+        let mut connection = node.connection(Calls::Short).await?;
+        Ok(of_node(&node, &mut connection).await?.clone())
     }
 
     /// One line for each setting of the server, or of each master of a cluster, that could cost jobs; and for each that
@@ -49,7 +51,8 @@ impl RedisClient {
             Ok(nodes) => nodes,
             Err(error) => return vec![format!("the settings of Redis were not checked: {error}")],
         };
-        let advice = join_all(nodes.iter().map(|node| async move { (node.name(), settings(node).await) })).await;
+        let look = async |node: &Node| settings(&mut *node.connection(Calls::Short).await?).await;
+        let advice = join_all(nodes.iter().map(async |node| (node.name(), look(node).await))).await;
         let mut lines = Vec::new();
         for (name, settings) in advice {
             let said = match settings {
@@ -62,18 +65,20 @@ impl RedisClient {
     }
 }
 
-/// What a server is and can do; asked once.
-pub(super) async fn of_node(node: &Node) -> RedisResult<&Capabilities> {
-    node.capabilities.get_or_try_init(|| probe(node)).await
+/// What a server is and can do; asked once, over a connection to it.
+pub(super) async fn of_node<'a>(
+    node: &'a Node,
+    connection: &mut MultiplexedConnection,
+) -> RedisResult<&'a Capabilities> {
+    node.capabilities.get_or_try_init(|| probe(connection)).await
 }
 
-async fn probe(node: &Node) -> RedisResult<Capabilities> {
-    let mut connection = node.connection().await?;
-    let info = Info::of(&mut connection).await?;
+async fn probe(connection: &mut MultiplexedConnection) -> RedisResult<Capabilities> {
+    let info = Info::of(connection).await?;
     // A name that the server does not know is answered by nil.
     let mut names = redis::cmd("COMMAND");
     names.arg("INFO").arg("WAITAOF").arg("XACKDEL").arg("XNACK");
-    let known: Vec<Value> = names.query_async(&mut connection).await?;
+    let known: Vec<Value> = names.query_async(connection).await?;
     let has = |place: usize| known.get(place).is_some_and(|command| !matches!(command, Value::Nil));
     let (server, version) = match info.get("valkey_version") {
         Some(version) => ("valkey", version),
@@ -96,14 +101,13 @@ pub(super) struct Configured {
 }
 
 /// Asks a server for its settings, as they are now.
-pub(super) async fn settings(node: &Node) -> RedisResult<Settings> {
-    let mut connection = node.connection().await?;
-    let info = Info::of(&mut connection).await?;
+pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<Settings> {
+    let info = Info::of(connection).await?;
     let mut pipeline = redis::pipe();
     for name in ["appendfsync", "no-appendfsync-on-rewrite", "min-replicas-to-write"] {
         pipeline.cmd("CONFIG").arg("GET").arg(name);
     }
-    let answer = pipeline.query_async::<Vec<HashMap<String, String>>>(&mut connection).await;
+    let answer = pipeline.query_async::<Vec<HashMap<String, String>>>(connection).await;
     let configured = match answer {
         Ok(found) => {
             let mut values = found.into_iter().map(|setting| setting.into_values().next().unwrap_or_default());
@@ -184,7 +188,7 @@ impl Settings {
 struct Info(HashMap<String, String>);
 
 impl Info {
-    async fn of(connection: &mut deadpool_redis::Connection) -> RedisResult<Self> {
+    async fn of(connection: &mut MultiplexedConnection) -> RedisResult<Self> {
         let text: String = redis::cmd("INFO").query_async(connection).await?;
         let field = |line: &str| line.split_once(':').map(|(name, value)| (name.to_owned(), value.trim().to_owned()));
         Ok(Self(text.lines().filter_map(field).collect()))

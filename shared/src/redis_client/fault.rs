@@ -1,7 +1,8 @@
 //! What can go wrong with Redis, and what to do about it. The table for operators is in `docs/redis.md`.
 
-use deadpool_redis::PoolError;
 use redis::{ErrorKind, RedisError};
+
+use super::pool::PoolError;
 
 /// Redis did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +48,15 @@ pub(super) fn blame(error: &RedisError) -> Blame {
         let blames = answers.iter().map(|(_, error)| blame_answer(error.code(), error.details().unwrap_or_default()));
         return blames.max().unwrap_or(Blame::Call);
     }
-    let lost = error.is_io_error() || error.is_timeout() || error.is_connection_dropped();
+    let lost = error.is_timeout() || is_lost(error);
     // Sentinels know the name but no healthy master: a failover is under way.
     let leaderless = error.kind() == ErrorKind::MasterNameNotFoundBySentinel;
     if lost || leaderless { Blame::Place } else { Blame::Call }
+}
+
+/// Whether the connection is gone.
+pub(super) fn is_lost(error: &RedisError) -> bool {
+    error.is_io_error() && !error.is_timeout() || error.is_connection_dropped()
 }
 
 fn blame_answer(code: &str, details: &str) -> Blame {

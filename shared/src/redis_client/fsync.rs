@@ -8,7 +8,7 @@ use super::RedisClient;
 use super::capabilities;
 use super::fault::RedisFault;
 use super::link::Link;
-use super::node::{Node, RESPONSE_TIMEOUT};
+use super::node::RESPONSE_TIMEOUT;
 use super::slot;
 
 /// How long the mark that is written before each wait is kept, ms.
@@ -43,12 +43,8 @@ impl RedisClient {
         timeout: Duration,
     ) -> Result<T, RedisFault> {
         let key = script_key(script).await;
-        let mut link = Link::new(&self.topology);
-        let way = match link.settle(key.as_deref()).await {
-            Ok(node) => way(node).await,
-            Err(error) => Err(error),
-        };
-        let way = match way {
+        let mut link = Link::synced(&self.topology);
+        let way = match way(&mut link, key.as_deref()).await {
             Ok(way) => way.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?,
             Err(error) => return link.end(Err(error)),
         };
@@ -73,11 +69,11 @@ impl RedisClient {
         let mut write = redis::cmd("SET");
         write.arg(mark).arg(1).arg("PX").arg(MARK_TTL_MS);
         write.query_async::<()>(link).await?;
-        link.connection()?.set_response_timeout(timeout + RESPONSE_TIMEOUT);
+        link.place()?.1.set_response_timeout(timeout + RESPONSE_TIMEOUT);
         // At least 1 ms: 0 would wait for ever.
         let limit_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         let synced = redis::cmd("WAITAOF").arg(1).arg(0).arg(limit_ms).query_async::<(u32, u32)>(link).await;
-        link.connection()?.set_response_timeout(RESPONSE_TIMEOUT);
+        link.place()?.1.set_response_timeout(RESPONSE_TIMEOUT);
         Ok(synced?.0 > 0)
     }
 
@@ -88,10 +84,13 @@ impl RedisClient {
     }
 }
 
-/// How this server can promise it, as it is set now; or what is missing.
-async fn way(node: &Node) -> RedisResult<Result<Way, String>> {
-    let can = capabilities::of_node(node).await?;
-    let settings = capabilities::settings(node).await?;
+/// How the server of a key can promise it, as it is set now; or what is missing. Asks over the call's own connection: a
+/// second one from the same pool might be held by a call that waits for a second one, too.
+async fn way(link: &mut Link<'_>, key: Option<&[u8]>) -> RedisResult<Result<Way, String>> {
+    link.settle(key).await?;
+    let (node, connection) = link.place()?;
+    let can = capabilities::of_node(node, connection).await?;
+    let settings = capabilities::settings(connection).await?;
     if !settings.keeps_aof() {
         return Ok(Err("appendonly is no; set appendonly yes".to_owned()));
     }

@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use deadpool_redis::Connection;
+use deadpool::managed::Object;
 use futures::FutureExt as _;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
 
 use super::fault::{self, Blame, RedisFault};
-use super::node::Node;
+use super::node::{Calls, Node};
+use super::pool::Connection;
 use super::slot;
 use super::topology::Topology;
 
@@ -19,9 +20,12 @@ const HOPS_MAX: usize = 5;
 /// One call's connection, taken when its first command comes.
 pub(super) struct Link<'a> {
     topology: &'a Topology,
+    calls: Calls,
     place: Option<Place>,
     /// The first key that came by.
     key: Option<Vec<u8>>,
+    /// A connection that had died in its pool was replaced.
+    replaced: bool,
 }
 
 struct Place {
@@ -31,11 +35,19 @@ struct Place {
     asking: bool,
     /// A command was sent and its answer has not been read.
     busy: bool,
+    /// No answer has come over it in this call.
+    fresh: bool,
 }
 
 impl<'a> Link<'a> {
+    /// For a call that is answered at once.
     pub(super) fn new(topology: &'a Topology) -> Self {
-        Self { topology, place: None, key: None }
+        Self { topology, calls: Calls::Short, place: None, key: None, replaced: false }
+    }
+
+    /// For a call that waits for the server's disk.
+    pub(super) fn synced(topology: &'a Topology) -> Self {
+        Self { topology, calls: Calls::Synced, place: None, key: None, replaced: false }
     }
 
     /// The first key that came by.
@@ -44,7 +56,7 @@ impl<'a> Link<'a> {
     }
 
     /// Settles on the server for a key, or on any.
-    pub(super) async fn settle(&mut self, key: Option<&[u8]>) -> RedisResult<&Arc<Node>> {
+    pub(super) async fn settle(&mut self, key: Option<&[u8]>) -> RedisResult<()> {
         if self.place.is_none() {
             let node = self.topology.node(key.map(slot::of_key)).await?;
             self.enter(node, false).await?;
@@ -52,12 +64,12 @@ impl<'a> Link<'a> {
         if self.key.is_none() {
             self.key = key.map(<[u8]>::to_vec);
         }
-        self.place.as_ref().map(|place| &place.node).ok_or_else(lost)
+        Ok(())
     }
 
-    /// The connection settled on.
-    pub(super) fn connection(&mut self) -> RedisResult<&mut MultiplexedConnection> {
-        self.place.as_mut().map(|place| &mut *place.connection).ok_or_else(lost)
+    /// The server settled on, and the connection to it.
+    pub(super) fn place(&mut self) -> RedisResult<(&Node, &mut MultiplexedConnection)> {
+        self.place.as_mut().map(|place| (&*place.node, &mut *place.connection)).ok_or_else(lost)
     }
 
     /// Ends the call: a server or connection to blame is not used again.
@@ -66,16 +78,34 @@ impl<'a> Link<'a> {
             && fault::blame(error) == Blame::Place
             && let Some(place) = self.place.take()
         {
-            self.topology.forget(&place.node);
-            drop(Connection::take(place.connection));
+            self.give_up(place);
         }
         Ok(result?)
     }
 
+    fn give_up(&self, place: Place) {
+        self.topology.forget(&place.node);
+        place.node.doubt();
+        drop(Connection::take(place.connection));
+    }
+
+    /// Gives up a pooled connection that turned out to have died before the call, once: it was handed out unasked. True when
+    /// the call may begin anew; what was sent may have been carried out, so this rests on calls being idempotent.
+    fn replace(&mut self, error: &RedisError) -> bool {
+        let stale = |place: &mut Place| place.fresh && Object::metrics(&place.connection).recycle_count > 0;
+        if self.replaced || !fault::is_lost(error) {
+            return false;
+        }
+        let Some(place) = self.place.take_if(stale) else { return false };
+        self.replaced = true;
+        self.give_up(place);
+        true
+    }
+
     async fn enter(&mut self, node: Arc<Node>, asking: bool) -> RedisResult<()> {
-        match node.connection().await {
+        match node.connection(self.calls).await {
             Ok(connection) => {
-                self.place = Some(Place { node, connection, asking, busy: false });
+                self.place = Some(Place { node, connection, asking, busy: false, fresh: true });
                 Ok(())
             }
             Err(error) => {
@@ -95,6 +125,7 @@ impl<'a> Link<'a> {
                 Err(error) if redirection(&error).is_some_and(|to| !to.asking || may_ask(command)) => {
                     self.follow(&error).await?;
                 }
+                Err(error) if self.replace(&error) => {}
                 answer => return answer,
             }
         }
@@ -102,8 +133,15 @@ impl<'a> Link<'a> {
     }
 
     async fn send_all(&mut self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
-        self.settle(pipeline.cmd_iter().find_map(slot::first_key)).await?;
-        let mut answers = self.place.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await?;
+        let key = pipeline.cmd_iter().find_map(slot::first_key);
+        self.settle(key).await?;
+        let mut answers = match self.place.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await {
+            Err(error) if self.replace(&error) => {
+                self.settle(key).await?;
+                self.place.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await?
+            }
+            answers => answers?,
+        };
         // A plain pipeline has one answer for each command; those that were sent elsewhere go there one by one.
         if offset == 0 && count == pipeline.len() {
             for (command, answer) in pipeline.cmd_iter().zip(&mut answers) {
@@ -145,6 +183,7 @@ impl Place {
             self.connection.req_packed_command(command).await
         };
         self.busy = false;
+        self.fresh &= answer.is_err();
         answer.and_then(Value::extract_error)
     }
 
@@ -152,6 +191,7 @@ impl Place {
         self.busy = true;
         let answers = self.connection.req_packed_commands(pipeline, offset, count).await;
         self.busy = false;
+        self.fresh &= answers.is_err();
         answers
     }
 }

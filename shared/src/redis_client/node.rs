@@ -1,42 +1,55 @@
-//! One server: its pool for short commands, and connections beside the pool for whatever blocks or subscribes.
+//! One server: its pools for short commands, and connections beside them for whatever blocks or subscribes.
 
 use std::time::Duration;
 
-use deadpool_redis::{Connection, Manager, Pool, Runtime, Timeouts};
 use redis::aio::{MultiplexedConnection, PubSub};
+use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 use tokio::sync::OnceCell;
 
 use super::capabilities::Capabilities;
 use super::fault;
+use super::pool::{Connection, Pool, pool};
 
 /// Longest wait for the answer to one short command.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest wait for a free pooled connection.
-pub(super) const POOL_WAIT: Duration = Duration::from_secs(5);
-/// Pooled connections of one process to one server.
+/// Pooled connections of one process to one server, for calls that are answered at once.
 const POOL_SIZE: usize = 16;
+/// The same for writes that wait for the server's disk, up to two seconds each; they must not keep the others waiting.
+const SYNCED_POOL_SIZE: usize = 64;
+/// How long a connection may be silent before the system asks whether the other end is still there, and how often it asks.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
+
+/// Which pool serves a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Calls {
+    /// Answered at once.
+    Short,
+    /// Answered when the disk has it.
+    Synced,
+}
 
 /// One server.
 pub(super) struct Node {
     client: Client,
-    pool: Pool,
+    short: Pool,
+    synced: Pool,
     /// What it can do, once asked.
     pub(super) capabilities: OnceCell<Capabilities>,
 }
 
 impl Node {
-    /// Prepares the pool; connects at the first use.
+    /// Prepares the pools; connects at the first use.
     pub(super) fn new(server: &ConnectionInfo) -> RedisResult<Self> {
-        let manager = Manager::new_with_config(server.clone(), config(RESPONSE_TIMEOUT))?;
-        let timeouts = Timeouts { wait: Some(POOL_WAIT), create: Some(POOL_WAIT), recycle: Some(POOL_WAIT) };
-        let pool =
-            Pool::builder(manager).max_size(POOL_SIZE).runtime(Runtime::Tokio1).timeouts(timeouts).build().map_err(
-                |error| RedisError::from((ErrorKind::InvalidClientConfig, "connection pool", error.to_string())),
-            )?;
-        Ok(Self { client: Client::open(server.clone())?, pool, capabilities: OnceCell::new() })
+        // Without delay: an event of several segments must not wait for the acknowledgement of its first.
+        let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(KEEPALIVE);
+        let server = server.clone().set_tcp_settings(tcp);
+        let short = pool(&server, config(RESPONSE_TIMEOUT), POOL_SIZE)?;
+        let synced = pool(&server, config(RESPONSE_TIMEOUT), SYNCED_POOL_SIZE)?;
+        Ok(Self { client: Client::open(server)?, short, synced, capabilities: OnceCell::new() })
     }
 
     /// `host:port`.
@@ -53,8 +66,20 @@ impl Node {
     }
 
     /// A pooled connection.
-    pub(super) async fn connection(&self) -> RedisResult<Connection> {
-        self.pool.get().await.map_err(fault::of_pool)
+    pub(super) async fn connection(&self, calls: Calls) -> RedisResult<Connection> {
+        let pool = match calls {
+            Calls::Short => &self.short,
+            Calls::Synced => &self.synced,
+        };
+        // Boxed: every call's future holds this one, which is large.
+        Box::pin(pool.get()).await.map_err(fault::of_pool)
+    }
+
+    /// A connection was lost: those in the pools are asked before they are used again.
+    pub(super) fn doubt(&self) {
+        for pool in [&self.short, &self.synced] {
+            pool.manager().doubt();
+        }
     }
 
     /// A connection of the caller's own, for commands that block for up to `block`.

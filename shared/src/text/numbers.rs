@@ -188,23 +188,45 @@ pub(super) fn part(top: u64, bottom: u64) -> Option<String> {
     (1..bottom).contains(&top).then(|| format!("{} {name}{plural}", cardinal(top)))
 }
 
-/// `$5.50`, `£1.2 million`; `units` are the digits before the point, `part` those behind it.
-pub(super) fn money(sign: &str, units: &str, part: &str, scale: &str) -> String {
-    let (one, many, small_one, small_many) = match sign {
-        "$" => ("dollar", "dollars", "cent", "cents"),
-        "€" => ("euro", "euros", "cent", "cents"),
-        "£" => ("pound", "pounds", "penny", "pence"),
-        _ => ("yen", "yen", "sen", "sen"),
-    };
-    let scale = match scale {
+/// Names of a currency: one and many of its units, one and many of their hundredths.
+fn currency(sign: &str) -> [&'static str; 4] {
+    match sign {
+        "$" => ["dollar", "dollars", "cent", "cents"],
+        "€" => ["euro", "euros", "cent", "cents"],
+        "£" => ["pound", "pounds", "penny", "pence"],
+        _ => ["yen", "yen", "sen", "sen"],
+    }
+}
+
+/// The name of a power of a thousand: `k` is `thousand`.
+pub(super) fn scale(written: &str) -> &str {
+    match written {
         "k" | "K" => "thousand",
         "m" | "M" => "million",
         "bn" | "B" => "billion",
         named => named,
-    };
-    if !scale.is_empty() || !matches!(part.len(), 0 | 2) {
-        let amount = if part.is_empty() { whole(units) } else { decimal(units, part) };
-        return format!("{amount} {scale} {many}");
+    }
+}
+
+/// A number in digits before and behind the point, of which the latter may be missing.
+pub(super) fn amount(units: &str, part: &str) -> String {
+    if part.is_empty() { whole(units) } else { decimal(units, part) }
+}
+
+/// What a bill is called after: `five-dollar`.
+pub(super) fn note(sign: &str, units: &str, scale: &str) -> String {
+    let [one, ..] = currency(sign);
+    format!("{} {scale} {one}", whole(units)).split_whitespace().collect::<Vec<_>>().join("-")
+}
+
+/// `$5.50`, `£1.2 million`; `units` are the digits before the point, `part` those behind it.
+pub(super) fn money(sign: &str, units: &str, part: &str, written_scale: &str) -> String {
+    let [one, many, small_one, small_many] = currency(sign);
+    if !written_scale.is_empty() {
+        return format!("{} {} {many}", amount(units, part), scale(written_scale));
+    }
+    if !matches!(part.len(), 0 | 2) {
+        return format!("{} {many}", amount(units, part));
     }
     let counted = |digits: &str, one: &str, many: &str| match parse(digits) {
         Some(1) => format!("one {one}"),

@@ -80,23 +80,35 @@ fn cut(sentence: &str, pieces: &mut Vec<Piece>) {
     }
 }
 
-/// Bytes of the longest good beginning of a text, `most` of them at most: up to the end of a sentence, else of a part of
-/// one, else of a word, else as many as there are.
+/// Bytes of the longest good beginning of a sentence, `most` of them at most: up to the end of a part of it, else of a word,
+/// else as many as there are.
 fn best_cut(text: &str, most: usize) -> usize {
-    const MARKS: [&[char]; 4] = [&['.', '!', '?', '。', '！', '？'], &[';', ':', '；', '：'], &[',', '，', '、'], &[]];
-    let ends = |marks: &[char]| {
-        let good = |&(at, after): &(usize, char)| {
-            let word = text[..at].trim_end_matches(['"', '\'', ')', '”', '’']);
-            let wide = word.chars().next_back().is_some_and(|last| !last.is_ascii());
-            match marks {
-                [] => after.is_whitespace(),
-                marks => word.ends_with(marks) && (wide || after.is_whitespace()),
-            }
-        };
-        let places = text.char_indices().take_while(|&(at, _)| at <= most).filter(|&(at, _)| at >= LEAST_BYTES);
-        places.filter(good).last().map(|(at, _)| at)
-    };
-    MARKS.into_iter().find_map(ends).unwrap_or_else(|| text.floor_char_boundary(most))
+    let places = text.char_indices().take_while(|&(at, _)| at <= most).filter(|&(at, _)| at >= LEAST_BYTES);
+    let ranked = places.filter_map(|(at, after)| Some((rank(&text[..at], after)?, at)));
+    ranked.max().map_or_else(|| text.floor_char_boundary(most), |(_, at)| at)
+}
+
+/// How good a place is between `head` and the character `after` it; `None` within a word.
+///
+/// Periods are no sign of a good place: whoever told the sentences apart ruled that this one goes on behind them, as behind
+/// `U.S.` and `Ltd.`, and they are better not torn from their name. Full-width marks end sentences in scripts whose rules it
+/// does not know.
+fn rank(head: &str, after: char) -> Option<u8> {
+    let word = head.trim_end_matches(['"', '\'', ')', '”', '’']);
+    let blank = after.is_whitespace();
+    let dash = word.ends_with('—') || (blank && [" -", " –"].iter().any(|dash| word.ends_with(dash)));
+    match word.chars().next_back()? {
+        '。' | '！' | '？' => Some(5),
+        '!' | '?' if blank => Some(5),
+        '；' | '：' => Some(4),
+        ';' | ':' if blank => Some(4),
+        _ if dash => Some(4),
+        '，' | '、' => Some(3),
+        ',' if blank => Some(3),
+        '.' if blank => Some(1),
+        _ if blank => Some(2),
+        _ => None,
+    }
 }
 
 /// Joins short pieces with their neighbours, as far as both fit. Of paragraphs only those are joined that begin with a

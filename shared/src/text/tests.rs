@@ -20,6 +20,8 @@ const SAID: &[(&str, &str)] = &[
     ("It is -5 outside, a 5-year-old knows", "It is minus five outside, a five-year-old knows"),
     ("5km on a mp3 with 4K", "Five km on a mp three with four K"),
     ("#1 and No. 5", "number one and number five"),
+    ("No. 7 it is. Any left? No. 10 were sold.", "number seven it is. Any left? No. Ten were sold."),
+    ("Done.\n\nNo. 3: go", "Done.\n\nnumber three: go"),
     ("1, 2,3", "One, two, three"),
     // decimals, percent, fractions
     ("Pi is 3.14159.", "Pi is three point one four one five nine."),
@@ -54,7 +56,25 @@ const SAID: &[(&str, &str)] = &[
         "Call 555-1234 or 1-800-555-0199.",
         "Call five five five, one two three four or one, eight zero zero, five five five, zero one nine nine.",
     ),
+    (
+        "500-1000 words, 200-1500 of 736-5000",
+        "Five hundred to one thousand words, two hundred to fifteen hundred of seven hundred thirty-six to five thousand",
+    ),
+    (
+        "Call us at 736-5000 or 736-5001. 500-1000 do.",
+        "Call us at seven three six, five zero zero zero or seven three six, five zero zero one. Five hundred to one thousand do.",
+    ),
+    (
+        "Tel. 736-5000, 212 736-5000, +736-5000, 736-0123",
+        "Tel. Seven three six, five zero zero zero, two one two, seven three six, five zero zero zero, plus seven three six, five zero zero zero, seven three six, zero one two three",
+    ),
+    (
+        "Call 911, or dial 112; a 911 call, 911 people",
+        "Call nine one one, or dial one one two; a nine one one call, nine hundred eleven people",
+    ),
     // times
+    ("7.30pm, at 7.30 a.m. or 7.30-8.15 PM", "Seven thirty PM, at seven thirty AM or seven thirty to eight fifteen PM"),
+    ("2.50 a M&M, $7.30 am", "Two point five zero a M and M, seven dollars and thirty cents AM"),
     ("at 10:30 am", "at ten thirty AM"),
     ("at 10:05pm, at 7 a.m. and 7PM", "at ten oh five PM, at seven AM and seven PM"),
     ("It is 9 a.m. We go. At 9 a.m. Monday.", "It is nine AM. We go. At nine AM Monday."),
@@ -65,6 +85,12 @@ const SAID: &[(&str, &str)] = &[
     // dates
     ("on 2026-11-22.", "on November twenty-second, twenty twenty-six."),
     ("May 25, 2025 and Nov. 3rd", "May twenty-fifth, twenty twenty-five and November third"),
+    ("In May 10,000 people came; May 10,2024", "In May ten thousand people came; May tenth, twenty twenty-four"),
+    ("in May 2.5% or 5 percent", "in May two point five percent or five percent"),
+    ("In June 5 million, in July 5 %", "In June five million, in July five percent"),
+    ("May 5-10, then May 5–10, 2024", "May fifth to tenth, then May fifth to tenth, twenty twenty-four"),
+    ("Nov. 28th–Dec. 3rd", "November twenty-eighth to December third"),
+    ("May 5-year-olds, May 5-40, May 5-Foo 4", "May five-year-olds, May five to forty, May fifth-Foo four"),
     ("3/4/2026", "Three slash four slash twenty twenty-six"),
     ("2026-11-45", "Two zero two six, one one, four five"),
     ("2026-13-45", "Two zero two six, one three, four five"),
@@ -80,6 +106,18 @@ const SAID: &[(&str, &str)] = &[
     ("£1.01, €20, 20 €, ¥500", "One pound and one penny, twenty euros, twenty euros, five hundred yen"),
     ("$5-$10, -$3", "Five dollars to ten dollars, minus three dollars"),
     ("$0", "Zero dollars"),
+    ("$.50, a fee of $.05", "Fifty cents, a fee of five cents"),
+    ("1.50$ or 3 $, 2$-4$", "One dollar and fifty cents or three dollars, two dollars to four dollars"),
+    ("5 $HOME, 2 $5 hats", "Five dollar HOME, two five dollars hats"),
+    (
+        "$100-150k, $5–$10 million, US$1.5-2bn",
+        "One hundred to one hundred fifty thousand dollars, five to ten million dollars, one point five to two billion dollars",
+    ),
+    ("$100k-150k", "One hundred thousand to one hundred fifty thousand dollars"),
+    ("€5.50-7", "Five euros and fifty cents to seven euros"),
+    ("$5-10%", "Five dollars to ten percent"),
+    ("A $5 bill; call 911", "A five-dollar bill; call nine one one"),
+    ("a £100 note, $5 Bill", "a one-hundred-pound note, five dollars Bill"),
     ("So it was. 1999 came. $5 is much", "So it was. Nineteen ninety-nine came. Five dollars is much"),
     ("Dial (800) 555-0199.", "Dial eight zero zero, five five five, zero one nine nine."),
     // brackets, quotes, dashes
@@ -105,6 +143,24 @@ const SAID: &[(&str, &str)] = &[
         "R and D, A plus B equals C, fifty percent of twenty degrees Celsius, seventy degrees Fahrenheit",
     ),
     ("and/or *bold* _it_ <b>", "and slash or bold it b"),
+    ("C# and F#, #tag, C#5", "C sharp and F sharp, tag, C number five"),
+    ("x < 5, 3<5 (<1) and a > b", "x less than five, three less than five, less than one, and a greater than b"),
+    ("<5 of >50% and <-3", "Less than five of greater than fifty percent and less than minus three"),
+    (
+        "a <= 3, b ≥ 4, c != 5, d ≠ 6, e == 7",
+        "a less than or equal to three, b greater than or equal to four, c is not equal to five, d is not equal to six, e equals seven",
+    ),
+    ("<h1>5 boxes</h1> List<int> a -> b\n> 5 said", "h one five boxes h one List int a b five said"),
+    ("2*3, 2 * 3 * 4, 2*x, a * b", "Two times three, two times three times four, two times x, a times b"),
+    ("**5** stars* 3 f*k *5* 6", "five stars three f k five six"),
+    (
+        "10^6, 10^-3, x^2, y^3, 2^n, 2^2.5, 2**8 ^_^",
+        "Ten to the power of six, ten to the power of minus three, x squared, y cubed, two to the power of n, two to the power of two point five, two to the power of eight",
+    ),
+    (
+        "~5 or ~$5 (~ 7), 5~10. ~5 ~~5~~ ~x",
+        "About five or about five dollars, about seven, five to ten. About five five x",
+    ),
     ("Mail to jo.doe@example.com.", "Mail to jo dot doe at example dot com."),
     ("See https://www.example.com/a/b?c=1, or example.org.", "See example dot com, or example dot org."),
     // abbreviations
@@ -112,10 +168,19 @@ const SAID: &[(&str, &str)] = &[
         "Mr. Smith and Mrs. Smith saw Dr. Jones of St. Ives.",
         "Mister Smith and Missus Smith saw Doctor Jones of Saint Ives.",
     ),
+    (
+        "With Dr. Smith in Rome. In St. Louis, On Monday Dr. Smith",
+        "With Doctor Smith in Rome. In Saint Louis, On Monday Doctor Smith",
+    ),
+    ("He lives on Main St. He does.", "He lives on Main St. He does."),
     ("He lives on Elm Dr. Nobody knows.", "He lives on Elm Dr. Nobody knows."),
     (
         "E.g. tea, i.e. approx. a drink, etc., vs. coffee",
         "For example tea, that is approximately a drink, et cetera, versus coffee",
+    ),
+    (
+        "Tea (e. g. green), i. e. a drink, eg. I.e. so",
+        "Tea, for example green, that is a drink, for example That is so",
     ),
     ("Tea, etc. Coffee too, etc.", "Tea, et cetera. Coffee too, et cetera."),
     // blanks, emoji, controls
@@ -130,6 +195,7 @@ const UNCHANGED: &[&str] = &[
     "Hello from Sesame TTS!",
     "All good things take time.",
     "It's a well-known fact, isn't it? Yes: it is; NASA says so.",
+    "Plan E. G was late. So did I. E coli is one. E.G. Marshall came.",
     "Ça va très bien, über alles.",
     "Привет, мир: 10:30 (утро) — «да»!",
     "時間は10:30です。（はい）",
@@ -209,6 +275,12 @@ fn an_endless_sentence_is_cut_at_the_best_place() {
     for (piece, pause) in &pieces_of(clauses.trim_end())[..2] {
         assert!(piece.ends_with(',') && *pause == Pause::Clause, "{piece:?}");
     }
+    let marks = format!("{}; but it {}, and", "went on and ".repeat(10), "went on and ".repeat(6));
+    assert!(pieces_of(&format!("{marks} {marks}"))[0].0.ends_with(';'), "rather than at a comma");
+    for dash in [" — ", " – ", " - "] {
+        let text = format!("{}{dash}so {}", "on and ".repeat(15).trim_end(), "they went, ".repeat(20));
+        assert!(pieces_of(&text)[0].0.ends_with(dash.trim()), "{dash:?}");
+    }
     let early = format!("Well, {}", "word ".repeat(60));
     assert!(pieces_of(&early)[0].0.len() > 200, "a mark near the beginning is no good place");
     let bare = "word ".repeat(100);
@@ -221,6 +293,27 @@ fn an_endless_sentence_is_cut_at_the_best_place() {
     }
 }
 
+#[test]
+fn an_abbreviation_is_no_place_to_cut() {
+    let start =
+        "On the morning of the second day all of the clerks who had been let in went up to the third floor of the";
+    for (name, whole) in [
+        ("U.S. Treasury building, nobody", "Treasury building,"),
+        ("house of J. R. R. Tolkien, who", "R. Tolkien,"),
+        ("shop of Smith Ltd. Partners, where", "Ltd. Partners,"),
+    ] {
+        let text = format!("{start} {name} {}", "had ever seen so many of them there before".repeat(4));
+        let first = &pieces_of(&text)[0].0;
+        assert!(first.ends_with(whole), "{first:?}");
+    }
+    let bare = format!(
+        "{start} same old and very tall house that once was that of the kings of the U.S. {}",
+        "Treasury ".repeat(9)
+    );
+    let cut = pieces_of(&bare);
+    assert!(cut.len() > 1 && !cut[0].0.ends_with('.'), "{cut:?}");
+}
+
 /// No piece of a long text is shorter than this, where its neighbours leave room.
 const SHORT: usize = 40;
 
@@ -231,7 +324,7 @@ fn nasty() -> impl Strategy<Value = String> {
             "Dr. ", "e.g.", "etc.", "am", " p.m.", "10:30", "3/4", "$", "€5", "1st", "No. ", "Nov. ", "May ", "'",
             "\"", "(", ")", " - ", "--", "-", "–", "—", "...", "\n\n", "\n- ", ".", ",", "?", ":", " ", "%", "°C", "#",
             "@", "http://", "www.", ".com", "1990s", "half", "É", "Ж", "中", "🙂", "½", "&", "_", "x", "A", "co.uk",
-            "/", "=", "'s",
+            "/", "=", "'s", "<", ">", "*", "^", "~", "C#", "Call ", "$.5", "k", " to ", "May 5-", "E. g", " bill",
         ])
         .prop_map(str::to_owned),
         "[0-9]{1,5}",

@@ -21,6 +21,8 @@ mod levels;
 mod scan;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod theft;
 
 use crate::audio::SAMPLE_RATE;
 

@@ -56,9 +56,17 @@ impl Fleet {
         self.client.command::<()>(config.arg("SET").arg("maxmemory").arg(limit)).await.unwrap();
     }
 
-    /// Sets the end of every lease into the past.
+    /// Sets the end of every lease into the past, as if Redis had been there all the time.
     pub(crate) async fn expire_leases(&self) {
+        self.redis_cli(&["HDEL", &Keys::new("test", 0).book(), "reaped_ms"]).await;
         self.set_all_scores(&Keys::new("test", 0).leases()).await;
+    }
+
+    /// Makes it seem that nobody could reach Redis for a minute, during which every lease ran out.
+    pub(crate) async fn be_away_for_a_minute(&self) {
+        self.expire_leases().await;
+        let before = jiff::Timestamp::now().as_millisecond() - 60_000;
+        self.redis_cli(&["HSET", &Keys::new("test", 0).book(), "reaped_ms", &before.to_string()]).await;
     }
 
     /// Sets the end of a job's time in the queue, and the caller's deadline if there is one, into the past.
@@ -89,9 +97,9 @@ impl Fleet {
 
 /// Takes the next job for a worker that runs nothing, or none.
 pub(crate) async fn try_claim(queue: &Queue, owner: &Owner) -> Option<Claimed> {
-    match queue.claim(owner, Room::empty(5)).await.unwrap() {
+    match queue.claimer(owner, "a test").claim(Room::empty(5)).await.unwrap() {
         Claim::Job(job) => Some(*job),
-        Claim::Expired(_) | Claim::Nothing => None,
+        Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
     }
 }
 

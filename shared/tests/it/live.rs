@@ -50,6 +50,19 @@ async fn a_follower_hears_everything_in_order_and_then_the_end() {
 }
 
 #[tokio::test]
+async fn what_is_spoken_is_heard_while_redis_is_full() {
+    let fleet = Fleet::start().await;
+    let id = enqueue(&fleet).await;
+    fleet.live.publish(&id, at(1, 1), &progress(1)).await.unwrap();
+    fleet.limit_memory("1mb").await;
+    fleet.live.publish(&id, at(1, 2), &progress(2)).await.unwrap();
+    let other = JobId::generate();
+    assert!(fleet.impatient_queue().enqueue(&Ticket::new(other), &spec(Lane::Live)).await.is_err(), "it is full");
+    let heard: Vec<_> = follow(&fleet, id, EventId::START).await.take(2).map(|event| event.id).collect().await;
+    assert_eq!(heard, [at(1, 1), at(1, 2)]);
+}
+
+#[tokio::test]
 async fn a_reconnecting_follower_gets_exactly_the_rest() {
     let fleet = Fleet::start().await;
     let id = enqueue(&fleet).await;

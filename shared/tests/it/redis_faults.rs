@@ -38,6 +38,24 @@ async fn scripts_that_the_server_forgot_are_loaded_again() {
     }
 }
 
+/// Connections are not asked before each use; those that died with their server must not fail the calls that find them.
+#[tokio::test]
+async fn a_connection_that_died_in_its_pool_is_replaced_within_the_call() {
+    for program in programs() {
+        let mut server = Server::start(program.as_deref(), &[]).await;
+        let client = server.client(Duration::ZERO);
+        futures::future::try_join_all((0..8).map(|_| write(&client))).await.unwrap();
+        server.redis.restart().await.unwrap();
+        for _ in 0..8 {
+            write(&client).await.unwrap();
+        }
+        let mut pipeline = redis::pipe();
+        pipeline.cmd("GET").arg("counter").ignore().cmd("PING");
+        server.redis.restart().await.unwrap();
+        client.pipeline_once::<(String,)>(&pipeline).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn a_full_server_is_unavailable_to_scripts_and_pipelines() {
     for program in programs() {

@@ -7,7 +7,7 @@ use csm_shared::shutdown::{EXIT_INTERRUPTED, Shutdown};
 
 use crate::child::{Child, say};
 
-/// Not a test: the process that the tests send signals to. Its drain takes a second.
+/// Not a test: the process that the tests send signals to. Its drain takes three seconds.
 #[tokio::test]
 #[ignore = "started by the tests below"]
 async fn process_that_hangs() {
@@ -16,7 +16,7 @@ async fn process_that_hangs() {
     shutdown.begun().await;
     say("begun");
     // Long enough for a second signal; without one, an orderly end.
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
     std::process::exit(0);
 }
 

@@ -85,6 +85,7 @@ impl Bench {
         let text_ids = prompt_ids(self.text_vocab, which, positions).collect();
         Utterance {
             context: Vec::new(),
+            recurring: 0,
             text_ids,
             sampling: sampling(which),
             max_frames,

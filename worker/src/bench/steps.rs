@@ -72,6 +72,7 @@ pub fn step(plan: &StepsPlan) -> Result<Steps, BenchError> {
     let device = subject.open_device()?;
     let options = LoadOptions { weights: *weights, slots: *rows, threads: subject.threads };
     let mut model = Model::load(&subject.folder, &device, &options, &mut |_| {})?;
+    model.time_parts();
     let codec = Codec::load(&subject.folder, &device, &mut |_| {})?;
     let mut decoder = codec.new_decoder(*rows, subject.threads());
     let mark = Watermark::new(&WatermarkKey::development());
@@ -124,7 +125,7 @@ fn frame(
         drop(voice.mark.push(pcm));
         voice.row.frame_index += 1;
     }
-    let parts = model.step_times();
+    let parts = model.step_times().unwrap_or_default();
     let times = FrameTimes {
         model: stepped - begun,
         backbone: parts.backbone,

@@ -7,7 +7,7 @@ use candle_core::{D, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::{MimiConfig, numbers};
+use super::{MimiConfig, PACKING_THREADS, numbers};
 use crate::kernels::math::add;
 use crate::kernels::{Matrix, Pool};
 use crate::model::WeightFormat;
@@ -51,7 +51,7 @@ impl Group {
         };
         Ok(Self {
             input: Tensor::from_vec(input, (dim, hidden), &Device::Cpu)?,
-            output: Matrix::new(WeightFormat::F32, &output, hidden, dim)?,
+            output: Matrix::new(WeightFormat::F32, &output, hidden, dim, PACKING_THREADS)?,
             tables: (0..codebooks).map(table).collect::<Result<_>>()?,
         })
     }

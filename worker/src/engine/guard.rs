@@ -16,6 +16,11 @@ pub(super) const REPEATED_FRAMES: u32 = 10;
 pub(super) const SILENT_FRAMES: u32 = 30;
 /// Silence that is handed on as it comes: 400 ms. What follows is held back until there is sound again.
 pub(super) const SILENT_KEPT: u32 = 5;
+/// Frames that are held in succession, at most: as many as leave room in the stream for a block. A longest pause within a
+/// text is 28 of them even if its codes repeat themselves from the start. One more means that for over 2 s there was
+/// nothing but silence and what had been heard already, by turns: that is a model that has run away, as either alone would
+/// be. Handing such frames on instead would let it go on like that until its budget is used up.
+pub(super) const HELD_FRAMES: u32 = 28;
 /// The loudness (root mean square) below which a frame is silent: -60 dBFS, under breath and the noise of a room.
 pub(super) const SILENCE_RMS: f32 = 0.001;
 /// Frames that any text may take: 10 s, which is also what a request gets that does not say.
@@ -26,8 +31,7 @@ pub(super) const FRAMES_PER_ID: u32 = 12;
 
 // A frame takes room in its stream while it is held back, or waits for its block. Were all room taken that way, no frame
 // could come that ends the wait.
-const _: () = assert!((SILENT_FRAMES - SILENT_KEPT) as usize + BLOCK_FRAMES < FRAMES_AHEAD);
-const _: () = assert!(REPEATED_FRAMES as usize + BLOCK_FRAMES < FRAMES_AHEAD);
+const _: () = assert!(HELD_FRAMES as usize + BLOCK_FRAMES <= FRAMES_AHEAD);
 
 /// The frames that an utterance may take, and what their end is called.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,6 +74,8 @@ pub(super) struct Guard {
     repeats: u32,
     /// Silent frames in succession, the last one included.
     silent: u32,
+    /// Frames held back now, for whatever reason.
+    held: u32,
 }
 
 impl Guard {
@@ -78,13 +84,16 @@ impl Guard {
         self.repeats = if self.last.as_ref() == Some(codes) { self.repeats + 1 } else { 0 };
         self.silent = if is_silent(pcm) { self.silent + 1 } else { 0 };
         self.last = Some(*codes);
-        if self.repeats + 1 >= REPEATED_FRAMES || self.silent >= SILENT_FRAMES {
-            Verdict::Stop
-        } else if self.repeats > 0 || self.silent > SILENT_KEPT {
-            Verdict::Hold
-        } else {
-            Verdict::Deliver
+        if self.repeats == 0 && self.silent <= SILENT_KEPT {
+            self.held = 0;
+            return Verdict::Deliver;
         }
+        let stuck = self.repeats + 1 >= REPEATED_FRAMES || self.silent >= SILENT_FRAMES;
+        if stuck || self.held >= HELD_FRAMES {
+            return Verdict::Stop;
+        }
+        self.held += 1;
+        Verdict::Hold
     }
 }
 

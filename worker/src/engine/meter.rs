@@ -19,11 +19,11 @@ pub struct EngineStats {
     pub frames: u64,
     /// Time in all steps together, without the codec.
     pub stepping: Duration,
-    /// The part of it spent in the backbone.
+    /// The part of it spent in the backbone, as far as the parts are known ([`crate::model::Model::step_times`]).
     pub backbone: Duration,
-    /// The part of it spent in the depth decoder.
+    /// The part of it spent in the depth decoder, likewise.
     pub depth: Duration,
-    /// The part of it spent drawing codes.
+    /// The part of it spent drawing codes, likewise.
     pub sampling: Duration,
     /// Pieces of prompts, and of what was spoken before.
     pub pieces: u64,
@@ -86,10 +86,13 @@ impl Meter {
         &self.signs
     }
 
-    pub(super) fn step(&self, rows: usize, took: Duration, times: StepTimes) {
-        for (stage, took) in [("backbone", times.backbone), ("depth", times.depth), ("sampling", times.sampling)] {
-            metrics::histogram!(FRAME_STEP_SECONDS, "stage" => stage).record(took);
+    pub(super) fn step(&self, rows: usize, took: Duration, times: Option<StepTimes>) {
+        if let Some(StepTimes { backbone, depth, sampling }) = times {
+            for (stage, took) in [("backbone", backbone), ("depth", depth), ("sampling", sampling)] {
+                metrics::histogram!(FRAME_STEP_SECONDS, "stage" => stage).record(took);
+            }
         }
+        let times = times.unwrap_or_default();
         self.signs.show();
         self.stats.send_modify(|stats| {
             stats.steps += 1;

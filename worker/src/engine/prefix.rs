@@ -83,12 +83,18 @@ impl<P> PrefixCache<P> {
         self.entries.iter().any(|entry| entry.cuts == context.cuts && entry.begins(context))
     }
 
-    /// Keeps what the model made of `context`, `bytes` large, unless that alone is more than the limit.
+    /// Whether `context`, of which the model made `bytes`, is to be kept: it is not yet, and is not larger than the limit by
+    /// itself.
+    pub(super) fn wants(&self, context: Context<'_>, bytes: u64) -> bool {
+        self.is_on() && size(context, bytes) <= self.limit && !self.holds(context)
+    }
+
+    /// Keeps what the model made of `context`, `bytes` large, if that is wanted.
     pub(super) fn keep(&mut self, context: Context<'_>, prefix: P, bytes: u64) {
-        let bytes = bytes + size_of_val(context.positions) as u64;
-        if bytes > self.limit || self.holds(context) {
+        if !self.wants(context, bytes) {
             return;
         }
+        let bytes = size(context, bytes);
         while self.bytes() + bytes > self.limit || self.entries.len() >= MAX_PREFIXES {
             let oldest = (0..self.entries.len()).min_by_key(|&index| self.entries[index].used);
             let Some(oldest) = oldest else { break };
@@ -98,4 +104,9 @@ impl<P> PrefixCache<P> {
         let (positions, cuts) = (context.positions.to_vec(), context.cuts.to_vec());
         self.entries.push(Entry { positions, cuts, prefix, bytes, used: self.clock });
     }
+}
+
+/// Bytes of an entry.
+fn size(context: Context<'_>, bytes: u64) -> u64 {
+    bytes + size_of_val(context.positions) as u64
 }

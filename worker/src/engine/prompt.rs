@@ -26,6 +26,8 @@ pub(super) struct PromptLimits {
 /// A prompt on its way in.
 pub(super) struct Prompt {
     context: Vec<Segment>,
+    /// Segments at its beginning that other prompts may begin with.
+    recurring: usize,
     text_ids: Vec<u32>,
     /// All positions, once every recording is in codes; never empty then.
     positions: Vec<Position>,
@@ -35,8 +37,9 @@ pub(super) struct Prompt {
 }
 
 impl Prompt {
-    pub(super) fn new(context: Vec<Segment>, text_ids: Vec<u32>) -> Self {
-        let mut prompt = Self { context, text_ids, positions: Vec::new(), cuts: Vec::new(), fed: 0 };
+    pub(super) fn new(context: Vec<Segment>, recurring: usize, text_ids: Vec<u32>) -> Self {
+        let recurring = recurring.min(context.len());
+        let mut prompt = Self { context, recurring, text_ids, positions: Vec::new(), cuts: Vec::new(), fed: 0 };
         if prompt.clips().is_empty() {
             prompt.encoded(Vec::new());
         }
@@ -103,12 +106,12 @@ impl Prompt {
         Some(Context { positions: &self.positions[..end], cuts: &self.cuts })
     }
 
-    /// What is worth keeping of the positions fed so far, if it ends just here: the whole context, or its first segment,
-    /// which is the voice where there is one.
+    /// What is worth keeping of the positions fed so far, if it ends just here: all segments that may be asked for again,
+    /// or the first of them, which is the voice where there is one.
     pub(super) fn worth_keeping(&self) -> Option<Context<'_>> {
-        let segments = match self.cuts[..] {
+        let segments = match self.cuts[..self.recurring] {
             [first, ..] if first == self.fed => 1,
-            [.., last] if last == self.fed => self.cuts.len(),
+            [.., last] if last == self.fed => self.recurring,
             _ => return None,
         };
         Some(Context { positions: &self.positions[..self.fed], cuts: &self.cuts[..segments] })

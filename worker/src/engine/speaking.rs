@@ -48,14 +48,14 @@ impl Speaking {
         frames: mpsc::Sender<SpokenFrame>,
         span: tracing::Span,
     ) -> Self {
-        let Utterance { context, text_ids, sampling, max_frames, first_frame, mut spoken } = utterance;
+        let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut spoken } = utterance;
         let budget = Budget::new(text_ids.len(), max_frames);
         // A frame that this model cannot have made, and all behind it, were not made by it.
         let is_known = |frame: &Frame| *frame != END_FRAME && frame.iter().all(|&code| (code as usize) < codes);
         spoken.truncate(spoken.iter().take_while(|frame| is_known(frame)).take(budget.frames as usize).count());
         Self {
             budget,
-            prompt: Prompt::new(context, text_ids),
+            prompt: Prompt::new(context, recurring, text_ids),
             asked: false,
             sampling,
             first_draw: first_frame,

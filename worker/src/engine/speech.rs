@@ -29,12 +29,13 @@ pub(super) trait SpeechModel {
     fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError>;
     /// Takes frames as if steps had made them; the next step continues behind them.
     fn replay(&mut self, slot: usize, frames: &[Frame]) -> Result<(), EngineError>;
-    /// How long the parts of the last step took.
-    fn step_times(&self) -> StepTimes;
+    /// How long the parts of the last step took, where that is known.
+    fn step_times(&self) -> Option<StepTimes>;
     fn save_prefix(&self, slot: usize) -> Result<Self::Prefix, EngineError>;
     /// Into an empty slot.
     fn restore_prefix(&mut self, slot: usize, prefix: &Self::Prefix) -> Result<(), EngineError>;
-    fn prefix_bytes(prefix: &Self::Prefix) -> u64;
+    /// Bytes of a prefix of so many positions.
+    fn prefix_bytes(&self, positions: usize) -> u64;
 }
 
 /// Codes to sound, with a state per slot.
@@ -88,7 +89,7 @@ impl SpeechModel for Model {
         Self::replay(self, slot, frames).map_err(failed)
     }
 
-    fn step_times(&self) -> StepTimes {
+    fn step_times(&self) -> Option<StepTimes> {
         Self::step_times(self)
     }
 
@@ -100,8 +101,8 @@ impl SpeechModel for Model {
         Self::restore_prefix(self, slot, prefix).map_err(failed)
     }
 
-    fn prefix_bytes(prefix: &Prefix) -> u64 {
-        prefix.bytes() as u64
+    fn prefix_bytes(&self, positions: usize) -> u64 {
+        Self::prefix_bytes(self, positions) as u64
     }
 }
 

@@ -7,6 +7,7 @@ mod endings;
 mod invariance;
 mod life;
 mod order;
+mod planted;
 mod resume;
 mod scripted;
 mod tables;
@@ -35,6 +36,7 @@ fn sampling(seed: u64) -> Sampling {
 fn say(text_ids: Vec<u32>, seed: u64, max_frames: u32) -> Utterance {
     Utterance {
         context: Vec::new(),
+        recurring: usize::MAX,
         text_ids,
         sampling: sampling(seed),
         max_frames,

@@ -248,9 +248,10 @@ impl<M: SpeechModel> Thread<M> {
     fn keep(&mut self, id: SlotId) -> Result<(), EngineError> {
         let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let Some(context) = prompt.worth_keeping() else { return Ok(()) };
-        if self.prefixes.is_on() && !self.prefixes.holds(context) {
+        let bytes = self.model.prefix_bytes(context.positions.len());
+        // Asked first: the copy of what has no room would only hold up the next step.
+        if self.prefixes.wants(context, bytes) {
             let prefix = self.model.save_prefix(id.index)?;
-            let bytes = M::prefix_bytes(&prefix);
             self.prefixes.keep(context, prefix, bytes);
             self.meter.prefix_bytes(self.prefixes.bytes());
         }

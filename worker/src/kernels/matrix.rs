@@ -7,14 +7,18 @@
 
 use candle_core::Result;
 
-use super::pool::{Pool, Scattered, threads_or_all};
+use super::pool::{Pool, Scattered};
 use crate::model::WeightFormat;
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
 mod eight;
 mod four;
 mod full;
 mod quantised;
 mod rows;
+#[cfg(test)]
+mod tests;
 #[cfg(target_arch = "x86_64")]
 mod wide;
 
@@ -46,15 +50,15 @@ enum Tiles {
 }
 
 impl Matrix {
-    /// Packs row-major weights. [`WeightFormat::Bf16`] is for GPUs; here it is held as f32.
+    /// Packs row-major weights on up to `threads` threads. [`WeightFormat::Bf16`] is for GPUs; here it is held as f32.
     ///
     /// # Errors
     /// The quantiser refuses, which it does not for finite weights.
-    pub(crate) fn new(format: WeightFormat, weight: &[f32], out: usize, width: usize) -> Result<Self> {
+    pub(crate) fn new(format: WeightFormat, weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = match format {
-            WeightFormat::F32 | WeightFormat::Bf16 => Tiles::Full(full::Tiles::new(weight, out, width)?),
-            WeightFormat::Q8_0 => Tiles::Eight(quantised::Tiles::new(weight, out, width)?),
-            WeightFormat::Q4K => Tiles::Four(quantised::Tiles::new(weight, out, width)?),
+            WeightFormat::F32 | WeightFormat::Bf16 => Tiles::Full(full::Tiles::new(weight, out, width, threads)?),
+            WeightFormat::Q8_0 => Tiles::Eight(quantised::Tiles::new(weight, out, width, threads)?),
+            WeightFormat::Q4K => Tiles::Four(quantised::Tiles::new(weight, out, width, threads)?),
         };
         Ok(Self { tiles, out, width })
     }
@@ -132,10 +136,17 @@ impl Matrix {
     }
 }
 
-/// Calls `pack(tile, place)` for every tile, on as many threads as there are; tiles are pieces of `packed` of equal size.
-fn pack<T: Send>(packed: &mut [T], tiles: usize, pack: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync)) -> Result<()> {
+/// Calls `pack(tile, place)` for every tile, on up to `threads` threads; tiles are pieces of `packed` of equal size.
+fn pack<T: Send>(
+    packed: &mut [T],
+    tiles: usize,
+    threads: usize,
+    pack: &(dyn Fn(usize, &mut [T]) -> Result<()> + Sync),
+) -> Result<()> {
     let size = packed.len() / tiles.max(1);
-    let threads = threads_or_all(None);
+    if threads < 2 {
+        return packed.chunks_mut(size.max(1)).enumerate().try_for_each(|(tile, place)| pack(tile, place));
+    }
     let share = tiles.div_ceil(threads).max(1);
     std::thread::scope(|scope| {
         let work = |(part, place): (usize, &mut [T])| {

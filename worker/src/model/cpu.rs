@@ -58,8 +58,8 @@ impl CpuNet {
         let depth = Depth::load(weights, config, format, &pool, &depth_rows, slots)?;
         drop(depth_rows);
         let audio = Table::new(&audio)?;
-        let backbone = Stack::load(weights, config, Part::Backbone, format, config.max_positions)?;
-        let head = stack::matrix(format, &weights.first_code_head()?)?;
+        let backbone = Stack::load(weights, config, Part::Backbone, format, &pool, config.max_positions)?;
+        let head = stack::matrix(format, &pool, &weights.first_code_head()?)?;
         let kv = KvCache::new(&config.backbone, slots, config.max_positions);
         let hidden = vec![0.0; slots * config.backbone.hidden];
         Ok(Self { pool, text, audio, backbone, head, depth, kv, hidden, audio_vocab: config.audio_vocab })
@@ -149,6 +149,18 @@ impl Net for CpuNet {
 
     fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError> {
         Ok(Kept::Cpu(self.kv.keep(slot, positions)))
+    }
+
+    fn kept_bytes(&self, positions: usize) -> usize {
+        self.kv.kept_bytes(positions)
+    }
+
+    fn runs_ahead(&self) -> bool {
+        false
+    }
+
+    fn finish(&self) -> Result<(), ModelError> {
+        Ok(())
     }
 
     fn recall(&mut self, slot: usize, kept: &Kept) -> Result<(), ModelError> {

@@ -50,8 +50,14 @@ pub(super) trait Net: Send {
     fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.
     fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError>;
+    /// Bytes of such a copy.
+    fn kept_bytes(&self, positions: usize) -> usize;
     /// Writes a copy into a slot.
     fn recall(&mut self, slot: usize, kept: &Kept) -> Result<(), ModelError>;
+    /// Whether calls come back before their work is done.
+    fn runs_ahead(&self) -> bool;
+    /// Waits until all work is done.
+    fn finish(&self) -> Result<(), ModelError>;
     /// Bytes of weights that one step reads.
     fn bytes_per_step(&self) -> u64;
     /// What is resident, in bytes.
@@ -119,6 +125,11 @@ impl Hear {
             code.ok_or(ModelError::NotFinite { frame_index: row.frame_index, codebook })
         };
         drawn.into_iter().zip(rows).map(finite).collect()
+    }
+
+    /// Notes time that went into drawing elsewhere.
+    pub(super) fn spend(&mut self, time: Duration) {
+        self.spent += time;
     }
 
     /// Time that went into drawing.

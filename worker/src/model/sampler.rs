@@ -45,7 +45,11 @@ pub fn sample(logits: &[f32], sampling: &Sampling, draw: Draw) -> Option<u32> {
 #[expect(clippy::cast_possible_truncation, reason = "noise is within -4 and 24")]
 pub fn gumbel(draw: Draw, noise: &mut [f32]) {
     let made = Noise::new(draw);
-    (0..).zip(noise).for_each(|(code, noise)| *noise = made.gumbel(code) as f32);
+    for (group, noise) in (0..).zip(noise.chunks_mut(4)) {
+        // One call answers for four codes.
+        let words = made.words(group);
+        noise.iter_mut().zip(words).for_each(|(noise, bits)| *noise = gumbel_of(bits) as f32);
+    }
 }
 
 /// Index of the largest score, the first of equals; `None` when none is above -inf.
@@ -72,15 +76,24 @@ impl Noise {
         Self(draw)
     }
 
-    /// Standard Gumbel noise, `-ln(e)` of an exponential `e`: adding it to `ln p` and taking the largest is the race.
     fn gumbel(&self, code: u32) -> f64 {
+        gumbel_of(self.words(code / 4)[(code % 4) as usize])
+    }
+
+    /// The bits of codes `4 * group` and the three behind it.
+    fn words(&self, group: u32) -> [u32; 4] {
         let Draw { seed, frame_index, codebook } = self.0;
         #[expect(clippy::cast_possible_truncation, reason = "the key is the seed's two halves; a codebook is below 32")]
         let (key, codebook) = ([seed as u32, (seed >> 32) as u32], codebook as u32);
-        let bits = philox([code / 4, codebook, frame_index, 0], key)[(code % 4) as usize];
-        let uniform = (f64::from(bits) + 0.5) / (f64::from(u32::MAX) + 1.0);
-        -(-uniform.ln()).ln()
+        philox([group, codebook, frame_index, 0], key)
     }
+}
+
+/// Standard Gumbel noise of 32 random bits, `-ln(e)` of an exponential `e`: adding it to `ln p` and taking the largest is
+/// the race.
+fn gumbel_of(bits: u32) -> f64 {
+    let uniform = (f64::from(bits) + 0.5) / (f64::from(u32::MAX) + 1.0);
+    -(-uniform.ln()).ln()
 }
 
 /// Philox 4x32-10: four words that look random, from a counter and a key.

@@ -11,6 +11,8 @@ mod draw;
 mod linear;
 mod stack;
 
+use std::time::Instant;
+
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
@@ -18,6 +20,7 @@ use super::net::{Hear, Kept, Net, Row, Taken};
 use super::prompt::Position;
 use super::weights::{Part, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
+use crate::kernels::Pool;
 
 use depth::Depth;
 use draw::Noise;
@@ -31,6 +34,8 @@ const PREFILL_PIECE: usize = 128;
 /// Both transformers, their tables, and the state of every slot.
 pub(super) struct TensorNet {
     device: Device,
+    /// Makes the draws' noise.
+    pool: Pool,
     dtype: DType,
     /// `(text_vocab, hidden)`.
     text: Tensor,
@@ -68,6 +73,7 @@ impl TensorNet {
         format: WeightFormat,
         slots: usize,
         device: &Device,
+        threads: usize,
     ) -> Result<Self, WeightsError> {
         // Quantised products take and give f32.
         let dtype = if format == WeightFormat::Bf16 { DType::BF16 } else { DType::F32 };
@@ -83,6 +89,7 @@ impl TensorNet {
         let bytes_per_step = (backbone.bytes() + head.bytes() + depth.bytes_per_frame()) as u64;
         Ok(Self {
             device: device.clone(),
+            pool: Pool::new(threads),
             dtype,
             text,
             audio,
@@ -178,7 +185,9 @@ impl Net for TensorNet {
         for row in rows {
             seated[row.slot] = Some(row);
         }
-        let mut drawing = Noise::new(&seated, self.codebook_size, &self.device)?;
+        let begun = Instant::now();
+        let mut drawing = Noise::new(&seated, self.codebook_size, &self.pool, &self.device)?;
+        hear.spend(begun.elapsed());
         let logits = self.head.forward(&self.hidden)?.squeeze(1)?;
         let first = drawing.draw(0, &logits, hear)?;
         self.depth.frames(&self.hidden, &first, &mut drawing, hear)?;
@@ -187,6 +196,18 @@ impl Net for TensorNet {
 
     fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError> {
         Ok(Kept::Tensor(Prefix { layers: self.kv.keep(slot, positions)? }))
+    }
+
+    fn kept_bytes(&self, positions: usize) -> usize {
+        self.kv.kept_bytes(positions)
+    }
+
+    fn runs_ahead(&self) -> bool {
+        !self.device.is_cpu()
+    }
+
+    fn finish(&self) -> Result<(), ModelError> {
+        Ok(self.device.synchronize()?)
     }
 
     fn recall(&mut self, slot: usize, kept: &Kept) -> Result<(), ModelError> {

@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod times;
+
 use std::path::PathBuf;
 
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
@@ -24,7 +26,7 @@ fn tensors(format: WeightFormat) -> Model {
     let config = CsmConfig::from_folder(&folder()).unwrap();
     let mut silent = |_| {};
     let mut weights = Weights::open(&folder(), &config, &mut silent).unwrap();
-    let net = tensor::TensorNet::load(&mut weights, &config, format, 4, &Device::Cpu).unwrap();
+    let net = tensor::TensorNet::load(&mut weights, &config, format, 4, &Device::Cpu, 2).unwrap();
     Model::over(config, format, Box::new(net), 4)
 }
 
@@ -168,6 +170,7 @@ fn a_prefix_restored_is_a_prefix_read() {
         model.prefill(0, &prompt()[..100]).unwrap();
         let prefix = model.save_prefix(0).unwrap();
         assert!(prefix.positions() == 100 && prefix.bytes() > 0);
+        assert_eq!(prefix.bytes(), model.prefix_bytes(100));
         model.prefill(0, &prompt()[100..]).unwrap();
         let read = speak(&mut model, 0, sampling(0.9, 1), 3);
         model.prefill(2, &vec![Position::Text(7); 50]).unwrap();

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use csm_shared::queue::{BUILD, REPORT_EVERY, WorkerReport};
+use csm_shared::queue::{REPORT_EVERY, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
 use super::Runner;
 use super::load::Load;
+use crate::BUILD;
 
 /// Reports until `over` is cancelled, then takes the worker out of the list. It drains once `stop` is cancelled.
 pub(super) async fn run(runner: Arc<Runner>, load: Load, stop: CancellationToken, over: CancellationToken) {

@@ -185,11 +185,12 @@ impl<'a, B: Booth> Recital<'a, B> {
             self.done.push(sentence);
             return Ok(());
         }
-        let Before { context, positions } = self.turns.before(text_ids.len(), max_frames);
+        let Before { context, recurring, positions } = self.turns.before(text_ids.len(), max_frames);
         sentence.context_positions = positions as u32;
         sentence.prompt_positions = (positions + text_ids.len()) as u32;
         let utterance = Utterance {
             context,
+            recurring,
             text_ids: text_ids.clone(),
             sampling: self.sampling,
             max_frames,

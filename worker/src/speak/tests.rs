@@ -293,6 +293,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
     for PlannedPiece { text_ids, max_frames, first_frame, .. } in script(&[4, 5, 6], 100).plan.pieces {
         let utterance = Utterance {
             context: context.clone(),
+            recurring: 1,
             text_ids: text_ids.clone(),
             sampling: sampling(),
             max_frames,

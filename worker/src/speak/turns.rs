@@ -32,6 +32,8 @@ pub(super) struct Turns {
 pub(super) struct Before {
     /// Turns, oldest first.
     pub(super) context: Vec<Segment>,
+    /// Of these, the first so many that pieces to come will have before them too.
+    pub(super) recurring: usize,
     /// Positions that they take.
     pub(super) positions: usize,
 }
@@ -59,12 +61,11 @@ impl Turns {
             positions = more;
             carried.push_front(turn);
         }
-        if self.voice.is_some() {
-            // It was spoken first.
-            carried.rotate_right(1.min(carried.len()));
-        }
+        let voice = if self.voice.is_some() { 1.min(carried.len()) } else { 0 };
+        // It was spoken first.
+        carried.rotate_right(voice);
         let context = self.given.iter().chain(carried).cloned().collect();
-        Before { context, positions }
+        Before { context, recurring: self.given.len() + voice, positions }
     }
 
     /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
@@ -108,6 +109,20 @@ mod tests {
         let sizes: Vec<_> = before.context.iter().map(|turn| size(turn).positions()).collect();
         assert_eq!(before.positions, sizes.iter().sum::<usize>());
         sizes
+    }
+
+    #[test]
+    fn what_stays_before_every_piece_is_the_callers_context_or_the_voice() {
+        for (given, expected) in [(vec![turn(10), turn(11)], [2, 2, 2, 2]), (Vec::new(), [0, 1, 1, 1])] {
+            let mut turns = Turns::new(given, 2_048);
+            for (piece, expected) in expected.into_iter().enumerate() {
+                assert_eq!(turns.before(5, 100).recurring, expected);
+                speak(&mut turns, 20 + piece);
+            }
+        }
+        let mut full = Turns::new(Vec::new(), 1);
+        speak(&mut full, 20);
+        assert_eq!(full.before(5, 100).recurring, 0);
     }
 
     #[test]

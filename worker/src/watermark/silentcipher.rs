@@ -11,13 +11,16 @@
 //! every activation at once, 17 MB per second, so there clips are limited to [`MAX_BATCH_SECONDS`].
 //!
 //! # What it cannot do
-//! The decoder is public and has no key: whoever has it can read the forty bits, copy or overwrite them. Nothing shorter
-//! than 36,864 samples at 44.1 kHz (0.84 s) holds them once. Silence holds nothing and comes back as it is.
+//! The networks are public and have no key: whoever has them can read the forty bits, copy or overwrite them, and write a
+//! key's sixteen on any audio. Nothing shorter than 36,864 samples at 44.1 kHz (0.84 s) holds them once. Silence holds
+//! nothing and comes back as it is.
 
+mod bounds;
 mod carrier;
 mod cost;
 mod decode;
 mod error;
+mod evidence;
 mod find;
 mod load;
 mod model;
@@ -32,10 +35,12 @@ mod tests;
 use std::path::Path;
 use std::sync::Arc;
 
+pub use bounds::Bounds;
 pub use cost::{Cost, cost};
 pub use decode::Decoded;
 pub use error::SilentCipherError;
-pub use find::{DETECTED_BELOW, MAX_FIND_SECONDS};
+pub use evidence::DETECTED_BELOW;
+pub use find::MAX_FIND_SECONDS;
 pub use payload::{Known, Payload};
 pub use stream::SilentStream;
 
@@ -148,23 +153,24 @@ impl SilentCipher {
         Ok(decode::vote(&decode::argmax(&self.model.logits(&scaled(&inner, gain), self.mode)?)))
     }
 
-    /// Looks for a known payload in a clip (24 kHz), at every rotation and, where the clip's own beginning does not show
-    /// it, at other places of the hop. Takes long: see [`cost`].
+    /// Looks for known payloads in a clip (24 kHz), at every rotation and, where the clip's own beginning does not show
+    /// one, at other places of the hop. Takes long: see [`cost`]. What was found names its key, else the first does. A clip of
+    /// which not all was read, because it is longer than 4.9 s or by the bounds, gets no "not detected".
     ///
     /// # Errors
-    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`].
-    pub fn find(&self, clip: &[f32], known: &Known) -> Result<Finding, SilentCipherError> {
-        find::find(self, clip, known, Reach::Anywhere)
+    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`], [`SilentCipherError::NoTurn`].
+    pub fn find(&self, clip: &[f32], known: &[Known], bounds: &Bounds) -> Result<Finding, SilentCipherError> {
+        find::find(self, clip, known, Reach::Anywhere, bounds)
     }
 
     /// [`SilentCipher::find`] for a clip as it came from [`SilentCipher::embed`] or [`SilentCipher::stream`], from its
-    /// first sample on: it looks nowhere but where the mark must be. One reading of at most 5 s, and one of at most
-    /// [`MAX_FIND_SECONDS`] where that does not show it.
+    /// first sample on: it looks nowhere but where the mark must be, and its "not detected" means that it is lost. One reading
+    /// of at most 4.9 s, and one of at most [`MAX_FIND_SECONDS`] where that does not show it.
     ///
     /// # Errors
     /// As [`SilentCipher::find`].
     pub fn find_in_place(&self, clip: &[f32], known: &Known) -> Result<Finding, SilentCipherError> {
-        find::find(self, clip, known, Reach::InPlace)
+        find::find(self, clip, std::slice::from_ref(known), Reach::InPlace, &Bounds::default())
     }
 
     /// Begins a live stream with running statistics, whatever the mode.

@@ -1,12 +1,14 @@
 //! Marks that need a whole recording: SilentCipher's.
 
 use std::f32::consts::{PI, TAU};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::JobId;
+use tokio_util::sync::CancellationToken;
 
-use super::silentcipher::{CSM_MESSAGE_SDR, Known, Payload, SilentCipher};
+use super::silentcipher::{Bounds, CSM_MESSAGE_SDR, Known, Payload, SilentCipher, SilentCipherError};
 use super::{Embedder, Finding, MarkError, Marked, Verdict, WatermarkKey};
 
 const RATE: f32 = SAMPLE_RATE as f32;
@@ -45,18 +47,31 @@ impl Embedder for ForJob<'_> {
     }
 }
 
-/// SilentCipher under one key. One recording at a time: it takes all cores, and memory by the length of the recording.
-pub(super) struct Silent {
+/// SilentCipher under one key. One recording at a time: it takes all cores, and memory by the length of the recording. Who
+/// searches others' recordings steps back between two readings.
+pub(crate) struct Silent {
     cipher: SilentCipher,
     key: WatermarkKey,
-    turn: Mutex<()>,
+    turn: Arc<Mutex<()>>,
 }
 
 impl Silent {
     /// Marks with the statistics of the checkpoint, so that the length of a recording has no limit, and as strongly as CSM
     /// does.
-    pub(super) fn new(cipher: &SilentCipher, key: &WatermarkKey) -> Self {
-        Self { cipher: cipher.with_message_sdr(CSM_MESSAGE_SDR), key: key.clone(), turn: Mutex::new(()) }
+    pub(crate) fn new(cipher: &SilentCipher, key: &WatermarkKey) -> Self {
+        Self { cipher: cipher.with_message_sdr(CSM_MESSAGE_SDR), key: key.clone(), turn: Arc::default() }
+    }
+
+    /// Looks for any of these payloads in a recording that may come from anywhere, until a time or a stop.
+    pub(crate) fn find(
+        &self,
+        clip: &[f32],
+        known: &[Known],
+        until: Instant,
+        stop: &CancellationToken,
+    ) -> Result<Finding, SilentCipherError> {
+        let bounds = Bounds { until: Some(until), stop: stop.clone(), turn: Arc::clone(&self.turn) };
+        self.cipher.find(clip, known, &bounds)
     }
 
     fn turn(&self) -> MutexGuard<'_, ()> {
@@ -141,5 +156,30 @@ impl Resonance {
         let out = input + a * self.before[0] + b * self.before[1];
         self.before = [out, self.before[0]];
         out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use std::path::Path;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// Searching others' recordings waits for those who mark, and not for longer than it may.
+    #[test]
+    fn a_search_waits_for_its_turn_in_vain_or_until_it_comes() {
+        let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");
+        let cipher = SilentCipher::load(&weights, crate::watermark::silentcipher::BnMode::Running).unwrap();
+        let key = WatermarkKey::development();
+        let (silent, known, stop) = (Silent::new(&cipher, &key), [Known::key(&key)], CancellationToken::new());
+        let look = |limit: Duration| silent.find(&voice(), &known, Instant::now() + limit, &stop);
+        let marking = silent.turn();
+        let refused = look(Duration::from_millis(50));
+        assert!(matches!(refused, Err(SilentCipherError::NoTurn)), "{refused:?}");
+        drop(marking);
+        assert_ne!(look(Duration::from_secs(600)).unwrap().verdict, Verdict::Detected);
     }
 }

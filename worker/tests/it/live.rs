@@ -95,9 +95,9 @@ impl Set {
     }
 
     async fn claim(&self) -> Claimed {
-        match self.queue.claim(&Owner::of_this_process("test"), Room::empty(1)).await.unwrap() {
+        match self.queue.claimer(&Owner::of_this_process("test"), "a test").claim(Room::empty(1)).await.unwrap() {
             Claim::Job(job) => *job,
-            Claim::Expired(_) | Claim::Nothing => panic!("a job waits"),
+            Claim::Expired(_) | Claim::Nothing | Claim::Hold => panic!("a job waits"),
         }
     }
 

@@ -2,12 +2,13 @@
 -- queued job stays in its stream until a claim skips it: deleting an undelivered entry would make the group's lag unknowable.
 -- ARGV: id, ttl_ms
 local id = ARGV[1]
-local state = get(id, 'state')[1]
+local job = job_of(id)
+local state = job.state
 if not state then
   return 'missing'
 end
 if state == 'queued' then
-  settle(id, 'cancelled', ARGV[2])
+  settle(id, job, 'cancelled', ARGV[2])
   return 'cancelled'
 end
 if state == 'running' then

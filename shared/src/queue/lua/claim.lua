@@ -1,13 +1,29 @@
 -- queued -> running, one job a call, never waiting. Lanes share by weight (start-time fair queueing over expected frames);
 -- one that was passed over for too long goes first. Entries of jobs that have ended are cleared away.
 -- ARGV: owner, build, lease_ms, scan_limit, promote_limit, idle ('1' when the worker runs nothing), bulk ('1' when it may
--- take a bulk job), tenant_running_max, warden_ms, ttl_ms
+-- take a bulk job), tenant_running_max, warden_ms, ttl_ms, number (of this claim, unlike any other), repeated ('1' when the
+-- answer to this claim may have been lost)
 -- Answers nothing, or {'job', id, attempt, spec, waited_ms, alone}, or {'expired', id}, or {'again'}: scan_limit was reached,
 -- or {'hold'}: the worker is to take nothing, from other shards neither, until it is idle.
 local owner, lease_ms, scan_limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
 local idle, tenant_max = ARGV[6] == '1', tonumber(ARGV[8])
-promote(tonumber(ARGV[5]), tenant_max)
 local now = now_ms()
+
+local function answer_of(id, attempt, spec, created, alone)
+  return { 'job', id, tostring(attempt), spec, tostring(math.max(0, now - created)), alone and '1' or '0' }
+end
+
+-- A job that this claim brought and whose worker has not heard of it: the same answer again, with a new lease.
+if ARGV[12] == '1' then
+  local number, id = string.match(redis.call('HGET', WORKERS, 'claim:' .. owner) or '', '(%S+) (%S+)')
+  local job = number == ARGV[11] and job_of(id) or {}
+  if job.state == 'running' and job.owner == owner then
+    redis.call('ZADD', LEASES, 'XX', now + lease_ms, id)
+    local rest = get(id, 'spec', 'created_ms')
+    return answer_of(id, job.attempt, rest[1], rest[2], job.alone)
+  end
+end
+promote(tonumber(ARGV[5]), tenant_max)
 
 -- How long a lane may be passed over while it has work.
 local PATIENCE_MS = { live = 1000, standard = 5000, bulk = 20000 }
@@ -31,8 +47,9 @@ local function read(stream)
 end
 
 local function begin(id, job, alone)
-  local attempt = redis.call('HINCRBY', JOB .. id, 'attempt', 1)
-  redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'build', ARGV[2], 'started_ms', now)
+  local attempt = job.attempt + 1
+  redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'attempt', attempt, 'build', ARGV[2], 'started_ms', now)
+  redis.call('HSET', WORKERS, 'claim:' .. owner, ARGV[11] .. ' ' .. id)
   if alone then
     redis.call('HSET', JOB .. id, 'alone', '1')
   end
@@ -49,13 +66,13 @@ local function begin(id, job, alone)
   redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'running:' .. job.lane, job.cost)
   count('running:', job.tenant, 1)
-  return { 'job', id, tostring(attempt), job.spec, tostring(math.max(0, now - job.created)), alone and '1' or '0' }
+  return answer_of(id, attempt, job.spec, job.created, alone)
 end
 
 -- A delivered entry becomes an answer, or nothing: its job has ended, is somewhere else, or waits for its tenant.
 local function take(queue, found)
   local id = found.id
-  local field = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner', 'deadline_ms') or {}
+  local field = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner', 'deadline_ms', 'attempt') or {}
   if field[1] == 'running' and field[2] == found.entry then
     -- The group was deleted by hand and made anew: the entry goes back to the worker that runs the job.
     redis.call('XCLAIM', STREAM .. queue, GROUP, field[9], 0, found.entry, 'JUSTID')
@@ -68,11 +85,11 @@ local function take(queue, found)
     drop_entry(queue, found.entry)
     return nil
   end
-  local job = { spec = field[3], created = field[4], lane = field[5], cost = field[6], tenant = field[7],
-    expires = field[8], deadline = field[10] }
+  local job = { state = field[1], spec = field[3], created = field[4], lane = field[5], cost = field[6], tenant = field[7],
+    expires = field[8], deadline = field[10], attempt = field[11] }
   if field[8] and tonumber(field[8]) <= now then
     drop_entry(queue, found.entry)
-    settle(id, 'expired', ARGV[10])
+    settle(id, job, 'expired', ARGV[10])
     return { 'expired', id }
   end
   if tenant_max > 0 and tonumber(redis.call('HGET', TENANTS, 'running:' .. job.tenant) or 0) >= tenant_max then
@@ -128,7 +145,8 @@ local clock, order = tonumber(book[2] or 0), {}
 for i, lane in ipairs(LANES) do
   if not book[i + 8] and (lane ~= 'bulk' or ARGV[7] == '1') then
     local overdue = book[i + 5] and now - book[i + 5] > PATIENCE_MS[lane]
-    order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book[i + 2] or 0)), overdue = overdue, rank = i }
+    order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book[i + 2] or 0)), served = book[i + 5],
+      overdue = overdue, rank = i }
   end
 end
 table.sort(order, function(a, b)
@@ -143,16 +161,22 @@ end)
 for place, turn in ipairs(order) do
   local answer, job = serve(turn.lane)
   if job then
+    local notes = { 'tag', turn.overdue and clock or turn.tag,
+      'tag:' .. turn.lane, turn.tag + math.ceil(job.cost * 1000 / WEIGHT[turn.lane]), 'served:' .. turn.lane, now }
     for later = place + 1, #order do
-      redis.call('HSETNX', BOOK, 'served:' .. order[later].lane, now)
+      if not order[later].served then
+        notes[#notes + 1] = 'served:' .. order[later].lane
+        notes[#notes + 1] = now
+      end
     end
-    redis.call('HSET', BOOK, 'tag', turn.overdue and clock or turn.tag,
-      'tag:' .. turn.lane, turn.tag + math.ceil(job.cost * 1000 / WEIGHT[turn.lane]), 'served:' .. turn.lane, now)
+    redis.call('HSET', BOOK, unpack(notes))
   end
   if answer then
     return answer
   end
   -- An empty lane has not been passed over.
-  redis.call('HDEL', BOOK, 'served:' .. turn.lane)
+  if turn.served then
+    redis.call('HDEL', BOOK, 'served:' .. turn.lane)
+  end
 end
 return false

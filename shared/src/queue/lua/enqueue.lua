@@ -15,9 +15,12 @@ local depth = redis.call('XLEN', STREAM .. lane)
 if depth >= tonumber(ARGV[10]) or redis.call('ZCARD', OPEN) >= #LANES * tonumber(ARGV[10]) then
   return { 'full', tostring(depth), '' }
 end
-local open, open_max = tonumber(redis.call('HGET', TENANTS, 'open:' .. tenant) or 0), tonumber(ARGV[11])
-if open_max > 0 and open >= open_max then
-  return { 'tenant', tostring(open), '' }
+local open_max = tonumber(ARGV[11])
+if open_max > 0 then
+  local open = tonumber(redis.call('HGET', TENANTS, 'open:' .. tenant) or 0)
+  if open >= open_max then
+    return { 'tenant', tostring(open), '' }
+  end
 end
 local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(ARGV[12])
 local expires_in, deadline = tonumber(ARGV[8]), tonumber(ARGV[9])
@@ -28,15 +31,19 @@ end
 -- A job that nobody could begin in time is refused now rather than expired later.
 if expires then
   local left = math.max(1, expires - now)
+  -- A deadline comes as the backlog goes: no later try would do better.
+  if wait and wait > left and expires == deadline then
+    return { 'late', tostring(wait), '' }
+  end
   wait_max = wait_max > 0 and math.min(wait_max, left) or left
 end
 if wait and wait_max > 0 and wait > wait_max then
   return { 'busy', tostring(wait), tostring(wait_max) }
 end
-local fields = { 'lane', lane, 'spec', ARGV[3], 'max_frames', ARGV[4], 'cost', ARGV[5], 'tenant', tenant, 'fingerprint', ARGV[7] }
+local fields = { 'spec', ARGV[3], 'max_frames', ARGV[4], 'fingerprint', ARGV[7] }
 if deadline > 0 then
   fields[#fields + 1] = 'deadline_ms'
   fields[#fields + 1] = deadline
 end
-accept(id, fields, expires)
+accept(id, lane, ARGV[5], tenant, expires, unpack(fields))
 return { 'accepted', wait and tostring(wait) or '', '' }

@@ -3,8 +3,9 @@
 local expired = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now_ms(), 'LIMIT', 0, tonumber(ARGV[1]))) do
   redis.call('ZREM', DEADLINES, id)
-  if get(id, 'state')[1] == 'queued' then
-    settle(id, 'expired', ARGV[2])
+  local job = job_of(id)
+  if job.state == 'queued' then
+    settle(id, job, 'expired', ARGV[2])
     expired[#expired + 1] = id
   end
 end

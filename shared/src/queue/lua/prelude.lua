@@ -7,7 +7,11 @@
 --
 -- The book, a hash: waiting:<lane> and running:<lane> (frames), served:<lane> (when it was last served or seen empty),
 -- tag:<lane> and tag (virtual times of the fair queue), paused:<lane>, closed, suspects (waiting ones), capacity (frames a
--- second, thousandths), ratio (frames taken for one expected, thousandths), ended:<state>.
+-- second of the whole fleet, thousandths), elsewhere:<lane> (frames that wait on other shards, as workers last told), ratio
+-- (frames taken for one expected, thousandths), ended:<state>, reaped_ms (when leases were last looked at).
+--
+-- Words: the warden is the one worker that empties itself for suspects while none is idle; a token on the wake list wakes
+-- one idle worker; a job is parked while its tenant runs as many as it may.
 --
 -- Every script but enqueue, replay and reconcile begins its writes with one that needs no memory: a Redis that is full
 -- refuses a script by its first write, and a full queue must still be able to finish, take back and call off.
@@ -21,22 +25,37 @@ local WEIGHT = { live = 16, standard = 4, bulk = 1 }
 local SUSPECTS = 'suspects'
 local GROUP = 'workers'
 local WAKE_TOKENS_MAX = 64
+local UNPARK_SCAN_MAX = 64
 local DEAD_LETTERS_MAX = 100000
 local DEAD_TTL_MS = 7 * 24 * 60 * 60 * 1000
 
+-- The time of this call.
+local moment
 local function now_ms()
-  local time = redis.call('TIME')
-  return time[1] * 1000 + math.floor(time[2] / 1000)
+  if not moment then
+    local time = redis.call('TIME')
+    moment = time[1] * 1000 + math.floor(time[2] / 1000)
+  end
+  return moment
 end
 
 local function get(id, ...)
   return redis.call('HMGET', JOB .. id, ...)
 end
 
--- True when this attempt of this worker still holds the job's lease.
-local function holds(id, owner, attempt)
-  local job = get(id, 'state', 'owner', 'attempt')
-  return job[1] == 'running' and job[2] == owner and job[3] == attempt
+-- What the moves need to know of a job, by name.
+local function job_of(id)
+  local job = get(id, 'state', 'owner', 'attempt', 'queue', 'entry', 'lane', 'cost', 'tenant', 'cancel', 'alone')
+  return { state = job[1], owner = job[2], attempt = job[3], queue = job[4], entry = job[5], lane = job[6], cost = job[7],
+    tenant = job[8], cancel = job[9], alone = job[10] }
+end
+
+-- The job whose lease this attempt of this worker still holds, or nothing.
+local function held(id, owner, attempt)
+  local job = job_of(id)
+  if job.state == 'running' and job.owner == owner and job.attempt == attempt then
+    return job
+  end
 end
 
 -- Counts a tenant's open ('open:') or running ('running:') jobs; a count of nothing takes no memory.
@@ -46,18 +65,40 @@ local function count(what, tenant, by)
   end
 end
 
--- Puts a queued job into its stream and wakes one idle worker. A suspect waits apart from its lane.
-local function push(id)
-  local job = get(id, 'lane', 'suspect')
-  local queue = job[2] and SUSPECTS or job[1]
+-- Puts a queued job into a stream, notes that and further fields in its hash, and wakes one idle worker.
+local function push_into(queue, id, ...)
   local entry = redis.call('XADD', STREAM .. queue, '*', 'id', id)
-  redis.call('HSET', JOB .. id, 'queue', queue, 'entry', entry)
-  if job[2] then
+  redis.call('HSET', JOB .. id, 'queue', queue, 'entry', entry, ...)
+  if queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', 1)
   end
   if redis.call('LPUSH', WAKE, '1') > WAKE_TOKENS_MAX then
     redis.call('LTRIM', WAKE, 0, WAKE_TOKENS_MAX - 1)
   end
+end
+
+-- Puts a queued job into its stream. A suspect waits apart from its lane.
+local function push(id)
+  local job = get(id, 'lane', 'suspect')
+  push_into(job[2] and SUSPECTS or job[1], id)
+end
+
+-- Puts the next job that waits for its tenant into its stream; false when there is none among the next few.
+local function unpark(tenant)
+  for _ = 1, UNPARK_SCAN_MAX do
+    local id = redis.call('LPOP', PARKED .. ':' .. tenant)
+    if not id then
+      redis.call('SREM', PARKED, tenant)
+      return false
+    end
+    local job = get(id, 'state', 'parked')
+    if job[1] == 'queued' and job[2] then
+      redis.call('HDEL', JOB .. id, 'parked')
+      push(id)
+      return true
+    end
+  end
+  return false
 end
 
 -- Takes a delivered entry out of its stream, so that the stream's length stays waiting + running.
@@ -66,21 +107,22 @@ local function drop_entry(queue, entry)
   redis.call('XDEL', STREAM .. queue, entry)
 end
 
--- First step of every way out of running. The job counts as waiting until it is settled.
-local function leave_running(id)
-  local job = get(id, 'queue', 'entry', 'lane', 'cost', 'tenant')
-  drop_entry(job[1], job[2])
+-- First step of every way out of running. The job's tenant has room for another one now.
+local function leave_running(id, job)
+  drop_entry(job.queue, job.entry)
   redis.call('ZREM', LEASES, id)
-  redis.call('HDEL', JOB .. id, 'queue', 'entry', 'alone')
-  redis.call('HINCRBY', BOOK, 'running:' .. job[3], -job[4])
-  redis.call('HINCRBY', BOOK, 'waiting:' .. job[3], job[4])
-  count('running:', job[5], -1)
+  count('running:', job.tenant, -1)
+  if redis.call('EXISTS', PARKED .. ':' .. job.tenant) == 1 then
+    unpark(job.tenant)
+  end
 end
 
 -- Out of running and into the queue again: now, or when the delay is over.
-local function requeue(id, delay_ms)
+local function requeue(id, job, delay_ms)
   redis.call('HSET', JOB .. id, 'state', 'queued')
-  redis.call('HDEL', JOB .. id, 'owner')
+  redis.call('HDEL', JOB .. id, 'owner', 'queue', 'entry', 'alone')
+  redis.call('HINCRBY', BOOK, 'running:' .. job.lane, -job.cost)
+  redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, job.cost)
   local expires = get(id, 'expires_ms')[1]
   if expires then
     redis.call('ZADD', DEADLINES, expires, id)
@@ -107,63 +149,64 @@ local function bury(id)
   return true
 end
 
--- Queued (as a job that has left running is) -> a final state. The record stays for ttl_ms, a dead letter's longer; a
--- payload that nobody can need again goes at once.
-local function settle(id, state, ttl_ms)
+-- Queued, or out of running, -> a final state, with further fields of the record. The record stays for ttl_ms, a dead
+-- letter's longer; a payload that nobody can need again goes at once.
+local function settle(id, job, state, ttl_ms, ...)
   redis.call('ZREM', OPEN, id)
-  redis.call('ZREM', DELAYED, id)
-  redis.call('ZREM', DEADLINES, id)
-  local job = get(id, 'lane', 'cost', 'tenant')
-  redis.call('HINCRBY', BOOK, 'waiting:' .. job[1], -job[2])
+  if job.state == 'queued' then
+    redis.call('ZREM', DELAYED, id)
+    redis.call('ZREM', DEADLINES, id)
+  end
+  redis.call('HINCRBY', BOOK, (job.state == 'queued' and 'waiting:' or 'running:') .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'ended:' .. state, 1)
-  count('open:', job[3], -1)
-  redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms())
+  count('open:', job.tenant, -1)
+  redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms(), ...)
   if state == 'failed' and bury(id) then
     ttl_ms = DEAD_TTL_MS
+    redis.call('HDEL', JOB .. id, 'queue', 'entry', 'alone')
   else
-    redis.call('HDEL', JOB .. id, 'spec')
+    redis.call('HDEL', JOB .. id, 'queue', 'entry', 'alone', 'spec')
   end
   redis.call('PEXPIRE', JOB .. id, ttl_ms)
 end
 
 -- After a failed or lost attempt: another one, while the budget of tries lasts.
-local function again_or_fail(id, delay_ms, budget, ttl_ms)
-  local job = get(id, 'failures', 'crashes', 'cancel')
-  if job[3] then
-    settle(id, 'cancelled', ttl_ms)
+local function again_or_fail(id, job, delay_ms, budget, ttl_ms)
+  if job.cancel then
+    settle(id, job, 'cancelled', ttl_ms)
     return 'cancelled'
   end
-  if job[1] + job[2] >= budget then
-    settle(id, 'failed', ttl_ms)
+  local spent = get(id, 'failures', 'crashes')
+  if spent[1] + spent[2] >= budget then
+    settle(id, job, 'failed', ttl_ms)
     return 'failed'
   end
-  requeue(id, delay_ms)
+  requeue(id, job, delay_ms)
   return 'queued'
 end
 
 -- A worker died with this job. Was it alone, the crash is its own; else all that were there are suspects, who run again one
 -- by one, and nothing is counted against them.
-local function blame(id)
-  if get(id, 'alone')[1] then
+local function blame(id, job)
+  if job.alone then
     redis.call('HINCRBY', JOB .. id, 'crashes', 1)
   else
     redis.call('HSET', JOB .. id, 'suspect', '1')
   end
 end
 
--- nothing -> queued.
-local function accept(id, fields, expires_ms)
+-- nothing -> queued, with further fields of the record.
+local function accept(id, lane, cost, tenant, expires_ms, ...)
   local now = now_ms()
-  redis.call('HSET', JOB .. id, 'state', 'queued', 'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0, unpack(fields))
-  local job = get(id, 'lane', 'cost', 'tenant')
+  push_into(lane, id, 'state', 'queued', 'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0, 'lane', lane,
+    'cost', cost, 'tenant', tenant, ...)
   redis.call('ZADD', OPEN, now, id)
-  redis.call('HINCRBY', BOOK, 'waiting:' .. job[1], job[2])
-  count('open:', job[3], 1)
+  redis.call('HINCRBY', BOOK, 'waiting:' .. lane, cost)
+  count('open:', tenant, 1)
   if expires_ms then
     redis.call('HSET', JOB .. id, 'expires_ms', expires_ms)
     redis.call('ZADD', DEADLINES, expires_ms, id)
   end
-  push(id)
 end
 
 -- Moves retries that are due into their streams, at most `limit` of them, and one parked job of a tenant that has room.
@@ -179,38 +222,26 @@ local function promote(limit, tenant_running_max)
   local tenant = redis.call('SRANDMEMBER', PARKED)
   if tenant then
     local running = tonumber(redis.call('HGET', TENANTS, 'running:' .. tenant) or 0)
-    for _ = 1, limit do
-      if tenant_running_max > 0 and running >= tenant_running_max then
-        break
-      end
-      local id = redis.call('LPOP', PARKED .. ':' .. tenant)
-      if not id then
-        redis.call('SREM', PARKED, tenant)
-        break
-      end
-      local job = get(id, 'state', 'parked')
-      if job[1] == 'queued' and job[2] then
-        redis.call('HDEL', JOB .. id, 'parked')
-        push(id)
-        moved = moved + 1
-        break
-      end
+    if (tenant_running_max == 0 or running < tenant_running_max) and unpark(tenant) then
+      moved = moved + 1
     end
   end
   return moved
 end
 
 -- Expected wait of a job that joins a lane now, in ms: what waits there at the lane's share of the fleet's rate, or all that
--- waits at the whole rate, whichever is sooner. Nil while no worker has told its rate.
+-- waits at the whole rate, whichever is sooner. What waits on other shards is as the workers last told. Nil while no worker
+-- has told its rate.
 local function predicted_wait(lane)
-  local book = redis.call('HMGET', BOOK, 'capacity', 'ratio', 'waiting:live', 'waiting:standard', 'waiting:bulk')
+  local book = redis.call('HMGET', BOOK, 'capacity', 'ratio', 'waiting:live', 'waiting:standard', 'waiting:bulk',
+    'elsewhere:live', 'elsewhere:standard', 'elsewhere:bulk')
   local capacity = tonumber(book[1] or 0)
   if capacity <= 0 then
     return nil
   end
   local all, weights, own = 0, 0, 0
   for i, name in ipairs(LANES) do
-    local frames = math.max(0, tonumber(book[i + 2] or 0))
+    local frames = math.max(0, tonumber(book[i + 2] or 0)) + tonumber(book[i + 5] or 0)
     all = all + frames
     if name == lane then
       own = frames
@@ -233,9 +264,15 @@ local function leave(name)
   end
 end
 
+-- Takes out a worker that has ended, and the note of its last claim.
+local function dismiss(name)
+  leave(name)
+  redis.call('HDEL', WORKERS, 'claim:' .. name)
+end
+
 -- The same for workers that have not told of themselves lately.
 local function lapse()
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', ALIVE, '-inf', now_ms(), 'LIMIT', 0, 64)) do
-    leave(name)
+    dismiss(name)
   end
 end

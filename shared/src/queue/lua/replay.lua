@@ -8,7 +8,7 @@ end
 if job[1] ~= 'failed' or not job[2] or not job[4] then
   return ''
 end
-accept(new, { 'lane', job[5], 'spec', job[4], 'max_frames', job[6], 'cost', job[7], 'tenant', job[8], 'fingerprint', '' })
+accept(new, job[5], job[7], job[8], nil, 'spec', job[4], 'max_frames', job[6], 'fingerprint', '')
 redis.call('HSET', JOB .. id, 'replayed_as', new)
 redis.call('HDEL', JOB .. id, 'spec', 'dead')
 redis.call('XDEL', DLQ, job[2])

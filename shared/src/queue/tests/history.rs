@@ -148,13 +148,13 @@ impl System {
 
     async fn claim(&mut self, worker: usize, idle: bool, bulk: bool) -> Result<String, QueueError> {
         let room = Room { slots: 5, running: u8::from(!idle), bulk: if bulk { 0 } else { 5 }, reserve: 0 };
-        Ok(match self.queue.claim(&self.workers[worker], room).await? {
+        Ok(match self.queue.claimer(&self.workers[worker], "a test").claim(room).await? {
             Claim::Job(job) => {
                 let at = job.lease.at();
                 format!("job j{} attempt {} alone {}", self.number(at.id), at.attempt, job.alone)
             }
             Claim::Expired(id) => format!("expired j{}", self.number(id)),
-            Claim::Nothing => "nothing".into(),
+            Claim::Nothing | Claim::Hold => "nothing".into(),
         })
     }
 

@@ -29,40 +29,40 @@ macro_rules! planted {
 
 planted! {
     the_owner_check_is_gone: "prelude",
-        "return job[1] == 'running' and job[2] == owner and job[3] == attempt" => "return job[1] == 'running'";
+        "job.state == 'running' and job.owner == owner and job.attempt == attempt" => "job.state == 'running'";
     the_attempt_is_not_checked: "prelude",
-        "job[2] == owner and job[3] == attempt" => "job[2] == owner";
+        "job.owner == owner and job.attempt == attempt" => "job.owner == owner";
     an_entry_is_acknowledged_before_its_result: "claim",
         "return begin(id, job, queue == SUSPECTS), job"
         => "drop_entry(queue, found.entry)\nreturn begin(id, job, queue == SUSPECTS), job";
     a_result_is_acknowledged_and_not_committed: "finish",
-        "settle(id, state, ARGV[7])" => "";
+        "settle(id, job, state, ARGV[7], ARGV[5], ARGV[6])" => "";
     a_heartbeat_steals: "beat",
-        "if not holds(id, owner, ARGV[3]) then" => "if get(id, 'state')[1] ~= 'running' then";
+        "local job = held(id, owner, ARGV[3])" => "local job = job_of(id)";
     a_reaper_does_not_count_the_crash: "prelude",
         "redis.call('HINCRBY', JOB .. id, 'crashes', 1)" => "";
     a_reaper_does_not_wait_for_the_end_of_a_lease: "reap",
-        "'-inf', now_ms()" => "'-inf', '+inf'";
+        "'-inf', now, " => "'-inf', '+inf', ";
     a_cancel_deletes_the_undelivered_entry: "cancel",
-        "settle(id, 'cancelled', ARGV[2])"
-        => "local job = get(id, 'queue', 'entry')
-            if job[2] then redis.call('XDEL', STREAM .. job[1], job[2]) end
-            settle(id, 'cancelled', ARGV[2])";
+        "settle(id, job, 'cancelled', ARGV[2])"
+        => "if job.entry then redis.call('XDEL', STREAM .. job.queue, job.entry) end
+            settle(id, job, 'cancelled', ARGV[2])";
     a_work_stream_has_a_greatest_length: "prelude",
         "redis.call('XADD', STREAM .. queue, '*', 'id', id)"
         => "redis.call('XADD', STREAM .. queue, 'MAXLEN', '=', 3, '*', 'id', id)";
     an_ended_job_stays_open: "prelude",
         "redis.call('ZREM', OPEN, id)" => "";
     a_requeued_job_keeps_its_owner: "prelude",
-        "redis.call('HDEL', JOB .. id, 'owner')" => "";
+        "redis.call('HDEL', JOB .. id, 'owner', 'queue', 'entry', 'alone')"
+        => "redis.call('HDEL', JOB .. id, 'queue', 'entry', 'alone')";
     a_suspect_is_not_known_to_run_alone: "claim",
         "if alone then" => "if false then";
     a_suspect_waits_among_the_others: "prelude",
-        "local queue = job[2] and SUSPECTS or job[1]" => "local queue = job[1]";
+        "push_into(job[2] and SUSPECTS or job[1], id)" => "push_into(job[1], id)";
     a_result_after_the_cancel_is_taken: "finish",
-        "if state == 'succeeded' and job[1] then" => "if false then";
+        "if state == 'succeeded' and job.cancel then" => "if false then";
     a_retry_forgets_the_cancel: "prelude",
-        "if job[3] then\n    settle(id, 'cancelled', ttl_ms)" => "if false then\n    settle(id, 'cancelled', ttl_ms)";
+        "if job.cancel then" => "if false then";
     a_second_replay_does_not_name_the_first: "replay",
         "if job[3] then" => "if false then";
     a_wait_that_is_over_ends_a_job_that_began_in_time: "claim",
@@ -92,7 +92,7 @@ planted! {
 /// A history that shows a defect is short enough to read.
 #[test]
 fn what_is_found_is_told_in_few_steps() {
-    let found = find("prelude", "job[2] == owner and job[3] == attempt", "job[2] == owner", 4_000);
+    let found = find("prelude", "job.owner == owner and job.attempt == attempt", "job.owner == owner", 4_000);
     eprintln!("{}", found.what);
     assert!(found.history.len() <= 15, "{:#?}", found.history);
 }
@@ -103,7 +103,7 @@ async fn wakes_a_retry_without_workers(defect: Option<Defect>) -> bool {
     let redis = TestRedis::start().await;
     let queue = queue_with(&redis, "test", &QueueArgs::default(), defect);
     queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Bulk, "Hi.")).await.expect("enqueue");
-    let claimed = queue.claim(&Owner::of_this_process("a"), Room::empty(1)).await.expect("claim");
+    let claimed = queue.claimer(&Owner::of_this_process("a"), "a test").claim(Room::empty(1)).await.expect("claim");
     let Claim::Job(job) = claimed else { panic!("a job waits") };
     let failure = Failure::new(FailureClass::Transient, "the store was away");
     job.lease.retry(&failure, Duration::from_millis(1)).await.expect("retry");

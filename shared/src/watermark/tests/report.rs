@@ -21,15 +21,30 @@ fn the_better_verdict_is_on_top_then_the_smaller_chance() {
         ((NotDetected, f64::NAN), (Detected, 1e-7), Silentcipher),
     ] {
         let findings = vec![finding(Builtin, first.0, first.1), finding(Silentcipher, second.0, second.1)];
-        let report = Report::of(findings.clone()).unwrap();
+        let report = Report::of(findings.clone(), Vec::new()).unwrap();
         assert_eq!(report.scheme, top, "{first:?}, {second:?}");
         let strongest = findings.iter().find(|finding| finding.scheme == top).unwrap();
         assert_eq!(report.verdict, strongest.verdict);
-        assert_eq!(report.p_value.to_bits(), strongest.p_value.to_bits());
+        assert!((report.p_value - (2.0 * strongest.p_value).min(1.0)).abs() < 1e-12, "both had their chance");
         assert_eq!(report.key_id, strongest.key_id);
         assert_eq!(report.regions, strongest.regions);
         assert_eq!(report.findings.len(), 2);
         assert_eq!(report.disclaimer, DISCLAIMER);
     }
-    assert_eq!(Report::of(Vec::new()), None);
+    assert_eq!(Report::of(Vec::new(), vec![Silentcipher]), None);
+}
+
+#[test]
+fn what_was_not_looked_for_is_named_and_is_no_not_detected() {
+    use Verdict::{Detected, Inconclusive, NotDetected};
+    for (found, said) in [(NotDetected, Inconclusive), (Inconclusive, Inconclusive), (Detected, Detected)] {
+        let report = Report::of(vec![finding(Scheme::Builtin, found, 0.25)], vec![Scheme::Silentcipher]).unwrap();
+        assert_eq!((report.verdict, report.findings[0].verdict), (said, found));
+        assert!((report.p_value - 0.25).abs() < 1e-12, "one scheme had its chance");
+        let json = serde_json::to_value(&report).unwrap();
+        assert_eq!(json["not_looked_for"], serde_json::json!(["silentcipher"]));
+    }
+    let all = Report::of(vec![finding(Scheme::Builtin, NotDetected, 0.25)], Vec::new()).unwrap();
+    assert_eq!(all.verdict, NotDetected);
+    assert!(serde_json::to_value(&all).unwrap().get("not_looked_for").is_none());
 }

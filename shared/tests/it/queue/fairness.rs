@@ -83,15 +83,20 @@ async fn bulk_leaves_the_reserved_slots_to_others() {
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Bulk).await;
     let nearly_full = Room { slots: 5, running: 4, bulk: 4, reserve: 1 };
-    assert!(matches!(queue.claim(&owner, nearly_full).await.unwrap(), Claim::Nothing));
+    assert!(matches!(queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap(), Claim::Nothing));
     let live = enqueue(queue, Lane::Live).await;
-    let Claim::Job(job) = queue.claim(&owner, nearly_full).await.unwrap() else { panic!("a job waits") };
+    let Claim::Job(job) = queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap() else {
+        panic!("a job waits")
+    };
     assert_eq!(job.lease.at().id, live);
     let other_bulk = Room { bulk: 3, ..nearly_full };
-    assert!(matches!(queue.claim(&owner, other_bulk).await.unwrap(), Claim::Job(_)));
+    assert!(matches!(queue.claimer(&owner, "a test").claim(other_bulk).await.unwrap(), Claim::Job(_)));
 
     enqueue(queue, Lane::Bulk).await;
     let one_slot = Room { slots: 1, running: 0, bulk: 0, reserve: 1 };
-    assert!(matches!(queue.claim(&owner, one_slot).await.unwrap(), Claim::Job(_)), "one slot cannot be kept back");
+    assert!(
+        matches!(queue.claimer(&owner, "a test").claim(one_slot).await.unwrap(), Claim::Job(_)),
+        "one slot cannot be kept back"
+    );
     assert!(try_claim(queue, &owner).await.is_none());
 }

@@ -46,7 +46,7 @@ async fn a_claim_that_meets_an_overdue_job_ends_it() {
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let late = enqueue_for(&fleet, 1).await;
     fleet.pass_deadline(&late).await;
-    let claimed = queue.claim(&owner, Room::empty(1)).await.unwrap();
+    let claimed = queue.claimer(&owner, "a test").claim(Room::empty(1)).await.unwrap();
     assert!(matches!(claimed, Claim::Expired(id) if id == late), "{claimed:?}");
     assert_eq!((state(queue, &late).await, depth(queue).await), (JobState::Expired, 0));
     assert!(queue.expire().await.unwrap().is_empty());
@@ -56,9 +56,9 @@ async fn a_claim_that_meets_an_overdue_job_ends_it() {
 async fn a_job_that_began_in_time_never_expires_by_its_wait() {
     let fleet = Fleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
-    let id = enqueue_for(&fleet, 1).await;
+    let id = enqueue_as(&fleet, |ticket| ticket.expires_in = Some(Duration::from_secs(2))).await;
     let lease = claim(queue, &owner).await.lease;
-    tokio::time::sleep(Duration::from_millis(1_100)).await;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
     assert!(queue.expire().await.unwrap().is_empty());
     assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept, "nobody set a deadline");
     assert_eq!(lease.release().await.unwrap(), Retry::Queued);
@@ -110,7 +110,9 @@ async fn one_tenant_runs_no_more_than_its_jobs_at_a_time_and_holds_nobody_up() {
     assert_eq!((state(queue, &second).await, queue.ahead(&second).await.unwrap()), (JobState::Queued, None));
     others.succeed(&receipt()).await.unwrap();
     assert!(try_claim(queue, &owner).await.is_none(), "the other tenant's end makes no room");
+    assert_eq!(depth(queue).await, 1, "what runs");
     running.succeed(&receipt()).await.unwrap();
+    assert_eq!(depth(queue).await, 1, "the end of one lets the next one in, at once");
     let lease = claim(queue, &owner).await.lease;
     assert_eq!(lease.at().id, second);
     lease.succeed(&receipt()).await.unwrap();

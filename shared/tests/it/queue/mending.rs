@@ -55,6 +55,23 @@ async fn a_running_job_without_a_lease_is_taken_back() {
 }
 
 #[tokio::test]
+async fn leases_that_ran_out_while_redis_was_away_get_time_for_a_beat() {
+    let fleet = Fleet::start().await;
+    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (beats, dead) = (enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await);
+    let (lease, _silent) = (claim(queue, &owner).await.lease, claim(queue, &owner).await.lease);
+    assert!(queue.reap().await.unwrap().is_empty());
+    fleet.be_away_for_a_minute().await;
+    assert!(queue.reap().await.unwrap().is_empty(), "who could have beaten?");
+    assert!(queue.reap().await.unwrap().is_empty(), "there is time left");
+    assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept);
+    fleet.redis_cli(&["ZADD", &keys().leases(), "XX", "1", &dead.to_string()]).await;
+    assert_eq!(queue.reap().await.unwrap(), [Reaped { id: dead, state: JobState::Queued }], "but not for ever");
+    assert_eq!(lease.succeed(&receipt()).await.unwrap(), Commit::Committed);
+    assert_eq!(state(queue, &beats).await, JobState::Succeeded);
+}
+
+#[tokio::test]
 async fn a_retry_and_a_parked_job_whose_place_is_gone_come_back() {
     let options = csm_shared::queue::QueueArgs { tenant_running_max: 1, ..Default::default() };
     let fleet = Fleet::start_with(&options).await;
@@ -127,7 +144,7 @@ async fn an_emptied_redis_is_an_empty_queue() {
     let lease = claim(queue, &owner).await.lease;
     enqueue(queue, Lane::Live).await;
     fleet.redis_cli(&["FLUSHALL"]).await;
-    assert!(matches!(queue.claim(&owner, Room::empty(1)).await.unwrap(), Claim::Nothing));
+    assert!(matches!(queue.claimer(&owner, "a test").claim(Room::empty(1)).await.unwrap(), Claim::Nothing));
     assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Lost);
     assert_eq!(lease.succeed(&receipt()).await.unwrap(), Commit::Stale);
     assert!(queue.record(&gone).await.unwrap().is_none());

@@ -10,9 +10,9 @@ use crate::fleet::{Fleet, claim, spec, try_claim};
 
 /// What a worker brings back that runs `running` jobs already.
 async fn claim_beside(queue: &Queue, owner: &Owner, running: u8) -> Option<Claimed> {
-    match queue.claim(owner, Room { running, ..Room::empty(5) }).await.unwrap() {
+    match queue.claimer(owner, "a test").claim(Room { running, ..Room::empty(5) }).await.unwrap() {
         Claim::Job(job) => Some(*job),
-        Claim::Expired(_) | Claim::Nothing => None,
+        Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::local_redis::{LocalRedis, LocalRedisError, LocalRedisOptions};
 use csm_shared::redis_client::{RedisArgs, RedisClient, RedisFault};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
@@ -34,10 +34,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) async fn start(program: Option<&Path>, settings: &[&str]) -> Self {
+        Self::try_start(program, settings).await.unwrap()
+    }
+
+    async fn try_start(program: Option<&Path>, settings: &[&str]) -> Result<Self, LocalRedisError> {
         let data = TempDir::new().unwrap();
         let settings = settings.iter().flat_map(|setting| setting.split(' ')).map(str::to_owned).collect();
         let options = LocalRedisOptions { server: program.map(Path::to_owned), settings, ..Default::default() };
-        Self { redis: LocalRedis::spawn(data.path(), &options).await.unwrap(), _data: data }
+        Ok(Self { redis: LocalRedis::spawn(data.path(), &options).await?, _data: data })
     }
 
     /// A client with patience, or without.
@@ -222,8 +226,17 @@ impl ClusterOfThree {
     }
 
     async fn node(program: Option<&Path>) -> Server {
-        let bus = format!("--cluster-port {}", free_port());
-        Server::start(program, &["--cluster-enabled yes", "--cluster-node-timeout 2000", &bus]).await
+        // Somebody may take the bus' port between the look at it and the server's start.
+        let mut tries = 3;
+        loop {
+            tries -= 1;
+            let bus = format!("--cluster-port {}", free_port());
+            let settings = ["--cluster-enabled yes", "--cluster-node-timeout 2000", &bus];
+            match Server::try_start(program, &settings).await {
+                Err(_) if tries > 0 => {}
+                started => return started.unwrap(),
+            }
+        }
     }
 
     /// Waits until every node says that every slot is served.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{BUILD, Enqueue, Owner, Queue, Ticket, WorkerReport};
+use csm_shared::queue::{Enqueue, Owner, Queue, Ticket, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Server, Worker, percentile, spec};
@@ -65,7 +65,7 @@ fn report(rate: f64) -> WorkerReport {
     WorkerReport {
         host: "bench".into(),
         model: "none".into(),
-        build: BUILD.into(),
+        build: "bench".into(),
         slots: 5,
         running: 0,
         frames_per_second: rate,

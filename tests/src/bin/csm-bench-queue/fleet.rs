@@ -102,7 +102,7 @@ impl Worker {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots.into()));
         let (running, bulk, left) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
-        let mut wake = self.queue.wake_listener();
+        let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.owner, "bench"));
         let jobs = TaskTracker::new();
         while let Some(slot) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
             let slot = slot.context("slots are never closed")?;
@@ -112,10 +112,10 @@ impl Worker {
                 bulk: bulk.load(Ordering::SeqCst),
                 reserve: self.reserve,
             };
-            let Claim::Job(job) = self.queue.claim(&self.owner, room).await? else {
+            let Claim::Job(job) = claimer.claim(room).await? else {
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    woken = wake.wait() => woken?,
+                    woken = wake.wait() => claimer.begin_with(woken?),
                     () = left.notified() => {}
                 }
                 continue;

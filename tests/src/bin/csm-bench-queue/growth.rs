@@ -52,11 +52,11 @@ async fn fill(queue: &Queue, jobs: u64) -> anyhow::Result<()> {
 
 /// Milliseconds of each claim; the jobs are committed in between.
 async fn claims(queue: &Queue) -> anyhow::Result<Vec<f64>> {
-    let owner = Owner::of_this_process("bench");
+    let mut claimer = queue.claimer(&Owner::of_this_process("bench"), "bench");
     let mut took = Vec::new();
     while took.len() < CLAIMS {
         let begun = Instant::now();
-        let claim = queue.claim(&owner, Room::empty(1)).await?;
+        let claim = claimer.claim(Room::empty(1)).await?;
         took.push(begun.elapsed().as_secs_f64() * 1_000.0);
         let Claim::Job(job) = claim else { anyhow::bail!("the backlog ended early") };
         job.lease.succeed(&receipt(1)).await?;

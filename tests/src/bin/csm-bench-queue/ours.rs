@@ -95,11 +95,11 @@ pub(crate) async fn run(redis_url: &str, args: &Args) -> anyhow::Result<Value> {
 /// One slot: claim, commit, again.
 async fn consume(queue: Queue, seen: Arc<Seen>, stop: CancellationToken) -> anyhow::Result<()> {
     let owner = Owner::of_this_process("bench");
-    let mut wake = queue.wake_listener();
+    let (mut wake, mut claimer) = (queue.wake_listener(), queue.claimer(&owner, "bench"));
     let done = receipt(1);
     while !stop.is_cancelled() {
-        let Claim::Job(job) = queue.claim(&owner, Room::empty(1)).await? else {
-            wake.wait().await?;
+        let Claim::Job(job) = claimer.claim(Room::empty(1)).await? else {
+            claimer.begin_with(wake.wait().await?);
             continue;
         };
         let id = job.lease.at().id;

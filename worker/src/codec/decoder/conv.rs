@@ -10,6 +10,7 @@ use candle_nn::VarBuilder;
 
 use super::math::{add_bias, elu};
 use super::numbers;
+use crate::codec::PACKING_THREADS;
 use crate::kernels::{Matrix, Pool};
 use crate::model::WeightFormat;
 
@@ -123,7 +124,8 @@ impl Conv {
     }
 
     fn new(shape: Shape, windows: &[f32], bias: Vec<f32>, memory: &mut Memory) -> Result<Self> {
-        let weight = Matrix::new(WeightFormat::F32, windows, shape.outputs, shape.kernel * shape.inputs)?;
+        let weight =
+            Matrix::new(WeightFormat::F32, windows, shape.outputs, shape.kernel * shape.inputs, PACKING_THREADS)?;
         Ok(Self { weight, bias, shape, activated: false, index: memory.add(shape) })
     }
 

@@ -9,7 +9,7 @@ use candle_nn::VarBuilder;
 
 use super::math::{add_scaled, dot_all, gelu, layer_norm, mix, rotate, softmax};
 use super::numbers;
-use crate::codec::MimiConfig;
+use crate::codec::{MimiConfig, PACKING_THREADS};
 use crate::kernels::{Matrix, Pool};
 use crate::model::WeightFormat;
 
@@ -101,7 +101,7 @@ impl Layer {
             for name in names {
                 weight.extend(numbers(&vb.pp(name), "weight", &[out, width])?);
             }
-            Matrix::new(WeightFormat::F32, &weight, names.len() * out, width)
+            Matrix::new(WeightFormat::F32, &weight, names.len() * out, width, PACKING_THREADS)
         };
         Ok(Self {
             attention_norm: Norm::load(hidden, &vb.pp("input_layernorm"))?,

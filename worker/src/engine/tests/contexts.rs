@@ -110,6 +110,35 @@ async fn a_voice_is_read_once_and_then_copied() {
     assert_eq!(engine.take_stats().prefix_misses, 1);
 }
 
+/// A piece of a long text has the pieces before it as context, and the next piece has others: what comes behind the
+/// caller's turns is not worth a place.
+#[tokio::test]
+async fn what_cannot_be_asked_for_again_is_not_kept() {
+    let script = Script::default();
+    let engine = script.start(1).await;
+    let given = || vec![turn(vec![3, 4], clip(2, 1)), turn(vec![9], clip(1, 1))];
+    for piece in [1, 2] {
+        let mut context = given();
+        context.push(turn(vec![piece], clip(3, piece as i16)));
+        let utterance = Utterance { context, recurring: 2, ..say(vec![5, 6, 7], 0, 2) };
+        soon(listen(engine.admit(utterance).await.unwrap())).await;
+    }
+    let first = [fed(5), saved(5), fed(3), saved(8), fed(5), fed(3)];
+    assert_eq!(prompts(&script), [&first[..], &[restored(8), fed(5), fed(3)]].concat());
+    let utterance = Utterance { context: given(), recurring: 0, ..say(vec![5, 6, 7], 0, 2) };
+    let other = script.clone().start(1).await;
+    soon(listen(other.admit(utterance).await.unwrap())).await;
+    assert_eq!(prompts(&script)[9..], [fed(5), fed(3), fed(3)]);
+}
+
+#[tokio::test]
+async fn what_has_no_room_is_not_copied() {
+    let script = Script::default();
+    let engine = script.load(1, 10).ready().await.unwrap();
+    speak(&engine, vec![turn(vec![3, 4], clip(2, 1))], 7).await;
+    assert_eq!(prompts(&script), [fed(5), fed(3)]);
+}
+
 #[tokio::test]
 async fn without_room_nothing_is_kept() {
     let script = Script::default();

@@ -110,6 +110,35 @@ async fn a_pause_is_spoken_in_full() {
     }
 }
 
+/// A pause in which the codes repeat themselves, and once, by a hair, are no silence: neither run is long enough to end the
+/// utterance, and together they would take all room in the stream.
+#[tokio::test]
+async fn silence_and_repeats_by_turns_are_stopped_before_the_stream_is_full() {
+    const SAME: u32 = 77;
+    let repeated = 5 + SILENT_FRAMES - 2..5 + SILENT_FRAMES - 2 + 9;
+    let mut script = silent_from(6, 200).sound(1, SAME, Fate::Silence).sound(1, SAME, Fate::Say(SAME));
+    for draw in repeated {
+        script = script.at(1, draw, Fate::Say(SAME)).sound(1, SAME, Fate::Silence);
+    }
+    let engine = script.start(1).await;
+    let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, 130)).await.unwrap())).await;
+    assert_eq!((first_codes(&codes), finish), ((1..=5 + SILENT_KEPT).collect(), FinishReason::Runaway));
+}
+
+/// What a pause repeats from its start on is no reason to cut it short.
+#[tokio::test]
+async fn a_pause_that_begins_with_repeats_is_spoken_in_full() {
+    const SAME: u32 = 77;
+    let mut script = silent_from(6, SILENT_FRAMES - 1);
+    for draw in 5..5 + REPEATED_FRAMES - 1 {
+        script = script.at(1, draw, Fate::Say(SAME)).sound(1, SAME, Fate::Silence);
+    }
+    let engine = script.start(1).await;
+    let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, 70)).await.unwrap())).await;
+    assert_eq!((codes.len(), finish), (70, FinishReason::Length));
+    assert_eq!(pcm.iter().filter(|sample| **sample == 0.0).count(), (SILENT_FRAMES as usize - 1) * 1920);
+}
+
 /// The reader takes nothing until the model has run away: what it hears and where it ends are the same.
 #[tokio::test]
 async fn a_late_reader_hears_the_same_runaway() {

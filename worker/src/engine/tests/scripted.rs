@@ -1,7 +1,7 @@
 //! A model that does as it is told and writes down what it was asked. An utterance is named by its last text id; its
 //! frame `i` has the code `i + 1`, except in codebook 1, which holds the name.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};
 
 use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES};
@@ -40,7 +40,7 @@ pub(super) enum Fate {
     End,
     Fail,
     Panic,
-    /// This code instead, all over.
+    /// This code instead, all over; in the codec, this sample.
     Say(u32),
     /// No sound.
     Silence,
@@ -57,7 +57,8 @@ fn hold(until_dropped: &mpsc::Receiver<()>) {
 
 /// Of each call, the rows' names and numbers of frames.
 type Pushes = Arc<Mutex<Vec<Vec<(u32, usize)>>>>;
-type Fates = Arc<Mutex<HashMap<(u32, u32), Fate>>>;
+/// What comes first befalls first.
+type Fates = Arc<Mutex<HashMap<(u32, u32), VecDeque<Fate>>>>;
 
 #[derive(Clone, Default)]
 pub(super) struct Script {
@@ -75,19 +76,19 @@ pub(super) struct Script {
 impl Script {
     /// What befalls an utterance's draw in the model.
     pub(super) fn at(self, name: u32, draw: u32, fate: Fate) -> Self {
-        self.fates.lock().unwrap().insert((name, draw), fate);
+        add(&self.fates, (name, draw), fate);
         self
     }
 
     /// What befalls an utterance's code in the codec.
     pub(super) fn sound(self, name: u32, code: u32, fate: Fate) -> Self {
-        self.sounds.lock().unwrap().insert((name, code), fate);
+        add(&self.sounds, (name, code), fate);
         self
     }
 
     /// What befalls the encoding of a recording with so many frames.
     pub(super) fn recording(self, frames: u32, fate: Fate) -> Self {
-        self.recordings.lock().unwrap().insert((frames, 0), fate);
+        add(&self.recordings, (frames, 0), fate);
         self
     }
 
@@ -150,7 +151,7 @@ impl Script {
     /// Waits until something is so.
     pub(super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
         while !is_so(self) {
-            tokio::task::yield_now().await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
     }
 
@@ -173,8 +174,12 @@ pub(super) fn info(slots: usize) -> ModelInfo {
     }
 }
 
+fn add(fates: &Fates, key: (u32, u32), fate: Fate) {
+    fates.lock().unwrap().entry(key).or_default().push_back(fate);
+}
+
 fn fate(fates: &Fates, key: (u32, u32)) -> Option<Fate> {
-    fates.lock().unwrap().remove(&key)
+    fates.lock().unwrap().get_mut(&key)?.pop_front()
 }
 
 struct Scripted {
@@ -236,8 +241,8 @@ impl SpeechModel for Scripted {
         Ok(())
     }
 
-    fn step_times(&self) -> StepTimes {
-        StepTimes::default()
+    fn step_times(&self) -> Option<StepTimes> {
+        None
     }
 
     fn save_prefix(&self, slot: usize) -> Result<Vec<Position>, EngineError> {
@@ -252,8 +257,8 @@ impl SpeechModel for Scripted {
         Ok(())
     }
 
-    fn prefix_bytes(prefix: &Vec<Position>) -> u64 {
-        prefix.len() as u64
+    fn prefix_bytes(&self, positions: usize) -> u64 {
+        positions as u64
     }
 }
 
@@ -273,6 +278,7 @@ impl Decode for ScriptedDecoder {
                     Some(Fate::Panic) => panic!("told to panic"),
                     Some(Fate::NotANumber) => f32::NAN,
                     Some(Fate::Silence) => 0.0,
+                    Some(Fate::Say(sample)) => sample as f32,
                     Some(Fate::Block(until_dropped)) => {
                         hold(&until_dropped);
                         frame[0] as f32

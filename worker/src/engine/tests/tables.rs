@@ -5,7 +5,9 @@ use std::time::Instant;
 use proptest::prelude::*;
 
 use super::super::encoder::CodesCache;
-use super::super::guard::{Budget, FRAMES_OF_ANY_TEXT, Guard, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, Verdict};
+use super::super::guard::{
+    Budget, FRAMES_OF_ANY_TEXT, Guard, HELD_FRAMES, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, Verdict,
+};
 use super::super::prefix::{Context, MAX_PREFIXES, PrefixCache};
 use super::super::prompt::Prompt;
 use super::super::schedule::{Need, Schedule, Turn};
@@ -101,6 +103,25 @@ proptest! {
                 prop_assert!(pieces.iter().all(|&fed| fed <= 1) && steps <= 5, "{pieces:?} {steps}");
             } else {
                 prop_assert!(pieces.iter().sum::<i32>() <= 1, "{pieces:?}");
+            }
+        }
+    }
+
+    /// Whatever comes, in runs of frames that repeat the one before and of silent ones.
+    #[test]
+    fn no_more_frames_are_held_than_leave_room_for_a_block(
+        runs in prop::collection::vec((any::<bool>(), prop::bool::weighted(0.8), 1u32..26), 1..20),
+    ) {
+        let (mut guard, mut codes, mut held) = (Guard::default(), [0; 32], 0);
+        for (same, silent, frames) in runs {
+            for _ in 0..frames {
+                codes[0] += u32::from(!same);
+                match guard.see(&codes, &[if silent { 0.0 } else { 2.0 * SILENCE_RMS }]) {
+                    Verdict::Deliver => held = 0,
+                    Verdict::Hold => held += 1,
+                    Verdict::Stop => return Ok(()),
+                }
+                prop_assert!(held <= HELD_FRAMES);
             }
         }
     }
@@ -270,7 +291,7 @@ fn a_prompt_is_its_turns_then_its_text_in_pieces_of_each() {
     let clip = |frames: usize| Clip::from_samples(vec![0; 1920 * frames]);
     let codes = Segment { text_ids: vec![2; 3], recording: Recording::Codes(vec![[8; 32]]) };
     let context = vec![turn(vec![1; 3], clip(200)), codes, turn(vec![3; 3], clip(1))];
-    let mut prompt = Prompt::new(context, vec![9; 4]);
+    let mut prompt = Prompt::new(context, 3, vec![9; 4]);
     assert!(prompt.waits_for_codes());
     let recordings = prompt.clips().iter().map(|clip| vec![[clip.frames() as u32; 32]; clip.frames()]).collect();
     prompt.encoded(recordings);

@@ -25,10 +25,15 @@ impl Packing for Eight {
         repack(stored, units * (UNIT / BLOCK), lines);
     }
 
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls a function compiled for what the CPU has"))]
     fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
         match simd::level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => vnni::sums(lines, rows, count, sums),
+            // SAFETY: `level` has seen that the CPU has these features.
+            Level::Avx512Vnni => unsafe { vnni::sums(lines, rows, count, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { narrow::sums(lines, rows, count, sums) },
             _ => tile_sums(lines, rows, count, sums),
         }
     }
@@ -51,7 +56,7 @@ fn repack(stored: &[u8], blocks: usize, lines: &mut [Line]) {
 }
 
 simd_fn! {
-    fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+    pub(super) fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
         for row in 0..count {
             let mut acc = [0.0_f32; TILE];
             for (lines, blocks) in lines.chunks_exact(LINES).zip(rows[row].as_chunks::<2>().0) {
@@ -82,8 +87,6 @@ mod vnni {
     //! The same sums by the 8-bit dot product: the integers are exact and the f32 operations are those of the plain
     //! loop, so the bits are too.
 
-    #![expect(unsafe_code, reason = "one call that needs the CPU's features")]
-
     use std::arch::x86_64::{
         _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
         _mm512_setzero_ps, _mm512_setzero_si512,
@@ -92,7 +95,7 @@ mod vnni {
     use super::super::wide::{ahead, by_rows, four, halves, load, store};
     use super::{Block, LINES, Line, ROWS, Sums};
 
-    by_rows!(&[Line], &[Block]);
+    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[Line], &[Block]);
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
     fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
@@ -119,5 +122,53 @@ mod vnni {
             }
         }
         store(acc, sums);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod narrow {
+    //! The same sums for CPUs without the 8-bit dot product, bit for bit. Two products are added in 16 bits, which hold them
+    //! only if one factor has no sign: so the weight's goes over to the activation.
+
+    use std::arch::x86_64::{
+        _mm256_abs_epi8, _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_sign_epi8, _mm256_xor_si256,
+    };
+
+    use super::super::avx2::{add_pairs, halves, load, store};
+    use super::super::wide::{ahead, by_rows, four};
+    use super::{Block, LINES, Line, ROWS, Sums};
+
+    by_rows!("avx2,fma,f16c", &[Line], &[Block]);
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
+        let mut acc = [[_mm256_setzero_ps(); 2]; R];
+        let pairs = lines.as_chunks::<LINES>().0;
+        let rows: [&[[Block; 2]]; R] = std::array::from_fn(|row| &rows[row].as_chunks::<2>().0[..pairs.len()]);
+        for (index, pair) in pairs.iter().enumerate() {
+            for half in 0..2 {
+                ahead(&pair[half * 8..][..8 + half]);
+                for side in 0..2 {
+                    let mut dots = [_mm256_setzero_si256(); R];
+                    for group in 0..8 {
+                        // From "plus 128" to two's complement.
+                        let weights = _mm256_xor_si256(load(&pair[half * 8 + group], side), _mm256_set1_epi8(i8::MIN));
+                        let sizes = _mm256_abs_epi8(weights);
+                        for row in 0..R {
+                            let x = _mm256_set1_epi32(four(&rows[row][index][half], group));
+                            let products = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(x, weights));
+                            dots[row] = add_pairs(dots[row], products);
+                        }
+                    }
+                    let scales = halves(&pair[LINES - 1], half * 2 + side);
+                    for row in 0..R {
+                        let scale = _mm256_mul_ps(scales, _mm256_set1_ps(rows[row][index][half].scale));
+                        acc[row][side] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[row]), scale, acc[row][side]);
+                    }
+                }
+            }
+        }
+        store(&acc, sums);
     }
 }

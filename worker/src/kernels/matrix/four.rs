@@ -18,9 +18,9 @@ const SCALES: usize = BLOCKS * BLOCK_LINES;
 /// Where the minima begin.
 const MINIMA: usize = SCALES + BLOCKS * TILE / 64;
 /// The line of the f16 factors of scales, then of minima.
-const FACTORS: usize = MINIMA + BLOCKS * TILE / 64;
+pub(super) const FACTORS: usize = MINIMA + BLOCKS * TILE / 64;
 /// Lines of a super-block.
-const LINES: usize = FACTORS + 1;
+pub(super) const LINES: usize = FACTORS + 1;
 /// Bytes of a super-block in GGUF: two factors, packed scales and minima, weights.
 const STORED: usize = 2 + 2 + 12 + UNIT / 2;
 
@@ -35,10 +35,15 @@ impl Packing for Four {
         repack(stored, units, lines);
     }
 
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls a function compiled for what the CPU has"))]
     fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
         match simd::level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => vnni::sums(lines, rows, count, sums),
+            // SAFETY: `level` has seen that the CPU has these features.
+            Level::Avx512Vnni => unsafe { vnni::sums(lines, rows, count, sums) },
+            // SAFETY: as above.
+            #[cfg(target_arch = "x86_64")]
+            Level::Avx2 => unsafe { narrow::sums(lines, rows, count, sums) },
             _ => tile_sums(lines, rows, count, sums),
         }
     }
@@ -79,7 +84,7 @@ fn scale_and_minimum(packed: &[u8], block: usize) -> (u8, u8) {
 }
 
 simd_fn! {
-    fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+    pub(super) fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
         for row in 0..count {
             let mut acc = [0.0_f32; TILE];
             for (lines, blocks) in lines.chunks_exact(LINES).zip(rows[row].as_chunks::<BLOCKS>().0) {
@@ -116,7 +121,7 @@ simd_fn! {
 mod vnni {
     //! The same sums by the 8-bit dot product, bit for bit.
 
-    #![expect(unsafe_code, reason = "vector loads from checked references, and one call that needs the CPU's features")]
+    #![expect(unsafe_code, reason = "vector loads from checked references")]
 
     use std::arch::x86_64::{
         __m512, _mm_loadu_si128, _mm512_and_si512, _mm512_cvtepi32_ps, _mm512_cvtepu8_epi32, _mm512_dpbusd_epi32,
@@ -127,7 +132,7 @@ mod vnni {
     use super::super::wide::{ahead, by_rows, four, halves, load, store};
     use super::{BLOCK_LINES, BLOCKS, Block, FACTORS, LINES, Line, MINIMA, ROWS, SCALES, Sums, TILE};
 
-    by_rows!(&[Line], &[Block]);
+    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[Line], &[Block]);
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
     fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
@@ -171,5 +176,75 @@ mod vnni {
         // SAFETY: 16 bytes of the line.
         let part = unsafe { _mm_loadu_si128(part.as_ptr().cast()) };
         _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(part))
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(super) mod narrow {
+    //! The same sums for CPUs without the 8-bit dot product, bit for bit. A block's products fit into 16 bits: two times eight
+    //! of at most 15 times 127.
+
+    #![expect(unsafe_code, reason = "vector loads from checked references")]
+
+    use std::arch::x86_64::{
+        __m256, _mm_loadl_epi64, _mm256_add_epi16, _mm256_and_si256, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32,
+        _mm256_fmadd_ps, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_ps,
+        _mm256_setzero_ps, _mm256_setzero_si256, _mm256_srli_epi16,
+    };
+
+    use super::super::avx2::{SIDE, add_pairs, halves, load, store};
+    use super::super::wide::{ahead, by_rows, four};
+    use super::{BLOCK_LINES, BLOCKS, Block, FACTORS, LINES, Line, MINIMA, ROWS, SCALES, Sums};
+
+    by_rows!("avx2,fma,f16c", &[Line], &[Block]);
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
+        let mut acc = [[_mm256_setzero_ps(); 2]; R];
+        let low = _mm256_set1_epi8(15);
+        let units = lines.as_chunks::<LINES>().0;
+        let rows: [&[[Block; BLOCKS]]; R] =
+            std::array::from_fn(|row| &rows[row].as_chunks::<BLOCKS>().0[..units.len()]);
+        for (at, unit) in units.iter().enumerate() {
+            for index in 0..BLOCKS {
+                ahead(&unit[index * BLOCK_LINES..][..BLOCK_LINES + usize::from(index < LINES - SCALES)]);
+                for side in 0..2 {
+                    let mut products = [_mm256_setzero_si256(); R];
+                    for group in 0..4 {
+                        let stored = load(&unit[index * BLOCK_LINES + group], side);
+                        let nibbles = [stored, _mm256_srli_epi16::<4>(stored)].map(|bits| _mm256_and_si256(bits, low));
+                        for row in 0..R {
+                            let block = &rows[row][at][index];
+                            for (half, weights) in nibbles.into_iter().enumerate() {
+                                let x = _mm256_set1_epi32(four(block, group + 4 * half));
+                                products[row] = _mm256_add_epi16(products[row], _mm256_maddubs_epi16(weights, x));
+                            }
+                        }
+                    }
+                    let eight = index % 4 * 2 + side;
+                    let scale = _mm256_mul_ps(halves(&unit[FACTORS], side), bytes(&unit[SCALES + index / 4], eight));
+                    let minimum =
+                        _mm256_mul_ps(halves(&unit[FACTORS], 2 + side), bytes(&unit[MINIMA + index / 4], eight));
+                    for row in 0..R {
+                        let block = &rows[row][at][index];
+                        let dot = _mm256_cvtepi32_ps(add_pairs(_mm256_setzero_si256(), products[row]));
+                        let scale = _mm256_mul_ps(scale, _mm256_set1_ps(block.scale));
+                        let below = _mm256_set1_ps(-(block.scale * block.sum as f32));
+                        acc[row][side] = _mm256_fmadd_ps(dot, scale, acc[row][side]);
+                        acc[row][side] = _mm256_fmadd_ps(minimum, below, acc[row][side]);
+                    }
+                }
+            }
+        }
+        store(&acc, sums);
+    }
+
+    /// Eight of a line's bytes as f32.
+    #[target_feature(enable = "avx2")]
+    fn bytes(line: &Line, eight: usize) -> __m256 {
+        let part = &line.0.as_chunks::<SIDE>().0[eight];
+        // SAFETY: 8 bytes of the line.
+        let part = unsafe { _mm_loadl_epi64(part.as_ptr().cast()) };
+        _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(part))
     }
 }

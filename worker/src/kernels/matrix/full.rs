@@ -14,10 +14,10 @@ pub(super) struct Tiles {
 }
 
 impl Tiles {
-    pub(super) fn new(weight: &[f32], out: usize, width: usize) -> Result<Self> {
+    pub(super) fn new(weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = out.div_ceil(TILE);
         let mut groups = Pages::zeroed(tiles * width)?;
-        pack(&mut groups, tiles, &|tile, groups: &mut [[f32; TILE]]| {
+        pack(&mut groups, tiles, threads, &|tile, groups: &mut [[f32; TILE]]| {
             for lane in 0..TILE.min(out - tile * TILE) {
                 let row = &weight[(tile * TILE + lane) * width..][..width];
                 for (group, value) in groups.iter_mut().zip(row) {
@@ -34,13 +34,15 @@ impl Tiles {
     }
 
     /// Sums of one tile for `count` rows of `x`.
+    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls a function compiled for what the CPU has"))]
     pub(super) fn sums(&self, tile: usize, x: &[f32], stride: usize, count: usize, sums: &mut Sums) {
         let groups = &self.groups[tile * self.width..][..self.width];
         // Rows past the last are never read.
         let rows = std::array::from_fn(|row| &x[row.min(count - 1) * stride..][..self.width]);
         match simd::level() {
             #[cfg(target_arch = "x86_64")]
-            Level::Avx512Vnni => wide::sums(groups, rows, count, sums),
+            // SAFETY: `level` has seen that the CPU has these features.
+            Level::Avx512Vnni => unsafe { wide::sums(groups, rows, count, sums) },
             _ => tile_sums(groups, rows, count, sums),
         }
     }
@@ -64,7 +66,7 @@ simd_fn! {
 mod wide {
     //! The same sums with a tile's group in one register and the sums of all rows in others.
 
-    #![expect(unsafe_code, reason = "vector loads from checked references, and one call that needs the CPU's features")]
+    #![expect(unsafe_code, reason = "vector loads from checked references")]
 
     use std::arch::x86_64::{
         __m512, _MM_HINT_T1, _mm_prefetch, _mm512_fmadd_ps, _mm512_loadu_ps, _mm512_set1_ps, _mm512_setzero_ps,
@@ -78,7 +80,7 @@ mod wide {
     /// Groups between what is computed and what is asked for: 4 KB.
     const AHEAD: usize = 64;
 
-    by_rows!(&[[f32; TILE]], &[f32]);
+    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[[f32; TILE]], &[f32]);
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
     fn block<const R: usize>(groups: &[[f32; TILE]], rows: [&[f32]; ROWS], sums: &mut Sums) {

@@ -31,13 +31,13 @@ pub(super) struct Tiles<P> {
 }
 
 impl<P: Packing> Tiles<P> {
-    pub(super) fn new(weight: &[f32], out: usize, width: usize) -> Result<Self> {
+    pub(super) fn new(weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = out.div_ceil(TILE);
         let units = width.div_ceil(UNIT);
         let padded = units * UNIT;
         let per_tile = units * P::UNIT_LINES;
         let mut lines = Pages::zeroed(tiles * per_tile)?;
-        pack(&mut lines, tiles, &|tile, lines: &mut [Line]| {
+        pack(&mut lines, tiles, threads, &|tile, lines: &mut [Line]| {
             let mut values = vec![0.0; TILE * padded];
             for lane in 0..TILE.min(out - tile * TILE) {
                 values[lane * padded..][..width].copy_from_slice(&weight[(tile * TILE + lane) * width..][..width]);

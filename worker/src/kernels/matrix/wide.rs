@@ -1,4 +1,4 @@
-//! What the tiles' kernels for 512-bit vectors share.
+//! What the tiles' kernels for 512-bit vectors share, and some of it with those for 256 bits ([`super::avx2`]).
 
 #![expect(unsafe_code, reason = "vector loads and stores through checked references")]
 
@@ -14,16 +14,12 @@ use super::{Line, Sums};
 const AHEAD: usize = 256;
 
 /// Defines `sums(tile, rows, count, sums)`, which calls `block::<R>(tile, rows, sums)` with as many rows as there are, so
-/// that their sums stay in registers. To be called only where `simd::level` has seen the features.
+/// that their sums stay in registers. It is safe to call for functions with the same features only; everyone else says why
+/// the CPU has them.
 macro_rules! by_rows {
-    ($tile:ty, $row:ty) => {
-        pub(super) fn sums(tile: $tile, rows: [$row; ROWS], count: usize, sums: &mut Sums) {
-            // SAFETY: called only where `simd::level` has seen the features.
-            unsafe { dispatch(tile, rows, count, sums) }
-        }
-
-        #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
-        fn dispatch(tile: $tile, rows: [$row; ROWS], count: usize, sums: &mut Sums) {
+    ($features:literal, $tile:ty, $row:ty) => {
+        #[target_feature(enable = $features)]
+        pub(in crate::kernels::matrix) fn sums(tile: $tile, rows: [$row; ROWS], count: usize, sums: &mut Sums) {
             match count {
                 1 => block::<1>(tile, rows, sums),
                 2 => block::<2>(tile, rows, sums),
@@ -42,7 +38,7 @@ pub(super) use by_rows;
 /// Asks for the lines that lie [`AHEAD`] behind these. While several rows are computed a line is wanted less often than the
 /// hardware expects of a stream, and it stops running ahead of it.
 #[inline]
-#[target_feature(enable = "avx512f")]
+#[target_feature(enable = "sse")]
 pub(super) fn ahead(lines: &[Line]) {
     for line in lines {
         // A hint, for which any address will do.

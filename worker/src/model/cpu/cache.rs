@@ -80,6 +80,12 @@ impl KvCache {
         prefix
     }
 
+    /// Bytes of what [`KvCache::keep`] copies.
+    pub(super) fn kept_bytes(&self, positions: usize) -> usize {
+        let floats = (positions.next_multiple_of(BLOCK) + positions) * self.head_dim;
+        self.layers.len() * self.kv_heads * floats * size_of::<f32>()
+    }
+
     /// Writes what [`KvCache::keep`] copied into a slot.
     pub(super) fn recall(&mut self, slot: usize, prefix: &Prefix) {
         let size = self.capacity * self.head_dim;

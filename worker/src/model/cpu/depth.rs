@@ -41,13 +41,13 @@ impl Depth {
         let projection = weights.projection()?;
         let rows = project(pool, &projection, embedding, config.audio_vocab)?;
         let rows = Table::new(&rows)?;
-        let stack = Stack::load(weights, config, Part::Depth, format, CODEBOOKS)?;
+        let stack = Stack::load(weights, config, Part::Depth, format, pool, CODEBOOKS)?;
         let stored = weights.code_heads()?;
         let heads = (0..CODEBOOKS - 1)
-            .map(|index| matrix(format, &stored.get(index)?.t()?.contiguous()?))
+            .map(|index| matrix(format, pool, &stored.get(index)?.t()?.contiguous()?))
             .collect::<Result<_, WeightsError>>()?;
         let kv = KvCache::new(&config.depth, slots, CODEBOOKS);
-        let projection = matrix(format, &projection)?;
+        let projection = matrix(format, pool, &projection)?;
         Ok(Self { projection, rows, stack, heads, kv, audio_vocab: config.audio_vocab })
     }
 
@@ -118,7 +118,7 @@ impl Depth {
 
 /// `projection` of every row but the last codebook's, in the table's own number format.
 fn project(pool: &Pool, projection: &Tensor, table: &Tensor, vocab: usize) -> Result<Tensor, WeightsError> {
-    let projection = matrix(WeightFormat::F32, projection)?;
+    let projection = matrix(WeightFormat::F32, pool, projection)?;
     let (out, width) = (projection.out(), projection.width());
     let mut rows = Vec::new();
     let mut half_rows: Vec<bf16> = Vec::new();

@@ -45,10 +45,10 @@ pub(super) struct Stack {
     head_dim: usize,
 }
 
-/// A matrix of a `(out, width)` tensor.
-pub(super) fn matrix(format: WeightFormat, weight: &Tensor) -> Result<Matrix, WeightsError> {
+/// A matrix of a `(out, width)` tensor, packed on as many threads as `pool` has.
+pub(super) fn matrix(format: WeightFormat, pool: &Pool, weight: &Tensor) -> Result<Matrix, WeightsError> {
     let (out, width) = weight.dims2()?;
-    Ok(Matrix::new(format, &vector(weight)?, out, width)?)
+    Ok(Matrix::new(format, &vector(weight)?, out, width, pool.threads())?)
 }
 
 fn vector(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
@@ -62,19 +62,21 @@ impl Stack {
         config: &CsmConfig,
         part: Part,
         format: WeightFormat,
+        pool: &Pool,
         positions: usize,
     ) -> Result<Self, WeightsError> {
         let part_config = part.config(config);
+        let matrix = |weight: &Tensor| matrix(format, pool, weight);
         let mut layers = Vec::with_capacity(part_config.layers);
         for index in 0..part_config.layers {
             let layer = weights.layer(part, index)?;
             layers.push(Layer {
                 attention_norm: vector(&layer.attention_norm)?,
-                qkv: matrix(format, &layer.qkv)?,
-                attention_out: matrix(format, &layer.attention_out)?,
+                qkv: matrix(&layer.qkv)?,
+                attention_out: matrix(&layer.attention_out)?,
                 mlp_norm: vector(&layer.mlp_norm)?,
-                gate_up: matrix(format, &layer.gate_up)?,
-                down: matrix(format, &layer.down)?,
+                gate_up: matrix(&layer.gate_up)?,
+                down: matrix(&layer.down)?,
             });
         }
         let (cos, sin) = rope::tables(part_config, positions);

@@ -2,10 +2,16 @@
 //!
 //! The noise of a frame depends on seeds and counters only, so it is made on the host before the logits are known and sent
 //! in one transfer. Codes stay on the device until the frame is complete.
+//!
+//! The limit of this: noise is made for every code of every row that draws, 2048 codes in 32 codebooks, although only the
+//! codes among the `topk` largest need it. Which these are is known on the device alone, and nothing in candle makes Philox
+//! there: its integer operations have neither exclusive or nor the high half of a product. So the threads share the noise,
+//! and it costs about a millisecond of one core a row and frame; greedy rows cost nothing.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
+use crate::kernels::Pool;
 use crate::model::net::{Hear, Row};
 use crate::model::sampler::{self, Draw};
 use crate::model::{END_FRAME, ModelError};
@@ -26,7 +32,7 @@ pub(super) struct Noise {
 
 impl Noise {
     /// For the rows in their slots; empty slots draw greedily, and nobody hears what.
-    pub(super) fn new(rows: &[Option<&Row>], codes: usize, device: &Device) -> Result<Self> {
+    pub(super) fn new(rows: &[Option<&Row>], codes: usize, pool: &Pool, device: &Device) -> Result<Self> {
         let slots = rows.len();
         let mut noise = vec![0.0_f32; slots * CODEBOOKS * codes];
         let (mut sharpness, mut last) = (vec![1.0_f32; slots], vec![0_u32; slots]);
@@ -38,12 +44,15 @@ impl Noise {
             }
             sharpness[slot] = 1.0 / temperature;
             last[slot] = row.sampling.topk.get().min(u32::try_from(codes).unwrap_or(u32::MAX)) - 1;
-            let own = &mut noise[slot * CODEBOOKS * codes..][..CODEBOOKS * codes];
-            for (codebook, noise) in own.chunks_exact_mut(codes).enumerate() {
-                let draw = Draw { seed: row.sampling.seed.get(), frame_index: row.frame_index, codebook };
-                sampler::gumbel(draw, noise);
-            }
         }
+        pool.run_chunks(&mut noise, codes, &|index, noise| {
+            let (slot, codebook) = (index / CODEBOOKS, index % CODEBOOKS);
+            if let Some(Row { sampling, frame_index, .. }) = rows[slot]
+                && !sampling.temperature.is_greedy()
+            {
+                sampler::gumbel(Draw { seed: sampling.seed.get(), frame_index: *frame_index, codebook }, noise);
+            }
+        });
         Ok(Self {
             noise: Tensor::from_vec(noise, (slots, CODEBOOKS, codes), device)?,
             sharpness: Tensor::from_vec(sharpness, (slots, 1), device)?,

@@ -7,6 +7,8 @@ use crate::model::WeightFormat;
 
 /// Outputs are padded to a multiple of this, for which quantised kernels are made.
 const PAD: usize = 16;
+/// What candle holds [`WeightFormat::Q8_0`] in.
+const KIND: GgmlDType = GgmlDType::Q8_0;
 
 /// `(out, width)` weights.
 pub(super) struct Linear {
@@ -18,32 +20,31 @@ pub(super) struct Linear {
 enum Weight {
     /// `(width, out)`, a view of the stored `(out, width)`.
     Dense(Tensor),
-    Quantised(QMatMul),
+    /// Padded to whole blocks: `width` inputs, and outputs that are left out.
+    Quantised { weight: QMatMul, width: usize },
 }
 
 impl Linear {
     /// Of a tensor `(out, width)` in f32 on the CPU.
     pub(super) fn new(format: WeightFormat, dtype: DType, device: &Device, weight: &Tensor) -> Result<Self> {
         let (out, width) = weight.dims2()?;
-        let quantised = match format {
-            WeightFormat::F32 | WeightFormat::Bf16 => None,
-            WeightFormat::Q8_0 => Some(GgmlDType::Q8_0),
-            WeightFormat::Q4K => Some(GgmlDType::Q4K),
-        };
-        let Some(kind) = quantised else {
-            let weight = weight.to_dtype(dtype)?.to_device(device)?;
-            let bytes = weight.elem_count() * dtype.size_in_bytes();
-            return Ok(Self { weight: Weight::Dense(weight.t()?), out, bytes });
-        };
-        let block = kind.block_size();
-        let padded = weight.pad_with_zeros(0, 0, out.next_multiple_of(PAD) - out)?.pad_with_zeros(
-            1,
-            0,
-            width.next_multiple_of(block) - width,
-        )?;
-        let stored = QTensor::quantize_onto(&padded.contiguous()?, kind, device)?;
-        let bytes = stored.storage_size_in_bytes();
-        Ok(Self { weight: Weight::Quantised(QMatMul::from_qtensor(stored)?), out, bytes })
+        match format {
+            WeightFormat::F32 | WeightFormat::Bf16 => {
+                let weight = weight.to_dtype(dtype)?.to_device(device)?;
+                let bytes = weight.elem_count() * dtype.size_in_bytes();
+                Ok(Self { weight: Weight::Dense(weight.t()?), out, bytes })
+            }
+            WeightFormat::Q8_0 => {
+                let padded = width.next_multiple_of(KIND.block_size());
+                let weight = weight.pad_with_zeros(0, 0, out.next_multiple_of(PAD) - out)?;
+                let weight = weight.pad_with_zeros(1, 0, padded - width)?.contiguous()?;
+                let stored = QTensor::quantize_onto(&weight, KIND, device)?;
+                let bytes = stored.storage_size_in_bytes();
+                let weight = Weight::Quantised { weight: QMatMul::from_qtensor(stored)?, width: padded };
+                Ok(Self { weight, out, bytes })
+            }
+            WeightFormat::Q4K => candle_core::bail!("{format} is a format of the CPU's kernels"),
+        }
     }
 
     pub(super) fn bytes(&self) -> usize {
@@ -56,14 +57,42 @@ impl Linear {
         let flat = x.reshape((rows * t, width))?;
         let y = match &self.weight {
             Weight::Dense(weight) => flat.matmul(weight)?,
-            Weight::Quantised(weight) => {
-                let QMatMul::QTensor(stored) = weight else {
-                    return weight.forward(&flat)?.reshape((rows, t, self.out));
-                };
-                let padded = flat.pad_with_zeros(1, 0, stored.shape().dims2()?.1 - width)?;
+            // Whatever the environment has made candle hold it in, the weight is padded.
+            Weight::Quantised { weight, width: padded } => {
+                let padded = flat.pad_with_zeros(1, 0, padded - width)?;
                 weight.forward(&padded.contiguous()?)?.narrow(1, 0, self.out)?.contiguous()?
             }
         };
         y.reshape((rows, t, self.out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    /// candle holds a quantised matrix as floats where `CANDLE_DEQUANTIZE_ALL` is set.
+    #[test]
+    fn padding_is_not_heard_however_candle_holds_the_matrix() {
+        let weight = Tensor::randn(0_f32, 1.0, (5, 40), &Device::Cpu).unwrap();
+        let x = Tensor::randn(0_f32, 1.0, (2, 3, 40), &Device::Cpu).unwrap();
+        let linear = |format| Linear::new(format, DType::F32, &Device::Cpu, &weight).unwrap();
+        let (exact, mut quantised) = (linear(WeightFormat::F32), linear(WeightFormat::Q8_0));
+        let expected = exact.forward(&x).unwrap();
+        for _ in 0..2 {
+            let made = quantised.forward(&x).unwrap();
+            assert_eq!(made.dims(), [2, 3, 5]);
+            let off = (made - &expected).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+            assert!(off < 0.5, "{off}");
+            if let Weight::Quantised { weight, .. } = &mut quantised.weight
+                && let QMatMul::QTensor(stored) = weight
+            {
+                *weight = QMatMul::Tensor(stored.dequantize(&Device::Cpu).unwrap());
+            }
+        }
+        let four = Linear::new(WeightFormat::Q4K, DType::F32, &Device::Cpu, &weight);
+        assert!(four.is_err(), "refused, not taken for something else");
     }
 }

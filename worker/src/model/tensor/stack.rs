@@ -106,6 +106,14 @@ impl KvCache {
         self.layers.iter().map(|layer| Ok((part(&layer.keys)?, part(&layer.values)?))).collect()
     }
 
+    /// Bytes of such a copy.
+    pub(super) fn kept_bytes(&self, positions: usize) -> usize {
+        let of = |tensor: &Tensor| {
+            tensor.elem_count() / (tensor.dims()[0] * tensor.dims()[2]) * tensor.dtype().size_in_bytes()
+        };
+        self.layers.iter().map(|layer| (of(&layer.keys) + of(&layer.values)) * positions).sum()
+    }
+
     /// Writes such a copy into a slot.
     pub(super) fn recall(&self, slot: usize, kept: &[(Tensor, Tensor)]) -> Result<()> {
         for (layer, (keys, values)) in self.layers.iter().zip(kept) {

@@ -64,6 +64,9 @@ pub enum SilentCipherError {
     /// A sample is infinite or not a number.
     #[error("the clip holds samples that are no finite numbers")]
     NotFinite,
+    /// A search was to end before it had begun.
+    #[error("there was no time to read the clip")]
+    NoTurn,
     /// A computation failed.
     #[error("SilentCipher's networks failed: {0}")]
     Compute(#[from] candle_core::Error),

@@ -18,7 +18,7 @@ pub struct Payload(pub [u8; 5]);
 
 impl Payload {
     /// The payload of a job: 16 bits of the key's id, and 24 bits of the HMAC-SHA256 of the job's id under the key. Without
-    /// the key nobody can tell which job a recording is from, or make the payload of one.
+    /// the key nobody can tell which job a recording is from, or make the payload of a job; the key's 16 bits are public.
     #[must_use]
     pub fn new(key: &WatermarkKey, job: &JobId) -> Self {
         let [a, b, ..] = key.id().bytes();
@@ -64,6 +64,19 @@ impl Known {
     pub const fn payload(payload: Payload) -> Self {
         let Payload([a, b, c, d, e]) = payload;
         Self { key: [a, b], job: Some([c, d, e]) }
+    }
+
+    /// The payloads of all `keys`: of this job where there is one, else of any. What comes twice counts once.
+    #[must_use]
+    pub fn all(keys: &[WatermarkKey], job: Option<&JobId>) -> Vec<Self> {
+        let mut all = Vec::new();
+        for key in keys {
+            let known = job.map_or_else(|| Self::key(key), |job| Self::payload(Payload::new(key, job)));
+            if !all.contains(&known) {
+                all.push(known);
+            }
+        }
+        all
     }
 
     /// The known symbols of one round; `None` where any is right.

@@ -36,16 +36,20 @@ impl Model {
     pub(super) fn promote(&mut self) -> usize {
         let due = self.by_id(|job| job.place == Place::Delayed && job.due);
         due.iter().for_each(|&job| self.push(job));
-        let mut moved = due.len();
-        while self.count(0, JobState::Running) < RUNNING_MAX && !self.parked.is_empty() {
+        let has_room = self.count(0, JobState::Running) < RUNNING_MAX;
+        due.len() + usize::from(has_room && self.unpark())
+    }
+
+    /// Puts the next parked job into its stream. Only the first tenant has any.
+    fn unpark(&mut self) -> bool {
+        while !self.parked.is_empty() {
             let job = self.parked.remove(0);
             if self.jobs[job].place == Place::Parked {
                 self.push(job);
-                moved += 1;
-                break;
+                return true;
             }
         }
-        moved
+        false
     }
 
     pub(super) fn claim(&mut self, worker: usize, idle: bool, bulk: bool) -> String {
@@ -140,6 +144,9 @@ impl Model {
             self.streams[queue].retain(|entry| entry.number != number);
         }
         job.alone = false;
+        if job.tenant == 0 {
+            self.unpark();
+        }
     }
 
     pub(super) fn finish(&mut self, fence: usize, end: JobState, failure: Option<FailureClass>) -> String {

@@ -81,6 +81,7 @@ impl Tiny {
         let text = text::paragraph(&mut Draw::new(PURPOSE, seed), WORDS);
         Ok(Utterance {
             context: Vec::new(),
+            recurring: 0,
             text_ids: self.tokenizer.text_ids((seed % 4) as u32, &text)?,
             sampling: Sampling {
                 temperature: Temperature::default(),

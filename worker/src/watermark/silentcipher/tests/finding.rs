@@ -4,18 +4,22 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use candle_core::{Device, Tensor};
 use csm_shared::job::JobId;
-use csm_shared::watermark::{Region, Verdict, WatermarkKey};
+use csm_shared::watermark::{Finding, Region, Verdict, WatermarkKey};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
 use super::{MODES, voice};
-use crate::watermark::silentcipher::find::{tail, weigh};
+use crate::watermark::silentcipher::evidence::{strongest, tail};
 use crate::watermark::silentcipher::load::{Tensors, assemble};
 use crate::watermark::silentcipher::resample::resample;
-use crate::watermark::silentcipher::{BnMode, Known, Payload, RATE, SilentCipher, cost, scaled};
+use crate::watermark::silentcipher::{
+    BnMode, Bounds, Known, Payload, RATE, SilentCipher, SilentCipherError, cost, scaled,
+};
 
 /// Rows of a group.
 const GROUP: usize = 3;
@@ -69,6 +73,11 @@ fn handmade(mode: BnMode) -> SilentCipher {
     SilentCipher { model: Arc::new(model), mode }
 }
 
+/// A search without bounds for one payload.
+fn find(cipher: &SilentCipher, clip: &[f32], known: &Known) -> Finding {
+    cipher.find(clip, std::slice::from_ref(known), &Bounds::default()).unwrap()
+}
+
 fn noise(samples: usize, seed: u64) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     (0..samples).map(|_| (random.next_u32() as f32 / u32::MAX as f32 - 0.5) * 0.3).collect()
@@ -99,7 +108,7 @@ fn a_marked_clip_is_found_by_its_job_and_by_its_key() {
         let marked = rounded(&cipher.embed(&clip, payload).unwrap());
         assert_eq!(cipher.decode(&marked).unwrap().unwrap().payload, payload, "{name}");
         for known in [Known::payload(payload), Known::key(&key)] {
-            let found = cipher.find(&marked, &known).unwrap();
+            let found = find(&cipher, &marked, &known);
             println!("{name}: {found:?}");
             assert_eq!(found.verdict, Verdict::Detected, "{name}: {found:?}");
             assert!(found.score > 0.9 && found.key_id == key.id().to_string()[..4]);
@@ -120,7 +129,7 @@ fn a_clip_cut_anywhere_is_found() {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     for cut in [ROUND / 42, random.next_u32() as usize % ROUND] {
         for known in [Known::payload(payload), Known::key(&key)] {
-            let found = cipher.find(&marked[cut..], &known).unwrap();
+            let found = find(&cipher, &marked[cut..], &known);
             assert_eq!(found.verdict, Verdict::Detected, "{cut} samples cut: {found:?}");
         }
     }
@@ -134,23 +143,102 @@ fn another_key_or_job_is_not_found() {
     let clip = noise(3 * ROUND, 4);
     let marked = rounded(&cipher.embed(&clip, payload).unwrap());
     for known in [Known::key(&key("somebody else's key")), Known::payload(Payload::new(&ours, &JobId::generate()))] {
-        let found = cipher.find(&marked, &known).unwrap();
+        let found = find(&cipher, &marked, &known);
         assert_ne!(found.verdict, Verdict::Detected, "{found:?}");
         assert!(found.regions.is_empty());
     }
     for known in [Known::payload(payload), Known::key(&ours)] {
-        let found = cipher.find(&clip, &known).unwrap();
+        let found = find(&cipher, &clip, &known);
         assert_eq!(found.verdict, Verdict::NotDetected, "unmarked: {found:?}");
     }
 
     // The same reading, held against many others.
     let samples = resample(&marked, 24_000, RATE);
     let logits = cipher.model.logits(&scaled(&samples, cipher.gain(&samples).unwrap().unwrap()), cipher.mode).unwrap();
-    let found = |known: Known| weigh(&logits, &known).verdict(&known) == Verdict::Detected;
+    let found = |known: Known| strongest(&logits, &[known], 15).detects();
     assert!(found(Known::payload(payload)) && found(Known::key(&ours)));
     let theirs = (0..2_000).filter(|at| found(Known::key(&key(&format!("somebody else's key, number {at}"))))).count();
     let jobs = (0..2_000).filter(|_| found(Known::payload(Payload::new(&ours, &JobId::generate())))).count();
     assert_eq!((theirs, jobs), (0, 0), "detected of 2000 other keys, and 2000 other jobs");
+}
+
+#[test]
+fn any_of_several_keys_is_found_and_named_and_all_are_paid_for() {
+    let ours = key("a key that marks recordings");
+    let marked = {
+        let cipher = handmade(BnMode::Running);
+        rounded(&cipher.embed(&noise(4 * ROUND, 8), payload(&ours, JOB)).unwrap())
+    };
+    let cipher = handmade(BnMode::Running);
+    let mut keys: Vec<_> = (0..7).map(|at| key(&format!("somebody else's key, number {at}"))).collect();
+    let first = keys[0].id().to_string()[..4].to_owned();
+    let job = JOB.parse::<JobId>().unwrap();
+    for job in [None, Some(&job)] {
+        let find = |keys: &[WatermarkKey]| cipher.find(&marked, &Known::all(keys, job), &Bounds::default()).unwrap();
+        let without = find(&keys);
+        assert_ne!(without.verdict, Verdict::Detected, "{without:?}");
+        assert_eq!(without.key_id, first, "the first one is what was looked for");
+        let alone = find(std::slice::from_ref(&ours));
+        keys.push(ours.clone());
+        let among = find(&keys);
+        keys.pop();
+        assert_eq!((among.verdict, &*among.key_id), (Verdict::Detected, &ours.id().to_string()[..4]), "{among:?}");
+        let ratio = among.p_value / alone.p_value;
+        assert!((ratio - 8.0).abs() < 1e-6, "{ratio} times as likely by accident");
+    }
+    assert_eq!(Known::all(&[ours.clone(), ours.clone()], None).len(), 1);
+}
+
+/// What was not read may hold the mark, so a fruitless look at a part says nothing about the whole.
+#[test]
+fn a_part_that_was_read_is_no_no_for_the_whole() {
+    let ours = key("a key that marks recordings");
+    let cipher = handmade(BnMode::Running);
+    // Loud in the middle, where nothing is marked; the mark is in the soft end.
+    let mut clip = noise(24 * ROUND, 9);
+    let soft: Vec<f32> = noise(5 * ROUND, 10).iter().map(|sample| sample * 0.2).collect();
+    clip.extend(cipher.embed(&soft, payload(&ours, JOB)).unwrap());
+    for known in [Known::payload(payload(&ours, JOB)), Known::key(&ours)] {
+        let found = find(&cipher, &clip, &known);
+        assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
+    }
+    // One whose mark was to be in all of it has lost it.
+    let lost = cipher.find_in_place(&clip, &Known::payload(payload(&ours, JOB))).unwrap();
+    assert_eq!(lost.verdict, Verdict::NotDetected, "{lost:?}");
+}
+
+#[test]
+fn a_search_keeps_to_its_bounds() {
+    let known = [Known::key(&key("a key that marks recordings"))];
+    let cipher = handmade(BnMode::Running);
+    let clip = noise(4 * ROUND, 11);
+    assert_eq!(cipher.find(&clip, &known, &Bounds::default()).unwrap().verdict, Verdict::NotDetected);
+
+    let refused = |bounds: &Bounds| matches!(cipher.find(&clip, &known, bounds), Err(SilentCipherError::NoTurn));
+    let over = Bounds { until: Some(Instant::now()), ..Bounds::default() };
+    assert!(refused(&over), "the time is over");
+    let stopped = Bounds::default();
+    stopped.stop.cancel();
+    assert!(refused(&stopped), "it was called off");
+    let busy = Bounds { until: Some(Instant::now() + Duration::from_millis(50)), ..Bounds::default() };
+    let turn = busy.turn.lock().unwrap();
+    assert!(refused(&busy), "another one has the turn");
+    drop(turn);
+
+    // Called off while it reads: it ends after that reading, and what it did not read is no "no".
+    let (bounds, done) = (Bounds::default(), AtomicBool::new(false));
+    let found = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) && bounds.turn.try_lock().is_ok() {
+                std::thread::yield_now();
+            }
+            bounds.stop.cancel();
+        });
+        let found = cipher.find(&clip, &known, &bounds).unwrap();
+        done.store(true, Ordering::Relaxed);
+        found
+    });
+    assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
 }
 
 #[test]
@@ -165,7 +253,7 @@ fn a_stream_is_found() {
             marked.extend(stream.push(frame).unwrap());
         }
         marked.extend(stream.finish().unwrap());
-        let found = cipher.find(&rounded(&marked), &Known::payload(payload)).unwrap();
+        let found = find(&cipher, &rounded(&marked), &Known::payload(payload));
         assert_eq!(found.verdict, Verdict::Detected, "{name}: {found:?}");
         assert_eq!(cipher.decode(&marked).unwrap().unwrap().payload, payload, "{name}");
     }
@@ -178,7 +266,7 @@ fn chunks_marked_by_themselves_are_not_found() {
     let cipher = handmade(BnMode::Running);
     let marked: Vec<f32> =
         noise(5 * ROUND, 6).chunks(12_000).flat_map(|chunk| cipher.embed(chunk, payload).unwrap()).collect();
-    let found = cipher.find(&marked, &Known::payload(payload)).unwrap();
+    let found = find(&cipher, &marked, &Known::payload(payload));
     assert_ne!(found.verdict, Verdict::Detected, "{found:?}");
 }
 
@@ -188,10 +276,10 @@ fn too_little_is_inconclusive() {
     let cipher = handmade(BnMode::Running);
     for samples in [0, 1, 2_400, ROUND + ROUND / 2] {
         let marked = cipher.embed(&noise(samples, 7), payload).unwrap();
-        let found = cipher.find(&marked, &Known::payload(payload)).unwrap();
+        let found = find(&cipher, &marked, &Known::payload(payload));
         assert_eq!(found.verdict, Verdict::Inconclusive, "{samples}: {found:?}");
     }
-    let silent = cipher.find(&vec![0.0; 4 * ROUND], &Known::payload(payload)).unwrap();
+    let silent = find(&cipher, &vec![0.0; 4 * ROUND], &Known::payload(payload));
     assert_eq!(silent.verdict, Verdict::Inconclusive);
     assert!((silent.p_value - 1.0).abs() < f64::EPSILON);
 }
@@ -202,7 +290,7 @@ fn random_networks_find_nothing() {
     for (mode, name) in MODES {
         let cipher = super::narrow(mode);
         for known in [Known::payload(payload(&key, JOB)), Known::payload(Payload([170; 5])), Known::key(&key)] {
-            let found = cipher.find(&voice(4 * ROUND), &known).unwrap();
+            let found = find(&cipher, &voice(4 * ROUND), &known);
             assert_eq!(found.verdict, Verdict::NotDetected, "{name}: {found:?}");
         }
     }

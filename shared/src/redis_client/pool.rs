@@ -1,0 +1,67 @@
+//! Pools of connections for short commands: deadpool's, without a round trip before each use.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use deadpool::Runtime;
+use deadpool::managed::{self, Metrics, RecycleResult, Timeouts};
+use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisResult};
+
+/// Longest wait for a free pooled connection.
+const POOL_WAIT: Duration = Duration::from_secs(5);
+/// A connection that was handed out within this time is handed out again unasked; an older one is asked first.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// A pool of connections to one server.
+pub(super) type Pool = managed::Pool<Manager>;
+/// A pooled connection, back in its pool when dropped.
+pub(super) type Connection = managed::Object<Manager>;
+/// Why there is no pooled connection.
+pub(super) type PoolError = managed::PoolError<RedisError>;
+
+/// Makes connections, and asks those that have not been used for a while, or not since one was lost, whether they are still
+/// good.
+pub(super) struct Manager {
+    redis: deadpool_redis::Manager,
+    /// When a connection was lost.
+    lost: Mutex<Option<Instant>>,
+}
+
+impl Manager {
+    /// A connection was lost: others may be, too.
+    pub(super) fn doubt(&self) {
+        *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    }
+
+    fn is_doubtful(&self, metrics: &Metrics) -> bool {
+        let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics.last_used() >= FRESH || lost.is_some_and(|lost| metrics.recycled.unwrap_or(metrics.created) <= lost)
+    }
+}
+
+impl managed::Manager for Manager {
+    type Type = MultiplexedConnection;
+    type Error = RedisError;
+
+    async fn create(&self) -> RedisResult<MultiplexedConnection> {
+        self.redis.create().await
+    }
+
+    async fn recycle(&self, connection: &mut MultiplexedConnection, metrics: &Metrics) -> RecycleResult<RedisError> {
+        if self.is_doubtful(metrics) { self.redis.recycle(connection, metrics).await } else { Ok(()) }
+    }
+}
+
+/// A pool of up to `size` connections; connects at the first use.
+pub(super) fn pool(server: &ConnectionInfo, config: AsyncConnectionConfig, size: usize) -> RedisResult<Pool> {
+    let redis = deadpool_redis::Manager::new_with_config(server.clone(), config)?;
+    let manager = Manager { redis, lost: Mutex::default() };
+    let timeouts = Timeouts { wait: Some(POOL_WAIT), create: Some(POOL_WAIT), recycle: Some(POOL_WAIT) };
+    Pool::builder(manager)
+        .max_size(size)
+        .runtime(Runtime::Tokio1)
+        .timeouts(timeouts)
+        .build()
+        .map_err(|error| RedisError::from((ErrorKind::InvalidClientConfig, "connection pool", error.to_string())))
+}

@@ -1,0 +1,92 @@
+//! Signs of arithmetic between what they can join: numbers, and letters that stand for numbers. Elsewhere the same signs
+//! are stars around words, tags and arrows, which have no sound.
+
+use super::{Found, Rule, goes_on};
+
+/// What joins two numbers, or says how large one is.
+pub(super) const RULES: &[Rule] = &[
+    // The brackets of a tag are no signs of order.
+    (r"<(/?[A-Za-z][A-Za-z0-9-]*(?: [^<>\n]*=[^<>\n]*)?) ?/?>", |found| Some(format!(" {} ", found.get(1)))),
+    (r"={3,}", |_| Some(" ".into())),
+    (r"!==?", |_| Some(" is not equal to ".into())),
+    (r"([<>])=", |found| {
+        let arrow = found.before() == Some('<') || found.after() == Some('>');
+        let order = if found.get(1) == "<" { "less" } else { "greater" };
+        (!arrow).then(|| spaced(found, &format!("{order} than or equal to")))
+    }),
+    (r"==", |_| Some(" equals ".into())),
+    (r"<", |found| compares(found).then(|| spaced(found, "less than"))),
+    (r">", |found| compares(found).then(|| spaced(found, "greater than"))),
+    (r"\*\*?", |found| {
+        let words = if found.get(0) == "*" { "times" } else { "to the power of" };
+        multiplies(found).then(|| spaced(found, words))
+    }),
+    (r"\^(?:([23])\b)?", power),
+    (r"~", |found| match found.before() {
+        _ if !number_follows(found.rest.trim_start_matches(' ')) => None,
+        None => Some("about ".into()),
+        Some(before) if before.is_ascii_digit() => Some(" to ".into()),
+        Some(before) if before.is_alphanumeric() || before == '~' => None,
+        Some(_) => Some("about ".into()),
+    }),
+];
+
+/// `words` apart from what touches the match.
+fn spaced(found: &Found<'_>, words: &str) -> String {
+    let space = if found.before().is_none_or(char::is_whitespace) { "" } else { " " };
+    format!("{space}{words} ")
+}
+
+/// Whether `text` begins with a number, its sign and its currency included.
+fn number_follows(text: &str) -> bool {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    let bare = unsigned.strip_prefix(['$', '€', '£', '¥']).unwrap_or(unsigned);
+    bare.strip_prefix('.').unwrap_or(bare).starts_with(|digit: char| digit.is_ascii_digit())
+}
+
+/// Whether a sign of order stands before a number, or between blanks and two words: `<5`, `x > y`. A `>` that begins a line
+/// marks what is quoted.
+fn compares(found: &Found<'_>) -> bool {
+    let joins = |before: char| before.is_alphanumeric() || ")%".contains(before);
+    if number_follows(found.rest) {
+        return found.before().is_none_or(|before| joins(before) || before.is_whitespace() || before == '(');
+    }
+    let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
+    let between_blanks = left.len() < found.head.len() && right.len() < found.rest.len();
+    let right = number_follows(right) || right.starts_with(|letter: char| letter.is_alphanumeric() || letter == '(');
+    between_blanks && left.ends_with(joins) && right
+}
+
+/// Whether a star stands between numbers, or a number and a letter, or two letters apart: `2*3`, `2*x`, `a * b`.
+fn multiplies(found: &Found<'_>) -> bool {
+    let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
+    let blanks = (found.head.len() - left.len(), found.rest.len() - right.len());
+    let other = |letter: char| !letter.is_alphanumeric();
+    let alone = |word: Option<&str>| word.is_some_and(|word| word.chars().count() == 1);
+    let numbers = (left.ends_with(|last: char| last.is_ascii_digit() || last == ')'), number_follows(right));
+    let letters = (alone(left.rsplit(other).next()), alone(right.split(other).next()));
+    match (numbers, blanks) {
+        ((true, true), (0, 0) | (1, 1)) => true,
+        ((true, false), (0, 0) | (1, 1)) => letters.1,
+        ((false, true), (0, 0) | (1, 1)) => letters.0,
+        ((false, false), (1, 1)) => letters.0 && letters.1,
+        _ => false,
+    }
+}
+
+/// `x^2`, `10^6`, `2^n`; faces such as `^_^` have nothing to raise.
+fn power(found: &Found<'_>) -> Option<String> {
+    if !found.before().is_some_and(|before| before.is_alphanumeric() || before == ')') {
+        return None;
+    }
+    match found.get(1) {
+        "2" if !goes_on(found.rest) => Some(" squared".into()),
+        "3" if !goes_on(found.rest) => Some(" cubed".into()),
+        "" => {
+            let letter = found.rest.split(|letter: char| !letter.is_alphanumeric()).next();
+            let raised = number_follows(found.rest) || letter.is_some_and(|letter| letter.chars().count() == 1);
+            raised.then(|| " to the power of ".into())
+        }
+        digit => Some(format!(" to the power of {digit}")),
+    }
+}

@@ -1,0 +1,167 @@
+//! Defects planted between the engine and its model. The schedules of [`invariance`](super::invariance) must find each.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::panic::AssertUnwindSafe;
+
+use candle_core::Device;
+use futures::FutureExt as _;
+
+use super::super::prompt::PromptLimits;
+use super::super::speech::Decode;
+use super::invariance::{Known, PREFIX_CACHE_BYTES, alone, run};
+use super::scripted::info;
+use super::*;
+use crate::checkpoint::{Layout, make_tiny};
+use crate::codec::{Codec, Decoder};
+use crate::model::{LoadOptions, Model, Position, Prefix, Row, StepTimes};
+
+/// Schedules within which a defect must be found.
+const SCHEDULES: u64 = 60;
+const SLOTS: usize = 3;
+
+/// What is wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Defect {
+    /// Nothing: the schedules find no fault with the engine over a model that this module only passes on.
+    None,
+    /// In every slot but the first all positions are off by one.
+    WrongPosition,
+    /// A slot still sees the last prompt of who had it before.
+    LeakedPrompt,
+    /// A slot's decoder goes on from the sound of who had it before.
+    UnresetDecoder,
+    /// A prefix is found by its length.
+    SomebodysPrefix,
+    /// Draws are counted by slot, not by utterance.
+    DrawsOfTheSlot,
+}
+
+struct Planted {
+    model: Model,
+    defect: Defect,
+    /// The positions that each slot has read since its last reset.
+    read: Vec<Vec<Position>>,
+    /// Prefixes copied so far, by their positions.
+    kept: RefCell<HashMap<usize, Arc<Prefix>>>,
+}
+
+impl SpeechModel for Planted {
+    type Prefix = Arc<Prefix>;
+    type Decoder = PlantedDecoder;
+    type Encoder = Arc<Codec>;
+
+    fn limits(&self) -> PromptLimits {
+        SpeechModel::limits(&self.model)
+    }
+
+    fn reset(&mut self, slot: usize) {
+        self.model.reset(slot);
+        let before = std::mem::take(&mut self.read[slot]);
+        let extra = match self.defect {
+            Defect::WrongPosition if slot > 0 => &[Position::Text(0)][..],
+            Defect::LeakedPrompt => &before[..],
+            _ => &[],
+        };
+        SpeechModel::prefill(&mut self.model, slot, extra).unwrap();
+    }
+
+    fn prefill(&mut self, slot: usize, positions: &[Position]) -> Result<(), EngineError> {
+        self.read[slot].extend_from_slice(positions);
+        SpeechModel::prefill(&mut self.model, slot, positions)
+    }
+
+    fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError> {
+        let draw = |row: &Row| match self.defect {
+            Defect::DrawsOfTheSlot => row.frame_index + row.slot as u32,
+            _ => row.frame_index,
+        };
+        let rows: Vec<_> = rows.iter().map(|row| Row { frame_index: draw(row), ..*row }).collect();
+        SpeechModel::step(&mut self.model, &rows)
+    }
+
+    fn replay(&mut self, slot: usize, frames: &[Frame]) -> Result<(), EngineError> {
+        SpeechModel::replay(&mut self.model, slot, frames)
+    }
+
+    fn step_times(&self) -> Option<StepTimes> {
+        self.model.step_times()
+    }
+
+    fn save_prefix(&self, slot: usize) -> Result<Arc<Prefix>, EngineError> {
+        let made = Arc::new(SpeechModel::save_prefix(&self.model, slot)?);
+        let mut kept = self.kept.borrow_mut();
+        let first = kept.entry(made.positions()).or_insert_with(|| Arc::clone(&made));
+        Ok(if self.defect == Defect::SomebodysPrefix { Arc::clone(first) } else { made })
+    }
+
+    fn restore_prefix(&mut self, slot: usize, prefix: &Arc<Prefix>) -> Result<(), EngineError> {
+        // A prefix is of an empty slot's positions, the defects' own among them.
+        self.model.reset(slot);
+        SpeechModel::restore_prefix(&mut self.model, slot, prefix)
+    }
+
+    fn prefix_bytes(&self, positions: usize) -> u64 {
+        self.model.prefix_bytes(positions) as u64
+    }
+}
+
+struct PlantedDecoder {
+    decoder: Decoder,
+    defect: Defect,
+}
+
+impl Decode for PlantedDecoder {
+    fn reset(&mut self, slot: usize) {
+        if self.defect != Defect::UnresetDecoder {
+            self.decoder.reset(slot);
+        }
+    }
+
+    fn push(&mut self, rows: &[(usize, &[Frame])]) -> Result<Vec<Vec<f32>>, EngineError> {
+        Decode::push(&mut self.decoder, rows)
+    }
+}
+
+async fn start(folder: &Path, defect: Defect) -> Engine {
+    let folder = folder.to_owned();
+    let room = Room { slots: SLOTS, prefix_cache_bytes: PREFIX_CACHE_BYTES };
+    let load = move |_: &_| {
+        let options = LoadOptions { threads: Some(1), ..LoadOptions::f32(SLOTS) };
+        let model = Model::load(&folder, &Device::Cpu, &options, &mut |_| {}).unwrap();
+        let codec = Codec::load(&folder, &Device::Cpu, &mut |_| {}).unwrap();
+        let decoder = PlantedDecoder { decoder: codec.new_decoder(SLOTS, 1), defect };
+        let model = Planted { model, defect, read: vec![Vec::new(); SLOTS], kept: RefCell::default() };
+        Ok((Parts { model, decoder, encoder: Arc::new(codec) }, info(SLOTS)))
+    };
+    Engine::spawn(room, load).unwrap().ready().await.unwrap()
+}
+
+/// What the schedules find, the first of it.
+async fn found(folder: &Path, known: &[Known], defect: Defect) -> Option<String> {
+    let engine = start(folder, defect).await;
+    for seed in 0..SCHEDULES {
+        if let Err(panic) = AssertUnwindSafe(run(&engine, known, seed)).catch_unwind().await {
+            return Some(panic.downcast_ref::<String>().cloned().unwrap_or_default());
+        }
+    }
+    None
+}
+
+#[tokio::test]
+async fn every_planted_defect_is_found() {
+    let folder = tempfile::tempdir().unwrap();
+    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    let known = alone(&settings(folder.path(), 1), 1).await;
+    assert_eq!(found(folder.path(), &known, Defect::None).await, None);
+    for (defect, expected) in [
+        (Defect::WrongPosition, "the codes"),
+        (Defect::LeakedPrompt, "the codes"),
+        (Defect::UnresetDecoder, "the sound"),
+        (Defect::SomebodysPrefix, "the codes"),
+        (Defect::DrawsOfTheSlot, "the codes"),
+    ] {
+        let what = found(folder.path(), &known, defect).await.unwrap_or_else(|| panic!("{defect:?} is not found"));
+        assert!(what.contains(expected), "{defect:?}: {what}");
+    }
+}

@@ -1,0 +1,51 @@
+//! What the tiles' kernels for 256-bit vectors share: eight of a tile's sixteen outputs at a time, one side and then the
+//! other.
+
+#![expect(unsafe_code, reason = "vector loads and stores through checked references")]
+
+use std::arch::x86_64::{
+    __m256, __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtph_ps, _mm256_load_si256, _mm256_madd_epi16,
+    _mm256_set1_epi16, _mm256_storeu_ps,
+};
+
+use super::{Line, Sums};
+
+/// Outputs of a vector.
+pub(super) const SIDE: usize = 8;
+
+/// Half of a line: four weights of each of the eight outputs of a side.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn load(line: &Line, side: usize) -> __m256i {
+    let part = &line.0.as_chunks::<32>().0[side];
+    // SAFETY: 32 bytes of a line, which is aligned to 64.
+    unsafe { _mm256_load_si256(part.as_ptr().cast()) }
+}
+
+/// Eight f16 of a line, as f32; `eight` says which.
+#[inline]
+#[target_feature(enable = "avx2,f16c")]
+pub(super) fn halves(line: &Line, eight: usize) -> __m256 {
+    let part = &line.0.as_chunks::<16>().0[eight];
+    // SAFETY: 16 bytes of the line.
+    _mm256_cvtph_ps(unsafe { _mm_loadu_si128(part.as_ptr().cast()) })
+}
+
+/// Adds the sums of neighbouring pairs of products, which are the four products of each output.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn add_pairs(dot: __m256i, products: __m256i) -> __m256i {
+    _mm256_add_epi32(dot, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
+}
+
+/// Writes the rows' sums.
+#[inline]
+#[target_feature(enable = "avx2")]
+pub(super) fn store<const R: usize>(acc: &[[__m256; 2]; R], sums: &mut Sums) {
+    for (sums, acc) in sums.iter_mut().zip(acc) {
+        for (sums, acc) in sums.as_chunks_mut::<SIDE>().0.iter_mut().zip(acc) {
+            // SAFETY: eight numbers go to a place for eight.
+            unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), *acc) };
+        }
+    }
+}

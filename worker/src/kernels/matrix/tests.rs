@@ -1,0 +1,72 @@
+//! Every instruction set adds up the same bits, so a result does not depend on the machine.
+
+#![cfg(target_arch = "x86_64")]
+#![expect(unsafe_code, reason = "calls functions compiled for what the CPU has")]
+
+use half::f16;
+use rand::rngs::ChaCha8Rng;
+use rand::{Rng as _, RngExt as _, SeedableRng as _};
+
+use super::quantised::Packing;
+use super::rows::{BLOCK, Block, UNIT};
+use super::{Line, ROWS, Sums, TILE, eight, four};
+
+type Kernel = fn(&[Line], [&[Block]; ROWS], usize, &mut Sums);
+
+const UNITS: usize = 3;
+
+/// Lines of any bytes, but that those for which `is_halves` says so hold f16 of an ordinary size.
+fn lines(random: &mut ChaCha8Rng, count: usize, is_halves: impl Fn(usize) -> bool) -> Vec<Line> {
+    let line = |place| {
+        let mut line = Line([0; 64]);
+        random.fill_bytes(&mut line.0);
+        if is_halves(place) {
+            for half in line.0.as_chunks_mut::<2>().0 {
+                *half = f16::from_f32(random.random_range(-1.0..1.0)).to_le_bytes();
+            }
+        }
+        line
+    };
+    (0..count).map(line).collect()
+}
+
+/// Rows with the greatest values on both sides among them.
+fn rows(random: &mut ChaCha8Rng) -> Vec<Vec<Block>> {
+    let mut block = |extreme: bool| {
+        let values: [i8; BLOCK] = std::array::from_fn(|_| {
+            if extreme { if random.random() { 127 } else { -127 } } else { random.random_range(-127..=127) }
+        });
+        Block { values, scale: random.random_range(0.0..1.0), sum: values.iter().map(|&value| i32::from(value)).sum() }
+    };
+    (0..ROWS).map(|row| (0..UNITS * UNIT / BLOCK).map(|_| block(row % 2 == 0)).collect()).collect()
+}
+
+fn same_bits(name: &str, lines: &[Line], rows: &[Vec<Block>], plain: Kernel, kernel: Kernel) {
+    let rows = std::array::from_fn(|row| &*rows[row]);
+    for count in 1..=ROWS {
+        let (mut expected, mut found): (Sums, Sums) = ([[0.0; TILE]; ROWS], [[0.0; TILE]; ROWS]);
+        plain(lines, rows, count, &mut expected);
+        kernel(lines, rows, count, &mut found);
+        let bits = |sums: &Sums| sums[..count].iter().flatten().map(|sum| sum.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&found), bits(&expected), "{name}, {count} rows");
+    }
+}
+
+#[test]
+fn every_instruction_set_gives_the_same_bits() {
+    let random = &mut ChaCha8Rng::seed_from_u64(7);
+    let per_eight = eight::Eight::UNIT_LINES / (UNIT / (2 * BLOCK));
+    let of_eight = lines(random, UNITS * eight::Eight::UNIT_LINES, |place| place % per_eight == per_eight - 1);
+    let of_four = lines(random, UNITS * four::Four::UNIT_LINES, |place| place % four::LINES == four::FACTORS);
+    let rows = rows(random);
+    same_bits("8 bits, as chosen", &of_eight, &rows, eight::tile_sums, eight::Eight::sums);
+    same_bits("4 bits, as chosen", &of_four, &rows, four::tile_sums, four::Four::sums);
+    if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
+        // SAFETY: the CPU has these features.
+        let kernel: Kernel = |lines, rows, count, sums| unsafe { eight::narrow::sums(lines, rows, count, sums) };
+        same_bits("8 bits, 256-bit vectors", &of_eight, &rows, eight::tile_sums, kernel);
+        // SAFETY: as above.
+        let kernel: Kernel = |lines, rows, count, sums| unsafe { four::narrow::sums(lines, rows, count, sums) };
+        same_bits("4 bits, 256-bit vectors", &of_four, &rows, four::tile_sums, kernel);
+    }
+}

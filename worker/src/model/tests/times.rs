@@ -1,0 +1,100 @@
+//! What the times of a step's parts say on a device that works while the host goes on.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use super::*;
+
+/// How long the device takes for one part, of which the host notices nothing.
+const PART: Duration = Duration::from_millis(20);
+
+/// The forward pass of the CPU, as a device that owes the time of its work until it is waited for.
+struct Late {
+    net: Box<dyn Net>,
+    owed: Mutex<Duration>,
+}
+
+impl Late {
+    fn owe(&self) {
+        *self.owed.lock().unwrap() += PART;
+    }
+}
+
+impl Net for Late {
+    fn prefill_piece(&self) -> usize {
+        self.net.prefill_piece()
+    }
+
+    fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError> {
+        self.net.prefill(slot, start, positions)
+    }
+
+    fn take(&mut self, rows: &[Taken]) -> Result<(), ModelError> {
+        self.owe();
+        self.net.take(rows)
+    }
+
+    fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
+        self.net.reread(slot, start, frames)
+    }
+
+    /// The codes' transfer waits for everything before it.
+    fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+        self.owe();
+        let frames = self.net.speak(rows, hear)?;
+        self.finish()?;
+        Ok(frames)
+    }
+
+    fn keep(&self, slot: usize, positions: usize) -> Result<net::Kept, ModelError> {
+        self.net.keep(slot, positions)
+    }
+
+    fn kept_bytes(&self, positions: usize) -> usize {
+        self.net.kept_bytes(positions)
+    }
+
+    fn recall(&mut self, slot: usize, kept: &net::Kept) -> Result<(), ModelError> {
+        self.net.recall(slot, kept)
+    }
+
+    fn runs_ahead(&self) -> bool {
+        true
+    }
+
+    fn finish(&self) -> Result<(), ModelError> {
+        std::thread::sleep(std::mem::take(&mut *self.owed.lock().unwrap()));
+        Ok(())
+    }
+
+    fn bytes_per_step(&self) -> u64 {
+        self.net.bytes_per_step()
+    }
+
+    fn memory(&self) -> Vec<(&'static str, u64)> {
+        self.net.memory()
+    }
+}
+
+#[test]
+fn the_parts_of_a_step_are_those_of_the_device_or_unknown() {
+    let Model { config, format, net, slots, .. } = model();
+    let late = Late { net, owed: Mutex::default() };
+    let mut model = Model::over(config, format, Box::new(late), slots.len());
+    model.prefill(0, &prompt()).unwrap();
+    speak(&mut model, 0, sampling(0.9, 1), 2);
+    assert_eq!(model.step_times(), None, "the host's clock is no measure");
+    model.time_parts();
+    model.step(&[row(0, sampling(0.9, 1), 2)]).unwrap();
+    let times = model.step_times().unwrap();
+    assert!(times.backbone >= PART && times.depth + times.sampling >= PART, "{times:?}");
+}
+
+#[test]
+fn on_the_cpu_the_parts_are_known() {
+    let mut model = model();
+    assert_eq!(model.step_times(), None);
+    model.prefill(0, &prompt()).unwrap();
+    speak(&mut model, 0, sampling(0.9, 1), 1);
+    assert!(model.step_times().is_some_and(|times| !times.depth.is_zero()));
+}
