@@ -183,7 +183,7 @@ mod tests {
             let old = parse(&["--watermark-old-keys", secrets]).watermark_old_keys();
             assert_eq!(old.as_ref().map(Vec::len).ok(), keys, "{old:?}");
         }
-        let many = vec!["a passphrase of some length"; MAX_KEYS].join(",");
+        let many = ["a passphrase of some length"; MAX_KEYS].join(",");
         let old = parse(&["--watermark-old-keys", &many]).watermark_old_keys();
         assert!(matches!(old, Err(ConfigError::OldKeys(WatermarkError::Keys { keys: 9 }))), "{old:?}");
         let development = parse(&["--development-watermark"]).watermark_key().map(|key| key.id().to_string());

@@ -211,7 +211,7 @@ async fn prefixes_are_found(engine: &Engine, known: &[Known]) {
     longer.context.push(Segment { text_ids: vec![255; 3], recording: Recording::Codes(vec![[2047; 32]]) });
     listen(engine.admit(longer).await.unwrap()).await;
     let stats = engine.take_stats();
-    assert!(stats.prefix_hits > 0 && stats.prefix_parts == 1, "{stats:?}");
+    assert!(stats.prefix_hits > 0 && stats.prefix_parts > 0, "{stats:?}");
 }
 
 #[test]

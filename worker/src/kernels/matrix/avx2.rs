@@ -38,12 +38,13 @@ pub(super) fn add_pairs(dot: __m256i, products: __m256i) -> __m256i {
     _mm256_add_epi32(dot, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
 }
 
-/// Writes the rows' sums.
+/// Writes the rows' sums, given by side.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store<const R: usize>(acc: &[[__m256; 2]; R], sums: &mut Sums) {
-    for (sums, acc) in sums.iter_mut().zip(acc) {
-        for (sums, acc) in sums.as_chunks_mut::<SIDE>().0.iter_mut().zip(acc) {
+pub(super) fn store<const R: usize>(acc: &[[__m256; R]; 2], sums: &mut Sums) {
+    for (side, acc) in acc.iter().enumerate() {
+        for (sums, acc) in sums.iter_mut().zip(acc) {
+            let sums = &mut sums.as_chunks_mut::<SIDE>().0[side];
             // SAFETY: eight numbers go to a place for eight.
             unsafe { _mm256_storeu_ps(sums.as_mut_ptr(), *acc) };
         }

@@ -143,13 +143,13 @@ pub(super) mod narrow {
 
     #[target_feature(enable = "avx2,fma,f16c")]
     fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
-        let mut acc = [[_mm256_setzero_ps(); 2]; R];
+        let mut acc = [[_mm256_setzero_ps(); R]; 2];
         let pairs = lines.as_chunks::<LINES>().0;
         let rows: [&[[Block; 2]]; R] = std::array::from_fn(|row| &rows[row].as_chunks::<2>().0[..pairs.len()]);
         for (index, pair) in pairs.iter().enumerate() {
             for half in 0..2 {
                 ahead(&pair[half * 8..][..8 + half]);
-                for side in 0..2 {
+                for (side, acc) in acc.iter_mut().enumerate() {
                     let mut dots = [_mm256_setzero_si256(); R];
                     for group in 0..8 {
                         // From "plus 128" to two's complement.
@@ -164,7 +164,7 @@ pub(super) mod narrow {
                     let scales = halves(&pair[LINES - 1], half * 2 + side);
                     for row in 0..R {
                         let scale = _mm256_mul_ps(scales, _mm256_set1_ps(rows[row][index][half].scale));
-                        acc[row][side] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[row]), scale, acc[row][side]);
+                        acc[row] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[row]), scale, acc[row]);
                     }
                 }
             }

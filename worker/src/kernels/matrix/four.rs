@@ -200,7 +200,7 @@ pub(super) mod narrow {
 
     #[target_feature(enable = "avx2,fma,f16c")]
     fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
-        let mut acc = [[_mm256_setzero_ps(); 2]; R];
+        let mut acc = [[_mm256_setzero_ps(); R]; 2];
         let low = _mm256_set1_epi8(15);
         let units = lines.as_chunks::<LINES>().0;
         let rows: [&[[Block; BLOCKS]]; R] =
@@ -208,7 +208,7 @@ pub(super) mod narrow {
         for (at, unit) in units.iter().enumerate() {
             for index in 0..BLOCKS {
                 ahead(&unit[index * BLOCK_LINES..][..BLOCK_LINES + usize::from(index < LINES - SCALES)]);
-                for side in 0..2 {
+                for (side, acc) in acc.iter_mut().enumerate() {
                     let mut products = [_mm256_setzero_si256(); R];
                     for group in 0..4 {
                         let stored = load(&unit[index * BLOCK_LINES + group], side);
@@ -230,8 +230,8 @@ pub(super) mod narrow {
                         let dot = _mm256_cvtepi32_ps(add_pairs(_mm256_setzero_si256(), products[row]));
                         let scale = _mm256_mul_ps(scale, _mm256_set1_ps(block.scale));
                         let below = _mm256_set1_ps(-(block.scale * block.sum as f32));
-                        acc[row][side] = _mm256_fmadd_ps(dot, scale, acc[row][side]);
-                        acc[row][side] = _mm256_fmadd_ps(minimum, below, acc[row][side]);
+                        acc[row] = _mm256_fmadd_ps(dot, scale, acc[row]);
+                        acc[row] = _mm256_fmadd_ps(minimum, below, acc[row]);
                     }
                 }
             }
