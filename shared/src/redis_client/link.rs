@@ -36,18 +36,22 @@ struct Place {
     /// A command was sent and its answer has not been read.
     busy: bool,
     /// No answer has come over it in this call.
-    fresh: bool,
+    unproven: bool,
 }
 
 impl<'a> Link<'a> {
     /// For a call that is answered at once.
     pub(super) fn new(topology: &'a Topology) -> Self {
-        Self { topology, calls: Calls::Short, place: None, key: None, replaced: false }
+        Self::of(topology, Calls::Short)
     }
 
     /// For a call that waits for the server's disk.
     pub(super) fn synced(topology: &'a Topology) -> Self {
-        Self { topology, calls: Calls::Synced, place: None, key: None, replaced: false }
+        Self::of(topology, Calls::Synced)
+    }
+
+    fn of(topology: &'a Topology, calls: Calls) -> Self {
+        Self { topology, calls, place: None, key: None, replaced: false }
     }
 
     /// The first key that came by.
@@ -92,7 +96,7 @@ impl<'a> Link<'a> {
     /// Gives up a pooled connection that turned out to have died before the call, once: it was handed out unasked. True when
     /// the call may begin anew; what was sent may have been carried out, so this rests on calls being idempotent.
     fn replace(&mut self, error: &RedisError) -> bool {
-        let stale = |place: &mut Place| place.fresh && Object::metrics(&place.connection).recycle_count > 0;
+        let stale = |place: &mut Place| place.unproven && Object::metrics(&place.connection).recycle_count > 0;
         if self.replaced || !fault::is_lost(error) {
             return false;
         }
@@ -105,7 +109,7 @@ impl<'a> Link<'a> {
     async fn enter(&mut self, node: Arc<Node>, asking: bool) -> RedisResult<()> {
         match node.connection(self.calls).await {
             Ok(connection) => {
-                self.place = Some(Place { node, connection, asking, busy: false, fresh: true });
+                self.place = Some(Place { node, connection, asking, busy: false, unproven: true });
                 Ok(())
             }
             Err(error) => {
@@ -183,7 +187,7 @@ impl Place {
             self.connection.req_packed_command(command).await
         };
         self.busy = false;
-        self.fresh &= answer.is_err();
+        self.unproven &= answer.is_err();
         answer.and_then(Value::extract_error)
     }
 
@@ -191,7 +195,7 @@ impl Place {
         self.busy = true;
         let answers = self.connection.req_packed_commands(pipeline, offset, count).await;
         self.busy = false;
-        self.fresh &= answers.is_err();
+        self.unproven &= answers.is_err();
         answers
     }
 }

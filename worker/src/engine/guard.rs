@@ -23,7 +23,7 @@ pub(super) const SILENT_KEPT: u32 = 5;
 pub(super) const HELD_FRAMES: u32 = 28;
 /// The loudness (root mean square) below which a frame is silent: -60 dBFS, under breath and the noise of a room.
 pub(super) const SILENCE_RMS: f32 = 0.001;
-/// Frames that any text may take: 10 s, which is also what a request gets that does not say.
+/// Frames that any text may take: 10 s, which is also the least that a request gets that does not say.
 pub(super) const FRAMES_OF_ANY_TEXT: u32 = 125;
 /// Frames that each id of the text may take beyond that. Speech takes about four; slow speech twice that; a number of
 /// three digits, which is one id, up to twenty, for which the frames of its neighbours and of any text are there.

@@ -3,10 +3,13 @@
 local reaped, now = {}, now_ms()
 -- All of the fleet looks at the leases every few seconds. Where nobody did for longer, Redis was out of reach, also for the
 -- beats of workers that are well: each lease gets time for one more.
-local last = tonumber(redis.call('HGET', BOOK, 'reaped_ms') or now)
-redis.call('HDEL', BOOK, 'reaped_ms')
-redis.call('HSET', BOOK, 'reaped_ms', now)
-if now - last > tonumber(ARGV[5]) then
+local last = tonumber(redis.call('HGET', BOOK, 'reaped_ms') or 0)
+-- Once a second is enough of a note, however many look.
+if now - last >= 1000 then
+  redis.call('HDEL', BOOK, 'reaped_ms')
+  redis.call('HSET', BOOK, 'reaped_ms', now)
+end
+if last > 0 and now - last > tonumber(ARGV[5]) then
   local grace = now + tonumber(ARGV[6])
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', grace)) do
     redis.call('ZADD', LEASES, 'XX', grace, id)

@@ -3,10 +3,9 @@
 
 use candle_core::quantized::GgmlDType;
 
-use super::quantised::{Packing, half_to_f32};
+use super::quantised::{Packing, half_to_f32, sums_of_this_cpu};
 use super::rows::{BLOCK, Block, UNIT};
 use super::{Line, ROWS, Sums, TILE};
-use crate::kernels::simd::{self, Level};
 use crate::kernels::simd_fn;
 
 /// Lines of a pair of blocks: 64 inputs of 16 outputs, then their scales.
@@ -25,18 +24,7 @@ impl Packing for Eight {
         repack(stored, units * (UNIT / BLOCK), lines);
     }
 
-    #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls a function compiled for what the CPU has"))]
-    fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
-        match simd::level() {
-            #[cfg(target_arch = "x86_64")]
-            // SAFETY: `level` has seen that the CPU has these features.
-            Level::Avx512Vnni => unsafe { vnni::sums(lines, rows, count, sums) },
-            // SAFETY: as above.
-            #[cfg(target_arch = "x86_64")]
-            Level::Avx2 => unsafe { narrow::sums(lines, rows, count, sums) },
-            _ => tile_sums(lines, rows, count, sums),
-        }
-    }
+    sums_of_this_cpu!();
 }
 
 /// From `(16, blocks)` blocks of GGUF to a tile's lines.

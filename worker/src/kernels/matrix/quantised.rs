@@ -23,6 +23,28 @@ pub(super) trait Packing {
     fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums);
 }
 
+/// Defines [`Packing::sums`]: of `vnni::sums`, `narrow::sums` and `tile_sums` of its file the one for this CPU.
+macro_rules! sums_of_this_cpu {
+    () => {
+        #[cfg_attr(
+            target_arch = "x86_64",
+            expect(unsafe_code, reason = "calls a function compiled for what the CPU has")
+        )]
+        fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+            match $crate::kernels::simd::level() {
+                // SAFETY: `level` has seen that the CPU has these features.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::simd::Level::Avx512Vnni => unsafe { vnni::sums(lines, rows, count, sums) },
+                // SAFETY: as above.
+                #[cfg(target_arch = "x86_64")]
+                $crate::kernels::simd::Level::Avx2 => unsafe { narrow::sums(lines, rows, count, sums) },
+                $crate::kernels::simd::Level::Portable => tile_sums(lines, rows, count, sums),
+            }
+        }
+    };
+}
+pub(super) use sums_of_this_cpu;
+
 /// `(tiles, units)` runs of [`Packing::UNIT_LINES`] lines.
 pub(super) struct Tiles<P> {
     lines: Pages<Line>,
