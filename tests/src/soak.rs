@@ -25,5 +25,5 @@ use std::time::Duration;
 
 /// How long a claim is good for without a beat, as the design says.
 pub const LEASE: Duration = Duration::from_secs(15);
-/// From the moment a lease can no longer be renewed until its job is claimed again or has ended.
+/// From the moment a lease can no longer be renewed until its job is claimed again or has ended, while Redis answers.
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(20);

@@ -102,7 +102,7 @@ impl Runner {
             };
             match self.next_job(&mut claimer, &mut wake, load).await {
                 Ok(Some(job)) => {
-                    let place = load.enter(job.spec.lane);
+                    let place = load.enter(job.spec.lane, job.spec.expected_frames());
                     if job.alone {
                         // It was claimed while nothing ran, so the other slots are free, or about to be; nothing may take
                         // them now.

@@ -16,6 +16,8 @@ const SCAN_LIMIT: u32 = 64;
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(10);
 /// How long a worker that empties itself for suspects keeps others from doing the same.
 const WARDEN: Duration = Duration::from_secs(15);
+/// How much sooner another must be empty to do it in its place.
+const SOONER: Duration = Duration::from_secs(1);
 
 /// What a worker has and runs, which decides what it may take.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +28,8 @@ pub struct Room {
     pub running: u8,
     /// Those of the bulk lane among them.
     pub bulk: u8,
+    /// How long until the last of them will likely have ended.
+    pub busy_for: Duration,
     /// Slots that bulk jobs may not take, so that whoever listens need not wait for one of them to end.
     pub reserve: u8,
 }
@@ -34,7 +38,7 @@ impl Room {
     /// A worker of `slots` slots that runs nothing and keeps none back.
     #[must_use]
     pub const fn empty(slots: u8) -> Self {
-        Self { slots, running: 0, bulk: 0, reserve: 0 }
+        Self { slots, running: 0, bulk: 0, busy_for: Duration::ZERO, reserve: 0 }
     }
 
     /// Whether one more job may be of the bulk lane. A worker of one slot has none to keep back.
@@ -153,7 +157,9 @@ impl Claimer {
                 .arg(ms(WARDEN))
                 .arg(ms(RECORD_TTL))
                 .arg(number.simple().to_string())
-                .arg(u8::from(repeated.is_some()));
+                .arg(u8::from(repeated.is_some()))
+                .arg(ms(room.busy_for))
+                .arg(ms(SOONER));
             let answer: Answer = self.queue.redis.script_once(&script).await?;
             self.unanswered[shard] = None;
             let Some(answer) = answer else { return Ok(Turn::Empty) };

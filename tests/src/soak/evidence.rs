@@ -115,6 +115,8 @@ pub struct RecoveryTimes {
     pub taken_back: Vec<Duration>,
     /// Lost leases whose jobs were never seen again.
     pub open: Vec<String>,
+    /// How long Redis did not answer, each time; these do not count above.
+    pub outages: Vec<Duration>,
 }
 
 /// Everything that was seen in a run.

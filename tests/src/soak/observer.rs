@@ -37,7 +37,7 @@ pub(super) type SharedWatch = Rc<RefCell<Watch>>;
 
 /// Looks until it is dropped.
 pub(super) async fn observe(url: String, watch: SharedWatch) {
-    let mut observer = Observer { watch, held: BTreeSet::new(), place: 0 };
+    let mut observer = Observer { watch, held: BTreeSet::new(), place: 0, answered: Instant::now(), failed: false };
     loop {
         // A Redis that is down is part of the run.
         if let Ok(mut connection) = connect(&url).await {
@@ -45,6 +45,7 @@ pub(super) async fn observe(url: String, watch: SharedWatch) {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }
+        observer.failed = true;
         tokio::time::sleep(LOOK_EVERY).await;
     }
 }
@@ -60,6 +61,10 @@ struct Observer {
     held: BTreeSet<String>,
     /// How far the round over the ended jobs is.
     place: usize,
+    /// When Redis last answered.
+    answered: Instant,
+    /// It has failed to since.
+    failed: bool,
 }
 
 impl Observer {
@@ -80,6 +85,10 @@ impl Observer {
         let records: Vec<Vec<Option<String>>> =
             if ids.is_empty() { Vec::new() } else { pipe.query_async(connection).await? };
         let (now, mut watch) = (Instant::now(), self.watch.borrow_mut());
+        if std::mem::take(&mut self.failed) {
+            watch.recoveries.without_redis(self.answered, now);
+        }
+        self.answered = now;
         watch.busy.clear();
         watch.deep.clear();
         for (id, fields) in ids.iter().zip(&records) {

@@ -20,9 +20,9 @@ const SHORT: (usize, std::ops::RangeInclusive<u64>) = (24, 2..=6);
 const LONG: (usize, std::ops::RangeInclusive<u64>) = (8, 60..=260);
 /// Different very long utterances and their frames: a worker that comes back after its lease has run out finds such a job in
 /// the hands of another.
-pub(super) const VERY_LONG: (usize, std::ops::RangeInclusive<u64>) = (3, 1_500..=2_500);
+pub(super) const VERY_LONG: (usize, std::ops::RangeInclusive<u64>) = (3, 1_000..=1_800);
 /// Jobs of a thousand that speak a long utterance, and a very long one.
-const LONG_OF_1000: (u32, u32) = (46, 4);
+const LONG_OF_1000: (u32, u32) = (36, 3);
 /// Share of jobs that their caller calls off.
 const CANCEL_SHARE: f64 = 0.03;
 /// Latest time of a cancel after the job was accepted, in milliseconds.

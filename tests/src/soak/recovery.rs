@@ -1,5 +1,6 @@
 //! How long a job is in nobody's hands: from the moment that its worker could no longer renew the lease until the job was
-//! claimed again or had ended. Fed with what the observer sees, in the order of time.
+//! claimed again or had ended. The clock stands still while Redis is away. Fed with what the observer sees, in the order of
+//! time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -28,6 +29,8 @@ struct Victim {
 pub struct Recoveries {
     away: HashMap<String, Absence>,
     victims: HashMap<(String, u64), Victim>,
+    /// When Redis did not answer.
+    outages: Vec<(Instant, Instant)>,
     times: Vec<Duration>,
     taken_back: Vec<Duration>,
 }
@@ -51,6 +54,11 @@ impl Recoveries {
         }
         self.away.remove(worker);
         self.victims.retain(|_, victim| victim.owner != worker || at - victim.since > LEASE);
+    }
+
+    /// Redis did not answer between two looks.
+    pub fn without_redis(&mut self, from: Instant, until: Instant) {
+        self.outages.push((from, until));
     }
 
     /// A job is running under this owner.
@@ -82,18 +90,19 @@ impl Recoveries {
 
     /// How a job stands: lost leases of earlier attempts, and of one that has ended, are over.
     pub fn stands(&mut self, id: &str, seen: &Sighting, at: Instant) {
-        let (times, taken_back) = (&mut self.times, &mut self.taken_back);
+        let (times, taken_back, outages) = (&mut self.times, &mut self.taken_back, &self.outages);
         self.victims.retain(|(victim, attempt), lost| {
             if victim != id {
                 return true;
             }
             let over = seen.is_final() || seen.attempt > *attempt;
+            let took = time_with_redis(outages, lost.since, at);
             if !lost.taken_back && (over || seen.state == "queued") {
                 lost.taken_back = true;
-                taken_back.push(at - lost.since);
+                taken_back.push(took);
             }
             if over {
-                times.push(at - lost.since);
+                times.push(took);
             }
             !over
         });
@@ -106,8 +115,15 @@ impl Recoveries {
         self.taken_back.sort_unstable();
         let open =
             self.victims.iter().map(|((id, attempt), victim)| format!("{id} attempt {attempt} of {}", victim.owner));
-        RecoveryTimes { open: open.collect(), times: self.times, taken_back: self.taken_back }
+        let outages = self.outages.iter().map(|(from, until)| *until - *from).collect();
+        RecoveryTimes { open: open.collect(), times: self.times, taken_back: self.taken_back, outages }
     }
+}
+
+/// From one moment to another, less the outages between.
+fn time_with_redis(outages: &[(Instant, Instant)], since: Instant, at: Instant) -> Duration {
+    let within = |&(from, until): &(Instant, Instant)| until.min(at).saturating_duration_since(from.max(since));
+    (at - since).saturating_sub(outages.iter().map(within).sum())
 }
 
 #[cfg(test)]
@@ -150,6 +166,20 @@ mod tests {
         recoveries.stands("long", &seen("running", 2), start + second(17));
         recoveries.back("worker-0-1", start + second(18));
         assert_eq!(recoveries.finish().times, [second(17)]);
+    }
+
+    #[test]
+    fn the_clock_stands_still_while_redis_is_away() {
+        let (mut recoveries, start) = (Recoveries::default(), Instant::now());
+        recoveries.without_redis(start, start + second(2));
+        recoveries.killed("worker-0-1", start + second(1));
+        recoveries.running("job", 1, "worker-0-1:uuid");
+        recoveries.without_redis(start + second(5), start + second(14));
+        recoveries.stands("job", &seen("queued", 1), start + second(20));
+        recoveries.stands("job", &seen("running", 2), start + second(21));
+        let done = recoveries.finish();
+        assert_eq!((done.taken_back, done.times), (vec![second(9)], vec![second(10)]));
+        assert_eq!(done.outages, [second(2), second(9)]);
     }
 
     #[test]

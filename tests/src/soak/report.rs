@@ -83,9 +83,11 @@ impl fmt::Display for Report {
         row(f, "attempts per job", list(self.attempts.iter().map(|(tries, n)| format!("{tries}: {n}")).collect()))?;
         let Kills { workers, gateways, redis } = self.kills;
         row(f, "killed", format!("workers {workers}, gateways {gateways}, redis {redis}"))?;
-        let RecoveryTimes { times, taken_back, .. } = &self.recovery;
+        let RecoveryTimes { times, taken_back, outages, .. } = &self.recovery;
         row(f, "recovery of lost leases", format!("{} leases, {}", times.len(), spread(times)))?;
         row(f, "  until the queue had them", spread(taken_back))?;
+        let away: Duration = outages.iter().sum();
+        row(f, "Redis away, not counted", format!("{} times, {:.1} s in all", outages.len(), away.as_secs_f64()))?;
         row(f, "files of lost attempts", self.orphans.to_string())?;
         for damage in ALWAYS_SHOWN {
             row(f, &damage.to_string(), self.count(&[damage]).to_string())?;

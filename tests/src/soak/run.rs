@@ -171,7 +171,7 @@ async fn tell(start: Instant, accounts: Rc<Accounts>, before: usize) {
     loop {
         sleep(TELL_EVERY).await;
         let (accepted, ended) = (accounts.accepted.get() - before, accounts.ended.get() - before);
-        println!("{:>5.0} s: {accepted} accepted, {ended} ended", start.elapsed().as_secs_f64());
+        println!("{:>5.0} s: {accepted} accepted, {ended} followed to the end", start.elapsed().as_secs_f64());
     }
 }
 

@@ -1,9 +1,11 @@
 //! What a worker runs at the moment, and how fast it has been: what decides which job it may take next, and what it tells
 //! the fleet of itself.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use csm_shared::audio::FRAME_MS;
 use csm_shared::job::Lane;
 use csm_shared::queue::Room;
 use tokio::sync::Notify;
@@ -20,17 +22,24 @@ pub(super) struct Load {
 
 #[derive(Default)]
 struct Counts {
-    running: u8,
-    bulk: u8,
+    entered: u64,
+    running: BTreeMap<u64, Running>,
     frames: u64,
     /// Frames a second of one slot, from claim to commit.
     rate: Option<f64>,
 }
 
+struct Running {
+    lane: Lane,
+    since: Instant,
+    /// Frames that it is expected to make.
+    frames: u32,
+}
+
 /// One running job; it counts until dropped.
 pub(super) struct Place {
     load: Load,
-    bulk: bool,
+    number: u64,
 }
 
 impl Load {
@@ -38,14 +47,15 @@ impl Load {
         read(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts one more job.
-    pub(super) fn enter(&self, lane: Lane) -> Place {
-        let bulk = lane == Lane::Bulk;
-        self.counts(|counts| {
-            counts.running += 1;
-            counts.bulk += u8::from(bulk);
+    /// Counts one more job, which is expected to make so many frames.
+    pub(super) fn enter(&self, lane: Lane, frames: u32) -> Place {
+        let running = Running { lane, since: Instant::now(), frames };
+        let number = self.counts(|counts| {
+            counts.entered += 1;
+            counts.running.insert(counts.entered, running);
+            counts.entered
         });
-        Place { load: self.clone(), bulk }
+        Place { load: self.clone(), number }
     }
 
     /// Waits until a job has left since the last call.
@@ -55,7 +65,18 @@ impl Load {
 
     /// What the next claim may bring.
     pub(super) fn room(&self, slots: u8, reserve: u8) -> Room {
-        self.counts(|counts| Room { slots, running: counts.running, bulk: counts.bulk, reserve })
+        self.counts(|counts| {
+            let running = counts.running.values();
+            // Every slot is counted, so there are never more than fit.
+            let count = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
+            Room {
+                slots,
+                running: count(running.len()),
+                bulk: count(running.clone().filter(|job| job.lane == Lane::Bulk).count()),
+                busy_for: running.map(|job| job.left(counts.rate)).max().unwrap_or_default(),
+                reserve,
+            }
+        })
     }
 
     /// Learns from a committed job.
@@ -81,12 +102,18 @@ impl Load {
     }
 }
 
+impl Running {
+    /// How long it will likely run on at this rate, in frames a second; before any is known, as long as its speech takes. One
+    /// that is late already is taken to need as long again as it is late.
+    fn left(&self, rate: Option<f64>) -> Duration {
+        let seconds = f64::from(self.frames) / rate.unwrap_or(1_000.0 / f64::from(FRAME_MS));
+        Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).abs_diff(self.since.elapsed())
+    }
+}
+
 impl Drop for Place {
     fn drop(&mut self) {
-        self.load.counts(|counts| {
-            counts.running -= 1;
-            counts.bulk -= u8::from(self.bulk);
-        });
+        self.load.counts(|counts| counts.running.remove(&self.number));
         self.load.left.notify_one();
     }
 }
@@ -100,13 +127,29 @@ mod tests {
         let load = Load::default();
         let mut places = Vec::new();
         while load.room(5, 2).has_room_for_bulk() {
-            places.push(load.enter(Lane::Bulk));
+            places.push(load.enter(Lane::Bulk, 10));
         }
         assert_eq!(places.len(), 3);
         places.pop();
-        let _live = load.enter(Lane::Live);
+        let _live = load.enter(Lane::Live, 10);
         assert!(load.room(5, 2).has_room_for_bulk(), "a live job takes no bulk job's place");
         assert!(Load::default().room(1, 1).has_room_for_bulk(), "one slot cannot be kept back");
+    }
+
+    #[test]
+    fn a_worker_is_busy_until_its_last_job_is_expected_to_end() {
+        let load = Load::default();
+        assert!(load.room(5, 0).busy_for.is_zero());
+        let short = load.enter(Lane::Live, 100);
+        let long = load.enter(Lane::Bulk, 1_000);
+        let seconds = || load.room(5, 0).busy_for.as_secs_f64();
+        assert!((70.0..=80.0).contains(&seconds()), "{}: at 80 ms a frame", seconds());
+        load.learn(100, Duration::from_secs(4));
+        assert!((30.0..=40.0).contains(&seconds()), "{}: at 25 frames a second", seconds());
+        drop(long);
+        assert!(seconds() <= 4.0);
+        drop(short);
+        assert!(load.room(5, 0).busy_for.is_zero());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 -- one that was passed over for too long goes first. Entries of jobs that have ended are cleared away.
 -- ARGV: owner, build, lease_ms, scan_limit, promote_limit, idle ('1' when the worker runs nothing), bulk ('1' when it may
 -- take a bulk job), tenant_running_max, warden_ms, ttl_ms, number (of this claim, unlike any other), repeated ('1' when the
--- answer to this claim may have been lost)
+-- answer to this claim may have been lost), busy_ms (until the worker will likely run nothing), sooner_ms
 -- Answers nothing, or {'job', id, attempt, spec, waited_ms, alone}, or {'expired', id}, or {'again'}: scan_limit was reached,
 -- or {'hold'}: the worker is to take nothing, from other shards neither, until it is idle.
 local owner, lease_ms, scan_limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
@@ -125,19 +125,26 @@ local book = redis.call('HMGET', BOOK, 'suspects', 'tag', 'tag:live', 'tag:stand
   'served:live', 'served:standard', 'served:bulk', 'paused:live', 'paused:standard', 'paused:bulk')
 
 -- Suspects run alone. An idle worker takes one at once; where none is idle, one worker, the warden, takes nothing more until
--- it is.
+-- it is: the first to ask, until one asks that will be idle sooner_ms before it.
 if tonumber(book[1] or 0) > 0 then
-  local warden = redis.call('GET', WARDEN)
+  local warden, idle_at = string.match(redis.call('GET', WARDEN) or '', '(%S+) (%d+)')
   if idle then
     local answer = serve(SUSPECTS)
     if answer then
+      -- The next suspect needs a worker of its own.
+      if warden == owner then
+        redis.call('DEL', WARDEN)
+      end
       return answer
     end
     redis.call('HDEL', BOOK, 'suspects')
-  elseif not warden or warden == owner then
-    redis.call('DEL', WARDEN)
-    redis.call('SET', WARDEN, owner, 'PX', ARGV[9])
-    return { 'hold' }
+  else
+    local mine = now + tonumber(ARGV[13])
+    if not warden or warden == owner or mine + tonumber(ARGV[14]) < tonumber(idle_at) then
+      redis.call('DEL', WARDEN)
+      redis.call('SET', WARDEN, owner .. ' ' .. string.format('%d', mine), 'PX', ARGV[9])
+      return { 'hold' }
+    end
   end
 end
 

@@ -147,7 +147,7 @@ impl System {
     }
 
     async fn claim(&mut self, worker: usize, idle: bool, bulk: bool) -> Result<String, QueueError> {
-        let room = Room { slots: 5, running: u8::from(!idle), bulk: if bulk { 0 } else { 5 }, reserve: 0 };
+        let room = Room { running: u8::from(!idle), bulk: if bulk { 0 } else { 5 }, ..Room::empty(5) };
         Ok(match self.queue.claimer(&self.workers[worker], "a test").claim(room).await? {
             Claim::Job(job) => {
                 let at = job.lease.at();

@@ -82,7 +82,7 @@ async fn bulk_leaves_the_reserved_slots_to_others() {
     let fleet = Fleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Bulk).await;
-    let nearly_full = Room { slots: 5, running: 4, bulk: 4, reserve: 1 };
+    let nearly_full = Room { running: 4, bulk: 4, reserve: 1, ..Room::empty(5) };
     assert!(matches!(queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap(), Claim::Nothing));
     let live = enqueue(queue, Lane::Live).await;
     let Claim::Job(job) = queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap() else {
@@ -93,7 +93,7 @@ async fn bulk_leaves_the_reserved_slots_to_others() {
     assert!(matches!(queue.claimer(&owner, "a test").claim(other_bulk).await.unwrap(), Claim::Job(_)));
 
     enqueue(queue, Lane::Bulk).await;
-    let one_slot = Room { slots: 1, running: 0, bulk: 0, reserve: 1 };
+    let one_slot = Room { reserve: 1, ..Room::empty(1) };
     assert!(
         matches!(queue.claimer(&owner, "a test").claim(one_slot).await.unwrap(), Claim::Job(_)),
         "one slot cannot be kept back"

@@ -16,6 +16,12 @@ async fn claim_beside(queue: &Queue, owner: &Owner, running: u8) -> Option<Claim
     }
 }
 
+/// The same for one that will be idle in that many seconds.
+async fn claim_busy_for(queue: &Queue, owner: &Owner, seconds: u64) -> Claim {
+    let room = Room { running: 1, busy_for: Duration::from_secs(seconds), ..Room::empty(5) };
+    queue.claimer(owner, "a test").claim(room).await.unwrap()
+}
+
 /// Five jobs that one worker runs together.
 async fn five_together(queue: &Queue, owner: &Owner) -> Vec<Claimed> {
     let mut jobs = Vec::new();
@@ -70,6 +76,29 @@ async fn of_five_jobs_that_died_together_only_the_poison_is_given_up() {
     assert_eq!(letter.worker, idle.as_str());
     let stats = queue.stats().await.unwrap();
     assert_eq!((stats.suspects, stats.dead, stats.open), (0, 1, 0));
+}
+
+#[tokio::test]
+async fn whoever_will_be_idle_first_empties_itself_for_the_suspects() {
+    let fleet = Fleet::start().await;
+    let queue = &fleet.queue;
+    let [dead, long, longer, short] = ["dead", "long", "longer", "short"].map(Owner::of_this_process);
+    five_together(queue, &dead).await;
+    fleet.expire_leases().await;
+    queue.reap().await.unwrap();
+    for _ in 0..3 {
+        enqueue(queue, Lane::Standard).await;
+    }
+
+    assert!(matches!(claim_busy_for(queue, &long, 60).await, Claim::Hold), "nobody else does");
+    assert!(matches!(claim_busy_for(queue, &longer, 62).await, Claim::Job(_)), "one is enough");
+    assert!(matches!(claim_busy_for(queue, &short, 5).await, Claim::Hold), "it will be idle much sooner");
+    let Claim::Job(job) = claim_busy_for(queue, &long, 59).await else { panic!("the first goes on") };
+    assert!(!job.alone);
+    assert!(matches!(claim_busy_for(queue, &short, 4).await, Claim::Hold));
+
+    assert!(claim(queue, &short).await.alone);
+    assert!(matches!(claim_busy_for(queue, &longer, 61).await, Claim::Hold), "the next suspect needs another");
 }
 
 #[tokio::test]

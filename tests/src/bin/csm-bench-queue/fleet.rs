@@ -110,6 +110,7 @@ impl Worker {
                 slots: self.slots,
                 running: running.load(Ordering::SeqCst),
                 bulk: bulk.load(Ordering::SeqCst),
+                busy_for: self.service,
                 reserve: self.reserve,
             };
             let Claim::Job(job) = claimer.claim(room).await? else {

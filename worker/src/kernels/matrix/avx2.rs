@@ -8,7 +8,7 @@ use std::arch::x86_64::{
     _mm256_set1_epi16, _mm256_storeu_ps,
 };
 
-use super::{Line, Sums};
+use super::{Line, TILE};
 
 /// Outputs of a vector.
 pub(super) const SIDE: usize = 8;
@@ -41,7 +41,7 @@ pub(super) fn add_pairs(dot: __m256i, products: __m256i) -> __m256i {
 /// Writes the rows' sums, given by side.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn store<const R: usize>(acc: &[[__m256; R]; 2], sums: &mut Sums) {
+pub(super) fn store<const R: usize>(acc: &[[__m256; R]; 2], sums: &mut [[f32; TILE]]) {
     for (side, acc) in acc.iter().enumerate() {
         for (sums, acc) in sums.iter_mut().zip(acc) {
             let sums = &mut sums.as_chunks_mut::<SIDE>().0[side];

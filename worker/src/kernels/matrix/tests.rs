@@ -9,9 +9,9 @@ use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use super::quantised::Packing;
 use super::rows::{BLOCK, Block, UNIT};
-use super::{Line, ROWS, Sums, TILE, eight, four};
+use super::{Line, ROWS, Sums, TILE, eight, four, full};
 
-type Kernel = fn(&[Line], [&[Block]; ROWS], usize, &mut Sums);
+type Kernel<T, X> = fn(&[T], [&[X]; ROWS], usize, &mut Sums);
 
 const UNITS: usize = 3;
 
@@ -41,7 +41,7 @@ fn rows(random: &mut ChaCha8Rng) -> Vec<Vec<Block>> {
     (0..ROWS).map(|row| (0..UNITS * UNIT / BLOCK).map(|_| block(row % 2 == 0)).collect()).collect()
 }
 
-fn same_bits(name: &str, lines: &[Line], rows: &[Vec<Block>], plain: Kernel, kernel: Kernel) {
+fn same_bits<T, X>(name: &str, lines: &[T], rows: &[Vec<X>], plain: Kernel<T, X>, kernel: Kernel<T, X>) {
     let rows = std::array::from_fn(|row| &*rows[row]);
     for count in 1..=ROWS {
         let (mut expected, mut found): (Sums, Sums) = ([[0.0; TILE]; ROWS], [[0.0; TILE]; ROWS]);
@@ -59,14 +59,21 @@ fn every_instruction_set_gives_the_same_bits() {
     let of_eight = lines(random, UNITS * eight::Eight::UNIT_LINES, |place| place % per_eight == per_eight - 1);
     let of_four = lines(random, UNITS * four::Four::UNIT_LINES, |place| place % four::LINES == four::FACTORS);
     let rows = rows(random);
+    // 251: no multiple of what any kernel takes at a time.
+    let of_full: Vec<[f32; TILE]> = (0..251).map(|_| std::array::from_fn(|_| random.random_range(-1.0..1.0))).collect();
+    let full_rows: Vec<Vec<f32>> =
+        (0..ROWS).map(|_| (0..of_full.len()).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
     same_bits("8 bits, as chosen", &of_eight, &rows, eight::tile_sums, eight::Eight::sums);
     same_bits("4 bits, as chosen", &of_four, &rows, four::tile_sums, four::Four::sums);
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
         // SAFETY: the CPU has these features.
-        let kernel: Kernel = |lines, rows, count, sums| unsafe { eight::narrow::sums(lines, rows, count, sums) };
+        let kernel: Kernel<_, _> = |lines, rows, count, sums| unsafe { eight::narrow::sums(lines, rows, count, sums) };
         same_bits("8 bits, 256-bit vectors", &of_eight, &rows, eight::tile_sums, kernel);
         // SAFETY: as above.
-        let kernel: Kernel = |lines, rows, count, sums| unsafe { four::narrow::sums(lines, rows, count, sums) };
+        let kernel: Kernel<_, _> = |lines, rows, count, sums| unsafe { four::narrow::sums(lines, rows, count, sums) };
         same_bits("4 bits, 256-bit vectors", &of_four, &rows, four::tile_sums, kernel);
+        // SAFETY: as above.
+        let kernel: Kernel<_, _> = |groups, rows, count, sums| unsafe { full::narrow::sums(groups, rows, count, sums) };
+        same_bits("f32, 256-bit vectors", &of_full, &full_rows, full::tile_sums, kernel);
     }
 }

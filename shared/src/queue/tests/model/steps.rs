@@ -57,6 +57,7 @@ impl Model {
         if self.suspects() > 0 {
             if idle {
                 if let Some((answer, _)) = self.serve(SUSPECTS, worker) {
+                    self.warden = self.warden.filter(|&warden| warden != worker);
                     return answer;
                 }
             } else if self.warden.is_none_or(|warden| warden == worker) {
