@@ -25,5 +25,9 @@ use std::time::Duration;
 
 /// How long a claim is good for without a beat, as the design says.
 pub const LEASE: Duration = Duration::from_secs(15);
-/// From the moment a lease can no longer be renewed until its job is claimed again or has ended, while Redis answers.
+/// From the moment a lease can no longer be renewed until the queue has its job again, while Redis answers: the lease, and
+/// five seconds until somebody looks.
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
+/// The same until the job is claimed again. A suspect waits until a worker has nothing else to do, which depends on the load
+/// and on what else is said; a bound that no load of a run should reach.
+pub const RERUN_LIMIT: Duration = Duration::from_secs(60);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
 use super::evidence::{Account, BytesSeen, Evidence, ReceiptSeen, Record};
-use super::{RECOVERY_LIMIT, Report};
+use super::{RECOVERY_LIMIT, RERUN_LIMIT, Report};
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -214,8 +214,15 @@ impl<'a> Checker<'a> {
         for open in &self.evidence.recovery.open {
             self.damage(Damage::SlowRecovery, format!("{open}: never claimed again"));
         }
-        for time in self.evidence.recovery.times.iter().filter(|&&time| time > RECOVERY_LIMIT) {
-            self.damage(Damage::SlowRecovery, format!("{:.1} s", time.as_secs_f64()));
+        let recovery = &self.evidence.recovery;
+        let limits = [
+            ("until the queue had its job again", &recovery.taken_back, RECOVERY_LIMIT),
+            ("until it was claimed again", &recovery.claimed_again, RERUN_LIMIT),
+        ];
+        for (what, times, limit) in limits {
+            for time in times.iter().filter(|&&time| time > limit) {
+                self.damage(Damage::SlowRecovery, format!("{:.1} s {what}", time.as_secs_f64()));
+            }
         }
         for process in &self.evidence.died {
             self.damage(Damage::Died, process.clone());

@@ -109,10 +109,10 @@ impl Kills {
 /// How long jobs took to come back from workers that were gone.
 #[derive(Clone, Debug, Default)]
 pub struct RecoveryTimes {
-    /// Of each lost lease: until its job was claimed again or had ended.
-    pub times: Vec<Duration>,
-    /// Of each lost lease: until the queue had its job again.
+    /// Of each lost lease: until the queue had its job again, or it had ended.
     pub taken_back: Vec<Duration>,
+    /// Of each lost lease: until its job was claimed again or had ended.
+    pub claimed_again: Vec<Duration>,
     /// Lost leases whose jobs were never seen again.
     pub open: Vec<String>,
     /// How long Redis did not answer, each time; these do not count above.

@@ -1,6 +1,6 @@
-//! How long a job is in nobody's hands: from the moment that its worker could no longer renew the lease until the job was
-//! claimed again or had ended. The clock stands still while Redis is away. Fed with what the observer sees, in the order of
-//! time.
+//! How long a job is in a dead worker's hands: from the moment that its worker could no longer renew the lease until the
+//! queue had the job again, and until it was claimed again. The clock stands still while Redis is away. Fed with what the
+//! observer sees, in the order of time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -31,7 +31,7 @@ pub struct Recoveries {
     victims: HashMap<(String, u64), Victim>,
     /// When Redis did not answer.
     outages: Vec<(Instant, Instant)>,
-    times: Vec<Duration>,
+    claimed_again: Vec<Duration>,
     taken_back: Vec<Duration>,
 }
 
@@ -90,7 +90,7 @@ impl Recoveries {
 
     /// How a job stands: lost leases of earlier attempts, and of one that has ended, are over.
     pub fn stands(&mut self, id: &str, seen: &Sighting, at: Instant) {
-        let (times, taken_back, outages) = (&mut self.times, &mut self.taken_back, &self.outages);
+        let (claimed_again, taken_back, outages) = (&mut self.claimed_again, &mut self.taken_back, &self.outages);
         self.victims.retain(|(victim, attempt), lost| {
             if victim != id {
                 return true;
@@ -102,7 +102,7 @@ impl Recoveries {
                 taken_back.push(took);
             }
             if over {
-                times.push(took);
+                claimed_again.push(took);
             }
             !over
         });
@@ -111,12 +111,12 @@ impl Recoveries {
     /// The account, when all is over.
     #[must_use]
     pub fn finish(mut self) -> RecoveryTimes {
-        self.times.sort_unstable();
+        self.claimed_again.sort_unstable();
         self.taken_back.sort_unstable();
         let open =
             self.victims.iter().map(|((id, attempt), victim)| format!("{id} attempt {attempt} of {}", victim.owner));
         let outages = self.outages.iter().map(|(from, until)| *until - *from).collect();
-        RecoveryTimes { open: open.collect(), times: self.times, taken_back: self.taken_back, outages }
+        RecoveryTimes { open: open.collect(), claimed_again: self.claimed_again, taken_back: self.taken_back, outages }
     }
 }
 
@@ -150,7 +150,7 @@ mod tests {
         assert_eq!(recoveries.open(), ["job"], "taken back, not claimed");
         recoveries.stands("job", &seen("running", 2), start + second(16));
         let done = recoveries.finish();
-        assert_eq!((done.times, done.taken_back, done.open.len()), (vec![second(16)], vec![second(15)], 0));
+        assert_eq!((done.claimed_again, done.taken_back, done.open.len()), (vec![second(16)], vec![second(15)], 0));
     }
 
     #[test]
@@ -165,7 +165,7 @@ mod tests {
         recoveries.running("long", 1, "worker-0-1:uuid");
         recoveries.stands("long", &seen("running", 2), start + second(17));
         recoveries.back("worker-0-1", start + second(18));
-        assert_eq!(recoveries.finish().times, [second(17)]);
+        assert_eq!(recoveries.finish().claimed_again, [second(17)]);
     }
 
     #[test]
@@ -178,7 +178,7 @@ mod tests {
         recoveries.stands("job", &seen("queued", 1), start + second(20));
         recoveries.stands("job", &seen("running", 2), start + second(21));
         let done = recoveries.finish();
-        assert_eq!((done.taken_back, done.times), (vec![second(9)], vec![second(10)]));
+        assert_eq!((done.taken_back, done.claimed_again), (vec![second(9)], vec![second(10)]));
         assert_eq!(done.outages, [second(2), second(9)]);
     }
 
@@ -199,6 +199,6 @@ mod tests {
         recoveries.back("worker-0-1", start + second(5));
         recoveries.running("job", 3, "worker-0-1:uuid");
         recoveries.stands("job", &seen("cancelled", 3), start + second(12));
-        assert_eq!(recoveries.finish().times, [second(12)]);
+        assert_eq!(recoveries.finish().claimed_again, [second(12)]);
     }
 }

@@ -46,7 +46,7 @@ impl Report {
         let ended: usize = self.states.values().sum();
         format!(
             "{word}{because}: accepted {}, ended {ended}, lost {}, committed twice {}, wrong or missing bytes {}, \
-             idempotency {}, leftovers {}, kills {}, recovery max {:.1} s of {} s, seed {seed}",
+             idempotency {}, leftovers {}, kills {}, recovery max {:.1} s of {} s, claimed again max {:.1} s, seed {seed}",
             self.accepted,
             self.count(&[Damage::Lost]),
             self.count(&[Damage::CommittedTwice, Damage::StaleCommit]),
@@ -54,8 +54,9 @@ impl Report {
             self.count(&[Damage::Idempotency]),
             self.count(&[Damage::Leftover]),
             self.kills.total(),
-            at(&self.recovery.times, 1.0),
+            at(&self.recovery.taken_back, 1.0),
             RECOVERY_LIMIT.as_secs(),
+            at(&self.recovery.claimed_again, 1.0),
         )
     }
 
@@ -83,9 +84,9 @@ impl fmt::Display for Report {
         row(f, "attempts per job", list(self.attempts.iter().map(|(tries, n)| format!("{tries}: {n}")).collect()))?;
         let Kills { workers, gateways, redis } = self.kills;
         row(f, "killed", format!("workers {workers}, gateways {gateways}, redis {redis}"))?;
-        let RecoveryTimes { times, taken_back, outages, .. } = &self.recovery;
-        row(f, "recovery of lost leases", format!("{} leases, {}", times.len(), spread(times)))?;
-        row(f, "  until the queue had them", spread(taken_back))?;
+        let RecoveryTimes { taken_back, claimed_again, outages, .. } = &self.recovery;
+        row(f, "recovery of lost leases", format!("{} leases, {}", taken_back.len(), spread(taken_back)))?;
+        row(f, "  until they were claimed", spread(claimed_again))?;
         let away: Duration = outages.iter().sum();
         row(f, "Redis away, not counted", format!("{} times, {:.1} s in all", outages.len(), away.as_secs_f64()))?;
         row(f, "files of lost attempts", self.orphans.to_string())?;

@@ -24,7 +24,7 @@ fn ended(state: &str, attempt: u64, receipt: Option<ReceiptSeen>) -> Sighting {
 fn sound() -> Evidence {
     let mut evidence = Evidence {
         kills: Kills { workers: 2, gateways: 1, redis: 0 },
-        recovery: RecoveryTimes { times: vec![Duration::from_secs(16)], ..RecoveryTimes::default() },
+        recovery: RecoveryTimes { taken_back: vec![Duration::from_secs(16)], ..RecoveryTimes::default() },
         census: Census::default(),
         ..Evidence::default()
     };
@@ -203,7 +203,12 @@ fn ends_without_a_reason_are_found() {
 
 #[test]
 fn slow_recoveries_and_dead_processes_are_found() {
-    assert_eq!(damages(|evidence| evidence.recovery.times.push(Duration::from_secs(21))), [Damage::SlowRecovery]);
+    assert_eq!(damages(|evidence| evidence.recovery.taken_back.push(Duration::from_secs(21))), [Damage::SlowRecovery]);
+    assert_eq!(damages(|evidence| evidence.recovery.claimed_again.push(Duration::from_secs(59))), []);
+    assert_eq!(
+        damages(|evidence| evidence.recovery.claimed_again.push(Duration::from_secs(61))),
+        [Damage::SlowRecovery]
+    );
     assert_eq!(damages(|evidence| evidence.recovery.open.push("second".to_owned())), [Damage::SlowRecovery]);
     assert_eq!(damages(|evidence| evidence.died.push("worker-1-1: exit 1".to_owned())), [Damage::Died]);
 }
