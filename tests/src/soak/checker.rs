@@ -211,10 +211,10 @@ impl<'a> Checker<'a> {
         for (key, amount) in &self.evidence.census.leftovers {
             self.damage(Damage::Leftover, format!("{key}: {amount}"));
         }
-        for open in &self.evidence.recovery.open {
+        let recovery = &self.evidence.recovery;
+        for open in &recovery.open {
             self.damage(Damage::SlowRecovery, format!("{open}: never claimed again"));
         }
-        let recovery = &self.evidence.recovery;
         let limits = [
             ("until the queue had its job again", &recovery.taken_back, RECOVERY_LIMIT),
             ("until it was claimed again", &recovery.claimed_again, RERUN_LIMIT),

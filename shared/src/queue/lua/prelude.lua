@@ -11,7 +11,8 @@
 -- (frames taken for one expected, thousandths), ended:<state>, reaped_ms (when leases were last looked at).
 --
 -- Words: the warden is the one worker that empties itself for suspects while none is idle (its key holds its name and when
--- it will likely be empty); a token on the wake list wakes one idle worker; a job is parked while its tenant runs as many as it may.
+-- it will likely be empty); a token on the wake list wakes one idle worker; a job is parked while its tenant runs as many as
+-- it may.
 --
 -- Every script but enqueue, replay and reconcile begins its writes with one that needs no memory: a Redis that is full
 -- refuses a script by its first write, and a full queue must still be able to finish, take back and call off.

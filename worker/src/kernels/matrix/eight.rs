@@ -6,7 +6,6 @@ use candle_core::quantized::GgmlDType;
 use super::quantised::{Packing, half_to_f32, sums_of_this_cpu};
 use super::rows::{BLOCK, Block, UNIT};
 use super::{Line, ROWS, Sums, TILE};
-use crate::kernels::simd_fn;
 
 /// Lines of a pair of blocks: 64 inputs of 16 outputs, then their scales.
 const LINES: usize = 2 * BLOCK * TILE / 64 + 1;
@@ -43,30 +42,28 @@ fn repack(stored: &[u8], blocks: usize, lines: &mut [Line]) {
     }
 }
 
-simd_fn! {
-    pub(super) fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
-        for row in 0..count {
-            let mut acc = [0.0_f32; TILE];
-            for (lines, blocks) in lines.chunks_exact(LINES).zip(rows[row].as_chunks::<2>().0) {
-                for (half, block) in blocks.iter().enumerate() {
-                    let mut dot = [-128 * block.sum; TILE];
-                    for group in 0..8 {
-                        let line = &lines[half * 8 + group].0;
-                        for lane in 0..TILE {
-                            for index in 0..4 {
-                                dot[lane] += i32::from(line[lane * 4 + index]) * i32::from(block.values[group * 4 + index]);
-                            }
+pub(super) fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+    for row in 0..count {
+        let mut acc = [0.0_f32; TILE];
+        for (lines, blocks) in lines.chunks_exact(LINES).zip(rows[row].as_chunks::<2>().0) {
+            for (half, block) in blocks.iter().enumerate() {
+                let mut dot = [-128 * block.sum; TILE];
+                for group in 0..8 {
+                    let line = &lines[half * 8 + group].0;
+                    for lane in 0..TILE {
+                        for index in 0..4 {
+                            dot[lane] += i32::from(line[lane * 4 + index]) * i32::from(block.values[group * 4 + index]);
                         }
                     }
-                    let scales = &lines[LINES - 1].0[half * 32..][..32];
-                    for lane in 0..TILE {
-                        let scale = half_to_f32(u16::from_le_bytes([scales[lane * 2], scales[lane * 2 + 1]]));
-                        acc[lane] = (dot[lane] as f32).mul_add(scale * block.scale, acc[lane]);
-                    }
+                }
+                let scales = &lines[LINES - 1].0[half * 32..][..32];
+                for lane in 0..TILE {
+                    let scale = half_to_f32(u16::from_le_bytes([scales[lane * 2], scales[lane * 2 + 1]]));
+                    acc[lane] = (dot[lane] as f32).mul_add(scale * block.scale, acc[lane]);
                 }
             }
-            sums[row] = acc;
         }
+        sums[row] = acc;
     }
 }
 

@@ -6,7 +6,6 @@ use candle_core::quantized::GgmlDType;
 use super::quantised::{Packing, half_to_f32, sums_of_this_cpu};
 use super::rows::{BLOCK, Block, UNIT};
 use super::{Line, ROWS, Sums, TILE};
-use crate::kernels::simd_fn;
 
 /// Blocks of a super-block.
 const BLOCKS: usize = UNIT / BLOCK;
@@ -71,37 +70,37 @@ fn scale_and_minimum(packed: &[u8], block: usize) -> (u8, u8) {
     }
 }
 
-simd_fn! {
-    pub(super) fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
-        for row in 0..count {
-            let mut acc = [0.0_f32; TILE];
-            for (lines, blocks) in lines.chunks_exact(LINES).zip(rows[row].as_chunks::<BLOCKS>().0) {
-                let factors = &lines[FACTORS].0;
-                for (index, block) in blocks.iter().enumerate() {
-                    let mut dot = [0_i32; TILE];
-                    for group in 0..8 {
-                        let line = &lines[index * BLOCK_LINES + group % 4].0;
-                        let shift = group / 4 * 4;
-                        for lane in 0..TILE {
-                            for place in 0..4 {
-                                let weight = line[lane * 4 + place] >> shift & 15;
-                                dot[lane] += i32::from(weight) * i32::from(block.values[group * 4 + place]);
-                            }
+pub(super) fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+    for row in 0..count {
+        let mut acc = [0.0_f32; TILE];
+        for (lines, blocks) in lines.chunks_exact(LINES).zip(rows[row].as_chunks::<BLOCKS>().0) {
+            let factors = &lines[FACTORS].0;
+            for (index, block) in blocks.iter().enumerate() {
+                let mut dot = [0_i32; TILE];
+                for group in 0..8 {
+                    let line = &lines[index * BLOCK_LINES + group % 4].0;
+                    let shift = group / 4 * 4;
+                    for lane in 0..TILE {
+                        for place in 0..4 {
+                            let weight = line[lane * 4 + place] >> shift & 15;
+                            dot[lane] += i32::from(weight) * i32::from(block.values[group * 4 + place]);
                         }
                     }
-                    let below = -(block.scale * block.sum as f32);
-                    for lane in 0..TILE {
-                        let factor = |start: usize| half_to_f32(u16::from_le_bytes([factors[start + lane * 2], factors[start + lane * 2 + 1]]));
-                        let place = index % 4 * TILE + lane;
-                        let scale = factor(0) * f32::from(lines[SCALES + index / 4].0[place]);
-                        let minimum = factor(32) * f32::from(lines[MINIMA + index / 4].0[place]);
-                        let sum = (dot[lane] as f32).mul_add(scale * block.scale, acc[lane]);
-                        acc[lane] = minimum.mul_add(below, sum);
-                    }
+                }
+                let below = -(block.scale * block.sum as f32);
+                for lane in 0..TILE {
+                    let factor = |start: usize| {
+                        half_to_f32(u16::from_le_bytes([factors[start + lane * 2], factors[start + lane * 2 + 1]]))
+                    };
+                    let place = index % 4 * TILE + lane;
+                    let scale = factor(0) * f32::from(lines[SCALES + index / 4].0[place]);
+                    let minimum = factor(32) * f32::from(lines[MINIMA + index / 4].0[place]);
+                    let sum = (dot[lane] as f32).mul_add(scale * block.scale, acc[lane]);
+                    acc[lane] = minimum.mul_add(below, sum);
                 }
             }
-            sums[row] = acc;
         }
+        sums[row] = acc;
     }
 }
 

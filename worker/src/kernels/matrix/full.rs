@@ -6,9 +6,6 @@ use super::{ROWS, Sums, TILE, pack};
 use crate::kernels::pages::Pages;
 use crate::kernels::simd::{self, Level};
 
-/// Inputs between two checks of the rows' lengths.
-const STEP: usize = 8;
-
 /// `(tiles, width)` groups of sixteen weights.
 pub(super) struct Tiles {
     groups: Pages<[f32; TILE]>,
@@ -65,22 +62,50 @@ pub(super) fn tile_sums(groups: &[[f32; TILE]], rows: [&[f32]; ROWS], count: usi
     }
 }
 
+/// Calls `add(weights, values)` for every input: a tile's weights for it, and its value in every row.
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+fn each_input<const R: usize>(groups: &[[f32; TILE]], rows: [&[f32]; R], mut add: impl FnMut(&[f32; TILE], [f32; R])) {
+    /// Inputs between two checks of the rows' lengths.
+    const STEP: usize = 8;
+
+    let (whole, rest) = groups.as_chunks::<STEP>();
+    let mut place = 0;
+    for groups in whole {
+        let mut values = [&[0.0; STEP]; R];
+        for row in 0..R {
+            values[row] = rows[row][place..].first_chunk().unwrap_or(&[f32::NAN; STEP]);
+        }
+        for (index, group) in groups.iter().enumerate() {
+            let mut of_input = [0.0; R];
+            for row in 0..R {
+                of_input[row] = values[row][index];
+            }
+            add(group, of_input);
+        }
+        place += STEP;
+    }
+    for (index, group) in (place..).zip(rest) {
+        add(group, rows.map(|row| row[index]));
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 pub(super) mod narrow {
     //! The same sums for 256-bit vectors, bit for bit, with the sums of up to four rows in registers.
 
     #![expect(unsafe_code, reason = "vector loads from checked references")]
 
-    use std::arch::x86_64::{__m256, _mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps};
+    use std::arch::x86_64::{_mm256_fmadd_ps, _mm256_loadu_ps, _mm256_set1_ps, _mm256_setzero_ps};
 
     use super::super::avx2::{SIDE, store};
-    use super::{ROWS, STEP, Sums, TILE};
+    use super::{ROWS, Sums, TILE, each_input};
 
     /// Rows at a time: eight sums, which the fused multiply-adds need to be independent of one another, and what they add fit
     /// the sixteen registers.
     const AT_ONCE: usize = 4;
 
-    #[target_feature(enable = "avx2,fma,f16c")]
+    #[target_feature(enable = "avx2,fma")]
     pub(in crate::kernels::matrix) fn sums(
         groups: &[[f32; TILE]],
         rows: [&[f32]; ROWS],
@@ -102,34 +127,16 @@ pub(super) mod narrow {
     #[target_feature(enable = "avx2,fma")]
     fn block<const R: usize>(rows: [&[f32]; R], groups: &[[f32; TILE]], sums: &mut [[f32; TILE]]) {
         let mut acc = [[_mm256_setzero_ps(); R]; 2];
-        let (whole, rest) = groups.as_chunks::<STEP>();
-        let mut place = 0;
-        for groups in whole {
-            let mut values = [&[0.0; STEP]; R];
-            for row in 0..R {
-                values[row] = rows[row][place..].first_chunk().unwrap_or(&[f32::NAN; STEP]);
+        each_input(groups, rows, |group, values| {
+            for (acc, weights) in acc.iter_mut().zip(group.as_chunks::<SIDE>().0) {
+                // SAFETY: eight numbers.
+                let weights = unsafe { _mm256_loadu_ps(weights.as_ptr()) };
+                for (acc, value) in acc.iter_mut().zip(values) {
+                    *acc = _mm256_fmadd_ps(weights, _mm256_set1_ps(value), *acc);
+                }
             }
-            for (index, group) in groups.iter().enumerate() {
-                add(&mut acc, group, values.map(|values| values[index]));
-            }
-            place += STEP;
-        }
-        for (index, group) in (place..).zip(rest) {
-            add(&mut acc, group, rows.map(|row| row[index]));
-        }
+        });
         store(&acc, sums);
-    }
-
-    #[inline]
-    #[target_feature(enable = "avx2,fma")]
-    fn add<const R: usize>(acc: &mut [[__m256; R]; 2], group: &[f32; TILE], values: [f32; R]) {
-        for (acc, weights) in acc.iter_mut().zip(group.as_chunks::<SIDE>().0) {
-            // SAFETY: eight numbers.
-            let weights = unsafe { _mm256_loadu_ps(weights.as_ptr()) };
-            for (acc, value) in acc.iter_mut().zip(values) {
-                *acc = _mm256_fmadd_ps(weights, _mm256_set1_ps(value), *acc);
-            }
-        }
     }
 }
 
@@ -144,7 +151,7 @@ mod wide {
     };
 
     use super::super::wide::{by_rows, store};
-    use super::{ROWS, STEP, Sums, TILE};
+    use super::{ROWS, Sums, TILE, each_input};
 
     /// Groups between what is computed and what is asked for: 4 KB.
     const AHEAD: usize = 64;
@@ -154,28 +161,14 @@ mod wide {
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
     fn block<const R: usize>(groups: &[[f32; TILE]], rows: [&[f32]; ROWS], sums: &mut Sums) {
         let mut acc = [_mm512_setzero_ps(); R];
-        let (whole, rest) = groups.as_chunks::<STEP>();
-        let mut place = 0;
-        for groups in whole {
-            let mut values = [&[0.0; STEP]; R];
-            for row in 0..R {
-                values[row] = rows[row][place..].first_chunk().unwrap_or(&[f32::NAN; STEP]);
-            }
-            for (index, group) in groups.iter().enumerate() {
-                ahead(group);
-                let weights = load(group);
-                for row in 0..R {
-                    acc[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(values[row][index]), acc[row]);
-                }
-            }
-            place += STEP;
-        }
-        for (index, group) in (place..).zip(rest) {
+        let rows: [&[f32]; R] = std::array::from_fn(|row| rows[row]);
+        each_input(groups, rows, |group, values| {
+            ahead(group);
             let weights = load(group);
-            for row in 0..R {
-                acc[row] = _mm512_fmadd_ps(weights, _mm512_set1_ps(rows[row][index]), acc[row]);
+            for (acc, value) in acc.iter_mut().zip(values) {
+                *acc = _mm512_fmadd_ps(weights, _mm512_set1_ps(value), *acc);
             }
-        }
+        });
         store(acc, sums);
     }
 
