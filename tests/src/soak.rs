@@ -30,4 +30,4 @@ pub const LEASE: Duration = Duration::from_secs(15);
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
 /// The same until the job is claimed again. A suspect waits until a worker has nothing else to do, which depends on the load
 /// and on what else is said; a bound that no load of a run should reach.
-pub const RERUN_LIMIT: Duration = Duration::from_secs(60);
+pub const RERUN_LIMIT: Duration = Duration::from_secs(30);

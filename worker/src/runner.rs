@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::live::LiveHub;
-use csm_shared::queue::{Claim, Claimed, Claimer, Owner, Queue, QueueError, WakeListener};
+use csm_shared::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Owner, Queue, QueueError, WakeListener};
 use csm_shared::telemetry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -24,8 +24,6 @@ use load::Load;
 
 /// Pause after Redis refused a claim or a wait.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
-/// Longest pause of a worker that is to take nothing while it runs something.
-const HOLD_PAUSE: Duration = Duration::from_secs(1);
 /// How long handing back may take once the drain's grace is over.
 const HAND_BACK_GRACE: Duration = Duration::from_secs(10);
 

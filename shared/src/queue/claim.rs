@@ -14,8 +14,11 @@ use crate::job::{Failure, FailureClass, JobId, JobSpec, wire};
 const SCAN_LIMIT: u32 = 64;
 /// How long a job that this build cannot read waits for one that can.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(10);
-/// How long a worker that empties itself for suspects keeps others from doing the same.
-const WARDEN: Duration = Duration::from_secs(15);
+/// How long a worker that was told to hold waits at the most before it asks again.
+pub const HOLD_PAUSE: Duration = Duration::from_millis(500);
+/// How long a worker that empties itself for suspects keeps others from doing the same without asking again: one that has
+/// died must not hold up the suspects for as long as a lease.
+const WARDEN: Duration = HOLD_PAUSE.saturating_mul(3);
 /// How much sooner another must be empty to do it in its place.
 const SOONER: Duration = Duration::from_secs(1);
 
@@ -58,7 +61,7 @@ pub enum Claim {
     Expired(JobId),
     /// There is nothing to take.
     Nothing,
-    /// Suspects wait, and this worker is to take nothing until it runs nothing.
+    /// Suspects wait, and this worker is to take nothing until it runs nothing, and to ask again every [`HOLD_PAUSE`].
     Hold,
 }
 

@@ -183,16 +183,20 @@ impl Network {
             .collect();
         self.seanet.begin(pool, &mut signals, &scratch.latents, &mut scratch.shared);
         let mut tails = tails(signals, &scratch.shared, &mut scratch.rows);
-        pool.run_chunks(&mut tails, 1, &|_, tails| {
-            for tail in tails {
-                tail.pcm = self.seanet.finish(alone, &mut tail.signal, tail.x, tail.scratch);
-            }
-        });
+        // Each row on a thread of its own, but for one that would be left alone with them: it gets all threads.
+        let spread = tails.len() - usize::from(tails.len() % pool.threads() == 1);
+        let (spread, left) = tails.split_at_mut(spread);
+        pool.run_chunks(spread, 1, &|_, tails| tails.iter_mut().for_each(|tail| self.finish(alone, tail)));
+        left.iter_mut().for_each(|tail| self.finish(pool, tail));
         let pcm = tails.into_iter().map(|tail| tail.pcm).collect();
         for (slot, frames) in rows {
             slot.frames += frames.len();
         }
         pcm
+    }
+
+    fn finish(&self, pool: &Pool, tail: &mut Tail<'_>) {
+        tail.pcm = self.seanet.finish(pool, &mut tail.signal, tail.x, tail.scratch);
     }
 
     /// `scratch.latents (frames * stride, hidden)` of all rows, one after the other.

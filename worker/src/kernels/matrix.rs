@@ -92,27 +92,39 @@ impl Matrix {
         assert!(x.len() >= (rows - 1) * stride + self.width && y.len() >= rows * self.out, "activations are too short");
         match &self.tiles {
             Tiles::Full(tiles) => {
-                self.spread(pool, rows, y, &|tile, first, count, sums| {
+                self.spread(pool, rows, ROWS, y, &|tile, first, count, sums| {
                     tiles.sums(tile, &x[first * stride..], stride, count, sums);
                 });
             }
             Tiles::Eight(tiles) => {
-                let x = rows::Quantised::new(pool, x, stride, self.width, rows);
-                self.spread(pool, rows, y, &|tile, first, count, sums| tiles.sums(tile, &x, first, count, sums));
+                let x = tiles.rows(pool, x, stride, self.width, rows);
+                self.spread(pool, rows, x.per_pass(), y, &|tile, first, count, sums| {
+                    tiles.sums(tile, &x, first, count, sums);
+                });
             }
             Tiles::Four(tiles) => {
-                let x = rows::Quantised::new(pool, x, stride, self.width, rows);
-                self.spread(pool, rows, y, &|tile, first, count, sums| tiles.sums(tile, &x, first, count, sums));
+                let x = tiles.rows(pool, x, stride, self.width, rows);
+                self.spread(pool, rows, x.per_pass(), y, &|tile, first, count, sums| {
+                    tiles.sums(tile, &x, first, count, sums);
+                });
             }
         }
     }
 
-    /// Calls `sums(tile, first row, rows, sums)` for every tile and every [`ROWS`] rows, and writes what comes to `y`.
+    /// Calls `sums(tile, first row, rows, sums)` for every tile and every `per_pass` rows, at most [`ROWS`], and writes what
+    /// comes to `y`.
     #[expect(
         unsafe_code,
         reason = "tiles are columns of the row-major result, which no safe split can give to threads"
     )]
-    fn spread(&self, pool: &Pool, rows: usize, y: &mut [f32], sums: &(dyn Fn(usize, usize, usize, &mut Sums) + Sync)) {
+    fn spread(
+        &self,
+        pool: &Pool,
+        rows: usize,
+        per_pass: usize,
+        y: &mut [f32],
+        sums: &(dyn Fn(usize, usize, usize, &mut Sums) + Sync),
+    ) {
         let y = Scattered::new(y);
         let tiles = self.out.div_ceil(TILE);
         // Neighbouring tiles go to one thread, because it reads ahead of what it computes.
@@ -121,8 +133,8 @@ impl Matrix {
             for tile in (task * run..tiles).take(run) {
                 let column = tile * TILE;
                 let width = TILE.min(self.out - column);
-                for first in (0..rows).step_by(ROWS) {
-                    let count = ROWS.min(rows - first);
+                for first in (0..rows).step_by(per_pass) {
+                    let count = per_pass.min(rows - first);
                     let mut made = [[0.0; TILE]; ROWS];
                     sums(tile, first, count, &mut made);
                     for (row, made) in (first..).zip(&made[..count]) {

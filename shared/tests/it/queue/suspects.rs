@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Claim, Claimed, Commit, Owner, Queue, QueueArgs, Retry, Room, Ticket};
+use csm_shared::queue::{Claim, Claimed, Commit, HOLD_PAUSE, LEASE, Owner, Queue, QueueArgs, Retry, Room, Ticket};
 
 use super::{enqueue, receipt, state};
 use crate::fleet::{Fleet, claim, spec, try_claim};
@@ -99,6 +99,26 @@ async fn whoever_will_be_idle_first_empties_itself_for_the_suspects() {
 
     assert!(claim(queue, &short).await.alone);
     assert!(matches!(claim_busy_for(queue, &longer, 61).await, Claim::Hold), "the next suspect needs another");
+}
+
+#[tokio::test]
+async fn a_dead_worker_that_was_to_empty_itself_holds_nobody_up_for_long() {
+    let fleet = Fleet::start().await;
+    let queue = &fleet.queue;
+    let [dead, dying, next] = ["dead", "dying", "next"].map(Owner::of_this_process);
+    five_together(queue, &dead).await;
+    fleet.expire_leases().await;
+    queue.reap().await.unwrap();
+    let hold = async |owner| {
+        while !matches!(claim_busy_for(queue, owner, 60).await, Claim::Hold) {
+            tokio::time::sleep(HOLD_PAUSE / 10).await;
+        }
+    };
+
+    hold(&dying).await;
+    assert!(matches!(claim_busy_for(queue, &next, 60).await, Claim::Nothing), "one is enough");
+    let taken_over = tokio::time::timeout(LEASE / 2, hold(&next)).await;
+    taken_over.expect("long before the lease of what it runs is over, another is asked to empty itself");
 }
 
 #[tokio::test]

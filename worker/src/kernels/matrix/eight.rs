@@ -4,7 +4,7 @@
 use candle_core::quantized::GgmlDType;
 
 use super::quantised::{Packing, half_to_f32, sums_of_this_cpu};
-use super::rows::{BLOCK, Block, UNIT};
+use super::rows::{BLOCK, Block, Quantised, UNIT};
 use super::{Line, ROWS, Sums, TILE};
 
 /// Lines of a pair of blocks: 64 inputs of 16 outputs, then their scales.
@@ -18,12 +18,13 @@ pub(super) struct Eight;
 impl Packing for Eight {
     const STORED: GgmlDType = GgmlDType::Q8_0;
     const UNIT_LINES: usize = UNIT / (2 * BLOCK) * LINES;
+    const INTERLEAVED: bool = true;
 
     fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
         repack(stored, units * (UNIT / BLOCK), lines);
     }
 
-    sums_of_this_cpu!();
+    sums_of_this_cpu!(interleaved);
 }
 
 /// From `(16, blocks)` blocks of GGUF to a tile's lines.
@@ -80,7 +81,7 @@ mod vnni {
     use super::super::wide::{ahead, by_rows, four, halves, load, store};
     use super::{Block, LINES, Line, ROWS, Sums};
 
-    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[Line], &[Block]);
+    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[Line], [&[Block]; ROWS]);
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
     fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
@@ -112,44 +113,56 @@ mod vnni {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod narrow {
-    //! The same sums for CPUs without the 8-bit dot product, bit for bit. Two products are added in 16 bits, which hold them
-    //! only if one factor has no sign: so the weight's goes over to the activation.
+    //! The same sums for CPUs without the 8-bit dot product, bit for bit. Two products are added in 32 bits, so weights and
+    //! activations are taken in 16: of an output's four weights the first and third, then the second and fourth.
 
     use std::arch::x86_64::{
-        _mm256_abs_epi8, _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8,
-        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_sign_epi8, _mm256_xor_si256,
+        _mm256_add_epi32, _mm256_and_si256, _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_madd_epi16, _mm256_mul_ps,
+        _mm256_set1_epi16, _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256,
+        _mm256_srli_epi16,
     };
 
-    use super::super::avx2::{add_pairs, halves, load, store};
-    use super::super::wide::{ahead, by_rows, four};
-    use super::{Block, LINES, Line, ROWS, Sums};
+    use super::super::avx2::{halves, load, store};
+    use super::super::rows::WORDS;
+    use super::super::wide::{ahead, by_rows};
+    use super::{LINES, Line, ROWS, Sums};
 
-    by_rows!("avx2,fma,f16c", &[Line], &[Block]);
+    by_rows!("avx2,fma,f16c", &[Line], &[i32]);
 
     #[target_feature(enable = "avx2,fma,f16c")]
-    fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
+    fn block<const R: usize>(lines: &[Line], rows: &[i32], sums: &mut Sums) {
         let mut acc = [[_mm256_setzero_ps(); R]; 2];
-        let pairs = lines.as_chunks::<LINES>().0;
-        let rows: [&[[Block; 2]]; R] = std::array::from_fn(|row| &rows[row].as_chunks::<2>().0[..pairs.len()]);
-        for (index, pair) in pairs.iter().enumerate() {
-            for half in 0..2 {
+        let blocks = rows.as_chunks::<R>().0.as_chunks::<WORDS>().0.as_chunks::<2>().0;
+        for (pair, blocks) in lines.as_chunks::<LINES>().0.iter().zip(blocks) {
+            for (half, block) in blocks.iter().enumerate() {
                 ahead(&pair[half * 8..][..8 + half]);
-                for (side, acc) in acc.iter_mut().enumerate() {
-                    let mut dots = [_mm256_setzero_si256(); R];
-                    for group in 0..8 {
-                        // From "plus 128" to two's complement.
-                        let weights = _mm256_xor_si256(load(&pair[half * 8 + group], side), _mm256_set1_epi8(i8::MIN));
-                        let sizes = _mm256_abs_epi8(weights);
+                let [values @ .., scales, totals] = block;
+                let mut dots = [[_mm256_setzero_si256(); R]; 2];
+                for row in 0..R {
+                    // The weights are 128 too great.
+                    let below = _mm256_set1_epi32(-128 * totals[row]);
+                    dots[0][row] = below;
+                    dots[1][row] = below;
+                }
+                for (group, values) in values.as_chunks::<2>().0.iter().enumerate() {
+                    let line = [load(&pair[half * 8 + group], 0), load(&pair[half * 8 + group], 1)];
+                    let even = line.map(|weights| _mm256_and_si256(weights, _mm256_set1_epi16(0xff)));
+                    let odd = line.map(|weights| _mm256_srli_epi16::<8>(weights));
+                    for (values, weights) in values.iter().zip([even, odd]) {
                         for row in 0..R {
-                            let x = _mm256_set1_epi32(four(&rows[row][index][half], group));
-                            let products = _mm256_maddubs_epi16(sizes, _mm256_sign_epi8(x, weights));
-                            dots[row] = add_pairs(dots[row], products);
+                            let x = _mm256_set1_epi32(values[row]);
+                            for side in 0..2 {
+                                let products = _mm256_madd_epi16(weights[side], x);
+                                dots[side][row] = _mm256_add_epi32(dots[side][row], products);
+                            }
                         }
                     }
-                    let scales = halves(&pair[LINES - 1], half * 2 + side);
+                }
+                for side in 0..2 {
+                    let factors = halves(&pair[LINES - 1], half * 2 + side);
                     for row in 0..R {
-                        let scale = _mm256_mul_ps(scales, _mm256_set1_ps(rows[row][index][half].scale));
-                        acc[row] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[row]), scale, acc[row]);
+                        let scale = _mm256_mul_ps(factors, _mm256_set1_ps(f32::from_bits(scales[row].cast_unsigned())));
+                        acc[side][row] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(dots[side][row]), scale, acc[side][row]);
                     }
                 }
             }

@@ -4,7 +4,7 @@
 use candle_core::quantized::GgmlDType;
 
 use super::quantised::{Packing, half_to_f32, sums_of_this_cpu};
-use super::rows::{BLOCK, Block, UNIT};
+use super::rows::{BLOCK, Block, Quantised, UNIT};
 use super::{Line, ROWS, Sums, TILE};
 
 /// Blocks of a super-block.
@@ -28,12 +28,13 @@ pub(super) struct Four;
 impl Packing for Four {
     const STORED: GgmlDType = GgmlDType::Q4K;
     const UNIT_LINES: usize = LINES;
+    const INTERLEAVED: bool = false;
 
     fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
         repack(stored, units, lines);
     }
 
-    sums_of_this_cpu!();
+    sums_of_this_cpu!(rows);
 }
 
 /// From `(16, super-blocks)` super-blocks of GGUF to a tile's lines.
@@ -119,7 +120,7 @@ mod vnni {
     use super::super::wide::{ahead, by_rows, four, halves, load, store};
     use super::{BLOCK_LINES, BLOCKS, Block, FACTORS, LINES, Line, MINIMA, ROWS, SCALES, Sums, TILE};
 
-    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[Line], &[Block]);
+    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[Line], [&[Block]; ROWS]);
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
     fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {
@@ -183,7 +184,7 @@ pub(super) mod narrow {
     use super::super::wide::{ahead, by_rows, four};
     use super::{BLOCK_LINES, BLOCKS, Block, FACTORS, LINES, Line, MINIMA, ROWS, SCALES, Sums};
 
-    by_rows!("avx2,fma,f16c", &[Line], &[Block]);
+    by_rows!("avx2,fma,f16c", &[Line], [&[Block]; ROWS]);
 
     #[target_feature(enable = "avx2,fma,f16c")]
     fn block<const R: usize>(lines: &[Line], rows: [&[Block]; ROWS], sums: &mut Sums) {

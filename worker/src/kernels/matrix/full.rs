@@ -156,7 +156,7 @@ mod wide {
     /// Groups between what is computed and what is asked for: 4 KB.
     const AHEAD: usize = 64;
 
-    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[[f32; TILE]], &[f32]);
+    by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[[f32; TILE]], [&[f32]; ROWS]);
 
     #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c")]
     fn block<const R: usize>(groups: &[[f32; TILE]], rows: [&[f32]; ROWS], sums: &mut Sums) {

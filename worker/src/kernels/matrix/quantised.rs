@@ -5,9 +5,12 @@ use std::marker::PhantomData;
 use candle_core::quantized::{GgmlDType, QTensor};
 use candle_core::{Device, Result, Tensor};
 
-use super::rows::{Block, Quantised, UNIT};
-use super::{Line, ROWS, Sums, TILE, pack};
+use super::rows::{Quantised, UNIT};
+use super::{Line, Sums, TILE, pack};
+use crate::kernels::Pool;
 use crate::kernels::pages::Pages;
+#[cfg(target_arch = "x86_64")]
+use crate::kernels::simd;
 
 /// A way to hold weights in a tile.
 pub(super) trait Packing {
@@ -19,26 +22,34 @@ pub(super) trait Packing {
     /// From the sixteen outputs' rows of `units` units each, as GGUF stores them, to a tile's lines.
     fn repack(stored: &[u8], units: usize, lines: &mut [Line]);
 
-    /// Sums of a tile for the first `count` of `rows`.
-    fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums);
+    /// Whether the kernel for 256-bit vectors reads rows side by side.
+    const INTERLEAVED: bool;
+
+    /// Sums of a tile for rows `first..first + count` of `x`.
+    fn sums(lines: &[Line], x: &Quantised, first: usize, count: usize, sums: &mut Sums);
 }
 
-/// Defines [`Packing::sums`]: of `vnni::sums`, `narrow::sums` and `tile_sums` of its file the one for this CPU.
+/// Defines [`Packing::sums`]: of `vnni::sums`, `narrow::sums` and `tile_sums` of its file the one for this CPU; and of
+/// [`Quantised`] the method that gives `narrow` its rows.
 macro_rules! sums_of_this_cpu {
-    () => {
+    ($rows_of_narrow:ident) => {
         #[cfg_attr(
             target_arch = "x86_64",
             expect(unsafe_code, reason = "calls a function compiled for what the CPU has")
         )]
-        fn sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, sums: &mut Sums) {
+        fn sums(lines: &[Line], x: &Quantised, first: usize, count: usize, sums: &mut Sums) {
             match $crate::kernels::simd::level() {
                 // SAFETY: `level` has seen that the CPU has these features.
                 #[cfg(target_arch = "x86_64")]
-                $crate::kernels::simd::Level::Avx512Vnni => unsafe { vnni::sums(lines, rows, count, sums) },
+                $crate::kernels::simd::Level::Avx512Vnni => unsafe {
+                    vnni::sums(lines, x.rows(first, count), count, sums);
+                },
                 // SAFETY: as above.
                 #[cfg(target_arch = "x86_64")]
-                $crate::kernels::simd::Level::Avx2 => unsafe { narrow::sums(lines, rows, count, sums) },
-                $crate::kernels::simd::Level::Portable => tile_sums(lines, rows, count, sums),
+                $crate::kernels::simd::Level::Avx2 => unsafe {
+                    narrow::sums(lines, x.$rows_of_narrow(first, count), count, sums);
+                },
+                $crate::kernels::simd::Level::Portable => tile_sums(lines, x.rows(first, count), count, sums),
             }
         }
     };
@@ -75,12 +86,19 @@ impl<P: Packing> Tiles<P> {
         size_of_val(&*self.lines)
     }
 
+    /// Rows as [`Tiles::sums`] wants them.
+    pub(super) fn rows(&self, pool: &Pool, x: &[f32], stride: usize, width: usize, rows: usize) -> Quantised {
+        let x = Quantised::new(pool, x, stride, width, rows);
+        #[cfg(target_arch = "x86_64")]
+        if P::INTERLEAVED && simd::level() == simd::Level::Avx2 {
+            return x.interleave();
+        }
+        x
+    }
+
     /// Sums of one tile for rows `first..first + count` of `x`.
     pub(super) fn sums(&self, tile: usize, x: &Quantised, first: usize, count: usize, sums: &mut Sums) {
-        let lines = &self.lines[tile * self.per_tile..][..self.per_tile];
-        // Rows past the last are never read.
-        let rows = std::array::from_fn(|row| x.row(first + row.min(count - 1)));
-        P::sums(lines, rows, count, sums);
+        P::sums(&self.lines[tile * self.per_tile..][..self.per_tile], x, first, count, sums);
     }
 }
 

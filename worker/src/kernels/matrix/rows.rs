@@ -1,5 +1,6 @@
 //! Rows of activations in 8 bits, as the quantised tiles read them.
 
+use super::ROWS;
 use crate::kernels::{Pool, simd_fn};
 
 /// Inputs that share a scale.
@@ -24,7 +25,18 @@ pub(super) struct Block {
 pub(super) struct Quantised {
     blocks: Vec<Block>,
     per_row: usize,
+    per_pass: usize,
+    /// The same, as [`Quantised::interleave`] writes it; empty before.
+    #[cfg(target_arch = "x86_64")]
+    interleaved: Vec<i32>,
 }
+
+/// Most interleaved rows that pass a tile together: sums of more than these do not fit the registers.
+#[cfg(target_arch = "x86_64")]
+const INTERLEAVED: usize = 6;
+/// Words of a row's block between those of the other rows: its values in pairs, the bits of its scale, its sum.
+#[cfg(target_arch = "x86_64")]
+pub(super) const WORDS: usize = BLOCK / 2 + 2;
 
 impl Quantised {
     pub(super) fn new(pool: &Pool, x: &[f32], stride: usize, width: usize, rows: usize) -> Self {
@@ -37,12 +49,60 @@ impl Quantised {
         } else {
             pool.run_chunks(&mut blocks, per_row, &quantise);
         }
-        Self { blocks, per_row }
+        Self::of(blocks, per_row)
     }
 
-    /// Blocks of one row.
-    pub(super) fn row(&self, row: usize) -> &[Block] {
-        &self.blocks[row * self.per_row..][..self.per_row]
+    /// Of blocks that are made already.
+    pub(super) fn of(blocks: Vec<Block>, per_row: usize) -> Self {
+        Self {
+            blocks,
+            per_row,
+            per_pass: ROWS,
+            #[cfg(target_arch = "x86_64")]
+            interleaved: Vec::new(),
+        }
+    }
+
+    /// Rows that pass a tile together, but for the last of them.
+    pub(super) fn per_pass(&self) -> usize {
+        self.per_pass
+    }
+
+    /// Blocks of the `count` rows from `first` on, one row after another; the rest of the array is not to be read.
+    pub(super) fn rows(&self, first: usize, count: usize) -> [&[Block]; ROWS] {
+        std::array::from_fn(|row| &self.blocks[(first + row.min(count - 1)) * self.per_row..][..self.per_row])
+    }
+
+    /// Writes the rows once more, for kernels without a dot product of 8 bits: values in 16 bits, and rows that pass a tile
+    /// together side by side, so that the kernel reads one stream, `(blocks, WORDS, rows)`. A word is a pair of values: of
+    /// every four the first and the third, the second and the fourth.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn interleave(mut self) -> Self {
+        let rows = self.blocks.len() / self.per_row;
+        self.per_pass = rows.div_ceil(rows.div_ceil(INTERLEAVED));
+        self.interleaved = vec![0; self.blocks.len() * WORDS];
+        let size = self.per_pass * self.per_row;
+        for (rows, words) in self.blocks.chunks(size).zip(self.interleaved.chunks_mut(size * WORDS)) {
+            let count = rows.len() / self.per_row;
+            for (row, blocks) in rows.chunks_exact(self.per_row).enumerate() {
+                for (block, words) in blocks.iter().zip(words.chunks_exact_mut(WORDS * count)) {
+                    let pair = |low: i8, high: i8| i32::from(low) & 0xffff | i32::from(high) << 16;
+                    for (group, &[a, b, c, d]) in block.values.as_chunks().0.iter().enumerate() {
+                        words[2 * group * count + row] = pair(a, c);
+                        words[(2 * group + 1) * count + row] = pair(b, d);
+                    }
+                    words[(WORDS - 2) * count + row] = block.scale.to_bits().cast_signed();
+                    words[(WORDS - 1) * count + row] = block.sum;
+                }
+            }
+        }
+        self
+    }
+
+    /// The `count` rows from `first` on, all that pass a tile together, side by side.
+    #[cfg(target_arch = "x86_64")]
+    pub(super) fn interleaved(&self, first: usize, count: usize) -> &[i32] {
+        &self.interleaved[first * self.per_row * WORDS..][..count * self.per_row * WORDS]
     }
 }
 

@@ -8,7 +8,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng as _, RngExt as _, SeedableRng as _};
 
 use super::quantised::Packing;
-use super::rows::{BLOCK, Block, UNIT};
+use super::rows::{BLOCK, Block, Quantised, UNIT};
 use super::{Line, ROWS, Sums, TILE, eight, four, full};
 
 type Kernel<T, X> = fn(&[T], [&[X]; ROWS], usize, &mut Sums);
@@ -41,6 +41,20 @@ fn rows(random: &mut ChaCha8Rng) -> Vec<Vec<Block>> {
     (0..ROWS).map(|row| (0..UNITS * UNIT / BLOCK).map(|_| block(row % 2 == 0)).collect()).collect()
 }
 
+/// The first `count` of them as they are after quantising.
+fn quantised(rows: [&[Block]; ROWS], count: usize) -> Quantised {
+    Quantised::of(rows[..count].concat(), UNITS * UNIT / BLOCK)
+}
+
+/// Gathers the sums of passes `(rows, first, count)`.
+fn pass_by_pass(x: &Quantised, rows: usize, sums: &mut Sums, pass: impl Fn(&Quantised, usize, usize, &mut Sums)) {
+    for first in (0..rows).step_by(x.per_pass()) {
+        let (count, mut made) = (x.per_pass().min(rows - first), [[0.0; TILE]; ROWS]);
+        pass(x, first, count, &mut made);
+        sums[first..][..count].copy_from_slice(&made[..count]);
+    }
+}
+
 fn same_bits<T, X>(name: &str, lines: &[T], rows: &[Vec<X>], plain: Kernel<T, X>, kernel: Kernel<T, X>) {
     let rows = std::array::from_fn(|row| &*rows[row]);
     for count in 1..=ROWS {
@@ -63,13 +77,23 @@ fn every_instruction_set_gives_the_same_bits() {
     let of_full: Vec<[f32; TILE]> = (0..251).map(|_| std::array::from_fn(|_| random.random_range(-1.0..1.0))).collect();
     let full_rows: Vec<Vec<f32>> =
         (0..ROWS).map(|_| (0..of_full.len()).map(|_| random.random_range(-1.0..1.0)).collect()).collect();
-    same_bits("8 bits, as chosen", &of_eight, &rows, eight::tile_sums, eight::Eight::sums);
-    same_bits("4 bits, as chosen", &of_four, &rows, four::tile_sums, four::Four::sums);
+    same_bits("8 bits, as chosen", &of_eight, &rows, eight::tile_sums, |lines, rows, count, sums| {
+        pass_by_pass(&quantised(rows, count).interleave(), count, sums, |x, first, count, sums| {
+            eight::Eight::sums(lines, x, first, count, sums);
+        });
+    });
+    same_bits("4 bits, as chosen", &of_four, &rows, four::tile_sums, |lines, rows, count, sums| {
+        four::Four::sums(lines, &quantised(rows, count), 0, count, sums);
+    });
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c") {
-        // SAFETY: the CPU has these features.
-        let kernel: Kernel<_, _> = |lines, rows, count, sums| unsafe { eight::narrow::sums(lines, rows, count, sums) };
+        let kernel: Kernel<_, _> = |lines, rows, count, sums| {
+            pass_by_pass(&quantised(rows, count).interleave(), count, sums, |x, first, count, sums| {
+                // SAFETY: the CPU has these features.
+                unsafe { eight::narrow::sums(lines, x.interleaved(first, count), count, sums) };
+            });
+        };
         same_bits("8 bits, 256-bit vectors", &of_eight, &rows, eight::tile_sums, kernel);
-        // SAFETY: as above.
+        // SAFETY: the CPU has these features.
         let kernel: Kernel<_, _> = |lines, rows, count, sums| unsafe { four::narrow::sums(lines, rows, count, sums) };
         same_bits("4 bits, 256-bit vectors", &of_four, &rows, four::tile_sums, kernel);
         // SAFETY: as above.

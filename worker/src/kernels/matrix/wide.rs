@@ -17,9 +17,9 @@ const AHEAD: usize = 256;
 /// that their sums stay in registers. It is safe to call for functions with the same features only; everyone else says why
 /// the CPU has them.
 macro_rules! by_rows {
-    ($features:literal, $tile:ty, $row:ty) => {
+    ($features:literal, $tile:ty, $rows:ty) => {
         #[target_feature(enable = $features)]
-        pub(in crate::kernels::matrix) fn sums(tile: $tile, rows: [$row; ROWS], count: usize, sums: &mut Sums) {
+        pub(in crate::kernels::matrix) fn sums(tile: $tile, rows: $rows, count: usize, sums: &mut Sums) {
             match count {
                 1 => block::<1>(tile, rows, sums),
                 2 => block::<2>(tile, rows, sums),
