@@ -17,12 +17,12 @@ const FRAME_MS: u64 = 80;
 /// Different short utterances and their frames: many jobs a second fit two cores.
 const SHORT: (usize, std::ops::RangeInclusive<u64>) = (24, 2..=6);
 /// Different long utterances and their frames: they run long enough to be killed in the middle.
-const LONG: (usize, std::ops::RangeInclusive<u64>) = (8, 60..=260);
+const LONG: (usize, std::ops::RangeInclusive<u64>) = (8, 60..=200);
 /// Different very long utterances and their frames: a worker that comes back after its lease has run out finds such a job in
 /// the hands of another.
-pub(super) const VERY_LONG: (usize, std::ops::RangeInclusive<u64>) = (3, 1_000..=1_800);
+pub(super) const VERY_LONG: (usize, std::ops::RangeInclusive<u64>) = (3, 300..=500);
 /// Jobs of a thousand that speak a long utterance, and a very long one.
-const LONG_OF_1000: (u32, u32) = (36, 3);
+const LONG_OF_1000: (u32, u32) = (36, 8);
 /// Share of jobs that their caller calls off.
 const CANCEL_SHARE: f64 = 0.03;
 /// Latest time of a cancel after the job was accepted, in milliseconds.

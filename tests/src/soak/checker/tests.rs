@@ -204,9 +204,9 @@ fn ends_without_a_reason_are_found() {
 #[test]
 fn slow_recoveries_and_dead_processes_are_found() {
     assert_eq!(damages(|evidence| evidence.recovery.taken_back.push(Duration::from_secs(21))), [Damage::SlowRecovery]);
-    assert_eq!(damages(|evidence| evidence.recovery.claimed_again.push(Duration::from_secs(59))), []);
+    assert_eq!(damages(|evidence| evidence.recovery.claimed_again.push(Duration::from_secs(29))), []);
     assert_eq!(
-        damages(|evidence| evidence.recovery.claimed_again.push(Duration::from_secs(61))),
+        damages(|evidence| evidence.recovery.claimed_again.push(Duration::from_secs(31))),
         [Damage::SlowRecovery]
     );
     assert_eq!(damages(|evidence| evidence.recovery.open.push("second".to_owned())), [Damage::SlowRecovery]);
