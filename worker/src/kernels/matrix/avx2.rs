@@ -3,10 +3,7 @@
 
 #![expect(unsafe_code, reason = "vector loads and stores through checked references")]
 
-use std::arch::x86_64::{
-    __m256, __m256i, _mm_loadu_si128, _mm256_add_epi32, _mm256_cvtph_ps, _mm256_load_si256, _mm256_madd_epi16,
-    _mm256_set1_epi16, _mm256_storeu_ps,
-};
+use std::arch::x86_64::{__m256, __m256i, _mm_loadu_si128, _mm256_cvtph_ps, _mm256_load_si256, _mm256_storeu_ps};
 
 use super::{Line, TILE};
 
@@ -29,13 +26,6 @@ pub(super) fn halves(line: &Line, eight: usize) -> __m256 {
     let part = &line.0.as_chunks::<16>().0[eight];
     // SAFETY: 16 bytes of the line.
     _mm256_cvtph_ps(unsafe { _mm_loadu_si128(part.as_ptr().cast()) })
-}
-
-/// Adds the sums of neighbouring pairs of products, which are the four products of each output.
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn add_pairs(dot: __m256i, products: __m256i) -> __m256i {
-    _mm256_add_epi32(dot, _mm256_madd_epi16(products, _mm256_set1_epi16(1)))
 }
 
 /// Writes the rows' sums, given by side.

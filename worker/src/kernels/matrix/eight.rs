@@ -18,7 +18,6 @@ pub(super) struct Eight;
 impl Packing for Eight {
     const STORED: GgmlDType = GgmlDType::Q8_0;
     const UNIT_LINES: usize = UNIT / (2 * BLOCK) * LINES;
-    const INTERLEAVED: bool = true;
 
     fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
         repack(stored, units * (UNIT / BLOCK), lines);

@@ -28,7 +28,6 @@ pub(super) struct Four;
 impl Packing for Four {
     const STORED: GgmlDType = GgmlDType::Q4K;
     const UNIT_LINES: usize = LINES;
-    const INTERLEAVED: bool = false;
 
     fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
         repack(stored, units, lines);
@@ -176,11 +175,11 @@ pub(super) mod narrow {
 
     use std::arch::x86_64::{
         __m256, _mm_loadl_epi64, _mm256_add_epi16, _mm256_and_si256, _mm256_cvtepi32_ps, _mm256_cvtepu8_epi32,
-        _mm256_fmadd_ps, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_set1_ps,
-        _mm256_setzero_ps, _mm256_setzero_si256, _mm256_srli_epi16,
+        _mm256_fmadd_ps, _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_mul_ps, _mm256_set1_epi8, _mm256_set1_epi16,
+        _mm256_set1_epi32, _mm256_set1_ps, _mm256_setzero_ps, _mm256_setzero_si256, _mm256_srli_epi16,
     };
 
-    use super::super::avx2::{SIDE, add_pairs, halves, load, store};
+    use super::super::avx2::{SIDE, halves, load, store};
     use super::super::wide::{ahead, by_rows, four};
     use super::{BLOCK_LINES, BLOCKS, Block, FACTORS, LINES, Line, MINIMA, ROWS, SCALES, Sums};
 
@@ -215,7 +214,8 @@ pub(super) mod narrow {
                         _mm256_mul_ps(halves(&unit[FACTORS], 2 + side), bytes(&unit[MINIMA + index / 4], eight));
                     for row in 0..R {
                         let block = &rows[row][at][index];
-                        let dot = _mm256_cvtepi32_ps(add_pairs(_mm256_setzero_si256(), products[row]));
+                        // Neighbouring pairs: an output's four products.
+                        let dot = _mm256_cvtepi32_ps(_mm256_madd_epi16(products[row], _mm256_set1_epi16(1)));
                         let scale = _mm256_mul_ps(scale, _mm256_set1_ps(block.scale));
                         let below = _mm256_set1_ps(-(block.scale * block.sum as f32));
                         acc[row] = _mm256_fmadd_ps(dot, scale, acc[row]);

@@ -29,10 +29,18 @@ pub(super) trait Packing {
     fn sums(lines: &[Line], x: &Quantised, first: usize, count: usize, sums: &mut Sums);
 }
 
-/// Defines [`Packing::sums`]: of `vnni::sums`, `narrow::sums` and `tile_sums` of its file the one for this CPU; and of
-/// [`Quantised`] the method that gives `narrow` its rows.
+/// Defines [`Packing::sums`]: of `vnni::sums`, `narrow::sums` and `tile_sums` of its file the one for this CPU. It is given the
+/// method of [`Quantised`] that gives `narrow` its rows, and defines [`Packing::INTERLEAVED`] by it.
 macro_rules! sums_of_this_cpu {
-    ($rows_of_narrow:ident) => {
+    (rows) => {
+        const INTERLEAVED: bool = false;
+        $crate::kernels::matrix::quantised::sums_of_this_cpu!(narrow rows);
+    };
+    (interleaved) => {
+        const INTERLEAVED: bool = true;
+        $crate::kernels::matrix::quantised::sums_of_this_cpu!(narrow interleaved);
+    };
+    (narrow $rows_of_narrow:ident) => {
         #[cfg_attr(
             target_arch = "x86_64",
             expect(unsafe_code, reason = "calls a function compiled for what the CPU has")

@@ -33,7 +33,7 @@ pub(super) struct Quantised {
 
 /// Most interleaved rows that pass a tile together: sums of more than these do not fit the registers.
 #[cfg(target_arch = "x86_64")]
-const INTERLEAVED: usize = 6;
+const INTERLEAVED_MAX: usize = 6;
 /// Words of a row's block between those of the other rows: its values in pairs, the bits of its scale, its sum.
 #[cfg(target_arch = "x86_64")]
 pub(super) const WORDS: usize = BLOCK / 2 + 2;
@@ -79,7 +79,7 @@ impl Quantised {
     #[cfg(target_arch = "x86_64")]
     pub(super) fn interleave(mut self) -> Self {
         let rows = self.blocks.len() / self.per_row;
-        self.per_pass = rows.div_ceil(rows.div_ceil(INTERLEAVED));
+        self.per_pass = rows.div_ceil(rows.div_ceil(INTERLEAVED_MAX));
         self.interleaved = vec![0; self.blocks.len() * WORDS];
         let size = self.per_pass * self.per_row;
         for (rows, words) in self.blocks.chunks(size).zip(self.interleaved.chunks_mut(size * WORDS)) {
