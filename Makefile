@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint manifests golden cuda bench-engine bench-queue attack soak
+.PHONY: help demo test fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ CAP ?= 89
 cuda: ## The CUDA worker for compute capability CAP (89, the L4; 90, H100 and H200): about 10 minutes, no GPU needed
 	@scripts/need.sh cargo cc cmake
 	@scripts/cuda/build.sh $(CAP)
+
+test-cuda: ## The tests that need a CUDA device, on this machine's: CAP=
+	@scripts/need.sh cargo cc cmake
+	@scripts/cuda/test.sh $(CAP)
 
 # The peers' Python. Another one that has the packages of tests/golden/requirements.txt: make bench-engine PYTHON=...
 PYTHON ?= .venv/bin/python

@@ -8,7 +8,7 @@ use std::{env, fs, io};
 /// What the speech of a worker follows from, beside the model.
 const SOURCES: [&str; 3] = ["src", "../shared/src", "../Cargo.lock"];
 
-fn main() -> io::Result<()> {
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut hasher = DefaultHasher::new();
     for source in SOURCES {
         println!("cargo::rerun-if-changed={source}");
@@ -21,7 +21,19 @@ fn main() -> io::Result<()> {
     (features, env::var("TARGET").ok()).hash(&mut hasher);
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
     println!("cargo::rustc-env=CSM_BUILD={version}+{:08x}", hasher.finish() as u32);
+    #[cfg(feature = "cuda")]
+    kernels()?;
     Ok(())
+}
+
+/// Compiles the kernels for CUDA_COMPUTE_CAP, as candle's own are.
+#[cfg(feature = "cuda")]
+fn kernels() -> Result<(), Box<dyn std::error::Error>> {
+    let ptx = cudaforge::KernelBuilder::new()
+        .source_files(["src/model/tensor/graph/step.cu"])
+        .args(["-O3", "-std=c++17"])
+        .build_ptx()?;
+    Ok(ptx.write(Path::new(&env::var("OUT_DIR")?).join("kernels.rs"))?)
 }
 
 /// A file, or all files below a folder, in the order of their names.

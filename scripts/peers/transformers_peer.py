@@ -1,4 +1,4 @@
-"""Times CSM and Mimi as PyPI's torch and transformers run them on a CPU, for `csm bench engine` to set beside ours.
+"""Times CSM and Mimi as PyPI's torch and transformers run them, for `csm bench engine` to set beside ours.
 
     python transformers_peer.py steps --model DIR --dtype bf16 --rows 5 --frames 10 --threads 2
     python transformers_peer.py codec --model DIR --rows 5 --frames-per-call 1 --frames 20 --threads 2
@@ -46,6 +46,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--prompt", type=positive, default=32, metavar="N", help="text positions before the first frame")
     parser.add_argument("--frames-per-call", type=positive, default=1, help="codec: frames that one call decodes")
     parser.add_argument("--threads", type=positive, default=os.cpu_count())
+    parser.add_argument("--device", default="cpu", help="of the CSM, such as cuda:0; the codec is always the CPU's")
     return parser.parse_args()
 
 
@@ -70,12 +71,13 @@ def load(folder: Path, dtype: torch.dtype) -> tuple[CsmForConditionalGeneration,
 def steps(args: argparse.Namespace) -> dict:
     """Frames of `generate()`, timed from one call of the backbone to the next: sampling and depth decoder included."""
     model, note = load(args.model, DTYPES[args.dtype])
+    model = model.to(args.device)
     # No utterance may end early: no code equals this, so every row makes every frame.
     model.config.codebook_eos_token_id = -1
     clock = Clock(model.backbone_model)
     wanted = args.warm_up + args.frames + 1  # the last frame has no call after it that would end its time
     vocabulary = model.config.text_vocab_size
-    ids = torch.stack([torch.randint(vocabulary, (args.prompt,)) for _ in range(args.rows)])
+    ids = torch.stack([torch.randint(vocabulary, (args.prompt,)) for _ in range(args.rows)]).to(args.device)
     made = model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),
@@ -111,8 +113,15 @@ class Clock:
     def __init__(self, module: torch.nn.Module) -> None:
         self.begun: list[float] = []
         self.ended: list[float] = []
-        module.register_forward_pre_hook(lambda *_: self.begun.append(time.perf_counter()))
-        module.register_forward_hook(lambda *_: self.ended.append(time.perf_counter()))
+        module.register_forward_pre_hook(lambda *_: self.begun.append(self.now()))
+        module.register_forward_hook(lambda *_: self.ended.append(self.now()))
+
+    @staticmethod
+    def now() -> float:
+        """Once the device is done with what it was asked for."""
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     def milliseconds(self) -> tuple[list[float], list[float]]:
         """From each call to the next, and how long each call took."""

@@ -79,6 +79,16 @@ impl Subject {
         })
     }
 
+    /// The accelerator's name, if it is one that the model runs on.
+    #[must_use]
+    pub fn accelerator(&self) -> Option<String> {
+        match self.open_device().ok()? {
+            #[cfg(feature = "cuda")]
+            Device::Cuda(device) => device.cuda_stream().context().name().ok(),
+            _ => None,
+        }
+    }
+
     fn threads(&self) -> usize {
         threads_or_all(self.threads)
     }

@@ -111,8 +111,7 @@ pub struct LoadOptions {
     pub weights: WeightChoice,
     /// Utterances that can be stepped together.
     pub slots: usize,
-    /// CPU threads of loading and of the forward pass, as many as there are cores when absent. On CUDA they make the draws'
-    /// noise.
+    /// CPU threads of loading and, on the CPU, of the forward pass; as many as there are cores when absent.
     pub threads: Option<usize>,
 }
 
@@ -147,8 +146,7 @@ pub struct StepTimes {
     pub backbone: Duration,
     /// The first code's head and the other 31 codes.
     pub depth: Duration,
-    /// Drawing the codes from their logits. On CUDA it is the making of the draws' noise, on the host; what the device does
-    /// with it counts as depth.
+    /// Drawing the codes from their logits. On CUDA it is a part of the graph, and counts as depth.
     pub sampling: Duration,
 }
 

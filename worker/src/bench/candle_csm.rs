@@ -3,7 +3,6 @@
 //! It knows the names and the rotary form of the original release alone. [`Renamed`] gives it those from either layout.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use candle_core::safetensors::MmapedSafetensors;
@@ -17,50 +16,53 @@ use csm_shared::hub::weight_files;
 use csm_shared::job::{Temperature, TopK};
 use serde_json::json;
 
-use super::{BenchError, WARM_UP, prompt_ids};
+use super::{BenchError, Subject, WARM_UP, prompt_ids};
 use crate::model::weights::names::{Layout, Names};
 use crate::model::weights::{WeightsError, map};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig};
 
-/// What candle's module holds weights in and computes in. With bf16 it takes many times longer on a CPU.
+/// What candle's module holds weights in and computes in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CandleDtype {
     /// Its example's choice on a CPU.
     F32,
     /// Faster there.
     F16,
+    /// Its example's choice on CUDA; on a CPU it takes many times longer.
+    Bf16,
 }
 
 /// What to measure.
 #[derive(Clone, Debug)]
 pub struct CandlePlan {
-    /// The checkpoint's folder.
-    pub folder: PathBuf,
+    /// The checkpoint, and where it runs.
+    pub subject: Subject,
     /// What it computes in.
     pub dtype: CandleDtype,
-    /// Text positions before the first frame.
-    pub prompt: usize,
     /// Measured frames.
     pub frames: usize,
 }
 
-/// Speaks with candle's CSM on the CPU, by CSM's own sampling; answers the time of each measured frame.
+/// Speaks with candle's CSM, by CSM's own sampling; answers the time of each measured frame.
 ///
 /// # Errors
 /// [`BenchError::Unsuitable`] for dimensions that candle's module does not have; a folder that cannot be read.
 pub fn candle_csm(plan: &CandlePlan) -> Result<Vec<Duration>, BenchError> {
-    let config = published(&CsmConfig::from_folder(&plan.folder).map_err(ModelError::from)?)?;
-    let weights = Renamed::open(&plan.folder)?;
+    let Subject { folder, prompt, .. } = &plan.subject;
+    let config = published(&CsmConfig::from_folder(folder).map_err(ModelError::from)?)?;
+    let weights = Renamed::open(folder)?;
     let dtype = match plan.dtype {
         CandleDtype::F32 => DType::F32,
         CandleDtype::F16 => DType::F16,
+        CandleDtype::Bf16 => DType::BF16,
     };
-    let mut model = Model::new(&config, VarBuilder::from_backend(Box::new(weights), dtype, Device::Cpu))?;
+    let device = plan.subject.open_device()?;
+    let mut model = Model::new(&config, VarBuilder::from_backend(Box::new(weights), dtype, device))?;
     let sampling =
         Sampling::TopK { k: TopK::default().get() as usize, temperature: f64::from(Temperature::default().get()) };
     let mut draw = LogitsProcessor::from_sampling(0, sampling);
 
-    let ids: Vec<_> = prompt_ids(config.text_vocab_size, 0, plan.prompt).collect();
+    let ids: Vec<_> = prompt_ids(config.text_vocab_size, 0, *prompt).collect();
     let first = model.text_tokens_and_mask(&ids)?;
     let (mut tokens, mut mask, mut position) = (first.0.clone(), first.1.clone(), 0);
     let mut times = Vec::with_capacity(plan.frames);

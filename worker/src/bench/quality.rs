@@ -1,9 +1,10 @@
-//! What a number format costs: its logits and choices beside those of f32 on the same weights.
+//! What a number format, or a device, costs: its logits and choices beside those of f32 on the CPU, on the same weights.
 //!
 //! The f32 model speaks greedily; its frames are then forced on the other model, frame by frame, so that both have read the
 //! same before each frame. Within a frame each model goes on from its own codes. So a code's logits are compared while the
 //! codes before it in the frame agree, and no further: beyond, the two answer different questions.
 
+use candle_core::Device;
 use csm_shared::audio::{CODEBOOKS, Frame};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 
@@ -13,7 +14,7 @@ use crate::model::{END_FRAME, LoadOptions, Model, Row, TracedFrame, WeightChoice
 /// What to compare.
 #[derive(Clone, Debug)]
 pub struct QualityPlan {
-    /// The checkpoint.
+    /// The checkpoint, and the device of what is held against the CPU's f32.
     pub subject: Subject,
     /// Formats to hold against f32.
     pub formats: Vec<WeightFormat>,
@@ -58,17 +59,18 @@ struct Spoken {
 pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Result<Vec<Quality>, BenchError> {
     progress(WeightFormat::F32);
     let mut reference = Vec::with_capacity(plan.frames);
-    speak(plan, WeightFormat::F32, |_, frame| {
+    speak(plan, &Device::Cpu, WeightFormat::F32, |_, frame| {
         let goes_on = frame.codes != END_FRAME;
         reference.push(Spoken { codes: frame.codes, logits: frame.logits.to_vec2()? });
         Ok(goes_on.then_some(frame.codes))
     })?;
+    let device = plan.subject.open_device()?;
     plan.formats
         .iter()
         .map(|&format| {
             progress(format);
             let mut tally = Tally::default();
-            speak(plan, format, |index, frame| {
+            speak(plan, &device, format, |index, frame| {
                 let Some(expected) = reference.get(index) else { return Ok(None) };
                 tally.add(expected, &Spoken { codes: frame.codes, logits: frame.logits.to_vec2()? });
                 let is_last = expected.codes == END_FRAME || index + 1 == reference.len();
@@ -82,12 +84,12 @@ pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Re
 /// Speaks greedily. `hear` answers each frame with the one that the next is to follow, or with the end.
 fn speak(
     plan: &QualityPlan,
+    device: &Device,
     format: WeightFormat,
     mut hear: impl FnMut(usize, TracedFrame) -> Result<Option<Frame>, BenchError>,
 ) -> Result<(), BenchError> {
     let options = LoadOptions { weights: WeightChoice::Format(format), slots: 1, threads: plan.subject.threads };
-    let device = plan.subject.open_device()?;
-    let mut model = Model::load(&plan.subject.folder, &device, &options, &mut |_| {})?;
+    let mut model = Model::load(&plan.subject.folder, device, &options, &mut |_| {})?;
     for piece in prompt(model.config(), 0, plan.subject.prompt).chunks(model.prefill_piece()) {
         model.prefill(0, piece)?;
     }

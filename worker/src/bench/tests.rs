@@ -100,8 +100,7 @@ fn candles_csm_gets_the_originals_tensors_from_either_layout() {
 #[test]
 fn candles_csm_refuses_other_dimensions() {
     let folder = tempfile::tempdir().unwrap();
-    let folder = tiny(folder.path()).folder;
-    let plan = CandlePlan { folder, dtype: CandleDtype::F32, prompt: 4, frames: 1 };
+    let plan = CandlePlan { subject: tiny(folder.path()), dtype: CandleDtype::F32, frames: 1 };
     assert!(matches!(candle_csm(&plan), Err(BenchError::Unsuitable(_))));
 }
 

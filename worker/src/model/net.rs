@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use candle_core::Tensor;
 use csm_shared::audio::Frame;
 use csm_shared::job::Sampling;
 
@@ -92,12 +91,16 @@ impl Hear {
         Self { trace: Some(Vec::new()), row, ..Self::new(codebook_size) }
     }
 
-    /// Remembers logits `(rows, audio_vocab)` where asked to.
-    pub(super) fn see(&mut self, logits: &Tensor) -> candle_core::Result<()> {
+    /// Whether logits are asked for.
+    pub(super) fn is_traced(&self) -> bool {
+        self.trace.is_some()
+    }
+
+    /// Remembers one codebook's logits `(slots, audio_vocab)` where asked to.
+    pub(super) fn see(&mut self, logits: &[f32], audio_vocab: usize) {
         if let Some(trace) = &mut self.trace {
-            trace.extend(logits.get(self.row)?.to_vec1::<f32>()?);
+            trace.extend_from_slice(&logits[self.row * audio_vocab..][..audio_vocab]);
         }
-        Ok(())
     }
 
     /// Draws the rows' codes of one codebook from `logits (rows, audio_vocab)`. Ids that are no codes are never drawn.

@@ -1,13 +1,17 @@
 //! The forward pass on candle's tensors, for CUDA; on the CPU it runs too, slowly, as the other pass's test.
 //!
+//! Prompts go through candle's products. On CUDA the steps are kernels of our own, replayed as graphs ([`graph`]): the step
+//! on tensors below, in candle's operations, is their plain form, which the CPU can test.
+//!
 //! A step has one shape, whatever is going on: all slots are computed, attention goes over the whole window, and masks
-//! from the slots' lengths decide what is seen. So the device picks the same kernels for a row alone and among others,
-//! and its result does not depend on them; and the step could be replayed as one graph. Rows of slots that do not take
-//! part write to a position that nobody reads. Codes are drawn on the device; a frame brings one transfer back.
+//! from the slots' lengths decide what is seen. So a row's result does not depend on the others. Rows of slots that do not
+//! take part write to a position that nobody reads.
 
 mod attention;
 mod depth;
 mod draw;
+#[cfg(feature = "cuda")]
+mod graph;
 mod linear;
 mod stack;
 
@@ -52,6 +56,9 @@ pub(super) struct TensorNet {
     audio_vocab: usize,
     codebook_size: usize,
     bytes_per_step: u64,
+    /// On CUDA steps are replayed.
+    #[cfg(feature = "cuda")]
+    graphs: Option<graph::Graphs>,
 }
 
 /// The first positions of one slot: keys and values of every layer.
@@ -87,7 +94,25 @@ impl TensorNet {
         let kv = KvCache::new(&config.backbone, slots, config.max_positions + 1, dtype, device)?;
         let hidden = Tensor::zeros((slots, 1, config.backbone.hidden), dtype, device)?;
         let bytes_per_step = (backbone.bytes() + head.bytes() + depth.bytes_per_frame()) as u64;
+        #[cfg(feature = "cuda")]
+        let graphs = match device {
+            Device::Cuda(_) => Some(graph::Graphs::capture(&graph::Parts {
+                config,
+                format,
+                dtype,
+                audio: &audio,
+                backbone: &backbone,
+                head: &head,
+                depth: &depth,
+                kv: &kv,
+                hidden: &hidden,
+                slots,
+            })?),
+            _ => None,
+        };
         Ok(Self {
+            #[cfg(feature = "cuda")]
+            graphs,
             device: device.clone(),
             pool: Pool::new(threads),
             dtype,
@@ -169,18 +194,26 @@ impl Net for TensorNet {
     }
 
     fn take(&mut self, rows: &[Taken]) -> Result<(), ModelError> {
+        #[cfg(feature = "cuda")]
+        if let Some(graphs) = &mut self.graphs {
+            return Ok(graphs.take(rows)?);
+        }
         Ok(self.take_frames(rows)?)
     }
 
     /// One by one, in the shape of a step: the device's kernels for a run of positions add in another order.
     fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
         for (position, &frame) in (start..).zip(frames) {
-            self.take_frames(&[Taken { slot, position, frame }])?;
+            self.take(&[Taken { slot, position, frame }])?;
         }
         Ok(())
     }
 
     fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+        #[cfg(feature = "cuda")]
+        if let Some(graphs) = &mut self.graphs {
+            return graphs.speak(rows, hear);
+        }
         let mut seated = vec![None; self.slots];
         for row in rows {
             seated[row.slot] = Some(row);
@@ -221,13 +254,17 @@ impl Net for TensorNet {
 
     fn memory(&self) -> Vec<(&'static str, u64)> {
         let of = |tensor: &Tensor| (tensor.elem_count() * tensor.dtype().size_in_bytes()) as u64;
-        vec![
+        #[cfg_attr(not(feature = "cuda"), expect(unused_mut, reason = "only CUDA has graphs"))]
+        let mut memory = vec![
             ("backbone matrices", (self.backbone.bytes() + self.head.bytes()) as u64),
             ("depth decoder matrices", self.depth.bytes() as u64),
             ("text embedding", of(&self.text)),
             ("audio embedding", of(&self.audio)),
             ("projected audio embedding", self.depth.table_bytes() as u64),
             ("keys and values of all slots", (self.kv.bytes() + self.depth.cache_bytes()) as u64),
-        ]
+        ];
+        #[cfg(feature = "cuda")]
+        memory.extend(self.graphs.iter().map(|graphs| ("values between kernels", graphs.bytes() as u64)));
+        memory
     }
 }

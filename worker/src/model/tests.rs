@@ -1,5 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[cfg(feature = "cuda")]
+mod cuda;
 mod times;
 
 use std::path::PathBuf;

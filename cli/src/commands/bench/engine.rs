@@ -26,8 +26,11 @@ use super::{SubjectArgs, command_line, today};
 const ENGINE_SLOTS: u8 = 5;
 /// Batches of the peers that have them, and of the codecs.
 const PEER_ROWS: [u8; 2] = [1, 5];
-/// Number formats of the peer of PyPI.
-const PEER_WEIGHTS: [&str; 2] = ["bf16", "f32"];
+/// Number formats of the peers, each one's best and its example's, on the CPU and on CUDA.
+const CANDLE_ON_CPU: [(Part, &str); 2] = [(Part::CandleF32, "f32"), (Part::CandleF16, "f16")];
+const CANDLE_ON_CUDA: [(Part, &str); 1] = [(Part::CandleBf16, "bf16")];
+const TRANSFORMERS_ON_CPU: [&str; 2] = ["bf16", "f32"];
+const TRANSFORMERS_ON_CUDA: [&str; 1] = ["bf16"];
 /// Frames that a codec decodes in one call: one, as the first sound needs it, and two seconds.
 const CODEC_CALLS: [u16; 2] = [1, 25];
 /// The peer's script in the peers' folder.
@@ -90,7 +93,7 @@ impl fmt::Display for Peers {
 }
 
 pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode> {
-    let machine = Machine::this();
+    let machine = Machine::this(&args.subject.subject());
     let mut bench = Bench { args, skipped: Vec::new() };
     let report = bench.report(machine).await?;
     println!("{report}");
@@ -184,12 +187,16 @@ impl Bench {
     }
 
     async fn peers(&mut self, folder: &Path) -> Vec<StepRun> {
+        let (candle, transformers): (&[_], &[_]) = match self.args.subject.device {
+            DeviceChoice::Cpu => (&CANDLE_ON_CPU, &TRANSFORMERS_ON_CPU),
+            DeviceChoice::Cuda(_) | DeviceChoice::Auto => (&CANDLE_ON_CUDA, &TRANSFORMERS_ON_CUDA),
+        };
         let mut runs = Vec::new();
-        for (part, weights) in [(Part::CandleF32, "f32"), (Part::CandleF16, "f16")] {
+        for &(part, weights) in candle {
             let run = self.part::<StepRun>(part, &["--frames", &self.args.peer_frames.to_string()]).await;
             runs.extend(self.or_skipped(&format!("{CANDLE_CSM}, {weights}"), run));
         }
-        for weights in PEER_WEIGHTS {
+        for weights in transformers {
             for rows in PEER_ROWS {
                 let (rows, frames) = (rows.to_string(), self.args.peer_frames.to_string());
                 let arguments = ["steps", "--dtype", weights, "--rows", &rows, "--frames", &frames];
@@ -216,10 +223,11 @@ impl Bench {
 
     async fn python<T: DeserializeOwned>(&self, folder: &Path, arguments: &[&str]) -> Result<T> {
         eprintln!("transformers {}", arguments.join(" "));
-        let SubjectArgs { model, prompt, .. } = &self.args.subject;
+        let SubjectArgs { model, prompt, device, .. } = &self.args.subject;
         let mut command = Command::new(&self.args.python);
         command.arg(folder.join(PEER_SCRIPT)).args(arguments).arg("--model").arg(model);
         command.args(["--prompt", &prompt.to_string(), "--threads", &self.args.subject.threads().to_string()]);
+        command.args(["--device", &device.to_string()]);
         measure(&mut command).await
     }
 

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use csm_worker::bench::Subject;
 use serde::Serialize;
 
 use crate::proc::kilobytes;
@@ -12,6 +13,8 @@ use crate::proc::kilobytes;
 pub(crate) struct Machine {
     /// The processor's name.
     pub(crate) cpu: String,
+    /// The name of the accelerator that the model runs on, if it does.
+    pub(crate) accelerator: Option<String>,
     pub(crate) cores: usize,
     pub(crate) memory_bytes: u64,
     pub(crate) kernel: String,
@@ -20,10 +23,11 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    pub(crate) fn this() -> Self {
+    pub(crate) fn this(subject: &Subject) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         Self {
             cpu: cpu_name(&read("/proc/cpuinfo")),
+            accelerator: subject.accelerator(),
             cores: cores(),
             memory_bytes: kilobytes(&read("/proc/meminfo"), "MemTotal:").unwrap_or(0),
             kernel: read("/proc/sys/kernel/osrelease").trim().to_owned(),
@@ -31,7 +35,12 @@ impl Machine {
         }
     }
 
-    /// Writes a text of Markdown into `folder`, in a file named `name` and the processor, and says so.
+    /// What the model runs on.
+    pub(crate) fn name(&self) -> &str {
+        self.accelerator.as_deref().unwrap_or(&self.cpu)
+    }
+
+    /// Writes a text of Markdown into `folder`, in a file named `name` and the processor or accelerator, and says so.
     pub(crate) fn write_down(&self, folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
         let file = folder.join(format!("{name}-{}.md", self.slug()));
         let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
@@ -40,9 +49,9 @@ impl Machine {
         Ok(())
     }
 
-    /// The processor's name as part of a file's name.
+    /// [`Machine::name`] as part of a file's name.
     pub(crate) fn slug(&self) -> String {
-        let words = self.cpu.to_lowercase();
+        let words = self.name().to_lowercase();
         let words = words.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         words.collect::<Vec<_>>().join("-")
     }

@@ -32,6 +32,8 @@ pub(crate) enum Part {
     CandleF32,
     /// candle's CSM in f16
     CandleF16,
+    /// candle's CSM in bf16
+    CandleBf16,
     /// candle's Mimi
     CandleMimi,
 }
@@ -68,6 +70,7 @@ pub(crate) async fn run(args: PartArgs) -> Result<ExitCode> {
         Part::CandleMimi => serde_json::to_string(&codec(&args, CANDLE_MIMI, bench::candle_mimi)?)?,
         Part::CandleF32 => serde_json::to_string(&candle(&args, CandleDtype::F32, "f32")?)?,
         Part::CandleF16 => serde_json::to_string(&candle(&args, CandleDtype::F16, "f16")?)?,
+        Part::CandleBf16 => serde_json::to_string(&candle(&args, CandleDtype::Bf16, "bf16")?)?,
     };
     println!("{line}");
     Ok(ExitCode::SUCCESS)
@@ -151,15 +154,13 @@ fn codec(
 
 fn candle(args: &PartArgs, dtype: CandleDtype, weights: &str) -> Result<StepRun> {
     let frames = usize::from(args.frames);
-    let prompt = usize::from(args.subject.prompt);
-    let plan = CandlePlan { folder: args.subject.model.clone(), dtype, prompt, frames };
-    let times = bench::candle_csm(&plan)?;
+    let times = bench::candle_csm(&CandlePlan { subject: args.subject.subject(), dtype, frames })?;
     Ok(StepRun {
         implementation: CANDLE_CSM.to_owned(),
         weights: weights.to_owned(),
         rows: 1,
         frames,
-        prompt_positions: prompt,
+        prompt_positions: usize::from(args.subject.prompt),
         mean_ms: ms(mean(&times)),
         median_ms: ms(median(&times)),
         peak_rss_bytes: peak_rss_bytes(),

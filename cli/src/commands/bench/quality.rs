@@ -1,4 +1,4 @@
-//! `csm bench quality`: number formats held against f32.
+//! `csm bench quality`: number formats held against f32 on the CPU, on the CPU or another device.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,7 +17,7 @@ use super::{SubjectArgs, command_line, today};
 
 /// Said of every checkpoint.
 const MEANING: &str = "\
-The f32 model speaks greedily, and its frames are forced on the other, so that both have read the same before each frame.
+The f32 model speaks greedily on the CPU, and its frames are forced on the other, so that both have read the same before each frame.
 A code's logits are compared while the codes before it in its frame agree. Errors are in standard deviations of the row of
 f32 logits; \"same codes\" is the share of compared codes that both choose, \"same frames\" that of frames whose 32 codes
 agree; \"until they part\" counts the frames before the first difference, had nothing been forced.";
@@ -63,9 +63,9 @@ pub(crate) fn run(args: &QualityArgs) -> Result<ExitCode> {
         fs::write(file, format!("{numbers:#}\n")).with_context(|| file.display().to_string())?;
     }
     if let Some(folder) = &args.docs {
-        let machine = Machine::this();
+        let machine = Machine::this(&args.subject.subject());
         let (date, command) = (today(), command_line());
-        let heading = format!("# Weight formats beside f32, {date}, {}\n\n```sh\n{command}\n```\n\n", machine.cpu);
+        let heading = format!("# Weight formats beside f32, {date}, {}\n\n```sh\n{command}\n```\n\n", machine.name());
         machine.write_down(folder, &format!("{date}-quality"), &(heading + &text))?;
     }
     Ok(ExitCode::SUCCESS)

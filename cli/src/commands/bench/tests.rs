@@ -1,6 +1,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use clap::Parser as _;
+use csm_worker::bench::Subject;
+use csm_worker::engine::DeviceChoice;
 
 use super::measured::{CodecRun, StepRun};
 use super::report::{number, ratio};
@@ -111,7 +113,8 @@ fn numbers_have_three_digits_that_mean_something() {
 fn a_processors_name_becomes_words() {
     let info = "processor\t: 0\nmodel name\t: Intel(R) Xeon(R)  Platinum 8481C CPU @ 2.70GHz\n";
     assert_eq!(machine::cpu_name(info), "Intel Xeon Platinum 8481C CPU @ 2.70GHz");
-    let machine = machine::Machine { cpu: machine::cpu_name(info), ..machine::Machine::this() };
+    let subject = Subject { folder: "/".into(), device: DeviceChoice::Cpu, threads: None, prompt: 1 };
+    let machine = machine::Machine { cpu: machine::cpu_name(info), ..machine::Machine::this(&subject) };
     assert_eq!(machine.slug(), "intel-xeon-platinum-8481c-cpu-2-70ghz");
     assert_eq!(machine::cpu_name(""), "unknown processor");
 }

@@ -12,8 +12,8 @@ use crate::model::TransformerConfig;
 
 /// Projections of one attention block; query, key and value rows are one matrix.
 pub(super) struct Attention {
-    qkv: Linear,
-    out: Linear,
+    pub(super) qkv: Linear,
+    pub(super) out: Linear,
     heads: usize,
     kv_heads: usize,
     head_dim: usize,

@@ -15,13 +15,13 @@ use crate::model::{CsmConfig, ModelError, WeightFormat};
 
 pub(super) struct Depth {
     /// Of the backbone's hidden state.
-    projection: Linear,
+    pub(super) projection: Linear,
     /// `(31 * audio_vocab, depth hidden)`: row `k * audio_vocab + code`; the last codebook is never read back.
-    rows: Tensor,
-    stack: Stack,
+    pub(super) rows: Tensor,
+    pub(super) stack: Stack,
     /// Head `k - 1` answers codebook `k`.
-    heads: Vec<Linear>,
-    kv: KvCache,
+    pub(super) heads: Vec<Linear>,
+    pub(super) kv: KvCache,
     audio_vocab: usize,
 }
 

@@ -1,12 +1,8 @@
-//! Drawing codes on the device: what [`crate::model::sampler`] says, for all slots at once and without waiting for it.
+//! Drawing codes in candle's operations: what [`crate::model::sampler`] says, for all slots at once.
 //!
-//! The noise of a frame depends on seeds and counters only, so it is made on the host before the logits are known and sent
-//! in one transfer. Codes stay on the device until the frame is complete.
-//!
-//! The limit of this: noise is made for every code of every row that draws, 2048 codes in 32 codebooks, although only the
-//! codes among the `topk` largest need it. Which these are is known on the device alone, and nothing in candle makes Philox
-//! there: its integer operations have neither exclusive or nor the high half of a product. So the threads share the noise,
-//! and it costs about a millisecond of one core a row and frame; greedy rows cost nothing.
+//! Nothing in candle makes Philox: its integer operations have neither exclusive or nor the high half of a product. The
+//! noise of a frame depends on seeds and counters only, so it is made before the logits are known, for all codes. The graphs
+//! of CUDA draw in a kernel, which makes noise for the codes among the `topk` largest alone.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
@@ -65,7 +61,9 @@ impl Noise {
     /// Codes of one codebook, `(slots)`, from `logits (slots, audio_vocab)`.
     pub(super) fn draw(&mut self, codebook: usize, logits: &Tensor, hear: &mut Hear) -> Result<Tensor> {
         let logits = logits.to_dtype(DType::F32)?;
-        hear.see(&logits)?;
+        if hear.is_traced() {
+            hear.see(&logits.flatten_all()?.to_vec1()?, logits.dim(1)?);
+        }
         let codes = self.noise.dim(2)?;
         let logits = logits.narrow(1, 0, codes)?.contiguous()?;
         // A sum that is multiplied by 0 is 0, unless a part of it was no number.

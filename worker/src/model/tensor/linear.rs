@@ -14,6 +14,8 @@ const KIND: GgmlDType = GgmlDType::Q8_0;
 pub(super) struct Linear {
     weight: Weight,
     out: usize,
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the kernels of CUDA ask for it"))]
+    width: usize,
     bytes: usize,
 }
 
@@ -32,7 +34,7 @@ impl Linear {
             WeightFormat::F32 | WeightFormat::Bf16 => {
                 let weight = weight.to_dtype(dtype)?.to_device(device)?;
                 let bytes = weight.elem_count() * dtype.size_in_bytes();
-                Ok(Self { weight: Weight::Dense(weight.t()?), out, bytes })
+                Ok(Self { weight: Weight::Dense(weight.t()?), out, width, bytes })
             }
             WeightFormat::Q8_0 => {
                 let padded = width.next_multiple_of(KIND.block_size());
@@ -41,7 +43,7 @@ impl Linear {
                 let stored = QTensor::quantize_onto(&weight, KIND, device)?;
                 let bytes = stored.storage_size_in_bytes();
                 let weight = Weight::Quantised { weight: QMatMul::from_qtensor(stored)?, width: padded };
-                Ok(Self { weight, out, bytes })
+                Ok(Self { weight, out, width, bytes })
             }
             WeightFormat::Q4K => candle_core::bail!("{format} is a format of the CPU's kernels"),
         }
@@ -49,6 +51,26 @@ impl Linear {
 
     pub(super) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    #[cfg(feature = "cuda")]
+    pub(super) fn outs(&self) -> usize {
+        self.out
+    }
+
+    #[cfg(feature = "cuda")]
+    pub(super) fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Where the weights lie on their device, row by row.
+    #[cfg(feature = "cuda")]
+    pub(super) fn address(&self) -> Result<u64> {
+        match &self.weight {
+            Weight::Dense(weight) => super::graph::address(weight),
+            Weight::Quantised { weight: QMatMul::QTensor(stored), .. } => Ok(stored.device_ptr()? as u64),
+            Weight::Quantised { .. } => candle_core::bail!("CANDLE_DEQUANTIZE_ALL is for the CPU: unset it"),
+        }
     }
 
     /// `x (rows, t, width)` to `(rows, t, out)`.

@@ -17,7 +17,7 @@ pub(super) struct LayerCache {
 
 /// Keys and values of one transformer for all slots.
 pub(super) struct KvCache {
-    layers: Vec<LayerCache>,
+    pub(super) layers: Vec<LayerCache>,
 }
 
 /// Where the rows of a forward pass stand.
@@ -35,22 +35,22 @@ pub(super) enum Place {
     Together { start: usize },
 }
 
-struct Layer {
-    attention_norm: Tensor,
-    attention: Attention,
-    mlp_norm: Tensor,
+pub(super) struct Layer {
+    pub(super) attention_norm: Tensor,
+    pub(super) attention: Attention,
+    pub(super) mlp_norm: Tensor,
     /// Gate rows first.
-    gate_up: Linear,
-    down: Linear,
+    pub(super) gate_up: Linear,
+    pub(super) down: Linear,
 }
 
 /// The stack.
 pub(super) struct Stack {
-    layers: Vec<Layer>,
-    norm: Tensor,
-    eps: f32,
-    cos: Tensor,
-    sin: Tensor,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Tensor,
+    pub(super) eps: f32,
+    pub(super) cos: Tensor,
+    pub(super) sin: Tensor,
 }
 
 /// Cosines and sines of the positions of one pass, `(t, head_dim / 2)` or `(rows, 1, head_dim / 2)`.
@@ -93,6 +93,12 @@ impl KvCache {
             Ok(LayerCache { keys: Tensor::zeros(shape, dtype, device)?, values: Tensor::zeros(shape, dtype, device)? })
         };
         Ok(Self { layers: (0..config.layers).map(layer).collect::<Result<_>>()? })
+    }
+
+    /// Positions that each slot has room for.
+    #[cfg(feature = "cuda")]
+    pub(super) fn capacity(&self) -> Result<usize> {
+        self.layers.first().map_or(Ok(0), |layer| layer.keys.dim(2))
     }
 
     pub(super) fn bytes(&self) -> usize {

@@ -1,0 +1,13 @@
+#!/bin/sh
+# Runs the worker's tests that need a CUDA device, on the one of this machine, of compute capability CAP.
+#   scripts/cuda/test.sh 89
+set -eu
+
+cap=${1:-89}
+case $cap in
+*[!0-9]*) echo "usage: $0 [CAPABILITY, such as 89]" >&2; exit 2 ;;
+esac
+. "$(dirname "$0")/env.sh"
+
+LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "${CARGO:-cargo}" test --locked --release \
+    --package csm-worker --features csm-worker/cuda --lib -- --ignored cuda

@@ -1,0 +1,86 @@
+//! Launching the kernels of `step.cu`.
+
+use std::ffi::c_void;
+use std::ptr;
+
+use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr as _, sys};
+use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
+use candle_core::{DType, Result, Storage, Tensor};
+use half::bf16;
+
+mod compiled {
+    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
+}
+
+/// Where programmatic dependent launch begins: a kernel's blocks may start before its predecessor has ended.
+const STARTS_EARLY: i32 = 9;
+
+/// The kernels, and the stream they run in: the device's own.
+pub(super) struct Kernels<'a> {
+    device: &'a CudaDevice,
+    /// Whether kernels start before their predecessors have ended. They wait for their inputs themselves.
+    early: bool,
+}
+
+impl<'a> Kernels<'a> {
+    pub(super) fn new(device: &'a CudaDevice) -> Result<Self> {
+        let (major, _) = device.cuda_stream().context().compute_capability().w()?;
+        Ok(Self { device, early: major >= STARTS_EARLY })
+    }
+
+    /// Launches `name` in a grid of (x, y) blocks. Each parameter is given by its bits, smaller ones in the low half.
+    #[expect(unsafe_code, reason = "a launch: the driver reads as many parameters as the kernel has")]
+    pub(super) fn launch(
+        &self,
+        name: &str,
+        grid: (usize, usize),
+        threads: u32,
+        shared_bytes: usize,
+        parameters: &[u64],
+    ) -> Result<()> {
+        let kernel = self.device.get_or_load_custom_func(name, "step", compiled::STEP)?;
+        let mut early = sys::CUlaunchAttribute {
+            id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
+            pad: [0; 4],
+            value: sys::CUlaunchAttributeValue { programmaticStreamSerializationAllowed: 1 },
+        };
+        let size = |value: usize| u32::try_from(value).unwrap_or(u32::MAX);
+        let config = sys::CUlaunchConfig {
+            gridDimX: size(grid.0),
+            gridDimY: size(grid.1),
+            gridDimZ: 1,
+            blockDimX: threads,
+            blockDimY: 1,
+            blockDimZ: 1,
+            sharedMemBytes: size(shared_bytes),
+            hStream: self.device.cuda_stream().cu_stream(),
+            attrs: &raw mut early,
+            numAttrs: u32::from(self.early),
+        };
+        let mut values = parameters.to_vec();
+        let mut addresses: Vec<*mut c_void> = values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
+        // SAFETY: the callers in `graph.rs` give each kernel the parameters that `step.cu` declares, and addresses of memory
+        // that lives as long as the graphs and is as large as the kernel's comment says.
+        unsafe { sys::cuLaunchKernelEx(&raw const config, kernel.cu_function(), addresses.as_mut_ptr(), ptr::null_mut()) }
+            .result()
+            .w()
+    }
+}
+
+/// Where a buffer lies on the device.
+pub(super) fn address_of<T>(buffer: &CudaSlice<T>) -> u64 {
+    // The guard would record an event for other streams; there are none.
+    buffer.device_ptr(buffer.stream()).0
+}
+
+/// Where the first entry of a tensor lies on its device.
+pub(super) fn address(tensor: &Tensor) -> Result<u64> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Storage::Cuda(storage) = &*storage else { candle_core::bail!("the tensor is not on CUDA") };
+    let start = match tensor.dtype() {
+        DType::BF16 => address_of(storage.as_cuda_slice::<bf16>()?),
+        DType::F32 => address_of(storage.as_cuda_slice::<f32>()?),
+        other => candle_core::bail!("no kernel reads {other:?}"),
+    };
+    Ok(start + (layout.start_offset() * tensor.dtype().size_in_bytes()) as u64)
+}
