@@ -22,7 +22,8 @@ use super::stack::{KvCache, Stack};
 use crate::model::net::{Hear, Row, Taken};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
-use launch::{Kernels, address, address_of};
+use launch::{Kernels, address_of};
+pub(super) use launch::address;
 
 /// Rows that one tile of the kernels' matrix instructions holds.
 const TILE_ROWS: usize = 16;

@@ -74,7 +74,7 @@ pub(super) fn address_of<T>(buffer: &CudaSlice<T>) -> u64 {
 }
 
 /// Where the first entry of a tensor lies on its device.
-pub(super) fn address(tensor: &Tensor) -> Result<u64> {
+pub(in crate::model::tensor) fn address(tensor: &Tensor) -> Result<u64> {
     let (storage, layout) = tensor.storage_and_layout();
     let Storage::Cuda(storage) = &*storage else { candle_core::bail!("the tensor is not on CUDA") };
     let start = match tensor.dtype() {
