@@ -25,19 +25,26 @@ use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFo
 use launch::{Kernels, address_of};
 pub(super) use launch::address;
 
-/// Rows that one tile of the kernels' matrix instructions holds.
-const TILE_ROWS: usize = 16;
-/// Outputs of such a tile.
-const TILE_OUTS: usize = 8;
-/// Products of at most this many outputs are cut finer, so that they fill the device.
-const FEW_OUTS: usize = 2048;
-/// Threads of most kernels, 8 warps.
+// As the kernels have them.
 const THREADS: u32 = 256;
 const WARPS: usize = 8;
 const ATTEND_THREADS: u32 = 512;
-const SAMPLE_THREADS: u32 = 1024;
-/// Bytes of shared memory that every device gives a block.
-const SHARED_BYTES: usize = 48 * 1024;
+const SAMPLE_THREADS: u32 = 512;
+const CHUNK: usize = 32;
+const TILE_OUTS: usize = 8;
+const PLACES: usize = 24;
+const CODES_MAX: usize = 2048;
+const HEAD_DIM_MAX: usize = 128;
+/// Bytes of a place for every thread.
+const PLACE_BYTES: usize = 16 * THREADS as usize;
+/// Numbers of rows that products of bf16 and Q8_0 are compiled for, in eights.
+const EIGHTS: [usize; 3] = [1, 2, 4];
+/// Products of at most this many outputs are cut finer, so that they fill the device.
+const FEW_OUTS: usize = 2048;
+/// Tiles of a block of the gated product.
+const GATED_TILES: usize = 8;
+/// Bytes of shared memory that every device from compute capability 8.0 on gives a block.
+const SHARED_BYTES: usize = 99 * 1024;
 /// Words that say how a row draws: `Draw` of the kernels.
 const DRAW_WORDS: usize = 6;
 /// Words of a row's answer: its codes, and what was wrong with its logits.
@@ -239,12 +246,18 @@ impl Graphs {
 
 /// What the kernels are made for; every CSM checkpoint is far inside.
 fn check(config: &CsmConfig) -> Result<()> {
+    if config.codebook_size > CODES_MAX {
+        candle_core::bail!("on CUDA a codebook has at most {CODES_MAX} codes, and not {}", config.codebook_size);
+    }
     for (name, part) in [("backbone", &config.backbone), ("depth decoder", &config.depth)] {
         let whole = [("hidden_size", part.hidden, 8), ("intermediate_size", part.intermediate, 8), ("head_dim", part.head_dim, 4)];
         for (field, value, of) in whole {
             if value % of != 0 {
                 candle_core::bail!("on CUDA the {name}'s {field} must be a multiple of {of}, and is {value}");
             }
+        }
+        if part.head_dim > HEAD_DIM_MAX {
+            candle_core::bail!("on CUDA the {name}'s head_dim must be at most {HEAD_DIM_MAX}, and is {}", part.head_dim);
         }
         let group = part.heads / part.kv_heads;
         if ![1, 2, 4].contains(&group) {
@@ -372,19 +385,23 @@ impl Steps<'_> {
         let slots = self.parts.slots;
         let outs = by.outs() / sides;
         let format = self.parts.format.name();
-        let (name, outs_of_a_block) = if self.parts.format == WeightFormat::F32 {
-            (format!("{name}_{format}"), WARPS)
+        let (name, outs_of_a_block, shared) = if self.parts.format == WeightFormat::F32 {
+            (format!("{name}_{format}"), WARPS, 0)
         } else {
-            let tiles = if sides == 2 { 4 } else { 1 + usize::from(outs > FEW_OUTS) };
-            let row_tiles = slots.div_ceil(TILE_ROWS);
-            (format!("{name}_{format}_{row_tiles}_{tiles}"), tiles / sides * TILE_OUTS)
+            let tiles = if sides == 2 { GATED_TILES } else { 1 + usize::from(outs > FEW_OUTS) };
+            let eights = EIGHTS.into_iter().find(|eights| slots <= eights * 8).unwrap_or(EIGHTS[2]);
+            // The ring of weights, and later the sums in its place.
+            let chunks_of_a_warp = by.width().div_ceil(CHUNK).div_ceil(WARPS);
+            let ring = (chunks_of_a_warp * tiles).min(PLACES / tiles * tiles) * PLACE_BYTES;
+            let sums = WARPS * eights * 8 * tiles * TILE_OUTS * size_of::<f32>();
+            (format!("{name}_{format}_{eights}_{tiles}"), tiles / sides * TILE_OUTS, ring.max(sums))
         };
         let (gains, eps) = match norm {
             Some((gains, eps)) => (address(gains)?, float(eps)),
             None => (0, 0),
         };
         let parameters = [by.address()?, x, gains, eps, y, slots as u64, by.width() as u64, outs as u64];
-        self.kernels.launch(&name, (outs.div_ceil(outs_of_a_block), 1), THREADS, 0, &parameters)
+        self.kernels.launch(&name, (outs.div_ceil(outs_of_a_block), 1), THREADS, shared, &parameters)
     }
 
     fn attend(&self, part: &Transformer<'_>, layer: usize, at: At) -> Result<()> {
@@ -408,13 +425,13 @@ impl Steps<'_> {
             dim as u64,
             *capacity as u64,
         ];
-        // Queries, sums, and the scores or, later, the parts of the result: 4 dimensions a thread.
+        // Queries, sums, the new key and value, and the scores or, later, the parts of the result: 4 dimensions a thread.
         let parts_of_the_result = 4 * ATTEND_THREADS as usize;
-        let shared = group * (dim + 1 + (*capacity).max(parts_of_the_result)) * size_of::<f32>();
+        let shared = (group * (dim + 1 + (*capacity).max(parts_of_the_result)) + 2 * dim) * size_of::<f32>();
         if shared > SHARED_BYTES {
             candle_core::bail!("attention over {capacity} positions needs {shared} bytes of shared memory, of {SHARED_BYTES}");
         }
-        let name = format!("{}_{group}", self.typed("attend"));
+        let name = format!("{}_{group}_{}", self.typed("attend"), dim.div_ceil(CHUNK).next_power_of_two());
         self.kernels.launch(&name, (kv_heads, self.parts.slots), ATTEND_THREADS, shared, &parameters)
     }
 

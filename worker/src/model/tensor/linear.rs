@@ -9,6 +9,9 @@ use crate::model::WeightFormat;
 const PAD: usize = 16;
 /// What candle holds [`WeightFormat::Q8_0`] in.
 const KIND: GgmlDType = GgmlDType::Q8_0;
+/// Widths are padded to a multiple of this on CUDA: candle's kernel for many rows reads so much at a time, beyond a
+/// shorter row and into memory that nobody has written.
+const CUDA_WIDTHS: usize = 256;
 
 /// `(out, width)` weights.
 pub(super) struct Linear {
@@ -37,7 +40,8 @@ impl Linear {
                 Ok(Self { weight: Weight::Dense(weight.t()?), out, width, bytes })
             }
             WeightFormat::Q8_0 => {
-                let padded = width.next_multiple_of(KIND.block_size());
+                let whole = if device.is_cpu() { KIND.block_size() } else { CUDA_WIDTHS };
+                let padded = width.next_multiple_of(whole);
                 let weight = weight.pad_with_zeros(0, 0, out.next_multiple_of(PAD) - out)?;
                 let weight = weight.pad_with_zeros(1, 0, padded - width)?.contiguous()?;
                 let stored = QTensor::quantize_onto(&weight, KIND, device)?;

@@ -15,6 +15,9 @@ mod compiled {
 /// Where programmatic dependent launch begins: a kernel's blocks may start before its predecessor has ended.
 const STARTS_EARLY: i32 = 9;
 
+/// Bytes of shared memory that a block gets without being asked for, less those of the kernels' fixed arrays.
+const GIVEN_BYTES: usize = 40 * 1024;
+
 /// The kernels, and the stream they run in: the device's own.
 pub(super) struct Kernels<'a> {
     device: &'a CudaDevice,
@@ -39,6 +42,11 @@ impl<'a> Kernels<'a> {
         parameters: &[u64],
     ) -> Result<()> {
         let kernel = self.device.get_or_load_custom_func(name, "step", compiled::STEP)?;
+        if shared_bytes > GIVEN_BYTES {
+            let bytes = i32::try_from(shared_bytes).unwrap_or(i32::MAX);
+            let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
+            kernel.set_attribute(attribute, bytes).w()?;
+        }
         let mut early = sys::CUlaunchAttribute {
             id: sys::CUlaunchAttributeID::CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION,
             pad: [0; 4],

@@ -22,15 +22,19 @@ constexpr int THREADS = WARPS * WARP;
 // Inputs that a warp multiplies at once, 8 a thread; as long as a block of Q8_0.
 constexpr int CHUNK = 32;
 constexpr int Q8_BYTES = 34;
-// Rows and outputs of a matrix instruction.
-constexpr int TILE_ROWS = 16;
+// Rows of Q8_0 are as long as a whole number of these.
+constexpr int Q8_ROW = 256;
+// Outputs of a matrix instruction.
 constexpr int TILE_OUTS = 8;
-// Loads of weights that a thread keeps going at once.
-constexpr int IN_FLIGHT = 8;
+
+// Places of 8 weights that a thread has in the ring: 96 KB a block, what every device from compute capability 8.0 on gives.
+constexpr int PLACES = 24;
 
 constexpr int CODEBOOKS = 32;
 constexpr int ATTEND_THREADS = 512;
-constexpr int SAMPLE_THREADS = 1024;
+constexpr int SAMPLE_THREADS = 512;
+// Codes of a codebook at most.
+constexpr int CODES_MAX = 2048;
 
 __device__ __forceinline__ void wait_for_inputs() {
 #if __CUDA_ARCH__ >= 900
@@ -74,17 +78,24 @@ __device__ __forceinline__ void load4(const __nv_bfloat16 *from, float (&to)[4])
     to[0] = a.x, to[1] = a.y, to[2] = b.x, to[3] = b.y;
 }
 
-// Eight inputs of a row as four pairs of bf16.
-__device__ __forceinline__ void pairs8(const float *from, uint32_t (&to)[4]) {
-    float x[8];
-    load8(from, x);
-#pragma unroll
-    for (int i = 0; i < 4; i++) to[i] = pair(x[2 * i], x[2 * i + 1]);
+__device__ __forceinline__ void load8(const __nv_bfloat16 *from, __nv_bfloat16 (&to)[8]) {
+    *reinterpret_cast<uint4 *>(to) = *reinterpret_cast<const uint4 *>(from);
 }
 
-__device__ __forceinline__ void pairs8(const __nv_bfloat16 *from, uint32_t (&to)[4]) {
-    uint4 raw = *reinterpret_cast<const uint4 *>(from);
-    to[0] = raw.x, to[1] = raw.y, to[2] = raw.z, to[3] = raw.w;
+template <class X> __device__ __forceinline__ void clear8(X (&to)[8]) {
+#pragma unroll
+    for (int i = 0; i < 8; i++) to[i] = static_cast<X>(0.0f);
+}
+
+// Eight inputs of a row as four pairs of bf16.
+__device__ __forceinline__ void pairs8(const float (&from)[8], uint32_t (&to)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) to[i] = pair(from[2 * i], from[2 * i + 1]);
+}
+
+__device__ __forceinline__ void pairs8(const __nv_bfloat16 (&from)[8], uint32_t (&to)[4]) {
+#pragma unroll
+    for (int i = 0; i < 4; i++) to[i] = *reinterpret_cast<const uint32_t *>(&from[2 * i]);
 }
 
 __device__ __forceinline__ float silu(float x) { return x / (1.0f + expf(-x)); }
@@ -92,177 +103,186 @@ __device__ __forceinline__ float silu(float x) { return x / (1.0f + expf(-x)); }
 // What a product does with its sums.
 enum Then { STORE, ADD, GATE };
 
+// Weights as the ring holds them. `fetch` begins to bring 8 weights of row `out` from input `k` on, or zeros where `out` is
+// below 0 or `k` behind the width; beside them, where there are scales, those of the two rows of `columns`.
 struct Bf16 {
     static constexpr bool SCALED = false;
-    struct Eight {
-        uint4 bits;
-    };
-    __device__ static Eight none() { return {make_uint4(0, 0, 0, 0)}; }
-    __device__ static Eight load(const void *weights, size_t out, int k, int width) {
-        const __nv_bfloat16 *at = static_cast<const __nv_bfloat16 *>(weights) + out * width + k;
-        uint4 v;
-        asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
-                     : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                     : "l"(at));
-        return {v};
+    __device__ static void fetch(uint4 *place, const void *weights, long out, int k, int width, const long (&)[2]) {
+        const bool there = out >= 0 && k < width;
+        const __nv_bfloat16 *at = static_cast<const __nv_bfloat16 *>(weights) + (there ? out * width + k : 0);
+        asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(static_cast<uint32_t>(__cvta_generic_to_shared(place))),
+                     "l"(at), "r"(there ? 16 : 0)
+                     : "memory");
     }
-    __device__ static void pairs(const Eight &eight, uint32_t (&to)[4]) {
-        to[0] = eight.bits.x, to[1] = eight.bits.y, to[2] = eight.bits.z, to[3] = eight.bits.w;
+    __device__ static void pairs(const uint4 &place, uint32_t (&to)[4]) {
+        to[0] = place.x, to[1] = place.y, to[2] = place.z, to[3] = place.w;
     }
-    __device__ static float scale(const void *, size_t, int, int) { return 1.0f; }
 };
 
+// Blocks lie on even addresses, which an asynchronous copy cannot read, so a thread stores what it has read.
 struct Q8 {
     static constexpr bool SCALED = true;
-    struct Eight {
-        uint16_t bits[4];
-    };
-    __device__ static Eight none() { return {{0, 0, 0, 0}}; }
-    __device__ static const char *block(const void *weights, size_t out, int k, int width) {
-        return static_cast<const char *>(weights) + (out * ((width + CHUNK - 1) / CHUNK) + k / CHUNK) * Q8_BYTES;
+    __device__ static const uint16_t *block(const void *weights, long out, int k, int width) {
+        const long blocks = (width + Q8_ROW - 1) / Q8_ROW * (Q8_ROW / CHUNK);
+        return reinterpret_cast<const uint16_t *>(static_cast<const char *>(weights) + (out * blocks + k / CHUNK) * Q8_BYTES);
     }
-    __device__ static Eight load(const void *weights, size_t out, int k, int width) {
-        const uint16_t *at = reinterpret_cast<const uint16_t *>(block(weights, out, k, width) + 2 + k % CHUNK);
-        return {{__ldg(at), __ldg(at + 1), __ldg(at + 2), __ldg(at + 3)}};
+    __device__ static void fetch(uint4 *place, const void *weights, long out, int k, int width, const long (&columns)[2]) {
+        uint4 made = make_uint4(0, 0, 0, 0);
+        if (out >= 0 && k < width) {
+            const uint16_t *at = block(weights, out, k, width) + 1 + k % CHUNK / 2;
+            made.x = __ldg(at) | static_cast<uint32_t>(__ldg(at + 1)) << 16;
+            made.y = __ldg(at + 2) | static_cast<uint32_t>(__ldg(at + 3)) << 16;
+        }
+        if (columns[0] >= 0) made.z = __ldg(block(weights, columns[0], k, width));
+        if (columns[1] >= 0) made.w = __ldg(block(weights, columns[1], k, width));
+        *place = made;
     }
     // Every signed byte is a bf16.
-    __device__ static void pairs(const Eight &eight, uint32_t (&to)[4]) {
+    __device__ static void pairs(const uint4 &place, uint32_t (&to)[4]) {
+        const uint32_t halves[2] = {place.x, place.y};
 #pragma unroll
-        for (int i = 0; i < 4; i++)
-            to[i] = pair(static_cast<float>(static_cast<int8_t>(eight.bits[i] & 0xFF)),
-                         static_cast<float>(static_cast<int8_t>(eight.bits[i] >> 8)));
+        for (int i = 0; i < 4; i++) {
+            const uint32_t two = halves[i / 2] >> (i % 2 * 16);
+            to[i] = pair(static_cast<float>(static_cast<int8_t>(two & 0xFF)),
+                         static_cast<float>(static_cast<int8_t>(two >> 8 & 0xFF)));
+        }
     }
-    __device__ static float scale(const void *weights, size_t out, int k, int width) {
-        return __half2float(__ldg(reinterpret_cast<const __half *>(block(weights, out, k, width))));
+    __device__ static float2 scales(const uint4 &place) {
+        return make_float2(__half2float(__ushort_as_half(place.z)), __half2float(__ushort_as_half(place.w)));
     }
 };
 
 // y (rows, outs) from x (rows, width), both dense, by matrix instructions.
 //
-// A block makes `NT` tiles of outputs for all rows; its warps share the width and their sums are added in order. A thread
-// takes 8 inputs in a row at once, of weights and of x, and spreads them over two instructions, so the order within a
-// chunk is a permutation, the same for both. With `NORM`, x is RMS-normed on the way: gains before, and the row's factor,
-// whose sum of squares is gathered meanwhile, after. `GATE` has twice as many rows of weights, gates first.
-template <class W, class X, int MT, int NT, bool NORM, Then THEN, class Y>
+// A block makes `NT` tiles of outputs for all rows, at most 8 * `H`; its warps share the width, a chunk each in turn, and
+// their sums are added in order. A thread takes 8 inputs in a row at once, of weights and of x, and spreads them over two
+// instructions, so the order within a chunk is a permutation, the same for both. With `NORM`, x is RMS-normed on the way:
+// gains before, and the row's factor, whose sum of squares is gathered meanwhile, after. `GATE` has twice as many rows of
+// weights, gates first.
+//
+// Weights stream through a ring in shared memory, of which every thread fills and reads its own places, so that no warp
+// waits for another; the ring is filled before the inputs are there.
+template <class W, class X, int H, int NT, bool NORM, Then THEN, class Y>
 __device__ __forceinline__ void product(const void *weights, const X *x, const float *gains, float eps, Y *y, int rows,
                                         int width, int outs) {
-    constexpr int U = IN_FLIGHT / NT;
+    // Chunks that the ring holds, and those whose inputs are loaded together.
+    constexpr int STEPS = PLACES / NT, U = NORM ? (H == 4 ? 2 : 4) : 8 / H;
     constexpr int OUTS = (THEN == GATE ? NT / 2 : NT) * TILE_OUTS;
-    __shared__ float sums[WARPS][MT * TILE_ROWS][NT * TILE_OUTS];
-    __shared__ float squares_of[WARPS][MT * TILE_ROWS];
+    constexpr int ROW = NT * TILE_OUTS;
+    __shared__ float squares_of[WARPS][H * 8];
+    // The ring, (STEPS * NT, THREADS), and then the sums, (WARPS, H * 8, ROW).
+    extern __shared__ uint4 ring[];
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, group = lane / 4, quad = lane % 4;
-    const int chunks = (width + CHUNK - 1) / CHUNK, stride = WARPS * U;
+    const int chunks = (width + CHUNK - 1) / CHUNK, own = (chunks - warp + WARPS - 1) / WARPS;
 
-    // The row of weights behind a tile's output, and whether there is one.
+    // The row of weights behind a tile's output, or -1.
     auto out_of = [&](int tile, int column) -> long {
         const bool up = THEN == GATE && tile >= NT / 2;
         const int out = blockIdx.x * OUTS + (up ? tile - NT / 2 : tile) * TILE_OUTS + column;
         return out < outs ? (up ? static_cast<long>(outs) + out : out) : -1L;
     };
-    typename W::Eight next[U][NT];
-    float next_scales[U][NT][2];
-    auto fetch = [&](int chunk) {
-#pragma unroll
-        for (int u = 0; u < U; u++)
+    auto first_input = [&](int index) { return (warp + index * WARPS) * CHUNK + 8 * quad; };
+    auto place_of = [&](int index, int tile) -> uint4 & {
+        return ring[(index % STEPS * NT + tile) * THREADS + threadIdx.x];
+    };
+    auto fetch = [&](int index) {
+        if (index < own)
 #pragma unroll
             for (int t = 0; t < NT; t++) {
-                const int k = (chunk + u) * CHUNK + 8 * quad;
-                const long out = out_of(t, group);
-                next[u][t] = out >= 0 && k < width ? W::load(weights, out, k, width) : W::none();
-                if (W::SCALED)
-#pragma unroll
-                    for (int side = 0; side < 2; side++) {
-                        const long column = out_of(t, 2 * quad + side);
-                        const bool there = column >= 0 && chunk + u < chunks;
-                        next_scales[u][t][side] =
-                            there ? W::scale(weights, column, (chunk + u) * CHUNK, width) : 0.0f;
-                    }
+                const long columns[2] = {out_of(t, 2 * quad), out_of(t, 2 * quad + 1)};
+                W::fetch(&place_of(index, t), weights, out_of(t, group), first_input(index), width, columns);
             }
+        asm volatile("cp.async.commit_group;" ::: "memory");
     };
 
     let_next_start();
-    if (warp * U < chunks) fetch(warp * U);
+#pragma unroll
+    for (int index = 0; index < STEPS; index++) fetch(index);
     wait_for_inputs();
 
-    float acc[MT][NT][4] = {};
-    float squares[MT][2] = {};
-    for (int chunk = warp * U; chunk < chunks; chunk += stride) {
-        typename W::Eight now[U][NT];
-        float scales[U][NT][2];
+    float acc[(H + 1) / 2][NT][4] = {};
+    float squares[H] = {};
+    X raw[U][H][8];
+    auto take = [&](int first) {
 #pragma unroll
         for (int u = 0; u < U; u++)
 #pragma unroll
-            for (int t = 0; t < NT; t++) {
-                now[u][t] = next[u][t];
-                scales[u][t][0] = next_scales[u][t][0];
-                scales[u][t][1] = next_scales[u][t][1];
+            for (int h = 0; h < H; h++) {
+                const int k = first_input(first + u), row = h * 8 + group;
+                if (first + u < own && k < width && row < rows) load8(x + static_cast<size_t>(row) * width + k, raw[u][h]);
+                else clear8(raw[u][h]);
             }
-        if (chunk + stride < chunks) fetch(chunk + stride);
+    };
+    // Where registers allow, the next inputs are on their way while these are multiplied.
+    if (!NORM) take(0);
+    for (int first = 0; first < own; first += U) {
+        if (NORM) take(first);
+        uint32_t a[U][H][4];
 #pragma unroll
         for (int u = 0; u < U; u++) {
-            const int k = (chunk + u) * CHUNK + 8 * quad;
-            uint32_t a[MT][2][4] = {};
-            if (k < width) {
-                float gain[8];
-                if (NORM) load8(gains + k, gain);
+            float gain[8] = {};
+            const int k = first_input(first + u);
+            if (NORM && first + u < own && k < width) load8(gains + k, gain);
 #pragma unroll
-                for (int m = 0; m < MT; m++)
+            for (int h = 0; h < H; h++) {
+                if constexpr (NORM) {
 #pragma unroll
-                    for (int half = 0; half < 2; half++) {
-                        const int row = m * TILE_ROWS + half * 8 + group;
-                        if (row >= rows) continue;
-                        const X *from = x + static_cast<size_t>(row) * width + k;
-                        if constexpr (NORM) {
-                            float v[8];
-                            load8(from, v);
-#pragma unroll
-                            for (int i = 0; i < 8; i++) squares[m][half] += v[i] * v[i];
-#pragma unroll
-                            for (int i = 0; i < 4; i++)
-                                a[m][half][i] = pair(v[2 * i] * gain[2 * i], v[2 * i + 1] * gain[2 * i + 1]);
-                        } else {
-                            pairs8(from, a[m][half]);
-                        }
-                    }
+                    for (int i = 0; i < 8; i++) squares[h] += raw[u][h][i] * raw[u][h][i], raw[u][h][i] *= gain[i];
+                }
+                pairs8(raw[u][h], a[u][h]);
             }
+        }
+        if (!NORM) take(first + U);
+#pragma unroll
+        for (int u = 0; u < U; u++) {
+            if (first + u >= own) break;
+            asm volatile("cp.async.wait_group %0;" ::"n"(STEPS - 1) : "memory");
 #pragma unroll
             for (int t = 0; t < NT; t++) {
+                const uint4 place = place_of(first + u, t);
                 uint32_t b[4];
-                W::pairs(now[u][t], b);
+                W::pairs(place, b);
 #pragma unroll
-                for (int m = 0; m < MT; m++) {
+                for (int m = 0; m < (H + 1) / 2; m++) {
+                    // Rows 8 to 15 of a tile are none where H is 1.
+                    uint32_t low[4], high[4];
+#pragma unroll
+                    for (int i = 0; i < 4; i++) low[i] = a[u][2 * m][i], high[i] = H > 1 ? a[u][(2 * m + 1) % H][i] : 0;
                     if constexpr (W::SCALED) {
                         float part[4] = {};
-                        multiply(part, a[m][0][0], a[m][1][0], a[m][0][1], a[m][1][1], b[0], b[1]);
-                        multiply(part, a[m][0][2], a[m][1][2], a[m][0][3], a[m][1][3], b[2], b[3]);
+                        multiply(part, low[0], high[0], low[1], high[1], b[0], b[1]);
+                        multiply(part, low[2], high[2], low[3], high[3], b[2], b[3]);
+                        const float2 scales = W::scales(place);
 #pragma unroll
-                        for (int i = 0; i < 4; i++) acc[m][t][i] += scales[u][t][i % 2] * part[i];
+                        for (int i = 0; i < 4; i++) acc[m][t][i] += (i % 2 ? scales.y : scales.x) * part[i];
                     } else {
-                        multiply(acc[m][t], a[m][0][0], a[m][1][0], a[m][0][1], a[m][1][1], b[0], b[1]);
-                        multiply(acc[m][t], a[m][0][2], a[m][1][2], a[m][0][3], a[m][1][3], b[2], b[3]);
+                        multiply(acc[m][t], low[0], high[0], low[1], high[1], b[0], b[1]);
+                        multiply(acc[m][t], low[2], high[2], low[3], high[3], b[2], b[3]);
                     }
                 }
             }
+            fetch(first + u + STEPS);
         }
     }
 
+    // Nobody needs the ring any more.
+    asm volatile("cp.async.wait_all;" ::: "memory");
+    __syncthreads();
+    float *sums = reinterpret_cast<float *>(ring);
 #pragma unroll
-    for (int m = 0; m < MT; m++)
+    for (int h = 0; h < H; h++) {
+        const int row = h * 8 + group;
 #pragma unroll
-        for (int half = 0; half < 2; half++) {
-            const int row = m * TILE_ROWS + half * 8 + group;
-#pragma unroll
-            for (int t = 0; t < NT; t++)
-#pragma unroll
-                for (int side = 0; side < 2; side++)
-                    sums[warp][row][t * TILE_OUTS + 2 * quad + side] = acc[m][t][2 * half + side];
-            if (NORM) {
-                float sum = squares[m][half];
-                sum += __shfl_xor_sync(~0u, sum, 1);
-                sum += __shfl_xor_sync(~0u, sum, 2);
-                if (quad == 0) squares_of[warp][row] = sum;
-            }
+        for (int t = 0; t < NT; t++)
+            *reinterpret_cast<float2 *>(&sums[(warp * H * 8 + row) * ROW + t * TILE_OUTS + 2 * quad]) =
+                make_float2(acc[h / 2][t][2 * (h % 2)], acc[h / 2][t][2 * (h % 2) + 1]);
+        if (NORM) {
+            float sum = squares[h];
+            sum += __shfl_xor_sync(~0u, sum, 1);
+            sum += __shfl_xor_sync(~0u, sum, 2);
+            if (quad == 0) squares_of[warp][row] = sum;
         }
+    }
     __syncthreads();
     for (int index = threadIdx.x; index < rows * OUTS; index += THREADS) {
         const int row = index / OUTS, column = index % OUTS, out = blockIdx.x * OUTS + column;
@@ -270,8 +290,9 @@ __device__ __forceinline__ void product(const void *weights, const X *x, const f
         float sum = 0.0f, up = 0.0f, squares_sum = 0.0f;
 #pragma unroll
         for (int w = 0; w < WARPS; w++) {
-            sum += sums[w][row][column];
-            if (THEN == GATE) up += sums[w][row][column + OUTS];
+            const float *of = &sums[(w * H * 8 + row) * ROW + column];
+            sum += of[0];
+            if (THEN == GATE) up += of[OUTS];
             if (NORM) squares_sum += squares_of[w][row];
         }
         if (NORM) {
@@ -339,15 +360,20 @@ __device__ __forceinline__ void product_f32(const float *weights, const float *x
 
 // Attention of one new position a row over the keys and values `(slots, kv_heads, capacity, dim)` of its slot; the new ones
 // are rotated and appended first. `qkv (rows, (heads + 2 * kv_heads) * dim)`; a block takes one row's key head with the `G`
-// query heads that share it. Rows stand at `positions`, or all at `together`; below 0 a row takes no part.
-template <class T, int G>
+// query heads that share it. `DIMS` is at least `dim / 32`. Rows stand at `positions`, or all at `together`; below 0 a row
+// takes no part.
+template <class T, int G, int DIMS>
 __device__ __forceinline__ void attend(const float *qkv, const float *cosines, const float *sines, T *keys, T *values,
                                        T *mixed, const int *positions, int together, int kv_heads, int dim, int capacity) {
+    // Lanes that share a key, 4 dimensions each at a time; keys and values that a thread has on their way at once.
+    constexpr int LANES = 8, AT_ONCE = DIMS == 4 ? 1 : 4, VALUES = DIMS == 4 ? 2 : 4, KEYS = ATTEND_THREADS / LANES;
     extern __shared__ float shared[];
     const int head = blockIdx.x, row = blockIdx.y, heads = kv_heads * G, half = dim / 2;
-    float *query = shared;                // (G, dim)
-    float *totals = query + G * dim;      // (G)
-    float *scores = totals + G;           // (G, capacity), and later the parts of the result, (slices, G, dim)
+    float *query = shared;                  // (G, dim)
+    float *totals = query + G * dim;        // (G)
+    float *fresh_key = totals + G;          // (dim), as it is kept
+    float *fresh_value = fresh_key + dim;   // (dim)
+    float *scores = fresh_value + dim;      // (G, capacity), and later the parts of the result, (slices, G, dim)
     let_next_start();
     wait_for_inputs();
     const int at = positions ? positions[row] : together;
@@ -355,6 +381,31 @@ __device__ __forceinline__ void attend(const float *qkv, const float *cosines, c
     qkv += static_cast<size_t>(row) * (heads + 2 * kv_heads) * dim;
     const size_t slot = (static_cast<size_t>(row) * kv_heads + head) * capacity * dim;
     keys += slot, values += slot;
+
+    // What was kept is on its way while the new position is made.
+    const int part = threadIdx.x % LANES, own_key = threadIdx.x / LANES;
+    float key[AT_ONCE][DIMS][4];
+    auto load_keys = [&](int base) {
+#pragma unroll
+        for (int i = 0; i < AT_ONCE; i++)
+#pragma unroll
+            for (int j = 0; j < DIMS; j++) {
+                const int position = base + own_key + i * KEYS, d = 4 * (part + LANES * j);
+                if (position < at && d < dim) load4(keys + static_cast<size_t>(position) * dim + d, key[i][j]);
+            }
+    };
+    const int lanes = dim / 4, slices = ATTEND_THREADS / lanes;
+    const int slice = threadIdx.x / lanes, own_dims = 4 * (threadIdx.x % lanes);
+    float value[VALUES][4];
+    auto load_values = [&](int base) {
+#pragma unroll
+        for (int i = 0; i < VALUES; i++) {
+            const int position = base + slice + i * slices;
+            if (slice < slices && position < at) load4(values + static_cast<size_t>(position) * dim + own_dims, value[i]);
+        }
+    };
+    load_keys(0);
+    load_values(0);
 
     for (int index = threadIdx.x; index < (G + 1) * half; index += ATTEND_THREADS) {
         const int which = index / half, d = index % half;
@@ -365,29 +416,45 @@ __device__ __forceinline__ void attend(const float *qkv, const float *cosines, c
             const float scale = rsqrtf(static_cast<float>(dim));
             query[which * dim + d] = low * scale, query[which * dim + d + half] = high * scale;
         } else {
-            T *key = keys + static_cast<size_t>(at) * dim;
-            key[d] = static_cast<T>(low), key[d + half] = static_cast<T>(high);
+            T *kept = keys + static_cast<size_t>(at) * dim;
+            kept[d] = static_cast<T>(low), kept[d + half] = static_cast<T>(high);
+            fresh_key[d] = static_cast<float>(static_cast<T>(low));
+            fresh_key[d + half] = static_cast<float>(static_cast<T>(high));
         }
     }
-    for (int d = threadIdx.x; d < dim; d += ATTEND_THREADS)
-        values[static_cast<size_t>(at) * dim + d] =
-            static_cast<T>(qkv[static_cast<size_t>(heads + kv_heads + head) * dim + d]);
+    for (int d = threadIdx.x; d < dim; d += ATTEND_THREADS) {
+        const T kept = static_cast<T>(qkv[static_cast<size_t>(heads + kv_heads + head) * dim + d]);
+        values[static_cast<size_t>(at) * dim + d] = kept;
+        fresh_value[d] = static_cast<float>(kept);
+    }
     __syncthreads();
 
-    for (int position = threadIdx.x; position <= at; position += ATTEND_THREADS) {
-        const T *key = keys + static_cast<size_t>(position) * dim;
-        float sum[G] = {};
-#pragma unroll 4
-        for (int d = 0; d < dim; d += 4) {
-            float k[4];
-            load4(key + d, k);
+    // The warp goes on as one, for the exchange.
+    for (int base = 0; base <= at; base += AT_ONCE * KEYS) {
+        if (base > 0) load_keys(base);
 #pragma unroll
-            for (int g = 0; g < G; g++)
+        for (int i = 0; i < AT_ONCE; i++) {
+            if (base + i * KEYS > at) break;
+            const int position = base + own_key + i * KEYS;
+            float sum[G] = {};
 #pragma unroll
-                for (int i = 0; i < 4; i++) sum[g] += query[g * dim + d + i] * k[i];
+            for (int j = 0; j < DIMS; j++) {
+                const int d = 4 * (part + LANES * j);
+                if (d >= dim || position > at) continue;
+#pragma unroll
+                for (int k = 0; k < 4; k++) {
+                    const float of = position == at ? fresh_key[d + k] : key[i][j][k];
+#pragma unroll
+                    for (int g = 0; g < G; g++) sum[g] += query[g * dim + d + k] * of;
+                }
+            }
+#pragma unroll
+            for (int g = 0; g < G; g++) {
+#pragma unroll
+                for (int off = LANES / 2; off > 0; off /= 2) sum[g] += __shfl_xor_sync(~0u, sum[g], off);
+                if (part == 0 && position <= at) scores[g * capacity + position] = sum[g];
+            }
         }
-#pragma unroll
-        for (int g = 0; g < G; g++) scores[g * capacity + position] = sum[g];
     }
     __syncthreads();
 
@@ -406,18 +473,19 @@ __device__ __forceinline__ void attend(const float *qkv, const float *cosines, c
     }
     __syncthreads();
 
-    const int lanes = dim / 4, slices = ATTEND_THREADS / lanes;
-    const int slice = threadIdx.x / lanes, d = 4 * (threadIdx.x % lanes);
     float sum[G][4] = {};
-    if (slice < slices) {
-#pragma unroll 4
-        for (int position = slice; position <= at; position += slices) {
-            float v[4];
-            load4(values + static_cast<size_t>(position) * dim + d, v);
+    for (int base = 0; base <= at; base += VALUES * slices) {
+        if (base > 0) load_values(base);
 #pragma unroll
-            for (int g = 0; g < G; g++)
+        for (int i = 0; i < VALUES; i++) {
+            const int position = base + slice + i * slices;
+            if (slice >= slices || position > at) continue;
 #pragma unroll
-                for (int i = 0; i < 4; i++) sum[g][i] += scores[g * capacity + position] * v[i];
+            for (int k = 0; k < 4; k++) {
+                const float of = position == at ? fresh_value[own_dims + k] : value[i][k];
+#pragma unroll
+                for (int g = 0; g < G; g++) sum[g][k] += scores[g * capacity + position] * of;
+            }
         }
     }
     __syncthreads();
@@ -426,11 +494,12 @@ __device__ __forceinline__ void attend(const float *qkv, const float *cosines, c
 #pragma unroll
         for (int g = 0; g < G; g++)
 #pragma unroll
-            for (int i = 0; i < 4; i++) scores[(slice * G + g) * dim + d + i] = sum[g][i];
+            for (int k = 0; k < 4; k++) scores[(slice * G + g) * dim + own_dims + k] = sum[g][k];
     __syncthreads();
     for (int index = threadIdx.x; index < G * dim; index += ATTEND_THREADS) {
         float all = 0.0f;
-        for (int part = 0; part < used; part++) all += scores[part * G * dim + index];
+#pragma unroll 8
+        for (int i = 0; i < used; i++) all += scores[i * G * dim + index];
         const int g = index / dim;
         mixed[(static_cast<size_t>(row) * heads + head * G + g) * dim + index % dim] = static_cast<T>(all / totals[g]);
     }
@@ -503,9 +572,9 @@ __device__ double gumbel(const Draw &draw, int codebook, int code) {
     return -log(-log((static_cast<double>(bits) + 0.5) / 4294967296.0));
 }
 
-// A float's bits as an unsigned number of the same order.
+// A float's bits as an unsigned number of the same order; the two zeros are one.
 __device__ __forceinline__ uint32_t ordered(float x) {
-    const uint32_t bits = __float_as_uint(x);
+    const uint32_t bits = __float_as_uint(x + 0.0f);
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
@@ -516,8 +585,9 @@ template <class T>
 __device__ __forceinline__ void sample(const float *logits, const Draw *draws, uint32_t *frames, const T *table, float *x,
                                        int codebook, int codes, int vocab, int hidden) {
     constexpr int BINS = 256, BINS_A_LANE = BINS / WARP, SAMPLE_WARPS = SAMPLE_THREADS / WARP;
+    constexpr int MOST = CODES_MAX / SAMPLE_THREADS;
     __shared__ uint32_t bins[BINS];
-    __shared__ uint32_t prefix_shared, left_shared;
+    __shared__ uint32_t least_shared, left_shared;
     __shared__ double best_scores[SAMPLE_WARPS];
     __shared__ int best_codes[SAMPLE_WARPS];
     const int row = blockIdx.x, lane = threadIdx.x % WARP, warp = threadIdx.x / WARP;
@@ -528,28 +598,40 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
     uint32_t *frame = frames + row * (CODEBOOKS + 1);
     int drawn = 0;
     if (draw.speaks) {
+        // A thread's own codes, in the order of the logits' values; 0 is below every number.
+        float logit[MOST];
+        uint32_t key[MOST];
         bool odd = false;
-        for (int code = threadIdx.x; code < codes; code += SAMPLE_THREADS) odd |= isnan(logits[code]);
+#pragma unroll
+        for (int i = 0; i < MOST; i++) {
+            const int code = threadIdx.x + i * SAMPLE_THREADS;
+            logit[i] = code < codes ? logits[code] : -INFINITY;
+            odd |= isnan(logit[i]);
+            key[i] = code < codes ? ordered(logit[i]) : 0;
+        }
         odd = __syncthreads_or(odd);
 
-        // The topk-th largest, eight bits at a time from the top.
-        uint32_t prefix = 0, left = min(max(draw.topk, 1u), static_cast<uint32_t>(codes));
+        // The topk-th largest, or a bound that lets the same codes through, eight bits at a time from the top.
+        uint32_t least = 1, left = min(max(draw.topk, 1u), static_cast<uint32_t>(codes));
         const bool greedy = draw.temperature == 0.0f;
-        for (int shift = 24; !greedy && shift >= 0; shift -= 8) {
+        for (int shift = 24; !greedy && left > 0 && shift >= 0; shift -= 8) {
             if (threadIdx.x < BINS) bins[threadIdx.x] = 0;
             __syncthreads();
-            for (int code = threadIdx.x; code < codes; code += SAMPLE_THREADS) {
-                const uint32_t key = ordered(logits[code]);
-                if (shift == 24 || key >> (shift + 8) == prefix >> (shift + 8))
-                    atomicAdd(&bins[(key >> shift) % BINS], 1);
+#pragma unroll
+            for (int i = 0; i < MOST; i++) {
+                const bool counts = key[i] > 0 && (shift == 24 || key[i] >> (shift + 8) == least >> (shift + 8));
+                // Logits lie close together, so that a warp counts what it has in common once.
+                const uint32_t bin = counts ? (key[i] >> shift) % BINS : BINS;
+                const uint32_t same = __match_any_sync(~0u, bin);
+                if (counts && lane == __ffs(same) - 1) atomicAdd(&bins[bin], __popc(same));
             }
             __syncthreads();
             if (warp == 0) {
                 // Lane 0 has the highest bins.
-                uint32_t own = 0;
+                uint32_t counts[BINS_A_LANE], own = 0;
                 const int top = BINS - 1 - lane * BINS_A_LANE;
 #pragma unroll
-                for (int i = 0; i < BINS_A_LANE; i++) own += bins[top - i];
+                for (int i = 0; i < BINS_A_LANE; i++) counts[i] = bins[top - i], own += counts[i];
                 uint32_t before = own;
 #pragma unroll
                 for (int off = 1; off < WARP; off *= 2) {
@@ -557,40 +639,46 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
                     if (lane >= off) before += other;
                 }
                 before -= own;
-                if (before < left && before + own >= left) {
-                    int bin = top;
-                    while (before + bins[bin] < left) before += bins[bin], bin--;
-                    prefix_shared = prefix | static_cast<uint32_t>(bin) << shift;
-                    left_shared = left - before;
+#pragma unroll
+                for (int i = 0; i < BINS_A_LANE; i++) {
+                    if (before < left && before + counts[i] >= left) {
+                        const uint32_t above = shift == 24 ? 0 : least >> (shift + 8) << (shift + 8);
+                        least_shared = above | static_cast<uint32_t>(top - i) << shift;
+                        // A bin that is let through as a whole needs no closer look.
+                        left_shared = before + counts[i] == left ? 0 : left - before;
+                    }
+                    before += counts[i];
                 }
             }
             __syncthreads();
-            prefix = prefix_shared, left = left_shared;
+            least = least_shared, left = left_shared;
         }
-        const uint32_t bits = prefix & 0x80000000u ? prefix & 0x7FFFFFFFu : ~prefix;
-        const float least = greedy ? -INFINITY : __uint_as_float(bits);
 
+        // The largest, the first of equals.
         double best = -INFINITY;
         int best_code = 0;
-        for (int code = threadIdx.x; code < codes; code += SAMPLE_THREADS) {
-            if (logits[code] < least) continue;
-            const double logit = logits[code];
-            const double score = greedy ? logit : logit / draw.temperature + gumbel(draw, codebook, code);
-            if (score > best) best = score, best_code = code;
-        }
-        // The largest, the first of equals.
-        auto better = [](double a, int a_code, double b, int b_code) { return b > a || (b == a && b_code < a_code); };
+        auto consider = [&](double score, int code) {
+            if (score > best || (score == best && code < best_code)) best = score, best_code = code;
+        };
+        auto over_lanes = [&]() {
 #pragma unroll
-        for (int off = WARP / 2; off > 0; off /= 2) {
-            const double other = __shfl_xor_sync(~0u, best, off);
-            const int other_code = __shfl_xor_sync(~0u, best_code, off);
-            if (better(best, best_code, other, other_code)) best = other, best_code = other_code;
+            for (int off = WARP / 2; off > 0; off /= 2) {
+                const double other = __shfl_xor_sync(~0u, best, off);
+                consider(other, __shfl_xor_sync(~0u, best_code, off));
+            }
+        };
+#pragma unroll
+        for (int i = 0; i < MOST; i++) {
+            if (key[i] < max(least, 1u)) continue;
+            const int code = threadIdx.x + i * SAMPLE_THREADS;
+            consider(greedy ? logit[i] : logit[i] / static_cast<double>(draw.temperature) + gumbel(draw, codebook, code), code);
         }
+        over_lanes();
         if (lane == 0) best_scores[warp] = best, best_codes[warp] = best_code;
         __syncthreads();
-        best = best_scores[0], drawn = best_codes[0];
-        for (int w = 1; w < SAMPLE_WARPS; w++)
-            if (better(best, drawn, best_scores[w], best_codes[w])) best = best_scores[w], drawn = best_codes[w];
+        best = lane < SAMPLE_WARPS ? best_scores[lane] : -INFINITY, best_code = lane < SAMPLE_WARPS ? best_codes[lane] : 0;
+        over_lanes();
+        drawn = best_code;
         odd |= best == -INFINITY;
         if (threadIdx.x == 0) {
             frame[codebook] = drawn;
@@ -606,24 +694,26 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
 
 }  // namespace
 
-// Names: what, weights, then tiles of 16 rows and tiles of 8 outputs.
-#define PRODUCT(NAME, W, X, MT, NT, NORM, THEN, Y)                                                                          \
+// Names: what, weights, then eights of rows and tiles of outputs.
+#define PRODUCT(NAME, W, X, H, NT, NORM, THEN, Y)                                                                          \
     extern "C" __global__ void __launch_bounds__(THREADS)                                                                   \
         NAME(const void *weights, const X *x, const float *gains, float eps, Y *y, int rows, int width, int outs) {        \
-        product<W, X, MT, NT, NORM, THEN>(weights, x, gains, eps, y, rows, width, outs);                                    \
+        product<W, X, H, NT, NORM, THEN>(weights, x, gains, eps, y, rows, width, outs);                                    \
     }
-#define PRODUCTS(NAME, W, T, MT)                                                                                            \
-    PRODUCT(normed_##NAME##_##MT##_1, W, float, MT, 1, true, STORE, float)                                                  \
-    PRODUCT(normed_##NAME##_##MT##_2, W, float, MT, 2, true, STORE, float)                                                  \
-    PRODUCT(gated_##NAME##_##MT##_4, W, float, MT, 4, true, GATE, T)                                                        \
-    PRODUCT(plain_##NAME##_##MT##_1, W, T, MT, 1, false, STORE, float)                                                      \
-    PRODUCT(plain_##NAME##_##MT##_2, W, T, MT, 2, false, STORE, float)                                                      \
-    PRODUCT(added_##NAME##_##MT##_1, W, T, MT, 1, false, ADD, float)                                                        \
-    PRODUCT(added_##NAME##_##MT##_2, W, T, MT, 2, false, ADD, float)
+#define PRODUCTS(NAME, W, T, H)                                                                                             \
+    PRODUCT(normed_##NAME##_##H##_1, W, float, H, 1, true, STORE, float)                                                  \
+    PRODUCT(normed_##NAME##_##H##_2, W, float, H, 2, true, STORE, float)                                                  \
+    PRODUCT(gated_##NAME##_##H##_8, W, float, H, 8, true, GATE, T)                                                        \
+    PRODUCT(plain_##NAME##_##H##_1, W, T, H, 1, false, STORE, float)                                                      \
+    PRODUCT(plain_##NAME##_##H##_2, W, T, H, 2, false, STORE, float)                                                      \
+    PRODUCT(added_##NAME##_##H##_1, W, T, H, 1, false, ADD, float)                                                        \
+    PRODUCT(added_##NAME##_##H##_2, W, T, H, 2, false, ADD, float)
 PRODUCTS(bf16, Bf16, __nv_bfloat16, 1)
 PRODUCTS(bf16, Bf16, __nv_bfloat16, 2)
+PRODUCTS(bf16, Bf16, __nv_bfloat16, 4)
 PRODUCTS(q8_0, Q8, float, 1)
 PRODUCTS(q8_0, Q8, float, 2)
+PRODUCTS(q8_0, Q8, float, 4)
 
 #define PRODUCT_F32(NAME, NORM, THEN)                                                                                       \
     extern "C" __global__ void __launch_bounds__(THREADS)                                                                   \
@@ -636,16 +726,17 @@ PRODUCT_F32(gated, true, GATE)
 PRODUCT_F32(plain, false, STORE)
 PRODUCT_F32(added, false, ADD)
 
-#define ATTEND(T, NAME, G)                                                                                                  \
+#define ATTEND(T, NAME, G, DIMS)                                                                                            \
     extern "C" __global__ void __launch_bounds__(ATTEND_THREADS)                                                            \
-        attend_##NAME##_##G(const float *qkv, const float *cosines, const float *sines, T *keys, T *values, T *mixed,       \
-                            const int *positions, int together, int kv_heads, int dim, int capacity) {                     \
-        attend<T, G>(qkv, cosines, sines, keys, values, mixed, positions, together, kv_heads, dim, capacity);               \
+        attend_##NAME##_##G##_##DIMS(const float *qkv, const float *cosines, const float *sines, T *keys, T *values,        \
+                                     T *mixed, const int *positions, int together, int kv_heads, int dim, int capacity) {  \
+        attend<T, G, DIMS>(qkv, cosines, sines, keys, values, mixed, positions, together, kv_heads, dim, capacity);         \
     }
+#define ATTENDS(T, NAME, G) ATTEND(T, NAME, G, 1) ATTEND(T, NAME, G, 2) ATTEND(T, NAME, G, 4)
 #define OF_TYPE(T, NAME)                                                                                                    \
-    ATTEND(T, NAME, 1)                                                                                                      \
-    ATTEND(T, NAME, 2)                                                                                                      \
-    ATTEND(T, NAME, 4)                                                                                                      \
+    ATTENDS(T, NAME, 1)                                                                                                     \
+    ATTENDS(T, NAME, 2)                                                                                                     \
+    ATTENDS(T, NAME, 4)                                                                                                     \
     extern "C" __global__ void __launch_bounds__(THREADS) embed_##NAME(                                                     \
         const T *table, const uint32_t *codes, const int *positions, float *x, int hidden, int vocab) {                    \
         embed<T>(table, codes, positions, x, hidden, vocab);                                                                \
