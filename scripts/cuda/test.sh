@@ -9,5 +9,6 @@ case $cap in
 esac
 . "$(dirname "$0")/env.sh"
 
+# One at a time: no graph can be captured while another thread opens the device.
 LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "${CARGO:-cargo}" test --locked --release \
-    --package csm-worker --features csm-worker/cuda --lib -- --ignored cuda
+    --package csm-worker --features csm-worker/cuda --lib -- --ignored --test-threads=1 cuda

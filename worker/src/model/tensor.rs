@@ -38,7 +38,7 @@ const PREFILL_PIECE: usize = 128;
 /// Both transformers, their tables, and the state of every slot.
 pub(super) struct TensorNet {
     device: Device,
-    /// Makes the draws' noise.
+    /// Makes the noise of draws that are not the graphs'.
     pool: Pool,
     dtype: DType,
     /// `(text_vocab, hidden)`.
@@ -114,7 +114,7 @@ impl TensorNet {
             #[cfg(feature = "cuda")]
             graphs,
             device: device.clone(),
-            pool: Pool::new(threads),
+            pool: Pool::new(if device.is_cpu() { threads } else { 1 }),
             dtype,
             text,
             audio,

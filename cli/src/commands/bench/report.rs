@@ -43,7 +43,12 @@ impl Report {
     fn opening(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { cpu, cores, memory_bytes, kernel, load, .. } = &self.machine;
         writeln!(f, "# Engine bench, {}, {}\n", self.date, self.machine.name())?;
-        writeln!(f, "- {cpu}: {cores} cores, {:.0} GiB, Linux {kernel}; threads: {}", gib(*memory_bytes), self.threads)?;
+        writeln!(
+            f,
+            "- {cpu}: {cores} cores, {:.0} GiB, Linux {kernel}; threads: {}",
+            gib(*memory_bytes),
+            self.threads
+        )?;
         let Floor { read, copy, buffer } = self.floor;
         writeln!(
             f,

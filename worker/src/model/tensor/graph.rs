@@ -10,8 +10,8 @@ mod launch;
 use std::sync::Arc;
 
 use candle_core::backend::BackendDevice as _;
-use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
 use candle_core::cuda_backend::cudarc::driver::{CudaGraph, CudaSlice, CudaStream, sys};
+use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
 use candle_core::{DType, Device, Result, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
@@ -22,8 +22,8 @@ use super::stack::{KvCache, Stack};
 use crate::model::net::{Hear, Row, Taken};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
-use launch::{Kernels, address_of};
 pub(super) use launch::address;
+use launch::{Kernels, address_of};
 
 // As the kernels have them.
 const THREADS: u32 = 256;
@@ -58,7 +58,7 @@ pub(super) struct Graphs {
     buffers: Buffers,
     slots: usize,
     audio_vocab: usize,
-    /// What the graphs name by address alone.
+    /// What the graphs name by address alone. The matrices are held by the pass that these belong to.
     _held: Vec<Tensor>,
 }
 
@@ -250,14 +250,21 @@ fn check(config: &CsmConfig) -> Result<()> {
         candle_core::bail!("on CUDA a codebook has at most {CODES_MAX} codes, and not {}", config.codebook_size);
     }
     for (name, part) in [("backbone", &config.backbone), ("depth decoder", &config.depth)] {
-        let whole = [("hidden_size", part.hidden, 8), ("intermediate_size", part.intermediate, 8), ("head_dim", part.head_dim, 4)];
+        let whole = [
+            ("hidden_size", part.hidden, 8),
+            ("intermediate_size", part.intermediate, 8),
+            ("head_dim", part.head_dim, 4),
+        ];
         for (field, value, of) in whole {
             if value % of != 0 {
                 candle_core::bail!("on CUDA the {name}'s {field} must be a multiple of {of}, and is {value}");
             }
         }
         if part.head_dim > HEAD_DIM_MAX {
-            candle_core::bail!("on CUDA the {name}'s head_dim must be at most {HEAD_DIM_MAX}, and is {}", part.head_dim);
+            candle_core::bail!(
+                "on CUDA the {name}'s head_dim must be at most {HEAD_DIM_MAX}, and is {}",
+                part.head_dim
+            );
         }
         let group = part.heads / part.kv_heads;
         if ![1, 2, 4].contains(&group) {
@@ -429,7 +436,9 @@ impl Steps<'_> {
         let parts_of_the_result = 4 * ATTEND_THREADS as usize;
         let shared = (group * (dim + 1 + (*capacity).max(parts_of_the_result)) + 2 * dim) * size_of::<f32>();
         if shared > SHARED_BYTES {
-            candle_core::bail!("attention over {capacity} positions needs {shared} bytes of shared memory, of {SHARED_BYTES}");
+            candle_core::bail!(
+                "attention over {capacity} positions needs {shared} bytes of shared memory, of {SHARED_BYTES}"
+            );
         }
         let name = format!("{}_{group}_{}", self.typed("attend"), dim.div_ceil(CHUNK).next_power_of_two());
         self.kernels.launch(&name, (kv_heads, self.parts.slots), ATTEND_THREADS, shared, &parameters)
@@ -439,11 +448,8 @@ impl Steps<'_> {
         let Parts { config, depth, slots, .. } = *self.parts;
         let (vocab, hidden) = (config.audio_vocab, config.depth.hidden);
         // The last code is not read back.
-        let table = if codebook + 1 < CODEBOOKS {
-            address(&depth.rows.narrow(0, codebook * vocab, vocab)?)?
-        } else {
-            0
-        };
+        let table =
+            if codebook + 1 < CODEBOOKS { address(&depth.rows.narrow(0, codebook * vocab, vocab)?)? } else { 0 };
         let parameters = [
             self.logits(codebook),
             address_of(&self.buffers.draws),

@@ -69,9 +69,11 @@ impl<'a> Kernels<'a> {
         let mut addresses: Vec<*mut c_void> = values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
         // SAFETY: the callers in `graph.rs` give each kernel the parameters that `step.cu` declares, and addresses of memory
         // that lives as long as the graphs and is as large as the kernel's comment says.
-        unsafe { sys::cuLaunchKernelEx(&raw const config, kernel.cu_function(), addresses.as_mut_ptr(), ptr::null_mut()) }
-            .result()
-            .w()
+        unsafe {
+            sys::cuLaunchKernelEx(&raw const config, kernel.cu_function(), addresses.as_mut_ptr(), ptr::null_mut())
+        }
+        .result()
+        .w()
     }
 }
 
