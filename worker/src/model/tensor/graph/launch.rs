@@ -8,9 +8,8 @@ use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
 use candle_core::{DType, Result, Storage, Tensor};
 use half::bf16;
 
-mod compiled {
-    include!(concat!(env!("OUT_DIR"), "/kernels.rs"));
-}
+/// The kernels, compiled by this crate's build script.
+const STEP: &str = include_str!(concat!(env!("OUT_DIR"), "/step.ptx"));
 
 /// Where programmatic dependent launch begins: a kernel's blocks may start before its predecessor has ended.
 const STARTS_EARLY: i32 = 9;
@@ -41,7 +40,7 @@ impl<'a> Kernels<'a> {
         shared_bytes: usize,
         parameters: &[u64],
     ) -> Result<()> {
-        let kernel = self.device.get_or_load_custom_func(name, "step", compiled::STEP)?;
+        let kernel = self.device.get_or_load_custom_func(name, "step", STEP)?;
         if shared_bytes > GIVEN_BYTES {
             let bytes = i32::try_from(shared_bytes).unwrap_or(i32::MAX);
             let attribute = sys::CUfunction_attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES;
