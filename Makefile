@@ -37,7 +37,7 @@ manifests: ## Check docker-compose.yml and k8s/ with the tools that are installe
 	@scripts/check-manifests.sh
 
 CAP ?= 89
-cuda: ## The CUDA worker for compute capability CAP (89, the L4; 90, H100 and H200): about 10 minutes, no GPU needed
+cuda: ## The CUDA worker for compute capability CAP (89, the L4; 90, H100 and H200): 10 to 16 minutes on 2 cores, no GPU needed
 	@scripts/need.sh cargo cc cmake
 	@scripts/cuda/build.sh $(CAP)
 
