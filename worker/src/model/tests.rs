@@ -87,6 +87,12 @@ fn frames_fed_back_are_the_same_as_frames_prefilled() {
     assert_eq!(model.positions(0), prompt().len() + 5);
 }
 
+/// All logits, bit by bit.
+fn bits(frame: &TracedFrame) -> Vec<u32> {
+    let logits: Vec<f32> = frame.logits.flatten_all().unwrap().to_vec1().unwrap();
+    logits.into_iter().map(f32::to_bits).collect()
+}
+
 /// What [`Model::replay`] rests on, in every format and in both forward passes: a slot that was given frames, in any pieces,
 /// goes on bit for bit like the slot that made them.
 #[test]
@@ -111,10 +117,6 @@ fn a_slot_that_was_given_frames_goes_on_like_the_one_that_made_them() {
                 rest = later;
             }
             let again = model.step_traced(&row(1, sampling, 40)).unwrap();
-            let bits = |frame: &TracedFrame| {
-                let logits: Vec<f32> = frame.logits.flatten_all().unwrap().to_vec1().unwrap();
-                logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-            };
             assert_eq!(again.codes, at_the_end.codes, "{name} {pieces:?}");
             assert!(bits(&again) == bits(&at_the_end), "{name} {pieces:?}: other logits");
             assert_eq!(model.positions(1), model.positions(0));
@@ -140,29 +142,38 @@ fn what_cannot_have_been_spoken_is_not_replayed() {
     assert_eq!(model.positions(0), prompt().len(), "nothing was read");
 }
 
+/// Speaks in one slot of a model, alone, what a prompt of a length leads to.
+fn speak_alone(model: &mut Model, slot: usize, length: usize) -> Vec<Frame> {
+    model.reset(slot);
+    model.prefill(slot, &prompt()[..length]).unwrap();
+    speak(model, slot, sampling(0.9, length as u64), 4)
+}
+
+/// Four rows say alone and in company the same; answers what the longest prompt, of 158 positions, leads to.
+fn company_changes_nothing(model: &mut Model) -> Vec<Frame> {
+    let format = model.format();
+    let lengths = [158, 3, 40, 77];
+    let expected = lengths.map(|length| speak_alone(model, 1, length));
+    for (slot, length) in lengths.into_iter().enumerate() {
+        model.reset(slot);
+        model.prefill(slot, &prompt()[..length]).unwrap();
+    }
+    for index in 0..4 {
+        // Backwards, so that a row's place among the rows is not its slot.
+        let rows: Vec<_> = (0..4).rev().map(|slot| row(slot, sampling(0.9, lengths[slot] as u64), index)).collect();
+        let frames = model.step(&rows).unwrap();
+        for (slot, expected) in expected.iter().enumerate() {
+            assert_eq!(frames[3 - slot], expected[index as usize], "{format} slot {slot} frame {index}");
+        }
+    }
+    let [longest, ..] = expected;
+    longest
+}
+
 #[test]
 fn a_row_is_the_same_alone_and_in_company_in_every_format() {
     for format in [WeightFormat::F32, WeightFormat::Q8_0, WeightFormat::Q4K] {
-        let mut model = load(format);
-        let alone = |model: &mut Model, slot: usize, length: usize| {
-            model.reset(slot);
-            model.prefill(slot, &prompt()[..length]).unwrap();
-            speak(model, slot, sampling(0.9, length as u64), 4)
-        };
-        let lengths = [158, 3, 40, 77];
-        let expected = lengths.map(|length| alone(&mut model, 1, length));
-        for (slot, length) in lengths.into_iter().enumerate() {
-            model.reset(slot);
-            model.prefill(slot, &prompt()[..length]).unwrap();
-        }
-        for index in 0..4 {
-            // Backwards, so that a row's place among the rows is not its slot.
-            let rows: Vec<_> = (0..4).rev().map(|slot| row(slot, sampling(0.9, lengths[slot] as u64), index)).collect();
-            let frames = model.step(&rows).unwrap();
-            for (slot, expected) in expected.iter().enumerate() {
-                assert_eq!(frames[3 - slot], expected[index as usize], "{format} slot {slot} frame {index}");
-            }
-        }
+        company_changes_nothing(&mut load(format));
     }
 }
 
@@ -338,17 +349,22 @@ fn nothing_follows_the_end_frame() {
     assert!(matches!(after, Err(ModelError::NothingToContinue)));
 }
 
-#[test]
-fn broken_weights_are_noticed_when_speaking() {
+/// Weights that are no numbers are noticed on the device in each of the formats.
+fn broken_weights_are_noticed(device: &Device, formats: &[WeightFormat]) {
     let broken = weights::tests::changed(|tensors| {
         let nan = (tensors["backbone_model.norm.weight"].zeros_like().unwrap() * f64::NAN).unwrap();
         tensors.insert("backbone_model.norm.weight".into(), nan);
     });
-    for format in [WeightFormat::F32, WeightFormat::Q8_0, WeightFormat::Q4K] {
+    for &format in formats {
         let options = LoadOptions { weights: WeightChoice::Format(format), slots: 1, threads: None };
-        let mut model = Model::load(broken.path(), &Device::Cpu, &options, &mut |_| {}).unwrap();
+        let mut model = Model::load(broken.path(), device, &options, &mut |_| {}).unwrap();
         model.prefill(0, &prompt()).unwrap();
         let error = model.step(&[row(0, sampling(0.9, 0), 7)]).unwrap_err().to_string();
         assert_eq!(error, "the logits of frame 7, codebook 0 are not finite", "{format}");
     }
+}
+
+#[test]
+fn broken_weights_are_noticed_when_speaking() {
+    broken_weights_are_noticed(&Device::Cpu, &[WeightFormat::F32, WeightFormat::Q8_0, WeightFormat::Q4K]);
 }

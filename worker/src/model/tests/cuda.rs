@@ -49,29 +49,10 @@ fn logits_are_near_those_of_f32_in_every_format() {
 #[test]
 #[ignore = "needs a CUDA device"]
 fn a_row_is_the_same_alone_and_in_company_in_every_format_and_size() {
-    let lengths = [158, 3, 40, 77];
     for format in FORMATS {
-        let alone = |model: &mut Model, slot: usize, length: usize| {
-            model.reset(slot);
-            model.prefill(slot, &prompt()[..length]).unwrap();
-            speak(model, slot, sampling(0.9, length as u64), 4)
-        };
-        let mut model = on_cuda(format, 4);
-        let expected = lengths.map(|length| alone(&mut model, 1, length));
-        for (slot, length) in lengths.into_iter().enumerate() {
-            model.reset(slot);
-            model.prefill(slot, &prompt()[..length]).unwrap();
-        }
-        for index in 0..4 {
-            let rows: Vec<_> = (0..4).rev().map(|slot| row(slot, sampling(0.9, lengths[slot] as u64), index)).collect();
-            let frames = model.step(&rows).unwrap();
-            for (slot, expected) in expected.iter().enumerate() {
-                assert_eq!(frames[3 - slot], expected[index as usize], "{format} slot {slot} frame {index}");
-            }
-        }
-        // More slots than one tile holds, and a slot of the second.
-        let mut wide = on_cuda(format, 32);
-        assert_eq!(alone(&mut wide, 29, 158), expected[0], "{format}: 32 slots");
+        let expected = company_changes_nothing(&mut on_cuda(format, 4));
+        // More slots than one tile holds, and a slot of the last.
+        assert_eq!(speak_alone(&mut on_cuda(format, 32), 29, 158), expected, "{format}: 32 slots");
     }
 }
 
@@ -93,10 +74,6 @@ fn frames_given_are_frames_made_and_a_reset_slot_is_new_in_every_format() {
             model.replay(1, piece).unwrap();
         }
         let again = model.step_traced(&row(1, sampling, 40)).unwrap();
-        let bits = |frame: &TracedFrame| {
-            let logits: Vec<f32> = frame.logits.flatten_all().unwrap().to_vec1().unwrap();
-            logits.into_iter().map(f32::to_bits).collect::<Vec<_>>()
-        };
         assert_eq!(again.codes, at_the_end.codes, "{format}");
         assert!(bits(&again) == bits(&at_the_end), "{format}: other logits");
         // A prefix that was kept.
@@ -115,15 +92,5 @@ fn frames_given_are_frames_made_and_a_reset_slot_is_new_in_every_format() {
 #[test]
 #[ignore = "needs a CUDA device"]
 fn broken_weights_are_noticed_on_cuda() {
-    let broken = weights::tests::changed(|tensors| {
-        let nan = (tensors["backbone_model.norm.weight"].zeros_like().unwrap() * f64::NAN).unwrap();
-        tensors.insert("backbone_model.norm.weight".into(), nan);
-    });
-    for format in FORMATS {
-        let options = LoadOptions { weights: WeightChoice::Format(format), slots: 1, threads: None };
-        let mut model = Model::load(broken.path(), &Device::new_cuda(0).unwrap(), &options, &mut |_| {}).unwrap();
-        model.prefill(0, &prompt()).unwrap();
-        let error = model.step(&[row(0, sampling(0.9, 0), 7)]).unwrap_err().to_string();
-        assert_eq!(error, "the logits of frame 7, codebook 0 are not finite", "{format}");
-    }
+    broken_weights_are_noticed(&Device::new_cuda(0).unwrap(), &FORMATS);
 }
