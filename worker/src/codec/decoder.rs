@@ -27,14 +27,14 @@ use super::{CodecError, MimiConfig, numbers};
 use crate::kernels::Pool;
 use conv::Signal;
 use seanet::{SeaNet, StageScratch};
-use transformer::{Attending, Transformer, TransformerScratch, Window};
+use transformer::{Attending, DecoderTransformer, TransformerScratch, AttentionWindow};
 use upsample::Upsample;
 
 /// The weights from codes to sound, on the host.
 pub(super) struct Network {
     pub(super) quantizer: Quantizer,
     upsample: Upsample,
-    transformer: Transformer,
+    transformer: DecoderTransformer,
     seanet: SeaNet,
 }
 
@@ -44,7 +44,7 @@ struct Slot {
     frames: usize,
     /// The last frame's latent.
     latent: Vec<f32>,
-    window: Window,
+    window: AttentionWindow,
     histories: Vec<Vec<f32>>,
 }
 
@@ -87,7 +87,7 @@ impl Network {
     ) -> candle_core::Result<Self> {
         let upsample = Upsample::load(config.hidden, config.latent_stride, &vb.pp("upsample"))?;
         done("upsample.");
-        let transformer = Transformer::load(config, &vb.pp("decoder_transformer"))?;
+        let transformer = DecoderTransformer::load(config, &vb.pp("decoder_transformer"))?;
         done("decoder_transformer.");
         let seanet = SeaNet::load(config, &vb.pp("decoder"))?;
         done("decoder.");

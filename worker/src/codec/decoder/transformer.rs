@@ -14,8 +14,8 @@ use crate::kernels::{Matrix, Pool};
 use crate::model::WeightFormat;
 
 /// The weights.
-pub(super) struct Transformer {
-    layers: Vec<Layer>,
+pub(super) struct DecoderTransformer {
+    layers: Vec<DecoderLayer>,
     /// Radians per position, for half a head.
     frequencies: Vec<f32>,
     heads: usize,
@@ -24,24 +24,24 @@ pub(super) struct Transformer {
     eps: f32,
 }
 
-struct Layer {
-    attention_norm: Norm,
+struct DecoderLayer {
+    attention_norm: CodecLayerNorm,
     qkv: Matrix,
     out: Matrix,
     attention_scale: Vec<f32>,
-    mlp_norm: Norm,
+    mlp_norm: CodecLayerNorm,
     up: Matrix,
     down: Matrix,
     mlp_scale: Vec<f32>,
 }
 
-struct Norm {
+struct CodecLayerNorm {
     weight: Vec<f32>,
     bias: Vec<f32>,
 }
 
 /// Keys and values of one signal that later latents may still look at.
-pub(super) struct Window {
+pub(super) struct AttentionWindow {
     layers: Vec<Ring>,
     /// Latents seen.
     position: usize,
@@ -56,13 +56,13 @@ struct Ring {
 
 /// One signal in one call.
 pub(super) struct Attending<'a> {
-    pub(super) window: &'a mut Window,
+    pub(super) window: &'a mut AttentionWindow,
     /// Latents of this call.
     pub(super) steps: usize,
 }
 
 /// One signal in one layer.
-struct Look<'a> {
+struct AttendTask<'a> {
     ring: &'a mut Ring,
     position: usize,
     qkv: &'a mut [f32],
@@ -82,7 +82,7 @@ pub(super) struct TransformerScratch {
     sin: Vec<f32>,
 }
 
-impl Norm {
+impl CodecLayerNorm {
     fn load(width: usize, vb: &VarBuilder<'_>) -> Result<Self> {
         Ok(Self { weight: numbers(vb, "weight", &[width])?, bias: numbers(vb, "bias", &[width])? })
     }
@@ -93,7 +93,7 @@ impl Norm {
     }
 }
 
-impl Layer {
+impl DecoderLayer {
     fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let (hidden, inner) = (config.hidden, config.intermediate);
         let matrix = |names: &[&str], out: usize, width: usize| {
@@ -104,11 +104,11 @@ impl Layer {
             Matrix::new(WeightFormat::F32, &weight, names.len() * out, width, PACKING_THREADS)
         };
         Ok(Self {
-            attention_norm: Norm::load(hidden, &vb.pp("input_layernorm"))?,
+            attention_norm: CodecLayerNorm::load(hidden, &vb.pp("input_layernorm"))?,
             qkv: matrix(&["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"], hidden, hidden)?,
             out: matrix(&["self_attn.o_proj"], hidden, hidden)?,
             attention_scale: numbers(vb, "self_attn_layer_scale.scale", &[hidden])?,
-            mlp_norm: Norm::load(hidden, &vb.pp("post_attention_layernorm"))?,
+            mlp_norm: CodecLayerNorm::load(hidden, &vb.pp("post_attention_layernorm"))?,
             up: matrix(&["mlp.fc1"], inner, hidden)?,
             down: matrix(&["mlp.fc2"], hidden, inner)?,
             mlp_scale: numbers(vb, "mlp_layer_scale.scale", &[hidden])?,
@@ -116,10 +116,10 @@ impl Layer {
     }
 }
 
-impl Transformer {
+impl DecoderTransformer {
     pub(super) fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let vb = vb.pp("layers");
-        let layers = (0..config.layers).map(|index| Layer::load(config, &vb.pp(index))).collect::<Result<Vec<_>>>()?;
+        let layers = (0..config.layers).map(|index| DecoderLayer::load(config, &vb.pp(index))).collect::<Result<Vec<_>>>()?;
         let head_dim = config.hidden / config.heads;
         #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32, as the reference's")]
         let frequency = |pair: usize| config.rope_theta.powf(-((2 * pair) as f64) / head_dim as f64) as f32;
@@ -138,15 +138,15 @@ impl Transformer {
     /// Bytes of the weights; norms and scales, a thousandth of them, left out.
     pub(super) fn bytes(&self) -> usize {
         let layer =
-            |layer: &Layer| [&layer.qkv, &layer.out, &layer.up, &layer.down].map(Matrix::bytes).iter().sum::<usize>();
+            |layer: &DecoderLayer| [&layer.qkv, &layer.out, &layer.up, &layer.down].map(Matrix::bytes).iter().sum::<usize>();
         self.layers.iter().map(layer).sum()
     }
 
     /// The window before the first latent.
-    pub(super) fn new_window(&self) -> Window {
+    pub(super) fn new_window(&self) -> AttentionWindow {
         let floats = self.hidden * self.window;
         let ring = || Ring { keys: vec![0.0; floats], values: vec![0.0; floats] };
-        Window { layers: self.layers.iter().map(|_| ring()).collect(), position: 0 }
+        AttentionWindow { layers: self.layers.iter().map(|_| ring()).collect(), position: 0 }
     }
 
     /// Floats of one signal's window.
@@ -219,13 +219,13 @@ impl Transformer {
             (qkv, mixed) = (qkv_rest, mixed_rest);
             let position = signal.window.position;
             let ring = &mut signal.window.layers[layer];
-            looks.push(Look { ring, position, qkv: own_qkv, mixed: own_mixed, scores });
+            looks.push(AttendTask { ring, position, qkv: own_qkv, mixed: own_mixed, scores });
         }
         pool.run_chunks(&mut looks, 1, &|_, looks| looks.iter_mut().for_each(|look| self.look(look)));
     }
 
     /// One signal's latents in order, each with its window.
-    fn look(&self, look: &mut Look<'_>) {
+    fn look(&self, look: &mut AttendTask<'_>) {
         let (hidden, window) = (self.hidden, self.window);
         let head_dim = hidden / self.heads;
         let scale = 1.0 / (head_dim as f32).sqrt();
