@@ -8,12 +8,12 @@ use candle_transformers::models::mimi::conv::ConvDownsample1d;
 use candle_transformers::models::mimi::seanet::SeaNetEncoder;
 
 use super::MimiConfig;
-use transformer::Transformer;
+use transformer::EncoderTransformer;
 
 /// SEANet, transformer and downsampling on one device.
 pub(super) struct Encoder {
     seanet: SeaNetEncoder,
-    transformer: Transformer,
+    transformer: EncoderTransformer,
     downsample: ConvDownsample1d,
     device: Device,
 }
@@ -23,7 +23,7 @@ impl Encoder {
     pub(super) fn load(config: &MimiConfig, vb: &VarBuilder<'_>, done: &mut dyn FnMut(&str)) -> Result<Self> {
         let seanet = SeaNetEncoder::new(&config.seanet(), vb.pp("encoder"))?;
         done("encoder.");
-        let transformer = Transformer::load(config, &vb.pp("encoder_transformer"))?;
+        let transformer = EncoderTransformer::load(config, &vb.pp("encoder_transformer"))?;
         done("encoder_transformer.");
         let downsample = ConvDownsample1d::new(config.latent_stride, config.hidden, true, true, vb.pp("downsample"))?;
         done("downsample.");

@@ -13,7 +13,7 @@ use crate::codec::MimiConfig;
 /// Latents of a piece; its scores take a few MB.
 const MAX_PIECE: usize = 512;
 
-struct Layer {
+struct EncoderLayer {
     attention_norm: LayerNorm,
     query: Linear,
     key: Linear,
@@ -27,8 +27,8 @@ struct Layer {
 }
 
 /// The stack.
-pub(in crate::codec) struct Transformer {
-    layers: Vec<Layer>,
+pub(in crate::codec) struct EncoderTransformer {
+    layers: Vec<EncoderLayer>,
     /// `(1, head_dim / 2)`: radians per position.
     frequencies: Tensor,
     heads: usize,
@@ -44,13 +44,13 @@ struct Past {
 }
 
 /// What all layers of one piece share.
-struct Piece {
+struct BlockInputs {
     cos: Tensor,
     sin: Tensor,
     mask: Tensor,
 }
 
-impl Layer {
+impl EncoderLayer {
     fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let (hidden, inner) = (config.hidden, config.intermediate);
         let attention = vb.pp("self_attn");
@@ -74,7 +74,7 @@ impl Layer {
         x: &Tensor,
         heads: usize,
         keep: usize,
-        piece: &Piece,
+        piece: &BlockInputs,
         kept: &mut Option<(Tensor, Tensor)>,
     ) -> Result<Tensor> {
         let attended = self.attend(&self.attention_norm.forward(x)?, heads, keep, piece, kept)?;
@@ -88,7 +88,7 @@ impl Layer {
         x: &Tensor,
         heads: usize,
         keep: usize,
-        piece: &Piece,
+        piece: &BlockInputs,
         kept: &mut Option<(Tensor, Tensor)>,
     ) -> Result<Tensor> {
         let (_, t, hidden) = x.dims3()?;
@@ -114,10 +114,10 @@ impl Layer {
     }
 }
 
-impl Transformer {
+impl EncoderTransformer {
     pub(in crate::codec) fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let layers = (0..config.layers)
-            .map(|index| Layer::load(config, &vb.pp("layers").pp(index)))
+            .map(|index| EncoderLayer::load(config, &vb.pp("layers").pp(index)))
             .collect::<Result<Vec<_>>>()?;
         let head_dim = config.hidden / config.heads;
         #[expect(clippy::cast_possible_truncation, reason = "the tables are f32, as the reference's")]
@@ -145,7 +145,7 @@ impl Transformer {
         let before = (self.window - 1).min(past.position);
         let positions = (past.position..past.position + t).map(|position| position as f32).collect();
         let angles = Tensor::from_vec(positions, (t, 1), x.device())?.broadcast_mul(&self.frequencies)?;
-        let piece = Piece { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
+        let piece = BlockInputs { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
         let mut x = x.clone();
         for (layer, kept) in self.layers.iter().zip(&mut past.kept) {
             x = layer.forward(&x, self.heads, self.window - 1, &piece, kept)?;
