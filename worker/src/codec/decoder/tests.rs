@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::conv::{Conv, Memory, Scratch as ConvScratch, Shape};
 use super::*;
-use crate::codec::encoder::transformer::Transformer as CandleTransformer;
+use crate::codec::encoder::transformer::EncoderTransformer;
 use crate::codec::tests::{codec, folder, frames};
 use crate::codec::{Codec, open};
 use crate::engine::MAX_SLOTS;
@@ -50,7 +50,7 @@ fn by_candle(frames: &[Frame]) -> Vec<f32> {
         SplitResidualVectorQuantizer::new(dim, hidden, hidden, CODEBOOKS, config.codebook_size, vb.pp("quantizer"))
             .unwrap();
     let upsample = ConvTrUpsample1d::new(config.latent_stride, config.hidden, true, true, vb.pp("upsample")).unwrap();
-    let transformer = CandleTransformer::load(&config, &vb.pp("decoder_transformer")).unwrap();
+    let transformer = EncoderTransformer::load(&config, &vb.pp("decoder_transformer")).unwrap();
     let seanet = SeaNetDecoder::new(&config.seanet(), vb.pp("decoder")).unwrap();
     let codes: Vec<u32> = (0..CODEBOOKS).flat_map(|codebook| frames.iter().map(move |frame| frame[codebook])).collect();
     let codes = Tensor::from_vec(codes, (1, CODEBOOKS, frames.len()), &Device::Cpu).unwrap();
