@@ -39,7 +39,7 @@ pub(super) struct Network {
 }
 
 /// What one utterance leaves behind.
-struct Slot {
+struct DecoderState {
     /// Frames decoded.
     frames: usize,
     /// The last frame's latent.
@@ -50,7 +50,7 @@ struct Slot {
 
 /// Room for one call; what it holds means nothing to the next.
 #[derive(Default)]
-struct Scratch {
+struct DecoderScratch {
     frames: Vec<f32>,
     latents: Vec<f32>,
     transformer: TransformerScratch,
@@ -70,8 +70,8 @@ struct Tail<'a> {
 /// A decoder of several utterances, each in its slot.
 pub struct Decoder {
     network: Arc<Network>,
-    slots: Vec<Slot>,
-    scratch: Scratch,
+    slots: Vec<DecoderState>,
+    scratch: DecoderScratch,
     pool: Pool,
     /// For products inside a task of `pool`.
     alone: Pool,
@@ -99,8 +99,8 @@ impl Network {
         self.quantizer.bytes() + self.upsample.bytes() + self.transformer.bytes() + self.seanet.bytes()
     }
 
-    fn new_slot(&self) -> Slot {
-        Slot {
+    fn new_slot(&self) -> DecoderState {
+        DecoderState {
             frames: 0,
             latent: vec![0.0; self.quantizer.hidden()],
             window: self.transformer.new_window(),
@@ -118,7 +118,7 @@ impl Network {
 impl Decoder {
     pub(super) fn new(network: Arc<Network>, slots: usize, threads: usize) -> Self {
         let slots = (0..slots).map(|_| network.new_slot()).collect();
-        Self { network, slots, scratch: Scratch::default(), pool: Pool::new(threads), alone: Pool::new(1) }
+        Self { network, slots, scratch: DecoderScratch::default(), pool: Pool::new(threads), alone: Pool::new(1) }
     }
 
     /// Forgets the slot's utterance: its next frame begins a new one, from silence. A slot that is not there is
@@ -142,10 +142,10 @@ impl Decoder {
     pub fn push(&mut self, rows: &[(usize, &[Frame])]) -> Result<Vec<Vec<f32>>, CodecError> {
         let Self { network, slots, scratch, pool, alone } = self;
         let count = slots.len();
-        let mut free: Vec<Option<&mut Slot>> = slots.iter_mut().map(Some).collect();
+        let mut free: Vec<Option<&mut DecoderState>> = slots.iter_mut().map(Some).collect();
         let mut busy = Vec::with_capacity(rows.len());
         for &(slot, frames) in rows {
-            let state = free.get_mut(slot).and_then(Option::take).ok_or(CodecError::Slot { slot, slots: count })?;
+            let state = free.get_mut(slot).and_then(Option::take).ok_or(CodecError::DecoderState { slot, slots: count })?;
             check(frames, state.frames, network.quantizer.codes())?;
             if !frames.is_empty() {
                 busy.push((state, frames));
@@ -165,8 +165,8 @@ impl Network {
         &self,
         pool: &Pool,
         alone: &Pool,
-        rows: &mut [(&mut Slot, &[Frame])],
-        scratch: &mut Scratch,
+        rows: &mut [(&mut DecoderState, &[Frame])],
+        scratch: &mut DecoderScratch,
     ) -> Vec<Vec<f32>> {
         if rows.is_empty() {
             return Vec::new();
@@ -200,8 +200,8 @@ impl Network {
     }
 
     /// `scratch.latents (frames * stride, hidden)` of all rows, one after the other.
-    fn latents(&self, pool: &Pool, rows: &mut [(&mut Slot, &[Frame])], scratch: &mut Scratch) {
-        let Scratch { frames, latents, .. } = scratch;
+    fn latents(&self, pool: &Pool, rows: &mut [(&mut DecoderState, &[Frame])], scratch: &mut DecoderScratch) {
+        let DecoderScratch { frames, latents, .. } = scratch;
         let codes: Vec<&Frame> = rows.iter().flat_map(|(_, frames)| frames.iter()).collect();
         self.quantizer.decode(pool, &codes, frames);
         let stride = self.upsample.stride();
