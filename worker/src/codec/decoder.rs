@@ -145,7 +145,7 @@ impl Decoder {
         let mut free: Vec<Option<&mut DecoderState>> = slots.iter_mut().map(Some).collect();
         let mut busy = Vec::with_capacity(rows.len());
         for &(slot, frames) in rows {
-            let state = free.get_mut(slot).and_then(Option::take).ok_or(CodecError::DecoderState { slot, slots: count })?;
+            let state = free.get_mut(slot).and_then(Option::take).ok_or(CodecError::Slot { slot, slots: count })?;
             check(frames, state.frames, network.quantizer.codes())?;
             if !frames.is_empty() {
                 busy.push((state, frames));
