@@ -28,7 +28,7 @@ pub(super) struct Signal<'a> {
 
 /// Room for what passes between two layers; what it holds means nothing from one call to the next.
 #[derive(Default)]
-pub(super) struct Scratch {
+pub(super) struct ConvScratch {
     padded: Vec<f32>,
     windows: Vec<f32>,
 }
@@ -145,11 +145,11 @@ impl Conv {
         pool: &Pool,
         signals: &mut [Signal<'_>],
         x: &[f32],
-        scratch: &mut Scratch,
+        scratch: &mut ConvScratch,
         y: &mut Vec<f32>,
     ) {
         let Shape { inputs, outputs, kernel, dilation } = self.shape;
-        let Scratch { padded, windows } = scratch;
+        let ConvScratch { padded, windows } = scratch;
         let steps = x.len() / inputs;
         self.pad(signals, x, padded);
         y.resize(steps * outputs, 0.0);

@@ -4,7 +4,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use csm_shared::audio::FRAME_SAMPLES;
 
-use super::conv::{Conv, Memory, Scratch, Shape, Signal};
+use super::conv::{Conv, Memory, ConvScratch, Shape, Signal};
 use crate::codec::MimiConfig;
 use crate::kernels::Pool;
 use crate::kernels::math::add;
@@ -36,7 +36,7 @@ struct Unit {
 /// Room for one pass through the stages.
 #[derive(Default)]
 pub(super) struct StageScratch {
-    conv: Scratch,
+    conv: ConvScratch,
     x: Vec<f32>,
     narrow: Vec<f32>,
     wide: Vec<f32>,
