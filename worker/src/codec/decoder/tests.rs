@@ -83,7 +83,7 @@ fn however_the_frames_are_cut_the_samples_are_the_same_bits() {
 }
 
 /// One utterance of a random schedule.
-struct Utterance {
+struct DecodedUtterance {
     frames: Vec<Frame>,
     done: usize,
     pcm: Vec<f32>,
@@ -94,8 +94,8 @@ fn schedule(codec: &Codec, seed: u64, most: usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let slots = rng.random_range(most.div_ceil(6)..=most);
     let mut decoder = codec.new_decoder(slots, if rng.random_bool(0.1) { 3 } else { 1 });
-    let mut speaking: Vec<Option<Utterance>> = (0..slots).map(|_| None).collect();
-    let mut check = |utterance: Utterance| {
+    let mut speaking: Vec<Option<DecodedUtterance>> = (0..slots).map(|_| None).collect();
+    let mut check = |utterance: DecodedUtterance| {
         let alone = codec.decode(&utterance.frames[..utterance.done]).unwrap();
         assert!(utterance.pcm == alone, "seed {seed}: {} frames differ from alone", utterance.done);
     };
@@ -105,7 +105,7 @@ fn schedule(codec: &Codec, seed: u64, most: usize) {
                 speaking.take().map(&mut check);
                 decoder.reset(slot);
                 let frames = frames(rng.random_range(1..40), rng.random());
-                *speaking = Some(Utterance { frames, done: 0, pcm: Vec::new() });
+                *speaking = Some(DecodedUtterance { frames, done: 0, pcm: Vec::new() });
             }
         }
         let mut order: Vec<usize> = (0..slots).filter(|_| rng.random_bool(0.8)).collect();
