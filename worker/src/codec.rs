@@ -107,7 +107,7 @@ impl Codec {
     /// There is none, its config is not supported, or a tensor is missing or misshapen.
     pub fn load(folder: &Path, device: &Device, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, CodecError> {
         let (files, config, prefix) = open(folder)?;
-        let mut parts = Parts::new(&files, prefix, progress);
+        let mut parts = LoadTracker::new(&files, prefix, progress);
         let vb = VarBuilder::from_backend(Box::new(files), DType::F32, device.clone());
         let vb = if prefix.is_empty() { vb } else { vb.pp(prefix) };
         let host = vb.clone().set_device(Device::Cpu);
@@ -196,13 +196,13 @@ fn open(folder: &Path) -> Result<(MmapedSafetensors, MimiConfig, &'static str), 
 }
 
 /// Progress by parts: candle reads a part's tensors in one go.
-struct Parts<'a> {
+struct LoadTracker<'a> {
     tensors: Vec<(String, u64)>,
     done: LoadProgress,
     progress: &'a mut dyn FnMut(LoadProgress),
 }
 
-impl<'a> Parts<'a> {
+impl<'a> LoadTracker<'a> {
     fn new(files: &MmapedSafetensors, prefix: &str, progress: &'a mut dyn FnMut(LoadProgress)) -> Self {
         let own = |name: &str| Some(name.strip_prefix(prefix)?.trim_start_matches('.').to_owned());
         let tensors = files.tensors().into_iter();
