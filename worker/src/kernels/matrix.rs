@@ -44,9 +44,9 @@ pub(crate) struct Matrix {
 }
 
 enum Tiles {
-    Full(full::Tiles),
-    Eight(quantised::Tiles<eight::Eight>),
-    Four(quantised::Tiles<four::Four>),
+    Full(full::FullTiles),
+    Eight(quantised::QuantisedTiles<eight::Eight>),
+    Four(quantised::QuantisedTiles<four::Four>),
 }
 
 impl Matrix {
@@ -56,9 +56,9 @@ impl Matrix {
     /// The quantiser refuses, which it does not for finite weights.
     pub(crate) fn new(format: WeightFormat, weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = match format {
-            WeightFormat::F32 | WeightFormat::Bf16 => Tiles::Full(full::Tiles::new(weight, out, width, threads)?),
-            WeightFormat::Q8_0 => Tiles::Eight(quantised::Tiles::new(weight, out, width, threads)?),
-            WeightFormat::Q4K => Tiles::Four(quantised::Tiles::new(weight, out, width, threads)?),
+            WeightFormat::F32 | WeightFormat::Bf16 => Tiles::Full(full::FullTiles::new(weight, out, width, threads)?),
+            WeightFormat::Q8_0 => Tiles::Eight(quantised::QuantisedTiles::new(weight, out, width, threads)?),
+            WeightFormat::Q4K => Tiles::Four(quantised::QuantisedTiles::new(weight, out, width, threads)?),
         };
         Ok(Self { tiles, out, width })
     }
