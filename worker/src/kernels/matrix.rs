@@ -38,12 +38,12 @@ pub(super) struct Line([u8; 64]);
 
 /// Weights `(out, width)`.
 pub(crate) struct Matrix {
-    tiles: Tiles,
+    tiles: PackedTiles,
     out: usize,
     width: usize,
 }
 
-enum Tiles {
+enum PackedTiles {
     Full(full::FullTiles),
     Eight(quantised::QuantisedTiles<eight::Eight>),
     Four(quantised::QuantisedTiles<four::Four>),
@@ -56,9 +56,9 @@ impl Matrix {
     /// The quantiser refuses, which it does not for finite weights.
     pub(crate) fn new(format: WeightFormat, weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = match format {
-            WeightFormat::F32 | WeightFormat::Bf16 => Tiles::Full(full::FullTiles::new(weight, out, width, threads)?),
-            WeightFormat::Q8_0 => Tiles::Eight(quantised::QuantisedTiles::new(weight, out, width, threads)?),
-            WeightFormat::Q4K => Tiles::Four(quantised::QuantisedTiles::new(weight, out, width, threads)?),
+            WeightFormat::F32 | WeightFormat::Bf16 => PackedTiles::Full(full::FullTiles::new(weight, out, width, threads)?),
+            WeightFormat::Q8_0 => PackedTiles::Eight(quantised::QuantisedTiles::new(weight, out, width, threads)?),
+            WeightFormat::Q4K => PackedTiles::Four(quantised::QuantisedTiles::new(weight, out, width, threads)?),
         };
         Ok(Self { tiles, out, width })
     }
@@ -76,9 +76,9 @@ impl Matrix {
     /// Bytes of memory, which are the bytes read by one [`Matrix::apply`].
     pub(crate) fn bytes(&self) -> usize {
         match &self.tiles {
-            Tiles::Full(tiles) => tiles.bytes(),
-            Tiles::Eight(tiles) => tiles.bytes(),
-            Tiles::Four(tiles) => tiles.bytes(),
+            PackedTiles::Full(tiles) => tiles.bytes(),
+            PackedTiles::Eight(tiles) => tiles.bytes(),
+            PackedTiles::Four(tiles) => tiles.bytes(),
         }
     }
 
@@ -91,18 +91,18 @@ impl Matrix {
         }
         assert!(x.len() >= (rows - 1) * stride + self.width && y.len() >= rows * self.out, "activations are too short");
         match &self.tiles {
-            Tiles::Full(tiles) => {
+            PackedTiles::Full(tiles) => {
                 self.spread(pool, rows, ROWS, y, &|tile, first, count, sums| {
                     tiles.sums(tile, &x[first * stride..], stride, count, sums);
                 });
             }
-            Tiles::Eight(tiles) => {
+            PackedTiles::Eight(tiles) => {
                 let x = tiles.rows(pool, x, stride, self.width, rows);
                 self.spread(pool, rows, x.per_pass(), y, &|tile, first, count, sums| {
                     tiles.sums(tile, &x, first, count, sums);
                 });
             }
-            Tiles::Four(tiles) => {
+            PackedTiles::Four(tiles) => {
                 let x = tiles.rows(pool, x, stride, self.width, rows);
                 self.spread(pool, rows, x.per_pass(), y, &|tile, first, count, sums| {
                     tiles.sums(tile, &x, first, count, sums);
