@@ -7,12 +7,12 @@ use crate::kernels::pages::Pages;
 use crate::kernels::simd::{self, Level};
 
 /// `(tiles, width)` groups of sixteen weights.
-pub(super) struct Tiles {
+pub(super) struct FullTiles {
     groups: Pages<[f32; TILE]>,
     width: usize,
 }
 
-impl Tiles {
+impl FullTiles {
     pub(super) fn new(weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = out.div_ceil(TILE);
         let mut groups = Pages::zeroed(tiles * width)?;
