@@ -65,13 +65,13 @@ macro_rules! sums_of_this_cpu {
 pub(super) use sums_of_this_cpu;
 
 /// `(tiles, units)` runs of [`Packing::UNIT_LINES`] lines.
-pub(super) struct Tiles<P> {
+pub(super) struct QuantisedTiles<P> {
     lines: Pages<Line>,
     per_tile: usize,
     packing: PhantomData<P>,
 }
 
-impl<P: Packing> Tiles<P> {
+impl<P: Packing> QuantisedTiles<P> {
     pub(super) fn new(weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = out.div_ceil(TILE);
         let units = width.div_ceil(UNIT);
@@ -94,7 +94,7 @@ impl<P: Packing> Tiles<P> {
         size_of_val(&*self.lines)
     }
 
-    /// Rows as [`Tiles::sums`] wants them.
+    /// Rows as [`QuantisedTiles::sums`] wants them.
     pub(super) fn rows(&self, pool: &Pool, x: &[f32], stride: usize, width: usize, rows: usize) -> Quantised {
         let x = Quantised::new(pool, x, stride, width, rows);
         #[cfg(target_arch = "x86_64")]
