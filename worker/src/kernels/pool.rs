@@ -29,16 +29,16 @@ const JOINED: u64 = CLOSED - 1;
 
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
 
-struct Region {
+struct ParallelRegion {
     task: UnsafeCell<Option<Task<'static>>>,
     tasks: AtomicUsize,
     next: AtomicUsize,
 }
 
-struct Shared {
+struct PoolState {
     /// Epoch, open, closed and joined bits.
     state: AtomicU64,
-    region: Region,
+    region: ParallelRegion,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
     sleepers: Mutex<usize>,
     wake: Condvar,
@@ -46,16 +46,16 @@ struct Shared {
 
 // SAFETY: `task` is written only while nobody is joined and the region is not open, by the one caller of `Pool::run`
 // (which takes the `turn` lock), and read only by joined threads, whose joining reads the state that the writer released.
-unsafe impl Sync for Shared {}
+unsafe impl Sync for PoolState {}
 
 /// Threads that run the tasks of one region at a time; the caller is one of them.
 pub(crate) struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<PoolState>,
     turn: Mutex<()>,
     threads: Vec<JoinHandle<()>>,
 }
 
-impl Shared {
+impl PoolState {
     fn work(&self) {
         // SAFETY: this thread is joined, or is the caller, so the task is not written now.
         let Some(task) = (unsafe { *self.region.task.get() }) else { return };
@@ -124,9 +124,9 @@ pub(crate) fn threads_or_all(asked: Option<usize>) -> usize {
 impl Pool {
     /// A pool of `threads`, the caller of [`Pool::run`] included. Where the system gives fewer, there are fewer.
     pub(crate) fn new(threads: usize) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(PoolState {
             state: AtomicU64::new(0),
-            region: Region { task: UnsafeCell::new(None), tasks: AtomicUsize::new(0), next: AtomicUsize::new(0) },
+            region: ParallelRegion { task: UnsafeCell::new(None), tasks: AtomicUsize::new(0), next: AtomicUsize::new(0) },
             panic: Mutex::new(None),
             sleepers: Mutex::new(0),
             wake: Condvar::new(),
