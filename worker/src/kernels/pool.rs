@@ -45,13 +45,13 @@ struct PoolState {
 }
 
 // SAFETY: `task` is written only while nobody is joined and the region is not open, by the one caller of `Pool::run`
-// (which takes the `turn` lock), and read only by joined threads, whose joining reads the state that the writer released.
+// (which takes the `run_lock` lock), and read only by joined threads, whose joining reads the state that the writer released.
 unsafe impl Sync for PoolState {}
 
 /// Threads that run the tasks of one region at a time; the caller is one of them.
 pub(crate) struct Pool {
     shared: Arc<PoolState>,
-    turn: Mutex<()>,
+    run_lock: Mutex<()>,
     threads: Vec<JoinHandle<()>>,
 }
 
@@ -136,7 +136,7 @@ impl Pool {
             std::thread::Builder::new().name(format!("csm-compute-{index}")).spawn(move || shared.serve()).ok()
         };
         let threads = (1..threads.max(1)).map_while(spawn).collect();
-        Self { shared, turn: Mutex::new(()), threads }
+        Self { shared, run_lock: Mutex::new(()), threads }
     }
 
     /// Threads, the caller included.
@@ -152,7 +152,7 @@ impl Pool {
             (0..tasks).for_each(task);
             return;
         }
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _run_lock = self.run_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &*self.shared;
         // SAFETY: the lifetime ends with this call, and so do all uses: `leave` closes the region and waits for joiners.
         let task: Task<'static> = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
