@@ -104,13 +104,13 @@ fn spectra_in_pieces_are_the_whole_and_lead_back() {
 }
 
 /// A layer's weights in the order of the files, and what it should answer, computed index by index.
-struct Plain {
+struct PlainLayer {
     conv: Vec<f32>,
     gate: Vec<f32>,
     sizes: [usize; 3],
 }
 
-impl Plain {
+impl PlainLayer {
     fn new(inputs: usize, outputs: usize, kernel: usize) -> Self {
         let count = outputs * inputs * kernel * kernel;
         let draw = |seed: usize| (0..count).map(|at| ((at * 37 + seed * 11) % 101) as f32 / 101.0 - 0.5).collect();
@@ -181,8 +181,8 @@ impl Plain {
 #[test]
 fn layers_are_plain_convolutions() {
     for (count, rows) in [(1, 9), (2, 5), (7, 12)] {
-        let plain = [Plain::new(2, 3, 3), Plain::new(3, 4, 3), Plain::new(4, 1, 1)];
-        let stack = Stack::new(plain.iter().map(Plain::layer).collect());
+        let plain = [PlainLayer::new(2, 3, 3), PlainLayer::new(3, 4, 3), PlainLayer::new(4, 1, 1)];
+        let stack = Stack::new(plain.iter().map(PlainLayer::layer).collect());
         assert_eq!(stack.context(), 2);
         let frame = |at: usize| (0..2 * rows).map(|row| ((at * 31 + row * 17) % 23) as f32 / 23.0).collect();
         let frames: Vec<Frame> = (0..count).map(frame).collect();
