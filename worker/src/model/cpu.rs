@@ -18,11 +18,11 @@ use super::weights::{Part, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::kernels::{Matrix, Pool};
 
-use cache::KvCache;
-pub(super) use cache::Prefix;
-use depth::Depth;
-use stack::{Entry, Stack};
-use table::Table;
+use cache::PackedKvCache;
+pub(super) use cache::PackedPrefix;
+use depth::PackedDepth;
+use stack::{RowPosition, PackedStack};
+use table::EmbeddingTable;
 
 /// Positions of a prompt that go through the backbone at once. They cost as much as about one frame, which is what a
 /// running utterance may have to wait.
@@ -31,12 +31,12 @@ const PREFILL_PIECE: usize = 32;
 /// Both transformers, their tables, and the state of every slot.
 pub(super) struct CpuNet {
     pool: Pool,
-    text: Table,
-    audio: Table,
-    backbone: Stack,
+    text: EmbeddingTable,
+    audio: EmbeddingTable,
+    backbone: PackedStack,
     head: Matrix,
-    depth: Depth,
-    kv: KvCache,
+    depth: PackedDepth,
+    kv: PackedKvCache,
     /// `(slots, hidden)`: the normed state of each slot's last position.
     hidden: Vec<f32>,
     audio_vocab: usize,
@@ -53,14 +53,14 @@ impl CpuNet {
         let pool = Pool::new(threads);
         // Tables are gathered, never multiplied: beside quantised matrices they keep the checkpoint's own precision.
         let dtype = if format == WeightFormat::F32 { DType::F32 } else { DType::BF16 };
-        let text = Table::new(&weights.text_embedding(dtype)?)?;
+        let text = EmbeddingTable::new(&weights.text_embedding(dtype)?)?;
         let (audio, depth_rows) = weights.audio_embeddings(dtype)?;
-        let depth = Depth::load(weights, config, format, &pool, &depth_rows, slots)?;
+        let depth = PackedDepth::load(weights, config, format, &pool, &depth_rows, slots)?;
         drop(depth_rows);
-        let audio = Table::new(&audio)?;
-        let backbone = Stack::load(weights, config, Part::Backbone, format, &pool, config.max_positions)?;
+        let audio = EmbeddingTable::new(&audio)?;
+        let backbone = PackedStack::load(weights, config, Part::Backbone, format, &pool, config.max_positions)?;
         let head = stack::matrix(format, &pool, &weights.first_code_head()?)?;
-        let kv = KvCache::new(&config.backbone, slots, config.max_positions);
+        let kv = PackedKvCache::new(&config.backbone, slots, config.max_positions);
         let hidden = vec![0.0; slots * config.backbone.hidden];
         Ok(Self { pool, text, audio, backbone, head, depth, kv, hidden, audio_vocab: config.audio_vocab })
     }
@@ -70,7 +70,7 @@ impl CpuNet {
     }
 
     /// Runs rows `x` through the backbone and keeps the normed state of each of `last`, indices into `entries`.
-    fn run(&mut self, entries: &[Entry], mut x: Vec<f32>, last: &[usize]) {
+    fn run(&mut self, entries: &[RowPosition], mut x: Vec<f32>, last: &[usize]) {
         self.backbone.forward(&self.pool, &mut self.kv, entries, &mut x);
         let width = self.width();
         for &index in last {
@@ -105,7 +105,7 @@ impl Net for CpuNet {
             for (position, row) in piece.iter().zip(x.chunks_exact_mut(width)) {
                 self.embed(position, row);
             }
-            let entries: Vec<_> = (start..start + piece.len()).map(|position| Entry { slot, position }).collect();
+            let entries: Vec<_> = (start..start + piece.len()).map(|position| RowPosition { slot, position }).collect();
             self.run(&entries, x, &[piece.len() - 1]);
             start += piece.len();
         }
@@ -118,7 +118,7 @@ impl Net for CpuNet {
         for (taken, row) in rows.iter().zip(x.chunks_exact_mut(width)) {
             self.embed(&Position::Audio(taken.frame), row);
         }
-        let entries: Vec<_> = rows.iter().map(|taken| Entry { slot: taken.slot, position: taken.position }).collect();
+        let entries: Vec<_> = rows.iter().map(|taken| RowPosition { slot: taken.slot, position: taken.position }).collect();
         let all: Vec<_> = (0..rows.len()).collect();
         self.run(&entries, x, &all);
         Ok(())

@@ -4,8 +4,8 @@ use crate::kernels::attention::{BLOCK, write_key};
 use crate::model::TransformerConfig;
 
 /// Keys and values of one transformer for all slots; the system gives the memory when a position is first written.
-pub(super) struct KvCache {
-    layers: Vec<LayerCache>,
+pub(super) struct PackedKvCache {
+    layers: Vec<PackedLayerCache>,
     slots: usize,
     kv_heads: usize,
     head_dim: usize,
@@ -13,7 +13,7 @@ pub(super) struct KvCache {
     capacity: usize,
 }
 
-pub(super) struct LayerCache {
+pub(super) struct PackedLayerCache {
     /// `(slots, kv_heads, capacity / 16, head_dim)` groups of sixteen positions.
     keys: Vec<[f32; BLOCK]>,
     /// `(slots, kv_heads, capacity, head_dim)`.
@@ -21,23 +21,23 @@ pub(super) struct LayerCache {
 }
 
 /// The first positions of one slot, all layers.
-pub(in crate::model) struct Prefix {
+pub(in crate::model) struct PackedPrefix {
     keys: Vec<[f32; BLOCK]>,
     values: Vec<f32>,
     positions: usize,
 }
 
-impl Prefix {
+impl PackedPrefix {
     pub(in crate::model) fn bytes(&self) -> usize {
         size_of_val(&*self.keys) + size_of_val(&*self.values)
     }
 }
 
-impl KvCache {
+impl PackedKvCache {
     pub(super) fn new(config: &TransformerConfig, slots: usize, positions: usize) -> Self {
         let capacity = positions.next_multiple_of(BLOCK);
         let count = slots * config.kv_heads * capacity * config.head_dim;
-        let layer = |_| LayerCache { keys: vec![[0.0; BLOCK]; count / BLOCK], values: vec![0.0; count] };
+        let layer = |_| PackedLayerCache { keys: vec![[0.0; BLOCK]; count / BLOCK], values: vec![0.0; count] };
         let layers = (0..config.layers).map(layer).collect();
         Self { layers, slots, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity }
     }
@@ -68,8 +68,8 @@ impl KvCache {
     }
 
     /// Copies the first `positions` of a slot.
-    pub(super) fn keep(&self, slot: usize, positions: usize) -> Prefix {
-        let mut prefix = Prefix { keys: Vec::new(), values: Vec::new(), positions };
+    pub(super) fn keep(&self, slot: usize, positions: usize) -> PackedPrefix {
+        let mut prefix = PackedPrefix { keys: Vec::new(), values: Vec::new(), positions };
         for layer in 0..self.layers.len() {
             for head in 0..self.kv_heads {
                 let (keys, values) = self.head(layer, slot, head);
@@ -80,14 +80,14 @@ impl KvCache {
         prefix
     }
 
-    /// Bytes of what [`KvCache::keep`] copies.
+    /// Bytes of what [`PackedKvCache::keep`] copies.
     pub(super) fn kept_bytes(&self, positions: usize) -> usize {
         let floats = (positions.next_multiple_of(BLOCK) + positions) * self.head_dim;
         self.layers.len() * self.kv_heads * floats * size_of::<f32>()
     }
 
-    /// Writes what [`KvCache::keep`] copied into a slot.
-    pub(super) fn recall(&mut self, slot: usize, prefix: &Prefix) {
+    /// Writes what [`PackedKvCache::keep`] copied into a slot.
+    pub(super) fn recall(&mut self, slot: usize, prefix: &PackedPrefix) {
         let size = self.capacity * self.head_dim;
         let groups = prefix.positions.div_ceil(BLOCK) * self.head_dim;
         let mut keys = prefix.keys.chunks_exact(groups.max(1));

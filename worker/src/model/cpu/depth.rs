@@ -7,28 +7,28 @@ use candle_core::{DType, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 use half::bf16;
 
-use super::cache::KvCache;
-use super::stack::{Entry, Stack, matrix};
-use super::table::Table;
+use super::cache::PackedKvCache;
+use super::stack::{RowPosition, PackedStack, matrix};
+use super::table::EmbeddingTable;
 use crate::kernels::{Matrix, Pool};
 use crate::model::net::{Hear, Row};
 use crate::model::weights::{Part, Weights, WeightsError};
 use crate::model::{CsmConfig, ModelError, WeightFormat};
 
-pub(super) struct Depth {
+pub(super) struct PackedDepth {
     /// Of the backbone's hidden state, `(depth hidden, backbone hidden)`.
     projection: Matrix,
     /// `(31 * audio_vocab, depth hidden)`: row `k * audio_vocab + code`; the last codebook is never read back.
-    rows: Table,
-    stack: Stack,
+    rows: EmbeddingTable,
+    stack: PackedStack,
     /// Head `k - 1` answers codebook `k`, `(audio_vocab, depth hidden)`.
     heads: Vec<Matrix>,
     /// One row of the batch each; forgotten with every frame.
-    kv: KvCache,
+    kv: PackedKvCache,
     audio_vocab: usize,
 }
 
-impl Depth {
+impl PackedDepth {
     /// `embedding`: the depth decoder's own audio table, `(32 * audio_vocab, backbone hidden)`.
     pub(super) fn load(
         weights: &mut Weights<'_>,
@@ -40,13 +40,13 @@ impl Depth {
     ) -> Result<Self, WeightsError> {
         let projection = weights.projection()?;
         let rows = project(pool, &projection, embedding, config.audio_vocab)?;
-        let rows = Table::new(&rows)?;
-        let stack = Stack::load(weights, config, Part::Depth, format, pool, CODEBOOKS)?;
+        let rows = EmbeddingTable::new(&rows)?;
+        let stack = PackedStack::load(weights, config, Part::PackedDepth, format, pool, CODEBOOKS)?;
         let stored = weights.code_heads()?;
         let heads = (0..CODEBOOKS - 1)
             .map(|index| matrix(format, pool, &stored.get(index)?.t()?.contiguous()?))
             .collect::<Result<_, WeightsError>>()?;
-        let kv = KvCache::new(&config.depth, slots, CODEBOOKS);
+        let kv = PackedKvCache::new(&config.depth, slots, CODEBOOKS);
         let projection = matrix(format, pool, &projection)?;
         Ok(Self { projection, rows, stack, heads, kv, audio_vocab: config.audio_vocab })
     }
@@ -87,7 +87,7 @@ impl Depth {
         let mut entries = Vec::with_capacity(2 * count);
         let mut x = vec![0.0; 2 * count * width];
         for (row, (state, x)) in states.chunks_exact(width).zip(x.chunks_exact_mut(2 * width)).enumerate() {
-            entries.extend([0, 1].map(|position| Entry { slot: row, position }));
+            entries.extend([0, 1].map(|position| RowPosition { slot: row, position }));
             x[..width].copy_from_slice(state);
             self.rows.add(frames[row][0] as usize, &mut x[width..]);
         }
@@ -109,7 +109,7 @@ impl Depth {
                 for (frame, x) in frames.iter().zip(x.chunks_exact_mut(width)) {
                     self.rows.add(codebook * self.audio_vocab + frame[codebook] as usize, x);
                 }
-                entries = (0..count).map(|row| Entry { slot: row, position: codebook + 1 }).collect();
+                entries = (0..count).map(|row| RowPosition { slot: row, position: codebook + 1 }).collect();
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 
 use candle_core::{DType, Tensor};
 
-use super::cache::KvCache;
+use super::cache::PackedKvCache;
 use crate::kernels::attention::{BLOCK, attend, rotate};
 use crate::kernels::math::{add, rms_norm, swiglu};
 use crate::kernels::{Matrix, Pool};
@@ -17,12 +17,12 @@ const GATE_PIECE: usize = 1024;
 
 /// A row's place.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct RowPosition {
     pub(super) slot: usize,
     pub(super) position: usize,
 }
 
-struct Layer {
+struct PackedLayer {
     attention_norm: Vec<f32>,
     qkv: Matrix,
     attention_out: Matrix,
@@ -32,8 +32,8 @@ struct Layer {
 }
 
 /// The stack. Positions and earlier keys are the cache's.
-pub(super) struct Stack {
-    layers: Vec<Layer>,
+pub(super) struct PackedStack {
+    layers: Vec<PackedLayer>,
     norm: Vec<f32>,
     eps: f32,
     /// `(positions, head_dim / 2)` each.
@@ -55,7 +55,7 @@ fn vector(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
     tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
 }
 
-impl Stack {
+impl PackedStack {
     /// `positions`: how many the rotary tables cover.
     pub(super) fn load(
         weights: &mut Weights<'_>,
@@ -70,7 +70,7 @@ impl Stack {
         let mut layers = Vec::with_capacity(part_config.layers);
         for index in 0..part_config.layers {
             let layer = weights.layer(part, index)?;
-            layers.push(Layer {
+            layers.push(PackedLayer {
                 attention_norm: vector(&layer.attention_norm)?,
                 qkv: matrix(&layer.qkv)?,
                 attention_out: matrix(&layer.attention_out)?,
@@ -99,9 +99,9 @@ impl Stack {
         self.hidden
     }
 
-    /// Bytes of the matrices, read once per [`Stack::forward`].
+    /// Bytes of the matrices, read once per [`PackedStack::forward`].
     pub(super) fn bytes(&self) -> usize {
-        let of = |layer: &Layer| [&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down].map(Matrix::bytes);
+        let of = |layer: &PackedLayer| [&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down].map(Matrix::bytes);
         self.layers.iter().flat_map(of).sum()
     }
 
@@ -112,7 +112,7 @@ impl Stack {
 
     /// Takes `x (entries, hidden)` through all layers in place. Entries of one slot come in ascending positions, right
     /// behind those that the cache holds.
-    pub(super) fn forward(&self, pool: &Pool, cache: &mut KvCache, entries: &[Entry], x: &mut [f32]) {
+    pub(super) fn forward(&self, pool: &Pool, cache: &mut PackedKvCache, entries: &[RowPosition], x: &mut [f32]) {
         let (rows, head_dim) = (entries.len(), self.head_dim);
         let attended = self.heads * head_dim;
         let mut normed = vec![0.0; rows * self.hidden];
@@ -144,7 +144,7 @@ impl Stack {
     }
 
     /// Rotates queries and keys, and writes keys and values to their places.
-    fn place(&self, layer: usize, cache: &mut KvCache, entries: &[Entry], qkv: &mut [f32]) {
+    fn place(&self, layer: usize, cache: &mut PackedKvCache, entries: &[RowPosition], qkv: &mut [f32]) {
         let (half, turned) = (self.head_dim / 2, (self.heads + self.kv_heads) * self.head_dim);
         let width = turned + self.kv_heads * self.head_dim;
         for (entry, qkv) in entries.iter().zip(qkv.chunks_exact_mut(width)) {
@@ -155,7 +155,7 @@ impl Stack {
         }
     }
 
-    fn attention(&self, pool: &Pool, layer: usize, cache: &KvCache, entries: &[Entry], qkv: &[f32], mixed: &mut [f32]) {
+    fn attention(&self, pool: &Pool, layer: usize, cache: &PackedKvCache, entries: &[RowPosition], qkv: &[f32], mixed: &mut [f32]) {
         thread_local! {
             static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
         }
@@ -164,7 +164,7 @@ impl Stack {
         let group = self.heads / kv_heads * head_dim;
         pool.run_chunks(mixed, group, &|index, out| {
             let (row, head) = (index / kv_heads, index % kv_heads);
-            let Entry { slot, position } = entries[row];
+            let RowPosition { slot, position } = entries[row];
             let (keys, values) = cache.head(layer, slot, head);
             let query = &qkv[row * width + head * group..][..group];
             SCORES.with_borrow_mut(|scores| {

@@ -4,7 +4,7 @@ use candle_core::{DType, Result, Tensor};
 use half::bf16;
 
 /// `(rows, width)`.
-pub(super) struct Table {
+pub(super) struct EmbeddingTable {
     values: Values,
     width: usize,
 }
@@ -14,7 +14,7 @@ enum Values {
     Bf16(Vec<bf16>),
 }
 
-impl Table {
+impl EmbeddingTable {
     /// Of a tensor in f32 or bf16.
     pub(super) fn new(table: &Tensor) -> Result<Self> {
         let (_, width) = table.dims2()?;
