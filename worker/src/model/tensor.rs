@@ -26,10 +26,10 @@ use super::weights::{Part, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::kernels::Pool;
 
-use depth::Depth;
-use draw::Noise;
+use depth::TensorDepth;
+use draw::TensorSampler;
 use linear::Linear;
-use stack::{KvCache, Place, Stack};
+use stack::{TensorKvCache, BatchPositions, TensorStack};
 
 /// Positions of a prompt that go through the backbone at once: enough to fill the matrix units, and little enough that
 /// attention scores stay a few MB.
@@ -45,10 +45,10 @@ pub(super) struct TensorNet {
     text: Tensor,
     /// `(32 * audio_vocab, hidden)`.
     audio: Tensor,
-    backbone: Stack,
+    backbone: TensorStack,
     head: Linear,
-    depth: Depth,
-    kv: KvCache,
+    depth: TensorDepth,
+    kv: TensorKvCache,
     /// `(slots, 1, hidden)`: the normed state of each slot's last position.
     hidden: Tensor,
     slots: usize,
@@ -62,11 +62,11 @@ pub(super) struct TensorNet {
 }
 
 /// The first positions of one slot: keys and values of every layer.
-pub(super) struct Prefix {
+pub(super) struct TensorPrefix {
     layers: Vec<(Tensor, Tensor)>,
 }
 
-impl Prefix {
+impl TensorPrefix {
     pub(super) fn bytes(&self) -> usize {
         let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         self.layers.iter().map(|(keys, values)| of(keys) + of(values)).sum()
@@ -88,10 +88,10 @@ impl TensorNet {
         let text = place(weights.text_embedding(dtype)?)?;
         let (audio, depth_rows) = weights.audio_embeddings(dtype)?;
         let (audio, depth_rows) = (place(audio)?, place(depth_rows)?);
-        let depth = Depth::load(weights, config, format, dtype, &depth_rows, slots)?;
-        let backbone = Stack::load(weights, config, Part::Backbone, format, dtype, device, config.max_positions)?;
+        let depth = TensorDepth::load(weights, config, format, dtype, &depth_rows, slots)?;
+        let backbone = TensorStack::load(weights, config, Part::Backbone, format, dtype, device, config.max_positions)?;
         let head = Linear::new(format, dtype, device, &weights.first_code_head()?)?;
-        let kv = KvCache::new(&config.backbone, slots, config.max_positions + 1, dtype, device)?;
+        let kv = TensorKvCache::new(&config.backbone, slots, config.max_positions + 1, dtype, device)?;
         let hidden = Tensor::zeros((slots, 1, config.backbone.hidden), dtype, device)?;
         let bytes_per_step = (backbone.bytes() + head.bytes() + depth.bytes_per_frame()) as u64;
         #[cfg(feature = "cuda")]
@@ -158,7 +158,7 @@ impl TensorNet {
             .map(|run| self.embed(run))
             .collect::<CandleResult<Vec<_>>>()?;
         let x = Tensor::cat(&runs, 0)?.unsqueeze(0)?;
-        let x = self.backbone.forward(&x, &Place::Run { slot, start }, &self.kv)?;
+        let x = self.backbone.forward(&x, &BatchPositions::Run { slot, start }, &self.kv)?;
         let last = self.backbone.norm(&x.narrow(1, piece.len() - 1, 1)?)?;
         self.hidden.narrow(0, slot, 1)?.slice_set(&last, 0, 0)
     }
@@ -172,7 +172,7 @@ impl TensorNet {
             frames[taken.slot] = taken.frame;
         }
         let x = self.embed(&frames.into_iter().map(Position::Audio).collect::<Vec<_>>())?.unsqueeze(1)?;
-        let x = self.backbone.forward(&x, &Place::rows(&positions, self.window + 1, &self.device)?, &self.kv)?;
+        let x = self.backbone.forward(&x, &BatchPositions::rows(&positions, self.window + 1, &self.device)?, &self.kv)?;
         let x = self.backbone.norm(&x)?;
         for taken in rows {
             self.hidden.narrow(0, taken.slot, 1)?.slice_set(&x.narrow(0, taken.slot, 1)?.contiguous()?, 0, 0)?;
@@ -219,7 +219,7 @@ impl Net for TensorNet {
             seated[row.slot] = Some(row);
         }
         let begun = Instant::now();
-        let mut drawing = Noise::new(&seated, self.codebook_size, &self.pool, &self.device)?;
+        let mut drawing = TensorSampler::new(&seated, self.codebook_size, &self.pool, &self.device)?;
         hear.spend(begun.elapsed());
         let logits = self.head.forward(&self.hidden)?.squeeze(1)?;
         let first = drawing.draw(0, &logits, hear)?;
@@ -228,7 +228,7 @@ impl Net for TensorNet {
     }
 
     fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError> {
-        Ok(Kept::Tensor(Prefix { layers: self.kv.keep(slot, positions)? }))
+        Ok(Kept::Tensor(TensorPrefix { layers: self.kv.keep(slot, positions)? }))
     }
 
     fn kept_bytes(&self, positions: usize) -> usize {

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
 use super::linear::Linear;
-use super::stack::{LayerCache, Place, Rotation};
+use super::stack::{TensorLayerCache, BatchPositions, Rotation};
 use crate::model::TransformerConfig;
 
 /// Projections of one attention block; query, key and value rows are one matrix.
@@ -29,7 +29,7 @@ impl Attention {
     }
 
     /// `x (rows, t, hidden)` at its place; what it adds to the cache it sees.
-    pub(super) fn forward(&self, x: &Tensor, rotation: &Rotation, place: &Place, cache: &LayerCache) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, rotation: &Rotation, place: &BatchPositions, cache: &TensorLayerCache) -> Result<Tensor> {
         let (rows, t, _) = x.dims3()?;
         let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
         let qkv = self.qkv.forward(x)?;
@@ -62,19 +62,19 @@ impl Attention {
 /// Writes keys and values `(rows, kv_heads, t, head_dim)` to their places; answers those that may be looked at and the
 /// mask over them, which broadcasts over `(rows, heads, t, seen)`.
 fn append(
-    cache: &LayerCache,
-    place: &Place,
+    cache: &TensorLayerCache,
+    place: &BatchPositions,
     keys: &Tensor,
     values: &Tensor,
 ) -> Result<(Tensor, Tensor, Option<Tensor>)> {
     let t = keys.dim(2)?;
     match place {
-        Place::Run { slot, start } => {
+        BatchPositions::Run { slot, start } => {
             let (own_keys, own_values) = (cache.keys.narrow(0, *slot, 1)?, cache.values.narrow(0, *slot, 1)?);
             append_at(&own_keys, &own_values, *start, keys, values, t)
         }
-        Place::Together { start } => append_at(&cache.keys, &cache.values, *start, keys, values, t),
-        Place::Rows { positions, mask } => {
+        BatchPositions::Together { start } => append_at(&cache.keys, &cache.values, *start, keys, values, t),
+        BatchPositions::Rows { positions, mask } => {
             let index = positions.reshape((positions.dim(0)?, 1, 1, 1))?.broadcast_as(keys.shape())?.contiguous()?;
             cache.keys.scatter_set(&index, keys, 2)?;
             cache.values.scatter_set(&index, values, 2)?;

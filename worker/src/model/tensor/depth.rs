@@ -6,26 +6,26 @@
 use candle_core::{DType, Tensor};
 use csm_shared::audio::CODEBOOKS;
 
-use super::draw::Noise;
+use super::draw::TensorSampler;
 use super::linear::Linear;
-use super::stack::{KvCache, Place, Stack};
+use super::stack::{TensorKvCache, BatchPositions, TensorStack};
 use crate::model::net::Hear;
 use crate::model::weights::{Part, Weights, WeightsError};
 use crate::model::{CsmConfig, ModelError, WeightFormat};
 
-pub(super) struct Depth {
+pub(super) struct TensorDepth {
     /// Of the backbone's hidden state.
     pub(super) projection: Linear,
     /// `(31 * audio_vocab, depth hidden)`: row `k * audio_vocab + code`; the last codebook is never read back.
     pub(super) rows: Tensor,
-    pub(super) stack: Stack,
+    pub(super) stack: TensorStack,
     /// Head `k - 1` answers codebook `k`.
     pub(super) heads: Vec<Linear>,
-    pub(super) kv: KvCache,
+    pub(super) kv: TensorKvCache,
     audio_vocab: usize,
 }
 
-impl Depth {
+impl TensorDepth {
     /// `embedding`: the depth decoder's own audio table, `(32 * audio_vocab, backbone hidden)`, on its device.
     pub(super) fn load(
         weights: &mut Weights<'_>,
@@ -48,9 +48,9 @@ impl Depth {
         Ok(Self {
             projection: Linear::new(format, dtype, device, &projection)?,
             rows: Tensor::cat(&projected, 0)?,
-            stack: Stack::load(weights, config, Part::Depth, format, dtype, device, CODEBOOKS)?,
+            stack: TensorStack::load(weights, config, Part::TensorDepth, format, dtype, device, CODEBOOKS)?,
             heads,
-            kv: KvCache::new(&config.depth, slots, CODEBOOKS, dtype, device)?,
+            kv: TensorKvCache::new(&config.depth, slots, CODEBOOKS, dtype, device)?,
             audio_vocab: config.audio_vocab,
         })
     }
@@ -79,13 +79,13 @@ impl Depth {
         &self,
         hidden: &Tensor,
         first: &Tensor,
-        drawing: &mut Noise,
+        drawing: &mut TensorSampler,
         hear: &mut Hear,
     ) -> Result<(), ModelError> {
         let mut x = Tensor::cat(&[self.projection.forward(hidden)?, self.row(0, first)?], 1)?;
         let mut start = 0;
         for codebook in 1..CODEBOOKS {
-            let made = self.stack.forward(&x, &Place::Together { start }, &self.kv)?;
+            let made = self.stack.forward(&x, &BatchPositions::Together { start }, &self.kv)?;
             start += x.dim(1)?;
             let last = self.stack.norm(&made.narrow(1, made.dim(1)? - 1, 1)?)?;
             let logits = self.heads[codebook - 1].forward(&last)?.squeeze(1)?;

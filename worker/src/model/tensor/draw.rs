@@ -13,7 +13,7 @@ use crate::model::sampler::{self, Draw};
 use crate::model::{END_FRAME, ModelError};
 
 /// The draws of one frame.
-pub(super) struct Noise {
+pub(super) struct TensorSampler {
     /// `(slots, 32, codes)`: Gumbel noise, 0 for greedy rows.
     noise: Tensor,
     /// `(slots, 1)`: what logits are multiplied by.
@@ -26,7 +26,7 @@ pub(super) struct Noise {
     broken: Tensor,
 }
 
-impl Noise {
+impl TensorSampler {
     /// For the rows in their slots; empty slots draw greedily, and nobody hears what.
     pub(super) fn new(rows: &[Option<&Row>], codes: usize, pool: &Pool, device: &Device) -> Result<Self> {
         let slots = rows.len();

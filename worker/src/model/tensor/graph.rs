@@ -16,9 +16,9 @@ use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
 use candle_core::{DType, Device, Result, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::depth::Depth;
+use super::depth::TensorDepth;
 use super::linear::Linear;
-use super::stack::{KvCache, Stack};
+use super::stack::{TensorKvCache, TensorStack};
 use crate::model::net::{Hear, Row, Taken};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
@@ -95,10 +95,10 @@ pub(super) struct Parts<'a> {
     pub(super) dtype: DType,
     /// `(32 * audio_vocab, hidden)`.
     pub(super) audio: &'a Tensor,
-    pub(super) backbone: &'a Stack,
+    pub(super) backbone: &'a TensorStack,
     pub(super) head: &'a Linear,
-    pub(super) depth: &'a Depth,
-    pub(super) kv: &'a KvCache,
+    pub(super) depth: &'a TensorDepth,
+    pub(super) kv: &'a TensorKvCache,
     /// `(slots, 1, hidden)`.
     pub(super) hidden: &'a Tensor,
     pub(super) slots: usize,

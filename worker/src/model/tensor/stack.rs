@@ -10,18 +10,18 @@ use crate::model::weights::{Part, Weights, WeightsError};
 use crate::model::{CsmConfig, TransformerConfig, WeightFormat};
 
 /// Keys and values of one layer, `(slots, kv_heads, capacity, head_dim)` each.
-pub(super) struct LayerCache {
+pub(super) struct TensorLayerCache {
     pub(super) keys: Tensor,
     pub(super) values: Tensor,
 }
 
 /// Keys and values of one transformer for all slots.
-pub(super) struct KvCache {
-    pub(super) layers: Vec<LayerCache>,
+pub(super) struct TensorKvCache {
+    pub(super) layers: Vec<TensorLayerCache>,
 }
 
 /// Where the rows of a forward pass stand.
-pub(super) enum Place {
+pub(super) enum BatchPositions {
     /// `t` positions of one slot.
     Run { slot: usize, start: usize },
     /// One position of every slot, each its own.
@@ -35,7 +35,7 @@ pub(super) enum Place {
     Together { start: usize },
 }
 
-pub(super) struct Layer {
+pub(super) struct TensorLayer {
     pub(super) attention_norm: Tensor,
     pub(super) attention: Attention,
     pub(super) mlp_norm: Tensor,
@@ -45,8 +45,8 @@ pub(super) struct Layer {
 }
 
 /// The stack.
-pub(super) struct Stack {
-    pub(super) layers: Vec<Layer>,
+pub(super) struct TensorStack {
+    pub(super) layers: Vec<TensorLayer>,
     pub(super) norm: Tensor,
     pub(super) eps: f32,
     pub(super) cos: Tensor,
@@ -66,7 +66,7 @@ impl Rotation {
     }
 }
 
-impl Place {
+impl BatchPositions {
     /// Each slot at its own position of a window of `capacity`.
     pub(super) fn rows(positions: &[usize], capacity: usize, device: &Device) -> Result<Self> {
         let slots = positions.len();
@@ -80,7 +80,7 @@ impl Place {
     }
 }
 
-impl KvCache {
+impl TensorKvCache {
     pub(super) fn new(
         config: &TransformerConfig,
         slots: usize,
@@ -90,7 +90,7 @@ impl KvCache {
     ) -> Result<Self> {
         let shape = (slots, config.kv_heads, capacity, config.head_dim);
         let layer = |_| {
-            Ok(LayerCache { keys: Tensor::zeros(shape, dtype, device)?, values: Tensor::zeros(shape, dtype, device)? })
+            Ok(TensorLayerCache { keys: Tensor::zeros(shape, dtype, device)?, values: Tensor::zeros(shape, dtype, device)? })
         };
         Ok(Self { layers: (0..config.layers).map(layer).collect::<Result<_>>()? })
     }
@@ -130,7 +130,7 @@ impl KvCache {
     }
 }
 
-impl Stack {
+impl TensorStack {
     /// `positions`: how many the rotary tables cover; one more is there for rows that take no part.
     pub(super) fn load(
         weights: &mut Weights<'_>,
@@ -147,7 +147,7 @@ impl Stack {
         let mut layers = Vec::with_capacity(part_config.layers);
         for index in 0..part_config.layers {
             let layer = weights.layer(part, index)?;
-            layers.push(Layer {
+            layers.push(TensorLayer {
                 attention_norm: place(&layer.attention_norm)?,
                 attention: Attention::new(part_config, linear(&layer.qkv)?, linear(&layer.attention_out)?),
                 mlp_norm: place(&layer.mlp_norm)?,
@@ -175,7 +175,7 @@ impl Stack {
     }
 
     /// Takes `x (rows, t, hidden)` through all layers.
-    pub(super) fn forward(&self, x: &Tensor, place: &Place, cache: &KvCache) -> Result<Tensor> {
+    pub(super) fn forward(&self, x: &Tensor, place: &BatchPositions, cache: &TensorKvCache) -> Result<Tensor> {
         let rotation = self.rotation(place, x.dim(1)?)?;
         let mut x = x.contiguous()?;
         for (layer, cache) in self.layers.iter().zip(&cache.layers) {
@@ -191,10 +191,10 @@ impl Stack {
         Ok(x)
     }
 
-    fn rotation(&self, place: &Place, t: usize) -> Result<Rotation> {
+    fn rotation(&self, place: &BatchPositions, t: usize) -> Result<Rotation> {
         let part = |table: &Tensor| match place {
-            Place::Run { start, .. } | Place::Together { start } => table.narrow(0, *start, t),
-            Place::Rows { positions, .. } => table.index_select(positions, 0)?.unsqueeze(1),
+            BatchPositions::Run { start, .. } | BatchPositions::Together { start } => table.narrow(0, *start, t),
+            BatchPositions::Rows { positions, .. } => table.index_select(positions, 0)?.unsqueeze(1),
         };
         Ok(Rotation { cos: part(&self.cos)?, sin: part(&self.sin)? })
     }

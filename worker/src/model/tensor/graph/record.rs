@@ -8,7 +8,7 @@ use super::launch::{Kernels, address, address_of};
 use super::{Buffers, Parts, Scratch};
 use crate::model::tensor::attention::Attention;
 use crate::model::tensor::linear::Linear;
-use crate::model::tensor::stack::{KvCache, Stack};
+use crate::model::tensor::stack::{TensorKvCache, TensorStack};
 use crate::model::{TransformerConfig, WeightFormat};
 
 // As the kernels have them.
@@ -33,8 +33,8 @@ const SHARED_BYTES: usize = 99 * 1024;
 /// One transformer as its kernels are given it.
 struct Transformer<'a> {
     config: &'a TransformerConfig,
-    stack: &'a Stack,
-    kv: &'a KvCache,
+    stack: &'a TensorStack,
+    kv: &'a TensorKvCache,
     scratch: &'a Scratch,
     layers: Vec<Gains>,
     /// Of the final norm, f32.
@@ -253,7 +253,7 @@ impl<'a> Steps<'a> {
 }
 
 impl<'a> Transformer<'a> {
-    fn new(config: &'a TransformerConfig, stack: &'a Stack, kv: &'a KvCache, scratch: &'a Scratch) -> Result<Self> {
+    fn new(config: &'a TransformerConfig, stack: &'a TensorStack, kv: &'a TensorKvCache, scratch: &'a Scratch) -> Result<Self> {
         let gains = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.force_contiguous();
         let layers = stack
             .layers
