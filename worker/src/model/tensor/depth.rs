@@ -48,7 +48,7 @@ impl TensorDepth {
         Ok(Self {
             projection: Linear::new(format, dtype, device, &projection)?,
             rows: Tensor::cat(&projected, 0)?,
-            stack: TensorStack::load(weights, config, Part::TensorDepth, format, dtype, device, CODEBOOKS)?,
+            stack: TensorStack::load(weights, config, Part::Depth, format, dtype, device, CODEBOOKS)?,
             heads,
             kv: TensorKvCache::new(&config.depth, slots, CODEBOOKS, dtype, device)?,
             audio_vocab: config.audio_vocab,
