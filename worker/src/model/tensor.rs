@@ -96,7 +96,7 @@ impl TensorNet {
         let bytes_per_step = (backbone.bytes() + head.bytes() + depth.bytes_per_frame()) as u64;
         #[cfg(feature = "cuda")]
         let graphs = match device {
-            Device::Cuda(_) => Some(graph::Graphs::capture(&graph::Parts {
+            Device::Cuda(_) => Some(graph::Graphs::capture(&graph::GraphInputs {
                 config,
                 format,
                 dtype,

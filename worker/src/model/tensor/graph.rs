@@ -23,7 +23,7 @@ use crate::model::net::{Hear, Row, Taken};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
 pub(super) use launch::address;
-use record::Steps;
+use record::FrameSteps;
 
 /// Codes of a codebook at most, and dimensions of a head, as the kernels have them.
 const CODES_MAX: usize = 2048;
@@ -59,12 +59,12 @@ struct Buffers {
     frames: CudaSlice<u32>,
     /// `(32, slots, audio_vocab)`: what the last codes were drawn from.
     logits: CudaSlice<f32>,
-    backbone: Scratch,
-    depth: Scratch,
+    backbone: GraphScratch,
+    depth: GraphScratch,
 }
 
 /// One transformer's values between its kernels, of all slots.
-struct Scratch {
+struct GraphScratch {
     /// `(slots, hidden)`, the residual stream.
     x: CudaSlice<f32>,
     /// `(slots, (heads + 2 * kv_heads) * head_dim)`.
@@ -75,7 +75,7 @@ struct Scratch {
     gated: Tensor,
 }
 
-impl Scratch {
+impl GraphScratch {
     fn new(config: &TransformerConfig, slots: usize, dtype: DType, device: &CudaDevice) -> Result<Self> {
         let on = Device::Cuda(device.clone());
         let heads = config.heads * config.head_dim;
@@ -89,7 +89,7 @@ impl Scratch {
 }
 
 /// What the graphs are made of.
-pub(super) struct Parts<'a> {
+pub(super) struct GraphInputs<'a> {
     pub(super) config: &'a CsmConfig,
     pub(super) format: WeightFormat,
     pub(super) dtype: DType,
@@ -106,8 +106,8 @@ pub(super) struct Parts<'a> {
 
 impl Graphs {
     /// Captures both graphs.
-    pub(super) fn capture(parts: &Parts<'_>) -> Result<Self> {
-        let Parts { config, dtype, slots, .. } = *parts;
+    pub(super) fn capture(parts: &GraphInputs<'_>) -> Result<Self> {
+        let GraphInputs { config, dtype, slots, .. } = *parts;
         check(config)?;
         let Device::Cuda(device) = parts.audio.device() else { candle_core::bail!("graphs are CUDA's") };
         let buffers = Buffers {
@@ -116,10 +116,10 @@ impl Graphs {
             draws: device.alloc_zeros(slots * DRAW_WORDS)?,
             frames: device.alloc_zeros(slots * FRAME_WORDS)?,
             logits: device.alloc_zeros(CODEBOOKS * slots * config.audio_vocab)?,
-            backbone: Scratch::new(&config.backbone, slots, dtype, device)?,
-            depth: Scratch::new(&config.depth, slots, dtype, device)?,
+            backbone: GraphScratch::new(&config.backbone, slots, dtype, device)?,
+            depth: GraphScratch::new(&config.depth, slots, dtype, device)?,
         };
-        let steps = Steps::new(parts, &buffers, device)?;
+        let steps = FrameSteps::new(parts, &buffers, device)?;
         let stream = device.cuda_stream();
         let (take, speak) = (captured(device, || steps.take())?, captured(device, || steps.speak())?);
         let held = steps.tensors();
@@ -175,7 +175,7 @@ impl Graphs {
     pub(super) fn bytes(&self) -> usize {
         let Buffers { taken, draws, frames, logits, backbone, depth } = &self.buffers;
         let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        let scratch = |s: &Scratch| s.x.num_bytes() + s.qkv.num_bytes() + of(&s.mixed) + of(&s.gated);
+        let scratch = |s: &GraphScratch| s.x.num_bytes() + s.qkv.num_bytes() + of(&s.mixed) + of(&s.gated);
         [taken.num_bytes(), draws.num_bytes(), frames.num_bytes(), logits.num_bytes()].iter().sum::<usize>()
             + scratch(backbone)
             + scratch(depth)

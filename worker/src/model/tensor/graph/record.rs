@@ -5,7 +5,7 @@ use candle_core::{DType, Result, Tensor};
 use csm_shared::audio::CODEBOOKS;
 
 use super::launch::{Kernels, address, address_of};
-use super::{Buffers, Parts, Scratch};
+use super::{Buffers, GraphInputs, GraphScratch};
 use crate::model::tensor::attention::Attention;
 use crate::model::tensor::linear::Linear;
 use crate::model::tensor::stack::{TensorKvCache, TensorStack};
@@ -31,11 +31,11 @@ const GATED_TILES: usize = 8;
 const SHARED_BYTES: usize = 99 * 1024;
 
 /// One transformer as its kernels are given it.
-struct Transformer<'a> {
+struct CapturedTransformer<'a> {
     config: &'a TransformerConfig,
     stack: &'a TensorStack,
     kv: &'a TensorKvCache,
-    scratch: &'a Scratch,
+    scratch: &'a GraphScratch,
     layers: Vec<Gains>,
     /// Of the final norm, f32.
     gains: Tensor,
@@ -75,36 +75,36 @@ enum Product<'a> {
 }
 
 /// The launches of both graphs, in order.
-pub(super) struct Steps<'a> {
-    parts: &'a Parts<'a>,
+pub(super) struct FrameSteps<'a> {
+    parts: &'a GraphInputs<'a>,
     kernels: Kernels<'a>,
     buffers: &'a Buffers,
-    backbone: Transformer<'a>,
-    depth: Transformer<'a>,
+    backbone: CapturedTransformer<'a>,
+    depth: CapturedTransformer<'a>,
 }
 
-impl<'a> Steps<'a> {
-    pub(super) fn new(parts: &'a Parts<'a>, buffers: &'a Buffers, device: &'a CudaDevice) -> Result<Self> {
-        let Parts { config, depth, .. } = *parts;
+impl<'a> FrameSteps<'a> {
+    pub(super) fn new(parts: &'a GraphInputs<'a>, buffers: &'a Buffers, device: &'a CudaDevice) -> Result<Self> {
+        let GraphInputs { config, depth, .. } = *parts;
         Ok(Self {
             parts,
             kernels: Kernels::new(device)?,
             buffers,
-            backbone: Transformer::new(&config.backbone, parts.backbone, parts.kv, &buffers.backbone)?,
-            depth: Transformer::new(&config.depth, &depth.stack, &depth.kv, &buffers.depth)?,
+            backbone: CapturedTransformer::new(&config.backbone, parts.backbone, parts.kv, &buffers.backbone)?,
+            depth: CapturedTransformer::new(&config.depth, &depth.stack, &depth.kv, &buffers.depth)?,
         })
     }
 
     /// What the kernels name by address, but for buffers and matrices.
     pub(super) fn tensors(&self) -> Vec<Tensor> {
-        let Parts { audio, hidden, depth, .. } = *self.parts;
+        let GraphInputs { audio, hidden, depth, .. } = *self.parts;
         let shared = [audio, hidden, &depth.rows].map(Clone::clone);
-        [&self.backbone, &self.depth].into_iter().flat_map(Transformer::tensors).chain(shared).collect()
+        [&self.backbone, &self.depth].into_iter().flat_map(CapturedTransformer::tensors).chain(shared).collect()
     }
 
     /// Reads the frames of the buffer.
     pub(super) fn take(&self) -> Result<()> {
-        let Parts { config, slots, .. } = *self.parts;
+        let GraphInputs { config, slots, .. } = *self.parts;
         let (hidden, vocab) = (config.backbone.hidden, config.audio_vocab);
         let positions = address_of(&self.buffers.taken);
         let codes = positions + (slots * size_of::<u32>()) as u64;
@@ -121,7 +121,7 @@ impl<'a> Steps<'a> {
 
     /// Speaks frames into the buffer, from what the slots have read.
     pub(super) fn speak(&self) -> Result<()> {
-        let Parts { depth, head, .. } = *self.parts;
+        let GraphInputs { depth, head, .. } = *self.parts;
         let hidden = address(self.parts.hidden)?;
         let x = address_of(&self.buffers.depth.x);
         self.product(Product::Plain, &depth.projection, hidden, x)?;
@@ -140,8 +140,8 @@ impl<'a> Steps<'a> {
 
     /// Takes the residual stream through all layers; unless it is `whole`, the last one is left once it has its keys and
     /// values.
-    fn pass(&self, part: &Transformer<'_>, at: At, whole: bool) -> Result<()> {
-        let Transformer { stack, scratch, .. } = part;
+    fn pass(&self, part: &CapturedTransformer<'_>, at: At, whole: bool) -> Result<()> {
+        let CapturedTransformer { stack, scratch, .. } = part;
         let (x, qkv) = (address_of(&scratch.x), address_of(&scratch.qkv));
         let (mixed, gated) = (address(&scratch.mixed)?, address(&scratch.gated)?);
         for (index, (layer, gains)) in stack.layers.iter().zip(&part.layers).enumerate() {
@@ -187,8 +187,8 @@ impl<'a> Steps<'a> {
         self.kernels.launch(&name, (outs.div_ceil(outs_of_a_block), 1), THREADS, shared, &parameters)
     }
 
-    fn attend(&self, part: &Transformer<'_>, layer: usize, at: At) -> Result<()> {
-        let Transformer { config, scratch, .. } = part;
+    fn attend(&self, part: &CapturedTransformer<'_>, layer: usize, at: At) -> Result<()> {
+        let CapturedTransformer { config, scratch, .. } = part;
         let capacity = part.kv.capacity()?;
         let (kv_heads, dim, group) = (config.kv_heads, config.head_dim, config.heads / config.kv_heads);
         let cache = &part.kv.layers[layer];
@@ -222,7 +222,7 @@ impl<'a> Steps<'a> {
     }
 
     fn sample(&self, codebook: usize) -> Result<()> {
-        let Parts { config, depth, slots, .. } = *self.parts;
+        let GraphInputs { config, depth, slots, .. } = *self.parts;
         let (vocab, hidden) = (config.audio_vocab, config.depth.hidden);
         // The last code is not read back.
         let table =
@@ -242,7 +242,7 @@ impl<'a> Steps<'a> {
     }
 
     fn logits(&self, codebook: usize) -> u64 {
-        let Parts { config, slots, .. } = *self.parts;
+        let GraphInputs { config, slots, .. } = *self.parts;
         address_of(&self.buffers.logits) + (codebook * slots * config.audio_vocab * size_of::<f32>()) as u64
     }
 
@@ -252,8 +252,8 @@ impl<'a> Steps<'a> {
     }
 }
 
-impl<'a> Transformer<'a> {
-    fn new(config: &'a TransformerConfig, stack: &'a TensorStack, kv: &'a TensorKvCache, scratch: &'a Scratch) -> Result<Self> {
+impl<'a> CapturedTransformer<'a> {
+    fn new(config: &'a TransformerConfig, stack: &'a TensorStack, kv: &'a TensorKvCache, scratch: &'a GraphScratch) -> Result<Self> {
         let gains = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.force_contiguous();
         let layers = stack
             .layers
