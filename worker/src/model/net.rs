@@ -31,8 +31,8 @@ pub(super) struct Taken {
 
 /// Keys and values of a slot's first positions.
 pub(super) enum Kept {
-    Cpu(cpu::Prefix),
-    Tensor(tensor::Prefix),
+    Cpu(cpu::PackedPrefix),
+    Tensor(tensor::TensorPrefix),
 }
 
 /// Both transformers on one device, with the state of every slot. Checks are made by the [`Model`](super::Model).
