@@ -12,7 +12,7 @@ mod table;
 use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{Hear, Kept, Net, Row, Taken};
+use super::net::{Hear, BackendPrefix, Net, Row, Taken};
 use super::prompt::Position;
 use super::weights::{Part, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -147,8 +147,8 @@ impl Net for CpuNet {
         Ok(frames)
     }
 
-    fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError> {
-        Ok(Kept::Cpu(self.kv.keep(slot, positions)))
+    fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError> {
+        Ok(BackendPrefix::Cpu(self.kv.keep(slot, positions)))
     }
 
     fn kept_bytes(&self, positions: usize) -> usize {
@@ -163,8 +163,8 @@ impl Net for CpuNet {
         Ok(())
     }
 
-    fn recall(&mut self, slot: usize, kept: &Kept) -> Result<(), ModelError> {
-        let Kept::Cpu(kept) = kept else { return Err(ModelError::StrangePrefix) };
+    fn recall(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
+        let BackendPrefix::Cpu(kept) = kept else { return Err(ModelError::StrangePrefix) };
         self.kv.recall(slot, kept);
         Ok(())
     }

@@ -30,7 +30,7 @@ pub(super) struct Taken {
 }
 
 /// Keys and values of a slot's first positions.
-pub(super) enum Kept {
+pub(super) enum BackendPrefix {
     Cpu(cpu::PackedPrefix),
     Tensor(tensor::TensorPrefix),
 }
@@ -48,11 +48,11 @@ pub(super) trait Net: Send {
     /// Speaks one frame per row from what its slot has read.
     fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.
-    fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError>;
+    fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError>;
     /// Bytes of such a copy.
     fn kept_bytes(&self, positions: usize) -> usize;
     /// Writes a copy into a slot.
-    fn recall(&mut self, slot: usize, kept: &Kept) -> Result<(), ModelError>;
+    fn recall(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError>;
     /// Whether calls come back before their work is done.
     fn runs_ahead(&self) -> bool;
     /// Waits until all work is done.
@@ -63,7 +63,7 @@ pub(super) trait Net: Send {
     fn memory(&self) -> Vec<(&'static str, u64)>;
 }
 
-impl Kept {
+impl BackendPrefix {
     pub(super) fn bytes(&self) -> usize {
         match self {
             Self::Cpu(prefix) => prefix.bytes(),

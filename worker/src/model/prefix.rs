@@ -1,11 +1,11 @@
 //! What a slot has read, copied out of it and into others.
 
-use super::net::Kept;
+use super::net::BackendPrefix;
 use super::{Model, ModelError};
 
 /// Keys and values of a prompt's beginning, to be used again.
 pub struct Prefix {
-    kept: Kept,
+    kept: BackendPrefix,
     positions: usize,
 }
 

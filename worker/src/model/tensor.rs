@@ -20,7 +20,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{Hear, Kept, Net, Row, Taken};
+use super::net::{Hear, BackendPrefix, Net, Row, Taken};
 use super::prompt::Position;
 use super::weights::{Part, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -227,8 +227,8 @@ impl Net for TensorNet {
         drawing.frames(rows)
     }
 
-    fn keep(&self, slot: usize, positions: usize) -> Result<Kept, ModelError> {
-        Ok(Kept::Tensor(TensorPrefix { layers: self.kv.keep(slot, positions)? }))
+    fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError> {
+        Ok(BackendPrefix::Tensor(TensorPrefix { layers: self.kv.keep(slot, positions)? }))
     }
 
     fn kept_bytes(&self, positions: usize) -> usize {
@@ -243,8 +243,8 @@ impl Net for TensorNet {
         Ok(self.device.synchronize()?)
     }
 
-    fn recall(&mut self, slot: usize, kept: &Kept) -> Result<(), ModelError> {
-        let Kept::Tensor(kept) = kept else { return Err(ModelError::StrangePrefix) };
+    fn recall(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
+        let BackendPrefix::Tensor(kept) = kept else { return Err(ModelError::StrangePrefix) };
         Ok(self.kv.recall(slot, &kept.layers)?)
     }
 

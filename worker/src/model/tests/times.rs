@@ -46,7 +46,7 @@ impl Net for Late {
         Ok(frames)
     }
 
-    fn keep(&self, slot: usize, positions: usize) -> Result<net::Kept, ModelError> {
+    fn keep(&self, slot: usize, positions: usize) -> Result<net::BackendPrefix, ModelError> {
         self.net.keep(slot, positions)
     }
 
@@ -54,7 +54,7 @@ impl Net for Late {
         self.net.kept_bytes(positions)
     }
 
-    fn recall(&mut self, slot: usize, kept: &net::Kept) -> Result<(), ModelError> {
+    fn recall(&mut self, slot: usize, kept: &net::BackendPrefix) -> Result<(), ModelError> {
         self.net.recall(slot, kept)
     }
 
