@@ -14,7 +14,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 
 use super::net::{Hear, BackendPrefix, Net, Row, Taken};
 use super::prompt::Position;
-use super::weights::{Part, Weights, WeightsError};
+use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::kernels::{Matrix, Pool};
 
@@ -58,7 +58,7 @@ impl CpuNet {
         let depth = PackedDepth::load(weights, config, format, &pool, &depth_rows, slots)?;
         drop(depth_rows);
         let audio = EmbeddingTable::new(&audio)?;
-        let backbone = PackedStack::load(weights, config, Part::Backbone, format, &pool, config.max_positions)?;
+        let backbone = PackedStack::load(weights, config, ModelPart::Backbone, format, &pool, config.max_positions)?;
         let head = stack::matrix(format, &pool, &weights.first_code_head()?)?;
         let kv = PackedKvCache::new(&config.backbone, slots, config.max_positions);
         let hidden = vec![0.0; slots * config.backbone.hidden];

@@ -22,7 +22,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 
 use super::net::{Hear, BackendPrefix, Net, Row, Taken};
 use super::prompt::Position;
-use super::weights::{Part, Weights, WeightsError};
+use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::kernels::Pool;
 
@@ -89,7 +89,7 @@ impl TensorNet {
         let (audio, depth_rows) = weights.audio_embeddings(dtype)?;
         let (audio, depth_rows) = (place(audio)?, place(depth_rows)?);
         let depth = TensorDepth::load(weights, config, format, dtype, &depth_rows, slots)?;
-        let backbone = TensorStack::load(weights, config, Part::Backbone, format, dtype, device, config.max_positions)?;
+        let backbone = TensorStack::load(weights, config, ModelPart::Backbone, format, dtype, device, config.max_positions)?;
         let head = Linear::new(format, dtype, device, &weights.first_code_head()?)?;
         let kv = TensorKvCache::new(&config.backbone, slots, config.max_positions + 1, dtype, device)?;
         let hidden = Tensor::zeros((slots, 1, config.backbone.hidden), dtype, device)?;

@@ -82,14 +82,14 @@ pub struct LoadProgress {
 
 /// Which of the two transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Part {
+pub enum ModelPart {
     /// Reads positions, gives the first code.
     Backbone,
     /// Gives the other codes of a frame.
     Depth,
 }
 
-impl Part {
+impl ModelPart {
     /// The part's dimensions.
     #[must_use]
     pub fn config(self, config: &CsmConfig) -> &TransformerConfig {
@@ -152,8 +152,8 @@ impl<'a> Weights<'a> {
 
     /// The audio tables of backbone and depth decoder, `(32 * audio_vocab, hidden)` each. One tensor when tied.
     pub(super) fn audio_embeddings(&mut self, dtype: DType) -> Result<(Tensor, Tensor), WeightsError> {
-        let backbone = self.names.audio_embedding(Part::Backbone, self.config);
-        let depth = self.names.audio_embedding(Part::Depth, self.config);
+        let backbone = self.names.audio_embedding(ModelPart::Backbone, self.config);
+        let depth = self.names.audio_embedding(ModelPart::Depth, self.config);
         let shared = find(&self.files, &backbone).ok().map(|found| found.0.to_owned())
             == find(&self.files, &depth).ok().map(|found| found.0.to_owned());
         let backbone = self.load_as(&backbone, dtype)?;
@@ -182,12 +182,12 @@ impl<'a> Weights<'a> {
     }
 
     /// `(hidden)` of the part.
-    pub(super) fn final_norm(&mut self, part: Part) -> Result<Tensor, WeightsError> {
+    pub(super) fn final_norm(&mut self, part: ModelPart) -> Result<Tensor, WeightsError> {
         self.load(&self.names.final_norm(part, self.config))
     }
 
     /// One layer, query and key rows in the rotary halves form, joint projections fused.
-    pub(super) fn layer(&mut self, part: Part, index: usize) -> Result<LayerWeights, WeightsError> {
+    pub(super) fn layer(&mut self, part: ModelPart, index: usize) -> Result<LayerWeights, WeightsError> {
         let config = part.config(self.config);
         let specs = self.names.layer(part, self.config, index);
         let query = self.load(&specs.query)?;

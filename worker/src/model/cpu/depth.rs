@@ -12,7 +12,7 @@ use super::stack::{RowPosition, PackedStack, matrix};
 use super::table::EmbeddingTable;
 use crate::kernels::{Matrix, Pool};
 use crate::model::net::{Hear, Row};
-use crate::model::weights::{Part, Weights, WeightsError};
+use crate::model::weights::{ModelPart, Weights, WeightsError};
 use crate::model::{CsmConfig, ModelError, WeightFormat};
 
 pub(super) struct PackedDepth {
@@ -41,7 +41,7 @@ impl PackedDepth {
         let projection = weights.projection()?;
         let rows = project(pool, &projection, embedding, config.audio_vocab)?;
         let rows = EmbeddingTable::new(&rows)?;
-        let stack = PackedStack::load(weights, config, Part::Depth, format, pool, CODEBOOKS)?;
+        let stack = PackedStack::load(weights, config, ModelPart::Depth, format, pool, CODEBOOKS)?;
         let stored = weights.code_heads()?;
         let heads = (0..CODEBOOKS - 1)
             .map(|index| matrix(format, pool, &stored.get(index)?.t()?.contiguous()?))

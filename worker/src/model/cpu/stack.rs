@@ -9,7 +9,7 @@ use crate::kernels::attention::{BLOCK, attend, rotate};
 use crate::kernels::math::{add, rms_norm, swiglu};
 use crate::kernels::{Matrix, Pool};
 use crate::model::rope;
-use crate::model::weights::{Part, Weights, WeightsError};
+use crate::model::weights::{ModelPart, Weights, WeightsError};
 use crate::model::{CsmConfig, WeightFormat};
 
 /// Elements of the gate that one task takes.
@@ -60,7 +60,7 @@ impl PackedStack {
     pub(super) fn load(
         weights: &mut Weights<'_>,
         config: &CsmConfig,
-        part: Part,
+        part: ModelPart,
         format: WeightFormat,
         pool: &Pool,
         positions: usize,

@@ -10,7 +10,7 @@ use super::draw::TensorSampler;
 use super::linear::Linear;
 use super::stack::{TensorKvCache, BatchPositions, TensorStack};
 use crate::model::net::Hear;
-use crate::model::weights::{Part, Weights, WeightsError};
+use crate::model::weights::{ModelPart, Weights, WeightsError};
 use crate::model::{CsmConfig, ModelError, WeightFormat};
 
 pub(super) struct TensorDepth {
@@ -48,7 +48,7 @@ impl TensorDepth {
         Ok(Self {
             projection: Linear::new(format, dtype, device, &projection)?,
             rows: Tensor::cat(&projected, 0)?,
-            stack: TensorStack::load(weights, config, Part::Depth, format, dtype, device, CODEBOOKS)?,
+            stack: TensorStack::load(weights, config, ModelPart::Depth, format, dtype, device, CODEBOOKS)?,
             heads,
             kv: TensorKvCache::new(&config.depth, slots, CODEBOOKS, dtype, device)?,
             audio_vocab: config.audio_vocab,

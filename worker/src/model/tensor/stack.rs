@@ -6,7 +6,7 @@ use candle_nn::ops::{rms_norm, silu};
 use super::attention::Attention;
 use super::linear::Linear;
 use crate::model::rope;
-use crate::model::weights::{Part, Weights, WeightsError};
+use crate::model::weights::{ModelPart, Weights, WeightsError};
 use crate::model::{CsmConfig, TransformerConfig, WeightFormat};
 
 /// Keys and values of one layer, `(slots, kv_heads, capacity, head_dim)` each.
@@ -135,7 +135,7 @@ impl TensorStack {
     pub(super) fn load(
         weights: &mut Weights<'_>,
         config: &CsmConfig,
-        part: Part,
+        part: ModelPart,
         format: WeightFormat,
         dtype: DType,
         device: &Device,

@@ -3,7 +3,7 @@
 use csm_shared::audio::CODEBOOKS;
 
 use super::super::CsmConfig;
-use super::Part;
+use super::ModelPart;
 
 /// A name that only the original layout has.
 pub const ORIGINAL_PROBE: &str = "backbone.layers.0.attn.q_proj.weight";
@@ -83,13 +83,13 @@ impl Names {
     pub fn all(self, config: &CsmConfig) -> Vec<TensorSpec> {
         let mut all = vec![
             self.text_embedding(config),
-            self.audio_embedding(Part::Backbone, config),
-            self.audio_embedding(Part::Depth, config),
+            self.audio_embedding(ModelPart::Backbone, config),
+            self.audio_embedding(ModelPart::Depth, config),
             self.projection(config),
             self.first_code_head(config),
             self.code_heads(config),
         ];
-        for part in [Part::Backbone, Part::Depth] {
+        for part in [ModelPart::Backbone, ModelPart::Depth] {
             all.push(self.final_norm(part, config));
             for index in 0..part.config(config).layers {
                 let layer = self.layer(part, config, index);
@@ -117,13 +117,13 @@ impl Names {
     /// `(32 * audio_vocab, hidden)`. In the transformers layout each part has its own name, and a tied table may be
     /// stored under either.
     #[must_use]
-    pub fn audio_embedding(self, part: Part, config: &CsmConfig) -> TensorSpec {
+    pub fn audio_embedding(self, part: ModelPart, config: &CsmConfig) -> TensorSpec {
         let names =
             ["backbone_model.embed_tokens.embed_audio_tokens.weight", "depth_decoder.model.embed_tokens.weight"];
         let (name, alias) = match (self.layout, part) {
             (Layout::Original, _) => ("audio_embeddings.weight", None),
-            (Layout::Transformers, Part::Backbone) => (names[0], Some(names[1])),
-            (Layout::Transformers, Part::Depth) => (names[1], Some(names[0])),
+            (Layout::Transformers, ModelPart::Backbone) => (names[0], Some(names[1])),
+            (Layout::Transformers, ModelPart::Depth) => (names[1], Some(names[0])),
         };
         let shape = [CODEBOOKS * config.audio_vocab, config.backbone.hidden];
         TensorSpec { alias: alias.map(Into::into), ..spec(name, &shape) }
@@ -152,14 +152,14 @@ impl Names {
 
     /// `(hidden)` of the part.
     #[must_use]
-    pub fn final_norm(self, part: Part, config: &CsmConfig) -> TensorSpec {
+    pub fn final_norm(self, part: ModelPart, config: &CsmConfig) -> TensorSpec {
         let leaf = self.pick("norm.scale", "norm.weight");
         spec(format!("{}.{leaf}", self.prefix(part)), &[part.config(config).hidden])
     }
 
     /// One layer of a part.
     #[must_use]
-    pub fn layer(self, part: Part, config: &CsmConfig, index: usize) -> LayerSpecs {
+    pub fn layer(self, part: ModelPart, config: &CsmConfig, index: usize) -> LayerSpecs {
         let dims = part.config(config);
         let (query, kv) = (dims.heads * dims.head_dim, dims.kv_heads * dims.head_dim);
         let prefix = self.prefix(part);
@@ -179,10 +179,10 @@ impl Names {
         }
     }
 
-    fn prefix(self, part: Part) -> &'static str {
+    fn prefix(self, part: ModelPart) -> &'static str {
         match part {
-            Part::Backbone => self.pick("backbone", "backbone_model"),
-            Part::Depth => self.pick("decoder", "depth_decoder.model"),
+            ModelPart::Backbone => self.pick("backbone", "backbone_model"),
+            ModelPart::Depth => self.pick("decoder", "depth_decoder.model"),
         }
     }
 }
