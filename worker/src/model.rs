@@ -120,7 +120,7 @@ pub struct Model {
     config: CsmConfig,
     format: WeightFormat,
     net: Box<dyn Net>,
-    slots: Vec<Slot>,
+    slots: Vec<SlotState>,
     /// The parts of a step are measured.
     timed: bool,
     times: Option<StepTimes>,
@@ -128,7 +128,7 @@ pub struct Model {
 
 /// What the model remembers of an utterance beside keys and values.
 #[derive(Clone, Default)]
-struct Slot {
+struct SlotState {
     /// Positions read.
     positions: usize,
     /// Frames spoken.
@@ -192,7 +192,7 @@ impl Model {
 
     fn over(config: CsmConfig, format: WeightFormat, net: Box<dyn Net>, slots: usize) -> Self {
         let timed = !net.runs_ahead();
-        Self { config, format, net, slots: vec![Slot::default(); slots], timed, times: None }
+        Self { config, format, net, slots: vec![SlotState::default(); slots], timed, times: None }
     }
 
     /// Dimensions and vocabularies.
@@ -248,7 +248,7 @@ impl Model {
     /// Makes a slot ready for another utterance; nothing of the last one can be read again.
     pub fn reset(&mut self, slot: usize) {
         if let Some(slot) = self.slots.get_mut(slot) {
-            *slot = Slot::default();
+            *slot = SlotState::default();
         }
     }
 
@@ -342,7 +342,7 @@ impl Model {
         Ok(Instant::now())
     }
 
-    fn slot(&self, slot: usize) -> Result<&Slot, ModelError> {
+    fn slot(&self, slot: usize) -> Result<&SlotState, ModelError> {
         self.slots.get(slot).ok_or(ModelError::Slot { slot, slots: self.slots.len() })
     }
 
