@@ -38,7 +38,7 @@ pub use prompt::Position;
 pub use weights::{LoadProgress, WeightsError, weights_sha256};
 
 use crate::kernels::threads_or_all;
-use net::{Hear, Net, Taken};
+use net::{FrameSampler, Net, Taken};
 use weights::Weights;
 
 /// The frame that means "the utterance has ended". It is not part of the audio.
@@ -282,7 +282,7 @@ impl Model {
     /// A slot without a prompt, ended or named twice, a full window, or a failing device. After the last, no slot can go
     /// on.
     pub fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, ModelError> {
-        self.frames(rows, &mut Hear::new(self.config.codebook_size))
+        self.frames(rows, &mut FrameSampler::new(self.config.codebook_size))
     }
 
     /// [`Model::step`] of one row, with the logits of all 32 codes.
@@ -290,13 +290,13 @@ impl Model {
     /// # Errors
     /// As [`Model::step`].
     pub fn step_traced(&mut self, row: &Row) -> Result<TracedFrame, ModelError> {
-        let mut hear = Hear::traced(self.config.codebook_size, row.slot);
+        let mut hear = FrameSampler::traced(self.config.codebook_size, row.slot);
         let frames = self.frames(std::slice::from_ref(row), &mut hear)?;
         let logits = Tensor::from_vec(hear.into_trace(), (CODEBOOKS, self.config.audio_vocab), &Device::Cpu)?;
         Ok(TracedFrame { codes: frames[0], logits })
     }
 
-    fn frames(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+    fn frames(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         let mut taken = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
             let state = self.slot(row.slot)?;

@@ -12,7 +12,7 @@ mod table;
 use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{Hear, BackendPrefix, Net, Row, Taken};
+use super::net::{FrameSampler, BackendPrefix, Net, Row, Taken};
 use super::prompt::Position;
 use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -130,7 +130,7 @@ impl Net for CpuNet {
         self.prefill(slot, start, &positions)
     }
 
-    fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         let width = self.width();
         let mut hidden = Vec::with_capacity(rows.len() * width);
         for row in rows {

@@ -46,7 +46,7 @@ pub(super) trait Net: Send {
     /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::take`] of one after another gives.
     fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
     /// Speaks one frame per row from what its slot has read.
-    fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError>;
+    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.
     fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError>;
     /// Bytes of such a copy.
@@ -73,7 +73,7 @@ impl BackendPrefix {
 }
 
 /// Turns logits into codes, and remembers them where a test or a measurement asks for it.
-pub(super) struct Hear {
+pub(super) struct FrameSampler {
     codebook_size: usize,
     trace: Option<Vec<f32>>,
     /// The traced row of a batch that is always whole.
@@ -81,7 +81,7 @@ pub(super) struct Hear {
     spent: Duration,
 }
 
-impl Hear {
+impl FrameSampler {
     pub(super) fn new(codebook_size: usize) -> Self {
         Self { codebook_size, trace: None, row: 0, spent: Duration::ZERO }
     }

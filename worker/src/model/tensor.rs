@@ -20,7 +20,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{Hear, BackendPrefix, Net, Row, Taken};
+use super::net::{FrameSampler, BackendPrefix, Net, Row, Taken};
 use super::prompt::Position;
 use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -209,7 +209,7 @@ impl Net for TensorNet {
         Ok(())
     }
 
-    fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         #[cfg(feature = "cuda")]
         if let Some(graphs) = &mut self.graphs {
             return graphs.speak(rows, hear);

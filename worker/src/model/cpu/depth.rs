@@ -11,7 +11,7 @@ use super::cache::PackedKvCache;
 use super::stack::{RowPosition, PackedStack, matrix};
 use super::table::EmbeddingTable;
 use crate::kernels::{Matrix, Pool};
-use crate::model::net::{Hear, Row};
+use crate::model::net::{FrameSampler, Row};
 use crate::model::weights::{ModelPart, Weights, WeightsError};
 use crate::model::{CsmConfig, ModelError, WeightFormat};
 
@@ -78,7 +78,7 @@ impl PackedDepth {
         hidden: &[f32],
         rows: &[Row],
         frames: &mut [Frame],
-        hear: &mut Hear,
+        hear: &mut FrameSampler,
     ) -> Result<(), ModelError> {
         let (count, width) = (rows.len(), self.stack.hidden());
         let mut states = vec![0.0; count * width];

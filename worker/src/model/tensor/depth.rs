@@ -9,7 +9,7 @@ use csm_shared::audio::CODEBOOKS;
 use super::draw::TensorSampler;
 use super::linear::Linear;
 use super::stack::{TensorKvCache, BatchPositions, TensorStack};
-use crate::model::net::Hear;
+use crate::model::net::FrameSampler;
 use crate::model::weights::{ModelPart, Weights, WeightsError};
 use crate::model::{CsmConfig, ModelError, WeightFormat};
 
@@ -80,7 +80,7 @@ impl TensorDepth {
         hidden: &Tensor,
         first: &Tensor,
         drawing: &mut TensorSampler,
-        hear: &mut Hear,
+        hear: &mut FrameSampler,
     ) -> Result<(), ModelError> {
         let mut x = Tensor::cat(&[self.projection.forward(hidden)?, self.row(0, first)?], 1)?;
         let mut start = 0;

@@ -8,7 +8,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
 use crate::kernels::Pool;
-use crate::model::net::{Hear, Row};
+use crate::model::net::{FrameSampler, Row};
 use crate::model::sampler::{self, Draw};
 use crate::model::{END_FRAME, ModelError};
 
@@ -59,7 +59,7 @@ impl TensorSampler {
     }
 
     /// Codes of one codebook, `(slots)`, from `logits (slots, audio_vocab)`.
-    pub(super) fn draw(&mut self, codebook: usize, logits: &Tensor, hear: &mut Hear) -> Result<Tensor> {
+    pub(super) fn draw(&mut self, codebook: usize, logits: &Tensor, hear: &mut FrameSampler) -> Result<Tensor> {
         let logits = logits.to_dtype(DType::F32)?;
         if hear.is_traced() {
             hear.see(&logits.flatten_all()?.to_vec1()?, logits.dim(1)?);

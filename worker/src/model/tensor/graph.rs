@@ -19,7 +19,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use super::depth::TensorDepth;
 use super::linear::Linear;
 use super::stack::{TensorKvCache, TensorStack};
-use crate::model::net::{Hear, Row, Taken};
+use crate::model::net::{FrameSampler, Row, Taken};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
 pub(super) use launch::address;
@@ -140,7 +140,7 @@ impl Graphs {
     }
 
     /// Speaks one frame per row.
-    pub(super) fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> std::result::Result<Vec<Frame>, ModelError> {
+    pub(super) fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> std::result::Result<Vec<Frame>, ModelError> {
         let mut words = vec![0; self.slots * DRAW_WORDS];
         for Row { slot, sampling, frame_index } in rows {
             let seed = sampling.seed.get();

@@ -39,7 +39,7 @@ impl Net for Late {
     }
 
     /// The codes' transfer waits for everything before it.
-    fn speak(&mut self, rows: &[Row], hear: &mut Hear) -> Result<Vec<Frame>, ModelError> {
+    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         self.owe();
         let frames = self.net.speak(rows, hear)?;
         self.finish()?;
