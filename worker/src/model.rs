@@ -38,7 +38,7 @@ pub use prompt::Position;
 pub use weights::{LoadProgress, WeightsError, weights_sha256};
 
 use crate::kernels::threads_or_all;
-use net::{FrameSampler, Net, Taken};
+use net::{FrameSampler, Net, FrameInput};
 use weights::Weights;
 
 /// The frame that means "the utterance has ended". It is not part of the audio.
@@ -305,7 +305,7 @@ impl Model {
             }
             if let Some(frame) = state.pending {
                 self.check_window(state.positions + 1)?;
-                taken.push(Taken { slot: row.slot, position: state.positions, frame });
+                taken.push(FrameInput { slot: row.slot, position: state.positions, frame });
             } else if !state.ready {
                 return Err(ModelError::NothingToContinue);
             }

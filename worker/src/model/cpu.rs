@@ -12,7 +12,7 @@ mod table;
 use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{FrameSampler, BackendPrefix, Net, Row, Taken};
+use super::net::{FrameSampler, BackendPrefix, Net, Row, FrameInput};
 use super::prompt::Position;
 use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -112,7 +112,7 @@ impl Net for CpuNet {
         Ok(())
     }
 
-    fn take(&mut self, rows: &[Taken]) -> Result<(), ModelError> {
+    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
         let width = self.width();
         let mut x = vec![0.0; rows.len() * width];
         for (taken, row) in rows.iter().zip(x.chunks_exact_mut(width)) {

@@ -22,7 +22,7 @@ pub struct Row {
 }
 
 /// A frame that was spoken and is now read.
-pub(super) struct Taken {
+pub(super) struct FrameInput {
     pub(super) slot: usize,
     /// Position it takes.
     pub(super) position: usize,
@@ -42,7 +42,7 @@ pub(super) trait Net: Send {
     /// Reads positions behind the `start` that the slot holds.
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError>;
     /// Reads one frame per row.
-    fn take(&mut self, rows: &[Taken]) -> Result<(), ModelError>;
+    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError>;
     /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::take`] of one after another gives.
     fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
     /// Speaks one frame per row from what its slot has read.

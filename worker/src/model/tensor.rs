@@ -20,7 +20,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{FrameSampler, BackendPrefix, Net, Row, Taken};
+use super::net::{FrameSampler, BackendPrefix, Net, Row, FrameInput};
 use super::prompt::Position;
 use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -163,7 +163,7 @@ impl TensorNet {
         self.hidden.narrow(0, slot, 1)?.slice_set(&last, 0, 0)
     }
 
-    fn take_frames(&mut self, rows: &[Taken]) -> CandleResult<()> {
+    fn take_frames(&mut self, rows: &[FrameInput]) -> CandleResult<()> {
         // Slots that read nothing write to the position behind the window.
         let mut positions = vec![self.window; self.slots];
         let mut frames = vec![[0; CODEBOOKS]; self.slots];
@@ -193,7 +193,7 @@ impl Net for TensorNet {
         Ok(())
     }
 
-    fn take(&mut self, rows: &[Taken]) -> Result<(), ModelError> {
+    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
         #[cfg(feature = "cuda")]
         if let Some(graphs) = &mut self.graphs {
             return Ok(graphs.take(rows)?);
@@ -204,7 +204,7 @@ impl Net for TensorNet {
     /// One by one, in the shape of a step: the device's kernels for a run of positions add in another order.
     fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
         for (position, &frame) in (start..).zip(frames) {
-            self.take(&[Taken { slot, position, frame }])?;
+            self.take(&[FrameInput { slot, position, frame }])?;
         }
         Ok(())
     }

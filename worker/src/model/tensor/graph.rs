@@ -19,7 +19,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use super::depth::TensorDepth;
 use super::linear::Linear;
 use super::stack::{TensorKvCache, TensorStack};
-use crate::model::net::{FrameSampler, Row, Taken};
+use crate::model::net::{FrameSampler, Row, FrameInput};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
 pub(super) use launch::address;
@@ -127,7 +127,7 @@ impl Graphs {
     }
 
     /// Reads one frame per row.
-    pub(super) fn take(&mut self, rows: &[Taken]) -> Result<()> {
+    pub(super) fn take(&mut self, rows: &[FrameInput]) -> Result<()> {
         let mut words = vec![0; self.slots * (1 + CODEBOOKS)];
         let (positions, codes) = words.split_at_mut(self.slots);
         positions.fill(u32::MAX);

@@ -29,7 +29,7 @@ impl Net for Late {
         self.net.prefill(slot, start, positions)
     }
 
-    fn take(&mut self, rows: &[Taken]) -> Result<(), ModelError> {
+    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
         self.owe();
         self.net.take(rows)
     }
