@@ -6,7 +6,7 @@ use csm_shared::audio::Frame;
 use csm_shared::job::Sampling;
 
 use super::prompt::Position;
-use super::sampler::{self, Draw};
+use super::sampler::{self, DrawKey};
 use super::{ModelError, cpu, tensor};
 use crate::kernels::Pool;
 
@@ -120,7 +120,7 @@ impl FrameSampler {
         let mut drawn = vec![None; rows.len()];
         pool.run_chunks(&mut drawn, 1, &|index, drawn| {
             let Row { sampling, frame_index, .. } = rows[index];
-            let draw = Draw { seed: sampling.seed.get(), frame_index, codebook };
+            let draw = DrawKey { seed: sampling.seed.get(), frame_index, codebook };
             drawn[0] = sampler::sample(&logits[index * vocab..][..codes], &sampling, draw);
         });
         self.spent += begun.elapsed();

@@ -12,7 +12,7 @@ mod tests;
 
 /// Where a draw is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Draw {
+pub struct DrawKey {
     /// The job's seed.
     pub seed: u64,
     /// Frame of the utterance, from 0.
@@ -26,7 +26,7 @@ pub struct Draw {
 /// Temperature 0 takes the largest (the first of equals). Otherwise logits below the `topk`-th largest are left out
 /// (equals of the `topk`-th stay in) and the draw is from the softmax of `logits / temperature` over the rest.
 #[must_use]
-pub fn sample(logits: &[f32], sampling: &Sampling, draw: Draw) -> Option<u32> {
+pub fn sample(logits: &[f32], sampling: &Sampling, draw: DrawKey) -> Option<u32> {
     if logits.iter().any(|logit| logit.is_nan()) {
         return None;
     }
@@ -43,7 +43,7 @@ pub fn sample(logits: &[f32], sampling: &Sampling, draw: Draw) -> Option<u32> {
 
 /// The noise that [`sample`] adds to each code's logit divided by temperature, for codes from 0.
 #[expect(clippy::cast_possible_truncation, reason = "noise is within -4 and 24")]
-pub fn gumbel(draw: Draw, noise: &mut [f32]) {
+pub fn gumbel(draw: DrawKey, noise: &mut [f32]) {
     let made = Noise::new(draw);
     for (group, noise) in (0..).zip(noise.chunks_mut(4)) {
         // One call answers for four codes.
@@ -69,10 +69,10 @@ fn kth_largest(logits: &[f32], k: usize) -> Option<f32> {
 }
 
 /// The noise of one draw: a pure function from code to number.
-struct Noise(Draw);
+struct Noise(DrawKey);
 
 impl Noise {
-    fn new(draw: Draw) -> Self {
+    fn new(draw: DrawKey) -> Self {
         Self(draw)
     }
 
@@ -82,7 +82,7 @@ impl Noise {
 
     /// The bits of codes `4 * group` and the three behind it.
     fn words(&self, group: u32) -> [u32; 4] {
-        let Draw { seed, frame_index, codebook } = self.0;
+        let DrawKey { seed, frame_index, codebook } = self.0;
         #[expect(clippy::cast_possible_truncation, reason = "the key is the seed's two halves; a codebook is below 32")]
         let (key, codebook) = ([seed as u32, (seed >> 32) as u32], codebook as u32);
         philox([group, codebook, frame_index, 0], key)

@@ -9,8 +9,8 @@ fn sampling(temperature: f32, topk: u32) -> Sampling {
     Sampling { temperature: Temperature::new(temperature).unwrap(), topk: TopK::new(topk).unwrap(), seed: Seed::new(1) }
 }
 
-fn at(frame_index: u32) -> Draw {
-    Draw { seed: 0x0123_4567_89ab_cdef, frame_index, codebook: 3 }
+fn at(frame_index: u32) -> DrawKey {
+    DrawKey { seed: 0x0123_4567_89ab_cdef, frame_index, codebook: 3 }
 }
 
 #[test]
@@ -76,10 +76,10 @@ fn every_coordinate_of_a_draw_matters() {
     let logits = [0.0; 2048];
     let draw = |draw| sample(&logits, &sampling(1.0, 2048), draw);
     let base = at(5);
-    assert_ne!(draw(base), draw(Draw { seed: base.seed + 1, ..base }));
-    assert_ne!(draw(base), draw(Draw { seed: base.seed ^ (1 << 40), ..base }));
-    assert_ne!(draw(base), draw(Draw { frame_index: 6, ..base }));
-    assert_ne!(draw(base), draw(Draw { codebook: 4, ..base }));
+    assert_ne!(draw(base), draw(DrawKey { seed: base.seed + 1, ..base }));
+    assert_ne!(draw(base), draw(DrawKey { seed: base.seed ^ (1 << 40), ..base }));
+    assert_ne!(draw(base), draw(DrawKey { frame_index: 6, ..base }));
+    assert_ne!(draw(base), draw(DrawKey { codebook: 4, ..base }));
 }
 
 proptest! {
@@ -90,7 +90,7 @@ proptest! {
         seed: u64,
     ) {
         let sampling = sampling(0.9, 50);
-        let draw = |frame_index| sample(&logits, &sampling, Draw { seed, frame_index, codebook: 0 });
+        let draw = |frame_index| sample(&logits, &sampling, DrawKey { seed, frame_index, codebook: 0 });
         let forward: Vec<_> = (0..40).map(draw).collect();
         for frame in order {
             prop_assert_eq!(draw(frame), forward[frame as usize]);

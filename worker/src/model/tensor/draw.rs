@@ -9,7 +9,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 
 use crate::kernels::Pool;
 use crate::model::net::{FrameSampler, Row};
-use crate::model::sampler::{self, Draw};
+use crate::model::sampler::{self, DrawKey};
 use crate::model::{END_FRAME, ModelError};
 
 /// The draws of one frame.
@@ -46,7 +46,7 @@ impl TensorSampler {
             if let Some(Row { sampling, frame_index, .. }) = rows[slot]
                 && !sampling.temperature.is_greedy()
             {
-                sampler::gumbel(Draw { seed: sampling.seed.get(), frame_index: *frame_index, codebook }, noise);
+                sampler::gumbel(DrawKey { seed: sampling.seed.get(), frame_index: *frame_index, codebook }, noise);
             }
         });
         Ok(Self {
