@@ -35,7 +35,7 @@ pub fn sample(logits: &[f32], sampling: &Sampling, draw: DrawKey) -> Option<u32>
         return best(logits.iter().map(|&logit| f64::from(logit)));
     }
     let least = kth_largest(logits, sampling.topk.get() as usize)?;
-    let noise = Noise::new(draw);
+    let noise = GumbelNoise::new(draw);
     best((0..).zip(logits).map(|(code, &logit)| {
         if logit < least { f64::NEG_INFINITY } else { f64::from(logit) / temperature + noise.gumbel(code) }
     }))
@@ -44,7 +44,7 @@ pub fn sample(logits: &[f32], sampling: &Sampling, draw: DrawKey) -> Option<u32>
 /// The noise that [`sample`] adds to each code's logit divided by temperature, for codes from 0.
 #[expect(clippy::cast_possible_truncation, reason = "noise is within -4 and 24")]
 pub fn gumbel(draw: DrawKey, noise: &mut [f32]) {
-    let made = Noise::new(draw);
+    let made = GumbelNoise::new(draw);
     for (group, noise) in (0..).zip(noise.chunks_mut(4)) {
         // One call answers for four codes.
         let words = made.words(group);
@@ -69,9 +69,9 @@ fn kth_largest(logits: &[f32], k: usize) -> Option<f32> {
 }
 
 /// The noise of one draw: a pure function from code to number.
-struct Noise(DrawKey);
+struct GumbelNoise(DrawKey);
 
-impl Noise {
+impl GumbelNoise {
     fn new(draw: DrawKey) -> Self {
         Self(draw)
     }
