@@ -21,7 +21,7 @@ use csm_shared::audio::{FRAME_SAMPLES, Frame};
 use csm_shared::hub::weight_files;
 use csm_shared::prompt::CONFIG_FILE;
 
-use crate::model::config::{ConfigError, Keys, read_json};
+use crate::model::config::{ConfigError, ConfigObject, read_json};
 use crate::model::weights::{LoadProgress, WeightsError, map};
 pub use config::MimiConfig;
 pub use decoder::Decoder;
@@ -182,7 +182,7 @@ fn open(folder: &Path) -> Result<(MmapedSafetensors, MimiConfig, &'static str), 
     let files = map(&weight_files(folder).map_err(WeightsError::from)?)?;
     if files.tensors().iter().any(|(name, _)| name.starts_with(CODEC_PREFIX)) {
         let config = read_json(&folder.join(CONFIG_FILE))?;
-        let root = Keys::root(&config)?;
+        let root = ConfigObject::root(&config)?;
         let codec = root.inner("codec_config")?.ok_or_else(|| root.error("codec_config", "is missing"))?;
         return Ok((files, MimiConfig::read(&codec)?, CODEC_PREFIX));
     }
@@ -191,7 +191,7 @@ fn open(folder: &Path) -> Result<(MmapedSafetensors, MimiConfig, &'static str), 
         return Err(CodecError::NoCodec { folder: folder.into() });
     }
     let config = read_json(&beside.join(CONFIG_FILE))?;
-    let config = MimiConfig::read(&Keys::root(&config)?)?;
+    let config = MimiConfig::read(&ConfigObject::root(&config)?)?;
     Ok((map(&[beside.join(CODEC_FILE)])?, config, ""))
 }
 

@@ -4,7 +4,7 @@ use candle_transformers::models::mimi::{conv, seanet};
 use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES, SAMPLE_RATE};
 use serde_json::json;
 
-use crate::model::config::{ConfigError, Keys};
+use crate::model::config::{ConfigError, ConfigObject};
 
 /// Base of Mimi's rotary positions where the config names none (`MimiConfig`'s default).
 const DEFAULT_THETA: f64 = 10_000.0;
@@ -52,7 +52,7 @@ pub struct MimiConfig {
 
 impl MimiConfig {
     /// Reads a `MimiConfig` object.
-    pub(crate) fn read(keys: &Keys<'_>) -> Result<Self, ConfigError> {
+    pub(crate) fn read(keys: &ConfigObject<'_>) -> Result<Self, ConfigError> {
         let config = Self {
             hidden: keys.size("hidden_size")?,
             filters: keys.size("num_filters")?,
@@ -78,7 +78,7 @@ impl MimiConfig {
     }
 
     /// Refuses what the code does not do, rather than making wrong sound of it.
-    fn check(&self, keys: &Keys<'_>) -> Result<(), ConfigError> {
+    fn check(&self, keys: &ConfigObject<'_>) -> Result<(), ConfigError> {
         keys.only("sampling_rate", &json!(SAMPLE_RATE))?;
         keys.only("audio_channels", &json!(1))?;
         keys.only("use_causal_conv", &json!(true))?;
@@ -129,7 +129,7 @@ impl MimiConfig {
     }
 }
 
-fn theta(keys: &Keys<'_>) -> Result<f64, ConfigError> {
+fn theta(keys: &ConfigObject<'_>) -> Result<f64, ConfigError> {
     let parameters = keys.inner("rope_parameters")?;
     let holder = parameters.as_ref().unwrap_or(keys);
     holder.only("rope_type", &json!("default"))?;

@@ -15,7 +15,7 @@ use csm_shared::prompt::CONFIG_FILE;
 use serde_json::{Value, json};
 
 pub use keys::ConfigError;
-pub(crate) use keys::{Keys, read_json};
+pub(crate) use keys::{ConfigObject, read_json};
 
 /// Rotary base of a transformers config that names none (`CsmConfig.default_theta`).
 const DEFAULT_THETA: f64 = 500_000.0;
@@ -99,7 +99,7 @@ impl CsmConfig {
     /// # Errors
     /// As [`CsmConfig::from_folder`].
     pub fn from_json(config: &Value, codec: Option<&Value>) -> Result<Self, ConfigError> {
-        let root = Keys::root(config)?;
+        let root = ConfigObject::root(config)?;
         let mut read = if root.has("hidden_size") { transformers(&root)? } else { original(&root)? };
         if let Some(size) = codebook_size(&root, codec)? {
             read.codebook_size = size;
@@ -112,14 +112,14 @@ impl CsmConfig {
 }
 
 /// The codec's codebook size, inside the model's config or in its own.
-fn codebook_size(root: &Keys<'_>, codec: Option<&Value>) -> Result<Option<usize>, ConfigError> {
+fn codebook_size(root: &ConfigObject<'_>, codec: Option<&Value>) -> Result<Option<usize>, ConfigError> {
     if let Some(inner) = root.inner("codec_config")? {
         return inner.size("codebook_size").map(Some);
     }
-    codec.map(|value| Keys::root(value)?.size("codebook_size")).transpose()
+    codec.map(|value| ConfigObject::root(value)?.size("codebook_size")).transpose()
 }
 
-fn transformers(root: &Keys<'_>) -> Result<CsmConfig, ConfigError> {
+fn transformers(root: &ConfigObject<'_>) -> Result<CsmConfig, ConfigError> {
     let depth_keys =
         root.inner("depth_decoder_config")?.ok_or_else(|| root.error("depth_decoder_config", "is missing"))?;
     let (backbone, depth) = (transformer(root)?, transformer(&depth_keys)?);
@@ -138,7 +138,7 @@ fn transformers(root: &Keys<'_>) -> Result<CsmConfig, ConfigError> {
     })
 }
 
-fn transformer(keys: &Keys<'_>) -> Result<TransformerConfig, ConfigError> {
+fn transformer(keys: &ConfigObject<'_>) -> Result<TransformerConfig, ConfigError> {
     keys.only("hidden_act", &json!("silu"))?;
     keys.only("attention_bias", &json!(false))?;
     keys.only("mlp_bias", &json!(false))?;
@@ -164,7 +164,7 @@ fn transformer(keys: &Keys<'_>) -> Result<TransformerConfig, ConfigError> {
 }
 
 /// Rotary settings: one object in 5.x, the base beside a nullable object in 4.x.
-fn rope(keys: &Keys<'_>) -> Result<RopeConfig, ConfigError> {
+fn rope(keys: &ConfigObject<'_>) -> Result<RopeConfig, ConfigError> {
     let parameters = keys.inner("rope_parameters")?;
     let (base, scaling) = match &parameters {
         Some(parameters) => (parameters, Some(parameters)),
@@ -181,7 +181,7 @@ fn rope(keys: &Keys<'_>) -> Result<RopeConfig, ConfigError> {
     Ok(RopeConfig { theta, scaling })
 }
 
-fn llama3(keys: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
+fn llama3(keys: &ConfigObject<'_>) -> Result<RopeScaling, ConfigError> {
     let scaling = RopeScaling {
         factor: keys.positive("factor")?,
         low_freq_factor: keys.positive("low_freq_factor")?,
@@ -195,7 +195,7 @@ fn llama3(keys: &Keys<'_>) -> Result<RopeScaling, ConfigError> {
 }
 
 /// The original release: dimensions by flavour name (SesameAILabs/csm `models.py`).
-fn original(root: &Keys<'_>) -> Result<CsmConfig, ConfigError> {
+fn original(root: &ConfigObject<'_>) -> Result<CsmConfig, ConfigError> {
     root.only("audio_num_codebooks", &json!(CODEBOOKS))?;
     Ok(CsmConfig {
         backbone: flavour(root, "backbone_flavor")?,
@@ -207,7 +207,7 @@ fn original(root: &Keys<'_>) -> Result<CsmConfig, ConfigError> {
     })
 }
 
-fn flavour(root: &Keys<'_>, key: &str) -> Result<TransformerConfig, ConfigError> {
+fn flavour(root: &ConfigObject<'_>, key: &str) -> Result<TransformerConfig, ConfigError> {
     let (layers, hidden, heads, kv_heads) = match root.text(key)? {
         "llama-1B" => (16, 2048, 32, 8),
         "llama-100M" => (4, 1024, 8, 2),

@@ -26,7 +26,7 @@ pub enum ConfigError {
 }
 
 /// One JSON object of a config, and the keys that lead to it.
-pub(crate) struct Keys<'a> {
+pub(crate) struct ConfigObject<'a> {
     object: &'a Map<String, Value>,
     path: String,
 }
@@ -38,7 +38,7 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, ConfigError> {
     serde_json::from_slice(&text).map_err(|error| file_error(error.to_string()))
 }
 
-impl<'a> Keys<'a> {
+impl<'a> ConfigObject<'a> {
     /// The outermost object.
     pub(crate) fn root(value: &'a Value) -> Result<Self, ConfigError> {
         let Value::Object(object) = value else {
@@ -53,10 +53,10 @@ impl<'a> Keys<'a> {
     }
 
     /// An inner object, or `None` when the key is missing or null.
-    pub(crate) fn inner(&self, key: &str) -> Result<Option<Keys<'a>>, ConfigError> {
+    pub(crate) fn inner(&self, key: &str) -> Result<Option<ConfigObject<'a>>, ConfigError> {
         match self.value(key) {
             None => Ok(None),
-            Some(Value::Object(object)) => Ok(Some(Keys { object, path: format!("{}{key}.", self.path) })),
+            Some(Value::Object(object)) => Ok(Some(ConfigObject { object, path: format!("{}{key}.", self.path) })),
             Some(_) => Err(self.error(key, "is not an object")),
         }
     }
