@@ -85,7 +85,7 @@ pub struct WorkerArgs {
 
 /// A setting that cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub enum WorkerConfigError {
     /// No audio leaves without a mark, and no mark is made without a key.
     #[error(
         "CSM_WATERMARK_KEY is not set: give a secret of 16 bytes or more, or for development pass --development-watermark"
@@ -101,20 +101,20 @@ pub enum ConfigError {
 
 impl WorkerArgs {
     /// The watermark's key: the secret where there is one (a variable set to nothing counts as not set).
-    pub fn watermark_key(&self) -> Result<WatermarkKey, ConfigError> {
+    pub fn watermark_key(&self) -> Result<WatermarkKey, WorkerConfigError> {
         match &self.watermark_key {
             Some(secret) if !secret.expose_secret().is_empty() => Ok(WatermarkKey::parse(secret.expose_secret())?),
             _ if self.development_watermark => Ok(WatermarkKey::development()),
-            _ => Err(ConfigError::NoWatermarkKey),
+            _ => Err(WorkerConfigError::NoWatermarkKey),
         }
     }
 
     /// The keys of before, with the current one no more than a detector takes.
-    pub fn watermark_old_keys(&self) -> Result<Vec<WatermarkKey>, ConfigError> {
+    pub fn watermark_old_keys(&self) -> Result<Vec<WatermarkKey>, WorkerConfigError> {
         let secrets = self.watermark_old_keys.as_ref().map(SecretString::expose_secret).unwrap_or_default();
-        let keys = WatermarkKey::parse_ring(secrets).map_err(ConfigError::OldKeys)?;
+        let keys = WatermarkKey::parse_ring(secrets).map_err(WorkerConfigError::OldKeys)?;
         let all = keys.len() + 1;
-        if all > MAX_KEYS { Err(ConfigError::OldKeys(WatermarkError::Keys { keys: all })) } else { Ok(keys) }
+        if all > MAX_KEYS { Err(WorkerConfigError::OldKeys(WatermarkError::Keys { keys: all })) } else { Ok(keys) }
     }
 }
 
@@ -173,9 +173,9 @@ mod tests {
 
     #[test]
     fn no_worker_starts_without_a_watermark_key() {
-        assert!(matches!(parse(&[]).watermark_key(), Err(ConfigError::NoWatermarkKey)));
-        assert!(matches!(parse(&["--watermark-key", ""]).watermark_key(), Err(ConfigError::NoWatermarkKey)));
-        assert!(matches!(parse(&["--watermark-key", "short"]).watermark_key(), Err(ConfigError::WatermarkKey(_))));
+        assert!(matches!(parse(&[]).watermark_key(), Err(WorkerConfigError::NoWatermarkKey)));
+        assert!(matches!(parse(&["--watermark-key", ""]).watermark_key(), Err(WorkerConfigError::NoWatermarkKey)));
+        assert!(matches!(parse(&["--watermark-key", "short"]).watermark_key(), Err(WorkerConfigError::WatermarkKey(_))));
         assert!(parse(&["--watermark-key", "a passphrase of some length"]).watermark_key().is_ok());
         for (secrets, keys) in
             [("", Some(0)), ("the passphrase of before, and another one here", Some(2)), ("short", None)]
@@ -185,7 +185,7 @@ mod tests {
         }
         let many = ["a passphrase of some length"; MAX_KEYS].join(",");
         let old = parse(&["--watermark-old-keys", &many]).watermark_old_keys();
-        assert!(matches!(old, Err(ConfigError::OldKeys(WatermarkError::Keys { keys: 9 }))), "{old:?}");
+        assert!(matches!(old, Err(WorkerConfigError::OldKeys(WatermarkError::Keys { keys: 9 }))), "{old:?}");
         let development = parse(&["--development-watermark"]).watermark_key().map(|key| key.id().to_string());
         assert_eq!(development.ok(), Some(WatermarkKey::development().id().to_string()));
     }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ConfigError, WorkerArgs};
+use crate::config::{WorkerConfigError, WorkerArgs};
 use crate::desk;
 use crate::encode::Encoder;
 use crate::engine::{Engine, EngineConfig, EngineError};
@@ -40,7 +40,7 @@ const STORE_PAUSE: Duration = Duration::from_secs(2);
 pub enum WorkerError {
     /// A setting.
     #[error(transparent)]
-    Config(#[from] ConfigError),
+    Config(#[from] WorkerConfigError),
     /// The store's settings.
     #[error(transparent)]
     Store(#[from] StoreError),
