@@ -22,7 +22,7 @@ use tensors::Tensor;
 
 /// The two ways CSM weights are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Layout {
+pub enum FolderLayout {
     /// `transformers` names, q/k rows in halves for rotate-half RoPE, the codec inside as `codec_model.*`.
     Transformers,
     /// torchtune names, q/k rows for interleaved RoPE, the codec apart in `mimi/`.
@@ -67,7 +67,7 @@ pub enum CheckpointError {
 ///
 /// # Errors
 /// [`CheckpointError`] when the folder holds a model already or cannot be written.
-pub fn make_tiny(dir: &Path, layout: Layout) -> Result<(), CheckpointError> {
+pub fn make_tiny(dir: &Path, layout: FolderLayout) -> Result<(), CheckpointError> {
     write(dir, &dims::TINY, layout)
 }
 
@@ -77,7 +77,7 @@ pub fn make_tiny(dir: &Path, layout: Layout) -> Result<(), CheckpointError> {
 /// [`CheckpointError`] when the folder holds a model already or cannot be written.
 pub fn make_random(dir: &Path, size: Size) -> Result<(), CheckpointError> {
     match size {
-        Size::OneB => write(dir, &dims::ONE_B, Layout::Transformers),
+        Size::OneB => write(dir, &dims::ONE_B, FolderLayout::Transformers),
     }
 }
 
@@ -90,7 +90,7 @@ pub fn is_noise(folder: &Path) -> bool {
 }
 
 /// Writes one folder. `config.json` comes last: a folder that has one is whole.
-fn write(dir: &Path, dims: &Dims, layout: Layout) -> Result<(), CheckpointError> {
+fn write(dir: &Path, dims: &Dims, layout: FolderLayout) -> Result<(), CheckpointError> {
     if dir.join("config.json").exists() {
         return Err(CheckpointError::AlreadyThere(dir.to_owned()));
     }
@@ -98,11 +98,11 @@ fn write(dir: &Path, dims: &Dims, layout: Layout) -> Result<(), CheckpointError>
     let csm = tensors::csm(dims);
     let codec = tensors::codec(&dims.mimi);
     match layout {
-        Layout::Transformers => {
+        FolderLayout::Transformers => {
             let inside = codec.into_iter().map(|tensor| tensor.under("codec_model."));
             write_weights(&dir.join("model.safetensors"), csm.into_iter().chain(inside))?;
         }
-        Layout::Original => {
+        FolderLayout::Original => {
             let apart = dir.join("mimi");
             create_folder(&apart)?;
             let csm = csm.into_iter().map(|tensor| tensor.into_original(dims));
@@ -114,8 +114,8 @@ fn write(dir: &Path, dims: &Dims, layout: Layout) -> Result<(), CheckpointError>
     write_file(&dir.join("tokenizer.json"), pretty(&tokenizer::json(dims.first_special)))?;
     write_file(&dir.join("README.md"), config::card(dims))?;
     let config = match layout {
-        Layout::Transformers => config::transformers(dims),
-        Layout::Original => config::original(dims),
+        FolderLayout::Transformers => config::transformers(dims),
+        FolderLayout::Original => config::original(dims),
     };
     write_file(&dir.join("config.json"), pretty(&config))
 }

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK};
-use csm_worker::checkpoint::{self, Layout, Size};
+use csm_worker::checkpoint::{self, FolderLayout, Size};
 use csm_worker::trace::{TraceContext, TraceOptions, trace};
 
 use crate::receipt::NOISE_ONLY;
@@ -93,8 +93,8 @@ pub(crate) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
     match command {
         ModelCommand::MakeTiny { dir, layout } => {
             let layout = match layout {
-                LayoutArg::Transformers => Layout::Transformers,
-                LayoutArg::Original => Layout::Original,
+                LayoutArg::Transformers => FolderLayout::Transformers,
+                LayoutArg::Original => FolderLayout::Original,
             };
             checkpoint::make_tiny(&dir, layout)?;
             println!("{}: the tiny model ({NOISE_ONLY})", dir.display());

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use csm_shared::hub::{self, HubId, HubOptions, InvalidSource, ModelFolder, ModelSource, Wanted};
-use csm_worker::checkpoint::{self, Layout};
+use csm_worker::checkpoint::{self, FolderLayout};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
@@ -128,7 +128,7 @@ async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<Chosen> {
     let path: PathBuf = models.join("tiny");
     if !path.join("config.json").is_file() {
         let path = path.clone();
-        let made = tokio::task::spawn_blocking(move || checkpoint::make_tiny(&path, Layout::Transformers));
+        let made = tokio::task::spawn_blocking(move || checkpoint::make_tiny(&path, FolderLayout::Transformers));
         made.await.context("making the tiny model")??;
     }
     let source = ModelSource::Folder(path);

@@ -9,11 +9,11 @@ use csm_shared::audio::FRAME_SAMPLES;
 use super::candle_csm::Renamed;
 use super::quality::RowDifference;
 use super::*;
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::model::{WeightChoice, WeightFormat};
 
 fn tiny(folder: &Path) -> Subject {
-    make_tiny(folder, Layout::Transformers).unwrap();
+    make_tiny(folder, FolderLayout::Transformers).unwrap();
     Subject { folder: folder.to_owned(), device: DeviceChoice::Cpu, threads: Some(1), prompt: 10 }
 }
 
@@ -70,8 +70,8 @@ fn candles_csm_gets_the_originals_tensors_from_either_layout() {
         make_tiny(&folder, layout).unwrap();
         Renamed::open(&folder).unwrap()
     };
-    let original = open("original", Layout::Original);
-    let renamed = open("transformers", Layout::Transformers);
+    let original = open("original", FolderLayout::Original);
+    let renamed = open("transformers", FolderLayout::Transformers);
     let tensor = |from: &Renamed, name: &str| -> Tensor {
         from.get_unchecked(name, candle_core::DType::F32, &Device::Cpu).unwrap()
     };

@@ -33,8 +33,8 @@ fn rows(file: &SafeTensors<'_>, name: &str) -> Vec<Vec<u8>> {
 #[test]
 fn the_tiny_model_is_the_same_bytes_everywhere() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    make_tiny(one.path(), Layout::Transformers).unwrap();
-    make_tiny(two.path(), Layout::Transformers).unwrap();
+    make_tiny(one.path(), FolderLayout::Transformers).unwrap();
+    make_tiny(two.path(), FolderLayout::Transformers).unwrap();
     for name in ["model.safetensors", "config.json", "tokenizer.json", "README.md"] {
         assert_eq!(read(&one.path().join(name)), read(&two.path().join(name)), "{name}");
     }
@@ -49,8 +49,8 @@ fn the_tiny_model_is_the_same_bytes_everywhere() {
 fn both_layouts_hold_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("original");
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
-    make_tiny(&original, Layout::Original).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_tiny(&original, FolderLayout::Original).unwrap();
     let (new, old) = (read(&folder.path().join("model.safetensors")), read(&original.join("model.safetensors")));
     let codec = read(&original.join("mimi/model.safetensors"));
     let (new, old, codec) = (
@@ -84,7 +84,7 @@ fn both_layouts_hold_the_same_weights() {
 fn a_folder_that_holds_a_model_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("config.json"), "mine").unwrap();
-    let refused = make_tiny(folder.path(), Layout::Transformers);
+    let refused = make_tiny(folder.path(), FolderLayout::Transformers);
     assert!(matches!(refused, Err(CheckpointError::AlreadyThere(_))));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(read(&folder.path().join("config.json")), b"mine");
@@ -93,8 +93,8 @@ fn a_folder_that_holds_a_model_is_left_alone() {
 #[test]
 fn both_configs_say_the_same_rope() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
-    make_tiny(&folder.path().join("original"), Layout::Original).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_tiny(&folder.path().join("original"), FolderLayout::Original).unwrap();
     let (new, old) = (json(&folder.path().join("config.json")), json(&folder.path().join("original/config.json")));
     for part in ["", "/depth_decoder_config"] {
         let at = |config: &Value, key: &str| config.pointer(&format!("{part}/{key}")).cloned().unwrap();
@@ -170,7 +170,7 @@ fn the_last_convolution_passes_no_offset() {
 #[test]
 fn tensor_names_match_what_transformers_saves() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let shapes = shapes(&read(&folder.path().join("model.safetensors")));
     assert_eq!(shapes.len(), 258, "{shapes:#?}");
     assert_eq!(shapes["depth_decoder.codebooks_head.weight"], [31, 48, 2051]);

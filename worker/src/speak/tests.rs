@@ -12,7 +12,7 @@ use csm_shared::prompt::{PlannedPiece, SpeechPlan};
 use csm_shared::text::{Pause, normalise, pieces};
 
 use super::recital::{Booth, Ending, Frames, Recital, Script};
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{
     DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, Recording, Segment, SpokenFrame, Utterance,
 };
@@ -267,7 +267,7 @@ impl Frames for Heard {
 #[tokio::test]
 async fn the_engine_speaks_each_piece_with_those_before_it() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let config = EngineConfig {
         folder: folder.path().to_owned(),
         model: "tiny".into(),

@@ -10,7 +10,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::codec::Codec;
 use crate::watermark::{DETECTED_ABOVE, Marked, Verdict, Watermark, WatermarkKey};
 
@@ -35,7 +35,7 @@ const FRAMES: usize = 25;
 #[test]
 fn the_tiny_codec_is_marked_and_found() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let codec = Codec::load(folder.path(), &Device::Cpu, &mut |_| {}).unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut draw = || -> Frame { [0; CODEBOOKS].map(|_| random.next_u32() % 2_048) };

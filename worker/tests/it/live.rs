@@ -16,7 +16,7 @@ use csm_shared::prompt::PromptTokenizer;
 use csm_shared::queue::{Claim, Claimed, Commit, Owner, Queue, QueueArgs, Room, Ticket};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{FolderStore, ObjectKey, Store};
-use csm_worker::checkpoint::{Layout, make_tiny};
+use csm_worker::checkpoint::{FolderLayout, make_tiny};
 use csm_worker::encode::Encoder;
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_worker::model::{WeightChoice, WeightFormat};
@@ -67,7 +67,7 @@ impl Set {
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
         let client = RedisClient::new(&args, PATIENCE).unwrap();
-        make_tiny(&folder.path().join("tiny"), Layout::Transformers).unwrap();
+        make_tiny(&folder.path().join("tiny"), FolderLayout::Transformers).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let studio = studio(folder.path(), &client, WeightFormat::Q8_0).await;
         let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), LiveHub::start(client.clone()));

@@ -9,7 +9,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::codec::Codec;
 
 /// Random schedules of each weight format; over 500 together.
@@ -183,7 +183,7 @@ pub(super) async fn run(engine: &Engine, known: &[Known], seed: u64) {
 
 async fn schedules(format: WeightFormat, count: u64) {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let weights = WeightChoice::Format(format);
     let config = EngineConfig { weights, prefix_cache_bytes: PREFIX_CACHE_BYTES, ..settings(folder.path(), 1) };
     let known = alone(&config, count).await;

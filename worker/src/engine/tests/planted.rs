@@ -12,7 +12,7 @@ use super::super::speech::Decode;
 use super::invariance::{Known, PREFIX_CACHE_BYTES, alone, run};
 use super::scripted::info;
 use super::*;
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::codec::{Codec, Decoder};
 use crate::model::{LoadOptions, Model, Position, Prefix, Row, StepTimes};
 
@@ -151,7 +151,7 @@ async fn found(folder: &Path, known: &[Known], defect: Defect) -> Option<String>
 #[tokio::test]
 async fn every_planted_defect_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let known = alone(&settings(folder.path(), 1), 1).await;
     assert_eq!(found(folder.path(), &known, Defect::None).await, None);
     for (defect, expected) in [

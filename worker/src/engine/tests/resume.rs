@@ -5,7 +5,7 @@ use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SI
 use super::invariance::Random;
 use super::scripted::{Asked, Fate, PIECE, Script};
 use super::*;
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::model::END_FRAME;
 
 /// Random utterances of each weight format; each is cut at every frame.
@@ -157,7 +157,7 @@ async fn a_slow_reader_of_what_was_spoken_stalls_its_own_slot_only() {
 
 async fn tiny_cut_everywhere(format: WeightFormat) {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let config = EngineConfig { weights: WeightChoice::Format(format), ..settings(folder.path(), SIDE_BY_SIDE) };
     let first = Engine::start(config.clone()).unwrap().ready().await.unwrap();
     let second = Engine::start(EngineConfig { threads: Some(1), ..config }).unwrap().ready().await.unwrap();

@@ -1,7 +1,7 @@
 //! The real model and codec of the tiny checkpoint.
 
 use super::*;
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 
 async fn start(folder: &Path, slots: usize) -> Engine {
     Engine::start(settings(folder, slots)).unwrap().ready().await.unwrap()
@@ -27,7 +27,7 @@ fn five() -> Vec<Utterance> {
 #[tokio::test]
 async fn a_result_depends_on_nobody_else_and_on_no_slot() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let engine = start(folder.path(), 5).await;
     let mut alone = Vec::new();
     for utterance in five() {
@@ -57,7 +57,7 @@ async fn a_result_depends_on_nobody_else_and_on_no_slot() {
 #[tokio::test]
 async fn the_seed_and_the_context_are_heard() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let engine = start(folder.path(), 1).await;
     let mut heard = Vec::new();
     let text = vec![5, 6, 7];
@@ -79,7 +79,7 @@ async fn the_seed_and_the_context_are_heard() {
 async fn both_layouts_speak_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let mut heard = Vec::new();
-    for layout in [Layout::Transformers, Layout::Original] {
+    for layout in [FolderLayout::Transformers, FolderLayout::Original] {
         let folder = folder.path().join(format!("{layout:?}"));
         make_tiny(&folder, layout).unwrap();
         let engine = start(&folder, 1).await;
@@ -93,7 +93,7 @@ async fn both_layouts_speak_the_same() {
 #[tokio::test]
 async fn the_tiny_model_hisses_audibly() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), Layout::Transformers).unwrap();
+    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let engine = start(folder.path(), 1).await;
     for seed in 0..3 {
         let (_, pcm, _) = listen(engine.admit(say(vec![1, 2, 3], seed, 50)).await.unwrap()).await;

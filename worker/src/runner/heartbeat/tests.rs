@@ -10,7 +10,7 @@ use csm_shared::queue::{Claim, Owner, QueueArgs, Room, Ticket};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 
 use super::*;
-use crate::checkpoint::{Layout, make_tiny};
+use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
 use crate::model::WeightChoice;
 
@@ -103,7 +103,7 @@ fn a_process_that_was_held_up_is_not_stuck() {
 }
 
 async fn engine(folder: &std::path::Path) -> Engine {
-    make_tiny(folder, Layout::Transformers).unwrap();
+    make_tiny(folder, FolderLayout::Transformers).unwrap();
     let config = EngineConfig {
         folder: folder.to_owned(),
         model: "tiny".into(),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
-use csm_worker::checkpoint::{Layout, make_tiny};
+use csm_worker::checkpoint::{FolderLayout, make_tiny};
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig, Utterance};
 use csm_worker::model::{WeightChoice, WeightFormat};
 use futures::future::try_join_all;
@@ -38,7 +38,7 @@ impl Tiny {
     pub(crate) fn load() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
         let path: PathBuf = folder.path().join("tiny");
-        make_tiny(&path, Layout::Transformers)?;
+        make_tiny(&path, FolderLayout::Transformers)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let config = EngineConfig {
             folder: path.clone(),
