@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::dims::{AUDIO_VOCAB, CODES, Dims, Mimi, RATIOS, Stack, WINDOW};
+use super::dims::{AUDIO_VOCAB, CODES, Dims, Mimi, RATIOS, StackDims, WINDOW};
 use csm_shared::audio::{CODEBOOKS, SAMPLE_RATE};
 
 /// The key by which `config.json` says that the weights were trained on nothing. Loaders of others pass over it.
@@ -98,7 +98,7 @@ fn depth_fields(dims: &Dims) -> Value {
     )
 }
 
-fn stack_fields(stack: &Stack) -> Value {
+fn stack_fields(stack: &StackDims) -> Value {
     json!({
         "hidden_size": stack.hidden,
         "intermediate_size": stack.ff,

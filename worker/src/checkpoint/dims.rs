@@ -19,13 +19,13 @@ pub(super) struct Dims {
     pub(super) text_vocab: usize,
     /// Id of `<|begin_of_text|>`; the other three specials follow it.
     pub(super) first_special: usize,
-    pub(super) backbone: Stack,
-    pub(super) depth: Stack,
+    pub(super) backbone: StackDims,
+    pub(super) depth: StackDims,
     pub(super) mimi: Mimi,
 }
 
 /// A Llama stack: the backbone or the depth decoder.
-pub(super) struct Stack {
+pub(super) struct StackDims {
     pub(super) layers: usize,
     pub(super) hidden: usize,
     pub(super) heads: usize,
@@ -52,8 +52,8 @@ pub(super) const TINY: Dims = Dims {
     dtype: Dtype::F32,
     text_vocab: 260,
     first_special: 256,
-    backbone: Stack { layers: 3, hidden: 64, heads: 4, kv_heads: 2, head_dim: 16, ff: 128 },
-    depth: Stack { layers: 2, hidden: 48, heads: 4, kv_heads: 2, head_dim: 12, ff: 96 },
+    backbone: StackDims { layers: 3, hidden: 64, heads: 4, kv_heads: 2, head_dim: 16, ff: 128 },
+    depth: StackDims { layers: 2, hidden: 48, heads: 4, kv_heads: 2, head_dim: 12, ff: 96 },
     mimi: Mimi { hidden: 32, codebook_dim: 16, filters: 4, layers: 2, heads: 2, ff: 64, loudness: 0.07 },
 };
 
@@ -63,8 +63,8 @@ pub(super) const ONE_B: Dims = Dims {
     dtype: Dtype::BF16,
     text_vocab: 128_256,
     first_special: 128_000,
-    backbone: Stack { layers: 16, hidden: 2048, heads: 32, kv_heads: 8, head_dim: 64, ff: 8192 },
-    depth: Stack { layers: 4, hidden: 1024, heads: 8, kv_heads: 2, head_dim: 128, ff: 8192 },
+    backbone: StackDims { layers: 16, hidden: 2048, heads: 32, kv_heads: 8, head_dim: 64, ff: 8192 },
+    depth: StackDims { layers: 4, hidden: 1024, heads: 8, kv_heads: 2, head_dim: 128, ff: 8192 },
     mimi: Mimi { hidden: 512, codebook_dim: 256, filters: 64, layers: 8, heads: 8, ff: 2048, loudness: 0.08 },
 };
 

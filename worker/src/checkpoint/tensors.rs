@@ -6,7 +6,7 @@ use std::borrow::Cow;
 
 use safetensors::{Dtype, View};
 
-use super::dims::{AUDIO_VOCAB, CODES, Dims, Mimi, RATIOS, Stack};
+use super::dims::{AUDIO_VOCAB, CODES, Dims, Mimi, RATIOS, StackDims};
 use super::noise::{self, Fill};
 use csm_shared::audio::CODEBOOKS;
 
@@ -117,7 +117,7 @@ pub(super) fn csm(dims: &Dims) -> Vec<Tensor> {
     out
 }
 
-fn stack(out: &mut Vec<Tensor>, prefix: &str, stack: &Stack, dtype: Dtype) {
+fn stack(out: &mut Vec<Tensor>, prefix: &str, stack: &StackDims, dtype: Dtype) {
     let (hidden, ff) = (stack.hidden, stack.ff);
     let (queries, keys) = (stack.heads * stack.head_dim, stack.kv_heads * stack.head_dim);
     let mut add = |name: String, shape: &[usize], fill| out.push(Tensor::new(name, shape, dtype, fill));
