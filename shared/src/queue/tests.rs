@@ -31,7 +31,7 @@ const QUEUES: [&str; 4] = ["live", "standard", "bulk", SUSPECTS];
 
 /// What a test changes in one of the scripts.
 #[derive(Clone, Copy)]
-struct Defect {
+struct LuaDefect {
     script: &'static str,
     old: &'static str,
     new: &'static str,
@@ -62,7 +62,7 @@ impl TestRedis {
 
 /// A queue with a defect, and with little regard for the clock, which the model does not have: a lane never loses patience,
 /// and a consumer is tidied away as soon as it holds nothing.
-fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Option<Defect>) -> Queue {
+fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Option<LuaDefect>) -> Queue {
     let scripts = Scripts::edited(&|name, source| {
         let source = match name {
             "claim" => replaced(source, "now - book[i + 5] > PATIENCE_MS[lane]", "false"),
@@ -70,7 +70,7 @@ fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Opti
             _ => source.to_owned(),
         };
         match defect {
-            Some(Defect { script, old, new }) if script == name => replaced(&source, old, new),
+            Some(LuaDefect { script, old, new }) if script == name => replaced(&source, old, new),
             _ => source,
         }
     });

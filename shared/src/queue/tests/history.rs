@@ -10,9 +10,9 @@ use proptest_state_machine::ReferenceStateMachine as _;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::model::{Fence, Model, OPEN_MAX, RUNNING_MAX};
-use super::moves::{Histories, Limit, Move, WORKERS};
-use super::{Defect, QUEUES, TEXTS, TestRedis, queue_with, receipt, spec};
+use super::model::{Fence, QueueModel, OPEN_MAX, RUNNING_MAX};
+use super::moves::{Histories, TimeLimit, QueueMove, WORKERS};
+use super::{LuaDefect, QUEUES, TEXTS, TestRedis, queue_with, receipt, spec};
 use crate::job::{Failure, FailureClass, JobId, JobState, Lane};
 use crate::queue::{Cancel, Claim, Keys, LEASE, Lease, Owner, Queue, QueueArgs, QueueError, Reaped, Room, Ticket};
 
@@ -29,7 +29,7 @@ struct System {
 }
 
 impl System {
-    fn new(redis: &TestRedis, prefix: &str, defect: Option<Defect>, facts: Arc<redis::Script>) -> Self {
+    fn new(redis: &TestRedis, prefix: &str, defect: Option<LuaDefect>, facts: Arc<redis::Script>) -> Self {
         let options = QueueArgs {
             tenant_running_max: RUNNING_MAX as u64,
             tenant_open_max: OPEN_MAX as u64,
@@ -72,26 +72,26 @@ impl System {
     }
 
     /// Makes a move, and says what the queue answered. `fence` is the lease that the move is about.
-    async fn apply(&mut self, step: &Move, fence: Option<Fence>) -> Result<String, QueueError> {
+    async fn apply(&mut self, step: &QueueMove, fence: Option<Fence>) -> Result<String, QueueError> {
         let queue = self.queue.clone();
         let lease = fence.map(|fence| self.lease(fence));
         Ok(match (step, lease) {
-            (Move::Beat(_), Some(lease)) => format!("{:?}", queue.beat(lease.at(), LEASE).await?),
-            (Move::Succeed(_), Some(lease)) => {
+            (QueueMove::Beat(_), Some(lease)) => format!("{:?}", queue.beat(lease.at(), LEASE).await?),
+            (QueueMove::Succeed(_), Some(lease)) => {
                 let receipt = receipt(lease.at().attempt);
                 format!("{:?}", lease.succeed(&receipt).await?)
             }
-            (Move::Fail(_, class), Some(lease)) => format!("{:?}", lease.fail(&Failure::new(*class, "no")).await?),
-            (Move::GiveUp(_), Some(lease)) => format!("{:?}", lease.cancelled().await?),
-            (Move::Retry { delayed, .. }, Some(lease)) => {
+            (QueueMove::Fail(_, class), Some(lease)) => format!("{:?}", lease.fail(&Failure::new(*class, "no")).await?),
+            (QueueMove::GiveUp(_), Some(lease)) => format!("{:?}", lease.cancelled().await?),
+            (QueueMove::Retry { delayed, .. }, Some(lease)) => {
                 let delay = if *delayed { LONG } else { Duration::ZERO };
                 format!("{:?}", lease.retry(&Failure::new(FailureClass::Transient, "again"), delay).await?)
             }
-            (Move::Suspect(_), Some(lease)) => {
+            (QueueMove::Suspect(_), Some(lease)) => {
                 format!("{:?}", lease.suspect(&Failure::new(FailureClass::Transient, "again")).await?)
             }
-            (Move::Release(_), Some(lease)) => format!("{:?}", lease.release().await?),
-            (&Move::Enqueue { lane, text, tenant, limit }, _) => {
+            (QueueMove::Release(_), Some(lease)) => format!("{:?}", lease.release().await?),
+            (&QueueMove::Enqueue { lane, text, tenant, limit }, _) => {
                 let id = JobId::from(Uuid::from_u128(self.jobs.len() as u128));
                 let answer = self.enqueue(id, lane, text, tenant, limit, "f").await?;
                 if answer == "accepted" {
@@ -99,7 +99,7 @@ impl System {
                 }
                 answer
             }
-            (&Move::Repeat { job, same }, _) => {
+            (&QueueMove::Repeat { job, same }, _) => {
                 let print = if !same {
                     "other"
                 } else if self.made_by_replay(job) {
@@ -107,9 +107,9 @@ impl System {
                 } else {
                     "f"
                 };
-                self.enqueue(self.jobs[job], Lane::Live, 0, 0, Limit::None, print).await?
+                self.enqueue(self.jobs[job], Lane::Live, 0, 0, TimeLimit::None, print).await?
             }
-            (&Move::Claim { worker, idle, bulk }, _) => self.claim(worker, idle, bulk).await?,
+            (&QueueMove::Claim { worker, idle, bulk }, _) => self.claim(worker, idle, bulk).await?,
             _ => self.operate(step).await?,
         })
     }
@@ -124,7 +124,7 @@ impl System {
         lane: Lane,
         text: usize,
         tenant: usize,
-        limit: Limit,
+        limit: TimeLimit,
         fingerprint: &str,
     ) -> Result<String, QueueError> {
         let mut ticket = Ticket { fingerprint: fingerprint.into(), ..Ticket::new(id) };
@@ -132,9 +132,9 @@ impl System {
             ticket.tenant = "other".parse().expect("valid");
         }
         match limit {
-            Limit::None => {}
-            Limit::Wait => ticket.expires_in = Some(LONG),
-            Limit::Deadline => ticket.deadline = Some(Timestamp::now() + 1.hour()),
+            TimeLimit::None => {}
+            TimeLimit::Wait => ticket.expires_in = Some(LONG),
+            TimeLimit::Deadline => ticket.deadline = Some(Timestamp::now() + 1.hour()),
         }
         match self.queue.enqueue(&ticket, &spec(lane, TEXTS[text])).await {
             Ok(crate::queue::Enqueue::Accepted { .. }) => Ok("accepted".into()),
@@ -158,38 +158,38 @@ impl System {
         })
     }
 
-    async fn operate(&mut self, step: &Move) -> Result<String, QueueError> {
+    async fn operate(&mut self, step: &QueueMove) -> Result<String, QueueError> {
         let queue = self.queue.clone();
         match *step {
-            Move::Cancel(job) => {
+            QueueMove::Cancel(job) => {
                 return queue.cancel(&self.jobs[job]).await.map(|answer: Cancel| format!("{answer:?}"));
             }
-            Move::LeaseEnds(job) => self.pass(&self.keys.leases(), job).await?,
-            Move::RetryFallsDue(job) => self.pass(&self.keys.delayed(), job).await?,
-            Move::TimeIsOver(job) => self.time_is_over(job).await?,
-            Move::Reap => {
+            QueueMove::LeaseEnds(job) => self.pass(&self.keys.leases(), job).await?,
+            QueueMove::RetryFallsDue(job) => self.pass(&self.keys.delayed(), job).await?,
+            QueueMove::TimeIsOver(job) => self.time_is_over(job).await?,
+            QueueMove::Reap => {
                 let reaped = queue.reap().await?.into_iter().map(|Reaped { id, state }| (self.number(id), state));
                 return Ok(format!("{:?}", reaped.collect::<Vec<(usize, JobState)>>()));
             }
-            Move::Promote => return Ok(queue.promote().await?.to_string()),
-            Move::Expire => {
+            QueueMove::Promote => return Ok(queue.promote().await?.to_string()),
+            QueueMove::Expire => {
                 let expired = queue.expire().await?;
                 return Ok(format!("{:?}", expired.into_iter().map(|id| self.number(id)).collect::<Vec<_>>()));
             }
-            Move::Reconcile => {
+            QueueMove::Reconcile => {
                 let mended = queue.reconcile_after(Duration::ZERO).await?;
                 return Ok(format!("{:?}", mended.into_iter().map(|id| self.number(id)).collect::<Vec<_>>()));
             }
-            Move::Tidy => drop(queue.tidy().await?),
-            Move::Pause(lane, paused) => queue.pause(lane, paused).await?,
-            Move::Close(closed) => queue.close(closed).await?,
-            Move::Replay(job) => {
+            QueueMove::Tidy => drop(queue.tidy().await?),
+            QueueMove::Pause(lane, paused) => queue.pause(lane, paused).await?,
+            QueueMove::Close(closed) => queue.close(closed).await?,
+            QueueMove::Replay(job) => {
                 let made = queue.replay(&self.jobs[job]).await?;
                 return Ok(made.map_or_else(|| "none".into(), |id| format!("j{}", self.number(id))));
             }
-            Move::Purge(job) => return Ok(queue.purge(&self.jobs[job]).await?.to_string()),
-            Move::WardenEnds => self.command(&["DEL", &format!("{}warden", self.keys.root())]).await?,
-            Move::GroupLost(queue) => {
+            QueueMove::Purge(job) => return Ok(queue.purge(&self.jobs[job]).await?.to_string()),
+            QueueMove::WardenEnds => self.command(&["DEL", &format!("{}warden", self.keys.root())]).await?,
+            QueueMove::GroupLost(queue) => {
                 // There may be none.
                 let _ = self
                     .command(&["XGROUP", "DESTROY", &format!("{}s:{}", self.keys.root(), QUEUES[queue]), "workers"])
@@ -223,20 +223,20 @@ impl System {
 }
 
 /// The first difference between model and queue, with the history that led to it.
-async fn play(mut system: System, history: &[Move], seen: Option<&AtomicUsize>) -> Result<(), String> {
-    let mut model = Model::default();
+async fn play(mut system: System, history: &[QueueMove], seen: Option<&AtomicUsize>) -> Result<(), String> {
+    let mut model = QueueModel::default();
     for (at, step) in history.iter().enumerate() {
         if let Some(seen) = seen {
             seen.fetch_add(1, Ordering::SeqCst);
         }
         let fence = match *step {
-            Move::Beat(fence)
-            | Move::Succeed(fence)
-            | Move::Fail(fence, _)
-            | Move::GiveUp(fence)
-            | Move::Retry { fence, .. }
-            | Move::Suspect(fence)
-            | Move::Release(fence) => Some(model.fences[fence]),
+            QueueMove::Beat(fence)
+            | QueueMove::Succeed(fence)
+            | QueueMove::Fail(fence, _)
+            | QueueMove::GiveUp(fence)
+            | QueueMove::Retry { fence, .. }
+            | QueueMove::Suspect(fence)
+            | QueueMove::Release(fence) => Some(model.fences[fence]),
             _ => None,
         };
         let expected = model.apply(step);
@@ -259,13 +259,13 @@ async fn play(mut system: System, history: &[Move], seen: Option<&AtomicUsize>) 
 
 /// A difference that random histories found, and the shortest history that shows it.
 #[derive(Debug)]
-pub(super) struct Found {
+pub(super) struct Counterexample {
     pub(super) what: String,
-    pub(super) history: Vec<Move>,
+    pub(super) history: Vec<QueueMove>,
 }
 
 /// Plays random histories until one shows a difference. `seeded` draws the same ones every time.
-pub(super) fn search(cases: u32, shrinks: u32, seeded: bool, defect: Option<Defect>) -> Option<Found> {
+pub(super) fn search(cases: u32, shrinks: u32, seeded: bool, defect: Option<LuaDefect>) -> Option<Counterexample> {
     let runtime = Runtime::new().expect("runtime");
     let redis = runtime.block_on(TestRedis::start());
     let facts = Arc::new(redis::Script::new(include_str!("facts.lua")));
@@ -286,7 +286,7 @@ pub(super) fn search(cases: u32, shrinks: u32, seeded: bool, defect: Option<Defe
     });
     match outcome {
         Ok(()) => None,
-        Err(TestError::Fail(reason, (_, history, _))) => Some(Found { what: reason.to_string(), history }),
+        Err(TestError::Fail(reason, (_, history, _))) => Some(Counterexample { what: reason.to_string(), history }),
         Err(TestError::Abort(reason)) => panic!("no histories: {reason}"),
     }
 }

@@ -3,7 +3,7 @@
 mod facts;
 mod steps;
 
-use super::moves::{Limit, Move};
+use super::moves::{TimeLimit, QueueMove};
 use super::{TEXTS, spec};
 use crate::job::{FailureClass, JobState, Lane};
 
@@ -16,7 +16,7 @@ pub(super) const SUSPECTS: usize = 3;
 
 /// Where an open job is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(super) enum JobPlace {
     /// In a stream, by the number of its entry: waiting, or running from there.
     Stream(usize, u64),
     Delayed,
@@ -26,13 +26,13 @@ pub(super) enum Place {
 }
 
 #[derive(Clone, Debug)]
-pub(super) struct Job {
+pub(super) struct ModelJob {
     pub(super) lane: Lane,
     pub(super) text: usize,
     pub(super) tenant: usize,
-    pub(super) limit: Limit,
+    pub(super) limit: TimeLimit,
     pub(super) state: JobState,
-    pub(super) place: Place,
+    pub(super) place: JobPlace,
     pub(super) attempt: u64,
     pub(super) owner: Option<usize>,
     pub(super) failures: u32,
@@ -57,15 +57,15 @@ pub(super) struct Job {
     pub(super) is_replay: bool,
 }
 
-impl Job {
-    fn new(lane: Lane, text: usize, tenant: usize, limit: Limit) -> Self {
+impl ModelJob {
+    fn new(lane: Lane, text: usize, tenant: usize, limit: TimeLimit) -> Self {
         Self {
             lane,
             text,
             tenant,
             limit,
             state: JobState::Queued,
-            place: Place::Nowhere,
+            place: JobPlace::Nowhere,
             attempt: 0,
             owner: None,
             failures: 0,
@@ -74,7 +74,7 @@ impl Job {
             alone: false,
             cancel: false,
             over: false,
-            timed: limit != Limit::None,
+            timed: limit != TimeLimit::None,
             lost: false,
             due: false,
             spec: true,
@@ -101,17 +101,17 @@ pub(super) struct Fence {
 
 /// An entry of a stream: the job, its own number, and to whom it was delivered.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Entry {
+pub(super) struct ModelEntry {
     pub(super) job: usize,
     pub(super) number: u64,
     pub(super) owner: Option<usize>,
 }
 
 #[derive(Clone, Debug, Default)]
-pub(super) struct Model {
-    pub(super) jobs: Vec<Job>,
+pub(super) struct QueueModel {
+    pub(super) jobs: Vec<ModelJob>,
     pub(super) fences: Vec<Fence>,
-    pub(super) streams: [Vec<Entry>; 4],
+    pub(super) streams: [Vec<ModelEntry>; 4],
     /// Jobs of the first tenant that were put aside, ended ones among them until they are looked at.
     pub(super) parked: Vec<usize>,
     pub(super) dead: Vec<usize>,
@@ -123,7 +123,7 @@ pub(super) struct Model {
     warden: Option<usize>,
 }
 
-impl Model {
+impl QueueModel {
     /// Jobs of a tenant in a state.
     pub(super) fn count(&self, tenant: usize, state: JobState) -> usize {
         self.jobs.iter().filter(|job| job.tenant == tenant && job.state == state).count()
@@ -140,68 +140,68 @@ impl Model {
     }
 
     /// Jobs that `select` chooses, in the order of their ids.
-    pub(super) fn by_id(&self, select: impl Fn(&Job) -> bool) -> Vec<usize> {
+    pub(super) fn by_id(&self, select: impl Fn(&ModelJob) -> bool) -> Vec<usize> {
         let mut chosen: Vec<_> = (0..self.jobs.len()).filter(|&job| select(&self.jobs[job])).collect();
         chosen.sort_by_key(|&job| (self.jobs[job].is_replay, job));
         chosen
     }
 
     /// Whether a job runs from this entry.
-    pub(super) fn runs_from(&self, queue: usize, entry: Entry) -> bool {
+    pub(super) fn runs_from(&self, queue: usize, entry: ModelEntry) -> bool {
         let job = &self.jobs[entry.job];
-        job.state == JobState::Running && job.place == Place::Stream(queue, entry.number)
+        job.state == JobState::Running && job.place == JobPlace::Stream(queue, entry.number)
     }
 
     /// Entries of the suspects' stream that nobody has taken.
     pub(super) fn suspects(&self) -> usize {
-        let waits = |entry: &&Entry| entry.owner.is_none() && !self.runs_from(SUSPECTS, **entry);
+        let waits = |entry: &&ModelEntry| entry.owner.is_none() && !self.runs_from(SUSPECTS, **entry);
         self.streams[SUSPECTS].iter().filter(waits).count()
     }
 
     /// Makes a move and says what the queue must answer.
-    pub(super) fn apply(&mut self, step: &Move) -> String {
+    pub(super) fn apply(&mut self, step: &QueueMove) -> String {
         match *step {
-            Move::Enqueue { lane, text, tenant, limit } => self.enqueue(lane, text, tenant, limit),
-            Move::Repeat { job, same: true } => format!("exists {}", self.jobs[job].state),
-            Move::Repeat { same: false, .. } => "conflict".into(),
-            Move::Claim { worker, idle, bulk } => self.claim(worker, idle, bulk),
-            Move::Beat(fence) => format!("{:?}", self.beat(self.fences[fence])),
-            Move::Succeed(fence) => self.finish(fence, JobState::Succeeded, None),
-            Move::Fail(fence, class) => self.finish(fence, JobState::Failed, Some(class)),
-            Move::GiveUp(fence) => self.finish(fence, JobState::Cancelled, None),
-            Move::Retry { fence, delayed } => self.retry(fence, delayed, false),
-            Move::Suspect(fence) => self.retry(fence, false, true),
-            Move::Release(fence) => self.release(fence),
-            Move::Cancel(job) => self.cancel(job),
-            Move::LeaseEnds(job) => set(&mut self.jobs[job].lost),
-            Move::RetryFallsDue(job) => set(&mut self.jobs[job].due),
-            Move::TimeIsOver(job) => set(&mut self.jobs[job].over),
-            Move::Reap => self.reap(),
-            Move::Promote => self.promote().to_string(),
-            Move::Expire => self.expire(),
-            Move::Reconcile => "[]".into(),
-            Move::Tidy => String::new(),
-            Move::Pause(lane, paused) => {
+            QueueMove::Enqueue { lane, text, tenant, limit } => self.enqueue(lane, text, tenant, limit),
+            QueueMove::Repeat { job, same: true } => format!("exists {}", self.jobs[job].state),
+            QueueMove::Repeat { same: false, .. } => "conflict".into(),
+            QueueMove::Claim { worker, idle, bulk } => self.claim(worker, idle, bulk),
+            QueueMove::Beat(fence) => format!("{:?}", self.beat(self.fences[fence])),
+            QueueMove::Succeed(fence) => self.finish(fence, JobState::Succeeded, None),
+            QueueMove::Fail(fence, class) => self.finish(fence, JobState::Failed, Some(class)),
+            QueueMove::GiveUp(fence) => self.finish(fence, JobState::Cancelled, None),
+            QueueMove::Retry { fence, delayed } => self.retry(fence, delayed, false),
+            QueueMove::Suspect(fence) => self.retry(fence, false, true),
+            QueueMove::Release(fence) => self.release(fence),
+            QueueMove::Cancel(job) => self.cancel(job),
+            QueueMove::LeaseEnds(job) => set(&mut self.jobs[job].lost),
+            QueueMove::RetryFallsDue(job) => set(&mut self.jobs[job].due),
+            QueueMove::TimeIsOver(job) => set(&mut self.jobs[job].over),
+            QueueMove::Reap => self.reap(),
+            QueueMove::Promote => self.promote().to_string(),
+            QueueMove::Expire => self.expire(),
+            QueueMove::Reconcile => "[]".into(),
+            QueueMove::Tidy => String::new(),
+            QueueMove::Pause(lane, paused) => {
                 self.paused[lane as usize] = paused;
                 String::new()
             }
-            Move::Close(closed) => {
+            QueueMove::Close(closed) => {
                 self.closed = closed;
                 String::new()
             }
-            Move::Replay(job) => self.replay(job),
-            Move::Purge(job) => {
+            QueueMove::Replay(job) => self.replay(job),
+            QueueMove::Purge(job) => {
                 let job = &mut self.jobs[job];
                 let was = std::mem::take(&mut job.dead);
                 job.spec &= !was;
                 self.dead.retain(|&dead| self.jobs[dead].dead);
                 was.to_string()
             }
-            Move::WardenEnds => {
+            QueueMove::WardenEnds => {
                 self.warden = None;
                 String::new()
             }
-            Move::GroupLost(queue) => {
+            QueueMove::GroupLost(queue) => {
                 self.streams[queue].iter_mut().for_each(|entry| entry.owner = None);
                 String::new()
             }

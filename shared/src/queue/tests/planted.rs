@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::history::{Found, search};
-use super::{Defect, TestRedis, queue_with, spec};
+use super::history::{Counterexample, search};
+use super::{LuaDefect, TestRedis, queue_with, spec};
 use crate::job::{Failure, FailureClass, JobId, Lane};
 use crate::live::Live;
 use crate::queue::{Claim, Janitor, Owner, Queue, QueueArgs, Room, Ticket};
@@ -11,8 +11,8 @@ use crate::queue::{Claim, Janitor, Owner, Queue, QueueArgs, Room, Ticket};
 /// Histories within which a defect must be found.
 const HISTORIES: u32 = 600;
 
-fn find(script: &'static str, old: &'static str, new: &'static str, shrinks: u32) -> Found {
-    let found = search(HISTORIES, shrinks, true, Some(Defect { script, old, new }));
+fn find(script: &'static str, old: &'static str, new: &'static str, shrinks: u32) -> Counterexample {
+    let found = search(HISTORIES, shrinks, true, Some(LuaDefect { script, old, new }));
     found.unwrap_or_else(|| panic!("no history shows what is wrong with {script}: {new:?} in place of {old:?}"))
 }
 
@@ -99,7 +99,7 @@ fn what_is_found_is_told_in_few_steps() {
 
 /// A retry falls due while no worker claims anything: a round of a gateway's housekeeping must put it into its lane and leave
 /// a token for whoever comes.
-async fn wakes_a_retry_without_workers(defect: Option<Defect>) -> bool {
+async fn wakes_a_retry_without_workers(defect: Option<LuaDefect>) -> bool {
     let redis = TestRedis::start().await;
     let queue = queue_with(&redis, "test", &QueueArgs::default(), defect);
     queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Bulk, "Hi.")).await.expect("enqueue");
@@ -118,6 +118,6 @@ async fn wakes_a_retry_without_workers(defect: Option<Defect>) -> bool {
 async fn retries_are_promoted_by_workers_only() {
     assert!(wakes_a_retry_without_workers(None).await);
     let script = "return promote(tonumber(ARGV[1]), tonumber(ARGV[2]))";
-    let defect = Defect { script: "promote", old: script, new: "return 0" };
+    let defect = LuaDefect { script: "promote", old: script, new: "return 0" };
     assert!(!wakes_a_retry_without_workers(Some(defect)).await);
 }

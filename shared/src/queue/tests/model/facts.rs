@@ -1,6 +1,6 @@
 //! What must be seen in Redis, as lines of text; `facts.lua` tells the same of what is there.
 
-use super::{Entry, Job, Model, Place};
+use super::{ModelEntry, ModelJob, QueueModel, JobPlace};
 use crate::job::{FailureClass, JobState, Lane};
 use crate::queue::tests::QUEUES;
 
@@ -16,11 +16,11 @@ fn class_name(class: FailureClass) -> String {
     serde_json::to_value(class).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
-impl Model {
+impl QueueModel {
     /// Everything, line by line.
     pub(in crate::queue::tests) fn facts(&self) -> Vec<String> {
         let mut lines: Vec<_> = (0..QUEUES.len()).map(|queue| self.stream(queue)).collect();
-        lines.push(line("delayed", &self.by_id(|job| job.place == Place::Delayed)));
+        lines.push(line("delayed", &self.by_id(|job| job.place == JobPlace::Delayed)));
         lines.push(line("deadlines", &self.by_id(|job| job.timed)));
         lines.push(line("leases", &self.by_id(|job| job.state == JobState::Running)));
         lines.push(line("open", &self.by_id(|job| !job.state.is_final())));
@@ -34,7 +34,7 @@ impl Model {
         for lane in Lane::ALL {
             for (name, state) in [("waiting", JobState::Queued), ("running", JobState::Running)] {
                 let jobs = self.jobs.iter().filter(|job| job.lane == lane && job.state == state);
-                lines.push(format!("book {name}:{lane}: {}", jobs.map(Job::cost).sum::<u64>()));
+                lines.push(format!("book {name}:{lane}: {}", jobs.map(ModelJob::cost).sum::<u64>()));
             }
         }
         for state in JobState::ALL.into_iter().filter(|state| state.is_final()) {
@@ -47,7 +47,7 @@ impl Model {
     }
 
     fn stream(&self, queue: usize) -> String {
-        let tell = |entry: &Entry| match entry.owner {
+        let tell = |entry: &ModelEntry| match entry.owner {
             Some(owner) => format!("j{}@w{owner}", entry.job),
             None => format!("j{}", entry.job),
         };
@@ -67,10 +67,10 @@ impl Model {
             flag("dead", job.dead),
         ];
         let place = match job.place {
-            Place::Nowhere => String::new(),
-            Place::Delayed => "delayed".into(),
-            Place::Parked => "parked".into(),
-            Place::Stream(queue, number) => {
+            JobPlace::Nowhere => String::new(),
+            JobPlace::Delayed => "delayed".into(),
+            JobPlace::Parked => "parked".into(),
+            JobPlace::Stream(queue, number) => {
                 let lease = if job.state == JobState::Running { "leases + " } else { "" };
                 let owner =
                     self.streams[queue].iter().find(|entry| entry.number == number).and_then(|entry| entry.owner);

@@ -1,26 +1,26 @@
 //! The model's moves, one function each.
 
-use super::{Entry, Fence, Job, Model, OPEN_MAX, Place, RUNNING_MAX, SUSPECTS};
+use super::{ModelEntry, Fence, ModelJob, QueueModel, OPEN_MAX, JobPlace, RUNNING_MAX, SUSPECTS};
 use crate::job::{FailureClass, JobState, Lane};
-use crate::queue::tests::moves::Limit;
+use crate::queue::tests::moves::TimeLimit;
 use crate::queue::{Beat, Cancel, Commit, MAX_FAILED_ATTEMPTS, Retry};
 
 /// Shares of the lanes.
 const WEIGHTS: [u64; 3] = [16, 4, 1];
 
-impl Model {
-    pub(super) fn enqueue(&mut self, lane: Lane, text: usize, tenant: usize, limit: Limit) -> String {
+impl QueueModel {
+    pub(super) fn enqueue(&mut self, lane: Lane, text: usize, tenant: usize, limit: TimeLimit) -> String {
         if self.closed {
             return "closed".into();
         }
         if self.open(tenant) >= OPEN_MAX {
             return "tenant full".into();
         }
-        self.accept(Job::new(lane, text, tenant, limit));
+        self.accept(ModelJob::new(lane, text, tenant, limit));
         "accepted".into()
     }
 
-    fn accept(&mut self, job: Job) {
+    fn accept(&mut self, job: ModelJob) {
         self.jobs.push(job);
         self.push(self.jobs.len() - 1);
     }
@@ -29,12 +29,12 @@ impl Model {
     fn push(&mut self, job: usize) {
         let queue = if self.jobs[job].suspect { SUSPECTS } else { self.jobs[job].lane as usize };
         self.entries += 1;
-        self.streams[queue].push(Entry { job, number: self.entries, owner: None });
-        self.jobs[job].place = Place::Stream(queue, self.entries);
+        self.streams[queue].push(ModelEntry { job, number: self.entries, owner: None });
+        self.jobs[job].place = JobPlace::Stream(queue, self.entries);
     }
 
     pub(super) fn promote(&mut self) -> usize {
-        let due = self.by_id(|job| job.place == Place::Delayed && job.due);
+        let due = self.by_id(|job| job.place == JobPlace::Delayed && job.due);
         due.iter().for_each(|&job| self.push(job));
         let has_room = self.count(0, JobState::Running) < RUNNING_MAX;
         due.len() + usize::from(has_room && self.unpark())
@@ -44,7 +44,7 @@ impl Model {
     fn unpark(&mut self) -> bool {
         while !self.parked.is_empty() {
             let job = self.parked.remove(0);
-            if self.jobs[job].place == Place::Parked {
+            if self.jobs[job].place == JobPlace::Parked {
                 self.push(job);
                 return true;
             }
@@ -86,7 +86,7 @@ impl Model {
     fn serve(&mut self, queue: usize, worker: usize) -> Option<(String, Option<usize>)> {
         while let Some(at) = self.streams[queue].iter().position(|entry| entry.owner.is_none()) {
             let entry = self.streams[queue][at];
-            let Entry { job: index, number, .. } = entry;
+            let ModelEntry { job: index, number, .. } = entry;
             if self.runs_from(queue, entry) {
                 self.streams[queue][at].owner = self.jobs[index].owner;
                 continue;
@@ -95,7 +95,7 @@ impl Model {
             let fence = Fence { job: index, worker, attempt: self.jobs[index].attempt + 1 };
             let job = &mut self.jobs[index];
             if job.state == JobState::Queued
-                && job.place == Place::Stream(queue, number)
+                && job.place == JobPlace::Stream(queue, number)
                 && !job.over
                 && !tenant_is_full
             {
@@ -105,22 +105,22 @@ impl Model {
                 job.attempt += 1;
                 job.alone = queue == SUSPECTS;
                 (job.lost, job.timed) = (false, false);
-                if job.limit == Limit::Wait {
-                    job.limit = Limit::None;
+                if job.limit == TimeLimit::Wait {
+                    job.limit = TimeLimit::None;
                 }
                 let answer = format!("job j{index} attempt {} alone {}", job.attempt, job.alone);
                 self.fences.push(fence);
                 return Some((answer, Some(index)));
             }
             self.streams[queue].remove(at);
-            if job.state != JobState::Queued || job.place != Place::Stream(queue, number) {
+            if job.state != JobState::Queued || job.place != JobPlace::Stream(queue, number) {
                 continue;
             }
             if job.over {
                 self.settle(index, JobState::Expired);
                 return Some((format!("expired j{index}"), None));
             }
-            job.place = Place::Parked;
+            job.place = JobPlace::Parked;
             self.parked.push(index);
         }
         None
@@ -133,15 +133,15 @@ impl Model {
         let job = &mut self.jobs[fence.job];
         job.lost = false;
         match job {
-            Job { cancel: true, .. } => Beat::CancelRequested,
-            Job { limit: Limit::Deadline, over: true, .. } => Beat::Late,
+            ModelJob { cancel: true, .. } => Beat::CancelRequested,
+            ModelJob { limit: TimeLimit::Deadline, over: true, .. } => Beat::Late,
             _ => Beat::Kept,
         }
     }
 
     fn leave_running(&mut self, job: usize) {
         let job = &mut self.jobs[job];
-        if let Place::Stream(queue, number) = job.place {
+        if let JobPlace::Stream(queue, number) = job.place {
             self.streams[queue].retain(|entry| entry.number != number);
         }
         job.alone = false;
@@ -178,7 +178,7 @@ impl Model {
 
     fn settle(&mut self, index: usize, end: JobState) {
         let job = &mut self.jobs[index];
-        (job.state, job.place, job.timed) = (end, Place::Nowhere, false);
+        (job.state, job.place, job.timed) = (end, JobPlace::Nowhere, false);
         let own_fault = matches!(job.failure, Some(FailureClass::Invalid | FailureClass::Deadline));
         job.dead = end == JobState::Failed && !own_fault;
         job.spec = job.dead;
@@ -220,9 +220,9 @@ impl Model {
 
     fn requeue(&mut self, index: usize, delayed: bool) {
         let job = &mut self.jobs[index];
-        (job.state, job.owner, job.timed) = (JobState::Queued, None, job.limit != Limit::None);
+        (job.state, job.owner, job.timed) = (JobState::Queued, None, job.limit != TimeLimit::None);
         if delayed {
-            (job.place, job.due) = (Place::Delayed, false);
+            (job.place, job.due) = (JobPlace::Delayed, false);
         } else {
             self.push(index);
         }
@@ -291,7 +291,7 @@ impl Model {
         if !old.dead {
             return "none".into();
         }
-        let mut job = Job::new(old.lane, old.text, old.tenant, Limit::None);
+        let mut job = ModelJob::new(old.lane, old.text, old.tenant, TimeLimit::None);
         job.is_replay = true;
         self.accept(job);
         let new = self.jobs.len() - 1;
