@@ -10,13 +10,13 @@ use super::table::Table;
 use super::{machine, part};
 
 #[derive(clap::Parser)]
-struct Cli {
+struct BenchCli {
     #[command(subcommand)]
     command: super::BenchCommand,
 }
 
 fn parse(arguments: &[&str]) -> Result<super::BenchCommand, clap::Error> {
-    Cli::try_parse_from(["bench"].iter().chain(arguments)).map(|cli| cli.command)
+    BenchCli::try_parse_from(["bench"].iter().chain(arguments)).map(|cli| cli.command)
 }
 
 fn run(implementation: &str, rows: usize, mean_ms: f64) -> StepRun {
