@@ -9,7 +9,7 @@ use csm_shared::telemetry::{self, TelemetryArgs};
 /// HTTP and WebSocket front of csm-fleet
 #[derive(Parser)]
 #[command(version)]
-struct Cli {
+struct GatewayCli {
     #[command(flatten)]
     gateway: GatewayArgs,
     #[command(flatten)]
@@ -18,7 +18,7 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+    let cli = GatewayCli::parse();
     telemetry::start_logs(&cli.telemetry)?;
     let shutdown = Shutdown::on_signals().context("signal handlers")?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;
