@@ -97,16 +97,16 @@ mod tests {
     use super::*;
 
     #[derive(Parser)]
-    struct Cli {
+    struct GatewayArgsCli {
         #[command(flatten)]
         gateway: GatewayArgs,
     }
 
     #[test]
     fn settings_do_not_collide_and_have_usable_defaults() {
-        Cli::command().debug_assert();
+        GatewayArgsCli::command().debug_assert();
         let parsed =
-            Cli::try_parse_from(["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"]).map(|cli| cli.gateway);
+            GatewayArgsCli::try_parse_from(["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"]).map(|cli| cli.gateway);
         let args = parsed.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin_listen.to_string(), "127.0.0.1:9090");
@@ -118,7 +118,7 @@ mod tests {
     fn there_is_a_detector_where_there_is_a_key() {
         let detector = |more: &[&str]| {
             let always = ["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"];
-            let parsed = Cli::try_parse_from(always.iter().chain(more)).map(|cli| cli.gateway.watermark);
+            let parsed = GatewayArgsCli::try_parse_from(always.iter().chain(more)).map(|cli| cli.gateway.watermark);
             parsed.unwrap_or_else(|error| panic!("{error}")).detector()
         };
         let old = ["--watermark-old-keys", "a secret of last year, another of the year before"];
