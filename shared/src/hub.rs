@@ -147,7 +147,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, clap::Parser)]
-    struct Cli {
+    struct HubOptionsCli {
         #[command(flatten)]
         hub: HubOptions,
     }
@@ -155,13 +155,13 @@ mod tests {
     #[test]
     fn options_are_parsed_and_keep_the_token_to_themselves() {
         let args = ["x", "--offline", "--hub-timeout", "3", "--hub-token", "hf_secret", "--hub-cache", "/cache"];
-        let cli = Cli::try_parse_from(args).unwrap();
+        let cli = HubOptionsCli::try_parse_from(args).unwrap();
         assert!(cli.hub.offline);
         assert_eq!(cli.hub.contact_timeout, Duration::from_secs(3));
         assert_eq!(cli.hub.cache_dir.as_deref(), Some(Path::new("/cache")));
         assert!(!format!("{cli:?}").contains("hf_secret"));
         for bad in ["0", "soon", "-1"] {
-            let error = Cli::try_parse_from(["x", &format!("--hub-timeout={bad}")]).unwrap_err().to_string();
+            let error = HubOptionsCli::try_parse_from(["x", &format!("--hub-timeout={bad}")]).unwrap_err().to_string();
             assert!(error.contains("CSM_HUB_TIMEOUT"), "{error}");
         }
     }
