@@ -118,7 +118,7 @@ mod tests {
     use super::*;
 
     #[derive(Debug, clap::Parser)]
-    struct Cli {
+    struct StoreArgsCli {
         #[command(flatten)]
         store: StoreArgs,
     }
@@ -137,12 +137,12 @@ mod tests {
     #[test]
     fn errors_name_the_variable() {
         for bad in ["", "folder:", "bucket", "s3:", "s3:Bucket", "s3:-ab", "s3:bucket/../x", "gcs:bucket"] {
-            let error = Cli::try_parse_from(["x", "--store", bad]).unwrap_err().to_string();
+            let error = StoreArgsCli::try_parse_from(["x", "--store", bad]).unwrap_err().to_string();
             assert!(error.contains("CSM_STORE"), "{bad:?}: {error}");
         }
         let args = ["x", "--store", "s3:bucket", "--s3-endpoint", "minio:9000"];
-        assert!(Cli::try_parse_from(args).unwrap_err().to_string().contains("CSM_S3_ENDPOINT"));
+        assert!(StoreArgsCli::try_parse_from(args).unwrap_err().to_string().contains("CSM_S3_ENDPOINT"));
         let args = ["x", "--store", "s3:bucket", "--s3-path-style", "perhaps"];
-        assert!(Cli::try_parse_from(args).unwrap_err().to_string().contains("CSM_S3_PATH_STYLE"));
+        assert!(StoreArgsCli::try_parse_from(args).unwrap_err().to_string().contains("CSM_S3_PATH_STYLE"));
     }
 }
