@@ -317,7 +317,7 @@ async fn a_folder_holds_objects_as_files_and_nothing_else() {
 }
 
 #[derive(clap::Parser)]
-struct Cli {
+struct StoreTestCli {
     #[command(flatten)]
     store: StoreArgs,
 }
@@ -326,9 +326,9 @@ struct Cli {
 async fn settings_build_the_store_they_name() {
     let folder = tempfile::tempdir().unwrap();
     let location = format!("folder:{}", folder.path().join("new").display());
-    let store = Cli::parse_from(["x", "--store", &location]).store.build().await.unwrap();
+    let store = StoreTestCli::parse_from(["x", "--store", &location]).store.build().await.unwrap();
     store.check().await.unwrap();
     assert!(matches!(store, Store::Folder(_)));
-    let store = Cli::parse_from(["x", "--store", "s3:bucket/prefix", "--s3-endpoint", "http://127.0.0.1:1"]);
+    let store = StoreTestCli::parse_from(["x", "--store", "s3:bucket/prefix", "--s3-endpoint", "http://127.0.0.1:1"]);
     assert!(matches!(store.store.build().await.unwrap(), Store::S3(_)));
 }
