@@ -47,10 +47,10 @@ struct Extra {
 
 /// Why a request was not done.
 #[derive(Clone, Debug)]
-pub(crate) struct Problem(Box<Parts>);
+pub(crate) struct Problem(Box<ProblemParts>);
 
 #[derive(Clone, Debug)]
-struct Parts {
+struct ProblemParts {
     status: StatusCode,
     title: &'static str,
     detail: String,
@@ -62,7 +62,7 @@ struct Parts {
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let extra = Extra { code: code.into(), ..Extra::default() };
-        Self(Box::new(Parts { status, title, detail: detail.into(), extra, headers: HeaderMap::new(), cause: None }))
+        Self(Box::new(ProblemParts { status, title, detail: detail.into(), extra, headers: HeaderMap::new(), cause: None }))
     }
 
     fn too_many(code: &'static str, title: &'static str, detail: String, retry_after: u32) -> Self {
@@ -251,7 +251,7 @@ impl Problem {
     }
 
     fn report(&self, request_id: &str) {
-        let Parts { status, extra, cause, .. } = &*self.0;
+        let ProblemParts { status, extra, cause, .. } = &*self.0;
         metrics::counter!(REFUSED_TOTAL, "code" => extra.code.clone()).increment(1);
         if let Some(cause) = cause {
             tracing::error!(request = request_id, status = status.as_u16(), code = %extra.code, cause, "request failed");
