@@ -24,7 +24,7 @@ impl Address {
         let Some((scheme, kind)) = url.split_once("://").and_then(|(scheme, _)| scheme.split_once('+')) else {
             return Ok(Self::Single(url.into_connection_info()?));
         };
-        let parts = Parts::of(url);
+        let parts = UrlParts::of(url);
         match (scheme, kind) {
             ("redis" | "rediss", "sentinel") => parts.sentinel(scheme),
             ("redis" | "rediss", "cluster") => parts.cluster(scheme),
@@ -34,7 +34,7 @@ impl Address {
 }
 
 /// A URL in pieces, each as it was written (percent signs included).
-struct Parts<'a> {
+struct UrlParts<'a> {
     /// With its `@`, or empty.
     login: &'a str,
     hosts: Vec<&'a str>,
@@ -42,7 +42,7 @@ struct Parts<'a> {
     query: Option<&'a str>,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UrlParts<'a> {
     fn of(url: &'a str) -> Self {
         let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
         let (rest, query) = rest.split_once('?').map_or((rest, None), |(rest, query)| (rest, Some(query)));
