@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response, Url};
 
 pub(crate) use problem::Problem;
-pub(crate) use wire::{Cancelled, Job, SpeechRequest};
+pub(crate) use wire::{CancelAnswer, JobSummary, SpeechRequest};
 
 /// Longest wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -96,14 +96,14 @@ impl Client {
     }
 
     /// `POST /v1/jobs`.
-    pub(crate) async fn submit(&self, request: &SpeechRequest) -> Result<Job, ClientError> {
+    pub(crate) async fn submit(&self, request: &SpeechRequest) -> Result<JobSummary, ClientError> {
         let url = self.url(&["v1", "jobs"]);
         let request = self.http.post(url.clone()).timeout(SHORT_TIMEOUT).json(request);
         parse(&read_json(&url, request).await?)
     }
 
     /// `GET /v1/jobs/{id}`.
-    pub(crate) async fn job(&self, id: &str) -> Result<Job, ClientError> {
+    pub(crate) async fn job(&self, id: &str) -> Result<JobSummary, ClientError> {
         parse(&self.job_json(id, 0).await?)
     }
 
@@ -118,7 +118,7 @@ impl Client {
     }
 
     /// `DELETE /v1/jobs/{id}`: asks for the job to be cancelled.
-    pub(crate) async fn cancel(&self, id: &str) -> Result<Cancelled, ClientError> {
+    pub(crate) async fn cancel(&self, id: &str) -> Result<CancelAnswer, ClientError> {
         let url = self.url(&["v1", "jobs", id]);
         let request = self.http.request(Method::DELETE, url.clone()).timeout(SHORT_TIMEOUT);
         parse(&read_json(&url, request).await?)

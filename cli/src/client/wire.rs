@@ -33,23 +33,23 @@ pub(crate) struct SpeechRequest {
 
 /// A job as `POST` and `GET` show it.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Job {
+pub(crate) struct JobSummary {
     /// Its id.
     pub(crate) id: String,
     /// Where it stands.
     pub(crate) status: JobState,
     /// Its place in the queue, while it waits.
     #[serde(default)]
-    queue: Option<Place>,
+    queue: Option<QueuePosition>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
-struct Place {
+struct QueuePosition {
     #[serde(default)]
     ahead: Option<u64>,
 }
 
-impl Job {
+impl JobSummary {
     /// Jobs that will be begun before this one; `None` when it does not wait.
     pub(crate) fn ahead(&self) -> Option<u64> {
         self.queue.as_ref().filter(|_| self.status == JobState::Queued)?.ahead
@@ -58,7 +58,7 @@ impl Job {
 
 /// The answer to a cancel.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Cancelled {
+pub(crate) struct CancelAnswer {
     /// The job.
     pub(crate) id: String,
     /// `cancelled`, or `cancelling` while its worker still has to hear of it.
