@@ -19,7 +19,7 @@ use super::child::measure;
 use super::machine::Machine;
 use super::measured::{CodecRun, EngineRun, StepRun};
 use super::part::{CANDLE_CSM, CANDLE_MIMI, Part};
-use super::report::{Floor, Report};
+use super::report::{Floor, EngineBenchReport};
 use super::{SubjectArgs, command_line, today};
 
 /// Slots of the engine that is measured as a worker runs it; a worker's default.
@@ -114,7 +114,7 @@ struct Bench {
 }
 
 impl Bench {
-    async fn report(&mut self, machine: Machine) -> Result<Report> {
+    async fn report(&mut self, machine: Machine) -> Result<EngineBenchReport> {
         let floor = self.floor(&machine)?;
         let mut steps = Vec::new();
         for format in self.args.weights.clone() {
@@ -136,7 +136,7 @@ impl Bench {
             peers = self.peers(&folder).await;
             codec.extend(self.peer_codecs(&folder).await);
         }
-        Ok(Report {
+        Ok(EngineBenchReport {
             date: today(),
             command: command_line(),
             model: self.args.subject.model.display().to_string(),

@@ -24,7 +24,7 @@ pub(crate) struct Floor {
 
 /// Everything that one run measured.
 #[derive(Clone, Debug, Serialize)]
-pub(crate) struct Report {
+pub(crate) struct EngineBenchReport {
     pub(crate) date: String,
     pub(crate) command: String,
     pub(crate) model: String,
@@ -39,7 +39,7 @@ pub(crate) struct Report {
     pub(crate) skipped: Vec<String>,
 }
 
-impl Report {
+impl EngineBenchReport {
     fn opening(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { cpu, cores, memory_bytes, kernel, load, .. } = &self.machine;
         writeln!(f, "# Engine bench, {}, {}\n", self.date, self.machine.name())?;
@@ -199,7 +199,7 @@ impl Report {
     }
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for EngineBenchReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.opening(f)?;
         let frames = self.steps.first().map_or(0, |run| run.frames);
