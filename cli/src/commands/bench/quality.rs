@@ -12,7 +12,7 @@ use csm_worker::model::WeightFormat;
 use serde_json::json;
 
 use super::machine::Machine;
-use super::table::Table;
+use super::table::BenchTable;
 use super::{SubjectArgs, command_line, today};
 
 /// Said of every checkpoint.
@@ -71,8 +71,8 @@ pub(crate) fn run(args: &QualityArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn table(compared: &[Quality]) -> Table {
-    let mut table = Table::new(&[
+fn table(compared: &[Quality]) -> BenchTable {
+    let mut table = BenchTable::new(&[
         "weights",
         "mean error",
         "greatest",

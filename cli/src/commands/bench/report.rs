@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::machine::Machine;
 use super::measured::{CodecRun, EngineRun, StepRun};
 use super::part::CANDLE_CSM;
-use super::table::Table;
+use super::table::BenchTable;
 
 /// Frames in a second of audio.
 const FRAMES_PER_SECOND: f64 = 12.5;
@@ -66,8 +66,8 @@ impl EngineBenchReport {
     }
 
     /// Ours, by format and rows.
-    fn ours(&self) -> Table {
-        let mut table = Table::new(&[
+    fn ours(&self) -> BenchTable {
+        let mut table = BenchTable::new(&[
             "weights, rows",
             "model ms",
             "median",
@@ -105,8 +105,8 @@ impl EngineBenchReport {
         table
     }
 
-    fn peer_steps(&self) -> Table {
-        let mut table = Table::new(&[
+    fn peer_steps(&self) -> BenchTable {
+        let mut table = BenchTable::new(&[
             "peer, weights, rows",
             "ms",
             "median",
@@ -133,10 +133,10 @@ impl EngineBenchReport {
 
     /// Frames per second of ours over those of each peer, where that is a fair question: at the same number of rows, or
     /// against a peer that speaks for one after another however many there are.
-    fn ratios(&self) -> Table {
+    fn ratios(&self) -> BenchTable {
         let peers: Vec<_> = self.peers.iter().map(named).collect();
         let headings: Vec<_> = ["ours"].into_iter().chain(peers.iter().map(String::as_str)).collect();
-        let mut table = Table::new(&headings);
+        let mut table = BenchTable::new(&headings);
         for run in &self.steps {
             let cells: Vec<_> = self.peers.iter().map(|peer| maybe(ratio(run, peer), times)).collect();
             if cells.iter().any(|cell| cell != "-") {
@@ -146,8 +146,8 @@ impl EngineBenchReport {
         table
     }
 
-    fn codecs(&self) -> Table {
-        let mut table = Table::new(&["codec, rows", "frames a call", "ms per frame and row", "over ours"]);
+    fn codecs(&self) -> BenchTable {
+        let mut table = BenchTable::new(&["codec, rows", "frames a call", "ms per frame and row", "over ours"]);
         for run in &self.codec {
             let ours = self.codec.iter().find(|ours| ours.batch() == run.batch());
             let share = ours.map(|ours| run.ms_per_frame_and_row / ours.ms_per_frame_and_row);
@@ -163,7 +163,7 @@ impl EngineBenchReport {
 
     fn engine(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(run) = &self.engine else { return Ok(()) };
-        let mut table = Table::new(&["the engine with its threads", ""]);
+        let mut table = BenchTable::new(&["the engine with its threads", ""]);
         let mut line = |what: String, value: String| table.row([what, value]);
         line(format!("all {} slots, sound included: frames/s", run.slots), number(run.frames_per_second));
         line("x real time".to_owned(), format!("{:.2}", run.frames_per_second / FRAMES_PER_SECOND));
@@ -190,7 +190,7 @@ impl EngineBenchReport {
         let Some(engine) = &self.engine else { return Ok(()) };
         let run = self.steps.iter().filter(|run| run.weights == engine.weights && run.rows <= engine.slots);
         let Some(run) = run.max_by_key(|run| run.rows) else { return Ok(()) };
-        let mut table = Table::new(&["resident", "MiB"]);
+        let mut table = BenchTable::new(&["resident", "MiB"]);
         for (name, bytes) in &run.memory {
             table.row([name.clone(), mib(*bytes)]);
         }

@@ -4,11 +4,11 @@ use std::fmt;
 
 /// Rows of cells under headings. The first column is words, the others are numbers.
 #[derive(Debug)]
-pub(crate) struct Table {
+pub(crate) struct BenchTable {
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl BenchTable {
     pub(crate) fn new(headings: &[&str]) -> Self {
         Self { rows: vec![headings.iter().map(|&heading| heading.to_owned()).collect()] }
     }
@@ -25,7 +25,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for BenchTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<_> = (0..self.rows[0].len()).map(width).collect();

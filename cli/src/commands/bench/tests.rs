@@ -6,7 +6,7 @@ use csm_worker::engine::DeviceChoice;
 
 use super::measured::{CodecRun, StepRun};
 use super::report::{number, ratio};
-use super::table::Table;
+use super::table::BenchTable;
 use super::{machine, part};
 
 #[derive(clap::Parser)]
@@ -91,7 +91,7 @@ fn a_peers_line_is_read() {
 
 #[test]
 fn tables_are_markdown_that_lines_up() {
-    let mut table = Table::new(&["weights", "ms"]);
+    let mut table = BenchTable::new(&["weights", "ms"]);
     assert!(table.is_empty());
     table.row(["f32".to_owned(), "1592".to_owned()]);
     table.row(["a|b".to_owned()]);
