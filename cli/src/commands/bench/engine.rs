@@ -18,7 +18,7 @@ use tokio::process::Command;
 use super::child::measure;
 use super::machine::Machine;
 use super::measured::{CodecRun, EngineRun, StepRun};
-use super::part::{CANDLE_CSM, CANDLE_MIMI, Part};
+use super::part::{CANDLE_CSM, CANDLE_MIMI, BenchPart};
 use super::report::{Floor, EngineBenchReport};
 use super::{SubjectArgs, command_line, today};
 
@@ -27,8 +27,8 @@ const ENGINE_SLOTS: u8 = 5;
 /// Batches of the peers that have them, and of the codecs.
 const PEER_ROWS: [u8; 2] = [1, 5];
 /// Number formats of the peers, each one's best and its example's, on the CPU and on CUDA.
-const CANDLE_ON_CPU: [(Part, &str); 2] = [(Part::CandleF32, "f32"), (Part::CandleF16, "f16")];
-const CANDLE_ON_CUDA: [(Part, &str); 1] = [(Part::CandleBf16, "bf16")];
+const CANDLE_ON_CPU: [(BenchPart, &str); 2] = [(BenchPart::CandleF32, "f32"), (BenchPart::CandleF16, "f16")];
+const CANDLE_ON_CUDA: [(BenchPart, &str); 1] = [(BenchPart::CandleBf16, "bf16")];
 const TRANSFORMERS_ON_CPU: [&str; 2] = ["bf16", "f32"];
 const TRANSFORMERS_ON_CUDA: [&str; 1] = ["bf16"];
 /// Frames that a codec decodes in one call: one, as the first sound needs it, and two seconds.
@@ -119,17 +119,17 @@ impl Bench {
         let mut steps = Vec::new();
         for format in self.args.weights.clone() {
             for rows in self.args.slots.clone() {
-                steps.push(self.ours::<StepRun>(Part::Steps, format, rows, self.args.frames).await?);
+                steps.push(self.ours::<StepRun>(BenchPart::Steps, format, rows, self.args.frames).await?);
             }
         }
         let slots = self.args.slots.iter().copied().max().unwrap_or(1).clamp(2, ENGINE_SLOTS);
         let engine = match self.args.weights.first() {
-            Some(&format) => Some(self.ours::<EngineRun>(Part::Engine, format, slots, self.args.frames).await?),
+            Some(&format) => Some(self.ours::<EngineRun>(BenchPart::Engine, format, slots, self.args.frames).await?),
             None => None,
         };
         let mut codec = Vec::new();
         for (rows, block) in codec_batches() {
-            codec.push(self.codec(Part::Codec, rows, block).await?);
+            codec.push(self.codec(BenchPart::Codec, rows, block).await?);
         }
         let mut peers = Vec::new();
         if let Peers::Folder(folder) = self.args.peers.clone() {
@@ -163,19 +163,19 @@ impl Bench {
     }
 
     /// One of this program's own measurements of a model.
-    async fn ours<T: DeserializeOwned>(&self, part: Part, format: WeightFormat, rows: u8, frames: u16) -> Result<T> {
+    async fn ours<T: DeserializeOwned>(&self, part: BenchPart, format: WeightFormat, rows: u8, frames: u16) -> Result<T> {
         let (rows, frames) = (rows.to_string(), frames.to_string());
         self.part(part, &["--weights", format.name(), "--rows", &rows, "--frames", &frames]).await
     }
 
     /// One of a codec, of as many frames as a model is timed with, and two calls at least.
-    async fn codec(&self, part: Part, rows: u8, block: u16) -> Result<CodecRun> {
+    async fn codec(&self, part: BenchPart, rows: u8, block: u16) -> Result<CodecRun> {
         let frames = self.args.frames.max(2 * block).to_string();
         let (rows, block) = (rows.to_string(), block.to_string());
         self.part(part, &["--rows", &rows, "--frames", &frames, "--frames-per-call", &block]).await
     }
 
-    async fn part<T: DeserializeOwned>(&self, part: Part, arguments: &[&str]) -> Result<T> {
+    async fn part<T: DeserializeOwned>(&self, part: BenchPart, arguments: &[&str]) -> Result<T> {
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
         eprintln!("{name} {}", arguments.join(" "));
         let mut command = Command::new(std::env::current_exe().context("this program's own file")?);
@@ -210,7 +210,7 @@ impl Bench {
     async fn peer_codecs(&mut self, folder: &Path) -> Vec<CodecRun> {
         let mut runs = Vec::new();
         for (rows, block) in codec_batches() {
-            let run = self.codec(Part::CandleMimi, rows, block).await;
+            let run = self.codec(BenchPart::CandleMimi, rows, block).await;
             runs.extend(self.or_skipped(CANDLE_MIMI, run));
             let frames = self.args.frames.max(2 * block).to_string();
             let (rows, block) = (rows.to_string(), block.to_string());

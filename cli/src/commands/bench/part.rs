@@ -21,7 +21,7 @@ pub(crate) const CANDLE_CSM: &str = "candle-transformers csm";
 pub(crate) const CANDLE_MIMI: &str = "candle-transformers mimi";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Part {
+pub(crate) enum BenchPart {
     /// Our model, codec and mark, one after another
     Steps,
     /// Our engine with its threads
@@ -42,7 +42,7 @@ pub(crate) enum Part {
 pub(crate) struct PartArgs {
     /// What to measure
     #[arg(value_enum)]
-    part: Part,
+    part: BenchPart,
     #[command(flatten)]
     pub(crate) subject: SubjectArgs,
     /// Number format of our weights
@@ -64,13 +64,13 @@ pub(crate) struct PartArgs {
 
 pub(crate) async fn run(args: PartArgs) -> Result<ExitCode> {
     let line = match args.part {
-        Part::Steps => serde_json::to_string(&steps(&args)?)?,
-        Part::Engine => serde_json::to_string(&engine(&args).await?)?,
-        Part::Codec => serde_json::to_string(&codec(&args, OURS, bench::our_codec)?)?,
-        Part::CandleMimi => serde_json::to_string(&codec(&args, CANDLE_MIMI, bench::candle_mimi)?)?,
-        Part::CandleF32 => serde_json::to_string(&candle(&args, CandleDtype::F32, "f32")?)?,
-        Part::CandleF16 => serde_json::to_string(&candle(&args, CandleDtype::F16, "f16")?)?,
-        Part::CandleBf16 => serde_json::to_string(&candle(&args, CandleDtype::Bf16, "bf16")?)?,
+        BenchPart::Steps => serde_json::to_string(&steps(&args)?)?,
+        BenchPart::Engine => serde_json::to_string(&engine(&args).await?)?,
+        BenchPart::Codec => serde_json::to_string(&codec(&args, OURS, bench::our_codec)?)?,
+        BenchPart::CandleMimi => serde_json::to_string(&codec(&args, CANDLE_MIMI, bench::candle_mimi)?)?,
+        BenchPart::CandleF32 => serde_json::to_string(&candle(&args, CandleDtype::F32, "f32")?)?,
+        BenchPart::CandleF16 => serde_json::to_string(&candle(&args, CandleDtype::F16, "f16")?)?,
+        BenchPart::CandleBf16 => serde_json::to_string(&candle(&args, CandleDtype::Bf16, "bf16")?)?,
     };
     println!("{line}");
     Ok(ExitCode::SUCCESS)
