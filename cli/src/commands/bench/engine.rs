@@ -94,7 +94,7 @@ impl fmt::Display for Peers {
 
 pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode> {
     let machine = Machine::this(&args.subject.subject());
-    let mut bench = Bench { args, skipped: Vec::new() };
+    let mut bench = EngineBench { args, skipped: Vec::new() };
     let report = bench.report(machine).await?;
     println!("{report}");
     if let Some(file) = &bench.args.json {
@@ -107,13 +107,13 @@ pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-struct Bench {
+struct EngineBench {
     args: EngineArgs,
     /// Measurements that a peer could not make, and why.
     skipped: Vec<String>,
 }
 
-impl Bench {
+impl EngineBench {
     async fn report(&mut self, machine: Machine) -> Result<EngineBenchReport> {
         let floor = self.floor(&machine)?;
         let mut steps = Vec::new();
