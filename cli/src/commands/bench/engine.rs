@@ -17,7 +17,7 @@ use tokio::process::Command;
 
 use super::child::measure;
 use super::machine::Machine;
-use super::measured::{CodecRun, EngineRun, StepRun};
+use super::measured::{CodecMeasurement, EngineMeasurement, StepMeasurement};
 use super::part::{CANDLE_CSM, CANDLE_MIMI, BenchPart};
 use super::report::{Floor, EngineBenchReport};
 use super::{SubjectArgs, command_line, today};
@@ -119,12 +119,12 @@ impl EngineBench {
         let mut steps = Vec::new();
         for format in self.args.weights.clone() {
             for rows in self.args.slots.clone() {
-                steps.push(self.ours::<StepRun>(BenchPart::Steps, format, rows, self.args.frames).await?);
+                steps.push(self.ours::<StepMeasurement>(BenchPart::Steps, format, rows, self.args.frames).await?);
             }
         }
         let slots = self.args.slots.iter().copied().max().unwrap_or(1).clamp(2, ENGINE_SLOTS);
         let engine = match self.args.weights.first() {
-            Some(&format) => Some(self.ours::<EngineRun>(BenchPart::Engine, format, slots, self.args.frames).await?),
+            Some(&format) => Some(self.ours::<EngineMeasurement>(BenchPart::Engine, format, slots, self.args.frames).await?),
             None => None,
         };
         let mut codec = Vec::new();
@@ -169,7 +169,7 @@ impl EngineBench {
     }
 
     /// One of a codec, of as many frames as a model is timed with, and two calls at least.
-    async fn codec(&self, part: BenchPart, rows: u8, block: u16) -> Result<CodecRun> {
+    async fn codec(&self, part: BenchPart, rows: u8, block: u16) -> Result<CodecMeasurement> {
         let frames = self.args.frames.max(2 * block).to_string();
         let (rows, block) = (rows.to_string(), block.to_string());
         self.part(part, &["--rows", &rows, "--frames", &frames, "--frames-per-call", &block]).await
@@ -186,28 +186,28 @@ impl EngineBench {
         measure(&mut command).await
     }
 
-    async fn peers(&mut self, folder: &Path) -> Vec<StepRun> {
+    async fn peers(&mut self, folder: &Path) -> Vec<StepMeasurement> {
         let (candle, transformers): (&[_], &[_]) = match self.args.subject.device {
             DeviceChoice::Cpu => (&CANDLE_ON_CPU, &TRANSFORMERS_ON_CPU),
             DeviceChoice::Cuda(_) | DeviceChoice::Auto => (&CANDLE_ON_CUDA, &TRANSFORMERS_ON_CUDA),
         };
         let mut runs = Vec::new();
         for &(part, weights) in candle {
-            let run = self.part::<StepRun>(part, &["--frames", &self.args.peer_frames.to_string()]).await;
+            let run = self.part::<StepMeasurement>(part, &["--frames", &self.args.peer_frames.to_string()]).await;
             runs.extend(self.or_skipped(&format!("{CANDLE_CSM}, {weights}"), run));
         }
         for weights in transformers {
             for rows in PEER_ROWS {
                 let (rows, frames) = (rows.to_string(), self.args.peer_frames.to_string());
                 let arguments = ["steps", "--dtype", weights, "--rows", &rows, "--frames", &frames];
-                let run = self.python::<StepRun>(folder, &arguments).await;
+                let run = self.python::<StepMeasurement>(folder, &arguments).await;
                 runs.extend(self.or_skipped(&format!("transformers, {}", arguments.join(" ")), run));
             }
         }
         runs
     }
 
-    async fn peer_codecs(&mut self, folder: &Path) -> Vec<CodecRun> {
+    async fn peer_codecs(&mut self, folder: &Path) -> Vec<CodecMeasurement> {
         let mut runs = Vec::new();
         for (rows, block) in codec_batches() {
             let run = self.codec(BenchPart::CandleMimi, rows, block).await;
@@ -215,7 +215,7 @@ impl EngineBench {
             let frames = self.args.frames.max(2 * block).to_string();
             let (rows, block) = (rows.to_string(), block.to_string());
             let arguments = ["codec", "--rows", &rows, "--frames-per-call", &block, "--frames", &frames];
-            let run = self.python::<CodecRun>(folder, &arguments).await;
+            let run = self.python::<CodecMeasurement>(folder, &arguments).await;
             runs.extend(self.or_skipped(&format!("transformers, {}", arguments.join(" ")), run));
         }
         runs

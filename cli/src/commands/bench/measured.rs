@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// Frames of a model.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub(crate) struct StepRun {
+pub(crate) struct StepMeasurement {
     /// Who made them.
     pub(crate) implementation: String,
     /// What it holds its weights in.
@@ -48,7 +48,7 @@ pub(crate) struct Stages {
 
 /// Frames of a codec's decoder.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct CodecRun {
+pub(crate) struct CodecMeasurement {
     pub(crate) implementation: String,
     pub(crate) rows: usize,
     pub(crate) frames: usize,
@@ -61,7 +61,7 @@ pub(crate) struct CodecRun {
 
 /// The engine with its threads.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct EngineRun {
+pub(crate) struct EngineMeasurement {
     pub(crate) weights: String,
     pub(crate) slots: usize,
     /// From admission to the first sound of an utterance alone.
@@ -90,14 +90,14 @@ pub(crate) struct EngineRun {
     pub(crate) peak_rss_bytes: u64,
 }
 
-impl CodecRun {
+impl CodecMeasurement {
     /// What must be equal for times to be set side by side.
     pub(crate) fn batch(&self) -> (usize, usize) {
         (self.rows, self.frames_per_call)
     }
 }
 
-impl StepRun {
+impl StepMeasurement {
     /// Frames per second over all rows, the model alone.
     pub(crate) fn frames_per_second(&self) -> f64 {
         self.rows as f64 * 1e3 / self.mean_ms

@@ -11,7 +11,7 @@ use csm_worker::model::WeightChoice;
 
 use super::SubjectArgs;
 use super::machine::peak_rss_bytes;
-use super::measured::{CodecRun, EngineRun, Stages, StepRun};
+use super::measured::{CodecMeasurement, EngineMeasurement, Stages, StepMeasurement};
 
 /// How ours is called in tables.
 pub(crate) const OURS: &str = "csm-fleet";
@@ -76,14 +76,14 @@ pub(crate) async fn run(args: PartArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn steps(args: &PartArgs) -> Result<StepRun> {
+fn steps(args: &PartArgs) -> Result<StepMeasurement> {
     let (rows, frames) = (usize::from(args.rows), usize::from(args.frames));
     let subject = args.subject.subject();
     let measured = bench::step(&StepsPlan { subject, weights: args.weights, rows, frames })?;
     let stage = |part: fn(&FrameTimes) -> Duration| measured.times.iter().map(part).collect::<Vec<_>>();
     let average = |part| Some(ms(mean(&stage(part))));
     let model = stage(|times| times.model);
-    Ok(StepRun {
+    Ok(StepMeasurement {
         implementation: OURS.to_owned(),
         weights: measured.format.to_string(),
         rows,
@@ -105,7 +105,7 @@ fn steps(args: &PartArgs) -> Result<StepRun> {
     })
 }
 
-async fn engine(args: &PartArgs) -> Result<EngineRun> {
+async fn engine(args: &PartArgs) -> Result<EngineMeasurement> {
     let measured = bench::run_engine(&EnginePlan {
         subject: args.subject.subject(),
         weights: args.weights,
@@ -116,7 +116,7 @@ async fn engine(args: &PartArgs) -> Result<EngineRun> {
     .await?;
     let (alone, admitting, together) = (measured.alone, measured.admitting, measured.together);
     let per = |time: Duration, count: u64| ms(time) / count.max(1) as f64;
-    Ok(EngineRun {
+    Ok(EngineMeasurement {
         weights: measured.format,
         slots: usize::from(args.rows).max(2),
         first_sound_ms: ms(measured.first_sound),
@@ -138,11 +138,11 @@ fn codec(
     args: &PartArgs,
     implementation: &str,
     decode: impl Fn(&CodecPlan) -> Result<bench::CodecFrames, bench::BenchError>,
-) -> Result<CodecRun> {
+) -> Result<CodecMeasurement> {
     let (rows, frames_per_call) = (usize::from(args.rows), usize::from(args.frames_per_call));
     let calls = usize::from(args.frames).div_ceil(frames_per_call);
     let measured = decode(&CodecPlan { subject: args.subject.subject(), rows, frames_per_call, calls })?;
-    Ok(CodecRun {
+    Ok(CodecMeasurement {
         implementation: implementation.to_owned(),
         rows,
         frames: calls * frames_per_call,
@@ -152,10 +152,10 @@ fn codec(
     })
 }
 
-fn candle(args: &PartArgs, dtype: CandleDtype, weights: &str) -> Result<StepRun> {
+fn candle(args: &PartArgs, dtype: CandleDtype, weights: &str) -> Result<StepMeasurement> {
     let frames = usize::from(args.frames);
     let times = bench::candle_csm(&CandlePlan { subject: args.subject.subject(), dtype, frames })?;
-    Ok(StepRun {
+    Ok(StepMeasurement {
         implementation: CANDLE_CSM.to_owned(),
         weights: weights.to_owned(),
         rows: 1,
@@ -164,7 +164,7 @@ fn candle(args: &PartArgs, dtype: CandleDtype, weights: &str) -> Result<StepRun>
         mean_ms: ms(mean(&times)),
         median_ms: ms(median(&times)),
         peak_rss_bytes: peak_rss_bytes(),
-        ..StepRun::default()
+        ..StepMeasurement::default()
     })
 }
 

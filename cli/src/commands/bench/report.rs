@@ -5,7 +5,7 @@ use std::fmt;
 use serde::Serialize;
 
 use super::machine::Machine;
-use super::measured::{CodecRun, EngineRun, StepRun};
+use super::measured::{CodecMeasurement, EngineMeasurement, StepMeasurement};
 use super::part::CANDLE_CSM;
 use super::table::BenchTable;
 
@@ -32,10 +32,10 @@ pub(crate) struct EngineBenchReport {
     pub(crate) threads: usize,
     pub(crate) machine: Machine,
     pub(crate) floor: Floor,
-    pub(crate) steps: Vec<StepRun>,
-    pub(crate) engine: Option<EngineRun>,
-    pub(crate) codec: Vec<CodecRun>,
-    pub(crate) peers: Vec<StepRun>,
+    pub(crate) steps: Vec<StepMeasurement>,
+    pub(crate) engine: Option<EngineMeasurement>,
+    pub(crate) codec: Vec<CodecMeasurement>,
+    pub(crate) peers: Vec<StepMeasurement>,
     pub(crate) skipped: Vec<String>,
 }
 
@@ -240,12 +240,12 @@ impl fmt::Display for EngineBenchReport {
 }
 
 /// Ours over a peer's frames per second; `None` where their rows cannot be set side by side.
-pub(crate) fn ratio(ours: &StepRun, peer: &StepRun) -> Option<f64> {
+pub(crate) fn ratio(ours: &StepMeasurement, peer: &StepMeasurement) -> Option<f64> {
     let fair = ours.rows == peer.rows || peer.implementation == CANDLE_CSM;
     fair.then(|| ours.frames_per_second() / peer.frames_per_second())
 }
 
-fn named(run: &StepRun) -> String {
+fn named(run: &StepMeasurement) -> String {
     format!("{}, {}, {}", run.implementation, run.weights, run.rows)
 }
 

@@ -4,7 +4,7 @@ use clap::Parser as _;
 use csm_worker::bench::Subject;
 use csm_worker::engine::DeviceChoice;
 
-use super::measured::{CodecRun, StepRun};
+use super::measured::{CodecMeasurement, StepMeasurement};
 use super::report::{number, ratio};
 use super::table::BenchTable;
 use super::{machine, part};
@@ -19,13 +19,13 @@ fn parse(arguments: &[&str]) -> Result<super::BenchCommand, clap::Error> {
     BenchCli::try_parse_from(["bench"].iter().chain(arguments)).map(|cli| cli.command)
 }
 
-fn run(implementation: &str, rows: usize, mean_ms: f64) -> StepRun {
-    StepRun {
+fn run(implementation: &str, rows: usize, mean_ms: f64) -> StepMeasurement {
+    StepMeasurement {
         implementation: implementation.to_owned(),
         weights: "q8_0".to_owned(),
         rows,
         mean_ms,
-        ..StepRun::default()
+        ..StepMeasurement::default()
     }
 }
 
@@ -82,11 +82,11 @@ fn a_peers_line_is_read() {
     let line = r#"{"weights": "bf16", "frames": 5, "prompt_positions": 32, "mean_ms": 50.5, "median_ms": 50.0,
         "stages": {"backbone": 1.5, "depth": 49.0}, "note": null, "implementation": "transformers 5.23.0, torch 2.15.0",
         "rows": 1, "peak_rss_bytes": 834605056}"#;
-    let run: StepRun = serde_json::from_str(line).unwrap();
+    let run: StepMeasurement = serde_json::from_str(line).unwrap();
     assert_eq!((run.stages.depth, run.stages.codec, run.note), (Some(49.0), None, None));
     let line = r#"{"frames": 12, "frames_per_call": 3, "ms_per_frame_and_row": 0.5, "note": null,
         "implementation": "transformers 5.23.0", "rows": 5, "peak_rss_bytes": 798986240}"#;
-    assert_eq!(serde_json::from_str::<CodecRun>(line).unwrap().frames_per_call, 3);
+    assert_eq!(serde_json::from_str::<CodecMeasurement>(line).unwrap().frames_per_call, 3);
 }
 
 #[test]
