@@ -58,7 +58,7 @@ pub(crate) struct DoctorArgs {
 /// What a check came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
-enum Verdict {
+enum Severity {
     /// Nothing to do.
     Ok,
     /// Works, less well than it could, or not for everything.
@@ -69,29 +69,29 @@ enum Verdict {
 
 /// One line of the answer.
 #[derive(Debug, Serialize)]
-struct Finding {
+struct CheckResult {
     check: &'static str,
-    verdict: Verdict,
+    verdict: Severity,
     what: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     advice: Option<String>,
 }
 
-impl Finding {
+impl CheckResult {
     fn ok(check: &'static str, what: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Ok, what: what.into(), advice: None }
+        Self { check, verdict: Severity::Ok, what: what.into(), advice: None }
     }
 
     fn warning(check: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Warning, what: what.into(), advice: Some(advice.into()) }
+        Self { check, verdict: Severity::Warning, what: what.into(), advice: Some(advice.into()) }
     }
 
     fn problem(check: &'static str, what: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, verdict: Verdict::Problem, what: what.into(), advice: Some(advice.into()) }
+        Self { check, verdict: Severity::Problem, what: what.into(), advice: Some(advice.into()) }
     }
 }
 
-impl fmt::Display for Verdict {
+impl fmt::Display for Severity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(match self {
             Self::Ok => "ok",
@@ -101,7 +101,7 @@ impl fmt::Display for Verdict {
     }
 }
 
-impl fmt::Display for Finding {
+impl fmt::Display for CheckResult {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:8} {:12} {}", self.verdict, self.check, self.what)?;
         self.advice.as_ref().map_or(Ok(()), |advice| write!(f, ". {advice}"))
@@ -119,7 +119,7 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     findings.extend(cuda::look(args.cuda_worker.as_deref()).await);
     findings.extend([places::folder(&args.data), places::disk(&args.data).await, places::ports(args.listen)]);
 
-    let problems = findings.iter().filter(|finding| finding.verdict == Verdict::Problem).count();
+    let problems = findings.iter().filter(|finding| finding.verdict == Severity::Problem).count();
     if args.json {
         let report = serde_json::json!({ "problems": problems, "checks": findings });
         println!("{report:#}");

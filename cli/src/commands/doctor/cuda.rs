@@ -8,7 +8,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Output;
 
-use super::Finding;
+use super::CheckResult;
 use super::program::{answer, find, first_line};
 
 /// The oldest driver that takes what the toolkit 13.0 emits.
@@ -32,17 +32,17 @@ pub(super) struct Gpu {
     pub(super) capability: u32,
 }
 
-pub(super) async fn look(given: Option<&Path>) -> Vec<Finding> {
+pub(super) async fn look(given: Option<&Path>) -> Vec<CheckResult> {
     let gpu = gpu().await;
     let there = gpu.is_some() || has_device();
     let mut findings = vec![match &gpu {
-        Some(gpu) => Finding::ok(GPU, format!("{}, compute capability {}", gpu.name, gpu.capability)),
-        None if there => Finding::warning(
+        Some(gpu) => CheckResult::ok(GPU, format!("{}, compute capability {}", gpu.name, gpu.capability)),
+        None if there => CheckResult::warning(
             GPU,
             "/dev/nvidia0 is there, but nvidia-smi tells nothing",
             "In a container, pass the GPU with its tools: --gpus all, NVIDIA_DRIVER_CAPABILITIES=compute,utility",
         ),
-        None => Finding::ok(GPU, "no NVIDIA GPU on this machine: the CPU worker is the one to run"),
+        None => CheckResult::ok(GPU, "no NVIDIA GPU on this machine: the CPU worker is the one to run"),
     }];
     if there {
         findings.push(driver(gpu.as_ref(), driver_loads().await));
@@ -85,50 +85,50 @@ async fn driver_loads() -> bool {
     }
 }
 
-pub(super) fn driver(gpu: Option<&Gpu>, loads: bool) -> Finding {
+pub(super) fn driver(gpu: Option<&Gpu>, loads: bool) -> CheckResult {
     if !loads {
-        return Finding::problem(
+        return CheckResult::problem(
             DRIVER,
             format!("{DRIVER_LIBRARY} cannot be loaded, so no CUDA program starts"),
             "Install the NVIDIA driver; in a container, run with --gpus all and NVIDIA_DRIVER_CAPABILITIES=compute,utility",
         );
     }
     match gpu {
-        Some(gpu) if gpu.driver < DRIVER_LEAST => Finding::problem(
+        Some(gpu) if gpu.driver < DRIVER_LEAST => CheckResult::problem(
             DRIVER,
             format!("the driver is {}, while the CUDA worker needs {DRIVER_LEAST} or later", gpu.driver),
             "Update the NVIDIA driver",
         ),
-        Some(gpu) => Finding::ok(DRIVER, format!("{}, and {DRIVER_LIBRARY} loads", gpu.driver)),
-        None => Finding::ok(DRIVER, format!("{DRIVER_LIBRARY} loads")),
+        Some(gpu) => CheckResult::ok(DRIVER, format!("{}, and {DRIVER_LIBRARY} loads", gpu.driver)),
+        None => CheckResult::ok(DRIVER, format!("{DRIVER_LIBRARY} loads")),
     }
 }
 
-async fn worker(given: Option<&Path>, gpu: Option<&Gpu>, there: bool) -> Finding {
+async fn worker(given: Option<&Path>, gpu: Option<&Gpu>, there: bool) -> CheckResult {
     let make = format!("Build one: make cuda CAP={}", gpu.map_or(89, |gpu| gpu.capability));
     let Some(file) = given.map(Path::to_owned).or_else(|| built(gpu)) else {
         return if there {
-            Finding::warning(WORKER, "none is built, so the GPU is not used", make)
+            CheckResult::warning(WORKER, "none is built, so the GPU is not used", make)
         } else {
-            Finding::ok(WORKER, "none is built, and none is needed here")
+            CheckResult::ok(WORKER, "none is built, and none is needed here")
         };
     };
     let Some(output) = answer(&file, &["--version"], &[]).await else {
-        return Finding::problem(WORKER, format!("{} cannot be run", file.display()), make);
+        return CheckResult::problem(WORKER, format!("{} cannot be run", file.display()), make);
     };
     if output.status.success() {
         let what = format!("{} starts: {}", file.display(), first_line(&output.stdout));
         return match (gpu, capability_of(&file)) {
             (Some(gpu), Some(built)) if built != gpu.capability => {
                 let what = format!("{what}; it is built for capability {built}, the GPU has {}", gpu.capability);
-                Finding::warning(WORKER, what, make)
+                CheckResult::warning(WORKER, what, make)
             }
-            _ => Finding::ok(WORKER, what),
+            _ => CheckResult::ok(WORKER, what),
         };
     }
     let (why, advice) = in_words(&output);
     let what = format!("{} does not start: {why}", file.display());
-    if there { Finding::problem(WORKER, what, advice) } else { Finding::warning(WORKER, what, advice) }
+    if there { CheckResult::problem(WORKER, what, advice) } else { CheckResult::warning(WORKER, what, advice) }
 }
 
 /// The worker that `make cuda` left beside this program's own folder, for this GPU if there is a choice.

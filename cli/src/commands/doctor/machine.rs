@@ -2,20 +2,20 @@
 
 use std::fs;
 
-use super::Finding;
+use super::CheckResult;
 use crate::proc::kilobytes;
 
 /// What a full-size worker needs on a CPU: q8_0 weights, codec, caches of five slots.
 const MODEL_BYTES: u64 = 4 << 30;
 
 /// Cores and the instructions that quantised weights are multiplied with.
-pub(super) fn processor() -> Finding {
+pub(super) fn processor() -> CheckResult {
     const CHECK: &str = "cpu";
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let what = |means: &str| format!("{cores} cores, {means}");
     match instructions() {
-        Some(name) => Finding::ok(CHECK, what(&format!("{name} for q8_0 weights"))),
-        None => Finding::warning(
+        Some(name) => CheckResult::ok(CHECK, what(&format!("{name} for q8_0 weights"))),
+        None => CheckResult::warning(
             CHECK,
             what("none of the instructions that q8_0 weights have kernels for"),
             "The full-size model will be many times slower than on an x86-64 with AVX2 or AVX-512 VNNI",
@@ -39,20 +39,20 @@ fn instructions() -> Option<&'static str> {
 }
 
 /// Free memory, no more than the control group allows, against the model's need.
-pub(super) fn memory() -> Finding {
+pub(super) fn memory() -> CheckResult {
     const CHECK: &str = "memory";
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();
     let Some(available) = kilobytes(&info, "MemAvailable:") else {
-        return Finding::ok(CHECK, "this system does not tell how much is free");
+        return CheckResult::ok(CHECK, "this system does not tell how much is free");
     };
     let limit = fs::read_to_string("/sys/fs/cgroup/memory.max").ok().and_then(|limit| limit.trim().parse().ok());
     let usable = available.min(limit.unwrap_or(u64::MAX));
     let what =
         format!("{:.1} GiB free; a full-size worker takes {} GiB with q8_0 weights", gib(usable), gib(MODEL_BYTES));
     if usable < MODEL_BYTES {
-        return Finding::warning(CHECK, what, "Free some, choose q4_k weights, or run the tiny model");
+        return CheckResult::warning(CHECK, what, "Free some, choose q4_k weights, or run the tiny model");
     }
-    Finding::ok(CHECK, what)
+    CheckResult::ok(CHECK, what)
 }
 
 fn gib(bytes: u64) -> f64 {

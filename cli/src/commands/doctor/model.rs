@@ -6,36 +6,36 @@ use csm_shared::hub::{self, HubError, HubOptions, ModelSource, Wanted};
 use csm_worker::checkpoint;
 use secrecy::ExposeSecret as _;
 
-use super::Finding;
+use super::CheckResult;
 
 const CHECK: &str = "model";
 /// Owner of the published weights that need permission.
 const GATED_OWNER: &str = "sesame";
 
-pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> Finding {
+pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> CheckResult {
     if *source == ModelSource::Tiny {
-        return Finding::ok(CHECK, "tiny is made on the spot; it hisses, it does not speak");
+        return CheckResult::ok(CHECK, "tiny is made on the spot; it hisses, it does not speak");
     }
     let offline = HubOptions { offline: true, ..hub.clone() };
     let found = hub::resolve(source, Wanted::Everything, &offline).await;
     match (found, source) {
-        (Ok(folder), _) if checkpoint::is_noise(&folder.path) => Finding::warning(
+        (Ok(folder), _) if checkpoint::is_noise(&folder.path) => CheckResult::warning(
             CHECK,
             format!("{source} holds random weights: it hisses, it does not speak"),
             "For speech: --model unsloth/csm-1b, or a folder that holds the weights",
         ),
-        (Ok(folder), _) => Finding::ok(CHECK, format!("{source} is at {}", folder.path.display())),
+        (Ok(folder), _) => CheckResult::ok(CHECK, format!("{source} is at {}", folder.path.display())),
         (Err(error @ HubError::NotCached { .. }), ModelSource::Hub(id)) => {
             if id.owner == GATED_OWNER && !has_token(hub) {
                 let what = format!("{id} is not in the cache, and there is no token to fetch it with");
                 let fetch = format!("Accept its licence at https://huggingface.co/{}, then set HF_TOKEN", id.repo());
-                return Finding::problem(CHECK, what, fetch);
+                return CheckResult::problem(CHECK, what, fetch);
             }
             let what = if hub.offline { error.to_string() } else { format!("{id} is not in the cache") };
-            Finding::warning(CHECK, what, "The first start downloads several GB, or falls back to `tiny` in `csm dev`")
+            CheckResult::warning(CHECK, what, "The first start downloads several GB, or falls back to `tiny` in `csm dev`")
         }
         (Err(error), _) => {
-            Finding::problem(CHECK, error.to_string(), "Give --model a hub id, a model's folder, or tiny")
+            CheckResult::problem(CHECK, error.to_string(), "Give --model a hub id, a model's folder, or tiny")
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 
-use super::Finding;
+use super::CheckResult;
 use super::program::{answer, find};
 
 /// Below this, `csm dev` stops taking jobs within minutes.
@@ -15,15 +15,15 @@ const DISK_GOOD: u64 = 2 << 30;
 const ADMIN_PORTS: [u16; 2] = [9090, 9091];
 
 /// Whether the data folder can be written, or made.
-pub(super) fn folder(data: &Path) -> Finding {
+pub(super) fn folder(data: &Path) -> CheckResult {
     const CHECK: &str = "data folder";
     let existing = nearest(data);
     let probe = existing.join(format!(".csm-doctor-{}", std::process::id()));
     let written = File::create_new(&probe).and_then(|_| fs::remove_file(&probe));
     let place = if existing == data { data.display().to_string() } else { format!("{} will be made", data.display()) };
     match written {
-        Ok(()) => Finding::ok(CHECK, format!("{place}; it can be written")),
-        Err(error) => Finding::problem(
+        Ok(()) => CheckResult::ok(CHECK, format!("{place}; it can be written")),
+        Err(error) => CheckResult::problem(
             CHECK,
             format!("{} cannot be written: {error}", existing.display()),
             "Choose another one by --data, or change its rights",
@@ -32,7 +32,7 @@ pub(super) fn folder(data: &Path) -> Finding {
 }
 
 /// Free space under the data folder, as `df` tells it.
-pub(super) async fn disk(data: &Path) -> Finding {
+pub(super) async fn disk(data: &Path) -> CheckResult {
     const CHECK: &str = "disk";
     let existing = nearest(data);
     let told = match find("df") {
@@ -40,16 +40,16 @@ pub(super) async fn disk(data: &Path) -> Finding {
         None => None,
     };
     let Some(free) = told.and_then(|output| free_bytes(&String::from_utf8_lossy(&output.stdout))) else {
-        return Finding::warning(CHECK, "`df` does not tell the free space", "Look for yourself");
+        return CheckResult::warning(CHECK, "`df` does not tell the free space", "Look for yourself");
     };
     let what = format!("{:.1} GB free at {}", free as f64 / 1e9, existing.display());
     if free < DISK_LEAST {
-        return Finding::problem(CHECK, what, "Redis and the store need room: free some, or choose another --data");
+        return CheckResult::problem(CHECK, what, "Redis and the store need room: free some, or choose another --data");
     }
     if free < DISK_GOOD {
-        return Finding::warning(CHECK, what, "An hour of audio is 170 MB, and the model's download several GB");
+        return CheckResult::warning(CHECK, what, "An hour of audio is 170 MB, and the model's download several GB");
     }
-    Finding::ok(CHECK, what)
+    CheckResult::ok(CHECK, what)
 }
 
 /// The available bytes in the answer of `df -Pk`.
@@ -59,16 +59,16 @@ pub(super) fn free_bytes(told: &str) -> Option<u64> {
 }
 
 /// Whether the ports are free that a fleet takes unless told otherwise.
-pub(super) fn ports(listen: SocketAddr) -> Finding {
+pub(super) fn ports(listen: SocketAddr) -> CheckResult {
     const CHECK: &str = "ports";
     let admin = ADMIN_PORTS.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
     let taken: Vec<_> =
         [listen].into_iter().chain(admin).filter_map(|at| TcpListener::bind(at).err().map(|why| (at, why))).collect();
     if taken.is_empty() {
-        return Finding::ok(CHECK, format!("{listen} and the health ports 9090, 9091 are free"));
+        return CheckResult::ok(CHECK, format!("{listen} and the health ports 9090, 9091 are free"));
     }
     let what: Vec<_> = taken.iter().map(|(at, why)| format!("{at}: {why}")).collect();
-    Finding::warning(CHECK, what.join("; "), "A fleet may run here already; else choose by --listen, --admin-listen")
+    CheckResult::warning(CHECK, what.join("; "), "A fleet may run here already; else choose by --listen, --admin-listen")
 }
 
 /// The folder itself or, until it is made, the nearest one above it.

@@ -6,7 +6,7 @@ use csm_shared::queue::{Queue, QueueArgs, QueueError};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Finding;
+use super::CheckResult;
 use super::program::{answer, find, first_line};
 
 /// Servers that `csm dev` can start, with the oldest version whose commands the queue uses.
@@ -16,21 +16,21 @@ const INSTALL: &str =
     "Install it: apt-get install redis-server, dnf install valkey, apk add valkey, brew install redis";
 
 /// The program that `csm dev` and the tests start. Where a server is configured, only they need it.
-pub(super) async fn server(configured: bool) -> Finding {
+pub(super) async fn server(configured: bool) -> CheckResult {
     const CHECK: &str = "redis-server";
     let Some((name, oldest, file)) = SERVERS.iter().find_map(|&(name, oldest)| Some((name, oldest, find(name)?)))
     else {
         let what = "neither redis-server nor valkey-server is on PATH";
         return if configured {
-            Finding::warning(CHECK, what, format!("`csm dev` and the tests need one. {INSTALL}"))
+            CheckResult::warning(CHECK, what, format!("`csm dev` and the tests need one. {INSTALL}"))
         } else {
-            Finding::problem(CHECK, what, INSTALL)
+            CheckResult::problem(CHECK, what, INSTALL)
         };
     };
     let said = answer(&file, &["--version"], &[]).await.map(|output| first_line(&output.stdout)).unwrap_or_default();
     match version(&said) {
-        None => Finding::problem(CHECK, format!("{} does not say its version", file.display()), INSTALL),
-        Some(version) if version < oldest => Finding::problem(
+        None => CheckResult::problem(CHECK, format!("{} does not say its version", file.display()), INSTALL),
+        Some(version) if version < oldest => CheckResult::problem(
             CHECK,
             format!(
                 "{} is {}.{}, while {}.{} is the oldest that works",
@@ -42,7 +42,7 @@ pub(super) async fn server(configured: bool) -> Finding {
             ),
             format!("Install a newer {name}"),
         ),
-        Some(version) => Finding::ok(CHECK, format!("{} {}.{}", file.display(), version.0, version.1)),
+        Some(version) => CheckResult::ok(CHECK, format!("{} {}.{}", file.display(), version.0, version.1)),
     }
 }
 
@@ -54,20 +54,20 @@ pub(super) fn version(said: &str) -> Option<(u32, u32)> {
 }
 
 /// Whether the server at `url` answers, what it is and what waits there, and which of its settings could cost jobs.
-pub(super) async fn reachable(url: &SecretString) -> Finding {
+pub(super) async fn reachable(url: &SecretString) -> CheckResult {
     const CHECK: &str = "redis";
     const SCHEMES: &str = "It begins with redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)";
     let args = RedisArgs { redis_url: url.expose_secret().to_owned(), key_prefix: "csm".to_owned() };
     let client = match RedisClient::new(&args, Duration::ZERO) {
         Ok(client) => client,
-        Err(error) => return Finding::problem(CHECK, format!("CSM_REDIS_URL: {error}"), SCHEMES),
+        Err(error) => return CheckResult::problem(CHECK, format!("CSM_REDIS_URL: {error}"), SCHEMES),
     };
     match answers(&client).await {
         Ok(what) => match client.advice().await {
-            advice if advice.is_empty() => Finding::ok(CHECK, what),
-            advice => Finding::warning(CHECK, what, advice.join(". ")),
+            advice if advice.is_empty() => CheckResult::ok(CHECK, what),
+            advice => CheckResult::warning(CHECK, what, advice.join(". ")),
         },
-        Err(error) => Finding::problem(
+        Err(error) => CheckResult::problem(
             CHECK,
             format!("the server of CSM_REDIS_URL does not answer: {error}"),
             "Start it, or correct host, port and password; without the variable, `csm dev` starts one of its own",

@@ -31,7 +31,7 @@ fn a_driver_must_load_and_be_new_enough() {
     let verdict = |driver, loads| cuda::driver(Some(&gpu(driver)), loads).verdict;
     assert_eq!(
         [verdict(580, true), verdict(579, true), verdict(580, false)],
-        [Verdict::Ok, Verdict::Problem, Verdict::Problem]
+        [Severity::Ok, Severity::Problem, Severity::Problem]
     );
 }
 
@@ -57,7 +57,7 @@ fn free_space_is_read_from_df() {
 
 #[test]
 fn a_finding_is_one_line_that_ends_in_what_to_do() {
-    let finding = Finding::warning("disk", "1.0 GB free", "Free some");
+    let finding = CheckResult::warning("disk", "1.0 GB free", "Free some");
     assert_eq!(finding.to_string(), "warning  disk         1.0 GB free. Free some");
 }
 
@@ -65,13 +65,13 @@ fn a_finding_is_one_line_that_ends_in_what_to_do() {
 fn the_key_is_named_and_never_shown() {
     let key = |secret: &str| watermark::key(Some(&secret.into()));
     let good = key("a passphrase of some length");
-    assert_eq!(good.verdict, Verdict::Ok);
+    assert_eq!(good.verdict, Severity::Ok);
     assert!(!good.to_string().contains("passphrase"), "{good}");
     let weak = key("short secret");
-    assert_eq!(weak.verdict, Verdict::Problem);
+    assert_eq!(weak.verdict, Severity::Problem);
     assert!(!weak.to_string().contains("short"), "{weak}");
     for published in [watermark::key(None), key(""), key(csm_shared::watermark::DEVELOPMENT_SECRET)] {
-        assert_eq!(published.verdict, Verdict::Warning);
+        assert_eq!(published.verdict, Severity::Warning);
         assert!(published.what.contains("proves nothing"), "{published}");
     }
 }
@@ -86,10 +86,10 @@ async fn weights_that_are_asked_for_and_missing_are_a_problem() {
     };
     let [policy, _, weights] = look(None, "sony/silentcipher").await;
     assert!(policy.1.contains("the builtin mark") && policy.1.contains("not in the cache"), "{policy:?}");
-    assert_eq!(weights.0, Verdict::Ok, "nobody asked for them: {weights:?}");
+    assert_eq!(weights.0, Severity::Ok, "nobody asked for them: {weights:?}");
     let [_, _, weights] = look(Some(Policy::Both), "sony/silentcipher").await;
-    assert_eq!(weights.0, Verdict::Problem, "{weights:?}");
+    assert_eq!(weights.0, Severity::Problem, "{weights:?}");
     let [policy, _, weights] = look(None, nowhere.path().to_str().unwrap()).await;
     assert!(policy.1.contains("both marks"), "{policy:?}");
-    assert!(weights.0 == Verdict::Problem && weights.1.contains("enc_c.ckpt"), "{weights:?}");
+    assert!(weights.0 == Severity::Problem && weights.1.contains("enc_c.ckpt"), "{weights:?}");
 }

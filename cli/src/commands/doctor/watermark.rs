@@ -4,17 +4,17 @@ use csm_shared::hub::{self, HubOptions, ModelSource};
 use csm_worker::watermark::{Chosen, MarkArgs, Policy, WatermarkKey};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::Finding;
+use super::CheckResult;
 
 /// The policy, the key and the weights, a line each.
-pub(super) async fn look(marks: &MarkArgs, secret: Option<&SecretString>, hub: &HubOptions) -> [Finding; 3] {
+pub(super) async fn look(marks: &MarkArgs, secret: Option<&SecretString>, hub: &HubOptions) -> [CheckResult; 3] {
     let chosen = marks.choose(hub).await;
     let weights = weights(&chosen).await;
     [policy(&chosen), key(secret), weights]
 }
 
-fn policy(chosen: &Chosen) -> Finding {
-    Finding::ok("watermark", format!("files carry {}, because {}", marks(chosen.policy), chosen.why))
+fn policy(chosen: &Chosen) -> CheckResult {
+    CheckResult::ok("watermark", format!("files carry {}, because {}", marks(chosen.policy), chosen.why))
 }
 
 fn marks(policy: Policy) -> &'static str {
@@ -26,20 +26,20 @@ fn marks(policy: Policy) -> &'static str {
 }
 
 /// Whose mark it is.
-pub(super) fn key(secret: Option<&SecretString>) -> Finding {
+pub(super) fn key(secret: Option<&SecretString>) -> CheckResult {
     const CHECK: &str = "mark's key";
     match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
         Some(secret) => match WatermarkKey::parse(secret) {
             Ok(key) if key.id() == WatermarkKey::development().id() => development(CHECK),
-            Ok(key) => Finding::ok(CHECK, format!("key {}", key.id())),
-            Err(error) => Finding::problem(CHECK, format!("CSM_WATERMARK_KEY: {error}"), "No worker starts with it"),
+            Ok(key) => CheckResult::ok(CHECK, format!("key {}", key.id())),
+            Err(error) => CheckResult::problem(CHECK, format!("CSM_WATERMARK_KEY: {error}"), "No worker starts with it"),
         },
         None => development(CHECK),
     }
 }
 
-fn development(check: &'static str) -> Finding {
-    Finding::warning(
+fn development(check: &'static str) -> CheckResult {
+    CheckResult::warning(
         check,
         format!(
             "the development key {}: it is published, so its mark proves nothing",
@@ -50,24 +50,24 @@ fn development(check: &'static str) -> Finding {
 }
 
 /// Whether SilentCipher's weights are here, and if not, what follows.
-async fn weights(chosen: &Chosen) -> Finding {
+async fn weights(chosen: &Chosen) -> CheckResult {
     const CHECK: &str = "silentcipher";
     let here = HubOptions { offline: true, ..chosen.hub.clone() };
     let needed = chosen.policy != Policy::Builtin;
     match (hub::silentcipher(&chosen.source, &here).await, &chosen.source) {
         (Ok(folder), ModelSource::Hub(id)) => {
-            Finding::ok(CHECK, format!("{id} is in the cache at {}", folder.display()))
+            CheckResult::ok(CHECK, format!("{id} is in the cache at {}", folder.display()))
         }
-        (Ok(folder), _) => Finding::ok(CHECK, format!("its weights are in {}", folder.display())),
-        (Err(_), ModelSource::Hub(id)) if !needed => Finding::ok(
+        (Ok(folder), _) => CheckResult::ok(CHECK, format!("its weights are in {}", folder.display())),
+        (Err(_), ModelSource::Hub(id)) if !needed => CheckResult::ok(
             CHECK,
             format!("{id} is not in the cache; --watermark both fetches it (12 MB, no licence stated by its makers)"),
         ),
-        (Err(_), ModelSource::Hub(id)) if !chosen.hub.offline => Finding::warning(
+        (Err(_), ModelSource::Hub(id)) if !chosen.hub.offline => CheckResult::warning(
             CHECK,
             format!("{id} is not in the cache"),
             "Workers fetch it (12 MB) when they start, and are not ready before",
         ),
-        (Err(error), _) => Finding::problem(CHECK, error.to_string(), "Without its weights no worker gets ready"),
+        (Err(error), _) => CheckResult::problem(CHECK, error.to_string(), "Without its weights no worker gets ready"),
     }
 }
