@@ -51,7 +51,7 @@ pub(crate) struct DetectArgs {
 }
 
 /// All that is looked for.
-pub(crate) struct Search {
+pub(crate) struct MarkSearch {
     builtin: Detector,
     any_speed: bool,
     /// The model, and the payloads that it is to find.
@@ -89,7 +89,7 @@ pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
     })
 }
 
-fn search(args: &DetectArgs) -> anyhow::Result<Search> {
+fn search(args: &DetectArgs) -> anyhow::Result<MarkSearch> {
     let mut keys = vec![key(args.key.as_ref())?];
     if let Some(secrets) = &args.old_keys {
         keys.append(&mut WatermarkKey::parse_ring(secrets.expose_secret()).context("--old-keys")?);
@@ -99,7 +99,7 @@ fn search(args: &DetectArgs) -> anyhow::Result<Search> {
         SilentCipher::load(folder, BnMode::Running).map(|cipher| (cipher, Known::all(&keys, args.job.as_ref())))
     });
     let silentcipher = silentcipher.transpose().context("SilentCipher's weights")?;
-    Ok(Search { builtin: Detector::with_keys(&keys)?, any_speed: args.any_speed, silentcipher })
+    Ok(MarkSearch { builtin: Detector::with_keys(&keys)?, any_speed: args.any_speed, silentcipher })
 }
 
 /// The key of `secret`; without one, or with an empty one, the development key.
@@ -111,12 +111,12 @@ fn key(secret: Option<&SecretString>) -> anyhow::Result<WatermarkKey> {
 }
 
 /// The search for the builtin mark of `secret` alone; without one, or with an empty one, of the development key.
-pub(crate) fn detector(secret: Option<&SecretString>) -> anyhow::Result<Search> {
-    Ok(Search { builtin: Detector::new(&key(secret)?), any_speed: false, silentcipher: None })
+pub(crate) fn detector(secret: Option<&SecretString>) -> anyhow::Result<MarkSearch> {
+    Ok(MarkSearch { builtin: Detector::new(&key(secret)?), any_speed: false, silentcipher: None })
 }
 
 /// Looks for the marks in one file.
-pub(crate) fn detect(search: &Search, file: &Path) -> anyhow::Result<Report> {
+pub(crate) fn detect(search: &MarkSearch, file: &Path) -> anyhow::Result<Report> {
     let opened = std::fs::metadata(file).and_then(|metadata| {
         let fits = metadata.len() <= MAX_SOURCE_BYTES as u64;
         if fits { std::fs::read(file).map(Some) } else { Ok(None) }
