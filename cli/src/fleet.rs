@@ -29,7 +29,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use choose::{Chosen, ModelChoice, choose};
+use choose::{ChosenModel, ModelChoice, choose};
 
 /// A free port of this machine.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -75,35 +75,35 @@ pub(crate) struct FleetArgs {
     hub: HubOptions,
 }
 
-/// A running fleet. It is to be ended by [`Fleet::stop`]; dropped, its Redis is killed.
-pub(crate) struct Fleet {
+/// A running fleet. It is to be ended by [`LocalFleet::stop`]; dropped, its Redis is killed.
+pub(crate) struct LocalFleet {
     /// Where the API is.
     pub(crate) address: SocketAddr,
     /// Health and metrics: the gateway's, then each worker's.
     pub(crate) admin_addresses: Vec<SocketAddr>,
     /// What it speaks with.
-    pub(crate) model: Chosen,
+    pub(crate) model: ChosenModel,
     redis: LocalRedis,
-    gateway: Part,
-    workers: Vec<Part>,
+    gateway: FleetPart,
+    workers: Vec<FleetPart>,
     loaded: Vec<oneshot::Receiver<()>>,
     metrics_stop: CancellationToken,
 }
 
-impl Fleet {
+impl LocalFleet {
     /// Starts everything; the API listens on `listen`. The workers still load their model when this returns.
     pub(crate) async fn start(args: &FleetArgs, listen: SocketAddr) -> anyhow::Result<Self> {
         let model = choose(&args.model, &args.data.join("models"), &args.hub).await?;
         let redis = LocalRedis::spawn(&args.data.join("redis"), &LocalRedisOptions::default()).await?;
         let metrics_stop = CancellationToken::new();
         let metrics = start_metrics(metrics_stop.clone())?;
-        let settings = Settings { args, model: &model, redis_url: redis.url() };
+        let settings = FleetSettings { args, model: &model, redis_url: redis.url() };
 
         let stop = CancellationToken::new();
         let gateway = csm_gateway::serve(&settings.gateway(listen), metrics.clone(), stop.clone()).await?;
         let address = gateway.address;
         let mut admin_addresses = vec![gateway.admin_address];
-        let gateway = Part::new("gateway".to_owned(), stop, async { Ok(gateway.join().await?) });
+        let gateway = FleetPart::new("gateway".to_owned(), stop, async { Ok(gateway.join().await?) });
 
         let (mut workers, mut loaded) = (Vec::new(), Vec::new());
         for number in 1..=args.workers {
@@ -112,7 +112,7 @@ impl Fleet {
             admin_addresses.push(worker.admin_address);
             let (tell, told) = oneshot::channel();
             loaded.push(told);
-            workers.push(Part::new(format!("worker {number}"), stop, run_worker(worker, tell)));
+            workers.push(FleetPart::new(format!("worker {number}"), stop, run_worker(worker, tell)));
         }
         Ok(Self { address, admin_addresses, model, redis, gateway, workers, loaded, metrics_stop })
     }
@@ -160,13 +160,13 @@ impl Fleet {
 }
 
 /// A gateway or a worker at work.
-struct Part {
+struct FleetPart {
     name: String,
     stop: CancellationToken,
     task: JoinHandle<anyhow::Result<()>>,
 }
 
-impl Part {
+impl FleetPart {
     fn new(
         name: String,
         stop: CancellationToken,
@@ -207,13 +207,13 @@ async fn run_worker(worker: Worker, loaded: oneshot::Sender<()>) -> anyhow::Resu
 }
 
 /// What the parts are told. Each value is set here; none is left to the environment.
-struct Settings<'a> {
+struct FleetSettings<'a> {
     args: &'a FleetArgs,
-    model: &'a Chosen,
+    model: &'a ChosenModel,
     redis_url: String,
 }
 
-impl Settings<'_> {
+impl FleetSettings<'_> {
     fn gateway(&self, listen: SocketAddr) -> GatewayArgs {
         GatewayArgs {
             listen,

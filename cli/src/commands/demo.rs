@@ -11,7 +11,7 @@ use csm_shared::telemetry::{LogFormat, TelemetryArgs};
 
 use super::{say, watermark};
 use crate::client::{Client, SpeechRequest};
-use crate::fleet::{ANY_PORT, DEFAULT_LISTEN, Fleet, FleetArgs};
+use crate::fleet::{ANY_PORT, DEFAULT_LISTEN, LocalFleet, FleetArgs};
 use crate::receipt;
 
 #[derive(Args, Debug)]
@@ -45,7 +45,7 @@ impl DemoLogs {
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
     let shutdown = Shutdown::on_signals()?;
     let mut fleet = tokio::select! {
-        fleet = Fleet::start(&args.fleet, free_address()) => fleet?,
+        fleet = LocalFleet::start(&args.fleet, free_address()) => fleet?,
         () = shutdown.begun() => bail!("interrupted"),
     };
     let ready = tokio::select! {
@@ -61,7 +61,7 @@ pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn speak(args: &DemoArgs, fleet: &Fleet, shutdown: &Shutdown) -> Result<()> {
+async fn speak(args: &DemoArgs, fleet: &LocalFleet, shutdown: &Shutdown) -> Result<()> {
     if let Some(folder) = args.output.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }

@@ -8,7 +8,7 @@ use clap::Args;
 use csm_shared::shutdown::Shutdown;
 use csm_shared::telemetry::TelemetryArgs;
 
-use crate::fleet::{DEFAULT_LISTEN, Fleet, FleetArgs};
+use crate::fleet::{DEFAULT_LISTEN, LocalFleet, FleetArgs};
 use crate::receipt::NOISE_ONLY;
 
 #[derive(Args, Debug)]
@@ -25,7 +25,7 @@ pub(crate) struct DevArgs {
 pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
     let shutdown = Shutdown::on_signals()?;
     let mut fleet = tokio::select! {
-        fleet = Fleet::start(&args.fleet, args.listen) => fleet?,
+        fleet = LocalFleet::start(&args.fleet, args.listen) => fleet?,
         () = shutdown.begun() => return Ok(ExitCode::SUCCESS),
     };
     let ran = tokio::select! {
@@ -39,14 +39,14 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
 }
 
 /// Says when the fleet is ready, then waits for what should not happen.
-async fn stay_up(fleet: &mut Fleet) -> Result<()> {
+async fn stay_up(fleet: &mut LocalFleet) -> Result<()> {
     println!("loading {}", fleet.model);
     fleet.ready().await?;
     print!("{}", banner(fleet));
     Err(fleet.failed().await)
 }
 
-fn banner(fleet: &Fleet) -> String {
+fn banner(fleet: &LocalFleet) -> String {
     let url = fleet.url();
     let health: Vec<_> = fleet.admin_addresses.iter().map(|address| format!("http://{address}/readyz")).collect();
     let noise = if fleet.model.noise_only { format!("\n  !!       {NOISE_ONLY}") } else { String::new() };

@@ -37,7 +37,7 @@ impl FromStr for ModelChoice {
 
 /// A model that lies on this machine.
 #[derive(Clone, Debug)]
-pub(crate) struct Chosen {
+pub(crate) struct ChosenModel {
     /// As gateway and workers are to be told.
     pub(crate) source: ModelSource,
     /// How they find it: from here on without the hub.
@@ -46,14 +46,14 @@ pub(crate) struct Chosen {
     pub(crate) noise_only: bool,
 }
 
-impl fmt::Display for Chosen {
+impl fmt::Display for ChosenModel {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.source.fmt(f)
     }
 }
 
 /// Finds the model, downloading or making what is missing. The tiny one is kept under `models`.
-pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions) -> anyhow::Result<Chosen> {
+pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
     match choice {
         ModelChoice::Given(ModelSource::Tiny) => tiny(models, hub).await,
         ModelChoice::Given(source) => {
@@ -78,7 +78,7 @@ pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions
 }
 
 /// Real weights from the cache, else from the hub; else why not, one reason per model.
-async fn auto(hub: &HubOptions) -> Result<Chosen, Vec<String>> {
+async fn auto(hub: &HubOptions) -> Result<ChosenModel, Vec<String>> {
     let candidates = candidates(hub);
     let offline = HubOptions { offline: true, ..hub.clone() };
     for source in &candidates {
@@ -119,12 +119,12 @@ fn main(owner: &str, name: &str) -> HubId {
     HubId { owner: owner.to_owned(), name: name.to_owned(), revision: "main".to_owned() }
 }
 
-fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> Chosen {
-    Chosen { source, noise_only: checkpoint::is_noise(&folder.path), hub: HubOptions { offline: true, ..hub.clone() } }
+fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> ChosenModel {
+    ChosenModel { source, noise_only: checkpoint::is_noise(&folder.path), hub: HubOptions { offline: true, ..hub.clone() } }
 }
 
 /// The tiny model; made when it is not there yet.
-async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<Chosen> {
+async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
     let path: PathBuf = models.join("tiny");
     if !path.join("config.json").is_file() {
         let path = path.clone();
