@@ -13,12 +13,12 @@ const SPEAKING: &str = "{spinner} speaking [{bar:40}] {pos}/{len} frames, {msg} 
 
 /// One job's display; gone when dropped.
 #[derive(Debug)]
-pub(crate) struct Progress {
+pub(crate) struct ProgressDisplay {
     bar: ProgressBar,
     last_line: String,
 }
 
-impl Progress {
+impl ProgressDisplay {
     pub(crate) fn new() -> Self {
         let bar = ProgressBar::new_spinner();
         bar.enable_steady_tick(TICK);
@@ -64,7 +64,7 @@ impl Progress {
     }
 }
 
-impl Drop for Progress {
+impl Drop for ProgressDisplay {
     fn drop(&mut self) {
         self.bar.finish_and_clear();
     }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::UrlArgs;
 use crate::client::{Client, SpeechRequest};
-use crate::progress::Progress;
+use crate::progress::ProgressDisplay;
 use crate::receipt;
 
 /// How often a waiting job's place in the queue is asked for.
@@ -135,7 +135,7 @@ pub(crate) async fn speak(
 
 /// Shows the job's progress until its end.
 async fn follow(client: &Client, id: &str, ahead: Option<u64>) -> anyhow::Result<Receipt> {
-    let mut progress = Progress::new();
+    let mut progress = ProgressDisplay::new();
     progress.waiting(ahead);
     let mut waiting = true;
     let mut look = tokio::time::interval(LOOK_EVERY);
