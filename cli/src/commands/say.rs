@@ -98,7 +98,7 @@ fn format(output: &Path, asked: Option<AudioFormat>) -> anyhow::Result<AudioForm
 }
 
 /// A job that was spoken into a file.
-pub(crate) struct Spoken {
+pub(crate) struct SavedSpeech {
     /// The job.
     pub(crate) id: String,
     /// The account of its audio, held against the file.
@@ -112,7 +112,7 @@ pub(crate) async fn speak(
     request: &SpeechRequest,
     output: &Path,
     stop: &CancellationToken,
-) -> anyhow::Result<Spoken> {
+) -> anyhow::Result<SavedSpeech> {
     let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     if !folder.is_dir() {
         bail!("there is no folder {}", folder.display());
@@ -130,7 +130,7 @@ pub(crate) async fn speak(
     let audio = client.audio(&job.id).await?;
     receipt::verify(&audio, &receipt)?;
     write_whole(output, &audio)?;
-    Ok(Spoken { id: job.id, receipt })
+    Ok(SavedSpeech { id: job.id, receipt })
 }
 
 /// Shows the job's progress until its end.
