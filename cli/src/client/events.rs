@@ -1,4 +1,4 @@
-//! A job's story by SSE, followed to its end however often the connection is cut.
+//! A job's events by SSE, followed to its end however often the connection is cut.
 //!
 //! Every event has a place `<attempt>-<sequence>`. A new connection names the last place seen (`Last-Event-ID`), and what
 //! comes a second time is dropped, so the caller sees each event once and in order. Where samples come with them, none may
@@ -29,34 +29,34 @@ type Connection = Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event, St
 /// The events of a job from its beginning; the terminal one is the last. Polling may be interrupted at any time.
 pub(crate) fn follow(client: Client, id: String) -> impl Stream<Item = Result<Event, ClientError>> + Send {
     let follower =
-        Follower { client, id, story: Story::default(), connection: None, opened: Instant::now(), fruitless: 0 };
+        EventStreamFollower { client, id, cursor: EventCursor::default(), connection: None, opened: Instant::now(), fruitless: 0 };
     futures::stream::try_unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Ok(event.map(|event| (event, follower)))
     })
 }
 
-struct Follower {
+struct EventStreamFollower {
     client: Client,
     id: String,
-    story: Story,
+    cursor: EventCursor,
     connection: Option<Connection>,
     opened: Instant,
     fruitless: u32,
 }
 
-impl Follower {
+impl EventStreamFollower {
     /// The next event that was not seen before; `None` after the terminal one.
     async fn next(&mut self) -> Result<Option<Event>, ClientError> {
-        while !self.story.ended {
+        while !self.cursor.ended {
             let Some(connection) = &mut self.connection else {
                 self.connect().await?;
                 continue;
             };
             match connection.next().await {
                 Some(Ok(message)) => {
-                    let Some(event) = read(&message)?.and_then(|event| self.story.take(event)) else { continue };
-                    self.story.listen(&event)?;
+                    let Some(event) = read(&message)?.and_then(|event| self.cursor.take(event)) else { continue };
+                    self.cursor.listen(&event)?;
                     self.fruitless = 0;
                     return Ok(Some(event));
                 }
@@ -69,7 +69,7 @@ impl Follower {
 
     async fn connect(&mut self) -> Result<(), ClientError> {
         self.opened = Instant::now();
-        match self.client.open_events(&self.id, self.story.last).await {
+        match self.client.open_events(&self.id, self.cursor.last).await {
             Ok(response) => {
                 let messages = response.bytes_stream().eventsource();
                 self.connection = Some(Box::pin(messages.map(|message| message.map_err(|error| error.to_string()))));
@@ -99,16 +99,16 @@ fn pause(fruitless: u32) -> Duration {
     (PAUSE_FIRST * 2_u32.pow(doublings)).min(PAUSE_MAX)
 }
 
-/// How far the story was heard.
+/// How far the events were heard.
 #[derive(Debug, Default)]
-struct Story {
+struct EventCursor {
     last: Option<EventId>,
     ended: bool,
     /// Samples of live audio.
     samples: u64,
 }
 
-impl Story {
+impl EventCursor {
     /// The event, unless it or a later one was heard before.
     fn take(&mut self, heard: LiveEvent) -> Option<Event> {
         if self.ended || self.last.is_some_and(|last| heard.id <= last) {

@@ -90,10 +90,10 @@ async fn live_audio_is_heard_whole_over_a_cut_or_not_at_all() {
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_stays_away_is_given_up() {
     let client = Client::new("http://127.0.0.1:1").unwrap();
-    let mut follower = Follower {
+    let mut follower = EventStreamFollower {
         client,
         id: "x".into(),
-        story: Story::default(),
+        cursor: EventCursor::default(),
         connection: None,
         opened: Instant::now(),
         fruitless: 0,
