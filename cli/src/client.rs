@@ -76,12 +76,12 @@ impl ClientError {
 
 /// A gateway. Clones share their connections.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct GatewayClient {
     http: reqwest::Client,
     base: Url,
 }
 
-impl Client {
+impl GatewayClient {
     /// The gateway at `url`; nothing is asked yet. A gateway on this machine is never asked through a proxy.
     pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
         let bad_url = || ClientError::BadUrl(url.to_owned());

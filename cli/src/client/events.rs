@@ -12,7 +12,7 @@ use eventsource_stream::Eventsource as _;
 use futures::{Stream, StreamExt as _};
 use tokio::time::Instant;
 
-use super::{Client, ClientError};
+use super::{GatewayClient, ClientError};
 
 /// Connections in a row that may bring nothing new before the job is given up: about a minute, enough for a gateway to be
 /// restarted.
@@ -27,7 +27,7 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 type Connection = Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event, String>> + Send>>;
 
 /// The events of a job from its beginning; the terminal one is the last. Polling may be interrupted at any time.
-pub(crate) fn follow(client: Client, id: String) -> impl Stream<Item = Result<Event, ClientError>> + Send {
+pub(crate) fn follow(client: GatewayClient, id: String) -> impl Stream<Item = Result<Event, ClientError>> + Send {
     let follower =
         EventStreamFollower { client, id, cursor: EventCursor::default(), connection: None, opened: Instant::now(), fruitless: 0 };
     futures::stream::try_unfold(follower, |mut follower| async move {
@@ -37,7 +37,7 @@ pub(crate) fn follow(client: Client, id: String) -> impl Stream<Item = Result<Ev
 }
 
 struct EventStreamFollower {
-    client: Client,
+    client: GatewayClient,
     id: String,
     cursor: EventCursor,
     connection: Option<Connection>,

@@ -6,7 +6,7 @@ use clap::Subcommand;
 use csm_shared::job::limits::WAIT_SECONDS;
 
 use super::UrlArgs;
-use crate::client::Client;
+use crate::client::GatewayClient;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum JobsCommand {
@@ -32,11 +32,11 @@ pub(crate) enum JobsCommand {
 pub(crate) async fn run(command: JobsCommand) -> anyhow::Result<ExitCode> {
     match command {
         JobsCommand::Get { id, wait, url } => {
-            let job = Client::new(&url.url)?.job_json(&id, wait).await?;
+            let job = GatewayClient::new(&url.url)?.job_json(&id, wait).await?;
             println!("{job:#}");
         }
         JobsCommand::Cancel { id, url } => {
-            let cancelled = Client::new(&url.url)?.cancel(&id).await?;
+            let cancelled = GatewayClient::new(&url.url)?.cancel(&id).await?;
             println!("{} {}", cancelled.id, cancelled.status);
         }
     }

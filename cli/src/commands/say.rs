@@ -14,7 +14,7 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::UrlArgs;
-use crate::client::{Client, SpeechRequest};
+use crate::client::{GatewayClient, SpeechRequest};
 use crate::progress::ProgressDisplay;
 use crate::receipt;
 
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
         lane: args.lane,
         format: Some(format),
     };
-    let client = Client::new(&args.url.url)?;
+    let client = GatewayClient::new(&args.url.url)?;
     let spoken = speak(&client, &request, &args.output, shutdown.token()).await?;
     println!("{}", args.output.display());
     print!("{}", receipt::in_words(&spoken.id, &spoken.receipt));
@@ -108,7 +108,7 @@ pub(crate) struct SavedSpeech {
 /// Speaks `request` into the file `output`, with a progress bar; the file is there whole and checked, or not at all.
 /// When `stop` is cancelled, so is the job.
 pub(crate) async fn speak(
-    client: &Client,
+    client: &GatewayClient,
     request: &SpeechRequest,
     output: &Path,
     stop: &CancellationToken,
@@ -134,7 +134,7 @@ pub(crate) async fn speak(
 }
 
 /// Shows the job's progress until its end.
-async fn follow(client: &Client, id: &str, ahead: Option<u64>) -> anyhow::Result<Receipt> {
+async fn follow(client: &GatewayClient, id: &str, ahead: Option<u64>) -> anyhow::Result<Receipt> {
     let mut progress = ProgressDisplay::new();
     progress.waiting(ahead);
     let mut waiting = true;

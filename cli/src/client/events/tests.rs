@@ -21,7 +21,7 @@ fn message(id: &str, event: &Event) -> String {
 }
 
 /// A gateway that gives one scripted answer per connection, then closes it. Returns the requests it saw.
-async fn gateway(answers: Vec<(u16, String)>) -> (Client, tokio::task::JoinHandle<Vec<String>>) {
+async fn gateway(answers: Vec<(u16, String)>) -> (GatewayClient, tokio::task::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let served = tokio::spawn(async move {
@@ -36,7 +36,7 @@ async fn gateway(answers: Vec<(u16, String)>) -> (Client, tokio::task::JoinHandl
         }
         requests
     });
-    (Client::new(&url).unwrap(), served)
+    (GatewayClient::new(&url).unwrap(), served)
 }
 
 #[tokio::test]
@@ -89,7 +89,7 @@ async fn live_audio_is_heard_whole_over_a_cut_or_not_at_all() {
 
 #[tokio::test(start_paused = true)]
 async fn a_gateway_that_stays_away_is_given_up() {
-    let client = Client::new("http://127.0.0.1:1").unwrap();
+    let client = GatewayClient::new("http://127.0.0.1:1").unwrap();
     let mut follower = EventStreamFollower {
         client,
         id: "x".into(),
