@@ -11,7 +11,7 @@ use csm_shared::store::OBJECT_MAX_BYTES;
 use futures::{Stream, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response, Url};
 
-pub(crate) use problem::Problem;
+pub(crate) use problem::ApiProblem;
 pub(crate) use wire::{CancelAnswer, JobSummary, SpeechRequest};
 
 /// Longest wait for a TCP connection.
@@ -30,7 +30,7 @@ const JSON_MAX_BYTES: u64 = 1024 * 1024;
 pub(crate) enum ClientError {
     /// It answered with an error status.
     #[error("{0}")]
-    Refused(Box<Problem>),
+    Refused(Box<ApiProblem>),
     /// It did not answer.
     #[error("cannot reach {url}: {cause}")]
     Unreachable {
@@ -168,7 +168,7 @@ async fn send(url: &Url, request: RequestBuilder) -> Result<Response, ClientErro
     }
     let request_id = response.headers().get("x-request-id").and_then(|value| value.to_str().ok()).map(str::to_owned);
     let body = read_body(url, response, JSON_MAX_BYTES).await.unwrap_or_default();
-    Err(ClientError::Refused(Box::new(Problem::read(status.as_u16(), &body, request_id.as_deref()))))
+    Err(ClientError::Refused(Box::new(ApiProblem::read(status.as_u16(), &body, request_id.as_deref()))))
 }
 
 async fn read_json(url: &Url, request: RequestBuilder) -> Result<serde_json::Value, ClientError> {

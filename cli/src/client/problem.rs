@@ -7,7 +7,7 @@ use serde_json::Value;
 
 /// Why the gateway refused, as it says itself. Every member may be missing: the answer may come from something in between.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
-pub(crate) struct Problem {
+pub(crate) struct ApiProblem {
     /// HTTP status; set from the response, whatever the body says.
     #[serde(default)]
     pub(crate) status: u16,
@@ -19,7 +19,7 @@ pub(crate) struct Problem {
     request_id: Option<String>,
 }
 
-impl Problem {
+impl ApiProblem {
     /// Reads the body of an answer with an error status. `request_id` is the one of the response's header.
     pub(crate) fn read(status: u16, body: &[u8], request_id: Option<&str>) -> Self {
         let mut problem: Self = serde_json::from_slice(body).unwrap_or_default();
@@ -31,7 +31,7 @@ impl Problem {
     }
 }
 
-impl fmt::Display for Problem {
+impl fmt::Display for ApiProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.title.as_deref().unwrap_or("the request was refused"))?;
         match (&self.field, &self.value, &self.limit) {
@@ -69,7 +69,7 @@ mod tests {
         let body = br#"{"type":"about:blank","title":"Out of range","status":422,"detail":"speaker: 12 is not allowed",
             "code":"out_of_range","field":"speaker","value":"12","limit":"0 to 9","request_id":"r-1"}"#;
         assert_eq!(
-            Problem::read(422, body, None).to_string(),
+            ApiProblem::read(422, body, None).to_string(),
             "Out of range: speaker was 12, the limit is 0 to 9 (HTTP 422, request r-1)"
         );
     }
@@ -78,7 +78,7 @@ mod tests {
     fn a_problem_without_a_field_says_its_detail() {
         let body = br#"{"title":"Unavailable","detail":"Redis\nis away"}"#;
         assert_eq!(
-            Problem::read(503, body, Some("r-2")).to_string(),
+            ApiProblem::read(503, body, Some("r-2")).to_string(),
             "Unavailable: Redis is away (HTTP 503, request r-2)"
         );
     }
@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn any_other_body_still_gives_the_status() {
         for body in [&b"<html>"[..], b"", b"[]", b"7"] {
-            assert_eq!(Problem::read(502, body, None).to_string(), "the request was refused (HTTP 502)");
+            assert_eq!(ApiProblem::read(502, body, None).to_string(), "the request was refused (HTTP 502)");
         }
     }
 }
