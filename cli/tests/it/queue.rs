@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::{assert_status, csm, run, stderr, stdout};
 
 /// A queue, and `csm` beside it.
-struct Fleet {
+struct TestQueue {
     redis: LocalRedis,
     queue: Queue,
     owner: Owner,
@@ -24,7 +24,7 @@ struct Fleet {
     folder: TempDir,
 }
 
-impl Fleet {
+impl TestQueue {
     async fn start(shards: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
@@ -125,13 +125,13 @@ fn row<'a>(table: &'a str, name: &str) -> Vec<&'a str> {
 }
 
 /// A running `csm` whose lines are read as they come. Killed when a test fails.
-struct Running {
+struct RunningCsm {
     child: Child,
     lines: Box<dyn Iterator<Item = std::io::Result<String>>>,
     seen: String,
 }
 
-impl Running {
+impl RunningCsm {
     fn out(mut command: std::process::Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = Box::new(BufReader::new(child.stdout.take().unwrap()).lines());
@@ -165,7 +165,7 @@ impl Running {
     }
 }
 
-impl Drop for Running {
+impl Drop for RunningCsm {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -174,7 +174,7 @@ impl Drop for Running {
 
 #[tokio::test]
 async fn stats_tell_lanes_workers_and_the_wait_that_the_queue_promises() {
-    let fleet = Fleet::start(1).await;
+    let fleet = TestQueue::start(1).await;
     let table = fleet.told(&["queue", "stats"]);
     assert_eq!(row(&table, "live"), ["live", "0", "0.0s", "0.0s", "-", "-"]);
 
@@ -217,7 +217,7 @@ fn in_words(time: Duration) -> String {
 
 #[tokio::test]
 async fn a_paused_lane_is_held_back_on_every_shard_until_it_is_resumed() {
-    let fleet = Fleet::start(3).await;
+    let fleet = TestQueue::start(3).await;
     assert_eq!(fleet.told(&["queue", "pause", "bulk"]), "lane bulk is paused\n");
     for _ in 0..6 {
         fleet.enqueue(Lane::Bulk).await;
@@ -240,10 +240,10 @@ async fn a_paused_lane_is_held_back_on_every_shard_until_it_is_resumed() {
 
 #[tokio::test]
 async fn drain_takes_nothing_in_and_ends_when_nothing_is_left() {
-    let fleet = Fleet::start(2).await;
+    let fleet = TestQueue::start(2).await;
     fleet.enqueue(Lane::Standard).await;
     let lease = fleet.claim().await.expect("a job waits");
-    let mut drain = Running::err(fleet.command(&["queue", "drain"]));
+    let mut drain = RunningCsm::err(fleet.command(&["queue", "drain"]));
     let line = drain.line_with("1 job left");
     assert!(line.contains("0 waiting, 1 running") && line.contains("no worker takes jobs"), "{line}");
     let refused = fleet.queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live)).await;
@@ -257,7 +257,7 @@ async fn drain_takes_nothing_in_and_ends_when_nothing_is_left() {
     assert_eq!(fleet.told(&["queue", "open"]), "intake open\n");
     fleet.enqueue(Lane::Live).await;
 
-    let mut drain = Running::err(fleet.command(&["queue", "drain"]));
+    let mut drain = RunningCsm::err(fleet.command(&["queue", "drain"]));
     drain.line_with("1 waiting");
     drain.interrupt();
     drain.line_with("interrupted with 1 job left; intake closed until `csm queue open`");
@@ -270,7 +270,7 @@ async fn drain_takes_nothing_in_and_ends_when_nothing_is_left() {
 
 #[tokio::test]
 async fn dead_letters_are_listed_shown_and_tried_again() {
-    let fleet = Fleet::start(2).await;
+    let fleet = TestQueue::start(2).await;
     assert_eq!(fleet.told(&["dlq", "list"]), "");
     let first = fleet.bury("the device ran out of memory\nand more").await;
     let second = fleet.bury("the device is gone").await;
@@ -307,7 +307,7 @@ async fn dead_letters_are_listed_shown_and_tried_again() {
 
 #[tokio::test]
 async fn all_dead_letters_at_once_and_none_thrown_away_unasked() {
-    let fleet = Fleet::start(2).await;
+    let fleet = TestQueue::start(2).await;
     for number in 0..7 {
         fleet.bury(&format!("failure {number}")).await;
     }
@@ -330,9 +330,9 @@ async fn all_dead_letters_at_once_and_none_thrown_away_unasked() {
 
 #[tokio::test]
 async fn top_prints_rates_once_it_has_looked_twice() {
-    let fleet = Fleet::start(1).await;
+    let fleet = TestQueue::start(1).await;
     fleet.report(10.0, 500).await;
-    let mut top = Running::out(fleet.command(&["top"]));
+    let mut top = RunningCsm::out(fleet.command(&["top"]));
     top.line_with("frames a second: 10.0 that 1 worker can make");
     assert!(!top.seen.contains("jobs a second"), "one look has no rates:\n{}", top.seen);
     fleet.bury("away").await;
@@ -351,7 +351,7 @@ async fn top_prints_rates_once_it_has_looked_twice() {
 
 #[tokio::test]
 async fn a_redis_that_is_away_is_told_of_without_its_password() {
-    let fleet = Fleet::start(1).await;
+    let fleet = TestQueue::start(1).await;
     let url = fleet.redis.url().replace("redis://", "redis://:hush@");
     let wrong = fleet.refused(&["queue", "stats", "--redis-url", &url]);
     assert!(wrong.starts_with("error: Redis"), "{wrong}");
