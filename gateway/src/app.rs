@@ -30,10 +30,10 @@ const SOCKETS_MAX: usize = 1_024;
 
 /// Cheap handle on everything that requests share.
 #[derive(Clone)]
-pub(crate) struct App(Arc<Shared>);
+pub(crate) struct App(Arc<AppState>);
 
 /// The parts behind [`App`].
-pub(crate) struct Shared {
+pub(crate) struct AppState {
     /// The queue as a new request sees it: it gives up soon.
     pub(crate) queue: Queue,
     /// The queue for those who already hold a job: it waits out a restart of Redis.
@@ -81,7 +81,7 @@ impl App {
     pub(crate) async fn new(args: &GatewayArgs, meter: PromptMeter, stop: CancellationToken) -> Result<Self, AppError> {
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, HOLDER_PATIENCE)?);
-        Ok(Self(Arc::new(Shared {
+        Ok(Self(Arc::new(AppState {
             detections: Detections::new(args.watermark.detector()?, redis.clone()),
             queue: Queue::new(redis, &args.queue),
             patient_queue: Queue::new(patient.clone(), &args.queue),
@@ -100,9 +100,9 @@ impl App {
 }
 
 impl Deref for App {
-    type Target = Shared;
+    type Target = AppState;
 
-    fn deref(&self) -> &Shared {
+    fn deref(&self) -> &AppState {
         &self.0
     }
 }
