@@ -18,7 +18,7 @@ pub(crate) struct QueuePlace {
 
 /// How far a running job is.
 #[derive(Clone, Copy, Debug, Serialize)]
-pub(crate) struct Progress {
+pub(crate) struct JobProgress {
     /// Frames of 80 ms so far.
     pub(crate) frames: u32,
     /// The frame budget.
@@ -85,7 +85,7 @@ pub(crate) struct JobDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueuePlace>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    progress: Option<Progress>,
+    progress: Option<JobProgress>,
     #[serde(skip_serializing_if = "Option::is_none")]
     receipt: Option<Receipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -103,7 +103,7 @@ pub(crate) struct JobDocument {
 
 impl JobDocument {
     /// The document of a record. A place is shown only while the job waits, progress only while it runs.
-    pub(crate) fn new(record: JobRecord, queue: Option<QueuePlace>, progress: Option<Progress>) -> Self {
+    pub(crate) fn new(record: JobRecord, queue: Option<QueuePlace>, progress: Option<JobProgress>) -> Self {
         Self {
             id: record.id.to_string(),
             status: record.state,

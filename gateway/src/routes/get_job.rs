@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use super::{job_id, record};
 use crate::app::App;
 use crate::problem::Problem;
-use crate::response::{JobDocument, Progress, QueuePlace};
+use crate::response::{JobDocument, JobProgress, QueuePlace};
 
 pub(crate) async fn get_job(
     State(app): State<App>,
@@ -39,7 +39,7 @@ fn wait_of(query: &HashMap<String, String>) -> Result<Duration, Invalid> {
 }
 
 /// Follows a job to its end, for `wait` at most and not beyond the gateway's own end. Answers how far it was seen to be.
-async fn follow_for(app: &App, job: JobId, wait: Duration) -> Result<Option<Progress>, Problem> {
+async fn follow_for(app: &App, job: JobId, wait: Duration) -> Result<Option<JobProgress>, Problem> {
     let events = app.hub.follow(&app.queue, job, EventId::START).await?;
     let mut events = pin!(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
     let mut over = pin!(tokio::time::sleep(wait));
@@ -51,7 +51,7 @@ async fn follow_for(app: &App, job: JobId, wait: Duration) -> Result<Option<Prog
             () = app.stop.cancelled() => return Ok(progress),
         };
         match event.map(|event| event.event) {
-            Some(Event::Progress { frames, max_frames, .. }) => progress = Some(Progress { frames, max_frames }),
+            Some(Event::Progress { frames, max_frames, .. }) => progress = Some(JobProgress { frames, max_frames }),
             Some(Event::Started { .. }) => progress = None,
             Some(Event::Done { .. } | Event::Error { .. }) | None => return Ok(progress),
         }
