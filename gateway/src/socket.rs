@@ -29,7 +29,7 @@ const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum End {
+enum SessionEnd {
     /// The caller left, or fell silent.
     Gone,
     /// A message was over the limit.
@@ -38,7 +38,7 @@ enum End {
     Restart,
 }
 
-impl End {
+impl SessionEnd {
     const fn close(self) -> Option<(CloseCode, &'static str)> {
         match self {
             Self::Gone => None,
@@ -76,23 +76,23 @@ impl Session {
         if self.send(Message::Close(Some(frame))).await.is_ok() {
             // Cut at once, the connection might break before the caller has read why.
             let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
-            if end == End::TooLarge {
+            if end == SessionEnd::TooLarge {
                 tokio::time::sleep(CLOSE_LIMIT).await;
             }
         }
     }
 
-    async fn serve(&mut self) -> Result<Infallible, End> {
+    async fn serve(&mut self) -> Result<Infallible, SessionEnd> {
         loop {
             let request = self.next_request().await?;
             self.answer(request).await?;
         }
     }
 
-    async fn next_request(&mut self) -> Result<Message, End> {
+    async fn next_request(&mut self) -> Result<Message, SessionEnd> {
         loop {
             if self.app.stop.is_cancelled() {
-                return Err(End::Restart);
+                return Err(SessionEnd::Restart);
             }
             if let Some(message) = self.next.take() {
                 return Ok(message);
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// Speaks one request. Leaving early drops the work, which calls the job off.
-    async fn answer(&mut self, request: Message) -> Result<(), End> {
+    async fn answer(&mut self, request: Message) -> Result<(), SessionEnd> {
         let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
         let mut work = Box::pin(async move {
             let order = prove(&app, request.into_data(), Face::Compat, caller).await?;
@@ -127,28 +127,28 @@ impl Session {
     }
 
     /// A request is kept, a ping or pong only noted; anything else is the end.
-    fn sort(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<Message>, End> {
+    fn sort(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<Message>, SessionEnd> {
         self.heard = Instant::now();
         match received {
             Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => Ok(Some(message)),
             Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
-            Some(Err(error)) if is_too_large(&error) => Err(End::TooLarge),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(End::Gone),
+            Some(Err(error)) if is_too_large(&error) => Err(SessionEnd::TooLarge),
+            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(SessionEnd::Gone),
         }
     }
 
-    async fn probe(&mut self) -> Result<(), End> {
+    async fn probe(&mut self) -> Result<(), SessionEnd> {
         // With a message waiting nobody reads, so nobody would hear a pong.
         if self.next.is_none() && self.heard.elapsed() > SILENCE_MAX {
-            return Err(End::Gone);
+            return Err(SessionEnd::Gone);
         }
         self.send(Message::Ping(axum::body::Bytes::new())).await
     }
 
-    async fn send(&mut self, message: Message) -> Result<(), End> {
+    async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {
         match timeout(SEND_LIMIT, self.socket.send(message)).await {
             Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(End::Gone),
+            Ok(Err(_)) | Err(_) => Err(SessionEnd::Gone),
         }
     }
 }
