@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::app::{Answer, TestApp};
+use crate::app::{TestResponse, TestApp};
 use crate::speech::{OLD_REQUEST, say};
 use crate::worker::Worker;
 use crate::ws::next;
@@ -36,7 +36,7 @@ async fn report(app: &TestApp, frames_per_second: f64) {
     app.queue.report(&Owner::of_this_process("slow"), &report).await.unwrap();
 }
 
-async fn of_tenant(app: &TestApp, tenant: &str, body: &str) -> Answer {
+async fn of_tenant(app: &TestApp, tenant: &str, body: &str) -> TestResponse {
     app.send_with(Method::POST, "/v1/jobs", &[("x-tenant", tenant)], body).await
 }
 

@@ -40,13 +40,13 @@ pub(crate) struct TestApp {
 
 /// An answer, read to its end.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Value,
 }
 
-impl Answer {
+impl TestResponse {
     pub(crate) fn header(&self, name: &str) -> &str {
         self.headers[name].to_str().unwrap()
     }
@@ -127,29 +127,29 @@ impl TestApp {
         self.client.request(method, format!("http://{}{path}", self.address))
     }
 
-    pub(crate) async fn send(&self, request: RequestBuilder) -> Answer {
+    pub(crate) async fn send(&self, request: RequestBuilder) -> TestResponse {
         let response = request.send().await.unwrap();
         let (status, headers) = (response.status(), response.headers().clone());
         let body = response.bytes().await.unwrap();
-        Answer { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
+        TestResponse { status, headers, body: serde_json::from_slice(&body).unwrap_or(Value::Null) }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Answer {
+    pub(crate) async fn get(&self, path: &str) -> TestResponse {
         self.send(self.request(Method::GET, path)).await
     }
 
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
+    pub(crate) async fn delete(&self, path: &str) -> TestResponse {
         self.send(self.request(Method::DELETE, path)).await
     }
 
     /// Posts text as it is, valid JSON or not.
-    pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> TestResponse {
         let request = self.request(Method::POST, path).header("content-type", "application/json").body(body.into());
         self.send(request).await
     }
 
     /// Sends a native request with headers.
-    pub(crate) async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
+    pub(crate) async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> TestResponse {
         let request = self.request(method, path).header("content-type", "application/json").body(body.to_owned());
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::app::{Answer, TestApp};
+use crate::app::{TestResponse, TestApp};
 use crate::speech::segment;
 use crate::tokenizer::MAX_POSITIONS;
 
@@ -57,7 +57,7 @@ fn cases() -> Vec<Case> {
     ]
 }
 
-fn check(case: &Case, path: &str, answer: &Answer) {
+fn check(case: &Case, path: &str, answer: &TestResponse) {
     let about = format!("{} on {path}: {}", case.name, answer.body);
     assert_eq!(answer.status.as_u16(), case.status, "{about}");
     assert_eq!(answer.header("content-type"), "application/problem+json", "{about}");
@@ -98,7 +98,7 @@ fn with_context(text: &str, letters: usize) -> (String, usize) {
 }
 
 /// Posts `text` with a context that leaves it exactly `need` positions, then with one that leaves it one too few.
-async fn full_then_too_full(text: &str, need: usize) -> Answer {
+async fn full_then_too_full(text: &str, need: usize) -> TestResponse {
     let app = TestApp::start().await;
     let letters = MAX_POSITIONS - need - (5 + 1_401);
     let (body, positions) = with_context(text, letters);

@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{Answer, PATIENCE, TestApp, until};
+use crate::app::{TestResponse, PATIENCE, TestApp, until};
 use crate::flac::flac;
 
 const PATH: &str = "/v1/watermark/detect";
@@ -60,11 +60,11 @@ fn write_marked() {
     std::fs::write(data("marked.wav"), marked().to_wav()).unwrap();
 }
 
-async fn detect(app: &TestApp, file: impl Into<reqwest::Body>) -> Answer {
+async fn detect(app: &TestApp, file: impl Into<reqwest::Body>) -> TestResponse {
     app.send(app.request(Method::POST, PATH).body(file)).await
 }
 
-fn verdict(answer: &Answer) -> &str {
+fn verdict(answer: &TestResponse) -> &str {
     assert_eq!(answer.status, 200, "{}", answer.body);
     answer.text("verdict")
 }

@@ -7,18 +7,18 @@ use futures::future::join_all;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
-use crate::app::{Answer, TestApp, until};
+use crate::app::{TestResponse, TestApp, until};
 use crate::proxy::{Proxy, UNHEARD};
 use crate::speech::say;
 use crate::worker::Worker;
 
 const ID: &str = "6f1c0a52-9d0b-4c53-8f0e-2d5f2f6f9a11";
 
-async fn post(app: &TestApp, key: &str, body: &str) -> Answer {
+async fn post(app: &TestApp, key: &str, body: &str) -> TestResponse {
     app.send_with(Method::POST, "/v1/jobs", &[("idempotency-key", key)], body).await
 }
 
-async fn put(app: &TestApp, id: &str, body: &str) -> Answer {
+async fn put(app: &TestApp, id: &str, body: &str) -> TestResponse {
     app.send_with(Method::PUT, &format!("/v1/jobs/{id}"), &[], body).await
 }
 
