@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::app::{TestResponse, TestApp};
 use crate::speech::{OLD_REQUEST, say};
-use crate::worker::Worker;
+use crate::worker::TestWorker;
 use crate::ws::next;
 
 /// A request that is expected to take 12 frames.
@@ -44,7 +44,7 @@ async fn of_tenant(app: &TestApp, tenant: &str, body: &str) -> TestResponse {
 async fn a_wait_that_is_too_long_is_refused_with_the_time_that_it_is_too_long() {
     let app = TestApp::start_with(|args| args.queue.standard_wait_max_seconds = 10).await;
     assert_eq!(app.post("/v1/jobs", say("nobody knows")).await.body["queue"], json!({"ahead": 0}));
-    let worker = Worker::new();
+    let worker = TestWorker::new();
     worker.work(&app, 1).await;
 
     report(&app, 2.0).await;
@@ -126,7 +126,7 @@ async fn a_tenants_name_is_plain() {
 
 #[tokio::test]
 async fn a_closed_queue_takes_nothing_new_and_knows_what_it_has() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let headers = [("idempotency-key", "k")];
     let named = app.send_with(Method::POST, "/v1/jobs", &headers, &say("before")).await;
     assert_eq!(named.status, 202);

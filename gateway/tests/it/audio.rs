@@ -5,7 +5,7 @@ use reqwest::{Method, Response};
 
 use crate::app::TestApp;
 use crate::speech::say;
-use crate::worker::{Worker, wav};
+use crate::worker::{TestWorker, wav};
 
 async fn fetch(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response {
     let request =
@@ -15,7 +15,7 @@ async fn fetch(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response 
 
 #[tokio::test]
 async fn audio_is_served_whole_and_in_parts() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(&say("listen")).await;
     let job = worker.claim(&app).await;
     let receipt = worker.succeed(&app, job).await;
@@ -50,7 +50,7 @@ async fn audio_is_served_whole_and_in_parts() {
 
 #[tokio::test]
 async fn audio_that_is_not_there_says_why() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(&say("not yet")).await;
     let path = format!("/v1/jobs/{id}/audio");
     let redacted = |name: &str, body: &serde_json::Value| {
@@ -76,7 +76,7 @@ async fn audio_that_is_not_there_says_why() {
 
 #[tokio::test]
 async fn a_store_that_cannot_sign_serves_even_where_redirects_are_wanted() {
-    let (app, worker) = (TestApp::start_with(|args| args.redirect_audio = true).await, Worker::new());
+    let (app, worker) = (TestApp::start_with(|args| args.redirect_audio = true).await, TestWorker::new());
     let id = app.submit(&say("direct")).await;
     worker.work(&app, 1).await;
     assert_eq!(fetch(&app, &format!("/v1/jobs/{id}/audio"), &[]).await.bytes().await.unwrap(), wav("direct"));

@@ -7,11 +7,11 @@ use csm_shared::queue::{Beat, LEASE};
 
 use crate::app::{TestApp, until};
 use crate::speech::{OLD_REQUEST, say};
-use crate::worker::Worker;
+use crate::worker::TestWorker;
 
 #[tokio::test]
 async fn a_queued_job_is_cancelled_at_once_and_its_followers_hear() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(&say("never mind")).await;
     let path = format!("/v1/jobs/{id}");
     let waiting = format!("{path}?wait=30");
@@ -27,7 +27,7 @@ async fn a_queued_job_is_cancelled_at_once_and_its_followers_hear() {
 
 #[tokio::test]
 async fn a_running_job_is_asked_to_stop_and_a_final_one_is_not() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(&say("stop")).await;
     let path = format!("/v1/jobs/{id}");
     let job = worker.claim(&app).await;
@@ -50,7 +50,7 @@ async fn a_running_job_is_asked_to_stop_and_a_final_one_is_not() {
 
 #[tokio::test]
 async fn a_caller_who_leaves_takes_the_job_along() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let call = || app.post("/generate", OLD_REQUEST);
 
     // While it runs: the worker hears of it.

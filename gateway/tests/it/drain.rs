@@ -10,7 +10,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::{TestApp, until};
 use crate::speech::{OLD_REQUEST, say};
-use crate::worker::{Worker, wav};
+use crate::worker::{TestWorker, wav};
 use crate::ws::{close_code, next, open};
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn idle_sockets_event_streams_and_polls_end_at_once() {
 
 #[tokio::test]
 async fn requests_in_progress_finish() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let mut socket = open(&app).await;
     socket.send(say("over the socket").into()).await.unwrap();
     let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
@@ -53,7 +53,7 @@ async fn requests_in_progress_finish() {
 
 #[tokio::test]
 async fn who_is_not_done_in_time_is_told_and_the_job_called_off() {
-    let (mut app, worker) = (TestApp::start_with(|args| args.drain = Duration::from_secs(1)).await, Worker::new());
+    let (mut app, worker) = (TestApp::start_with(|args| args.drain = Duration::from_secs(1)).await, TestWorker::new());
     let request = app.request(Method::POST, "/generate").body(OLD_REQUEST).send();
     let request = tokio::spawn(request);
     let job = worker.claim(&app).await;

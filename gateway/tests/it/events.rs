@@ -12,7 +12,7 @@ use reqwest::Method;
 
 use crate::app::{PATIENCE, TestApp};
 use crate::speech::say;
-use crate::worker::{Worker, wav};
+use crate::worker::{TestWorker, wav};
 
 /// Reads events until the stream ends.
 async fn read(app: &TestApp, job: &JobId, after: Option<&str>) -> Vec<Event> {
@@ -31,7 +31,7 @@ async fn read(app: &TestApp, job: &JobId, after: Option<&str>) -> Vec<Event> {
 
 #[tokio::test]
 async fn events_come_as_they_happen_and_can_be_replayed() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let job = app.submit(&say("story")).await;
     let (events, receipt) = tokio::join!(read(&app, &job, None), async {
         let job = worker.claim(&app).await;
@@ -56,7 +56,7 @@ async fn events_come_as_they_happen_and_can_be_replayed() {
 
 #[tokio::test]
 async fn samples_come_with_the_events_once_each_from_any_place() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let job = app.submit(r#"{"text": "story", "delivery": "both"}"#).await;
     let job_of = worker.claim(&app).await;
     assert!(job_of.spec.delivery.is_live());
@@ -91,7 +91,7 @@ async fn samples_come_with_the_events_once_each_from_any_place() {
 
 #[tokio::test]
 async fn a_stream_with_samples_missing_is_cut_and_has_no_end() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     for pieces in [[(0, 500), (501, 2_000)], [(0, 500), (500, 2_000)]] {
         let job = app.submit(r#"{"text": "story", "delivery": "both"}"#).await;
         let claimed = worker.claim(&app).await;

@@ -2,7 +2,7 @@
 
 use crate::app::{TestApp, until};
 use crate::speech::{OLD_REQUEST, decode, say};
-use crate::worker::{Worker, wav};
+use crate::worker::{TestWorker, wav};
 
 #[tokio::test]
 async fn without_redis_requests_are_unavailable_and_afterwards_served() {
@@ -27,7 +27,7 @@ async fn without_redis_requests_are_unavailable_and_afterwards_served() {
 
 #[tokio::test]
 async fn a_waiting_caller_does_not_notice_a_restart_of_redis() {
-    let (mut app, worker) = (TestApp::start().await, Worker::new());
+    let (mut app, worker) = (TestApp::start().await, TestWorker::new());
     let url = format!("http://{}/generate", app.address);
     let request = tokio::spawn(app.client.post(url).body(OLD_REQUEST).send());
     let job = worker.claim(&app).await;

@@ -5,11 +5,11 @@ use serde_json::json;
 
 use crate::app::TestApp;
 use crate::speech::{OLD_REQUEST, decode, segment};
-use crate::worker::{Worker, wav};
+use crate::worker::{TestWorker, wav};
 
 #[tokio::test]
 async fn text_in_audio_out() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let (answer, spec) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
         let job = worker.claim(&app).await;
         let spec = job.spec.clone();
@@ -27,7 +27,7 @@ async fn text_in_audio_out() {
 
 #[tokio::test]
 async fn context_and_unknown_fields_are_taken() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let body = json!({"text": "How are you?", "voice": "old field", "context_segments": [segment(3), segment(2)]});
     let (answer, frames) = tokio::join!(app.post("/generate", body.to_string()), async {
         let job = worker.claim(&app).await;
@@ -40,7 +40,7 @@ async fn context_and_unknown_fields_are_taken() {
 
 #[tokio::test]
 async fn a_failed_job_is_a_problem_with_its_class() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
         let job = worker.claim(&app).await;
         worker.fail(&app, job.lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
@@ -51,7 +51,7 @@ async fn a_failed_job_is_a_problem_with_its_class() {
 
 #[tokio::test]
 async fn a_job_cancelled_meanwhile_is_a_conflict() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let (answer, ()) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
         let job = worker.claim(&app).await;
         app.delete(&format!("/v1/jobs/{}", job.lease.at().id)).await;

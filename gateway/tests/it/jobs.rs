@@ -6,7 +6,7 @@ use csm_shared::job::{Failure, FailureClass, JobState, Lane};
 
 use crate::app::{TestApp, until};
 use crate::speech::say;
-use crate::worker::Worker;
+use crate::worker::TestWorker;
 
 #[tokio::test]
 async fn a_job_is_accepted_with_its_place_and_links() {
@@ -25,7 +25,7 @@ async fn a_job_is_accepted_with_its_place_and_links() {
 
 #[tokio::test]
 async fn a_waiting_job_is_told_how_many_are_ahead() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     for text in ["runs", "next", "last"] {
         app.submit(&say(text)).await;
     }
@@ -40,7 +40,7 @@ async fn a_waiting_job_is_told_how_many_are_ahead() {
 
 #[tokio::test]
 async fn a_long_poll_answers_when_the_job_ends() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(r#"{"text": "wait for me", "seed": 3}"#).await;
     let path = format!("/v1/jobs/{id}?wait=60");
     let started = Instant::now();
@@ -60,7 +60,7 @@ async fn a_long_poll_answers_when_the_job_ends() {
 
 #[tokio::test]
 async fn a_long_poll_ends_with_its_time_and_tells_the_progress() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(&say("slow")).await;
     let waiting = app.get(&format!("/v1/jobs/{id}?wait=1")).await;
     assert_eq!(waiting.text("status"), "queued");
@@ -72,7 +72,7 @@ async fn a_long_poll_ends_with_its_time_and_tells_the_progress() {
 
 #[tokio::test]
 async fn a_failed_job_says_why() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(&say("bad luck")).await;
     let job = worker.claim(&app).await;
     worker.fail(&app, job.lease, &Failure::new(FailureClass::Resource, "the device ran out of memory")).await;

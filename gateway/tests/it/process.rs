@@ -10,7 +10,7 @@ use tokio::process::{Child, ChildStderr, Command};
 use crate::app::{PATIENCE, TestApp};
 use crate::speech::say;
 use crate::tokenizer::write_model;
-use crate::worker::Worker;
+use crate::worker::TestWorker;
 
 type Log = Lines<BufReader<ChildStderr>>;
 
@@ -46,7 +46,7 @@ async fn line_with(lines: &mut Log, words: &str) -> String {
 
 #[tokio::test]
 async fn the_process_redirects_to_the_store_and_ends_cleanly() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let model = tempfile::tempdir().unwrap();
     write_model(model.path());
     let (mut process, address, mut log) = start(&app, model.path()).await;

@@ -7,15 +7,15 @@ use tokio_tungstenite::connect_async;
 
 use crate::app::TestApp;
 use crate::speech::{OLD_REQUEST, say};
-use crate::worker::Worker;
+use crate::worker::TestWorker;
 
 fn finding(scheme: Scheme, verdict: Verdict) -> Finding {
     Finding { scheme, verdict, p_value: 1e-9, score: 9.0, key_id: "0badcafe".into(), regions: Vec::new() }
 }
 
 /// A worker that found both marks, one of them not for sure.
-fn worker() -> Worker {
-    Worker::who_found(vec![
+fn worker() -> TestWorker {
+    TestWorker::who_found(vec![
         finding(Scheme::Builtin, Verdict::Detected),
         finding(Scheme::Silentcipher, Verdict::Inconclusive),
     ])
@@ -57,7 +57,7 @@ async fn a_file_says_so_whole_in_part_and_not_modified() {
 
 #[tokio::test]
 async fn the_media_type_is_that_of_the_receipt() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     for (format, media_type) in [
         ("wav", "audio/wav"),
         ("pcm", "audio/pcm;rate=24000;encoding=signed-int;bits=16"),
@@ -76,7 +76,7 @@ async fn the_media_type_is_that_of_the_receipt() {
 #[tokio::test]
 async fn a_mark_that_was_not_found_is_not_named() {
     let missed = vec![finding(Scheme::Builtin, Verdict::Detected), finding(Scheme::Silentcipher, Verdict::NotDetected)];
-    let (app, worker) = (TestApp::start().await, Worker::who_found(missed));
+    let (app, worker) = (TestApp::start().await, TestWorker::who_found(missed));
     let id = app.submit(&say("listen")).await;
     worker.work(&app, 1).await;
     assert_eq!(told(&get(&app, &format!("/v1/jobs/{id}/audio"), &[]).await), (GENERATED, Some("builtin:0badcafe")));

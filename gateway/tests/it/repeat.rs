@@ -10,7 +10,7 @@ use reqwest::header::HeaderValue;
 use crate::app::{TestResponse, TestApp, until};
 use crate::proxy::{Proxy, UNHEARD};
 use crate::speech::say;
-use crate::worker::Worker;
+use crate::worker::TestWorker;
 
 const ID: &str = "6f1c0a52-9d0b-4c53-8f0e-2d5f2f6f9a11";
 
@@ -24,7 +24,7 @@ async fn put(app: &TestApp, id: &str, body: &str) -> TestResponse {
 
 #[tokio::test]
 async fn a_repeated_key_answers_the_same_job_to_its_end() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let first = post(&app, "order-1", r#"{"text": "once", "lane": "bulk", "topk": 20}"#).await;
     assert_eq!((first.status.as_u16(), first.is_replay()), (202, false), "{}", first.body);
     // The order of fields is no part of a request.
@@ -48,7 +48,7 @@ async fn a_repeated_key_answers_the_same_job_to_its_end() {
 
 #[tokio::test]
 async fn many_at_once_with_one_key_are_one_job() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let body = say("all together");
     let answers = join_all((0..20).map(|_| post(&app, "storm", &body))).await;
     assert!(answers.iter().all(|answer| answer.status == 202), "{answers:?}");
@@ -95,7 +95,7 @@ async fn a_key_is_1_to_255_visible_characters() {
 
 #[tokio::test]
 async fn a_job_is_put_under_the_callers_own_id_once() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let (first, again) = (put(&app, ID, &say("mine")).await, put(&app, ID, &say("mine")).await);
     assert_eq!((first.status.as_u16(), first.is_replay()), (202, false), "{}", first.body);
     assert_eq!((again.status.as_u16(), again.is_replay()), (202, true));

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::app::{PATIENCE, TestApp, until};
 use crate::speech::say;
-use crate::worker::Worker;
+use crate::worker::TestWorker;
 
 #[tokio::test]
 async fn terms_that_cannot_be_kept_are_refused() {
@@ -40,7 +40,7 @@ async fn terms_that_cannot_be_kept_are_refused() {
 
 #[tokio::test]
 async fn a_job_that_waits_too_long_expires_and_its_followers_hear() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(r#"{"text": "quick or never", "expires_in": 1}"#).await;
     let events = app.request(Method::GET, &format!("/v1/jobs/{id}/events")).send().await.unwrap();
     let events = events.bytes_stream().eventsource().map(Result::unwrap).collect::<Vec<_>>();
@@ -80,7 +80,7 @@ async fn a_repeated_request_is_told_of_its_job_even_after_its_deadline() {
 
 #[tokio::test]
 async fn records_show_whose_a_job_is_what_it_is_suspected_of_and_what_became_of_it() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let id = app.submit(&say("suspicious")).await;
     let path = format!("/v1/jobs/{id}");
     let plain = app.get(&path).await;

@@ -14,13 +14,13 @@ use sha2::{Digest as _, Sha256};
 use crate::app::{PATIENCE, TestApp};
 
 /// One worker process.
-pub(crate) struct Worker {
+pub(crate) struct TestWorker {
     owner: Owner,
     /// What it says to have found in what it speaks.
     findings: Vec<Finding>,
 }
 
-impl Worker {
+impl TestWorker {
     pub(crate) fn new() -> Self {
         Self::who_found(Vec::new())
     }

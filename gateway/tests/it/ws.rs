@@ -9,7 +9,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::app::{PATIENCE, TestApp, until};
 use crate::speech::{OLD_REQUEST, say};
-use crate::worker::{Worker, wav};
+use crate::worker::{TestWorker, wav};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
@@ -43,7 +43,7 @@ fn problem(message: &Message) -> Value {
 
 #[tokio::test]
 async fn each_request_is_answered_with_one_wav_in_order() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let mut socket = open(&app).await;
     socket.send(OLD_REQUEST.into()).await.unwrap();
     // Sent before the first is answered: they wait their turn.
@@ -60,7 +60,7 @@ async fn each_request_is_answered_with_one_wav_in_order() {
 
 #[tokio::test]
 async fn one_job_at_a_time() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let mut socket = open(&app).await;
     for text in ["one", "two"] {
         socket.send(say(text).into()).await.unwrap();
@@ -74,7 +74,7 @@ async fn one_job_at_a_time() {
 
 #[tokio::test]
 async fn after_an_error_the_socket_stays_open() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let mut socket = open(&app).await;
     socket.send(r#"{"text": "a", "topk": 0}"#.into()).await.unwrap();
     let refused = problem(&next(&mut socket).await);
@@ -90,7 +90,7 @@ async fn after_an_error_the_socket_stays_open() {
 
 #[tokio::test]
 async fn a_caller_who_leaves_takes_the_job_along() {
-    let (app, worker) = (TestApp::start().await, Worker::new());
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
     let mut socket = open(&app).await;
     socket.send(say("goodbye").into()).await.unwrap();
     let job = worker.claim(&app).await;
