@@ -19,7 +19,7 @@ mod vorbis;
 use std::sync::Arc;
 
 use container::{Container, container};
-use decode::Source;
+use decode::DecodedAudio;
 
 /// Samples per second of everything the model hears or speaks.
 pub const SAMPLE_RATE: u32 = 24_000;
@@ -176,7 +176,7 @@ impl Clip {
         Ok(Self { samples: samples.iter().map(|&sample| i16::from_le_bytes(sample)).collect() })
     }
 
-    fn from_source(source: Source) -> Result<Self, ClipError> {
+    fn from_source(source: DecodedAudio) -> Result<Self, ClipError> {
         let samples = resample::to_24k(source.mono, source.sample_rate)?;
         Ok(Self { samples: samples.into_iter().map(to_i16).collect() })
     }

@@ -16,7 +16,7 @@ const OPEN_LENGTH: usize = u32::MAX as usize;
 
 /// A decoded source, mixed to mono.
 #[derive(Debug)]
-pub(super) struct Source {
+pub(super) struct DecodedAudio {
     /// At least one sample, all finite; nominally in [-1, 1).
     pub(super) mono: Vec<f32>,
     /// Samples per second, from `MIN_SOURCE_RATE` to `MAX_SOURCE_RATE`.
@@ -24,7 +24,7 @@ pub(super) struct Source {
 }
 
 /// Decodes a WAV file.
-pub(super) fn wav(bytes: &[u8]) -> Result<Source, ClipError> {
+pub(super) fn wav(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     let chunks = find_chunks(bytes)?;
     let header = minimal_header(&chunks);
     let reader = WavReader::new(header.as_slice().chain(chunks.data)).map_err(|error| unreadable(&error))?;
@@ -34,7 +34,7 @@ pub(super) fn wav(bytes: &[u8]) -> Result<Source, ClipError> {
     if u64::from(reader.duration()) > limit {
         return Err(ClipError::TooLong { seconds: (limit / u64::from(spec.sample_rate)) as u32 });
     }
-    Ok(Source { mono: read_mono(reader)?, sample_rate: spec.sample_rate })
+    Ok(DecodedAudio { mono: read_mono(reader)?, sample_rate: spec.sample_rate })
 }
 
 /// Refuses a rate or a number of channels that is not taken.

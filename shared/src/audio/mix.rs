@@ -4,7 +4,7 @@ use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::errors::Error;
 
 use super::ClipError;
-use super::decode::{Source, allowed, frame_limit};
+use super::decode::{DecodedAudio, allowed, frame_limit};
 
 /// Packets that may be damaged before their share counts: a file that was cut out of a longer one begins with such.
 const DAMAGED_FREELY: u64 = 8;
@@ -105,9 +105,9 @@ impl Mixdown {
     }
 
     /// What was gathered. A file of which no packet was whole is damaged, not empty.
-    pub(super) fn finish(self) -> Result<Source, ClipError> {
+    pub(super) fn finish(self) -> Result<DecodedAudio, ClipError> {
         match self.layout {
-            Some((sample_rate, _)) if !self.mono.is_empty() => Ok(Source { mono: self.mono, sample_rate }),
+            Some((sample_rate, _)) if !self.mono.is_empty() => Ok(DecodedAudio { mono: self.mono, sample_rate }),
             _ if self.damaged > 0 => Err(self.broken("none of its packets can be decoded")),
             _ => Err(ClipError::Empty),
         }

@@ -13,7 +13,7 @@ use symphonia::default::codecs::VorbisDecoder;
 use symphonia_adapter_libopus::OpusDecoder;
 
 use super::ClipError;
-use super::decode::{Source, allowed};
+use super::decode::{DecodedAudio, allowed};
 use super::mix::{Mixdown, refusal};
 use super::vorbis;
 
@@ -35,7 +35,7 @@ struct Codec {
 }
 
 /// Decodes an Ogg file that holds one stream.
-pub(super) fn ogg(bytes: &[u8]) -> Result<Source, ClipError> {
+pub(super) fn ogg(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     let mut packets = Packets { reader: PacketReader::new(Cursor::new(bytes)), serial: None };
     let head = packets.expect()?;
     let mut codec = match head.data.as_slice() {

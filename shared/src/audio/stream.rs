@@ -14,7 +14,7 @@ use symphonia::default::codecs::{FlacDecoder, MpaDecoder};
 use symphonia::default::formats::{FlacReader, MpaReader};
 
 use super::ClipError;
-use super::decode::{Source, allowed};
+use super::decode::{DecodedAudio, allowed};
 use super::mix::{Mixdown, refusal};
 
 const FLAC: &str = "FLAC";
@@ -25,7 +25,7 @@ const STREAMINFO_BYTES: usize = 34;
 const LAST_BLOCK: u8 = 0x80;
 
 /// Decodes a FLAC file.
-pub(super) fn flac(bytes: &[u8]) -> Result<Source, ClipError> {
+pub(super) fn flac(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     let broken = |reason: &str| ClipError::Broken { format: FLAC, reason: reason.to_owned() };
     let mut rest = bytes.get(4..).unwrap_or(&[]);
     let mut info = None;
@@ -52,7 +52,7 @@ pub(super) fn flac(bytes: &[u8]) -> Result<Source, ClipError> {
 }
 
 /// Decodes an MP3 stream that begins with a frame.
-pub(super) fn mp3(bytes: &[u8]) -> Result<Source, ClipError> {
+pub(super) fn mp3(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     let reader = MpaReader::try_new(stream(bytes), FormatOptions::default());
     decode(MP3, reader.map_err(|error| refusal(MP3, &error))?, |parameters, options| {
         Ok(Box::new(MpaDecoder::try_new(parameters, options)?))
@@ -71,7 +71,7 @@ fn decode(
     format: &'static str,
     mut reader: impl FormatReader,
     decoder: impl FnOnce(&AudioCodecParameters, &AudioDecoderOptions) -> Result<Box<dyn AudioDecoder>, Error>,
-) -> Result<Source, ClipError> {
+) -> Result<DecodedAudio, ClipError> {
     let mut mixdown = Mixdown::new(format);
     let track = reader.first_track(TrackType::Audio).ok_or(ClipError::Empty)?;
     let Some(CodecParameters::Audio(parameters)) = &track.codec_params else { return Err(ClipError::Empty) };
