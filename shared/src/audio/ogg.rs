@@ -27,7 +27,7 @@ const MAX_CHANNELS: u8 = 2;
 const MAX_END_TRIM: u64 = 8_192;
 
 /// A stream's decoder.
-struct Codec {
+struct OggDecoder {
     format: &'static str,
     decoder: Box<dyn AudioDecoder>,
     /// Frames at the start that are no part of the recording.
@@ -63,7 +63,7 @@ fn trim(mixdown: &mut Mixdown, frames: u64) {
     }
 }
 
-fn opus(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<Codec, ClipError> {
+fn opus(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<OggDecoder, ClipError> {
     const FORMAT: &str = "Ogg Opus";
     if head.len() < OPUS_HEAD_BYTES {
         return Err(broken(FORMAT, "its head is cut short"));
@@ -78,10 +78,10 @@ fn opus(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<Codec, ClipError> {
     parameters.for_codec(CODEC_ID_OPUS).with_sample_rate(OPUS_RATE).with_channels(channels);
     parameters.with_extra_data(head.into());
     let decoder = OpusDecoder::try_registry_new(&parameters, &AudioDecoderOptions::default());
-    Ok(Codec { format: FORMAT, decoder: decoder.map_err(|error| refusal(FORMAT, &error))?, skipped })
+    Ok(OggDecoder { format: FORMAT, decoder: decoder.map_err(|error| refusal(FORMAT, &error))?, skipped })
 }
 
-fn vorbis(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<Codec, ClipError> {
+fn vorbis(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<OggDecoder, ClipError> {
     const FORMAT: &str = "Ogg Vorbis";
     let [channel_count, rate @ ..] = *head
         .get(11..16)
@@ -101,7 +101,7 @@ fn vorbis(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<Codec, ClipError> 
     parameters.with_extra_data([head, setup].concat().into());
     let decoder = VorbisDecoder::try_new(&parameters, &AudioDecoderOptions::default());
     let decoder = Box::new(decoder.map_err(|error| refusal(FORMAT, &error))?);
-    Ok(Codec { format: FORMAT, decoder, skipped: 0 })
+    Ok(OggDecoder { format: FORMAT, decoder, skipped: 0 })
 }
 
 fn channels(format: &'static str, count: u8) -> Result<Channels, ClipError> {
