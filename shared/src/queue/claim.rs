@@ -79,7 +79,7 @@ pub struct Claimed {
 }
 
 /// What a claim brought from one shard.
-enum Turn {
+enum ShardClaim {
     Took(Claim),
     Empty,
     /// Suspects wait there, and this worker is to empty itself for them.
@@ -122,13 +122,13 @@ impl Claimer {
         let shards = self.unanswered.len();
         for shard in (self.first..self.first + shards).map(|shard| shard % shards) {
             match self.claim_from(shard, room).await {
-                Ok(Turn::Took(claim)) => {
+                Ok(ShardClaim::Took(claim)) => {
                     self.first = shard + 1;
                     return Ok(claim);
                 }
-                Ok(Turn::Empty) => {}
+                Ok(ShardClaim::Empty) => {}
                 // The next call begins here, and so sees first whether the worker is idle enough.
-                Ok(Turn::Hold) => {
+                Ok(ShardClaim::Hold) => {
                     self.first = shard;
                     return Ok(Claim::Hold);
                 }
@@ -143,7 +143,7 @@ impl Claimer {
         self.first = shard;
     }
 
-    async fn claim_from(&mut self, shard: usize, room: Room) -> Result<Turn, QueueError> {
+    async fn claim_from(&mut self, shard: usize, room: Room) -> Result<ShardClaim, QueueError> {
         loop {
             let repeated = self.unanswered[shard];
             let number = *self.unanswered[shard].insert(repeated.unwrap_or_else(Uuid::new_v4));
@@ -165,13 +165,13 @@ impl Claimer {
                 .arg(ms(SOONER));
             let answer: Answer = self.queue.redis.script_once(&script).await?;
             self.unanswered[shard] = None;
-            let Some(answer) = answer else { return Ok(Turn::Empty) };
+            let Some(answer) = answer else { return Ok(ShardClaim::Empty) };
             let field = |index: usize| answer.get(index).cloned().flatten().unwrap_or_default();
             match field(0).as_str() {
                 // Nothing but entries of ended jobs so far. Each round clears some away, so the loop ends.
                 "again" => {}
-                "hold" => return Ok(Turn::Hold),
-                "expired" => return Ok(Turn::Took(Claim::Expired(job_id(&field(1))?))),
+                "hold" => return Ok(ShardClaim::Hold),
+                "expired" => return Ok(ShardClaim::Took(Claim::Expired(job_id(&field(1))?))),
                 "job" => {
                     let number = |index: usize| {
                         field(index)
@@ -180,7 +180,7 @@ impl Claimer {
                     };
                     let lease = Lease::new(self.queue.clone(), job_id(&field(1))?, self.owner.clone(), number(2)?);
                     let waited = Duration::from_millis(number(4)?);
-                    return claimed(lease, &field(3), waited, field(5) == "1").await.map(Turn::Took);
+                    return claimed(lease, &field(3), waited, field(5) == "1").await.map(ShardClaim::Took);
                 }
                 _ => return Err(QueueError::Corrupt(format!("claim answered {answer:?}"))),
             }
