@@ -25,7 +25,7 @@ pub use dead_letters::DeadLetter;
 pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;
 pub use janitor::{Janitor, Reaped};
-pub use keys::Keys;
+pub use keys::RedisKeys;
 pub use lease::{Beat, Commit, Lease, LeaseRef, Owner, Retry};
 pub use options::{QueueArgs, SHARDS_MAX};
 pub use report::{REPORT_EVERY, WorkerReport};
@@ -55,7 +55,7 @@ pub const RECORD_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Clone)]
 pub struct Queue {
     redis: RedisClient,
-    shards: Arc<[Keys]>,
+    shards: Arc<[RedisKeys]>,
     options: Arc<QueueArgs>,
     scripts: Arc<Scripts>,
 }
@@ -68,7 +68,7 @@ impl Queue {
     }
 
     fn with_scripts(redis: RedisClient, options: &QueueArgs, scripts: Scripts) -> Self {
-        let shards = (0..options.queue_shards.max(1)).map(|shard| Keys::new(redis.prefix(), shard)).collect();
+        let shards = (0..options.queue_shards.max(1)).map(|shard| RedisKeys::new(redis.prefix(), shard)).collect();
         let (options, scripts) = (Arc::new(options.clone()), Arc::new(scripts));
         Self { redis, shards, options, scripts }
     }
@@ -80,7 +80,7 @@ impl Queue {
     }
 
     /// The keys of the shard that a job lives on.
-    fn shard_of(&self, id: &JobId) -> &Keys {
+    fn shard_of(&self, id: &JobId) -> &RedisKeys {
         &self.shards[usize::from(id.spread(self.shards.len() as u16))]
     }
 }

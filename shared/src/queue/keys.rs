@@ -8,11 +8,11 @@ pub(super) const SUSPECTS: &str = "suspects";
 
 /// Key names of one shard under one prefix.
 #[derive(Clone, Debug)]
-pub struct Keys {
+pub struct RedisKeys {
     root: String,
 }
 
-impl Keys {
+impl RedisKeys {
     /// Names of shard `shard` under `prefix`.
     #[must_use]
     pub fn new(prefix: &str, shard: u16) -> Self {
@@ -120,16 +120,16 @@ mod tests {
 
     #[test]
     fn all_keys_of_a_shard_share_one_hash_tag() {
-        let keys = Keys::new("csm", 3);
+        let keys = RedisKeys::new("csm", 3);
         assert_eq!(keys.root(), "csm:{q3}:");
         assert_eq!(keys.lane(Lane::Live), "csm:{q3}:s:live");
-        assert_eq!(Keys::new("csm", 0).leases(), "csm:{q0}:leases");
+        assert_eq!(RedisKeys::new("csm", 0).leases(), "csm:{q0}:leases");
     }
 
     #[test]
     fn the_prelude_spells_the_same_names() {
         let prelude = include_str!("lua/prelude.lua");
-        let keys = Keys::new("csm", 0);
+        let keys = RedisKeys::new("csm", 0);
         let names = [
             keys.delayed(),
             keys.leases(),

@@ -2,7 +2,7 @@
 
 use redis::{Script, ScriptInvocation};
 
-use super::Keys;
+use super::RedisKeys;
 
 macro_rules! scripts {
     ($($name:ident),+ $(,)?) => {
@@ -35,6 +35,6 @@ impl Scripts {
 }
 
 /// A call of a script on one shard, to which arguments are added.
-pub(super) fn call<'a>(script: &'a Script, keys: &Keys) -> ScriptInvocation<'a> {
+pub(super) fn call<'a>(script: &'a Script, keys: &RedisKeys) -> ScriptInvocation<'a> {
     script.key(keys.root())
 }

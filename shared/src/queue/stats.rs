@@ -8,7 +8,7 @@ use redis::FromRedisValue;
 use redis::streams::StreamRangeReply;
 use serde::Serialize;
 
-use super::keys::Keys;
+use super::keys::RedisKeys;
 use super::report::WorkerReport;
 use super::{Queue, QueueError};
 use crate::audio::FRAME_MS;
@@ -82,7 +82,7 @@ impl Queue {
 }
 
 /// What one shard is asked, in the order in which [`QueueStats::add`] reads the answers.
-fn question(keys: &Keys) -> redis::Pipeline {
+fn question(keys: &RedisKeys) -> redis::Pipeline {
     let mut pipeline = redis::pipe();
     pipeline.cmd("HGETALL").arg(keys.book()).cmd("HGETALL").arg(keys.workers());
     for lane in Lane::ALL {

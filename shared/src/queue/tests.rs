@@ -169,7 +169,7 @@ async fn only_a_consumer_that_is_gone_and_holds_nothing_is_tidied_away() {
     }
     assert_eq!(queue.tidy().await.expect("tidy"), 1);
     let mut question = redis::cmd("XINFO");
-    question.arg("CONSUMERS").arg(Keys::new("test", 0).lane(Lane::Live)).arg("workers");
+    question.arg("CONSUMERS").arg(RedisKeys::new("test", 0).lane(Lane::Live)).arg("workers");
     let left: Vec<std::collections::HashMap<String, redis::Value>> =
         queue.redis().command(&question).await.expect("consumers");
     let name = |consumer: &std::collections::HashMap<String, redis::Value>| match &consumer["name"] {

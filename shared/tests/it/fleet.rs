@@ -8,7 +8,7 @@ use csm_shared::job::{
 };
 use csm_shared::live::{Live, LiveHub};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Claimed, Keys, Owner, Queue, QueueArgs, Room};
+use csm_shared::queue::{Claim, Claimed, RedisKeys, Owner, Queue, QueueArgs, Room};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 
@@ -58,20 +58,20 @@ impl Fleet {
 
     /// Sets the end of every lease into the past, as if Redis had been there all the time.
     pub(crate) async fn expire_leases(&self) {
-        self.redis_cli(&["HDEL", &Keys::new("test", 0).book(), "reaped_ms"]).await;
-        self.set_all_scores(&Keys::new("test", 0).leases()).await;
+        self.redis_cli(&["HDEL", &RedisKeys::new("test", 0).book(), "reaped_ms"]).await;
+        self.set_all_scores(&RedisKeys::new("test", 0).leases()).await;
     }
 
     /// Makes it seem that nobody could reach Redis for a minute, during which every lease ran out.
     pub(crate) async fn be_away_for_a_minute(&self) {
         self.expire_leases().await;
         let before = jiff::Timestamp::now().as_millisecond() - 60_000;
-        self.redis_cli(&["HSET", &Keys::new("test", 0).book(), "reaped_ms", &before.to_string()]).await;
+        self.redis_cli(&["HSET", &RedisKeys::new("test", 0).book(), "reaped_ms", &before.to_string()]).await;
     }
 
     /// Sets the end of a job's time in the queue, and the caller's deadline if there is one, into the past.
     pub(crate) async fn pass_deadline(&self, id: &JobId) {
-        let keys = Keys::new("test", 0);
+        let keys = RedisKeys::new("test", 0);
         let mut known = redis::cmd("HEXISTS");
         if self.client.command(known.arg(keys.job(id)).arg("deadline_ms")).await.unwrap() {
             self.redis_cli(&["HSET", &keys.job(id), "deadline_ms", "1"]).await;
@@ -82,7 +82,7 @@ impl Fleet {
 
     /// Makes every delayed retry due.
     pub(crate) async fn make_retries_due(&self) {
-        self.set_all_scores(&Keys::new("test", 0).delayed()).await;
+        self.set_all_scores(&RedisKeys::new("test", 0).delayed()).await;
     }
 
     async fn set_all_scores(&self, key: &str) {

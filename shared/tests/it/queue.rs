@@ -10,7 +10,7 @@ mod suspects;
 use std::time::Duration;
 
 use csm_shared::job::{AudioFormat, Failure, FailureClass, FinishReason, JobId, JobState, Lane, Receipt};
-use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, Keys, LEASE, Owner, Queue, Reaped, Retry, Ticket};
+use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, RedisKeys, LEASE, Owner, Queue, Reaped, Retry, Ticket};
 
 use crate::fleet::{Fleet, claim, spec, try_claim};
 
@@ -274,6 +274,6 @@ async fn an_idle_worker_is_woken_by_a_job() {
     let (waited, _) = tokio::join!(wake.wait(), enqueue(&fleet.queue, Lane::Live));
     waited.unwrap();
     let mut tokens = redis::cmd("LLEN");
-    let left: u64 = fleet.client.command(tokens.arg(Keys::new("test", 0).wake())).await.unwrap();
+    let left: u64 = fleet.client.command(tokens.arg(RedisKeys::new("test", 0).wake())).await.unwrap();
     assert_eq!(left, 0, "woken by the token, not by the end of the wait");
 }

@@ -14,7 +14,7 @@ use super::model::{Fence, QueueModel, OPEN_MAX, RUNNING_MAX};
 use super::moves::{Histories, TimeLimit, QueueMove, WORKERS};
 use super::{LuaDefect, QUEUES, TEXTS, TestRedis, queue_with, receipt, spec};
 use crate::job::{Failure, FailureClass, JobId, JobState, Lane};
-use crate::queue::{Cancel, Claim, Keys, LEASE, Lease, Owner, Queue, QueueArgs, QueueError, Reaped, Room, Ticket};
+use crate::queue::{Cancel, Claim, RedisKeys, LEASE, Lease, Owner, Queue, QueueArgs, QueueError, Reaped, Room, Ticket};
 
 /// Longer than any history takes.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -22,7 +22,7 @@ const LONG: Duration = Duration::from_secs(3_600);
 /// A queue of its own for one history.
 struct System {
     queue: Queue,
-    keys: Keys,
+    keys: RedisKeys,
     jobs: Vec<JobId>,
     workers: Vec<Owner>,
     facts: Arc<redis::Script>,
@@ -37,7 +37,7 @@ impl System {
         };
         let workers = (0..WORKERS).map(|worker| Owner::of_this_process(&format!("w{worker}"))).collect();
         let queue = queue_with(redis, prefix, &options, defect);
-        Self { queue, keys: Keys::new(prefix, 0), jobs: Vec::new(), workers, facts }
+        Self { queue, keys: RedisKeys::new(prefix, 0), jobs: Vec::new(), workers, facts }
     }
 
     /// The number of a job, which is new where a replay made it.

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use csm_shared::job::{JobState, Lane};
-use csm_shared::queue::{Beat, Claim, Commit, Keys, LEASE, Owner, Reaped, Room};
+use csm_shared::queue::{Beat, Claim, Commit, RedisKeys, LEASE, Owner, Reaped, Room};
 
 use super::{depth, enqueue, receipt, state};
 use crate::fleet::{Fleet, claim, try_claim};
 
-fn keys() -> Keys {
-    Keys::new("test", 0)
+fn keys() -> RedisKeys {
+    RedisKeys::new("test", 0)
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Enqueue, Keys, Owner, Queue, QueueArgs, QueueError, Retry, Ticket, WorkerReport};
+use csm_shared::queue::{Enqueue, RedisKeys, Owner, Queue, QueueArgs, QueueError, Retry, Ticket, WorkerReport};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::{depth, enqueue, failure, receipt, state};
@@ -96,7 +96,7 @@ async fn a_purged_dead_letter_is_gone_and_a_bad_request_never_was_one() {
     assert_eq!(queue.replay(&id).await.unwrap(), None);
     assert_eq!(state(queue, &id).await, JobState::Failed);
 
-    let letters = Keys::new("test", 0).dead_letters();
+    let letters = RedisKeys::new("test", 0).dead_letters();
     fleet.redis_cli(&["DEL", &letters]).await;
     fleet.redis_cli(&["XADD", &letters, "1-1", "id", "x"]).await;
     let young = given_up(queue, FailureClass::Transient).await;
@@ -154,7 +154,7 @@ async fn when_all_has_ended_all_numbers_are_back_at_zero() {
     let ended = [JobState::Succeeded, JobState::Failed, JobState::Cancelled, JobState::Expired].map(ended);
     assert_eq!(ended, [ids.len() as u64 - 3, 1, 2, 0]);
     let mut tenants = redis::cmd("EXISTS");
-    assert_eq!(fleet.client.command::<u64>(tenants.arg(Keys::new("test", 0).tenants())).await.unwrap(), 0);
+    assert_eq!(fleet.client.command::<u64>(tenants.arg(RedisKeys::new("test", 0).tenants())).await.unwrap(), 0);
 }
 
 fn report(frames_per_second: f64) -> WorkerReport {
