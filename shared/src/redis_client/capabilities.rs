@@ -88,7 +88,7 @@ async fn probe(connection: &mut MultiplexedConnection) -> RedisResult<Capabiliti
 }
 
 /// The settings that decide what a crash can cost.
-pub(super) struct Settings {
+pub(super) struct ServerSettings {
     info: Info,
     configured: Result<Configured, String>,
 }
@@ -101,7 +101,7 @@ pub(super) struct Configured {
 }
 
 /// Asks a server for its settings, as they are now.
-pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<Settings> {
+pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<ServerSettings> {
     let info = Info::of(connection).await?;
     let mut pipeline = redis::pipe();
     for name in ["appendfsync", "no-appendfsync-on-rewrite", "min-replicas-to-write"] {
@@ -117,10 +117,10 @@ pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisRes
         Err(error) if fault::blame(&error) == Blame::Call => Err(error.to_string()),
         Err(error) => return Err(error),
     };
-    Ok(Settings { info, configured })
+    Ok(ServerSettings { info, configured })
 }
 
-impl Settings {
+impl ServerSettings {
     /// Whether the server keeps an append-only file.
     pub(super) fn keeps_aof(&self) -> bool {
         self.info.get("aof_enabled") == Some("1")
