@@ -20,20 +20,20 @@ const ASKED_AT_ONCE: usize = 4;
 /// A cluster.
 pub(super) struct Cluster {
     seeds: Vec<ConnectionInfo>,
-    state: Mutex<State>,
+    state: Mutex<ClusterState>,
     /// Held while the map is fetched, so that all that need it share one fetch.
     fetch: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
-struct State {
-    map: Option<Arc<[Owner]>>,
+struct ClusterState {
+    map: Option<Arc<[SlotOwner]>>,
     /// By `host:port`.
     nodes: HashMap<String, Arc<Node>>,
 }
 
 /// A range of slots and the master that owns it.
-struct Owner {
+struct SlotOwner {
     slots: RangeInclusive<u16>,
     host: String,
     port: u16,
@@ -88,11 +88,11 @@ impl Cluster {
         self.state().map = None;
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+    fn state(&self) -> std::sync::MutexGuard<'_, ClusterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn map(&self) -> RedisResult<Arc<[Owner]>> {
+    async fn map(&self) -> RedisResult<Arc<[SlotOwner]>> {
         let known = || self.state().map.clone();
         if let Some(map) = known() {
             return Ok(map);
@@ -110,7 +110,7 @@ impl Cluster {
         Ok(map)
     }
 
-    async fn fetch_map(&self) -> RedisResult<Arc<[Owner]>> {
+    async fn fetch_map(&self) -> RedisResult<Arc<[SlotOwner]>> {
         let mut known: Vec<_> = self.state().nodes.values().cloned().collect();
         known.shuffle(&mut rand::rng());
         let mut seeds = self.seeds.iter().map(Node::new).collect::<RedisResult<Vec<_>>>()?;
@@ -134,11 +134,11 @@ impl Cluster {
 }
 
 /// The map as one node knows it.
-async fn slots_by(node: Arc<Node>) -> RedisResult<Arc<[Owner]>> {
+async fn slots_by(node: Arc<Node>) -> RedisResult<Arc<[SlotOwner]>> {
     let mut connection = node.connection(Calls::Short).await?;
     let answer: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut *connection).await?;
     let asked = node.host();
-    let owners: RedisResult<Vec<Owner>> = answer.into_iter().map(|range| owner(range, asked)).collect();
+    let owners: RedisResult<Vec<SlotOwner>> = answer.into_iter().map(|range| owner(range, asked)).collect();
     let owners = owners?;
     if owners.is_empty() {
         return Err(RedisError::from((ErrorKind::Io, "the node knows no owner of any slot")));
@@ -148,7 +148,7 @@ async fn slots_by(node: Arc<Node>) -> RedisResult<Arc<[Owner]>> {
 
 /// Reads `[first, last, [host, port, ...], replicas...]`. A node that does not know its own address leaves the host out:
 /// it is where it was asked.
-fn owner(range: Vec<Value>, asked: &str) -> RedisResult<Owner> {
+fn owner(range: Vec<Value>, asked: &str) -> RedisResult<SlotOwner> {
     let unreadable = || RedisError::from((ErrorKind::UnexpectedReturnType, "unreadable answer to CLUSTER SLOTS"));
     let mut range = range.into_iter();
     let mut next = || range.next().ok_or_else(unreadable);
@@ -157,5 +157,5 @@ fn owner(range: Vec<Value>, asked: &str) -> RedisResult<Owner> {
     let mut next = || master.next().ok_or_else(unreadable);
     let host = Option::<String>::from_redis_value(next()?)?.filter(|host| !host.is_empty() && host != "?");
     let port = u16::from_redis_value(next()?)?;
-    Ok(Owner { slots: first..=last, host: host.unwrap_or_else(|| asked.to_owned()), port })
+    Ok(SlotOwner { slots: first..=last, host: host.unwrap_or_else(|| asked.to_owned()), port })
 }
