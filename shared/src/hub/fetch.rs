@@ -14,7 +14,7 @@ use secrecy::ExposeSecret;
 
 use super::layout::{self, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
 use super::marks::FolderFiles;
-use super::progress::Watch;
+use super::progress::DownloadProgress;
 use super::source::HubId;
 use super::{HubError, HubOptions, ModelFolder, Wanted, codec_id};
 
@@ -177,7 +177,7 @@ impl Hub {
         let Some(expected) = listed.iter().find(|file| file.name == name) else {
             return Err(HubError::NotFound { id: id.to_string(), what: name.to_owned() });
         };
-        let watch = Watch::new(name);
+        let watch = DownloadProgress::new(name);
         let repo = self.client.model(&id.owner, &id.name);
         let file = repo.download_file().filename(name).revision(&id.revision).progress(watch.clone());
         let path = tokio::select! {

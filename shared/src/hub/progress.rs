@@ -13,22 +13,22 @@ const MIB: u64 = 1024 * 1024;
 
 /// One file's download. Clones watch the same one.
 #[derive(Debug, Clone)]
-pub(super) struct Watch {
+pub(super) struct DownloadProgress {
     file: String,
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<DownloadState>>,
 }
 
 #[derive(Debug)]
-struct State {
+struct DownloadState {
     bytes: u64,
     moved: Instant,
     logged: Instant,
 }
 
-impl Watch {
+impl DownloadProgress {
     pub(super) fn new(file: &str) -> Self {
         let now = Instant::now();
-        Self { file: file.to_owned(), state: Arc::new(Mutex::new(State { bytes: 0, moved: now, logged: now })) }
+        Self { file: file.to_owned(), state: Arc::new(Mutex::new(DownloadState { bytes: 0, moved: now, logged: now })) }
     }
 
     /// Returns when no byte has come for `limit`.
@@ -55,13 +55,13 @@ impl Watch {
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, DownloadState> {
         // Plain numbers: a panic elsewhere leaves them usable.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl ProgressHandler for Watch {
+impl ProgressHandler for DownloadProgress {
     fn on_progress(&self, event: &ProgressEvent) {
         match event {
             ProgressEvent::Download(DownloadEvent::Progress { files }) => {
