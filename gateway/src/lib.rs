@@ -30,7 +30,7 @@ mod watch;
 use std::net::SocketAddr;
 
 use csm_shared::admin::{self, AdminError, Readiness};
-use csm_shared::hub::{HubError, Wanted, resolve};
+use csm_shared::hub::{HubError, ModelFiles, resolve};
 use csm_shared::prompt::PromptError;
 use csm_shared::queue::Janitor;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -122,7 +122,7 @@ pub async fn serve(
 }
 
 async fn open_meter(args: &GatewayArgs) -> Result<PromptMeter, GatewayError> {
-    let folder = resolve(&args.model, Wanted::Tokenizer, &args.hub).await?;
+    let folder = resolve(&args.model, ModelFiles::Tokenizer, &args.hub).await?;
     Ok(tokio::task::spawn_blocking(move || PromptMeter::open(&folder.path)).await??)
 }
 

@@ -82,14 +82,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
 
 /// How much of a model is needed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted {
+pub enum ModelFiles {
     /// `config.json` and `tokenizer.json`: enough to check a prompt against the window.
     Tokenizer,
     /// Those, the weights, and a codec.
     Everything,
 }
 
-/// A local folder that holds what was wanted: `config.json`, `tokenizer.json`, and with [`Wanted::Everything`] the
+/// A local folder that holds what was wanted: `config.json`, `tokenizer.json`, and with [`ModelFiles::Everything`] the
 /// weights of [`weight_files`], with the codec among them or in `mimi/model.safetensors`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFolder {
@@ -108,7 +108,7 @@ pub struct ModelFolder {
 ///
 /// # Errors
 /// [`HubError`], whose text says what to do.
-pub async fn resolve(source: &ModelSource, wanted: Wanted, options: &HubOptions) -> Result<ModelFolder, HubError> {
+pub async fn resolve(source: &ModelSource, wanted: ModelFiles, options: &HubOptions) -> Result<ModelFolder, HubError> {
     let id = match source {
         ModelSource::Tiny => return Err(HubError::Tiny),
         ModelSource::Folder(path) => return open_folder(path, wanted),
@@ -130,7 +130,7 @@ pub async fn resolve(source: &ModelSource, wanted: Wanted, options: &HubOptions)
     }
 }
 
-fn open_folder(path: &Path, wanted: Wanted) -> Result<ModelFolder, HubError> {
+fn open_folder(path: &Path, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
     if !path.is_dir() {
         return Err(HubError::NoFolder(path.to_owned()));
     }

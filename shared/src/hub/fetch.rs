@@ -16,7 +16,7 @@ use super::layout::{self, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_fi
 use super::marks::FolderFiles;
 use super::progress::DownloadProgress;
 use super::source::HubId;
-use super::{HubError, HubOptions, ModelFolder, Wanted, codec_id};
+use super::{HubError, HubOptions, ModelFolder, ModelFiles, codec_id};
 
 /// Tries of one request after the first; the client backs off up to 0.2 s, then 0.4 s.
 const RETRIES: usize = 2;
@@ -57,17 +57,17 @@ impl Hub {
     }
 
     /// The model from the hub; what the cache holds of the same commit is not loaded again.
-    pub(super) async fn fetch(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
+    pub(super) async fn fetch(&self, id: &HubId, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
         let snapshot = self.fetch_checkpoint(id, wanted).await?;
         let codec = match wanted {
-            Wanted::Everything if !layout::includes_codec(&snapshot)? => Some(self.fetch_codec().await?),
+            ModelFiles::Everything if !layout::includes_codec(&snapshot)? => Some(self.fetch_codec().await?),
             _ => None,
         };
         self.present(id, &snapshot, codec.as_deref(), wanted)
     }
 
     /// The model from the cache alone.
-    pub(super) async fn cached(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
+    pub(super) async fn cached(&self, id: &HubId, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
         self.find_cached(id, wanted).await.map_err(|missing| self.not_cached(id, missing))
     }
 
@@ -103,11 +103,11 @@ impl Hub {
         found.await.map_err(|missing| self.not_cached(id, missing))
     }
 
-    async fn find_cached(&self, id: &HubId, wanted: Wanted) -> Result<ModelFolder, HubError> {
+    async fn find_cached(&self, id: &HubId, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
         let snapshot = self.config_file(id, true).await.map(|config| parent(&config))?;
-        layout::require(&snapshot, Wanted::Tokenizer)?;
+        layout::require(&snapshot, ModelFiles::Tokenizer)?;
         let codec = match wanted {
-            Wanted::Everything if !layout::includes_codec(&snapshot)? => {
+            ModelFiles::Everything if !layout::includes_codec(&snapshot)? => {
                 Some(self.config_file(&codec_id(), true).await.map(|config| parent(&config))?)
             }
             _ => None,
@@ -115,17 +115,17 @@ impl Hub {
         self.present(id, &snapshot, codec.as_deref(), wanted)
     }
 
-    async fn fetch_checkpoint(&self, id: &HubId, wanted: Wanted) -> Result<PathBuf, HubError> {
+    async fn fetch_checkpoint(&self, id: &HubId, wanted: ModelFiles) -> Result<PathBuf, HubError> {
         let (snapshot, pinned) = self.first_contact(id).await?;
-        if layout::require(&snapshot, Wanted::Tokenizer).is_ok()
-            && (wanted == Wanted::Tokenizer || layout::weight_files(&snapshot).is_ok())
+        if layout::require(&snapshot, ModelFiles::Tokenizer).is_ok()
+            && (wanted == ModelFiles::Tokenizer || layout::weight_files(&snapshot).is_ok())
         {
             return Ok(snapshot);
         }
         let listed = self.list(&pinned, None).await?;
         self.download(&pinned, CONFIG, &listed).await?;
         self.download(&pinned, TOKENIZER, &listed).await?;
-        if wanted == Wanted::Everything {
+        if wanted == ModelFiles::Everything {
             let entry = layout::weights_entry(listed.iter().map(|file| file.name.as_str())).unwrap_or(SINGLE);
             let entry_path = self.download(&pinned, entry, &listed).await?;
             if layout::is_index(entry) {
@@ -208,7 +208,7 @@ impl Hub {
         id: &HubId,
         snapshot: &Path,
         codec: Option<&Path>,
-        wanted: Wanted,
+        wanted: ModelFiles,
     ) -> Result<ModelFolder, HubError> {
         let revision = commit_of(snapshot);
         let path = match codec {

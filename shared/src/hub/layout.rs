@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::{HubError, Wanted};
+use super::{HubError, ModelFiles};
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
@@ -72,14 +72,14 @@ pub(super) fn includes_codec(folder: &Path) -> Result<bool, HubError> {
 }
 
 /// Fails with the names of all files that are wanted and not there.
-pub(super) fn require(folder: &Path, wanted: Wanted) -> Result<(), HubError> {
+pub(super) fn require(folder: &Path, wanted: ModelFiles) -> Result<(), HubError> {
     let mut lost = Vec::new();
     for name in [CONFIG, TOKENIZER] {
         if !folder.join(name).is_file() {
             lost.push(name.to_owned());
         }
     }
-    if wanted == Wanted::Everything {
+    if wanted == ModelFiles::Everything {
         match includes_codec(folder) {
             Ok(true) => {}
             Ok(false) if folder.join(CODEC_FOLDER).join(SINGLE).is_file() => {}
@@ -185,16 +185,16 @@ mod tests {
     fn a_folder_names_everything_it_lacks() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
-        assert_eq!(missing(require(path, Wanted::Tokenizer)), ["config.json", "tokenizer.json"]);
-        assert_eq!(missing(require(path, Wanted::Everything)), ["config.json", "tokenizer.json", "model.safetensors"]);
+        assert_eq!(missing(require(path, ModelFiles::Tokenizer)), ["config.json", "tokenizer.json"]);
+        assert_eq!(missing(require(path, ModelFiles::Everything)), ["config.json", "tokenizer.json", "model.safetensors"]);
         fs::write(path.join(CONFIG), "{}").unwrap();
         fs::write(path.join(TOKENIZER), "{}").unwrap();
-        require(path, Wanted::Tokenizer).unwrap();
+        require(path, ModelFiles::Tokenizer).unwrap();
         write_index(&path.join("model.safetensors.index.json"), &[("a", "b.safetensors"), ("c", "a.safetensors")]);
-        assert_eq!(missing(require(path, Wanted::Everything)), ["a.safetensors", "b.safetensors"]);
+        assert_eq!(missing(require(path, ModelFiles::Everything)), ["a.safetensors", "b.safetensors"]);
         write_safetensors(&path.join("a.safetensors"), &["lm_head.weight"]);
         write_safetensors(&path.join("b.safetensors"), &["codec_model.encoder.weight"]);
-        require(path, Wanted::Everything).unwrap();
+        require(path, ModelFiles::Everything).unwrap();
         assert_eq!(weight_files(path).unwrap(), [path.join("a.safetensors"), path.join("b.safetensors")]);
     }
 
@@ -205,10 +205,10 @@ mod tests {
         fs::write(path.join(CONFIG), "{}").unwrap();
         fs::write(path.join(TOKENIZER), "{}").unwrap();
         write_safetensors(&path.join(SINGLE), &["backbone.norm.scale"]);
-        assert!(missing(require(path, Wanted::Everything))[0].starts_with("mimi/model.safetensors"));
+        assert!(missing(require(path, ModelFiles::Everything))[0].starts_with("mimi/model.safetensors"));
         fs::create_dir(path.join(CODEC_FOLDER)).unwrap();
         write_safetensors(&path.join(CODEC_FOLDER).join(SINGLE), &["encoder.weight"]);
-        require(path, Wanted::Everything).unwrap();
+        require(path, ModelFiles::Everything).unwrap();
     }
 
     #[test]

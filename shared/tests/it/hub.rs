@@ -13,7 +13,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use csm_shared::hub::{HubError, HubOptions, ModelSource, SILENTCIPHER, Wanted, resolve, silentcipher, weight_files};
+use csm_shared::hub::{HubError, HubOptions, ModelSource, SILENTCIPHER, ModelFiles, resolve, silentcipher, weight_files};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -181,7 +181,7 @@ async fn the_shards_are_fetched_where_both_layouts_are() {
     let hub = FakeHub::start(hub_of([("sesame/csm-1b", both_layouts())])).await;
     let cache = tempfile::tempdir().unwrap();
     let options = options(hub.address, &cache);
-    let model = resolve(&source("sesame/csm-1b"), Wanted::Everything, &options).await.unwrap();
+    let model = resolve(&source("sesame/csm-1b"), ModelFiles::Everything, &options).await.unwrap();
     assert_eq!((model.id.as_str(), model.revision.as_deref()), ("sesame/csm-1b", Some(COMMIT)));
     let fetched =
         ["config.json", "t-1.safetensors", "t-2.safetensors", "tokenizer.json", "transformers.safetensors.index.json"];
@@ -190,7 +190,7 @@ async fn the_shards_are_fetched_where_both_layouts_are() {
     assert_eq!(fs::read(&weights[1]).unwrap(), both_layouts()["t-2.safetensors"]);
 
     hub.requests();
-    let again = resolve(&source("sesame/csm-1b"), Wanted::Everything, &options).await.unwrap();
+    let again = resolve(&source("sesame/csm-1b"), ModelFiles::Everything, &options).await.unwrap();
     assert_eq!(again, model);
     assert_eq!(hub.requests(), ["HEAD /sesame/csm-1b/resolve/main/config.json"], "nothing is loaded twice");
 }
@@ -199,7 +199,7 @@ async fn the_shards_are_fetched_where_both_layouts_are() {
 async fn the_gateway_fetches_no_weights() {
     let hub = FakeHub::start(hub_of([("sesame/csm-1b", both_layouts())])).await;
     let cache = tempfile::tempdir().unwrap();
-    let model = resolve(&source("sesame/csm-1b"), Wanted::Tokenizer, &options(hub.address, &cache)).await.unwrap();
+    let model = resolve(&source("sesame/csm-1b"), ModelFiles::Tokenizer, &options(hub.address, &cache)).await.unwrap();
     assert_eq!(names(&model.path), ["config.json", "tokenizer.json"]);
 }
 
@@ -208,14 +208,14 @@ async fn original_weights_are_joined_with_mimi_and_found_again_offline() {
     let hub = FakeHub::start(hub_of([("a/original", original_layout()), ("kyutai/mimi", mimi())])).await;
     let cache = tempfile::tempdir().unwrap();
     let mut options = options(hub.address, &cache);
-    let model = resolve(&source("a/original"), Wanted::Everything, &options).await.unwrap();
+    let model = resolve(&source("a/original"), ModelFiles::Everything, &options).await.unwrap();
     assert_eq!(names(&model.path), ["config.json", "mimi", "model.safetensors", "tokenizer.json"]);
     let codec = fs::read(model.path.join("mimi/model.safetensors")).unwrap();
     assert_eq!(codec, safetensors("encoder.weight"));
 
     drop(hub);
     options.offline = true;
-    assert_eq!(resolve(&source("a/original"), Wanted::Everything, &options).await.unwrap(), model);
+    assert_eq!(resolve(&source("a/original"), ModelFiles::Everything, &options).await.unwrap(), model);
 }
 
 #[tokio::test]
@@ -223,7 +223,7 @@ async fn a_closed_network_falls_back_to_the_cache_in_time() {
     let hub = FakeHub::start(hub_of([("sesame/csm-1b", both_layouts())])).await;
     let cache = tempfile::tempdir().unwrap();
     let mut options = options(hub.address, &cache);
-    let model = resolve(&source("sesame/csm-1b"), Wanted::Everything, &options).await.unwrap();
+    let model = resolve(&source("sesame/csm-1b"), ModelFiles::Everything, &options).await.unwrap();
     drop(hub);
     // Nobody listens: refused. Somebody listens and says nothing: the timeout.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -231,7 +231,7 @@ async fn a_closed_network_falls_back_to_the_cache_in_time() {
     for endpoint in ["http://127.0.0.1:9".to_owned(), format!("http://{}", silent.local_addr().unwrap())] {
         options.endpoint = Some(endpoint);
         let begun = Instant::now();
-        assert_eq!(resolve(&source("sesame/csm-1b"), Wanted::Everything, &options).await.unwrap(), model);
+        assert_eq!(resolve(&source("sesame/csm-1b"), ModelFiles::Everything, &options).await.unwrap(), model);
         assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }
@@ -243,16 +243,16 @@ async fn a_closed_network_without_a_cache_fails_in_time_and_says_so() {
     let mut options = options(silent.local_addr().unwrap(), &cache);
     options.contact_timeout = Duration::from_millis(500);
     let begun = Instant::now();
-    let error = resolve(&source("a/b"), Wanted::Everything, &options).await.unwrap_err();
+    let error = resolve(&source("a/b"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(matches!(error, HubError::Timeout { .. }), "{error}");
     assert!(begun.elapsed() < Duration::from_secs(2));
     options.endpoint = Some("http://127.0.0.1:9".to_owned());
     options.contact_timeout = Duration::from_secs(10);
-    let error = resolve(&source("a/b"), Wanted::Everything, &options).await.unwrap_err();
+    let error = resolve(&source("a/b"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(matches!(error, HubError::Unreachable { .. }), "{error}");
     assert!(error.to_string().contains("refused"), "{error}");
     options.offline = true;
-    let error = resolve(&source("a/b"), Wanted::Everything, &options).await.unwrap_err();
+    let error = resolve(&source("a/b"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(matches!(error, HubError::NotCached { .. }) && error.to_string().contains("HF_HUB_OFFLINE"), "{error}");
 }
 
@@ -263,7 +263,7 @@ async fn a_download_that_stands_still_is_given_up() {
     let mut options = options(hub.address, &cache);
     options.stall_timeout = Duration::from_millis(300);
     hub.spoil("t-2.safetensors", Fault::Silent);
-    let error = resolve(&source("a/b"), Wanted::Everything, &options).await.unwrap_err();
+    let error = resolve(&source("a/b"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(matches!(error, HubError::Timeout { waited, .. } if waited == options.stall_timeout), "{error}");
 }
 
@@ -272,7 +272,7 @@ async fn errors_say_what_to_do() {
     let cache = tempfile::tempdir().unwrap();
     let gated = FakeHub::start(Repositories { gated: true, ..Repositories::default() }).await;
     let error =
-        resolve(&source("sesame/csm-1b"), Wanted::Tokenizer, &options(gated.address, &cache)).await.unwrap_err();
+        resolve(&source("sesame/csm-1b"), ModelFiles::Tokenizer, &options(gated.address, &cache)).await.unwrap_err();
     let text = error.to_string();
     assert!(text.contains("HF_TOKEN") && text.contains("https://huggingface.co/sesame/csm-1b"), "{text}");
 
@@ -280,11 +280,11 @@ async fn errors_say_what_to_do() {
     incomplete.remove("t-2.safetensors");
     let hub = FakeHub::start(hub_of([("a/incomplete", incomplete)])).await;
     let options = options(hub.address, &cache);
-    let error = resolve(&source("a/incomplete"), Wanted::Everything, &options).await.unwrap_err();
+    let error = resolve(&source("a/incomplete"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(error.to_string().contains("t-2.safetensors"), "{error}");
-    let error = resolve(&source("a/nothing"), Wanted::Everything, &options).await.unwrap_err();
+    let error = resolve(&source("a/nothing"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(matches!(error, HubError::NotFound { .. }) && error.to_string().contains("a/nothing"), "{error}");
-    assert!(matches!(resolve(&ModelSource::Tiny, Wanted::Tokenizer, &options).await, Err(HubError::Tiny)));
+    assert!(matches!(resolve(&ModelSource::Tiny, ModelFiles::Tokenizer, &options).await, Err(HubError::Tiny)));
 }
 
 #[tokio::test]
@@ -293,10 +293,10 @@ async fn an_error_page_is_not_kept_as_a_weight_file() {
     let cache = tempfile::tempdir().unwrap();
     let options = options(hub.address, &cache);
     hub.spoil("t-1.safetensors", Fault::ErrorPage);
-    let error = resolve(&source("a/b"), Wanted::Everything, &options).await.unwrap_err();
+    let error = resolve(&source("a/b"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(matches!(error, HubError::Incomplete { .. }), "{error}");
     *hub.repositories.spoiled.lock().unwrap() = None;
-    let model = resolve(&source("a/b"), Wanted::Everything, &options).await.unwrap();
+    let model = resolve(&source("a/b"), ModelFiles::Everything, &options).await.unwrap();
     assert_eq!(fs::read(model.path.join("t-1.safetensors")).unwrap(), both_layouts()["t-1.safetensors"]);
 }
 
@@ -304,16 +304,16 @@ async fn an_error_page_is_not_kept_as_a_weight_file() {
 async fn a_folder_is_used_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = ModelSource::Folder(folder.path().to_owned());
-    let error = resolve(&path, Wanted::Everything, &HubOptions::default()).await.unwrap_err();
+    let error = resolve(&path, ModelFiles::Everything, &HubOptions::default()).await.unwrap_err();
     let text = error.to_string();
     assert!(["config.json", "tokenizer.json", "model.safetensors"].iter().all(|name| text.contains(name)), "{text}");
     for (name, content) in both_layouts() {
         fs::write(folder.path().join(name), content).unwrap();
     }
-    let model = resolve(&path, Wanted::Everything, &HubOptions::default()).await.unwrap();
+    let model = resolve(&path, ModelFiles::Everything, &HubOptions::default()).await.unwrap();
     assert_eq!((model.path.as_path(), model.revision), (folder.path(), None));
     let lost = ModelSource::Folder(folder.path().join("nowhere"));
-    assert!(matches!(resolve(&lost, Wanted::Tokenizer, &HubOptions::default()).await, Err(HubError::NoFolder(_))));
+    assert!(matches!(resolve(&lost, ModelFiles::Tokenizer, &HubOptions::default()).await, Err(HubError::NoFolder(_))));
 }
 
 /// A repository laid out as SilentCipher's: two models, and more than is needed of each.
