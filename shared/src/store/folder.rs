@@ -38,7 +38,7 @@ impl FolderStore {
         let (root, path) = (Arc::clone(&self.root), self.path(key));
         blocking(key.as_str(), move || {
             require_folder(&root)?;
-            write_whole(&path, &bytes).map_err(Failure::Io)
+            write_whole(&path, &bytes).map_err(FileFailure::Io)
         })
         .await
     }
@@ -46,32 +46,32 @@ impl FolderStore {
     pub(super) async fn get(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         let path = self.path(key);
         blocking(key.as_str(), move || {
-            let mut file = File::open(&path).map_err(Failure::Io)?;
-            let size = file.metadata().map_err(Failure::Io)?.len();
+            let mut file = File::open(&path).map_err(FileFailure::Io)?;
+            let size = file.metadata().map_err(FileFailure::Io)?.len();
             let range = range.unwrap_or(0..size);
             let end = range.end.min(size);
             if range.start >= size && size > 0 {
-                return Err(Failure::Invalid(format!("range starts at {} of {size} bytes", range.start)));
+                return Err(FileFailure::Invalid(format!("range starts at {} of {size} bytes", range.start)));
             }
             let length = end.saturating_sub(range.start);
             if length > OBJECT_MAX_BYTES {
-                return Err(Failure::Invalid(format!("{length} bytes, the limit is {OBJECT_MAX_BYTES}")));
+                return Err(FileFailure::Invalid(format!("{length} bytes, the limit is {OBJECT_MAX_BYTES}")));
             }
-            read_part(&mut file, range.start, length).map(Bytes::from).map_err(Failure::Io)
+            read_part(&mut file, range.start, length).map(Bytes::from).map_err(FileFailure::Io)
         })
         .await
     }
 
     pub(super) async fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
         let path = self.path(key);
-        blocking(key.as_str(), move || fs::metadata(&path).map(|meta| meta.len()).map_err(Failure::Io)).await
+        blocking(key.as_str(), move || fs::metadata(&path).map(|meta| meta.len()).map_err(FileFailure::Io)).await
     }
 
     pub(super) async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         let path = self.path(key);
         blocking(key.as_str(), move || match fs::remove_file(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other.map_err(Failure::Io),
+            other => other.map_err(FileFailure::Io),
         })
         .await
     }
@@ -81,7 +81,7 @@ impl FolderStore {
         blocking("(readiness check)", move || {
             require_folder(&root)?;
             let probe = unfinished(&root);
-            File::create_new(&probe).and_then(|_| fs::remove_file(&probe)).map_err(Failure::Io)
+            File::create_new(&probe).and_then(|_| fs::remove_file(&probe)).map_err(FileFailure::Io)
         })
         .await
     }
@@ -91,7 +91,7 @@ impl FolderStore {
     }
 }
 
-enum Failure {
+enum FileFailure {
     Io(io::Error),
     Invalid(String),
 }
@@ -99,12 +99,12 @@ enum Failure {
 /// Runs file work off the async threads and puts its failures into classes.
 async fn blocking<T: Send + 'static>(
     what: &str,
-    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+    work: impl FnOnce() -> Result<T, FileFailure> + Send + 'static,
 ) -> Result<T, StoreError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(Ok(value)) => Ok(value),
-        Ok(Err(Failure::Io(error))) => Err(class_of(what, &error)),
-        Ok(Err(Failure::Invalid(reason))) => Err(StoreError::Invalid(format!("{what}: {reason}"))),
+        Ok(Err(FileFailure::Io(error))) => Err(class_of(what, &error)),
+        Ok(Err(FileFailure::Invalid(reason))) => Err(StoreError::Invalid(format!("{what}: {reason}"))),
         Err(stopped) => Err(StoreError::Unavailable(format!("{what}: {stopped}"))),
     }
 }
@@ -122,8 +122,8 @@ fn class_of(what: &str, error: &io::Error) -> StoreError {
 }
 
 /// A folder that went away (a volume not mounted) must not be made anew, or its objects would seem lost.
-fn require_folder(root: &Path) -> Result<(), Failure> {
-    if root.is_dir() { Ok(()) } else { Err(Failure::Invalid(format!("no store folder at {}", root.display()))) }
+fn require_folder(root: &Path) -> Result<(), FileFailure> {
+    if root.is_dir() { Ok(()) } else { Err(FileFailure::Invalid(format!("no store folder at {}", root.display()))) }
 }
 
 fn unfinished(folder: &Path) -> PathBuf {
