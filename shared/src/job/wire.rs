@@ -24,7 +24,7 @@ pub enum DecodeError {
 
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "v")]
-enum Wire {
+enum JobSpecWire {
     #[serde(rename = "1")]
     V1(SpecV1),
 }
@@ -68,7 +68,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
         speaker: segment.speaker.get().into(),
         audio: BASE64.encode(segment.clip.to_wav()),
     });
-    serde_json::to_string(&Wire::V1(SpecV1 {
+    serde_json::to_string(&JobSpecWire::V1(SpecV1 {
         text: spec.text.as_str().to_owned(),
         normalize: spec.normalize,
         speaker: spec.speaker.get().into(),
@@ -85,7 +85,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
 
 /// The spec behind a stored payload.
 pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
-    let Wire::V1(wire) = serde_json::from_str(payload)?;
+    let JobSpecWire::V1(wire) = serde_json::from_str(payload)?;
     let budget = AudioBudget::from_ms(wire.max_audio_length_ms)?;
     wire.delivery.check(budget)?;
     let segments = wire.context.iter().map(segment).collect::<Result<_, _>>()?;
