@@ -17,7 +17,7 @@ const SAMPLE_BYTES: usize = 2;
 
 /// Samples in a row of one job: 24 kHz, mono, 16 bit.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "Wire", into = "Wire")]
+#[serde(try_from = "AudioChunkWire", into = "AudioChunkWire")]
 pub struct LiveAudio {
     offset: u64,
     pcm: Vec<u8>,
@@ -72,23 +72,23 @@ impl fmt::Debug for LiveAudio {
 
 /// As it stands in an event.
 #[derive(Serialize, Deserialize)]
-struct Wire {
+struct AudioChunkWire {
     offset: u64,
     samples: u32,
     pcm: String,
 }
 
-impl From<LiveAudio> for Wire {
+impl From<LiveAudio> for AudioChunkWire {
     fn from(audio: LiveAudio) -> Self {
         Self { offset: audio.offset, samples: audio.samples(), pcm: BASE64.encode(&audio.pcm) }
     }
 }
 
-impl TryFrom<Wire> for LiveAudio {
+impl TryFrom<AudioChunkWire> for LiveAudio {
     type Error = String;
 
-    fn try_from(wire: Wire) -> Result<Self, String> {
-        let Wire { offset, samples, pcm } = wire;
+    fn try_from(wire: AudioChunkWire) -> Result<Self, String> {
+        let AudioChunkWire { offset, samples, pcm } = wire;
         if pcm.len() > Self::BASE64_MAX {
             return Err(format!(
                 "audio.pcm: {} characters are not allowed; the limit is {}",
