@@ -28,11 +28,11 @@ impl RedisFault {
 
 /// What an answer says about the place that gave it; the graver, the greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Blame {
+pub(super) enum FaultScope {
     /// The right server, for the moment unable: try again there.
     Moment,
     /// Perhaps no longer the right server, or the connection is dead: drop it, look again who is in charge.
-    Place,
+    Server,
     /// The call is at fault: another try gets the same answer.
     Call,
 }
@@ -40,18 +40,18 @@ pub(super) enum Blame {
 /// Answers by which the right server says "not now".
 const MOMENT: [&str; 5] = ["ASK", "BUSY", "MISCONF", "OOM", "TRYAGAIN"];
 /// Answers of a server that is, or is about to be, in charge no more; and of one that has just started.
-const PLACE: [&str; 7] = ["CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "UNBLOCKED"];
+const SERVER: [&str; 7] = ["CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "UNBLOCKED"];
 
 /// Judges an error. Of a pipeline's errors the gravest counts: a call at fault is not worth another try.
-pub(super) fn blame(error: &RedisError) -> Blame {
+pub(super) fn scope_of(error: &RedisError) -> FaultScope {
     if let Some(answers) = error.clone().into_server_errors() {
-        let blames = answers.iter().map(|(_, error)| blame_answer(error.code(), error.details().unwrap_or_default()));
-        return blames.max().unwrap_or(Blame::Call);
+        let scopes = answers.iter().map(|(_, error)| scope_of_answer(error.code(), error.details().unwrap_or_default()));
+        return scopes.max().unwrap_or(FaultScope::Call);
     }
     let lost = error.is_timeout() || is_lost(error);
     // Sentinels know the name but no healthy master: a failover is under way.
     let leaderless = error.kind() == ErrorKind::MasterNameNotFoundBySentinel;
-    if lost || leaderless { Blame::Place } else { Blame::Call }
+    if lost || leaderless { FaultScope::Server } else { FaultScope::Call }
 }
 
 /// Whether the connection is gone.
@@ -59,22 +59,22 @@ pub(super) fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout() || error.is_connection_dropped()
 }
 
-fn blame_answer(code: &str, details: &str) -> Blame {
+fn scope_of_answer(code: &str, details: &str) -> FaultScope {
     // Redis before 7 wraps what a script met: "ERR Error running script ...: -READONLY You can't write ...".
     let inner = (code == "ERR").then(|| details.split_whitespace().find_map(|word| word.strip_prefix('-'))).flatten();
     match inner.unwrap_or(code) {
-        code if MOMENT.contains(&code) => Blame::Moment,
-        code if PLACE.contains(&code) => Blame::Place,
-        "ERR" if details.contains("max number of clients") => Blame::Place,
-        _ => Blame::Call,
+        code if MOMENT.contains(&code) => FaultScope::Moment,
+        code if SERVER.contains(&code) => FaultScope::Server,
+        "ERR" if details.contains("max number of clients") => FaultScope::Server,
+        _ => FaultScope::Call,
     }
 }
 
 impl From<RedisError> for RedisFault {
     fn from(error: RedisError) -> Self {
-        match blame(&error) {
-            Blame::Call => Self::Refused(error),
-            Blame::Moment | Blame::Place => Self::Unavailable(error.to_string()),
+        match scope_of(&error) {
+            FaultScope::Call => Self::Refused(error),
+            FaultScope::Moment | FaultScope::Server => Self::Unavailable(error.to_string()),
         }
     }
 }
@@ -100,23 +100,23 @@ mod tests {
     #[test]
     fn each_answer_is_judged_by_what_helps() {
         for (code, details, expected) in [
-            ("OOM", "command not allowed when used memory > 'maxmemory'.", Blame::Moment),
-            ("BUSY", "Redis is busy running a script.", Blame::Moment),
-            ("TRYAGAIN", "Multiple keys request during rehashing of slot", Blame::Moment),
-            ("READONLY", "You can't write against a read only replica.", Blame::Place),
-            ("MASTERDOWN", "Link with MASTER is down", Blame::Place),
-            ("CLUSTERDOWN", "The cluster is down", Blame::Place),
-            ("LOADING", "Redis is loading the dataset in memory", Blame::Place),
-            ("ERR", "max number of clients reached", Blame::Place),
-            ("ERR", "Error running script (call to f_1): @user_script:1: -READONLY You can't write", Blame::Place),
-            ("ERR", "Error running script (call to f_1): @user_script:1: -OOM command not allowed", Blame::Moment),
-            ("ERR", "unknown command 'XNACK'", Blame::Call),
-            ("NOAUTH", "Authentication required.", Blame::Call),
-            ("WRONGTYPE", "Operation against a key holding the wrong kind of value", Blame::Call),
+            ("OOM", "command not allowed when used memory > 'maxmemory'.", FaultScope::Moment),
+            ("BUSY", "Redis is busy running a script.", FaultScope::Moment),
+            ("TRYAGAIN", "Multiple keys request during rehashing of slot", FaultScope::Moment),
+            ("READONLY", "You can't write against a read only replica.", FaultScope::Server),
+            ("MASTERDOWN", "Link with MASTER is down", FaultScope::Server),
+            ("CLUSTERDOWN", "The cluster is down", FaultScope::Server),
+            ("LOADING", "Redis is loading the dataset in memory", FaultScope::Server),
+            ("ERR", "max number of clients reached", FaultScope::Server),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -READONLY You can't write", FaultScope::Server),
+            ("ERR", "Error running script (call to f_1): @user_script:1: -OOM command not allowed", FaultScope::Moment),
+            ("ERR", "unknown command 'XNACK'", FaultScope::Call),
+            ("NOAUTH", "Authentication required.", FaultScope::Call),
+            ("WRONGTYPE", "Operation against a key holding the wrong kind of value", FaultScope::Call),
         ] {
             let error = answer(code, details);
-            assert_eq!(blame(&error), expected, "{code} {details}");
-            assert_eq!(RedisFault::from(error).is_transient(), expected != Blame::Call, "{code} {details}");
+            assert_eq!(scope_of(&error), expected, "{code} {details}");
+            assert_eq!(RedisFault::from(error).is_transient(), expected != FaultScope::Call, "{code} {details}");
         }
     }
 }
