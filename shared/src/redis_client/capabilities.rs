@@ -8,7 +8,7 @@ use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 
 use super::RedisClient;
-use super::fault::{self, Blame, RedisFault};
+use super::fault::{self, FaultScope, RedisFault};
 use super::node::{Calls, Node};
 use super::topology::Topology;
 
@@ -114,7 +114,7 @@ pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisRes
             let mut next = || values.next().unwrap_or_default();
             Ok(Configured { appendfsync: next(), no_fsync_on_rewrite: next(), min_replicas: next() })
         }
-        Err(error) if fault::blame(&error) == Blame::Call => Err(error.to_string()),
+        Err(error) if fault::scope_of(&error) == FaultScope::Call => Err(error.to_string()),
         Err(error) => return Err(error),
     };
     Ok(ServerSettings { info, configured })

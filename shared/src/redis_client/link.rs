@@ -8,7 +8,7 @@ use futures::FutureExt as _;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
 
-use super::fault::{self, Blame, RedisFault};
+use super::fault::{self, FaultScope, RedisFault};
 use super::node::{Calls, Node};
 use super::pool::Connection;
 use super::slot;
@@ -79,7 +79,7 @@ impl<'a> Link<'a> {
     /// Ends the call: a server or connection to blame is not used again.
     pub(super) fn end<T>(mut self, result: RedisResult<T>) -> Result<T, RedisFault> {
         if let Err(error) = &result
-            && fault::blame(error) == Blame::Place
+            && fault::scope_of(error) == FaultScope::Server
             && let Some(place) = self.place.take()
         {
             self.give_up(place);
@@ -113,7 +113,7 @@ impl<'a> Link<'a> {
                 Ok(())
             }
             Err(error) => {
-                if fault::blame(&error) == Blame::Place {
+                if fault::scope_of(&error) == FaultScope::Server {
                     self.topology.forget(&node);
                 }
                 Err(error)
