@@ -27,7 +27,7 @@ use clap::Args;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 
-use link::Link;
+use link::RoutedConnection;
 use node::RESPONSE_TIMEOUT;
 use topology::Topology;
 
@@ -84,7 +84,7 @@ impl RedisClient {
 
     /// Runs a script once.
     pub async fn script_once<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisFault> {
-        let mut link = Link::new(&self.topology);
+        let mut link = RoutedConnection::new(&self.topology);
         let outcome = script.invoke_async(&mut link).await;
         link.end(outcome)
     }
@@ -96,7 +96,7 @@ impl RedisClient {
 
     /// Runs a short command once. One without a key goes to any node of a cluster.
     pub async fn command_once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFault> {
-        let mut link = Link::new(&self.topology);
+        let mut link = RoutedConnection::new(&self.topology);
         let outcome = command.query_async(&mut link).await;
         link.end(outcome)
     }
@@ -108,7 +108,7 @@ impl RedisClient {
 
     /// Runs short commands in one round trip, once. Their keys are of one slot.
     pub async fn pipeline_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
-        let mut link = Link::new(&self.topology);
+        let mut link = RoutedConnection::new(&self.topology);
         let outcome = pipeline.query_async(&mut link).await;
         link.end(outcome)
     }

@@ -7,7 +7,7 @@ use redis::{FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 use super::RedisClient;
 use super::capabilities;
 use super::fault::RedisFault;
-use super::link::Link;
+use super::link::RoutedConnection;
 use super::node::RESPONSE_TIMEOUT;
 use super::slot;
 
@@ -43,7 +43,7 @@ impl RedisClient {
         timeout: Duration,
     ) -> Result<T, RedisFault> {
         let key = script_key(script).await;
-        let mut link = Link::synced(&self.topology);
+        let mut link = RoutedConnection::synced(&self.topology);
         let way = match way(&mut link, key.as_deref()).await {
             Ok(way) => way.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?,
             Err(error) => return link.end(Err(error)),
@@ -64,7 +64,7 @@ impl RedisClient {
     ///
     /// WAITAOF looks at what *this connection* wrote last. A script that finds its work done (a repeat after a lost answer)
     /// writes nothing, so a mark is written first: what another connection wrote before it is on disk when the mark is.
-    async fn wait(&self, link: &mut Link<'_>, timeout: Duration) -> RedisResult<bool> {
+    async fn wait(&self, link: &mut RoutedConnection<'_>, timeout: Duration) -> RedisResult<bool> {
         let mark = self.mark(link.key());
         let mut write = redis::cmd("SET");
         write.arg(mark).arg(1).arg("PX").arg(MARK_TTL_MS);
@@ -86,7 +86,7 @@ impl RedisClient {
 
 /// How the server of a key can promise it, as it is set now; or what is missing. Asks over the call's own connection: a
 /// second one from the same pool might be held by a call that waits for a second one, too.
-async fn way(link: &mut Link<'_>, key: Option<&[u8]>) -> RedisResult<Result<Way, String>> {
+async fn way(link: &mut RoutedConnection<'_>, key: Option<&[u8]>) -> RedisResult<Result<Way, String>> {
     link.settle(key).await?;
     let (node, connection) = link.place()?;
     let can = capabilities::of_node(node, connection).await?;

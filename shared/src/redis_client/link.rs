@@ -18,17 +18,17 @@ use super::topology::Topology;
 const HOPS_MAX: usize = 5;
 
 /// One call's connection, taken when its first command comes.
-pub(super) struct Link<'a> {
+pub(super) struct RoutedConnection<'a> {
     topology: &'a Topology,
     calls: Calls,
-    place: Option<Place>,
+    place: Option<NodeConnection>,
     /// The first key that came by.
     key: Option<Vec<u8>>,
     /// A connection that had died in its pool was replaced.
     replaced: bool,
 }
 
-struct Place {
+struct NodeConnection {
     node: Arc<Node>,
     connection: Connection,
     /// The slot is on its way to this node, which serves it only to those who say ASKING.
@@ -39,7 +39,7 @@ struct Place {
     unproven: bool,
 }
 
-impl<'a> Link<'a> {
+impl<'a> RoutedConnection<'a> {
     /// For a call that is answered at once.
     pub(super) fn new(topology: &'a Topology) -> Self {
         Self::of(topology, Calls::Short)
@@ -87,7 +87,7 @@ impl<'a> Link<'a> {
         Ok(result?)
     }
 
-    fn give_up(&self, place: Place) {
+    fn give_up(&self, place: NodeConnection) {
         self.topology.forget(&place.node);
         place.node.doubt();
         drop(Connection::take(place.connection));
@@ -96,7 +96,7 @@ impl<'a> Link<'a> {
     /// Gives up a pooled connection that turned out to have died before the call, once: it was handed out unasked. True when
     /// the call may begin anew; what was sent may have been carried out, so this rests on calls being idempotent.
     fn replace(&mut self, error: &RedisError) -> bool {
-        let stale = |place: &mut Place| place.unproven && Object::metrics(&place.connection).recycle_count > 0;
+        let stale = |place: &mut NodeConnection| place.unproven && Object::metrics(&place.connection).recycle_count > 0;
         if self.replaced || !fault::is_lost(error) {
             return false;
         }
@@ -109,7 +109,7 @@ impl<'a> Link<'a> {
     async fn enter(&mut self, node: Arc<Node>, asking: bool) -> RedisResult<()> {
         match node.connection(self.calls).await {
             Ok(connection) => {
-                self.place = Some(Place { node, connection, asking, busy: false, unproven: true });
+                self.place = Some(NodeConnection { node, connection, asking, busy: false, unproven: true });
                 Ok(())
             }
             Err(error) => {
@@ -173,7 +173,7 @@ impl<'a> Link<'a> {
     }
 }
 
-impl Place {
+impl NodeConnection {
     async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         self.busy = true;
         let answer = if self.asking {
@@ -200,7 +200,7 @@ impl Place {
     }
 }
 
-impl Drop for Link<'_> {
+impl Drop for RoutedConnection<'_> {
     fn drop(&mut self) {
         // The call was given up half way: the answer that is still to come must not hold up the next user.
         if let Some(place) = self.place.take_if(|place| place.busy) {
@@ -209,7 +209,7 @@ impl Drop for Link<'_> {
     }
 }
 
-impl ConnectionLike for Link<'_> {
+impl ConnectionLike for RoutedConnection<'_> {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a Cmd) -> RedisFuture<'a, Value> {
         self.send(cmd).boxed()
     }
