@@ -112,14 +112,14 @@ pub enum WatermarkError {
 #[derive(Clone)]
 pub struct Watermark {
     key: WatermarkKey,
-    plan: Arc<embed::Plan>,
+    plan: Arc<embed::EmbedPlan>,
 }
 
 impl Watermark {
     /// The mark of `key`.
     #[must_use]
     pub fn new(key: &WatermarkKey) -> Self {
-        Self { key: key.clone(), plan: Arc::new(embed::Plan::new(&key.chips())) }
+        Self { key: key.clone(), plan: Arc::new(embed::EmbedPlan::new(&key.chips())) }
     }
 
     /// The public name of the key.

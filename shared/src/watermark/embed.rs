@@ -25,7 +25,7 @@ const DEPTH_DB: f32 = 1.5;
 const POWER_SHARE: f32 = (5.0 + 3.0 / 2.0) / 8.0;
 
 /// The plan that all streams of one [`Watermark`] share.
-pub(super) struct Plan {
+pub(super) struct EmbedPlan {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
     /// Root-Hann: its squares at distance `HOP` add up to one.
@@ -34,7 +34,7 @@ pub(super) struct Plan {
     gains: Vec<[f32; BINS]>,
 }
 
-impl Plan {
+impl EmbedPlan {
     pub(super) fn new(chips: &Chips) -> Self {
         let mut planner = RealFftPlanner::new();
         // Both gains, 10^(+d/20) and 10^(-d/20), over their mean are 1 + depth and 1 - depth. Over what that does to the power
@@ -57,7 +57,7 @@ impl Plan {
 /// One utterance on its way through the mark. What comes out is late by up to 40 ms; [`MarkStream::finish`] hands out the
 /// rest, and then exactly as many samples have come out as went in.
 pub struct MarkStream {
-    plan: Arc<Plan>,
+    plan: Arc<EmbedPlan>,
     /// A frame's worth of input: the last whole hop, then the samples since.
     input: Vec<f32>,
     /// The second half of the last frame, to be added to the first half of the next, (HOP).
@@ -74,7 +74,7 @@ pub struct MarkStream {
 }
 
 impl MarkStream {
-    pub(super) fn new(plan: Arc<Plan>) -> Self {
+    pub(super) fn new(plan: Arc<EmbedPlan>) -> Self {
         let scratch = plan.forward.get_scratch_len().max(plan.inverse.get_scratch_len());
         Self {
             input: vec![0.0; HOP],

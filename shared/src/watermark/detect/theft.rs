@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::levels::Analyser;
 use super::{DETECTED_ABOVE, Detector};
-use crate::watermark::embed::{MarkStream, Plan};
+use crate::watermark::embed::{MarkStream, EmbedPlan};
 use crate::watermark::key::{BINS, Chips, PERIOD, ROWS, chip_at};
 use crate::watermark::{Marked, Watermark, WatermarkKey};
 
@@ -46,7 +46,7 @@ fn the_pattern_can_be_read_off_one_file_and_put_on_another() {
     let pairs = (0..ROWS).flat_map(|row| chips.row(row).iter().zip(stolen.row(row)));
     let right = pairs.filter(|(ours, theirs)| ours == theirs).count();
 
-    let forged = marked(MarkStream::new(Arc::new(Plan::new(&stolen))), &clip(2));
+    let forged = marked(MarkStream::new(Arc::new(EmbedPlan::new(&stolen))), &clip(2));
     let z = Detector::new(&key).detect(&forged.to_f32()).z;
     // With half of the signs right by chance: should this ever fail, the documentation says too much against the mark.
     assert!(right > 550 && z > DETECTED_ABOVE, "{right} of {} signs, z = {z:.1}", ROWS * BINS);
