@@ -24,12 +24,12 @@ const MIN_HOPS: usize = 2 * CHIP_HOPS;
 
 /// A run of blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::watermark) struct Window {
+pub(in crate::watermark) struct BlockRange {
     pub(super) first: usize,
     pub(super) blocks: usize,
 }
 
-impl Window {
+impl BlockRange {
     fn holds(self, other: Self) -> bool {
         self.first <= other.first && other.first + other.blocks <= self.first + self.blocks
     }
@@ -43,12 +43,12 @@ impl Window {
 
 /// The windows of a clip of `blocks` blocks, the whole of it first: runs of 2, 4, 8 and so on, each half a run after
 /// the one before; the last run ends with the clip.
-pub(super) fn windows(blocks: usize) -> Vec<Window> {
-    let mut all = vec![Window { first: 0, blocks }];
+pub(super) fn windows(blocks: usize) -> Vec<BlockRange> {
+    let mut all = vec![BlockRange { first: 0, blocks }];
     let mut length = WINDOW_BLOCKS;
     while length < blocks {
         let last = blocks - length;
-        all.extend((0..last).step_by(length / 2).chain([last]).map(|first| Window { first, blocks: length }));
+        all.extend((0..last).step_by(length / 2).chain([last]).map(|first| BlockRange { first, blocks: length }));
         length *= 2;
     }
     all
@@ -56,10 +56,10 @@ pub(super) fn windows(blocks: usize) -> Vec<Window> {
 
 /// What these windows of a clip say in milliseconds: where a short one speaks, a longer one around it adds nothing;
 /// those that touch are one.
-pub(super) fn regions(speaking: &[Window], samples: usize) -> Vec<Region> {
+pub(super) fn regions(speaking: &[BlockRange], samples: usize) -> Vec<Region> {
     let mut sorted = speaking.to_vec();
     sorted.sort_by_key(|window| window.blocks);
-    let mut finest: Vec<Window> = Vec::new();
+    let mut finest: Vec<BlockRange> = Vec::new();
     for window in sorted {
         if !finest.iter().any(|&shorter| window.holds(shorter)) {
             finest.push(window);
@@ -79,7 +79,7 @@ pub(super) fn regions(speaking: &[Window], samples: usize) -> Vec<Region> {
 /// What a clip says about keys.
 pub(in crate::watermark) struct Scan {
     /// The windows, the whole clip first.
-    pub(in crate::watermark) windows: Vec<Window>,
+    pub(in crate::watermark) windows: Vec<BlockRange>,
     /// The greatest correlation of each window with each key, (windows, keys); 0 where there is nothing to correlate.
     pub(in crate::watermark) scores: Vec<Vec<f32>>,
     /// Seconds that the usable levels would fill if they filled the whole band.

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::scan::{Scan, Window, regions, windows};
+use super::scan::{Scan, BlockRange, regions, windows};
 use super::{DETECTED_ABOVE, INCONCLUSIVE_ABOVE, p_value};
 use crate::watermark::Region;
 
-fn window(first: usize, blocks: usize) -> Window {
-    Window { first, blocks }
+fn window(first: usize, blocks: usize) -> BlockRange {
+    BlockRange { first, blocks }
 }
 
 #[test]
@@ -29,7 +29,7 @@ fn windows_are_the_whole_clip_and_overlapping_runs_up_to_its_end() {
 #[test]
 fn parts_are_the_finest_windows_that_speak_and_touching_ones_are_one() {
     let block = 30_720; // samples
-    let of = |windows: &[Window]| {
+    let of = |windows: &[BlockRange]| {
         let parts = regions(windows, 20 * block);
         parts.iter().map(|part| (part.start_ms / 1_280, part.end_ms.div_ceil(1_280))).collect::<Vec<_>>()
     };
