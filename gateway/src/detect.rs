@@ -6,7 +6,7 @@ use csm_shared::audio::{Clip, SAMPLE_RATE};
 use csm_shared::detect_desk::{Attendance, DetectDesk, SECONDS_MAX};
 use csm_shared::job::JobId;
 use csm_shared::redis_client::RedisClient;
-use csm_shared::watermark::{Detector, Finding, Report, Scheme, Verdict};
+use csm_shared::watermark::{Detector, Finding, WatermarkReport, Scheme, Verdict};
 use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
@@ -51,7 +51,7 @@ impl Detections {
         detector: Arc<Detector>,
         job: Option<JobId>,
         read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
-    ) -> Result<Report, Problem> {
+    ) -> Result<WatermarkReport, Problem> {
         let (clip, all_heard, builtin) = self.examine(detector, read).await?;
         let mut findings = vec![builtin];
         let mut not_looked_for = Vec::new();
@@ -66,7 +66,7 @@ impl Detections {
                 not_looked_for.push(Scheme::Silentcipher);
             }
         }
-        Report::of(findings, not_looked_for).ok_or_else(|| Problem::internal("a report without findings"))
+        WatermarkReport::of(findings, not_looked_for).ok_or_else(|| Problem::internal("a report without findings"))
     }
 
     /// Looks for the builtin mark, in one of few places. Answers the part of the recording that a worker may be asked about,

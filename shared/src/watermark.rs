@@ -67,7 +67,7 @@ pub use detect::{
 };
 pub use embed::MarkStream;
 pub use key::{DEVELOPMENT_SECRET, KeyId, MIN_SECRET_BYTES, WatermarkKey};
-pub use report::{DISCLAIMER, Finding, Region, Report, Scheme, Verdict};
+pub use report::{DISCLAIMER, Finding, Region, WatermarkReport, Scheme, Verdict};
 
 use crate::audio::to_i16;
 

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
 use csm_shared::job::{AudioFormat, JobId};
-use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Report, Scheme, Verdict, WatermarkKey};
+use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, WatermarkReport, Scheme, Verdict, WatermarkKey};
 use csm_worker::watermark::silentcipher::{BnMode, Bounds, Known, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -116,7 +116,7 @@ pub(crate) fn detector(secret: Option<&SecretString>) -> anyhow::Result<MarkSear
 }
 
 /// Looks for the marks in one file.
-pub(crate) fn detect(search: &MarkSearch, file: &Path) -> anyhow::Result<Report> {
+pub(crate) fn detect(search: &MarkSearch, file: &Path) -> anyhow::Result<WatermarkReport> {
     let opened = std::fs::metadata(file).and_then(|metadata| {
         let fits = metadata.len() <= MAX_SOURCE_BYTES as u64;
         if fits { std::fs::read(file).map(Some) } else { Ok(None) }
@@ -133,11 +133,11 @@ pub(crate) fn detect(search: &MarkSearch, file: &Path) -> anyhow::Result<Report>
         findings.push(cipher.find(&samples, known, &Bounds::default()).with_context(|| file.display().to_string())?);
     }
     // Which marks the fleet uses is not known here: what is to be looked for is the caller's choice.
-    Report::of(findings, Vec::new()).context("nothing was looked for")
+    WatermarkReport::of(findings, Vec::new()).context("nothing was looked for")
 }
 
 /// One line: the file, and what each scheme's detector says.
-pub(crate) fn in_words(file: &Path, report: &Report) -> String {
+pub(crate) fn in_words(file: &Path, report: &WatermarkReport) -> String {
     let findings: Vec<_> = report.findings.iter().map(finding_in_words).collect();
     format!("{}: {} ({})", file.display(), verdict_in_words(report.verdict), findings.join("; "))
 }
@@ -170,7 +170,7 @@ fn verdict_in_words(verdict: Verdict) -> &'static str {
 }
 
 /// The report with the file's name in front.
-fn as_json(file: &Path, report: &Report) -> anyhow::Result<serde_json::Value> {
+fn as_json(file: &Path, report: &WatermarkReport) -> anyhow::Result<serde_json::Value> {
     let mut json = serde_json::json!({ "file": file.display().to_string() });
     if let (Some(all), serde_json::Value::Object(report)) = (json.as_object_mut(), serde_json::to_value(report)?) {
         all.extend(report);

@@ -11,7 +11,7 @@ use axum::extract::{Query, Request, State};
 use axum::http::header::CONTENT_TYPE;
 use csm_shared::audio::{self, Clip, ClipError, FORMATS};
 use csm_shared::job::{AudioFormat, Invalid, JobId, Reason};
-use csm_shared::watermark::Report;
+use csm_shared::watermark::WatermarkReport;
 
 use crate::app::App;
 use crate::body;
@@ -28,7 +28,7 @@ pub(crate) async fn detect_watermark(
     State(app): State<App>,
     Query(query): Query<HashMap<String, String>>,
     request: Request,
-) -> Result<Json<Report>, Problem> {
+) -> Result<Json<WatermarkReport>, Problem> {
     let job = job_of(&query)?;
     let bare = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_bare(kind.as_bytes()));
     let body = body::read(&app, request).await?;

@@ -85,7 +85,7 @@ pub struct Finding {
 
 /// What is said about one recording: its strongest finding on top, and all of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Report {
+pub struct WatermarkReport {
     /// The strongest finding's verdict; but no "not detected" where a scheme could not be looked for.
     pub verdict: Verdict,
     /// And its p-value, times the schemes that were looked for: each had its chance to speak up by accident.
@@ -105,7 +105,7 @@ pub struct Report {
     pub disclaimer: String,
 }
 
-impl Report {
+impl WatermarkReport {
     /// The report of these findings; `None` where nothing was looked for. What is named as not looked for turns a "not
     /// detected" into "inconclusive".
     #[must_use]

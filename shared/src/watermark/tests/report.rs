@@ -1,6 +1,6 @@
 //! Which finding a report puts on top.
 
-use crate::watermark::{DISCLAIMER, Finding, Region, Report, Scheme, Verdict};
+use crate::watermark::{DISCLAIMER, Finding, Region, WatermarkReport, Scheme, Verdict};
 
 fn finding(scheme: Scheme, verdict: Verdict, p_value: f64) -> Finding {
     let regions = if verdict == Verdict::Detected { vec![Region { start_ms: 0, end_ms: 1_000 }] } else { Vec::new() };
@@ -21,7 +21,7 @@ fn the_better_verdict_is_on_top_then_the_smaller_chance() {
         ((NotDetected, f64::NAN), (Detected, 1e-7), Silentcipher),
     ] {
         let findings = vec![finding(Builtin, first.0, first.1), finding(Silentcipher, second.0, second.1)];
-        let report = Report::of(findings.clone(), Vec::new()).unwrap();
+        let report = WatermarkReport::of(findings.clone(), Vec::new()).unwrap();
         assert_eq!(report.scheme, top, "{first:?}, {second:?}");
         let strongest = findings.iter().find(|finding| finding.scheme == top).unwrap();
         assert_eq!(report.verdict, strongest.verdict);
@@ -31,20 +31,20 @@ fn the_better_verdict_is_on_top_then_the_smaller_chance() {
         assert_eq!(report.findings.len(), 2);
         assert_eq!(report.disclaimer, DISCLAIMER);
     }
-    assert_eq!(Report::of(Vec::new(), vec![Silentcipher]), None);
+    assert_eq!(WatermarkReport::of(Vec::new(), vec![Silentcipher]), None);
 }
 
 #[test]
 fn what_was_not_looked_for_is_named_and_is_no_not_detected() {
     use Verdict::{Detected, Inconclusive, NotDetected};
     for (found, said) in [(NotDetected, Inconclusive), (Inconclusive, Inconclusive), (Detected, Detected)] {
-        let report = Report::of(vec![finding(Scheme::Builtin, found, 0.25)], vec![Scheme::Silentcipher]).unwrap();
+        let report = WatermarkReport::of(vec![finding(Scheme::Builtin, found, 0.25)], vec![Scheme::Silentcipher]).unwrap();
         assert_eq!((report.verdict, report.findings[0].verdict), (said, found));
         assert!((report.p_value - 0.25).abs() < 1e-12, "one scheme had its chance");
         let json = serde_json::to_value(&report).unwrap();
         assert_eq!(json["not_looked_for"], serde_json::json!(["silentcipher"]));
     }
-    let all = Report::of(vec![finding(Scheme::Builtin, NotDetected, 0.25)], Vec::new()).unwrap();
+    let all = WatermarkReport::of(vec![finding(Scheme::Builtin, NotDetected, 0.25)], Vec::new()).unwrap();
     assert_eq!(all.verdict, NotDetected);
     assert!(serde_json::to_value(&all).unwrap().get("not_looked_for").is_none());
 }
