@@ -14,11 +14,11 @@ fn other_keys(count: usize) -> Vec<Chips> {
     (0..count).map(|n| WatermarkKey::parse(&format!("a wrong key, number {n}")).unwrap().chips()).collect()
 }
 
-/// Scores as a detector of one key gives them.
+/// NullScores as a detector of one key gives them.
 #[derive(Default)]
-struct Scores(Vec<f32>);
+struct NullScores(Vec<f32>);
 
-impl Scores {
+impl NullScores {
     fn add(&mut self, clip: &[f32], keys: &[Chips]) {
         let scan = Scan::new(clip, keys);
         self.0.extend((0..keys.len()).map(|key| scan.strongest(key, 1)));
@@ -52,7 +52,7 @@ impl Scores {
 #[test]
 fn unmarked_audio_and_wrong_keys_stay_below_the_threshold() {
     let keys = other_keys(100);
-    let mut all = Scores::default();
+    let mut all = NullScores::default();
     for seconds in [1.0, 2.5, 5.0, 12.0] {
         let sounds = (0..6).flat_map(|seed| {
             [
@@ -67,7 +67,7 @@ fn unmarked_audio_and_wrong_keys_stay_below_the_threshold() {
             ]
         });
         for (name, clip) in sounds {
-            let mut scores = Scores::default();
+            let mut scores = NullScores::default();
             scores.add(&clip, &keys);
             assert!(scores.max() < DETECTED_ABOVE, "{name}, {seconds} s: {}", scores.max());
             all.0.append(&mut scores.0);
@@ -89,7 +89,7 @@ fn measure_a_folder_of_recordings() {
         .collect();
     let (keys, own) = (other_keys(200), [WatermarkKey::development().chips()]);
     for seconds in [1.0, 2.0, 2.5, 5.0, 10.0] {
-        let (mut null, mut cross, mut found) = (Scores::default(), Scores::default(), Scores::default());
+        let (mut null, mut cross, mut found) = (NullScores::default(), NullScores::default(), NullScores::default());
         for clip in &clips {
             let marked = mark(clip).to_f32();
             let pieces = clip.chunks_exact(samples_of(seconds)).zip(marked.chunks_exact(samples_of(seconds)));

@@ -13,9 +13,9 @@ pub(super) fn samples_of(seconds: f32) -> usize {
 }
 
 /// Draws from [0, 1).
-struct Draw(ChaCha8Rng);
+struct UniformDraws(ChaCha8Rng);
 
-impl Draw {
+impl UniformDraws {
     fn new(seed: u64) -> Self {
         Self(ChaCha8Rng::seed_from_u64(seed))
     }
@@ -36,13 +36,13 @@ impl Draw {
 
 /// White noise of the given RMS.
 pub(super) fn hiss(seed: u64, seconds: f32, rms: f32) -> Vec<f32> {
-    let mut draw = Draw::new(seed);
+    let mut draw = UniformDraws::new(seed);
     (0..samples_of(seconds)).map(|_| rms * draw.normal()).collect()
 }
 
 /// Noise with most of its power below 1 kHz, in bursts of 50 to 300 ms and pauses as long; `rms` within the bursts.
 pub(super) fn bursts(seed: u64, seconds: f32, rms: f32) -> Vec<f32> {
-    let mut draw = Draw::new(seed);
+    let mut draw = UniformDraws::new(seed);
     let (mut out, mut low, mut loud) = (Vec::new(), 0.0, false);
     while out.len() < samples_of(seconds) {
         loud = !loud;
@@ -70,7 +70,7 @@ pub(super) fn organ(seconds: f32, hertz: f32, partials: usize) -> Vec<f32> {
 /// A voice: syllables of 120 to 250 ms, each a pulse train of gliding pitch through three resonances of its own, opened
 /// by a breath of noise; every fifth or so is a pause. Peak 0.5.
 pub(super) fn voice(seed: u64, seconds: f32) -> Vec<f32> {
-    let mut draw = Draw::new(seed);
+    let mut draw = UniformDraws::new(seed);
     let base = draw.between(90.0, 230.0);
     let mut out = Vec::new();
     while out.len() < samples_of(seconds) {
@@ -86,12 +86,12 @@ pub(super) fn voice(seed: u64, seconds: f32) -> Vec<f32> {
     out.iter().map(|sample| 0.5 * sample / peak).collect()
 }
 
-fn syllable(draw: &mut Draw, base: f32, length: usize, out: &mut Vec<f32>) {
+fn syllable(draw: &mut UniformDraws, base: f32, length: usize, out: &mut Vec<f32>) {
     let (from, to) = (base * draw.between(0.85, 1.2), base * draw.between(0.85, 1.2));
     let mut formants = [
-        Resonance::new(draw.between(300.0, 800.0), 80.0),
-        Resonance::new(draw.between(900.0, 2_300.0), 120.0),
-        Resonance::new(draw.between(2_400.0, 3_600.0), 200.0),
+        VoiceResonance::new(draw.between(300.0, 800.0), 80.0),
+        VoiceResonance::new(draw.between(900.0, 2_300.0), 120.0),
+        VoiceResonance::new(draw.between(2_400.0, 3_600.0), 200.0),
     ];
     let breath = length / 4;
     let (mut phase, mut previous) = (0.0f32, 0.0);
@@ -109,12 +109,12 @@ fn syllable(draw: &mut Draw, base: f32, length: usize, out: &mut Vec<f32>) {
 }
 
 /// A two-pole resonance.
-struct Resonance {
+struct VoiceResonance {
     feedback: [f32; 2],
     state: [f32; 2],
 }
 
-impl Resonance {
+impl VoiceResonance {
     fn new(hertz: f32, width: f32) -> Self {
         let radius = (-std::f32::consts::PI * width / RATE).exp();
         Self { feedback: [2.0 * radius * (TAU * hertz / RATE).cos(), -radius * radius], state: [0.0; 2] }
