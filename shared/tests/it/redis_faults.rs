@@ -8,7 +8,7 @@ use csm_shared::redis_client::{RedisClient, RedisFault};
 use redis::Script;
 use tokio::time::timeout;
 
-use crate::topology::servers::{PATIENCE, Server, command, is_unavailable, programs, until};
+use crate::topology::servers::{PATIENCE, TestServer, command, is_unavailable, programs, until};
 
 /// A script that writes.
 fn write(client: &RedisClient) -> impl Future<Output = Result<i64, RedisFault>> {
@@ -17,7 +17,7 @@ fn write(client: &RedisClient) -> impl Future<Output = Result<i64, RedisFault>> 
 }
 
 /// The fault is on: an impatient caller hears `Unavailable`. A patient one, who comes meanwhile, succeeds once it is over.
-async fn passes(server: &Server, end: impl AsyncFnOnce()) {
+async fn passes(server: &TestServer, end: impl AsyncFnOnce()) {
     let (patient, impatient) = (server.client(PATIENCE), server.client(Duration::ZERO));
     let answer = write(&impatient).await;
     assert!(is_unavailable(&answer), "{answer:?}");
@@ -30,7 +30,7 @@ async fn passes(server: &Server, end: impl AsyncFnOnce()) {
 #[tokio::test]
 async fn scripts_that_the_server_forgot_are_loaded_again() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &[]).await;
+        let server = TestServer::start(program.as_deref(), &[]).await;
         let client = server.client(Duration::ZERO);
         write(&client).await.unwrap();
         server.say("SCRIPT FLUSH").await;
@@ -42,7 +42,7 @@ async fn scripts_that_the_server_forgot_are_loaded_again() {
 #[tokio::test]
 async fn a_connection_that_died_in_its_pool_is_replaced_within_the_call() {
     for program in programs() {
-        let mut server = Server::start(program.as_deref(), &[]).await;
+        let mut server = TestServer::start(program.as_deref(), &[]).await;
         let client = server.client(Duration::ZERO);
         futures::future::try_join_all((0..8).map(|_| write(&client))).await.unwrap();
         server.redis.restart().await.unwrap();
@@ -59,7 +59,7 @@ async fn a_connection_that_died_in_its_pool_is_replaced_within_the_call() {
 #[tokio::test]
 async fn a_full_server_is_unavailable_to_scripts_and_pipelines() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &["--maxmemory 1"]).await;
+        let server = TestServer::start(program.as_deref(), &["--maxmemory 1"]).await;
         let mut pipeline = redis::pipe();
         pipeline.cmd("SET").arg("a").arg(1).ignore().cmd("GET").arg("a");
         let answer = server.client(Duration::ZERO).pipeline_once::<Option<String>>(&pipeline).await;
@@ -71,7 +71,7 @@ async fn a_full_server_is_unavailable_to_scripts_and_pipelines() {
 #[tokio::test]
 async fn a_server_busy_with_a_script_is_waited_for() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &["--lua-time-limit 100"]).await;
+        let server = TestServer::start(program.as_deref(), &["--lua-time-limit 100"]).await;
         let busy = server.client(PATIENCE);
         let endless =
             tokio::spawn(
@@ -90,9 +90,9 @@ async fn a_server_busy_with_a_script_is_waited_for() {
 #[tokio::test]
 async fn a_replica_takes_no_writes_until_it_is_the_master() {
     for program in programs() {
-        let master = Server::start(program.as_deref(), &[]).await;
+        let master = TestServer::start(program.as_deref(), &[]).await;
         let follow = format!("--replicaof 127.0.0.1 {}", master.redis.port());
-        let server = Server::start(program.as_deref(), &[&follow]).await;
+        let server = TestServer::start(program.as_deref(), &[&follow]).await;
         let answer = write(&server.client(Duration::ZERO)).await;
         assert!(answer.as_ref().is_err_and(|error| error.to_string().contains("read only")), "{answer:?}");
         passes(&server, async || server.say("REPLICAOF NO ONE").await).await;
@@ -102,7 +102,7 @@ async fn a_replica_takes_no_writes_until_it_is_the_master() {
 #[tokio::test]
 async fn a_replica_that_lost_its_master_is_unavailable() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &["--replica-serve-stale-data no"]).await;
+        let server = TestServer::start(program.as_deref(), &["--replica-serve-stale-data no"]).await;
         server.say("REPLICAOF 127.0.0.1 1").await;
         let answer = server.client(Duration::ZERO).command::<Option<String>>(&command("GET counter")).await;
         assert!(answer.as_ref().is_err_and(|error| error.to_string().contains("MASTER")), "{answer:?}");
@@ -113,7 +113,7 @@ async fn a_replica_that_lost_its_master_is_unavailable() {
 #[tokio::test]
 async fn a_master_without_its_replicas_is_unavailable() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &["--min-replicas-to-write 1"]).await;
+        let server = TestServer::start(program.as_deref(), &["--min-replicas-to-write 1"]).await;
         passes(&server, async || server.say("CONFIG SET min-replicas-to-write 0").await).await;
     }
 }
@@ -121,7 +121,7 @@ async fn a_master_without_its_replicas_is_unavailable() {
 #[tokio::test]
 async fn a_server_with_no_room_for_another_client_is_unavailable() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &[]).await;
+        let server = TestServer::start(program.as_deref(), &[]).await;
         let inside = server.client(PATIENCE);
         inside.command::<()>(&command("CONFIG SET maxclients 1")).await.unwrap();
         passes(&server, async || inside.command(&command("CONFIG SET maxclients 100")).await.unwrap()).await;
@@ -134,7 +134,7 @@ async fn a_server_that_loads_its_data_is_waited_for() {
     for program in programs() {
         // Loading takes half a millisecond a key, and now and then answers clients.
         let slow = ["--key-load-delay 500", "--loading-process-events-interval-bytes 1024"];
-        let mut server = Server::start(program.as_deref(), &slow).await;
+        let mut server = TestServer::start(program.as_deref(), &slow).await;
         let client = server.client(Duration::ZERO);
         let mut pipeline = redis::pipe();
         for key in 0..KEYS {
@@ -162,7 +162,7 @@ async fn a_server_that_loads_its_data_is_waited_for() {
 #[tokio::test]
 async fn a_connection_that_the_server_closes_is_replaced() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &[]).await;
+        let server = TestServer::start(program.as_deref(), &[]).await;
         let client = server.client(PATIENCE);
         write(&client).await.unwrap();
         server.say("CLIENT KILL TYPE normal SKIPME yes").await;
@@ -173,7 +173,7 @@ async fn a_connection_that_the_server_closes_is_replaced() {
 #[tokio::test]
 async fn a_server_that_is_killed_and_started_again_is_waited_for() {
     for program in programs() {
-        let mut server = Server::start(program.as_deref(), &[]).await;
+        let mut server = TestServer::start(program.as_deref(), &[]).await;
         let patient = server.client(PATIENCE);
         write(&patient).await.unwrap();
         server.redis.kill().await.unwrap();
@@ -188,7 +188,7 @@ async fn a_server_that_is_killed_and_started_again_is_waited_for() {
 #[tokio::test]
 async fn a_call_given_up_half_way_leaves_its_connection_to_nobody() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &[]).await;
+        let server = TestServer::start(program.as_deref(), &[]).await;
         let client = server.client(Duration::ZERO);
         let id = || async { client.command::<u64>(&command("CLIENT ID")).await.unwrap() };
         let first = id().await;
@@ -203,7 +203,7 @@ async fn a_call_given_up_half_way_leaves_its_connection_to_nobody() {
 #[tokio::test]
 async fn a_wrong_password_is_refused_at_once() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &[]).await;
+        let server = TestServer::start(program.as_deref(), &[]).await;
         server.say("CONFIG SET requirepass secret").await;
         let answer = write(&server.client(PATIENCE)).await;
         assert!(matches!(answer, Err(RedisFault::Refused(_))), "{answer:?}");

@@ -13,7 +13,7 @@ use futures::StreamExt as _;
 use redis::Script;
 
 use crate::fleet::{claim, spec, try_claim};
-use servers::{ClusterOfThree, PATIENCE, Sentinels, Server, client, command, is_unavailable, programs, until};
+use servers::{ClusterOfThree, PATIENCE, Sentinels, TestServer, client, command, is_unavailable, programs, until};
 
 /// Adds one to each of some keys; answers their sum.
 async fn add(client: &RedisClient, keys: &[&str]) -> Result<i64, RedisFault> {
@@ -292,7 +292,7 @@ async fn a_synced_write_is_on_disk_before_it_is_answered() {
     let script = Script::new("return redis.call('INCR', KEYS[1])");
     let look = Script::new("return redis.call('EXISTS', KEYS[1])");
     for program in programs() {
-        let server = Server::start(program.as_deref(), &["--appendfsync everysec"]).await;
+        let server = TestServer::start(program.as_deref(), &["--appendfsync everysec"]).await;
         let client = server.client(Duration::ZERO);
         let calls = || async { server.info("cmdstat_waitaof").await };
         if !client.capabilities().await.unwrap().waitaof {
@@ -331,7 +331,7 @@ async fn a_synced_write_is_on_disk_before_it_is_answered() {
 #[tokio::test]
 async fn many_synced_writes_keep_neither_each_other_nor_ordinary_calls_waiting() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &[]).await;
+        let server = TestServer::start(program.as_deref(), &[]).await;
         let client = server.client(Duration::ZERO);
         let script = Script::new("return redis.call('INCR', KEYS[1])");
         let many = (0..48).map(|_| async { client.script_fsynced::<i64>(&script.key("a"), PATIENCE).await });
@@ -362,7 +362,7 @@ async fn synced_writes_wait_on_the_node_that_owns_the_key() {
 #[tokio::test]
 async fn the_server_is_known_and_its_settings_are_judged() {
     for program in programs() {
-        let server = Server::start(program.as_deref(), &[]).await;
+        let server = TestServer::start(program.as_deref(), &[]).await;
         let client = server.client(Duration::ZERO);
         let can = client.capabilities().await.unwrap();
         let version = if can.server == "valkey" { "valkey_version" } else { "redis_version" };

@@ -27,12 +27,12 @@ pub(crate) fn programs() -> Vec<Option<PathBuf>> {
 }
 
 /// A server with settings beside the usual ones, such as `"--maxmemory 10mb"`, in a folder of its own.
-pub(crate) struct Server {
+pub(crate) struct TestServer {
     pub(crate) redis: LocalRedis,
     _data: TempDir,
 }
 
-impl Server {
+impl TestServer {
     pub(crate) async fn start(program: Option<&Path>, settings: &[&str]) -> Self {
         Self::try_start(program, settings).await.unwrap()
     }
@@ -62,7 +62,7 @@ impl Server {
     }
 
     /// Makes two nodes of a cluster known to each other.
-    async fn meet(&self, other: &Server) {
+    async fn meet(&self, other: &TestServer) {
         let (port, bus) = (other.redis.port(), other.config("cluster-port").await);
         self.say(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}")).await;
     }
@@ -111,8 +111,8 @@ pub(crate) fn is_unavailable<T>(answer: &Result<T, RedisFault>) -> bool {
 
 /// A master with one replica, and a sentinel that watches them.
 pub(crate) struct Sentinels {
-    pub(crate) master: Server,
-    pub(crate) replica: Server,
+    pub(crate) master: TestServer,
+    pub(crate) replica: TestServer,
     port: u16,
     _sentinel: Child,
     _data: TempDir,
@@ -120,9 +120,9 @@ pub(crate) struct Sentinels {
 
 impl Sentinels {
     pub(crate) async fn start(program: Option<&Path>) -> Self {
-        let master = Server::start(program, &["--repl-diskless-sync-delay 0"]).await;
+        let master = TestServer::start(program, &["--repl-diskless-sync-delay 0"]).await;
         let follow = format!("--replicaof 127.0.0.1 {}", master.redis.port());
-        let replica = Server::start(program, &[&follow]).await;
+        let replica = TestServer::start(program, &[&follow]).await;
         let (data, port) = (TempDir::new().unwrap(), free_port());
         let settings = format!(
             "port {port}\nbind 127.0.0.1\nlogfile sentinel.log\n\
@@ -180,13 +180,13 @@ impl Sentinels {
 
 /// Three masters that share the slots; the first may have a replica.
 pub(crate) struct ClusterOfThree {
-    pub(crate) nodes: Vec<Server>,
-    pub(crate) replica: Option<Server>,
+    pub(crate) nodes: Vec<TestServer>,
+    pub(crate) replica: Option<TestServer>,
 }
 
 impl ClusterOfThree {
     pub(crate) async fn start(program: Option<&Path>) -> Self {
-        let mut nodes: Vec<Server> = Vec::new();
+        let mut nodes: Vec<TestServer> = Vec::new();
         for place in 0..3_u64 {
             let node = Self::node(program).await;
             node.say(&format!("CLUSTER SET-CONFIG-EPOCH {}", place + 1)).await;
@@ -225,14 +225,14 @@ impl ClusterOfThree {
         self.replica = Some(replica);
     }
 
-    async fn node(program: Option<&Path>) -> Server {
+    async fn node(program: Option<&Path>) -> TestServer {
         // Somebody may take the bus' port between the look at it and the server's start.
         let mut tries = 3;
         loop {
             tries -= 1;
             let bus = format!("--cluster-port {}", free_port());
             let settings = ["--cluster-enabled yes", "--cluster-node-timeout 2000", &bus];
-            match Server::try_start(program, &settings).await {
+            match TestServer::try_start(program, &settings).await {
                 Err(_) if tries > 0 => {}
                 started => return started.unwrap(),
             }
