@@ -37,7 +37,7 @@ const FAMILIES: [&[Rule]; 9] = [
 ];
 
 /// One place in the text that a rule's pattern matches.
-struct Found<'t> {
+struct RuleMatch<'t> {
     captures: Captures<'t>,
     /// The text before the match.
     head: &'t str,
@@ -45,7 +45,7 @@ struct Found<'t> {
     rest: &'t str,
 }
 
-impl<'t> Found<'t> {
+impl<'t> RuleMatch<'t> {
     /// A group of the pattern; empty where it took no part.
     fn get(&self, group: usize) -> &'t str {
         self.captures.get(group).map_or("", |found| found.as_str())
@@ -78,7 +78,7 @@ impl<'t> Found<'t> {
 }
 
 /// What is said instead of a match; `None` leaves it as it is.
-type Say = fn(&Found<'_>) -> Option<String>;
+type Say = fn(&RuleMatch<'_>) -> Option<String>;
 type Rule = (&'static str, Say);
 
 static COMPILED: LazyLock<Vec<(Regex, Say)>> = LazyLock::new(|| {
@@ -126,7 +126,7 @@ fn apply(pattern: &Regex, say: Say, text: &str) -> String {
     for captures in pattern.captures_iter(text) {
         let Some(range) = captures.get(0).map(|found| found.range()) else { continue };
         let (head, found, rest) = (&text[..range.start], &text[range.clone()], &text[range.end..]);
-        if let Some(words) = say(&Found { captures, head, rest }) {
+        if let Some(words) = say(&RuleMatch { captures, head, rest }) {
             said.push_str(&text[copied..range.start]);
             if begins_sentence(head)
                 && found.starts_with(|first: char| first.is_ascii_digit() || "$€£¥~<>".contains(first))

@@ -1,6 +1,6 @@
 //! Numbers that are neither dates nor times nor sums of money: rows of digits, ranges, ordinals, fractions and the rest.
 
-use super::{Found, Rule, goes_on};
+use super::{RuleMatch, Rule, goes_on};
 use crate::text::numbers::{cardinal, decimal, digits, number, ordinal, parse, part, plural, whole};
 
 /// Rows of digits that are no number, ranges, and the sign of a number.
@@ -44,7 +44,7 @@ fn row(groups: &str) -> String {
 /// A telephone number of three and four digits, which a range such as `500-1000` looks like. It is one behind a word that
 /// tells to call, a plus or an area code, and where no range can be: its last part begins with a zero, or its first is 555,
 /// as in all numbers of films and examples.
-fn phone(found: &Found<'_>) -> Option<String> {
+fn phone(found: &RuleMatch<'_>) -> Option<String> {
     let part_of_more = found.before().is_some_and(|before| "$€£¥.,/-".contains(before)) || goes_on(found.rest);
     let international = found.head.trim_end().rsplit(' ').next().is_some_and(|last| last.starts_with('+'));
     let sure = !found.get(1).is_empty() || found.get(3).starts_with('0') || found.get(2) == "555";
@@ -53,7 +53,7 @@ fn phone(found: &Found<'_>) -> Option<String> {
 }
 
 /// `call 911`, and `a 911 call`.
-fn emergency(found: &Found<'_>) -> Option<String> {
+fn emergency(found: &RuleMatch<'_>) -> Option<String> {
     const NOUNS: [&str; 4] = ["call", "calls", "operator", "dispatcher"];
     let part_of_more = found.before().is_some_and(|before| "$€£¥.,/-".contains(before)) || goes_on(found.rest);
     let next =
@@ -89,7 +89,7 @@ fn told_to_call(head: &str) -> bool {
 }
 
 /// Halves, thirds and other common parts; other numbers about a slash are dates, scores and hours.
-fn fraction(found: &Found<'_>) -> Option<String> {
+fn fraction(found: &RuleMatch<'_>) -> Option<String> {
     if [found.before(), found.after()].contains(&Some('/')) {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Sums of money.
 
-use super::{Found, Rule, goes_on};
+use super::{RuleMatch, Rule, goes_on};
 use crate::text::numbers::{amount, money, note, scale};
 
 /// From one sum to another. They come before other ranges, which know neither currencies nor thousands.
@@ -36,7 +36,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// `$100-150k` as one sum, from its least to its most; sums with cents and `$5-$10` one after the other.
-fn range(found: &Found<'_>) -> Option<String> {
+fn range(found: &RuleMatch<'_>) -> Option<String> {
     let (sign, other_sign) = (found.get(1), found.get(5));
     let (low, low_part, low_scale) = (found.get(2), found.get(3), found.get(4));
     let (high, high_part, high_scale) = (found.get(6), found.get(7), found.get(8));

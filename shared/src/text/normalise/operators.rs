@@ -1,7 +1,7 @@
 //! Signs of arithmetic between what they can join: numbers, and letters that stand for numbers. Elsewhere the same signs
 //! are stars around words, tags and arrows, which have no sound.
 
-use super::{Found, Rule, goes_on};
+use super::{RuleMatch, Rule, goes_on};
 
 /// What joins two numbers, or says how large one is.
 pub(super) const RULES: &[Rule] = &[
@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
 ];
 
 /// `words` apart from what touches the match.
-fn spaced(found: &Found<'_>, words: &str) -> String {
+fn spaced(found: &RuleMatch<'_>, words: &str) -> String {
     let space = if found.before().is_none_or(char::is_whitespace) { "" } else { " " };
     format!("{space}{words} ")
 }
@@ -46,7 +46,7 @@ fn number_follows(text: &str) -> bool {
 
 /// Whether a sign of order stands before a number, or between blanks and two words: `<5`, `x > y`. A `>` that begins a line
 /// marks what is quoted.
-fn compares(found: &Found<'_>) -> bool {
+fn compares(found: &RuleMatch<'_>) -> bool {
     let joins = |before: char| before.is_alphanumeric() || ")%".contains(before);
     if number_follows(found.rest) {
         return found.before().is_none_or(|before| joins(before) || before.is_whitespace() || before == '(');
@@ -58,7 +58,7 @@ fn compares(found: &Found<'_>) -> bool {
 }
 
 /// Whether a star stands between numbers, or a number and a letter, or two letters apart: `2*3`, `2*x`, `a * b`.
-fn multiplies(found: &Found<'_>) -> bool {
+fn multiplies(found: &RuleMatch<'_>) -> bool {
     let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
     let blanks = (found.head.len() - left.len(), found.rest.len() - right.len());
     let other = |letter: char| !letter.is_alphanumeric();
@@ -75,7 +75,7 @@ fn multiplies(found: &Found<'_>) -> bool {
 }
 
 /// `x^2`, `10^6`, `2^n`; faces such as `^_^` have nothing to raise.
-fn power(found: &Found<'_>) -> Option<String> {
+fn power(found: &RuleMatch<'_>) -> Option<String> {
     if !found.before().is_some_and(|before| before.is_alphanumeric() || before == ')') {
         return None;
     }

@@ -1,6 +1,6 @@
 //! Dates and times of day.
 
-use super::{Found, Rule, goes_on};
+use super::{RuleMatch, Rule, goes_on};
 use crate::text::numbers::{MONTHS, clock, number, ordinal, parse};
 
 /// Days of months.
@@ -30,14 +30,14 @@ pub(super) const CLOCK: &[Rule] = &[
     (r"\b([0-9]+):([0-9]+)\b", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
 ];
 
-fn iso_date(found: &Found<'_>) -> Option<String> {
+fn iso_date(found: &RuleMatch<'_>) -> Option<String> {
     let (month, day) = (parse(found.get(2))?, parse(found.get(3))?);
     let name = MONTHS.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
     (1..=31).contains(&day).then(|| format!("{name} {}, {}", ordinal(day), number(found.get(1))))
 }
 
 /// `May 5`, `May 5-10` and `May 5–June 10`, but not the number of `In May 10,000 came`.
-fn month_day(found: &Found<'_>) -> Option<String> {
+fn month_day(found: &RuleMatch<'_>) -> Option<String> {
     let (month, tail, other_month) = (found.get(1), found.get(3), found.get(4));
     let day = |digits| parse(digits).filter(|day| (1..=31).contains(day)).map(ordinal);
     let first = day(found.get(2)).filter(|_| MONTHS.contains(&month))?;
@@ -64,13 +64,13 @@ fn is_amount(rest: &str) -> bool {
     goes_on(rest) || compound || sign || SCALES.contains(&word)
 }
 
-fn with_colon(found: &Found<'_>) -> Option<String> {
+fn with_colon(found: &RuleMatch<'_>) -> Option<String> {
     let hour = parse(found.get(1)).filter(|&hour| hour <= 24)?;
     let part = found.before().is_some_and(|before| ".,:/$€£¥".contains(before));
     (!part).then(|| format!("{hour}:{}{}", found.get(2), found.get(3)))
 }
 
-fn time(found: &Found<'_>) -> Option<String> {
+fn time(found: &RuleMatch<'_>) -> Option<String> {
     let (hour, minute) = (parse(found.get(1)).filter(|&hour| hour <= 24)?, parse(found.get(2))?);
     let whole = !found.after().is_some_and(|after| after.is_ascii_digit() || after == ':');
     whole.then(|| clock(hour, minute, parse(found.get(3)), found.get(4)))

@@ -1,6 +1,6 @@
 //! Lists, addresses, abbreviations and titles.
 
-use super::{Found, Rule, begins_sentence, capital};
+use super::{RuleMatch, Rule, begins_sentence, capital};
 use crate::text::numbers::{MONTHS, WEEKDAYS};
 
 /// What is said otherwise than it is written.
@@ -45,12 +45,12 @@ const STARTERS: &str = "A About After All Although An And Are Around As Ask At B
     With Within Without Would Yes Yesterday Yet You Your";
 
 /// `words`, with a capital where the match has one.
-fn cased(found: &Found<'_>, words: &str) -> String {
+fn cased(found: &RuleMatch<'_>, words: &str) -> String {
     if found.get(0).starts_with(char::is_uppercase) { capital(words) } else { words.to_owned() }
 }
 
 /// A title in front of a name: `Dr. Jones` and `In St. Louis`, but neither `Elm Dr. Nobody` nor `Main St. He`.
-fn title(found: &Found<'_>) -> Option<String> {
+fn title(found: &RuleMatch<'_>) -> Option<String> {
     let last = found.head.trim_end().rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
     let name = last.starts_with(char::is_uppercase)
         && STARTERS.split(' ').all(|starter| starter != last)
@@ -70,7 +70,7 @@ fn title(found: &Found<'_>) -> Option<String> {
 
 /// Whether `No.` is all of a sentence and the number behind it begins the next: `Any left? No. 10 were sold.` What begins
 /// the text or a paragraph is a heading.
-fn is_answer(found: &Found<'_>) -> bool {
+fn is_answer(found: &RuleMatch<'_>) -> bool {
     let said = found.head.trim_end();
     let same_paragraph = !said.is_empty() && !found.head[said.len()..].contains("\n\n");
     same_paragraph && !found.get(1).is_empty() && begins_sentence(found.head)
