@@ -15,7 +15,7 @@ use tempfile::TempDir;
 /// Longer than a restart of Redis takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) struct Fleet {
+pub(crate) struct TestFleet {
     pub(crate) redis: LocalRedis,
     pub(crate) client: RedisClient,
     pub(crate) queue: Queue,
@@ -24,7 +24,7 @@ pub(crate) struct Fleet {
     _data: TempDir,
 }
 
-impl Fleet {
+impl TestFleet {
     pub(crate) async fn start() -> Self {
         Self::start_with(&QueueArgs::default()).await
     }

@@ -6,7 +6,7 @@ use csm_shared::live::{Event, EventId, LiveAudio, LiveEvent};
 use csm_shared::queue::{Owner, Ticket};
 use futures::{Stream, StreamExt as _};
 
-use crate::fleet::{Fleet, claim, spec};
+use crate::fleet::{TestFleet, claim, spec};
 
 /// Longest wait for the end of a stream.
 const LIMIT: std::time::Duration = std::time::Duration::from_secs(20);
@@ -19,12 +19,12 @@ const fn at(attempt: u64, sequence: u64) -> EventId {
     EventId { attempt, sequence }
 }
 
-async fn follow(fleet: &Fleet, id: JobId, after: EventId) -> impl Stream<Item = LiveEvent> + use<> {
+async fn follow(fleet: &TestFleet, id: JobId, after: EventId) -> impl Stream<Item = LiveEvent> + use<> {
     let stream = fleet.hub.follow(&fleet.queue, id, after).await.unwrap().expect("the job is known");
     Box::pin(stream.map(Result::unwrap))
 }
 
-async fn enqueue(fleet: &Fleet) -> JobId {
+async fn enqueue(fleet: &TestFleet) -> JobId {
     let id = JobId::generate();
     fleet.queue.enqueue(&Ticket::new(id), &spec(Lane::Live)).await.unwrap();
     id
@@ -32,7 +32,7 @@ async fn enqueue(fleet: &Fleet) -> JobId {
 
 #[tokio::test]
 async fn a_follower_hears_everything_in_order_and_then_the_end() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     let heard = follow(&fleet, id, EventId::START).await;
     let tell = async {
@@ -51,7 +51,7 @@ async fn a_follower_hears_everything_in_order_and_then_the_end() {
 
 #[tokio::test]
 async fn what_is_spoken_is_heard_while_redis_is_full() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     fleet.live.publish(&id, at(1, 1), &progress(1)).await.unwrap();
     fleet.limit_memory("1mb").await;
@@ -64,7 +64,7 @@ async fn what_is_spoken_is_heard_while_redis_is_full() {
 
 #[tokio::test]
 async fn a_reconnecting_follower_gets_exactly_the_rest() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     for frame in 1..=5 {
         fleet.live.publish(&id, at(1, frame), &progress(frame as u32)).await.unwrap();
@@ -75,7 +75,7 @@ async fn a_reconnecting_follower_gets_exactly_the_rest() {
 
 #[tokio::test]
 async fn a_stale_writer_cannot_write_behind_its_successor() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     fleet.live.publish(&id, at(2, 1), &progress(1)).await.unwrap();
     fleet.live.publish(&id, at(1, 9), &progress(9)).await.unwrap();
@@ -87,7 +87,7 @@ async fn a_stale_writer_cannot_write_behind_its_successor() {
 
 #[tokio::test]
 async fn an_end_that_nobody_wrote_is_told_from_the_record() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     let lease = claim(&fleet.queue, &Owner::of_this_process("a")).await.lease;
     let heard = follow(&fleet, id, EventId::START).await;
@@ -100,7 +100,7 @@ async fn an_end_that_nobody_wrote_is_told_from_the_record() {
 
 #[tokio::test]
 async fn followers_survive_a_killed_redis() {
-    let mut fleet = Fleet::start().await;
+    let mut fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     let mut heard = follow(&fleet, id, EventId::START).await;
     fleet.live.publish(&id, at(1, 1), &progress(1)).await.unwrap();
@@ -113,7 +113,7 @@ async fn followers_survive_a_killed_redis() {
 
 #[tokio::test]
 async fn nobody_can_follow_a_job_that_does_not_exist() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     assert!(fleet.hub.follow(&fleet.queue, JobId::generate(), EventId::START).await.unwrap().is_none());
 }
 
@@ -132,7 +132,7 @@ fn heard(events: &[Event]) -> Option<u64> {
 }
 
 /// Everything until the end or the cut, and whether it was cut.
-async fn hear(fleet: &Fleet, id: JobId, after: EventId) -> (Vec<Event>, bool) {
+async fn hear(fleet: &TestFleet, id: JobId, after: EventId) -> (Vec<Event>, bool) {
     let stream = fleet.hub.follow(&fleet.queue, id, after).await.unwrap().expect("the job is known");
     let all = tokio::time::timeout(LIMIT, Box::pin(stream).collect::<Vec<_>>()).await.expect("an end or a cut");
     let cut = all.last().is_some_and(Result::is_err);
@@ -141,7 +141,7 @@ async fn hear(fleet: &Fleet, id: JobId, after: EventId) -> (Vec<Event>, bool) {
 
 #[tokio::test]
 async fn live_audio_comes_whole_from_any_place_and_over_attempts() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     let started = Event::Started { worker: "b".into() };
     // More than one read brings, and more events without sound than one look back.
@@ -162,7 +162,7 @@ async fn live_audio_comes_whole_from_any_place_and_over_attempts() {
 
 #[tokio::test]
 async fn a_gap_in_live_audio_cuts_the_stream() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     for (next, last_heard) in [(sound(200, 10), 100), (sound(90, 10), 100), (sound(0, 100), 100)] {
         let id = enqueue(&fleet).await;
         fleet.live.publish(&id, at(1, 2), &sound(0, 100)).await.unwrap();

@@ -12,7 +12,7 @@ use std::time::Duration;
 use csm_shared::job::{AudioFormat, Failure, FailureClass, FinishReason, JobId, JobState, Lane, Receipt};
 use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, RedisKeys, LEASE, Owner, Queue, Reaped, Retry, Ticket};
 
-use crate::fleet::{Fleet, claim, spec, try_claim};
+use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 fn receipt() -> Receipt {
     Receipt {
@@ -60,7 +60,7 @@ async fn depth(queue: &Queue) -> u64 {
 
 #[tokio::test]
 async fn a_job_goes_in_runs_and_is_committed_once() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue(queue, Lane::Standard).await;
     assert_eq!(
@@ -91,7 +91,7 @@ async fn a_job_goes_in_runs_and_is_committed_once() {
 
 #[tokio::test]
 async fn the_most_urgent_lane_goes_first_and_each_is_in_order() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let bulk = enqueue(queue, Lane::Bulk).await;
     let first = enqueue(queue, Lane::Standard).await;
@@ -108,7 +108,7 @@ async fn the_most_urgent_lane_goes_first_and_each_is_in_order() {
 
 #[tokio::test]
 async fn a_worker_that_lost_its_lease_can_write_nothing() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let id = enqueue(queue, Lane::Live).await;
     let stale = claim(queue, &Owner::of_this_process("slow")).await.lease;
@@ -129,7 +129,7 @@ async fn a_worker_that_lost_its_lease_can_write_nothing() {
 
 #[tokio::test]
 async fn a_lease_that_is_beaten_outlives_its_first_term() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     enqueue(queue, Lane::Live).await;
     let lease = claim(queue, &Owner::of_this_process("a")).await.lease;
@@ -140,7 +140,7 @@ async fn a_lease_that_is_beaten_outlives_its_first_term() {
 
 #[tokio::test]
 async fn a_failed_attempt_waits_out_its_delay_and_the_third_is_the_last() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue(queue, Lane::Bulk).await;
     let long = Duration::from_secs(3_600);
@@ -157,7 +157,7 @@ async fn a_failed_attempt_waits_out_its_delay_and_the_third_is_the_last() {
 
 #[tokio::test]
 async fn handing_back_burns_no_attempt_and_keeps_the_place_for_another_worker() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let id = enqueue(queue, Lane::Standard).await;
     for _ in 0..5 {
@@ -170,7 +170,7 @@ async fn handing_back_burns_no_attempt_and_keeps_the_place_for_another_worker() 
 
 #[tokio::test]
 async fn cancelling_works_in_every_state() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     assert_eq!(queue.cancel(&JobId::generate()).await.unwrap(), Cancel::Missing);
 
@@ -205,7 +205,7 @@ async fn cancelling_works_in_every_state() {
 
 #[tokio::test]
 async fn a_crowd_of_called_off_jobs_does_not_hold_up_the_next() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     for _ in 0..150 {
         let id = enqueue(queue, Lane::Live).await;
@@ -218,7 +218,7 @@ async fn a_crowd_of_called_off_jobs_does_not_hold_up_the_next() {
 
 #[tokio::test]
 async fn a_full_redis_takes_nothing_new_but_ends_and_takes_back_what_it_has() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let ids = [enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await];
     let [done, failed, _lost] =
@@ -243,7 +243,7 @@ async fn a_full_redis_takes_nothing_new_but_ends_and_takes_back_what_it_has() {
 
 #[tokio::test]
 async fn a_redis_that_was_full_before_the_first_claim_still_gives_out_what_it_has() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue(queue, Lane::Bulk).await;
     fleet.limit_memory("1mb").await;
@@ -255,7 +255,7 @@ async fn a_redis_that_was_full_before_the_first_claim_still_gives_out_what_it_ha
 
 #[tokio::test]
 async fn jobs_survive_a_killed_redis() {
-    let mut fleet = Fleet::start().await;
+    let mut fleet = TestFleet::start().await;
     let owner = Owner::of_this_process("a");
     let waiting = enqueue(&fleet.queue, Lane::Live).await;
     let running = claim(&fleet.queue, &owner).await.lease;
@@ -269,7 +269,7 @@ async fn jobs_survive_a_killed_redis() {
 
 #[tokio::test]
 async fn an_idle_worker_is_woken_by_a_job() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let mut wake = fleet.queue.wake_listener();
     let (waited, _) = tokio::join!(wake.wait(), enqueue(&fleet.queue, Lane::Live));
     waited.unwrap();

@@ -5,7 +5,7 @@ use csm_shared::queue::{Claim, RedisKeys, Owner, Queue, Room, Ticket};
 use futures::future::try_join_all;
 
 use super::{enqueue, receipt};
-use crate::fleet::{Fleet, claim, spec, try_claim};
+use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 /// A job that is expected to take so many frames.
 fn spec_of(lane: Lane, frames: u64) -> JobSpec {
@@ -23,7 +23,7 @@ async fn fill(queue: &Queue, lane: Lane, frames: u64, jobs: usize) {
 
 #[tokio::test]
 async fn full_lanes_share_frames_by_weight() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     // Of jobs the bulk lane gets far more than its share of frames: the shares are not of jobs.
     fill(queue, Lane::Live, 30, 300).await;
@@ -45,7 +45,7 @@ async fn full_lanes_share_frames_by_weight() {
 
 #[tokio::test]
 async fn a_lane_that_was_empty_saves_nothing_up() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     fill(queue, Lane::Standard, 10, 40).await;
     for _ in 0..20 {
@@ -61,7 +61,7 @@ async fn a_lane_that_was_empty_saves_nothing_up() {
 
 #[tokio::test]
 async fn a_lane_that_was_passed_over_for_too_long_goes_first() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     // One long job puts the bulk lane's next turn far away.
     fill(queue, Lane::Bulk, 200, 1).await;
@@ -79,7 +79,7 @@ async fn a_lane_that_was_passed_over_for_too_long_goes_first() {
 
 #[tokio::test]
 async fn bulk_leaves_the_reserved_slots_to_others() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Bulk).await;
     let nearly_full = Room { running: 4, bulk: 4, reserve: 1, ..Room::empty(5) };

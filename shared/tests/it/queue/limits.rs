@@ -9,24 +9,24 @@ use csm_shared::queue::{
 use jiff::{Timestamp, ToSpan as _};
 
 use super::{depth, enqueue, receipt, state};
-use crate::fleet::{Fleet, claim, spec, try_claim};
+use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
-async fn enqueue_as(fleet: &Fleet, fill: impl FnOnce(&mut Ticket)) -> JobId {
+async fn enqueue_as(fleet: &TestFleet, fill: impl FnOnce(&mut Ticket)) -> JobId {
     let mut ticket = Ticket::new(JobId::generate());
     fill(&mut ticket);
     fleet.queue.enqueue(&ticket, &spec(Lane::Standard)).await.unwrap();
     ticket.id
 }
 
-async fn enqueue_for(fleet: &Fleet, hours: u64) -> JobId {
+async fn enqueue_for(fleet: &TestFleet, hours: u64) -> JobId {
     enqueue_as(fleet, |ticket| ticket.expires_in = Some(HOUR * hours as u32)).await
 }
 
 #[tokio::test]
 async fn a_job_that_waited_too_long_expires_and_one_with_time_does_not() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let (late, early) = (enqueue_for(&fleet, 1).await, enqueue_for(&fleet, 2).await);
     assert!(queue.expire().await.unwrap().is_empty());
@@ -42,7 +42,7 @@ async fn a_job_that_waited_too_long_expires_and_one_with_time_does_not() {
 
 #[tokio::test]
 async fn a_claim_that_meets_an_overdue_job_ends_it() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let late = enqueue_for(&fleet, 1).await;
     fleet.pass_deadline(&late).await;
@@ -54,7 +54,7 @@ async fn a_claim_that_meets_an_overdue_job_ends_it() {
 
 #[tokio::test]
 async fn a_job_that_began_in_time_never_expires_by_its_wait() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue_as(&fleet, |ticket| ticket.expires_in = Some(Duration::from_secs(2))).await;
     let lease = claim(queue, &owner).await.lease;
@@ -68,7 +68,7 @@ async fn a_job_that_began_in_time_never_expires_by_its_wait() {
 
 #[tokio::test]
 async fn a_job_with_a_deadline_expires_when_it_waits_again() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue_as(&fleet, |ticket| ticket.deadline = Some(Timestamp::now() + 1.hour())).await;
     let lease = claim(queue, &owner).await.lease;
@@ -81,7 +81,7 @@ async fn a_job_with_a_deadline_expires_when_it_waits_again() {
 
 #[tokio::test]
 async fn a_worker_learns_that_the_deadline_is_over() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue_as(&fleet, |ticket| ticket.deadline = Some(Timestamp::now() + 1.hour())).await;
     let lease = claim(queue, &owner).await.lease;
@@ -98,7 +98,7 @@ async fn a_worker_learns_that_the_deadline_is_over() {
 
 #[tokio::test]
 async fn one_tenant_runs_no_more_than_its_jobs_at_a_time_and_holds_nobody_up() {
-    let fleet = Fleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let (first, second) = (enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await);
     let other = enqueue_as(&fleet, |ticket| ticket.tenant = "other".parse().unwrap()).await;
@@ -122,7 +122,7 @@ async fn one_tenant_runs_no_more_than_its_jobs_at_a_time_and_holds_nobody_up() {
 
 #[tokio::test]
 async fn a_job_that_waits_for_its_tenant_can_be_called_off_and_can_expire() {
-    let fleet = Fleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Standard).await;
     let running = claim(queue, &owner).await.lease;
@@ -139,7 +139,7 @@ async fn a_job_that_waits_for_its_tenant_can_be_called_off_and_can_expire() {
 
 #[tokio::test]
 async fn a_tenant_may_have_so_many_jobs_and_no_more() {
-    let fleet = Fleet::start_with(&QueueArgs { tenant_open_max: 2, ..QueueArgs::default() }).await;
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_open_max: 2, ..QueueArgs::default() }).await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let first = enqueue(queue, Lane::Live).await;
     enqueue(queue, Lane::Bulk).await;

@@ -6,7 +6,7 @@ use csm_shared::job::{JobState, Lane};
 use csm_shared::queue::{Beat, Claim, Commit, RedisKeys, LEASE, Owner, Reaped, Room};
 
 use super::{depth, enqueue, receipt, state};
-use crate::fleet::{Fleet, claim, try_claim};
+use crate::fleet::{TestFleet, claim, try_claim};
 
 fn keys() -> RedisKeys {
     RedisKeys::new("test", 0)
@@ -14,7 +14,7 @@ fn keys() -> RedisKeys {
 
 #[tokio::test]
 async fn jobs_of_a_deleted_stream_come_back_and_run_once() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let running = enqueue(queue, Lane::Live).await;
     let lease = claim(queue, &owner).await.lease;
@@ -42,7 +42,7 @@ async fn jobs_of_a_deleted_stream_come_back_and_run_once() {
 
 #[tokio::test]
 async fn a_running_job_without_a_lease_is_taken_back() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue(queue, Lane::Live).await;
     let lost = claim(queue, &owner).await.lease;
@@ -56,7 +56,7 @@ async fn a_running_job_without_a_lease_is_taken_back() {
 
 #[tokio::test]
 async fn leases_that_ran_out_while_redis_was_away_get_time_for_a_beat() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let (beats, dead) = (enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await);
     let (lease, _silent) = (claim(queue, &owner).await.lease, claim(queue, &owner).await.lease);
@@ -74,7 +74,7 @@ async fn leases_that_ran_out_while_redis_was_away_get_time_for_a_beat() {
 #[tokio::test]
 async fn a_retry_and_a_parked_job_whose_place_is_gone_come_back() {
     let options = csm_shared::queue::QueueArgs { tenant_running_max: 1, ..Default::default() };
-    let fleet = Fleet::start_with(&options).await;
+    let fleet = TestFleet::start_with(&options).await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let delayed = enqueue(queue, Lane::Live).await;
     claim(queue, &owner).await.lease.retry(&super::failure(), Duration::from_secs(3_600)).await.unwrap();
@@ -96,7 +96,7 @@ async fn a_retry_and_a_parked_job_whose_place_is_gone_come_back() {
 
 #[tokio::test]
 async fn a_destroyed_group_is_made_again_and_loses_nothing() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Live).await;
     let lease = claim(queue, &owner).await.lease;
@@ -115,7 +115,7 @@ async fn a_destroyed_group_is_made_again_and_loses_nothing() {
 
 #[tokio::test]
 async fn suspects_are_still_seen_after_their_group_was_destroyed() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     for _ in 0..3 {
         enqueue(queue, Lane::Live).await;
@@ -138,7 +138,7 @@ async fn suspects_are_still_seen_after_their_group_was_destroyed() {
 
 #[tokio::test]
 async fn an_emptied_redis_is_an_empty_queue() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let gone = enqueue(queue, Lane::Live).await;
     let lease = claim(queue, &owner).await.lease;
@@ -156,7 +156,7 @@ async fn an_emptied_redis_is_an_empty_queue() {
 
 #[tokio::test]
 async fn forgotten_scripts_are_told_again() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Live).await;
     fleet.redis_cli(&["SCRIPT", "FLUSH"]).await;

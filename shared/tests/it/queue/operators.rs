@@ -7,11 +7,11 @@ use csm_shared::queue::{Enqueue, RedisKeys, Owner, Queue, QueueArgs, QueueError,
 use jiff::{Timestamp, ToSpan as _};
 
 use super::{depth, enqueue, failure, receipt, state};
-use crate::fleet::{Fleet, claim, spec, try_claim};
+use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 #[tokio::test]
 async fn a_paused_lane_takes_in_and_gives_nothing_out() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Live).await;
     let running = claim(queue, &owner).await.lease;
@@ -28,7 +28,7 @@ async fn a_paused_lane_takes_in_and_gives_nothing_out() {
 
 #[tokio::test]
 async fn a_closed_queue_takes_nothing_in_and_works_off_what_it_has() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue(queue, Lane::Live).await;
     queue.close(true).await.unwrap();
@@ -45,7 +45,7 @@ async fn a_closed_queue_takes_nothing_in_and_works_off_what_it_has() {
 
 #[tokio::test]
 async fn another_request_of_the_same_id_is_a_conflict() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let ticket = Ticket { fingerprint: "one".into(), ..Ticket::new(JobId::generate()) };
     queue.enqueue(&ticket, &spec(Lane::Live)).await.unwrap();
@@ -65,7 +65,7 @@ async fn given_up(queue: &Queue, class: FailureClass) -> JobId {
 
 #[tokio::test]
 async fn a_dead_letter_becomes_one_new_job_of_the_same_request() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let id = given_up(queue, FailureClass::Resource).await;
     let letters = queue.dead_letters(10).await.unwrap();
@@ -88,7 +88,7 @@ async fn a_dead_letter_becomes_one_new_job_of_the_same_request() {
 
 #[tokio::test]
 async fn a_purged_dead_letter_is_gone_and_a_bad_request_never_was_one() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let id = given_up(queue, FailureClass::Transient).await;
     assert!(queue.purge(&id).await.unwrap());
@@ -115,7 +115,7 @@ async fn a_purged_dead_letter_is_gone_and_a_bad_request_never_was_one() {
 
 #[tokio::test]
 async fn when_all_has_ended_all_numbers_are_back_at_zero() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let mut ids = Vec::new();
     for lane in Lane::ALL.repeat(4) {
@@ -172,7 +172,7 @@ fn report(frames_per_second: f64) -> WorkerReport {
 
 #[tokio::test]
 async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let impatient = Queue::new(fleet.client.clone(), &QueueArgs { live_wait_max_seconds: 60, ..QueueArgs::default() });
     let live = spec(Lane::Live);
@@ -213,7 +213,7 @@ async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
 
 #[tokio::test]
 async fn a_fleet_without_workers_predicts_nothing() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     queue.report(&owner, &report(10.0)).await.unwrap();
     let (accepted, spec) = (Ticket::new(JobId::generate()), spec(Lane::Live));
@@ -226,7 +226,7 @@ async fn a_fleet_without_workers_predicts_nothing() {
 
 #[tokio::test]
 async fn every_shard_is_served() {
-    let fleet = Fleet::start_with(&QueueArgs { queue_shards: 4, ..QueueArgs::default() }).await;
+    let fleet = TestFleet::start_with(&QueueArgs { queue_shards: 4, ..QueueArgs::default() }).await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let mut waiting: Vec<JobId> = Vec::new();
     for _ in 0..40 {

@@ -6,7 +6,7 @@ use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
 use csm_shared::queue::{Claim, Claimed, Commit, HOLD_PAUSE, LEASE, Owner, Queue, QueueArgs, Retry, Room, Ticket};
 
 use super::{enqueue, receipt, state};
-use crate::fleet::{Fleet, claim, spec, try_claim};
+use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 /// What a worker brings back that runs `running` jobs already.
 async fn claim_beside(queue: &Queue, owner: &Owner, running: u8) -> Option<Claimed> {
@@ -34,7 +34,7 @@ async fn five_together(queue: &Queue, owner: &Owner) -> Vec<Claimed> {
 
 #[tokio::test]
 async fn of_five_jobs_that_died_together_only_the_poison_is_given_up() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let [dead, busy, other, idle] = ["dead", "busy", "other", "idle"].map(Owner::of_this_process);
     let ids: Vec<_> = five_together(queue, &dead).await.iter().map(|job| job.lease.at().id).collect();
@@ -80,7 +80,7 @@ async fn of_five_jobs_that_died_together_only_the_poison_is_given_up() {
 
 #[tokio::test]
 async fn whoever_will_be_idle_first_empties_itself_for_the_suspects() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let [dead, long, longer, short] = ["dead", "long", "longer", "short"].map(Owner::of_this_process);
     five_together(queue, &dead).await;
@@ -103,7 +103,7 @@ async fn whoever_will_be_idle_first_empties_itself_for_the_suspects() {
 
 #[tokio::test]
 async fn a_dead_worker_that_was_to_empty_itself_holds_nobody_up_for_long() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let [dead, dying, next] = ["dead", "dying", "next"].map(Owner::of_this_process);
     five_together(queue, &dead).await;
@@ -123,7 +123,7 @@ async fn a_dead_worker_that_was_to_empty_itself_holds_nobody_up_for_long() {
 
 #[tokio::test]
 async fn a_worker_that_ends_by_itself_charges_no_job_that_did_not_run_alone() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let failure = Failure::new(FailureClass::Resource, "the engine died");
     let jobs = five_together(queue, &Owner::of_this_process("a")).await;
@@ -147,7 +147,7 @@ async fn a_worker_that_ends_by_itself_charges_no_job_that_did_not_run_alone() {
 
 #[tokio::test]
 async fn a_suspect_stays_one_through_a_retry_and_a_release() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let id = enqueue(queue, Lane::Bulk).await;
     claim(queue, &owner).await;
@@ -168,7 +168,7 @@ async fn a_suspect_stays_one_through_a_retry_and_a_release() {
 
 #[tokio::test]
 async fn suspects_that_were_called_off_hold_nobody_up() {
-    let fleet = Fleet::start().await;
+    let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let jobs = five_together(queue, &owner).await;
     fleet.expire_leases().await;
@@ -184,7 +184,7 @@ async fn suspects_that_were_called_off_hold_nobody_up() {
 
 #[tokio::test]
 async fn a_worker_that_empties_itself_takes_nothing_from_other_shards_either() {
-    let fleet = Fleet::start_with(&QueueArgs { queue_shards: 2, ..QueueArgs::default() }).await;
+    let fleet = TestFleet::start_with(&QueueArgs { queue_shards: 2, ..QueueArgs::default() }).await;
     let queue = &fleet.queue;
     let on = |shard| std::iter::repeat_with(JobId::generate).find(|id| id.spread(2) == shard).unwrap();
     let suspect = on(0);
