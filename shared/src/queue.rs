@@ -20,7 +20,7 @@ mod stats;
 mod ticket;
 mod wake;
 
-pub use claim::{Claim, Claimed, Claimer, HOLD_PAUSE, Room};
+pub use claim::{Claim, Claimed, Claimer, HOLD_PAUSE, WorkerCapacity};
 pub use dead_letters::DeadLetter;
 pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;

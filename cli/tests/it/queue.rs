@@ -9,7 +9,7 @@ use csm_shared::job::{
     Speaker, Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Enqueue, Lease, Owner, Queue, QueueArgs, QueueError, Room, Ticket, WorkerReport};
+use csm_shared::queue::{Claim, Enqueue, Lease, Owner, Queue, QueueArgs, QueueError, WorkerCapacity, Ticket, WorkerReport};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 
@@ -70,7 +70,7 @@ impl TestQueue {
     }
 
     async fn claim(&self) -> Option<Lease> {
-        match self.queue.claimer(&self.owner, "0.1.0").claim(Room::empty(5)).await.unwrap() {
+        match self.queue.claimer(&self.owner, "0.1.0").claim(WorkerCapacity::empty(5)).await.unwrap() {
             Claim::Job(job) => Some(job.lease),
             Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
         }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use csm_shared::audio::Clip;
 use csm_shared::job::{Failure, FinishReason, Receipt, Sentence};
 use csm_shared::live::{Event, EventId};
-use csm_shared::queue::{Claim, Claimed, Commit, Lease, Owner, Room};
+use csm_shared::queue::{Claim, Claimed, Commit, Lease, Owner, WorkerCapacity};
 use csm_shared::store::ObjectKey;
 use csm_shared::watermark::Finding;
 use sha2::{Digest as _, Sha256};
@@ -32,7 +32,7 @@ impl TestWorker {
 
     /// Takes the next job, or none.
     pub(crate) async fn try_claim(&self, app: &TestApp) -> Option<Claimed> {
-        match app.queue.claimer(&self.owner, "a test").claim(Room::empty(1)).await.unwrap() {
+        match app.queue.claimer(&self.owner, "a test").claim(WorkerCapacity::empty(1)).await.unwrap() {
             Claim::Job(job) => Some(*job),
             _ => None,
         }

@@ -24,7 +24,7 @@ const SOONER: Duration = Duration::from_secs(1);
 
 /// What a worker has and runs, which decides what it may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Room {
+pub struct WorkerCapacity {
     /// Jobs that it can run at once.
     pub slots: u8,
     /// Jobs that it runs.
@@ -37,7 +37,7 @@ pub struct Room {
     pub reserve: u8,
 }
 
-impl Room {
+impl WorkerCapacity {
     /// A worker of `slots` slots that runs nothing and keeps none back.
     #[must_use]
     pub const fn empty(slots: u8) -> Self {
@@ -46,7 +46,7 @@ impl Room {
 
     /// Whether one more job may be of the bulk lane. A worker of one slot has none to keep back.
     #[must_use]
-    pub const fn has_room_for_bulk(&self) -> bool {
+    pub const fn accepts_bulk(&self) -> bool {
         let reserve = if self.reserve < self.slots { self.reserve } else { self.slots.saturating_sub(1) };
         self.bulk < self.slots - reserve
     }
@@ -116,7 +116,7 @@ impl Claimer {
     ///
     /// Should the answer be lost on the way, the next call asks for it again. Only a worker that never does leaves a job to
     /// the reaper.
-    pub async fn claim(&mut self, room: Room) -> Result<Claim, QueueError> {
+    pub async fn claim(&mut self, room: WorkerCapacity) -> Result<Claim, QueueError> {
         // A shard out of reach does not keep the others' jobs from being claimed.
         let mut fault = None;
         let shards = self.unanswered.len();
@@ -143,7 +143,7 @@ impl Claimer {
         self.first = shard;
     }
 
-    async fn claim_from(&mut self, shard: usize, room: Room) -> Result<ShardClaim, QueueError> {
+    async fn claim_from(&mut self, shard: usize, room: WorkerCapacity) -> Result<ShardClaim, QueueError> {
         loop {
             let repeated = self.unanswered[shard];
             let number = *self.unanswered[shard].insert(repeated.unwrap_or_else(Uuid::new_v4));
@@ -155,7 +155,7 @@ impl Claimer {
                 .arg(SCAN_LIMIT)
                 .arg(PROMOTE_LIMIT)
                 .arg(u8::from(room.running == 0))
-                .arg(u8::from(room.has_room_for_bulk()))
+                .arg(u8::from(room.accepts_bulk()))
                 .arg(self.queue.options.per_shard(self.queue.options.tenant_running_max))
                 .arg(ms(WARDEN))
                 .arg(ms(RECORD_TTL))

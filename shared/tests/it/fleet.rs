@@ -8,7 +8,7 @@ use csm_shared::job::{
 };
 use csm_shared::live::{Live, LiveHub};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Claimed, RedisKeys, Owner, Queue, QueueArgs, Room};
+use csm_shared::queue::{Claim, Claimed, RedisKeys, Owner, Queue, QueueArgs, WorkerCapacity};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 
@@ -97,7 +97,7 @@ impl TestFleet {
 
 /// Takes the next job for a worker that runs nothing, or none.
 pub(crate) async fn try_claim(queue: &Queue, owner: &Owner) -> Option<Claimed> {
-    match queue.claimer(owner, "a test").claim(Room::empty(5)).await.unwrap() {
+    match queue.claimer(owner, "a test").claim(WorkerCapacity::empty(5)).await.unwrap() {
         Claim::Job(job) => Some(*job),
         Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use csm_shared::audio::FRAME_MS;
 use csm_shared::job::Lane;
-use csm_shared::queue::Room;
+use csm_shared::queue::WorkerCapacity;
 use tokio::sync::Notify;
 
 /// Weight of the newest job in the measured rate.
@@ -64,12 +64,12 @@ impl Load {
     }
 
     /// What the next claim may bring.
-    pub(super) fn room(&self, slots: u8, reserve: u8) -> Room {
+    pub(super) fn room(&self, slots: u8, reserve: u8) -> WorkerCapacity {
         self.counts(|counts| {
             let running = counts.running.values();
             // Every slot is counted, so there are never more than fit.
             let count = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
-            Room {
+            WorkerCapacity {
                 slots,
                 running: count(running.len()),
                 bulk: count(running.clone().filter(|job| job.lane == Lane::Bulk).count()),
@@ -126,14 +126,14 @@ mod tests {
     fn bulk_jobs_never_take_the_reserve() {
         let load = Load::default();
         let mut places = Vec::new();
-        while load.room(5, 2).has_room_for_bulk() {
+        while load.room(5, 2).accepts_bulk() {
             places.push(load.enter(Lane::Bulk, 10));
         }
         assert_eq!(places.len(), 3);
         places.pop();
         let _live = load.enter(Lane::Live, 10);
-        assert!(load.room(5, 2).has_room_for_bulk(), "a live job takes no bulk job's place");
-        assert!(Load::default().room(1, 1).has_room_for_bulk(), "one slot cannot be kept back");
+        assert!(load.room(5, 2).accepts_bulk(), "a live job takes no bulk job's place");
+        assert!(Load::default().room(1, 1).accepts_bulk(), "one slot cannot be kept back");
     }
 
     #[test]

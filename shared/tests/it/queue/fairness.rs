@@ -1,7 +1,7 @@
 //! Lanes share by weight, none starves, and bulk leaves slots free.
 
 use csm_shared::job::{AudioBudget, JobId, JobSpec, Lane, Text};
-use csm_shared::queue::{Claim, RedisKeys, Owner, Queue, Room, Ticket};
+use csm_shared::queue::{Claim, RedisKeys, Owner, Queue, WorkerCapacity, Ticket};
 use futures::future::try_join_all;
 
 use super::{enqueue, receipt};
@@ -82,18 +82,18 @@ async fn bulk_leaves_the_reserved_slots_to_others() {
     let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     enqueue(queue, Lane::Bulk).await;
-    let nearly_full = Room { running: 4, bulk: 4, reserve: 1, ..Room::empty(5) };
+    let nearly_full = WorkerCapacity { running: 4, bulk: 4, reserve: 1, ..WorkerCapacity::empty(5) };
     assert!(matches!(queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap(), Claim::Nothing));
     let live = enqueue(queue, Lane::Live).await;
     let Claim::Job(job) = queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap() else {
         panic!("a job waits")
     };
     assert_eq!(job.lease.at().id, live);
-    let other_bulk = Room { bulk: 3, ..nearly_full };
+    let other_bulk = WorkerCapacity { bulk: 3, ..nearly_full };
     assert!(matches!(queue.claimer(&owner, "a test").claim(other_bulk).await.unwrap(), Claim::Job(_)));
 
     enqueue(queue, Lane::Bulk).await;
-    let one_slot = Room { reserve: 1, ..Room::empty(1) };
+    let one_slot = WorkerCapacity { reserve: 1, ..WorkerCapacity::empty(1) };
     assert!(
         matches!(queue.claimer(&owner, "a test").claim(one_slot).await.unwrap(), Claim::Job(_)),
         "one slot cannot be kept back"

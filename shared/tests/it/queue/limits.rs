@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use csm_shared::job::{JobId, JobState, Lane};
 use csm_shared::queue::{
-    Beat, Cancel, Claim, Commit, Enqueue, LEASE, Owner, QueueArgs, QueueError, Retry, Room, Ticket,
+    Beat, Cancel, Claim, Commit, Enqueue, LEASE, Owner, QueueArgs, QueueError, Retry, WorkerCapacity, Ticket,
 };
 use jiff::{Timestamp, ToSpan as _};
 
@@ -46,7 +46,7 @@ async fn a_claim_that_meets_an_overdue_job_ends_it() {
     let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
     let late = enqueue_for(&fleet, 1).await;
     fleet.pass_deadline(&late).await;
-    let claimed = queue.claimer(&owner, "a test").claim(Room::empty(1)).await.unwrap();
+    let claimed = queue.claimer(&owner, "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
     assert!(matches!(claimed, Claim::Expired(id) if id == late), "{claimed:?}");
     assert_eq!((state(queue, &late).await, depth(queue).await), (JobState::Expired, 0));
     assert!(queue.expire().await.unwrap().is_empty());

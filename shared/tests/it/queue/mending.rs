@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::{JobState, Lane};
-use csm_shared::queue::{Beat, Claim, Commit, RedisKeys, LEASE, Owner, Reaped, Room};
+use csm_shared::queue::{Beat, Claim, Commit, RedisKeys, LEASE, Owner, Reaped, WorkerCapacity};
 
 use super::{depth, enqueue, receipt, state};
 use crate::fleet::{TestFleet, claim, try_claim};
@@ -144,7 +144,7 @@ async fn an_emptied_redis_is_an_empty_queue() {
     let lease = claim(queue, &owner).await.lease;
     enqueue(queue, Lane::Live).await;
     fleet.redis_cli(&["FLUSHALL"]).await;
-    assert!(matches!(queue.claimer(&owner, "a test").claim(Room::empty(1)).await.unwrap(), Claim::Nothing));
+    assert!(matches!(queue.claimer(&owner, "a test").claim(WorkerCapacity::empty(1)).await.unwrap(), Claim::Nothing));
     assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Lost);
     assert_eq!(lease.succeed(&receipt()).await.unwrap(), Commit::Stale);
     assert!(queue.record(&gone).await.unwrap().is_none());

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Claim, Claimed, Commit, HOLD_PAUSE, LEASE, Owner, Queue, QueueArgs, Retry, Room, Ticket};
+use csm_shared::queue::{Claim, Claimed, Commit, HOLD_PAUSE, LEASE, Owner, Queue, QueueArgs, Retry, WorkerCapacity, Ticket};
 
 use super::{enqueue, receipt, state};
 use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 /// What a worker brings back that runs `running` jobs already.
 async fn claim_beside(queue: &Queue, owner: &Owner, running: u8) -> Option<Claimed> {
-    match queue.claimer(owner, "a test").claim(Room { running, ..Room::empty(5) }).await.unwrap() {
+    match queue.claimer(owner, "a test").claim(WorkerCapacity { running, ..WorkerCapacity::empty(5) }).await.unwrap() {
         Claim::Job(job) => Some(*job),
         Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
     }
@@ -18,7 +18,7 @@ async fn claim_beside(queue: &Queue, owner: &Owner, running: u8) -> Option<Claim
 
 /// The same for one that will be idle in that many seconds.
 async fn claim_busy_for(queue: &Queue, owner: &Owner, seconds: u64) -> Claim {
-    let room = Room { running: 1, busy_for: Duration::from_secs(seconds), ..Room::empty(5) };
+    let room = WorkerCapacity { running: 1, busy_for: Duration::from_secs(seconds), ..WorkerCapacity::empty(5) };
     queue.claimer(owner, "a test").claim(room).await.unwrap()
 }
 

@@ -10,7 +10,7 @@ use csm_shared::job::{
     Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Claimed, Owner, Queue, QueueArgs, Room};
+use csm_shared::queue::{Claim, Claimed, Owner, Queue, QueueArgs, WorkerCapacity};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
@@ -106,7 +106,7 @@ impl Worker {
         let jobs = TaskTracker::new();
         while let Some(slot) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
             let slot = slot.context("slots are never closed")?;
-            let room = Room {
+            let room = WorkerCapacity {
                 slots: self.slots,
                 running: running.load(Ordering::SeqCst),
                 bulk: bulk.load(Ordering::SeqCst),

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Claim, Owner, Queue, Room, Ticket};
+use csm_shared::queue::{Claim, Owner, Queue, WorkerCapacity, Ticket};
 use futures::StreamExt as _;
 
 use super::Args;
@@ -56,7 +56,7 @@ async fn claims(queue: &Queue) -> anyhow::Result<Vec<f64>> {
     let mut took = Vec::new();
     while took.len() < CLAIMS {
         let begun = Instant::now();
-        let claim = claimer.claim(Room::empty(1)).await?;
+        let claim = claimer.claim(WorkerCapacity::empty(1)).await?;
         took.push(begun.elapsed().as_secs_f64() * 1_000.0);
         let Claim::Job(job) = claim else { anyhow::bail!("the backlog ended early") };
         job.lease.succeed(&receipt(1)).await?;

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Claim, Owner, Queue, Room, Ticket};
+use csm_shared::queue::{Claim, Owner, Queue, WorkerCapacity, Ticket};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -98,7 +98,7 @@ async fn consume(queue: Queue, seen: Arc<Seen>, stop: CancellationToken) -> anyh
     let (mut wake, mut claimer) = (queue.wake_listener(), queue.claimer(&owner, "bench"));
     let done = receipt(1);
     while !stop.is_cancelled() {
-        let Claim::Job(job) = claimer.claim(Room::empty(1)).await? else {
+        let Claim::Job(job) = claimer.claim(WorkerCapacity::empty(1)).await? else {
             claimer.begin_with(wake.wait().await?);
             continue;
         };
