@@ -26,7 +26,7 @@ pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;
 pub use janitor::{Janitor, Reaped};
 pub use keys::RedisKeys;
-pub use lease::{Beat, Commit, Lease, LeaseRef, Owner, Retry};
+pub use lease::{Beat, Commit, Lease, LeaseRef, WorkerId, Retry};
 pub use options::{QueueArgs, SHARDS_MAX};
 pub use report::{REPORT_EVERY, WorkerReport};
 pub use stats::{LaneStats, QueueStats, WorkerStatus};

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::live::LiveHub;
-use csm_shared::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Owner, Queue, QueueError, WakeListener};
+use csm_shared::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, WorkerId, Queue, QueueError, WakeListener};
 use csm_shared::telemetry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ pub struct Runner {
     /// Engine, mark, store.
     pub studio: Studio,
     /// This process, as the queue knows it.
-    pub owner: Owner,
+    pub owner: WorkerId,
     /// Jobs at once.
     pub slots: u8,
     /// Slots that bulk jobs may not take.

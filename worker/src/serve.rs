@@ -10,7 +10,7 @@ use csm_shared::detect_desk::DetectDesk;
 use csm_shared::hub::{self, HubError, ModelFiles};
 use csm_shared::live::{Live, LiveHub};
 use csm_shared::prompt::{PromptError, PromptTokenizer};
-use csm_shared::queue::{Janitor, Owner, Queue};
+use csm_shared::queue::{Janitor, WorkerId, Queue};
 use csm_shared::redis_client::{RedisClient, RedisFault};
 use csm_shared::store::{Store, StoreError};
 use csm_shared::telemetry;
@@ -151,7 +151,7 @@ async fn work(
         return Ok(());
     }
     let host = host();
-    let owner = Owner::of_this_process(&host);
+    let owner = WorkerId::of_this_process(&host);
     let queue = Queue::new(parts.redis.clone(), &args.queue);
     let live = Live::new(parts.redis.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));

@@ -9,7 +9,7 @@ use csm_shared::job::{
     Speaker, Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Enqueue, Lease, Owner, Queue, QueueArgs, QueueError, WorkerCapacity, Ticket, WorkerReport};
+use csm_shared::queue::{Claim, Enqueue, Lease, WorkerId, Queue, QueueArgs, QueueError, WorkerCapacity, Ticket, WorkerReport};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 
@@ -19,7 +19,7 @@ use crate::{assert_status, csm, run, stderr, stdout};
 struct TestQueue {
     redis: LocalRedis,
     queue: Queue,
-    owner: Owner,
+    owner: WorkerId,
     shards: u16,
     folder: TempDir,
 }
@@ -31,7 +31,7 @@ impl TestQueue {
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
         let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
         let queue = Queue::new(client, &QueueArgs { queue_shards: shards, ..QueueArgs::default() });
-        Self { redis, queue, owner: Owner::of_this_process("box"), shards, folder }
+        Self { redis, queue, owner: WorkerId::of_this_process("box"), shards, folder }
     }
 
     fn command(&self, arguments: &[&str]) -> std::process::Command {

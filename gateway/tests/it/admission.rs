@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use csm_shared::queue::{Owner, WorkerReport};
+use csm_shared::queue::{WorkerId, WorkerReport};
 use futures::SinkExt as _;
 use reqwest::Method;
 use serde_json::json;
@@ -33,7 +33,7 @@ async fn report(app: &TestApp, frames_per_second: f64) {
         frames: 0,
         draining: false,
     };
-    app.queue.report(&Owner::of_this_process("slow"), &report).await.unwrap();
+    app.queue.report(&WorkerId::of_this_process("slow"), &report).await.unwrap();
 }
 
 async fn of_tenant(app: &TestApp, tenant: &str, body: &str) -> TestResponse {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use csm_shared::audio::Clip;
 use csm_shared::job::{Failure, FinishReason, Receipt, Sentence};
 use csm_shared::live::{Event, EventId};
-use csm_shared::queue::{Claim, Claimed, Commit, Lease, Owner, WorkerCapacity};
+use csm_shared::queue::{Claim, Claimed, Commit, Lease, WorkerId, WorkerCapacity};
 use csm_shared::store::ObjectKey;
 use csm_shared::watermark::Finding;
 use sha2::{Digest as _, Sha256};
@@ -15,7 +15,7 @@ use crate::app::{PATIENCE, TestApp};
 
 /// One worker process.
 pub(crate) struct TestWorker {
-    owner: Owner,
+    owner: WorkerId,
     /// What it says to have found in what it speaks.
     findings: Vec<Finding>,
 }
@@ -27,7 +27,7 @@ impl TestWorker {
 
     /// A worker whose receipts tell of marks.
     pub(crate) fn who_found(findings: Vec<Finding>) -> Self {
-        Self { owner: Owner::of_this_process("test"), findings }
+        Self { owner: WorkerId::of_this_process("test"), findings }
     }
 
     /// Takes the next job, or none.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use super::janitor::PROMOTE_LIMIT;
-use super::lease::{Lease, Owner};
+use super::lease::{Lease, WorkerId};
 use super::script::call;
 use super::{LEASE, Queue, QueueError, RECORD_TTL, ms};
 use crate::job::{Failure, FailureClass, JobId, JobSpec, wire};
@@ -93,7 +93,7 @@ type Answer = Option<Vec<Option<String>>>;
 /// not answered is not left without anybody who runs it.
 pub struct Claimer {
     queue: Queue,
-    owner: Owner,
+    owner: WorkerId,
     build: String,
     /// The shard to begin with.
     first: usize,
@@ -104,7 +104,7 @@ pub struct Claimer {
 impl Queue {
     /// The way to jobs of a worker, whose build dead letters name.
     #[must_use]
-    pub fn claimer(&self, owner: &Owner, build: &str) -> Claimer {
+    pub fn claimer(&self, owner: &WorkerId, build: &str) -> Claimer {
         let unanswered = vec![None; self.shards.len()];
         Claimer { queue: self.clone(), owner: owner.clone(), build: build.to_owned(), first: 0, unanswered }
     }

@@ -13,9 +13,9 @@ use crate::job::{Failure, JobId, JobState, Receipt};
 
 /// A worker process: `<host>:<boot uuid>`, new at every start, so that nobody inherits a dead process's leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Owner(String);
+pub struct WorkerId(String);
 
-impl Owner {
+impl WorkerId {
     /// The name of this process from now on.
     #[must_use]
     pub fn of_this_process(host: &str) -> Self {
@@ -36,7 +36,7 @@ impl Owner {
     }
 }
 
-impl fmt::Display for Owner {
+impl fmt::Display for WorkerId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }
@@ -98,19 +98,19 @@ pub struct LeaseRef {
     pub id: JobId,
     /// The claim's number.
     pub attempt: u64,
-    owner: Owner,
+    owner: WorkerId,
 }
 
 impl LeaseRef {
     /// The worker that holds it.
     #[must_use]
-    pub const fn owner(&self) -> &Owner {
+    pub const fn owner(&self) -> &WorkerId {
         &self.owner
     }
 }
 
 impl Lease {
-    pub(super) const fn new(queue: Queue, id: JobId, owner: Owner, attempt: u64) -> Self {
+    pub(super) const fn new(queue: Queue, id: JobId, owner: WorkerId, attempt: u64) -> Self {
         Self { queue, at: LeaseRef { id, attempt, owner } }
     }
 

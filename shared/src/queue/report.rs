@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::script::call;
-use super::{Owner, Queue, QueueError, ms};
+use super::{WorkerId, Queue, QueueError, ms};
 use crate::job::Lane;
 
 /// How often a worker reports.
@@ -38,7 +38,7 @@ pub struct WorkerReport {
 
 impl Queue {
     /// Takes a worker's report, on every shard.
-    pub async fn report(&self, owner: &Owner, report: &WorkerReport) -> Result<(), QueueError> {
+    pub async fn report(&self, owner: &WorkerId, report: &WorkerReport) -> Result<(), QueueError> {
         // A worker that drains adds nothing to what the fleet can do.
         let rate = if report.draining { 0.0 } else { report.frames_per_second };
         let capacity = (rate * 1_000.0) as u64;
@@ -72,7 +72,7 @@ impl Queue {
     }
 
     /// Takes a worker out of the list.
-    pub async fn leave(&self, owner: &Owner) -> Result<(), QueueError> {
+    pub async fn leave(&self, owner: &WorkerId) -> Result<(), QueueError> {
         for keys in &*self.shards {
             let mut script = call(&self.scripts.report, keys);
             script.arg(owner.as_str()).arg("").arg(0).arg(0);

@@ -127,7 +127,7 @@ fn receipt(attempt: u64) -> Receipt {
 async fn a_commit_whose_answer_was_lost_can_be_repeated_and_a_different_one_cannot() {
     let redis = TestRedis::start().await;
     let queue = Queue::new(redis.client("test"), &QueueArgs::default());
-    let (id, owner) = (JobId::generate(), Owner::of_this_process("a"));
+    let (id, owner) = (JobId::generate(), WorkerId::of_this_process("a"));
     queue.enqueue(&Ticket::new(id), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
     let Claim::Job(job) = queue.claimer(&owner, "a test").claim(WorkerCapacity::empty(1)).await.expect("claim") else {
         panic!("a job waits")
@@ -143,7 +143,7 @@ async fn a_commit_whose_answer_was_lost_can_be_repeated_and_a_different_one_cann
 async fn only_a_consumer_that_is_gone_and_holds_nothing_is_tidied_away() {
     let redis = TestRedis::start().await;
     let queue = queue_with(&redis, "test", &QueueArgs::default(), None);
-    let owners = ["gone", "holds", "alive"].map(Owner::of_this_process);
+    let owners = ["gone", "holds", "alive"].map(WorkerId::of_this_process);
     let mut leases = Vec::new();
     for owner in &owners {
         queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
@@ -191,7 +191,7 @@ async fn a_claim_whose_answer_was_lost_brings_the_same_job_again() {
         ids.push(JobId::generate());
         queue.enqueue(&Ticket::new(ids[ids.len() - 1]), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
     }
-    let mut claimer = queue.claimer(&Owner::of_this_process("a"), "a test");
+    let mut claimer = queue.claimer(&WorkerId::of_this_process("a"), "a test");
     let lost = Some(uuid::Uuid::new_v4());
     let mut claim = async |unanswered| {
         claimer.unanswered[0] = unanswered;
@@ -213,7 +213,7 @@ async fn a_claim_whose_answer_was_lost_brings_the_same_job_again() {
 async fn a_wait_is_predicted_from_all_shards() {
     let redis = TestRedis::start().await;
     let queue = Queue::new(redis.client("test"), &QueueArgs { queue_shards: 8, ..QueueArgs::default() });
-    let (spec, owner) = (spec(Lane::Standard, TEXTS[2]), Owner::of_this_process("a"));
+    let (spec, owner) = (spec(Lane::Standard, TEXTS[2]), WorkerId::of_this_process("a"));
     let on =
         |shard: u16| std::iter::repeat_with(JobId::generate).find(move |id| id.spread(8) == shard).expect("endless");
     let report = WorkerReport {

@@ -8,7 +8,7 @@ use csm_shared::job::{
 };
 use csm_shared::live::{Live, LiveHub};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Claimed, RedisKeys, Owner, Queue, QueueArgs, WorkerCapacity};
+use csm_shared::queue::{Claim, Claimed, RedisKeys, WorkerId, Queue, QueueArgs, WorkerCapacity};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 
@@ -96,7 +96,7 @@ impl TestFleet {
 }
 
 /// Takes the next job for a worker that runs nothing, or none.
-pub(crate) async fn try_claim(queue: &Queue, owner: &Owner) -> Option<Claimed> {
+pub(crate) async fn try_claim(queue: &Queue, owner: &WorkerId) -> Option<Claimed> {
     match queue.claimer(owner, "a test").claim(WorkerCapacity::empty(5)).await.unwrap() {
         Claim::Job(job) => Some(*job),
         Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
@@ -104,7 +104,7 @@ pub(crate) async fn try_claim(queue: &Queue, owner: &Owner) -> Option<Claimed> {
 }
 
 /// The same where a job must wait.
-pub(crate) async fn claim(queue: &Queue, owner: &Owner) -> Claimed {
+pub(crate) async fn claim(queue: &Queue, owner: &WorkerId) -> Claimed {
     try_claim(queue, owner).await.expect("a job waits")
 }
 

@@ -3,7 +3,7 @@
 
 use csm_shared::job::{JobId, JobState, Lane};
 use csm_shared::live::{Event, EventId, LiveAudio, LiveEvent};
-use csm_shared::queue::{Owner, Ticket};
+use csm_shared::queue::{WorkerId, Ticket};
 use futures::{Stream, StreamExt as _};
 
 use crate::fleet::{TestFleet, claim, spec};
@@ -89,7 +89,7 @@ async fn a_stale_writer_cannot_write_behind_its_successor() {
 async fn an_end_that_nobody_wrote_is_told_from_the_record() {
     let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
-    let lease = claim(&fleet.queue, &Owner::of_this_process("a")).await.lease;
+    let lease = claim(&fleet.queue, &WorkerId::of_this_process("a")).await.lease;
     let heard = follow(&fleet, id, EventId::START).await;
     lease.cancelled().await.unwrap();
     let events: Vec<_> = heard.collect().await;

@@ -10,7 +10,7 @@ mod suspects;
 use std::time::Duration;
 
 use csm_shared::job::{AudioFormat, Failure, FailureClass, FinishReason, JobId, JobState, Lane, Receipt};
-use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, RedisKeys, LEASE, Owner, Queue, Reaped, Retry, Ticket};
+use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, RedisKeys, LEASE, WorkerId, Queue, Reaped, Retry, Ticket};
 
 use crate::fleet::{TestFleet, claim, spec, try_claim};
 
@@ -61,7 +61,7 @@ async fn depth(queue: &Queue) -> u64 {
 #[tokio::test]
 async fn a_job_goes_in_runs_and_is_committed_once() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue(queue, Lane::Standard).await;
     assert_eq!(
         queue.enqueue(&Ticket::new(id), &spec(Lane::Standard)).await.unwrap(),
@@ -92,7 +92,7 @@ async fn a_job_goes_in_runs_and_is_committed_once() {
 #[tokio::test]
 async fn the_most_urgent_lane_goes_first_and_each_is_in_order() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let bulk = enqueue(queue, Lane::Bulk).await;
     let first = enqueue(queue, Lane::Standard).await;
     let second = enqueue(queue, Lane::Standard).await;
@@ -111,13 +111,13 @@ async fn a_worker_that_lost_its_lease_can_write_nothing() {
     let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let id = enqueue(queue, Lane::Live).await;
-    let stale = claim(queue, &Owner::of_this_process("slow")).await.lease;
+    let stale = claim(queue, &WorkerId::of_this_process("slow")).await.lease;
     fleet.expire_leases().await;
     assert_eq!(queue.reap().await.unwrap().len(), 1);
     let record = queue.record(&id).await.unwrap().expect("known");
     assert_eq!((record.state, record.suspect, record.crashes, record.failures), (JobState::Queued, true, 0, 0));
 
-    let owner = Owner::of_this_process("fast");
+    let owner = WorkerId::of_this_process("fast");
     let lease = claim(queue, &owner).await.lease;
     assert_eq!(lease.at().attempt, 2);
     assert_eq!(queue.beat(stale.at(), LEASE).await.unwrap(), Beat::Lost);
@@ -132,7 +132,7 @@ async fn a_lease_that_is_beaten_outlives_its_first_term() {
     let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     enqueue(queue, Lane::Live).await;
-    let lease = claim(queue, &Owner::of_this_process("a")).await.lease;
+    let lease = claim(queue, &WorkerId::of_this_process("a")).await.lease;
     fleet.expire_leases().await;
     assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept);
     assert!(queue.reap().await.unwrap().is_empty());
@@ -141,7 +141,7 @@ async fn a_lease_that_is_beaten_outlives_its_first_term() {
 #[tokio::test]
 async fn a_failed_attempt_waits_out_its_delay_and_the_third_is_the_last() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue(queue, Lane::Bulk).await;
     let long = Duration::from_secs(3_600);
     assert_eq!(claim(queue, &owner).await.lease.retry(&failure(), long).await.unwrap(), Retry::Queued);
@@ -161,7 +161,7 @@ async fn handing_back_burns_no_attempt_and_keeps_the_place_for_another_worker() 
     let queue = &fleet.queue;
     let id = enqueue(queue, Lane::Standard).await;
     for _ in 0..5 {
-        assert_eq!(claim(queue, &Owner::of_this_process("a")).await.lease.release().await.unwrap(), Retry::Queued);
+        assert_eq!(claim(queue, &WorkerId::of_this_process("a")).await.lease.release().await.unwrap(), Retry::Queued);
     }
     let record = queue.record(&id).await.unwrap().expect("known");
     assert_eq!((record.state, record.attempt, record.failures, record.crashes), (JobState::Queued, 5, 0, 0));
@@ -171,7 +171,7 @@ async fn handing_back_burns_no_attempt_and_keeps_the_place_for_another_worker() 
 #[tokio::test]
 async fn cancelling_works_in_every_state() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     assert_eq!(queue.cancel(&JobId::generate()).await.unwrap(), Cancel::Missing);
 
     let waiting = enqueue(queue, Lane::Live).await;
@@ -206,7 +206,7 @@ async fn cancelling_works_in_every_state() {
 #[tokio::test]
 async fn a_crowd_of_called_off_jobs_does_not_hold_up_the_next() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     for _ in 0..150 {
         let id = enqueue(queue, Lane::Live).await;
         queue.cancel(&id).await.unwrap();
@@ -219,7 +219,7 @@ async fn a_crowd_of_called_off_jobs_does_not_hold_up_the_next() {
 #[tokio::test]
 async fn a_full_redis_takes_nothing_new_but_ends_and_takes_back_what_it_has() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let ids = [enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await];
     let [done, failed, _lost] =
         [claim(queue, &owner).await.lease, claim(queue, &owner).await.lease, claim(queue, &owner).await.lease];
@@ -244,7 +244,7 @@ async fn a_full_redis_takes_nothing_new_but_ends_and_takes_back_what_it_has() {
 #[tokio::test]
 async fn a_redis_that_was_full_before_the_first_claim_still_gives_out_what_it_has() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue(queue, Lane::Bulk).await;
     fleet.limit_memory("1mb").await;
     let lease = claim(queue, &owner).await.lease;
@@ -256,7 +256,7 @@ async fn a_redis_that_was_full_before_the_first_claim_still_gives_out_what_it_ha
 #[tokio::test]
 async fn jobs_survive_a_killed_redis() {
     let mut fleet = TestFleet::start().await;
-    let owner = Owner::of_this_process("a");
+    let owner = WorkerId::of_this_process("a");
     let waiting = enqueue(&fleet.queue, Lane::Live).await;
     let running = claim(&fleet.queue, &owner).await.lease;
     let second = enqueue(&fleet.queue, Lane::Live).await;

@@ -7,7 +7,7 @@ pub(crate) mod servers;
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Commit, Enqueue, Owner, Queue, QueueArgs, Ticket};
+use csm_shared::queue::{Commit, Enqueue, WorkerId, Queue, QueueArgs, Ticket};
 use csm_shared::redis_client::{RedisClient, RedisFault};
 use futures::StreamExt as _;
 use redis::Script;
@@ -79,7 +79,7 @@ async fn enqueue(queue: &Queue, count: usize) -> Vec<JobId> {
 
 /// Runs all jobs of a queue to their end: exactly these come, each once, and each ends as its worker says.
 async fn all_end(queue: &Queue, mut expected: Vec<JobId>) {
-    let (owner, failure) = (Owner::of_this_process("host"), Failure::new(FailureClass::Invalid, "a test"));
+    let (owner, failure) = (WorkerId::of_this_process("host"), Failure::new(FailureClass::Invalid, "a test"));
     let mut seen = Vec::new();
     while seen.len() < expected.len() {
         let job = claim(queue, &owner).await;
@@ -100,7 +100,7 @@ async fn jobs_survive_the_death_of_the_master() {
     for program in programs() {
         let mut set = Sentinels::start(program.as_deref()).await;
         let queue = Queue::new(client(&set.url(), PATIENCE), &QueueArgs::default());
-        let owner = Owner::of_this_process("host");
+        let owner = WorkerId::of_this_process("host");
         let mut ids = enqueue(&queue, 10).await;
         let running = claim(&queue, &owner).await.lease;
         ids.retain(|id| *id != running.at().id);

@@ -13,7 +13,7 @@ use csm_shared::job::{
 use csm_shared::live::{Event, EventId, Live, LiveEvent, LiveHub};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::prompt::PromptTokenizer;
-use csm_shared::queue::{Claim, Claimed, Commit, Owner, Queue, QueueArgs, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, Claimed, Commit, WorkerId, Queue, QueueArgs, WorkerCapacity, Ticket};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::checkpoint::{FolderLayout, make_tiny};
@@ -95,7 +95,7 @@ impl Set {
     }
 
     async fn claim(&self) -> Claimed {
-        match self.queue.claimer(&Owner::of_this_process("test"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap() {
+        match self.queue.claimer(&WorkerId::of_this_process("test"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap() {
             Claim::Job(job) => *job,
             Claim::Expired(_) | Claim::Nothing | Claim::Hold => panic!("a job waits"),
         }

@@ -14,7 +14,7 @@ use super::model::{Fence, QueueModel, OPEN_MAX, RUNNING_MAX};
 use super::moves::{Histories, TimeLimit, QueueMove, WORKERS};
 use super::{LuaDefect, QUEUES, TEXTS, TestRedis, queue_with, receipt, spec};
 use crate::job::{Failure, FailureClass, JobId, JobState, Lane};
-use crate::queue::{Cancel, Claim, RedisKeys, LEASE, Lease, Owner, Queue, QueueArgs, QueueError, Reaped, WorkerCapacity, Ticket};
+use crate::queue::{Cancel, Claim, RedisKeys, LEASE, Lease, WorkerId, Queue, QueueArgs, QueueError, Reaped, WorkerCapacity, Ticket};
 
 /// Longer than any history takes.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -24,7 +24,7 @@ struct System {
     queue: Queue,
     keys: RedisKeys,
     jobs: Vec<JobId>,
-    workers: Vec<Owner>,
+    workers: Vec<WorkerId>,
     facts: Arc<redis::Script>,
 }
 
@@ -35,7 +35,7 @@ impl System {
             tenant_open_max: OPEN_MAX as u64,
             ..QueueArgs::default()
         };
-        let workers = (0..WORKERS).map(|worker| Owner::of_this_process(&format!("w{worker}"))).collect();
+        let workers = (0..WORKERS).map(|worker| WorkerId::of_this_process(&format!("w{worker}"))).collect();
         let queue = queue_with(redis, prefix, &options, defect);
         Self { queue, keys: RedisKeys::new(prefix, 0), jobs: Vec::new(), workers, facts }
     }

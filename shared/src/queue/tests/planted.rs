@@ -6,7 +6,7 @@ use super::history::{Counterexample, search};
 use super::{LuaDefect, TestRedis, queue_with, spec};
 use crate::job::{Failure, FailureClass, JobId, Lane};
 use crate::live::Live;
-use crate::queue::{Claim, Janitor, Owner, Queue, QueueArgs, WorkerCapacity, Ticket};
+use crate::queue::{Claim, Janitor, WorkerId, Queue, QueueArgs, WorkerCapacity, Ticket};
 
 /// Histories within which a defect must be found.
 const HISTORIES: u32 = 600;
@@ -103,7 +103,7 @@ async fn wakes_a_retry_without_workers(defect: Option<LuaDefect>) -> bool {
     let redis = TestRedis::start().await;
     let queue = queue_with(&redis, "test", &QueueArgs::default(), defect);
     queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Bulk, "Hi.")).await.expect("enqueue");
-    let claimed = queue.claimer(&Owner::of_this_process("a"), "a test").claim(WorkerCapacity::empty(1)).await.expect("claim");
+    let claimed = queue.claimer(&WorkerId::of_this_process("a"), "a test").claim(WorkerCapacity::empty(1)).await.expect("claim");
     let Claim::Job(job) = claimed else { panic!("a job waits") };
     let failure = Failure::new(FailureClass::Transient, "the store was away");
     job.lease.retry(&failure, Duration::from_millis(1)).await.expect("retry");

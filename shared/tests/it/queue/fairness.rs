@@ -1,7 +1,7 @@
 //! Lanes share by weight, none starves, and bulk leaves slots free.
 
 use csm_shared::job::{AudioBudget, JobId, JobSpec, Lane, Text};
-use csm_shared::queue::{Claim, RedisKeys, Owner, Queue, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, RedisKeys, WorkerId, Queue, WorkerCapacity, Ticket};
 use futures::future::try_join_all;
 
 use super::{enqueue, receipt};
@@ -24,7 +24,7 @@ async fn fill(queue: &Queue, lane: Lane, frames: u64, jobs: usize) {
 #[tokio::test]
 async fn full_lanes_share_frames_by_weight() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     // Of jobs the bulk lane gets far more than its share of frames: the shares are not of jobs.
     fill(queue, Lane::Live, 30, 300).await;
     fill(queue, Lane::Standard, 20, 120).await;
@@ -46,7 +46,7 @@ async fn full_lanes_share_frames_by_weight() {
 #[tokio::test]
 async fn a_lane_that_was_empty_saves_nothing_up() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     fill(queue, Lane::Standard, 10, 40).await;
     for _ in 0..20 {
         claim(queue, &owner).await;
@@ -62,7 +62,7 @@ async fn a_lane_that_was_empty_saves_nothing_up() {
 #[tokio::test]
 async fn a_lane_that_was_passed_over_for_too_long_goes_first() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     // One long job puts the bulk lane's next turn far away.
     fill(queue, Lane::Bulk, 200, 1).await;
     claim(queue, &owner).await;
@@ -80,7 +80,7 @@ async fn a_lane_that_was_passed_over_for_too_long_goes_first() {
 #[tokio::test]
 async fn bulk_leaves_the_reserved_slots_to_others() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     enqueue(queue, Lane::Bulk).await;
     let nearly_full = WorkerCapacity { running: 4, bulk: 4, reserve: 1, ..WorkerCapacity::empty(5) };
     assert!(matches!(queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap(), Claim::Nothing));

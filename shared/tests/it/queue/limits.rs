@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use csm_shared::job::{JobId, JobState, Lane};
 use csm_shared::queue::{
-    Beat, Cancel, Claim, Commit, Enqueue, LEASE, Owner, QueueArgs, QueueError, Retry, WorkerCapacity, Ticket,
+    Beat, Cancel, Claim, Commit, Enqueue, LEASE, WorkerId, QueueArgs, QueueError, Retry, WorkerCapacity, Ticket,
 };
 use jiff::{Timestamp, ToSpan as _};
 
@@ -36,14 +36,14 @@ async fn a_job_that_waited_too_long_expires_and_one_with_time_does_not() {
     assert_eq!((state(queue, &late).await, state(queue, &early).await), (JobState::Expired, JobState::Queued));
     assert_eq!(queue.cancel(&late).await.unwrap(), Cancel::AlreadyFinal(JobState::Expired));
     assert_eq!(depth(queue).await, 2, "its entry stays until it is skipped");
-    assert_eq!(claim(queue, &Owner::of_this_process("a")).await.lease.at().id, early);
+    assert_eq!(claim(queue, &WorkerId::of_this_process("a")).await.lease.at().id, early);
     assert_eq!(depth(queue).await, 1);
 }
 
 #[tokio::test]
 async fn a_claim_that_meets_an_overdue_job_ends_it() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let late = enqueue_for(&fleet, 1).await;
     fleet.pass_deadline(&late).await;
     let claimed = queue.claimer(&owner, "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_claim_that_meets_an_overdue_job_ends_it() {
 #[tokio::test]
 async fn a_job_that_began_in_time_never_expires_by_its_wait() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue_as(&fleet, |ticket| ticket.expires_in = Some(Duration::from_secs(2))).await;
     let lease = claim(queue, &owner).await.lease;
     tokio::time::sleep(Duration::from_millis(2_100)).await;
@@ -69,7 +69,7 @@ async fn a_job_that_began_in_time_never_expires_by_its_wait() {
 #[tokio::test]
 async fn a_job_with_a_deadline_expires_when_it_waits_again() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue_as(&fleet, |ticket| ticket.deadline = Some(Timestamp::now() + 1.hour())).await;
     let lease = claim(queue, &owner).await.lease;
     fleet.pass_deadline(&id).await;
@@ -82,7 +82,7 @@ async fn a_job_with_a_deadline_expires_when_it_waits_again() {
 #[tokio::test]
 async fn a_worker_learns_that_the_deadline_is_over() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue_as(&fleet, |ticket| ticket.deadline = Some(Timestamp::now() + 1.hour())).await;
     let lease = claim(queue, &owner).await.lease;
     assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept);
@@ -99,7 +99,7 @@ async fn a_worker_learns_that_the_deadline_is_over() {
 #[tokio::test]
 async fn one_tenant_runs_no_more_than_its_jobs_at_a_time_and_holds_nobody_up() {
     let fleet = TestFleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let (first, second) = (enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await);
     let other = enqueue_as(&fleet, |ticket| ticket.tenant = "other".parse().unwrap()).await;
     let running = claim(queue, &owner).await.lease;
@@ -123,7 +123,7 @@ async fn one_tenant_runs_no_more_than_its_jobs_at_a_time_and_holds_nobody_up() {
 #[tokio::test]
 async fn a_job_that_waits_for_its_tenant_can_be_called_off_and_can_expire() {
     let fleet = TestFleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     enqueue(queue, Lane::Standard).await;
     let running = claim(queue, &owner).await.lease;
     let (called_off, late) = (enqueue(queue, Lane::Standard).await, enqueue_for(&fleet, 1).await);
@@ -140,7 +140,7 @@ async fn a_job_that_waits_for_its_tenant_can_be_called_off_and_can_expire() {
 #[tokio::test]
 async fn a_tenant_may_have_so_many_jobs_and_no_more() {
     let fleet = TestFleet::start_with(&QueueArgs { tenant_open_max: 2, ..QueueArgs::default() }).await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let first = enqueue(queue, Lane::Live).await;
     enqueue(queue, Lane::Bulk).await;
     let ticket = Ticket::new(JobId::generate());

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::{JobState, Lane};
-use csm_shared::queue::{Beat, Claim, Commit, RedisKeys, LEASE, Owner, Reaped, WorkerCapacity};
+use csm_shared::queue::{Beat, Claim, Commit, RedisKeys, LEASE, WorkerId, Reaped, WorkerCapacity};
 
 use super::{depth, enqueue, receipt, state};
 use crate::fleet::{TestFleet, claim, try_claim};
@@ -15,7 +15,7 @@ fn keys() -> RedisKeys {
 #[tokio::test]
 async fn jobs_of_a_deleted_stream_come_back_and_run_once() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let running = enqueue(queue, Lane::Live).await;
     let lease = claim(queue, &owner).await.lease;
     let waiting = [enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await];
@@ -43,7 +43,7 @@ async fn jobs_of_a_deleted_stream_come_back_and_run_once() {
 #[tokio::test]
 async fn a_running_job_without_a_lease_is_taken_back() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue(queue, Lane::Live).await;
     let lost = claim(queue, &owner).await.lease;
     fleet.redis_cli(&["ZREM", &keys().leases(), &id.to_string()]).await;
@@ -57,7 +57,7 @@ async fn a_running_job_without_a_lease_is_taken_back() {
 #[tokio::test]
 async fn leases_that_ran_out_while_redis_was_away_get_time_for_a_beat() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let (beats, dead) = (enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await);
     let (lease, _silent) = (claim(queue, &owner).await.lease, claim(queue, &owner).await.lease);
     assert!(queue.reap().await.unwrap().is_empty());
@@ -75,7 +75,7 @@ async fn leases_that_ran_out_while_redis_was_away_get_time_for_a_beat() {
 async fn a_retry_and_a_parked_job_whose_place_is_gone_come_back() {
     let options = csm_shared::queue::QueueArgs { tenant_running_max: 1, ..Default::default() };
     let fleet = TestFleet::start_with(&options).await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let delayed = enqueue(queue, Lane::Live).await;
     claim(queue, &owner).await.lease.retry(&super::failure(), Duration::from_secs(3_600)).await.unwrap();
     enqueue(queue, Lane::Live).await;
@@ -97,7 +97,7 @@ async fn a_retry_and_a_parked_job_whose_place_is_gone_come_back() {
 #[tokio::test]
 async fn a_destroyed_group_is_made_again_and_loses_nothing() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     enqueue(queue, Lane::Live).await;
     let lease = claim(queue, &owner).await.lease;
     let waiting = enqueue(queue, Lane::Live).await;
@@ -116,7 +116,7 @@ async fn a_destroyed_group_is_made_again_and_loses_nothing() {
 #[tokio::test]
 async fn suspects_are_still_seen_after_their_group_was_destroyed() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     for _ in 0..3 {
         enqueue(queue, Lane::Live).await;
         claim(queue, &owner).await;
@@ -139,7 +139,7 @@ async fn suspects_are_still_seen_after_their_group_was_destroyed() {
 #[tokio::test]
 async fn an_emptied_redis_is_an_empty_queue() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let gone = enqueue(queue, Lane::Live).await;
     let lease = claim(queue, &owner).await.lease;
     enqueue(queue, Lane::Live).await;
@@ -157,7 +157,7 @@ async fn an_emptied_redis_is_an_empty_queue() {
 #[tokio::test]
 async fn forgotten_scripts_are_told_again() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     enqueue(queue, Lane::Live).await;
     fleet.redis_cli(&["SCRIPT", "FLUSH"]).await;
     let lease = claim(queue, &owner).await.lease;

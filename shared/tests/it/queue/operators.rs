@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Enqueue, RedisKeys, Owner, Queue, QueueArgs, QueueError, Retry, Ticket, WorkerReport};
+use csm_shared::queue::{Enqueue, RedisKeys, WorkerId, Queue, QueueArgs, QueueError, Retry, Ticket, WorkerReport};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::{depth, enqueue, failure, receipt, state};
@@ -12,7 +12,7 @@ use crate::fleet::{TestFleet, claim, spec, try_claim};
 #[tokio::test]
 async fn a_paused_lane_takes_in_and_gives_nothing_out() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     enqueue(queue, Lane::Live).await;
     let running = claim(queue, &owner).await.lease;
     queue.pause(Lane::Live, true).await.unwrap();
@@ -29,7 +29,7 @@ async fn a_paused_lane_takes_in_and_gives_nothing_out() {
 #[tokio::test]
 async fn a_closed_queue_takes_nothing_in_and_works_off_what_it_has() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue(queue, Lane::Live).await;
     queue.close(true).await.unwrap();
     let refused = queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live)).await.unwrap_err();
@@ -58,7 +58,7 @@ async fn another_request_of_the_same_id_is_a_conflict() {
 
 async fn given_up(queue: &Queue, class: FailureClass) -> JobId {
     let id = enqueue(queue, Lane::Standard).await;
-    let lease = claim(queue, &Owner::of_this_process("a")).await.lease;
+    let lease = claim(queue, &WorkerId::of_this_process("a")).await.lease;
     lease.fail(&Failure::new(class, "out of memory")).await.unwrap();
     id
 }
@@ -78,7 +78,7 @@ async fn a_dead_letter_becomes_one_new_job_of_the_same_request() {
     let old = queue.record(&id).await.unwrap().expect("kept");
     assert_eq!((old.state, old.replayed_as), (JobState::Failed, Some(new)));
     assert!(queue.dead_letters(10).await.unwrap().is_empty());
-    let job = claim(queue, &Owner::of_this_process("b")).await;
+    let job = claim(queue, &WorkerId::of_this_process("b")).await;
     assert_eq!((job.lease.at().id, job.lease.at().attempt, &job.spec), (new, 1, &spec(Lane::Standard)));
     job.lease.succeed(&receipt()).await.unwrap();
     assert_eq!(queue.replay(&id).await.unwrap(), Some(new));
@@ -116,7 +116,7 @@ async fn a_purged_dead_letter_is_gone_and_a_bad_request_never_was_one() {
 #[tokio::test]
 async fn when_all_has_ended_all_numbers_are_back_at_zero() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let mut ids = Vec::new();
     for lane in Lane::ALL.repeat(4) {
         ids.push(enqueue(queue, lane).await);
@@ -173,7 +173,7 @@ fn report(frames_per_second: f64) -> WorkerReport {
 #[tokio::test]
 async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let impatient = Queue::new(fleet.client.clone(), &QueueArgs { live_wait_max_seconds: 60, ..QueueArgs::default() });
     let live = spec(Lane::Live);
     let enter = async |ticket: Ticket| impatient.enqueue(&ticket, &live).await;
@@ -184,7 +184,7 @@ async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
     // A hundred jobs at half a job a second.
     let frames = f64::from(live.expected_frames());
     queue.report(&owner, &report(frames / 4.0)).await.unwrap();
-    queue.report(&Owner::of_this_process("b"), &report(frames / 4.0)).await.unwrap();
+    queue.report(&WorkerId::of_this_process("b"), &report(frames / 4.0)).await.unwrap();
     let Err(QueueError::Busy { wait, limit, .. }) = enter(fresh()).await else { panic!("too many wait") };
     assert_eq!(limit, Duration::from_secs(60));
     assert!(wait.abs_diff(Duration::from_secs(200)) < Duration::from_secs(4), "{wait:?}");
@@ -205,7 +205,7 @@ async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
     assert_eq!(standard, Enqueue::Accepted { wait: Some(Duration::ZERO) });
     queue.leave(&owner).await.unwrap();
     assert!((queue.stats().await.unwrap().frames_per_second - frames / 4.0).abs() < 0.01);
-    queue.report(&Owner::of_this_process("c"), &WorkerReport { draining: true, ..report(1_000.0) }).await.unwrap();
+    queue.report(&WorkerId::of_this_process("c"), &WorkerReport { draining: true, ..report(1_000.0) }).await.unwrap();
     let stats = queue.stats().await.unwrap();
     assert!((stats.frames_per_second - frames / 4.0).abs() < 0.01, "one that drains adds nothing");
     assert_eq!(stats.workers.len(), 2);
@@ -214,7 +214,7 @@ async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
 #[tokio::test]
 async fn a_fleet_without_workers_predicts_nothing() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     queue.report(&owner, &report(10.0)).await.unwrap();
     let (accepted, spec) = (Ticket::new(JobId::generate()), spec(Lane::Live));
     assert_eq!(queue.enqueue(&accepted, &spec).await.unwrap(), Enqueue::Accepted { wait: Some(Duration::ZERO) });
@@ -227,7 +227,7 @@ async fn a_fleet_without_workers_predicts_nothing() {
 #[tokio::test]
 async fn every_shard_is_served() {
     let fleet = TestFleet::start_with(&QueueArgs { queue_shards: 4, ..QueueArgs::default() }).await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let mut waiting: Vec<JobId> = Vec::new();
     for _ in 0..40 {
         waiting.push(enqueue(queue, Lane::Standard).await);

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Claim, Claimed, Commit, HOLD_PAUSE, LEASE, Owner, Queue, QueueArgs, Retry, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, Claimed, Commit, HOLD_PAUSE, LEASE, WorkerId, Queue, QueueArgs, Retry, WorkerCapacity, Ticket};
 
 use super::{enqueue, receipt, state};
 use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 /// What a worker brings back that runs `running` jobs already.
-async fn claim_beside(queue: &Queue, owner: &Owner, running: u8) -> Option<Claimed> {
+async fn claim_beside(queue: &Queue, owner: &WorkerId, running: u8) -> Option<Claimed> {
     match queue.claimer(owner, "a test").claim(WorkerCapacity { running, ..WorkerCapacity::empty(5) }).await.unwrap() {
         Claim::Job(job) => Some(*job),
         Claim::Expired(_) | Claim::Nothing | Claim::Hold => None,
@@ -17,13 +17,13 @@ async fn claim_beside(queue: &Queue, owner: &Owner, running: u8) -> Option<Claim
 }
 
 /// The same for one that will be idle in that many seconds.
-async fn claim_busy_for(queue: &Queue, owner: &Owner, seconds: u64) -> Claim {
+async fn claim_busy_for(queue: &Queue, owner: &WorkerId, seconds: u64) -> Claim {
     let room = WorkerCapacity { running: 1, busy_for: Duration::from_secs(seconds), ..WorkerCapacity::empty(5) };
     queue.claimer(owner, "a test").claim(room).await.unwrap()
 }
 
 /// Five jobs that one worker runs together.
-async fn five_together(queue: &Queue, owner: &Owner) -> Vec<Claimed> {
+async fn five_together(queue: &Queue, owner: &WorkerId) -> Vec<Claimed> {
     let mut jobs = Vec::new();
     for running in 0..5 {
         enqueue(queue, Lane::Standard).await;
@@ -36,7 +36,7 @@ async fn five_together(queue: &Queue, owner: &Owner) -> Vec<Claimed> {
 async fn of_five_jobs_that_died_together_only_the_poison_is_given_up() {
     let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
-    let [dead, busy, other, idle] = ["dead", "busy", "other", "idle"].map(Owner::of_this_process);
+    let [dead, busy, other, idle] = ["dead", "busy", "other", "idle"].map(WorkerId::of_this_process);
     let ids: Vec<_> = five_together(queue, &dead).await.iter().map(|job| job.lease.at().id).collect();
     let poison = ids[2];
     fleet.expire_leases().await;
@@ -82,7 +82,7 @@ async fn of_five_jobs_that_died_together_only_the_poison_is_given_up() {
 async fn whoever_will_be_idle_first_empties_itself_for_the_suspects() {
     let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
-    let [dead, long, longer, short] = ["dead", "long", "longer", "short"].map(Owner::of_this_process);
+    let [dead, long, longer, short] = ["dead", "long", "longer", "short"].map(WorkerId::of_this_process);
     five_together(queue, &dead).await;
     fleet.expire_leases().await;
     queue.reap().await.unwrap();
@@ -105,7 +105,7 @@ async fn whoever_will_be_idle_first_empties_itself_for_the_suspects() {
 async fn a_dead_worker_that_was_to_empty_itself_holds_nobody_up_for_long() {
     let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
-    let [dead, dying, next] = ["dead", "dying", "next"].map(Owner::of_this_process);
+    let [dead, dying, next] = ["dead", "dying", "next"].map(WorkerId::of_this_process);
     five_together(queue, &dead).await;
     fleet.expire_leases().await;
     queue.reap().await.unwrap();
@@ -126,12 +126,12 @@ async fn a_worker_that_ends_by_itself_charges_no_job_that_did_not_run_alone() {
     let fleet = TestFleet::start().await;
     let queue = &fleet.queue;
     let failure = Failure::new(FailureClass::Resource, "the engine died");
-    let jobs = five_together(queue, &Owner::of_this_process("a")).await;
+    let jobs = five_together(queue, &WorkerId::of_this_process("a")).await;
     let first = jobs[0].lease.at().id;
     for job in jobs {
         assert_eq!(job.lease.suspect(&failure).await.unwrap(), Retry::Queued);
     }
-    let owner = Owner::of_this_process("b");
+    let owner = WorkerId::of_this_process("b");
     let alone = claim(queue, &owner).await;
     assert_eq!((alone.lease.at().id, alone.alone), (first, true));
     let record = queue.record(&first).await.unwrap().expect("known");
@@ -148,7 +148,7 @@ async fn a_worker_that_ends_by_itself_charges_no_job_that_did_not_run_alone() {
 #[tokio::test]
 async fn a_suspect_stays_one_through_a_retry_and_a_release() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let id = enqueue(queue, Lane::Bulk).await;
     claim(queue, &owner).await;
     fleet.expire_leases().await;
@@ -169,7 +169,7 @@ async fn a_suspect_stays_one_through_a_retry_and_a_release() {
 #[tokio::test]
 async fn suspects_that_were_called_off_hold_nobody_up() {
     let fleet = TestFleet::start().await;
-    let (queue, owner) = (&fleet.queue, Owner::of_this_process("a"));
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
     let jobs = five_together(queue, &owner).await;
     fleet.expire_leases().await;
     queue.reap().await.unwrap();
@@ -189,13 +189,13 @@ async fn a_worker_that_empties_itself_takes_nothing_from_other_shards_either() {
     let on = |shard| std::iter::repeat_with(JobId::generate).find(|id| id.spread(2) == shard).unwrap();
     let suspect = on(0);
     queue.enqueue(&Ticket::new(suspect), &spec(Lane::Live)).await.unwrap();
-    claim(queue, &Owner::of_this_process("dead")).await;
+    claim(queue, &WorkerId::of_this_process("dead")).await;
     fleet.expire_leases().await;
     queue.reap().await.unwrap();
     for _ in 0..5 {
         queue.enqueue(&Ticket::new(on(1)), &spec(Lane::Live)).await.unwrap();
     }
-    let busy = Owner::of_this_process("busy");
+    let busy = WorkerId::of_this_process("busy");
     let _first = claim_beside(queue, &busy, 1).await;
     for _ in 0..4 {
         assert!(claim_beside(queue, &busy, 1).await.is_none());

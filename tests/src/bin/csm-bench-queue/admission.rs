@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Enqueue, Owner, Queue, Ticket, WorkerReport};
+use csm_shared::queue::{Enqueue, WorkerId, Queue, Ticket, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
 use super::fleet::{Server, Worker, percentile, spec};
@@ -27,7 +27,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let rate = 5.0 * f64::from(line.expected_frames()) / SERVICE.as_secs_f64();
     let (seen, stop) = (Arc::new(Mutex::new(HashMap::new())), CancellationToken::new());
     let mut workers = Vec::new();
-    let owners: Vec<_> = (0..WORKERS).map(|_| Owner::of_this_process("bench")).collect();
+    let owners: Vec<_> = (0..WORKERS).map(|_| WorkerId::of_this_process("bench")).collect();
     for owner in &owners {
         queue.report(owner, &report(rate)).await?;
     }

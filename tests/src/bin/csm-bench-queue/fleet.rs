@@ -10,7 +10,7 @@ use csm_shared::job::{
     Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Claimed, Owner, Queue, QueueArgs, WorkerCapacity};
+use csm_shared::queue::{Claim, Claimed, WorkerId, Queue, QueueArgs, WorkerCapacity};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
@@ -90,7 +90,7 @@ pub(crate) fn receipt(frames: u32) -> Receipt {
 /// A worker without a model: a job takes it `service`, and whoever asks hears how long each had waited.
 pub(crate) struct Worker {
     pub(crate) queue: Queue,
-    pub(crate) owner: Owner,
+    pub(crate) owner: WorkerId,
     pub(crate) slots: u8,
     pub(crate) reserve: u8,
     pub(crate) service: Duration,

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Claim, Owner, Queue, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, WorkerId, Queue, WorkerCapacity, Ticket};
 use futures::StreamExt as _;
 
 use super::Args;
@@ -52,7 +52,7 @@ async fn fill(queue: &Queue, jobs: u64) -> anyhow::Result<()> {
 
 /// Milliseconds of each claim; the jobs are committed in between.
 async fn claims(queue: &Queue) -> anyhow::Result<Vec<f64>> {
-    let mut claimer = queue.claimer(&Owner::of_this_process("bench"), "bench");
+    let mut claimer = queue.claimer(&WorkerId::of_this_process("bench"), "bench");
     let mut took = Vec::new();
     while took.len() < CLAIMS {
         let begun = Instant::now();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Owner, Queue, Ticket};
+use csm_shared::queue::{WorkerId, Queue, Ticket};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -55,7 +55,7 @@ async fn live_waits(queue: &Queue, bulk: u64) -> anyhow::Result<Vec<f64>> {
             let seen = Arc::clone(&waits);
             let worker = Worker {
                 queue: queue.clone(),
-                owner: Owner::of_this_process("bench"),
+                owner: WorkerId::of_this_process("bench"),
                 slots: 5,
                 reserve: 1,
                 service: SERVICE,

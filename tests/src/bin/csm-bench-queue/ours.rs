@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Claim, Owner, Queue, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, WorkerId, Queue, WorkerCapacity, Ticket};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
@@ -94,7 +94,7 @@ pub(crate) async fn run(redis_url: &str, args: &Args) -> anyhow::Result<Value> {
 
 /// One slot: claim, commit, again.
 async fn consume(queue: Queue, seen: Arc<Seen>, stop: CancellationToken) -> anyhow::Result<()> {
-    let owner = Owner::of_this_process("bench");
+    let owner = WorkerId::of_this_process("bench");
     let (mut wake, mut claimer) = (queue.wake_listener(), queue.claimer(&owner, "bench"));
     let done = receipt(1);
     while !stop.is_cancelled() {

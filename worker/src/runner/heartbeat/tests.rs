@@ -6,7 +6,7 @@ use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Owner, QueueArgs, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, WorkerId, QueueArgs, WorkerCapacity, Ticket};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 
 use super::*;
@@ -142,7 +142,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let engine = engine(&folder.path().join("tiny")).await;
     let id = JobId::generate();
     queue.enqueue(&Ticket::new(id), &spec()).await.unwrap();
-    let claimed = queue.claimer(&Owner::of_this_process("stuck"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
+    let claimed = queue.claimer(&WorkerId::of_this_process("stuck"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
     let Claim::Job(job) = claimed else { panic!("{claimed:?}") };
 
     let pulse = Pulse::new(engine.clone());
