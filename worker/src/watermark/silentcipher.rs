@@ -48,7 +48,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::watermark::Finding;
 
 use find::Reach;
-use model::Model;
+use model::SilentCipherModel;
 use resample::resample;
 use stft::Spectrum;
 
@@ -71,7 +71,7 @@ pub enum BnMode {
 /// A loaded model. Cloning shares the weights.
 #[derive(Clone)]
 pub struct SilentCipher {
-    model: Arc<Model>,
+    model: Arc<SilentCipherModel>,
     mode: BnMode,
 }
 

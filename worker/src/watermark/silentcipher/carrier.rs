@@ -7,22 +7,22 @@ use std::collections::VecDeque;
 
 use super::BnMode;
 use super::model::BAND;
-use super::network::{Frame, Stack, StackState};
+use super::network::{Frame, ConvStack, ConvStackState};
 use super::stft::ROWS;
 
 /// Encoder, the message's spectra, and carrier decoder.
 pub(super) struct Carrier {
-    pub(super) encoder: Stack,
+    pub(super) encoder: ConvStack,
     /// One by symbol, (BAND).
     pub(super) messages: Vec<Vec<f32>>,
     /// Its first layer takes the encoder's channels, one of magnitudes, and one of the message.
-    pub(super) decoder: Stack,
+    pub(super) decoder: ConvStack,
 }
 
 /// What [`Carrier::push`] remembers: the networks' frames, and those that the encoder has not answered yet.
 pub(super) struct CarrierState {
-    encoder: StackState,
-    decoder: StackState,
+    encoder: ConvStackState,
+    decoder: ConvStackState,
     waiting: VecDeque<(Frame, u8)>,
 }
 

@@ -41,7 +41,7 @@ const NAME_CHANCE: f64 = 0.25;
 
 /// What one place of a clip shows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Evidence {
+pub(super) struct MarkEvidence {
     /// Mean log-probability of the known symbols, at the best rotation.
     pub(super) soft: f64,
     /// Share of the known symbols that agree.
@@ -61,7 +61,7 @@ pub(super) struct Evidence {
     has_job: bool,
 }
 
-impl Evidence {
+impl MarkEvidence {
     pub(super) const NONE: Self = Self {
         soft: f64::NEG_INFINITY,
         share: 0.0,
@@ -111,14 +111,14 @@ impl Evidence {
 
 /// What the frames of one place show of all that is looked for: the payload that is detected, or else fits best. One of
 /// `places` that can be tried.
-pub(super) fn strongest(logits: &[[f32; SYMBOLS]], known: &[Known], places: usize) -> Evidence {
+pub(super) fn strongest(logits: &[[f32; SYMBOLS]], known: &[Known], places: usize) -> MarkEvidence {
     let each = known.iter().enumerate().map(|(at, one)| weigh(logits, one, places).among(at, known.len()));
     let best = each.max_by(|a, b| a.detects().cmp(&b.detects()).then(a.soft.total_cmp(&b.soft)));
-    best.unwrap_or(Evidence::NONE)
+    best.unwrap_or(MarkEvidence::NONE)
 }
 
 /// Lays the known symbols over the frames of one place.
-fn weigh(logits: &[[f32; SYMBOLS]], known: &Known, places: usize) -> Evidence {
+fn weigh(logits: &[[f32; SYMBOLS]], known: &Known, places: usize) -> MarkEvidence {
     let symbols = known.symbols();
     let mut columns = [[0.0_f64; SYMBOLS]; PERIOD];
     for (at, frame) in logits.iter().enumerate() {
@@ -140,7 +140,7 @@ fn weigh(logits: &[[f32; SYMBOLS]], known: &Known, places: usize) -> Evidence {
     };
     let rotations = rotations(&columns);
     let Some(rotation) = rotations.iter().copied().max_by(|&a, &b| soft(a).total_cmp(&soft(b))) else {
-        return Evidence::NONE;
+        return MarkEvidence::NONE;
     };
     // How unlikely it is that a key or job drawn at random names as many of these symbols.
     let named = |part: Range<usize>| {
@@ -155,7 +155,7 @@ fn weigh(logits: &[[f32; SYMBOLS]], known: &Known, places: usize) -> Evidence {
     let usual = (0..PERIOD).map(|rotation| share(agree(rotation))).sum::<f64>() / PERIOD as f64;
     let (hits, count) = agree(rotation);
     let frames_chance = tail(count, hits, usual.max(CHANCE)) * PERIOD as f64;
-    Evidence {
+    MarkEvidence {
         soft: soft(rotation),
         share: share((hits, count)),
         frames_chance,

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::watermark::{Finding, Region, Scheme, Verdict};
 
-use super::evidence::{self, Evidence, MIN_ROUNDS};
+use super::evidence::{self, MarkEvidence, MIN_ROUNDS};
 use super::payload::PERIOD;
 use super::resample::resample;
 use super::stft::HOP;
@@ -59,7 +59,7 @@ pub(super) fn find(
         return Err(SilentCipherError::NotFinite);
     }
     let samples = resample(clip, SAMPLE_RATE as usize, RATE);
-    let (best, read_all) = Search { cipher, known, samples: &samples, bounds, pace: Cell::default() }.run(reach)?;
+    let (best, read_all) = MarkSearch { cipher, known, samples: &samples, bounds, pace: Cell::default() }.run(reach)?;
     let verdict = match best.evidence.verdict() {
         Verdict::NotDetected if !read_all => Verdict::Inconclusive,
         verdict => verdict,
@@ -77,7 +77,7 @@ pub(super) fn find(
     })
 }
 
-struct Search<'a> {
+struct MarkSearch<'a> {
     cipher: &'a SilentCipher,
     known: &'a [Known],
     /// At 44.1 kHz.
@@ -91,10 +91,10 @@ struct Search<'a> {
 struct Best {
     phase: usize,
     piece: Range<usize>,
-    evidence: Evidence,
+    evidence: MarkEvidence,
 }
 
-impl Search<'_> {
+impl MarkSearch<'_> {
     /// The place that decides, and whether all was read that a "not detected" needs.
     fn run(&self, reach: Reach) -> Result<(Best, bool), SilentCipherError> {
         let first = loudest(self.samples, FIRST_ROUNDS);
@@ -160,10 +160,10 @@ impl Search<'_> {
     }
 
     /// What a piece shows from its sample `phase` on; `None` where it is not to be read any more.
-    fn look(&self, piece: &Range<usize>, phase: usize) -> Result<Option<Evidence>, SilentCipherError> {
+    fn look(&self, piece: &Range<usize>, phase: usize) -> Result<Option<MarkEvidence>, SilentCipherError> {
         let piece = &self.samples[piece.clone()];
         let piece = &piece[phase.min(piece.len())..];
-        let Some(gain) = self.cipher.gain(piece)? else { return Ok(Some(Evidence::NONE)) };
+        let Some(gain) = self.cipher.gain(piece)? else { return Ok(Some(MarkEvidence::NONE)) };
         let need = Duration::from_secs_f64(self.pace.get() * piece.len() as f64);
         let Some(_turn) = self.bounds.turn(need) else { return Ok(None) };
         let start = Instant::now();

@@ -9,8 +9,8 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor};
 
 use super::carrier::Carrier;
-use super::model::{BAND, Model, Reader, SYMBOLS};
-use super::network::{Layer, Norm, Stack};
+use super::model::{BAND, SilentCipherModel, Reader, SYMBOLS};
+use super::network::{GatedConv, BatchNorm, ConvStack};
 use super::{CSM_MESSAGE_SDR, SilentCipherError};
 
 /// The three files, in the order encoder, carrier decoder, message decoder.
@@ -29,15 +29,15 @@ pub(super) struct Tensors {
 }
 
 /// One layer as it is in its file.
-struct Parts {
+struct ConvParts {
     /// (2 outputs, inputs, kernel, kernel)
     weight: Tensor,
     bias: Vec<f32>,
-    norm: Norm,
+    norm: BatchNorm,
 }
 
 /// Reads a folder.
-pub(super) fn model(folder: &Path) -> Result<Model, SilentCipherError> {
+pub(super) fn model(folder: &Path) -> Result<SilentCipherModel, SilentCipherError> {
     let [encoder, carrier, reader] = FILES.map(|name| read(&folder.join(name)));
     assemble(&encoder?, &carrier?, &reader?, message_sdr(&folder.join(SETTINGS))?)
 }
@@ -48,7 +48,7 @@ pub(super) fn assemble(
     carrier: &Tensors,
     reader: &Tensors,
     message_sdr: f32,
-) -> Result<Model, SilentCipherError> {
+) -> Result<SilentCipherModel, SilentCipherError> {
     let encoding = encoder.layers(0, 1, 1, None)?;
     let features = outputs(&encoding)?;
     let mut decoding = carrier.layers(0, 1, 0, Some(1))?;
@@ -70,21 +70,21 @@ pub(super) fn assemble(
         weight: reader.values("linear.weight", &[1, BAND])?,
         bias: reader.values("linear.bias", &[1])?[0],
     };
-    Ok(Model { carrier: Arc::new(carrier), reader: Arc::new(reader), message_sdr })
+    Ok(SilentCipherModel { carrier: Arc::new(carrier), reader: Arc::new(reader), message_sdr })
 }
 
 /// The encoder alone.
 #[cfg(test)]
-pub(super) fn encoder(tensors: &Tensors) -> Result<Stack, SilentCipherError> {
+pub(super) fn encoder(tensors: &Tensors) -> Result<ConvStack, SilentCipherError> {
     Ok(stack(tensors.layers(0, 1, 1, None)?)?)
 }
 
-fn stack(layers: Vec<Parts>) -> candle_core::Result<Stack> {
-    let layers = layers.into_iter().map(|parts| Layer::new(&parts.weight, parts.bias, parts.norm));
-    Ok(Stack::new(layers.collect::<candle_core::Result<_>>()?))
+fn stack(layers: Vec<ConvParts>) -> candle_core::Result<ConvStack> {
+    let layers = layers.into_iter().map(|parts| GatedConv::new(&parts.weight, parts.bias, parts.norm));
+    Ok(ConvStack::new(layers.collect::<candle_core::Result<_>>()?))
 }
 
-fn outputs(layers: &[Parts]) -> candle_core::Result<usize> {
+fn outputs(layers: &[ConvParts]) -> candle_core::Result<usize> {
     layers.last().map_or(Ok(0), |layer| Ok(layer.weight.dim(0)? / 2))
 }
 
@@ -133,10 +133,10 @@ impl Tensors {
         step: usize,
         inputs: usize,
         outputs: Option<usize>,
-    ) -> Result<Vec<Parts>, SilentCipherError> {
+    ) -> Result<Vec<ConvParts>, SilentCipherError> {
         let index = |key: &String| key.strip_prefix("main.")?.split('.').next()?.parse::<usize>().ok();
         let last = self.by_name.keys().filter_map(index).max().unwrap_or(first).min(first + step * MAX_LAYERS);
-        let mut layers: Vec<Parts> = Vec::new();
+        let mut layers: Vec<ConvParts> = Vec::new();
         let mut width = inputs;
         for at in (first..=last.max(first)).step_by(step) {
             let expected = outputs.filter(|_| at + step > last);
@@ -147,7 +147,7 @@ impl Tensors {
         Ok(layers)
     }
 
-    fn layer(&self, at: usize, inputs: usize, outputs: Option<usize>) -> Result<Parts, SilentCipherError> {
+    fn layer(&self, at: usize, inputs: usize, outputs: Option<usize>) -> Result<ConvParts, SilentCipherError> {
         let name = |part: &str| format!("main.{at}.{part}");
         let key = name("conv.weight");
         let shape = self.get(&key)?.dims().to_vec();
@@ -169,10 +169,10 @@ impl Tensors {
         let both = [self.values(&key, &shape)?, self.values(&name("gate.weight"), &shape)?].concat();
         let (out, into, kernel) = (shape[0], shape[1], shape[2]);
         let vector = |part: &str| self.values(&name(part), &[out]);
-        Ok(Parts {
+        Ok(ConvParts {
             weight: Tensor::from_vec(both, (2 * out, into, kernel, kernel), &Device::Cpu)?,
             bias: [vector("conv.bias")?, vector("gate.bias")?].concat(),
-            norm: Norm {
+            norm: BatchNorm {
                 weight: vector("bn.weight")?,
                 bias: vector("bn.bias")?,
                 mean: vector("bn.running_mean")?,

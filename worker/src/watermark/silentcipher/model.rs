@@ -1,7 +1,7 @@
 //! The three networks and what lies between them.
 
 use super::carrier::Carrier;
-use super::network::{Frame, Stack};
+use super::network::{Frame, ConvStack};
 use super::stft::{ROWS, Spectrum};
 use super::{BnMode, SilentCipherError};
 
@@ -12,7 +12,7 @@ pub(super) const SYMBOLS: usize = 5;
 
 /// Everything that the files hold.
 #[derive(Clone)]
-pub(super) struct Model {
+pub(super) struct SilentCipherModel {
     pub(super) carrier: std::sync::Arc<Carrier>,
     pub(super) reader: std::sync::Arc<Reader>,
     /// Ratio of voice to mark in dB.
@@ -21,13 +21,13 @@ pub(super) struct Model {
 
 /// The network that reads the mark back.
 pub(super) struct Reader {
-    pub(super) stack: Stack,
+    pub(super) stack: ConvStack,
     /// One by row of the band.
     pub(super) weight: Vec<f32>,
     pub(super) bias: f32,
 }
 
-impl Model {
+impl SilentCipherModel {
     pub(super) fn with_message_sdr(&self, decibels: f32) -> Self {
         Self { message_sdr: decibels, ..self.clone() }
     }

@@ -18,7 +18,7 @@ pub(super) type Frame = Vec<f32>;
 const EPS: f64 = 1e-5;
 
 /// BatchNorm's values, one by channel.
-pub(super) struct Norm {
+pub(super) struct BatchNorm {
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
     pub(super) mean: Vec<f32>,
@@ -26,12 +26,12 @@ pub(super) struct Norm {
 }
 
 /// One gated convolution with its normalisation.
-pub(super) struct Layer {
+pub(super) struct GatedConv {
     /// (2 outputs, inputs * kernel^2): the convolution's rows, then the gate's.
     weight: Tensor,
     /// In the same order.
     bias: Vec<f32>,
-    norm: Norm,
+    norm: BatchNorm,
     inputs: usize,
     outputs: usize,
     /// 1 or 3.
@@ -45,9 +45,9 @@ struct Moments {
     count: usize,
 }
 
-impl Layer {
+impl GatedConv {
     /// `weight` is (2 outputs, inputs, kernel, kernel), the convolution's part first; kernel is 1 or 3.
-    pub(super) fn new(weight: &Tensor, bias: Vec<f32>, norm: Norm) -> candle_core::Result<Self> {
+    pub(super) fn new(weight: &Tensor, bias: Vec<f32>, norm: BatchNorm) -> candle_core::Result<Self> {
         let (doubled, inputs, kernel, _) = weight.dims4()?;
         let weight = weight.reshape((doubled, inputs * kernel * kernel))?.contiguous()?;
         Ok(Self { weight, bias, norm, inputs, outputs: doubled / 2, kernel })
@@ -154,19 +154,19 @@ simd_fn! {
 }
 
 /// Layers one after another.
-pub(super) struct Stack {
-    layers: Vec<Layer>,
+pub(super) struct ConvStack {
+    layers: Vec<GatedConv>,
 }
 
-/// What a [`Stack`] remembers between frames: for each layer the last two frames of its input.
-pub(super) struct StackState(Vec<VecDeque<Frame>>);
+/// What a [`ConvStack`] remembers between frames: for each layer the last two frames of its input.
+pub(super) struct ConvStackState(Vec<VecDeque<Frame>>);
 
-impl Stack {
-    pub(super) fn new(layers: Vec<Layer>) -> Self {
+impl ConvStack {
+    pub(super) fn new(layers: Vec<GatedConv>) -> Self {
         Self { layers }
     }
 
-    /// Frames, and rows, to either side on which a value depends; also the frames by which [`Stack::push`] lags behind.
+    /// Frames, and rows, to either side on which a value depends; also the frames by which [`ConvStack::push`] lags behind.
     pub(super) fn context(&self) -> usize {
         self.layers.iter().filter(|layer| layer.kernel == 3).count()
     }
@@ -189,16 +189,16 @@ impl Stack {
     }
 
     /// Begins a stream with running statistics.
-    pub(super) fn begin(&self) -> StackState {
-        StackState(self.layers.iter().map(|_| VecDeque::new()).collect())
+    pub(super) fn begin(&self) -> ConvStackState {
+        ConvStackState(self.layers.iter().map(|_| VecDeque::new()).collect())
     }
 
-    /// Takes the next frame; gives the one [`Stack::context`] frames before it, when there is one.
-    pub(super) fn push(&self, state: &mut StackState, frame: Frame) -> candle_core::Result<Option<Frame>> {
+    /// Takes the next frame; gives the one [`ConvStack::context`] frames before it, when there is one.
+    pub(super) fn push(&self, state: &mut ConvStackState, frame: Frame) -> candle_core::Result<Option<Frame>> {
         self.push_from(0, state, frame)
     }
 
-    fn push_from(&self, first: usize, state: &mut StackState, frame: Frame) -> candle_core::Result<Option<Frame>> {
+    fn push_from(&self, first: usize, state: &mut ConvStackState, frame: Frame) -> candle_core::Result<Option<Frame>> {
         let mut frame = frame;
         for (layer, held) in self.layers.iter().zip(&mut state.0).skip(first) {
             if layer.kernel == 1 {
@@ -222,7 +222,7 @@ impl Stack {
     }
 
     /// The last frames of a stream.
-    pub(super) fn finish(&self, mut state: StackState) -> candle_core::Result<Vec<Frame>> {
+    pub(super) fn finish(&self, mut state: ConvStackState) -> candle_core::Result<Vec<Frame>> {
         let mut out = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {
             let held = std::mem::take(&mut state.0[at]);

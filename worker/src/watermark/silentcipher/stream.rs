@@ -11,7 +11,7 @@ use std::sync::Arc;
 use csm_shared::audio::SAMPLE_RATE;
 
 use super::carrier::CarrierState;
-use super::model::Model;
+use super::model::SilentCipherModel;
 use super::payload::PERIOD;
 use super::resample::Resampler;
 use super::stft::{Framer, HOP, Overlap, ROWS, SIZE, Spectrum};
@@ -22,11 +22,11 @@ const PRIOR_SAMPLES: f64 = RATE as f64;
 
 /// One stream on its way through the mark, with running statistics. However it is cut up, the same samples come out.
 pub struct SilentStream {
-    model: Arc<Model>,
+    model: Arc<SilentCipherModel>,
     symbols: [u8; PERIOD],
     up: Resampler,
     framer: Framer,
-    level: Level,
+    level: RunningPower,
     carrier: CarrierState,
     /// Frames that the networks have not answered, with the gain at which these saw them.
     waiting: VecDeque<(Spectrum, f32)>,
@@ -38,13 +38,13 @@ pub struct SilentStream {
 }
 
 impl SilentStream {
-    pub(super) fn new(model: Arc<Model>, payload: Payload) -> Self {
+    pub(super) fn new(model: Arc<SilentCipherModel>, payload: Payload) -> Self {
         let rate = SAMPLE_RATE as usize;
         Self {
             symbols: payload.symbols(),
             up: Resampler::new(rate, RATE),
             framer: Framer::new(),
-            level: Level::new(),
+            level: RunningPower::new(),
             carrier: model.carrier.begin(),
             waiting: VecDeque::new(),
             overlap: Overlap::new(),
@@ -123,7 +123,7 @@ fn nominal_rms() -> f32 {
 }
 
 /// The mean square of all sound up to a frame's end.
-struct Level {
+struct RunningPower {
     /// Sums over whole hops that no frame has taken in yet.
     hops: VecDeque<f64>,
     sum: f64,
@@ -132,7 +132,7 @@ struct Level {
     samples: f64,
 }
 
-impl Level {
+impl RunningPower {
     fn new() -> Self {
         let energy = VOICE_POWER * PRIOR_SAMPLES;
         Self { hops: VecDeque::new(), sum: 0.0, filled: 0, energy, samples: PRIOR_SAMPLES }

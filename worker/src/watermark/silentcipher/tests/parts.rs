@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{MODES, cases, clip, distance, folder, golden, indices, narrow, number, snr};
-use crate::watermark::silentcipher::network::{Frame, Layer, Norm, Stack};
+use crate::watermark::silentcipher::network::{Frame, GatedConv, BatchNorm, ConvStack};
 use crate::watermark::silentcipher::resample::{Resampler, resample};
 use crate::watermark::silentcipher::stft::{self, Framer, HOP, Overlap, SIZE};
 use crate::watermark::silentcipher::{BnMode, RATE, scaled};
@@ -121,16 +121,16 @@ impl PlainLayer {
         (0..2 * self.sizes[1]).map(|at| at as f32 * 0.1 - 0.2).collect()
     }
 
-    fn norm(&self) -> Norm {
+    fn norm(&self) -> BatchNorm {
         let values = |offset: f32| (0..self.sizes[1]).map(|at| offset + at as f32 * 0.3).collect();
-        Norm { weight: values(0.7), bias: values(-0.2), mean: values(0.1), variance: values(0.5) }
+        BatchNorm { weight: values(0.7), bias: values(-0.2), mean: values(0.1), variance: values(0.5) }
     }
 
-    fn layer(&self) -> Layer {
+    fn layer(&self) -> GatedConv {
         let [inputs, outputs, kernel] = self.sizes;
         let both = [self.conv.clone(), self.gate.clone()].concat();
         let weight = Tensor::from_vec(both, (2 * outputs, inputs, kernel, kernel), &Device::Cpu).unwrap();
-        Layer::new(&weight, self.bias(), self.norm()).unwrap()
+        GatedConv::new(&weight, self.bias(), self.norm()).unwrap()
     }
 
     fn convolve(&self, weight: &[f32], bias: f32, frames: &[Frame], out: usize, place: [usize; 2]) -> f64 {
@@ -182,7 +182,7 @@ impl PlainLayer {
 fn layers_are_plain_convolutions() {
     for (count, rows) in [(1, 9), (2, 5), (7, 12)] {
         let plain = [PlainLayer::new(2, 3, 3), PlainLayer::new(3, 4, 3), PlainLayer::new(4, 1, 1)];
-        let stack = Stack::new(plain.iter().map(PlainLayer::layer).collect());
+        let stack = ConvStack::new(plain.iter().map(PlainLayer::layer).collect());
         assert_eq!(stack.context(), 2);
         let frame = |at: usize| (0..2 * rows).map(|row| ((at * 31 + row * 17) % 23) as f32 / 23.0).collect();
         let frames: Vec<Frame> = (0..count).map(frame).collect();
