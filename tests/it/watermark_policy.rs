@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use csm_shared::audio::Clip;
 use csm_shared::job::JobId;
-use csm_worker::watermark::silentcipher::{BnMode, Bounds, Known, SilentCipher};
+use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
 use csm_worker::watermark::{Verdict, WatermarkKey};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -217,7 +217,7 @@ async fn with_working_weights_a_file_carries_both_marks() {
     let (key, audio) = (WatermarkKey::development(), Clip::from_wav(&wav).unwrap().to_f32());
     let cipher = SilentCipher::load(&folder, BnMode::Running).unwrap();
     let keys = [key];
-    let of = |job: &JobId| cipher.find(&audio, &Known::all(&keys, Some(job)), &Bounds::default()).unwrap().verdict;
+    let of = |job: &JobId| cipher.find(&audio, &ExpectedPayload::all(&keys, Some(job)), &Bounds::default()).unwrap().verdict;
     assert_eq!(of(&scene.job.parse().unwrap()), Verdict::Detected);
     assert_ne!(of(&JobId::generate()), Verdict::Detected);
 }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use csm_shared::detect_desk::{Asked, LOOK_MAX};
 use tokio_util::sync::CancellationToken;
 
-use crate::watermark::silentcipher::Known;
+use crate::watermark::silentcipher::ExpectedPayload;
 use crate::watermark::{Finding, Silent, Verdict, WatermarkKey};
 
 /// Looks for the marks of `keys`, of the job that a recording is said to be from or of any. Takes [`LOOK_MAX`] at most; what
@@ -17,7 +17,7 @@ pub(crate) fn silentcipher(
     stop: CancellationToken,
 ) -> impl Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static {
     move |asked| {
-        let known = Known::all(&keys, asked.job.as_ref());
+        let known = ExpectedPayload::all(&keys, asked.job.as_ref());
         let found = mark.find(&asked.samples, &known, Instant::now() + LOOK_MAX, &stop);
         let found = found.map_err(|error| error.to_string())?;
         if stop.is_cancelled() && found.verdict != Verdict::Detected {

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, WatermarkReport, Scheme, Verdict, WatermarkKey};
-use csm_worker::watermark::silentcipher::{BnMode, Bounds, Known, SilentCipher};
+use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Exit status when a file could not be looked at.
@@ -55,7 +55,7 @@ pub(crate) struct MarkSearch {
     builtin: Detector,
     any_speed: bool,
     /// The model, and the payloads that it is to find.
-    silentcipher: Option<(SilentCipher, Vec<Known>)>,
+    silentcipher: Option<(SilentCipher, Vec<ExpectedPayload>)>,
 }
 
 pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
@@ -96,7 +96,7 @@ fn search(args: &DetectArgs) -> anyhow::Result<MarkSearch> {
     }
     let silentcipher = args.silentcipher.as_ref().map(|folder| {
         // As the workers mark: with the checkpoint's statistics.
-        SilentCipher::load(folder, BnMode::Running).map(|cipher| (cipher, Known::all(&keys, args.job.as_ref())))
+        SilentCipher::load(folder, BnMode::Running).map(|cipher| (cipher, ExpectedPayload::all(&keys, args.job.as_ref())))
     });
     let silentcipher = silentcipher.transpose().context("SilentCipher's weights")?;
     Ok(MarkSearch { builtin: Detector::with_keys(&keys)?, any_speed: args.any_speed, silentcipher })

@@ -41,7 +41,7 @@ pub use decode::Decoded;
 pub use error::SilentCipherError;
 pub use evidence::DETECTED_BELOW;
 pub use find::MAX_FIND_SECONDS;
-pub use payload::{Known, Payload};
+pub use payload::{ExpectedPayload, Payload};
 pub use stream::SilentStream;
 
 use csm_shared::audio::SAMPLE_RATE;
@@ -159,7 +159,7 @@ impl SilentCipher {
     ///
     /// # Errors
     /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`], [`SilentCipherError::NoTurn`].
-    pub fn find(&self, clip: &[f32], known: &[Known], bounds: &Bounds) -> Result<Finding, SilentCipherError> {
+    pub fn find(&self, clip: &[f32], known: &[ExpectedPayload], bounds: &Bounds) -> Result<Finding, SilentCipherError> {
         find::find(self, clip, known, Reach::Anywhere, bounds)
     }
 
@@ -169,7 +169,7 @@ impl SilentCipher {
     ///
     /// # Errors
     /// As [`SilentCipher::find`].
-    pub fn find_in_place(&self, clip: &[f32], known: &Known) -> Result<Finding, SilentCipherError> {
+    pub fn find_in_place(&self, clip: &[f32], known: &ExpectedPayload) -> Result<Finding, SilentCipherError> {
         find::find(self, clip, std::slice::from_ref(known), Reach::InPlace, &Bounds::default())
     }
 

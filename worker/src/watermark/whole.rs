@@ -8,7 +8,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::JobId;
 use tokio_util::sync::CancellationToken;
 
-use super::silentcipher::{Bounds, CSM_MESSAGE_SDR, Known, Payload, SilentCipher, SilentCipherError};
+use super::silentcipher::{Bounds, CSM_MESSAGE_SDR, ExpectedPayload, Payload, SilentCipher, SilentCipherError};
 use super::{Embedder, Finding, MarkError, Marked, Verdict, WatermarkKey};
 
 const RATE: f32 = SAMPLE_RATE as f32;
@@ -66,7 +66,7 @@ impl Silent {
     pub(crate) fn find(
         &self,
         clip: &[f32],
-        known: &[Known],
+        known: &[ExpectedPayload],
         until: Instant,
         stop: &CancellationToken,
     ) -> Result<Finding, SilentCipherError> {
@@ -96,7 +96,7 @@ impl WholeMark for Silent {
     }
 
     fn examine(&self, clip: &[f32], job: &JobId) -> Result<Finding, MarkError> {
-        let known = Known::payload(Payload::new(&self.key, job));
+        let known = ExpectedPayload::payload(Payload::new(&self.key, job));
         let _turn = self.turn();
         Ok(self.cipher.find_in_place(clip, &known)?)
     }
@@ -174,7 +174,7 @@ mod tests {
         let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");
         let cipher = SilentCipher::load(&weights, crate::watermark::silentcipher::BnMode::Running).unwrap();
         let key = WatermarkKey::development();
-        let (silent, known, stop) = (Silent::new(&cipher, &key), [Known::key(&key)], CancellationToken::new());
+        let (silent, known, stop) = (Silent::new(&cipher, &key), [ExpectedPayload::key(&key)], CancellationToken::new());
         let look = |limit: Duration| silent.find(&voice(), &known, Instant::now() + limit, &stop);
         let marking = silent.turn();
         let refused = look(Duration::from_millis(50));

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use csm_shared::audio::to_i16;
 use csm_shared::job::JobId;
 use csm_shared::watermark::{Verdict, WatermarkKey};
-use csm_worker::watermark::silentcipher::{BnMode, Bounds, Known, Payload, SilentCipher, cost};
+use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, Payload, SilentCipher, cost};
 
 use super::attacks::{ATTACKS, Kind};
 use super::codec::Codec;
@@ -54,7 +54,7 @@ pub(crate) fn run(report: &mut Report, folder: Option<&Path>, pairs: &[Pair], cl
             let (mut found, mut exact, mut score, mut p) = (0, 0, 1.0f64, 0.0f64);
             for clip in attack.apply(0, &marked)?.0 {
                 let clip = floats(&clip);
-                let finding = cipher.find(&clip, &[Known::payload(payload)], &Bounds::default())?;
+                let finding = cipher.find(&clip, &[ExpectedPayload::payload(payload)], &Bounds::default())?;
                 found += usize::from(finding.verdict == Verdict::Detected);
                 exact += usize::from(cipher.decode(&clip)?.is_some_and(|decoded| decoded.payload == payload));
                 (score, p) = (score.min(finding.score), p.max(finding.p_value));

@@ -12,7 +12,7 @@ use rand::{Rng, SeedableRng};
 
 use super::load::{Tensors, assemble};
 use super::model::{BAND, SYMBOLS};
-use super::{BnMode, Bounds, CSM_MESSAGE_SDR, Known, Payload, SilentCipher, SilentCipherError};
+use super::{BnMode, Bounds, CSM_MESSAGE_SDR, ExpectedPayload, Payload, SilentCipher, SilentCipherError};
 
 /// Widths of the real networks: encoder, carrier decoder, message decoder.
 const WIDTHS: [&[usize]; 3] =
@@ -52,7 +52,7 @@ pub fn cost(seconds: f64, mode: BnMode) -> Result<Cost, SilentCipherError> {
     cipher.decode(&marked)?;
     let read = by_second(start);
     let start = Instant::now();
-    cipher.find(&clip[..clip.len().min(WHOLE_SAMPLES)], &[Known::payload(payload)], &Bounds::default())?;
+    cipher.find(&clip[..clip.len().min(WHOLE_SAMPLES)], &[ExpectedPayload::payload(payload)], &Bounds::default())?;
     Ok(Cost { embed, read, find: start.elapsed().as_secs_f64() })
 }
 

@@ -21,7 +21,7 @@ use csm_shared::watermark::Verdict;
 
 use super::model::SYMBOLS;
 use super::payload::{KEY_SYMBOLS, PERIOD};
-use super::{Known, decode};
+use super::{ExpectedPayload, decode};
 
 /// Detected means that the bound by frames is not greater, and the bound by names not greater than its own limit.
 pub const DETECTED_BELOW: f64 = 1e-6;
@@ -111,14 +111,14 @@ impl MarkEvidence {
 
 /// What the frames of one place show of all that is looked for: the payload that is detected, or else fits best. One of
 /// `places` that can be tried.
-pub(super) fn strongest(logits: &[[f32; SYMBOLS]], known: &[Known], places: usize) -> MarkEvidence {
+pub(super) fn strongest(logits: &[[f32; SYMBOLS]], known: &[ExpectedPayload], places: usize) -> MarkEvidence {
     let each = known.iter().enumerate().map(|(at, one)| weigh(logits, one, places).among(at, known.len()));
     let best = each.max_by(|a, b| a.detects().cmp(&b.detects()).then(a.soft.total_cmp(&b.soft)));
     best.unwrap_or(MarkEvidence::NONE)
 }
 
 /// Lays the known symbols over the frames of one place.
-fn weigh(logits: &[[f32; SYMBOLS]], known: &Known, places: usize) -> MarkEvidence {
+fn weigh(logits: &[[f32; SYMBOLS]], known: &ExpectedPayload, places: usize) -> MarkEvidence {
     let symbols = known.symbols();
     let mut columns = [[0.0_f64; SYMBOLS]; PERIOD];
     for (at, frame) in logits.iter().enumerate() {

@@ -19,7 +19,7 @@ use super::evidence::{self, MarkEvidence, MIN_ROUNDS};
 use super::payload::PERIOD;
 use super::resample::resample;
 use super::stft::HOP;
-use super::{Bounds, Known, RATE, SilentCipher, SilentCipherError, scaled};
+use super::{Bounds, ExpectedPayload, RATE, SilentCipher, SilentCipherError, scaled};
 
 /// Longest piece of a clip that is read, in seconds.
 pub const MAX_FIND_SECONDS: usize = 20;
@@ -51,7 +51,7 @@ pub(super) enum Reach {
 pub(super) fn find(
     cipher: &SilentCipher,
     clip: &[f32],
-    known: &[Known],
+    known: &[ExpectedPayload],
     reach: Reach,
     bounds: &Bounds,
 ) -> Result<Finding, SilentCipherError> {
@@ -72,14 +72,14 @@ pub(super) fn find(
         verdict,
         p_value: best.evidence.p_value(),
         score: best.evidence.share,
-        key_id: known.get(if detected { best.evidence.of } else { 0 }).map(Known::key_id).unwrap_or_default(),
+        key_id: known.get(if detected { best.evidence.of } else { 0 }).map(ExpectedPayload::key_id).unwrap_or_default(),
         regions: if detected { vec![region] } else { Vec::new() },
     })
 }
 
 struct MarkSearch<'a> {
     cipher: &'a SilentCipher,
-    known: &'a [Known],
+    known: &'a [ExpectedPayload],
     /// At 44.1 kHz.
     samples: &'a [f32],
     bounds: &'a Bounds,

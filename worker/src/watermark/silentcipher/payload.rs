@@ -46,12 +46,12 @@ impl Payload {
 
 /// What a detector knows of the payload it looks for: the key's part, and the job's where the job is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Known {
+pub struct ExpectedPayload {
     key: [u8; KEY_BYTES],
     job: Option<[u8; 3]>,
 }
 
-impl Known {
+impl ExpectedPayload {
     /// Any job's payload under this key.
     #[must_use]
     pub fn key(key: &WatermarkKey) -> Self {

@@ -18,7 +18,7 @@ use crate::watermark::silentcipher::evidence::{strongest, tail};
 use crate::watermark::silentcipher::load::{Tensors, assemble};
 use crate::watermark::silentcipher::resample::resample;
 use crate::watermark::silentcipher::{
-    BnMode, Bounds, Known, Payload, RATE, SilentCipher, SilentCipherError, cost, scaled,
+    BnMode, Bounds, ExpectedPayload, Payload, RATE, SilentCipher, SilentCipherError, cost, scaled,
 };
 
 /// Rows of a group.
@@ -74,7 +74,7 @@ fn handmade(mode: BnMode) -> SilentCipher {
 }
 
 /// A search without bounds for one payload.
-fn find(cipher: &SilentCipher, clip: &[f32], known: &Known) -> Finding {
+fn find(cipher: &SilentCipher, clip: &[f32], known: &ExpectedPayload) -> Finding {
     cipher.find(clip, std::slice::from_ref(known), &Bounds::default()).unwrap()
 }
 
@@ -107,14 +107,14 @@ fn a_marked_clip_is_found_by_its_job_and_by_its_key() {
         let cipher = handmade(mode);
         let marked = rounded(&cipher.embed(&clip, payload).unwrap());
         assert_eq!(cipher.decode(&marked).unwrap().unwrap().payload, payload, "{name}");
-        for known in [Known::payload(payload), Known::key(&key)] {
+        for known in [ExpectedPayload::payload(payload), ExpectedPayload::key(&key)] {
             let found = find(&cipher, &marked, &known);
             println!("{name}: {found:?}");
             assert_eq!(found.verdict, Verdict::Detected, "{name}: {found:?}");
             assert!(found.score > 0.9 && found.key_id == key.id().to_string()[..4]);
             assert_eq!(found.regions, [Region { start_ms: 0, end_ms: (4 * ROUND / 24) as u64 }]);
             // A key's sixteen bits are no more than that.
-            assert!(found.p_value > if known == Known::key(&key) { 1.5e-5 } else { 0.0 });
+            assert!(found.p_value > if known == ExpectedPayload::key(&key) { 1.5e-5 } else { 0.0 });
         }
     }
 }
@@ -128,7 +128,7 @@ fn a_clip_cut_anywhere_is_found() {
     let marked = rounded(&cipher.embed(&noise(5 * ROUND, 2), payload).unwrap());
     let mut random = ChaCha8Rng::seed_from_u64(3);
     for cut in [ROUND / 42, random.next_u32() as usize % ROUND] {
-        for known in [Known::payload(payload), Known::key(&key)] {
+        for known in [ExpectedPayload::payload(payload), ExpectedPayload::key(&key)] {
             let found = find(&cipher, &marked[cut..], &known);
             assert_eq!(found.verdict, Verdict::Detected, "{cut} samples cut: {found:?}");
         }
@@ -142,12 +142,12 @@ fn another_key_or_job_is_not_found() {
     let cipher = handmade(BnMode::Running);
     let clip = noise(3 * ROUND, 4);
     let marked = rounded(&cipher.embed(&clip, payload).unwrap());
-    for known in [Known::key(&key("somebody else's key")), Known::payload(Payload::new(&ours, &JobId::generate()))] {
+    for known in [ExpectedPayload::key(&key("somebody else's key")), ExpectedPayload::payload(Payload::new(&ours, &JobId::generate()))] {
         let found = find(&cipher, &marked, &known);
         assert_ne!(found.verdict, Verdict::Detected, "{found:?}");
         assert!(found.regions.is_empty());
     }
-    for known in [Known::payload(payload), Known::key(&ours)] {
+    for known in [ExpectedPayload::payload(payload), ExpectedPayload::key(&ours)] {
         let found = find(&cipher, &clip, &known);
         assert_eq!(found.verdict, Verdict::NotDetected, "unmarked: {found:?}");
     }
@@ -155,10 +155,10 @@ fn another_key_or_job_is_not_found() {
     // The same reading, held against many others.
     let samples = resample(&marked, 24_000, RATE);
     let logits = cipher.model.logits(&scaled(&samples, cipher.gain(&samples).unwrap().unwrap()), cipher.mode).unwrap();
-    let found = |known: Known| strongest(&logits, &[known], 15).detects();
-    assert!(found(Known::payload(payload)) && found(Known::key(&ours)));
-    let theirs = (0..2_000).filter(|at| found(Known::key(&key(&format!("somebody else's key, number {at}"))))).count();
-    let jobs = (0..2_000).filter(|_| found(Known::payload(Payload::new(&ours, &JobId::generate())))).count();
+    let found = |known: ExpectedPayload| strongest(&logits, &[known], 15).detects();
+    assert!(found(ExpectedPayload::payload(payload)) && found(ExpectedPayload::key(&ours)));
+    let theirs = (0..2_000).filter(|at| found(ExpectedPayload::key(&key(&format!("somebody else's key, number {at}"))))).count();
+    let jobs = (0..2_000).filter(|_| found(ExpectedPayload::payload(Payload::new(&ours, &JobId::generate())))).count();
     assert_eq!((theirs, jobs), (0, 0), "detected of 2000 other keys, and 2000 other jobs");
 }
 
@@ -174,7 +174,7 @@ fn any_of_several_keys_is_found_and_named_and_all_are_paid_for() {
     let first = keys[0].id().to_string()[..4].to_owned();
     let job = JOB.parse::<JobId>().unwrap();
     for job in [None, Some(&job)] {
-        let find = |keys: &[WatermarkKey]| cipher.find(&marked, &Known::all(keys, job), &Bounds::default()).unwrap();
+        let find = |keys: &[WatermarkKey]| cipher.find(&marked, &ExpectedPayload::all(keys, job), &Bounds::default()).unwrap();
         let without = find(&keys);
         assert_ne!(without.verdict, Verdict::Detected, "{without:?}");
         assert_eq!(without.key_id, first, "the first one is what was looked for");
@@ -186,7 +186,7 @@ fn any_of_several_keys_is_found_and_named_and_all_are_paid_for() {
         let ratio = among.p_value / alone.p_value;
         assert!((ratio - 8.0).abs() < 1e-6, "{ratio} times as likely by accident");
     }
-    assert_eq!(Known::all(&[ours.clone(), ours.clone()], None).len(), 1);
+    assert_eq!(ExpectedPayload::all(&[ours.clone(), ours.clone()], None).len(), 1);
 }
 
 /// What was not read may hold the mark, so a fruitless look at a part says nothing about the whole.
@@ -198,18 +198,18 @@ fn a_part_that_was_read_is_no_no_for_the_whole() {
     let mut clip = noise(24 * ROUND, 9);
     let soft: Vec<f32> = noise(5 * ROUND, 10).iter().map(|sample| sample * 0.2).collect();
     clip.extend(cipher.embed(&soft, payload(&ours, JOB)).unwrap());
-    for known in [Known::payload(payload(&ours, JOB)), Known::key(&ours)] {
+    for known in [ExpectedPayload::payload(payload(&ours, JOB)), ExpectedPayload::key(&ours)] {
         let found = find(&cipher, &clip, &known);
         assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
     }
     // One whose mark was to be in all of it has lost it.
-    let lost = cipher.find_in_place(&clip, &Known::payload(payload(&ours, JOB))).unwrap();
+    let lost = cipher.find_in_place(&clip, &ExpectedPayload::payload(payload(&ours, JOB))).unwrap();
     assert_eq!(lost.verdict, Verdict::NotDetected, "{lost:?}");
 }
 
 #[test]
 fn a_search_keeps_to_its_bounds() {
-    let known = [Known::key(&key("a key that marks recordings"))];
+    let known = [ExpectedPayload::key(&key("a key that marks recordings"))];
     let cipher = handmade(BnMode::Running);
     let clip = noise(4 * ROUND, 11);
     assert_eq!(cipher.find(&clip, &known, &Bounds::default()).unwrap().verdict, Verdict::NotDetected);
@@ -253,7 +253,7 @@ fn a_stream_is_found() {
             marked.extend(stream.push(frame).unwrap());
         }
         marked.extend(stream.finish().unwrap());
-        let found = find(&cipher, &rounded(&marked), &Known::payload(payload));
+        let found = find(&cipher, &rounded(&marked), &ExpectedPayload::payload(payload));
         assert_eq!(found.verdict, Verdict::Detected, "{name}: {found:?}");
         assert_eq!(cipher.decode(&marked).unwrap().unwrap().payload, payload, "{name}");
     }
@@ -266,7 +266,7 @@ fn chunks_marked_by_themselves_are_not_found() {
     let cipher = handmade(BnMode::Running);
     let marked: Vec<f32> =
         noise(5 * ROUND, 6).chunks(12_000).flat_map(|chunk| cipher.embed(chunk, payload).unwrap()).collect();
-    let found = find(&cipher, &marked, &Known::payload(payload));
+    let found = find(&cipher, &marked, &ExpectedPayload::payload(payload));
     assert_ne!(found.verdict, Verdict::Detected, "{found:?}");
 }
 
@@ -276,10 +276,10 @@ fn too_little_is_inconclusive() {
     let cipher = handmade(BnMode::Running);
     for samples in [0, 1, 2_400, ROUND + ROUND / 2] {
         let marked = cipher.embed(&noise(samples, 7), payload).unwrap();
-        let found = find(&cipher, &marked, &Known::payload(payload));
+        let found = find(&cipher, &marked, &ExpectedPayload::payload(payload));
         assert_eq!(found.verdict, Verdict::Inconclusive, "{samples}: {found:?}");
     }
-    let silent = find(&cipher, &vec![0.0; 4 * ROUND], &Known::payload(payload));
+    let silent = find(&cipher, &vec![0.0; 4 * ROUND], &ExpectedPayload::payload(payload));
     assert_eq!(silent.verdict, Verdict::Inconclusive);
     assert!((silent.p_value - 1.0).abs() < f64::EPSILON);
 }
@@ -289,7 +289,7 @@ fn random_networks_find_nothing() {
     let key = key("a key that marks recordings");
     for (mode, name) in MODES {
         let cipher = super::narrow(mode);
-        for known in [Known::payload(payload(&key, JOB)), Known::payload(Payload([170; 5])), Known::key(&key)] {
+        for known in [ExpectedPayload::payload(payload(&key, JOB)), ExpectedPayload::payload(Payload([170; 5])), ExpectedPayload::key(&key)] {
             let found = find(&cipher, &voice(4 * ROUND), &known);
             assert_eq!(found.verdict, Verdict::NotDetected, "{name}: {found:?}");
         }
