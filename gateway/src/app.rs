@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use csm_shared::live::{Live, LiveHub};
+use csm_shared::live::{Live, Subscriptions};
 use csm_shared::queue::Queue;
 use csm_shared::redis_client::{RedisClient, RedisFault};
 use csm_shared::store::{Store, StoreError};
@@ -41,7 +41,7 @@ pub(crate) struct AppState {
     /// Announces the ends of jobs that the gateway brings about.
     pub(crate) live: Live,
     /// Follows jobs.
-    pub(crate) hub: LiveHub,
+    pub(crate) hub: Subscriptions,
     /// Finished audio.
     pub(crate) store: Store,
     /// Measures prompts.
@@ -86,7 +86,7 @@ impl App {
             queue: Queue::new(redis, &args.queue),
             patient_queue: Queue::new(patient.clone(), &args.queue),
             live: Live::new(patient.clone()),
-            hub: LiveHub::start(patient),
+            hub: Subscriptions::start(patient),
             store: args.store.build().await?,
             meter,
             redirect_audio: args.redirect_audio,

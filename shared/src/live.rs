@@ -15,7 +15,7 @@ mod publish;
 pub use audio::LiveAudio;
 pub use checkpoint::{Checkpoint, Chunk, Origin, PieceFrame};
 pub use event::{Event, EventId, LiveEvent};
-pub use hub::{LiveHub, Seat};
+pub use hub::{Subscriptions, Subscription};
 
 use std::sync::Arc;
 

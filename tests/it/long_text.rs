@@ -8,7 +8,7 @@ use crate::stack::Stack;
 /// The part of a sentence's silence that a join may hold, in samples: 400 ms.
 const GAP: usize = 400 * 24;
 
-const PARAGRAPH: &str = "Dr. Stone said: “We opened the doors at 10:30 am, and by noon there was not a single seat left \
+const PARAGRAPH: &str = "Dr. Stone said: “We opened the doors at 10:30 am, and by noon there was not a single subscription left \
 in the house.” Most of the guests (a few of whom had come from very far away) paid $5.50 for their ticket, and nobody \
 asked for it back. The hall itself, which was built in 1999 by the people of the village, holds 40-50 people and a \
 small stage. “Isn't that wonderful?” she asked, and for once there was nobody who had anything to say against \

@@ -10,7 +10,7 @@ mod report;
 use std::sync::Arc;
 use std::time::Duration;
 
-use csm_shared::live::LiveHub;
+use csm_shared::live::Subscriptions;
 use csm_shared::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, WorkerId, Queue, QueueError, WakeListener};
 use csm_shared::telemetry;
 use tokio::sync::Semaphore;
@@ -32,7 +32,7 @@ pub struct Runner {
     /// The work.
     pub queue: Queue,
     /// Wake-ups for cancels.
-    pub hub: LiveHub,
+    pub hub: Subscriptions,
     /// Engine, mark, store.
     pub studio: Studio,
     /// This process, as the queue knows it.

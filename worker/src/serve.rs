@@ -8,7 +8,7 @@ use std::time::Duration;
 use csm_shared::admin::{self, AdminError, Readiness};
 use csm_shared::detect_desk::DetectDesk;
 use csm_shared::hub::{self, HubError, ModelFiles};
-use csm_shared::live::{Live, LiveHub};
+use csm_shared::live::{Live, Subscriptions};
 use csm_shared::prompt::{PromptError, PromptTokenizer};
 use csm_shared::queue::{Janitor, WorkerId, Queue};
 use csm_shared::redis_client::{RedisClient, RedisFault};
@@ -159,7 +159,7 @@ async fn work(
     let keys = [vec![parts.key], parts.old_keys].concat();
     let desk = serve_desk(&marker, keys, DetectDesk::new(parts.redis.clone()), &desk_stop);
     let runner = Runner {
-        hub: LiveHub::start(parts.redis),
+        hub: Subscriptions::start(parts.redis),
         studio: Studio {
             engine,
             tokenizer,

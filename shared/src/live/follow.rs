@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::Stream;
 use redis::streams::{StreamId, StreamRangeReply};
 
-use super::hub::{LiveHub, Seat};
+use super::hub::{Subscriptions, Subscription};
 use super::{EVENTS_MAX, Event, EventId, LiveEvent, READ_MAX, stream_key};
 use crate::job::JobId;
 use crate::queue::{Queue, QueueError};
@@ -18,7 +18,7 @@ const QUIET_READS: u32 = 4;
 /// Events fetched per step back to where live audio was heard to.
 const LOOK_BACK: usize = 8;
 
-impl LiveHub {
+impl Subscriptions {
     /// The events after `after`, as they come, ending with the terminal one. `None` when there is no such job.
     ///
     /// Live audio comes without a gap: where the samples that come next are not the next samples, or the end comes before the
@@ -32,12 +32,12 @@ impl LiveHub {
         after: EventId,
     ) -> Result<Option<impl Stream<Item = Result<LiveEvent, QueueError>> + Send + use<>>, QueueError> {
         // Subscribed before the first read, so that nothing falls between the two.
-        let seat = self.join(&job);
+        let subscription = self.join(&job);
         if queue.record(&job).await?.is_none() {
             return Ok(None);
         }
         let follower = Follower {
-            seat,
+            subscription,
             key: stream_key(self.redis().prefix(), &job),
             hub: self.clone(),
             queue: queue.clone(),
@@ -57,9 +57,9 @@ impl LiveHub {
 }
 
 struct Follower {
-    seat: Seat,
+    subscription: Subscription,
     key: String,
-    hub: LiveHub,
+    hub: Subscriptions,
     queue: Queue,
     job: JobId,
     last: EventId,
@@ -98,7 +98,7 @@ impl Follower {
             }
             self.quiet += 1;
             // Woken, or the timer: both lead to a read.
-            let _ = tokio::time::timeout(READ_AT_LEAST_EVERY, self.seat.woken()).await;
+            let _ = tokio::time::timeout(READ_AT_LEAST_EVERY, self.subscription.woken()).await;
         }
         Ok(None)
     }

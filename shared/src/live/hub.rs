@@ -21,7 +21,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
 /// Wakes the followers of each job.
 #[derive(Clone)]
-pub struct LiveHub {
+pub struct Subscriptions {
     shared: Arc<Shared>,
 }
 
@@ -44,21 +44,21 @@ enum Command {
 }
 
 /// A listener's place in a topic; leaving it ends the subscription when it was the last.
-pub struct Seat {
+pub struct Subscription {
     shared: Arc<Shared>,
     channel: String,
     wake: watch::Receiver<()>,
 }
 
-impl Seat {
+impl Subscription {
     /// Returns when a message came since the last call, or may have been missed.
     pub async fn woken(&mut self) {
-        // The sender lives in the topic, and the topic as long as this seat.
+        // The sender lives in the topic, and the topic as long as this subscription.
         let _ = self.wake.changed().await;
     }
 }
 
-impl LiveHub {
+impl Subscriptions {
     /// Starts the hub's task; it ends when the last handle and the last follower are gone.
     #[must_use]
     pub fn start(redis: RedisClient) -> Self {
@@ -91,24 +91,24 @@ impl LiveHub {
         &self.shared.redis
     }
 
-    /// Takes a seat: from here on every message about the job's story wakes it.
-    pub(super) fn join(&self, job: &JobId) -> Seat {
+    /// Takes a subscription: from here on every message about the job's story wakes it.
+    pub(super) fn join(&self, job: &JobId) -> Subscription {
         self.listen(wake_channel(self.shared.redis.prefix(), job))
     }
 
-    /// Takes a seat on any channel.
-    pub fn listen(&self, channel: String) -> Seat {
+    /// Takes a subscription on any channel.
+    pub fn listen(&self, channel: String) -> Subscription {
         let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.entry(channel.clone()).or_insert_with(|| {
             self.shared.command(Command::Subscribe(channel.clone()));
             Topic { followers: 0, wake: watch::Sender::new(()) }
         });
         topic.followers += 1;
-        Seat { shared: Arc::clone(&self.shared), wake: topic.wake.subscribe(), channel }
+        Subscription { shared: Arc::clone(&self.shared), wake: topic.wake.subscribe(), channel }
     }
 }
 
-impl Drop for Seat {
+impl Drop for Subscription {
     fn drop(&mut self) {
         let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(topic) = topics.get_mut(&self.channel) else { return };

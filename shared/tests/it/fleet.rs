@@ -6,7 +6,7 @@ use std::time::Duration;
 use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
 };
-use csm_shared::live::{Live, LiveHub};
+use csm_shared::live::{Live, Subscriptions};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::queue::{Claim, Claimed, RedisKeys, WorkerId, Queue, QueueArgs, WorkerCapacity};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
@@ -20,7 +20,7 @@ pub(crate) struct TestFleet {
     pub(crate) client: RedisClient,
     pub(crate) queue: Queue,
     pub(crate) live: Live,
-    pub(crate) hub: LiveHub,
+    pub(crate) hub: Subscriptions,
     _data: TempDir,
 }
 
@@ -35,7 +35,7 @@ impl TestFleet {
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
         let client = RedisClient::new(&args, PATIENCE).unwrap();
         let (queue, live) = (Queue::new(client.clone(), options), Live::new(client.clone()));
-        Self { redis, queue, live, hub: LiveHub::start(client.clone()), client, _data: data }
+        Self { redis, queue, live, hub: Subscriptions::start(client.clone()), client, _data: data }
     }
 
     /// The same queue for a caller who gives up at once.

@@ -10,7 +10,7 @@ use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, FinishReason, JobId, JobSpec, Lane, Receipt, Sampling, Seed, Speaker,
     Temperature, Text, TopK,
 };
-use csm_shared::live::{Event, EventId, Live, LiveEvent, LiveHub};
+use csm_shared::live::{Event, EventId, Live, LiveEvent, Subscriptions};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::prompt::PromptTokenizer;
 use csm_shared::queue::{Claim, Claimed, Commit, WorkerId, Queue, QueueArgs, WorkerCapacity, Ticket};
@@ -36,7 +36,7 @@ struct Set {
     _redis: LocalRedis,
     client: RedisClient,
     queue: Queue,
-    hub: LiveHub,
+    hub: Subscriptions,
     studio: Studio,
 }
 
@@ -70,7 +70,7 @@ impl Set {
         make_tiny(&folder.path().join("tiny"), FolderLayout::Transformers).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let studio = studio(folder.path(), &client, WeightFormat::Q8_0).await;
-        let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), LiveHub::start(client.clone()));
+        let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client.clone()));
         Self { folder, _redis: redis, client, queue, hub, studio }
     }
 

@@ -138,7 +138,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
     let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
     let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
-    let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), LiveHub::start(client));
+    let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client));
     let engine = engine(&folder.path().join("tiny")).await;
     let id = JobId::generate();
     queue.enqueue(&Ticket::new(id), &spec()).await.unwrap();
