@@ -22,13 +22,13 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 /// Wakes the followers of each job.
 #[derive(Clone)]
 pub struct Subscriptions {
-    shared: Arc<Shared>,
+    shared: Arc<SubscriptionState>,
 }
 
-struct Shared {
+struct SubscriptionState {
     redis: RedisClient,
     topics: Mutex<HashMap<String, Topic>>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<SubscriptionCommand>,
     _stop: DropGuard,
 }
 
@@ -38,14 +38,14 @@ struct Topic {
     wake: watch::Sender<()>,
 }
 
-enum Command {
+enum SubscriptionCommand {
     Subscribe(String),
     Unsubscribe(String),
 }
 
 /// A listener's place in a topic; leaving it ends the subscription when it was the last.
 pub struct Subscription {
-    shared: Arc<Shared>,
+    shared: Arc<SubscriptionState>,
     channel: String,
     wake: watch::Receiver<()>,
 }
@@ -64,7 +64,7 @@ impl Subscriptions {
     pub fn start(redis: RedisClient) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let stop = CancellationToken::new();
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(SubscriptionState {
             redis: redis.clone(),
             topics: Mutex::default(),
             commands,
@@ -100,7 +100,7 @@ impl Subscriptions {
     pub fn listen(&self, channel: String) -> Subscription {
         let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.entry(channel.clone()).or_insert_with(|| {
-            self.shared.command(Command::Subscribe(channel.clone()));
+            self.shared.command(SubscriptionCommand::Subscribe(channel.clone()));
             Topic { followers: 0, wake: watch::Sender::new(()) }
         });
         topic.followers += 1;
@@ -115,14 +115,14 @@ impl Drop for Subscription {
         topic.followers -= 1;
         if topic.followers == 0 {
             topics.remove(&self.channel);
-            self.shared.command(Command::Unsubscribe(self.channel.clone()));
+            self.shared.command(SubscriptionCommand::Unsubscribe(self.channel.clone()));
         }
     }
 }
 
-impl Shared {
+impl SubscriptionState {
     /// Asks the task to (un)subscribe. When its inbox is full the wish is dropped: followers have a timer behind them.
-    fn command(&self, command: Command) {
+    fn command(&self, command: SubscriptionCommand) {
         if self.commands.try_send(command).is_err() {
             tracing::warn!("too many subscriptions at once; a follower falls back to its timer");
         }
@@ -145,7 +145,7 @@ impl Shared {
 /// Connects again and again, each time subscribing to all topics and waking everybody, until the hub is gone.
 async fn listen(
     redis: &RedisClient,
-    mut inbox: mpsc::Receiver<Command>,
+    mut inbox: mpsc::Receiver<SubscriptionCommand>,
     topics: impl Fn() -> Vec<String>,
     wake: impl Fn(Option<&str>),
 ) {
@@ -168,7 +168,7 @@ async fn listen(
 /// Serves one connection until it ends.
 async fn relay(
     connection: PubSub,
-    inbox: &mut mpsc::Receiver<Command>,
+    inbox: &mut mpsc::Receiver<SubscriptionCommand>,
     topics: Vec<String>,
     wake: &impl Fn(Option<&str>),
 ) -> Result<(), RedisFault> {
@@ -184,11 +184,11 @@ async fn relay(
                 None => return Ok(()),
             },
             command = inbox.recv() => match command {
-                Some(Command::Subscribe(channel)) => {
+                Some(SubscriptionCommand::Subscribe(channel)) => {
                     sink.subscribe(&channel).await?;
                     wake(Some(&channel));
                 }
-                Some(Command::Unsubscribe(channel)) => sink.unsubscribe(&channel).await?,
+                Some(SubscriptionCommand::Unsubscribe(channel)) => sink.unsubscribe(&channel).await?,
                 None => return Ok(()),
             },
         }
