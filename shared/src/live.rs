@@ -12,7 +12,7 @@ mod follow;
 mod hub;
 mod publish;
 
-pub use audio::LiveAudio;
+pub use audio::AudioChunk;
 pub use checkpoint::{Checkpoint, Chunk, Origin, PieceFrame};
 pub use event::{Event, EventId, LiveEvent};
 pub use hub::{Subscriptions, Subscription};
@@ -32,11 +32,11 @@ const READ_MAX: usize = 32;
 /// Bytes of live audio that one read may bring.
 const READ_AUDIO_BYTES_MAX: usize = 1 << 20;
 
-const _: () = assert!(READ_MAX * LiveAudio::BASE64_MAX <= READ_AUDIO_BYTES_MAX);
+const _: () = assert!(READ_MAX * AudioChunk::BASE64_MAX <= READ_AUDIO_BYTES_MAX);
 // One event for each frame, and one for each full load of samples, are more than are written.
 const _: () = {
     let live_frames = LIVE_AUDIO_MS.max as usize / FRAME_MS as usize;
-    let loads = live_frames * FRAME_SAMPLES / LiveAudio::SAMPLES_MAX;
+    let loads = live_frames * FRAME_SAMPLES / AudioChunk::SAMPLES_MAX;
     assert!(live_frames + loads <= EVENTS_MAX);
 };
 /// How long a job's events outlive their last write, in milliseconds.

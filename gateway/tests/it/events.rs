@@ -5,7 +5,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_shared::job::JobId;
-use csm_shared::live::{Event as ProgressEvent, EventId, LiveAudio};
+use csm_shared::live::{Event as ProgressEvent, EventId, AudioChunk};
 use eventsource_stream::{Event, Eventsource as _};
 use futures::StreamExt as _;
 use reqwest::Method;
@@ -64,7 +64,7 @@ async fn samples_come_with_the_events_once_each_from_any_place() {
     let pcm = wav("story")[44..].to_vec();
     let mut sent = 0;
     for (sequence, bytes) in (2..).zip([1_000, 0, 4_000, pcm.len() - 5_000]) {
-        let audio = LiveAudio::new(sent as u64 / 2, &pcm[sent..sent + bytes]);
+        let audio = AudioChunk::new(sent as u64 / 2, &pcm[sent..sent + bytes]);
         let event = ProgressEvent::Progress { frames: 1, max_frames: 125, audio };
         app.live.publish(&job, EventId { attempt: 1, sequence }, &event).await.unwrap();
         sent += bytes;
@@ -96,7 +96,7 @@ async fn a_stream_with_samples_missing_is_cut_and_has_no_end() {
         let job = app.submit(r#"{"text": "story", "delivery": "both"}"#).await;
         let claimed = worker.claim(&app).await;
         for (sequence, (offset, samples)) in (2..).zip(pieces) {
-            let audio = LiveAudio::new(offset, &vec![3; samples * 2]);
+            let audio = AudioChunk::new(offset, &vec![3; samples * 2]);
             let event = ProgressEvent::Progress { frames: 1, max_frames: 125, audio };
             app.live.publish(&job, EventId { attempt: 1, sequence }, &event).await.unwrap();
         }

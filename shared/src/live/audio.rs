@@ -18,12 +18,12 @@ const SAMPLE_BYTES: usize = 2;
 /// Samples in a row of one job: 24 kHz, mono, 16 bit.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "AudioChunkWire", into = "AudioChunkWire")]
-pub struct LiveAudio {
+pub struct AudioChunk {
     offset: u64,
     pcm: Vec<u8>,
 }
 
-impl LiveAudio {
+impl AudioChunk {
     /// Most samples that one event carries: 480 ms, 30 KiB in base64.
     pub const SAMPLES_MAX: usize = 6 * FRAME_SAMPLES;
     /// Most characters of base64 that one event carries.
@@ -64,9 +64,9 @@ impl LiveAudio {
     }
 }
 
-impl fmt::Debug for LiveAudio {
+impl fmt::Debug for AudioChunk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LiveAudio({} samples from {})", self.samples(), self.offset)
+        write!(f, "AudioChunk({} samples from {})", self.samples(), self.offset)
     }
 }
 
@@ -78,13 +78,13 @@ struct AudioChunkWire {
     pcm: String,
 }
 
-impl From<LiveAudio> for AudioChunkWire {
-    fn from(audio: LiveAudio) -> Self {
+impl From<AudioChunk> for AudioChunkWire {
+    fn from(audio: AudioChunk) -> Self {
         Self { offset: audio.offset, samples: audio.samples(), pcm: BASE64.encode(&audio.pcm) }
     }
 }
 
-impl TryFrom<AudioChunkWire> for LiveAudio {
+impl TryFrom<AudioChunkWire> for AudioChunk {
     type Error = String;
 
     fn try_from(wire: AudioChunkWire) -> Result<Self, String> {
@@ -112,33 +112,33 @@ mod tests {
 
     #[test]
     fn audio_is_read_as_it_was_written() {
-        let most: Vec<u8> = (0..LiveAudio::SAMPLES_MAX * 2).map(|n| (n % 251) as u8).collect();
+        let most: Vec<u8> = (0..AudioChunk::SAMPLES_MAX * 2).map(|n| (n % 251) as u8).collect();
         for pcm in [&most[..2], &most[..4_000], &most] {
-            let audio = LiveAudio::new(77, pcm).unwrap();
+            let audio = AudioChunk::new(77, pcm).unwrap();
             let wire = to_value(&audio).unwrap();
             assert_eq!((wire["offset"].as_u64(), wire["samples"].as_u64()), (Some(77), Some(pcm.len() as u64 / 2)));
-            assert!(wire["pcm"].as_str().unwrap().len() <= LiveAudio::BASE64_MAX);
+            assert!(wire["pcm"].as_str().unwrap().len() <= AudioChunk::BASE64_MAX);
             assert_eq!(audio.end(), 77 + pcm.len() as u64 / 2);
-            let back: LiveAudio = from_value(wire).unwrap();
+            let back: AudioChunk = from_value(wire).unwrap();
             assert_eq!((back.pcm(), back.offset()), (pcm, 77));
         }
         assert_eq!(
-            to_value(LiveAudio::new(1, &[1, 0]).unwrap()).unwrap(),
+            to_value(AudioChunk::new(1, &[1, 0]).unwrap()).unwrap(),
             json!({"offset": 1, "samples": 1, "pcm": "AQA="})
         );
     }
 
     #[test]
     fn half_a_sample_none_and_too_many_are_no_audio() {
-        for bytes in [0, 1, 3, LiveAudio::SAMPLES_MAX * 2 + 2] {
-            assert_eq!(LiveAudio::new(0, &vec![0; bytes]), None, "{bytes}");
+        for bytes in [0, 1, 3, AudioChunk::SAMPLES_MAX * 2 + 2] {
+            assert_eq!(AudioChunk::new(0, &vec![0; bytes]), None, "{bytes}");
         }
-        assert_eq!(LiveAudio::new(u64::MAX, &[0, 0]), None, "no count of samples");
+        assert_eq!(AudioChunk::new(u64::MAX, &[0, 0]), None, "no count of samples");
     }
 
     #[test]
     fn audio_that_is_not_what_it_says_is_refused() {
-        let read = |value: Value| from_value::<LiveAudio>(value).map_err(|error| error.to_string());
+        let read = |value: Value| from_value::<AudioChunk>(value).map_err(|error| error.to_string());
         for (pcm, samples, why) in [
             ("AQA=", 2, "audio: 2 samples from 1 do not go with 2 bytes of pcm"),
             ("AQAB", 1, "audio: 1 samples from 1 do not go with 3 bytes of pcm"),
@@ -147,7 +147,7 @@ mod tests {
         ] {
             assert_eq!(read(json!({"offset": 1, "samples": samples, "pcm": pcm})).unwrap_err(), why);
         }
-        let long = read(json!({"offset": 1, "samples": 1, "pcm": "A".repeat(LiveAudio::BASE64_MAX + 4)})).unwrap_err();
+        let long = read(json!({"offset": 1, "samples": 1, "pcm": "A".repeat(AudioChunk::BASE64_MAX + 4)})).unwrap_err();
         assert_eq!(long, "audio.pcm: 30724 characters are not allowed; the limit is 30720");
     }
 }

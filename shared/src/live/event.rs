@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use super::LiveAudio;
+use super::AudioChunk;
 use crate::job::{Failure, FailureClass, Invalid, JobRecord, JobState, Receipt};
 
 /// Sequence of the terminal event of an attempt: nothing can follow it.
@@ -69,7 +69,7 @@ pub enum Event {
         /// recording: as many as the receipt of [`Event::Done`] says, unless an attempt of another build or model spoke less
         /// than one before it had sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
-        audio: Option<LiveAudio>,
+        audio: Option<AudioChunk>,
     },
     /// The result is committed. Terminal.
     Done {

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_shared::job::{JobId, JobState, Lane};
-use csm_shared::live::{Event, EventId, LiveAudio, LiveEvent};
+use csm_shared::live::{Event, EventId, AudioChunk, LiveEvent};
 use csm_shared::queue::{WorkerId, Ticket};
 use futures::{Stream, StreamExt as _};
 
@@ -120,7 +120,7 @@ async fn nobody_can_follow_a_job_that_does_not_exist() {
 /// Progress with `samples` samples, each of them its own number.
 fn sound(offset: u64, samples: u64) -> Event {
     let pcm: Vec<u8> = (offset..offset + samples).flat_map(|sample| (sample as u16).to_le_bytes()).collect();
-    Event::Progress { frames: 1, max_frames: 10, audio: LiveAudio::new(offset, &pcm) }
+    Event::Progress { frames: 1, max_frames: 10, audio: AudioChunk::new(offset, &pcm) }
 }
 
 /// How far the samples of these events go; `None` where one was missing or came twice.

@@ -5,7 +5,7 @@
 //! own id, before anything else: no listener gets a sample twice, or misses one.
 
 use csm_shared::audio::FRAME_SAMPLES;
-use csm_shared::live::{Chunk, Event, LiveAudio, Origin, PieceFrame};
+use csm_shared::live::{Chunk, Event, AudioChunk, Origin, PieceFrame};
 
 use super::recital::Recited;
 use crate::encode;
@@ -16,7 +16,7 @@ use crate::watermark::Marked;
 pub(super) const PROGRESS_EVERY: u32 = 5;
 
 // What was spoken since the last event goes out in one, as a rule.
-const _: () = assert!(PROGRESS_EVERY as usize * FRAME_SAMPLES < LiveAudio::SAMPLES_MAX);
+const _: () = assert!(PROGRESS_EVERY as usize * FRAME_SAMPLES < AudioChunk::SAMPLES_MAX);
 
 /// The frames of one attempt, told as they come.
 pub(super) struct Teller {
@@ -163,9 +163,9 @@ impl Samples {
     }
 
     /// As many as go into one event.
-    fn take(&mut self) -> Option<LiveAudio> {
-        let bytes = self.untold.len().min(LiveAudio::SAMPLES_MAX * size_of::<i16>());
-        let audio = LiveAudio::new(self.published, &self.untold[..bytes])?;
+    fn take(&mut self) -> Option<AudioChunk> {
+        let bytes = self.untold.len().min(AudioChunk::SAMPLES_MAX * size_of::<i16>());
+        let audio = AudioChunk::new(self.published, &self.untold[..bytes])?;
         self.untold.drain(..bytes);
         self.published = audio.end();
         Some(audio)

@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_shared::job::JobState;
-use csm_shared::live::LiveAudio;
+use csm_shared::live::AudioChunk;
 use futures::TryStreamExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
@@ -73,7 +73,7 @@ async fn live_audio_is_heard_whole_over_a_cut_or_not_at_all() {
     let sound = |offset, samples: usize| Event::Progress {
         frames: 1,
         max_frames: 10,
-        audio: LiveAudio::new(offset, &vec![7; samples * 2]),
+        audio: AudioChunk::new(offset, &vec![7; samples * 2]),
     };
     let hear = async |second: Event| {
         let first = message("1-2", &sound(0, 10)) + &message("1-3", &progress(2));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::live::{Event, LiveAudio};
+use crate::live::{Event, AudioChunk};
 use crate::local_redis::{LocalRedis, LocalRedisOptions};
 use crate::redis_client::{RedisArgs, RedisClient};
 
@@ -159,7 +159,7 @@ async fn a_successor_reads_how_much_was_sent() {
     let (live, _) = live(&redis).await;
     let job = JobId::generate();
     let send = async |attempt, sequence, offset, samples: usize, spoken: Chunk| {
-        let audio = LiveAudio::new(offset, &vec![1; samples * 2]);
+        let audio = AudioChunk::new(offset, &vec![1; samples * 2]);
         let event = Event::Progress { frames: 1, max_frames: 10, audio };
         live.publish_with(&job, EventId { attempt, sequence }, &event, Some(&spoken)).await.unwrap();
     };

@@ -174,7 +174,7 @@ fn many_samples_at_once_are_cut_into_bounded_events() {
         assert_eq!(telling.spoken.is_some(), listener.events.len() == 1, "the codes go with the first");
         teller.told();
     }
-    let most = LiveAudio::SAMPLES_MAX as u32;
+    let most = AudioChunk::SAMPLES_MAX as u32;
     assert_eq!(listener.events, [most, most, most, 20 * FRAME_SAMPLES as u32 - 3 * most - 480]);
 }
 
