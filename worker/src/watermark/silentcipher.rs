@@ -158,7 +158,7 @@ impl SilentCipher {
     /// which not all was read, because it is longer than 4.9 s or by the bounds, gets no "not detected".
     ///
     /// # Errors
-    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`], [`SilentCipherError::NoTurn`].
+    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`], [`SilentCipherError::OutOfTime`].
     pub fn find(&self, clip: &[f32], known: &[ExpectedPayload], bounds: &Bounds) -> Result<Finding, SilentCipherError> {
         find::find(self, clip, known, Reach::Anywhere, bounds)
     }

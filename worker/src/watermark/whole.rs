@@ -52,14 +52,14 @@ impl Embedder for ForJob<'_> {
 pub(crate) struct Silent {
     cipher: SilentCipher,
     key: WatermarkKey,
-    turn: Arc<Mutex<()>>,
+    lock: Arc<Mutex<()>>,
 }
 
 impl Silent {
     /// Marks with the statistics of the checkpoint, so that the length of a recording has no limit, and as strongly as CSM
     /// does.
     pub(crate) fn new(cipher: &SilentCipher, key: &WatermarkKey) -> Self {
-        Self { cipher: cipher.with_message_sdr(CSM_MESSAGE_SDR), key: key.clone(), turn: Arc::default() }
+        Self { cipher: cipher.with_message_sdr(CSM_MESSAGE_SDR), key: key.clone(), lock: Arc::default() }
     }
 
     /// Looks for any of these payloads in a recording that may come from anywhere, until a time or a stop.
@@ -70,20 +70,20 @@ impl Silent {
         until: Instant,
         stop: &CancellationToken,
     ) -> Result<Finding, SilentCipherError> {
-        let bounds = Bounds { until: Some(until), stop: stop.clone(), turn: Arc::clone(&self.turn) };
+        let bounds = Bounds { until: Some(until), stop: stop.clone(), lock: Arc::clone(&self.lock) };
         self.cipher.find(clip, known, &bounds)
     }
 
-    fn turn(&self) -> MutexGuard<'_, ()> {
+    fn lock(&self) -> MutexGuard<'_, ()> {
         // It guards no data that a panic could have spoiled.
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl WholeMark for Silent {
     fn embed(&self, clip: &[f32], job: &JobId) -> Result<Vec<f32>, MarkError> {
         let payload = Payload::new(&self.key, job);
-        let _turn = self.turn();
+        let _lock = self.lock();
         if clip.len() <= WHOLE_SAMPLES {
             return Ok(self.cipher.embed(clip, payload)?);
         }
@@ -97,7 +97,7 @@ impl WholeMark for Silent {
 
     fn examine(&self, clip: &[f32], job: &JobId) -> Result<Finding, MarkError> {
         let known = ExpectedPayload::payload(Payload::new(&self.key, job));
-        let _turn = self.turn();
+        let _lock = self.lock();
         Ok(self.cipher.find_in_place(clip, &known)?)
     }
 }
@@ -176,9 +176,9 @@ mod tests {
         let key = WatermarkKey::development();
         let (silent, known, stop) = (Silent::new(&cipher, &key), [ExpectedPayload::key(&key)], CancellationToken::new());
         let look = |limit: Duration| silent.find(&voice(), &known, Instant::now() + limit, &stop);
-        let marking = silent.turn();
+        let marking = silent.lock();
         let refused = look(Duration::from_millis(50));
-        assert!(matches!(refused, Err(SilentCipherError::NoTurn)), "{refused:?}");
+        assert!(matches!(refused, Err(SilentCipherError::OutOfTime)), "{refused:?}");
         drop(marking);
         assert_ne!(look(Duration::from_secs(600)).unwrap().verdict, Verdict::Detected);
     }

@@ -17,23 +17,23 @@ pub struct Bounds {
     /// Ends the search before its next reading.
     pub stop: CancellationToken,
     /// Held during each reading, which takes all cores.
-    pub turn: Arc<Mutex<()>>,
+    pub lock: Arc<Mutex<()>>,
 }
 
 /// One reading's turn.
-pub(super) struct Turn<'a> {
+pub(super) struct SearchLock<'a> {
     _held: MutexGuard<'a, ()>,
 }
 
 impl Bounds {
     /// Waits for the turn of a reading that takes `need`; `None` where there is no time for it, or no more reading.
-    pub(super) fn turn(&self, need: Duration) -> Option<Turn<'_>> {
+    pub(super) fn lock(&self, need: Duration) -> Option<SearchLock<'_>> {
         while !self.stop.is_cancelled() && need < self.left() {
-            match self.turn.try_lock() {
-                Ok(held) => return Some(Turn { _held: held }),
+            match self.lock.try_lock() {
+                Ok(held) => return Some(SearchLock { _held: held }),
                 // It guards no data that a panic could have spoiled.
                 Err(TryLockError::Poisoned(poisoned)) => {
-                    return Some(Turn { _held: PoisonError::into_inner(poisoned) });
+                    return Some(SearchLock { _held: PoisonError::into_inner(poisoned) });
                 }
                 Err(TryLockError::WouldBlock) => std::thread::sleep(TRY_AGAIN),
             }

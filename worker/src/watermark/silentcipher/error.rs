@@ -66,7 +66,7 @@ pub enum SilentCipherError {
     NotFinite,
     /// A search was to end before it had begun.
     #[error("there was no time to read the clip")]
-    NoTurn,
+    OutOfTime,
     /// A computation failed.
     #[error("SilentCipher's networks failed: {0}")]
     Compute(#[from] candle_core::Error),

@@ -99,7 +99,7 @@ impl MarkSearch<'_> {
     fn run(&self, reach: Reach) -> Result<(Best, bool), SilentCipherError> {
         let first = loudest(self.samples, FIRST_ROUNDS);
         let whole = first.len() == self.samples.len();
-        let evidence = self.look(&first, 0)?.ok_or(SilentCipherError::NoTurn)?;
+        let evidence = self.look(&first, 0)?.ok_or(SilentCipherError::OutOfTime)?;
         let mut best = Best { phase: 0, piece: first, evidence };
         if best.piece.len().div_ceil(HOP) / PERIOD < MIN_ROUNDS || best.evidence.detects() {
             return Ok((best, whole));
@@ -165,7 +165,7 @@ impl MarkSearch<'_> {
         let piece = &piece[phase.min(piece.len())..];
         let Some(gain) = self.cipher.gain(piece)? else { return Ok(Some(MarkEvidence::NONE)) };
         let need = Duration::from_secs_f64(self.pace.get() * piece.len() as f64);
-        let Some(_turn) = self.bounds.turn(need) else { return Ok(None) };
+        let Some(_lock) = self.bounds.lock(need) else { return Ok(None) };
         let start = Instant::now();
         let mut logits = self.cipher.model.logits(&scaled(piece, gain), self.cipher.mode)?;
         self.pace.set(self.pace.get().max(start.elapsed().as_secs_f64() / piece.len() as f64));

@@ -214,22 +214,22 @@ fn a_search_keeps_to_its_bounds() {
     let clip = noise(4 * ROUND, 11);
     assert_eq!(cipher.find(&clip, &known, &Bounds::default()).unwrap().verdict, Verdict::NotDetected);
 
-    let refused = |bounds: &Bounds| matches!(cipher.find(&clip, &known, bounds), Err(SilentCipherError::NoTurn));
+    let refused = |bounds: &Bounds| matches!(cipher.find(&clip, &known, bounds), Err(SilentCipherError::OutOfTime));
     let over = Bounds { until: Some(Instant::now()), ..Bounds::default() };
     assert!(refused(&over), "the time is over");
     let stopped = Bounds::default();
     stopped.stop.cancel();
     assert!(refused(&stopped), "it was called off");
     let busy = Bounds { until: Some(Instant::now() + Duration::from_millis(50)), ..Bounds::default() };
-    let turn = busy.turn.lock().unwrap();
+    let lock = busy.lock.lock().unwrap();
     assert!(refused(&busy), "another one has the turn");
-    drop(turn);
+    drop(lock);
 
     // Called off while it reads: it ends after that reading, and what it did not read is no "no".
     let (bounds, done) = (Bounds::default(), AtomicBool::new(false));
     let found = std::thread::scope(|scope| {
         scope.spawn(|| {
-            while !done.load(Ordering::Relaxed) && bounds.turn.try_lock().is_ok() {
+            while !done.load(Ordering::Relaxed) && bounds.lock.try_lock().is_ok() {
                 std::thread::yield_now();
             }
             bounds.stop.cancel();
