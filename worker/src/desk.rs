@@ -7,12 +7,12 @@ use csm_shared::detect_desk::{Asked, LOOK_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::watermark::silentcipher::ExpectedPayload;
-use crate::watermark::{Finding, Silent, Verdict, WatermarkKey};
+use crate::watermark::{Finding, SilentCipherMark, Verdict, WatermarkKey};
 
 /// Looks for the marks of `keys`, of the job that a recording is said to be from or of any. Takes [`LOOK_MAX`] at most; what
 /// is cut short by `stop` and had found nothing is not answered for.
 pub(crate) fn silentcipher(
-    mark: Arc<Silent>,
+    mark: Arc<SilentCipherMark>,
     keys: Vec<WatermarkKey>,
     stop: CancellationToken,
 ) -> impl Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static {
@@ -56,7 +56,7 @@ mod tests {
         let (current, old) = (key("the secret of this year"), key("the secret of last year"));
         let (job, stop) = (JobId::generate(), CancellationToken::new());
         let samples = marked(&cipher, &old, &job);
-        let mark = Arc::new(Silent::new(&cipher, &current));
+        let mark = Arc::new(SilentCipherMark::new(&cipher, &current));
         let look = |keys: &[&WatermarkKey], job: Option<JobId>| {
             let keys = keys.iter().map(|&key| key.clone()).collect();
             silentcipher(Arc::clone(&mark), keys, stop.clone())(&Asked { samples: samples.clone(), job })

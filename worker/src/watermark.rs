@@ -25,7 +25,7 @@ pub use csm_shared::watermark::{
 pub use policy::{Chosen, MarkArgs, Policy};
 
 use silentcipher::{BnMode, SilentCipher, SilentCipherError};
-pub(crate) use whole::Silent;
+pub(crate) use whole::SilentCipherMark;
 use whole::{ForJob, WholeMark};
 
 /// Samples of live audio between two looks for the mark: 30 s.
@@ -80,7 +80,7 @@ pub struct Marker {
     builtin: Watermark,
     detector: Arc<Detector>,
     files: Files,
-    silentcipher: Option<Arc<Silent>>,
+    silentcipher: Option<Arc<SilentCipherMark>>,
 }
 
 impl Marker {
@@ -101,13 +101,13 @@ impl Marker {
     pub fn with_silentcipher(self, key: &WatermarkKey, policy: Policy, folder: &Path) -> Result<Self, MarkError> {
         let unusable = |why| MarkError::Unusable { folder: folder.to_owned(), why };
         let cipher = SilentCipher::load(folder, BnMode::Running).map_err(|error| unusable(error.to_string()))?;
-        let mark = Arc::new(Silent::new(&cipher, key));
+        let mark = Arc::new(SilentCipherMark::new(&cipher, key));
         whole::self_test(&*mark).map_err(unusable)?;
         Ok(Self { silentcipher: Some(Arc::clone(&mark)), ..self.with(policy, mark) })
     }
 
     /// SilentCipher, where the policy has it.
-    pub(crate) fn silentcipher(&self) -> Option<Arc<Silent>> {
+    pub(crate) fn silentcipher(&self) -> Option<Arc<SilentCipherMark>> {
         self.silentcipher.clone()
     }
 

@@ -49,13 +49,13 @@ impl Embedder for ForJob<'_> {
 
 /// SilentCipher under one key. One recording at a time: it takes all cores, and memory by the length of the recording. Who
 /// searches others' recordings steps back between two readings.
-pub(crate) struct Silent {
+pub(crate) struct SilentCipherMark {
     cipher: SilentCipher,
     key: WatermarkKey,
     lock: Arc<Mutex<()>>,
 }
 
-impl Silent {
+impl SilentCipherMark {
     /// Marks with the statistics of the checkpoint, so that the length of a recording has no limit, and as strongly as CSM
     /// does.
     pub(crate) fn new(cipher: &SilentCipher, key: &WatermarkKey) -> Self {
@@ -80,7 +80,7 @@ impl Silent {
     }
 }
 
-impl WholeMark for Silent {
+impl WholeMark for SilentCipherMark {
     fn embed(&self, clip: &[f32], job: &JobId) -> Result<Vec<f32>, MarkError> {
         let payload = Payload::new(&self.key, job);
         let _lock = self.lock();
@@ -174,7 +174,7 @@ mod tests {
         let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");
         let cipher = SilentCipher::load(&weights, crate::watermark::silentcipher::BnMode::Running).unwrap();
         let key = WatermarkKey::development();
-        let (silent, known, stop) = (Silent::new(&cipher, &key), [ExpectedPayload::key(&key)], CancellationToken::new());
+        let (silent, known, stop) = (SilentCipherMark::new(&cipher, &key), [ExpectedPayload::key(&key)], CancellationToken::new());
         let look = |limit: Duration| silent.find(&voice(), &known, Instant::now() + limit, &stop);
         let marking = silent.lock();
         let refused = look(Duration::from_millis(50));
