@@ -125,7 +125,7 @@ pub(super) fn self_test(mark: &dyn WholeMark) -> Result<(), String> {
 /// The self-test's clip, the same in every process: a tone of gliding pitch through two resonances, over a little noise.
 fn voice() -> Vec<f32> {
     let mut noise = 1_u32;
-    let (mut phase, mut first, mut second) = (0.0, Resonance::at(700.0, 120.0), Resonance::at(1_900.0, 200.0));
+    let (mut phase, mut first, mut second) = (0.0, Resonator::at(700.0, 120.0), Resonator::at(1_900.0, 200.0));
     let sample = |n: usize| {
         let seconds = n as f32 / RATE;
         phase += (130.0 + 30.0 * (TAU * 0.7 * seconds).sin()) / RATE;
@@ -140,12 +140,12 @@ fn voice() -> Vec<f32> {
 }
 
 /// A resonance of two poles.
-struct Resonance {
+struct Resonator {
     feedback: [f32; 2],
     before: [f32; 2],
 }
 
-impl Resonance {
+impl Resonator {
     fn at(hertz: f32, width: f32) -> Self {
         let radius = (-PI * width / RATE).exp();
         Self { feedback: [2.0 * radius * (TAU * hertz / RATE).cos(), -radius * radius], before: [0.0; 2] }
