@@ -52,7 +52,7 @@ fn voice(seed: u64, samples: usize) -> Vec<f32> {
         }
         let (from, to) = (base * between(0.85, 1.2), base * between(0.85, 1.2));
         let ranges = [(300.0, 800.0, 80.0), (900.0, 2_300.0, 120.0), (2_400.0, 3_600.0, 200.0)];
-        let mut formants = ranges.map(|(low, high, width)| Resonance::new(between(low, high), width));
+        let mut formants = ranges.map(|(low, high, width)| FormantFilter::new(between(low, high), width));
         let (mut phase, mut previous) = (0.0f32, 0.0);
         for n in 0..length {
             let along = n as f32 / length as f32;
@@ -77,12 +77,12 @@ fn hiss(seed: u64, samples: usize) -> Vec<f32> {
 }
 
 /// A two-pole resonance.
-struct Resonance {
+struct FormantFilter {
     feedback: [f32; 2],
     state: [f32; 2],
 }
 
-impl Resonance {
+impl FormantFilter {
     fn new(hertz: f32, width: f32) -> Self {
         let rate = SAMPLE_RATE as f32;
         let radius = (-TAU / 2.0 * width / rate).exp();
