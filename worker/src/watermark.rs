@@ -22,21 +22,21 @@ pub use csm_shared::watermark::{
     DETECTED_ABOVE, Detection, Detector, Embedder, Finding, KeyId, MarkStream, Marked, Scheme, Verdict, Watermark,
     WatermarkError, WatermarkKey,
 };
-pub use policy::{Chosen, MarkArgs, Policy};
+pub use policy::{ChosenPolicy, MarkArgs, Policy};
 
 use silentcipher::{BnMode, SilentCipher, SilentCipherError};
 pub(crate) use whole::SilentCipherMark;
 use whole::{ForJob, WholeMark};
 
 /// Samples of live audio between two looks for the mark: 30 s.
-const LOOK_EVERY: usize = 30 * SAMPLE_RATE as usize;
+const LIVE_CHECK_EVERY_SAMPLES: usize = 30 * SAMPLE_RATE as usize;
 /// Samples that a look takes in: 5 s. The first comes when there are as many.
-const LOOK: usize = 5 * SAMPLE_RATE as usize;
+const LIVE_CHECK_WINDOW_SAMPLES: usize = 5 * SAMPLE_RATE as usize;
 
 /// Longest search for a mark in a finished recording.
-const LOOKING: Duration = Duration::from_secs(60);
+const FINAL_CHECK_LIMIT: Duration = Duration::from_secs(60);
 /// Longest that SilentCipher takes for each second of audio.
-const MARKING: Duration = Duration::from_secs(2);
+const MARKING_LIMIT_PER_SECOND: Duration = Duration::from_secs(2);
 
 /// Audio could not be marked, or its mark was not found again. It does not leave.
 #[derive(Debug, thiserror::Error)]
@@ -127,7 +127,7 @@ impl Marker {
             job: *job,
             stream: self.builtin.stream(),
             live: Marked::default(),
-            look_at: LOOK,
+            next_check: LIVE_CHECK_WINDOW_SAMPLES,
             unmarked: matches!(self.files, Files::Silentcipher(_)).then(Vec::new),
             marker: self.clone(),
         }
@@ -135,7 +135,7 @@ impl Marker {
 
     /// The builtin mark must be in `audio`, unless that is too little to tell.
     fn check(&self, audio: &[f32]) -> Result<Finding, MarkError> {
-        unless_lost(self.detector.examine(audio))
+        require_detected(self.detector.examine(audio))
     }
 }
 
@@ -147,7 +147,7 @@ pub struct Marking {
     /// Everything handed out.
     live: Marked,
     /// Samples handed out at the next look.
-    look_at: usize,
+    next_check: usize,
     /// What was pushed, where the file is to carry none of the live mark. It does not leave.
     unmarked: Option<Vec<f32>>,
 }
@@ -164,21 +164,21 @@ impl Marking {
         }
         let ready = self.stream.push(pcm);
         self.live.append(ready.clone());
-        if self.live.samples().len() >= self.look_at {
-            self.look()?;
-            self.look_at += LOOK_EVERY;
+        if self.live.samples().len() >= self.next_check {
+            self.check_live()?;
+            self.next_check += LIVE_CHECK_EVERY_SAMPLES;
         }
         Ok(ready)
     }
 
     /// Looks for the mark in the last 5 s; where it is not, in all that came since the look before, since 5 s may hold
     /// little more than a pause.
-    fn look(&self) -> Result<(), MarkError> {
+    fn check_live(&self) -> Result<(), MarkError> {
         let live = self.live.samples();
         let last = |samples: usize| -> Vec<f32> {
             live[live.len().saturating_sub(samples)..].iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
         };
-        self.marker.check(&last(LOOK)).or_else(|_| self.marker.check(&last(LOOK_EVERY))).map(drop)
+        self.marker.check(&last(LIVE_CHECK_WINDOW_SAMPLES)).or_else(|_| self.marker.check(&last(LIVE_CHECK_EVERY_SAMPLES))).map(drop)
     }
 
     /// Ends the utterance: hands out the rest that may leave at once.
@@ -202,11 +202,11 @@ pub struct Finished {
 impl Finished {
     /// How long [`Finished::complete`] may take on a slow machine, while others finish as well.
     #[must_use]
-    pub fn patience(&self) -> Duration {
+    pub fn time_limit(&self) -> Duration {
         let seconds = self.live.samples().len().div_ceil(SAMPLE_RATE as usize) as u32;
         match self.marker.files {
-            Files::Builtin => LOOKING,
-            Files::Silentcipher(_) | Files::Both(_) => LOOKING + MARKING * seconds,
+            Files::Builtin => FINAL_CHECK_LIMIT,
+            Files::Silentcipher(_) | Files::Both(_) => FINAL_CHECK_LIMIT + MARKING_LIMIT_PER_SECOND * seconds,
         }
     }
 
@@ -231,7 +231,7 @@ impl Finished {
             findings.push(marker.check(&audio)?);
         }
         if let Some(mark) = mark {
-            findings.push(unless_lost(mark.examine(&audio, &job)?)?);
+            findings.push(require_detected(mark.examine(&audio, &job)?)?);
         }
         Ok((whole, findings))
     }
@@ -242,7 +242,7 @@ fn put(mark: &dyn WholeMark, job: &JobId, audio: &[f32]) -> Result<Marked, MarkE
 }
 
 /// The finding, without places: a receipt is about the whole.
-fn unless_lost(found: Finding) -> Result<Finding, MarkError> {
+fn require_detected(found: Finding) -> Result<Finding, MarkError> {
     match found.verdict {
         Verdict::Detected | Verdict::Inconclusive => Ok(Finding { regions: Vec::new(), ..found }),
         Verdict::NotDetected => Err(MarkError::Lost(Box::new(found))),

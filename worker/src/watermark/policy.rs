@@ -56,7 +56,7 @@ pub struct MarkArgs {
 
 /// What was chosen.
 #[derive(Clone, Debug)]
-pub struct Chosen {
+pub struct ChosenPolicy {
     /// The marks.
     pub policy: Policy,
     /// Why these.
@@ -69,10 +69,10 @@ pub struct Chosen {
 
 impl MarkArgs {
     /// Settles on a policy: the one that was asked for, else what the weights at hand allow. Downloads nothing.
-    pub async fn choose(&self, hub: &HubOptions) -> Chosen {
+    pub async fn choose(&self, hub: &HubOptions) -> ChosenPolicy {
         let source = self.silentcipher.clone();
         if let Some(policy) = self.watermark {
-            return Chosen { policy, why: "it was asked for".to_owned(), source, hub: hub.clone() };
+            return ChosenPolicy { policy, why: "it was asked for".to_owned(), source, hub: hub.clone() };
         }
         let hub = HubOptions { offline: true, ..hub.clone() };
         let (policy, why) = match &source {
@@ -86,11 +86,11 @@ impl MarkArgs {
                 Err(_) => (Policy::Builtin, format!("SilentCipher's weights ({source}) are not in the cache")),
             },
         };
-        Chosen { policy, why, source, hub }
+        ChosenPolicy { policy, why, source, hub }
     }
 }
 
-impl Chosen {
+impl ChosenPolicy {
     /// Whether trying again can help: the hub may answer later, a folder stays as it is.
     #[must_use]
     pub fn may_recover(&self) -> bool {
