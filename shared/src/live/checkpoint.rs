@@ -53,7 +53,7 @@ pub type PieceFrame = (u16, Frame);
 
 /// Frames of one job in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Chunk {
+pub struct CodesChunk {
     /// What they depend on.
     pub origin: Origin,
     /// Frames of the job before the first of them.
@@ -62,7 +62,7 @@ pub struct Chunk {
     pub frames: Vec<PieceFrame>,
 }
 
-impl Chunk {
+impl CodesChunk {
     /// The chunk in bytes: origin, first frame, and for each piece its number, the number of its frames and these, 11 bits a
     /// code, numbers with the lowest byte first. `None` where a code is too large or a piece too long for that.
     #[must_use]
@@ -79,7 +79,7 @@ impl Chunk {
         Some(bytes)
     }
 
-    /// Reads what [`Chunk::encode`] wrote; `None` of anything else.
+    /// Reads what [`CodesChunk::encode`] wrote; `None` of anything else.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (origin, rest) = bytes.split_first_chunk()?;
@@ -164,7 +164,7 @@ impl Checkpoint {
     }
 
     /// Takes the next chunk. One behind a gap is left out; one that begins earlier tells the story anew from there.
-    fn take(&mut self, chunk: Chunk) {
+    fn take(&mut self, chunk: CodesChunk) {
         let from = chunk.from as usize;
         if from > self.frames.len() {
             return;
@@ -208,8 +208,8 @@ impl Live {
     }
 }
 
-fn chunk(entry: &StreamId) -> Option<Chunk> {
-    Chunk::decode(&entry.get::<Vec<u8>>(FIELD)?)
+fn chunk(entry: &StreamId) -> Option<CodesChunk> {
+    CodesChunk::decode(&entry.get::<Vec<u8>>(FIELD)?)
 }
 
 /// Samples of the job up to the last of this entry.

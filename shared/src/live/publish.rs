@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Chunk, EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, checkpoint, stream_key, wake_channel};
+use super::{CodesChunk, EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, checkpoint, stream_key, wake_channel};
 use crate::job::{JobId, JobRecord};
 use crate::queue::{Queue, QueueError};
 use crate::redis_client::RedisFault;
@@ -25,13 +25,13 @@ impl Live {
         job: &JobId,
         id: EventId,
         event: &Event,
-        spoken: Option<&Chunk>,
+        spoken: Option<&CodesChunk>,
     ) -> Result<(), RedisFault> {
         let (stream, channel) = (stream_key(self.redis.prefix(), job), wake_channel(self.redis.prefix(), job));
         let body = serde_json::to_string(event).map_err(|error| RedisFault::Unavailable(error.to_string()))?;
         let mut script = self.script.key(stream);
         script.arg(id.to_string()).arg(EVENTS_TTL_MS).arg(EVENTS_MAX).arg(channel).arg(body);
-        if let Some(codes) = spoken.and_then(Chunk::encode) {
+        if let Some(codes) = spoken.and_then(CodesChunk::encode) {
             script.arg(codes).arg(checkpoint::FIELD);
         }
         self.redis.script_once::<u8>(&script).await.map(|_| ())

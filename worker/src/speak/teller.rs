@@ -5,7 +5,7 @@
 //! own id, before anything else: no listener gets a sample twice, or misses one.
 
 use csm_shared::audio::FRAME_SAMPLES;
-use csm_shared::live::{Chunk, Event, AudioChunk, Origin, PieceFrame};
+use csm_shared::live::{CodesChunk, Event, AudioChunk, Origin, PieceFrame};
 
 use super::recital::Recited;
 use crate::encode;
@@ -44,7 +44,7 @@ pub(super) struct Telling {
     /// Its place within the attempt.
     pub(super) sequence: u64,
     pub(super) event: Event,
-    pub(super) spoken: Option<Chunk>,
+    pub(super) spoken: Option<CodesChunk>,
 }
 
 impl Teller {
@@ -120,7 +120,7 @@ impl Teller {
         let Self { origin, frames, max_frames, .. } = *self;
         let from = frames - self.untold.len() as u32;
         let spoken =
-            (!self.untold.is_empty()).then(|| Chunk { origin, from, frames: std::mem::take(&mut self.untold) });
+            (!self.untold.is_empty()).then(|| CodesChunk { origin, from, frames: std::mem::take(&mut self.untold) });
         self.sequence += 1;
         Some(Telling { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, spoken })
     }

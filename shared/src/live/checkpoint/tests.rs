@@ -16,9 +16,9 @@ fn frame(number: u32) -> Frame {
     std::array::from_fn(|codebook| (number * 37 + codebook as u32 * 11) % 2_048)
 }
 
-fn chunk(from: u32, frames: impl IntoIterator<Item = (u16, u32)>) -> Chunk {
+fn chunk(from: u32, frames: impl IntoIterator<Item = (u16, u32)>) -> CodesChunk {
     let frames = frames.into_iter().map(|(piece, number)| (piece, frame(number))).collect();
-    Chunk { origin: origin(), from, frames }
+    CodesChunk { origin: origin(), from, frames }
 }
 
 fn frames() -> impl Strategy<Value = Vec<PieceFrame>> {
@@ -32,16 +32,16 @@ fn frames() -> impl Strategy<Value = Vec<PieceFrame>> {
 proptest! {
     #[test]
     fn a_chunk_is_read_as_it_was_written(from: u32, frames in frames()) {
-        let chunk = Chunk { origin: origin(), from, frames };
+        let chunk = CodesChunk { origin: origin(), from, frames };
         let bytes = chunk.encode().unwrap();
-        prop_assert_eq!(Chunk::decode(&bytes), Some(chunk.clone()));
+        prop_assert_eq!(CodesChunk::decode(&bytes), Some(chunk.clone()));
         let pieces = chunk.frames.chunk_by(|a, b| a.0 == b.0).count();
         prop_assert_eq!(bytes.len(), 16 + 4 + 4 * pieces + 44 * chunk.frames.len());
     }
 
     #[test]
     fn no_bytes_are_a_panic(bytes: Vec<u8>) {
-        let _ = Chunk::decode(&bytes);
+        let _ = CodesChunk::decode(&bytes);
     }
 }
 
@@ -50,18 +50,18 @@ fn half_a_chunk_is_none() {
     let bytes = chunk(3, [(0, 1), (0, 2), (4, 3)]).encode().unwrap();
     for cut in 0..bytes.len() {
         // At the border of a run the rest is a smaller chunk.
-        let whole = Chunk::decode(&bytes[..cut]).map_or(0, |chunk| chunk.frames.len());
+        let whole = CodesChunk::decode(&bytes[..cut]).map_or(0, |chunk| chunk.frames.len());
         assert_eq!(whole, if cut == 16 + 4 + 4 + 88 { 2 } else { 0 }, "cut at {cut}");
     }
-    let back = Chunk { frames: vec![(4, frame(1)), (0, frame(2))], ..chunk(0, []) };
-    assert_eq!(Chunk::decode(&back.encode().unwrap()), None, "pieces go back");
+    let back = CodesChunk { frames: vec![(4, frame(1)), (0, frame(2))], ..chunk(0, []) };
+    assert_eq!(CodesChunk::decode(&back.encode().unwrap()), None, "pieces go back");
 }
 
 #[test]
 fn a_code_that_does_not_fit_is_not_written() {
     let mut large = frame(1);
     large[31] = 2_048;
-    assert_eq!(Chunk { frames: vec![(0, large)], ..chunk(0, []) }.encode(), None);
+    assert_eq!(CodesChunk { frames: vec![(0, large)], ..chunk(0, []) }.encode(), None);
 }
 
 #[test]
@@ -108,7 +108,7 @@ async fn live(redis: &LocalRedis) -> (Live, RedisClient) {
     (Live::new(client.clone()), client)
 }
 
-async fn write(live: &Live, job: &JobId, attempt: u64, sequence: u64, spoken: Option<&Chunk>) {
+async fn write(live: &Live, job: &JobId, attempt: u64, sequence: u64, spoken: Option<&CodesChunk>) {
     let event = Event::Progress { frames: 1, max_frames: 10, audio: None };
     live.publish_with(job, EventId { attempt, sequence }, &event, spoken).await.unwrap();
 }
@@ -134,7 +134,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)], "the first attempt has been cut off");
 
     // The second attempt is of other weights, and the third goes on behind the first.
-    let other = Chunk { origin: Origin::of(&["other weights", "q8_0", "cpu"]), ..chunk(0, [(0, 77)]) };
+    let other = CodesChunk { origin: Origin::of(&["other weights", "q8_0", "cpu"]), ..chunk(0, [(0, 77)]) };
     write(&live, &job, 2, 2, Some(&other)).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)]);
     assert_eq!(live.checkpoint(&job, other.origin).await.unwrap().into_pieces(), [[frame(77)]]);
@@ -158,12 +158,12 @@ async fn a_successor_reads_how_much_was_sent() {
     let redis = LocalRedis::spawn(folder.path(), &LocalRedisOptions::default()).await.unwrap();
     let (live, _) = live(&redis).await;
     let job = JobId::generate();
-    let send = async |attempt, sequence, offset, samples: usize, spoken: Chunk| {
+    let send = async |attempt, sequence, offset, samples: usize, spoken: CodesChunk| {
         let audio = AudioChunk::new(offset, &vec![1; samples * 2]);
         let event = Event::Progress { frames: 1, max_frames: 10, audio };
         live.publish_with(&job, EventId { attempt, sequence }, &event, Some(&spoken)).await.unwrap();
     };
-    let other = |from| Chunk { origin: Origin::of(&["other"]), ..chunk(from, [(0, 77)]) };
+    let other = |from| CodesChunk { origin: Origin::of(&["other"]), ..chunk(from, [(0, 77)]) };
     let place = async || {
         let checkpoint = live.checkpoint(&job, origin()).await.unwrap();
         (checkpoint.len(), checkpoint.published())
