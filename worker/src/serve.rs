@@ -26,7 +26,7 @@ use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::provenance::ProvenanceError;
 use crate::runner::{End, Runner};
 use crate::speak::Studio;
-use crate::watermark::{Chosen, MarkError, Marker, WatermarkKey};
+use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -127,7 +127,7 @@ struct Parts {
     old_keys: Vec<WatermarkKey>,
     /// It has the builtin mark only.
     marker: Marker,
-    chosen: Chosen,
+    chosen: ChosenPolicy,
     encoder: Encoder,
     store: Store,
     redis: RedisClient,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use csm_shared::admin::Readiness;
 use tokio::sync::watch;
 
-use crate::watermark::{Chosen, MarkError, Marker, Policy, WatermarkKey};
+use crate::watermark::{ChosenPolicy, MarkError, Marker, Policy, WatermarkKey};
 
 /// Pause after the first try to get weights from the hub; it doubles up to [`PAUSE_MOST`].
 const PAUSE_LEAST: Duration = Duration::from_secs(2);
@@ -20,7 +20,7 @@ const PAUSE_MOST: Duration = Duration::from_secs(60);
 pub(super) async fn complete(
     marker: Marker,
     key: &WatermarkKey,
-    chosen: &Chosen,
+    chosen: &ChosenPolicy,
     state: &watch::Sender<Readiness>,
 ) -> Result<Marker, MarkError> {
     if chosen.policy == Policy::Builtin {
@@ -45,7 +45,7 @@ pub(super) async fn complete(
 }
 
 /// One try.
-async fn load(marker: &Marker, key: &WatermarkKey, chosen: &Chosen) -> Result<Marker, MarkError> {
+async fn load(marker: &Marker, key: &WatermarkKey, chosen: &ChosenPolicy) -> Result<Marker, MarkError> {
     let folder = chosen.weights().await?;
     let (marker, key, policy) = (marker.clone(), key.clone(), chosen.policy);
     let loading = tokio::task::spawn_blocking(move || marker.with_silentcipher(&key, policy, &folder));

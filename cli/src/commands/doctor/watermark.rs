@@ -1,7 +1,7 @@
 //! The watermark: which marks files would carry, by which key, and whether SilentCipher's weights are here.
 
 use csm_shared::hub::{self, HubOptions, ModelSource};
-use csm_worker::watermark::{Chosen, MarkArgs, Policy, WatermarkKey};
+use csm_worker::watermark::{ChosenPolicy, MarkArgs, Policy, WatermarkKey};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::CheckResult;
@@ -13,7 +13,7 @@ pub(super) async fn look(marks: &MarkArgs, secret: Option<&SecretString>, hub: &
     [policy(&chosen), key(secret), weights]
 }
 
-fn policy(chosen: &Chosen) -> CheckResult {
+fn policy(chosen: &ChosenPolicy) -> CheckResult {
     CheckResult::ok("watermark", format!("files carry {}, because {}", marks(chosen.policy), chosen.why))
 }
 
@@ -50,7 +50,7 @@ fn development(check: &'static str) -> CheckResult {
 }
 
 /// Whether SilentCipher's weights are here, and if not, what follows.
-async fn weights(chosen: &Chosen) -> CheckResult {
+async fn weights(chosen: &ChosenPolicy) -> CheckResult {
     const CHECK: &str = "silentcipher";
     let here = HubOptions { offline: true, ..chosen.hub.clone() };
     let needed = chosen.policy != Policy::Builtin;
