@@ -13,7 +13,7 @@ mod hub;
 mod publish;
 
 pub use audio::AudioChunk;
-pub use checkpoint::{Checkpoint, CodesChunk, Origin, PieceFrame};
+pub use checkpoint::{ResumePoint, CodesChunk, Origin, PieceFrame};
 pub use event::{Event, EventId, LiveEvent};
 pub use hub::{Subscriptions, Subscription};
 

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, Sentence};
-use csm_shared::live::{Checkpoint, Event, EventId, Live, Origin};
+use csm_shared::live::{ResumePoint, Event, EventId, Live, Origin};
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
 use csm_shared::queue::LeaseRef;
 use csm_shared::redis_client::RedisFault;
@@ -259,9 +259,9 @@ impl Studio {
 
     /// What earlier attempts spoke, as far as this engine would say the same, and what they sent. Where that cannot be had, a
     /// job is spoken from the beginning; one whose audio is live is not, for nobody knows what was sent of it.
-    async fn spoken(&self, at: &LeaseRef, origin: Origin, live: bool) -> Result<Checkpoint, RedisFault> {
+    async fn spoken(&self, at: &LeaseRef, origin: Origin, live: bool) -> Result<ResumePoint, RedisFault> {
         if at.attempt <= 1 {
-            return Ok(Checkpoint::default());
+            return Ok(ResumePoint::default());
         }
         let read = || self.live.checkpoint(&at.id, origin);
         match if live { self.live.patiently(read).await } else { read().await } {
@@ -273,7 +273,7 @@ impl Studio {
             Err(error) if live => Err(error),
             Err(error) => {
                 tracing::warn!(%error, "what was spoken before cannot be read; beginning anew");
-                Ok(Checkpoint::default())
+                Ok(ResumePoint::default())
             }
         }
     }

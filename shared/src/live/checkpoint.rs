@@ -127,12 +127,12 @@ fn unpack(bytes: &[u8]) -> Frame {
 
 /// What was spoken of a job, as far as it can be continued, and how much of it went out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Checkpoint {
+pub struct ResumePoint {
     frames: Vec<PieceFrame>,
     published: u64,
 }
 
-impl Checkpoint {
+impl ResumePoint {
     /// Frames in it.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -184,9 +184,9 @@ impl Live {
     ///
     /// # Errors
     /// Redis is away. A job whose audio is not live can be begun anew; of one whose audio is, nothing may be sent.
-    pub async fn checkpoint(&self, job: &JobId, origin: Origin) -> Result<Checkpoint, RedisFault> {
+    pub async fn checkpoint(&self, job: &JobId, origin: Origin) -> Result<ResumePoint, RedisFault> {
         let key = stream_key(self.redis.prefix(), job);
-        let (mut checkpoint, mut last) = (Checkpoint::default(), EventId::START.to_string());
+        let (mut checkpoint, mut last) = (ResumePoint::default(), EventId::START.to_string());
         // Trimming is approximate, so there may be some more.
         for _ in 0..2 * EVENTS_MAX / READ_MAX {
             let mut command = redis::cmd("XRANGE");

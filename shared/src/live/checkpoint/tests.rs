@@ -76,7 +76,7 @@ fn an_origin_is_all_of_its_facts() {
 
 #[test]
 fn chunks_in_a_row_are_the_pieces() {
-    let mut checkpoint = Checkpoint::default();
+    let mut checkpoint = ResumePoint::default();
     for chunk in [chunk(0, [(0, 0)]), chunk(1, [(0, 1), (2, 2)]), chunk(3, [(2, 3)])] {
         checkpoint.take(chunk);
     }
@@ -88,7 +88,7 @@ fn chunks_in_a_row_are_the_pieces() {
 /// What comes behind a gap is nobody's, until the gap is told again; and a later attempt may begin anew anywhere.
 #[test]
 fn a_gap_is_not_crossed_and_a_story_told_anew_replaces_the_old_one() {
-    let mut checkpoint = Checkpoint::default();
+    let mut checkpoint = ResumePoint::default();
     checkpoint.take(chunk(1, [(0, 1)]));
     assert!(checkpoint.is_empty(), "the beginning is missing");
     checkpoint.take(chunk(0, [(0, 0), (0, 1)]));
