@@ -105,7 +105,7 @@ fn seconds(ms: u64) -> String {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use csm_shared::job::Sentence;
+    use csm_shared::job::SentenceReceipt;
     use csm_worker::encode::encode;
     use csm_worker::watermark::{Marked, Watermark, WatermarkKey};
 
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn words_count_the_sentences_of_a_long_text() {
-        let sentence = |frames| Sentence {
+        let sentence = |frames| SentenceReceipt {
             text: "So it is.".into(),
             frames,
             start_ms: 0,

@@ -25,7 +25,7 @@ pub use format::AudioFormat;
 pub use id::JobId;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
-pub use receipt::{FinishReason, Receipt, Sentence};
+pub use receipt::{FinishReason, Receipt, SentenceReceipt};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
 pub use speech::{AudioBudget, Speaker, Text, piece_frames};

@@ -16,7 +16,7 @@ mod turns;
 use std::time::{Duration, Instant};
 
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, Sentence};
+use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, SentenceReceipt};
 use csm_shared::live::{ResumePoint, Event, EventId, Live, Origin};
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
 use csm_shared::queue::LeaseRef;
@@ -115,7 +115,7 @@ struct Take {
     audio: Finished,
     frames: u32,
     resumed: u32,
-    sentences: Vec<Sentence>,
+    sentences: Vec<SentenceReceipt>,
     finish: FinishReason,
     first_audio: Option<Duration>,
     compute: Duration,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use csm_shared::audio::Clip;
-use csm_shared::job::{Failure, FinishReason, Receipt, Sentence};
+use csm_shared::job::{Failure, FinishReason, Receipt, SentenceReceipt};
 use csm_shared::live::{Event, EventId};
 use csm_shared::queue::{Claim, Claimed, Commit, Lease, WorkerId, WorkerCapacity};
 use csm_shared::store::ObjectKey;
@@ -93,7 +93,7 @@ impl TestWorker {
     fn receipt(&self, job: &Claimed, wav: &[u8]) -> Receipt {
         let at = job.lease.at();
         let samples = (wav.len() as u64 - 44) / 2;
-        let sentence = Sentence {
+        let sentence = SentenceReceipt {
             text: job.spec.text.as_str().to_owned(),
             frames: 2,
             start_ms: 0,

@@ -19,7 +19,7 @@ pub enum FinishReason {
 
 /// One piece of the text: a sentence as a rule, several very short ones, or a part of a very long one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sentence {
+pub struct SentenceReceipt {
     /// The words as they were given to the model.
     pub text: String,
     /// Frames that the model made of them; 0 if it ended at once, or if the job's budget was used up before.
@@ -87,5 +87,5 @@ pub struct Receipt {
     /// The whole text in the order of speech, one entry for each utterance. Bounded, as the length of a text is. Empty in
     /// receipts from before it was there.
     #[serde(default)]
-    pub sentences: Vec<Sentence>,
+    pub sentences: Vec<SentenceReceipt>,
 }

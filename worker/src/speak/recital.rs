@@ -8,7 +8,7 @@ use std::future::Future;
 use std::ops::Range;
 
 use csm_shared::audio::{Frame, SAMPLE_RATE};
-use csm_shared::job::{FinishReason, Sampling, Sentence};
+use csm_shared::job::{FinishReason, Sampling, SentenceReceipt};
 use csm_shared::prompt::{PlannedPiece, SpeechPlan};
 use csm_shared::text::Pause;
 
@@ -93,7 +93,7 @@ pub(super) struct Recital<'a, B: Booth> {
     current: Option<Current<B::Frames>>,
     /// Samples of the last piece that wait for the next frame to go with.
     ready: Vec<f32>,
-    done: Vec<Sentence>,
+    done: Vec<SentenceReceipt>,
     /// Frames left of the job's budget.
     left: u32,
     /// Pieces were never begun, since the budget was used up.
@@ -107,7 +107,7 @@ struct Current<F> {
     /// What an earlier attempt spoke of it.
     spoken: Vec<Frame>,
     text_ids: Vec<u32>,
-    sentence: Sentence,
+    sentence: SentenceReceipt,
 }
 
 /// What a recital came to.
@@ -116,7 +116,7 @@ pub(super) struct Ending {
     /// The last samples.
     pub(super) pcm: Vec<f32>,
     /// Every piece of the text.
-    pub(super) sentences: Vec<Sentence>,
+    pub(super) sentences: Vec<SentenceReceipt>,
     /// Why the whole of it ended.
     pub(super) finish: FinishReason,
 }
@@ -170,7 +170,7 @@ impl<'a, B: Booth> Recital<'a, B> {
         // The recording shall not be longer than the budget, pauses and all.
         self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
         let max_frames = max_frames.min(self.left);
-        let mut sentence = Sentence {
+        let mut sentence = SentenceReceipt {
             text,
             frames: 0,
             start_ms: 0,

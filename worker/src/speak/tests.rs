@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use csm_shared::audio::{Clip, FRAME_SAMPLES, Frame};
-use csm_shared::job::{FinishReason, Sampling, Seed, Sentence, Temperature, TopK, piece_frames};
+use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature, TopK, piece_frames};
 use csm_shared::prompt::{PlannedPiece, SpeechPlan};
 use csm_shared::text::{Pause, normalise, pieces};
 
@@ -163,7 +163,7 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
     assert_eq!(asked.context, [voice()]);
     assert_eq!(audio.len(), 55 * FRAME_SAMPLES);
     assert!(audio[..20 * FRAME_SAMPLES].iter().all(|&sample| sample == 0.000_1), "no silence is cut off");
-    let sentence = Sentence {
+    let sentence = SentenceReceipt {
         text: "Piece 0.".into(),
         frames: 55,
         start_ms: 0,
