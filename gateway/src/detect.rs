@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::detect_desk::{Attendance, DetectDesk, SECONDS_MAX};
+use csm_shared::detect_desk::{DetectorAvailability, DetectQueue, SECONDS_MAX};
 use csm_shared::job::JobId;
 use csm_shared::redis_client::RedisClient;
 use csm_shared::watermark::{Detector, Finding, WatermarkReport, Scheme, Verdict};
@@ -22,7 +22,7 @@ pub(crate) struct Detections {
     detector: Option<Arc<Detector>>,
     places: Arc<Semaphore>,
     asked: Semaphore,
-    desk: DetectDesk,
+    desk: DetectQueue,
 }
 
 /// What a worker said.
@@ -36,7 +36,7 @@ impl Detections {
     pub(crate) fn new(detector: Option<Detector>, redis: RedisClient) -> Self {
         let places = Arc::new(Semaphore::new(DETECTIONS_MAX));
         let asked = Semaphore::new(ASKED_MAX);
-        Self { detector: detector.map(Arc::new), places, asked, desk: DetectDesk::new(redis) }
+        Self { detector: detector.map(Arc::new), places, asked, desk: DetectQueue::new(redis) }
     }
 
     /// The detector, where there is a key for it.
@@ -94,9 +94,9 @@ impl Detections {
 
     async fn ask_worker(&self, clip: &Clip, job: Option<JobId>) -> Result<Said, Problem> {
         match self.desk.attendance().await.map_err(Problem::undetermined)? {
-            Attendance::Attended => {}
-            Attendance::Left => return Ok(Said::Nobody),
-            Attendance::Unused => return Ok(Said::Findings(Vec::new())),
+            DetectorAvailability::Available => {}
+            DetectorAvailability::Gone => return Ok(Said::Nobody),
+            DetectorAvailability::Unused => return Ok(Said::Findings(Vec::new())),
         }
         let waiting = self.asked.try_acquire();
         let _waiting = waiting.map_err(|_| Problem::overloaded("Too many recordings wait for a worker. Try again."))?;

@@ -64,7 +64,7 @@ const SCHEME: Scheme = Scheme::Silentcipher;
 
 /// Who is at the desk.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Attendance {
+pub enum DetectorAvailability {
     /// A worker that can look.
     Attended,
     /// Nobody now. But somebody was, so recordings may carry the mark.
@@ -84,7 +84,7 @@ pub struct Asked {
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum DeskError {
+pub enum DetectQueueError {
     /// Too many wait already.
     #[error("{WAITING_MAX} recordings wait to be looked at; that is the limit")]
     Full,
@@ -104,7 +104,7 @@ pub enum DeskError {
 
 /// Both sides of the desk. Cloning shares the way to Redis.
 #[derive(Clone)]
-pub struct DetectDesk {
+pub struct DetectQueue {
     redis: RedisClient,
     /// What all its keys begin with; they share a hash tag.
     root: String,
@@ -113,7 +113,7 @@ pub struct DetectDesk {
 /// What a worker says: the findings, or why there are none.
 type Answer = Result<Vec<Finding>, String>;
 
-impl DetectDesk {
+impl DetectQueue {
     /// The desk of the fleet that `redis` serves.
     #[must_use]
     pub fn new(redis: RedisClient) -> Self {
@@ -128,15 +128,15 @@ impl DetectDesk {
     ///
     /// # Errors
     /// [`RedisFault`].
-    pub async fn attendance(&self) -> Result<Attendance, RedisFault> {
+    pub async fn attendance(&self) -> Result<DetectorAvailability, RedisFault> {
         let script = Script::new(LOOK_ROUND);
         let mut script = script.prepare_invoke();
         script.key(self.key("attended")).key(self.key("schemes")).arg(SCHEME.name());
         let (here, used): (u64, bool) = self.redis.script(&script).await?;
         Ok(match (here, used) {
-            (1.., _) => Attendance::Attended,
-            (0, true) => Attendance::Left,
-            (0, false) => Attendance::Unused,
+            (1.., _) => DetectorAvailability::Available,
+            (0, true) => DetectorAvailability::Gone,
+            (0, false) => DetectorAvailability::Unused,
         })
     }
 
@@ -144,8 +144,8 @@ impl DetectDesk {
     /// without one that of any job.
     ///
     /// # Errors
-    /// [`DeskError`]: nothing is known about the recording then.
-    pub async fn ask(&self, clip: &Clip, job: Option<JobId>) -> Result<Vec<Finding>, DeskError> {
+    /// [`DetectQueueError`]: nothing is known about the recording then.
+    pub async fn ask(&self, clip: &Clip, job: Option<JobId>) -> Result<Vec<Finding>, DetectQueueError> {
         let id = Uuid::new_v4();
         let reply = self.key(format_args!("reply:{id}"));
         // The way back first: an answer that comes before somebody listens waits in its list.
@@ -159,7 +159,7 @@ impl DetectDesk {
             .arg(ANSWER_MAX.as_millis() as u64)
             .arg(question);
         if self.redis.script_once::<u8>(&put).await? == 0 {
-            return Err(DeskError::Full);
+            return Err(DetectQueueError::Full);
         }
         let answer: Option<(String, Vec<u8>)> = Cmd::new()
             .arg("BLPOP")
@@ -168,8 +168,8 @@ impl DetectDesk {
             .query_async(&mut listening)
             .await
             .map_err(RedisFault::from)?;
-        let (_, answer) = answer.ok_or(DeskError::NoAnswer)?;
-        serde_json::from_slice::<Answer>(&answer)?.map_err(DeskError::Failed)
+        let (_, answer) = answer.ok_or(DetectQueueError::NoAnswer)?;
+        serde_json::from_slice::<Answer>(&answer)?.map_err(DetectQueueError::Failed)
     }
 
     /// Looks at recordings, one after another, until `stop`, and then finishes the one in hand. `detect` runs on a thread that

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use csm_shared::admin::{self, AdminError, Readiness};
-use csm_shared::detect_desk::DetectDesk;
+use csm_shared::detect_desk::DetectQueue;
 use csm_shared::hub::{self, HubError, ModelFiles};
 use csm_shared::live::{Live, Subscriptions};
 use csm_shared::prompt::{PromptError, PromptTokenizer};
@@ -157,7 +157,7 @@ async fn work(
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
     let desk_stop = stop.child_token();
     let keys = [vec![parts.key], parts.old_keys].concat();
-    let desk = serve_desk(&marker, keys, DetectDesk::new(parts.redis.clone()), &desk_stop);
+    let desk = serve_desk(&marker, keys, DetectQueue::new(parts.redis.clone()), &desk_stop);
     let runner = Runner {
         hub: Subscriptions::start(parts.redis),
         studio: Studio {
@@ -207,7 +207,7 @@ async fn work(
 fn serve_desk(
     marker: &Marker,
     keys: Vec<WatermarkKey>,
-    desk: DetectDesk,
+    desk: DetectQueue,
     stop: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
     let (mark, stop) = (marker.silentcipher()?, stop.clone());

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use csm_gateway::DetectArgs;
 use csm_shared::audio::{Clip, to_i16};
-use csm_shared::detect_desk::{Asked, Attendance, DetectDesk, WAITING_MAX};
+use csm_shared::detect_desk::{Asked, DetectorAvailability, DetectQueue, WAITING_MAX};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
@@ -69,8 +69,8 @@ fn verdict(answer: &TestResponse) -> &str {
     answer.text("verdict")
 }
 
-fn desk(app: &TestApp) -> DetectDesk {
-    DetectDesk::new(redis(app))
+fn desk(app: &TestApp) -> DetectQueue {
+    DetectQueue::new(redis(app))
 }
 
 /// What a worker found.
@@ -93,7 +93,7 @@ async fn attended_by(
     let (desk, until_then) = (desk(app), stop.clone());
     let serving = tokio::spawn(async move { desk.serve(look, until_then).await });
     let desk = self::desk(app);
-    until("a worker at the desk", async || desk.attendance().await.unwrap() == Attendance::Attended).await;
+    until("a worker at the desk", async || desk.attendance().await.unwrap() == DetectorAvailability::Available).await;
     (stop, serving)
 }
 
@@ -287,14 +287,14 @@ async fn workers_that_died_are_forgotten_and_their_scheme_is_not() {
     let app = TestApp::start().await;
     let redis = redis(&app);
     let () = redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg(1).arg("the dead")).await.unwrap();
-    assert_eq!(desk(&app).attendance().await.unwrap(), Attendance::Unused, "its word is good no more");
+    assert_eq!(desk(&app).attendance().await.unwrap(), DetectorAvailability::Unused, "its word is good no more");
     let (stop, serving) = attended(&app, Ok(Verdict::NotDetected)).await;
     let here: Vec<String> =
         redis.command(Cmd::new().arg("ZRANGE").arg("csm:{detect}:attended").arg(0).arg(-1)).await.unwrap();
     assert!(here.len() == 1 && here[0] != "the dead", "{here:?}");
     stop.cancel();
     serving.await.unwrap();
-    assert_eq!(desk(&app).attendance().await.unwrap(), Attendance::Left);
+    assert_eq!(desk(&app).attendance().await.unwrap(), DetectorAvailability::Gone);
     let kept: i64 = redis.command(Cmd::new().arg("PTTL").arg("csm:{detect}:schemes")).await.unwrap();
     assert_eq!(kept, -1, "it stays for good");
 }
