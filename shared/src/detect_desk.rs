@@ -75,7 +75,7 @@ pub enum DetectorAvailability {
 
 /// A recording as a worker gets it.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Asked {
+pub struct DetectRequest {
     /// 24 kHz, full scale 1.
     pub samples: Vec<f32>,
     /// The job that it may come from, where the caller named one.
@@ -176,7 +176,7 @@ impl DetectQueue {
     /// may block, and must come back within [`LOOK_MAX`], or soon after `stop`.
     pub async fn serve<F>(&self, detect: F, stop: CancellationToken)
     where
-        F: Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+        F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
     {
         let detect = Arc::new(detect);
         let who = Uuid::new_v4().to_string();
@@ -207,7 +207,7 @@ impl DetectQueue {
     /// Ends between two turns, so that nothing is taken off the list and forgotten.
     async fn take_turns<F>(&self, detect: &Arc<F>, stop: &CancellationToken)
     where
-        F: Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+        F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
     {
         let mut connection = None;
         while !stop.is_cancelled() {
@@ -226,7 +226,7 @@ impl DetectQueue {
         connection: &mut Option<MultiplexedConnection>,
     ) -> Result<(), RedisFault>
     where
-        F: Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+        F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
     {
         let waiting = self.key("waiting");
         let taking = match connection {
@@ -268,14 +268,14 @@ fn question(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
 }
 
 /// Reads a recording off the desk.
-fn asked(question: &[u8]) -> Option<(Uuid, Asked)> {
+fn asked(question: &[u8]) -> Option<(Uuid, DetectRequest)> {
     let (id, rest) = question.split_first_chunk::<16>()?;
     let (job, pcm) = rest.split_first_chunk::<JOB_BYTES>()?;
     let job = match std::str::from_utf8(job).ok()?.trim() {
         "" => None,
         job => Some(job.parse().ok()?),
     };
-    Some((Uuid::from_bytes(*id), Asked { samples: Clip::from_pcm(pcm).ok()?.to_f32(), job }))
+    Some((Uuid::from_bytes(*id), DetectRequest { samples: Clip::from_pcm(pcm).ok()?.to_f32(), job }))
 }
 
 #[cfg(test)]
@@ -287,7 +287,7 @@ mod tests {
         let (id, clip) = (Uuid::new_v4(), Clip::from_samples(vec![1, -2, 300]));
         for job in [None, Some(JobId::generate()), Some(Uuid::nil().into())] {
             let taken = asked(&question(id, &clip, job));
-            assert_eq!(taken, Some((id, Asked { samples: clip.to_f32(), job })));
+            assert_eq!(taken, Some((id, DetectRequest { samples: clip.to_f32(), job })));
         }
         assert_eq!(asked(&[0; HEAD_BYTES - 1]), None);
     }

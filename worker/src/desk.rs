@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use csm_shared::detect_desk::{Asked, LOOK_MAX};
+use csm_shared::detect_desk::{DetectRequest, LOOK_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::watermark::silentcipher::ExpectedPayload;
@@ -15,7 +15,7 @@ pub(crate) fn silentcipher(
     mark: Arc<SilentCipherMark>,
     keys: Vec<WatermarkKey>,
     stop: CancellationToken,
-) -> impl Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static {
+) -> impl Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static {
     move |asked| {
         let known = ExpectedPayload::all(&keys, asked.job.as_ref());
         let found = mark.find(&asked.samples, &known, Instant::now() + LOOK_MAX, &stop);
@@ -59,7 +59,7 @@ mod tests {
         let mark = Arc::new(SilentCipherMark::new(&cipher, &current));
         let look = |keys: &[&WatermarkKey], job: Option<JobId>| {
             let keys = keys.iter().map(|&key| key.clone()).collect();
-            silentcipher(Arc::clone(&mark), keys, stop.clone())(&Asked { samples: samples.clone(), job })
+            silentcipher(Arc::clone(&mark), keys, stop.clone())(&DetectRequest { samples: samples.clone(), job })
         };
         for named in [None, Some(job)] {
             let found = look(&[&current, &old], named).unwrap().remove(0);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use csm_gateway::DetectArgs;
 use csm_shared::audio::{Clip, to_i16};
-use csm_shared::detect_desk::{Asked, DetectorAvailability, DetectQueue, WAITING_MAX};
+use csm_shared::detect_desk::{DetectRequest, DetectorAvailability, DetectQueue, WAITING_MAX};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
@@ -87,7 +87,7 @@ async fn attended(app: &TestApp, answer: Result<Verdict, &'static str>) -> (Canc
 /// A worker at the desk that looks by `look`.
 async fn attended_by(
     app: &TestApp,
-    look: impl Fn(&Asked) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
+    look: impl Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
 ) -> (CancellationToken, JoinHandle<()>) {
     let stop = CancellationToken::new();
     let (desk, until_then) = (desk(app), stop.clone());
@@ -198,7 +198,7 @@ async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
     let app = TestApp::start().await;
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
-    let look = move |_: &Asked| {
+    let look = move |_: &DetectRequest| {
         // Until the other end is dropped.
         let _ = released.lock().unwrap().recv();
         Ok(vec![finding(Verdict::Detected)])
@@ -236,7 +236,7 @@ async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
 async fn a_job_that_is_named_reaches_the_worker() {
     let app = TestApp::start().await;
     let job = JobId::generate();
-    let look = move |asked: &Asked| {
+    let look = move |asked: &DetectRequest| {
         let verdict = match asked.job {
             Some(named) if named == job => Verdict::Detected,
             Some(_) => Verdict::Inconclusive,
