@@ -1,6 +1,6 @@
 //! The desk where a gateway asks a worker to look for a mark that takes a model, such as SilentCipher's.
 //!
-//! Workers that can look say so, each for [`ATTENDED`] and again and again, and leave a note for good that this fleet marks so.
+//! Workers that can look say so, each for [`AVAILABLE_FOR`] and again and again, and leave a note for good that this fleet marks so.
 //! A gateway puts a recording on a bounded list and waits for the answer, over a connection of its own; a worker takes one
 //! after another, each for [`LOOK_MAX`] at most. All times are those of Redis. Who finds nobody at the desk knows whether
 //! there ever was somebody; who gets no answer is told that there was none. Neither is a "not detected".
@@ -21,7 +21,7 @@ use crate::watermark::{Finding, Scheme};
 
 /// Recordings that wait on the desk at a time. One more is in a worker's hands.
 pub const WAITING_MAX: usize = 2;
-/// The longest recording that is asked about, in seconds: 5.8 MB on the desk.
+/// The longest recording that is parse_request about, in seconds: 5.8 MB on the desk.
 pub const SECONDS_MAX: u32 = 120;
 /// Longest wait for an answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -31,14 +31,14 @@ pub const LOOK_MAX: Duration = Duration::from_secs(18);
 const _: () = assert!(LOOK_MAX.as_secs() * (WAITING_MAX as u64 + 1) < ANSWER_MAX.as_secs());
 
 /// How long a worker's word that it is there is good for.
-const ATTENDED: Duration = Duration::from_secs(15);
+const AVAILABLE_FOR: Duration = Duration::from_secs(15);
 /// How often it gives it.
-const ATTEND_EVERY: Duration = Duration::from_secs(5);
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait of one call for the next recording.
 const TAKE_MAX: Duration = Duration::from_secs(1);
 /// Bytes of a job's id as text.
 const JOB_BYTES: usize = 36;
-/// Bytes of a question before its samples.
+/// Bytes of a request before its samples.
 const HEAD_BYTES: usize = 16 + JOB_BYTES;
 /// Pause after a fault of Redis.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
@@ -52,11 +52,11 @@ const PUT: &str = "if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then retu
 const ANSWER: &str = "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1";
 /// Notes until when a worker's word is good, forgets those whose word is good no more, and notes for good that the scheme is
 /// used: marked files outlive their workers.
-const ATTEND: &str = "local now = redis.call('TIME')[1] redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now) \
+const ANNOUNCE: &str = "local now = redis.call('TIME')[1] redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now) \
     redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
     redis.call('SADD', KEYS[2], ARGV[3]) return 1";
 /// Whether some worker's word is good, and whether the scheme is used.
-const LOOK_ROUND: &str = "return {redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1], '+inf'), \
+const AVAILABILITY: &str = "return {redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1], '+inf'), \
     redis.call('SISMEMBER', KEYS[2], ARGV[1])}";
 
 /// The scheme that is looked for here.
@@ -66,9 +66,9 @@ const SCHEME: Scheme = Scheme::Silentcipher;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetectorAvailability {
     /// A worker that can look.
-    Attended,
+    Available,
     /// Nobody now. But somebody was, so recordings may carry the mark.
-    Left,
+    Gone,
     /// Nobody, ever: this fleet's recordings do not carry the mark.
     Unused,
 }
@@ -128,8 +128,8 @@ impl DetectQueue {
     ///
     /// # Errors
     /// [`RedisFault`].
-    pub async fn attendance(&self) -> Result<DetectorAvailability, RedisFault> {
-        let script = Script::new(LOOK_ROUND);
+    pub async fn availability(&self) -> Result<DetectorAvailability, RedisFault> {
+        let script = Script::new(AVAILABILITY);
         let mut script = script.prepare_invoke();
         script.key(self.key("attended")).key(self.key("schemes")).arg(SCHEME.name());
         let (here, used): (u64, bool) = self.redis.script(&script).await?;
@@ -150,14 +150,14 @@ impl DetectQueue {
         let reply = self.key(format_args!("reply:{id}"));
         // The way back first: an answer that comes before somebody listens waits in its list.
         let mut listening = self.redis.blocking_connection(&reply, ANSWER_MAX).await?;
-        let question = question(id, clip, job);
+        let request = request(id, clip, job);
         let put = Script::new(PUT);
         let mut put = put.prepare_invoke();
         put.key(self.key("waiting"))
             .key(self.key(format_args!("open:{id}")))
             .arg(WAITING_MAX)
             .arg(ANSWER_MAX.as_millis() as u64)
-            .arg(question);
+            .arg(request);
         if self.redis.script_once::<u8>(&put).await? == 0 {
             return Err(DetectQueueError::Full);
         }
@@ -181,23 +181,23 @@ impl DetectQueue {
         let detect = Arc::new(detect);
         let who = Uuid::new_v4().to_string();
         let here = async {
-            stop.run_until_cancelled(self.attend(&who)).await;
+            stop.run_until_cancelled(self.announce(&who)).await;
             // Nobody should wait for one who leaves. That it cannot be told costs the next caller a wait.
             let mut leave = Cmd::new();
             leave.arg("ZREM").arg(self.key("attended")).arg(&who);
             let _: Result<u8, _> = self.redis.command_once(&leave).await;
         };
-        tokio::join!(here, self.take_turns(&detect, &stop));
+        tokio::join!(here, self.serve_requests(&detect, &stop));
     }
 
     /// Says again and again that somebody is here.
-    async fn attend(&self, who: &str) {
-        let (mut again, attend) = (tokio::time::interval(ATTEND_EVERY), Script::new(ATTEND));
+    async fn announce(&self, who: &str) {
+        let (mut again, announce) = (tokio::time::interval(ANNOUNCE_EVERY), Script::new(ANNOUNCE));
         loop {
             again.tick().await;
-            let mut here = attend.prepare_invoke();
+            let mut here = announce.prepare_invoke();
             here.key(self.key("attended")).key(self.key("schemes"));
-            here.arg(ATTENDED.as_secs()).arg(who).arg(SCHEME.name());
+            here.arg(AVAILABLE_FOR.as_secs()).arg(who).arg(SCHEME.name());
             if let Err(error) = self.redis.script_once::<u8>(&here).await {
                 tracing::warn!(%error, "cannot say that this worker looks for marks");
             }
@@ -205,13 +205,13 @@ impl DetectQueue {
     }
 
     /// Ends between two turns, so that nothing is taken off the list and forgotten.
-    async fn take_turns<F>(&self, detect: &Arc<F>, stop: &CancellationToken)
+    async fn serve_requests<F>(&self, detect: &Arc<F>, stop: &CancellationToken)
     where
         F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
     {
         let mut connection = None;
         while !stop.is_cancelled() {
-            if let Err(error) = self.take_turn(detect, &mut connection).await {
+            if let Err(error) = self.serve_request(detect, &mut connection).await {
                 tracing::warn!(%error, "the desk of the detectors is out of reach");
                 connection = None;
                 stop.run_until_cancelled(tokio::time::sleep(FAULT_PAUSE)).await;
@@ -220,7 +220,7 @@ impl DetectQueue {
     }
 
     /// Waits for one recording and answers it, or for nothing.
-    async fn take_turn<F>(
+    async fn serve_request<F>(
         &self,
         detect: &Arc<F>,
         connection: &mut Option<MultiplexedConnection>,
@@ -236,7 +236,7 @@ impl DetectQueue {
         let mut take = Cmd::new();
         take.arg("BLPOP").arg(&waiting).arg(TAKE_MAX.as_secs_f64());
         let taken: Option<(String, Vec<u8>)> = take.query_async(taking).await?;
-        let Some((id, recording)) = taken.and_then(|(_, question)| asked(&question)) else { return Ok(()) };
+        let Some((id, recording)) = taken.and_then(|(_, request)| parse_request(&request)) else { return Ok(()) };
         let mut open = Cmd::new();
         open.arg("EXISTS").arg(self.key(format_args!("open:{id}")));
         if !self.redis.command_once::<bool>(&open).await? {
@@ -257,19 +257,19 @@ impl DetectQueue {
 }
 
 /// A recording on the desk: the answer's id, the job's as text or blanks, and the samples.
-fn question(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
+fn request(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
     let samples = &clip.samples()[..clip.samples().len().min((SECONDS_MAX * SAMPLE_RATE) as usize)];
-    let mut question = Vec::with_capacity(HEAD_BYTES + 2 * samples.len());
-    question.extend_from_slice(id.as_bytes());
+    let mut request = Vec::with_capacity(HEAD_BYTES + 2 * samples.len());
+    request.extend_from_slice(id.as_bytes());
     let job = job.map(|job| job.to_string()).unwrap_or_default();
-    question.extend_from_slice(format!("{job:JOB_BYTES$}").as_bytes());
-    question.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
-    question
+    request.extend_from_slice(format!("{job:JOB_BYTES$}").as_bytes());
+    request.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    request
 }
 
 /// Reads a recording off the desk.
-fn asked(question: &[u8]) -> Option<(Uuid, DetectRequest)> {
-    let (id, rest) = question.split_first_chunk::<16>()?;
+fn parse_request(request: &[u8]) -> Option<(Uuid, DetectRequest)> {
+    let (id, rest) = request.split_first_chunk::<16>()?;
     let (job, pcm) = rest.split_first_chunk::<JOB_BYTES>()?;
     let job = match std::str::from_utf8(job).ok()?.trim() {
         "" => None,
@@ -286,9 +286,9 @@ mod tests {
     fn what_is_put_on_the_desk_is_what_is_taken_off() {
         let (id, clip) = (Uuid::new_v4(), Clip::from_samples(vec![1, -2, 300]));
         for job in [None, Some(JobId::generate()), Some(Uuid::nil().into())] {
-            let taken = asked(&question(id, &clip, job));
+            let taken = parse_request(&request(id, &clip, job));
             assert_eq!(taken, Some((id, DetectRequest { samples: clip.to_f32(), job })));
         }
-        assert_eq!(asked(&[0; HEAD_BYTES - 1]), None);
+        assert_eq!(parse_request(&[0; HEAD_BYTES - 1]), None);
     }
 }
