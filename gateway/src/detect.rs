@@ -93,7 +93,7 @@ impl Detections {
     }
 
     async fn ask_worker(&self, clip: &Clip, job: Option<JobId>) -> Result<Said, Problem> {
-        match self.desk.attendance().await.map_err(Problem::undetermined)? {
+        match self.desk.availability().await.map_err(Problem::undetermined)? {
             DetectorAvailability::Available => {}
             DetectorAvailability::Gone => return Ok(Said::Nobody),
             DetectorAvailability::Unused => return Ok(Said::Findings(Vec::new())),

@@ -93,7 +93,7 @@ async fn attended_by(
     let (desk, until_then) = (desk(app), stop.clone());
     let serving = tokio::spawn(async move { desk.serve(look, until_then).await });
     let desk = self::desk(app);
-    until("a worker at the desk", async || desk.attendance().await.unwrap() == DetectorAvailability::Available).await;
+    until("a worker at the desk", async || desk.availability().await.unwrap() == DetectorAvailability::Available).await;
     (stop, serving)
 }
 
@@ -287,14 +287,14 @@ async fn workers_that_died_are_forgotten_and_their_scheme_is_not() {
     let app = TestApp::start().await;
     let redis = redis(&app);
     let () = redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg(1).arg("the dead")).await.unwrap();
-    assert_eq!(desk(&app).attendance().await.unwrap(), DetectorAvailability::Unused, "its word is good no more");
+    assert_eq!(desk(&app).availability().await.unwrap(), DetectorAvailability::Unused, "its word is good no more");
     let (stop, serving) = attended(&app, Ok(Verdict::NotDetected)).await;
     let here: Vec<String> =
         redis.command(Cmd::new().arg("ZRANGE").arg("csm:{detect}:attended").arg(0).arg(-1)).await.unwrap();
     assert!(here.len() == 1 && here[0] != "the dead", "{here:?}");
     stop.cancel();
     serving.await.unwrap();
-    assert_eq!(desk(&app).attendance().await.unwrap(), DetectorAvailability::Gone);
+    assert_eq!(desk(&app).availability().await.unwrap(), DetectorAvailability::Gone);
     let kept: i64 = redis.command(Cmd::new().arg("PTTL").arg("csm:{detect}:schemes")).await.unwrap();
     assert_eq!(kept, -1, "it stays for good");
 }
