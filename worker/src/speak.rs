@@ -145,12 +145,12 @@ impl Studio {
             metrics::histogram!(telemetry::FIRST_AUDIO_SECONDS).record(first.as_secs_f64());
         }
         let (audio, encoder, format) = (take.audio, self.encoder.clone(), spec.format);
-        let patience = audio.patience();
+        let time_limit = audio.time_limit();
         let finishing = tokio::task::spawn_blocking(move || {
             let (whole, findings) = audio.complete()?;
             Ok::<_, SpeakError>((encoder.encode(&whole, format)?, whole.samples().len() as u64, findings))
         });
-        let (file, samples, watermarks) = pulse.during(patience, finishing).await??;
+        let (file, samples, watermarks) = pulse.during(time_limit, finishing).await??;
         let store = Box::pin(tokio::time::timeout(STORING_LIMIT, sink::put(&self.store, at, format, file)));
         let stored = pulse.during(STORING_LIMIT, store).await.map_err(|_| SpeakError::Unstored)??;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
