@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::config::{WorkerConfigError, WorkerArgs};
 use crate::desk;
-use crate::encode::Encoder;
+use crate::encode::AudioEncoder;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::provenance::ProvenanceError;
 use crate::runner::{End, Runner};
@@ -102,7 +102,7 @@ pub async fn serve(
     if key.id() == WatermarkKey::development().id() {
         tracing::warn!(key = %key.id(), "the watermark's key is the published development key; its mark proves nothing");
     }
-    let encoder = Encoder::new(args.provenance.signer()?);
+    let encoder = AudioEncoder::new(args.provenance.signer()?);
     let chosen = args.marks.choose(&args.hub).await;
     tracing::info!(policy = %chosen.policy, why = chosen.why, "marks of finished files");
     let store = args.store.build().await?;
@@ -128,7 +128,7 @@ struct Parts {
     /// It has the builtin mark only.
     marker: Marker,
     chosen: ChosenPolicy,
-    encoder: Encoder,
+    encoder: AudioEncoder,
     store: Store,
     redis: RedisClient,
 }

@@ -25,7 +25,7 @@ use csm_shared::store::Store;
 use csm_shared::telemetry;
 
 use crate::BUILD;
-use crate::encode::{EncodeError, Encoder};
+use crate::encode::{EncodeError, AudioEncoder};
 use crate::engine::{Engine, EngineError, ModelInfo, Recording, Segment};
 use crate::sink::{self, SinkError};
 use crate::watermark::{Finished, MarkError, Marker};
@@ -48,7 +48,7 @@ pub struct Studio {
     /// Maker and finder of the marks.
     pub marker: Marker,
     /// Maker of files.
-    pub encoder: Encoder,
+    pub encoder: AudioEncoder,
     /// Where files go.
     pub store: Store,
     /// Who listens.

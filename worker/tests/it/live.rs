@@ -17,7 +17,7 @@ use csm_shared::queue::{Claim, Claimed, Commit, WorkerId, Queue, QueueArgs, Work
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::checkpoint::{FolderLayout, make_tiny};
-use csm_worker::encode::Encoder;
+use csm_worker::encode::AudioEncoder;
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_worker::model::{WeightChoice, WeightFormat};
 use csm_worker::speak::{Pulse, SpeakError, Studio};
@@ -54,7 +54,7 @@ async fn studio(folder: &Path, client: &RedisClient, weights: WeightFormat) -> S
         engine: Engine::start(config).unwrap().ready().await.unwrap(),
         tokenizer: PromptTokenizer::from_folder(&folder.join("tiny")).unwrap(),
         marker: Marker::new(&WatermarkKey::development()).unwrap(),
-        encoder: Encoder::default(),
+        encoder: AudioEncoder::default(),
         store: Store::Folder(FolderStore::open(folder.join("store")).unwrap()),
         live: Live::new(client.clone()),
         worker: "test".into(),

@@ -9,7 +9,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::AudioFormat;
 
 use super::*;
-use crate::encode::{Encoder, encode};
+use crate::encode::{AudioEncoder, encode};
 use crate::provenance::ProvenanceArgs;
 use crate::watermark::{Marked, Verdict, Watermark, WatermarkKey};
 
@@ -54,7 +54,7 @@ fn reader(wav: &[u8]) -> Reader {
 fn a_signed_file_says_what_made_it_and_is_still_the_same_marked_audio() {
     let speech = speech(3 * SAMPLE_RATE);
     let plain = encode(&speech, AudioFormat::Wav).unwrap();
-    let signed = Encoder::new(Some(signer())).encode(&speech, AudioFormat::Wav).unwrap();
+    let signed = AudioEncoder::new(Some(signer())).encode(&speech, AudioFormat::Wav).unwrap();
 
     let read = reader(&signed);
     assert_eq!(read.validation_state(), ValidationState::Trusted, "{}", complaints(&read));
@@ -89,7 +89,7 @@ fn one_changed_sample_is_noticed() {
 
 #[test]
 fn only_wav_is_signed_and_empty_audio_too() {
-    let encoder = Encoder::new(Some(signer()));
+    let encoder = AudioEncoder::new(Some(signer()));
     let speech = speech(4_800);
     for format in [AudioFormat::Pcm, AudioFormat::Flac, AudioFormat::Opus] {
         assert_eq!(encoder.encode(&speech, format).unwrap(), encode(&speech, format).unwrap(), "{format}");
