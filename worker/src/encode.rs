@@ -33,11 +33,11 @@ pub enum EncodeError {
 
 /// Makes complete files. Cloning shares the signing key.
 #[derive(Clone, Debug, Default)]
-pub struct Encoder {
+pub struct AudioEncoder {
     signer: Option<Signer>,
 }
 
-impl Encoder {
+impl AudioEncoder {
     /// An encoder whose WAV files are signed by `signer`; without one they are not signed.
     #[must_use]
     pub fn new(signer: Option<Signer>) -> Self {
