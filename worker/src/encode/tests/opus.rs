@@ -11,7 +11,7 @@ use super::*;
 use crate::watermark::{DETECTED_ABOVE, Verdict};
 
 /// A stream as a player sees it.
-struct Played {
+struct DecodedOpus {
     samples: Vec<f32>,
     /// The granule position of the last page.
     end: u64,
@@ -19,7 +19,7 @@ struct Played {
 }
 
 /// Decodes at 24 kHz, drops the pre-skip, and cuts at the last granule position.
-fn play(file: &[u8]) -> Played {
+fn play(file: &[u8]) -> DecodedOpus {
     let mut reader = PacketReader::new(Cursor::new(file));
     let head = reader.read_packet().unwrap().unwrap();
     assert_eq!(head.data[..8], *b"OpusHead");
@@ -47,7 +47,7 @@ fn play(file: &[u8]) -> Played {
     assert!(over, "no end of stream");
     samples.truncate(end as usize / 2);
     samples.drain(..pre_skip as usize / 2);
-    Played { samples, end: end - pre_skip, pages }
+    DecodedOpus { samples, end: end - pre_skip, pages }
 }
 
 #[test]
