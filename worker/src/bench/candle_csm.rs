@@ -111,10 +111,10 @@ fn published(config: &CsmConfig) -> Result<Config, BenchError> {
 pub(super) struct Renamed {
     files: MmapedSafetensors,
     /// By original name.
-    sources: HashMap<String, Source>,
+    sources: HashMap<String, TensorSource>,
 }
 
-struct Source {
+struct TensorSource {
     name: String,
     /// Rows of a head, where they are to be reordered.
     head_dim: Option<usize>,
@@ -135,7 +135,7 @@ impl Renamed {
                 Some(alias) if !holds(&stored.name) => alias,
                 _ => stored.name,
             };
-            (wanted.name, Source { name, head_dim: (rotary && layout == Layout::Transformers).then_some(head_dim) })
+            (wanted.name, TensorSource { name, head_dim: (rotary && layout == Layout::Transformers).then_some(head_dim) })
         });
         Ok(Self { sources: sources.collect(), files })
     }

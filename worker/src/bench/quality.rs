@@ -46,7 +46,7 @@ pub struct Quality {
 }
 
 /// What f32 said and from which logits.
-struct Spoken {
+struct ReferenceFrame {
     codes: Frame,
     /// By codebook.
     logits: Vec<Vec<f32>>,
@@ -61,7 +61,7 @@ pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Re
     let mut reference = Vec::with_capacity(plan.frames);
     speak(plan, &Device::Cpu, WeightFormat::F32, |_, frame| {
         let goes_on = frame.codes != END_FRAME;
-        reference.push(Spoken { codes: frame.codes, logits: frame.logits.to_vec2()? });
+        reference.push(ReferenceFrame { codes: frame.codes, logits: frame.logits.to_vec2()? });
         Ok(goes_on.then_some(frame.codes))
     })?;
     let device = plan.subject.open_device()?;
@@ -72,7 +72,7 @@ pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Re
             let mut tally = Tally::default();
             speak(plan, &device, format, |index, frame| {
                 let Some(expected) = reference.get(index) else { return Ok(None) };
-                tally.add(expected, &Spoken { codes: frame.codes, logits: frame.logits.to_vec2()? });
+                tally.add(expected, &ReferenceFrame { codes: frame.codes, logits: frame.logits.to_vec2()? });
                 let is_last = expected.codes == END_FRAME || index + 1 == reference.len();
                 Ok((!is_last).then_some(expected.codes))
             })?;
@@ -119,7 +119,7 @@ struct Tally {
 }
 
 impl Tally {
-    fn add(&mut self, expected: &Spoken, other: &Spoken) {
+    fn add(&mut self, expected: &ReferenceFrame, other: &ReferenceFrame) {
         let same = |codebook: usize| expected.codes[codebook] == other.codes[codebook];
         for codebook in (0..CODEBOOKS).take_while(|&codebook| (0..codebook).all(same)) {
             let row = RowDifference::new(&expected.logits[codebook], &other.logits[codebook]);
