@@ -25,7 +25,7 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 pub use bandwidth::{Bandwidth, device_bandwidth, host_bandwidth};
 pub use candle_csm::{CandleDtype, CandlePlan, candle_csm};
 pub use codec::{CodecFrames, CodecPlan, candle_mimi, our_codec};
-pub use engine::{EnginePlan, EngineRun, run_engine};
+pub use engine::{EnginePlan, EngineTimings, run_engine};
 pub use quality::{Quality, QualityPlan, compare};
 pub use steps::{FrameTimes, Steps, StepsPlan, step};
 

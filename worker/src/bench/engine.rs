@@ -33,7 +33,7 @@ pub struct EnginePlan {
 
 /// What was measured.
 #[derive(Clone, Debug)]
-pub struct EngineRun {
+pub struct EngineTimings {
     /// Number format of the matrices.
     pub format: String,
     /// From admission to the first sound, alone.
@@ -54,7 +54,7 @@ pub struct EngineRun {
 ///
 /// # Errors
 /// The folder cannot be loaded, or the engine fails.
-pub async fn run_engine(plan: &EnginePlan) -> Result<EngineRun, BenchError> {
+pub async fn run_engine(plan: &EnginePlan) -> Result<EngineTimings, BenchError> {
     let text_vocab = CsmConfig::from_folder(&plan.subject.folder).map_err(ModelError::from)?.text_vocab;
     let config = EngineConfig {
         folder: plan.subject.folder.clone(),
@@ -71,7 +71,7 @@ pub async fn run_engine(plan: &EnginePlan) -> Result<EngineRun, BenchError> {
     let (together, together_for) = bench.together(plan).await?;
     bench.fill(plan).await?;
     let format = bench.engine.info().dtype.clone();
-    Ok(EngineRun { format, first_sound, first_sound_frames, alone, admitting, together, together_for })
+    Ok(EngineTimings { format, first_sound, first_sound_frames, alone, admitting, together, together_for })
 }
 
 #[derive(Clone)]
