@@ -8,7 +8,7 @@ use csm_worker::config::WorkerArgs;
 /// Speech worker of csm-fleet
 #[derive(Parser)]
 #[command(version)]
-struct Cli {
+struct WorkerCli {
     #[command(flatten)]
     worker: WorkerArgs,
     #[command(flatten)]
@@ -17,7 +17,7 @@ struct Cli {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let cli = Cli::parse();
+    let cli = WorkerCli::parse();
     telemetry::start_logs(&cli.telemetry)?;
     let shutdown = Shutdown::on_signals()?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;
