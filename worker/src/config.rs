@@ -127,14 +127,14 @@ mod tests {
     use crate::watermark::Policy;
 
     #[derive(Parser)]
-    struct WorkerCli {
+    struct TestCli {
         #[command(flatten)]
         worker: WorkerArgs,
     }
 
     fn parse(more: &[&str]) -> WorkerArgs {
         let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
-        match WorkerCli::try_parse_from(always.iter().chain(more)) {
+        match TestCli::try_parse_from(always.iter().chain(more)) {
             Ok(cli) => cli.worker,
             Err(error) => panic!("{error}"),
         }
@@ -142,7 +142,7 @@ mod tests {
 
     #[test]
     fn settings_do_not_collide_and_have_usable_defaults() {
-        WorkerCli::command().debug_assert();
+        TestCli::command().debug_assert();
         let args = parse(&[]);
         assert_eq!((args.slots, args.drain), (5, Duration::from_secs(30)));
         assert_eq!((args.weights, args.threads, args.prefix_cache_mb), (WeightChoice::Auto, None, 256));
@@ -155,7 +155,7 @@ mod tests {
         assert_eq!(args.weights, WeightChoice::Format(WeightFormat::Q4K));
         let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
         for wrong in [["--weights", "q5_0"], ["--threads", "0"], ["--threads", "2000"], ["--prefix-cache-mb", "-1"]] {
-            assert!(WorkerCli::try_parse_from(always.iter().chain(&wrong)).is_err(), "{wrong:?}");
+            assert!(TestCli::try_parse_from(always.iter().chain(&wrong)).is_err(), "{wrong:?}");
         }
     }
 
@@ -166,7 +166,7 @@ mod tests {
         assert_eq!(parse(&["--watermark", "both"]).marks.watermark, Some(Policy::Both));
         let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
         for wrong in ["off", "none", "", "false", "Both"] {
-            let error = WorkerCli::try_parse_from(always.iter().chain(&["--watermark", wrong])).err().map(|e| e.to_string());
+            let error = TestCli::try_parse_from(always.iter().chain(&["--watermark", wrong])).err().map(|e| e.to_string());
             assert!(error.as_ref().is_some_and(|error| error.contains("there is no off")), "{wrong:?}: {error:?}");
         }
     }
