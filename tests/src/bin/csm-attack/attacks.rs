@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use csm_shared::audio::{Clip, SAMPLE_RATE, to_i16};
 
 use super::codec::Codec;
-use super::draw::Draw;
+use super::draw::AttackRng;
 
 /// Samples of one hop of the mark: no cut falls on its grid.
 pub(crate) const HOP: usize = 480;
@@ -102,7 +102,7 @@ impl Attack {
     }
 
     fn on_samples(&self, number: usize, clip: &[i16]) -> anyhow::Result<Vec<i16>> {
-        let mut draw = Draw::new(PURPOSE, number);
+        let mut draw = AttackRng::new(PURPOSE, number);
         Ok(match self.kind {
             Kind::Rounding | Kind::Coded(_) => clip.to_vec(),
             Kind::Gain(decibels) => {
@@ -135,7 +135,7 @@ pub(crate) fn rms(clip: &[i16]) -> f32 {
     (power / clip.len().max(1) as f64).sqrt() as f32
 }
 
-fn crop(draw: &mut Draw, clip: &[i16]) -> Vec<i16> {
+fn crop(draw: &mut AttackRng, clip: &[i16]) -> Vec<i16> {
     let mut off = || {
         let samples = 1 + draw.below((clip.len() as f32 * CROP_SHARE) as usize);
         if samples.is_multiple_of(HOP) { samples - 1 } else { samples }
@@ -152,7 +152,7 @@ fn read_as(clip: &[i16], rate: u32) -> anyhow::Result<Vec<i16>> {
     Ok(Clip::from_wav(&wav).with_context(|| format!("resampling from {rate} Hz"))?.samples().to_vec())
 }
 
-fn dropout(draw: &mut Draw, clip: &[i16]) -> Vec<i16> {
+fn dropout(draw: &mut AttackRng, clip: &[i16]) -> Vec<i16> {
     let packets = clip.len().div_ceil(PACKET);
     let mut order: Vec<_> = (0..packets).collect();
     let lost = (packets * LOST_PERCENT).div_ceil(100);

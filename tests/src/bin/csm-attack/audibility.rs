@@ -4,11 +4,11 @@ use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::watermark::Watermark;
 
 use super::attacks::{HOP, float};
-use super::corpus::{LENGTHS, Source};
+use super::corpus::{LENGTHS, CorpusSource};
 use super::loudness::lufs;
 use super::matrix::{Pair, mark};
 use super::parallel;
-use super::report::{Report, Table};
+use super::report::{AttackReport, MarkdownTable};
 
 /// Samples of one segment: 20 ms.
 const SEGMENT: usize = 480;
@@ -21,27 +21,27 @@ const STEP_LIMIT: f64 = 1.1;
 
 /// What one clip shows.
 #[derive(Default)]
-struct Heard {
+struct Audibility {
     /// SNR of its active segments, in dB.
     segments: Vec<f64>,
     /// Loudness after less before, in dB.
     loudness: Option<f64>,
-    hops: Steps,
-    frames: Steps,
+    hops: LoudnessSteps,
+    frames: LoudnessSteps,
     /// At frames, were each of them marked as a stream of its own.
-    apart: Steps,
+    apart: LoudnessSteps,
 }
 
 /// Powers of the added signal's first difference at edges and elsewhere.
 #[derive(Clone, Copy, Default)]
-struct Steps {
+struct LoudnessSteps {
     edge: f64,
     edges: f64,
     other: f64,
     others: f64,
 }
 
-impl Steps {
+impl LoudnessSteps {
     fn of(added: &[f64], every: usize) -> Self {
         let mut steps = Self::default();
         for (n, two) in added.windows(2).enumerate() {
@@ -71,7 +71,7 @@ impl Steps {
     }
 }
 
-fn hear(watermark: &Watermark, pair: &Pair) -> Heard {
+fn hear(watermark: &Watermark, pair: &Pair) -> Audibility {
     let Pair { clip, marked } = pair;
     let added = |marked: &[i16]| -> Vec<f64> {
         marked.iter().zip(&clip.pcm).map(|(&after, &before)| f64::from(float(after) - before)).collect()
@@ -79,12 +79,12 @@ fn hear(watermark: &Watermark, pair: &Pair) -> Heard {
     let apart: Vec<i16> = clip.pcm.chunks(FRAME_SAMPLES).flat_map(|frame| mark(watermark, frame)).collect();
     let (apart, added) = (added(&apart), added(marked));
     let after: Vec<f32> = marked.iter().map(|&sample| float(sample)).collect();
-    Heard {
+    Audibility {
         segments: segments(&clip.pcm, &added),
         loudness: lufs(&after).zip(lufs(&clip.pcm)).map(|(after, before)| after - before),
-        hops: Steps::of(&added, HOP),
-        frames: Steps::of(&added, FRAME_SAMPLES),
-        apart: Steps::of(&apart, FRAME_SAMPLES),
+        hops: LoudnessSteps::of(&added, HOP),
+        frames: LoudnessSteps::of(&added, FRAME_SAMPLES),
+        apart: LoudnessSteps::of(&apart, FRAME_SAMPLES),
     }
 }
 
@@ -104,18 +104,18 @@ fn segments(pcm: &[f32], added: &[f64]) -> Vec<f64> {
 }
 
 /// Prints two tables and demands that the loudness stays and that nothing steps at edges.
-pub(crate) fn run(report: &mut Report, watermark: &Watermark, pairs: &[Pair]) -> anyhow::Result<()> {
+pub(crate) fn run(report: &mut AttackReport, watermark: &Watermark, pairs: &[Pair]) -> anyhow::Result<()> {
     let heard = parallel::map(pairs, |_, pair| Ok(hear(watermark, pair)))?;
     report.say("\n## Audibility proxy\n");
     let mut table =
-        Table::new(["source", "segmental SNR dB", "worst decile", "steps at 480", "at 1920", "marked apart"]);
-    for source in Source::ALL {
+        MarkdownTable::new(["source", "segmental SNR dB", "worst decile", "steps at 480", "at 1920", "marked apart"]);
+    for source in CorpusSource::ALL {
         let of_source =
             || heard.iter().zip(pairs).filter(|(_, pair)| pair.clip.source == source).map(|(heard, _)| heard);
         let mut segments: Vec<f64> = of_source().flat_map(|heard| heard.segments.iter().copied()).collect();
         segments.sort_by(f64::total_cmp);
         let steps =
-            |of: fn(&Heard) -> Steps| of_source().fold(Steps::default(), |sum, heard| sum.and(of(heard))).ratio();
+            |of: fn(&Audibility) -> LoudnessSteps| of_source().fold(LoudnessSteps::default(), |sum, heard| sum.and(of(heard))).ratio();
         let (hops, frames) = (steps(|heard| heard.hops), steps(|heard| heard.frames));
         table.row([
             source.name().to_owned(),
@@ -135,9 +135,9 @@ pub(crate) fn run(report: &mut Report, watermark: &Watermark, pairs: &[Pair]) ->
     Ok(())
 }
 
-fn loudness(report: &mut Report, heard: &[Heard], pairs: &[Pair]) {
-    let mut table = Table::new(["loudness after less before, dB", "mean", "least", "greatest"]);
-    for source in Source::ALL {
+fn loudness(report: &mut AttackReport, heard: &[Audibility], pairs: &[Pair]) {
+    let mut table = MarkdownTable::new(["loudness after less before, dB", "mean", "least", "greatest"]);
+    for source in CorpusSource::ALL {
         for (length, seconds) in LENGTHS.iter().enumerate() {
             let of_cell = heard.iter().zip(pairs);
             let of_cell = of_cell.filter(|(_, pair)| pair.clip.source == source && pair.clip.length == length);

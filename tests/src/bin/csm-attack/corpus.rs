@@ -13,14 +13,14 @@ pub(crate) use tiny::Tiny;
 pub(crate) const LENGTHS: [f32; 4] = [1.0, 2.5, 5.0, 10.0];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Source {
+pub(crate) enum CorpusSource {
     /// espeak-ng: speech by formants, clean pauses.
     Espeak,
     /// The tiny model through the engine: its weights are noise, so it hisses. It has no pauses and a full band.
     Tiny,
 }
 
-impl Source {
+impl CorpusSource {
     pub(crate) const ALL: [Self; 2] = [Self::Espeak, Self::Tiny];
 
     pub(crate) const fn name(self) -> &'static str {
@@ -34,7 +34,7 @@ impl Source {
 /// Unmarked audio of a source, [`LENGTHS`]`[length]` seconds of it.
 #[derive(Clone, Debug)]
 pub(crate) struct Unmarked {
-    pub(crate) source: Source,
+    pub(crate) source: CorpusSource,
     pub(crate) length: usize,
     /// 24 kHz, full scale 1.
     pub(crate) pcm: Vec<f32>,
@@ -50,7 +50,7 @@ pub(crate) fn samples_of_all() -> usize {
 }
 
 /// One utterance cut into clips, one of each length, as far as it reaches; the longest come first.
-fn cut(source: Source, utterance: &[f32]) -> Vec<Unmarked> {
+fn cut(source: CorpusSource, utterance: &[f32]) -> Vec<Unmarked> {
     let (mut rest, mut clips) = (utterance, Vec::with_capacity(LENGTHS.len()));
     for (length, &seconds) in LENGTHS.iter().enumerate().rev() {
         let Some((pcm, later)) = rest.split_at_checked(samples_of(seconds)) else { continue };

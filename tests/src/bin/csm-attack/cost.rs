@@ -7,7 +7,7 @@ use csm_shared::watermark::{Detector, Watermark};
 
 use super::corpus::LENGTHS;
 use super::matrix::{Pair, floats, mark};
-use super::report::{Report, Table};
+use super::report::{AttackReport, MarkdownTable};
 
 /// What marking may take of one core, in percent, for a stream in real time.
 const EMBED_LIMIT_PERCENT: f64 = 3.0;
@@ -35,7 +35,7 @@ pub(crate) fn cpu_seconds<T>(work: impl FnOnce() -> T) -> (f64, T) {
 }
 
 /// Times marking and detecting on the longest clips.
-pub(crate) fn run(report: &mut Report, watermark: &Watermark, detector: &Detector, pairs: &[Pair]) {
+pub(crate) fn run(report: &mut AttackReport, watermark: &Watermark, detector: &Detector, pairs: &[Pair]) {
     let longest = || pairs.iter().filter(|pair| pair.clip.length == LENGTHS.len() - 1).take(CLIPS);
     let audio = longest().count().max(1) as f64 * f64::from(LENGTHS[LENGTHS.len() - 1]);
     let (embed, bytes) = cpu_seconds(|| longest().map(|pair| mark(watermark, &pair.clip.pcm).len()).sum::<usize>());
@@ -48,7 +48,7 @@ pub(crate) fn run(report: &mut Report, watermark: &Watermark, detector: &Detecto
     assert!(bytes > 0 && z >= 0.0 && score >= 0.0, "nothing was marked or looked at");
     let percent = 100.0 * embed / audio;
     report.demand(percent < EMBED_LIMIT_PERCENT, || format!("marking takes {percent:.2} % of a core"));
-    let mut table = Table::new(["work", "CPU ms per second of audio", "of one core in real time"]);
+    let mut table = MarkdownTable::new(["work", "CPU ms per second of audio", "of one core in real time"]);
     for (name, seconds) in [
         ("builtin: mark a stream, 1920 samples at a time", embed),
         ("builtin: detect, 10 s clips", detect),

@@ -3,9 +3,9 @@
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-pub(crate) struct Draw(ChaCha8Rng);
+pub(crate) struct AttackRng(ChaCha8Rng);
 
-impl Draw {
+impl AttackRng {
     /// Another `purpose` draws otherwise from the same `seed`.
     pub(crate) fn new(purpose: u32, seed: usize) -> Self {
         Self(ChaCha8Rng::seed_from_u64(u64::from(purpose) << 32 | seed as u64))

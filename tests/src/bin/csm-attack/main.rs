@@ -31,12 +31,12 @@ use std::time::Instant;
 use clap::Parser;
 use csm_shared::watermark::{Watermark, WatermarkKey};
 
-use report::Report;
+use report::AttackReport;
 
 /// How much is measured, and where it is written down.
 #[derive(Parser, Clone, Debug)]
 #[command(about = "What the builtin watermark survives, what it is mistaken for, and what it costs")]
-struct Args {
+struct AttackArgs {
     /// Clips of each length and source
     #[arg(long, default_value_t = 100)]
     clips: usize,
@@ -67,12 +67,12 @@ struct Args {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    let mut args = Args::parse();
+    let mut args = AttackArgs::parse();
     if args.quick {
         (args.clips, args.null) = (4, 40);
         (args.silentcipher_clips, args.silentcipher_seconds) = (1, 1.0);
     }
-    let (begun, mut report) = (Instant::now(), Report::default());
+    let (begun, mut report) = (Instant::now(), AttackReport::default());
     head(&mut report, &args);
     measure(&mut report, &args, begun)?;
     report.say(format!("\nAll of this took {:.0} s.", begun.elapsed().as_secs_f64()));
@@ -89,7 +89,7 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::FAILURE)
 }
 
-fn head(report: &mut Report, args: &Args) {
+fn head(report: &mut AttackReport, args: &AttackArgs) {
     let (machine, load) = report::machine();
     let command: Vec<_> = std::env::args().collect();
     report.say(format!("# The builtin watermark under attack, {}", report::today()));
@@ -101,7 +101,7 @@ fn head(report: &mut Report, args: &Args) {
     report.say(format!("```sh\n{}\n```", command.join(" ")));
 }
 
-fn measure(report: &mut Report, args: &Args, begun: Instant) -> anyhow::Result<()> {
+fn measure(report: &mut AttackReport, args: &AttackArgs, begun: Instant) -> anyhow::Result<()> {
     let watermark = Watermark::new(&WatermarkKey::development());
     let detector = watermark.detector();
     let progress = |what: &str| eprintln!("[{:.0} s] {what}", begun.elapsed().as_secs_f64());
@@ -139,7 +139,7 @@ hops. MP3 is decoded with the encoder's delay left in. Dropout silences packets 
 espeak-ng speaks by formants, in eight English voices with eighteen timbres, and makes clean pauses; the tiny model has random
 weights, so it hisses, without pauses and over the full band. Neither is a person.";
 
-fn verdict(report: &mut Report) {
+fn verdict(report: &mut AttackReport) {
     let line = match report.failures() {
         [] => "All demands are met.".to_owned(),
         failures => format!("Not met: {}.", failures.join("; ")),

@@ -5,9 +5,9 @@ use csm_shared::watermark::{Detector, Verdict, Watermark};
 
 use super::attacks::{ATTACKS, Attack, float};
 use super::codec::BATCH;
-use super::corpus::{LENGTHS, Source, Unmarked};
+use super::corpus::{LENGTHS, CorpusSource, Unmarked};
 use super::parallel;
-use super::report::{Report, Table};
+use super::report::{AttackReport, MarkdownTable};
 
 /// The lengths, by place in [`LENGTHS`], at which gated attacks must leave this share of clips detectable.
 const GATES: [(usize, f64); 2] = [(1, 0.95), (2, 0.99)];
@@ -41,7 +41,7 @@ pub(crate) fn floats(samples: &[i16]) -> Vec<f32> {
 /// Some clips of one source and length under one attack.
 struct Task<'a> {
     attack: usize,
-    source: Source,
+    source: CorpusSource,
     length: usize,
     /// The first clip's, for the draws.
     number: usize,
@@ -70,8 +70,8 @@ impl Cell {
 
 /// All cells of one attack, by source and length; and what the codec made of the audio.
 #[derive(Clone, Default)]
-struct Row {
-    cells: [[Cell; LENGTHS.len()]; Source::ALL.len()],
+struct MatrixRow {
+    cells: [[Cell; LENGTHS.len()]; CorpusSource::ALL.len()],
     coded_bytes: u64,
     seconds: f64,
 }
@@ -79,7 +79,7 @@ struct Row {
 fn tasks(pairs: &[Pair]) -> Vec<Task<'_>> {
     let mut tasks = Vec::new();
     for attack in 0..ATTACKS.len() {
-        for source in Source::ALL {
+        for source in CorpusSource::ALL {
             for length in 0..LENGTHS.len() {
                 let of_cell = pairs.iter().filter(|pair| pair.clip.source == source && pair.clip.length == length);
                 let clips: Vec<_> = of_cell.map(|pair| &pair.marked[..]).collect();
@@ -95,7 +95,7 @@ fn tasks(pairs: &[Pair]) -> Vec<Task<'_>> {
 }
 
 /// Attacks every clip in every way, prints a table by source and makes the demands of [`GATES`].
-pub(crate) fn run(report: &mut Report, detector: &Detector, pairs: &[Pair]) -> anyhow::Result<()> {
+pub(crate) fn run(report: &mut AttackReport, detector: &Detector, pairs: &[Pair]) -> anyhow::Result<()> {
     let tasks = tasks(pairs);
     let attacked = parallel::map(&tasks, |_, task| {
         let (clips, bytes) = ATTACKS[task.attack].apply(task.number, &task.clips)?;
@@ -105,7 +105,7 @@ pub(crate) fn run(report: &mut Report, detector: &Detector, pairs: &[Pair]) -> a
         };
         Ok((clips.iter().map(look).collect::<Vec<_>>(), bytes))
     })?;
-    let mut rows = vec![Row::default(); ATTACKS.len()];
+    let mut rows = vec![MatrixRow::default(); ATTACKS.len()];
     for (task, (findings, bytes)) in tasks.iter().zip(attacked) {
         let row = &mut rows[task.attack];
         row.coded_bytes += bytes;
@@ -114,18 +114,18 @@ pub(crate) fn run(report: &mut Report, detector: &Detector, pairs: &[Pair]) -> a
             row.cells[task.source as usize][task.length].add(finding.verdict, finding.score as f32);
         }
     }
-    for source in Source::ALL {
+    for source in CorpusSource::ALL {
         print(report, source, &rows);
     }
     demand(report, &rows);
     Ok(())
 }
 
-fn print(report: &mut Report, source: Source, rows: &[Row]) {
+fn print(report: &mut AttackReport, source: CorpusSource, rows: &[MatrixRow]) {
     let clips = rows[0].cells[source as usize].iter().map(|cell| cell.clips).min().unwrap_or(0);
     report.say(format!("\n### {}, {clips} clips of each length\n", source.name()));
     let lengths = LENGTHS.iter().map(|seconds| format!("{seconds} s"));
-    let mut table = Table::new(["attack".to_owned()].into_iter().chain(lengths));
+    let mut table = MarkdownTable::new(["attack".to_owned()].into_iter().chain(lengths));
     for (attack, row) in ATTACKS.iter().zip(rows) {
         let cells = row.cells[source as usize].iter().enumerate().map(|(length, cell)| {
             let failed = if falls_short(attack, length, cell) { " FAILED" } else { "" };
@@ -137,7 +137,7 @@ fn print(report: &mut Report, source: Source, rows: &[Row]) {
 }
 
 /// The attack's name; gated ones in bold, codecs with the rate that came out.
-fn name(attack: &Attack, row: &Row) -> String {
+fn name(attack: &Attack, row: &MatrixRow) -> String {
     let rate = 8.0 * row.coded_bytes as f64 / row.seconds.max(1.0) / 1_000.0;
     let rate = if row.coded_bytes > 0 { format!(" ({rate:.0} kb/s)") } else { String::new() };
     if attack.gated { format!("**{}**{rate}", attack.name) } else { format!("{}{rate}", attack.name) }
@@ -148,9 +148,9 @@ fn falls_short(attack: &Attack, length: usize, cell: &Cell) -> bool {
     attack.gated && gate.is_some_and(|(_, least)| cell.rate() < *least)
 }
 
-fn demand(report: &mut Report, rows: &[Row]) {
+fn demand(report: &mut AttackReport, rows: &[MatrixRow]) {
     for (attack, row) in ATTACKS.iter().zip(rows) {
-        for source in Source::ALL {
+        for source in CorpusSource::ALL {
             for (length, cell) in row.cells[source as usize].iter().enumerate() {
                 report.demand(!falls_short(attack, length, cell), || {
                     let (found, clips) = (cell.found, cell.clips);

@@ -13,7 +13,7 @@ use super::attacks::ATTACKS;
 use super::codec::BATCH;
 use super::corpus::{Espeak, LENGTHS, Tiny};
 use super::matrix::{Pair, floats, mark};
-use super::report::{Report, Table};
+use super::report::{AttackReport, MarkdownTable};
 use super::{parallel, sounds};
 
 /// Attacked copies of each clip.
@@ -88,11 +88,11 @@ impl Null<'_> {
 /// Scores at least `least` distinct unmarked clips, of which 45 % are espeak-ng's in all of its voices and 30 % the tiny
 /// model's; then the corpus under other keys. No score may pass the threshold.
 pub(crate) fn run(
-    report: &mut Report,
+    report: &mut AttackReport,
     (espeak, tiny): (&Espeak, &mut Tiny),
     (detector, pairs): (&Detector, &[Pair]),
     least: usize,
-) -> anyhow::Result<Scores> {
+) -> anyhow::Result<NullScores> {
     let mut null = Null { detector, scores: Vec::new() };
     let utterances = |percent: usize| (least * percent).div_ceil(100 * LENGTHS.len());
     for wave in waves(utterances(45), WAVE / LENGTHS.len()) {
@@ -112,7 +112,7 @@ pub(crate) fn run(
         Ok(mark(&Watermark::new(&key), &pair.clip.pcm))
     })?;
     null.score(4, &foreign, Detector::examine)?;
-    let scores = Scores(null.scores);
+    let scores = NullScores(null.scores);
     scores.print(report, espeak.voices());
     Ok(scores)
 }
@@ -123,10 +123,10 @@ fn waves(count: usize, length: usize) -> impl Iterator<Item = std::ops::Range<us
 }
 
 /// All scores of the null.
-pub(crate) struct Scores(Vec<Score>);
+pub(crate) struct NullScores(Vec<Score>);
 
-impl Scores {
-    fn print(&self, report: &mut Report, voices: usize) {
+impl NullScores {
+    fn print(&self, report: &mut AttackReport, voices: usize) {
         let distinct = self.0.iter().filter(|score| score.group < 3).count();
         report.say(format!(
             "\n## The null: {distinct} unmarked clips, {} scores, one key\n\nespeak-ng draws from all of its {voices} voices. Other sounds:\n\
@@ -136,7 +136,7 @@ impl Scores {
             sounds::SOUNDS.map(|(name, _)| name).join(", "),
         ));
         let mut table =
-            Table::new(["clips", "scores", "mean z", "greatest", "5 < z <= 6", "z > 6", "expected at most"]);
+            MarkdownTable::new(["clips", "scores", "mean z", "greatest", "5 < z <= 6", "z > 6", "expected at most"]);
         for group in (0..GROUPS.len()).map(Some).chain([None]) {
             let scores: Vec<_> = self.0.iter().filter(|score| group.is_none_or(|group| score.group == group)).collect();
             let count = |low: f32, high: f32| scores.iter().filter(|score| score.z > low && score.z <= high).count();

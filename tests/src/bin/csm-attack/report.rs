@@ -9,12 +9,12 @@ use anyhow::Context as _;
 
 /// Everything said so far, and what was found wanting.
 #[derive(Default)]
-pub(crate) struct Report {
+pub(crate) struct AttackReport {
     text: String,
     failures: Vec<String>,
 }
 
-impl Report {
+impl AttackReport {
     /// Prints a paragraph or table, apart from what went before, and keeps it.
     pub(crate) fn say(&mut self, block: impl fmt::Display) {
         let block = block.to_string();
@@ -43,11 +43,11 @@ impl Report {
 }
 
 /// A table in Markdown, its columns aligned. The first column is words, the others are numbers.
-pub(crate) struct Table {
+pub(crate) struct MarkdownTable {
     rows: Vec<Vec<String>>,
 }
 
-impl Table {
+impl MarkdownTable {
     pub(crate) fn new<S: Into<String>>(headings: impl IntoIterator<Item = S>) -> Self {
         Self { rows: vec![headings.into_iter().map(Into::into).collect()] }
     }
@@ -60,7 +60,7 @@ impl Table {
     }
 }
 
-impl fmt::Display for Table {
+impl fmt::Display for MarkdownTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = |column: usize| self.rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
         let widths: Vec<_> = (0..self.rows[0].len()).map(width).collect();

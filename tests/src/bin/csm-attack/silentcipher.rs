@@ -12,10 +12,10 @@ use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, Paylo
 
 use super::attacks::{ATTACKS, Kind};
 use super::codec::Codec;
-use super::corpus::{LENGTHS, Source};
+use super::corpus::{LENGTHS, CorpusSource};
 use super::matrix::{Pair, floats};
 use super::parallel::cores;
-use super::report::{Report, Table};
+use super::report::{AttackReport, MarkdownTable};
 
 /// Length of the clips, by place in [`LENGTHS`]: 5 s.
 const LENGTH: usize = 2;
@@ -25,7 +25,7 @@ const KINDS: [Kind; 4] = [Kind::Rounding, Kind::Crop, Kind::Coded(Codec::Mp3(128
 const JOB: &str = "0b5e55ed-0000-4000-8000-000000000000";
 
 /// Marks `clips` clips of each source with the weights of `folder` and looks for the payload after each attack.
-pub(crate) fn run(report: &mut Report, folder: Option<&Path>, pairs: &[Pair], clips: usize) -> anyhow::Result<()> {
+pub(crate) fn run(report: &mut AttackReport, folder: Option<&Path>, pairs: &[Pair], clips: usize) -> anyhow::Result<()> {
     report.say("\n## SilentCipher\n");
     let Some(folder) = folder else {
         report.say("Skipped: no folder of weights was given (`--silentcipher DIR`).");
@@ -40,8 +40,8 @@ pub(crate) fn run(report: &mut Report, folder: Option<&Path>, pairs: &[Pair], cl
         folder.display(),
         cipher.message_sdr()
     ));
-    let mut table = Table::new(["attack", "source", "found", "exact payload", "least score", "greatest p"]);
-    for source in Source::ALL {
+    let mut table = MarkdownTable::new(["attack", "source", "found", "exact payload", "least score", "greatest p"]);
+    for source in CorpusSource::ALL {
         let of_source =
             pairs.iter().filter(|pair| pair.clip.source == source && pair.clip.length == LENGTH).take(clips);
         let mut marked = Vec::new();
@@ -69,9 +69,9 @@ pub(crate) fn run(report: &mut Report, folder: Option<&Path>, pairs: &[Pair], cl
 }
 
 /// Adds what it costs on networks of the real widths, with random weights, measured on `seconds` of noise.
-pub(crate) fn add_cost(report: &mut Report, seconds: f64) -> anyhow::Result<()> {
+pub(crate) fn add_cost(report: &mut AttackReport, seconds: f64) -> anyhow::Result<()> {
     let mut table =
-        Table::new(["SilentCipher", "mark", "read at one place", "look for a mark that is not there, in all"]);
+        MarkdownTable::new(["SilentCipher", "mark", "read at one place", "look for a mark that is not there, in all"]);
     for (name, mode) in
         [("statistics of the clip (Sesame's way)", BnMode::Batch), ("running statistics", BnMode::Running)]
     {

@@ -3,7 +3,7 @@
 use std::f32::consts::TAU;
 
 use super::corpus::samples_of;
-use super::draw::Draw;
+use super::draw::AttackRng;
 
 const RATE: f32 = 24_000.0;
 /// Draws of the sounds.
@@ -11,7 +11,7 @@ const PURPOSE: u32 = 4;
 /// Semitones of the chords: major, minor, fourths, a cluster.
 const CHORDS: [[i32; 3]; 4] = [[0, 4, 7], [0, 3, 7], [0, 5, 10], [0, 1, 2]];
 
-type Make = fn(&mut Draw, usize) -> Vec<f32>;
+type Make = fn(&mut AttackRng, usize) -> Vec<f32>;
 
 /// Every kind of sound, by name.
 pub(crate) const SOUNDS: [(&str, Make); 13] = [
@@ -62,14 +62,14 @@ pub(crate) const SOUNDS: [(&str, Make); 13] = [
 /// One sound, by its number and kind.
 pub(crate) fn sound(number: usize, seconds: f32) -> Vec<f32> {
     let (_, make) = SOUNDS[number % SOUNDS.len()];
-    make(&mut Draw::new(PURPOSE, number), samples_of(seconds))
+    make(&mut AttackRng::new(PURPOSE, number), samples_of(seconds))
 }
 
 fn sine(hertz: f32, n: usize) -> f32 {
     (TAU * (f64::from(hertz) * n as f64 / f64::from(RATE)).fract() as f32).sin()
 }
 
-fn brown(draw: &mut Draw, samples: usize) -> Vec<f32> {
+fn brown(draw: &mut AttackRng, samples: usize) -> Vec<f32> {
     let (mut low, keep) = (0.0, draw.between(0.8, 0.99));
     let step = |_| {
         low = keep * low + (1.0 - keep) * draw.normal();
@@ -78,7 +78,7 @@ fn brown(draw: &mut Draw, samples: usize) -> Vec<f32> {
     (0..samples).map(step).collect()
 }
 
-fn bursts(draw: &mut Draw, samples: usize) -> Vec<f32> {
+fn bursts(draw: &mut AttackRng, samples: usize) -> Vec<f32> {
     let (mut out, mut loud) = (Vec::with_capacity(samples), false);
     while out.len() < samples {
         loud = !loud;
@@ -90,7 +90,7 @@ fn bursts(draw: &mut Draw, samples: usize) -> Vec<f32> {
 }
 
 /// Chords of plucked strings in a steady metre, a bass, and a drum on every beat.
-fn music(draw: &mut Draw, samples: usize) -> Vec<f32> {
+fn music(draw: &mut AttackRng, samples: usize) -> Vec<f32> {
     let beat = samples_of(60.0 / draw.between(70.0, 160.0));
     let root = draw.between(110.0, 220.0);
     let mut out = vec![0.0; samples];

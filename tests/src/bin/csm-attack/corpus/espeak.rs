@@ -6,9 +6,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use csm_shared::audio::Clip;
 
-use super::super::draw::Draw;
+use super::super::draw::AttackRng;
 use super::super::parallel;
-use super::{Source, Unmarked, cut, samples_of_all, text};
+use super::{CorpusSource, Unmarked, cut, samples_of_all, text};
 
 /// Voices of the corpus that is marked.
 const ENGLISH: [&str; 8] =
@@ -53,9 +53,9 @@ impl Espeak {
     pub(crate) fn speak(&self, first: usize, count: usize, all_voices: bool) -> anyhow::Result<Vec<Unmarked>> {
         let numbers: Vec<_> = (first..first + count).collect();
         let spoken = parallel::map(&numbers, |_, &number| {
-            let mut draw = Draw::new(PURPOSE, number);
+            let mut draw = AttackRng::new(PURPOSE, number);
             let voice = if all_voices { draw.pick(&self.voices).clone() } else { (*draw.pick(&ENGLISH)).to_owned() };
-            Ok(cut(Source::Espeak, &utterance(&mut draw, &voice)?))
+            Ok(cut(CorpusSource::Espeak, &utterance(&mut draw, &voice)?))
         })?;
         Ok(spoken.into_iter().flatten().collect())
     }
@@ -67,7 +67,7 @@ fn is_spoken(voice: &str) -> bool {
 }
 
 /// An utterance long enough for one clip of each length.
-fn utterance(draw: &mut Draw, voice: &str) -> anyhow::Result<Vec<f32>> {
+fn utterance(draw: &mut AttackRng, voice: &str) -> anyhow::Result<Vec<f32>> {
     let voice = format!("{voice}+{}", draw.pick(&TIMBRES));
     let (speed, pitch) = ((120 + draw.below(90)).to_string(), (15 + draw.below(70)).to_string());
     let folder = tempfile::tempdir().context("a temporary folder")?;

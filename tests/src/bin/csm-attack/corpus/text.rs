@@ -1,6 +1,6 @@
 //! Sentences that nobody has said before, put together by draws.
 
-use super::super::draw::Draw;
+use super::super::draw::AttackRng;
 
 const ADJECTIVES: [&str; 24] = [
     "quiet", "yellow", "broken", "distant", "careful", "wooden", "hungry", "famous", "narrow", "gentle", "frozen",
@@ -84,7 +84,7 @@ const PLACES: [&str; 16] = [
 const LINKS: [&str; 8] = [", and ", ", but ", " because ", " while ", "; later ", ", although ", ", so ", " until "];
 
 /// A text of at least so many words.
-pub(crate) fn paragraph(draw: &mut Draw, words: usize) -> String {
+pub(crate) fn paragraph(draw: &mut AttackRng, words: usize) -> String {
     let mut text = String::new();
     while text.split_whitespace().count() < words {
         let sentence = match draw.below(5) {
@@ -99,10 +99,10 @@ pub(crate) fn paragraph(draw: &mut Draw, words: usize) -> String {
     text
 }
 
-fn noun(draw: &mut Draw) -> String {
+fn noun(draw: &mut AttackRng) -> String {
     format!("{} {}", draw.pick(&ADJECTIVES), draw.pick(&NOUNS))
 }
 
-fn clause(draw: &mut Draw) -> String {
+fn clause(draw: &mut AttackRng) -> String {
     format!("the {} {} the {} {}", noun(draw), draw.pick(&VERBS), noun(draw), draw.pick(&PLACES))
 }

@@ -12,8 +12,8 @@ use futures::future::try_join_all;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::super::draw::Draw;
-use super::{LENGTHS, Source, Unmarked, cut, samples_of_all, text};
+use super::super::draw::AttackRng;
+use super::{LENGTHS, CorpusSource, Unmarked, cut, samples_of_all, text};
 
 /// Utterances at a time.
 const SLOTS: usize = 16;
@@ -63,7 +63,7 @@ impl Tiny {
             let utterances = utterances.collect::<anyhow::Result<Vec<_>>>()?;
             self.next += SLOTS;
             let said = self.runtime.block_on(try_join_all(utterances.into_iter().map(|it| say(&self.engine, it))))?;
-            for clip in said.iter().flat_map(|pcm| cut(Source::Tiny, pcm)) {
+            for clip in said.iter().flat_map(|pcm| cut(CorpusSource::Tiny, pcm)) {
                 if missing[clip.length] > 0 {
                     missing[clip.length] -= 1;
                     clips.push(clip);
@@ -78,7 +78,7 @@ impl Tiny {
     }
 
     fn utterance(&self, seed: usize) -> anyhow::Result<Utterance> {
-        let text = text::paragraph(&mut Draw::new(PURPOSE, seed), WORDS);
+        let text = text::paragraph(&mut AttackRng::new(PURPOSE, seed), WORDS);
         Ok(Utterance {
             context: Vec::new(),
             recurring: 0,
