@@ -5,7 +5,7 @@ use std::f64::consts::{SQRT_2, TAU};
 use anyhow::Context as _;
 use csm_shared::audio::{Clip, SAMPLE_RATE, to_i16};
 
-use super::codec::Codec;
+use super::codec::LossyCodec;
 use super::draw::AttackRng;
 
 /// Samples of one hop of the mark: no cut falls on its grid.
@@ -31,7 +31,7 @@ pub(crate) enum Kind {
     Crop,
     /// To another rate and back.
     Rate(u32),
-    Coded(Codec),
+    Coded(LossyCodec),
     /// White noise, so many dB below the clip's RMS.
     Noise(f32),
     /// [`LOST_PERCENT`] of all packets silent.
@@ -73,11 +73,11 @@ pub(crate) const ATTACKS: [Attack; 22] = [
     gated("crop, head and tail", Kind::Crop),
     gated("16 kHz and back", Kind::Rate(16_000)),
     other("8 kHz and back", Kind::Rate(8_000)),
-    gated("MP3 128k", Kind::Coded(Codec::Mp3(128))),
-    gated("MP3 64k", Kind::Coded(Codec::Mp3(64))),
-    other("Vorbis q3", Kind::Coded(Codec::Vorbis)),
-    other("Opus 32k", Kind::Coded(Codec::Opus(32))),
-    other("Opus 24k", Kind::Coded(Codec::Opus(24))),
+    gated("MP3 128k", Kind::Coded(LossyCodec::Mp3(128))),
+    gated("MP3 64k", Kind::Coded(LossyCodec::Mp3(64))),
+    other("Vorbis q3", Kind::Coded(LossyCodec::Vorbis)),
+    other("Opus 32k", Kind::Coded(LossyCodec::Opus(32))),
+    other("Opus 24k", Kind::Coded(LossyCodec::Opus(24))),
     other("noise 40 dB below", Kind::Noise(40.0)),
     other("noise 30 dB below", Kind::Noise(30.0)),
     other("noise 20 dB below", Kind::Noise(20.0)),

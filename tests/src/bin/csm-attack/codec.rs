@@ -14,7 +14,7 @@ pub(crate) const BATCH: usize = 20;
 const MP3_DELAY: usize = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Codec {
+pub(crate) enum LossyCodec {
     /// LAME at so many kb/s, without the header by which a decoder would take the delay off again.
     Mp3(u16),
     /// libvorbis, quality 3.
@@ -23,7 +23,7 @@ pub(crate) enum Codec {
     Opus(u16),
 }
 
-impl Codec {
+impl LossyCodec {
     fn arguments(self) -> Vec<String> {
         let (coder, rest) = match self {
             Self::Mp3(rate) => ("libmp3lame", format!("-b:a {rate}k -write_xing 0 -f mp3")),

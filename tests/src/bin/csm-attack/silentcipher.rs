@@ -11,7 +11,7 @@ use csm_shared::watermark::{Verdict, WatermarkKey};
 use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, Payload, SilentCipher, cost};
 
 use super::attacks::{ATTACKS, Kind};
-use super::codec::Codec;
+use super::codec::LossyCodec;
 use super::corpus::{LENGTHS, CorpusSource};
 use super::matrix::{Pair, floats};
 use super::parallel::cores;
@@ -20,7 +20,7 @@ use super::report::{AttackReport, MarkdownTable};
 /// Length of the clips, by place in [`LENGTHS`]: 5 s.
 const LENGTH: usize = 2;
 /// What happens to them.
-const KINDS: [Kind; 4] = [Kind::Rounding, Kind::Crop, Kind::Coded(Codec::Mp3(128)), Kind::Rate(16_000)];
+const KINDS: [Kind; 4] = [Kind::Rounding, Kind::Crop, Kind::Coded(LossyCodec::Mp3(128)), Kind::Rate(16_000)];
 /// The job whose mark they carry.
 const JOB: &str = "0b5e55ed-0000-4000-8000-000000000000";
 
