@@ -8,7 +8,7 @@ use csm_shared::job::{JobId, Lane};
 use csm_shared::queue::{Enqueue, WorkerId, Queue, Ticket, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{Server, Worker, percentile, spec};
+use super::fleet::{BenchServer, BenchWorker, percentile, spec};
 
 /// Jobs that are enqueued at once.
 const JOBS: usize = 3_000;
@@ -21,7 +21,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 
 /// Prints how predicted and seen waits compare.
 pub(crate) async fn run() -> anyhow::Result<()> {
-    let server = Server::start().await?;
+    let server = BenchServer::start().await?;
     let queue = server.queue()?;
     let line = spec(Lane::Standard)?;
     let rate = 5.0 * f64::from(line.expected_frames()) / SERVICE.as_secs_f64();
@@ -33,7 +33,7 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     }
     for owner in owners {
         let seen = Arc::clone(&seen);
-        let worker = Worker {
+        let worker = BenchWorker {
             queue: queue.clone(),
             owner,
             slots: 5,

@@ -21,12 +21,12 @@ use tokio_util::task::TaskTracker;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One Redis, its append-only file synced before every answer.
-pub(crate) struct Server {
+pub(crate) struct BenchServer {
     pub(crate) redis: LocalRedis,
     _data: TempDir,
 }
 
-impl Server {
+impl BenchServer {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let data = TempDir::new()?;
         let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await?;
@@ -88,7 +88,7 @@ pub(crate) fn receipt(frames: u32) -> Receipt {
 }
 
 /// A worker without a model: a job takes it `service`, and whoever asks hears how long each had waited.
-pub(crate) struct Worker {
+pub(crate) struct BenchWorker {
     pub(crate) queue: Queue,
     pub(crate) owner: WorkerId,
     pub(crate) slots: u8,
@@ -97,7 +97,7 @@ pub(crate) struct Worker {
     pub(crate) claimed: Arc<dyn Fn(&Claimed) + Send + Sync>,
 }
 
-impl Worker {
+impl BenchWorker {
     /// Works until `stop` is cancelled, and ends what it has.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots.into()));

@@ -6,8 +6,8 @@ use csm_shared::job::{JobId, Lane};
 use csm_shared::queue::{Claim, WorkerId, Queue, WorkerCapacity, Ticket};
 use futures::StreamExt as _;
 
-use super::Args;
-use super::fleet::{Server, percentile, receipt, spec};
+use super::BenchQueueArgs;
+use super::fleet::{BenchServer, percentile, receipt, spec};
 
 /// Enqueues under way at a time.
 const IN_FLIGHT: usize = 64;
@@ -15,8 +15,8 @@ const IN_FLIGHT: usize = 64;
 const CLAIMS: usize = 1_000;
 
 /// Prints one row for each length, from 1,000 to the longest by powers of ten.
-pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
-    let server = Server::start().await?;
+pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
+    let server = BenchServer::start().await?;
     let queue = server.queue()?;
     // Filling is not measured, and memory does not depend on the file.
     let mut off = redis::cmd("CONFIG");

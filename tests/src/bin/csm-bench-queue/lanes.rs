@@ -9,8 +9,8 @@ use csm_shared::queue::{WorkerId, Queue, Ticket};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
-use super::Args;
-use super::fleet::{Server, Worker, percentile, spec};
+use super::BenchQueueArgs;
+use super::fleet::{BenchServer, BenchWorker, percentile, spec};
 
 /// Live jobs, one every [`EVERY`]: on average they keep one slot busy, of the four that are kept back.
 const LIVE_JOBS: u32 = 400;
@@ -21,7 +21,7 @@ const SERVICE: Duration = Duration::from_millis(100);
 const WORKERS: usize = 4;
 
 /// Prints the live lane's wait on an empty queue, beside the backlog, and their ratio.
-pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
     println!(
         "\n### Live wait beside {} bulk jobs ({WORKERS} workers of 5 slots, 1 kept back; a job takes 100 ms; 10 live jobs a second)\n",
         args.bulk
@@ -30,7 +30,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     println!("|---|---:|---:|---:|---:|");
     let mut empty = None;
     for (name, bulk) in [("empty", 0), ("bulk backlog", args.bulk)] {
-        let server = Server::start().await?;
+        let server = BenchServer::start().await?;
         let queue = server.queue()?;
         let mut waits = live_waits(&queue, bulk).await?;
         let p95 = percentile(&mut waits, 95.0);
@@ -53,7 +53,7 @@ async fn live_waits(queue: &Queue, bulk: u64) -> anyhow::Result<Vec<f64>> {
     let workers: Vec<_> = (0..WORKERS)
         .map(|_| {
             let seen = Arc::clone(&waits);
-            let worker = Worker {
+            let worker = BenchWorker {
                 queue: queue.clone(),
                 owner: WorkerId::of_this_process("bench"),
                 slots: 5,

@@ -20,7 +20,7 @@ use clap::Parser;
 /// What is measured, and how much of it.
 #[derive(Parser, Clone, Debug)]
 #[command(about = "The queue beside its peers, and what its promises cost")]
-pub(crate) struct Args {
+pub(crate) struct BenchQueueArgs {
     /// Jobs of the throughput measurement
     #[arg(long, default_value_t = 5_000)]
     pub(crate) jobs: u32,
@@ -46,7 +46,7 @@ pub(crate) struct Args {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    let args = Args::parse();
+    let args = BenchQueueArgs::parse();
     for section in &args.sections {
         match section.as_str() {
             "peers" => peers::run(&args).await?,

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::Args;
+use super::BenchQueueArgs;
 use super::fleet::{percentile, queue, receipt, spec};
 
 /// Enqueues under way at a time.
@@ -41,7 +41,7 @@ impl Seen {
 }
 
 /// Both measurements, as the peers print them.
-pub(crate) async fn run(redis_url: &str, args: &Args) -> anyhow::Result<Value> {
+pub(crate) async fn run(redis_url: &str, args: &BenchQueueArgs) -> anyhow::Result<Value> {
     let queue = queue(redis_url)?;
     let (seen, stop) = (Arc::new(Seen::default()), CancellationToken::new());
     let consumers: Vec<_> =

@@ -8,8 +8,8 @@ use csm_tests::proxy::FaultProxy;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::fleet::Server;
-use super::{Args, ours};
+use super::fleet::BenchServer;
+use super::{BenchQueueArgs, ours};
 
 /// Who we are set beside.
 const PEERS: [&str; 4] = ["bullmq", "bullmq-official", "apalis-redis", "celery"];
@@ -17,9 +17,9 @@ const PEERS: [&str; 4] = ["bullmq", "bullmq-official", "apalis-redis", "celery"]
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// Prints one table for each round trip.
-pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
+pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
     for (title, each_way) in [("no added round trip", 0), ("1 ms added round trip", 500)] {
-        let server = Server::start().await?;
+        let server = BenchServer::start().await?;
         let upstream = server.redis.url().trim_start_matches("redis://").trim_end_matches('/').parse()?;
         let proxy = FaultProxy::start(upstream).await?;
         proxy.delay(Duration::from_micros(each_way));
@@ -48,7 +48,7 @@ pub(crate) async fn run(args: &Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn measure(peer: &str, url: &str, args: &Args) -> anyhow::Result<Value> {
+async fn measure(peer: &str, url: &str, args: &BenchQueueArgs) -> anyhow::Result<Value> {
     let number = |n: u32| n.to_string();
     let run = Command::new(&args.runner)
         .args([peer, "--redis", url, "--jobs", &number(args.jobs), "--consumers", &number(args.consumers)])
@@ -66,7 +66,7 @@ async fn measure(peer: &str, url: &str, args: &Args) -> anyhow::Result<Value> {
 }
 
 /// Seconds of processor time that Redis' main thread has taken.
-async fn cpu(server: &Server) -> anyhow::Result<f64> {
+async fn cpu(server: &BenchServer) -> anyhow::Result<f64> {
     let text = info(server, "cpu").await?;
     let seconds = text.lines().filter_map(|line| {
         let (name, value) = line.split_once(':')?;
@@ -75,13 +75,13 @@ async fn cpu(server: &Server) -> anyhow::Result<f64> {
     Ok(seconds.sum())
 }
 
-async fn info(server: &Server, section: &str) -> anyhow::Result<String> {
+async fn info(server: &BenchServer, section: &str) -> anyhow::Result<String> {
     let mut info = redis::cmd("INFO");
     Ok(server.queue()?.redis().command(info.arg(section)).await?)
 }
 
 /// Commands that Redis has carried out, those inside scripts included.
-async fn calls(server: &Server) -> anyhow::Result<u64> {
+async fn calls(server: &BenchServer) -> anyhow::Result<u64> {
     let text = info(server, "commandstats").await?;
     let calls = text.lines().filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok());
     Ok(calls.sum())
