@@ -18,7 +18,7 @@ pub mod recovery;
 mod report;
 mod run;
 
-pub use report::Report;
+pub use report::SoakReport;
 pub use run::{Options, run};
 
 use std::time::Duration;

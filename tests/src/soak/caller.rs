@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::census::{bytes_seen, receipt_of};
 use super::evidence::{Account, Sighting};
 use super::observer::SharedWatch;
-use super::plan::{Arrival, Door, Utterance};
+use super::plan::{Arrival, EntryPoint, SoakUtterance};
 
 /// Longest time that a poll asks the gateway to wait, in seconds.
 const WAIT_SECONDS: u64 = 20;
@@ -51,7 +51,7 @@ pub(super) struct Callers {
 }
 
 /// What a request has come to.
-enum Answer {
+enum CreateAnswer {
     /// An answer to the question.
     Given(Response),
     /// A refusal that asking again cannot change.
@@ -71,7 +71,7 @@ impl Callers {
     }
 
     /// One caller from its first request to its last byte. The account is kept up to date on the way.
-    pub(super) async fn call(self, arrival: Arrival, utterance: Utterance, undisturbed: bool) {
+    pub(super) async fn call(self, arrival: Arrival, utterance: SoakUtterance, undisturbed: bool) {
         let caller = {
             let mut all = self.accounts.all.borrow_mut();
             let key = arrival.key.to_string();
@@ -111,35 +111,35 @@ impl Callers {
     }
 
     /// Sends the request until it is accepted, and keeps the id.
-    async fn create(&self, caller: usize, arrival: &Arrival, utterance: &Utterance) -> Option<String> {
-        let Utterance { text, seed, max_audio_length_ms } = utterance;
+    async fn create(&self, caller: usize, arrival: &Arrival, utterance: &SoakUtterance) -> Option<String> {
+        let SoakUtterance { text, seed, max_audio_length_ms } = utterance;
         let body = json!({
             "text": text, "seed": seed, "max_audio_length_ms": max_audio_length_ms, "lane": arrival.lane
         });
         let ask = |gateway: SocketAddr| {
             let request = match arrival.door {
-                Door::Key => self
+                EntryPoint::Key => self
                     .http
                     .request(Method::POST, format!("http://{gateway}/v1/jobs"))
                     .header("idempotency-key", arrival.key.to_string()),
-                Door::Id => self.http.request(Method::PUT, job_url(gateway, &arrival.key.to_string())),
+                EntryPoint::Id => self.http.request(Method::PUT, job_url(gateway, &arrival.key.to_string())),
             };
             request.header("x-tenant", arrival.tenant).json(&body).timeout(ANSWER_LIMIT)
         };
         loop {
             let accepted = [StatusCode::OK, StatusCode::CREATED, StatusCode::ACCEPTED];
             let id = match self.patiently_from(caller, caller, &accepted, ask).await {
-                Answer::Refused(why) => {
+                CreateAnswer::Refused(why) => {
                     self.note(caller, |account| account.refused = Some(why));
                     return None;
                 }
                 // An answer that breaks off is no answer.
-                Answer::Given(answer) => answer.json::<Value>().await.ok(),
+                CreateAnswer::Given(answer) => answer.json::<Value>().await.ok(),
             };
             if let Some(id) = id.as_ref().and_then(|accepted| accepted["id"].as_str()) {
                 self.note(caller, |account| {
                     account.ids.insert(id.to_owned());
-                    if arrival.door == Door::Id {
+                    if arrival.door == EntryPoint::Id {
                         account.ids.insert(account.key.clone());
                     }
                 });
@@ -174,8 +174,8 @@ impl Callers {
     ) -> Option<Sighting> {
         loop {
             let answer = match self.patiently_from(caller, turn, &[StatusCode::OK], &look).await {
-                Answer::Given(answer) => answer,
-                Answer::Refused(_) => {
+                CreateAnswer::Given(answer) => answer,
+                CreateAnswer::Refused(_) => {
                     self.note(caller, |account| account.told_missing = true);
                     return None;
                 }
@@ -190,7 +190,7 @@ impl Callers {
 
     async fn download(&self, caller: usize, id: &str) {
         let get = |gateway| self.http.get(format!("{}/audio", job_url(gateway, id))).timeout(ANSWER_LIMIT);
-        while let Answer::Given(answer) = self.patiently_from(caller, caller, &[StatusCode::OK], get).await {
+        while let CreateAnswer::Given(answer) = self.patiently_from(caller, caller, &[StatusCode::OK], get).await {
             let declared = answer.content_length();
             // A body that breaks off is downloaded again.
             if let Ok(wav) = answer.bytes().await
@@ -212,20 +212,20 @@ impl Callers {
         turn: usize,
         wanted: &[StatusCode],
         request: impl Fn(SocketAddr) -> RequestBuilder,
-    ) -> Answer {
+    ) -> CreateAnswer {
         let mut pause = PAUSE;
         for turn in turn.. {
             let gateway = self.gateways[turn % self.gateways.len()];
             let (trouble, after) = match request(gateway).send().await {
                 Err(error) => (kind_of(&error).to_owned(), None),
-                Ok(answer) if wanted.contains(&answer.status()) => return Answer::Given(answer),
+                Ok(answer) if wanted.contains(&answer.status()) => return CreateAnswer::Given(answer),
                 Ok(answer) if is_passing(answer.status()) => {
                     (answer.status().as_u16().to_string(), retry_after(&answer))
                 }
                 Ok(answer) => {
                     let status = answer.status();
                     let body = answer.text().await.unwrap_or_default();
-                    return Answer::Refused(format!("{status} {body}"));
+                    return CreateAnswer::Refused(format!("{status} {body}"));
                 }
             };
             *self.accounts.troubles.borrow_mut().entry(trouble).or_default() += 1;
@@ -234,7 +234,7 @@ impl Callers {
             sleep(after.unwrap_or(pause).mul_f64(jitter)).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }
-        Answer::Refused("nobody is left to ask".to_owned())
+        CreateAnswer::Refused("nobody is left to ask".to_owned())
     }
 
     fn note(&self, caller: usize, change: impl FnOnce(&mut Account)) {

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::evidence::Kills;
-use super::fleet::{Fleet, Member};
+use super::fleet::{SoakFleet, Member};
 use super::observer::SharedWatch;
-use super::plan::{Move, Target};
+use super::plan::{ChaosAction, Target};
 
 /// How long a blow waits for its worker to be in the middle of a job: a worker with nothing in hand loses nothing.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
@@ -22,7 +22,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The driver and what it has done so far.
 pub(super) struct Chaos {
-    pub(super) fleet: Fleet,
+    pub(super) fleet: SoakFleet,
     pub(super) kills: Kills,
     /// Processes that ended though nobody killed them.
     pub(super) died: Vec<String>,
@@ -30,14 +30,14 @@ pub(super) struct Chaos {
 }
 
 impl Chaos {
-    pub(super) fn new(fleet: Fleet, watch: SharedWatch) -> Self {
+    pub(super) fn new(fleet: SoakFleet, watch: SharedWatch) -> Self {
         Self { fleet, kills: Kills::default(), died: Vec::new(), watch }
     }
 
     /// Makes all moves and goes on until the end of the time, then mends everything.
     pub(super) async fn run(
         &mut self,
-        moves: &[(Duration, Move)],
+        moves: &[(Duration, ChaosAction)],
         start: Instant,
         end: Duration,
     ) -> anyhow::Result<()> {
@@ -70,38 +70,38 @@ impl Chaos {
         }
     }
 
-    async fn make(&mut self, what: Move) -> anyhow::Result<()> {
-        if let Move::Kill(Target::Worker(worker)) = what {
+    async fn make(&mut self, what: ChaosAction) -> anyhow::Result<()> {
+        if let ChaosAction::Kill(Target::Worker(worker)) = what {
             self.until_busy(worker).await;
         }
-        if let Move::Pause(Target::Worker(worker)) | Move::Stall(Target::Worker(worker)) = what {
+        if let ChaosAction::Pause(Target::Worker(worker)) | ChaosAction::Stall(Target::Worker(worker)) = what {
             self.until_deep(worker).await;
         }
-        if let Move::Resume(Target::Worker(worker)) | Move::Flow(Target::Worker(worker)) = what {
+        if let ChaosAction::Resume(Target::Worker(worker)) | ChaosAction::Flow(Target::Worker(worker)) = what {
             self.until_taken(worker).await;
         }
         match what {
-            Move::Kill(target) => self.kill(target).await?,
-            Move::Pause(Target::Redis) => self.fleet.signal_redis("STOP").await?,
-            Move::Resume(Target::Redis) => self.fleet.signal_redis("CONT").await?,
-            Move::Pause(target) => {
+            ChaosAction::Kill(target) => self.kill(target).await?,
+            ChaosAction::Pause(Target::Redis) => self.fleet.signal_redis("STOP").await?,
+            ChaosAction::Resume(Target::Redis) => self.fleet.signal_redis("CONT").await?,
+            ChaosAction::Pause(target) => {
                 self.absent(target);
                 self.member(target)?.process.pause().await?;
             }
-            Move::Resume(target) => {
+            ChaosAction::Resume(target) => {
                 self.member(target)?.process.resume().await?;
                 self.back(target);
             }
-            Move::Stall(target) => {
+            ChaosAction::Stall(target) => {
                 self.absent(target);
                 self.member(target)?.line.stall(true);
             }
-            Move::Flow(target) => {
+            ChaosAction::Flow(target) => {
                 self.member(target)?.line.stall(false);
                 self.back(target);
             }
-            Move::Cut(target) => self.member(target)?.line.cut(),
-            Move::Delay(target, each_way) => self.member(target)?.line.delay(each_way),
+            ChaosAction::Cut(target) => self.member(target)?.line.cut(),
+            ChaosAction::Delay(target, each_way) => self.member(target)?.line.delay(each_way),
         }
         Ok(())
     }

@@ -4,8 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use super::evidence::{Account, BytesSeen, Evidence, ReceiptSeen, Record};
-use super::{RECOVERY_LIMIT, RERUN_LIMIT, Report};
+use super::evidence::{Account, BytesSeen, SoakEvidence, ReceiptSeen, Record};
+use super::{RECOVERY_LIMIT, RERUN_LIMIT, SoakReport};
 
 /// What can be wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -54,7 +54,7 @@ impl fmt::Display for Damage {
 
 /// What a run must have shown.
 #[derive(Clone, Copy, Debug)]
-pub struct Wanted {
+pub struct SoakMinimum {
     /// Accepted jobs under load.
     pub jobs: usize,
     /// Kills.
@@ -63,11 +63,11 @@ pub struct Wanted {
 
 /// Holds the evidence against the promise.
 #[must_use]
-pub fn check(evidence: &Evidence, wanted: Wanted) -> Report {
+pub fn check(evidence: &SoakEvidence, wanted: SoakMinimum) -> SoakReport {
     let mut checker = Checker {
         evidence,
         right: right_bytes(&evidence.accounts),
-        report: Report { kills: evidence.kills, recovery: evidence.recovery.clone(), ..Report::default() },
+        report: SoakReport { kills: evidence.kills, recovery: evidence.recovery.clone(), ..SoakReport::default() },
     };
     for account in &evidence.accounts {
         checker.account(account);
@@ -91,9 +91,9 @@ fn right_bytes(accounts: &[Account]) -> HashMap<usize, &BytesSeen> {
 }
 
 struct Checker<'a> {
-    evidence: &'a Evidence,
+    evidence: &'a SoakEvidence,
     right: HashMap<usize, &'a BytesSeen>,
-    report: Report,
+    report: SoakReport,
 }
 
 impl<'a> Checker<'a> {
@@ -232,7 +232,7 @@ impl<'a> Checker<'a> {
         self.report.orphans = self.evidence.census.files.keys().filter(|key| !referenced.contains(key)).count();
     }
 
-    fn whole(&mut self, wanted: Wanted) {
+    fn whole(&mut self, wanted: SoakMinimum) {
         let (accepted, kills) = (self.report.accepted, self.report.kills.total());
         if accepted < wanted.jobs {
             self.damage(Damage::NotEnough, format!("{accepted} jobs accepted of {}", wanted.jobs));

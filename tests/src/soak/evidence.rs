@@ -121,7 +121,7 @@ pub struct RecoveryTimes {
 
 /// Everything that was seen in a run.
 #[derive(Clone, Debug, Default)]
-pub struct Evidence {
+pub struct SoakEvidence {
     /// By the callers.
     pub accounts: Vec<Account>,
     /// By the observer in Redis, of jobs that had ended: different sightings, in the order of time.

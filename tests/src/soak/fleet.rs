@@ -82,7 +82,7 @@ fn spawn(
 }
 
 /// The whole fleet. Dropping it kills everything.
-pub(super) struct Fleet {
+pub(super) struct SoakFleet {
     pub(super) redis: LocalRedis,
     redis_pid: u32,
     pub(super) gateways: Vec<Member>,
@@ -91,7 +91,7 @@ pub(super) struct Fleet {
     pub(super) addresses: Vec<SocketAddr>,
 }
 
-impl Fleet {
+impl SoakFleet {
     /// Starts everything below `folder` and waits until all of it is ready.
     pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
         for part in ["store", "log"] {

@@ -20,7 +20,7 @@ const LOOK_BACK: usize = 10;
 
 /// What driver, callers and observer tell one another.
 #[derive(Default)]
-pub(super) struct Watch {
+pub(super) struct SoakWatch {
     pub(super) recoveries: Recoveries,
     /// Workers that held a job at the last look and the one before, by their tag.
     pub(super) busy: BTreeSet<String>,
@@ -33,7 +33,7 @@ pub(super) struct Watch {
 }
 
 /// A handle on it; all of a run is on one thread.
-pub(super) type SharedWatch = Rc<RefCell<Watch>>;
+pub(super) type SharedWatch = Rc<RefCell<SoakWatch>>;
 
 /// Looks until it is dropped.
 pub(super) async fn observe(url: String, watch: SharedWatch) {

@@ -42,7 +42,7 @@ const AWAY_MAX: usize = 2;
 
 /// What a job says. The same values give the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Utterance {
+pub struct SoakUtterance {
     /// The text.
     pub text: String,
     /// The draws' seed.
@@ -53,7 +53,7 @@ pub struct Utterance {
 
 /// How a job is created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Door {
+pub enum EntryPoint {
     /// `POST /v1/jobs` with an `Idempotency-Key`.
     Key,
     /// `PUT /v1/jobs/{id}`.
@@ -68,8 +68,8 @@ pub struct Arrival {
     /// Its idempotency key, or its job's id.
     pub key: Uuid,
     /// Which of the two.
-    pub door: Door,
-    /// Place in [`Plan::utterances`].
+    pub door: EntryPoint,
+    /// Place in [`SoakPlan::utterances`].
     pub utterance: usize,
     /// `live`, `standard` or `bulk`.
     pub lane: &'static str,
@@ -94,7 +94,7 @@ pub enum Target {
 
 /// One move of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Move {
+pub enum ChaosAction {
     /// SIGKILL, and a new process at once.
     Kill(Target),
     /// SIGSTOP.
@@ -113,16 +113,16 @@ pub enum Move {
 
 /// The whole of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Plan {
+pub struct SoakPlan {
     /// What is spoken.
-    pub utterances: Vec<Utterance>,
+    pub utterances: Vec<SoakUtterance>,
     /// Who asks, in the order of time.
     pub arrivals: Vec<Arrival>,
     /// What is broken, in the order of time.
-    pub moves: Vec<(Duration, Move)>,
+    pub moves: Vec<(Duration, ChaosAction)>,
 }
 
-impl Plan {
+impl SoakPlan {
     /// The plan of a seed: `jobs` arrivals and all moves within `duration`.
     #[must_use]
     pub fn new(seed: u64, duration: Duration, jobs: usize) -> Self {
@@ -144,7 +144,7 @@ pub fn kills_wanted(duration: Duration) -> usize {
     (duration.as_secs_f64() / KILL_EVERY.as_secs_f64()) as usize
 }
 
-fn utterances(rng: &mut ChaCha8Rng) -> Vec<Utterance> {
+fn utterances(rng: &mut ChaCha8Rng) -> Vec<SoakUtterance> {
     const SENTENCE: &str = "Nobody may lose a job in here. ";
     let frames = [SHORT, LONG, VERY_LONG].into_iter().flat_map(|(count, frames)| std::iter::repeat_n(frames, count));
     let one = |(index, frames): (usize, std::ops::RangeInclusive<u64>)| {
@@ -152,7 +152,7 @@ fn utterances(rng: &mut ChaCha8Rng) -> Vec<Utterance> {
         // Of a text, its speech may take 100 ms for each byte.
         let times = 1 + max_audio_length_ms as usize / 100 / SENTENCE.len();
         let text = format!("Number {index}. {}", SENTENCE.repeat(times)).trim_end().to_owned();
-        Utterance { text, seed: rng.random_range(0..1_000_000), max_audio_length_ms }
+        SoakUtterance { text, seed: rng.random_range(0..1_000_000), max_audio_length_ms }
     };
     frames.enumerate().map(one).collect()
 }
@@ -173,7 +173,7 @@ fn arrivals(rng: &mut ChaCha8Rng, duration: Duration, jobs: usize) -> Vec<Arriva
     let one = |at| Arrival {
         at,
         key: uuid::Builder::from_random_bytes(rng.random()).into_uuid(),
-        door: if rng.random_bool(PUT_SHARE) { Door::Id } else { Door::Key },
+        door: if rng.random_bool(PUT_SHARE) { EntryPoint::Id } else { EntryPoint::Key },
         utterance: utterance(rng),
         lane: ["live", "standard", "bulk"][rng.random_range(0..3)],
         tenant: ["alder", "birch", "cedar"][rng.random_range(0..3)],
@@ -183,7 +183,7 @@ fn arrivals(rng: &mut ChaCha8Rng, duration: Duration, jobs: usize) -> Vec<Arriva
     times.into_iter().map(one).collect()
 }
 
-fn moves(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, Move)> {
+fn moves(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, ChaosAction)> {
     let mut moves = kills(rng, duration);
     let mut away = [Duration::ZERO; WORKERS];
     let mut at = TROUBLE_EVERY.mul_f64(0.5);
@@ -196,7 +196,7 @@ fn moves(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, Move)> {
 }
 
 /// Kills at even distances, jittered, so that their number is right whatever is drawn.
-fn kills(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, Move)> {
+fn kills(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, ChaosAction)> {
     let count = 1 + (kills_wanted(duration) as f64 * KILL_MARGIN).ceil() as usize;
     let distance = duration.mul_f64(0.94) / count as u32;
     let one = |number| {
@@ -206,7 +206,7 @@ fn kills(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, Move)> {
             6..20 => Target::Gateway(rng.random_range(0..GATEWAYS)),
             _ => Target::Worker(rng.random_range(0..WORKERS)),
         };
-        (at, Move::Kill(target))
+        (at, ChaosAction::Kill(target))
     };
     (0..count as u32).map(one).collect()
 }
@@ -217,32 +217,32 @@ fn trouble(
     at: Duration,
     duration: Duration,
     away: &mut [Duration; WORKERS],
-    moves: &mut Vec<(Duration, Move)>,
+    moves: &mut Vec<(Duration, ChaosAction)>,
 ) {
     let worker = rng.random_range(0..WORKERS);
     let (a_worker, a_gateway) = (Target::Worker(worker), Target::Gateway(rng.random_range(0..GATEWAYS)));
     let kind = rng.random_range(0..100);
     let seconds = |from: f64, to: f64, rng: &mut ChaCha8Rng| Duration::from_secs_f64(rng.random_range(from..to));
     let (begin, end, length) = match kind {
-        0..15 => (Move::Pause(a_worker), Move::Resume(a_worker), seconds(0.2, 6.0, rng)),
+        0..15 => (ChaosAction::Pause(a_worker), ChaosAction::Resume(a_worker), seconds(0.2, 6.0, rng)),
         // About as long as a lease: the driver lets the worker come back when another has its job.
-        15..35 => (Move::Pause(a_worker), Move::Resume(a_worker), seconds(14.0, 16.0, rng)),
-        35..41 => (Move::Pause(a_gateway), Move::Resume(a_gateway), seconds(0.2, 4.0, rng)),
-        41..45 => (Move::Pause(Target::Redis), Move::Resume(Target::Redis), seconds(0.05, 1.0, rng)),
-        45..53 => (Move::Stall(a_worker), Move::Flow(a_worker), seconds(0.2, 8.0, rng)),
-        53..60 => (Move::Stall(a_worker), Move::Flow(a_worker), seconds(14.0, 16.0, rng)),
-        60..65 => (Move::Stall(a_gateway), Move::Flow(a_gateway), seconds(0.2, 4.0, rng)),
-        65..75 => return moves.push((at, Move::Cut(a_worker))),
-        75..82 => return moves.push((at, Move::Cut(a_gateway))),
+        15..35 => (ChaosAction::Pause(a_worker), ChaosAction::Resume(a_worker), seconds(14.0, 16.0, rng)),
+        35..41 => (ChaosAction::Pause(a_gateway), ChaosAction::Resume(a_gateway), seconds(0.2, 4.0, rng)),
+        41..45 => (ChaosAction::Pause(Target::Redis), ChaosAction::Resume(Target::Redis), seconds(0.05, 1.0, rng)),
+        45..53 => (ChaosAction::Stall(a_worker), ChaosAction::Flow(a_worker), seconds(0.2, 8.0, rng)),
+        53..60 => (ChaosAction::Stall(a_worker), ChaosAction::Flow(a_worker), seconds(14.0, 16.0, rng)),
+        60..65 => (ChaosAction::Stall(a_gateway), ChaosAction::Flow(a_gateway), seconds(0.2, 4.0, rng)),
+        65..75 => return moves.push((at, ChaosAction::Cut(a_worker))),
+        75..82 => return moves.push((at, ChaosAction::Cut(a_gateway))),
         _ => {
             let target = if kind < 94 { a_worker } else { a_gateway };
             let each_way = Duration::from_micros(rng.random_range(500..40_000));
             let length = seconds(1.0, 8.0, rng);
-            (Move::Delay(target, each_way), Move::Delay(target, Duration::ZERO), length)
+            (ChaosAction::Delay(target, each_way), ChaosAction::Delay(target, Duration::ZERO), length)
         }
     };
     let over = at + length;
-    if matches!(begin, Move::Pause(Target::Worker(_)) | Move::Stall(Target::Worker(_))) {
+    if matches!(begin, ChaosAction::Pause(Target::Worker(_)) | ChaosAction::Stall(Target::Worker(_))) {
         let others = away.iter().filter(|&&until| until > at).count();
         if away[worker] > at || others >= AWAY_MAX || over > duration {
             return;
@@ -260,20 +260,20 @@ mod tests {
 
     #[test]
     fn a_seed_gives_one_plan_and_another_seed_another() {
-        let plan = Plan::new(7, DURATION, 500);
-        assert_eq!(plan, Plan::new(7, DURATION, 500));
-        assert_ne!(plan, Plan::new(8, DURATION, 500));
-        assert_eq!(plan.moves, Plan::new(7, DURATION, 900).moves, "more jobs do not change the faults");
+        let plan = SoakPlan::new(7, DURATION, 500);
+        assert_eq!(plan, SoakPlan::new(7, DURATION, 500));
+        assert_ne!(plan, SoakPlan::new(8, DURATION, 500));
+        assert_eq!(plan.moves, SoakPlan::new(7, DURATION, 900).moves, "more jobs do not change the faults");
     }
 
     #[test]
     fn every_plan_has_its_jobs_its_kills_and_every_kind_of_target() {
         for seed in 0..50 {
-            let plan = Plan::new(seed, DURATION, 300);
+            let plan = SoakPlan::new(seed, DURATION, 300);
             assert_eq!(plan.arrivals.len(), 300);
-            let kills: Vec<_> = plan.moves.iter().filter(|(_, what)| matches!(what, Move::Kill(_))).collect();
+            let kills: Vec<_> = plan.moves.iter().filter(|(_, what)| matches!(what, ChaosAction::Kill(_))).collect();
             assert!(kills.len() > kills_wanted(DURATION), "seed {seed}: {}", kills.len());
-            assert!(kills.iter().any(|(_, what)| matches!(what, Move::Kill(Target::Redis))), "seed {seed}");
+            assert!(kills.iter().any(|(_, what)| matches!(what, ChaosAction::Kill(Target::Redis))), "seed {seed}");
             assert!(plan.moves.iter().all(|&(at, _)| at <= DURATION));
             assert!(plan.moves.is_sorted_by_key(|&(at, _)| at));
         }
@@ -283,13 +283,13 @@ mod tests {
     fn two_workers_are_always_left() {
         for seed in 0..50 {
             let mut away = [false; WORKERS];
-            for (at, what) in Plan::new(seed, DURATION, 0).moves {
+            for (at, what) in SoakPlan::new(seed, DURATION, 0).moves {
                 match what {
-                    Move::Pause(Target::Worker(worker)) | Move::Stall(Target::Worker(worker)) => {
+                    ChaosAction::Pause(Target::Worker(worker)) | ChaosAction::Stall(Target::Worker(worker)) => {
                         assert!(!away[worker], "seed {seed}: worker {worker} twice at {at:?}");
                         away[worker] = true;
                     }
-                    Move::Resume(Target::Worker(worker)) | Move::Flow(Target::Worker(worker)) => away[worker] = false,
+                    ChaosAction::Resume(Target::Worker(worker)) | ChaosAction::Flow(Target::Worker(worker)) => away[worker] = false,
                     _ => {}
                 }
                 assert!(away.iter().filter(|&&away| away).count() <= AWAY_MAX, "seed {seed} at {at:?}");

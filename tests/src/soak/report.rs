@@ -13,7 +13,7 @@ const EXAMPLES: usize = 5;
 
 /// The figures of a run and everything that was wrong.
 #[derive(Clone, Debug, Default)]
-pub struct Report {
+pub struct SoakReport {
     /// Jobs accepted under load.
     pub accepted: usize,
     /// Ended jobs by state, those before the first fault included.
@@ -30,7 +30,7 @@ pub struct Report {
     pub damages: Damages,
 }
 
-impl Report {
+impl SoakReport {
     /// True when nothing was wrong and enough was shown.
     #[must_use]
     pub fn passed(&self) -> bool {
@@ -75,7 +75,7 @@ fn spread(times: &[Duration]) -> String {
     format!("p50 {:.1} s, p99 {:.1} s, max {:.1} s", at(times, 0.5), at(times, 0.99), at(times, 1.0))
 }
 
-impl fmt::Display for Report {
+impl fmt::Display for SoakReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let row = |f: &mut fmt::Formatter<'_>, name: &str, value: String| writeln!(f, "{name:<30}{value}");
         let list = |pairs: Vec<String>| if pairs.is_empty() { "none".to_owned() } else { pairs.join(", ") };

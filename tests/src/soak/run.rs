@@ -11,15 +11,15 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
-use super::Report;
+use super::SoakReport;
 use super::caller::{Accounts, Callers};
 use super::census;
 use super::chaos::Chaos;
-use super::checker::{Wanted, check};
-use super::evidence::Evidence;
-use super::fleet::Fleet;
+use super::checker::{SoakMinimum, check};
+use super::evidence::SoakEvidence;
+use super::fleet::SoakFleet;
 use super::observer::{SharedWatch, connect, observe};
-use super::plan::{Arrival, Door, GATEWAYS, Plan, WORKERS, kills_wanted};
+use super::plan::{Arrival, EntryPoint, GATEWAYS, SoakPlan, WORKERS, kills_wanted};
 
 /// How often each utterance is spoken before the first fault.
 const ROUNDS: usize = 2;
@@ -49,7 +49,7 @@ pub struct Options {
 ///
 /// # Errors
 /// If the run could not be carried through; whatever a carried-through run shows is in the report.
-pub async fn run(options: Options) -> anyhow::Result<Report> {
+pub async fn run(options: Options) -> anyhow::Result<SoakReport> {
     let Options { duration, jobs, seed } = options;
     println!("soak: {} s, {jobs} jobs, seed {seed}; {GATEWAYS} gateways, {WORKERS} workers", duration.as_secs());
     let folder = tempfile::Builder::new().prefix("csm-soak-").tempdir()?;
@@ -58,17 +58,17 @@ pub async fn run(options: Options) -> anyhow::Result<Report> {
         Ok(evidence) => evidence,
         Err(error) => return Err(error.context(format!("see {}", folder.keep().display()))),
     };
-    let report = check(&evidence, Wanted { jobs, kills: kills_wanted(duration) });
+    let report = check(&evidence, SoakMinimum { jobs, kills: kills_wanted(duration) });
     if !report.passed() {
         println!("logs, files and the data of Redis are in {}", folder.keep().display());
     }
     Ok(report)
 }
 
-async fn gather(options: Options, folder: &Path) -> anyhow::Result<Evidence> {
-    let plan = Plan::new(options.seed, options.duration, options.jobs);
+async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence> {
+    let plan = SoakPlan::new(options.seed, options.duration, options.jobs);
     let watch = SharedWatch::default();
-    let fleet = Fleet::start(folder).await?;
+    let fleet = SoakFleet::start(folder).await?;
     let url = fleet.redis.url();
     let callers = Callers::new(&fleet.addresses, Rc::clone(&watch))?;
     let began = Instant::now();
@@ -101,17 +101,17 @@ async fn gather(options: Options, folder: &Path) -> anyhow::Result<Evidence> {
     let mut watch = watch.borrow_mut();
     let recovery = std::mem::take(&mut watch.recoveries).finish();
     let accounts = callers.accounts.all.take();
-    Ok(Evidence { accounts, watched: std::mem::take(&mut watch.watched), census, kills, died, recovery })
+    Ok(SoakEvidence { accounts, watched: std::mem::take(&mut watch.watched), census, kills, died, recovery })
 }
 
 /// Every utterance on the fleet while nothing is broken: what comes back is what must come back later.
-async fn undisturbed(callers: &Callers, plan: &Plan) {
+async fn undisturbed(callers: &Callers, plan: &SoakPlan) {
     let mut all = JoinSet::new();
     for (utterance, spoken) in (0..ROUNDS).flat_map(|_| plan.utterances.iter().enumerate()) {
         let arrival = Arrival {
             at: Duration::ZERO,
             key: Uuid::new_v4(),
-            door: Door::Key,
+            door: EntryPoint::Key,
             utterance,
             lane: "standard",
             tenant: "default",
@@ -124,7 +124,7 @@ async fn undisturbed(callers: &Callers, plan: &Plan) {
 }
 
 /// Lets the callers in, each at its time, whatever became of those before; ends when the last of them is done.
-async fn arrive(callers: Callers, plan: Plan, start: Instant) {
+async fn arrive(callers: Callers, plan: SoakPlan, start: Instant) {
     let mut all = JoinSet::new();
     for arrival in plan.arrivals {
         tokio::time::sleep_until((start + arrival.at).into()).await;

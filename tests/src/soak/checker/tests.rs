@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::*;
 use crate::soak::evidence::{Census, Kills, RecoveryTimes, Sighting};
 
-const WANTED: Wanted = Wanted { jobs: 2, kills: 3 };
+const WANTED: SoakMinimum = SoakMinimum { jobs: 2, kills: 3 };
 
 fn bytes(name: &str) -> BytesSeen {
     BytesSeen { sha256: format!("sha of {name}"), bytes: name.len() as u64 }
@@ -21,12 +21,12 @@ fn ended(state: &str, attempt: u64, receipt: Option<ReceiptSeen>) -> Sighting {
 }
 
 /// Three jobs: one before the faults, one that took two attempts, one that was called off.
-fn sound() -> Evidence {
-    let mut evidence = Evidence {
+fn sound() -> SoakEvidence {
+    let mut evidence = SoakEvidence {
         kills: Kills { workers: 2, gateways: 1, redis: 0 },
         recovery: RecoveryTimes { taken_back: vec![Duration::from_secs(16)], ..RecoveryTimes::default() },
         census: Census::default(),
-        ..Evidence::default()
+        ..SoakEvidence::default()
     };
     for (id, attempt) in [("first", 1), ("second", 2)] {
         let end = ended("succeeded", attempt, Some(receipt(id, attempt)));
@@ -55,7 +55,7 @@ fn sound() -> Evidence {
 }
 
 /// Damages of sound evidence after something was done to it.
-fn damages(plant: impl FnOnce(&mut Evidence)) -> Vec<Damage> {
+fn damages(plant: impl FnOnce(&mut SoakEvidence)) -> Vec<Damage> {
     let mut evidence = sound();
     plant(&mut evidence);
     let report = check(&evidence, WANTED);
@@ -65,7 +65,7 @@ fn damages(plant: impl FnOnce(&mut Evidence)) -> Vec<Damage> {
     report.damages.into_keys().collect()
 }
 
-fn record<'a>(evidence: &'a mut Evidence, id: &str) -> &'a mut Record {
+fn record<'a>(evidence: &'a mut SoakEvidence, id: &str) -> &'a mut Record {
     evidence.census.jobs.entry(id.to_owned()).or_insert_with(|| panic!("no {id}"))
 }
 
@@ -79,11 +79,11 @@ fn sound_evidence_passes() {
 
 #[test]
 fn lost_jobs_are_found() {
-    let gone = |evidence: &mut Evidence| {
+    let gone = |evidence: &mut SoakEvidence| {
         evidence.census.jobs.remove("second");
     };
     assert_eq!(damages(gone), [Damage::Lost]);
-    let unended = |evidence: &mut Evidence| {
+    let unended = |evidence: &mut SoakEvidence| {
         evidence.watched.clear();
         evidence.accounts[1].ends.clear();
         record(evidence, "second").seen = ended("running", 2, None);
@@ -96,30 +96,30 @@ fn lost_jobs_are_found() {
 #[test]
 fn two_commits_are_found_by_whoever_saw_the_first() {
     let by_caller =
-        |evidence: &mut Evidence| evidence.accounts[1].ends[0] = ended("succeeded", 1, Some(receipt("second", 1)));
+        |evidence: &mut SoakEvidence| evidence.accounts[1].ends[0] = ended("succeeded", 1, Some(receipt("second", 1)));
     assert_eq!(damages(by_caller), [Damage::CommittedTwice]);
-    let by_observer = |evidence: &mut Evidence| {
+    let by_observer = |evidence: &mut SoakEvidence| {
         let first = ended("succeeded", 1, Some(receipt("second", 1)));
         evidence.watched.entry("second".to_owned()).or_default().insert(0, first);
     };
     assert_eq!(damages(by_observer), [Damage::CommittedTwice]);
-    let same_attempt = |evidence: &mut Evidence| {
+    let same_attempt = |evidence: &mut SoakEvidence| {
         let other = ReceiptSeen { location: "audio/second/a2-other.wav".to_owned(), ..receipt("second", 2) };
         evidence.accounts[1].ends[0] = ended("succeeded", 2, Some(other));
     };
     assert_eq!(damages(same_attempt), [Damage::CommittedTwice]);
-    let back_from_the_end = |evidence: &mut Evidence| {
+    let back_from_the_end = |evidence: &mut SoakEvidence| {
         evidence.watched.entry("second".to_owned()).or_default().push(ended("running", 3, None));
     };
     assert_eq!(damages(back_from_the_end), [Damage::CommittedTwice]);
     let uncancelled =
-        |evidence: &mut Evidence| evidence.accounts[2].ends[0] = ended("succeeded", 1, Some(receipt("third", 1)));
+        |evidence: &mut SoakEvidence| evidence.accounts[2].ends[0] = ended("succeeded", 1, Some(receipt("third", 1)));
     assert_eq!(damages(uncancelled), [Damage::CommittedTwice]);
 }
 
 #[test]
 fn a_commit_of_an_attempt_that_had_lost_its_lease_is_found() {
-    let stale = |evidence: &mut Evidence| {
+    let stale = |evidence: &mut SoakEvidence| {
         let end = ended("succeeded", 2, Some(receipt("second", 1)));
         evidence.census.files.insert(receipt("second", 1).location, bytes("hello"));
         evidence.watched.clear();
@@ -132,12 +132,12 @@ fn a_commit_of_an_attempt_that_had_lost_its_lease_is_found() {
 #[test]
 fn wrong_bytes_are_found_wherever_they_are() {
     assert_eq!(damages(|evidence| evidence.accounts[1].audio = Some(bytes("hell"))), [Damage::WrongBytes]);
-    let in_the_store = |evidence: &mut Evidence| {
+    let in_the_store = |evidence: &mut SoakEvidence| {
         evidence.census.files.insert(receipt("second", 2).location, bytes("hello hello"));
     };
     assert_eq!(damages(in_the_store), [Damage::WrongBytes]);
     // The whole chain agrees, but not with the undisturbed run.
-    let everywhere = |evidence: &mut Evidence| {
+    let everywhere = |evidence: &mut SoakEvidence| {
         let BytesSeen { sha256, bytes: length } = bytes("goodbye");
         let end = ended("succeeded", 2, Some(ReceiptSeen { sha256, bytes: length, ..receipt("second", 2) }));
         evidence.census.files.insert(receipt("second", 2).location, bytes("goodbye"));
@@ -152,11 +152,11 @@ fn wrong_bytes_are_found_wherever_they_are() {
 #[test]
 fn missing_bytes_are_found() {
     assert_eq!(damages(|evidence| evidence.accounts[1].audio = None), [Damage::MissingBytes]);
-    let no_file = |evidence: &mut Evidence| {
+    let no_file = |evidence: &mut SoakEvidence| {
         evidence.census.files.remove(&receipt("second", 2).location);
     };
     assert_eq!(damages(no_file), [Damage::MissingBytes]);
-    let no_receipt = |evidence: &mut Evidence| {
+    let no_receipt = |evidence: &mut SoakEvidence| {
         let end = ended("succeeded", 2, None);
         evidence.watched.clear();
         evidence.accounts[1].ends = vec![end.clone()];
@@ -167,18 +167,18 @@ fn missing_bytes_are_found() {
 
 #[test]
 fn keys_and_jobs_belong_together_one_by_one() {
-    let ghost = |evidence: &mut Evidence| {
+    let ghost = |evidence: &mut SoakEvidence| {
         let record = record(evidence, "second").clone();
         evidence.census.jobs.insert("ghost".to_owned(), record);
     };
     assert_eq!(damages(ghost), [Damage::Idempotency]);
-    let shared = |evidence: &mut Evidence| evidence.accounts[2].ids = ["third".to_owned(), "first".to_owned()].into();
+    let shared = |evidence: &mut SoakEvidence| evidence.accounts[2].ids = ["third".to_owned(), "first".to_owned()].into();
     assert!(damages(shared).contains(&Damage::Idempotency));
 }
 
 #[test]
 fn leftovers_are_found() {
-    let left = |evidence: &mut Evidence| {
+    let left = |evidence: &mut SoakEvidence| {
         evidence.census.leftovers.insert("csm:{q0}:s:live".to_owned(), 1);
     };
     assert_eq!(damages(left), [Damage::Leftover]);
@@ -187,11 +187,11 @@ fn leftovers_are_found() {
 #[test]
 fn ends_without_a_reason_are_found() {
     assert_eq!(damages(|evidence| evidence.accounts[2].cancel_asked = false), [Damage::Unexplained]);
-    let refused = |evidence: &mut Evidence| evidence.accounts[1].refused = Some("422".to_owned());
+    let refused = |evidence: &mut SoakEvidence| evidence.accounts[1].refused = Some("422".to_owned());
     assert_eq!(damages(refused), [Damage::Unexplained]);
     let failed = |class: &str| {
         let class = class.to_owned();
-        move |evidence: &mut Evidence| {
+        move |evidence: &mut SoakEvidence| {
             let end = ended("failed", 3, None);
             evidence.accounts[2].ends = vec![end.clone()];
             *record(evidence, "third") = Record { seen: end, failure: Some(class) };
@@ -216,7 +216,7 @@ fn slow_recoveries_and_dead_processes_are_found() {
 #[test]
 fn too_little_is_no_pass() {
     assert_eq!(damages(|evidence| evidence.kills.workers = 1), [Damage::NotEnough]);
-    let fewer = |evidence: &mut Evidence| {
+    let fewer = |evidence: &mut SoakEvidence| {
         evidence.accounts.pop();
         evidence.census.jobs.remove("third");
     };
