@@ -12,7 +12,7 @@ use tokio::task::LocalSet;
 /// Kill, pause and cut off a whole fleet under load, and check that no job suffers
 #[derive(Parser)]
 #[command(name = "csm-soak")]
-struct Cli {
+struct SoakCli {
     /// How long jobs arrive and things break, in seconds
     #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..))]
     duration: u64,
@@ -26,7 +26,7 @@ struct Cli {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let Cli { duration, jobs, seed } = Cli::parse();
+    let SoakCli { duration, jobs, seed } = SoakCli::parse();
     let options = Options { duration: Duration::from_secs(duration), jobs, seed };
     let all = LocalSet::new();
     let outcome = all.run_until(async {
