@@ -14,14 +14,14 @@ const LIMIT: Duration = Duration::from_secs(180);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
-pub(crate) struct Client {
+pub(crate) struct TestClient {
     pub(crate) address: SocketAddr,
-    http: reqwest::Client,
+    http: reqwest::TestClient,
 }
 
-impl Client {
+impl TestClient {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = reqwest::TestClient::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { address, http }
     }
 

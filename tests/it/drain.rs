@@ -1,10 +1,10 @@
 //! SIGTERM: what fits the grace is finished, the rest handed back unburnt, and the process ends with 0.
 
-use crate::stack::Stack;
+use crate::stack::TestSystem;
 
 #[tokio::test]
 async fn a_drained_worker_finishes_what_it_has() {
-    let mut stack = Stack::start(1, 5).await;
+    let mut stack = TestSystem::start(1, 5).await;
     let id = stack.client.submit(1, 1_200).await;
     stack.client.job_until(&id, |record| record["status"] == "running").await;
     assert!(stack.workers[0].process.terminate().await.unwrap().success());
@@ -15,7 +15,7 @@ async fn a_drained_worker_finishes_what_it_has() {
 
 #[tokio::test]
 async fn what_does_not_fit_the_grace_is_handed_back_unburnt() {
-    let mut stack = Stack::start_with_drain(1, 2, 0).await;
+    let mut stack = TestSystem::start_with_drain(1, 2, 0).await;
     let id = stack.client.submit(1, 5_000).await;
     stack.client.job_until(&id, |record| record["status"] == "running").await;
     assert!(stack.workers[0].process.terminate().await.unwrap().success());
@@ -29,6 +29,6 @@ async fn what_does_not_fit_the_grace_is_handed_back_unburnt() {
 
 #[tokio::test]
 async fn a_drained_gateway_ends_cleanly() {
-    let mut stack = Stack::start(0, 1).await;
+    let mut stack = TestSystem::start(0, 1).await;
     assert!(stack.gateway.terminate().await.unwrap().success());
 }

@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use serde_json::Value;
 
 use crate::client::assert_marked;
-use crate::stack::Stack;
+use crate::stack::TestSystem;
 
 /// Long enough to be killed in mid-utterance.
 const FRAMES: u64 = 1_000;
 const JOBS: u64 = 8;
 
 /// Submits the jobs.
-async fn submit(stack: &Stack) -> HashMap<u64, String> {
+async fn submit(stack: &TestSystem) -> HashMap<u64, String> {
     let mut jobs = HashMap::new();
     for seed in 0..JOBS {
         jobs.insert(seed, stack.client.submit(seed, FRAMES).await);
@@ -21,12 +21,12 @@ async fn submit(stack: &Stack) -> HashMap<u64, String> {
 }
 
 /// Waits until a job has audio but is far from its end.
-async fn mid_utterance(stack: &Stack, id: &str) -> Value {
+async fn mid_utterance(stack: &TestSystem, id: &str) -> Value {
     stack.client.job_until(id, |record| record["progress"]["frames"].as_u64().is_some_and(|frames| frames > 5)).await
 }
 
 /// Every job succeeded, each file is whole, marked, and the only one its record points to; nothing is left in the lanes.
-async fn all_committed_once(stack: &Stack, jobs: &HashMap<u64, String>) -> HashMap<u64, Vec<u8>> {
+async fn all_committed_once(stack: &TestSystem, jobs: &HashMap<u64, String>) -> HashMap<u64, Vec<u8>> {
     let mut audio = HashMap::new();
     for (seed, id) in jobs {
         let record = stack.client.finished(id).await;
@@ -42,7 +42,7 @@ async fn all_committed_once(stack: &Stack, jobs: &HashMap<u64, String>) -> HashM
 
 #[tokio::test]
 async fn a_worker_killed_in_mid_utterance_loses_nothing() {
-    let mut stack = Stack::start(2, 5).await;
+    let mut stack = TestSystem::start(2, 5).await;
     let jobs = submit(&stack).await;
     let victim_job = mid_utterance(&stack, &jobs[&0]).await;
     stack.workers[0].process.kill9().await.unwrap();
@@ -64,7 +64,7 @@ async fn a_worker_killed_in_mid_utterance_loses_nothing() {
 
 #[tokio::test]
 async fn a_killed_gateway_loses_nothing() {
-    let mut stack = Stack::start(2, 5).await;
+    let mut stack = TestSystem::start(2, 5).await;
     let jobs = submit(&stack).await;
     mid_utterance(&stack, &jobs[&0]).await;
     stack.gateway.kill9().await.unwrap();
@@ -75,7 +75,7 @@ async fn a_killed_gateway_loses_nothing() {
 
 #[tokio::test]
 async fn a_killed_redis_loses_nothing() {
-    let mut stack = Stack::start(2, 5).await;
+    let mut stack = TestSystem::start(2, 5).await;
     let jobs = submit(&stack).await;
     mid_utterance(&stack, &jobs[&0]).await;
     stack.redis.kill().await.unwrap();

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::client::{assert_marked, read_wav};
-use crate::stack::Stack;
+use crate::stack::TestSystem;
 
 /// The part of a sentence's silence that a join may hold, in samples: 400 ms.
 const GAP: usize = 400 * 24;
@@ -16,7 +16,7 @@ it!\n\n";
 
 #[tokio::test]
 async fn three_thousand_characters_come_back_as_one_wav_without_a_gap() {
-    let stack = Stack::start(1, 2).await;
+    let stack = TestSystem::start(1, 2).await;
     let client = &stack.client;
     let text = PARAGRAPH.repeat(7);
     assert!(text.chars().count() >= 3_000, "{}", text.chars().count());
@@ -56,7 +56,7 @@ async fn three_thousand_characters_come_back_as_one_wav_without_a_gap() {
 
 #[tokio::test]
 async fn the_same_seed_says_the_same_long_text_again_and_a_short_one_is_spoken_as_written() {
-    let stack = Stack::start(1, 2).await;
+    let stack = TestSystem::start(1, 2).await;
     let client = &stack.client;
     let text = "This is the first of three sentences that are long enough to be spoken one by one, each for itself. \
                 This is the second of them, and it is no shorter than the one before it, but rather a little longer. \

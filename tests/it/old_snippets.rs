@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{assert_marked, read_wav};
-use crate::stack::Stack;
+use crate::stack::TestSystem;
 
 #[tokio::test]
 async fn both_snippets_of_the_old_integration_give_a_playable_marked_wav() {
-    let stack = Stack::start(1, 5).await;
+    let stack = TestSystem::start(1, 5).await;
     let request = json!({
         "text": "Hello from Sesame TTS!", "speaker": 0, "max_audio_length_ms": 10000, "temperature": 0.9, "topk": 50
     });
@@ -60,7 +60,7 @@ async fn next_message(socket: &mut Socket) -> Message {
 
 #[tokio::test]
 async fn context_segments_are_accepted_and_change_the_result() {
-    let stack = Stack::start(1, 2).await;
+    let stack = TestSystem::start(1, 2).await;
     let mut request = json!({ "text": "And you?", "seed": 5, "max_audio_length_ms": 800 });
     let alone = stack.client.post("/generate", &request).await.json::<Value>().await.unwrap();
     let earlier =

@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamRangeReply;
 
-use crate::stack::Stack;
+use crate::stack::TestSystem;
 
 /// Jobs that one kill hits.
 const JOBS: u64 = 10;
@@ -30,8 +30,8 @@ struct Inside {
 }
 
 impl Inside {
-    async fn of(stack: &Stack) -> Self {
-        let client = redis::Client::open(stack.redis.url()).unwrap();
+    async fn of(stack: &TestSystem) -> Self {
+        let client = redis::TestClient::open(stack.redis.url()).unwrap();
         Self { redis: client.get_multiplexed_async_connection().await.unwrap() }
     }
 
@@ -85,7 +85,7 @@ impl Inside {
 }
 
 /// Kills the only worker, and lets another one take over.
-async fn replace_worker(stack: &mut Stack, inside: &mut Inside) {
+async fn replace_worker(stack: &mut TestSystem, inside: &mut Inside) {
     let mut worker = stack.workers.pop().unwrap();
     worker.process.kill9().await.unwrap();
     stack.add_worker();
@@ -93,7 +93,7 @@ async fn replace_worker(stack: &mut Stack, inside: &mut Inside) {
     stack.ready().await;
 }
 
-async fn submit(stack: &Stack) -> Vec<String> {
+async fn submit(stack: &TestSystem) -> Vec<String> {
     let mut ids = Vec::new();
     for seed in 0..JOBS {
         ids.push(stack.client.submit(seed, FRAMES).await);
@@ -101,7 +101,7 @@ async fn submit(stack: &Stack) -> Vec<String> {
     ids
 }
 
-async fn audio(stack: &Stack, id: &str) -> (Vec<u8>, serde_json::Value) {
+async fn audio(stack: &TestSystem, id: &str) -> (Vec<u8>, serde_json::Value) {
     let record = stack.client.finished(id).await;
     (stack.client.audio(&record).await, record)
 }
@@ -111,7 +111,7 @@ async fn killed_at_fifty_frames_jobs_go_on_to_the_same_bytes() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut stack = Stack::start(1, JOBS as u8).await;
+    let mut stack = TestSystem::start(1, JOBS as u8).await;
     let mut inside = Inside::of(&stack).await;
     let mut undisturbed = Vec::new();
     for id in submit(&stack).await {

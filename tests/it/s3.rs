@@ -3,12 +3,12 @@
 use reqwest::StatusCode;
 
 use crate::client::{assert_marked, read_wav};
-use crate::stack::{Keep, Stack, s3};
+use crate::stack::{Keep, TestSystem, s3};
 
 #[tokio::test]
 async fn audio_goes_to_s3_and_comes_back_by_a_signed_url() {
     let server = s3().await;
-    let stack = Stack::start_with(Keep::S3(server.address), 1, 2).await;
+    let stack = TestSystem::start_with(Keep::S3(server.address), 1, 2).await;
     let id = stack.client.submit(3, 40).await;
     let record = stack.client.finished(&id).await;
     assert_eq!(record["status"], "succeeded", "{record}");

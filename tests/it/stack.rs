@@ -9,19 +9,19 @@ use csm_tests::process::{Process, free_address};
 use csm_worker::checkpoint::{self, FolderLayout};
 use tempfile::TempDir;
 
-use crate::client::Client;
+use crate::client::TestClient;
 use crate::s3_server::{self, S3Server};
 
-pub(crate) struct Worker {
+pub(crate) struct WorkerProcess {
     pub(crate) process: Process,
     pub(crate) admin: SocketAddr,
 }
 
-pub(crate) struct Stack {
+pub(crate) struct TestSystem {
     pub(crate) redis: LocalRedis,
     pub(crate) gateway: Process,
-    pub(crate) workers: Vec<Worker>,
-    pub(crate) client: Client,
+    pub(crate) workers: Vec<WorkerProcess>,
+    pub(crate) client: TestClient,
     folders: TempDir,
     environment: Vec<(String, String)>,
     gateway_admin: SocketAddr,
@@ -33,7 +33,7 @@ pub(crate) enum Keep {
     S3(SocketAddr),
 }
 
-impl Stack {
+impl TestSystem {
     /// A gateway and `workers` workers of `slots` slots each, all ready, with a folder as store.
     pub(crate) async fn start(workers: usize, slots: u8) -> Self {
         Self::start_with(Keep::Folder, workers, slots).await
@@ -80,7 +80,7 @@ impl Stack {
         }
         let (listen, gateway_admin) = (free_address().unwrap(), free_address().unwrap());
         environment.push(pair("CSM_LISTEN", listen));
-        let client = Client::new(listen);
+        let client = TestClient::new(listen);
         let gateway = start_gateway(&environment, gateway_admin);
         let mut stack = Self { redis, gateway, workers: Vec::new(), client, folders, environment, gateway_admin };
         for _ in 0..workers {
@@ -95,7 +95,7 @@ impl Stack {
         let admin = free_address().unwrap();
         let args = ["--admin-listen".to_owned(), admin.to_string()];
         let process = Process::start("csm-worker", &args, &self.environment, None).unwrap();
-        self.workers.push(Worker { process, admin });
+        self.workers.push(WorkerProcess { process, admin });
     }
 
     /// Starts one more worker with more settings, its log in a file, without waiting for it.
@@ -105,7 +105,7 @@ impl Stack {
         let more = settings.iter().map(|(name, value)| pair(name, value));
         let environment: Vec<_> = self.environment.iter().cloned().chain(more).collect();
         let process = Process::start("csm-worker", &args, &environment, Some(log)).unwrap();
-        self.workers.push(Worker { process, admin });
+        self.workers.push(WorkerProcess { process, admin });
     }
 
     /// Starts the gateway again on its old address, after it was killed.
@@ -131,7 +131,7 @@ impl Stack {
 
     /// Entries left in the lanes.
     pub(crate) async fn lane_depth(&self) -> u64 {
-        let client = redis::Client::open(self.redis.url()).unwrap();
+        let client = redis::TestClient::open(self.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut depth = 0;
         for lane in ["live", "standard", "bulk"] {

@@ -10,8 +10,8 @@ use reqwest::StatusCode;
 use serde_json::{Value, json};
 
 use crate::client::read_wav;
-use crate::stack::{Keep, Stack, s3};
-use listener::Listener;
+use crate::stack::{Keep, TestSystem, s3};
+use listener::LiveListener;
 
 /// Frames of a result: 5 s, more than the detector needs of any format.
 const FRAMES: u64 = 63;
@@ -36,7 +36,7 @@ fn with(mut request: Value, field: &str, value: &str) -> Value {
     request
 }
 
-async fn submit(stack: &Stack, request: &Value) -> String {
+async fn submit(stack: &TestSystem, request: &Value) -> String {
     let answer = stack.client.post("/v1/jobs", request).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
@@ -60,7 +60,7 @@ fn assert_detected(samples: &[i16]) {
 
 /// A result in `format`, as its caller downloads it, and how many samples the receipt says it has.
 async fn download(format: &str, media_type: &str) -> (Vec<u8>, usize) {
-    let stack = Stack::start(1, 2).await;
+    let stack = TestSystem::start(1, 2).await;
     let id = submit(&stack, &with(request(1, FRAMES), "format", format)).await;
     let record = stack.client.finished(&id).await;
     assert_eq!(record["status"], "succeeded", "{record}");
@@ -107,7 +107,7 @@ async fn http_opus() {
 
 #[tokio::test]
 async fn generate() {
-    let stack = Stack::start(1, 2).await;
+    let stack = TestSystem::start(1, 2).await;
     let answer = stack.client.post("/generate", &request(2, FRAMES)).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let body: Value = answer.json().await.unwrap();
@@ -118,7 +118,7 @@ async fn generate() {
 async fn websocket() {
     use futures::{SinkExt as _, StreamExt as _};
     use tokio_tungstenite::tungstenite::Message;
-    let stack = Stack::start(1, 2).await;
+    let stack = TestSystem::start(1, 2).await;
     let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", stack.client.address)).await.unwrap();
     socket.send(Message::text(request(3, FRAMES).to_string())).await.unwrap();
     let wav = loop {
@@ -134,7 +134,7 @@ async fn websocket() {
 #[tokio::test]
 async fn s3_object() {
     let server = s3().await;
-    let stack = Stack::start_with(Keep::S3(server.address), 1, 2).await;
+    let stack = TestSystem::start_with(Keep::S3(server.address), 1, 2).await;
     let id = submit(&stack, &request(4, FRAMES)).await;
     let record = stack.client.finished(&id).await;
     assert_eq!(record["status"], "succeeded", "{record}");
@@ -150,9 +150,9 @@ async fn s3_object() {
 /// What a listener hears, also over a connection that is made anew in the middle, is the file's samples.
 #[tokio::test]
 async fn sse_live_audio() {
-    let stack = Stack::start(1, 2).await;
+    let stack = TestSystem::start(1, 2).await;
     let id = submit(&stack, &with(request(5, LONG_FRAMES), "delivery", "both")).await;
-    let mut listener = Listener::new(&stack, &id);
+    let mut listener = LiveListener::new(&stack, &id);
     listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
     assert!(listener.end.is_none(), "it comes while it is spoken");
     let half = listener.clone();
@@ -166,7 +166,7 @@ async fn sse_live_audio() {
 
     let wav = stack.client.audio(&stack.client.job(&id).await).await;
     assert!(read_wav(&wav).0 == heard, "the file holds what was heard");
-    let mut again = Listener::new(&stack, &id);
+    let mut again = LiveListener::new(&stack, &id);
     again.hear_to_the_end().await;
     assert!(again.pcm == listener.pcm, "from the beginning, afterwards");
     let mut rest = half;
@@ -178,14 +178,14 @@ async fn sse_live_audio() {
 /// undisturbed worker says.
 #[tokio::test]
 async fn retry_on_another_worker() {
-    let mut stack = Stack::start(1, 1).await;
+    let mut stack = TestSystem::start(1, 1).await;
     let asked = with(request(6, LONG_FRAMES), "delivery", "both");
     let undisturbed = submit(&stack, &request(6, LONG_FRAMES)).await;
     let undisturbed = stack.client.finished(&undisturbed).await;
     let undisturbed = read_wav(&stack.client.audio(&undisturbed).await).0;
 
     let id = submit(&stack, &asked).await;
-    let mut listener = Listener::new(&stack, &id);
+    let mut listener = LiveListener::new(&stack, &id);
     listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
     let mut first = stack.workers.pop().unwrap();
     first.process.kill9().await.unwrap();
@@ -211,9 +211,9 @@ async fn retry_on_another_worker() {
 /// The caller calls the job off after 3 s. What was sent by then carries the mark, and nothing comes behind the end.
 #[tokio::test]
 async fn cancelled_stream() {
-    let stack = Stack::start(1, 1).await;
+    let stack = TestSystem::start(1, 1).await;
     let id = submit(&stack, &with(request(7, LONG_FRAMES), "delivery", "both")).await;
-    let mut listener = Listener::new(&stack, &id);
+    let mut listener = LiveListener::new(&stack, &id);
     listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
     assert_eq!(stack.client.delete(&format!("/v1/jobs/{id}")).await.status(), StatusCode::OK);
     listener.hear_to_the_end().await;
@@ -228,7 +228,7 @@ async fn cancelled_stream() {
     // The worker's one slot is free again, so it has sent its last.
     let next = submit(&stack, &request(8, 10)).await;
     assert_eq!(stack.client.finished(&next).await["status"], "succeeded");
-    let mut again = Listener::new(&stack, &id);
+    let mut again = LiveListener::new(&stack, &id);
     again.hear_to_the_end().await;
     assert!(again.pcm == listener.pcm, "nothing was sent behind the end");
     assert_eq!(stack.client.get(&format!("/v1/jobs/{id}/audio")).await.status(), StatusCode::GONE);

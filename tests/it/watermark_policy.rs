@@ -12,7 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::client::assert_marked;
-use crate::stack::Stack;
+use crate::stack::TestSystem;
 
 /// Longest wait for a word from a worker.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ fn spoiled(file: &str, content: &[u8]) -> TempDir {
 
 /// A queued job, and where a worker's log goes.
 struct Scene {
-    stack: Stack,
+    stack: TestSystem,
     job: String,
     logs: TempDir,
 }
@@ -49,7 +49,7 @@ struct Scene {
 impl Scene {
     /// A gateway and a job; no worker.
     async fn set() -> Self {
-        let stack = Stack::start(0, 1).await;
+        let stack = TestSystem::start(0, 1).await;
         let job = stack.client.submit(1, FRAMES).await;
         Self { stack, job, logs: TempDir::new().unwrap() }
     }
@@ -228,7 +228,7 @@ async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
     let mut scene = Scene::set().await;
     let detect = async |scene: &Scene, wav: &[u8], query: &str| {
         let url = format!("http://{}/v1/watermark/detect{query}", scene.stack.client.address);
-        let answer = reqwest::Client::new().post(url).body(wav.to_vec()).send().await.unwrap();
+        let answer = reqwest::TestClient::new().post(url).body(wav.to_vec()).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.json::<Value>().await.unwrap()
     };

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Response;
 use serde_json::Value;
 
-use crate::stack::Stack;
+use crate::stack::TestSystem;
 
 /// Longest silence: longer than the lease of a dead worker and the start of another.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -18,7 +18,7 @@ pub(super) fn base64(text: &Value) -> Vec<u8> {
 }
 
 /// What one caller has heard of a job.
-pub(super) struct Listener {
+pub(super) struct LiveListener {
     url: String,
     connection: Option<Response>,
     /// Bytes of events that are not complete.
@@ -30,7 +30,7 @@ pub(super) struct Listener {
     pub(super) end: Option<(String, Value)>,
 }
 
-impl Clone for Listener {
+impl Clone for LiveListener {
     /// One who has heard the same, and has no connection yet.
     fn clone(&self) -> Self {
         Self {
@@ -44,8 +44,8 @@ impl Clone for Listener {
     }
 }
 
-impl Listener {
-    pub(super) fn new(stack: &Stack, job: &str) -> Self {
+impl LiveListener {
+    pub(super) fn new(stack: &TestSystem, job: &str) -> Self {
         let url = format!("http://{}/v1/jobs/{job}/events", stack.client.address);
         Self { url, connection: None, unread: Vec::new(), last: None, pcm: Vec::new(), end: None }
     }
@@ -66,7 +66,7 @@ impl Listener {
     /// Takes what comes next; false where the stream has ended.
     async fn hear_more(&mut self) -> bool {
         if self.connection.is_none() {
-            let mut request = reqwest::Client::new().get(&self.url);
+            let mut request = reqwest::TestClient::new().get(&self.url);
             if let Some(last) = &self.last {
                 request = request.header("last-event-id", last);
             }
