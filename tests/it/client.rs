@@ -16,12 +16,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 #[derive(Clone)]
 pub(crate) struct TestClient {
     pub(crate) address: SocketAddr,
-    http: reqwest::TestClient,
+    http: reqwest::Client,
 }
 
 impl TestClient {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        let http = reqwest::TestClient::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+        let http = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { address, http }
     }
 

@@ -31,7 +31,7 @@ struct Inside {
 
 impl Inside {
     async fn of(stack: &TestSystem) -> Self {
-        let client = redis::TestClient::open(stack.redis.url()).unwrap();
+        let client = redis::Client::open(stack.redis.url()).unwrap();
         Self { redis: client.get_multiplexed_async_connection().await.unwrap() }
     }
 

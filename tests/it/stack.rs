@@ -131,7 +131,7 @@ impl TestSystem {
 
     /// Entries left in the lanes.
     pub(crate) async fn lane_depth(&self) -> u64 {
-        let client = redis::TestClient::open(self.redis.url()).unwrap();
+        let client = redis::Client::open(self.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
         let mut depth = 0;
         for lane in ["live", "standard", "bulk"] {

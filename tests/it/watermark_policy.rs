@@ -228,7 +228,7 @@ async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
     let mut scene = Scene::set().await;
     let detect = async |scene: &Scene, wav: &[u8], query: &str| {
         let url = format!("http://{}/v1/watermark/detect{query}", scene.stack.client.address);
-        let answer = reqwest::TestClient::new().post(url).body(wav.to_vec()).send().await.unwrap();
+        let answer = reqwest::Client::new().post(url).body(wav.to_vec()).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.json::<Value>().await.unwrap()
     };

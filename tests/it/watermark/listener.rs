@@ -66,7 +66,7 @@ impl LiveListener {
     /// Takes what comes next; false where the stream has ended.
     async fn hear_more(&mut self) -> bool {
         if self.connection.is_none() {
-            let mut request = reqwest::TestClient::new().get(&self.url);
+            let mut request = reqwest::Client::new().get(&self.url);
             if let Some(last) = &self.last {
                 request = request.header("last-event-id", last);
             }
