@@ -59,7 +59,7 @@ pub(super) fn find(
         return Err(SilentCipherError::NotFinite);
     }
     let samples = resample(clip, SAMPLE_RATE as usize, RATE);
-    let (best, read_all) = MarkSearch { cipher, known, samples: &samples, bounds, pace: Cell::default() }.run(reach)?;
+    let (best, read_all) = PayloadSearch { cipher, known, samples: &samples, bounds, pace: Cell::default() }.run(reach)?;
     let verdict = match best.evidence.verdict() {
         Verdict::NotDetected if !read_all => Verdict::Inconclusive,
         verdict => verdict,
@@ -77,7 +77,7 @@ pub(super) fn find(
     })
 }
 
-struct MarkSearch<'a> {
+struct PayloadSearch<'a> {
     cipher: &'a SilentCipher,
     known: &'a [ExpectedPayload],
     /// At 44.1 kHz.
@@ -94,7 +94,7 @@ struct Best {
     evidence: MarkEvidence,
 }
 
-impl MarkSearch<'_> {
+impl PayloadSearch<'_> {
     /// The place that decides, and whether all was read that a "not detected" needs.
     fn run(&self, reach: Reach) -> Result<(Best, bool), SilentCipherError> {
         let first = loudest(self.samples, FIRST_ROUNDS);
