@@ -65,7 +65,7 @@ pub async fn run_engine(plan: &EnginePlan) -> Result<EngineTimings, BenchError> 
         threads: plan.subject.threads,
         prefix_cache_bytes: 0,
     };
-    let bench = EngineBench { engine: Engine::start(config)?.ready().await?, text_vocab };
+    let bench = BenchEngine { engine: Engine::start(config)?.ready().await?, text_vocab };
     let (first_sound, first_sound_frames, alone) = bench.alone(plan).await?;
     let admitting = bench.admitting(plan).await?;
     let (together, together_for) = bench.together(plan).await?;
@@ -75,12 +75,12 @@ pub async fn run_engine(plan: &EnginePlan) -> Result<EngineTimings, BenchError> 
 }
 
 #[derive(Clone)]
-struct EngineBench {
+struct BenchEngine {
     engine: Engine,
     text_vocab: usize,
 }
 
-impl EngineBench {
+impl BenchEngine {
     fn utterance(&self, which: usize, positions: usize, max_frames: u32) -> Utterance {
         let text_ids = prompt_ids(self.text_vocab, which, positions).collect();
         Utterance {
