@@ -92,7 +92,7 @@ pub(crate) fn run(
     (espeak, tiny): (&Espeak, &mut Tiny),
     (detector, pairs): (&Detector, &[Pair]),
     least: usize,
-) -> anyhow::Result<NullScores> {
+) -> anyhow::Result<NullDistribution> {
     let mut null = Null { detector, scores: Vec::new() };
     let utterances = |percent: usize| (least * percent).div_ceil(100 * LENGTHS.len());
     for wave in waves(utterances(45), WAVE / LENGTHS.len()) {
@@ -112,7 +112,7 @@ pub(crate) fn run(
         Ok(mark(&Watermark::new(&key), &pair.clip.pcm))
     })?;
     null.score(4, &foreign, Detector::examine)?;
-    let scores = NullScores(null.scores);
+    let scores = NullDistribution(null.scores);
     scores.print(report, espeak.voices());
     Ok(scores)
 }
@@ -123,9 +123,9 @@ fn waves(count: usize, length: usize) -> impl Iterator<Item = std::ops::Range<us
 }
 
 /// All scores of the null.
-pub(crate) struct NullScores(Vec<Score>);
+pub(crate) struct NullDistribution(Vec<Score>);
 
-impl NullScores {
+impl NullDistribution {
     fn print(&self, report: &mut AttackReport, voices: usize) {
         let distinct = self.0.iter().filter(|score| score.group < 3).count();
         report.say(format!(
