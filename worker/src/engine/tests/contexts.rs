@@ -1,6 +1,6 @@
 //! Contexts: recordings, their order, and what is kept of them, over the scripted model.
 
-use super::scripted::{Asked, Fate, PIECE, Script};
+use super::scripted::{ModelCall, ScriptedOutcome, PIECE, ModelScript};
 use super::*;
 
 /// A clip of so many frames; `level` tells it from others of that length.
@@ -14,25 +14,25 @@ async fn speak(engine: &Engine, context: Vec<Segment>, name: u32) -> usize {
 }
 
 /// What was done to get prompts into the model.
-fn prompts(script: &Script) -> Vec<Asked> {
-    script.asked().into_iter().filter(|asked| !matches!(asked, Asked::Step(_))).collect()
+fn prompts(script: &ModelScript) -> Vec<ModelCall> {
+    script.asked().into_iter().filter(|asked| !matches!(asked, ModelCall::Step(_))).collect()
 }
 
-const fn fed(positions: usize) -> Asked {
-    Asked::Prefill { slot: 0, positions }
+const fn fed(positions: usize) -> ModelCall {
+    ModelCall::Prefill { slot: 0, positions }
 }
 
-const fn saved(positions: usize) -> Asked {
-    Asked::Save { positions }
+const fn saved(positions: usize) -> ModelCall {
+    ModelCall::Save { positions }
 }
 
-const fn restored(positions: usize) -> Asked {
-    Asked::Restore { slot: 0, positions }
+const fn restored(positions: usize) -> ModelCall {
+    ModelCall::Restore { slot: 0, positions }
 }
 
 #[tokio::test]
 async fn context_comes_before_the_text_in_pieces_of_its_own() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let codes = Segment { text_ids: vec![3, 4], recording: Recording::Codes(vec![[9; 32]; PIECE]) };
     speak(&engine, vec![turn(vec![3, 4], clip(2, 1)), codes, turn(vec![3], clip(1, 1))], 7).await;
@@ -47,7 +47,7 @@ async fn context_comes_before_the_text_in_pieces_of_its_own() {
 #[tokio::test]
 async fn a_running_utterance_does_not_wait_for_a_recording() {
     let (release, blocked) = std::sync::mpsc::channel();
-    let script = Script::default().recording(4, Fate::Block(blocked));
+    let script = ModelScript::default().recording(4, ScriptedOutcome::Block(blocked));
     let engine = script.start(2).await;
     let context = vec![turn(vec![1], clip(4, 1))];
     let waiting = engine.admit(Utterance { context, ..say(vec![2], 0, 3) }).await.unwrap();
@@ -62,7 +62,7 @@ async fn a_running_utterance_does_not_wait_for_a_recording() {
 #[tokio::test]
 async fn recordings_that_nobody_waits_for_are_not_encoded() {
     let (release, blocked) = std::sync::mpsc::channel();
-    let script = Script::default().recording(2, Fate::Block(blocked));
+    let script = ModelScript::default().recording(2, ScriptedOutcome::Block(blocked));
     let engine = script.start(2).await;
     let with = |frames: usize| Utterance { context: vec![turn(vec![1], clip(frames, 1))], ..say(vec![2], 0, 1) };
     let first = engine.admit(with(2)).await.unwrap();
@@ -79,7 +79,7 @@ async fn recordings_that_nobody_waits_for_are_not_encoded() {
 
 #[tokio::test]
 async fn a_recording_heard_before_is_not_encoded_again() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     for level in [1, 2, 1] {
         speak(&engine, vec![turn(vec![3, 4], clip(2, level)), turn(vec![level as u32], clip(3, level))], 7).await;
@@ -89,7 +89,7 @@ async fn a_recording_heard_before_is_not_encoded_again() {
 
 #[tokio::test]
 async fn a_voice_is_read_once_and_then_copied() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let voice = || turn(vec![3, 4], clip(2, 1));
     for name in [7, 8] {
@@ -114,7 +114,7 @@ async fn a_voice_is_read_once_and_then_copied() {
 /// caller's turns is not worth a place.
 #[tokio::test]
 async fn what_cannot_be_asked_for_again_is_not_kept() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let given = || vec![turn(vec![3, 4], clip(2, 1)), turn(vec![9], clip(1, 1))];
     for piece in [1, 2] {
@@ -133,7 +133,7 @@ async fn what_cannot_be_asked_for_again_is_not_kept() {
 
 #[tokio::test]
 async fn what_has_no_room_is_not_copied() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.load(1, 10).ready().await.unwrap();
     speak(&engine, vec![turn(vec![3, 4], clip(2, 1))], 7).await;
     assert_eq!(prompts(&script), [fed(5), fed(3)]);
@@ -141,7 +141,7 @@ async fn what_has_no_room_is_not_copied() {
 
 #[tokio::test]
 async fn without_room_nothing_is_kept() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.load(1, 0).ready().await.unwrap();
     for name in [7, 8] {
         speak(&engine, vec![turn(vec![3, 4], clip(2, 1))], name).await;

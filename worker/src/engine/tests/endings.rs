@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SILENT_FRAMES, SILENT_KEPT};
-use super::scripted::{Asked, Fate, Script};
+use super::scripted::{ModelCall, ScriptedOutcome, ModelScript};
 use super::*;
 
 fn first_codes(codes: &[Frame]) -> Vec<u32> {
@@ -12,7 +12,7 @@ fn first_codes(codes: &[Frame]) -> Vec<u32> {
 
 #[tokio::test]
 async fn an_utterance_is_cut_at_its_budget() {
-    let engine = Script::default().start(1).await;
+    let engine = ModelScript::default().start(1).await;
     let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, 40)).await.unwrap())).await;
     assert_eq!(finish, FinishReason::Length);
     assert_eq!(first_codes(&codes), (1..=40).collect::<Vec<_>>());
@@ -22,14 +22,14 @@ async fn an_utterance_is_cut_at_its_budget() {
 
 #[tokio::test]
 async fn the_end_frame_is_no_audio() {
-    let engine = Script::default().at(1, 3, Fate::End).start(1).await;
+    let engine = ModelScript::default().at(1, 3, ScriptedOutcome::End).start(1).await;
     let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, 40)).await.unwrap())).await;
     assert_eq!((codes.len(), finish), (3, FinishReason::Eos));
 }
 
 #[tokio::test]
 async fn draws_are_counted_from_where_the_utterance_says() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let utterance = Utterance { first_frame: 70, ..say(vec![1], 0, 3) };
     soon(listen(engine.admit(utterance).await.unwrap())).await;
@@ -40,15 +40,15 @@ async fn draws_are_counted_from_where_the_utterance_says() {
 #[tokio::test]
 async fn an_end_at_once_is_tried_again_once() {
     const AGAIN: u32 = 1 << 30;
-    let script = Script::default().at(2, 5, Fate::End).at(2, 5 + AGAIN + 2, Fate::End);
+    let script = ModelScript::default().at(2, 5, ScriptedOutcome::End).at(2, 5 + AGAIN + 2, ScriptedOutcome::End);
     let engine = script.start(1).await;
     let utterance = Utterance { first_frame: 5, ..say(vec![1, 2], 0, 40) };
     let (codes, _, finish) = soon(listen(engine.admit(utterance).await.unwrap())).await;
     assert_eq!((first_codes(&codes), finish), (vec![AGAIN + 6, AGAIN + 7], FinishReason::Eos));
-    let prompts = script.asked().into_iter().filter(|asked| matches!(asked, Asked::Prefill { positions: 2, .. }));
+    let prompts = script.asked().into_iter().filter(|asked| matches!(asked, ModelCall::Prefill { positions: 2, .. }));
     assert_eq!(prompts.count(), 2, "the prompt is read again, as a whole");
 
-    let script = Script::default().at(2, 0, Fate::End).at(2, AGAIN, Fate::End);
+    let script = ModelScript::default().at(2, 0, ScriptedOutcome::End).at(2, AGAIN, ScriptedOutcome::End);
     let engine = script.start(1).await;
     let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1, 2], 0, 40)).await.unwrap())).await;
     assert_eq!((codes.len(), pcm.len(), finish), (0, 0, FinishReason::Eos));
@@ -57,7 +57,7 @@ async fn an_end_at_once_is_tried_again_once() {
 
 #[tokio::test]
 async fn an_end_at_once_without_draws_is_the_end() {
-    let script = Script::default().at(2, 0, Fate::End);
+    let script = ModelScript::default().at(2, 0, ScriptedOutcome::End);
     let engine = script.start(1).await;
     let greedy = Sampling { temperature: Temperature::new(0.0).unwrap(), ..sampling(0) };
     let utterance = Utterance { sampling: greedy, ..say(vec![2], 0, 40) };
@@ -68,7 +68,7 @@ async fn an_end_at_once_without_draws_is_the_end() {
 /// From draw 3 on the model says 77 over and over. The first of them is heard, the repeats are not.
 #[tokio::test]
 async fn a_model_that_repeats_itself_is_stopped() {
-    let script = (3..100).fold(Script::default(), |script, draw| script.at(1, draw, Fate::Say(77)));
+    let script = (3..100).fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)));
     let engine = script.start(1).await;
     let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, 90)).await.unwrap())).await;
     assert_eq!((first_codes(&codes), finish), (vec![1, 2, 3, 77], FinishReason::Runaway));
@@ -81,7 +81,7 @@ async fn a_model_that_repeats_itself_is_stopped() {
 async fn repeats_that_end_in_time_are_spoken() {
     let repeated = 3..3 + REPEATED_FRAMES - 1;
     for last in [repeated.end, repeated.end + 5] {
-        let script = repeated.clone().fold(Script::default(), |script, draw| script.at(1, draw, Fate::Say(77)));
+        let script = repeated.clone().fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)));
         let engine = script.start(1).await;
         let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, last)).await.unwrap())).await;
         let expected = (0..last).map(|draw| if repeated.contains(&draw) { 77 } else { draw + 1 });
@@ -89,8 +89,8 @@ async fn repeats_that_end_in_time_are_spoken() {
     }
 }
 
-fn silent_from(code: u32, frames: u32) -> Script {
-    (code..code + frames).fold(Script::default(), |script, code| script.sound(1, code, Fate::Silence))
+fn silent_from(code: u32, frames: u32) -> ModelScript {
+    (code..code + frames).fold(ModelScript::default(), |script, code| script.sound(1, code, ScriptedOutcome::Silence))
 }
 
 #[tokio::test]
@@ -116,9 +116,9 @@ async fn a_pause_is_spoken_in_full() {
 async fn silence_and_repeats_by_turns_are_stopped_before_the_stream_is_full() {
     const SAME: u32 = 77;
     let repeated = 5 + SILENT_FRAMES - 2..5 + SILENT_FRAMES - 2 + 9;
-    let mut script = silent_from(6, 200).sound(1, SAME, Fate::Silence).sound(1, SAME, Fate::Say(SAME));
+    let mut script = silent_from(6, 200).sound(1, SAME, ScriptedOutcome::Silence).sound(1, SAME, ScriptedOutcome::Say(SAME));
     for draw in repeated {
-        script = script.at(1, draw, Fate::Say(SAME)).sound(1, SAME, Fate::Silence);
+        script = script.at(1, draw, ScriptedOutcome::Say(SAME)).sound(1, SAME, ScriptedOutcome::Silence);
     }
     let engine = script.start(1).await;
     let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, 130)).await.unwrap())).await;
@@ -131,7 +131,7 @@ async fn a_pause_that_begins_with_repeats_is_spoken_in_full() {
     const SAME: u32 = 77;
     let mut script = silent_from(6, SILENT_FRAMES - 1);
     for draw in 5..5 + REPEATED_FRAMES - 1 {
-        script = script.at(1, draw, Fate::Say(SAME)).sound(1, SAME, Fate::Silence);
+        script = script.at(1, draw, ScriptedOutcome::Say(SAME)).sound(1, SAME, ScriptedOutcome::Silence);
     }
     let engine = script.start(1).await;
     let (codes, pcm, finish) = soon(listen(engine.admit(say(vec![1], 0, 70)).await.unwrap())).await;
@@ -152,7 +152,7 @@ async fn a_late_reader_hears_the_same_runaway() {
 
 #[tokio::test]
 async fn a_text_that_takes_far_too_long_has_run_away() {
-    let engine = Script::default().start(1).await;
+    let engine = ModelScript::default().start(1).await;
     let needed = FRAMES_OF_ANY_TEXT + 2 * FRAMES_PER_ID;
     for (asked, expected) in [(needed + 1, FinishReason::Runaway), (needed, FinishReason::Length)] {
         let (codes, _, finish) = soon(listen(engine.admit(say(vec![1, 1], 0, asked)).await.unwrap())).await;
@@ -161,7 +161,7 @@ async fn a_text_that_takes_far_too_long_has_run_away() {
 }
 
 /// The failing utterance and the one beside it both hear why.
-async fn everyone_hears(script: Script, expected: EngineError) {
+async fn everyone_hears(script: ModelScript, expected: EngineError) {
     let (script, release) = script.blocked_at(1, 0);
     let engine = script.start(2).await;
     let mut failing = engine.admit(say(vec![1], 0, 10)).await.unwrap();
@@ -182,38 +182,38 @@ async fn everyone_hears(script: Script, expected: EngineError) {
 
 #[tokio::test]
 async fn a_failing_model_ends_every_stream_with_the_reason() {
-    everyone_hears(Script::default().at(1, 2, Fate::Fail), EngineError::Model("told to fail".to_owned())).await;
+    everyone_hears(ModelScript::default().at(1, 2, ScriptedOutcome::Fail), EngineError::Model("told to fail".to_owned())).await;
 }
 
 #[tokio::test]
 async fn a_panicking_model_ends_every_stream_with_the_reason() {
-    everyone_hears(Script::default().at(1, 2, Fate::Panic), EngineError::Panicked("told to panic".to_owned())).await;
+    everyone_hears(ModelScript::default().at(1, 2, ScriptedOutcome::Panic), EngineError::Panicked("told to panic".to_owned())).await;
 }
 
 #[tokio::test]
 async fn a_failing_codec_ends_every_stream_with_the_reason() {
-    everyone_hears(Script::default().sound(1, 3, Fate::Fail), EngineError::Model("told to fail".to_owned())).await;
+    everyone_hears(ModelScript::default().sound(1, 3, ScriptedOutcome::Fail), EngineError::Model("told to fail".to_owned())).await;
 }
 
 #[tokio::test]
 async fn a_panicking_codec_ends_every_stream_with_the_reason() {
-    everyone_hears(Script::default().sound(1, 3, Fate::Panic), EngineError::Panicked("told to panic".to_owned())).await;
+    everyone_hears(ModelScript::default().sound(1, 3, ScriptedOutcome::Panic), EngineError::Panicked("told to panic".to_owned())).await;
 }
 
 #[tokio::test]
 async fn a_sample_that_is_no_number_ends_every_stream() {
     let reason = EngineError::Model("the codec made a sample that is not a number".to_owned());
-    everyone_hears(Script::default().sound(1, 3, Fate::NotANumber), reason).await;
+    everyone_hears(ModelScript::default().sound(1, 3, ScriptedOutcome::NotANumber), reason).await;
 }
 
 /// The engine sleeps, since its only utterance waits for the codes; it is woken by the end of the thread that fails.
 #[tokio::test]
 async fn a_failing_encoder_ends_every_stream_with_the_reason() {
     for (fate, expected) in [
-        (Fate::Fail, EngineError::Model("told to fail".to_owned())),
-        (Fate::Panic, EngineError::Panicked("told to panic".to_owned())),
+        (ScriptedOutcome::Fail, EngineError::Model("told to fail".to_owned())),
+        (ScriptedOutcome::Panic, EngineError::Panicked("told to panic".to_owned())),
     ] {
-        let engine = Script::default().recording(2, fate).start(1).await;
+        let engine = ModelScript::default().recording(2, fate).start(1).await;
         let context = vec![turn(vec![1], Clip::from_samples(vec![1; 1920 * 2]))];
         let mut stream = engine.admit(Utterance { context, ..say(vec![2], 0, 5) }).await.unwrap();
         assert_eq!(fails(&mut stream).await, expected);

@@ -1,6 +1,6 @@
 //! Signs of life: a number that stands still only while nothing gets on.
 
-use super::scripted::{Fate, Script};
+use super::scripted::{ScriptedOutcome, ModelScript};
 use super::*;
 
 /// Checks that the number stands still for a while; answers it.
@@ -13,7 +13,7 @@ async fn still(engine: &Engine) -> u64 {
 
 #[tokio::test]
 async fn progress_stands_still_while_the_model_is_stuck_and_goes_on_with_it() {
-    let (script, release) = Script::default().blocked_at(1, 7);
+    let (script, release) = ModelScript::default().blocked_at(1, 7);
     let engine = script.start(2).await;
     let begun = engine.progress();
     let mut stream = engine.admit(say(vec![1], 0, 20)).await.unwrap();
@@ -37,7 +37,7 @@ async fn progress_stands_still_while_the_model_is_stuck_and_goes_on_with_it() {
 #[tokio::test]
 async fn a_recording_counts_while_it_is_encoded() {
     let (release, blocked) = std::sync::mpsc::channel();
-    let script = Script::default().recording(4, Fate::Block(blocked));
+    let script = ModelScript::default().recording(4, ScriptedOutcome::Block(blocked));
     let engine = script.start(1).await;
     let context = vec![turn(vec![1], Clip::from_samples(vec![1; 1920 * 4]))];
     let waiting = engine.admit(Utterance { context, ..say(vec![2], 0, 3) }).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_recording_counts_while_it_is_encoded() {
 /// Nobody waits for a thread that may never come back.
 #[tokio::test]
 async fn an_engine_that_was_given_up_has_ended_and_is_not_waited_for() {
-    let (script, release) = Script::default().blocked_at(1, 0);
+    let (script, release) = ModelScript::default().blocked_at(1, 0);
     let engine = script.start(1).await;
     let stream = engine.admit(say(vec![1], 0, 20)).await.unwrap();
     soon(script.reached(1, 1)).await;

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use super::super::aside::Bell;
 use super::super::slots::SlotId;
 use super::super::sound::{Job, Made, Sound};
-use super::scripted::{Asked, PIECE, Script, WINDOW, info};
+use super::scripted::{ModelCall, PIECE, ModelScript, WINDOW, info};
 use super::*;
 
 type Loaded = Result<(Parts<crate::model::Model>, ModelInfo), EngineError>;
 
 #[tokio::test]
 async fn five_speak_and_a_sixth_is_told_that_no_slot_is_free() {
-    let (script, release) = Script::default().blocked_at(0, 0);
+    let (script, release) = ModelScript::default().blocked_at(0, 0);
     let engine = script.start(5).await;
     let mut streams = Vec::new();
     for name in 0..5 {
@@ -38,7 +38,7 @@ async fn five_speak_and_a_sixth_is_told_that_no_slot_is_free() {
 /// Once all prompts are in, every step takes everyone who is not done; and nobody speaks a frame twice or out of order.
 #[tokio::test]
 async fn rows_are_stepped_together_and_leave_when_they_are_done() {
-    let (script, release) = Script::default().blocked_at(9, 0);
+    let (script, release) = ModelScript::default().blocked_at(9, 0);
     let engine = script.start(4).await;
     let first = engine.admit(say(vec![9], 0, 9)).await.unwrap();
     soon(script.reached(9, 1)).await;
@@ -49,10 +49,10 @@ async fn rows_are_stepped_together_and_leave_when_they_are_done() {
     let rest = soon(rest).await.into_iter().map(|stream| listen(stream.unwrap()));
     let heard = soon(futures::future::join_all(rest.chain([listen(first)]))).await;
     assert_eq!(heard.iter().map(|(codes, _, _)| codes.len()).collect::<Vec<_>>(), [3, 5, 7, 9]);
-    let last_prompt = script.asked().iter().rposition(|asked| matches!(asked, Asked::Prefill { .. })).unwrap();
+    let last_prompt = script.asked().iter().rposition(|asked| matches!(asked, ModelCall::Prefill { .. })).unwrap();
     let (mut made, mut steps) = ([0; 10], 0);
     for (index, asked) in script.asked().iter().enumerate() {
-        let Asked::Step(rows) = asked else { continue };
+        let ModelCall::Step(rows) = asked else { continue };
         steps += 1;
         let left: Vec<_> = [9, 3, 5, 7].into_iter().filter(|&name| made[name as usize] < name).collect();
         let names: Vec<_> = rows.iter().map(|row| row.0).collect();
@@ -70,7 +70,7 @@ async fn rows_are_stepped_together_and_leave_when_they_are_done() {
 
 #[tokio::test]
 async fn dropping_a_stream_frees_its_slot_within_a_frame() {
-    let (script, release) = Script::default().blocked_at(1, 6);
+    let (script, release) = ModelScript::default().blocked_at(1, 6);
     let engine = script.start(1).await;
     let mut stream = engine.admit(say(vec![1], 0, 500)).await.unwrap();
     for _ in 0..4 {
@@ -89,7 +89,7 @@ async fn dropping_a_stream_frees_its_slot_within_a_frame() {
 
 #[tokio::test]
 async fn a_stream_dropped_while_every_slot_waits_for_its_reader_leaves_a_free_slot() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(2).await;
     let (one, two) = (engine.admit(say(vec![1], 0, 500)).await, engine.admit(say(vec![2], 0, 500)).await);
     soon(script.reached(1, FRAMES_AHEAD)).await;
@@ -103,7 +103,7 @@ async fn a_stream_dropped_while_every_slot_waits_for_its_reader_leaves_a_free_sl
 
 #[tokio::test]
 async fn a_slow_reader_stalls_its_own_slot_only() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(2).await;
     // Text enough for as many frames.
     let slow = engine.admit(say(vec![1; 10], 0, 200)).await.unwrap();
@@ -134,7 +134,7 @@ fn engine_ticks() -> u64 {
 #[cfg(target_os = "linux")]
 #[tokio::test]
 async fn the_threads_sleep_while_every_slot_waits_for_its_reader() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let _unread = engine.admit(say(vec![1], 0, 200)).await.unwrap();
     soon(script.reached(1, FRAMES_AHEAD)).await;
@@ -146,7 +146,7 @@ async fn the_threads_sleep_while_every_slot_waits_for_its_reader() {
 
 #[tokio::test]
 async fn long_prompts_do_not_stall_a_running_utterance() {
-    let (script, release) = Script::default().blocked_at(1, 1);
+    let (script, release) = ModelScript::default().blocked_at(1, 1);
     let engine = script.start(3).await;
     // As many frames as there is room for, so that the reader plays no part.
     let running = engine.admit(say(vec![1], 0, FRAMES_AHEAD as u32)).await.unwrap();
@@ -160,14 +160,14 @@ async fn long_prompts_do_not_stall_a_running_utterance() {
     soon(futures::future::join_all(long.into_iter().map(|stream| listen(stream.unwrap())))).await;
     let asked = script.asked();
     let (mut since_frame, mut pieces) = (0, [Vec::new(), Vec::new(), Vec::new()]);
-    for one in asked.iter().skip_while(|one| !matches!(one, Asked::Step(rows) if rows[..] == [(1, 1)])) {
+    for one in asked.iter().skip_while(|one| !matches!(one, ModelCall::Step(rows) if rows[..] == [(1, 1)])) {
         match one {
-            Asked::Prefill { slot, positions } => {
+            ModelCall::Prefill { slot, positions } => {
                 since_frame += 1;
                 pieces[*slot].push(*positions);
                 assert_eq!(since_frame, 1, "two pieces without a frame between them: {asked:?}");
             }
-            Asked::Step(rows) if rows.iter().any(|row| row.0 == 1) => since_frame = 0,
+            ModelCall::Step(rows) if rows.iter().any(|row| row.0 == 1) => since_frame = 0,
             _ => {}
         }
     }
@@ -180,7 +180,7 @@ async fn long_prompts_do_not_stall_a_running_utterance() {
 /// The first frames are heard as they come; then the codec takes two, then four at a time; the rest at the end.
 #[tokio::test]
 async fn sound_is_made_frame_by_frame_first_and_in_blocks_later() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(2).await;
     let one = engine.admit(say(vec![1], 0, 18)).await.unwrap();
     let two = engine.admit(say(vec![2], 0, 6)).await.unwrap();
@@ -198,7 +198,7 @@ async fn sound_is_made_frame_by_frame_first_and_in_blocks_later() {
 #[tokio::test]
 async fn the_codec_works_beside_the_model() {
     let (release, blocked) = std::sync::mpsc::channel();
-    let (script, go_on) = Script::default().sound(1, 1, scripted::Fate::Block(blocked)).blocked_at(1, 1);
+    let (script, go_on) = ModelScript::default().sound(1, 1, scripted::ScriptedOutcome::Block(blocked)).blocked_at(1, 1);
     let engine = script.start(3).await;
     let first = engine.admit(say(vec![1], 0, 20)).await.unwrap();
     // Once the codec holds the first frame alone, there is no other that it could have gathered.
@@ -224,7 +224,7 @@ async fn sound_goes_to_the_tenant_it_was_made_for() {
     let (notices, _heard) = std::sync::mpsc::sync_channel(8);
     let (commands, _none) = mpsc::channel(1);
     let bell = Bell { notices, commands: commands.downgrade() };
-    let sound = Sound::start(Script::default().decoder(), 1, bell, Arc::new(Meter::new())).unwrap();
+    let sound = Sound::start(ModelScript::default().decoder(), 1, bell, Arc::new(Meter::new())).unwrap();
     let [old, new] = [0, 1].map(|generation| SlotId { index: 0, generation });
     let (room, mut stream) = mpsc::channel(4);
     let made = |id, code| {
@@ -249,7 +249,7 @@ async fn sound_goes_to_the_tenant_it_was_made_for() {
 
 #[tokio::test]
 async fn what_can_never_be_spoken_is_refused_and_harms_nobody() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let silent = turn(vec![1], Clip::from_samples(Vec::new()));
     let strange = Segment { text_ids: vec![1], recording: Recording::Codes(vec![[3; 32], [2048; 32]]) };
@@ -273,7 +273,7 @@ async fn what_can_never_be_spoken_is_refused_and_harms_nobody() {
 
 #[tokio::test]
 async fn dropping_the_last_handle_ends_streams_and_joins_the_threads() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let mut stream = engine.admit(say(vec![1], 0, 2000)).await.unwrap();
     let other = engine.clone();
@@ -304,7 +304,7 @@ async fn a_panic_while_loading_is_an_error() {
 
 #[tokio::test]
 async fn stages_are_told_until_ready() {
-    let loading = Script::default().load(3, 0);
+    let loading = ModelScript::default().load(3, 0);
     let mut stage = loading.stage();
     soon(stage.wait_for(|stage| *stage == LoadStage::Ready)).await.unwrap();
     assert_eq!(loading.ready().await.unwrap().info(), &info(3));

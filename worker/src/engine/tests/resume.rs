@@ -3,7 +3,7 @@
 
 use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SILENT_FRAMES};
 use super::invariance::Random;
-use super::scripted::{Asked, Fate, PIECE, Script};
+use super::scripted::{ModelCall, ScriptedOutcome, PIECE, ModelScript};
 use super::*;
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::model::END_FRAME;
@@ -31,7 +31,7 @@ async fn heard(mut stream: FrameStream) -> (Heard, usize) {
 }
 
 /// Speaks an utterance undisturbed, then once for each frame that it may be cut at, each time by a fresh script.
-async fn cut_everywhere(script: impl Fn() -> Script, utterance: Utterance) -> Heard {
+async fn cut_everywhere(script: impl Fn() -> ModelScript, utterance: Utterance) -> Heard {
     let engine = script().start(1).await;
     let (undisturbed, none) = soon(heard(engine.admit(utterance.clone()).await.unwrap())).await;
     assert_eq!(none, 0);
@@ -50,7 +50,7 @@ async fn cut_everywhere(script: impl Fn() -> Script, utterance: Utterance) -> He
 
 #[tokio::test]
 async fn draws_go_on_behind_what_was_spoken() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(1).await;
     let utterance = Utterance { first_frame: 70, ..say(vec![1; 200], 0, 700) };
     let (undisturbed, _) = soon(heard(engine.admit(utterance.clone()).await.unwrap())).await;
@@ -60,25 +60,25 @@ async fn draws_go_on_behind_what_was_spoken() {
     assert!(resumed == undisturbed);
     assert_eq!(replayed, 697);
     let asked = script.asked().split_off(before);
-    let step = |draw| Asked::Step(vec![(1, draw)]);
+    let step = |draw| ModelCall::Step(vec![(1, draw)]);
     let pieces = (697 - 1) / PIECE;
-    let expected = [Asked::Prefill { slot: 0, positions: PIECE }, Asked::Prefill { slot: 0, positions: 200 - PIECE }]
+    let expected = [ModelCall::Prefill { slot: 0, positions: PIECE }, ModelCall::Prefill { slot: 0, positions: 200 - PIECE }]
         .into_iter()
         .chain([step(70)])
-        .chain(std::iter::repeat_n(Asked::Replay(PIECE), pieces))
-        .chain([Asked::Replay(696 - pieces * PIECE), step(70 + 697), step(70 + 698), step(70 + 699)]);
+        .chain(std::iter::repeat_n(ModelCall::Replay(PIECE), pieces))
+        .chain([ModelCall::Replay(696 - pieces * PIECE), step(70 + 697), step(70 + 698), step(70 + 699)]);
     assert_eq!(asked, expected.collect::<Vec<_>>());
 }
 
 #[tokio::test]
 async fn whatever_ends_an_utterance_ends_it_after_every_cut() {
     let say = |frames| say(vec![1], 0, frames);
-    let (codes, _, finish) = cut_everywhere(|| Script::default().at(1, 9, Fate::End), say(40)).await;
+    let (codes, _, finish) = cut_everywhere(|| ModelScript::default().at(1, 9, ScriptedOutcome::End), say(40)).await;
     assert_eq!((codes.len(), finish), (9, FinishReason::Eos));
-    let (codes, _, finish) = cut_everywhere(Script::default, say(12)).await;
+    let (codes, _, finish) = cut_everywhere(ModelScript::default, say(12)).await;
     assert_eq!((codes.len(), finish), (12, FinishReason::Length));
     let needed = FRAMES_OF_ANY_TEXT + FRAMES_PER_ID;
-    let (codes, _, finish) = cut_everywhere(Script::default, say(needed + 5)).await;
+    let (codes, _, finish) = cut_everywhere(ModelScript::default, say(needed + 5)).await;
     assert_eq!((codes.len() as u32, finish), (needed, FinishReason::Runaway));
 }
 
@@ -86,13 +86,13 @@ async fn whatever_ends_an_utterance_ends_it_after_every_cut() {
 #[tokio::test]
 async fn the_guard_has_heard_what_was_spoken() {
     let repeats =
-        |frames| move || (3..3 + frames).fold(Script::default(), |script, draw| script.at(1, draw, Fate::Say(77)));
+        |frames| move || (3..3 + frames).fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)));
     let (codes, _, finish) = cut_everywhere(repeats(60), say(vec![1], 0, 50)).await;
     assert_eq!((codes.len(), finish), (4, FinishReason::Runaway));
     let (codes, _, finish) = cut_everywhere(repeats(REPEATED_FRAMES - 1), say(vec![1], 0, 30)).await;
     assert_eq!((codes.len(), finish), (30, FinishReason::Length));
     let silence =
-        |frames| move || (6..6 + frames).fold(Script::default(), |script, code| script.sound(1, code, Fate::Silence));
+        |frames| move || (6..6 + frames).fold(ModelScript::default(), |script, code| script.sound(1, code, ScriptedOutcome::Silence));
     let (_, _, finish) = cut_everywhere(silence(SILENT_FRAMES), say(vec![1], 0, 60)).await;
     assert_eq!(finish, FinishReason::Runaway);
     let (codes, _, finish) = cut_everywhere(silence(SILENT_FRAMES - 1), say(vec![1], 0, 60)).await;
@@ -105,8 +105,8 @@ async fn a_second_try_is_known_again() {
     const AGAIN: u32 = 1 << 30;
     // The first try ends at once; each draw of the second has a code of its own.
     let script = || {
-        let ends = Script::default().at(2, 5, Fate::End).at(2, 5 + AGAIN + 6, Fate::End);
-        (0..6).fold(ends, |script, frame| script.at(2, 5 + AGAIN + frame, Fate::Say(300 + frame)))
+        let ends = ModelScript::default().at(2, 5, ScriptedOutcome::End).at(2, 5 + AGAIN + 6, ScriptedOutcome::End);
+        (0..6).fold(ends, |script, frame| script.at(2, 5 + AGAIN + frame, ScriptedOutcome::Say(300 + frame)))
     };
     let (codes, _, finish) = cut_everywhere(script, Utterance { first_frame: 5, ..say(vec![1, 2], 0, 40) }).await;
     let draws: Vec<_> = codes.iter().map(|frame| frame[0]).collect();
@@ -115,7 +115,7 @@ async fn a_second_try_is_known_again() {
 
 #[tokio::test]
 async fn what_this_model_would_not_say_is_spoken_anew() {
-    let engine = Script::default().start(1).await;
+    let engine = ModelScript::default().start(1).await;
     let (undisturbed, _) = soon(heard(engine.admit(say(vec![1], 0, 20)).await.unwrap())).await;
     let frames = |count: usize| undisturbed.0[..count].to_vec();
     let broken = |at: usize, frame: Frame| {
@@ -140,7 +140,7 @@ async fn what_this_model_would_not_say_is_spoken_anew() {
 /// What was spoken goes to a reader as it takes it, and stops nobody.
 #[tokio::test]
 async fn a_slow_reader_of_what_was_spoken_stalls_its_own_slot_only() {
-    let script = Script::default();
+    let script = ModelScript::default();
     let engine = script.start(2).await;
     let long = |name| say(vec![name; 10], 0, 200);
     let (undisturbed, _) = soon(heard(engine.admit(long(1)).await.unwrap())).await;

@@ -17,7 +17,7 @@ pub(super) const PIECE: usize = 128;
 
 /// One thing that the model was asked.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum ModelCall {
     Prefill {
         slot: usize,
         positions: usize,
@@ -36,7 +36,7 @@ pub(super) enum Asked {
 }
 
 /// What befalls an utterance at a frame, in the model or in the codec.
-pub(super) enum Fate {
+pub(super) enum ScriptedOutcome {
     End,
     Fail,
     Panic,
@@ -58,36 +58,36 @@ fn hold(until_dropped: &mpsc::Receiver<()>) {
 /// Of each call, the rows' names and numbers of frames.
 type Pushes = Arc<Mutex<Vec<Vec<(u32, usize)>>>>;
 /// What comes first befalls first.
-type Fates = Arc<Mutex<HashMap<(u32, u32), VecDeque<Fate>>>>;
+type ScriptedOutcomes = Arc<Mutex<HashMap<(u32, u32), VecDeque<ScriptedOutcome>>>>;
 
 #[derive(Clone, Default)]
-pub(super) struct Script {
-    pub(super) asked: Arc<Mutex<Vec<Asked>>>,
+pub(super) struct ModelScript {
+    pub(super) asked: Arc<Mutex<Vec<ModelCall>>>,
     /// Names and numbers of frames, of all rows of each call.
     pushed: Pushes,
     /// Frames of each recording.
     encoded: Arc<Mutex<Vec<usize>>>,
-    fates: Fates,
-    sounds: Fates,
+    fates: ScriptedOutcomes,
+    sounds: ScriptedOutcomes,
     /// By frames of the recording, and 0.
-    recordings: Fates,
+    recordings: ScriptedOutcomes,
 }
 
-impl Script {
+impl ModelScript {
     /// What befalls an utterance's draw in the model.
-    pub(super) fn at(self, name: u32, draw: u32, fate: Fate) -> Self {
+    pub(super) fn at(self, name: u32, draw: u32, fate: ScriptedOutcome) -> Self {
         add(&self.fates, (name, draw), fate);
         self
     }
 
     /// What befalls an utterance's code in the codec.
-    pub(super) fn sound(self, name: u32, code: u32, fate: Fate) -> Self {
+    pub(super) fn sound(self, name: u32, code: u32, fate: ScriptedOutcome) -> Self {
         add(&self.sounds, (name, code), fate);
         self
     }
 
     /// What befalls the encoding of a recording with so many frames.
-    pub(super) fn recording(self, frames: u32, fate: Fate) -> Self {
+    pub(super) fn recording(self, frames: u32, fate: ScriptedOutcome) -> Self {
         add(&self.recordings, (frames, 0), fate);
         self
     }
@@ -95,7 +95,7 @@ impl Script {
     /// An utterance that blocks the thread at a draw until the returned sender is dropped.
     pub(super) fn blocked_at(self, name: u32, draw: u32) -> (Self, mpsc::Sender<()>) {
         let (release, blocked) = mpsc::channel();
-        (self.at(name, draw, Fate::Block(blocked)), release)
+        (self.at(name, draw, ScriptedOutcome::Block(blocked)), release)
     }
 
     pub(super) async fn start(&self, slots: usize) -> Engine {
@@ -106,7 +106,7 @@ impl Script {
         let script = self.clone();
         let room = Room { slots, prefix_cache_bytes };
         Engine::spawn(room, move |_| {
-            let model = Scripted { script: script.clone(), slots: vec![Vec::new(); slots] };
+            let model = ScriptedModel { script: script.clone(), slots: vec![Vec::new(); slots] };
             let (decoder, encoder) = (ScriptedDecoder(script.clone()), ScriptedEncoder(script));
             Ok((Parts { model, decoder, encoder }, info(slots)))
         })
@@ -117,7 +117,7 @@ impl Script {
         ScriptedDecoder(self.clone())
     }
 
-    pub(super) fn asked(&self) -> Vec<Asked> {
+    pub(super) fn asked(&self) -> Vec<ModelCall> {
         self.asked.lock().unwrap().clone()
     }
 
@@ -133,7 +133,7 @@ impl Script {
 
     pub(super) fn steps(&self) -> Vec<Vec<(u32, u32)>> {
         let rows = self.asked().into_iter().filter_map(|asked| match asked {
-            Asked::Step(rows) => Some(rows),
+            ModelCall::Step(rows) => Some(rows),
             _ => None,
         });
         rows.collect()
@@ -155,7 +155,7 @@ impl Script {
         }
     }
 
-    fn note(&self, asked: Asked) {
+    fn note(&self, asked: ModelCall) {
         self.asked.lock().unwrap().push(asked);
     }
 }
@@ -174,21 +174,21 @@ pub(super) fn info(slots: usize) -> ModelInfo {
     }
 }
 
-fn add(fates: &Fates, key: (u32, u32), fate: Fate) {
+fn add(fates: &ScriptedOutcomes, key: (u32, u32), fate: ScriptedOutcome) {
     fates.lock().unwrap().entry(key).or_default().push_back(fate);
 }
 
-fn fate(fates: &Fates, key: (u32, u32)) -> Option<Fate> {
+fn fate(fates: &ScriptedOutcomes, key: (u32, u32)) -> Option<ScriptedOutcome> {
     fates.lock().unwrap().get_mut(&key)?.pop_front()
 }
 
-struct Scripted {
-    script: Script,
+struct ScriptedModel {
+    script: ModelScript,
     /// The positions of each slot.
     slots: Vec<Vec<Position>>,
 }
 
-impl Scripted {
+impl ScriptedModel {
     fn name(&self, slot: usize) -> u32 {
         match self.slots[slot].last() {
             Some(Position::Text(id)) => *id,
@@ -199,11 +199,11 @@ impl Scripted {
     fn frame(&self, name: u32, draw: u32) -> Result<Frame, EngineError> {
         let mut frame = [draw + 1; CODEBOOKS];
         match fate(&self.script.fates, (name, draw)) {
-            Some(Fate::End) => return Ok(END_FRAME),
-            Some(Fate::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
-            Some(Fate::Panic) => panic!("told to panic"),
-            Some(Fate::Block(until_dropped)) => hold(&until_dropped),
-            Some(Fate::Say(code)) => frame = [code; CODEBOOKS],
+            Some(ScriptedOutcome::End) => return Ok(END_FRAME),
+            Some(ScriptedOutcome::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
+            Some(ScriptedOutcome::Panic) => panic!("told to panic"),
+            Some(ScriptedOutcome::Block(until_dropped)) => hold(&until_dropped),
+            Some(ScriptedOutcome::Say(code)) => frame = [code; CODEBOOKS],
             _ => {}
         }
         frame[1] = name;
@@ -211,7 +211,7 @@ impl Scripted {
     }
 }
 
-impl SpeechModel for Scripted {
+impl SpeechModel for ScriptedModel {
     type Prefix = Vec<Position>;
     type Decoder = ScriptedDecoder;
     type Encoder = ScriptedEncoder;
@@ -225,19 +225,19 @@ impl SpeechModel for Scripted {
     }
 
     fn prefill(&mut self, slot: usize, positions: &[Position]) -> Result<(), EngineError> {
-        self.script.note(Asked::Prefill { slot, positions: positions.len() });
+        self.script.note(ModelCall::Prefill { slot, positions: positions.len() });
         self.slots[slot].extend_from_slice(positions);
         Ok(())
     }
 
     fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError> {
         let rows: Vec<_> = rows.iter().map(|row| (self.name(row.slot), row.frame_index)).collect();
-        self.script.note(Asked::Step(rows.clone()));
+        self.script.note(ModelCall::Step(rows.clone()));
         rows.into_iter().map(|(name, draw)| self.frame(name, draw)).collect()
     }
 
     fn replay(&mut self, _: usize, frames: &[Frame]) -> Result<(), EngineError> {
-        self.script.note(Asked::Replay(frames.len()));
+        self.script.note(ModelCall::Replay(frames.len()));
         Ok(())
     }
 
@@ -246,13 +246,13 @@ impl SpeechModel for Scripted {
     }
 
     fn save_prefix(&self, slot: usize) -> Result<Vec<Position>, EngineError> {
-        self.script.note(Asked::Save { positions: self.slots[slot].len() });
+        self.script.note(ModelCall::Save { positions: self.slots[slot].len() });
         Ok(self.slots[slot].clone())
     }
 
     fn restore_prefix(&mut self, slot: usize, prefix: &Vec<Position>) -> Result<(), EngineError> {
         assert!(self.slots[slot].is_empty(), "the slot was not emptied");
-        self.script.note(Asked::Restore { slot, positions: prefix.len() });
+        self.script.note(ModelCall::Restore { slot, positions: prefix.len() });
         self.slots[slot].clone_from(prefix);
         Ok(())
     }
@@ -262,7 +262,7 @@ impl SpeechModel for Scripted {
     }
 }
 
-pub(super) struct ScriptedDecoder(Script);
+pub(super) struct ScriptedDecoder(ModelScript);
 
 impl Decode for ScriptedDecoder {
     fn reset(&mut self, _: usize) {}
@@ -274,12 +274,12 @@ impl Decode for ScriptedDecoder {
             let mut pcm = Vec::new();
             for frame in *frames {
                 let sample = match fate(&self.0.sounds, (frame[1], frame[0])) {
-                    Some(Fate::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
-                    Some(Fate::Panic) => panic!("told to panic"),
-                    Some(Fate::NotANumber) => f32::NAN,
-                    Some(Fate::Silence) => 0.0,
-                    Some(Fate::Say(sample)) => sample as f32,
-                    Some(Fate::Block(until_dropped)) => {
+                    Some(ScriptedOutcome::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
+                    Some(ScriptedOutcome::Panic) => panic!("told to panic"),
+                    Some(ScriptedOutcome::NotANumber) => f32::NAN,
+                    Some(ScriptedOutcome::Silence) => 0.0,
+                    Some(ScriptedOutcome::Say(sample)) => sample as f32,
+                    Some(ScriptedOutcome::Block(until_dropped)) => {
                         hold(&until_dropped);
                         frame[0] as f32
                     }
@@ -293,15 +293,15 @@ impl Decode for ScriptedDecoder {
     }
 }
 
-pub(super) struct ScriptedEncoder(Script);
+pub(super) struct ScriptedEncoder(ModelScript);
 
 impl Encode for ScriptedEncoder {
     fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError> {
         self.0.encoded.lock().unwrap().push(clip.frames());
         match fate(&self.0.recordings, (clip.frames() as u32, 0)) {
-            Some(Fate::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
-            Some(Fate::Panic) => panic!("told to panic"),
-            Some(Fate::Block(until_dropped)) => hold(&until_dropped),
+            Some(ScriptedOutcome::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
+            Some(ScriptedOutcome::Panic) => panic!("told to panic"),
+            Some(ScriptedOutcome::Block(until_dropped)) => hold(&until_dropped),
             _ => {}
         }
         Ok(vec![[7; CODEBOOKS]; clip.frames()])
