@@ -23,7 +23,7 @@ const ENGINES: [(usize, usize); 6] = [(1, 2), (3, 1), (5, 2), (8, 1), (16, 2), (
 pub(super) const PREFIX_CACHE_BYTES: u64 = 60_000;
 
 /// An utterance, and what it says alone.
-pub(super) struct Known {
+pub(super) struct ReferenceRun {
     utterance: Utterance,
     codes: Vec<Frame>,
     pcm: Vec<f32>,
@@ -92,7 +92,7 @@ async fn start(config: EngineConfig) -> Engine {
 }
 
 /// Speaks each utterance alone, in an engine of its own that keeps nothing, and decodes its codes at once.
-pub(super) async fn alone(config: &EngineConfig, seed: u64) -> Vec<Known> {
+pub(super) async fn alone(config: &EngineConfig, seed: u64) -> Vec<ReferenceRun> {
     let codec = Codec::load(&config.folder, &Device::Cpu, &mut |_| {}).unwrap();
     let mut random = Random::new(seed);
     let mut known = Vec::new();
@@ -104,21 +104,21 @@ pub(super) async fn alone(config: &EngineConfig, seed: u64) -> Vec<Known> {
             codec.decode(&codes).unwrap() == pcm,
             "utterance {index}: streamed sound is not the sound of its codes"
         );
-        assert!(known.iter().all(|other: &Known| other.codes != codes), "utterance {index} says what another says");
-        known.push(Known { utterance, codes, pcm, finish });
+        assert!(known.iter().all(|other: &ReferenceRun| other.codes != codes), "utterance {index} says what another says");
+        known.push(ReferenceRun { utterance, codes, pcm, finish });
     }
     known
 }
 
 /// An utterance under way: which it is, and how far it has been heard.
-struct Heard {
+struct LiveRun {
     which: usize,
     stream: FrameStream,
     codes: Vec<Frame>,
     pcm: Vec<f32>,
 }
 
-impl Heard {
+impl LiveRun {
     /// Takes one frame; false at the end.
     async fn read(&mut self) -> bool {
         let Some(frame) = self.stream.next().await else { return false };
@@ -129,7 +129,7 @@ impl Heard {
     }
 
     /// Compares what was heard with what is known.
-    fn check(&self, known: &Known, ended: bool, schedule: &str) {
+    fn check(&self, known: &ReferenceRun, ended: bool, schedule: &str) {
         let Self { which, codes, pcm, .. } = self;
         let (frames, samples) = if ended { (known.codes.len(), known.pcm.len()) } else { (codes.len(), pcm.len()) };
         assert!(codes[..] == known.codes[..frames], "{schedule}: the codes of utterance {which}");
@@ -143,12 +143,12 @@ impl Heard {
 
 /// One random schedule: utterances arrive one by one or many at once, are read, stall while others are read, and are
 /// dropped, in any order.
-pub(super) async fn run(engine: &Engine, known: &[Known], seed: u64) {
+pub(super) async fn run(engine: &Engine, known: &[ReferenceRun], seed: u64) {
     let slots = engine.info().slots;
     let schedule = format!("schedule {seed}, {slots} slots");
     let mut random = Random::new(seed);
     let mut to_come = 1 + random.below((2 * slots).min(8).max(slots) + 1);
-    let mut live: Vec<Heard> = Vec::new();
+    let mut live: Vec<LiveRun> = Vec::new();
     while to_come > 0 || !live.is_empty() {
         if live.is_empty() || random.below(3) == 0 {
             let at_once = (0..to_come.min(1 + random.below(slots))).map(|_| random.below(known.len()));
@@ -156,7 +156,7 @@ pub(super) async fn run(engine: &Engine, known: &[Known], seed: u64) {
                 at_once.map(|which| async move { (which, engine.admit(known[which].utterance.clone()).await) });
             for (which, admitted) in futures::future::join_all(admitted).await {
                 match admitted {
-                    Ok(stream) => live.push(Heard { which, stream, codes: Vec::new(), pcm: Vec::new() }),
+                    Ok(stream) => live.push(LiveRun { which, stream, codes: Vec::new(), pcm: Vec::new() }),
                     Err(error) => {
                         assert_eq!((error, live.is_empty()), (EngineError::NoFreeSlot, false));
                         continue;
@@ -201,7 +201,7 @@ async fn schedules(format: WeightFormat, count: u64) {
 
 /// That the schedules had copied prefixes to get wrong: what is spoken twice finds its context, and one that goes on from
 /// there finds a part. Which of the utterances before did so depends on their readers.
-async fn prefixes_are_found(engine: &Engine, known: &[Known]) {
+async fn prefixes_are_found(engine: &Engine, known: &[ReferenceRun]) {
     let with_context = known.iter().find(|known| !known.utterance.context.is_empty());
     let utterance = &with_context.unwrap().utterance;
     let mut longer = Utterance { max_frames: 1, recurring: usize::MAX, ..utterance.clone() };

@@ -9,7 +9,7 @@ use futures::FutureExt as _;
 
 use super::super::prompt::PromptLimits;
 use super::super::speech::Decode;
-use super::invariance::{Known, PREFIX_CACHE_BYTES, alone, run};
+use super::invariance::{ReferenceRun, PREFIX_CACHE_BYTES, alone, run};
 use super::scripted::info;
 use super::*;
 use crate::checkpoint::{FolderLayout, make_tiny};
@@ -138,7 +138,7 @@ async fn start(folder: &Path, defect: Defect) -> Engine {
 }
 
 /// What the schedules find, the first of it.
-async fn found(folder: &Path, known: &[Known], defect: Defect) -> Option<String> {
+async fn found(folder: &Path, known: &[ReferenceRun], defect: Defect) -> Option<String> {
     let engine = start(folder, defect).await;
     for seed in 0..SCHEDULES {
         if let Err(panic) = AssertUnwindSafe(run(&engine, known, seed)).catch_unwind().await {
