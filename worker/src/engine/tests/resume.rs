@@ -13,10 +13,10 @@ const UTTERANCES: usize = 14;
 /// Resumed utterances that are spoken side by side.
 const SIDE_BY_SIDE: usize = 4;
 
-type Heard = (Vec<Frame>, Vec<f32>, FinishReason);
+type Output = (Vec<Frame>, Vec<f32>, FinishReason);
 
 /// Reads a stream to its end; answers also how many frames were replayed, which come first.
-async fn heard(mut stream: FrameStream) -> (Heard, usize) {
+async fn heard(mut stream: FrameStream) -> (Output, usize) {
     let (mut codes, mut pcm, mut replayed) = (Vec::new(), Vec::new(), 0);
     while let Some(frame) = stream.next().await {
         let frame = frame.unwrap();
@@ -31,7 +31,7 @@ async fn heard(mut stream: FrameStream) -> (Heard, usize) {
 }
 
 /// Speaks an utterance undisturbed, then once for each frame that it may be cut at, each time by a fresh script.
-async fn cut_everywhere(script: impl Fn() -> ModelScript, utterance: Utterance) -> Heard {
+async fn cut_everywhere(script: impl Fn() -> ModelScript, utterance: Utterance) -> Output {
     let engine = script().start(1).await;
     let (undisturbed, none) = soon(heard(engine.admit(utterance.clone()).await.unwrap())).await;
     assert_eq!(none, 0);
