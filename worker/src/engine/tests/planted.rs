@@ -22,7 +22,7 @@ const SLOTS: usize = 3;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Defect {
+enum EngineDefect {
     /// Nothing: the schedules find no fault with the engine over a model that this module only passes on.
     None,
     /// In every slot but the first all positions are off by one.
@@ -37,18 +37,18 @@ enum Defect {
     DrawsOfTheSlot,
 }
 
-struct Planted {
+struct DefectiveModel {
     model: Model,
-    defect: Defect,
+    defect: EngineDefect,
     /// The positions that each slot has read since its last reset.
     read: Vec<Vec<Position>>,
     /// Prefixes copied so far, by their positions.
     kept: RefCell<HashMap<usize, Arc<Prefix>>>,
 }
 
-impl SpeechModel for Planted {
+impl SpeechModel for DefectiveModel {
     type Prefix = Arc<Prefix>;
-    type Decoder = PlantedDecoder;
+    type Decoder = DefectiveDecoder;
     type Encoder = Arc<Codec>;
 
     fn limits(&self) -> PromptLimits {
@@ -59,8 +59,8 @@ impl SpeechModel for Planted {
         self.model.reset(slot);
         let before = std::mem::take(&mut self.read[slot]);
         let extra = match self.defect {
-            Defect::WrongPosition if slot > 0 => &[Position::Text(0)][..],
-            Defect::LeakedPrompt => &before[..],
+            EngineDefect::WrongPosition if slot > 0 => &[Position::Text(0)][..],
+            EngineDefect::LeakedPrompt => &before[..],
             _ => &[],
         };
         SpeechModel::prefill(&mut self.model, slot, extra).unwrap();
@@ -73,7 +73,7 @@ impl SpeechModel for Planted {
 
     fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError> {
         let draw = |row: &Row| match self.defect {
-            Defect::DrawsOfTheSlot => row.frame_index + row.slot as u32,
+            EngineDefect::DrawsOfTheSlot => row.frame_index + row.slot as u32,
             _ => row.frame_index,
         };
         let rows: Vec<_> = rows.iter().map(|row| Row { frame_index: draw(row), ..*row }).collect();
@@ -92,7 +92,7 @@ impl SpeechModel for Planted {
         let made = Arc::new(SpeechModel::save_prefix(&self.model, slot)?);
         let mut kept = self.kept.borrow_mut();
         let first = kept.entry(made.positions()).or_insert_with(|| Arc::clone(&made));
-        Ok(if self.defect == Defect::SomebodysPrefix { Arc::clone(first) } else { made })
+        Ok(if self.defect == EngineDefect::SomebodysPrefix { Arc::clone(first) } else { made })
     }
 
     fn restore_prefix(&mut self, slot: usize, prefix: &Arc<Prefix>) -> Result<(), EngineError> {
@@ -106,14 +106,14 @@ impl SpeechModel for Planted {
     }
 }
 
-struct PlantedDecoder {
+struct DefectiveDecoder {
     decoder: Decoder,
-    defect: Defect,
+    defect: EngineDefect,
 }
 
-impl Decode for PlantedDecoder {
+impl Decode for DefectiveDecoder {
     fn reset(&mut self, slot: usize) {
-        if self.defect != Defect::UnresetDecoder {
+        if self.defect != EngineDefect::UnresetDecoder {
             self.decoder.reset(slot);
         }
     }
@@ -123,22 +123,22 @@ impl Decode for PlantedDecoder {
     }
 }
 
-async fn start(folder: &Path, defect: Defect) -> Engine {
+async fn start(folder: &Path, defect: EngineDefect) -> Engine {
     let folder = folder.to_owned();
     let room = Room { slots: SLOTS, prefix_cache_bytes: PREFIX_CACHE_BYTES };
     let load = move |_: &_| {
         let options = LoadOptions { threads: Some(1), ..LoadOptions::f32(SLOTS) };
         let model = Model::load(&folder, &Device::Cpu, &options, &mut |_| {}).unwrap();
         let codec = Codec::load(&folder, &Device::Cpu, &mut |_| {}).unwrap();
-        let decoder = PlantedDecoder { decoder: codec.new_decoder(SLOTS, 1), defect };
-        let model = Planted { model, defect, read: vec![Vec::new(); SLOTS], kept: RefCell::default() };
+        let decoder = DefectiveDecoder { decoder: codec.new_decoder(SLOTS, 1), defect };
+        let model = DefectiveModel { model, defect, read: vec![Vec::new(); SLOTS], kept: RefCell::default() };
         Ok((Parts { model, decoder, encoder: Arc::new(codec) }, info(SLOTS)))
     };
     Engine::spawn(room, load).unwrap().ready().await.unwrap()
 }
 
 /// What the schedules find, the first of it.
-async fn found(folder: &Path, known: &[ReferenceRun], defect: Defect) -> Option<String> {
+async fn found(folder: &Path, known: &[ReferenceRun], defect: EngineDefect) -> Option<String> {
     let engine = start(folder, defect).await;
     for seed in 0..SCHEDULES {
         if let Err(panic) = AssertUnwindSafe(run(&engine, known, seed)).catch_unwind().await {
@@ -153,13 +153,13 @@ async fn every_planted_defect_is_found() {
     let folder = tempfile::tempdir().unwrap();
     make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
     let known = alone(&settings(folder.path(), 1), 1).await;
-    assert_eq!(found(folder.path(), &known, Defect::None).await, None);
+    assert_eq!(found(folder.path(), &known, EngineDefect::None).await, None);
     for (defect, expected) in [
-        (Defect::WrongPosition, "the codes"),
-        (Defect::LeakedPrompt, "the codes"),
-        (Defect::UnresetDecoder, "the sound"),
-        (Defect::SomebodysPrefix, "the codes"),
-        (Defect::DrawsOfTheSlot, "the codes"),
+        (EngineDefect::WrongPosition, "the codes"),
+        (EngineDefect::LeakedPrompt, "the codes"),
+        (EngineDefect::UnresetDecoder, "the sound"),
+        (EngineDefect::SomebodysPrefix, "the codes"),
+        (EngineDefect::DrawsOfTheSlot, "the codes"),
     ] {
         let what = found(folder.path(), &known, defect).await.unwrap_or_else(|| panic!("{defect:?} is not found"));
         assert!(what.contains(expected), "{defect:?}: {what}");
