@@ -19,7 +19,7 @@ use crate::model::{END_FRAME, Position};
 const PIECE: usize = 128;
 
 #[derive(Debug, Clone)]
-enum Deed {
+enum SlotOperation {
     Admit,
     /// Release the n-th id ever given, be it old or current.
     Release(usize),
@@ -30,14 +30,14 @@ proptest! {
     #[test]
     fn an_id_finds_its_tenant_until_released_and_never_another(
         count in 1usize..6,
-        deeds in prop::collection::vec(prop_oneof![Just(Deed::Admit), (0usize..40).prop_map(Deed::Release)], 0..80),
+        deeds in prop::collection::vec(prop_oneof![Just(SlotOperation::Admit), (0usize..40).prop_map(SlotOperation::Release)], 0..80),
     ) {
         let mut slots = Slots::new(count);
         let mut given: Vec<(SlotId, bool)> = Vec::new();
         for deed in deeds {
             let seated = given.iter().filter(|(_, seated)| *seated).count();
             match deed {
-                Deed::Admit => match slots.admit(given.len()) {
+                SlotOperation::Admit => match slots.admit(given.len()) {
                     Ok(id) => {
                         prop_assert!(seated < count && id.index < count);
                         prop_assert!(given.iter().all(|(old, _)| *old != id), "an id was given twice");
@@ -48,7 +48,7 @@ proptest! {
                         prop_assert_eq!(back, given.len());
                     }
                 },
-                Deed::Release(which) => if let Some((id, seated)) = given.get_mut(which) {
+                SlotOperation::Release(which) => if let Some((id, seated)) = given.get_mut(which) {
                     prop_assert_eq!(slots.release(*id), seated.then_some(which));
                     *seated = false;
                 },
