@@ -57,7 +57,7 @@ impl Budget {
 
 /// What to do with a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum GuardDecision {
     /// Hand it on, and those held back before it.
     Deliver,
     /// Keep it until the next verdict, or the end of the utterance, which delivers it.
@@ -80,20 +80,20 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Takes an utterance's next frame: its codes and its samples.
-    pub(super) fn see(&mut self, codes: &Frame, pcm: &[f32]) -> Verdict {
+    pub(super) fn see(&mut self, codes: &Frame, pcm: &[f32]) -> GuardDecision {
         self.repeats = if self.last.as_ref() == Some(codes) { self.repeats + 1 } else { 0 };
         self.silent = if is_silent(pcm) { self.silent + 1 } else { 0 };
         self.last = Some(*codes);
         if self.repeats == 0 && self.silent <= SILENT_KEPT {
             self.held = 0;
-            return Verdict::Deliver;
+            return GuardDecision::Deliver;
         }
         let stuck = self.repeats + 1 >= REPEATED_FRAMES || self.silent >= SILENT_FRAMES;
         if stuck || self.held >= HELD_FRAMES {
-            return Verdict::Stop;
+            return GuardDecision::Stop;
         }
         self.held += 1;
-        Verdict::Hold
+        GuardDecision::Hold
     }
 }
 

@@ -17,7 +17,7 @@ use tokio::sync::oneshot;
 
 use super::EngineError;
 use super::aside::{Bell, Joined, Notice};
-use super::guard::{Guard, Verdict};
+use super::guard::{Guard, GuardDecision};
 use super::meter::Meter;
 use super::slots::SlotId;
 use super::speech::Decode;
@@ -122,10 +122,10 @@ impl Listener {
         let Some(Made { codes, replayed, room, .. }) = self.made.pop_front() else { return false };
         let verdict = self.guard.see(&codes, pcm);
         self.held.push((room, SpokenFrame { codes, pcm: pcm.to_vec(), replayed }));
-        if verdict == Verdict::Deliver {
+        if verdict == GuardDecision::Deliver {
             self.deliver();
         }
-        verdict == Verdict::Stop
+        verdict == GuardDecision::Stop
     }
 
     fn deliver(&mut self) {

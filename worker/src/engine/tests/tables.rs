@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::super::encoder::CodesCache;
 use super::super::guard::{
-    Budget, FRAMES_OF_ANY_TEXT, Guard, HELD_FRAMES, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, Verdict,
+    Budget, FRAMES_OF_ANY_TEXT, Guard, HELD_FRAMES, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, GuardDecision,
 };
 use super::super::prefix::{Context, MAX_PREFIXES, PrefixCache};
 use super::super::prompt::Prompt;
@@ -117,9 +117,9 @@ proptest! {
             for _ in 0..frames {
                 codes[0] += u32::from(!same);
                 match guard.see(&codes, &[if silent { 0.0 } else { 2.0 * SILENCE_RMS }]) {
-                    Verdict::Deliver => held = 0,
-                    Verdict::Hold => held += 1,
-                    Verdict::Stop => return Ok(()),
+                    GuardDecision::Deliver => held = 0,
+                    GuardDecision::Hold => held += 1,
+                    GuardDecision::Stop => return Ok(()),
                 }
                 prop_assert!(held <= HELD_FRAMES);
             }
@@ -248,16 +248,16 @@ fn the_guard_counts_runs_not_frames() {
     let mut guard = Guard::default();
     for round in 0..3 {
         for frame in 0..REPEATED_FRAMES - 1 {
-            let expected = if frame == 0 { Verdict::Deliver } else { Verdict::Hold };
+            let expected = if frame == 0 { GuardDecision::Deliver } else { GuardDecision::Hold };
             assert_eq!(guard.see(&[round; 32], &loud), expected);
         }
     }
     for frame in 0..3 * SILENT_FRAMES {
         let pcm = if frame % SILENT_FRAMES == SILENT_FRAMES - 1 { loud } else { soft };
-        assert_ne!(guard.see(&[100 + frame; 32], &pcm), Verdict::Stop, "frame {frame}");
+        assert_ne!(guard.see(&[100 + frame; 32], &pcm), GuardDecision::Stop, "frame {frame}");
     }
     let verdicts: Vec<_> = (0..SILENT_FRAMES).map(|frame| guard.see(&[500 + frame; 32], &soft)).collect();
-    assert_eq!(verdicts.iter().position(|verdict| *verdict == Verdict::Stop), Some(SILENT_FRAMES as usize - 1));
+    assert_eq!(verdicts.iter().position(|verdict| *verdict == GuardDecision::Stop), Some(SILENT_FRAMES as usize - 1));
 }
 
 #[test]
