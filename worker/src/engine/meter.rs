@@ -53,7 +53,7 @@ pub struct EngineStats {
 
 /// How much of a context the prefix cache had.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Found {
+pub(super) enum PrefixLookup {
     Whole,
     Part,
     Nothing,
@@ -130,17 +130,17 @@ impl Meter {
         });
     }
 
-    pub(super) fn prefix(&self, found: Found) {
+    pub(super) fn prefix(&self, found: PrefixLookup) {
         let result = match found {
-            Found::Whole => "hit",
-            Found::Part => "part",
-            Found::Nothing => "miss",
+            PrefixLookup::Whole => "hit",
+            PrefixLookup::Part => "part",
+            PrefixLookup::Nothing => "miss",
         };
         metrics::counter!(PREFIX_CACHE_TOTAL, "result" => result).increment(1);
         self.stats.send_modify(|stats| match found {
-            Found::Whole => stats.prefix_hits += 1,
-            Found::Part => stats.prefix_parts += 1,
-            Found::Nothing => stats.prefix_misses += 1,
+            PrefixLookup::Whole => stats.prefix_hits += 1,
+            PrefixLookup::Part => stats.prefix_parts += 1,
+            PrefixLookup::Nothing => stats.prefix_misses += 1,
         });
     }
 

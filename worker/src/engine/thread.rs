@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::aside::{Bell, NOTICES, Notice};
 use super::encoder::{Encoder, Request};
-use super::meter::{Found, Meter};
+use super::meter::{PrefixLookup, Meter};
 use super::prefix::PrefixCache;
 use super::prompt;
 use super::schedule::{Schedule, Turn};
@@ -235,10 +235,10 @@ impl<M: SpeechModel> Thread<M> {
         let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let Some(context) = prompt.context().filter(|_| self.prefixes.is_on()) else { return Ok(()) };
         let Some((positions, prefix)) = self.prefixes.find(context) else {
-            self.meter.prefix(Found::Nothing);
+            self.meter.prefix(PrefixLookup::Nothing);
             return Ok(());
         };
-        self.meter.prefix(if positions == context.positions.len() { Found::Whole } else { Found::Part });
+        self.meter.prefix(if positions == context.positions.len() { PrefixLookup::Whole } else { PrefixLookup::Part });
         self.model.restore_prefix(id.index, prefix)?;
         prompt.fed(positions);
         Ok(())
