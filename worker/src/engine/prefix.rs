@@ -13,7 +13,7 @@ pub(super) const MAX_PREFIXES: usize = 256;
 
 /// The least recently used go first.
 pub(super) struct PrefixCache<P> {
-    entries: Vec<Entry<P>>,
+    entries: Vec<PrefixEntry<P>>,
     limit: u64,
     /// Counts uses.
     clock: u64,
@@ -21,14 +21,14 @@ pub(super) struct PrefixCache<P> {
 
 /// A context, or a number of whole segments at its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Context<'a> {
+pub(super) struct PromptContext<'a> {
     /// All of its positions.
     pub(super) positions: &'a [Position],
     /// Where each of its segments ends; the last one ends where the positions do.
     pub(super) cuts: &'a [usize],
 }
 
-struct Entry<P> {
+struct PrefixEntry<P> {
     positions: Vec<Position>,
     cuts: Vec<usize>,
     prefix: P,
@@ -36,7 +36,7 @@ struct Entry<P> {
     used: u64,
 }
 
-impl<'a> Context<'a> {
+impl<'a> PromptContext<'a> {
     /// The first `segments` segments.
     fn first(self, segments: usize) -> Self {
         let cuts = &self.cuts[..segments];
@@ -44,8 +44,8 @@ impl<'a> Context<'a> {
     }
 }
 
-impl<P> Entry<P> {
-    fn begins(&self, context: Context<'_>) -> bool {
+impl<P> PrefixEntry<P> {
+    fn begins(&self, context: PromptContext<'_>) -> bool {
         let segments = self.cuts.len();
         segments <= context.cuts.len()
             && context.cuts[..segments] == self.cuts
@@ -70,7 +70,7 @@ impl<P> PrefixCache<P> {
     }
 
     /// The longest kept prefix of `context`, with the number of its positions.
-    pub(super) fn find(&mut self, context: Context<'_>) -> Option<(usize, &P)> {
+    pub(super) fn find(&mut self, context: PromptContext<'_>) -> Option<(usize, &P)> {
         self.clock += 1;
         let fitting = self.entries.iter_mut().filter(|entry| entry.begins(context));
         let entry = fitting.max_by_key(|entry| entry.positions.len())?;
@@ -79,18 +79,18 @@ impl<P> PrefixCache<P> {
     }
 
     /// Whether the whole of `context` is kept.
-    pub(super) fn holds(&self, context: Context<'_>) -> bool {
+    pub(super) fn holds(&self, context: PromptContext<'_>) -> bool {
         self.entries.iter().any(|entry| entry.cuts == context.cuts && entry.begins(context))
     }
 
     /// Whether `context`, of which the model made `bytes`, is to be kept: it is not yet, and is not larger than the limit by
     /// itself.
-    pub(super) fn wants(&self, context: Context<'_>, bytes: u64) -> bool {
+    pub(super) fn wants(&self, context: PromptContext<'_>, bytes: u64) -> bool {
         self.is_on() && size(context, bytes) <= self.limit && !self.holds(context)
     }
 
     /// Keeps what the model made of `context`, `bytes` large, if that is wanted.
-    pub(super) fn keep(&mut self, context: Context<'_>, prefix: P, bytes: u64) {
+    pub(super) fn keep(&mut self, context: PromptContext<'_>, prefix: P, bytes: u64) {
         if !self.wants(context, bytes) {
             return;
         }
@@ -102,11 +102,11 @@ impl<P> PrefixCache<P> {
         }
         self.clock += 1;
         let (positions, cuts) = (context.positions.to_vec(), context.cuts.to_vec());
-        self.entries.push(Entry { positions, cuts, prefix, bytes, used: self.clock });
+        self.entries.push(PrefixEntry { positions, cuts, prefix, bytes, used: self.clock });
     }
 }
 
 /// Bytes of an entry.
-fn size(context: Context<'_>, bytes: u64) -> u64 {
+fn size(context: PromptContext<'_>, bytes: u64) -> u64 {
     bytes + size_of_val(context.positions) as u64
 }

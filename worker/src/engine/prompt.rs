@@ -6,7 +6,7 @@
 use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
 
-use super::prefix::Context;
+use super::prefix::PromptContext;
 use super::{EngineError, Recording, Segment, Utterance};
 use crate::model::{Position, prompt::segment};
 
@@ -101,20 +101,20 @@ impl Prompt {
     }
 
     /// Everything before the text; `None` when there is no context.
-    pub(super) fn context(&self) -> Option<Context<'_>> {
+    pub(super) fn context(&self) -> Option<PromptContext<'_>> {
         let &end = self.cuts.last()?;
-        Some(Context { positions: &self.positions[..end], cuts: &self.cuts })
+        Some(PromptContext { positions: &self.positions[..end], cuts: &self.cuts })
     }
 
     /// What is worth keeping of the positions fed so far, if it ends just here: all segments that may be asked for again,
     /// or the first of them, which is the voice where there is one.
-    pub(super) fn worth_keeping(&self) -> Option<Context<'_>> {
+    pub(super) fn worth_keeping(&self) -> Option<PromptContext<'_>> {
         let segments = match self.cuts[..self.recurring] {
             [first, ..] if first == self.fed => 1,
             [.., last] if last == self.fed => self.recurring,
             _ => return None,
         };
-        Some(Context { positions: &self.positions[..self.fed], cuts: &self.cuts[..segments] })
+        Some(PromptContext { positions: &self.positions[..self.fed], cuts: &self.cuts[..segments] })
     }
 }
 

@@ -8,7 +8,7 @@ use super::super::encoder::CodesCache;
 use super::super::guard::{
     Budget, FRAMES_OF_ANY_TEXT, Guard, HELD_FRAMES, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, GuardDecision,
 };
-use super::super::prefix::{Context, MAX_PREFIXES, PrefixCache};
+use super::super::prefix::{PromptContext, MAX_PREFIXES, PrefixCache};
 use super::super::prompt::Prompt;
 use super::super::schedule::{Need, Schedule, Turn};
 use super::super::slots::{SlotId, Slots};
@@ -134,10 +134,10 @@ proptest! {
     ) {
         let mut cache = PrefixCache::new(1 << 20);
         for (index, (positions, cuts)) in kept.iter().enumerate() {
-            cache.keep(Context { positions, cuts }, index, 10);
+            cache.keep(PromptContext { positions, cuts }, index, 10);
         }
         for (positions, cuts) in &sought {
-            let context = Context { positions, cuts };
+            let context = PromptContext { positions, cuts };
             let begins = |(known, ends): &&(Vec<Position>, Vec<usize>)| {
                 positions.starts_with(known) && cuts.starts_with(ends)
             };
@@ -165,8 +165,8 @@ fn contexts() -> impl Strategy<Value = (Vec<Position>, Vec<usize>)> {
 #[test]
 fn the_prefixes_used_longest_ago_make_room() {
     let context = |name: u32| vec![Position::Text(name); 10];
-    fn of(positions: &[Position]) -> Context<'_> {
-        Context { positions, cuts: &[10] }
+    fn of(positions: &[Position]) -> PromptContext<'_> {
+        PromptContext { positions, cuts: &[10] }
     }
     let mut cache = PrefixCache::new(10_000);
     for name in 0..3 {
@@ -303,7 +303,7 @@ fn a_prompt_is_its_turns_then_its_text_in_pieces_of_each() {
     expected.extend([Position::Audio([8; 32]), Position::Audio(END_FRAME)]);
     expected.extend(vec![Position::Text(3); 3]);
     expected.extend([Position::Audio([1; 32]), Position::Audio(END_FRAME)]);
-    assert_eq!(prompt.context(), Some(Context { positions: &expected, cuts: &[204, 209, 214] }));
+    assert_eq!(prompt.context(), Some(PromptContext { positions: &expected, cuts: &[204, 209, 214] }));
     expected.extend(vec![Position::Text(9); 4]);
     for _ in 0..2 {
         assert!(prompt.is_untouched());
