@@ -66,7 +66,7 @@ pub use stream::{FRAMES_AHEAD, FrameStream, SpokenFrame};
 
 use crate::model::WeightChoice;
 use meter::Meter;
-use speech::{Parts, SpeechModel};
+use speech::{EngineParts, SpeechModel};
 use stream::Link;
 use thread::{Admission, Command};
 
@@ -253,7 +253,7 @@ impl Engine {
     fn spawn<M, L>(room: Room, load: L) -> Result<Loading, EngineError>
     where
         M: SpeechModel,
-        L: FnOnce(&watch::Sender<LoadStage>) -> Result<(Parts<M>, ModelInfo), EngineError> + Send + 'static,
+        L: FnOnce(&watch::Sender<LoadStage>) -> Result<(EngineParts<M>, ModelInfo), EngineError> + Send + 'static,
     {
         let slots = room.slots;
         if !(1..=MAX_SLOTS).contains(&slots) {

@@ -10,7 +10,7 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use tokio::sync::watch;
 
 use super::prompt::PromptLimits;
-use super::speech::{Decode as _, Encode as _, Parts, SpeechModel};
+use super::speech::{Decode as _, Encode as _, EngineParts, SpeechModel};
 use super::{EngineConfig, EngineError};
 use crate::checkpoint;
 use crate::codec::Codec;
@@ -84,7 +84,7 @@ pub struct ModelInfo {
 pub(super) fn load(
     config: &EngineConfig,
     stage: &watch::Sender<LoadStage>,
-) -> Result<(Parts<Model>, ModelInfo), EngineError> {
+) -> Result<(EngineParts<Model>, ModelInfo), EngineError> {
     let begun = Instant::now();
     let device = config.device.open()?;
     tracing::info!(model = %config.model, folder = %config.folder.display(), device = %name(&device), "loading");
@@ -128,7 +128,7 @@ fn read(
     config: &EngineConfig,
     device: &Device,
     report: &mut Reporter<'_>,
-) -> Result<(Parts<Model>, String), EngineError> {
+) -> Result<(EngineParts<Model>, String), EngineError> {
     let EngineConfig { folder, weights, slots, threads, .. } = config;
     let options = LoadOptions { weights: *weights, slots: *slots, threads: *threads };
     std::thread::scope(|scope| {
@@ -145,7 +145,7 @@ fn read(
             Some(Err(panic)) => std::panic::resume_unwind(panic),
             None => weights_sha256(folder),
         };
-        Ok((Parts { model, decoder, encoder: Arc::new(codec) }, hash.map_err(cannot_start)?))
+        Ok((EngineParts { model, decoder, encoder: Arc::new(codec) }, hash.map_err(cannot_start)?))
     })
 }
 
@@ -163,8 +163,8 @@ fn cannot_start(error: impl std::error::Error) -> EngineError {
 /// Speaks a few frames and encodes them, so that the first caller does not wait for kernels, pages and thread pools, and
 /// so that a model that cannot speak never becomes ready: one row alone, then a row in each slot. Whatever codes come are
 /// decoded, the end frame too.
-fn warm_up<M: SpeechModel>(parts: &mut Parts<M>, slots: usize) -> Result<(), EngineError> {
-    let Parts { model, decoder, encoder } = parts;
+fn warm_up<M: SpeechModel>(parts: &mut EngineParts<M>, slots: usize) -> Result<(), EngineError> {
+    let EngineParts { model, decoder, encoder } = parts;
     let PromptLimits { text_vocab, .. } = model.limits();
     let prompt: Vec<_> = (0..text_vocab.min(WARM_UP_IDS) as u32).map(Position::Text).collect();
     let sampling = Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(0) };

@@ -52,7 +52,7 @@ pub(super) trait Encode: Send + 'static {
 }
 
 /// A model and its codec, to be spread over the threads.
-pub(super) struct Parts<M: SpeechModel> {
+pub(super) struct EngineParts<M: SpeechModel> {
     pub(super) model: M,
     pub(super) decoder: M::Decoder,
     pub(super) encoder: M::Encoder,

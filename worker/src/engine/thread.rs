@@ -21,7 +21,7 @@ use super::schedule::{Schedule, Turn};
 use super::slots::{SlotId, Slots};
 use super::sound::{Job, Sound};
 use super::speaking::Speaking;
-use super::speech::{Parts, SpeechModel};
+use super::speech::{EngineParts, SpeechModel};
 use super::stream::{FRAMES_AHEAD, StreamEnds};
 use super::{COMMANDS, EngineError, Room, Utterance};
 use crate::model::END_FRAME;
@@ -56,7 +56,7 @@ struct Thread<M: SpeechModel> {
 
 /// Serves commands until the model fails or nobody is left to send any; says which. `wake` wakes it by `commands`.
 pub(super) fn serve<M: SpeechModel>(
-    parts: Parts<M>,
+    parts: EngineParts<M>,
     room: Room,
     commands: mpsc::Receiver<Command>,
     wake: mpsc::WeakSender<Command>,

@@ -9,7 +9,7 @@ use super::super::sound::{Job, Made, Sound};
 use super::scripted::{ModelCall, PIECE, ModelScript, WINDOW, info};
 use super::*;
 
-type Loaded = Result<(Parts<crate::model::Model>, ModelInfo), EngineError>;
+type Loaded = Result<(EngineParts<crate::model::Model>, ModelInfo), EngineError>;
 
 #[tokio::test]
 async fn five_speak_and_a_sixth_is_told_that_no_slot_is_free() {

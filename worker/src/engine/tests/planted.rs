@@ -132,7 +132,7 @@ async fn start(folder: &Path, defect: EngineDefect) -> Engine {
         let codec = Codec::load(&folder, &Device::Cpu, &mut |_| {}).unwrap();
         let decoder = DefectiveDecoder { decoder: codec.new_decoder(SLOTS, 1), defect };
         let model = DefectiveModel { model, defect, read: vec![Vec::new(); SLOTS], kept: RefCell::default() };
-        Ok((Parts { model, decoder, encoder: Arc::new(codec) }, info(SLOTS)))
+        Ok((EngineParts { model, decoder, encoder: Arc::new(codec) }, info(SLOTS)))
     };
     Engine::spawn(room, load).unwrap().ready().await.unwrap()
 }

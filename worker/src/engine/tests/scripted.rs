@@ -108,7 +108,7 @@ impl ModelScript {
         Engine::spawn(room, move |_| {
             let model = ScriptedModel { script: script.clone(), slots: vec![Vec::new(); slots] };
             let (decoder, encoder) = (ScriptedDecoder(script.clone()), ScriptedEncoder(script));
-            Ok((Parts { model, decoder, encoder }, info(slots)))
+            Ok((EngineParts { model, decoder, encoder }, info(slots)))
         })
         .unwrap()
     }
