@@ -112,7 +112,7 @@ pub async fn serve(
     let admin_address = admin::serve(args.admin_listen, readiness.clone(), metrics, admin_stop.clone()).await?;
     let args = args.clone();
     let task = tokio::spawn(async move {
-        let parts = Parts { key, old_keys, marker, chosen, encoder, store, redis };
+        let parts = WorkerParts { key, old_keys, marker, chosen, encoder, store, redis };
         let ended = Box::pin(work(&args, parts, &state, &stop)).await;
         admin_stop.cancel();
         ended
@@ -121,7 +121,7 @@ pub async fn serve(
 }
 
 /// What is ready before the model is.
-struct Parts {
+struct WorkerParts {
     key: WatermarkKey,
     /// Those of before whose marks are still looked for.
     old_keys: Vec<WatermarkKey>,
@@ -135,7 +135,7 @@ struct Parts {
 
 async fn work(
     args: &WorkerArgs,
-    parts: Parts,
+    parts: WorkerParts,
     state: &watch::Sender<Readiness>,
     stop: &CancellationToken,
 ) -> Result<(), WorkerError> {
