@@ -180,7 +180,7 @@ impl EngineError {
 
 /// What an engine has room for.
 #[derive(Debug, Clone, Copy)]
-struct Room {
+struct EngineCapacity {
     slots: usize,
     prefix_cache_bytes: u64,
 }
@@ -245,12 +245,12 @@ impl Engine {
     /// [`EngineError::Start`] if the number of slots is not 1 to [`MAX_SLOTS`] or the system gives no thread. What fails
     /// later is said by [`Loading::ready`].
     pub fn start(config: EngineConfig) -> Result<Loading, EngineError> {
-        let room = Room { slots: config.slots, prefix_cache_bytes: config.prefix_cache_bytes };
+        let room = EngineCapacity { slots: config.slots, prefix_cache_bytes: config.prefix_cache_bytes };
         Self::spawn(room, move |stage| load::load(&config, stage))
     }
 
     /// [`Engine::start`] over whatever `load` makes on the engine's own thread.
-    fn spawn<M, L>(room: Room, load: L) -> Result<Loading, EngineError>
+    fn spawn<M, L>(room: EngineCapacity, load: L) -> Result<Loading, EngineError>
     where
         M: SpeechModel,
         L: FnOnce(&watch::Sender<LoadStage>) -> Result<(EngineParts<M>, ModelInfo), EngineError> + Send + 'static,

@@ -23,7 +23,7 @@ use super::sound::{Job, Sound};
 use super::speaking::Speaking;
 use super::speech::{EngineParts, SpeechModel};
 use super::stream::{FRAMES_AHEAD, StreamEnds};
-use super::{COMMANDS, EngineError, Room, Utterance};
+use super::{COMMANDS, EngineError, EngineCapacity, Utterance};
 use crate::model::END_FRAME;
 
 /// What a handle or a stream says to the thread.
@@ -57,7 +57,7 @@ struct Thread<M: SpeechModel> {
 /// Serves commands until the model fails or nobody is left to send any; says which. `wake` wakes it by `commands`.
 pub(super) fn serve<M: SpeechModel>(
     parts: EngineParts<M>,
-    room: Room,
+    room: EngineCapacity,
     commands: mpsc::Receiver<Command>,
     wake: mpsc::WeakSender<Command>,
     meter: Arc<Meter>,

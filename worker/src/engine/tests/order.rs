@@ -288,7 +288,7 @@ async fn dropping_the_last_handle_ends_streams_and_joins_the_threads() {
 async fn a_start_that_fails_says_why() {
     for slots in [0, MAX_SLOTS + 1] {
         let load = |_: &watch::Sender<LoadStage>| -> Loaded { unreachable!("no thread is started") };
-        assert!(matches!(Engine::spawn(Room { slots, prefix_cache_bytes: 0 }, load), Err(EngineError::Start(_))));
+        assert!(matches!(Engine::spawn(EngineCapacity { slots, prefix_cache_bytes: 0 }, load), Err(EngineError::Start(_))));
     }
     let nowhere = tempfile::tempdir().unwrap();
     let error = soon(Engine::start(settings(nowhere.path(), 1)).unwrap().ready()).await.err().unwrap();
@@ -298,7 +298,7 @@ async fn a_start_that_fails_says_why() {
 #[tokio::test]
 async fn a_panic_while_loading_is_an_error() {
     let load = |_: &watch::Sender<LoadStage>| -> Loaded { panic!("no memory") };
-    let loading = Engine::spawn(Room { slots: 1, prefix_cache_bytes: 0 }, load).unwrap();
+    let loading = Engine::spawn(EngineCapacity { slots: 1, prefix_cache_bytes: 0 }, load).unwrap();
     assert_eq!(soon(loading.ready()).await.err(), Some(EngineError::Panicked("no memory".to_owned())));
 }
 

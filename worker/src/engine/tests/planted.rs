@@ -125,7 +125,7 @@ impl Decode for DefectiveDecoder {
 
 async fn start(folder: &Path, defect: EngineDefect) -> Engine {
     let folder = folder.to_owned();
-    let room = Room { slots: SLOTS, prefix_cache_bytes: PREFIX_CACHE_BYTES };
+    let room = EngineCapacity { slots: SLOTS, prefix_cache_bytes: PREFIX_CACHE_BYTES };
     let load = move |_: &_| {
         let options = LoadOptions { threads: Some(1), ..LoadOptions::f32(SLOTS) };
         let model = Model::load(&folder, &Device::Cpu, &options, &mut |_| {}).unwrap();
