@@ -33,17 +33,17 @@ pub(super) const BLOCK_FRAMES: usize = 4;
 const JOBS: usize = 256;
 
 /// What the thread is given to do.
-pub(super) enum Job {
+pub(super) enum DecodeJob {
     /// An utterance takes a slot.
     Begin { id: SlotId, finish: oneshot::Sender<FinishReason> },
     /// What a step of the model made, and which utterances ended with it.
-    Step { frames: Vec<Made>, ends: Vec<(SlotId, FinishReason)> },
+    Step { frames: Vec<GeneratedCodes>, ends: Vec<(SlotId, FinishReason)> },
     /// Nobody listens any more.
     Forget(SlotId),
 }
 
 /// A frame of codes on its way to its reader.
-pub(super) struct Made {
+pub(super) struct GeneratedCodes {
     pub(super) id: SlotId,
     pub(super) codes: Frame,
     /// Whether an earlier attempt made it.
@@ -53,13 +53,13 @@ pub(super) struct Made {
 }
 
 /// The engine's hold on the thread.
-pub(super) struct Sound {
+pub(super) struct DecoderHandle {
     // Dropped before the thread is joined, which ends on that.
-    jobs: SyncSender<Job>,
+    jobs: SyncSender<DecodeJob>,
     _thread: Joined,
 }
 
-impl Sound {
+impl DecoderHandle {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start<D: Decode>(
@@ -69,18 +69,18 @@ impl Sound {
         meter: Arc<Meter>,
     ) -> Result<Self, EngineError> {
         let (jobs, received) = sync_channel(JOBS);
-        let desk = Desk::new(decoder, slots, bell.clone(), meter);
+        let desk = DecoderThread::new(decoder, slots, bell.clone(), meter);
         let thread = Joined::start("csm-codec", bell, move || serve(desk, &received))?;
         Ok(Self { jobs, _thread: thread })
     }
 
     /// Hands on a job; false when the thread has ended, whose reason is then on its way.
-    pub(super) fn give(&self, job: Job) -> bool {
+    pub(super) fn give(&self, job: DecodeJob) -> bool {
         self.jobs.send(job).is_ok()
     }
 }
 
-fn serve<D: Decode>(mut desk: Desk<D>, jobs: &Receiver<Job>) -> Result<Infallible, EngineError> {
+fn serve<D: Decode>(mut desk: DecoderThread<D>, jobs: &Receiver<DecodeJob>) -> Result<Infallible, EngineError> {
     while let Ok(job) = jobs.recv() {
         desk.take(job)?;
         for job in jobs.try_iter().take(JOBS) {
@@ -92,11 +92,11 @@ fn serve<D: Decode>(mut desk: Desk<D>, jobs: &Receiver<Job>) -> Result<Infallibl
 }
 
 /// One utterance being decoded.
-struct Listener {
+struct DecodeStream {
     id: SlotId,
     finish: oneshot::Sender<FinishReason>,
     /// Not decoded yet.
-    made: VecDeque<Made>,
+    made: VecDeque<GeneratedCodes>,
     /// Blocks decoded.
     blocks: usize,
     guard: Guard,
@@ -106,7 +106,7 @@ struct Listener {
     end: Option<FinishReason>,
 }
 
-impl Listener {
+impl DecodeStream {
     /// Frames to decode now.
     fn due(&self) -> usize {
         let block = FIRST_BLOCKS.get(self.blocks).copied().unwrap_or(BLOCK_FRAMES);
@@ -119,7 +119,7 @@ impl Listener {
 
     /// Takes the sound of the next frame; true when the guard ends the utterance.
     fn hear(&mut self, pcm: &[f32]) -> bool {
-        let Some(Made { codes, replayed, room, .. }) = self.made.pop_front() else { return false };
+        let Some(GeneratedCodes { codes, replayed, room, .. }) = self.made.pop_front() else { return false };
         let verdict = self.guard.see(&codes, pcm);
         self.held.push((room, SpokenFrame { codes, pcm: pcm.to_vec(), replayed }));
         if verdict == GuardDecision::Deliver {
@@ -136,31 +136,31 @@ impl Listener {
 }
 
 /// The decoder and those who listen to it, by slot.
-struct Desk<D> {
+struct DecoderThread<D> {
     decoder: D,
-    listeners: Vec<Option<Listener>>,
+    listeners: Vec<Option<DecodeStream>>,
     bell: Bell,
     meter: Arc<Meter>,
 }
 
-impl<D: Decode> Desk<D> {
+impl<D: Decode> DecoderThread<D> {
     fn new(decoder: D, slots: usize, bell: Bell, meter: Arc<Meter>) -> Self {
         Self { decoder, listeners: (0..slots).map(|_| None).collect(), bell, meter }
     }
 
     /// Takes note of a job, without decoding more than a new utterance's predecessor in the slot still needs.
-    fn take(&mut self, job: Job) -> Result<(), EngineError> {
+    fn take(&mut self, job: DecodeJob) -> Result<(), EngineError> {
         match job {
-            Job::Begin { id, finish } => {
+            DecodeJob::Begin { id, finish } => {
                 if self.listeners[id.index].is_some() {
                     self.decode()?;
                 }
                 self.decoder.reset(id.index);
                 let (made, held) = (VecDeque::new(), Vec::new());
-                let listener = Listener { id, finish, made, blocks: 0, guard: Guard::default(), held, end: None };
+                let listener = DecodeStream { id, finish, made, blocks: 0, guard: Guard::default(), held, end: None };
                 self.listeners[id.index] = Some(listener);
             }
-            Job::Step { frames, ends } => {
+            DecodeJob::Step { frames, ends } => {
                 for made in frames {
                     if let Some(listener) = self.listener(made.id) {
                         listener.made.push_back(made);
@@ -172,7 +172,7 @@ impl<D: Decode> Desk<D> {
                     }
                 }
             }
-            Job::Forget(id) => {
+            DecodeJob::Forget(id) => {
                 if self.listener(id).is_some() {
                     self.listeners[id.index] = None;
                 }
@@ -182,7 +182,7 @@ impl<D: Decode> Desk<D> {
     }
 
     /// The utterance with this id, if it has not ended.
-    fn listener(&mut self, id: SlotId) -> Option<&mut Listener> {
+    fn listener(&mut self, id: SlotId) -> Option<&mut DecodeStream> {
         self.listeners.get_mut(id.index)?.as_mut().filter(|listener| listener.id == id)
     }
 
@@ -229,7 +229,7 @@ impl<D: Decode> Desk<D> {
         let Some(listener) = &mut self.listeners[slot] else { return };
         listener.blocks += 1;
         let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| listener.hear(pcm));
-        if ran_away && let Some(Listener { id, finish, .. }) = self.listeners[slot].take() {
+        if ran_away && let Some(DecodeStream { id, finish, .. }) = self.listeners[slot].take() {
             // The stream ends once the engine's thread has let go of it too, and freed the slot.
             self.bell.tell(Notice::RanAway(id));
             let _ = finish.send(FinishReason::Runaway);

@@ -11,7 +11,7 @@ use super::guard::Budget;
 use super::prompt::Prompt;
 use super::schedule::Need;
 use super::slots::SlotId;
-use super::sound::Made;
+use super::sound::GeneratedCodes;
 use super::stream::SpokenFrame;
 use crate::model::{END_FRAME, Row};
 
@@ -139,12 +139,12 @@ impl Speaking {
     }
 
     /// A frame on its way to its reader, if there is room; the next of those spoken before, or one that was just made.
-    pub(super) fn hand_over(&mut self, id: SlotId, made: Option<Frame>) -> Option<Made> {
+    pub(super) fn hand_over(&mut self, id: SlotId, made: Option<Frame>) -> Option<GeneratedCodes> {
         let before = self.spoken.get(self.made as usize);
         let (codes, replayed) = (made.or(before.copied())?, before.is_some());
         let room = self.frames.clone().try_reserve_owned().ok()?;
         self.made += 1;
-        Some(Made { id, codes, replayed, room })
+        Some(GeneratedCodes { id, codes, replayed, room })
     }
 
     /// Whether nothing more may be made.

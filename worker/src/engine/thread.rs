@@ -19,7 +19,7 @@ use super::prefix::PrefixCache;
 use super::prompt;
 use super::schedule::{Schedule, Turn};
 use super::slots::{SlotId, Slots};
-use super::sound::{Job, Sound};
+use super::sound::{DecodeJob, DecoderHandle};
 use super::speaking::Speaking;
 use super::speech::{EngineParts, SpeechModel};
 use super::stream::{FRAMES_AHEAD, StreamEnds};
@@ -47,7 +47,7 @@ struct Thread<M: SpeechModel> {
     notices: Receiver<Notice>,
     // Dropped before the encoder is joined, which then knows that nobody waits for codes.
     slots: Slots<Speaking>,
-    sound: Sound,
+    sound: DecoderHandle,
     encoder: Encoder,
     schedule: Schedule,
     prefixes: PrefixCache<M::Prefix>,
@@ -69,7 +69,7 @@ pub(super) fn serve<M: SpeechModel>(
         commands,
         notices,
         slots: Slots::new(room.slots),
-        sound: Sound::start(parts.decoder, room.slots, bell.clone(), Arc::clone(&meter))?,
+        sound: DecoderHandle::start(parts.decoder, room.slots, bell.clone(), Arc::clone(&meter))?,
         encoder: Encoder::start(parts.encoder, bell, Arc::clone(&meter))?,
         schedule: Schedule::default(),
         prefixes: PrefixCache::new(room.prefix_cache_bytes),
@@ -154,7 +154,7 @@ impl<M: SpeechModel> Thread<M> {
         let (finish, finished) = oneshot::channel();
         if let Ok(id) = self.slots.admit(Speaking::new(utterance, limits.codes, frames, span.clone())) {
             tracing::debug!(parent: &span, slot = id.index, "utterance admitted");
-            self.give(Job::Begin { id, finish })?;
+            self.give(DecodeJob::Begin { id, finish })?;
         }
         // A caller that no longer waits drops the stream's ends, and the slot is freed as any abandoned one.
         let _ = reply.send(Ok(StreamEnds { frames: received, finish: finished }));
@@ -167,7 +167,7 @@ impl<M: SpeechModel> Thread<M> {
         for id in abandoned.map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(speaking) = self.slots.release(id) {
                 tracing::debug!(parent: &speaking.span, frames = speaking.made, "utterance abandoned");
-                self.give(Job::Forget(id))?;
+                self.give(DecodeJob::Forget(id))?;
             }
         }
         Ok(())
@@ -226,7 +226,7 @@ impl<M: SpeechModel> Thread<M> {
         for &(id, reason) in &ends {
             drop(self.release(id, reason));
         }
-        if frames.is_empty() { Ok(()) } else { self.give(Job::Step { frames, ends }) }
+        if frames.is_empty() { Ok(()) } else { self.give(DecodeJob::Step { frames, ends }) }
     }
 
     /// Empties the slot for a prompt, and puts in what is known of its context.
@@ -289,7 +289,7 @@ impl<M: SpeechModel> Thread<M> {
                 ends.push((id, reason));
             }
         }
-        self.give(Job::Step { frames, ends })
+        self.give(DecodeJob::Step { frames, ends })
     }
 
     fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<Speaking> {
@@ -299,7 +299,7 @@ impl<M: SpeechModel> Thread<M> {
     }
 
     /// Gives the codec's thread something to do, or says why it has ended.
-    fn give(&mut self, job: Job) -> Result<(), EngineError> {
+    fn give(&mut self, job: DecodeJob) -> Result<(), EngineError> {
         if self.sound.give(job) {
             return Ok(());
         }

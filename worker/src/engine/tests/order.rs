@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::super::aside::Bell;
 use super::super::slots::SlotId;
-use super::super::sound::{Job, Made, Sound};
+use super::super::sound::{DecodeJob, GeneratedCodes, DecoderHandle};
 use super::scripted::{ModelCall, PIECE, ModelScript, WINDOW, info};
 use super::*;
 
@@ -224,20 +224,20 @@ async fn sound_goes_to_the_tenant_it_was_made_for() {
     let (notices, _heard) = std::sync::mpsc::sync_channel(8);
     let (commands, _none) = mpsc::channel(1);
     let bell = Bell { notices, commands: commands.downgrade() };
-    let sound = Sound::start(ModelScript::default().decoder(), 1, bell, Arc::new(Meter::new())).unwrap();
+    let sound = DecoderHandle::start(ModelScript::default().decoder(), 1, bell, Arc::new(Meter::new())).unwrap();
     let [old, new] = [0, 1].map(|generation| SlotId { index: 0, generation });
     let (room, mut stream) = mpsc::channel(4);
     let made = |id, code| {
         let room = room.clone().try_reserve_owned().unwrap();
-        Job::Step { frames: vec![Made { id, codes: [code; 32], replayed: false, room }], ends: Vec::new() }
+        DecodeJob::Step { frames: vec![GeneratedCodes { id, codes: [code; 32], replayed: false, room }], ends: Vec::new() }
     };
     let (finish, finished) = oneshot::channel();
-    for job in [made(old, 1), Job::Begin { id: new, finish }, made(old, 2), made(new, 3), Job::Forget(old)] {
+    for job in [made(old, 1), DecodeJob::Begin { id: new, finish }, made(old, 2), made(new, 3), DecodeJob::Forget(old)] {
         assert!(sound.give(job));
     }
-    assert!(sound.give(Job::Step { frames: Vec::new(), ends: vec![(old, FinishReason::Eos)] }));
+    assert!(sound.give(DecodeJob::Step { frames: Vec::new(), ends: vec![(old, FinishReason::Eos)] }));
     assert!(sound.give(made(new, 4)));
-    assert!(sound.give(Job::Step { frames: Vec::new(), ends: vec![(new, FinishReason::Length)] }));
+    assert!(sound.give(DecodeJob::Step { frames: Vec::new(), ends: vec![(new, FinishReason::Length)] }));
     assert_eq!(soon(finished).await, Ok(FinishReason::Length));
     drop(room);
     let mut heard = Vec::new();
