@@ -30,12 +30,12 @@ pub(super) enum Notice {
 
 /// Tells the engine's thread something and wakes it.
 #[derive(Clone)]
-pub(super) struct Bell {
+pub(super) struct EngineNotifier {
     pub(super) notices: SyncSender<Notice>,
     pub(super) commands: mpsc::WeakSender<Command>,
 }
 
-impl Bell {
+impl EngineNotifier {
     pub(super) fn tell(&self, notice: Notice) {
         // An engine that is gone needs no notice.
         let _ = self.notices.send(notice);
@@ -53,7 +53,7 @@ impl Joined {
     /// Starts a thread. If it ends other than by [`EngineError::Closed`], `bell` tells the engine.
     pub(super) fn start(
         name: &str,
-        bell: Bell,
+        bell: EngineNotifier,
         body: impl FnOnce() -> Result<Infallible, EngineError> + Send + 'static,
     ) -> Result<Self, EngineError> {
         let body = move || {

@@ -11,7 +11,7 @@ use csm_shared::audio::{Clip, Frame};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::WeakSender;
 
-use super::aside::{Bell, Joined, Notice};
+use super::aside::{EngineNotifier, Joined, Notice};
 use super::meter::Meter;
 use super::slots::SlotId;
 use super::speech::Encode;
@@ -49,7 +49,7 @@ pub(super) struct Encoder {
 impl Encoder {
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start<E: Encode>(encoder: E, bell: Bell, meter: Arc<Meter>) -> Result<Self, EngineError> {
+    pub(super) fn start<E: Encode>(encoder: E, bell: EngineNotifier, meter: Arc<Meter>) -> Result<Self, EngineError> {
         let (requests, received) = sync_channel(REQUESTS);
         let tell = bell.clone();
         let thread = Joined::start("csm-encode", bell, move || serve(encoder, &received, &tell, &meter))?;
@@ -65,7 +65,7 @@ impl Encoder {
 fn serve<E: Encode>(
     mut encoder: E,
     requests: &Receiver<Request>,
-    bell: &Bell,
+    bell: &EngineNotifier,
     meter: &Meter,
 ) -> Result<Infallible, EngineError> {
     let mut kept = CodesCache::default();

@@ -16,7 +16,7 @@ use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
 use super::EngineError;
-use super::aside::{Bell, Joined, Notice};
+use super::aside::{EngineNotifier, Joined, Notice};
 use super::guard::{Guard, GuardDecision};
 use super::meter::Meter;
 use super::slots::SlotId;
@@ -65,7 +65,7 @@ impl DecoderHandle {
     pub(super) fn start<D: Decode>(
         decoder: D,
         slots: usize,
-        bell: Bell,
+        bell: EngineNotifier,
         meter: Arc<Meter>,
     ) -> Result<Self, EngineError> {
         let (jobs, received) = sync_channel(JOBS);
@@ -139,12 +139,12 @@ impl DecodeStream {
 struct DecoderThread<D> {
     decoder: D,
     listeners: Vec<Option<DecodeStream>>,
-    bell: Bell,
+    bell: EngineNotifier,
     meter: Arc<Meter>,
 }
 
 impl<D: Decode> DecoderThread<D> {
-    fn new(decoder: D, slots: usize, bell: Bell, meter: Arc<Meter>) -> Self {
+    fn new(decoder: D, slots: usize, bell: EngineNotifier, meter: Arc<Meter>) -> Self {
         Self { decoder, listeners: (0..slots).map(|_| None).collect(), bell, meter }
     }
 

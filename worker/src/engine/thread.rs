@@ -12,7 +12,7 @@ use csm_shared::job::FinishReason;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::aside::{Bell, NOTICES, Notice};
+use super::aside::{EngineNotifier, NOTICES, Notice};
 use super::encoder::{Encoder, Request};
 use super::meter::{PrefixLookup, Meter};
 use super::prefix::PrefixCache;
@@ -63,7 +63,7 @@ pub(super) fn serve<M: SpeechModel>(
     meter: Arc<Meter>,
 ) -> Result<std::convert::Infallible, EngineError> {
     let (tell, notices) = sync_channel(NOTICES);
-    let bell = Bell { notices: tell, commands: wake };
+    let bell = EngineNotifier { notices: tell, commands: wake };
     let mut thread = Thread {
         model: parts.model,
         commands,

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use super::super::aside::Bell;
+use super::super::aside::EngineNotifier;
 use super::super::slots::SlotId;
 use super::super::sound::{DecodeJob, GeneratedCodes, DecoderHandle};
 use super::scripted::{ModelCall, PIECE, ModelScript, WINDOW, info};
@@ -223,7 +223,7 @@ async fn the_codec_works_beside_the_model() {
 async fn sound_goes_to_the_tenant_it_was_made_for() {
     let (notices, _heard) = std::sync::mpsc::sync_channel(8);
     let (commands, _none) = mpsc::channel(1);
-    let bell = Bell { notices, commands: commands.downgrade() };
+    let bell = EngineNotifier { notices, commands: commands.downgrade() };
     let sound = DecoderHandle::start(ModelScript::default().decoder(), 1, bell, Arc::new(Meter::new())).unwrap();
     let [old, new] = [0, 1].map(|generation| SlotId { index: 0, generation });
     let (room, mut stream) = mpsc::channel(4);
