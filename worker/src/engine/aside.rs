@@ -47,9 +47,9 @@ impl EngineNotifier {
 }
 
 /// A thread that is joined when this is dropped. Whatever makes it end must be dropped before.
-pub(super) struct Joined(Option<JoinHandle<()>>);
+pub(super) struct JoinOnDrop(Option<JoinHandle<()>>);
 
-impl Joined {
+impl JoinOnDrop {
     /// Starts a thread. If it ends other than by [`EngineError::Closed`], `bell` tells the engine.
     pub(super) fn start(
         name: &str,
@@ -67,7 +67,7 @@ impl Joined {
     }
 }
 
-impl Drop for Joined {
+impl Drop for JoinOnDrop {
     fn drop(&mut self) {
         if let Some(thread) = self.0.take()
             && thread.join().is_err()

@@ -11,7 +11,7 @@ use csm_shared::audio::{Clip, Frame};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::WeakSender;
 
-use super::aside::{EngineNotifier, Joined, Notice};
+use super::aside::{EngineNotifier, JoinOnDrop, Notice};
 use super::meter::Meter;
 use super::slots::SlotId;
 use super::speech::Encode;
@@ -43,7 +43,7 @@ impl Request {
 pub(super) struct Encoder {
     // Dropped before the thread is joined, which ends on that.
     requests: SyncSender<Request>,
-    _thread: Joined,
+    _thread: JoinOnDrop,
 }
 
 impl Encoder {
@@ -52,7 +52,7 @@ impl Encoder {
     pub(super) fn start<E: Encode>(encoder: E, bell: EngineNotifier, meter: Arc<Meter>) -> Result<Self, EngineError> {
         let (requests, received) = sync_channel(REQUESTS);
         let tell = bell.clone();
-        let thread = Joined::start("csm-encode", bell, move || serve(encoder, &received, &tell, &meter))?;
+        let thread = JoinOnDrop::start("csm-encode", bell, move || serve(encoder, &received, &tell, &meter))?;
         Ok(Self { requests, _thread: thread })
     }
 

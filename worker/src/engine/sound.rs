@@ -16,7 +16,7 @@ use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
 use super::EngineError;
-use super::aside::{EngineNotifier, Joined, Notice};
+use super::aside::{EngineNotifier, JoinOnDrop, Notice};
 use super::guard::{Guard, GuardDecision};
 use super::meter::Meter;
 use super::slots::SlotId;
@@ -56,7 +56,7 @@ pub(super) struct GeneratedCodes {
 pub(super) struct DecoderHandle {
     // Dropped before the thread is joined, which ends on that.
     jobs: SyncSender<DecodeJob>,
-    _thread: Joined,
+    _thread: JoinOnDrop,
 }
 
 impl DecoderHandle {
@@ -70,7 +70,7 @@ impl DecoderHandle {
     ) -> Result<Self, EngineError> {
         let (jobs, received) = sync_channel(JOBS);
         let desk = DecoderThread::new(decoder, slots, bell.clone(), meter);
-        let thread = Joined::start("csm-codec", bell, move || serve(desk, &received))?;
+        let thread = JoinOnDrop::start("csm-codec", bell, move || serve(desk, &received))?;
         Ok(Self { jobs, _thread: thread })
     }
 
