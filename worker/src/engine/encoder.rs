@@ -26,14 +26,14 @@ const FRAMES_KEPT: usize = 1 << 16;
 const ENCODING_AT_LEAST: Duration = Duration::from_secs(10);
 
 /// The recordings of one utterance.
-pub(super) struct Request {
+pub(super) struct EncodeRequest {
     pub(super) id: SlotId,
     pub(super) clips: Vec<Clip>,
     /// Where its frames will go: nobody wants the codes once this is closed.
     pub(super) stream: WeakSender<SpokenFrame>,
 }
 
-impl Request {
+impl EncodeRequest {
     fn is_wanted(&self) -> bool {
         self.stream.upgrade().is_some_and(|stream| !stream.is_closed())
     }
@@ -42,7 +42,7 @@ impl Request {
 /// The engine's hold on the thread.
 pub(super) struct Encoder {
     // Dropped before the thread is joined, which ends on that.
-    requests: SyncSender<Request>,
+    requests: SyncSender<EncodeRequest>,
     _thread: JoinOnDrop,
 }
 
@@ -57,14 +57,14 @@ impl Encoder {
     }
 
     /// Asks for codes; false when there is no room now. Each request is answered by [`Notice::Encoded`].
-    pub(super) fn ask(&self, request: Request) -> bool {
+    pub(super) fn ask(&self, request: EncodeRequest) -> bool {
         self.requests.try_send(request).is_ok()
     }
 }
 
 fn serve<E: Encode>(
     mut encoder: E,
-    requests: &Receiver<Request>,
+    requests: &Receiver<EncodeRequest>,
     bell: &EngineNotifier,
     meter: &Meter,
 ) -> Result<Infallible, EngineError> {

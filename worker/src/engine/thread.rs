@@ -13,7 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::aside::{EngineNotifier, NOTICES, Notice};
-use super::encoder::{Encoder, Request};
+use super::encoder::{Encoder, EncodeRequest};
 use super::meter::{PrefixLookup, Meter};
 use super::prefix::PrefixCache;
 use super::prompt;
@@ -177,7 +177,7 @@ impl<M: SpeechModel> Thread<M> {
     fn ask_for_codes(&mut self) {
         for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.is_to_ask()) {
             let (clips, stream) = (speaking.prompt.clips(), speaking.frames.downgrade());
-            speaking.asked = self.encoder.ask(Request { id, clips, stream });
+            speaking.asked = self.encoder.ask(EncodeRequest { id, clips, stream });
         }
     }
 
