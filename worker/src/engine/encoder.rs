@@ -40,13 +40,13 @@ impl EncodeRequest {
 }
 
 /// The engine's hold on the thread.
-pub(super) struct Encoder {
+pub(super) struct EncoderHandle {
     // Dropped before the thread is joined, which ends on that.
     requests: SyncSender<EncodeRequest>,
     _thread: JoinOnDrop,
 }
 
-impl Encoder {
+impl EncoderHandle {
     /// # Errors
     /// The system gives no thread.
     pub(super) fn start<E: Encode>(encoder: E, bell: EngineNotifier, meter: Arc<Meter>) -> Result<Self, EngineError> {
