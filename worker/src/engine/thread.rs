@@ -13,7 +13,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::aside::{EngineNotifier, NOTICES, Notice};
-use super::encoder::{Encoder, EncodeRequest};
+use super::encoder::{EncoderHandle, EncodeRequest};
 use super::meter::{PrefixLookup, Meter};
 use super::prefix::PrefixCache;
 use super::prompt;
@@ -48,7 +48,7 @@ struct Thread<M: SpeechModel> {
     // Dropped before the encoder is joined, which then knows that nobody waits for codes.
     slots: Slots<Speaking>,
     sound: DecoderHandle,
-    encoder: Encoder,
+    encoder: EncoderHandle,
     schedule: Schedule,
     prefixes: PrefixCache<M::Prefix>,
     meter: Arc<Meter>,
@@ -70,7 +70,7 @@ pub(super) fn serve<M: SpeechModel>(
         notices,
         slots: Slots::new(room.slots),
         sound: DecoderHandle::start(parts.decoder, room.slots, bell.clone(), Arc::clone(&meter))?,
-        encoder: Encoder::start(parts.encoder, bell, Arc::clone(&meter))?,
+        encoder: EncoderHandle::start(parts.encoder, bell, Arc::clone(&meter))?,
         schedule: Schedule::default(),
         prefixes: PrefixCache::new(room.prefix_cache_bytes),
         meter,
