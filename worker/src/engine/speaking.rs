@@ -19,7 +19,7 @@ use crate::model::{END_FRAME, Row};
 const SECOND_TRY: u32 = 1 << 30;
 
 /// One utterance in its slot.
-pub(super) struct Speaking {
+pub(super) struct ActiveUtterance {
     pub(super) prompt: Prompt,
     /// The encoder has been asked for the codes of its recordings.
     pub(super) asked: bool,
@@ -40,7 +40,7 @@ pub(super) struct Speaking {
     pub(super) span: tracing::Span,
 }
 
-impl Speaking {
+impl ActiveUtterance {
     /// An utterance that has taken its slot. `codes`: codes of a frame end here.
     pub(super) fn new(
         utterance: Utterance,

@@ -20,7 +20,7 @@ use super::prompt;
 use super::schedule::{Schedule, Turn};
 use super::slots::{SlotId, Slots};
 use super::sound::{DecodeJob, DecoderHandle};
-use super::speaking::Speaking;
+use super::speaking::ActiveUtterance;
 use super::speech::{EngineParts, SpeechModel};
 use super::stream::{FRAMES_AHEAD, StreamEnds};
 use super::{COMMANDS, EngineError, EngineCapacity, Utterance};
@@ -46,7 +46,7 @@ struct Thread<M: SpeechModel> {
     commands: mpsc::Receiver<Command>,
     notices: Receiver<Notice>,
     // Dropped before the encoder is joined, which then knows that nobody waits for codes.
-    slots: Slots<Speaking>,
+    slots: Slots<ActiveUtterance>,
     sound: DecoderHandle,
     encoder: EncoderHandle,
     schedule: Schedule,
@@ -152,7 +152,7 @@ impl<M: SpeechModel> Thread<M> {
         }
         let (frames, received) = mpsc::channel(FRAMES_AHEAD);
         let (finish, finished) = oneshot::channel();
-        if let Ok(id) = self.slots.admit(Speaking::new(utterance, limits.codes, frames, span.clone())) {
+        if let Ok(id) = self.slots.admit(ActiveUtterance::new(utterance, limits.codes, frames, span.clone())) {
             tracing::debug!(parent: &span, slot = id.index, "utterance admitted");
             self.give(DecodeJob::Begin { id, finish })?;
         }
@@ -190,7 +190,7 @@ impl<M: SpeechModel> Thread<M> {
         if self.slots.get_mut(id).is_some_and(|speaking| speaking.prompt.is_untouched()) {
             self.begin(id)?;
         }
-        let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
+        let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let piece = prompt.piece(self.model.limits().piece);
         let positions = piece.len();
         self.model.prefill(id.index, piece)?;
@@ -232,7 +232,7 @@ impl<M: SpeechModel> Thread<M> {
     /// Empties the slot for a prompt, and puts in what is known of its context.
     fn begin(&mut self, id: SlotId) -> Result<(), EngineError> {
         self.model.reset(id.index);
-        let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
+        let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let Some(context) = prompt.context().filter(|_| self.prefixes.is_on()) else { return Ok(()) };
         let Some((positions, prefix)) = self.prefixes.find(context) else {
             self.meter.prefix(PrefixLookup::Nothing);
@@ -246,7 +246,7 @@ impl<M: SpeechModel> Thread<M> {
 
     /// Keeps what the model made of the prompt so far, where that is worth it.
     fn keep(&mut self, id: SlotId) -> Result<(), EngineError> {
-        let Some(Speaking { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
+        let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let Some(context) = prompt.worth_keeping() else { return Ok(()) };
         let bytes = self.model.prefix_bytes(context.positions.len());
         // Asked first: the copy of what has no room would only hold up the next step.
@@ -292,7 +292,7 @@ impl<M: SpeechModel> Thread<M> {
         self.give(DecodeJob::Step { frames, ends })
     }
 
-    fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<Speaking> {
+    fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<ActiveUtterance> {
         let speaking = self.slots.release(id)?;
         tracing::debug!(parent: &speaking.span, frames = speaking.made, ?reason, "utterance finished");
         Some(speaking)

@@ -12,7 +12,7 @@ use super::super::prefix::{PromptContext, MAX_PREFIXES, PrefixCache};
 use super::super::prompt::Prompt;
 use super::super::schedule::{Need, Schedule, Turn};
 use super::super::slots::{SlotId, Slots};
-use super::super::speaking::Speaking;
+use super::super::speaking::ActiveUtterance;
 use super::*;
 use crate::model::{END_FRAME, Position};
 
@@ -217,7 +217,7 @@ fn codes_are_kept_by_their_samples_and_bounded() {
 #[test]
 fn gaps_are_between_frames_that_nobody_held_up() {
     let (frames, mut reader) = mpsc::channel(2);
-    let mut speaking = Speaking::new(say(vec![1], 0, 10), 2048, frames, tracing::Span::none());
+    let mut speaking = ActiveUtterance::new(say(vec![1], 0, 10), 2048, frames, tracing::Span::none());
     assert_eq!(speaking.need(), Need::Prompt);
     speaking.prompt.fed(1);
     let (begun, frame) = (Instant::now(), Duration::from_millis(50));
