@@ -17,7 +17,7 @@ pub(super) enum Need {
 
 /// What is done next.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Turn {
+pub(super) enum NextWork {
     /// Feed this slot one piece.
     Prompt(SlotId),
     /// Make one frame for each of these slots.
@@ -35,19 +35,19 @@ pub(super) struct Schedule {
 
 impl Schedule {
     /// The next turn among `slots`, given by ascending index; `None` when no slot can do anything.
-    pub(super) fn next(&mut self, slots: &[(SlotId, Need)]) -> Option<Turn> {
+    pub(super) fn next(&mut self, slots: &[(SlotId, Need)]) -> Option<NextWork> {
         let rows: Vec<_> = slots.iter().filter(|(_, need)| *need == Need::Frame).map(|(id, _)| *id).collect();
         let prompt = prompt(slots, self.prompts_from).or_else(|| prompt(slots, 0));
         match prompt {
             Some(id) if rows.is_empty() || !self.fed => {
                 self.fed = true;
                 self.prompts_from = id.index + 1;
-                Some(Turn::Prompt(id))
+                Some(NextWork::Prompt(id))
             }
             _ if rows.is_empty() => None,
             _ => {
                 self.fed = false;
-                Some(Turn::Step(rows))
+                Some(NextWork::Step(rows))
             }
         }
     }

@@ -17,7 +17,7 @@ use super::encoder::{EncoderHandle, EncodeRequest};
 use super::meter::{PrefixLookup, Meter};
 use super::prefix::PrefixCache;
 use super::prompt;
-use super::schedule::{Schedule, Turn};
+use super::schedule::{Schedule, NextWork};
 use super::slots::{SlotId, Slots};
 use super::sound::{DecodeJob, DecoderHandle};
 use super::speaking::ActiveUtterance;
@@ -88,8 +88,8 @@ impl<M: SpeechModel> Thread<M> {
         self.ask_for_codes();
         self.hand_over()?;
         match self.next_turn() {
-            Some(Turn::Prompt(id)) => self.feed(id),
-            Some(Turn::Step(ids)) => self.step(&ids),
+            Some(NextWork::Prompt(id)) => self.feed(id),
+            Some(NextWork::Step(ids)) => self.step(&ids),
             None => {
                 let command = self.commands.blocking_recv().ok_or(EngineError::Closed)?;
                 self.obey(command)
@@ -97,7 +97,7 @@ impl<M: SpeechModel> Thread<M> {
         }
     }
 
-    fn next_turn(&mut self) -> Option<Turn> {
+    fn next_turn(&mut self) -> Option<NextWork> {
         let needs: Vec<_> = self.slots.iter_mut().map(|(id, speaking)| (id, speaking.need())).collect();
         self.schedule.next(&needs)
     }

@@ -10,7 +10,7 @@ use super::super::guard::{
 };
 use super::super::prefix::{PromptContext, MAX_PREFIXES, PrefixCache};
 use super::super::prompt::Prompt;
-use super::super::schedule::{Need, Schedule, Turn};
+use super::super::schedule::{Need, Schedule, NextWork};
 use super::super::slots::{SlotId, Slots};
 use super::super::speaking::ActiveUtterance;
 use super::*;
@@ -82,7 +82,7 @@ proptest! {
             };
             let slots: Vec<_> = (0..5).map(|index| (SlotId { index, generation: 0 }, need(index))).collect();
             match schedule.next(&slots) {
-                Some(Turn::Step(ids)) => {
+                Some(NextWork::Step(ids)) => {
                     let able: Vec<_> = slots.iter().filter(|slot| slot.1 == Need::Frame).map(|slot| slot.0).collect();
                     prop_assert_eq!(ids, able);
                     steps += 1;
@@ -90,7 +90,7 @@ proptest! {
                         pieces = [0; 5];
                     }
                 }
-                Some(Turn::Prompt(id)) => {
+                Some(NextWork::Prompt(id)) => {
                     prop_assert_eq!(need(id.index), Need::Prompt);
                     pieces[id.index] += 1;
                     if fed && id.index == watched {
@@ -266,8 +266,8 @@ fn prompts_take_turns() {
     let slots: Vec<_> = (0..3).map(|index| (SlotId { index, generation: 0 }, Need::Prompt)).collect();
     let turns: Vec<_> = (0..7).filter_map(|_| schedule.next(&slots)).collect();
     let order = turns.iter().map(|turn| match turn {
-        Turn::Prompt(id) => id.index,
-        Turn::Step(_) => 99,
+        NextWork::Prompt(id) => id.index,
+        NextWork::Step(_) => 99,
     });
     assert_eq!(order.collect::<Vec<_>>(), [0, 1, 2, 0, 1, 2, 0]);
     let waiting: Vec<_> = slots.iter().map(|(id, _)| (*id, Need::Nothing)).collect();
