@@ -68,7 +68,7 @@ use crate::model::WeightChoice;
 use meter::Meter;
 use speech::{EngineParts, SpeechModel};
 use stream::Link;
-use thread::{Admission, Command};
+use thread::{Admission, EngineCommand};
 
 /// Slots that one engine may have.
 pub const MAX_SLOTS: usize = 32;
@@ -199,7 +199,7 @@ struct Inner {
     given_up: AtomicBool,
     meter: Arc<Meter>,
     /// `Some` until dropped.
-    commands: Option<mpsc::Sender<Command>>,
+    commands: Option<mpsc::Sender<EngineCommand>>,
     /// `Some` until dropped.
     thread: Option<JoinHandle<()>>,
 }
@@ -211,7 +211,7 @@ pub struct Loading {
     closed: watch::Receiver<Option<EngineError>>,
     tell_closed: watch::Sender<Option<EngineError>>,
     meter: Arc<Meter>,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<EngineCommand>,
     thread: JoinHandle<()>,
 }
 
@@ -299,7 +299,7 @@ impl Engine {
         };
         let (reply, answer) = oneshot::channel();
         let admission = Admission { utterance, span: tracing::Span::current(), reply };
-        if commands.send(Command::Admit(Box::new(admission))).await.is_err() {
+        if commands.send(EngineCommand::Admit(Box::new(admission))).await.is_err() {
             return Err(self.closed().await);
         }
         match answer.await {

@@ -10,7 +10,7 @@ use csm_shared::audio::Frame;
 use tokio::sync::mpsc;
 
 use super::slots::SlotId;
-use super::thread::Command;
+use super::thread::EngineCommand;
 use super::{EngineError, MAX_SLOTS};
 
 /// Notices that may wait for the engine's thread. There are never as many: between two looks at them, each slot runs away
@@ -32,7 +32,7 @@ pub(super) enum Notice {
 #[derive(Clone)]
 pub(super) struct EngineNotifier {
     pub(super) notices: SyncSender<Notice>,
-    pub(super) commands: mpsc::WeakSender<Command>,
+    pub(super) commands: mpsc::WeakSender<EngineCommand>,
 }
 
 impl EngineNotifier {
@@ -41,7 +41,7 @@ impl EngineNotifier {
         let _ = self.notices.send(notice);
         if let Some(commands) = self.commands.upgrade() {
             // A full queue of commands wakes it too.
-            let _ = commands.try_send(Command::Wake);
+            let _ = commands.try_send(EngineCommand::Wake);
         }
     }
 }

@@ -5,7 +5,7 @@ use csm_shared::job::FinishReason;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EngineError;
-use super::thread::Command;
+use super::thread::EngineCommand;
 
 /// Frames that may be on their way to their reader, those in the codec included (2.56 s of audio). Then its slot, and no
 /// other, waits for it.
@@ -31,7 +31,7 @@ pub(super) struct StreamEnds {
 
 /// What a stream keeps of its engine. It does not keep the engine alive.
 pub(super) struct Link {
-    pub(super) commands: Option<mpsc::WeakSender<Command>>,
+    pub(super) commands: Option<mpsc::WeakSender<EngineCommand>>,
     pub(super) closed: watch::Receiver<Option<EngineError>>,
 }
 
@@ -39,7 +39,7 @@ impl Link {
     /// Makes the thread look at its slots again. A full queue of commands does that too.
     fn wake(&self) {
         if let Some(commands) = self.commands.as_ref().and_then(mpsc::WeakSender::upgrade) {
-            let _ = commands.try_send(Command::Wake);
+            let _ = commands.try_send(EngineCommand::Wake);
         }
     }
 }

@@ -2,7 +2,7 @@
 //! no slot can move.
 //!
 //! It never waits for one caller. A slot whose reader is behind is left out; when all are, the thread blocks on its
-//! commands, and a reader that takes a frame or leaves sends [`Command::Wake`], as do the threads beside it.
+//! commands, and a reader that takes a frame or leaves sends [`EngineCommand::Wake`], as do the threads beside it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -27,7 +27,7 @@ use super::{COMMANDS, EngineError, EngineCapacity, Utterance};
 use crate::model::END_FRAME;
 
 /// What a handle or a stream says to the thread.
-pub(super) enum Command {
+pub(super) enum EngineCommand {
     /// Take a slot for an utterance.
     Admit(Box<Admission>),
     /// Look at the slots and notices again.
@@ -41,9 +41,9 @@ pub(super) struct Admission {
     pub(super) reply: oneshot::Sender<Result<StreamEnds, EngineError>>,
 }
 
-struct Thread<M: SpeechModel> {
+struct EngineThread<M: SpeechModel> {
     model: M,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<EngineCommand>,
     notices: Receiver<Notice>,
     // Dropped before the encoder is joined, which then knows that nobody waits for codes.
     slots: Slots<ActiveUtterance>,
@@ -58,13 +58,13 @@ struct Thread<M: SpeechModel> {
 pub(super) fn serve<M: SpeechModel>(
     parts: EngineParts<M>,
     room: EngineCapacity,
-    commands: mpsc::Receiver<Command>,
-    wake: mpsc::WeakSender<Command>,
+    commands: mpsc::Receiver<EngineCommand>,
+    wake: mpsc::WeakSender<EngineCommand>,
     meter: Arc<Meter>,
 ) -> Result<std::convert::Infallible, EngineError> {
     let (tell, notices) = sync_channel(NOTICES);
     let bell = EngineNotifier { notices: tell, commands: wake };
-    let mut thread = Thread {
+    let mut thread = EngineThread {
         model: parts.model,
         commands,
         notices,
@@ -80,7 +80,7 @@ pub(super) fn serve<M: SpeechModel>(
     }
 }
 
-impl<M: SpeechModel> Thread<M> {
+impl<M: SpeechModel> EngineThread<M> {
     fn turn(&mut self) -> Result<(), EngineError> {
         self.take_commands()?;
         self.take_notices()?;
@@ -113,10 +113,10 @@ impl<M: SpeechModel> Thread<M> {
         Ok(())
     }
 
-    fn obey(&mut self, command: Command) -> Result<(), EngineError> {
+    fn obey(&mut self, command: EngineCommand) -> Result<(), EngineError> {
         match command {
-            Command::Wake => Ok(()),
-            Command::Admit(admission) => self.admit(*admission),
+            EngineCommand::Wake => Ok(()),
+            EngineCommand::Admit(admission) => self.admit(*admission),
         }
     }
 
