@@ -67,7 +67,7 @@ pub use stream::{FRAMES_AHEAD, FrameStream, SpokenFrame};
 use crate::model::WeightChoice;
 use meter::Meter;
 use speech::{EngineParts, SpeechModel};
-use stream::Link;
+use stream::EngineLink;
 use thread::{Admission, EngineCommand};
 
 /// Slots that one engine may have.
@@ -340,9 +340,9 @@ impl Engine {
         stream::reason(&mut self.inner.closed.clone()).await
     }
 
-    fn link(&self) -> Link {
+    fn link(&self) -> EngineLink {
         let commands = self.inner.commands.as_ref().map(mpsc::Sender::downgrade);
-        Link { commands, closed: self.inner.closed.clone() }
+        EngineLink { commands, closed: self.inner.closed.clone() }
     }
 }
 

@@ -30,12 +30,12 @@ pub(super) struct StreamEnds {
 }
 
 /// What a stream keeps of its engine. It does not keep the engine alive.
-pub(super) struct Link {
+pub(super) struct EngineLink {
     pub(super) commands: Option<mpsc::WeakSender<EngineCommand>>,
     pub(super) closed: watch::Receiver<Option<EngineError>>,
 }
 
-impl Link {
+impl EngineLink {
     /// Makes the thread look at its slots again. A full queue of commands does that too.
     fn wake(&self) {
         if let Some(commands) = self.commands.as_ref().and_then(mpsc::WeakSender::upgrade) {
@@ -58,11 +58,11 @@ pub struct FrameStream {
     /// `None` once the end has been told.
     end: Option<oneshot::Receiver<FinishReason>>,
     finish: Option<FinishReason>,
-    link: Link,
+    link: EngineLink,
 }
 
 impl FrameStream {
-    pub(super) fn new(ends: StreamEnds, link: Link) -> Self {
+    pub(super) fn new(ends: StreamEnds, link: EngineLink) -> Self {
         Self { frames: ends.frames, end: Some(ends.finish), finish: None, link }
     }
 
