@@ -62,7 +62,7 @@ pub use device::DeviceChoice;
 pub use load::{LoadStage, ModelInfo};
 pub use meter::EngineStats;
 pub(crate) use signs::Signs;
-pub use stream::{FRAMES_AHEAD, FrameStream, SpokenFrame};
+pub use stream::{FRAMES_AHEAD, FrameStream, AudioFrame};
 
 use crate::model::WeightChoice;
 use meter::Meter;

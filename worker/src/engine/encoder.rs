@@ -15,7 +15,7 @@ use super::aside::{EngineNotifier, JoinOnDrop, Notice};
 use super::meter::Meter;
 use super::slots::SlotId;
 use super::speech::Encode;
-use super::stream::SpokenFrame;
+use super::stream::AudioFrame;
 use super::{EngineError, MAX_SLOTS};
 
 /// Requests that may wait. A slot that finds no room asks again when an answer has come.
@@ -30,7 +30,7 @@ pub(super) struct EncodeRequest {
     pub(super) id: SlotId,
     pub(super) clips: Vec<Clip>,
     /// Where its frames will go: nobody wants the codes once this is closed.
-    pub(super) stream: WeakSender<SpokenFrame>,
+    pub(super) stream: WeakSender<AudioFrame>,
 }
 
 impl EncodeRequest {

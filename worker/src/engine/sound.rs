@@ -21,7 +21,7 @@ use super::guard::{Guard, GuardDecision};
 use super::meter::Meter;
 use super::slots::SlotId;
 use super::speech::Decode;
-use super::stream::SpokenFrame;
+use super::stream::AudioFrame;
 
 /// Frames of an utterance's first blocks. They grow slowly, so that a listener who plays the first frame at once is not
 /// kept waiting for a larger block as long as the model needs no more than four fifths of the time that the speech lasts.
@@ -49,7 +49,7 @@ pub(super) struct GeneratedCodes {
     /// Whether an earlier attempt made it.
     pub(super) replayed: bool,
     /// Its place in the stream.
-    pub(super) room: OwnedPermit<SpokenFrame>,
+    pub(super) room: OwnedPermit<AudioFrame>,
 }
 
 /// The engine's hold on the thread.
@@ -101,7 +101,7 @@ struct DecodeStream {
     blocks: usize,
     guard: Guard,
     /// Decoded, and held back by the guard.
-    held: Vec<(OwnedPermit<SpokenFrame>, SpokenFrame)>,
+    held: Vec<(OwnedPermit<AudioFrame>, AudioFrame)>,
     /// Why it ends after `made`, once that is known.
     end: Option<FinishReason>,
 }
@@ -121,7 +121,7 @@ impl DecodeStream {
     fn hear(&mut self, pcm: &[f32]) -> bool {
         let Some(GeneratedCodes { codes, replayed, room, .. }) = self.made.pop_front() else { return false };
         let verdict = self.guard.see(&codes, pcm);
-        self.held.push((room, SpokenFrame { codes, pcm: pcm.to_vec(), replayed }));
+        self.held.push((room, AudioFrame { codes, pcm: pcm.to_vec(), replayed }));
         if verdict == GuardDecision::Deliver {
             self.deliver();
         }

@@ -12,7 +12,7 @@ use super::prompt::Prompt;
 use super::schedule::Need;
 use super::slots::SlotId;
 use super::sound::GeneratedCodes;
-use super::stream::SpokenFrame;
+use super::stream::AudioFrame;
 use crate::model::{END_FRAME, Row};
 
 /// How far the draws of a second try are from those of the first: further than the frames of any job reach.
@@ -34,7 +34,7 @@ pub(super) struct ActiveUtterance {
     reread: usize,
     /// Frames made or taken over, the end frame left out.
     pub(super) made: u32,
-    pub(super) frames: mpsc::Sender<SpokenFrame>,
+    pub(super) frames: mpsc::Sender<AudioFrame>,
     /// When the last frame was made; `None` if none was, or the reader has been behind since.
     last_frame: Option<Instant>,
     pub(super) span: tracing::Span,
@@ -45,7 +45,7 @@ impl ActiveUtterance {
     pub(super) fn new(
         utterance: Utterance,
         codes: usize,
-        frames: mpsc::Sender<SpokenFrame>,
+        frames: mpsc::Sender<AudioFrame>,
         span: tracing::Span,
     ) -> Self {
         let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut spoken } = utterance;

@@ -13,7 +13,7 @@ pub const FRAMES_AHEAD: usize = 32;
 
 /// 80 ms of speech.
 #[derive(Debug, Clone, PartialEq)]
-pub struct SpokenFrame {
+pub struct AudioFrame {
     /// The codes, codebook 0 first.
     pub codes: Frame,
     /// 1920 samples at 24 kHz, nominally within -1..1, not watermarked.
@@ -24,7 +24,7 @@ pub struct SpokenFrame {
 
 /// The two receivers that the thread hands out with a slot.
 pub(super) struct StreamEnds {
-    pub(super) frames: mpsc::Receiver<SpokenFrame>,
+    pub(super) frames: mpsc::Receiver<AudioFrame>,
     /// Dropped unsent if the engine ends first.
     pub(super) finish: oneshot::Receiver<FinishReason>,
 }
@@ -54,7 +54,7 @@ pub(super) async fn reason(closed: &mut watch::Receiver<Option<EngineError>>) ->
 
 /// The frames of one utterance. Dropping it frees the slot within one frame.
 pub struct FrameStream {
-    frames: mpsc::Receiver<SpokenFrame>,
+    frames: mpsc::Receiver<AudioFrame>,
     /// `None` once the end has been told.
     end: Option<oneshot::Receiver<FinishReason>>,
     finish: Option<FinishReason>,
@@ -69,7 +69,7 @@ impl FrameStream {
     /// The next frame, `None` after the last, or once the reason why the engine ended before that.
     ///
     /// Cancel safe: no frame is lost when this future is dropped.
-    pub async fn next(&mut self) -> Option<Result<SpokenFrame, EngineError>> {
+    pub async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
         if let Some(frame) = self.frames.recv().await {
             self.link.wake();
             return Some(Ok(frame));

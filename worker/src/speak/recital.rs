@@ -14,7 +14,7 @@ use csm_shared::text::Pause;
 
 use super::join::{Joiner, pause_frames};
 use super::turns::{Before, Turns};
-use crate::engine::{Engine, EngineError, FrameStream, Segment, SpokenFrame, Utterance};
+use crate::engine::{Engine, EngineError, FrameStream, Segment, AudioFrame, Utterance};
 
 /// Where utterances are spoken: the engine, or a script in tests.
 pub(super) trait Booth {
@@ -28,7 +28,7 @@ pub(super) trait Booth {
 /// The frames of one utterance; dropping them calls it off.
 pub(super) trait Frames {
     /// The next frame, `None` after the last.
-    fn next(&mut self) -> impl Future<Output = Option<Result<SpokenFrame, EngineError>>> + Send;
+    fn next(&mut self) -> impl Future<Output = Option<Result<AudioFrame, EngineError>>> + Send;
 
     /// Why the utterance ended, once it has.
     fn finish_reason(&self) -> Option<FinishReason>;
@@ -43,7 +43,7 @@ impl Booth for Engine {
 }
 
 impl Frames for FrameStream {
-    async fn next(&mut self) -> Option<Result<SpokenFrame, EngineError>> {
+    async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
         Self::next(self).await
     }
 
@@ -151,7 +151,7 @@ impl<'a, B: Booth> Recital<'a, B> {
                 continue;
             };
             if let Some(frame) = current.frames.next().await {
-                let SpokenFrame { codes, pcm, replayed } = frame?;
+                let AudioFrame { codes, pcm, replayed } = frame?;
                 current.codes.push(codes);
                 self.left = self.left.saturating_sub(1);
                 self.ready.append(&mut self.joiner.push(&pcm));

@@ -14,7 +14,7 @@ use csm_shared::text::{Pause, normalise, pieces};
 use super::recital::{Booth, Ending, Frames, Recital, Script};
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{
-    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, Recording, Segment, SpokenFrame, Utterance,
+    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, Recording, Segment, AudioFrame, Utterance,
 };
 use crate::model::WeightChoice;
 
@@ -74,7 +74,7 @@ impl Booth for Scripted {
         };
         let pcm = silent(before).chain((0..sound).map(voice)).chain(silent(behind));
         let frames =
-            (0..).zip(pcm).map(|(index, pcm)| SpokenFrame { codes: codes(number, index), pcm, replayed: false });
+            (0..).zip(pcm).map(|(index, pcm)| AudioFrame { codes: codes(number, index), pcm, replayed: false });
         let cut = frames.take(utterance.max_frames as usize).collect();
         self.asked.lock().unwrap().push(utterance);
         Ok(Played { frames: cut, end, ended: false, busy: Arc::clone(&self.busy) })
@@ -87,14 +87,14 @@ fn codes(number: u32, index: u32) -> Frame {
 }
 
 struct Played {
-    frames: VecDeque<SpokenFrame>,
+    frames: VecDeque<AudioFrame>,
     end: FinishReason,
     ended: bool,
     busy: Arc<AtomicUsize>,
 }
 
 impl Frames for Played {
-    async fn next(&mut self) -> Option<Result<SpokenFrame, EngineError>> {
+    async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
         let frame = self.frames.pop_front();
         self.ended = frame.is_none();
         frame.map(Ok)
@@ -255,7 +255,7 @@ impl Booth for Willing {
 }
 
 impl Frames for Heard {
-    async fn next(&mut self) -> Option<Result<SpokenFrame, EngineError>> {
+    async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
         self.0.next().await
     }
 

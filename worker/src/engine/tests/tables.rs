@@ -221,7 +221,7 @@ fn gaps_are_between_frames_that_nobody_held_up() {
     assert_eq!(speaking.need(), Need::Prompt);
     speaking.prompt.fed(1);
     let (begun, frame) = (Instant::now(), Duration::from_millis(50));
-    let spoken = || SpokenFrame { codes: END_FRAME, pcm: Vec::new(), replayed: false };
+    let spoken = || AudioFrame { codes: END_FRAME, pcm: Vec::new(), replayed: false };
     assert_eq!((speaking.need(), speaking.gap(begun)), (Need::Frame, None));
     speaking.frames.try_send(spoken()).unwrap();
     assert_eq!((speaking.need(), speaking.gap(begun + frame)), (Need::Frame, Some(frame)));
