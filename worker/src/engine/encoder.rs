@@ -93,12 +93,12 @@ fn serve<E: Encode>(
 /// Codes of recordings, by the SHA-256 of their samples. The least recently used go first.
 #[derive(Default)]
 pub(super) struct CodesCache {
-    kept: HashMap<[u8; 32], Kept>,
+    kept: HashMap<[u8; 32], CachedCodes>,
     /// Counts uses.
     clock: u64,
 }
 
-struct Kept {
+struct CachedCodes {
     codes: Vec<Frame>,
     used: u64,
 }
@@ -118,7 +118,7 @@ impl CodesCache {
         }
         let codes = encode(clip)?;
         self.make_room(codes.len());
-        self.kept.insert(key, Kept { codes: codes.clone(), used: self.clock });
+        self.kept.insert(key, CachedCodes { codes: codes.clone(), used: self.clock });
         Ok(codes)
     }
 
