@@ -61,7 +61,7 @@ pub use csm_shared::job::FinishReason;
 pub use device::DeviceChoice;
 pub use load::{LoadStage, ModelInfo};
 pub use meter::EngineStats;
-pub(crate) use signs::Signs;
+pub(crate) use signs::ProgressCounter;
 pub use stream::{FRAMES_AHEAD, FrameStream, AudioFrame};
 
 use crate::model::WeightChoice;

@@ -7,7 +7,7 @@ use csm_shared::telemetry::{
 };
 use tokio::sync::watch;
 
-use super::signs::Signs;
+use super::signs::ProgressCounter;
 use crate::model::StepTimes;
 
 /// What an engine has done since it was ready, or since [`super::Engine::take_stats`].
@@ -62,12 +62,12 @@ pub(super) enum PrefixLookup {
 /// Counts for `/metrics` and the snapshot together.
 pub(super) struct Meter {
     stats: watch::Sender<EngineStats>,
-    signs: Signs,
+    signs: ProgressCounter,
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self { stats: watch::Sender::new(EngineStats::default()), signs: Signs::default() }
+        Self { stats: watch::Sender::new(EngineStats::default()), signs: ProgressCounter::default() }
     }
 
     /// The counts so far; they begin anew.
@@ -82,7 +82,7 @@ impl Meter {
     }
 
     /// Whether the engine gets on: a sign for each step, piece, call of the codec, and recording.
-    pub(super) fn signs(&self) -> &Signs {
+    pub(super) fn signs(&self) -> &ProgressCounter {
         &self.signs
     }
 

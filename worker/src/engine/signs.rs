@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 /// Counts what gets done. Work that shows nothing while it lasts is announced with the time that it may take, and counts
 /// as getting on for so long.
 #[derive(Default)]
-pub(crate) struct Signs {
+pub(crate) struct ProgressCounter {
     shown: AtomicU64,
     work: Mutex<Option<Work>>,
 }
@@ -18,7 +18,7 @@ struct Work {
     limit: Duration,
 }
 
-impl Signs {
+impl ProgressCounter {
     /// Something was done.
     pub(crate) fn show(&self) {
         self.shown.fetch_add(1, Ordering::Relaxed);
@@ -55,7 +55,7 @@ mod tests {
 
     #[test]
     fn the_number_grows_with_what_is_done_and_with_work_within_its_time() {
-        let signs = Signs::default();
+        let signs = ProgressCounter::default();
         let still = signs.read();
         assert_eq!(signs.read(), still);
         signs.show();

@@ -2,19 +2,19 @@
 
 use std::time::Duration;
 
-use crate::engine::{Engine, Signs};
+use crate::engine::{Engine, ProgressCounter};
 
 /// The signs of one attempt.
 pub struct Pulse {
     engine: Engine,
-    own: Signs,
+    own: ProgressCounter,
 }
 
 impl Pulse {
     /// The pulse of an attempt on `engine`.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self { engine, own: Signs::default() }
+        Self { engine, own: ProgressCounter::default() }
     }
 
     /// A number that has grown since the last call if anything got on.
