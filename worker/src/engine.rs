@@ -96,14 +96,14 @@ pub struct EngineConfig {
 
 /// How a turn was spoken.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Recording {
+pub enum SegmentAudio {
     /// A recording, to be encoded.
     Clip(Clip),
     /// The codes of frames that this model made itself, without the end frame.
     Codes(Vec<Frame>),
 }
 
-impl Recording {
+impl SegmentAudio {
     /// Frames of 80 ms, the last one possibly in part.
     #[must_use]
     pub fn frames(&self) -> usize {
@@ -120,7 +120,7 @@ pub struct Segment {
     /// Ids of `[speaker]text`, made by `csm_shared::prompt`.
     pub text_ids: Vec<u32>,
     /// How it was spoken.
-    pub recording: Recording,
+    pub recording: SegmentAudio,
 }
 
 /// One thing to say.

@@ -7,7 +7,7 @@ use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
 
 use super::prefix::PromptContext;
-use super::{EngineError, Recording, Segment, Utterance};
+use super::{EngineError, SegmentAudio, Segment, Utterance};
 use crate::model::{Position, prompt::segment};
 
 /// The limits that a model sets to prompts.
@@ -49,8 +49,8 @@ impl Prompt {
     /// The recordings to be encoded, oldest first.
     pub(super) fn clips(&self) -> Vec<Clip> {
         let clips = self.context.iter().filter_map(|segment| match &segment.recording {
-            Recording::Clip(clip) => Some(clip.clone()),
-            Recording::Codes(_) => None,
+            SegmentAudio::Clip(clip) => Some(clip.clone()),
+            SegmentAudio::Codes(_) => None,
         });
         clips.collect()
     }
@@ -65,8 +65,8 @@ impl Prompt {
         let mut recordings = recordings.into_iter();
         for turn in self.context.drain(..) {
             let frames = match turn.recording {
-                Recording::Codes(frames) => frames,
-                Recording::Clip(_) => recordings.next().unwrap_or_default(),
+                SegmentAudio::Codes(frames) => frames,
+                SegmentAudio::Clip(_) => recordings.next().unwrap_or_default(),
             };
             self.positions.extend(segment(&turn.text_ids, Some(&frames)));
             self.cuts.push(self.positions.len());
@@ -135,8 +135,8 @@ pub(super) fn check(utterance: &Utterance, limits: PromptLimits) -> Result<(), E
         return refuse(format!("text id {id} is not below {}, the model's text vocabulary", limits.text_vocab));
     }
     let codes = utterance.context.iter().filter_map(|segment| match &segment.recording {
-        Recording::Codes(frames) => Some(frames.as_flattened()),
-        Recording::Clip(_) => None,
+        SegmentAudio::Codes(frames) => Some(frames.as_flattened()),
+        SegmentAudio::Clip(_) => None,
     });
     if let Some(code) = codes.flatten().copied().find(|&code| code as usize >= limits.codes) {
         return refuse(format!("code {code} of a context segment is not below {}", limits.codes));

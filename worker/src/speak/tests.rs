@@ -14,7 +14,7 @@ use csm_shared::text::{Pause, normalise, pieces};
 use super::recital::{Booth, Ending, Frames, Recital, Script};
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{
-    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, Recording, Segment, AudioFrame, Utterance,
+    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, Segment, AudioFrame, Utterance,
 };
 use crate::model::WeightChoice;
 
@@ -146,11 +146,11 @@ async fn recite(booth: &Scripted, script: Script) -> (Vec<f32>, Ending) {
 
 fn turn(number: u32, frames: u32) -> Segment {
     let frames = (0..frames).map(|index| codes(number, index)).collect();
-    Segment { text_ids: vec![number - 1; 10], recording: Recording::Codes(frames) }
+    Segment { text_ids: vec![number - 1; 10], recording: SegmentAudio::Codes(frames) }
 }
 
 fn voice() -> Segment {
-    Segment { text_ids: vec![99; 5], recording: Recording::Clip(Clip::from_samples(vec![1; 10 * FRAME_SAMPLES])) }
+    Segment { text_ids: vec![99; 5], recording: SegmentAudio::Clip(Clip::from_samples(vec![1; 10 * FRAME_SAMPLES])) }
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
             codes.push(frame.codes);
             last.extend(frame.pcm);
         }
-        context.push(Segment { text_ids, recording: Recording::Codes(codes) });
+        context.push(Segment { text_ids, recording: SegmentAudio::Codes(codes) });
     }
     // The end of the recording is the end of its last piece as it was.
     assert_eq!(audio[audio.len() - 5 * FRAME_SAMPLES..], last[FRAME_SAMPLES..]);

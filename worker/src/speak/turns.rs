@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use csm_shared::audio::Frame;
 use csm_shared::prompt::{SegmentSize, Window};
 
-use crate::engine::{Recording, Segment};
+use crate::engine::{SegmentAudio, Segment};
 
 /// Earlier pieces that are repeated to the model at most, the job's own voice left out. Each costs the prompt of its words
 /// and frames anew, and more than the last two change nothing in how one speaks on.
@@ -71,7 +71,7 @@ impl Turns {
     /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
     /// match, and the model would go on like that.
     pub(super) fn spoken(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
-        let turn = Segment { text_ids, recording: Recording::Codes(frames) };
+        let turn = Segment { text_ids, recording: SegmentAudio::Codes(frames) };
         if self.given.is_empty() && self.voice.is_none() {
             self.voice = Some(turn);
             return;
@@ -97,11 +97,11 @@ mod tests {
 
     /// A turn of `size` positions.
     fn turn(size: usize) -> Segment {
-        Segment { text_ids: vec![7; 3], recording: Recording::Codes(vec![[size as u32; 32]; size - 4]) }
+        Segment { text_ids: vec![7; 3], recording: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
     }
 
     fn speak(turns: &mut Turns, size: usize) {
-        let Segment { text_ids, recording: Recording::Codes(frames) } = turn(size) else { return };
+        let Segment { text_ids, recording: SegmentAudio::Codes(frames) } = turn(size) else { return };
         turns.spoken(text_ids, frames);
     }
 

@@ -62,9 +62,9 @@ impl Random {
             let (text_ids, frames) = (of_turn.ids(4 + 3 * place as u32), 2 + place as usize);
             let recording = if of_turn.below(2) == 0 {
                 let samples = (0..1920 * frames - 7).map(|_| of_turn.0.random_range(-9000..9000));
-                Recording::Clip(Clip::from_samples(samples.collect()))
+                SegmentAudio::Clip(Clip::from_samples(samples.collect()))
             } else {
-                Recording::Codes((0..frames).map(|_| std::array::from_fn(|_| of_turn.within(1..2048))).collect())
+                SegmentAudio::Codes((0..frames).map(|_| std::array::from_fn(|_| of_turn.within(1..2048))).collect())
             };
             context.push(Segment { text_ids, recording });
         }
@@ -208,7 +208,7 @@ async fn prefixes_are_found(engine: &Engine, known: &[ReferenceRun]) {
     for _ in 0..2 {
         listen(engine.admit(longer.clone()).await.unwrap()).await;
     }
-    longer.context.push(Segment { text_ids: vec![255; 3], recording: Recording::Codes(vec![[2047; 32]]) });
+    longer.context.push(Segment { text_ids: vec![255; 3], recording: SegmentAudio::Codes(vec![[2047; 32]]) });
     listen(engine.admit(longer).await.unwrap()).await;
     let stats = engine.take_stats();
     assert!(stats.prefix_hits > 0 && stats.prefix_parts > 0, "{stats:?}");
