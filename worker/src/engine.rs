@@ -116,7 +116,7 @@ impl SegmentAudio {
 
 /// A turn spoken before: its text and its recording.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Segment {
+pub struct PromptSegment {
     /// Ids of `[speaker]text`, made by `csm_shared::prompt`.
     pub text_ids: Vec<u32>,
     /// How it was spoken.
@@ -127,7 +127,7 @@ pub struct Segment {
 #[derive(Debug, Clone)]
 pub struct Utterance {
     /// Earlier turns, oldest first.
-    pub context: Vec<Segment>,
+    pub context: Vec<PromptSegment>,
     /// Turns at the beginning of the context that later utterances may begin with too; more than there are means all. What
     /// the model makes of the others is not kept, since it would only take the place of what is asked for again.
     pub recurring: usize,

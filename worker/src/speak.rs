@@ -26,7 +26,7 @@ use csm_shared::telemetry;
 
 use crate::BUILD;
 use crate::encode::{EncodeError, AudioEncoder};
-use crate::engine::{Engine, EngineError, ModelInfo, SegmentAudio, Segment};
+use crate::engine::{Engine, EngineError, ModelInfo, SegmentAudio, PromptSegment};
 use crate::sink::{self, SinkError};
 use crate::watermark::{Finished, MarkError, Marker};
 
@@ -227,7 +227,7 @@ impl Studio {
         let turns = texts.zip(spec.context.segments());
         Ok(Script {
             context: turns
-                .map(|(text_ids, turn)| Segment { text_ids, recording: SegmentAudio::Clip(turn.clip.clone()) })
+                .map(|(text_ids, turn)| PromptSegment { text_ids, recording: SegmentAudio::Clip(turn.clip.clone()) })
                 .collect(),
             plan,
             sampling: spec.sampling,

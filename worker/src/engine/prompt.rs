@@ -7,7 +7,7 @@ use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
 
 use super::prefix::PromptContext;
-use super::{EngineError, SegmentAudio, Segment, Utterance};
+use super::{EngineError, SegmentAudio, PromptSegment, Utterance};
 use crate::model::{Position, prompt::segment};
 
 /// The limits that a model sets to prompts.
@@ -25,7 +25,7 @@ pub(super) struct PromptLimits {
 
 /// A prompt on its way in.
 pub(super) struct Prompt {
-    context: Vec<Segment>,
+    context: Vec<PromptSegment>,
     /// Segments at its beginning that other prompts may begin with.
     recurring: usize,
     text_ids: Vec<u32>,
@@ -37,7 +37,7 @@ pub(super) struct Prompt {
 }
 
 impl Prompt {
-    pub(super) fn new(context: Vec<Segment>, recurring: usize, text_ids: Vec<u32>) -> Self {
+    pub(super) fn new(context: Vec<PromptSegment>, recurring: usize, text_ids: Vec<u32>) -> Self {
         let recurring = recurring.min(context.len());
         let mut prompt = Self { context, recurring, text_ids, positions: Vec::new(), cuts: Vec::new(), fed: 0 };
         if prompt.clips().is_empty() {

@@ -14,7 +14,7 @@ use csm_shared::text::Pause;
 
 use super::join::{Joiner, pause_frames};
 use super::turns::{Before, Turns};
-use crate::engine::{Engine, EngineError, FrameStream, Segment, AudioFrame, Utterance};
+use crate::engine::{Engine, EngineError, FrameStream, PromptSegment, AudioFrame, Utterance};
 
 /// Where utterances are spoken: the engine, or a script in tests.
 pub(super) trait Booth {
@@ -57,7 +57,7 @@ pub(super) struct Script {
     /// The pieces.
     pub(super) plan: SpeechPlan,
     /// The job's context segments, whose texts are the plan's.
-    pub(super) context: Vec<Segment>,
+    pub(super) context: Vec<PromptSegment>,
     /// How codes are drawn.
     pub(super) sampling: Sampling,
     /// Frames that the whole job may take.

@@ -14,7 +14,7 @@ use csm_shared::text::{Pause, normalise, pieces};
 use super::recital::{Booth, Ending, Frames, Recital, Script};
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{
-    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, Segment, AudioFrame, Utterance,
+    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, PromptSegment, AudioFrame, Utterance,
 };
 use crate::model::WeightChoice;
 
@@ -144,13 +144,13 @@ async fn recite(booth: &Scripted, script: Script) -> (Vec<f32>, Ending) {
     (audio, ending)
 }
 
-fn turn(number: u32, frames: u32) -> Segment {
+fn turn(number: u32, frames: u32) -> PromptSegment {
     let frames = (0..frames).map(|index| codes(number, index)).collect();
-    Segment { text_ids: vec![number - 1; 10], recording: SegmentAudio::Codes(frames) }
+    PromptSegment { text_ids: vec![number - 1; 10], recording: SegmentAudio::Codes(frames) }
 }
 
-fn voice() -> Segment {
-    Segment { text_ids: vec![99; 5], recording: SegmentAudio::Clip(Clip::from_samples(vec![1; 10 * FRAME_SAMPLES])) }
+fn voice() -> PromptSegment {
+    PromptSegment { text_ids: vec![99; 5], recording: SegmentAudio::Clip(Clip::from_samples(vec![1; 10 * FRAME_SAMPLES])) }
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
             codes.push(frame.codes);
             last.extend(frame.pcm);
         }
-        context.push(Segment { text_ids, recording: SegmentAudio::Codes(codes) });
+        context.push(PromptSegment { text_ids, recording: SegmentAudio::Codes(codes) });
     }
     // The end of the recording is the end of its last piece as it was.
     assert_eq!(audio[audio.len() - 5 * FRAME_SAMPLES..], last[FRAME_SAMPLES..]);

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use csm_shared::audio::Frame;
 use csm_shared::prompt::{SegmentSize, Window};
 
-use crate::engine::{SegmentAudio, Segment};
+use crate::engine::{SegmentAudio, PromptSegment};
 
 /// Earlier pieces that are repeated to the model at most, the job's own voice left out. Each costs the prompt of its words
 /// and frames anew, and more than the last two change nothing in how one speaks on.
@@ -18,11 +18,11 @@ pub(super) const CARRIED: usize = 2;
 /// The turns of one job so far.
 pub(super) struct Turns {
     /// The caller's context.
-    given: Vec<Segment>,
+    given: Vec<PromptSegment>,
     /// The first piece that was heard, where the caller gave no context.
-    voice: Option<Segment>,
+    voice: Option<PromptSegment>,
     /// The last pieces, oldest first.
-    last: VecDeque<Segment>,
+    last: VecDeque<PromptSegment>,
     /// Positions that the model has.
     limit: usize,
 }
@@ -31,7 +31,7 @@ pub(super) struct Turns {
 #[derive(Debug, PartialEq)]
 pub(super) struct Before {
     /// Turns, oldest first.
-    pub(super) context: Vec<Segment>,
+    pub(super) context: Vec<PromptSegment>,
     /// Of these, the first so many that pieces to come will have before them too.
     pub(super) recurring: usize,
     /// Positions that they take.
@@ -39,7 +39,7 @@ pub(super) struct Before {
 }
 
 impl Turns {
-    pub(super) fn new(given: Vec<Segment>, limit: usize) -> Self {
+    pub(super) fn new(given: Vec<PromptSegment>, limit: usize) -> Self {
         Self { given, voice: None, last: VecDeque::new(), limit }
     }
 
@@ -71,7 +71,7 @@ impl Turns {
     /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
     /// match, and the model would go on like that.
     pub(super) fn spoken(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
-        let turn = Segment { text_ids, recording: SegmentAudio::Codes(frames) };
+        let turn = PromptSegment { text_ids, recording: SegmentAudio::Codes(frames) };
         if self.given.is_empty() && self.voice.is_none() {
             self.voice = Some(turn);
             return;
@@ -83,11 +83,11 @@ impl Turns {
     }
 }
 
-fn size(turn: &Segment) -> SegmentSize {
+fn size(turn: &PromptSegment) -> SegmentSize {
     SegmentSize::turn(turn.text_ids.len(), turn.recording.frames())
 }
 
-fn positions(turns: &[Segment]) -> usize {
+fn positions(turns: &[PromptSegment]) -> usize {
     turns.iter().map(|turn| size(turn).positions()).sum()
 }
 
@@ -96,12 +96,12 @@ mod tests {
     use super::*;
 
     /// A turn of `size` positions.
-    fn turn(size: usize) -> Segment {
-        Segment { text_ids: vec![7; 3], recording: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
+    fn turn(size: usize) -> PromptSegment {
+        PromptSegment { text_ids: vec![7; 3], recording: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
     }
 
     fn speak(turns: &mut Turns, size: usize) {
-        let Segment { text_ids, recording: SegmentAudio::Codes(frames) } = turn(size) else { return };
+        let PromptSegment { text_ids, recording: SegmentAudio::Codes(frames) } = turn(size) else { return };
         turns.spoken(text_ids, frames);
     }
 
@@ -147,7 +147,7 @@ mod tests {
 
     #[test]
     fn the_window_drops_the_oldest_piece_first_and_the_callers_context_never() {
-        let room = |limit: usize, given: Vec<Segment>| {
+        let room = |limit: usize, given: Vec<PromptSegment>| {
             let mut turns = Turns::new(given, limit);
             for piece in [20, 21, 22] {
                 speak(&mut turns, piece);

@@ -55,7 +55,7 @@ impl Random {
 
     /// One of a few voices and turns, so that contexts share beginnings; those for one place are of one size, so that they
     /// differ in nothing but what is said.
-    fn context(&mut self) -> Vec<Segment> {
+    fn context(&mut self) -> Vec<PromptSegment> {
         let mut context = Vec::new();
         for place in 0..self.one_of(&[0, 0, 1, 1, 2, 3]) {
             let mut of_turn = Self::new(100 * place + self.below(2) as u64);
@@ -66,7 +66,7 @@ impl Random {
             } else {
                 SegmentAudio::Codes((0..frames).map(|_| std::array::from_fn(|_| of_turn.within(1..2048))).collect())
             };
-            context.push(Segment { text_ids, recording });
+            context.push(PromptSegment { text_ids, recording });
         }
         context
     }
@@ -208,7 +208,7 @@ async fn prefixes_are_found(engine: &Engine, known: &[ReferenceRun]) {
     for _ in 0..2 {
         listen(engine.admit(longer.clone()).await.unwrap()).await;
     }
-    longer.context.push(Segment { text_ids: vec![255; 3], recording: SegmentAudio::Codes(vec![[2047; 32]]) });
+    longer.context.push(PromptSegment { text_ids: vec![255; 3], recording: SegmentAudio::Codes(vec![[2047; 32]]) });
     listen(engine.admit(longer).await.unwrap()).await;
     let stats = engine.take_stats();
     assert!(stats.prefix_hits > 0 && stats.prefix_parts > 0, "{stats:?}");
