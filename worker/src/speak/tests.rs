@@ -26,26 +26,26 @@ const VOICE: f32 = 0.4;
 
 /// How one utterance goes: frames of silence, of sound, of silence, and its end.
 #[derive(Clone, Copy)]
-struct Take {
+struct ScriptedUtterance {
     frames: [u32; 3],
     end: FinishReason,
 }
 
 /// An utterance that ends by itself after `frames` frames of sound.
-fn said(frames: u32) -> Take {
-    Take { frames: [0, frames, 0], end: FinishReason::Eos }
+fn said(frames: u32) -> ScriptedUtterance {
+    ScriptedUtterance { frames: [0, frames, 0], end: FinishReason::Eos }
 }
 
 /// A booth with one slot.
 #[derive(Default)]
-struct Scripted {
-    takes: Mutex<VecDeque<Take>>,
+struct ScriptedEngine {
+    takes: Mutex<VecDeque<ScriptedUtterance>>,
     asked: Mutex<Vec<Utterance>>,
     busy: Arc<AtomicUsize>,
 }
 
-impl Scripted {
-    fn new(takes: impl IntoIterator<Item = Take>) -> Self {
+impl ScriptedEngine {
+    fn new(takes: impl IntoIterator<Item = ScriptedUtterance>) -> Self {
         Self { takes: Mutex::new(takes.into_iter().collect()), ..Self::default() }
     }
 
@@ -54,14 +54,14 @@ impl Scripted {
     }
 }
 
-impl Booth for Scripted {
-    type Frames = Played;
+impl Booth for ScriptedEngine {
+    type Frames = ScriptedFrames;
 
-    async fn admit(&self, utterance: Utterance) -> Result<Played, EngineError> {
+    async fn admit(&self, utterance: Utterance) -> Result<ScriptedFrames, EngineError> {
         if self.busy.fetch_add(1, Ordering::SeqCst) > 0 {
             return Err(EngineError::NoFreeSlot);
         }
-        let Take { frames: [before, sound, behind], end } =
+        let ScriptedUtterance { frames: [before, sound, behind], end } =
             self.takes.lock().unwrap().pop_front().expect("the script is as long as the text");
         let number = self.asked.lock().unwrap().len() as u32 + 1;
         let silent = |count| (0..count).map(|_| vec![0.000_1; FRAME_SAMPLES]);
@@ -77,7 +77,7 @@ impl Booth for Scripted {
             (0..).zip(pcm).map(|(index, pcm)| AudioFrame { codes: codes(number, index), pcm, replayed: false });
         let cut = frames.take(utterance.max_frames as usize).collect();
         self.asked.lock().unwrap().push(utterance);
-        Ok(Played { frames: cut, end, ended: false, busy: Arc::clone(&self.busy) })
+        Ok(ScriptedFrames { frames: cut, end, ended: false, busy: Arc::clone(&self.busy) })
     }
 }
 
@@ -86,14 +86,14 @@ fn codes(number: u32, index: u32) -> Frame {
     std::array::from_fn(|book| (number * 100 + index + book as u32) % 2_048)
 }
 
-struct Played {
+struct ScriptedFrames {
     frames: VecDeque<AudioFrame>,
     end: FinishReason,
     ended: bool,
     busy: Arc<AtomicUsize>,
 }
 
-impl Frames for Played {
+impl Frames for ScriptedFrames {
     async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
         let frame = self.frames.pop_front();
         self.ended = frame.is_none();
@@ -105,7 +105,7 @@ impl Frames for Played {
     }
 }
 
-impl Drop for Played {
+impl Drop for ScriptedFrames {
     fn drop(&mut self) {
         self.busy.fetch_sub(1, Ordering::SeqCst);
     }
@@ -133,7 +133,7 @@ fn script(frames: &[u32], budget: u32) -> Script {
     Script { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, spoken: Vec::new() }
 }
 
-async fn recite(booth: &Scripted, script: Script) -> (Vec<f32>, Ending) {
+async fn recite(booth: &ScriptedEngine, script: Script) -> (Vec<f32>, Ending) {
     let mut recital = Recital::new(booth, script);
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
@@ -155,8 +155,8 @@ fn voice() -> PromptSegment {
 
 #[tokio::test]
 async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
-    let take = Take { frames: [20, 5, 30], end: FinishReason::Eos };
-    let booth = Scripted::new([take]);
+    let take = ScriptedUtterance { frames: [20, 5, 30], end: FinishReason::Eos };
+    let booth = ScriptedEngine::new([take]);
     let (audio, ending) = recite(&booth, Script { context: vec![voice()], ..script(&[125], 125) }).await;
     let [asked] = booth.asked().try_into().unwrap();
     assert_eq!((asked.max_frames, asked.first_frame, asked.text_ids), (125, 0, vec![0; 10]));
@@ -178,7 +178,7 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
 
 #[tokio::test]
 async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
-    let booth = Scripted::new([said(3), said(4), said(5), said(6)]);
+    let booth = ScriptedEngine::new([said(3), said(4), said(5), said(6)]);
     let (_, ending) = recite(&booth, Script { context: vec![voice()], ..script(&[50, 60, 70, 80], 1_000) }).await;
     let asked = booth.asked();
     let contexts: Vec<_> = asked.iter().map(|utterance| utterance.context.clone()).collect();
@@ -196,9 +196,9 @@ async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
 
 #[tokio::test]
 async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
-    let end = |end, frames| Take { end, ..said(frames) };
+    let end = |end, frames| ScriptedUtterance { end, ..said(frames) };
     let takes = [said(3), end(FinishReason::Runaway, 9), end(FinishReason::Length, 60), said(0), said(4)];
-    let booth = Scripted::new(takes);
+    let booth = ScriptedEngine::new(takes);
     let (_, ending) = recite(&booth, script(&[50; 5], 1_000)).await;
     assert_eq!(booth.asked()[4].context, [turn(1, 3)], "only what was said well and to its end");
     let told: Vec<_> = ending.sentences.iter().map(|s| (s.frames, s.finish_reason)).collect();
@@ -211,7 +211,7 @@ async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
 
 #[tokio::test]
 async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
-    let booth = Scripted::new([said(30), said(40), said(10)]);
+    let booth = ScriptedEngine::new([said(30), said(40), said(10)]);
     let (audio, ending) = recite(&booth, script(&[50, 50, 50, 50], 45)).await;
     assert_eq!(
         booth.asked().iter().map(|utterance| utterance.max_frames).collect::<Vec<_>>(),
@@ -231,7 +231,7 @@ async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
 
 #[tokio::test]
 async fn a_recital_that_is_dropped_leaves_its_slot() {
-    let booth = Scripted::new([said(3), said(40)]);
+    let booth = ScriptedEngine::new([said(3), said(40)]);
     let mut recital = Recital::new(&booth, script(&[50; 2], 1_000));
     for _ in 0..10 {
         recital.next().await.unwrap().unwrap();
@@ -242,19 +242,19 @@ async fn a_recital_that_is_dropped_leaves_its_slot() {
 }
 
 /// The engine itself, of which it is said that every utterance ends by itself: the tiny model never does.
-struct Willing(Engine);
+struct AlwaysEosEngine(Engine);
 
-struct Heard(FrameStream);
+struct AlwaysEosFrames(FrameStream);
 
-impl Booth for Willing {
-    type Frames = Heard;
+impl Booth for AlwaysEosEngine {
+    type Frames = AlwaysEosFrames;
 
-    async fn admit(&self, utterance: Utterance) -> Result<Heard, EngineError> {
-        self.0.admit(utterance).await.map(Heard)
+    async fn admit(&self, utterance: Utterance) -> Result<AlwaysEosFrames, EngineError> {
+        self.0.admit(utterance).await.map(AlwaysEosFrames)
     }
 }
 
-impl Frames for Heard {
+impl Frames for AlwaysEosFrames {
     async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
         self.0.next().await
     }
@@ -277,7 +277,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
         threads: Some(1),
         prefix_cache_bytes: 1 << 20,
     };
-    let booth = Willing(Engine::start(config).unwrap().ready().await.unwrap());
+    let booth = AlwaysEosEngine(Engine::start(config).unwrap().ready().await.unwrap());
     let mut recital = Recital::new(&booth, Script { context: vec![voice()], ..script(&[4, 5, 6], 100) });
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
@@ -331,8 +331,8 @@ async fn three_thousand_characters_become_one_recording_without_a_gap() {
     }
     // Up to 2 s of silence at either end of every sentence.
     let takes =
-        (0..cut.len() as u32).map(|n| Take { frames: [n * 7 % 26, 2 + n % 3, n * 11 % 26], end: FinishReason::Eos });
-    let booth = Scripted::new(takes);
+        (0..cut.len() as u32).map(|n| ScriptedUtterance { frames: [n * 7 % 26, 2 + n % 3, n * 11 % 26], end: FinishReason::Eos });
+    let booth = ScriptedEngine::new(takes);
     let (audio, ending) = recite(&booth, plan).await;
 
     assert!(cut.len() >= 30, "{} sentences", cut.len());
