@@ -111,7 +111,7 @@ impl SpeakError {
 }
 
 /// The audio of one attempt.
-struct Take {
+struct GeneratedAudio {
     audio: Finished,
     frames: u32,
     resumed: u32,
@@ -185,7 +185,7 @@ impl Studio {
     }
 
     /// Runs the job through the engine and the mark.
-    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &Pulse) -> Result<Take, SpeakError> {
+    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &Pulse) -> Result<GeneratedAudio, SpeakError> {
         let begun = Instant::now();
         let mut script = self.script(spec)?;
         let origin = origin(self.engine.info(), &script.plan);
@@ -217,7 +217,7 @@ impl Studio {
             teller.told();
         }
         let (frames, resumed, compute) = (teller.frames(), teller.resumed(), begun.elapsed());
-        Ok(Take { audio, frames, resumed, sentences, finish, first_audio, compute })
+        Ok(GeneratedAudio { audio, frames, resumed, sentences, finish, first_audio, compute })
     }
 
     /// The job as the engine takes it.
