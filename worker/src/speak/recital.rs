@@ -17,7 +17,7 @@ use super::turns::{Before, Turns};
 use crate::engine::{Engine, EngineError, FrameStream, PromptSegment, AudioFrame, Utterance};
 
 /// Where utterances are spoken: the engine, or a script in tests.
-pub(super) trait Booth {
+pub(super) trait SpeechEngine {
     /// The frames of one utterance.
     type Frames: Frames;
 
@@ -34,7 +34,7 @@ pub(super) trait Frames {
     fn finish_reason(&self) -> Option<FinishReason>;
 }
 
-impl Booth for Engine {
+impl SpeechEngine for Engine {
     type Frames = FrameStream;
 
     async fn admit(&self, utterance: Utterance) -> Result<FrameStream, EngineError> {
@@ -80,7 +80,7 @@ pub(super) struct Recited {
 }
 
 /// A job on its way from script to recording.
-pub(super) struct Recital<'a, B: Booth> {
+pub(super) struct Recital<'a, B: SpeechEngine> {
     booth: &'a B,
     pieces: std::vec::IntoIter<PlannedPiece>,
     sampling: Sampling,
@@ -121,7 +121,7 @@ pub(super) struct Ending {
     pub(super) finish: FinishReason,
 }
 
-impl<'a, B: Booth> Recital<'a, B> {
+impl<'a, B: SpeechEngine> Recital<'a, B> {
     pub(super) fn new(booth: &'a B, script: Script) -> Self {
         let Script { plan, context, sampling, budget, positions, spoken } = script;
         Self {

@@ -11,7 +11,7 @@ use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature
 use csm_shared::prompt::{PlannedPiece, SpeechPlan};
 use csm_shared::text::{Pause, normalise, pieces};
 
-use super::recital::{Booth, Ending, Frames, Recital, Script};
+use super::recital::{SpeechEngine, Ending, Frames, Recital, Script};
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{
     DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, PromptSegment, AudioFrame, Utterance,
@@ -54,7 +54,7 @@ impl ScriptedEngine {
     }
 }
 
-impl Booth for ScriptedEngine {
+impl SpeechEngine for ScriptedEngine {
     type Frames = ScriptedFrames;
 
     async fn admit(&self, utterance: Utterance) -> Result<ScriptedFrames, EngineError> {
@@ -246,7 +246,7 @@ struct AlwaysEosEngine(Engine);
 
 struct AlwaysEosFrames(FrameStream);
 
-impl Booth for AlwaysEosEngine {
+impl SpeechEngine for AlwaysEosEngine {
     type Frames = AlwaysEosFrames;
 
     async fn admit(&self, utterance: Utterance) -> Result<AlwaysEosFrames, EngineError> {
