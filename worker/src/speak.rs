@@ -31,7 +31,7 @@ use crate::sink::{self, SinkError};
 use crate::watermark::{Finished, MarkError, Marker};
 
 pub use pulse::Pulse;
-use recital::{Ending, Recital, Script};
+use recital::{Ending, SentenceStream, Script};
 use teller::{Teller, Telling};
 
 /// How long telling followers, or reading what was told before, may last.
@@ -193,7 +193,7 @@ impl Studio {
         let before = pulse.during(TELLING_LIMIT, self.spoken(at, origin, live)).await?;
         let mut teller = Teller::new(origin, spec.budget.frames(), live.then_some(before.published()));
         script.spoken = before.into_pieces();
-        let mut recital = Recital::new(&self.engine, script);
+        let mut recital = SentenceStream::new(&self.engine, script);
         let mut marking = self.marker.begin(&at.id);
         let mut first_audio = None;
         while let Some(recited) = recital.next().await? {

@@ -70,7 +70,7 @@ pub(super) struct Script {
 
 /// One frame of a job, and the samples that it completes, possibly none.
 #[derive(Debug, PartialEq)]
-pub(super) struct Recited {
+pub(super) struct SentenceFrame {
     /// The piece that it is of, from 0.
     pub(super) piece: usize,
     pub(super) codes: Frame,
@@ -80,7 +80,7 @@ pub(super) struct Recited {
 }
 
 /// A job on its way from script to recording.
-pub(super) struct Recital<'a, B: SpeechEngine> {
+pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     booth: &'a B,
     pieces: std::vec::IntoIter<PlannedPiece>,
     sampling: Sampling,
@@ -121,7 +121,7 @@ pub(super) struct Ending {
     pub(super) finish: FinishReason,
 }
 
-impl<'a, B: SpeechEngine> Recital<'a, B> {
+impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     pub(super) fn new(booth: &'a B, script: Script) -> Self {
         let Script { plan, context, sampling, budget, positions, spoken } = script;
         Self {
@@ -141,7 +141,7 @@ impl<'a, B: SpeechEngine> Recital<'a, B> {
     }
 
     /// One more frame; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Recited>, EngineError> {
+    pub(super) async fn next(&mut self) -> Result<Option<SentenceFrame>, EngineError> {
         loop {
             let Some(current) = &mut self.current else {
                 match self.pieces.next() {
@@ -156,7 +156,7 @@ impl<'a, B: SpeechEngine> Recital<'a, B> {
                 self.left = self.left.saturating_sub(1);
                 self.ready.append(&mut self.joiner.push(&pcm));
                 let (piece, pcm) = (self.done.len(), std::mem::take(&mut self.ready));
-                return Ok(Some(Recited { piece, codes, replayed, pcm }));
+                return Ok(Some(SentenceFrame { piece, codes, replayed, pcm }));
             }
             let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
             self.end(finish);

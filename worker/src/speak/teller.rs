@@ -7,7 +7,7 @@
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::live::{CodesChunk, Event, AudioChunk, Origin, PieceFrame};
 
-use super::recital::Recited;
+use super::recital::SentenceFrame;
 use crate::encode;
 use crate::watermark::Marked;
 
@@ -66,7 +66,7 @@ impl Teller {
 
     /// Takes the next frame, and the samples that are ready to leave with it. Codes that the stream holds already are not told
     /// again, so that an attempt that is cut off while it repeats what was spoken leaves the checkpoint as it was.
-    pub(super) fn hear(&mut self, recited: &Recited, ready: &Marked) {
+    pub(super) fn hear(&mut self, recited: &SentenceFrame, ready: &Marked) {
         let replayed = recited.replayed && self.resumed == self.frames;
         self.frames += 1;
         if let Some(samples) = &mut self.samples {

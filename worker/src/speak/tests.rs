@@ -11,7 +11,7 @@ use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature
 use csm_shared::prompt::{PlannedPiece, SpeechPlan};
 use csm_shared::text::{Pause, normalise, pieces};
 
-use super::recital::{SpeechEngine, Ending, Frames, Recital, Script};
+use super::recital::{SpeechEngine, Ending, Frames, SentenceStream, Script};
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{
     DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, PromptSegment, AudioFrame, Utterance,
@@ -134,7 +134,7 @@ fn script(frames: &[u32], budget: u32) -> Script {
 }
 
 async fn recite(booth: &ScriptedEngine, script: Script) -> (Vec<f32>, Ending) {
-    let mut recital = Recital::new(booth, script);
+    let mut recital = SentenceStream::new(booth, script);
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
         audio.extend(recited.pcm);
@@ -232,7 +232,7 @@ async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
 #[tokio::test]
 async fn a_recital_that_is_dropped_leaves_its_slot() {
     let booth = ScriptedEngine::new([said(3), said(40)]);
-    let mut recital = Recital::new(&booth, script(&[50; 2], 1_000));
+    let mut recital = SentenceStream::new(&booth, script(&[50; 2], 1_000));
     for _ in 0..10 {
         recital.next().await.unwrap().unwrap();
     }
@@ -278,7 +278,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
         prefix_cache_bytes: 1 << 20,
     };
     let booth = AlwaysEosEngine(Engine::start(config).unwrap().ready().await.unwrap());
-    let mut recital = Recital::new(&booth, Script { context: vec![voice()], ..script(&[4, 5, 6], 100) });
+    let mut recital = SentenceStream::new(&booth, Script { context: vec![voice()], ..script(&[4, 5, 6], 100) });
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
         audio.extend(recited.pcm);

@@ -3,8 +3,8 @@
 use super::*;
 use crate::watermark::{MarkStream, Watermark, WatermarkKey};
 
-fn recited(piece: usize, number: u32, replayed: bool) -> Recited {
-    Recited { piece, codes: [number; 32], replayed, pcm: Vec::new() }
+fn recited(piece: usize, number: u32, replayed: bool) -> SentenceFrame {
+    SentenceFrame { piece, codes: [number; 32], replayed, pcm: Vec::new() }
 }
 
 fn origin() -> Origin {
@@ -56,7 +56,7 @@ fn what_was_not_written_goes_before_the_next_event() {
 #[test]
 fn a_replayed_frame_behind_a_new_one_is_told() {
     let mut teller = Teller::new(origin(), 100, None);
-    let mut hear = |recited: Recited| {
+    let mut hear = |recited: SentenceFrame| {
         teller.hear(&recited, &Marked::default());
         let spoken = teller.due().and_then(|telling| telling.spoken.clone());
         teller.told();

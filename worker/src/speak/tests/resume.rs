@@ -1,7 +1,7 @@
 //! Recitals that go on where an earlier attempt was cut off, and whose checkpoint they take.
 
 use super::super::origin;
-use super::super::recital::Recited;
+use super::super::recital::SentenceFrame;
 use super::*;
 use crate::engine::ModelInfo;
 
@@ -59,9 +59,9 @@ async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
 #[tokio::test]
 async fn every_frame_says_which_piece_it_is_of() {
     let booth = ScriptedEngine::new([said(2), said(0), said(3)]);
-    let mut recital = Recital::new(&booth, script(&[50; 3], 1_000));
+    let mut recital = SentenceStream::new(&booth, script(&[50; 3], 1_000));
     let mut told = Vec::new();
-    while let Some(Recited { piece, codes, .. }) = recital.next().await.unwrap() {
+    while let Some(SentenceFrame { piece, codes, .. }) = recital.next().await.unwrap() {
         told.push((piece, codes));
     }
     let expected = frames_of(1, 2).into_iter().map(|frame| (0, frame));
