@@ -31,7 +31,7 @@ use crate::sink::{self, SinkError};
 use crate::watermark::{Finished, MarkError, Marker};
 
 pub use pulse::Pulse;
-use recital::{Ending, SentenceStream, Script};
+use recital::{Ending, SentenceStream, AttemptPlan};
 use teller::{Teller, Telling};
 
 /// How long telling followers, or reading what was told before, may last.
@@ -221,11 +221,11 @@ impl Studio {
     }
 
     /// The job as the engine takes it.
-    fn script(&self, spec: &JobSpec) -> Result<Script, PromptError> {
+    fn script(&self, spec: &JobSpec) -> Result<AttemptPlan, PromptError> {
         let mut plan = SpeechPlan::new(&self.tokenizer, spec)?;
         let texts = std::mem::take(&mut plan.context_ids).into_iter();
         let turns = texts.zip(spec.context.segments());
-        Ok(Script {
+        Ok(AttemptPlan {
             context: turns
                 .map(|(text_ids, turn)| PromptSegment { text_ids, recording: SegmentAudio::Clip(turn.clip.clone()) })
                 .collect(),

@@ -53,7 +53,7 @@ impl Frames for FrameStream {
 }
 
 /// What is to be spoken, and within which limits.
-pub(super) struct Script {
+pub(super) struct AttemptPlan {
     /// The pieces.
     pub(super) plan: SpeechPlan,
     /// The job's context segments, whose texts are the plan's.
@@ -122,8 +122,8 @@ pub(super) struct Ending {
 }
 
 impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
-    pub(super) fn new(booth: &'a B, script: Script) -> Self {
-        let Script { plan, context, sampling, budget, positions, spoken } = script;
+    pub(super) fn new(booth: &'a B, script: AttemptPlan) -> Self {
+        let AttemptPlan { plan, context, sampling, budget, positions, spoken } = script;
         Self {
             booth,
             done: Vec::with_capacity(plan.pieces.len()),

@@ -11,7 +11,7 @@ use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature
 use csm_shared::prompt::{PlannedPiece, SpeechPlan};
 use csm_shared::text::{Pause, normalise, pieces};
 
-use super::recital::{SpeechEngine, Ending, Frames, SentenceStream, Script};
+use super::recital::{SpeechEngine, Ending, Frames, SentenceStream, AttemptPlan};
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::engine::{
     DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, PromptSegment, AudioFrame, Utterance,
@@ -116,7 +116,7 @@ fn sampling() -> Sampling {
 }
 
 /// A script of pieces with so many frames each.
-fn script(frames: &[u32], budget: u32) -> Script {
+fn script(frames: &[u32], budget: u32) -> AttemptPlan {
     let mut first_frame = 0;
     let pieces = frames.iter().enumerate().map(|(number, &max_frames)| {
         let first = first_frame;
@@ -130,10 +130,10 @@ fn script(frames: &[u32], budget: u32) -> Script {
         }
     });
     let plan = SpeechPlan { context_ids: Vec::new(), context_positions: 0, pieces: pieces.collect() };
-    Script { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, spoken: Vec::new() }
+    AttemptPlan { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, spoken: Vec::new() }
 }
 
-async fn recite(booth: &ScriptedEngine, script: Script) -> (Vec<f32>, Ending) {
+async fn recite(booth: &ScriptedEngine, script: AttemptPlan) -> (Vec<f32>, Ending) {
     let mut recital = SentenceStream::new(booth, script);
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
@@ -157,7 +157,7 @@ fn voice() -> PromptSegment {
 async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
     let take = ScriptedUtterance { frames: [20, 5, 30], end: FinishReason::Eos };
     let booth = ScriptedEngine::new([take]);
-    let (audio, ending) = recite(&booth, Script { context: vec![voice()], ..script(&[125], 125) }).await;
+    let (audio, ending) = recite(&booth, AttemptPlan { context: vec![voice()], ..script(&[125], 125) }).await;
     let [asked] = booth.asked().try_into().unwrap();
     assert_eq!((asked.max_frames, asked.first_frame, asked.text_ids), (125, 0, vec![0; 10]));
     assert_eq!(asked.context, [voice()]);
@@ -179,7 +179,7 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
 #[tokio::test]
 async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
     let booth = ScriptedEngine::new([said(3), said(4), said(5), said(6)]);
-    let (_, ending) = recite(&booth, Script { context: vec![voice()], ..script(&[50, 60, 70, 80], 1_000) }).await;
+    let (_, ending) = recite(&booth, AttemptPlan { context: vec![voice()], ..script(&[50, 60, 70, 80], 1_000) }).await;
     let asked = booth.asked();
     let contexts: Vec<_> = asked.iter().map(|utterance| utterance.context.clone()).collect();
     assert_eq!(contexts[0], [voice()]);
@@ -278,7 +278,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
         prefix_cache_bytes: 1 << 20,
     };
     let booth = AlwaysEosEngine(Engine::start(config).unwrap().ready().await.unwrap());
-    let mut recital = SentenceStream::new(&booth, Script { context: vec![voice()], ..script(&[4, 5, 6], 100) });
+    let mut recital = SentenceStream::new(&booth, AttemptPlan { context: vec![voice()], ..script(&[4, 5, 6], 100) });
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
         audio.extend(recited.pcm);

@@ -42,7 +42,7 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
 async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
     let booth = ScriptedEngine::new([said(3), said(0), said(5), said(4)]);
     let spoken = vec![frames_of(1, 3), vec![], frames_of(3, 2)];
-    recite(&booth, Script { spoken: spoken.clone(), ..script(&[50; 4], 1_000) }).await;
+    recite(&booth, AttemptPlan { spoken: spoken.clone(), ..script(&[50; 4], 1_000) }).await;
     let mut given: Vec<_> = booth.asked().into_iter().map(|utterance| utterance.spoken).collect();
     assert_eq!(given.pop(), Some(vec![]));
     assert_eq!(given, spoken);
@@ -50,7 +50,7 @@ async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
     for other in [frames_of(1, 4), frames_of(2, 3), vec![]] {
         let booth = ScriptedEngine::new([said(3), said(4), said(5)]);
         let spoken = vec![other.clone(), frames_of(2, 4), frames_of(3, 5)];
-        recite(&booth, Script { spoken, ..script(&[50; 3], 1_000) }).await;
+        recite(&booth, AttemptPlan { spoken, ..script(&[50; 3], 1_000) }).await;
         let given: Vec<_> = booth.asked().into_iter().map(|utterance| utterance.spoken).collect();
         assert_eq!(given, [other, vec![], vec![]], "the first piece is another one, and so are all that hear it");
     }
