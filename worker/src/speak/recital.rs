@@ -13,7 +13,7 @@ use csm_shared::prompt::{PlannedPiece, SpeechPlan};
 use csm_shared::text::Pause;
 
 use super::join::{Joiner, pause_frames};
-use super::turns::{Before, Turns};
+use super::turns::{UtteranceContext, ContextWindow};
 use crate::engine::{Engine, EngineError, FrameStream, PromptSegment, AudioFrame, Utterance};
 
 /// Where utterances are spoken: the engine, or a script in tests.
@@ -86,7 +86,7 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     sampling: Sampling,
     /// What was spoken of the pieces to come, the next one first.
     spoken: VecDeque<Vec<Frame>>,
-    turns: Turns,
+    turns: ContextWindow,
     joiner: Joiner,
     /// What follows the piece spoken last; `None` before the first.
     pause: Option<Pause>,
@@ -130,7 +130,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             pieces: plan.pieces.into_iter(),
             sampling,
             spoken: spoken.into(),
-            turns: Turns::new(context, positions),
+            turns: ContextWindow::new(context, positions),
             joiner: Joiner::default(),
             pause: None,
             current: None,
@@ -185,7 +185,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             self.done.push(sentence);
             return Ok(());
         }
-        let Before { context, recurring, positions } = self.turns.before(text_ids.len(), max_frames);
+        let UtteranceContext { context, recurring, positions } = self.turns.before(text_ids.len(), max_frames);
         sentence.context_positions = positions as u32;
         sentence.prompt_positions = (positions + text_ids.len()) as u32;
         let utterance = Utterance {

@@ -16,7 +16,7 @@ use crate::engine::{SegmentAudio, PromptSegment};
 pub(super) const CARRIED: usize = 2;
 
 /// The turns of one job so far.
-pub(super) struct Turns {
+pub(super) struct ContextWindow {
     /// The caller's context.
     given: Vec<PromptSegment>,
     /// The first piece that was heard, where the caller gave no context.
@@ -29,7 +29,7 @@ pub(super) struct Turns {
 
 /// What is put before one piece.
 #[derive(Debug, PartialEq)]
-pub(super) struct Before {
+pub(super) struct UtteranceContext {
     /// Turns, oldest first.
     pub(super) context: Vec<PromptSegment>,
     /// Of these, the first so many that pieces to come will have before them too.
@@ -38,13 +38,13 @@ pub(super) struct Before {
     pub(super) positions: usize,
 }
 
-impl Turns {
+impl ContextWindow {
     pub(super) fn new(given: Vec<PromptSegment>, limit: usize) -> Self {
         Self { given, voice: None, last: VecDeque::new(), limit }
     }
 
     /// What is put before a piece of `text_ids` ids that may take `max_frames` frames.
-    pub(super) fn before(&self, text_ids: usize, max_frames: u32) -> Before {
+    pub(super) fn before(&self, text_ids: usize, max_frames: u32) -> UtteranceContext {
         let mut positions = positions(&self.given);
         let fits = |positions| Window {
             prompt_positions: positions + text_ids,
@@ -65,7 +65,7 @@ impl Turns {
         // It was spoken first.
         carried.rotate_right(voice);
         let context = self.given.iter().chain(carried).cloned().collect();
-        Before { context, recurring: self.given.len() + voice, positions }
+        UtteranceContext { context, recurring: self.given.len() + voice, positions }
     }
 
     /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
@@ -100,12 +100,12 @@ mod tests {
         PromptSegment { text_ids: vec![7; 3], recording: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
     }
 
-    fn speak(turns: &mut Turns, size: usize) {
+    fn speak(turns: &mut ContextWindow, size: usize) {
         let PromptSegment { text_ids, recording: SegmentAudio::Codes(frames) } = turn(size) else { return };
         turns.spoken(text_ids, frames);
     }
 
-    fn sizes(before: &Before) -> Vec<usize> {
+    fn sizes(before: &UtteranceContext) -> Vec<usize> {
         let sizes: Vec<_> = before.context.iter().map(|turn| size(turn).positions()).collect();
         assert_eq!(before.positions, sizes.iter().sum::<usize>());
         sizes
@@ -114,20 +114,20 @@ mod tests {
     #[test]
     fn what_stays_before_every_piece_is_the_callers_context_or_the_voice() {
         for (given, expected) in [(vec![turn(10), turn(11)], [2, 2, 2, 2]), (Vec::new(), [0, 1, 1, 1])] {
-            let mut turns = Turns::new(given, 2_048);
+            let mut turns = ContextWindow::new(given, 2_048);
             for (piece, expected) in expected.into_iter().enumerate() {
                 assert_eq!(turns.before(5, 100).recurring, expected);
                 speak(&mut turns, 20 + piece);
             }
         }
-        let mut full = Turns::new(Vec::new(), 1);
+        let mut full = ContextWindow::new(Vec::new(), 1);
         speak(&mut full, 20);
         assert_eq!(full.before(5, 100).recurring, 0);
     }
 
     #[test]
     fn the_callers_voice_and_the_last_two_pieces_come_first() {
-        let mut turns = Turns::new(vec![turn(10), turn(11)], 2_048);
+        let mut turns = ContextWindow::new(vec![turn(10), turn(11)], 2_048);
         assert_eq!(sizes(&turns.before(5, 100)), [10, 11]);
         for piece in [20, 21, 22, 23] {
             speak(&mut turns, piece);
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn without_a_context_the_first_piece_is_the_voice() {
-        let mut turns = Turns::new(Vec::new(), 2_048);
+        let mut turns = ContextWindow::new(Vec::new(), 2_048);
         assert_eq!(sizes(&turns.before(5, 100)), [0; 0]);
         for (piece, expected) in [(20, vec![20]), (21, vec![20, 21]), (22, vec![20, 21, 22]), (23, vec![20, 22, 23])] {
             speak(&mut turns, piece);
@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn the_window_drops_the_oldest_piece_first_and_the_callers_context_never() {
         let room = |limit: usize, given: Vec<PromptSegment>| {
-            let mut turns = Turns::new(given, limit);
+            let mut turns = ContextWindow::new(given, limit);
             for piece in [20, 21, 22] {
                 speak(&mut turns, piece);
             }
