@@ -32,7 +32,7 @@ use crate::watermark::{Finished, MarkError, Marker};
 
 pub use pulse::Pulse;
 use recital::{Ending, SentenceStream, AttemptPlan};
-use teller::{Teller, Telling};
+use teller::{ProgressPublisher, PendingEvent};
 
 /// How long telling followers, or reading what was told before, may last.
 const TELLING_LIMIT: Duration = Duration::from_secs(30);
@@ -132,7 +132,7 @@ impl Studio {
         pulse: &Pulse,
     ) -> Result<Receipt, SpeakError> {
         let event = Event::Started { worker: self.worker.clone() };
-        let started = Telling { sequence: 1, event, spoken: None };
+        let started = PendingEvent { sequence: 1, event, spoken: None };
         if spec.delivery.is_live() && at.attempt > 1 {
             // From here on, nobody before us can send anything.
             pulse.during(TELLING_LIMIT, self.tell_surely(at, &started)).await?;
@@ -191,7 +191,7 @@ impl Studio {
         let origin = origin(self.engine.info(), &script.plan);
         let live = spec.delivery.is_live();
         let before = pulse.during(TELLING_LIMIT, self.spoken(at, origin, live)).await?;
-        let mut teller = Teller::new(origin, spec.budget.frames(), live.then_some(before.published()));
+        let mut teller = ProgressPublisher::new(origin, spec.budget.frames(), live.then_some(before.published()));
         script.spoken = before.into_pieces();
         let mut recital = SentenceStream::new(&self.engine, script);
         let mut marking = self.marker.begin(&at.id);
@@ -239,7 +239,7 @@ impl Studio {
 
     /// Writes one event; false where it may not be in the stream. A failure is logged, not raised: the event is kept, and
     /// written again before the next.
-    async fn tell(&self, at: &LeaseRef, telling: &Telling) -> bool {
+    async fn tell(&self, at: &LeaseRef, telling: &PendingEvent) -> bool {
         let written = self.publish(at, telling).await;
         if let Err(error) = &written {
             tracing::debug!(job = %at.id, %error, "an event was not published");
@@ -248,11 +248,11 @@ impl Studio {
     }
 
     /// Writes one event that listeners cannot do without.
-    async fn tell_surely(&self, at: &LeaseRef, telling: &Telling) -> Result<(), RedisFault> {
+    async fn tell_surely(&self, at: &LeaseRef, telling: &PendingEvent) -> Result<(), RedisFault> {
         self.live.patiently(|| self.publish(at, telling)).await
     }
 
-    async fn publish(&self, at: &LeaseRef, telling: &Telling) -> Result<(), RedisFault> {
+    async fn publish(&self, at: &LeaseRef, telling: &PendingEvent) -> Result<(), RedisFault> {
         let id = EventId { attempt: at.attempt, sequence: telling.sequence };
         self.live.publish_with(&at.id, id, &telling.event, telling.spoken.as_ref()).await
     }

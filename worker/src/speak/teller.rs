@@ -19,7 +19,7 @@ pub(super) const PROGRESS_EVERY: u32 = 5;
 const _: () = assert!(PROGRESS_EVERY as usize * FRAME_SAMPLES < AudioChunk::SAMPLES_MAX);
 
 /// The frames of one attempt, told as they come.
-pub(super) struct Teller {
+pub(super) struct ProgressPublisher {
     origin: Origin,
     max_frames: u32,
     /// Frames heard.
@@ -33,21 +33,21 @@ pub(super) struct Teller {
     /// Place of the last event that was made. The first of an attempt tells of its start.
     sequence: u64,
     /// The last event that was made, until it is in the stream.
-    doubtful: Option<Telling>,
+    doubtful: Option<PendingEvent>,
     /// Whether there may be something to tell now.
     due: bool,
 }
 
 /// One event to be written.
 #[derive(Debug, PartialEq)]
-pub(super) struct Telling {
+pub(super) struct PendingEvent {
     /// Its place within the attempt.
     pub(super) sequence: u64,
     pub(super) event: Event,
     pub(super) spoken: Option<CodesChunk>,
 }
 
-impl Teller {
+impl ProgressPublisher {
     /// `published` are the samples that earlier attempts have sent, `None` where samples are not to be sent at all.
     pub(super) fn new(origin: Origin, max_frames: u32, published: Option<u64>) -> Self {
         let samples = published.map(|published| Samples { published, heard: 0, untold: Vec::new() });
@@ -91,7 +91,7 @@ impl Teller {
     }
 
     /// What is to be written now, if anything. Once it is written, [`Self::told`] makes room for the next.
-    pub(super) fn due(&mut self) -> Option<&Telling> {
+    pub(super) fn due(&mut self) -> Option<&PendingEvent> {
         if !self.due {
             return None;
         }
@@ -112,7 +112,7 @@ impl Teller {
         self.due = false;
     }
 
-    fn next(&mut self) -> Option<Telling> {
+    fn next(&mut self) -> Option<PendingEvent> {
         let audio = self.samples.as_mut().and_then(Samples::take);
         if self.untold.is_empty() && audio.is_none() {
             return None;
@@ -122,7 +122,7 @@ impl Teller {
         let spoken =
             (!self.untold.is_empty()).then(|| CodesChunk { origin, from, frames: std::mem::take(&mut self.untold) });
         self.sequence += 1;
-        Some(Telling { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, spoken })
+        Some(PendingEvent { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, spoken })
     }
 
     /// Frames heard.

@@ -13,7 +13,7 @@ fn origin() -> Origin {
 
 /// Tells `new` frames behind `old` replayed ones; `written` says which events reach the stream.
 fn tellings(old: u32, new: u32, written: impl Fn(u32) -> bool) -> Vec<(u32, Vec<u32>)> {
-    let (mut teller, mut told) = (Teller::new(origin(), 100, None), Vec::new());
+    let (mut teller, mut told) = (ProgressPublisher::new(origin(), 100, None), Vec::new());
     for number in 0..old + new {
         teller.hear(&recited(0, number, number < old), &Marked::default());
         while let Some(telling) = teller.due() {
@@ -55,7 +55,7 @@ fn what_was_not_written_goes_before_the_next_event() {
 /// Of an attempt that says something else everything is told, so that the stream is its own story from there.
 #[test]
 fn a_replayed_frame_behind_a_new_one_is_told() {
-    let mut teller = Teller::new(origin(), 100, None);
+    let mut teller = ProgressPublisher::new(origin(), 100, None);
     let mut hear = |recited: SentenceFrame| {
         teller.hear(&recited, &Marked::default());
         let spoken = teller.due().and_then(|telling| telling.spoken.clone());
@@ -79,7 +79,7 @@ struct Listener {
 }
 
 impl Listener {
-    fn hear(&mut self, telling: &Telling) {
+    fn hear(&mut self, telling: &PendingEvent) {
         if telling.sequence <= self.last {
             return;
         }
@@ -113,8 +113,8 @@ fn stream() -> MarkStream {
 /// Ends after `cut` of them as if killed, if it comes to that.
 fn attempt(to: &mut Listener, old: usize, frames: usize, cut: usize, written: impl Fn(usize) -> Written) {
     to.last = 0;
-    let (mut teller, mut stream) = (Teller::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
-    let mut tell = |teller: &mut Teller, at: usize| {
+    let (mut teller, mut stream) = (ProgressPublisher::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
+    let mut tell = |teller: &mut ProgressPublisher, at: usize| {
         while let Some(telling) = teller.due() {
             let written = written(at);
             if written != Written::No {
@@ -164,9 +164,9 @@ fn samples_go_out_from_the_first_frame_to_the_last() {
 #[test]
 fn many_samples_at_once_are_cut_into_bounded_events() {
     let (mut listener, mut stream) = (Listener::default(), stream());
-    let mut teller = Teller::new(origin(), 100, Some(0));
+    let mut teller = ProgressPublisher::new(origin(), 100, Some(0));
     teller.hear(&recited(0, 0, false), &Marked::default());
-    assert!(matches!(teller.due(), Some(Telling { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
+    assert!(matches!(teller.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
     teller.told();
     teller.hear(&recited(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()));
     while let Some(telling) = teller.due() {
