@@ -72,13 +72,13 @@ fn a_replayed_frame_behind_a_new_one_is_told() {
 
 /// A listener, who keeps every event by its place: the same place twice is one event.
 #[derive(Default)]
-struct Listener {
+struct LiveReceiver {
     pcm: Vec<u8>,
     last: u64,
     events: Vec<u32>,
 }
 
-impl Listener {
+impl LiveReceiver {
     fn hear(&mut self, telling: &PendingEvent) {
         if telling.sequence <= self.last {
             return;
@@ -111,7 +111,7 @@ fn stream() -> MarkStream {
 
 /// A whole attempt of `frames` frames, the first `old` of them replayed; every fourth brings nothing and the next one more.
 /// Ends after `cut` of them as if killed, if it comes to that.
-fn attempt(to: &mut Listener, old: usize, frames: usize, cut: usize, written: impl Fn(usize) -> Written) {
+fn attempt(to: &mut LiveReceiver, old: usize, frames: usize, cut: usize, written: impl Fn(usize) -> Written) {
     to.last = 0;
     let (mut teller, mut stream) = (ProgressPublisher::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
     let mut tell = |teller: &mut ProgressPublisher, at: usize| {
@@ -150,12 +150,12 @@ fn recording(frames: usize) -> Vec<u8> {
 
 #[test]
 fn samples_go_out_from_the_first_frame_to_the_last() {
-    let mut listener = Listener::default();
+    let mut listener = LiveReceiver::default();
     attempt(&mut listener, 0, 23, usize::MAX, |_| Written::Yes);
     assert!(listener.pcm == recording(23));
     assert!(listener.events[0] < FRAME_SAMPLES as u32, "with the first frame, but for what the mark holds back");
     assert!(listener.events.len() < 10, "{:?}", listener.events);
-    let mut short = Listener::default();
+    let mut short = LiveReceiver::default();
     attempt(&mut short, 0, 1, usize::MAX, |_| Written::Yes);
     assert!(short.pcm == recording(1));
 }
@@ -163,7 +163,7 @@ fn samples_go_out_from_the_first_frame_to_the_last() {
 /// Silence that is held back comes at once: more events, none of them large.
 #[test]
 fn many_samples_at_once_are_cut_into_bounded_events() {
-    let (mut listener, mut stream) = (Listener::default(), stream());
+    let (mut listener, mut stream) = (LiveReceiver::default(), stream());
     let mut teller = ProgressPublisher::new(origin(), 100, Some(0));
     teller.hear(&recited(0, 0, false), &Marked::default());
     assert!(matches!(teller.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
@@ -183,7 +183,7 @@ fn many_samples_at_once_are_cut_into_bounded_events() {
 fn an_event_in_doubt_is_written_again_as_it_was() {
     for fault in [Written::No, Written::Silently] {
         for from in 0..14 {
-            let mut listener = Listener::default();
+            let mut listener = LiveReceiver::default();
             let away = from..from + 7;
             attempt(&mut listener, 0, 23, usize::MAX, |at| if away.contains(&at) { fault } else { Written::Yes });
             assert!(listener.pcm == recording(23), "away from frame {from}");
@@ -197,7 +197,7 @@ fn an_event_in_doubt_is_written_again_as_it_was() {
 fn an_attempt_goes_on_behind_the_last_sample_that_was_sent() {
     for cut in 0..23 {
         for old in [0, cut / 5 * 5] {
-            let mut listener = Listener::default();
+            let mut listener = LiveReceiver::default();
             attempt(&mut listener, 0, 23, cut, |_| Written::Yes);
             attempt(&mut listener, old, 23, cut + 3, |_| Written::Yes);
             attempt(&mut listener, old, 23, usize::MAX, |_| Written::Yes);
@@ -209,7 +209,7 @@ fn an_attempt_goes_on_behind_the_last_sample_that_was_sent() {
 /// Another build may say less than was sent: nothing is sent twice, and nothing behind it.
 #[test]
 fn a_shorter_recording_sends_nothing_more() {
-    let mut listener = Listener::default();
+    let mut listener = LiveReceiver::default();
     attempt(&mut listener, 0, 23, 15, |_| Written::Yes);
     let sent = listener.pcm.clone();
     attempt(&mut listener, 0, 2, usize::MAX, |_| Written::Yes);
