@@ -19,7 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::BUILD;
 use crate::engine::EngineError;
-use crate::speak::Studio;
+use crate::speak::AttemptContext;
 use load::Load;
 
 /// Pause after Redis refused a claim or a wait.
@@ -34,7 +34,7 @@ pub struct Runner {
     /// Wake-ups for cancels.
     pub hub: Subscriptions,
     /// Engine, mark, store.
-    pub studio: Studio,
+    pub studio: AttemptContext,
     /// This process, as the queue knows it.
     pub owner: WorkerId,
     /// Jobs at once.

@@ -25,7 +25,7 @@ use crate::encode::AudioEncoder;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::provenance::ProvenanceError;
 use crate::runner::{End, Runner};
-use crate::speak::Studio;
+use crate::speak::AttemptContext;
 use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
@@ -160,7 +160,7 @@ async fn work(
     let desk = serve_desk(&marker, keys, DetectQueue::new(parts.redis.clone()), &desk_stop);
     let runner = Runner {
         hub: Subscriptions::start(parts.redis),
-        studio: Studio {
+        studio: AttemptContext {
             engine,
             tokenizer,
             marker,

@@ -40,7 +40,7 @@ const TELLING_LIMIT: Duration = Duration::from_secs(30);
 const STORING_LIMIT: Duration = Duration::from_secs(120);
 
 /// What every attempt of a worker needs.
-pub struct Studio {
+pub struct AttemptContext {
     /// The model.
     pub engine: Engine,
     /// Text to ids, as the gateway counted them.
@@ -121,7 +121,7 @@ struct GeneratedAudio {
     compute: Duration,
 }
 
-impl Studio {
+impl AttemptContext {
     /// Speaks and stores; answers the receipt to commit, which points to the file.
     /// `pulse` tells meanwhile whether the attempt gets on.
     pub async fn speak(

@@ -20,7 +20,7 @@ use csm_worker::checkpoint::{FolderLayout, make_tiny};
 use csm_worker::encode::AudioEncoder;
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_worker::model::{WeightChoice, WeightFormat};
-use csm_worker::speak::{Pulse, SpeakError, Studio};
+use csm_worker::speak::{Pulse, SpeakError, AttemptContext};
 use csm_worker::watermark::{Marker, WatermarkKey};
 use futures::{Stream, StreamExt as _};
 use tempfile::TempDir;
@@ -37,10 +37,10 @@ struct Set {
     client: RedisClient,
     queue: Queue,
     hub: Subscriptions,
-    studio: Studio,
+    studio: AttemptContext,
 }
 
-async fn studio(folder: &Path, client: &RedisClient, weights: WeightFormat) -> Studio {
+async fn studio(folder: &Path, client: &RedisClient, weights: WeightFormat) -> AttemptContext {
     let config = EngineConfig {
         folder: folder.join("tiny"),
         model: "tiny".into(),
@@ -50,7 +50,7 @@ async fn studio(folder: &Path, client: &RedisClient, weights: WeightFormat) -> S
         threads: Some(1),
         prefix_cache_bytes: 0,
     };
-    Studio {
+    AttemptContext {
         engine: Engine::start(config).unwrap().ready().await.unwrap(),
         tokenizer: PromptTokenizer::from_folder(&folder.join("tiny")).unwrap(),
         marker: Marker::new(&WatermarkKey::development()).unwrap(),
@@ -107,7 +107,7 @@ impl Set {
     }
 
     /// Speaks an attempt to its end, which is the job's.
-    async fn finish(&self, studio: &Studio, job: Claimed) -> (Receipt, Vec<u8>) {
+    async fn finish(&self, studio: &AttemptContext, job: Claimed) -> (Receipt, Vec<u8>) {
         let receipt = speak(studio, &job).await.unwrap();
         let id = job.lease.at().id;
         assert_eq!(job.lease.succeed(&receipt).await.unwrap(), Commit::Committed);
@@ -118,7 +118,7 @@ impl Set {
     }
 
     /// Speaks an attempt until `events` of it with samples are out, then drops it and hands the job back.
-    async fn cut_off(&self, studio: &Studio, events: usize) {
+    async fn cut_off(&self, studio: &AttemptContext, events: usize) {
         let job = self.claim().await;
         let at = job.lease.at();
         let sounding = self.follow(at.id, EventId { attempt: at.attempt, sequence: 0 }).await;
@@ -152,7 +152,7 @@ fn samples(event: &Event) -> Option<&[u8]> {
     }
 }
 
-async fn speak(studio: &Studio, job: &Claimed) -> Result<Receipt, SpeakError> {
+async fn speak(studio: &AttemptContext, job: &Claimed) -> Result<Receipt, SpeakError> {
     studio.speak(job.lease.at(), &job.spec, job.waited, &Pulse::new(studio.engine.clone())).await
 }
 
