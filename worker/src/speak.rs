@@ -30,7 +30,7 @@ use crate::engine::{Engine, EngineError, ModelInfo, SegmentAudio, PromptSegment}
 use crate::sink::{self, SinkError};
 use crate::watermark::{Finished, MarkError, Marker};
 
-pub use pulse::Pulse;
+pub use pulse::AttemptProgress;
 use recital::{Ending, SentenceStream, AttemptPlan};
 use teller::{ProgressPublisher, PendingEvent};
 
@@ -129,7 +129,7 @@ impl AttemptContext {
         at: &LeaseRef,
         spec: &JobSpec,
         waited: Duration,
-        pulse: &Pulse,
+        pulse: &AttemptProgress,
     ) -> Result<Receipt, SpeakError> {
         let event = Event::Started { worker: self.worker.clone() };
         let started = PendingEvent { sequence: 1, event, spoken: None };
@@ -185,7 +185,7 @@ impl AttemptContext {
     }
 
     /// Runs the job through the engine and the mark.
-    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &Pulse) -> Result<GeneratedAudio, SpeakError> {
+    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &AttemptProgress) -> Result<GeneratedAudio, SpeakError> {
         let begun = Instant::now();
         let mut script = self.script(spec)?;
         let origin = origin(self.engine.info(), &script.plan);

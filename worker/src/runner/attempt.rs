@@ -12,7 +12,7 @@ use super::Runner;
 use super::heartbeat::{self, Interruption};
 use super::load::Load;
 use crate::sink;
-use crate::speak::{Pulse, SpeakError};
+use crate::speak::{AttemptProgress, SpeakError};
 
 /// Ceiling of the first retry's delay; it doubles with each attempt.
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
@@ -68,7 +68,7 @@ impl Runner {
     async fn outcome(&self, job: &Claimed, hand_back: &CancellationToken) -> Outcome {
         let (at, spec, waited) = (job.lease.at(), &job.spec, job.waited);
         tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "speaking");
-        let pulse = Pulse::new(self.studio.engine.clone());
+        let pulse = AttemptProgress::new(self.studio.engine.clone());
         tokio::select! {
             // A take that is finished is worth more than a wish to stop.
             biased;

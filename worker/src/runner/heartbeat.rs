@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use csm_shared::live::Subscriptions;
 use csm_shared::queue::{BEAT_EVERY, Beat, LEASE, LeaseRef, Queue};
 
-use crate::speak::Pulse;
+use crate::speak::AttemptProgress;
 
 /// Pause after a beat that Redis did not answer. The lease may still be ours when it does again.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
@@ -32,7 +32,7 @@ pub(super) enum Interruption {
 }
 
 /// Beats until there is a reason to stop: at once when a cancel is announced, else as [`Gate`] says.
-pub(super) async fn beat(queue: &Queue, hub: &Subscriptions, at: &LeaseRef, pulse: &Pulse) -> Interruption {
+pub(super) async fn beat(queue: &Queue, hub: &Subscriptions, at: &LeaseRef, pulse: &AttemptProgress) -> Interruption {
     let mut cancel = hub.listen(queue.cancel_channel(at));
     let mut gate = Gate::new(Instant::now(), pulse.read());
     let mut called = false;

@@ -5,12 +5,12 @@ use std::time::Duration;
 use crate::engine::{Engine, ProgressCounter};
 
 /// The signs of one attempt.
-pub struct Pulse {
+pub struct AttemptProgress {
     engine: Engine,
     own: ProgressCounter,
 }
 
-impl Pulse {
+impl AttemptProgress {
     /// The pulse of an attempt on `engine`.
     #[must_use]
     pub fn new(engine: Engine) -> Self {

@@ -20,7 +20,7 @@ use csm_worker::checkpoint::{FolderLayout, make_tiny};
 use csm_worker::encode::AudioEncoder;
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_worker::model::{WeightChoice, WeightFormat};
-use csm_worker::speak::{Pulse, SpeakError, AttemptContext};
+use csm_worker::speak::{AttemptProgress, SpeakError, AttemptContext};
 use csm_worker::watermark::{Marker, WatermarkKey};
 use futures::{Stream, StreamExt as _};
 use tempfile::TempDir;
@@ -153,7 +153,7 @@ fn samples(event: &Event) -> Option<&[u8]> {
 }
 
 async fn speak(studio: &AttemptContext, job: &Claimed) -> Result<Receipt, SpeakError> {
-    studio.speak(job.lease.at(), &job.spec, job.waited, &Pulse::new(studio.engine.clone())).await
+    studio.speak(job.lease.at(), &job.spec, job.waited, &AttemptProgress::new(studio.engine.clone())).await
 }
 
 #[tokio::test]
