@@ -59,7 +59,7 @@ pub struct AttemptContext {
 
 /// An attempt that came to nothing.
 #[derive(Debug, thiserror::Error)]
-pub enum SpeakError {
+pub enum AttemptError {
     /// The tokenizer refused the text.
     #[error(transparent)]
     Prompt(#[from] PromptError),
@@ -86,7 +86,7 @@ pub enum SpeakError {
     Finishing(#[from] tokio::task::JoinError),
 }
 
-impl SpeakError {
+impl AttemptError {
     /// The failure as the queue records it. Its message is safe to show: what a library or the device said stays in the log.
     #[must_use]
     pub fn failure(&self) -> Failure {
@@ -130,7 +130,7 @@ impl AttemptContext {
         spec: &JobSpec,
         waited: Duration,
         pulse: &AttemptProgress,
-    ) -> Result<Receipt, SpeakError> {
+    ) -> Result<Receipt, AttemptError> {
         let event = Event::Started { worker: self.worker.clone() };
         let started = PendingEvent { sequence: 1, event, spoken: None };
         if spec.delivery.is_live() && at.attempt > 1 {
@@ -148,11 +148,11 @@ impl AttemptContext {
         let time_limit = audio.time_limit();
         let finishing = tokio::task::spawn_blocking(move || {
             let (whole, findings) = audio.complete()?;
-            Ok::<_, SpeakError>((encoder.encode(&whole, format)?, whole.samples().len() as u64, findings))
+            Ok::<_, AttemptError>((encoder.encode(&whole, format)?, whole.samples().len() as u64, findings))
         });
         let (file, samples, watermarks) = pulse.during(time_limit, finishing).await??;
         let store = Box::pin(tokio::time::timeout(STORING_LIMIT, sink::put(&self.store, at, format, file)));
-        let stored = pulse.during(STORING_LIMIT, store).await.map_err(|_| SpeakError::Unstored)??;
+        let stored = pulse.during(STORING_LIMIT, store).await.map_err(|_| AttemptError::Unstored)??;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         let rtf = (samples > 0).then(|| take.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
@@ -185,7 +185,7 @@ impl AttemptContext {
     }
 
     /// Runs the job through the engine and the mark.
-    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &AttemptProgress) -> Result<GeneratedAudio, SpeakError> {
+    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &AttemptProgress) -> Result<GeneratedAudio, AttemptError> {
         let begun = Instant::now();
         let mut script = self.script(spec)?;
         let origin = origin(self.engine.info(), &script.plan);

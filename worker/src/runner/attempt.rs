@@ -12,7 +12,7 @@ use super::Runner;
 use super::heartbeat::{self, Interruption};
 use super::load::Load;
 use crate::sink;
-use crate::speak::{AttemptProgress, SpeakError};
+use crate::speak::{AttemptProgress, AttemptError};
 
 /// Ceiling of the first retry's delay; it doubles with each attempt.
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
@@ -157,11 +157,11 @@ const fn requeued(verdict: Retry) -> Fate {
     }
 }
 
-fn failed(error: &SpeakError) -> Outcome {
+fn failed(error: &AttemptError) -> Outcome {
     let failure = error.failure();
     tracing::error!(class = ?failure.class, error = %error, "the attempt failed");
     match error {
-        SpeakError::Engine(error) if !error.is_invalid() => Outcome::EngineFailed(failure),
+        AttemptError::Engine(error) if !error.is_invalid() => Outcome::EngineFailed(failure),
         _ => Outcome::Failed(failure),
     }
 }

@@ -20,7 +20,7 @@ use csm_worker::checkpoint::{FolderLayout, make_tiny};
 use csm_worker::encode::AudioEncoder;
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_worker::model::{WeightChoice, WeightFormat};
-use csm_worker::speak::{AttemptProgress, SpeakError, AttemptContext};
+use csm_worker::speak::{AttemptProgress, AttemptError, AttemptContext};
 use csm_worker::watermark::{Marker, WatermarkKey};
 use futures::{Stream, StreamExt as _};
 use tempfile::TempDir;
@@ -152,7 +152,7 @@ fn samples(event: &Event) -> Option<&[u8]> {
     }
 }
 
-async fn speak(studio: &AttemptContext, job: &Claimed) -> Result<Receipt, SpeakError> {
+async fn speak(studio: &AttemptContext, job: &Claimed) -> Result<Receipt, AttemptError> {
     studio.speak(job.lease.at(), &job.spec, job.waited, &AttemptProgress::new(studio.engine.clone())).await
 }
 
