@@ -31,7 +31,7 @@ enum Outcome {
 
 /// What that means for the job.
 #[derive(PartialEq, Eq)]
-enum Fate {
+enum JobEnd {
     /// This attempt's file is its result.
     Committed,
     /// It has ended without one.
@@ -86,25 +86,25 @@ impl Runner {
     async fn conclude(&self, lease: Lease, format: AudioFormat, outcome: Outcome) -> Result<(), QueueError> {
         let at = lease.at().clone();
         let fate = self.end(lease, outcome).await?;
-        if fate != Fate::Committed {
+        if fate != JobEnd::Committed {
             sink::discard(&self.studio.store, &at, format).await;
         }
-        if fate != Fate::Open {
+        if fate != JobEnd::Open {
             self.studio.live.conclude(&self.queue, &at.id).await?;
         }
         Ok(())
     }
 
-    async fn end(&self, lease: Lease, outcome: Outcome) -> Result<Fate, QueueError> {
+    async fn end(&self, lease: Lease, outcome: Outcome) -> Result<JobEnd, QueueError> {
         let attempt = lease.at().attempt;
         Ok(match outcome {
             Outcome::Spoken(receipt) => {
                 let verdict = lease.succeed(&receipt).await?;
                 tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "spoken");
                 match verdict {
-                    Commit::Committed => Fate::Committed,
-                    Commit::Cancelled => Fate::Ended,
-                    Commit::Stale => Fate::Open,
+                    Commit::Committed => JobEnd::Committed,
+                    Commit::Cancelled => JobEnd::Ended,
+                    Commit::Stale => JobEnd::Open,
                 }
             }
             Outcome::Failed(failure) if failure.class == FailureClass::Invalid => ended(lease.fail(&failure).await?),
@@ -128,11 +128,11 @@ impl Runner {
             }
             Outcome::Interrupted(Interruption::Stuck) => {
                 tracing::error!("no sign of life; the lease has run out");
-                Fate::Open
+                JobEnd::Open
             }
             Outcome::Interrupted(Interruption::LeaseLost) => {
                 tracing::warn!("the lease was lost; leaving the job to its new owner");
-                Fate::Open
+                JobEnd::Open
             }
             Outcome::HandedBack => {
                 let verdict = lease.release().await?;
@@ -143,17 +143,17 @@ impl Runner {
     }
 }
 
-const fn ended(verdict: Commit) -> Fate {
+const fn ended(verdict: Commit) -> JobEnd {
     match verdict {
-        Commit::Committed | Commit::Cancelled => Fate::Ended,
-        Commit::Stale => Fate::Open,
+        Commit::Committed | Commit::Cancelled => JobEnd::Ended,
+        Commit::Stale => JobEnd::Open,
     }
 }
 
-const fn requeued(verdict: Retry) -> Fate {
+const fn requeued(verdict: Retry) -> JobEnd {
     match verdict {
-        Retry::Failed | Retry::Cancelled => Fate::Ended,
-        Retry::Queued | Retry::Stale => Fate::Open,
+        Retry::Failed | Retry::Cancelled => JobEnd::Ended,
+        Retry::Queued | Retry::Stale => JobEnd::Open,
     }
 }
 
