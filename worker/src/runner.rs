@@ -49,7 +49,7 @@ pub struct Runner {
 
 /// How the loop ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum RunnerEnd {
     /// As asked, with nothing left behind.
     Drained,
     /// The engine died; every job it held was handed on.
@@ -58,7 +58,7 @@ pub enum End {
 
 impl Runner {
     /// Works until `stop` is cancelled or the engine dies, then finishes what fits the grace and hands back the rest.
-    pub async fn run(self, stop: CancellationToken) -> End {
+    pub async fn run(self, stop: CancellationToken) -> RunnerEnd {
         let runner = Arc::new(self);
         let (load, attempts, hand_back) = (Load::default(), TaskTracker::new(), CancellationToken::new());
         let over = CancellationToken::new();
@@ -86,7 +86,7 @@ impl Runner {
         load: &Load,
         attempts: &TaskTracker,
         hand_back: &CancellationToken,
-    ) -> End {
+    ) -> RunnerEnd {
         let slots = Arc::new(Semaphore::new(self.slots.into()));
         let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.owner, BUILD));
         loop {
@@ -94,8 +94,8 @@ impl Runner {
             metrics::gauge!(telemetry::SLOTS, "state" => "busy").set(attempts.len() as f64);
             let mut slot = tokio::select! {
                 biased;
-                () = stop.cancelled() => return End::Drained,
-                why = self.studio.engine.closed() => return End::EngineDied(why),
+                () = stop.cancelled() => return RunnerEnd::Drained,
+                why = self.studio.engine.closed() => return RunnerEnd::EngineDied(why),
                 Ok(slot) = Arc::clone(&slots).acquire_owned() => slot,
             };
             match self.next_job(&mut claimer, &mut wake, load).await {

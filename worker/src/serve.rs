@@ -24,7 +24,7 @@ use crate::desk;
 use crate::encode::AudioEncoder;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::provenance::ProvenanceError;
-use crate::runner::{End, Runner};
+use crate::runner::{RunnerEnd, Runner};
 use crate::speak::AttemptContext;
 use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 
@@ -197,8 +197,8 @@ async fn work(
         let _ = tokio::time::timeout(DESK_GRACE, desk).await;
     }
     match end {
-        End::Drained => Ok(()),
-        End::EngineDied(why) => Err(why.into()),
+        RunnerEnd::Drained => Ok(()),
+        RunnerEnd::EngineDied(why) => Err(why.into()),
     }
 }
 
