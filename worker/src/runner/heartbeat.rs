@@ -13,10 +13,10 @@ use crate::speak::AttemptProgress;
 /// Pause after a beat that Redis did not answer. The lease may still be ours when it does again.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
 /// Pause between two looks at the signs of life.
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+const CHECK_EVERY: Duration = Duration::from_millis(500);
 /// What counts of the time between two looks at most: where it was longer the process itself was held up, and with it the
 /// model.
-const PAUSE_COUNTED: Duration = BEAT_EVERY;
+const COUNTED_GAP_MAX: Duration = BEAT_EVERY;
 
 /// Why an attempt must stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,21 +31,21 @@ pub(super) enum Interruption {
     Stuck,
 }
 
-/// Beats until there is a reason to stop: at once when a cancel is announced, else as [`Gate`] says.
+/// Beats until there is a reason to stop: at once when a cancel is announced, else as [`LeaseTimer`] says.
 pub(super) async fn beat(queue: &Queue, hub: &Subscriptions, at: &LeaseRef, pulse: &AttemptProgress) -> Interruption {
     let mut cancel = hub.listen(queue.cancel_channel(at));
-    let mut gate = Gate::new(Instant::now(), pulse.read());
+    let mut gate = LeaseTimer::new(Instant::now(), pulse.read());
     let mut called = false;
     loop {
         let now = Instant::now();
         let good_for = match gate.look(now, pulse.read()) {
-            Look::Stuck => {
+            LeaseAction::Stuck => {
                 tracing::error!(job = %at.id, silent_s = LEASE.as_secs(), "the engine is stuck; giving it up");
                 pulse.give_up();
                 return Interruption::Stuck;
             }
-            Look::Renew(good_for) => Some(good_for),
-            Look::Wait(good_for) => called.then_some(good_for),
+            LeaseAction::Renew(good_for) => Some(good_for),
+            LeaseAction::Wait(good_for) => called.then_some(good_for),
         };
         if let Some(good_for) = good_for {
             match queue.beat(at, good_for).await {
@@ -59,12 +59,12 @@ pub(super) async fn beat(queue: &Queue, hub: &Subscriptions, at: &LeaseRef, puls
                 }
             }
         }
-        called = tokio::time::timeout(LOOK_EVERY, cancel.woken()).await.is_ok();
+        called = tokio::time::timeout(CHECK_EVERY, cancel.woken()).await.is_ok();
     }
 }
 
 /// When a lease is renewed and for how long. It has no clock of its own.
-struct Gate {
+struct LeaseTimer {
     /// The number at the last look.
     signs: u64,
     looked: Instant,
@@ -76,7 +76,7 @@ struct Gate {
 
 /// What a look says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Look {
+enum LeaseAction {
     /// Renew the lease for so long from now.
     Renew(Duration),
     /// Nothing has to be done; a renewal would be for so long.
@@ -85,23 +85,23 @@ enum Look {
     Stuck,
 }
 
-impl Gate {
+impl LeaseTimer {
     fn new(now: Instant, signs: u64) -> Self {
         Self { signs, looked: now, silent: Duration::ZERO, renewed: None }
     }
 
     /// Looks at the number `signs`, which differs from the last one if the attempt got on.
-    fn look(&mut self, now: Instant, signs: u64) -> Look {
-        let passed = now.duration_since(self.looked).min(PAUSE_COUNTED);
+    fn look(&mut self, now: Instant, signs: u64) -> LeaseAction {
+        let passed = now.duration_since(self.looked).min(COUNTED_GAP_MAX);
         self.looked = now;
         self.silent = if signs == self.signs { self.silent + passed } else { Duration::ZERO };
         self.signs = signs;
-        let Some(good_for) = LEASE.checked_sub(self.silent).filter(|left| !left.is_zero()) else { return Look::Stuck };
+        let Some(good_for) = LEASE.checked_sub(self.silent).filter(|left| !left.is_zero()) else { return LeaseAction::Stuck };
         let due = self.renewed.is_none_or(|(renewed, end)| {
             // In time, and at once where it has become worth as much as a beat.
             now >= renewed + BEAT_EVERY || now + good_for >= end + BEAT_EVERY
         });
-        if due { Look::Renew(good_for) } else { Look::Wait(good_for) }
+        if due { LeaseAction::Renew(good_for) } else { LeaseAction::Wait(good_for) }
     }
 
     /// Notes that the lease was renewed at `now`.

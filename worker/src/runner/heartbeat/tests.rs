@@ -17,18 +17,18 @@ use crate::model::WeightChoice;
 /// An attempt whose model shows a sign at certain times, and the lease that its gate keeps.
 struct Course {
     begun: Instant,
-    gate: Gate,
+    gate: LeaseTimer,
     /// When the lease ends, from the beginning.
     lease_end: Duration,
     beats: Vec<Duration>,
     stuck: Option<Duration>,
 }
 
-/// Looks every [`LOOK_EVERY`] for `length`; `signs` says how many signs were shown by then. The process sleeps through
+/// Looks every [`CHECK_EVERY`] for `length`; `signs` says how many signs were shown by then. The process sleeps through
 /// `asleep`. `None` where the lease ran out while the attempt still thought that it had it.
 fn course(length: Duration, asleep: std::ops::Range<Duration>, signs: impl Fn(Duration) -> u64) -> Option<Course> {
     let begun = Instant::now();
-    let gate = Gate::new(begun, signs(Duration::ZERO));
+    let gate = LeaseTimer::new(begun, signs(Duration::ZERO));
     let mut course = Course { begun, gate, lease_end: LEASE, beats: Vec::new(), stuck: None };
     let mut at = Duration::ZERO;
     while at < length {
@@ -38,19 +38,19 @@ fn course(length: Duration, asleep: std::ops::Range<Duration>, signs: impl Fn(Du
             }
             let now = course.begun + at;
             match course.gate.look(now, signs(at)) {
-                Look::Renew(good_for) => {
+                LeaseAction::Renew(good_for) => {
                     course.gate.renewed(now, good_for);
                     course.lease_end = at + good_for;
                     course.beats.push(at);
                 }
-                Look::Wait(_) => {}
-                Look::Stuck => {
+                LeaseAction::Wait(_) => {}
+                LeaseAction::Stuck => {
                     course.stuck = Some(at);
                     break;
                 }
             }
         }
-        at += LOOK_EVERY;
+        at += CHECK_EVERY;
     }
     Some(course)
 }
@@ -149,7 +149,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let (begun, limit) = (Instant::now(), LEASE + 2 * BEAT_EVERY);
     let stuck = tokio::time::timeout(limit, beat(&queue, &hub, job.lease.at(), &pulse)).await;
     assert_eq!(stuck, Ok(Interruption::Stuck));
-    assert!(begun.elapsed() >= LEASE - LOOK_EVERY, "not before its time: {:?}", begun.elapsed());
+    assert!(begun.elapsed() >= LEASE - CHECK_EVERY, "not before its time: {:?}", begun.elapsed());
     assert_eq!(engine.closed().await, EngineError::Stuck);
     // The last renewal ended the lease at the same moment, give or take an answer of Redis.
     let reaped = tokio::time::timeout(BEAT_EVERY, async {
@@ -158,7 +158,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
             if !reaped.is_empty() {
                 break reaped;
             }
-            tokio::time::sleep(LOOK_EVERY / 5).await;
+            tokio::time::sleep(CHECK_EVERY / 5).await;
         }
     });
     let reaped = reaped.await.unwrap();
