@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::BUILD;
 use crate::engine::EngineError;
 use crate::speak::AttemptContext;
-use load::Load;
+use load::Occupancy;
 
 /// Pause after Redis refused a claim or a wait.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
@@ -60,7 +60,7 @@ impl Runner {
     /// Works until `stop` is cancelled or the engine dies, then finishes what fits the grace and hands back the rest.
     pub async fn run(self, stop: CancellationToken) -> RunnerEnd {
         let runner = Arc::new(self);
-        let (load, attempts, hand_back) = (Load::default(), TaskTracker::new(), CancellationToken::new());
+        let (load, attempts, hand_back) = (Occupancy::default(), TaskTracker::new(), CancellationToken::new());
         let over = CancellationToken::new();
         let reports = tokio::spawn(report::run(Arc::clone(&runner), load.clone(), stop.clone(), over.clone()));
         let end = runner.claim_loop(&stop, &load, &attempts, &hand_back).await;
@@ -83,7 +83,7 @@ impl Runner {
     async fn claim_loop(
         self: &Arc<Self>,
         stop: &CancellationToken,
-        load: &Load,
+        load: &Occupancy,
         attempts: &TaskTracker,
         hand_back: &CancellationToken,
     ) -> RunnerEnd {
@@ -132,7 +132,7 @@ impl Runner {
         &self,
         claimer: &mut Claimer,
         wake: &mut WakeListener,
-        load: &Load,
+        load: &Occupancy,
     ) -> Result<Option<Claimed>, QueueError> {
         match claimer.claim(load.room(self.slots, self.reserve)).await? {
             Claim::Job(job) => return Ok(Some(*job)),

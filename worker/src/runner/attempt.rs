@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::Runner;
 use super::heartbeat::{self, Interruption};
-use super::load::Load;
+use super::load::Occupancy;
 use crate::sink;
 use crate::speak::{AttemptProgress, AttemptError};
 
@@ -42,7 +42,7 @@ enum JobEnd {
 
 impl Runner {
     /// Runs one claim to its end; every way out ends the lease or finds that it was lost.
-    pub(super) async fn attempt(&self, job: Claimed, load: &Load, hand_back: &CancellationToken) {
+    pub(super) async fn attempt(&self, job: Claimed, load: &Occupancy, hand_back: &CancellationToken) {
         let span = tracing::info_span!("attempt", job = %job.lease.at().id, attempt = job.lease.at().attempt);
         async {
             let begun = Instant::now();

@@ -15,21 +15,21 @@ const NEWEST: f64 = 0.1;
 
 /// Shared count of running jobs.
 #[derive(Clone, Default)]
-pub(super) struct Load {
-    counts: Arc<Mutex<Counts>>,
+pub(super) struct Occupancy {
+    counts: Arc<Mutex<OccupancyCounts>>,
     left: Arc<Notify>,
 }
 
 #[derive(Default)]
-struct Counts {
+struct OccupancyCounts {
     entered: u64,
-    running: BTreeMap<u64, Running>,
+    running: BTreeMap<u64, RunningJob>,
     frames: u64,
     /// Frames a second of one slot, from claim to commit.
     rate: Option<f64>,
 }
 
-struct Running {
+struct RunningJob {
     lane: Lane,
     since: Instant,
     /// Frames that it is expected to make.
@@ -37,25 +37,25 @@ struct Running {
 }
 
 /// One running job; it counts until dropped.
-pub(super) struct Place {
-    load: Load,
+pub(super) struct OccupancyGuard {
+    load: Occupancy,
     number: u64,
 }
 
-impl Load {
-    fn counts<T>(&self, read: impl FnOnce(&mut Counts) -> T) -> T {
+impl Occupancy {
+    fn counts<T>(&self, read: impl FnOnce(&mut OccupancyCounts) -> T) -> T {
         read(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Counts one more job, which is expected to make so many frames.
-    pub(super) fn enter(&self, lane: Lane, frames: u32) -> Place {
-        let running = Running { lane, since: Instant::now(), frames };
+    pub(super) fn enter(&self, lane: Lane, frames: u32) -> OccupancyGuard {
+        let running = RunningJob { lane, since: Instant::now(), frames };
         let number = self.counts(|counts| {
             counts.entered += 1;
             counts.running.insert(counts.entered, running);
             counts.entered
         });
-        Place { load: self.clone(), number }
+        OccupancyGuard { load: self.clone(), number }
     }
 
     /// Waits until a job has left since the last call.
@@ -102,7 +102,7 @@ impl Load {
     }
 }
 
-impl Running {
+impl RunningJob {
     /// How long it will likely run on at this rate, in frames a second; before any is known, as long as its speech takes. One
     /// that is late already is taken to need as long again as it is late.
     fn left(&self, rate: Option<f64>) -> Duration {
@@ -111,7 +111,7 @@ impl Running {
     }
 }
 
-impl Drop for Place {
+impl Drop for OccupancyGuard {
     fn drop(&mut self) {
         self.load.counts(|counts| counts.running.remove(&self.number));
         self.load.left.notify_one();
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn bulk_jobs_never_take_the_reserve() {
-        let load = Load::default();
+        let load = Occupancy::default();
         let mut places = Vec::new();
         while load.room(5, 2).accepts_bulk() {
             places.push(load.enter(Lane::Bulk, 10));
@@ -133,12 +133,12 @@ mod tests {
         places.pop();
         let _live = load.enter(Lane::Live, 10);
         assert!(load.room(5, 2).accepts_bulk(), "a live job takes no bulk job's place");
-        assert!(Load::default().room(1, 1).accepts_bulk(), "one slot cannot be kept back");
+        assert!(Occupancy::default().room(1, 1).accepts_bulk(), "one slot cannot be kept back");
     }
 
     #[test]
     fn a_worker_is_busy_until_its_last_job_is_expected_to_end() {
-        let load = Load::default();
+        let load = Occupancy::default();
         assert!(load.room(5, 0).busy_for.is_zero());
         let short = load.enter(Lane::Live, 100);
         let long = load.enter(Lane::Bulk, 1_000);
@@ -154,7 +154,7 @@ mod tests {
 
     #[test]
     fn the_rate_follows_what_is_seen() {
-        let load = Load::default();
+        let load = Occupancy::default();
         load.learn(100, Duration::from_secs(10));
         assert!((load.rate() - 10.0).abs() < 1e-9);
         for _ in 0..100 {

@@ -6,11 +6,11 @@ use csm_shared::queue::{REPORT_EVERY, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
 use super::Runner;
-use super::load::Load;
+use super::load::Occupancy;
 use crate::BUILD;
 
 /// Reports until `over` is cancelled, then takes the worker out of the list. It drains once `stop` is cancelled.
-pub(super) async fn run(runner: Arc<Runner>, load: Load, stop: CancellationToken, over: CancellationToken) {
+pub(super) async fn run(runner: Arc<Runner>, load: Occupancy, stop: CancellationToken, over: CancellationToken) {
     let tell = async {
         loop {
             let report = report(&runner, &load, stop.is_cancelled());
@@ -26,7 +26,7 @@ pub(super) async fn run(runner: Arc<Runner>, load: Load, stop: CancellationToken
     }
 }
 
-fn report(runner: &Runner, load: &Load, draining: bool) -> WorkerReport {
+fn report(runner: &Runner, load: &Occupancy, draining: bool) -> WorkerReport {
     let room = load.room(runner.slots, runner.reserve);
     WorkerReport {
         host: runner.host.clone(),
