@@ -27,23 +27,23 @@
 mod device;
 mod load;
 
-mod prompt;
-mod speaking;
+mod prefill;
+mod active_utterance;
 
 mod schedule;
 mod slots;
 
-mod aside;
-mod encoder;
-mod sound;
-mod speech;
-mod stream;
-mod thread;
+mod side_thread;
+mod encoder_thread;
+mod decoder_thread;
+mod backend;
+mod frame_stream;
+mod engine_thread;
 
 mod guard;
 mod meter;
-mod prefix;
-mod signs;
+mod prefix_cache;
+mod progress_counter;
 
 #[cfg(test)]
 mod tests;
@@ -61,14 +61,14 @@ pub use csm_shared::job::FinishReason;
 pub use device::DeviceChoice;
 pub use load::{LoadStage, ModelInfo};
 pub use meter::EngineStats;
-pub(crate) use signs::ProgressCounter;
-pub use stream::{FRAMES_AHEAD, FrameStream, AudioFrame};
+pub(crate) use progress_counter::ProgressCounter;
+pub use frame_stream::{FRAMES_AHEAD, FrameStream, AudioFrame};
 
 use crate::model::WeightChoice;
 use meter::Meter;
-use speech::{EngineParts, SpeechModel};
-use stream::EngineLink;
-use thread::{Admission, EngineCommand};
+use backend::{EngineParts, SpeechModel};
+use frame_stream::EngineLink;
+use engine_thread::{Admission, EngineCommand};
 
 /// Slots that one engine may have.
 pub const MAX_SLOTS: usize = 32;
@@ -230,7 +230,7 @@ impl Loading {
     /// [`EngineError::Start`] with the reason.
     pub async fn ready(mut self) -> Result<Engine, EngineError> {
         let Ok(info) = self.info.await else {
-            return Err(stream::reason(&mut self.closed).await);
+            return Err(frame_stream::reason(&mut self.closed).await);
         };
         let Self { closed, tell_closed, meter, commands, thread, .. } = self;
         let (given_up, commands, thread) = (AtomicBool::new(false), Some(commands), Some(thread));
@@ -267,12 +267,12 @@ impl Engine {
         let meter = Arc::new(Meter::new());
         let (wake, counted) = (commands.downgrade(), Arc::clone(&meter));
         let body = move || {
-            let ended = aside::guarded(|| {
+            let ended = side_thread::guarded(|| {
                 let (parts, info) = load(&report)?;
                 report.send_replace(LoadStage::Ready);
                 // Whoever no longer waits has dropped the commands too, which `serve` sees.
                 let _ = tell_info.send(info);
-                thread::serve(parts, room, received, wake, counted)
+                engine_thread::serve(parts, room, received, wake, counted)
             });
             if ended != EngineError::Closed {
                 tracing::error!(error = %ended, "the engine has ended");
@@ -337,7 +337,7 @@ impl Engine {
 
     /// Resolves when the engine has ended by itself or was given up, with the reason. Until then every slot works.
     pub async fn closed(&self) -> EngineError {
-        stream::reason(&mut self.inner.closed.clone()).await
+        frame_stream::reason(&mut self.inner.closed.clone()).await
     }
 
     fn link(&self) -> EngineLink {

@@ -8,11 +8,11 @@ use tokio::sync::mpsc;
 
 use super::Utterance;
 use super::guard::Budget;
-use super::prompt::Prompt;
+use super::prefill::Prompt;
 use super::schedule::Need;
 use super::slots::SlotId;
-use super::sound::GeneratedCodes;
-use super::stream::AudioFrame;
+use super::decoder_thread::GeneratedCodes;
+use super::frame_stream::AudioFrame;
 use crate::model::{END_FRAME, Row};
 
 /// How far the draws of a second try are from those of the first: further than the frames of any job reach.

@@ -11,11 +11,11 @@ use csm_shared::audio::{Clip, Frame};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::WeakSender;
 
-use super::aside::{EngineNotifier, JoinOnDrop, Notice};
+use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
 use super::meter::Meter;
 use super::slots::SlotId;
-use super::speech::Encode;
-use super::stream::AudioFrame;
+use super::backend::Encode;
+use super::frame_stream::AudioFrame;
 use super::{EngineError, MAX_SLOTS};
 
 /// Requests that may wait. A slot that finds no room asks again when an answer has come.

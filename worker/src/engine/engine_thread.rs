@@ -12,17 +12,17 @@ use csm_shared::job::FinishReason;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::aside::{EngineNotifier, NOTICES, Notice};
-use super::encoder::{EncoderHandle, EncodeRequest};
+use super::side_thread::{EngineNotifier, NOTICES, Notice};
+use super::encoder_thread::{EncoderHandle, EncodeRequest};
 use super::meter::{PrefixLookup, Meter};
-use super::prefix::PrefixCache;
-use super::prompt;
+use super::prefix_cache::PrefixCache;
+use super::prefill;
 use super::schedule::{Schedule, NextWork};
 use super::slots::{SlotId, Slots};
-use super::sound::{DecodeJob, DecoderHandle};
-use super::speaking::ActiveUtterance;
-use super::speech::{EngineParts, SpeechModel};
-use super::stream::{FRAMES_AHEAD, StreamEnds};
+use super::decoder_thread::{DecodeJob, DecoderHandle};
+use super::active_utterance::ActiveUtterance;
+use super::backend::{EngineParts, SpeechModel};
+use super::frame_stream::{FRAMES_AHEAD, StreamEnds};
 use super::{COMMANDS, EngineError, EngineCapacity, Utterance};
 use crate::model::END_FRAME;
 
@@ -140,7 +140,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let Admission { utterance, span, reply } = admission;
         self.free_abandoned()?;
         let limits = self.model.limits();
-        let refusal = match prompt::check(&utterance, limits) {
+        let refusal = match prefill::check(&utterance, limits) {
             Ok(()) if self.slots.has_free() => None,
             Ok(()) => Some(EngineError::NoFreeSlot),
             Err(refused) => Some(refused),

@@ -5,7 +5,7 @@ use csm_shared::job::FinishReason;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::EngineError;
-use super::thread::EngineCommand;
+use super::engine_thread::EngineCommand;
 
 /// Frames that may be on their way to their reader, those in the codec included (2.56 s of audio). Then its slot, and no
 /// other, waits for it.

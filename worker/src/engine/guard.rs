@@ -6,8 +6,8 @@
 use csm_shared::audio::Frame;
 use csm_shared::job::FinishReason;
 
-use super::sound::BLOCK_FRAMES;
-use super::stream::FRAMES_AHEAD;
+use super::decoder_thread::BLOCK_FRAMES;
+use super::frame_stream::FRAMES_AHEAD;
 
 /// Equal frames in succession after which the model counts as stuck: 800 ms. Two frames drawn one after another agree in
 /// all 32 codes only where the model is sure of each; that happens in steady silence, which a pause may hold for a while.

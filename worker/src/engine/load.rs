@@ -9,8 +9,8 @@ use csm_shared::audio::{Clip, to_i16};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use tokio::sync::watch;
 
-use super::prompt::PromptLimits;
-use super::speech::{Decode as _, Encode as _, EngineParts, SpeechModel};
+use super::prefill::PromptLimits;
+use super::backend::{Decode as _, Encode as _, EngineParts, SpeechModel};
 use super::{EngineConfig, EngineError};
 use crate::checkpoint;
 use crate::codec::Codec;

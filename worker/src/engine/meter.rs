@@ -7,7 +7,7 @@ use csm_shared::telemetry::{
 };
 use tokio::sync::watch;
 
-use super::signs::ProgressCounter;
+use super::progress_counter::ProgressCounter;
 use crate::model::StepTimes;
 
 /// What an engine has done since it was ready, or since [`super::Engine::take_stats`].

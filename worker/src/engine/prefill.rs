@@ -6,7 +6,7 @@
 use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
 
-use super::prefix::PromptContext;
+use super::prefix_cache::PromptContext;
 use super::{EngineError, SegmentAudio, PromptSegment, Utterance};
 use crate::model::{Position, prompt::segment};
 

@@ -3,9 +3,9 @@
 use std::pin::pin;
 use std::sync::Arc;
 
-use super::super::aside::EngineNotifier;
+use super::super::side_thread::EngineNotifier;
 use super::super::slots::SlotId;
-use super::super::sound::{DecodeJob, GeneratedCodes, DecoderHandle};
+use super::super::decoder_thread::{DecodeJob, GeneratedCodes, DecoderHandle};
 use super::scripted::{ModelCall, PIECE, ModelScript, WINDOW, info};
 use super::*;
 

@@ -7,8 +7,8 @@ use std::panic::AssertUnwindSafe;
 use candle_core::Device;
 use futures::FutureExt as _;
 
-use super::super::prompt::PromptLimits;
-use super::super::speech::Decode;
+use super::super::prefill::PromptLimits;
+use super::super::backend::Decode;
 use super::invariance::{ReferenceRun, PREFIX_CACHE_BYTES, alone, run};
 use super::scripted::info;
 use super::*;

@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
-use super::super::encoder::CodesCache;
+use super::super::encoder_thread::CodesCache;
 use super::super::guard::{
     Budget, FRAMES_OF_ANY_TEXT, Guard, HELD_FRAMES, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, GuardDecision,
 };
-use super::super::prefix::{PromptContext, MAX_PREFIXES, PrefixCache};
-use super::super::prompt::Prompt;
+use super::super::prefix_cache::{PromptContext, MAX_PREFIXES, PrefixCache};
+use super::super::prefill::Prompt;
 use super::super::schedule::{Need, Schedule, NextWork};
 use super::super::slots::{SlotId, Slots};
-use super::super::speaking::ActiveUtterance;
+use super::super::active_utterance::ActiveUtterance;
 use super::*;
 use crate::model::{END_FRAME, Position};
 
