@@ -1,8 +1,8 @@
-//! The desk where a gateway asks a worker to look for a mark that takes a model, such as SilentCipher's.
+//! The queue on which a gateway asks a worker to look for a mark that takes a model, such as SilentCipher's.
 //!
 //! Workers that can look say so, each for [`AVAILABLE_FOR`] and again and again, and leave a note for good that this fleet marks so.
 //! A gateway puts a recording on a bounded list and waits for the answer, over a connection of its own; a worker takes one
-//! after another, each for [`LOOK_MAX`] at most. All times are those of Redis. Who finds nobody at the desk knows whether
+//! after another, each for [`LOOK_MAX`] at most. All times are those of Redis. A gateway that finds no worker there knows whether
 //! there ever was somebody; who gets no answer is told that there was none. Neither is a "not detected".
 
 use std::fmt;
@@ -19,9 +19,9 @@ use crate::job::JobId;
 use crate::redis_client::{RedisClient, RedisFault};
 use crate::watermark::{Finding, Scheme};
 
-/// Recordings that wait on the desk at a time. One more is in a worker's hands.
+/// Recordings that wait in the queue at a time. One more is in a worker's hands.
 pub const WAITING_MAX: usize = 2;
-/// The longest recording that is parse_request about, in seconds: 5.8 MB on the desk.
+/// The longest recording that is asked about, in seconds: 5.8 MB in the queue.
 pub const SECONDS_MAX: u32 = 120;
 /// Longest wait for an answer.
 pub const ANSWER_MAX: Duration = Duration::from_secs(60);
@@ -62,7 +62,7 @@ const AVAILABILITY: &str = "return {redis.call('ZCOUNT', KEYS[1], redis.call('TI
 /// The scheme that is looked for here.
 const SCHEME: Scheme = Scheme::Silentcipher;
 
-/// Who is at the desk.
+/// Whether a worker can look for the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetectorAvailability {
     /// A worker that can look.
@@ -102,7 +102,7 @@ pub enum DetectQueueError {
     Redis(#[from] RedisFault),
 }
 
-/// Both sides of the desk. Cloning shares the way to Redis.
+/// Both sides of the queue. Cloning shares the way to Redis.
 #[derive(Clone)]
 pub struct DetectQueue {
     redis: RedisClient,
@@ -114,7 +114,7 @@ pub struct DetectQueue {
 type Answer = Result<Vec<Finding>, String>;
 
 impl DetectQueue {
-    /// The desk of the fleet that `redis` serves.
+    /// The detect queue of the fleet that `redis` serves.
     #[must_use]
     pub fn new(redis: RedisClient) -> Self {
         Self { root: format!("{}:{{detect}}:", redis.prefix()), redis }
@@ -150,7 +150,7 @@ impl DetectQueue {
         let reply = self.key(format_args!("reply:{id}"));
         // The way back first: an answer that comes before somebody listens waits in its list.
         let mut listening = self.redis.blocking_connection(&reply, ANSWER_MAX).await?;
-        let request = request(id, clip, job);
+        let request = encode_request(id, clip, job);
         let put = Script::new(PUT);
         let mut put = put.prepare_invoke();
         put.key(self.key("waiting"))
@@ -199,7 +199,7 @@ impl DetectQueue {
             here.key(self.key("attended")).key(self.key("schemes"));
             here.arg(AVAILABLE_FOR.as_secs()).arg(who).arg(SCHEME.name());
             if let Err(error) = self.redis.script_once::<u8>(&here).await {
-                tracing::warn!(%error, "cannot say that this worker looks for marks");
+                tracing::warn!(%error, "cannot announce detector");
             }
         }
     }
@@ -212,7 +212,7 @@ impl DetectQueue {
         let mut connection = None;
         while !stop.is_cancelled() {
             if let Err(error) = self.serve_request(detect, &mut connection).await {
-                tracing::warn!(%error, "the desk of the detectors is out of reach");
+                tracing::warn!(%error, "cannot serve detect queue");
                 connection = None;
                 stop.run_until_cancelled(tokio::time::sleep(FAULT_PAUSE)).await;
             }
@@ -246,7 +246,7 @@ impl DetectQueue {
         let looked = tokio::task::spawn_blocking(move || detect(&recording)).await;
         let answer: Answer = looked.unwrap_or_else(|died| Err(died.to_string()));
         if let Err(error) = &answer {
-            tracing::error!(error, "a recording could not be looked at");
+            tracing::error!(error, "cannot examine recording");
         }
         let text = serde_json::to_vec(&answer).unwrap_or_default();
         let leave = Script::new(ANSWER);
@@ -256,8 +256,8 @@ impl DetectQueue {
     }
 }
 
-/// A recording on the desk: the answer's id, the job's as text or blanks, and the samples.
-fn request(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
+/// A request as it is queued: the answer's id, the job's as text or blanks, and the samples.
+fn encode_request(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
     let samples = &clip.samples()[..clip.samples().len().min((SECONDS_MAX * SAMPLE_RATE) as usize)];
     let mut request = Vec::with_capacity(HEAD_BYTES + 2 * samples.len());
     request.extend_from_slice(id.as_bytes());
@@ -267,7 +267,7 @@ fn request(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
     request
 }
 
-/// Reads a recording off the desk.
+/// Reads a queued request.
 fn parse_request(request: &[u8]) -> Option<(Uuid, DetectRequest)> {
     let (id, rest) = request.split_first_chunk::<16>()?;
     let (job, pcm) = rest.split_first_chunk::<JOB_BYTES>()?;
@@ -283,10 +283,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_on_the_desk_is_what_is_taken_off() {
+    fn a_queued_request_is_read_as_it_was_written() {
         let (id, clip) = (Uuid::new_v4(), Clip::from_samples(vec![1, -2, 300]));
         for job in [None, Some(JobId::generate()), Some(Uuid::nil().into())] {
-            let taken = parse_request(&request(id, &clip, job));
+            let taken = parse_request(&encode_request(id, &clip, job));
             assert_eq!(taken, Some((id, DetectRequest { samples: clip.to_f32(), job })));
         }
         assert_eq!(parse_request(&[0; HEAD_BYTES - 1]), None);
