@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::detect_desk::{DetectorAvailability, DetectQueue, SECONDS_MAX};
+use csm_shared::detect_queue::{DetectorAvailability, DetectQueue, SECONDS_MAX};
 use csm_shared::job::JobId;
 use csm_shared::redis_client::RedisClient;
 use csm_shared::watermark::{Detector, Finding, WatermarkReport, Scheme, Verdict};

@@ -14,7 +14,7 @@ pub mod queue;
 pub mod store;
 pub mod watermark;
 
-pub mod detect_desk;
+pub mod detect_queue;
 
 pub mod admin;
 pub mod digest;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use csm_shared::detect_desk::{DetectRequest, LOOK_MAX};
+use csm_shared::detect_queue::{DetectRequest, LOOK_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::watermark::silentcipher::ExpectedPayload;

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use csm_shared::admin::{self, AdminError, Readiness};
-use csm_shared::detect_desk::DetectQueue;
+use csm_shared::detect_queue::DetectQueue;
 use csm_shared::hub::{self, HubError, ModelFiles};
 use csm_shared::live::{Live, Subscriptions};
 use csm_shared::prompt::{PromptError, PromptTokenizer};

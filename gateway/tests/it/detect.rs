@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use csm_gateway::DetectArgs;
 use csm_shared::audio::{Clip, to_i16};
-use csm_shared::detect_desk::{DetectRequest, DetectorAvailability, DetectQueue, WAITING_MAX};
+use csm_shared::detect_queue::{DetectRequest, DetectorAvailability, DetectQueue, WAITING_MAX};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
