@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use csm_gateway::{DetectArgs, GatewayArgs};
-use csm_shared::hub::HubOptions;
+use csm_shared::models::HubOptions;
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::queue::QueueArgs;
 use csm_shared::redis_client::RedisArgs;

@@ -30,7 +30,7 @@ mod watch;
 use std::net::SocketAddr;
 
 use csm_shared::admin::{self, AdminError, Readiness};
-use csm_shared::hub::{HubError, ModelFiles, resolve};
+use csm_shared::models::{HubError, ModelFiles, resolve};
 use csm_shared::prompt::PromptError;
 use csm_shared::queue::Janitor;
 use metrics_exporter_prometheus::PrometheusHandle;

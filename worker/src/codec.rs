@@ -18,7 +18,7 @@ use candle_core::safetensors::MmapedSafetensors;
 use candle_core::{DType, Device};
 use candle_nn::VarBuilder;
 use csm_shared::audio::{FRAME_SAMPLES, Frame};
-use csm_shared::hub::weight_files;
+use csm_shared::models::weight_files;
 use csm_shared::prompt::CONFIG_FILE;
 
 use crate::model::config::{ConfigError, ConfigObject, read_json};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use csm_shared::hub::{HubOptions, ModelSource};
+use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::queue::QueueArgs;
 use csm_shared::redis_client::RedisArgs;
 use csm_shared::shutdown;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use csm_shared::admin::{self, AdminError, Readiness};
 use csm_shared::detect_queue::DetectQueue;
-use csm_shared::hub::{self, HubError, ModelFiles};
+use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::live::{Live, Subscriptions};
 use csm_shared::prompt::{PromptError, PromptTokenizer};
 use csm_shared::queue::{Janitor, WorkerId, Queue};
@@ -226,7 +226,7 @@ async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
 
 /// Finds and loads the model, telling the probes how far it is.
 async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(Engine, PromptTokenizer), WorkerError> {
-    let folder = hub::resolve(&args.model, ModelFiles::Everything, &args.hub).await?;
+    let folder = models::resolve(&args.model, ModelFiles::Everything, &args.hub).await?;
     let tokenizer = PromptTokenizer::from_folder(&folder.path)?;
     let config = EngineConfig {
         folder: folder.path,

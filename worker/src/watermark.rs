@@ -15,7 +15,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::hub::HubError;
+use csm_shared::models::HubError;
 use csm_shared::job::JobId;
 
 pub use csm_shared::watermark::{

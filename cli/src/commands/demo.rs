@@ -32,7 +32,7 @@ pub(crate) struct DemoArgs {
 #[derive(Args, Debug)]
 pub(crate) struct DemoLogs {
     /// Log filter
-    #[arg(long, env = "CSM_LOG", default_value = "warn,csm_shared::hub=info", value_name = "FILTER")]
+    #[arg(long, env = "CSM_LOG", default_value = "warn,csm_shared::models=info", value_name = "FILTER")]
     log: String,
 }
 

@@ -19,7 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use csm_shared::hub::{HubOptions, ModelSource};
+use csm_shared::models::{HubOptions, ModelSource};
 use csm_worker::watermark::MarkArgs;
 use secrecy::SecretString;
 use serde::Serialize;

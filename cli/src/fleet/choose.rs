@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use csm_shared::hub::{self, HubId, HubOptions, InvalidSource, ModelFolder, ModelSource, ModelFiles};
+use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFolder, ModelSource, ModelFiles};
 use csm_worker::checkpoint::{self, FolderLayout};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -57,7 +57,7 @@ pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions
     match choice {
         ModelChoice::Given(ModelSource::Tiny) => tiny(models, hub).await,
         ModelChoice::Given(source) => {
-            let folder = hub::resolve(source, ModelFiles::Everything, hub).await?;
+            let folder = models::resolve(source, ModelFiles::Everything, hub).await?;
             Ok(chosen(source.clone(), &folder, hub))
         }
         ModelChoice::Auto => match auto(hub).await {
@@ -82,7 +82,7 @@ async fn auto(hub: &HubOptions) -> Result<ChosenModel, Vec<String>> {
     let candidates = candidates(hub);
     let offline = HubOptions { offline: true, ..hub.clone() };
     for source in &candidates {
-        if let Ok(folder) = hub::resolve(source, ModelFiles::Everything, &offline).await {
+        if let Ok(folder) = models::resolve(source, ModelFiles::Everything, &offline).await {
             return Ok(chosen(source.clone(), &folder, hub));
         }
     }
@@ -97,7 +97,7 @@ async fn auto(hub: &HubOptions) -> Result<ChosenModel, Vec<String>> {
             break;
         }
         let brief = HubOptions { contact_timeout: left, ..hub.clone() };
-        match hub::resolve(source, ModelFiles::Everything, &brief).await {
+        match models::resolve(source, ModelFiles::Everything, &brief).await {
             Ok(folder) => return Ok(chosen(source.clone(), &folder, hub)),
             Err(error) => reasons.push(format!("{source}: {error}")),
         }
@@ -132,7 +132,7 @@ async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
         made.await.context("making the tiny model")??;
     }
     let source = ModelSource::Folder(path);
-    let folder = hub::resolve(&source, ModelFiles::Everything, hub).await?;
+    let folder = models::resolve(&source, ModelFiles::Everything, hub).await?;
     Ok(chosen(source, &folder, hub))
 }
 

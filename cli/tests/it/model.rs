@@ -1,7 +1,7 @@
 //! `csm model`: folders that the real loader opens.
 
 use csm_shared::audio::Clip;
-use csm_shared::hub::weight_files;
+use csm_shared::models::weight_files;
 
 use crate::{assert_status, csm, run, stderr, stdout};
 

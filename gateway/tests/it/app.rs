@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use csm_gateway::{DetectArgs, Gateway, GatewayArgs, serve};
-use csm_shared::hub::{HubOptions, ModelSource};
+use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::job::{JobId, JobRecord, Lane};
 use csm_shared::live::Live;
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};

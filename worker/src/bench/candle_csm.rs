@@ -12,7 +12,7 @@ use candle_nn::{Init, VarBuilder};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
 use candle_transformers::models::csm::{Config, Flavor, Model};
 use csm_shared::audio::CODEBOOKS;
-use csm_shared::hub::weight_files;
+use csm_shared::models::weight_files;
 use csm_shared::job::{Temperature, TopK};
 use serde_json::json;
 

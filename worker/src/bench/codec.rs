@@ -7,7 +7,7 @@ use candle_core::{DType, Device, StreamTensor, Tensor};
 use candle_nn::VarBuilder;
 use candle_transformers::models::mimi;
 use csm_shared::audio::{CODEBOOKS, Frame};
-use csm_shared::hub::weight_files;
+use csm_shared::models::weight_files;
 
 use super::{BenchError, Subject, WARM_UP};
 use crate::codec::{CODEC_FOLDER, CODEC_PREFIX, Codec, CodecError, MimiConfig};

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Tensor};
-use csm_shared::hub::{HubError, weight_files};
+use csm_shared::models::{HubError, weight_files};
 
 use super::{CsmConfig, TransformerConfig};
 use files::TensorFiles;

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Args;
-use csm_shared::hub::{self, HubError, HubOptions, ModelSource, SILENTCIPHER};
+use csm_shared::models::{self, HubError, HubOptions, ModelSource, SILENTCIPHER};
 
 /// Which marks a finished file carries. There is no way to ask for none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +79,7 @@ impl MarkArgs {
             ModelSource::Folder(folder) => {
                 (Policy::Both, format!("SilentCipher's weights are to be in {}", folder.display()))
             }
-            ModelSource::Hub(_) | ModelSource::Tiny => match hub::silentcipher(&source, &hub).await {
+            ModelSource::Hub(_) | ModelSource::Tiny => match models::silentcipher(&source, &hub).await {
                 Ok(folder) => {
                     (Policy::Both, format!("SilentCipher's weights are in the cache at {}", folder.display()))
                 }
@@ -102,6 +102,6 @@ impl ChosenPolicy {
     /// # Errors
     /// [`HubError`].
     pub async fn weights(&self) -> Result<PathBuf, HubError> {
-        hub::silentcipher(&self.source, &self.hub).await
+        models::silentcipher(&self.source, &self.hub).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use csm_shared::hub::{self, HubError, HubOptions, ModelSource, ModelFiles};
+use csm_shared::models::{self, HubError, HubOptions, ModelSource, ModelFiles};
 use csm_worker::checkpoint;
 use secrecy::ExposeSecret as _;
 
@@ -17,7 +17,7 @@ pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> CheckResu
         return CheckResult::ok(CHECK, "tiny is made on the spot; it hisses, it does not speak");
     }
     let offline = HubOptions { offline: true, ..hub.clone() };
-    let found = hub::resolve(source, ModelFiles::Everything, &offline).await;
+    let found = models::resolve(source, ModelFiles::Everything, &offline).await;
     match (found, source) {
         (Ok(folder), _) if checkpoint::is_noise(&folder.path) => CheckResult::warning(
             CHECK,

@@ -1,6 +1,6 @@
 //! The watermark: which marks files would carry, by which key, and whether SilentCipher's weights are here.
 
-use csm_shared::hub::{self, HubOptions, ModelSource};
+use csm_shared::models::{self, HubOptions, ModelSource};
 use csm_worker::watermark::{ChosenPolicy, MarkArgs, Policy, WatermarkKey};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -54,7 +54,7 @@ async fn weights(chosen: &ChosenPolicy) -> CheckResult {
     const CHECK: &str = "silentcipher";
     let here = HubOptions { offline: true, ..chosen.hub.clone() };
     let needed = chosen.policy != Policy::Builtin;
-    match (hub::silentcipher(&chosen.source, &here).await, &chosen.source) {
+    match (models::silentcipher(&chosen.source, &here).await, &chosen.source) {
         (Ok(folder), ModelSource::Hub(id)) => {
             CheckResult::ok(CHECK, format!("{id} is in the cache at {}", folder.display()))
         }

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::Path;
 
 use csm_shared::digest::{hex, sha256_hex};
-use csm_shared::hub::weight_files;
+use csm_shared::models::weight_files;
 use sha2::{Digest, Sha256};
 
 use super::WeightsError;
