@@ -2,7 +2,7 @@
 //!
 //! Reading order: the words ([`audio`], [`text`], [`job`], [`prompt`]), the protocols ([`queue`], [`live`], [`store`],
 //! [`watermark`]),
-//! then what every process needs ([`hub`], [`telemetry`], [`admin`], [`shutdown`] and smaller things).
+//! then what every process needs ([`models`], [`telemetry`], [`admin`], [`shutdown`] and smaller things).
 
 pub mod audio;
 pub mod job;
@@ -18,7 +18,7 @@ pub mod detect_queue;
 
 pub mod admin;
 pub mod digest;
-pub mod hub;
+pub mod models;
 pub mod local_redis;
 pub mod redis_client;
 pub mod shutdown;
