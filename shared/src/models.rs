@@ -12,13 +12,13 @@ use secrecy::SecretString;
 mod error;
 mod fetch;
 mod layout;
-mod marks;
-mod progress;
+mod silentcipher_weights;
+mod download_progress;
 mod source;
 
 pub use error::HubError;
 pub use layout::weight_files;
-pub use marks::{SILENTCIPHER, SILENTCIPHER_FOLDER, silentcipher};
+pub use silentcipher_weights::{SILENTCIPHER, SILENTCIPHER_FOLDER, silentcipher};
 pub use source::{HubId, InvalidSource, ModelSource};
 
 use fetch::Hub;
