@@ -13,8 +13,8 @@ use hf_hub::{HFClient, HFResult};
 use secrecy::ExposeSecret;
 
 use super::layout::{self, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
-use super::marks::FolderFiles;
-use super::progress::DownloadProgress;
+use super::silentcipher_weights::FolderFiles;
+use super::download_progress::DownloadProgress;
 use super::source::HubId;
 use super::{HubError, HubOptions, ModelFolder, ModelFiles, codec_id};
 

@@ -110,7 +110,7 @@ mod tests {
             ("./tiny", folder("./tiny")),
             ("/models/csm", folder("/models/csm")),
             ("../x", folder("../x")),
-            ("src/hub", folder("src/hub")),
+            ("src/models", folder("src/models")),
         ];
         for (text, expected) in cases {
             assert_eq!(text.parse(), Ok(expected), "{text}");
