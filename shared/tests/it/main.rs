@@ -2,7 +2,7 @@
 
 mod child;
 mod fleet;
-mod hub;
+mod models;
 mod live;
 mod local_redis;
 mod queue;
