@@ -5,17 +5,17 @@
 //! the highest sequence of its attempt, so that it can be written by whoever knows of the end and only once. Where its
 //! writer died first, a follower tells the end from the job's record: a cut never looks like an end.
 
-mod audio;
-mod checkpoint;
+mod audio_chunk;
+mod resume_point;
 mod event;
 mod follow;
-mod hub;
+mod subscriptions;
 mod publish;
 
-pub use audio::AudioChunk;
-pub use checkpoint::{ResumePoint, CodesChunk, Origin, PieceFrame};
+pub use audio_chunk::AudioChunk;
+pub use resume_point::{ResumePoint, CodesChunk, Origin, PieceFrame};
 pub use event::{Event, EventId, LiveEvent};
-pub use hub::{Subscriptions, Subscription};
+pub use subscriptions::{Subscription, Subscriptions};
 
 use std::sync::Arc;
 
