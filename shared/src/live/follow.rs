@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::Stream;
 use redis::streams::{StreamId, StreamRangeReply};
 
-use super::hub::{Subscriptions, Subscription};
+use super::subscriptions::{Subscription, Subscriptions};
 use super::{EVENTS_MAX, Event, EventId, LiveEvent, READ_MAX, stream_key};
 use crate::job::JobId;
 use crate::queue::{Queue, QueueError};
@@ -39,7 +39,7 @@ impl Subscriptions {
         let follower = Follower {
             subscription,
             key: stream_key(self.redis().prefix(), &job),
-            hub: self.clone(),
+            subscriptions: self.clone(),
             queue: queue.clone(),
             job,
             last: after,
@@ -59,7 +59,7 @@ impl Subscriptions {
 struct Follower {
     subscription: Subscription,
     key: String,
-    hub: Subscriptions,
+    subscriptions: Subscriptions,
     queue: Queue,
     job: JobId,
     last: EventId,
@@ -131,7 +131,7 @@ impl Follower {
         for _ in 0..2 * EVENTS_MAX / LOOK_BACK {
             let mut command = redis::cmd("XREVRANGE");
             command.arg(&self.key).arg(format!("({before}")).arg("-").arg("COUNT").arg(LOOK_BACK);
-            let reply: StreamRangeReply = self.hub.redis().command(&command).await?;
+            let reply: StreamRangeReply = self.subscriptions.redis().command(&command).await?;
             for entry in &reply.ids {
                 let LiveEvent { id, event } = parse(entry)?;
                 if let Event::Progress { audio: Some(audio), .. } = event {
@@ -149,7 +149,7 @@ impl Follower {
     async fn read(&self) -> Result<Vec<LiveEvent>, QueueError> {
         let mut command = redis::cmd("XRANGE");
         command.arg(&self.key).arg(format!("({}", self.last)).arg("+").arg("COUNT").arg(READ_MAX);
-        let reply: StreamRangeReply = self.hub.redis().command(&command).await?;
+        let reply: StreamRangeReply = self.subscriptions.redis().command(&command).await?;
         reply.ids.iter().map(parse).collect::<Result<_, _>>()
     }
 
