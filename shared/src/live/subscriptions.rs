@@ -59,7 +59,7 @@ impl Subscription {
 }
 
 impl Subscriptions {
-    /// Starts the hub's task; it ends when the last handle and the last follower are gone.
+    /// Starts the task that listens; it ends when the last handle and the last follower are gone.
     #[must_use]
     pub fn start(redis: RedisClient) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
@@ -91,12 +91,12 @@ impl Subscriptions {
         &self.shared.redis
     }
 
-    /// Takes a subscription: from here on every message about the job's story wakes it.
+    /// Subscribes to a job: from here on every message about the job's events wakes it.
     pub(super) fn join(&self, job: &JobId) -> Subscription {
         self.listen(wake_channel(self.shared.redis.prefix(), job))
     }
 
-    /// Takes a subscription on any channel.
+    /// Subscribes to any channel.
     pub fn listen(&self, channel: String) -> Subscription {
         let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.entry(channel.clone()).or_insert_with(|| {
@@ -142,7 +142,7 @@ impl SubscriptionState {
     }
 }
 
-/// Connects again and again, each time subscribing to all topics and waking everybody, until the hub is gone.
+/// Connects again and again, each time subscribing to all topics and waking everybody, until the last handle is gone.
 async fn listen(
     redis: &RedisClient,
     mut inbox: mpsc::Receiver<SubscriptionCommand>,
