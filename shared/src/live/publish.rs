@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{CodesChunk, EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, checkpoint, stream_key, wake_channel};
+use super::{CodesChunk, EVENTS_MAX, EVENTS_TTL_MS, Event, EventId, Live, resume_point, stream_key, wake_channel};
 use crate::job::{JobId, JobRecord};
 use crate::queue::{Queue, QueueError};
 use crate::redis_client::RedisFault;
@@ -32,7 +32,7 @@ impl Live {
         let mut script = self.script.key(stream);
         script.arg(id.to_string()).arg(EVENTS_TTL_MS).arg(EVENTS_MAX).arg(channel).arg(body);
         if let Some(codes) = spoken.and_then(CodesChunk::encode) {
-            script.arg(codes).arg(checkpoint::FIELD);
+            script.arg(codes).arg(resume_point::FIELD);
         }
         self.redis.script_once::<u8>(&script).await.map(|_| ())
     }

@@ -184,9 +184,9 @@ impl Live {
     ///
     /// # Errors
     /// Redis is away. A job whose audio is not live can be begun anew; of one whose audio is, nothing may be sent.
-    pub async fn checkpoint(&self, job: &JobId, origin: Origin) -> Result<ResumePoint, RedisFault> {
+    pub async fn resume_point(&self, job: &JobId, origin: Origin) -> Result<ResumePoint, RedisFault> {
         let key = stream_key(self.redis.prefix(), job);
-        let (mut checkpoint, mut last) = (ResumePoint::default(), EventId::START.to_string());
+        let (mut resume_point, mut last) = (ResumePoint::default(), EventId::START.to_string());
         // Trimming is approximate, so there may be some more.
         for _ in 0..2 * EVENTS_MAX / READ_MAX {
             let mut command = redis::cmd("XRANGE");
@@ -195,16 +195,16 @@ impl Live {
             let full = reply.ids.len() == READ_MAX;
             for entry in &reply.ids {
                 last.clone_from(&entry.id);
-                checkpoint.published = checkpoint.published.max(audio_end(entry).unwrap_or_default());
+                resume_point.published = resume_point.published.max(audio_end(entry).unwrap_or_default());
                 if let Some(chunk) = chunk(entry).filter(|chunk| chunk.origin == origin) {
-                    checkpoint.take(chunk);
+                    resume_point.take(chunk);
                 }
             }
             if !full {
                 break;
             }
         }
-        Ok(checkpoint)
+        Ok(resume_point)
     }
 }
 

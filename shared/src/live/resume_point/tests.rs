@@ -76,30 +76,30 @@ fn an_origin_is_all_of_its_facts() {
 
 #[test]
 fn chunks_in_a_row_are_the_pieces() {
-    let mut checkpoint = ResumePoint::default();
+    let mut resume_point = ResumePoint::default();
     for chunk in [chunk(0, [(0, 0)]), chunk(1, [(0, 1), (2, 2)]), chunk(3, [(2, 3)])] {
-        checkpoint.take(chunk);
+        resume_point.take(chunk);
     }
-    assert_eq!(checkpoint.len(), 4);
-    let pieces = checkpoint.into_pieces();
+    assert_eq!(resume_point.len(), 4);
+    let pieces = resume_point.into_pieces();
     assert_eq!(pieces, [vec![frame(0), frame(1)], vec![], vec![frame(2), frame(3)]]);
 }
 
 /// What comes behind a gap is nobody's, until the gap is told again; and a later attempt may begin anew anywhere.
 #[test]
 fn a_gap_is_not_crossed_and_a_story_told_anew_replaces_the_old_one() {
-    let mut checkpoint = ResumePoint::default();
-    checkpoint.take(chunk(1, [(0, 1)]));
-    assert!(checkpoint.is_empty(), "the beginning is missing");
-    checkpoint.take(chunk(0, [(0, 0), (0, 1)]));
-    checkpoint.take(chunk(3, [(0, 3)]));
-    assert_eq!(checkpoint.len(), 2);
-    checkpoint.take(chunk(2, [(0, 2), (1, 3)]));
-    assert_eq!(checkpoint.len(), 4);
-    checkpoint.take(chunk(1, [(0, 9)]));
-    assert_eq!(checkpoint.clone().into_pieces(), [vec![frame(0), frame(9)]]);
-    checkpoint.take(chunk(0, []));
-    assert!(checkpoint.is_empty());
+    let mut resume_point = ResumePoint::default();
+    resume_point.take(chunk(1, [(0, 1)]));
+    assert!(resume_point.is_empty(), "the beginning is missing");
+    resume_point.take(chunk(0, [(0, 0), (0, 1)]));
+    resume_point.take(chunk(3, [(0, 3)]));
+    assert_eq!(resume_point.len(), 2);
+    resume_point.take(chunk(2, [(0, 2), (1, 3)]));
+    assert_eq!(resume_point.len(), 4);
+    resume_point.take(chunk(1, [(0, 9)]));
+    assert_eq!(resume_point.clone().into_pieces(), [vec![frame(0), frame(9)]]);
+    resume_point.take(chunk(0, []));
+    assert!(resume_point.is_empty());
 }
 
 async fn live(redis: &LocalRedis) -> (Live, RedisClient) {
@@ -114,7 +114,7 @@ async fn write(live: &Live, job: &JobId, attempt: u64, sequence: u64, spoken: Op
 }
 
 async fn read(live: &Live, job: &JobId) -> Vec<Vec<Frame>> {
-    live.checkpoint(job, origin()).await.unwrap().into_pieces()
+    live.resume_point(job, origin()).await.unwrap().into_pieces()
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     let other = CodesChunk { origin: Origin::of(&["other weights", "q8_0", "cpu"]), ..chunk(0, [(0, 77)]) };
     write(&live, &job, 2, 2, Some(&other)).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)]);
-    assert_eq!(live.checkpoint(&job, other.origin).await.unwrap().into_pieces(), [[frame(77)]]);
+    assert_eq!(live.resume_point(&job, other.origin).await.unwrap().into_pieces(), [[frame(77)]]);
     write(&live, &job, 3, 602, Some(&chunk(600, [(1, 600), (1, 601)]))).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..602)]);
 
@@ -148,7 +148,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     assert_eq!(read(&live, &job).await, [numbers(0..40)]);
     let mut trim = redis::cmd("XTRIM");
     client.command::<u64>(trim.arg(&key).arg("MAXLEN").arg(100)).await.unwrap();
-    assert!(live.checkpoint(&job, origin()).await.unwrap().is_empty(), "the beginning was trimmed away");
+    assert!(live.resume_point(&job, origin()).await.unwrap().is_empty(), "the beginning was trimmed away");
 }
 
 /// What was sent is counted whoever sent it, and whether or not it can be continued.
@@ -165,8 +165,8 @@ async fn a_successor_reads_how_much_was_sent() {
     };
     let other = |from| CodesChunk { origin: Origin::of(&["other"]), ..chunk(from, [(0, 77)]) };
     let place = async || {
-        let checkpoint = live.checkpoint(&job, origin()).await.unwrap();
-        (checkpoint.len(), checkpoint.published())
+        let resume_point = live.resume_point(&job, origin()).await.unwrap();
+        (resume_point.len(), resume_point.published())
     };
     assert_eq!(place().await, (0, 0));
     for number in 0..40_u32 {
