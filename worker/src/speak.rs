@@ -263,7 +263,7 @@ impl AttemptContext {
         if at.attempt <= 1 {
             return Ok(ResumePoint::default());
         }
-        let read = || self.live.checkpoint(&at.id, origin);
+        let read = || self.live.resume_point(&at.id, origin);
         match if live { self.live.patiently(read).await } else { read().await } {
             Ok(checkpoint) => {
                 let (frames, published) = (checkpoint.len(), checkpoint.published());
