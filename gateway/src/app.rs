@@ -41,7 +41,7 @@ pub(crate) struct AppState {
     /// Announces the ends of jobs that the gateway brings about.
     pub(crate) live: Live,
     /// Follows jobs.
-    pub(crate) hub: Subscriptions,
+    pub(crate) subscriptions: Subscriptions,
     /// Finished audio.
     pub(crate) store: Store,
     /// Measures prompts.
@@ -86,7 +86,7 @@ impl App {
             queue: Queue::new(redis, &args.queue),
             patient_queue: Queue::new(patient.clone(), &args.queue),
             live: Live::new(patient.clone()),
-            hub: Subscriptions::start(patient),
+            subscriptions: Subscriptions::start(patient),
             store: args.store.build().await?,
             meter,
             redirect_audio: args.redirect_audio,

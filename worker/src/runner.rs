@@ -32,7 +32,7 @@ pub struct Runner {
     /// The work.
     pub queue: Queue,
     /// Wake-ups for cancels.
-    pub hub: Subscriptions,
+    pub subscriptions: Subscriptions,
     /// Engine, mark, store.
     pub studio: AttemptContext,
     /// This process, as the queue knows it.

@@ -159,7 +159,7 @@ async fn work(
     let keys = [vec![parts.key], parts.old_keys].concat();
     let desk = serve_desk(&marker, keys, DetectQueue::new(parts.redis.clone()), &desk_stop);
     let runner = Runner {
-        hub: Subscriptions::start(parts.redis),
+        subscriptions: Subscriptions::start(parts.redis),
         studio: AttemptContext {
             engine,
             tokenizer,

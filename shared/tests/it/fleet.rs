@@ -20,7 +20,7 @@ pub(crate) struct TestFleet {
     pub(crate) client: RedisClient,
     pub(crate) queue: Queue,
     pub(crate) live: Live,
-    pub(crate) hub: Subscriptions,
+    pub(crate) subscriptions: Subscriptions,
     _data: TempDir,
 }
 
@@ -35,7 +35,7 @@ impl TestFleet {
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
         let client = RedisClient::new(&args, PATIENCE).unwrap();
         let (queue, live) = (Queue::new(client.clone(), options), Live::new(client.clone()));
-        Self { redis, queue, live, hub: Subscriptions::start(client.clone()), client, _data: data }
+        Self { redis, queue, live, subscriptions: Subscriptions::start(client.clone()), client, _data: data }
     }
 
     /// The same queue for a caller who gives up at once.

@@ -36,7 +36,7 @@ struct Set {
     _redis: LocalRedis,
     client: RedisClient,
     queue: Queue,
-    hub: Subscriptions,
+    subscriptions: Subscriptions,
     studio: AttemptContext,
 }
 
