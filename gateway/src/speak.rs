@@ -43,7 +43,7 @@ pub(crate) async fn speak(app: &App, order: Order) -> Result<Spoken, Problem> {
 }
 
 async fn end_of(app: &App, job: JobId) -> Result<Event, Problem> {
-    let events = app.hub.follow(&app.patient_queue, job, EventId::START).await?;
+    let events = app.subscriptions.follow(&app.patient_queue, job, EventId::START).await?;
     let mut events = pin!(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
     while let Some(event) = events.next().await {
         let event = event?.event;

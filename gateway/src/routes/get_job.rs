@@ -40,7 +40,7 @@ fn wait_of(query: &HashMap<String, String>) -> Result<Duration, Invalid> {
 
 /// Follows a job to its end, for `wait` at most and not beyond the gateway's own end. Answers how far it was seen to be.
 async fn follow_for(app: &App, job: JobId, wait: Duration) -> Result<Option<JobProgress>, Problem> {
-    let events = app.hub.follow(&app.queue, job, EventId::START).await?;
+    let events = app.subscriptions.follow(&app.queue, job, EventId::START).await?;
     let mut events = pin!(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
     let mut over = pin!(tokio::time::sleep(wait));
     let mut progress = None;

@@ -31,7 +31,7 @@ pub(crate) async fn job_events(
 ) -> Result<impl IntoResponse, Problem> {
     let job = job_id(&id)?;
     let after = last_event_id(&headers)?;
-    let events = app.hub.follow(&app.patient_queue, job, after).await?.ok_or_else(|| Problem::no_job(&id))?;
+    let events = app.subscriptions.follow(&app.patient_queue, job, after).await?.ok_or_else(|| Problem::no_job(&id))?;
     let events = events.take_until(app.stop.clone().cancelled_owned());
     let unbuffered = [("x-accel-buffering", "no")];
     Ok((Provenance::LIVE, unbuffered, Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))

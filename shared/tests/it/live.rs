@@ -20,7 +20,7 @@ const fn at(attempt: u64, sequence: u64) -> EventId {
 }
 
 async fn follow(fleet: &TestFleet, id: JobId, after: EventId) -> impl Stream<Item = LiveEvent> + use<> {
-    let stream = fleet.hub.follow(&fleet.queue, id, after).await.unwrap().expect("the job is known");
+    let stream = fleet.subscriptions.follow(&fleet.queue, id, after).await.unwrap().expect("the job is known");
     Box::pin(stream.map(Result::unwrap))
 }
 
@@ -114,7 +114,7 @@ async fn followers_survive_a_killed_redis() {
 #[tokio::test]
 async fn nobody_can_follow_a_job_that_does_not_exist() {
     let fleet = TestFleet::start().await;
-    assert!(fleet.hub.follow(&fleet.queue, JobId::generate(), EventId::START).await.unwrap().is_none());
+    assert!(fleet.subscriptions.follow(&fleet.queue, JobId::generate(), EventId::START).await.unwrap().is_none());
 }
 
 /// Progress with `samples` samples, each of them its own number.
@@ -133,7 +133,7 @@ fn heard(events: &[Event]) -> Option<u64> {
 
 /// Everything until the end or the cut, and whether it was cut.
 async fn hear(fleet: &TestFleet, id: JobId, after: EventId) -> (Vec<Event>, bool) {
-    let stream = fleet.hub.follow(&fleet.queue, id, after).await.unwrap().expect("the job is known");
+    let stream = fleet.subscriptions.follow(&fleet.queue, id, after).await.unwrap().expect("the job is known");
     let all = tokio::time::timeout(LIMIT, Box::pin(stream).collect::<Vec<_>>()).await.expect("an end or a cut");
     let cut = all.last().is_some_and(Result::is_err);
     (all.into_iter().filter_map(Result::ok).map(|event| event.event).collect(), cut)

@@ -102,7 +102,7 @@ impl Set {
     }
 
     async fn follow(&self, id: JobId, after: EventId) -> impl Stream<Item = LiveEvent> + Unpin + use<> {
-        let events = self.hub.follow(&self.queue, id, after).await.unwrap().expect("the job is known");
+        let events = self.subscriptions.follow(&self.queue, id, after).await.unwrap().expect("the job is known");
         Box::pin(events.map(Result::unwrap))
     }
 
