@@ -32,8 +32,8 @@ pub(super) enum Interruption {
 }
 
 /// Beats until there is a reason to stop: at once when a cancel is announced, else as [`LeaseTimer`] says.
-pub(super) async fn beat(queue: &Queue, hub: &Subscriptions, at: &LeaseRef, pulse: &AttemptProgress) -> Interruption {
-    let mut cancel = hub.listen(queue.cancel_channel(at));
+pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &LeaseRef, pulse: &AttemptProgress) -> Interruption {
+    let mut cancel = subscriptions.listen(queue.cancel_channel(at));
     let mut gate = LeaseTimer::new(Instant::now(), pulse.read());
     let mut called = false;
     loop {

@@ -138,7 +138,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
     let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
     let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
-    let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client));
+    let (queue, subscriptions) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client));
     let engine = engine(&folder.path().join("tiny")).await;
     let id = JobId::generate();
     queue.enqueue(&Ticket::new(id), &spec()).await.unwrap();
@@ -147,7 +147,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
 
     let pulse = AttemptProgress::new(engine.clone());
     let (begun, limit) = (Instant::now(), LEASE + 2 * BEAT_EVERY);
-    let stuck = tokio::time::timeout(limit, beat(&queue, &hub, job.lease.at(), &pulse)).await;
+    let stuck = tokio::time::timeout(limit, beat(&queue, &subscriptions, job.lease.at(), &pulse)).await;
     assert_eq!(stuck, Ok(Interruption::Stuck));
     assert!(begun.elapsed() >= LEASE - CHECK_EVERY, "not before its time: {:?}", begun.elapsed());
     assert_eq!(engine.closed().await, EngineError::Stuck);
