@@ -76,7 +76,7 @@ impl Runner {
                 Ok(receipt) => Outcome::Spoken(Box::new(receipt)),
                 Err(error) => failed(&error),
             },
-            why = heartbeat::beat(&self.queue, &self.hub, at, &pulse) => Outcome::Interrupted(why),
+            why = heartbeat::beat(&self.queue, &self.subscriptions, at, &pulse) => Outcome::Interrupted(why),
             () = hand_back.cancelled() => Outcome::HandedBack,
         }
     }
