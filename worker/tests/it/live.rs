@@ -70,8 +70,8 @@ impl Set {
         make_tiny(&folder.path().join("tiny"), FolderLayout::Transformers).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let studio = studio(folder.path(), &client, WeightFormat::Q8_0).await;
-        let (queue, hub) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client.clone()));
-        Self { folder, _redis: redis, client, queue, hub, studio }
+        let (queue, subscriptions) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client.clone()));
+        Self { folder, _redis: redis, client, queue, subscriptions, studio }
     }
 
     async fn enqueue(&self, delivery: Delivery) -> JobId {
