@@ -7,28 +7,28 @@ pub mod limits;
 
 mod context;
 mod delivery;
-mod format;
+mod audio_format;
 mod id;
 mod invalid;
 mod lane;
 mod receipt;
 mod record;
 mod sampling;
-mod speech;
+mod text;
 mod state;
 mod tenant;
 pub mod wire;
 
 pub use context::{Context, Segment};
 pub use delivery::Delivery;
-pub use format::AudioFormat;
+pub use audio_format::AudioFormat;
 pub use id::JobId;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
 pub use receipt::{FinishReason, Receipt, SentenceReceipt};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
-pub use speech::{AudioBudget, Speaker, Text, piece_frames};
+pub use text::{AudioBudget, Speaker, Text, piece_frames};
 pub use state::JobState;
 pub use tenant::Tenant;
 
