@@ -86,9 +86,9 @@ impl Queue {
     /// The job's record, while it is kept.
     pub async fn record(&self, id: &JobId) -> Result<Option<JobRecord>, QueueError> {
         let mut command = redis::cmd("HMGET");
-        command.arg(self.shard_of(id).job(id)).arg(&super::record::FIELDS);
+        command.arg(self.shard_of(id).job(id)).arg(&super::job_hash::FIELDS);
         let fields = self.redis.command(&command).await?;
-        super::record::read(id, fields)
+        super::job_hash::read(id, fields)
     }
 
     /// Jobs of its stream that a queued job still waits behind, counted up to a thousand; `None` when it is not waiting

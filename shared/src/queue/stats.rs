@@ -8,8 +8,8 @@ use redis::FromRedisValue;
 use redis::streams::StreamRangeReply;
 use serde::Serialize;
 
-use super::keys::RedisKeys;
-use super::report::WorkerReport;
+use super::redis_keys::RedisKeys;
+use super::worker_report::WorkerReport;
 use super::{Queue, QueueError};
 use crate::audio::FRAME_MS;
 use crate::job::{JobState, Lane};

@@ -8,7 +8,7 @@ mod random;
 
 use tempfile::TempDir;
 
-use super::keys::SUSPECTS;
+use super::redis_keys::SUSPECTS;
 use super::script::Scripts;
 use super::*;
 use crate::job::{
