@@ -50,8 +50,8 @@
 
 mod detect;
 mod embed;
-mod key;
-mod report;
+mod watermark_key;
+mod findings;
 mod speed;
 #[cfg(test)]
 mod tests;
@@ -66,8 +66,8 @@ pub use detect::{
     DETECTED_ABOVE, Detection, Detector, INCONCLUSIVE_ABOVE, MAX_KEYS, MAX_SECONDS, MIN_FILLED_SECONDS, MIN_SECONDS,
 };
 pub use embed::MarkStream;
-pub use key::{DEVELOPMENT_SECRET, KeyId, MIN_SECRET_BYTES, WatermarkKey};
-pub use report::{DISCLAIMER, Finding, Region, WatermarkReport, Scheme, Verdict};
+pub use watermark_key::{DEVELOPMENT_SECRET, KeyId, MIN_SECRET_BYTES, WatermarkKey};
+pub use findings::{DISCLAIMER, Finding, Region, WatermarkReport, Scheme, Verdict};
 
 use crate::audio::to_i16;
 

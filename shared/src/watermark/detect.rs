@@ -27,7 +27,7 @@ mod theft;
 use crate::audio::SAMPLE_RATE;
 
 pub(super) use self::scan::{HYPOTHESES, Scan};
-use super::key::{Chips, KeyId, WatermarkKey};
+use super::watermark_key::{Chips, KeyId, WatermarkKey};
 use super::speed::{SPEEDS, at_speed};
 use super::{Finding, Region, Scheme, Verdict, WatermarkError};
 

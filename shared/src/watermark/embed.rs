@@ -12,7 +12,7 @@ use realfft::num_complex::Complex;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
 use super::Marked;
-use super::key::{self, BINS, Chips, FIRST_BIN, PERIOD};
+use super::watermark_key::{self, BINS, Chips, FIRST_BIN, PERIOD};
 
 /// Samples of one frame: 40 ms, and so bins of 25 Hz.
 pub(super) const FRAME: usize = 960;
@@ -42,7 +42,7 @@ impl EmbedPlan {
         let depth = (DEPTH_DB * LN_10 / 20.0).tanh();
         let keep = (1.0 + POWER_SHARE * depth * depth).sqrt().recip();
         let gains = (0..PERIOD).map(|hop| {
-            let (row, sign) = key::chip_at(hop);
+            let (row, sign) = watermark_key::chip_at(hop);
             chips.row(row).map(|chip| keep * (1.0 + sign * chip * depth))
         });
         Self {

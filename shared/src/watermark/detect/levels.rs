@@ -7,7 +7,7 @@ use realfft::{RealFftPlanner, RealToComplex};
 
 use crate::audio::SAMPLE_RATE;
 use crate::watermark::embed::{FRAME, HOP};
-use crate::watermark::key::{BINS, CHIP_HOPS, FIRST_BIN, PERIOD};
+use crate::watermark::watermark_key::{BINS, CHIP_HOPS, FIRST_BIN, PERIOD};
 
 /// The share of all levels that lies below the one taken as loud.
 const LOUD_QUANTILE: f32 = 0.99;

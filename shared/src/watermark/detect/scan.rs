@@ -7,7 +7,7 @@ use super::levels::{Analyser, Period, hops_of};
 use crate::audio::SAMPLE_RATE;
 use crate::watermark::Region;
 use crate::watermark::embed::HOP;
-use crate::watermark::key::{self, BINS, CHIP_HOPS, Chips, PERIOD, ROWS};
+use crate::watermark::watermark_key::{self, BINS, CHIP_HOPS, Chips, PERIOD, ROWS};
 
 /// Samples between two trial grids; half of it, out of a frame, is the greatest error.
 const GRID_STEP: usize = 60;
@@ -149,7 +149,7 @@ type Folded = [[f32; BINS]; ROWS];
 fn align(period: &Period, start: usize) -> Option<Folded> {
     let mut folded = [[0.0; BINS]; ROWS];
     for (hop, sums) in period.iter().enumerate() {
-        let (row, sign) = key::chip_at(hop + start);
+        let (row, sign) = watermark_key::chip_at(hop + start);
         for (total, sum) in folded[row].iter_mut().zip(sums) {
             *total += sign * sum;
         }

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use super::levels::Analyser;
 use super::{DETECTED_ABOVE, Detector};
 use crate::watermark::embed::{MarkStream, EmbedPlan};
-use crate::watermark::key::{BINS, Chips, PERIOD, ROWS, chip_at};
+use crate::watermark::watermark_key::{BINS, Chips, PERIOD, ROWS, chip_at};
 use crate::watermark::{Marked, Watermark, WatermarkKey};
 
 /// Ten seconds of noise.

@@ -2,7 +2,7 @@
 
 use super::signals::voice;
 use super::{mark, watermark};
-use crate::watermark::key::ROWS;
+use crate::watermark::watermark_key::ROWS;
 use crate::watermark::{
     DEVELOPMENT_SECRET, Detector, KeyId, MAX_KEYS, Verdict, Watermark, WatermarkError, WatermarkKey,
 };

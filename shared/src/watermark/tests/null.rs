@@ -8,7 +8,7 @@ use super::mark;
 use super::signals::{bursts, hiss, looped, organ, samples_of, voice};
 use crate::watermark::WatermarkKey;
 use crate::watermark::detect::{DETECTED_ABOVE, HYPOTHESES, INCONCLUSIVE_ABOVE, Scan};
-use crate::watermark::key::Chips;
+use crate::watermark::watermark_key::Chips;
 
 fn other_keys(count: usize) -> Vec<Chips> {
     (0..count).map(|n| WatermarkKey::parse(&format!("a wrong key, number {n}")).unwrap().chips()).collect()
