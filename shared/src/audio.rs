@@ -7,11 +7,11 @@
 //! length) is the caller's rule, read from [`Clip::duration_ms`].
 
 mod container;
-mod decode;
-mod mix;
+mod wav_decode;
+mod mixdown;
 mod ogg;
 mod resample;
-mod stream;
+mod flac_mp3;
 #[cfg(test)]
 mod tests;
 mod vorbis;
@@ -19,7 +19,7 @@ mod vorbis;
 use std::sync::Arc;
 
 use container::{Container, container};
-use decode::DecodedAudio;
+use wav_decode::DecodedAudio;
 
 /// Samples per second of everything the model hears or speaks.
 pub const SAMPLE_RATE: u32 = 24_000;
@@ -121,9 +121,9 @@ pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
         return Err(ClipError::TooLarge { bytes: bytes.len() });
     }
     let source = match container(bytes).ok_or(ClipError::UnknownFormat)? {
-        Container::Wav(bytes) => decode::wav(bytes),
-        Container::Flac(bytes) => stream::flac(bytes),
-        Container::Mp3(bytes) => stream::mp3(bytes),
+        Container::Wav(bytes) => wav_decode::wav(bytes),
+        Container::Flac(bytes) => flac_mp3::flac(bytes),
+        Container::Mp3(bytes) => flac_mp3::mp3(bytes),
         Container::Ogg(bytes) => ogg::ogg(bytes),
     };
     Clip::from_source(source?)
@@ -152,7 +152,7 @@ impl Clip {
         if bytes.len() > MAX_SOURCE_BYTES {
             return Err(ClipError::TooLarge { bytes: bytes.len() });
         }
-        Self::from_source(decode::wav(bytes)?)
+        Self::from_source(wav_decode::wav(bytes)?)
     }
 
     /// Reads bare samples: 24 kHz mono, 16 bit, little-endian. They have no head that would tell them from anything else.
@@ -170,7 +170,7 @@ impl Clip {
         if samples.is_empty() {
             return Err(ClipError::Empty);
         }
-        if samples.len() as u64 > decode::frame_limit(SAMPLE_RATE) {
+        if samples.len() as u64 > wav_decode::frame_limit(SAMPLE_RATE) {
             return Err(ClipError::TooLong { seconds: MAX_SOURCE_SECONDS });
         }
         Ok(Self { samples: samples.iter().map(|&sample| i16::from_le_bytes(sample)).collect() })

@@ -13,8 +13,8 @@ use symphonia::default::codecs::VorbisDecoder;
 use symphonia_adapter_libopus::OpusDecoder;
 
 use super::ClipError;
-use super::decode::{DecodedAudio, allowed};
-use super::mix::{Mixdown, refusal};
+use super::wav_decode::{DecodedAudio, allowed};
+use super::mixdown::{Mixdown, refusal};
 use super::vorbis;
 
 /// The rate at which every Opus stream is decoded.

@@ -4,7 +4,7 @@ use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::errors::Error;
 
 use super::ClipError;
-use super::decode::{DecodedAudio, allowed, frame_limit};
+use super::wav_decode::{DecodedAudio, allowed, frame_limit};
 
 /// Packets that may be damaged before their share counts: a file that was cut out of a longer one begins with such.
 const DAMAGED_FREELY: u64 = 8;
