@@ -2,7 +2,7 @@
 //! whatever blocks or subscribes. No blocking command may run on a pooled connection.
 //!
 //! One type over three topologies: a single server, the master that sentinels name, the nodes of a cluster. A call settles
-//! on the server that owns its first key ([`link`]); all its keys must be of one slot. What a fault means is decided in one
+//! on the server that owns its first key ([`routing`]); all its keys must be of one slot. What a fault means is decided in one
 //! place ([`fault`]); the table of faults, with what callers of the gateway see, is `docs/redis.md`.
 
 mod address;
@@ -10,10 +10,10 @@ mod capabilities;
 mod cluster;
 mod fault;
 mod fsync;
-mod link;
+mod routing;
 mod node;
-mod pool;
-mod slot;
+mod connection_pool;
+mod key_slot;
 mod topology;
 
 pub use capabilities::Capabilities;
@@ -27,7 +27,7 @@ use clap::Args;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 
-use link::RoutedConnection;
+use routing::RoutedConnection;
 use node::RESPONSE_TIMEOUT;
 use topology::Topology;
 
@@ -142,7 +142,7 @@ impl RedisClient {
 
     /// A connection of the caller's own to the server that owns `key`, for commands on it that block for up to `block`.
     pub async fn blocking_connection(&self, key: &str, block: Duration) -> Result<MultiplexedConnection, RedisFault> {
-        let node = self.topology.node_anew(Some(slot::of_key(key.as_bytes()))).await?;
+        let node = self.topology.node_anew(Some(key_slot::of_key(key.as_bytes()))).await?;
         Ok(node.blocking(block).await?)
     }
 

@@ -2,7 +2,7 @@
 
 use redis::{ErrorKind, RedisError};
 
-use super::pool::PoolError;
+use super::connection_pool::PoolError;
 
 /// Redis did not do what was asked.
 #[derive(Debug, thiserror::Error)]

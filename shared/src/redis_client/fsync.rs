@@ -7,9 +7,9 @@ use redis::{FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 use super::RedisClient;
 use super::capabilities;
 use super::fault::RedisFault;
-use super::link::RoutedConnection;
+use super::routing::RoutedConnection;
 use super::node::RESPONSE_TIMEOUT;
-use super::slot;
+use super::key_slot;
 
 /// How long the mark that is written before each wait is kept, ms.
 const MARK_TTL_MS: u64 = 60_000;
@@ -79,7 +79,7 @@ impl RedisClient {
 
     /// A key in the slot of another, so that it is written on the same node.
     fn mark(&self, beside: Option<&[u8]>) -> Vec<u8> {
-        let tag = beside.map_or(b"".as_slice(), slot::tag);
+        let tag = beside.map_or(b"".as_slice(), key_slot::tag);
         [self.prefix.as_bytes(), b":{", tag, b"}:fsync"].concat()
     }
 }
@@ -126,7 +126,7 @@ struct KeyReader {
 
 impl redis::aio::ConnectionLike for KeyReader {
     fn req_packed_command<'a>(&'a mut self, cmd: &'a redis::Cmd) -> redis::RedisFuture<'a, Value> {
-        self.key = slot::first_key(cmd).map(<[u8]>::to_vec);
+        self.key = key_slot::first_key(cmd).map(<[u8]>::to_vec);
         Box::pin(async { Err(RedisError::from((redis::ErrorKind::Client, "only read"))) })
     }
 

@@ -9,7 +9,7 @@ use tokio::sync::OnceCell;
 
 use super::capabilities::Capabilities;
 use super::fault;
-use super::pool::{Connection, Pool, pool};
+use super::connection_pool::{Connection, Pool, pool};
 
 /// Longest wait for the answer to one short command.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);

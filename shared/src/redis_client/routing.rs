@@ -10,8 +10,8 @@ use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, Serv
 
 use super::fault::{self, FaultScope, RedisFault};
 use super::node::{Calls, Node};
-use super::pool::Connection;
-use super::slot;
+use super::connection_pool::Connection;
+use super::key_slot;
 use super::topology::Topology;
 
 /// Redirections of one command.
@@ -62,7 +62,7 @@ impl<'a> RoutedConnection<'a> {
     /// Settles on the server for a key, or on any.
     pub(super) async fn settle(&mut self, key: Option<&[u8]>) -> RedisResult<()> {
         if self.place.is_none() {
-            let node = self.topology.node(key.map(slot::of_key)).await?;
+            let node = self.topology.node(key.map(key_slot::of_key)).await?;
             self.enter(node, false).await?;
         }
         if self.key.is_none() {
@@ -123,7 +123,7 @@ impl<'a> RoutedConnection<'a> {
 
     async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         for _ in 0..HOPS_MAX {
-            self.settle(slot::first_key(command)).await?;
+            self.settle(key_slot::first_key(command)).await?;
             let answer = self.place.as_mut().ok_or_else(lost)?.send(command).await;
             match answer {
                 Err(error) if redirection(&error).is_some_and(|to| !to.asking || may_ask(command)) => {
@@ -137,7 +137,7 @@ impl<'a> RoutedConnection<'a> {
     }
 
     async fn send_all(&mut self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
-        let key = pipeline.cmd_iter().find_map(slot::first_key);
+        let key = pipeline.cmd_iter().find_map(key_slot::first_key);
         self.settle(key).await?;
         let mut answers = match self.place.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await {
             Err(error) if self.replace(&error) => {
@@ -233,7 +233,7 @@ impl ConnectionLike for RoutedConnection<'_> {
 /// until the move is over.
 fn may_ask(command: &Cmd) -> bool {
     const SCRIPTS: [&[u8]; 4] = [b"EVAL", b"EVALSHA", b"FCALL", b"SCRIPT"];
-    slot::name(command).is_none_or(|name| !SCRIPTS.contains(&name.as_slice()))
+    key_slot::name(command).is_none_or(|name| !SCRIPTS.contains(&name.as_slice()))
 }
 
 /// Where a cluster's node says a key is.
