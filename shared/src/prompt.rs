@@ -5,7 +5,7 @@
 //! differ there (the stock one adds a begin token only), so the ids of a segment are put together by hand as
 //! `begin + encode("[speaker]text") + end`. No weights are needed here, and no candle.
 
-mod plan;
+mod speech_plan;
 mod window;
 
 #[cfg(test)]
@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
-pub use plan::{PlannedPiece, SpeechPlan};
+pub use speech_plan::{PlannedPiece, SpeechPlan};
 pub use window::{SegmentSize, Window, max_positions};
 
 /// The file of a model folder that holds the tokenizer.
