@@ -12,7 +12,7 @@ mod operators;
 mod pauses;
 mod signs;
 mod times;
-mod words;
+mod abbreviations;
 
 use std::sync::LazyLock;
 
@@ -25,7 +25,7 @@ const ROUNDS: usize = 8;
 
 /// The rules, in order: what needs digits and signs as they were written comes before what puts them into words.
 const FAMILIES: [&[Rule]; 9] = [
-    words::RULES,
+    abbreviations::RULES,
     operators::RULES,
     times::DATES,
     money::RANGES,
