@@ -2,7 +2,7 @@
 //! caller. It knows the model's tokenizer and window, and nothing else of the model.
 //!
 //! Reading order: settings ([`GatewayArgs`]), what requests share (`app`), the paths (`router`, `routes`), a request's way
-//! in (`body`, `request`, `meter`, `submit`) and out (`speak`, `socket`, `response`, `provenance`, `problem`), then the server itself.
+//! in (`body`, `request`, `window_check`, `submit`) and out (`wait`, `socket`, `response`, `provenance`, `problem`), then the server itself.
 
 mod config;
 
@@ -11,8 +11,8 @@ mod router;
 mod routes;
 
 mod body;
-mod detect;
-mod meter;
+mod detections;
+mod window_check;
 mod request;
 mod request_id;
 mod submit;
@@ -22,10 +22,10 @@ mod provenance;
 mod range;
 mod response;
 mod socket;
-mod speak;
+mod wait;
 
 mod server;
-mod watch;
+mod readiness;
 
 use std::net::SocketAddr;
 
@@ -35,7 +35,7 @@ use csm_shared::prompt::PromptError;
 use csm_shared::queue::Janitor;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
-use tokio::sync::watch as latest;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
@@ -43,7 +43,7 @@ pub use app::AppError;
 pub use config::{DetectArgs, GatewayArgs};
 
 use app::App;
-use meter::PromptMeter;
+use window_check::PromptMeter;
 
 /// The gateway could not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -111,7 +111,7 @@ pub async fn serve(
     // Health and metrics stay until everything else has ended.
     let over = CancellationToken::new();
     let guard = over.clone().drop_guard();
-    let (readiness, seen) = latest::channel(Readiness::Starting { phase: "getting the tokenizer".to_owned() });
+    let (readiness, seen) = watch::channel(Readiness::Starting { phase: "getting the tokenizer".to_owned() });
     let admin_address = admin::serve(args.admin_listen, seen, metrics, over).await?;
 
     let meter = stop.run_until_cancelled(Box::pin(open_meter(args))).await.ok_or(GatewayError::Stopped)??;
@@ -130,11 +130,11 @@ async fn run(
     listener: TcpListener,
     app: App,
     grace: std::time::Duration,
-    readiness: latest::Sender<Readiness>,
+    readiness: watch::Sender<Readiness>,
     _admin: DropGuard,
 ) {
-    app.tasks.spawn(watch::run(app.clone(), readiness.clone()));
-    app.tasks.spawn(watch::advise(app.clone()));
+    app.tasks.spawn(readiness::run(app.clone(), readiness.clone()));
+    app.tasks.spawn(readiness::advise(app.clone()));
     app.tasks.spawn(Janitor::new(app.patient_queue.clone(), app.live.clone()).run(app.stop.clone()));
     let router = router::router(app.clone());
     server::run(listener, router, app, grace).await;
