@@ -14,8 +14,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayArgs;
-use crate::detect::Detections;
-use crate::meter::PromptMeter;
+use crate::detections::Detections;
+use crate::window_check::PromptMeter;
 
 /// How long a request waits out a fault of Redis before it is answered 503.
 const REDIS_PATIENCE: Duration = Duration::from_secs(3);

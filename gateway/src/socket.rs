@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::request::{Caller, Face};
-use crate::speak::speak;
+use crate::wait::speak;
 use crate::submit::prove;
 
 /// Pause between two pings.

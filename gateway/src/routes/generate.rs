@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::provenance::Provenance;
 use crate::request::{Caller, Face, tenant};
 use crate::response::Generated;
-use crate::speak::{Spoken, speak};
+use crate::wait::{Spoken, speak};
 use crate::submit::prove;
 
 pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {

@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::provenance::Provenance;
 use crate::range::{Requested, requested};
-use crate::speak::{fetch, location, missing_is_gone};
+use crate::wait::{fetch, location, missing_is_gone};
 
 /// How long a signed URL is good for.
 const URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
