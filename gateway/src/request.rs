@@ -2,7 +2,7 @@
 //!
 //! Every refusal is an [`Invalid`] with the field's path, the value, and what would be right.
 
-mod audio;
+mod recording;
 mod caller;
 mod json;
 mod object;
@@ -189,7 +189,7 @@ fn segment(path: &str, value: Value, face: Face) -> Result<Segment, Invalid> {
     let segment = Segment {
         text: text(&mut object).map_err(within)?,
         speaker: speaker(&mut object).map_err(within)?,
-        clip: audio::clip(&format!("{path}.audio"), object.string("audio")?)?,
+        clip: recording::clip(&format!("{path}.audio"), object.string("audio")?)?,
     };
     finish(object, face, SEGMENT_FIELDS)?;
     Ok(segment)
