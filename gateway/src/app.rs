@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayArgs;
 use crate::detections::Detections;
-use crate::window_check::PromptMeter;
+use crate::window_check::WindowCheck;
 
 /// How long a request waits out a fault of Redis before it is answered 503.
 const REDIS_PATIENCE: Duration = Duration::from_secs(3);
@@ -45,7 +45,7 @@ pub(crate) struct AppState {
     /// Finished audio.
     pub(crate) store: Store,
     /// Measures prompts.
-    pub(crate) meter: PromptMeter,
+    pub(crate) window_check: WindowCheck,
     /// Audio is answered with a redirect where the store can sign one.
     pub(crate) redirect_audio: bool,
     /// Work that outlives its request; waited for at the end.
@@ -78,7 +78,7 @@ pub enum AppError {
 
 impl App {
     /// Makes the parts; nothing is asked over the network yet.
-    pub(crate) async fn new(args: &GatewayArgs, meter: PromptMeter, stop: CancellationToken) -> Result<Self, AppError> {
+    pub(crate) async fn new(args: &GatewayArgs, window_check: WindowCheck, stop: CancellationToken) -> Result<Self, AppError> {
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, HOLDER_PATIENCE)?);
         Ok(Self(Arc::new(AppState {
@@ -88,7 +88,7 @@ impl App {
             live: Live::new(patient.clone()),
             subscriptions: Subscriptions::start(patient),
             store: args.store.build().await?,
-            meter,
+            window_check,
             redirect_audio: args.redirect_audio,
             tasks: TaskTracker::new(),
             stop,

@@ -43,7 +43,7 @@ pub use app::AppError;
 pub use config::{DetectArgs, GatewayArgs};
 
 use app::App;
-use window_check::PromptMeter;
+use window_check::WindowCheck;
 
 /// The gateway could not start, or did not end well.
 #[derive(Debug, thiserror::Error)]
@@ -114,16 +114,16 @@ pub async fn serve(
     let (readiness, seen) = watch::channel(Readiness::Starting { phase: "getting the tokenizer".to_owned() });
     let admin_address = admin::serve(args.admin_listen, seen, metrics, over).await?;
 
-    let meter = stop.run_until_cancelled(Box::pin(open_meter(args))).await.ok_or(GatewayError::Stopped)??;
-    let app = Box::pin(App::new(args, meter, stop)).await?;
+    let window_check = stop.run_until_cancelled(Box::pin(open_window_check(args))).await.ok_or(GatewayError::Stopped)??;
+    let app = Box::pin(App::new(args, window_check, stop)).await?;
     tracing::info!(%address, %admin_address, model = %args.model, "gateway listens");
     let server = tokio::spawn(run(listener, app, args.drain, readiness, guard));
     Ok(Gateway { address, admin_address, server })
 }
 
-async fn open_meter(args: &GatewayArgs) -> Result<PromptMeter, GatewayError> {
+async fn open_window_check(args: &GatewayArgs) -> Result<WindowCheck, GatewayError> {
     let folder = resolve(&args.model, ModelFiles::Tokenizer, &args.hub).await?;
-    Ok(tokio::task::spawn_blocking(move || PromptMeter::open(&folder.path)).await??)
+    Ok(tokio::task::spawn_blocking(move || WindowCheck::open(&folder.path)).await??)
 }
 
 async fn run(

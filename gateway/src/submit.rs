@@ -64,7 +64,7 @@ pub(crate) async fn prove(app: &App, body: axum::body::Bytes, face: Face, caller
     let app = app.clone();
     let proof = tokio::task::spawn_blocking(move || {
         let order = request::read(&body, face, caller)?;
-        app.meter.check(&order.spec).map(|()| order)
+        app.window_check.check(&order.spec).map(|()| order)
     });
     Ok(proof.await.map_err(Problem::internal)??)
 }

@@ -7,12 +7,12 @@ use csm_shared::job::{Invalid, JobSpec, Reason};
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan, Window, max_positions};
 
 /// Tokenizer and window of the model that the workers run.
-pub(crate) struct PromptMeter {
+pub(crate) struct WindowCheck {
     tokenizer: PromptTokenizer,
     max_positions: usize,
 }
 
-impl PromptMeter {
+impl WindowCheck {
     /// Reads `tokenizer.json` and `config.json` of a model folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, PromptError> {
         Ok(Self { tokenizer: PromptTokenizer::from_folder(folder)?, max_positions: max_positions(folder)? })
