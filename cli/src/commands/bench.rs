@@ -4,13 +4,13 @@
 //! of memory: this program starts itself anew for each ([`part`]), and Python for the peers of PyPI.
 
 mod child;
-mod engine;
+mod engine_bench;
 mod machine;
-mod measured;
+mod measurements;
 mod part;
-mod quality;
-mod report;
-mod table;
+mod quality_bench;
+mod engine_tables;
+mod bench_table;
 #[cfg(test)]
 mod tests;
 
@@ -29,9 +29,9 @@ const THREADS_MAX: i64 = 512;
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
     /// Time the engine, its codec and its peers on one checkpoint; print tables
-    Engine(Box<engine::EngineArgs>),
+    Engine(Box<engine_bench::EngineArgs>),
     /// Hold the number formats of the weights against f32
-    Quality(quality::QualityArgs),
+    Quality(quality_bench::QualityArgs),
     /// One measurement in this process, as one line of JSON
     #[command(hide = true)]
     Part(part::PartArgs),
@@ -94,8 +94,8 @@ fn command_line() -> String {
 
 pub(crate) async fn run(command: BenchCommand) -> anyhow::Result<ExitCode> {
     match command {
-        BenchCommand::Engine(args) => engine::run(*args).await,
-        BenchCommand::Quality(args) => quality::run(&args),
+        BenchCommand::Engine(args) => engine_bench::run(*args).await,
+        BenchCommand::Quality(args) => quality_bench::run(&args),
         BenchCommand::Part(args) => part::run(args).await,
     }
 }

@@ -11,7 +11,7 @@ use csm_worker::model::WeightChoice;
 
 use super::SubjectArgs;
 use super::machine::peak_rss_bytes;
-use super::measured::{CodecMeasurement, EngineMeasurement, Stages, StepMeasurement};
+use super::measurements::{CodecMeasurement, EngineMeasurement, Stages, StepMeasurement};
 
 /// How ours is called in tables.
 pub(crate) const OURS: &str = "csm-fleet";

@@ -5,9 +5,9 @@ use std::fmt;
 use serde::Serialize;
 
 use super::machine::Machine;
-use super::measured::{CodecMeasurement, EngineMeasurement, StepMeasurement};
+use super::measurements::{CodecMeasurement, EngineMeasurement, StepMeasurement};
 use super::part::CANDLE_CSM;
-use super::table::BenchTable;
+use super::bench_table::BenchTable;
 
 /// Frames in a second of audio.
 const FRAMES_PER_SECOND: f64 = 12.5;

@@ -17,9 +17,9 @@ use tokio::process::Command;
 
 use super::child::measure;
 use super::machine::Machine;
-use super::measured::{CodecMeasurement, EngineMeasurement, StepMeasurement};
+use super::measurements::{CodecMeasurement, EngineMeasurement, StepMeasurement};
 use super::part::{CANDLE_CSM, CANDLE_MIMI, BenchPart};
-use super::report::{Floor, EngineBenchReport};
+use super::engine_tables::{Floor, EngineBenchReport};
 use super::{SubjectArgs, command_line, today};
 
 /// Slots of the engine that is measured as a worker runs it; a worker's default.

@@ -12,7 +12,7 @@ use csm_worker::model::WeightFormat;
 use serde_json::json;
 
 use super::machine::Machine;
-use super::table::BenchTable;
+use super::bench_table::BenchTable;
 use super::{SubjectArgs, command_line, today};
 
 /// Said of every checkpoint.
