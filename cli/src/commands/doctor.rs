@@ -3,15 +3,15 @@
 //! It changes nothing and loads no model. CUDA is looked at from outside: this binary links nothing of it, so that it runs
 //! where a CUDA worker does not even start.
 
-mod cuda;
-mod machine;
-mod model;
+mod cuda_check;
+mod machine_check;
+mod model_check;
 mod places;
 mod program;
-mod redis;
+mod redis_check;
 #[cfg(test)]
 mod tests;
-mod watermark;
+mod watermark_check;
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -109,14 +109,14 @@ impl fmt::Display for CheckResult {
 }
 
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
-    let mut findings = vec![redis::server(args.redis_url.is_some()).await];
+    let mut findings = vec![redis_check::server(args.redis_url.is_some()).await];
     if let Some(url) = &args.redis_url {
-        findings.push(redis::reachable(url).await);
+        findings.push(redis_check::reachable(url).await);
     }
-    findings.push(model::present(&args.model, &args.hub).await);
-    findings.extend(watermark::look(&args.marks, args.watermark_key.as_ref(), &args.hub).await);
-    findings.extend([machine::processor(), machine::memory()]);
-    findings.extend(cuda::look(args.cuda_worker.as_deref()).await);
+    findings.push(model_check::present(&args.model, &args.hub).await);
+    findings.extend(watermark_check::look(&args.marks, args.watermark_key.as_ref(), &args.hub).await);
+    findings.extend([machine_check::processor(), machine_check::memory()]);
+    findings.extend(cuda_check::look(args.cuda_worker.as_deref()).await);
     findings.extend([places::folder(&args.data), places::disk(&args.data).await, places::ports(args.listen)]);
 
     let problems = findings.iter().filter(|finding| finding.verdict == Severity::Problem).count();

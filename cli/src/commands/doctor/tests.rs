@@ -13,22 +13,22 @@ fn ended(status: i32, stderr: &str) -> Output {
 
 #[test]
 fn servers_tell_their_version() {
-    assert_eq!(redis::version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"), Some((7, 0)));
-    assert_eq!(redis::version("Valkey server v=8.1.0 sha=1"), Some((8, 1)));
-    assert_eq!(redis::version("redis 7"), None);
+    assert_eq!(redis_check::version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"), Some((7, 0)));
+    assert_eq!(redis_check::version("Valkey server v=8.1.0 sha=1"), Some((8, 1)));
+    assert_eq!(redis_check::version("redis 7"), None);
 }
 
 #[test]
 fn a_gpu_is_read_from_one_line() {
-    let gpu = cuda::parse_gpu("NVIDIA L4, 580.65.06, 8.9").unwrap();
-    assert_eq!(gpu, cuda::Gpu { name: "NVIDIA L4".to_owned(), driver: 580, capability: 89 });
-    assert_eq!(cuda::parse_gpu("No devices were found"), None);
+    let gpu = cuda_check::parse_gpu("NVIDIA L4, 580.65.06, 8.9").unwrap();
+    assert_eq!(gpu, cuda_check::Gpu { name: "NVIDIA L4".to_owned(), driver: 580, capability: 89 });
+    assert_eq!(cuda_check::parse_gpu("No devices were found"), None);
 }
 
 #[test]
 fn a_driver_must_load_and_be_new_enough() {
-    let gpu = |driver| cuda::Gpu { name: "NVIDIA L4".to_owned(), driver, capability: 89 };
-    let verdict = |driver, loads| cuda::driver(Some(&gpu(driver)), loads).verdict;
+    let gpu = |driver| cuda_check::Gpu { name: "NVIDIA L4".to_owned(), driver, capability: 89 };
+    let verdict = |driver, loads| cuda_check::driver(Some(&gpu(driver)), loads).verdict;
     assert_eq!(
         [verdict(580, true), verdict(579, true), verdict(580, false)],
         [Severity::Ok, Severity::Problem, Severity::Problem]
@@ -40,12 +40,12 @@ fn the_loaders_complaint_is_put_into_words() {
     let missing = |library: &str| {
         let said =
             format!("csm-worker: error while loading shared libraries: {library}: cannot open shared object file");
-        cuda::in_words(&ended(127 << 8, &said)).0
+        cuda_check::in_words(&ended(127 << 8, &said)).0
     };
     assert!(missing("libcuda.so.1").contains("NVIDIA driver"));
     assert!(missing("libcublas.so.13").contains("libcublas.so.13, which is part of the CUDA 13 libraries"));
-    assert_eq!(cuda::in_words(&ended(127 << 8, "sh: not found")).0, "it exits with 127: sh: not found");
-    assert_eq!(cuda::in_words(&ended(4, "")).0, "signal 4 ended it");
+    assert_eq!(cuda_check::in_words(&ended(127 << 8, "sh: not found")).0, "it exits with 127: sh: not found");
+    assert_eq!(cuda_check::in_words(&ended(4, "")).0, "signal 4 ended it");
 }
 
 #[test]
@@ -63,14 +63,14 @@ fn a_finding_is_one_line_that_ends_in_what_to_do() {
 
 #[test]
 fn the_key_is_named_and_never_shown() {
-    let key = |secret: &str| watermark::key(Some(&secret.into()));
+    let key = |secret: &str| watermark_check::key(Some(&secret.into()));
     let good = key("a passphrase of some length");
     assert_eq!(good.verdict, Severity::Ok);
     assert!(!good.to_string().contains("passphrase"), "{good}");
     let weak = key("short secret");
     assert_eq!(weak.verdict, Severity::Problem);
     assert!(!weak.to_string().contains("short"), "{weak}");
-    for published in [watermark::key(None), key(""), key(csm_shared::watermark::DEVELOPMENT_SECRET)] {
+    for published in [watermark_check::key(None), key(""), key(csm_shared::watermark::DEVELOPMENT_SECRET)] {
         assert_eq!(published.verdict, Severity::Warning);
         assert!(published.what.contains("proves nothing"), "{published}");
     }
@@ -82,7 +82,7 @@ async fn weights_that_are_asked_for_and_missing_are_a_problem() {
     let hub = HubOptions { offline: true, cache_dir: Some(nowhere.path().to_owned()), ..HubOptions::default() };
     let look = async |policy, silentcipher: &str| {
         let marks = MarkArgs { watermark: policy, silentcipher: silentcipher.parse().unwrap() };
-        watermark::look(&marks, None, &hub).await.map(|finding| (finding.verdict, finding.to_string()))
+        watermark_check::look(&marks, None, &hub).await.map(|finding| (finding.verdict, finding.to_string()))
     };
     let [policy, _, weights] = look(None, "sony/silentcipher").await;
     assert!(policy.1.contains("the builtin mark") && policy.1.contains("not in the cache"), "{policy:?}");
