@@ -1,6 +1,6 @@
 //! `csm dlq`: jobs that were given up, for somebody to look at.
 
-mod words;
+mod letter_text;
 
 use std::collections::HashSet;
 use std::process::ExitCode;
@@ -78,7 +78,7 @@ async fn list(queue: &Queue, limit: usize, json: bool) -> anyhow::Result<ExitCod
         return Ok(ExitCode::SUCCESS);
     }
     for letter in &letters {
-        println!("{}", words::line(letter));
+        println!("{}", letter_text::line(letter));
     }
     let dead = queue.stats().await?.dead;
     if dead > letters.len() as u64 {
@@ -92,7 +92,7 @@ async fn list(queue: &Queue, limit: usize, json: bool) -> anyhow::Result<ExitCod
 async fn show(queue: &Queue, id: &JobId) -> anyhow::Result<ExitCode> {
     let record = queue.record(id).await?;
     match queue.dead_letter(id).await? {
-        Some(letter) => print!("{}", words::whole(&letter, record.as_ref())),
+        Some(letter) => print!("{}", letter_text::whole(&letter, record.as_ref())),
         None => match record.and_then(|record| record.replayed_as) {
             Some(new) => bail!("no job {id} among the dead letters; it was made into job {new}"),
             None => return Err(missing(id)),
