@@ -1,6 +1,6 @@
 //! `csm model`: checkpoints of random weights, and a trace that holds an implementation against another.
 
-mod context;
+mod context_arg;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -11,7 +11,7 @@ use csm_worker::checkpoint::{self, FolderLayout, Size};
 use csm_worker::trace::{TraceContext, TraceOptions, trace};
 
 use crate::receipt::NOISE_ONLY;
-use context::ContextArg;
+use context_arg::ContextArg;
 
 /// Most frames of a trace; the model's window holds fewer.
 const FRAMES_MAX: i64 = 2_048;
