@@ -1,8 +1,8 @@
 //! Client of the public HTTP API: what `say`, `jobs` and `demo` do goes through here, as any caller's would.
 
-mod events;
-mod problem;
-mod wire;
+mod event_stream;
+mod api_problem;
+mod api_types;
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use csm_shared::store::OBJECT_MAX_BYTES;
 use futures::{Stream, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response, Url};
 
-pub(crate) use problem::ApiProblem;
-pub(crate) use wire::{CancelAnswer, JobSummary, SpeechRequest};
+pub(crate) use api_problem::ApiProblem;
+pub(crate) use api_types::{CancelAnswer, JobSummary, SpeechRequest};
 
 /// Longest wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -136,7 +136,7 @@ impl GatewayClient {
         &self,
         id: &str,
     ) -> impl Stream<Item = Result<csm_shared::live::Event, ClientError>> + Send + use<> {
-        events::follow(self.clone(), id.to_owned())
+        event_stream::follow(self.clone(), id.to_owned())
     }
 
     /// One connection of the event stream, from behind `last`.
