@@ -9,8 +9,8 @@ mod client;
 mod commands;
 mod fleet;
 mod proc;
-mod progress;
-mod receipt;
+mod progress_display;
+mod receipt_text;
 
 use std::process::ExitCode;
 

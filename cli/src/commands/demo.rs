@@ -12,7 +12,7 @@ use csm_shared::telemetry::{LogFormat, TelemetryArgs};
 use super::{say, watermark};
 use crate::client::{GatewayClient, SpeechRequest};
 use crate::fleet::{ANY_PORT, DEFAULT_LISTEN, LocalFleet, FleetArgs};
-use crate::receipt;
+use crate::receipt_text;
 
 #[derive(Args, Debug)]
 pub(crate) struct DemoArgs {
@@ -68,11 +68,11 @@ async fn speak(args: &DemoArgs, fleet: &LocalFleet, shutdown: &Shutdown) -> Resu
     println!("POST {}/v1/jobs  {:?}", fleet.url(), args.text);
     let request = SpeechRequest { text: args.text.clone(), ..SpeechRequest::default() };
     let spoken = say::speak(&GatewayClient::new(&fleet.url())?, &request, &args.output, shutdown.token()).await?;
-    print!("{}", receipt::in_words(&spoken.id, &spoken.receipt));
+    print!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
     let detection = watermark::detect(&watermark::detector(args.fleet.watermark_key.as_ref())?, &args.output)?;
     println!("{}", watermark::in_words(&args.output, &detection));
     if spoken.receipt.noise_only {
-        println!("The tiny model spoke ({}). Real weights: csm demo --model unsloth/csm-1b", receipt::NOISE_ONLY);
+        println!("The tiny model spoke ({}). Real weights: csm demo --model unsloth/csm-1b", receipt_text::NOISE_ONLY);
     }
     println!("`csm dev` keeps the fleet up at http://{DEFAULT_LISTEN}");
     Ok(())

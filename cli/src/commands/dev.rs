@@ -9,7 +9,7 @@ use csm_shared::shutdown::Shutdown;
 use csm_shared::telemetry::TelemetryArgs;
 
 use crate::fleet::{DEFAULT_LISTEN, LocalFleet, FleetArgs};
-use crate::receipt::NOISE_ONLY;
+use crate::receipt_text::NOISE_ONLY;
 
 #[derive(Args, Debug)]
 pub(crate) struct DevArgs {

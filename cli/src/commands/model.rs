@@ -10,7 +10,7 @@ use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK}
 use csm_worker::checkpoint::{self, FolderLayout, Size};
 use csm_worker::trace::{TraceContext, TraceOptions, trace};
 
-use crate::receipt::NOISE_ONLY;
+use crate::receipt_text::NOISE_ONLY;
 use context_arg::ContextArg;
 
 /// Most frames of a trace; the model's window holds fewer.

@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::UrlArgs;
 use crate::client::{GatewayClient, SpeechRequest};
-use crate::progress::ProgressDisplay;
-use crate::receipt;
+use crate::progress_display::ProgressDisplay;
+use crate::receipt_text;
 
 /// How often a waiting job's place in the queue is asked for.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -77,7 +77,7 @@ pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
     let client = GatewayClient::new(&args.url.url)?;
     let spoken = speak(&client, &request, &args.output, shutdown.token()).await?;
     println!("{}", args.output.display());
-    print!("{}", receipt::in_words(&spoken.id, &spoken.receipt));
+    print!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -128,7 +128,7 @@ pub(crate) async fn speak(
         receipt = follow(client, &job.id, job.ahead()) => receipt?,
     };
     let audio = client.audio(&job.id).await?;
-    receipt::verify(&audio, &receipt)?;
+    receipt_text::verify(&audio, &receipt)?;
     write_whole(output, &audio)?;
     Ok(SavedSpeech { id: job.id, receipt })
 }

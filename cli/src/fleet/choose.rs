@@ -65,7 +65,7 @@ pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions
             Err(reasons) => {
                 eprintln!(
                     "\n*** No real CSM weights are at hand, so the TINY model speaks: {} ***",
-                    crate::receipt::NOISE_ONLY
+                    crate::receipt_text::NOISE_ONLY
                 );
                 for reason in reasons {
                     eprintln!("***   {reason}");
