@@ -1,6 +1,6 @@
 //! `csm top`: the queue and its workers, looked at once a second.
 
-mod looks;
+mod stats_history;
 mod screen;
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
@@ -15,9 +15,9 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::RedisQueueArgs;
-use looks::Looks;
+use stats_history::StatsHistory;
 
-/// Between two looks.
+/// Between two history.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long one look waits for a Redis that is away.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -32,26 +32,26 @@ pub(crate) struct TopArgs {
 }
 
 /// What a look brought.
-type Told = Result<QueueStats, QueueError>;
+type StatsResult = Result<QueueStats, QueueError>;
 
 pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let mut told = keep_looking(args.queue.open(PATIENCE)?);
-    let mut looks = Looks::new(told.recv().await.context("nobody looks")??);
+    let mut history = StatsHistory::new(told.recv().await.context("nobody looks")??);
     if args.once {
-        print!("{}", looks.view());
+        print!("{}", history.view());
         return Ok(ExitCode::SUCCESS);
     }
     let shutdown = Shutdown::on_signals().context("signals")?;
     if io::stdout().is_terminal() {
-        screen::watch(&mut told, &mut looks, &shutdown).await?;
+        screen::watch(&mut told, &mut history, &shutdown).await?;
     } else {
-        print_all(&mut told, &mut looks, &shutdown).await?;
+        print_all(&mut told, &mut history, &shutdown).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Looks once a second, beside whatever the reader does, until nobody listens.
-fn keep_looking(queue: Queue) -> mpsc::Receiver<Told> {
+/// StatsHistory once a second, beside whatever the reader does, until nobody listens.
+fn keep_looking(queue: Queue) -> mpsc::Receiver<StatsResult> {
     let (tell, told) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut ticks = interval(EVERY);
@@ -67,15 +67,15 @@ fn keep_looking(queue: Queue) -> mpsc::Receiver<Told> {
 }
 
 /// One plain table after another, for as long as somebody reads them.
-async fn print_all(told: &mut mpsc::Receiver<Told>, looks: &mut Looks, shutdown: &Shutdown) -> anyhow::Result<()> {
+async fn print_all(told: &mut mpsc::Receiver<StatsResult>, history: &mut StatsHistory, shutdown: &Shutdown) -> anyhow::Result<()> {
     loop {
-        let text = looks.trouble().map_or_else(|| looks.view().to_string(), |trouble| format!("{trouble}\n"));
+        let text = history.trouble().map_or_else(|| history.view().to_string(), |trouble| format!("{trouble}\n"));
         match writeln!(io::stdout(), "{text}") {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written.context("standard output")?,
         }
         tokio::select! {
-            look = told.recv() => looks.take(look.context("nobody looks")?)?,
+            look = told.recv() => history.take(look.context("nobody looks")?)?,
             () = shutdown.begun() => return Ok(()),
         }
     }

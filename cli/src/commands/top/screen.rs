@@ -10,8 +10,8 @@ use ratatui::widgets::Paragraph;
 use ratatui::{DefaultTerminal, Frame};
 use tokio::sync::mpsc;
 
-use super::Told;
-use super::looks::Looks;
+use super::StatsResult;
+use super::stats_history::StatsHistory;
 use crate::commands::queue::View;
 
 /// The terminal, taken over. It is given back when this is dropped, and at a panic.
@@ -31,20 +31,20 @@ impl Drop for Screen {
 
 /// Shows look after look until `q`, Ctrl-C or a signal.
 pub(super) async fn watch(
-    told: &mut mpsc::Receiver<Told>,
-    looks: &mut Looks,
+    told: &mut mpsc::Receiver<StatsResult>,
+    history: &mut StatsHistory,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
     let mut screen = Screen::open()?;
     let mut events = EventStream::new();
     loop {
-        screen.0.draw(|frame| draw(frame, &looks.view(), looks.trouble())).context("the terminal")?;
+        screen.0.draw(|frame| draw(frame, &history.view(), history.trouble())).context("the terminal")?;
         tokio::select! {
             event = events.next() => match event.transpose().context("the keyboard")? {
                 Some(event) if !is_end(&event) => {}
                 _ => return Ok(()),
             },
-            look = told.recv() => looks.take(look.context("nobody looks")?)?,
+            look = told.recv() => history.take(look.context("nobody looks")?)?,
             () = shutdown.begun() => return Ok(()),
         }
     }

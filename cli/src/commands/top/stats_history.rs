@@ -5,21 +5,21 @@ use std::time::{Duration, Instant};
 
 use csm_shared::queue::{QueueError, QueueStats, REPORT_EVERY};
 
-use super::Told;
+use super::StatsResult;
 use crate::commands::queue::View;
 
-/// Rates are taken over this time: workers tell of their frames every few seconds, not between any two looks.
+/// Rates are taken over this time: workers tell of their frames every few seconds, not between any two history.
 const WINDOW: Duration = REPORT_EVERY.saturating_mul(2);
 
 /// Never empty, oldest look first.
 #[derive(Debug)]
-pub(super) struct Looks {
+pub(super) struct StatsHistory {
     earlier: VecDeque<(Instant, QueueStats)>,
     last: (Instant, QueueStats),
     trouble: Option<String>,
 }
 
-impl Looks {
+impl StatsHistory {
     /// Begins with a look made now.
     pub(super) fn new(stats: QueueStats) -> Self {
         Self { earlier: VecDeque::new(), last: (Instant::now(), stats), trouble: None }
@@ -29,7 +29,7 @@ impl Looks {
     ///
     /// # Errors
     /// What will not pass by itself.
-    pub(super) fn take(&mut self, told: Told) -> Result<(), QueueError> {
+    pub(super) fn take(&mut self, told: StatsResult) -> Result<(), QueueError> {
         match told {
             Ok(stats) => self.add(Instant::now(), stats),
             Err(error) if error.is_transient() => self.trouble = Some(format!("{error}; trying again")),
@@ -71,28 +71,28 @@ mod tests {
 
     #[test]
     fn rates_are_taken_over_the_window() {
-        let (start, mut looks) = (Instant::now(), Looks::new(QueueStats::empty()));
-        looks.last.0 = start;
+        let (start, mut history) = (Instant::now(), StatsHistory::new(QueueStats::empty()));
+        history.last.0 = start;
         for second in 1..=60 {
             let mut now = QueueStats::empty();
             // One job each second, then three.
             now.ended[0].1 = if second <= 30 { second } else { 30 + (second - 30) * 3 };
-            looks.add(start + Duration::from_secs(second), now);
+            history.add(start + Duration::from_secs(second), now);
             let rate = if second <= 30 { "1.0 succeeded" } else { "3.0 succeeded" };
             if second <= 30 || second >= 40 {
-                assert!(looks.view().to_string().contains(rate), "{second}: {}", looks.view());
+                assert!(history.view().to_string().contains(rate), "{second}: {}", history.view());
             }
-            assert!(looks.earlier.len() <= 10, "old looks are let go");
+            assert!(history.earlier.len() <= 10, "old looks are let go");
         }
     }
 
     #[test]
     fn a_redis_that_is_away_is_said_until_it_is_back() {
-        let mut looks = Looks::new(QueueStats::empty());
-        looks.take(Err(RedisFault::Unavailable("connection refused".into()).into())).unwrap();
-        assert_eq!(looks.trouble(), Some("Redis is unavailable: connection refused; trying again"));
-        looks.take(Ok(QueueStats::empty())).unwrap();
-        assert_eq!(looks.trouble(), None);
-        assert!(looks.take(Err(QueueError::Corrupt("x".into()))).is_err(), "this one would never pass");
+        let mut history = StatsHistory::new(QueueStats::empty());
+        history.take(Err(RedisFault::Unavailable("connection refused".into()).into())).unwrap();
+        assert_eq!(history.trouble(), Some("Redis is unavailable: connection refused; trying again"));
+        history.take(Ok(QueueStats::empty())).unwrap();
+        assert_eq!(history.trouble(), None);
+        assert!(history.take(Err(QueueError::Corrupt("x".into()))).is_err(), "this one would never pass");
     }
 }
