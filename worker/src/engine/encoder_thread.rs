@@ -51,8 +51,8 @@ impl EncoderHandle {
     /// The system gives no thread.
     pub(super) fn start<E: Encode>(encoder: E, bell: EngineNotifier, meter: Arc<Meter>) -> Result<Self, EngineError> {
         let (requests, received) = sync_channel(REQUESTS);
-        let tell = bell.clone();
-        let thread = JoinOnDrop::start("csm-encode", bell, move || serve(encoder, &received, &tell, &meter))?;
+        let own_notifier = notifier.clone();
+        let thread = JoinOnDrop::start("csm-encode", bell, move || serve(encoder, &received, &own_notifier, &meter))?;
         Ok(Self { requests, _thread: thread })
     }
 
