@@ -62,8 +62,8 @@ pub(super) fn serve<M: SpeechModel>(
     wake: mpsc::WeakSender<EngineCommand>,
     meter: Arc<Meter>,
 ) -> Result<std::convert::Infallible, EngineError> {
-    let (tell, notices) = sync_channel(NOTICES);
-    let bell = EngineNotifier { notices: tell, commands: wake };
+    let (sender, notices) = sync_channel(NOTICES);
+    let bell = EngineNotifier { notices: sender, commands: wake };
     let mut thread = EngineThread {
         model: parts.model,
         commands,
