@@ -65,12 +65,12 @@ impl DecoderHandle {
     pub(super) fn start<D: Decode>(
         decoder: D,
         slots: usize,
-        bell: EngineNotifier,
+        notifier: EngineNotifier,
         meter: Arc<Meter>,
     ) -> Result<Self, EngineError> {
         let (jobs, received) = sync_channel(JOBS);
-        let desk = DecoderThread::new(decoder, slots, bell.clone(), meter);
-        let thread = JoinOnDrop::start("csm-codec", bell, move || serve(desk, &received))?;
+        let desk = DecoderThread::new(decoder, slots, notifier.clone(), meter);
+        let thread = JoinOnDrop::start("csm-codec", notifier, move || serve(desk, &received))?;
         Ok(Self { jobs, _thread: thread })
     }
 
@@ -139,13 +139,13 @@ impl DecodeStream {
 struct DecoderThread<D> {
     decoder: D,
     listeners: Vec<Option<DecodeStream>>,
-    bell: EngineNotifier,
+    notifier: EngineNotifier,
     meter: Arc<Meter>,
 }
 
 impl<D: Decode> DecoderThread<D> {
-    fn new(decoder: D, slots: usize, bell: EngineNotifier, meter: Arc<Meter>) -> Self {
-        Self { decoder, listeners: (0..slots).map(|_| None).collect(), bell, meter }
+    fn new(decoder: D, slots: usize, notifier: EngineNotifier, meter: Arc<Meter>) -> Self {
+        Self { decoder, listeners: (0..slots).map(|_| None).collect(), notifier, meter }
     }
 
     /// Takes note of a job, without decoding more than a new utterance's predecessor in the slot still needs.
@@ -231,7 +231,7 @@ impl<D: Decode> DecoderThread<D> {
         let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| listener.hear(pcm));
         if ran_away && let Some(DecodeStream { id, finish, .. }) = self.listeners[slot].take() {
             // The stream ends once the engine's thread has let go of it too, and freed the slot.
-            self.bell.tell(Notice::RanAway(id));
+            self.notifier.tell(Notice::RanAway(id));
             let _ = finish.send(FinishReason::Runaway);
         }
     }

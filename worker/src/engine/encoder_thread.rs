@@ -49,10 +49,10 @@ pub(super) struct EncoderHandle {
 impl EncoderHandle {
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start<E: Encode>(encoder: E, bell: EngineNotifier, meter: Arc<Meter>) -> Result<Self, EngineError> {
+    pub(super) fn start<E: Encode>(encoder: E, notifier: EngineNotifier, meter: Arc<Meter>) -> Result<Self, EngineError> {
         let (requests, received) = sync_channel(REQUESTS);
         let own_notifier = notifier.clone();
-        let thread = JoinOnDrop::start("csm-encode", bell, move || serve(encoder, &received, &own_notifier, &meter))?;
+        let thread = JoinOnDrop::start("csm-encode", notifier, move || serve(encoder, &received, &own_notifier, &meter))?;
         Ok(Self { requests, _thread: thread })
     }
 
@@ -65,7 +65,7 @@ impl EncoderHandle {
 fn serve<E: Encode>(
     mut encoder: E,
     requests: &Receiver<EncodeRequest>,
-    bell: &EngineNotifier,
+    notifier: &EngineNotifier,
     meter: &Meter,
 ) -> Result<Infallible, EngineError> {
     let mut kept = CodesCache::default();
@@ -85,7 +85,7 @@ fn serve<E: Encode>(
             recordings.push(codes?);
         }
         let complete = recordings.len() == request.clips.len();
-        bell.tell(Notice::Encoded(request.id, complete.then_some(recordings)));
+        notifier.tell(Notice::Encoded(request.id, complete.then_some(recordings)));
     }
     Err(EngineError::Closed)
 }

@@ -63,14 +63,14 @@ pub(super) fn serve<M: SpeechModel>(
     meter: Arc<Meter>,
 ) -> Result<std::convert::Infallible, EngineError> {
     let (sender, notices) = sync_channel(NOTICES);
-    let bell = EngineNotifier { notices: sender, commands: wake };
+    let notifier = EngineNotifier { notices: sender, commands: wake };
     let mut thread = EngineThread {
         model: parts.model,
         commands,
         notices,
         slots: Slots::new(room.slots),
-        sound: DecoderHandle::start(parts.decoder, room.slots, bell.clone(), Arc::clone(&meter))?,
-        encoder: EncoderHandle::start(parts.encoder, bell, Arc::clone(&meter))?,
+        sound: DecoderHandle::start(parts.decoder, room.slots, notifier.clone(), Arc::clone(&meter))?,
+        encoder: EncoderHandle::start(parts.encoder, notifier, Arc::clone(&meter))?,
         schedule: Schedule::default(),
         prefixes: PrefixCache::new(room.prefix_cache_bytes),
         meter,

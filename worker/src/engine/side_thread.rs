@@ -50,16 +50,16 @@ impl EngineNotifier {
 pub(super) struct JoinOnDrop(Option<JoinHandle<()>>);
 
 impl JoinOnDrop {
-    /// Starts a thread. If it ends other than by [`EngineError::Closed`], `bell` tells the engine.
+    /// Starts a thread. If it ends other than by [`EngineError::Closed`], `notifier` tells the engine.
     pub(super) fn start(
         name: &str,
-        bell: EngineNotifier,
+        notifier: EngineNotifier,
         body: impl FnOnce() -> Result<Infallible, EngineError> + Send + 'static,
     ) -> Result<Self, EngineError> {
         let body = move || {
             let ended = guarded(body);
             if ended != EngineError::Closed {
-                bell.tell(Notice::Ended(ended));
+                notifier.tell(Notice::Ended(ended));
             }
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);

@@ -223,8 +223,8 @@ async fn the_codec_works_beside_the_model() {
 async fn sound_goes_to_the_tenant_it_was_made_for() {
     let (notices, _heard) = std::sync::mpsc::sync_channel(8);
     let (commands, _none) = mpsc::channel(1);
-    let bell = EngineNotifier { notices, commands: commands.downgrade() };
-    let sound = DecoderHandle::start(ModelScript::default().decoder(), 1, bell, Arc::new(Meter::new())).unwrap();
+    let notifier = EngineNotifier { notices, commands: commands.downgrade() };
+    let sound = DecoderHandle::start(ModelScript::default().decoder(), 1, notifier, Arc::new(Meter::new())).unwrap();
     let [old, new] = [0, 1].map(|generation| SlotId { index: 0, generation });
     let (room, mut stream) = mpsc::channel(4);
     let made = |id, code| {
