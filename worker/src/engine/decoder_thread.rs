@@ -231,7 +231,7 @@ impl<D: Decode> DecoderThread<D> {
         let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| listener.hear(pcm));
         if ran_away && let Some(DecodeStream { id, finish, .. }) = self.listeners[slot].take() {
             // The stream ends once the engine's thread has let go of it too, and freed the slot.
-            self.notifier.tell(Notice::RanAway(id));
+            self.notifier.notify(Notice::RanAway(id));
             let _ = finish.send(FinishReason::Runaway);
         }
     }

@@ -85,7 +85,7 @@ fn serve<E: Encode>(
             recordings.push(codes?);
         }
         let complete = recordings.len() == request.clips.len();
-        notifier.tell(Notice::Encoded(request.id, complete.then_some(recordings)));
+        notifier.notify(Notice::Encoded(request.id, complete.then_some(recordings)));
     }
     Err(EngineError::Closed)
 }

@@ -36,7 +36,7 @@ pub(super) struct EngineNotifier {
 }
 
 impl EngineNotifier {
-    pub(super) fn tell(&self, notice: Notice) {
+    pub(super) fn notify(&self, notice: Notice) {
         // An engine that is gone needs no notice.
         let _ = self.notices.send(notice);
         if let Some(commands) = self.commands.upgrade() {
@@ -59,7 +59,7 @@ impl JoinOnDrop {
         let body = move || {
             let ended = guarded(body);
             if ended != EngineError::Closed {
-                notifier.tell(Notice::Ended(ended));
+                notifier.notify(Notice::Ended(ended));
             }
         };
         let thread = std::thread::Builder::new().name(name.to_owned()).spawn(body);
