@@ -49,7 +49,7 @@ pub(super) struct GeneratedCodes {
     /// Whether an earlier attempt made it.
     pub(super) replayed: bool,
     /// Its place in the stream.
-    pub(super) room: OwnedPermit<AudioFrame>,
+    pub(super) permit: OwnedPermit<AudioFrame>,
 }
 
 /// The engine's hold on the thread.
@@ -69,24 +69,24 @@ impl DecoderHandle {
         meter: Arc<Meter>,
     ) -> Result<Self, EngineError> {
         let (jobs, received) = sync_channel(JOBS);
-        let desk = DecoderThread::new(decoder, slots, notifier.clone(), meter);
-        let thread = JoinOnDrop::start("csm-codec", notifier, move || serve(desk, &received))?;
+        let state = DecoderThread::new(decoder, slots, notifier.clone(), meter);
+        let thread = JoinOnDrop::start("csm-codec", notifier, move || serve(state, &received))?;
         Ok(Self { jobs, _thread: thread })
     }
 
     /// Hands on a job; false when the thread has ended, whose reason is then on its way.
-    pub(super) fn give(&self, job: DecodeJob) -> bool {
+    pub(super) fn send(&self, job: DecodeJob) -> bool {
         self.jobs.send(job).is_ok()
     }
 }
 
-fn serve<D: Decode>(mut desk: DecoderThread<D>, jobs: &Receiver<DecodeJob>) -> Result<Infallible, EngineError> {
+fn serve<D: Decode>(mut state: DecoderThread<D>, jobs: &Receiver<DecodeJob>) -> Result<Infallible, EngineError> {
     while let Ok(job) = jobs.recv() {
-        desk.take(job)?;
+        state.handle(job)?;
         for job in jobs.try_iter().take(JOBS) {
-            desk.take(job)?;
+            state.handle(job)?;
         }
-        desk.decode()?;
+        state.decode()?;
     }
     Err(EngineError::Closed)
 }
@@ -96,7 +96,7 @@ struct DecodeStream {
     id: SlotId,
     finish: oneshot::Sender<FinishReason>,
     /// Not decoded yet.
-    made: VecDeque<GeneratedCodes>,
+    pending: VecDeque<GeneratedCodes>,
     /// Blocks decoded.
     blocks: usize,
     guard: Guard,
@@ -110,7 +110,7 @@ impl DecodeStream {
     /// Frames to decode now.
     fn due(&self) -> usize {
         let block = FIRST_BLOCKS.get(self.blocks).copied().unwrap_or(BLOCK_FRAMES);
-        match self.made.len() {
+        match self.pending.len() {
             enough if enough >= block => block,
             rest if self.end.is_some() => rest,
             _ => 0,
@@ -118,10 +118,10 @@ impl DecodeStream {
     }
 
     /// Takes the sound of the next frame; true when the guard ends the utterance.
-    fn hear(&mut self, pcm: &[f32]) -> bool {
-        let Some(GeneratedCodes { codes, replayed, room, .. }) = self.made.pop_front() else { return false };
+    fn deliver_pcm(&mut self, pcm: &[f32]) -> bool {
+        let Some(GeneratedCodes { codes, replayed, permit, .. }) = self.pending.pop_front() else { return false };
         let verdict = self.guard.see(&codes, pcm);
-        self.held.push((room, AudioFrame { codes, pcm: pcm.to_vec(), replayed }));
+        self.held.push((permit, AudioFrame { codes, pcm: pcm.to_vec(), replayed }));
         if verdict == GuardDecision::Deliver {
             self.deliver();
         }
@@ -129,8 +129,8 @@ impl DecodeStream {
     }
 
     fn deliver(&mut self) {
-        for (room, frame) in self.held.drain(..) {
-            room.send(frame);
+        for (permit, frame) in self.held.drain(..) {
+            permit.send(frame);
         }
     }
 }
@@ -138,43 +138,43 @@ impl DecodeStream {
 /// The decoder and those who listen to it, by slot.
 struct DecoderThread<D> {
     decoder: D,
-    listeners: Vec<Option<DecodeStream>>,
+    streams: Vec<Option<DecodeStream>>,
     notifier: EngineNotifier,
     meter: Arc<Meter>,
 }
 
 impl<D: Decode> DecoderThread<D> {
     fn new(decoder: D, slots: usize, notifier: EngineNotifier, meter: Arc<Meter>) -> Self {
-        Self { decoder, listeners: (0..slots).map(|_| None).collect(), notifier, meter }
+        Self { decoder, streams: (0..slots).map(|_| None).collect(), notifier, meter }
     }
 
     /// Takes note of a job, without decoding more than a new utterance's predecessor in the slot still needs.
-    fn take(&mut self, job: DecodeJob) -> Result<(), EngineError> {
+    fn handle(&mut self, job: DecodeJob) -> Result<(), EngineError> {
         match job {
             DecodeJob::Begin { id, finish } => {
-                if self.listeners[id.index].is_some() {
+                if self.streams[id.index].is_some() {
                     self.decode()?;
                 }
                 self.decoder.reset(id.index);
-                let (made, held) = (VecDeque::new(), Vec::new());
-                let listener = DecodeStream { id, finish, made, blocks: 0, guard: Guard::default(), held, end: None };
-                self.listeners[id.index] = Some(listener);
+                let (pending, held) = (VecDeque::new(), Vec::new());
+                let stream = DecodeStream { id, finish, pending, blocks: 0, guard: Guard::default(), held, end: None };
+                self.streams[id.index] = Some(stream);
             }
             DecodeJob::Step { frames, ends } => {
                 for made in frames {
-                    if let Some(listener) = self.listener(made.id) {
-                        listener.made.push_back(made);
+                    if let Some(stream) = self.stream(made.id) {
+                        stream.pending.push_back(made);
                     }
                 }
                 for (id, reason) in ends {
-                    if let Some(listener) = self.listener(id) {
-                        listener.end = Some(reason);
+                    if let Some(stream) = self.stream(id) {
+                        stream.end = Some(reason);
                     }
                 }
             }
             DecodeJob::Forget(id) => {
-                if self.listener(id).is_some() {
-                    self.listeners[id.index] = None;
+                if self.stream(id).is_some() {
+                    self.streams[id.index] = None;
                 }
             }
         }
@@ -182,21 +182,21 @@ impl<D: Decode> DecoderThread<D> {
     }
 
     /// The utterance with this id, if it has not ended.
-    fn listener(&mut self, id: SlotId) -> Option<&mut DecodeStream> {
-        self.listeners.get_mut(id.index)?.as_mut().filter(|listener| listener.id == id)
+    fn stream(&mut self, id: SlotId) -> Option<&mut DecodeStream> {
+        self.streams.get_mut(id.index)?.as_mut().filter(|stream| stream.id == id)
     }
 
     /// Decodes and delivers every whole block there is, then tells the ends that are reached.
     fn decode(&mut self) -> Result<(), EngineError> {
         while self.push()? {}
-        for listener in &mut self.listeners {
-            let ended = listener.take_if(|listener| listener.end.is_some() && listener.made.is_empty());
-            if let Some(mut listener) = ended
-                && let Some(reason) = listener.end
+        for stream in &mut self.streams {
+            let ended = stream.take_if(|stream| stream.end.is_some() && stream.pending.is_empty());
+            if let Some(mut stream) = ended
+                && let Some(reason) = stream.end
             {
-                listener.deliver();
+                stream.deliver();
                 // A reader that has left needs no reason.
-                let _ = listener.finish.send(reason);
+                let _ = stream.finish.send(reason);
             }
         }
         Ok(())
@@ -204,11 +204,11 @@ impl<D: Decode> DecoderThread<D> {
 
     /// One call of the decoder, with one block of each row that has one; false when none has.
     fn push(&mut self) -> Result<bool, EngineError> {
-        let due = self.listeners.iter().flatten().filter(|listener| listener.due() > 0);
+        let due = self.streams.iter().flatten().filter(|stream| stream.due() > 0);
         let blocks: Vec<(usize, Vec<Frame>)> = due
-            .map(|listener| {
-                let frames = listener.made.iter().take(listener.due());
-                (listener.id.index, frames.map(|made| made.codes).collect())
+            .map(|stream| {
+                let frames = stream.pending.iter().take(stream.due());
+                (stream.id.index, frames.map(|made| made.codes).collect())
             })
             .collect();
         if blocks.is_empty() {
@@ -220,16 +220,16 @@ impl<D: Decode> DecoderThread<D> {
         self.meter.push(rows.iter().map(|(_, frames)| frames.len()).sum(), begun.elapsed());
         for ((slot, frames), pcm) in rows.iter().zip(&sound) {
             check(pcm, frames.len())?;
-            self.hear(*slot, pcm);
+            self.deliver_pcm(*slot, pcm);
         }
         Ok(true)
     }
 
-    fn hear(&mut self, slot: usize, pcm: &[f32]) {
-        let Some(listener) = &mut self.listeners[slot] else { return };
-        listener.blocks += 1;
-        let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| listener.hear(pcm));
-        if ran_away && let Some(DecodeStream { id, finish, .. }) = self.listeners[slot].take() {
+    fn deliver_pcm(&mut self, slot: usize, pcm: &[f32]) {
+        let Some(stream) = &mut self.streams[slot] else { return };
+        stream.blocks += 1;
+        let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| stream.deliver_pcm(pcm));
+        if ran_away && let Some(DecodeStream { id, finish, .. }) = self.streams[slot].take() {
             // The stream ends once the engine's thread has let go of it too, and freed the slot.
             self.notifier.notify(Notice::RanAway(id));
             let _ = finish.send(FinishReason::Runaway);
