@@ -47,7 +47,7 @@ struct EngineThread<M: SpeechModel> {
     notices: Receiver<Notice>,
     // Dropped before the encoder is joined, which then knows that nobody waits for codes.
     slots: Slots<ActiveUtterance>,
-    sound: DecoderHandle,
+    decoder: DecoderHandle,
     encoder: EncoderHandle,
     schedule: Schedule,
     prefixes: PrefixCache<M::Prefix>,
@@ -69,7 +69,7 @@ pub(super) fn serve<M: SpeechModel>(
         commands,
         notices,
         slots: Slots::new(room.slots),
-        sound: DecoderHandle::start(parts.decoder, room.slots, notifier.clone(), Arc::clone(&meter))?,
+        decoder: DecoderHandle::start(parts.decoder, room.slots, notifier.clone(), Arc::clone(&meter))?,
         encoder: EncoderHandle::start(parts.encoder, notifier, Arc::clone(&meter))?,
         schedule: Schedule::default(),
         prefixes: PrefixCache::new(room.prefix_cache_bytes),
@@ -154,7 +154,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let (finish, finished) = oneshot::channel();
         if let Ok(id) = self.slots.admit(ActiveUtterance::new(utterance, limits.codes, frames, span.clone())) {
             tracing::debug!(parent: &span, slot = id.index, "utterance admitted");
-            self.give(DecodeJob::Begin { id, finish })?;
+            self.send_to_decoder(DecodeJob::Begin { id, finish })?;
         }
         // A caller that no longer waits drops the stream's ends, and the slot is freed as any abandoned one.
         let _ = reply.send(Ok(StreamEnds { frames: received, finish: finished }));
@@ -167,7 +167,7 @@ impl<M: SpeechModel> EngineThread<M> {
         for id in abandoned.map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(speaking) = self.slots.release(id) {
                 tracing::debug!(parent: &speaking.span, frames = speaking.made, "utterance abandoned");
-                self.give(DecodeJob::Forget(id))?;
+                self.send_to_decoder(DecodeJob::Forget(id))?;
             }
         }
         Ok(())
@@ -226,7 +226,7 @@ impl<M: SpeechModel> EngineThread<M> {
         for &(id, reason) in &ends {
             drop(self.release(id, reason));
         }
-        if frames.is_empty() { Ok(()) } else { self.give(DecodeJob::Step { frames, ends }) }
+        if frames.is_empty() { Ok(()) } else { self.send_to_decoder(DecodeJob::Step { frames, ends }) }
     }
 
     /// Empties the slot for a prompt, and puts in what is known of its context.
@@ -289,7 +289,7 @@ impl<M: SpeechModel> EngineThread<M> {
                 ends.push((id, reason));
             }
         }
-        self.give(DecodeJob::Step { frames, ends })
+        self.send_to_decoder(DecodeJob::Step { frames, ends })
     }
 
     fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<ActiveUtterance> {
@@ -299,8 +299,8 @@ impl<M: SpeechModel> EngineThread<M> {
     }
 
     /// Gives the codec's thread something to do, or says why it has ended.
-    fn give(&mut self, job: DecodeJob) -> Result<(), EngineError> {
-        if self.sound.give(job) {
+    fn send_to_decoder(&mut self, job: DecodeJob) -> Result<(), EngineError> {
+        if self.decoder.send(job) {
             return Ok(());
         }
         loop {
