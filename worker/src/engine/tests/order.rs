@@ -224,22 +224,22 @@ async fn sound_goes_to_the_tenant_it_was_made_for() {
     let (notices, _heard) = std::sync::mpsc::sync_channel(8);
     let (commands, _none) = mpsc::channel(1);
     let notifier = EngineNotifier { notices, commands: commands.downgrade() };
-    let sound = DecoderHandle::start(ModelScript::default().decoder(), 1, notifier, Arc::new(Meter::new())).unwrap();
+    let decoder = DecoderHandle::start(ModelScript::default().decoder(), 1, notifier, Arc::new(Meter::new())).unwrap();
     let [old, new] = [0, 1].map(|generation| SlotId { index: 0, generation });
-    let (room, mut stream) = mpsc::channel(4);
+    let (sender, mut stream) = mpsc::channel(4);
     let made = |id, code| {
-        let room = room.clone().try_reserve_owned().unwrap();
-        DecodeJob::Step { frames: vec![GeneratedCodes { id, codes: [code; 32], replayed: false, room }], ends: Vec::new() }
+        let room = sender.clone().try_reserve_owned().unwrap();
+        DecodeJob::Step { frames: vec![GeneratedCodes { id, codes: [code; 32], replayed: false, permit }], ends: Vec::new() }
     };
     let (finish, finished) = oneshot::channel();
     for job in [made(old, 1), DecodeJob::Begin { id: new, finish }, made(old, 2), made(new, 3), DecodeJob::Forget(old)] {
-        assert!(sound.give(job));
+        assert!(decoder.send(job));
     }
-    assert!(sound.give(DecodeJob::Step { frames: Vec::new(), ends: vec![(old, FinishReason::Eos)] }));
-    assert!(sound.give(made(new, 4)));
-    assert!(sound.give(DecodeJob::Step { frames: Vec::new(), ends: vec![(new, FinishReason::Length)] }));
+    assert!(decoder.send(DecodeJob::Step { frames: Vec::new(), ends: vec![(old, FinishReason::Eos)] }));
+    assert!(decoder.send(made(new, 4)));
+    assert!(decoder.send(DecodeJob::Step { frames: Vec::new(), ends: vec![(new, FinishReason::Length)] }));
     assert_eq!(soon(finished).await, Ok(FinishReason::Length));
-    drop(room);
+    drop(sender);
     let mut heard = Vec::new();
     while let Some(frame) = stream.recv().await {
         heard.push(frame.codes[0]);
