@@ -142,9 +142,9 @@ impl ActiveUtterance {
     pub(super) fn hand_over(&mut self, id: SlotId, made: Option<Frame>) -> Option<GeneratedCodes> {
         let before = self.spoken.get(self.made as usize);
         let (codes, replayed) = (made.or(before.copied())?, before.is_some());
-        let room = self.frames.clone().try_reserve_owned().ok()?;
+        let permit = self.frames.clone().try_reserve_owned().ok()?;
         self.made += 1;
-        Some(GeneratedCodes { id, codes, replayed, room })
+        Some(GeneratedCodes { id, codes, replayed, permit })
     }
 
     /// Whether nothing more may be made.
