@@ -245,17 +245,17 @@ impl Engine {
     /// [`EngineError::Start`] if the number of slots is not 1 to [`MAX_SLOTS`] or the system gives no thread. What fails
     /// later is said by [`Loading::ready`].
     pub fn start(config: EngineConfig) -> Result<Loading, EngineError> {
-        let room = EngineCapacity { slots: config.slots, prefix_cache_bytes: config.prefix_cache_bytes };
-        Self::spawn(room, move |stage| load::load(&config, stage))
+        let capacity = EngineCapacity { slots: config.slots, prefix_cache_bytes: config.prefix_cache_bytes };
+        Self::spawn(capacity, move |stage| load::load(&config, stage))
     }
 
     /// [`Engine::start`] over whatever `load` makes on the engine's own thread.
-    fn spawn<M, L>(room: EngineCapacity, load: L) -> Result<Loading, EngineError>
+    fn spawn<M, L>(capacity: EngineCapacity, load: L) -> Result<Loading, EngineError>
     where
         M: SpeechModel,
         L: FnOnce(&watch::Sender<LoadStage>) -> Result<(EngineParts<M>, ModelInfo), EngineError> + Send + 'static,
     {
-        let slots = room.slots;
+        let slots = capacity.slots;
         if !(1..=MAX_SLOTS).contains(&slots) {
             return Err(EngineError::Start(format!("{slots} slots, while 1 to {MAX_SLOTS} are possible")));
         }
@@ -272,7 +272,7 @@ impl Engine {
                 report.send_replace(LoadStage::Ready);
                 // Whoever no longer waits has dropped the commands too, which `serve` sees.
                 let _ = tell_info.send(info);
-                engine_thread::serve(parts, room, received, wake, counted)
+                engine_thread::serve(parts, capacity, received, wake, counted)
             });
             if ended != EngineError::Closed {
                 tracing::error!(error = %ended, "the engine has ended");

@@ -57,7 +57,7 @@ struct EngineThread<M: SpeechModel> {
 /// Serves commands until the model fails or nobody is left to send any; says which. `wake` wakes it by `commands`.
 pub(super) fn serve<M: SpeechModel>(
     parts: EngineParts<M>,
-    room: EngineCapacity,
+    capacity: EngineCapacity,
     commands: mpsc::Receiver<EngineCommand>,
     wake: mpsc::WeakSender<EngineCommand>,
     meter: Arc<Meter>,
@@ -68,11 +68,11 @@ pub(super) fn serve<M: SpeechModel>(
         model: parts.model,
         commands,
         notices,
-        slots: Slots::new(room.slots),
-        decoder: DecoderHandle::start(parts.decoder, room.slots, notifier.clone(), Arc::clone(&meter))?,
+        slots: Slots::new(capacity.slots),
+        decoder: DecoderHandle::start(parts.decoder, capacity.slots, notifier.clone(), Arc::clone(&meter))?,
         encoder: EncoderHandle::start(parts.encoder, notifier, Arc::clone(&meter))?,
         schedule: Schedule::default(),
-        prefixes: PrefixCache::new(room.prefix_cache_bytes),
+        prefixes: PrefixCache::new(capacity.prefix_cache_bytes),
         meter,
     };
     loop {

@@ -125,7 +125,7 @@ impl Decode for DefectiveDecoder {
 
 async fn start(folder: &Path, defect: EngineDefect) -> Engine {
     let folder = folder.to_owned();
-    let room = EngineCapacity { slots: SLOTS, prefix_cache_bytes: PREFIX_CACHE_BYTES };
+    let capacity = EngineCapacity { slots: SLOTS, prefix_cache_bytes: PREFIX_CACHE_BYTES };
     let load = move |_: &_| {
         let options = LoadOptions { threads: Some(1), ..LoadOptions::f32(SLOTS) };
         let model = Model::load(&folder, &Device::Cpu, &options, &mut |_| {}).unwrap();
@@ -134,7 +134,7 @@ async fn start(folder: &Path, defect: EngineDefect) -> Engine {
         let model = DefectiveModel { model, defect, read: vec![Vec::new(); SLOTS], kept: RefCell::default() };
         Ok((EngineParts { model, decoder, encoder: Arc::new(codec) }, info(SLOTS)))
     };
-    Engine::spawn(room, load).unwrap().ready().await.unwrap()
+    Engine::spawn(capacity, load).unwrap().ready().await.unwrap()
 }
 
 /// What the schedules find, the first of it.

@@ -104,8 +104,8 @@ impl ModelScript {
 
     pub(super) fn load(&self, slots: usize, prefix_cache_bytes: u64) -> Loading {
         let script = self.clone();
-        let room = EngineCapacity { slots, prefix_cache_bytes };
-        Engine::spawn(room, move |_| {
+        let capacity = EngineCapacity { slots, prefix_cache_bytes };
+        Engine::spawn(capacity, move |_| {
             let model = ScriptedModel { script: script.clone(), slots: vec![Vec::new(); slots] };
             let (decoder, encoder) = (ScriptedDecoder(script.clone()), ScriptedEncoder(script));
             Ok((EngineParts { model, decoder, encoder }, info(slots)))
