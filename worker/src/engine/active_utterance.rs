@@ -31,7 +31,7 @@ pub(super) struct ActiveUtterance {
     /// What an earlier attempt spoke; the first frame is made again before the others are taken over.
     spoken: Vec<Frame>,
     /// Frames of `spoken` that the model has made again or read.
-    reread: usize,
+    replayed_count: usize,
     /// Frames made or taken over, the end frame left out.
     pub(super) made: u32,
     pub(super) frames: mpsc::Sender<AudioFrame>,
@@ -61,7 +61,7 @@ impl ActiveUtterance {
             first_draw: first_frame,
             tried_again: false,
             spoken,
-            reread: 0,
+            replayed_count: 0,
             made: 0,
             frames,
             last_frame: None,
@@ -109,7 +109,7 @@ impl ActiveUtterance {
         }
         if self.spoken[0] == *first {
             // Nothing is made behind a budget that is used up.
-            self.reread = if self.spoken.len() < self.budget.frames as usize { 1 } else { self.spoken.len() };
+            self.replayed_count = if self.spoken.len() < self.budget.frames as usize { 1 } else { self.spoken.len() };
         } else {
             tracing::warn!(parent: &self.span, "what was spoken before would not be said again; beginning anew");
             self.spoken.clear();
@@ -118,7 +118,7 @@ impl ActiveUtterance {
 
     /// Whether the model has to read more of what was spoken.
     pub(super) fn rereads(&self) -> bool {
-        self.made > 0 && self.reread < self.spoken.len()
+        self.made > 0 && self.replayed_count < self.spoken.len()
     }
 
     /// Whether the next frame has been spoken before.
@@ -128,13 +128,13 @@ impl ActiveUtterance {
 
     /// The next frames for the model to read, `most` of them at most.
     pub(super) fn to_reread(&self, most: usize) -> &[Frame] {
-        let rest = &self.spoken[self.reread..];
+        let rest = &self.spoken[self.replayed_count..];
         &rest[..rest.len().min(most)]
     }
 
     /// Notes that the model has read `count` of them.
     pub(super) fn has_reread(&mut self, count: usize) {
-        self.reread += count;
+        self.replayed_count += count;
         self.last_frame = None;
     }
 
