@@ -22,12 +22,12 @@ const SECOND_TRY: u32 = 1 << 30;
 pub(super) struct ActiveUtterance {
     pub(super) prompt: Prompt,
     /// The encoder has been asked for the codes of its recordings.
-    pub(super) asked: bool,
+    pub(super) codes_requested: bool,
     sampling: Sampling,
     pub(super) budget: Budget,
     /// Draw index of the first frame.
     first_draw: u32,
-    tried_again: bool,
+    retried: bool,
     /// What an earlier attempt spoke; the first frame is made again before the others are taken over.
     spoken: Vec<Frame>,
     /// Frames of `spoken` that the model has made again or read.
@@ -56,10 +56,10 @@ impl ActiveUtterance {
         Self {
             budget,
             prompt: Prompt::new(context, recurring, text_ids),
-            asked: false,
+            codes_requested: false,
             sampling,
             first_draw: first_frame,
-            tried_again: false,
+            retried: false,
             spoken,
             replayed_count: 0,
             made: 0,
@@ -73,9 +73,9 @@ impl ActiveUtterance {
     pub(super) fn need(&mut self) -> Need {
         if self.prompt.waits_for_codes() {
             Need::Nothing
-        } else if !self.prompt.is_complete() || self.rereads() {
+        } else if !self.prompt.is_complete() || self.needs_replay() {
             Need::Prompt
-        } else if self.takes_over() {
+        } else if self.is_handing_over() {
             // The rest of what was spoken waits for room in the stream, not for the model.
             Need::Nothing
         } else if self.frames.capacity() > 0 {
@@ -87,8 +87,8 @@ impl ActiveUtterance {
     }
 
     /// Whether its recordings are to be encoded and nobody was asked to.
-    pub(super) fn is_to_ask(&self) -> bool {
-        self.prompt.waits_for_codes() && !self.asked
+    pub(super) fn needs_codes(&self) -> bool {
+        self.prompt.waits_for_codes() && !self.codes_requested
     }
 
     /// What the model needs to know for its next frame.
@@ -103,7 +103,7 @@ impl ActiveUtterance {
 
     /// Takes note of the first frame, made here: it shows whether what was spoken before would be said again. The very same
     /// frame says so, and everything before it too.
-    pub(super) fn compare(&mut self, first: &Frame) {
+    pub(super) fn check_resumed_frames(&mut self, first: &Frame) {
         if self.made > 0 || self.spoken.is_empty() {
             return;
         }
@@ -117,23 +117,23 @@ impl ActiveUtterance {
     }
 
     /// Whether the model has to read more of what was spoken.
-    pub(super) fn rereads(&self) -> bool {
+    pub(super) fn needs_replay(&self) -> bool {
         self.made > 0 && self.replayed_count < self.spoken.len()
     }
 
     /// Whether the next frame has been spoken before.
-    pub(super) fn takes_over(&self) -> bool {
+    pub(super) fn is_handing_over(&self) -> bool {
         self.made > 0 && (self.made as usize) < self.spoken.len()
     }
 
     /// The next frames for the model to read, `most` of them at most.
-    pub(super) fn to_reread(&self, most: usize) -> &[Frame] {
+    pub(super) fn next_replay(&self, most: usize) -> &[Frame] {
         let rest = &self.spoken[self.replayed_count..];
         &rest[..rest.len().min(most)]
     }
 
     /// Notes that the model has read `count` of them.
-    pub(super) fn has_reread(&mut self, count: usize) {
+    pub(super) fn advance_replay(&mut self, count: usize) {
         self.replayed_count += count;
         self.last_frame = None;
     }
@@ -154,10 +154,10 @@ impl ActiveUtterance {
 
     /// Whether the end frame is answered by a second try: once, when nothing has been spoken, with other draws. Without
     /// draws (at temperature 0) the model would only say the same.
-    pub(super) fn tries_again(&mut self) -> bool {
-        let tries = self.made == 0 && !self.tried_again && !self.sampling.temperature.is_greedy();
+    pub(super) fn retries_empty(&mut self) -> bool {
+        let tries = self.made == 0 && !self.retried && !self.sampling.temperature.is_greedy();
         if tries {
-            self.tried_again = true;
+            self.retried = true;
             self.first_draw = self.first_draw.wrapping_add(SECOND_TRY);
             self.last_frame = None;
             self.prompt.rewind();

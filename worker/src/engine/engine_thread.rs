@@ -175,16 +175,16 @@ impl<M: SpeechModel> EngineThread<M> {
 
     /// Asks for the codes of recordings, where that has not been done; a full queue is tried again in a later turn.
     fn ask_for_codes(&mut self) {
-        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.is_to_ask()) {
+        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.needs_codes()) {
             let (clips, stream) = (speaking.prompt.clips(), speaking.frames.downgrade());
-            speaking.asked = self.encoder.ask(EncodeRequest { id, clips, stream });
+            speaking.codes_requested = self.encoder.ask(EncodeRequest { id, clips, stream });
         }
     }
 
     /// One piece of a prompt, or of what was spoken before.
     fn feed(&mut self, id: SlotId) -> Result<(), EngineError> {
         let begun = Instant::now();
-        if self.slots.get_mut(id).is_some_and(|speaking| speaking.rereads()) {
+        if self.slots.get_mut(id).is_some_and(|speaking| speaking.needs_replay()) {
             return self.reread(id, begun);
         }
         if self.slots.get_mut(id).is_some_and(|speaking| speaking.prompt.is_untouched()) {
@@ -202,10 +202,10 @@ impl<M: SpeechModel> EngineThread<M> {
 
     fn reread(&mut self, id: SlotId, begun: Instant) -> Result<(), EngineError> {
         let Some(speaking) = self.slots.get_mut(id) else { return Ok(()) };
-        let piece = speaking.to_reread(self.model.limits().piece);
+        let piece = speaking.next_replay(self.model.limits().piece);
         let frames = piece.len();
         self.model.replay(id.index, piece)?;
-        speaking.has_reread(frames);
+        speaking.advance_replay(frames);
         self.meter.piece(frames, begun.elapsed());
         Ok(())
     }
@@ -213,8 +213,8 @@ impl<M: SpeechModel> EngineThread<M> {
     /// Gives the codec what was spoken before, as far as there is room in the streams.
     fn hand_over(&mut self) -> Result<(), EngineError> {
         let (mut frames, mut ends) = (Vec::new(), Vec::new());
-        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.takes_over()) {
-            while speaking.takes_over()
+        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.is_handing_over()) {
+            while speaking.is_handing_over()
                 && let Some(made) = speaking.hand_over(id, None)
             {
                 frames.push(made);
@@ -272,12 +272,12 @@ impl<M: SpeechModel> EngineThread<M> {
                 self.meter.gap(gap);
             }
             let ended = if codes == END_FRAME {
-                if speaking.tries_again() {
+                if speaking.retries_empty() {
                     continue;
                 }
                 Some(FinishReason::Eos)
             } else {
-                speaking.compare(&codes);
+                speaking.check_resumed_frames(&codes);
                 // There is room, since only this thread takes any; a reader that has left is noticed before the next turn.
                 let Some(made) = speaking.hand_over(id, Some(codes)) else { continue };
                 frames.push(made);
