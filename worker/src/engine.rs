@@ -11,7 +11,7 @@
 //! ([`prefix`]), when to stop ([`guard`]), and what is counted ([`meter`], [`signs`]).
 //!
 //! # Resuming
-//! An utterance may come with the frames that an earlier attempt at it made ([`Utterance::spoken`]). The model makes the
+//! An utterance may come with the frames that an earlier attempt at it made ([`Utterance::resumed_frames`]). The model makes the
 //! first one again, which shows whether it would say the same, and whether there was a second try; it then reads the others
 //! in pieces like a prompt, without drawing a code. Codec, guard and budget take all of them as if they were made here. So
 //! the stream is bit for bit that of an undisturbed run, and most of it comes faster.
@@ -141,7 +141,7 @@ pub struct Utterance {
     pub first_frame: u32,
     /// Frames that an earlier attempt at this very utterance made, from the first one on; the stream begins with them. They
     /// are dropped where the model, asked for the first frame, makes another one.
-    pub spoken: Vec<Frame>,
+    pub resumed_frames: Vec<Frame>,
 }
 
 /// Why an utterance was not spoken, or why the engine is no more.

@@ -90,7 +90,7 @@ impl BenchEngine {
             sampling: sampling(which),
             max_frames,
             first_frame: 0,
-            spoken: Vec::new(),
+            resumed_frames: Vec::new(),
         }
     }
 

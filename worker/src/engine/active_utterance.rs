@@ -29,8 +29,8 @@ pub(super) struct ActiveUtterance {
     first_draw: u32,
     retried: bool,
     /// What an earlier attempt spoke; the first frame is made again before the others are taken over.
-    spoken: Vec<Frame>,
-    /// Frames of `spoken` that the model has made again or read.
+    resumed_frames: Vec<Frame>,
+    /// Frames of `resumed_frames` that the model has made again or read.
     replayed_count: usize,
     /// Frames made or taken over, the end frame left out.
     pub(super) made: u32,
@@ -48,11 +48,11 @@ impl ActiveUtterance {
         frames: mpsc::Sender<AudioFrame>,
         span: tracing::Span,
     ) -> Self {
-        let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut spoken } = utterance;
+        let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut resumed_frames } = utterance;
         let budget = Budget::new(text_ids.len(), max_frames);
         // A frame that this model cannot have made, and all behind it, were not made by it.
         let is_known = |frame: &Frame| *frame != END_FRAME && frame.iter().all(|&code| (code as usize) < codes);
-        spoken.truncate(spoken.iter().take_while(|frame| is_known(frame)).take(budget.frames as usize).count());
+        resumed_frames.truncate(resumed_frames.iter().take_while(|frame| is_known(frame)).take(budget.frames as usize).count());
         Self {
             budget,
             prompt: Prompt::new(context, recurring, text_ids),
@@ -60,7 +60,7 @@ impl ActiveUtterance {
             sampling,
             first_draw: first_frame,
             retried: false,
-            spoken,
+            resumed_frames,
             replayed_count: 0,
             made: 0,
             frames,
@@ -104,31 +104,31 @@ impl ActiveUtterance {
     /// Takes note of the first frame, made here: it shows whether what was spoken before would be said again. The very same
     /// frame says so, and everything before it too.
     pub(super) fn check_resumed_frames(&mut self, first: &Frame) {
-        if self.made > 0 || self.spoken.is_empty() {
+        if self.made > 0 || self.resumed_frames.is_empty() {
             return;
         }
-        if self.spoken[0] == *first {
+        if self.resumed_frames[0] == *first {
             // Nothing is made behind a budget that is used up.
-            self.replayed_count = if self.spoken.len() < self.budget.frames as usize { 1 } else { self.spoken.len() };
+            self.replayed_count = if self.resumed_frames.len() < self.budget.frames as usize { 1 } else { self.resumed_frames.len() };
         } else {
             tracing::warn!(parent: &self.span, "what was spoken before would not be said again; beginning anew");
-            self.spoken.clear();
+            self.resumed_frames.clear();
         }
     }
 
     /// Whether the model has to read more of what was spoken.
     pub(super) fn needs_replay(&self) -> bool {
-        self.made > 0 && self.replayed_count < self.spoken.len()
+        self.made > 0 && self.replayed_count < self.resumed_frames.len()
     }
 
     /// Whether the next frame has been spoken before.
     pub(super) fn is_handing_over(&self) -> bool {
-        self.made > 0 && (self.made as usize) < self.spoken.len()
+        self.made > 0 && (self.made as usize) < self.resumed_frames.len()
     }
 
     /// The next frames for the model to read, `most` of them at most.
     pub(super) fn next_replay(&self, most: usize) -> &[Frame] {
-        let rest = &self.spoken[self.replayed_count..];
+        let rest = &self.resumed_frames[self.replayed_count..];
         &rest[..rest.len().min(most)]
     }
 
@@ -140,7 +140,7 @@ impl ActiveUtterance {
 
     /// A frame on its way to its reader, if there is room; the next of those spoken before, or one that was just made.
     pub(super) fn hand_over(&mut self, id: SlotId, made: Option<Frame>) -> Option<GeneratedCodes> {
-        let before = self.spoken.get(self.made as usize);
+        let before = self.resumed_frames.get(self.made as usize);
         let (codes, replayed) = (made.or(before.copied())?, before.is_some());
         let permit = self.frames.clone().try_reserve_owned().ok()?;
         self.made += 1;

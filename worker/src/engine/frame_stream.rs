@@ -18,7 +18,7 @@ pub struct AudioFrame {
     pub codes: Frame,
     /// 1920 samples at 24 kHz, nominally within -1..1, not watermarked.
     pub pcm: Vec<f32>,
-    /// Whether it was given with the utterance ([`Utterance::spoken`](super::Utterance::spoken)), not made here.
+    /// Whether it was given with the utterance ([`Utterance::resumed_frames`](super::Utterance::resumed_frames)), not made here.
     pub replayed: bool,
 }
 

@@ -41,7 +41,7 @@ fn say(text_ids: Vec<u32>, seed: u64, max_frames: u32) -> Utterance {
         sampling: sampling(seed),
         max_frames,
         first_frame: 0,
-        spoken: Vec::new(),
+        resumed_frames: Vec::new(),
     }
 }
 

@@ -38,8 +38,8 @@ async fn cut_everywhere(script: impl Fn() -> ModelScript, utterance: Utterance) 
     for cut in 1..=undisturbed.0.len() {
         let script = script();
         let engine = script.start(1).await;
-        let spoken = undisturbed.0[..cut].to_vec();
-        let stream = engine.admit(Utterance { spoken, ..utterance.clone() }).await.unwrap();
+        let resumed_frames = undisturbed.0[..cut].to_vec();
+        let stream = engine.admit(Utterance { resumed_frames, ..utterance.clone() }).await.unwrap();
         let (resumed, replayed) = soon(heard(stream)).await;
         assert!(resumed == undisturbed, "cut at {cut}: {:?} instead of {:?}", resumed.0, undisturbed.0);
         assert_eq!(replayed, cut);
@@ -55,8 +55,8 @@ async fn draws_go_on_behind_what_was_spoken() {
     let utterance = Utterance { first_frame: 70, ..say(vec![1; 200], 0, 700) };
     let (undisturbed, _) = soon(heard(engine.admit(utterance.clone()).await.unwrap())).await;
     let before = script.asked().len();
-    let spoken = undisturbed.0[..697].to_vec();
-    let (resumed, replayed) = soon(heard(engine.admit(Utterance { spoken, ..utterance }).await.unwrap())).await;
+    let resumed_frames = undisturbed.0[..697].to_vec();
+    let (resumed, replayed) = soon(heard(engine.admit(Utterance { resumed_frames, ..utterance }).await.unwrap())).await;
     assert!(resumed == undisturbed);
     assert_eq!(replayed, 697);
     let asked = script.asked().split_off(before);
@@ -119,18 +119,18 @@ async fn what_this_model_would_not_say_is_spoken_anew() {
     let (undisturbed, _) = soon(heard(engine.admit(say(vec![1], 0, 20)).await.unwrap())).await;
     let frames = |count: usize| undisturbed.0[..count].to_vec();
     let broken = |at: usize, frame: Frame| {
-        let mut spoken = frames(9);
-        spoken[at] = frame;
-        spoken
+        let mut resumed_frames = frames(9);
+        resumed_frames[at] = frame;
+        resumed_frames
     };
-    for (spoken, taken_over) in [
+    for (resumed_frames, taken_over) in [
         (broken(0, [500; 32]), 0),
         (broken(4, END_FRAME), 4),
         (broken(0, END_FRAME), 0),
         (broken(7, [2048; 32]), 7),
         ([frames(20), frames(5)].concat(), 20),
     ] {
-        let stream = engine.admit(Utterance { spoken, ..say(vec![1], 0, 20) }).await.unwrap();
+        let stream = engine.admit(Utterance { resumed_frames, ..say(vec![1], 0, 20) }).await.unwrap();
         let (resumed, replayed) = soon(heard(stream)).await;
         assert!(resumed == undisturbed);
         assert_eq!(replayed, taken_over);
@@ -145,8 +145,8 @@ async fn a_slow_reader_of_what_was_spoken_stalls_its_own_slot_only() {
     let long = |name| say(vec![name; 10], 0, 200);
     let (undisturbed, _) = soon(heard(engine.admit(long(1)).await.unwrap())).await;
     let before = script.steps_of(1);
-    let spoken = undisturbed.0[..180].to_vec();
-    let slow = engine.admit(Utterance { spoken, ..long(1) }).await.unwrap();
+    let resumed_frames = undisturbed.0[..180].to_vec();
+    let slow = engine.admit(Utterance { resumed_frames, ..long(1) }).await.unwrap();
     let (quick, _) = soon(heard(engine.admit(long(2)).await.unwrap())).await;
     assert_eq!(quick.0.len(), 200);
     assert_eq!(script.steps_of(1) - before, 1, "nothing new is made while the old frames wait");
@@ -169,8 +169,8 @@ async fn tiny_cut_everywhere(format: WeightFormat) {
         let all: Vec<_> = (1..=undisturbed.0.len()).collect();
         for together in all.chunks(SIDE_BY_SIDE) {
             let resumed = together.iter().map(|&cut| {
-                let (spoken, utterance, second) = (undisturbed.0[..cut].to_vec(), utterance.clone(), &second);
-                async move { heard(second.admit(Utterance { spoken, ..utterance }).await.unwrap()).await }
+                let (resumed_frames, utterance, second) = (undisturbed.0[..cut].to_vec(), utterance.clone(), &second);
+                async move { heard(second.admit(Utterance { resumed_frames, ..utterance }).await.unwrap()).await }
             });
             for (&cut, (resumed, replayed)) in together.iter().zip(soon(futures::future::join_all(resumed)).await) {
                 assert!(resumed.0 == undisturbed.0, "{format} utterance {index} cut at {cut}: the codes");

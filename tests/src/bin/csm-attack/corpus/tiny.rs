@@ -90,7 +90,7 @@ impl Tiny {
             },
             max_frames: samples_of_all().div_ceil(csm_shared::audio::FRAME_SAMPLES) as u32,
             first_frame: 0,
-            spoken: Vec::new(),
+            resumed_frames: Vec::new(),
         })
     }
 }
