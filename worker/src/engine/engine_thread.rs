@@ -76,12 +76,12 @@ pub(super) fn serve<M: SpeechModel>(
         meter,
     };
     loop {
-        thread.turn()?;
+        thread.tick()?;
     }
 }
 
 impl<M: SpeechModel> EngineThread<M> {
-    fn turn(&mut self) -> Result<(), EngineError> {
+    fn tick(&mut self) -> Result<(), EngineError> {
         self.take_commands()?;
         self.take_notices()?;
         self.free_abandoned()?;
@@ -177,7 +177,7 @@ impl<M: SpeechModel> EngineThread<M> {
     fn ask_for_codes(&mut self) {
         for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.needs_codes()) {
             let (clips, stream) = (speaking.prompt.clips(), speaking.frames.downgrade());
-            speaking.codes_requested = self.encoder.ask(EncodeRequest { id, clips, stream });
+            speaking.codes_requested = self.encoder.request(EncodeRequest { id, clips, stream });
         }
     }
 
@@ -188,14 +188,14 @@ impl<M: SpeechModel> EngineThread<M> {
             return self.reread(id, begun);
         }
         if self.slots.get_mut(id).is_some_and(|speaking| speaking.prompt.is_untouched()) {
-            self.begin(id)?;
+            self.begin_prompt(id)?;
         }
         let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let piece = prompt.piece(self.model.limits().piece);
         let positions = piece.len();
         self.model.prefill(id.index, piece)?;
         prompt.fed(positions);
-        self.keep(id)?;
+        self.save_prefix(id)?;
         self.meter.piece(positions, begun.elapsed());
         Ok(())
     }
@@ -230,7 +230,7 @@ impl<M: SpeechModel> EngineThread<M> {
     }
 
     /// Empties the slot for a prompt, and puts in what is known of its context.
-    fn begin(&mut self, id: SlotId) -> Result<(), EngineError> {
+    fn begin_prompt(&mut self, id: SlotId) -> Result<(), EngineError> {
         self.model.reset(id.index);
         let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let Some(context) = prompt.context().filter(|_| self.prefixes.is_on()) else { return Ok(()) };
@@ -245,7 +245,7 @@ impl<M: SpeechModel> EngineThread<M> {
     }
 
     /// Keeps what the model made of the prompt so far, where that is worth it.
-    fn keep(&mut self, id: SlotId) -> Result<(), EngineError> {
+    fn save_prefix(&mut self, id: SlotId) -> Result<(), EngineError> {
         let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let Some(context) = prompt.worth_keeping() else { return Ok(()) };
         let bytes = self.model.prefix_bytes(context.positions.len());
