@@ -57,7 +57,7 @@ impl EncoderHandle {
     }
 
     /// Asks for codes; false when there is no room now. Each request is answered by [`Notice::Encoded`].
-    pub(super) fn ask(&self, request: EncodeRequest) -> bool {
+    pub(super) fn request(&self, request: EncodeRequest) -> bool {
         self.requests.try_send(request).is_ok()
     }
 }
