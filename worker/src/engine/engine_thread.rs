@@ -85,27 +85,27 @@ impl<M: SpeechModel> EngineThread<M> {
         self.take_commands()?;
         self.take_notices()?;
         self.free_abandoned()?;
-        self.ask_for_codes();
+        self.request_codes();
         self.hand_over()?;
-        match self.next_turn() {
-            Some(NextWork::Prompt(id)) => self.feed(id),
+        match self.next_work() {
+            Some(NextWork::Prompt(id)) => self.prefill_block(id),
             Some(NextWork::Step(ids)) => self.step(&ids),
             None => {
                 let command = self.commands.blocking_recv().ok_or(EngineError::Closed)?;
-                self.obey(command)
+                self.handle_command(command)
             }
         }
     }
 
-    fn next_turn(&mut self) -> Option<NextWork> {
-        let needs: Vec<_> = self.slots.iter_mut().map(|(id, speaking)| (id, speaking.need())).collect();
+    fn next_work(&mut self) -> Option<NextWork> {
+        let needs: Vec<_> = self.slots.iter_mut().map(|(id, active)| (id, active.need())).collect();
         self.schedule.next(&needs)
     }
 
     fn take_commands(&mut self) -> Result<(), EngineError> {
         for _ in 0..COMMANDS {
             match self.commands.try_recv() {
-                Ok(command) => self.obey(command)?,
+                Ok(command) => self.handle_command(command)?,
                 Err(TryRecvError::Empty) => break,
                 Err(TryRecvError::Disconnected) => return Err(EngineError::Closed),
             }
@@ -113,7 +113,7 @@ impl<M: SpeechModel> EngineThread<M> {
         Ok(())
     }
 
-    fn obey(&mut self, command: EngineCommand) -> Result<(), EngineError> {
+    fn handle_command(&mut self, command: EngineCommand) -> Result<(), EngineError> {
         match command {
             EngineCommand::Wake => Ok(()),
             EngineCommand::Admit(admission) => self.admit(*admission),
@@ -124,8 +124,8 @@ impl<M: SpeechModel> EngineThread<M> {
         while let Ok(notice) = self.notices.try_recv() {
             match notice {
                 Notice::Encoded(id, Some(recordings)) => {
-                    if let Some(speaking) = self.slots.get_mut(id) {
-                        speaking.prompt.encoded(recordings);
+                    if let Some(active) = self.slots.get_mut(id) {
+                        active.prompt.encoded(recordings);
                     }
                 }
                 Notice::Encoded(_, None) => {}
@@ -163,10 +163,10 @@ impl<M: SpeechModel> EngineThread<M> {
 
     /// Frees the slots whose streams were dropped.
     fn free_abandoned(&mut self) -> Result<(), EngineError> {
-        let abandoned = self.slots.iter().filter(|(_, speaking)| speaking.frames.is_closed());
+        let abandoned = self.slots.iter().filter(|(_, active)| active.frames.is_closed());
         for id in abandoned.map(|(id, _)| id).collect::<Vec<_>>() {
-            if let Some(speaking) = self.slots.release(id) {
-                tracing::debug!(parent: &speaking.span, frames = speaking.made, "utterance abandoned");
+            if let Some(active) = self.slots.release(id) {
+                tracing::debug!(parent: &active.span, frames = active.made, "utterance abandoned");
                 self.send_to_decoder(DecodeJob::Forget(id))?;
             }
         }
@@ -174,20 +174,20 @@ impl<M: SpeechModel> EngineThread<M> {
     }
 
     /// Asks for the codes of recordings, where that has not been done; a full queue is tried again in a later turn.
-    fn ask_for_codes(&mut self) {
-        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.needs_codes()) {
-            let (clips, stream) = (speaking.prompt.clips(), speaking.frames.downgrade());
-            speaking.codes_requested = self.encoder.request(EncodeRequest { id, clips, stream });
+    fn request_codes(&mut self) {
+        for (id, active) in self.slots.iter_mut().filter(|(_, active)| active.needs_codes()) {
+            let (clips, stream) = (active.prompt.clips(), active.frames.downgrade());
+            active.codes_requested = self.encoder.request(EncodeRequest { id, clips, stream });
         }
     }
 
     /// One piece of a prompt, or of what was spoken before.
-    fn feed(&mut self, id: SlotId) -> Result<(), EngineError> {
+    fn prefill_block(&mut self, id: SlotId) -> Result<(), EngineError> {
         let begun = Instant::now();
-        if self.slots.get_mut(id).is_some_and(|speaking| speaking.needs_replay()) {
-            return self.reread(id, begun);
+        if self.slots.get_mut(id).is_some_and(|active| active.needs_replay()) {
+            return self.replay_block(id, begun);
         }
-        if self.slots.get_mut(id).is_some_and(|speaking| speaking.prompt.is_untouched()) {
+        if self.slots.get_mut(id).is_some_and(|active| active.prompt.is_untouched()) {
             self.begin_prompt(id)?;
         }
         let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
@@ -200,12 +200,12 @@ impl<M: SpeechModel> EngineThread<M> {
         Ok(())
     }
 
-    fn reread(&mut self, id: SlotId, begun: Instant) -> Result<(), EngineError> {
-        let Some(speaking) = self.slots.get_mut(id) else { return Ok(()) };
-        let piece = speaking.next_replay(self.model.limits().piece);
+    fn replay_block(&mut self, id: SlotId, begun: Instant) -> Result<(), EngineError> {
+        let Some(active) = self.slots.get_mut(id) else { return Ok(()) };
+        let piece = active.next_replay(self.model.limits().piece);
         let frames = piece.len();
         self.model.replay(id.index, piece)?;
-        speaking.advance_replay(frames);
+        active.advance_replay(frames);
         self.meter.piece(frames, begun.elapsed());
         Ok(())
     }
@@ -213,14 +213,14 @@ impl<M: SpeechModel> EngineThread<M> {
     /// Gives the codec what was spoken before, as far as there is room in the streams.
     fn hand_over(&mut self) -> Result<(), EngineError> {
         let (mut frames, mut ends) = (Vec::new(), Vec::new());
-        for (id, speaking) in self.slots.iter_mut().filter(|(_, speaking)| speaking.is_handing_over()) {
-            while speaking.is_handing_over()
-                && let Some(made) = speaking.hand_over(id, None)
+        for (id, active) in self.slots.iter_mut().filter(|(_, active)| active.is_handing_over()) {
+            while active.is_handing_over()
+                && let Some(made) = active.hand_over(id, None)
             {
                 frames.push(made);
             }
-            if speaking.is_used_up() {
-                ends.push((id, speaking.budget.reason));
+            if active.is_used_up() {
+                ends.push((id, active.budget.reason));
             }
         }
         for &(id, reason) in &ends {
@@ -267,21 +267,21 @@ impl<M: SpeechModel> EngineThread<M> {
         self.meter.step(rows.len(), now - begun, self.model.step_times());
         let (mut frames, mut ends) = (Vec::with_capacity(ids.len()), Vec::new());
         for (&id, codes) in ids.iter().zip(made) {
-            let Some(speaking) = self.slots.get_mut(id) else { continue };
-            if let Some(gap) = speaking.gap(now) {
+            let Some(active) = self.slots.get_mut(id) else { continue };
+            if let Some(gap) = active.gap(now) {
                 self.meter.gap(gap);
             }
             let ended = if codes == END_FRAME {
-                if speaking.retries_empty() {
+                if active.retries_empty() {
                     continue;
                 }
                 Some(FinishReason::Eos)
             } else {
-                speaking.check_resumed_frames(&codes);
+                active.check_resumed_frames(&codes);
                 // There is room, since only this thread takes any; a reader that has left is noticed before the next turn.
-                let Some(made) = speaking.hand_over(id, Some(codes)) else { continue };
+                let Some(made) = active.hand_over(id, Some(codes)) else { continue };
                 frames.push(made);
-                speaking.is_used_up().then_some(speaking.budget.reason)
+                active.is_used_up().then_some(active.budget.reason)
             };
             if let Some(reason) = ended {
                 // First, so that whoever hears of the end finds the slot free.
@@ -293,9 +293,9 @@ impl<M: SpeechModel> EngineThread<M> {
     }
 
     fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<ActiveUtterance> {
-        let speaking = self.slots.release(id)?;
-        tracing::debug!(parent: &speaking.span, frames = speaking.made, ?reason, "utterance finished");
-        Some(speaking)
+        let active = self.slots.release(id)?;
+        tracing::debug!(parent: &active.span, frames = active.made, ?reason, "utterance finished");
+        Some(active)
     }
 
     /// Gives the codec's thread something to do, or says why it has ended.
