@@ -217,19 +217,19 @@ fn codes_are_kept_by_their_samples_and_bounded() {
 #[test]
 fn gaps_are_between_frames_that_nobody_held_up() {
     let (frames, mut reader) = mpsc::channel(2);
-    let mut speaking = ActiveUtterance::new(say(vec![1], 0, 10), 2048, frames, tracing::Span::none());
-    assert_eq!(speaking.need(), Need::Prompt);
-    speaking.prompt.fed(1);
+    let mut active = ActiveUtterance::new(say(vec![1], 0, 10), 2048, frames, tracing::Span::none());
+    assert_eq!(active.need(), Need::Prompt);
+    active.prompt.fed(1);
     let (begun, frame) = (Instant::now(), Duration::from_millis(50));
     let spoken = || AudioFrame { codes: END_FRAME, pcm: Vec::new(), replayed: false };
-    assert_eq!((speaking.need(), speaking.gap(begun)), (Need::Frame, None));
-    speaking.frames.try_send(spoken()).unwrap();
-    assert_eq!((speaking.need(), speaking.gap(begun + frame)), (Need::Frame, Some(frame)));
-    speaking.frames.try_send(spoken()).unwrap();
-    assert_eq!(speaking.need(), Need::Nothing);
+    assert_eq!((active.need(), active.gap(begun)), (Need::Frame, None));
+    active.frames.try_send(spoken()).unwrap();
+    assert_eq!((active.need(), active.gap(begun + frame)), (Need::Frame, Some(frame)));
+    active.frames.try_send(spoken()).unwrap();
+    assert_eq!(active.need(), Need::Nothing);
     reader.try_recv().unwrap();
-    assert_eq!((speaking.need(), speaking.gap(begun + 9 * frame)), (Need::Frame, None));
-    assert_eq!(speaking.gap(begun + 11 * frame), Some(2 * frame));
+    assert_eq!((active.need(), active.gap(begun + 9 * frame)), (Need::Frame, None));
+    assert_eq!(active.gap(begun + 11 * frame), Some(2 * frame));
 }
 
 #[test]
