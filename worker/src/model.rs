@@ -210,8 +210,8 @@ impl Model {
     /// Positions that one [`Model::prefill`] between two steps should carry at most, so that it takes about as long as a
     /// step.
     #[must_use]
-    pub fn prefill_piece(&self) -> usize {
-        self.net.prefill_piece()
+    pub fn prefill_block(&self) -> usize {
+        self.net.prefill_block()
     }
 
     /// Positions of the window that a slot has used. The last frame counts once the next one has been asked for.

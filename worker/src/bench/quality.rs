@@ -90,7 +90,7 @@ fn speak(
 ) -> Result<(), BenchError> {
     let options = LoadOptions { weights: WeightChoice::Format(format), slots: 1, threads: plan.subject.threads };
     let mut model = Model::load(&plan.subject.folder, device, &options, &mut |_| {})?;
-    for piece in prompt(model.config(), 0, plan.subject.prompt).chunks(model.prefill_piece()) {
+    for piece in prompt(model.config(), 0, plan.subject.prompt).chunks(model.prefill_block()) {
         model.prefill(0, piece)?;
     }
     let greedy = Temperature::new(0.0).map_err(|error| BenchError::Unsuitable(error.to_string()))?;

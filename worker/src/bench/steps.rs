@@ -102,7 +102,7 @@ pub fn step(plan: &StepsPlan) -> Result<Steps, BenchError> {
 fn begin(model: &mut Model, slot: usize, positions: usize) -> Result<(), BenchError> {
     model.reset(slot);
     let prompt = prompt(model.config(), slot, positions);
-    for piece in prompt.chunks(model.prefill_piece()) {
+    for piece in prompt.chunks(model.prefill_block()) {
         model.prefill(slot, piece)?;
     }
     Ok(())

@@ -26,7 +26,7 @@ use table::EmbeddingTable;
 
 /// Positions of a prompt that go through the backbone at once. They cost as much as about one frame, which is what a
 /// running utterance may have to wait.
-const PREFILL_PIECE: usize = 32;
+const PREFILL_BLOCK: usize = 32;
 
 /// Both transformers, their tables, and the state of every slot.
 pub(super) struct CpuNet {
@@ -93,13 +93,13 @@ impl CpuNet {
 }
 
 impl Net for CpuNet {
-    fn prefill_piece(&self) -> usize {
-        PREFILL_PIECE
+    fn prefill_block(&self) -> usize {
+        PREFILL_BLOCK
     }
 
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError> {
         let mut start = start;
-        for piece in positions.chunks(PREFILL_PIECE) {
+        for piece in positions.chunks(PREFILL_BLOCK) {
             let width = self.width();
             let mut x = vec![0.0; piece.len() * width];
             for (position, row) in piece.iter().zip(x.chunks_exact_mut(width)) {

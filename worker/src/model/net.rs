@@ -38,7 +38,7 @@ pub(super) enum BackendPrefix {
 /// Both transformers on one device, with the state of every slot. Checks are made by the [`Model`](super::Model).
 pub(super) trait Net: Send {
     /// Positions that one call of [`Net::prefill`] should carry at most.
-    fn prefill_piece(&self) -> usize;
+    fn prefill_block(&self) -> usize;
     /// Reads positions behind the `start` that the slot holds.
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError>;
     /// Reads one frame per row.

@@ -33,7 +33,7 @@ use stack::{TensorKvCache, BatchPositions, TensorStack};
 
 /// Positions of a prompt that go through the backbone at once: enough to fill the matrix units, and little enough that
 /// attention scores stay a few MB.
-const PREFILL_PIECE: usize = 128;
+const PREFILL_BLOCK: usize = 128;
 
 /// Both transformers, their tables, and the state of every slot.
 pub(super) struct TensorNet {
@@ -152,7 +152,7 @@ impl TensorNet {
         }
     }
 
-    fn prefill_piece(&mut self, slot: usize, start: usize, piece: &[Position]) -> CandleResult<()> {
+    fn prefill_block(&mut self, slot: usize, start: usize, piece: &[Position]) -> CandleResult<()> {
         let runs = piece
             .chunk_by(|a, b| matches!(a, Position::Text(_)) == matches!(b, Position::Text(_)))
             .map(|run| self.embed(run))
@@ -182,13 +182,13 @@ impl TensorNet {
 }
 
 impl Net for TensorNet {
-    fn prefill_piece(&self) -> usize {
-        PREFILL_PIECE
+    fn prefill_block(&self) -> usize {
+        PREFILL_BLOCK
     }
 
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError> {
-        for (index, piece) in positions.chunks(PREFILL_PIECE).enumerate() {
-            Self::prefill_piece(self, slot, start + index * PREFILL_PIECE, piece)?;
+        for (index, piece) in positions.chunks(PREFILL_BLOCK).enumerate() {
+            Self::prefill_block(self, slot, start + index * PREFILL_BLOCK, piece)?;
         }
         Ok(())
     }

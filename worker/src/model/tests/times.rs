@@ -21,8 +21,8 @@ impl Late {
 }
 
 impl Net for Late {
-    fn prefill_piece(&self) -> usize {
-        self.net.prefill_piece()
+    fn prefill_block(&self) -> usize {
+        self.net.prefill_block()
     }
 
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError> {
