@@ -196,7 +196,7 @@ impl<M: SpeechModel> EngineThread<M> {
         self.model.prefill(id.index, piece)?;
         prompt.fed(positions);
         self.save_prefix(id)?;
-        self.meter.piece(positions, begun.elapsed());
+        self.meter.prefill_block(positions, begun.elapsed());
         Ok(())
     }
 
@@ -206,7 +206,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let frames = piece.len();
         self.model.replay(id.index, piece)?;
         active.advance_replay(frames);
-        self.meter.piece(frames, begun.elapsed());
+        self.meter.prefill_block(frames, begun.elapsed());
         Ok(())
     }
 

@@ -26,13 +26,13 @@ pub struct EngineStats {
     /// The part of it spent drawing codes, likewise.
     pub sampling: Duration,
     /// Pieces of prompts, and of what was spoken before.
-    pub pieces: u64,
+    pub prefill_blocks: u64,
     /// Positions in them.
     pub positions: u64,
     /// Time in all of them together.
     pub prefilling: Duration,
     /// The longest of them.
-    pub longest_piece: Duration,
+    pub longest_prefill_block: Duration,
     /// The longest time between two frames of one utterance whose reader was not behind.
     pub longest_gap: Duration,
     /// Calls of the codec's decoder; they overlap the steps.
@@ -109,14 +109,14 @@ impl Meter {
         self.stats.send_modify(|stats| stats.longest_gap = stats.longest_gap.max(gap));
     }
 
-    pub(super) fn piece(&self, positions: usize, took: Duration) {
+    pub(super) fn prefill_block(&self, positions: usize, took: Duration) {
         metrics::histogram!(PREFILL_PIECE_SECONDS).record(took);
         self.signs.show();
         self.stats.send_modify(|stats| {
-            stats.pieces += 1;
+            stats.prefill_blocks += 1;
             stats.positions += positions as u64;
             stats.prefilling += took;
-            stats.longest_piece = stats.longest_piece.max(took);
+            stats.longest_prefill_block = stats.longest_prefill_block.max(took);
         });
     }
 

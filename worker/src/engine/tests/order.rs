@@ -64,7 +64,7 @@ async fn rows_are_stepped_together_and_leave_when_they_are_done() {
     }
     assert!(steps <= 12, "{steps} steps for 24 frames");
     let stats = engine.take_stats();
-    assert_eq!((stats.steps, stats.frames, stats.pieces, stats.positions), (steps, 24, 4, 4));
+    assert_eq!((stats.steps, stats.frames, stats.prefill_blocks, stats.positions), (steps, 24, 4, 4));
     assert_eq!(engine.take_stats(), EngineStats::default(), "counting begins anew");
 }
 
