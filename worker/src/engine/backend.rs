@@ -69,7 +69,7 @@ impl SpeechModel for Model {
             window: config.max_positions,
             text_vocab: config.text_vocab,
             codes: config.codebook_size,
-            piece: self.prefill_block(),
+            block: self.prefill_block(),
         }
     }
 

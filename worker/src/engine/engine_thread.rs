@@ -191,9 +191,9 @@ impl<M: SpeechModel> EngineThread<M> {
             self.begin_prompt(id)?;
         }
         let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
-        let piece = prompt.piece(self.model.limits().piece);
-        let positions = piece.len();
-        self.model.prefill(id.index, piece)?;
+        let block = prompt.block(self.model.limits().block);
+        let positions = block.len();
+        self.model.prefill(id.index, block)?;
         prompt.fed(positions);
         self.save_prefix(id)?;
         self.meter.prefill_block(positions, begun.elapsed());
@@ -202,9 +202,9 @@ impl<M: SpeechModel> EngineThread<M> {
 
     fn replay_block(&mut self, id: SlotId, begun: Instant) -> Result<(), EngineError> {
         let Some(active) = self.slots.get_mut(id) else { return Ok(()) };
-        let piece = active.next_replay(self.model.limits().piece);
-        let frames = piece.len();
-        self.model.replay(id.index, piece)?;
+        let block = active.next_replay(self.model.limits().block);
+        let frames = block.len();
+        self.model.replay(id.index, block)?;
         active.advance_replay(frames);
         self.meter.prefill_block(frames, begun.elapsed());
         Ok(())

@@ -20,7 +20,7 @@ pub(super) struct PromptLimits {
     /// Codes of a frame end here.
     pub(super) codes: usize,
     /// Positions that are fed at once, at most.
-    pub(super) piece: usize,
+    pub(super) block: usize,
 }
 
 /// A prompt on its way in.
@@ -75,7 +75,7 @@ impl Prompt {
     }
 
     /// The next positions, `most` of them at most; none when the whole prompt has been fed.
-    pub(super) fn piece(&self, most: usize) -> &[Position] {
+    pub(super) fn block(&self, most: usize) -> &[Position] {
         let end = self.cuts.iter().copied().find(|&cut| cut > self.fed).unwrap_or(self.positions.len());
         &self.positions[self.fed..end.min(self.fed + most)]
     }

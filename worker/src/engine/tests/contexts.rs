@@ -1,6 +1,6 @@
 //! Contexts: recordings, their order, and what is kept of them, over the scripted model.
 
-use super::scripted::{ModelCall, ScriptedOutcome, PIECE, ModelScript};
+use super::scripted::{ModelCall, ScriptedOutcome, PREFILL_BLOCK, ModelScript};
 use super::*;
 
 /// A clip of so many frames; `level` tells it from others of that length.
@@ -34,13 +34,13 @@ const fn restored(positions: usize) -> ModelCall {
 async fn context_comes_before_the_text_in_pieces_of_its_own() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
-    let codes = PromptSegment { text_ids: vec![3, 4], recording: SegmentAudio::Codes(vec![[9; 32]; PIECE]) };
+    let codes = PromptSegment { text_ids: vec![3, 4], recording: SegmentAudio::Codes(vec![[9; 32]; PREFILL_BLOCK]) };
     speak(&engine, vec![turn(vec![3, 4], clip(2, 1)), codes, turn(vec![3], clip(1, 1))], 7).await;
     assert_eq!(script.encoded(), [2, 1], "codes are not encoded");
     // Text ids, frames and an end frame for each turn; then 3 text ids.
-    let (one, two, three) = (2 + 2 + 1, 2 + PIECE + 1, 1 + 1 + 1);
+    let (one, two, three) = (2 + 2 + 1, 2 + PREFILL_BLOCK + 1, 1 + 1 + 1);
     let all = one + two + three;
-    let expected = [fed(one), saved(one), fed(PIECE), fed(two - PIECE), fed(three), saved(all), fed(3)];
+    let expected = [fed(one), saved(one), fed(PREFILL_BLOCK), fed(two - PREFILL_BLOCK), fed(three), saved(all), fed(3)];
     assert_eq!(prompts(&script), expected);
 }
 

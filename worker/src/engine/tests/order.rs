@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::super::side_thread::EngineNotifier;
 use super::super::slots::SlotId;
 use super::super::decoder_thread::{DecodeJob, GeneratedCodes, DecoderHandle};
-use super::scripted::{ModelCall, PIECE, ModelScript, WINDOW, info};
+use super::scripted::{ModelCall, PREFILL_BLOCK, ModelScript, WINDOW, info};
 use super::*;
 
 type Loaded = Result<(EngineParts<crate::model::Model>, ModelInfo), EngineError>;
@@ -151,7 +151,7 @@ async fn long_prompts_do_not_stall_a_running_utterance() {
     // As many frames as there is room for, so that the reader plays no part.
     let running = engine.admit(say(vec![1], 0, FRAMES_AHEAD as u32)).await.unwrap();
     soon(script.reached(1, 2)).await;
-    let long = [2, 3].map(|name| engine.admit(say(vec![name; 5 * PIECE + 1], 0, 4)));
+    let long = [2, 3].map(|name| engine.admit(say(vec![name; 5 * PREFILL_BLOCK + 1], 0, 4)));
     let mut long = pin!(futures::future::join_all(long));
     assert!(futures::poll!(&mut long).is_pending());
     drop(release);
@@ -173,7 +173,7 @@ async fn long_prompts_do_not_stall_a_running_utterance() {
     }
     assert_eq!(
         pieces,
-        [vec![], vec![PIECE, PIECE, PIECE, PIECE, PIECE, 1], vec![PIECE, PIECE, PIECE, PIECE, PIECE, 1]]
+        [vec![], vec![PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, 1], vec![PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, 1]]
     );
 }
 

@@ -3,7 +3,7 @@
 
 use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SILENT_FRAMES};
 use super::invariance::Random;
-use super::scripted::{ModelCall, ScriptedOutcome, PIECE, ModelScript};
+use super::scripted::{ModelCall, ScriptedOutcome, PREFILL_BLOCK, ModelScript};
 use super::*;
 use crate::checkpoint::{FolderLayout, make_tiny};
 use crate::model::END_FRAME;
@@ -61,12 +61,12 @@ async fn draws_go_on_behind_what_was_spoken() {
     assert_eq!(replayed, 697);
     let asked = script.asked().split_off(before);
     let step = |draw| ModelCall::Step(vec![(1, draw)]);
-    let pieces = (697 - 1) / PIECE;
-    let expected = [ModelCall::Prefill { slot: 0, positions: PIECE }, ModelCall::Prefill { slot: 0, positions: 200 - PIECE }]
+    let pieces = (697 - 1) / PREFILL_BLOCK;
+    let expected = [ModelCall::Prefill { slot: 0, positions: PREFILL_BLOCK }, ModelCall::Prefill { slot: 0, positions: 200 - PREFILL_BLOCK }]
         .into_iter()
         .chain([step(70)])
-        .chain(std::iter::repeat_n(ModelCall::Replay(PIECE), pieces))
-        .chain([ModelCall::Replay(696 - pieces * PIECE), step(70 + 697), step(70 + 698), step(70 + 699)]);
+        .chain(std::iter::repeat_n(ModelCall::Replay(PREFILL_BLOCK), pieces))
+        .chain([ModelCall::Replay(696 - pieces * PREFILL_BLOCK), step(70 + 697), step(70 + 698), step(70 + 699)]);
     assert_eq!(asked, expected.collect::<Vec<_>>());
 }
 

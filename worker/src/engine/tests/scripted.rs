@@ -13,7 +13,7 @@ use crate::model::{END_FRAME, Position, Row, StepTimes};
 
 pub(super) const WINDOW: usize = 2048;
 /// Positions of a piece.
-pub(super) const PIECE: usize = 128;
+pub(super) const PREFILL_BLOCK: usize = 128;
 
 /// One thing that the model was asked.
 #[derive(Debug, Clone, PartialEq)]
@@ -217,7 +217,7 @@ impl SpeechModel for ScriptedModel {
     type Encoder = ScriptedEncoder;
 
     fn limits(&self) -> PromptLimits {
-        PromptLimits { window: WINDOW, text_vocab: 100, codes: 2048, piece: PIECE }
+        PromptLimits { window: WINDOW, text_vocab: 100, codes: 2048, piece: PREFILL_BLOCK }
     }
 
     fn reset(&mut self, slot: usize) {

@@ -16,7 +16,7 @@ use super::super::active_utterance::ActiveUtterance;
 use super::*;
 use crate::model::{END_FRAME, Position};
 
-const PIECE: usize = 128;
+const PREFILL_BLOCK: usize = 128;
 
 #[derive(Debug, Clone)]
 enum SlotOperation {
@@ -278,10 +278,10 @@ fn prompts_take_turns() {
 fn feed(prompt: &mut Prompt) -> (Vec<Position>, Vec<usize>) {
     let (mut fed, mut pieces) = (Vec::new(), Vec::new());
     while !prompt.is_complete() {
-        let piece = prompt.piece(PIECE).to_vec();
-        prompt.fed(piece.len());
-        pieces.push(piece.len());
-        fed.extend(piece);
+        let block = prompt.block(PREFILL_BLOCK).to_vec();
+        prompt.fed(block.len());
+        pieces.push(block.len());
+        fed.extend(block);
     }
     (fed, pieces)
 }
@@ -307,7 +307,7 @@ fn a_prompt_is_its_turns_then_its_text_in_pieces_of_each() {
     expected.extend(vec![Position::Text(9); 4]);
     for _ in 0..2 {
         assert!(prompt.is_untouched());
-        assert_eq!(feed(&mut prompt), (expected.clone(), vec![PIECE, 204 - PIECE, 5, 5, 4]));
+        assert_eq!(feed(&mut prompt), (expected.clone(), vec![PREFILL_BLOCK, 204 - PREFILL_BLOCK, 5, 5, 4]));
         prompt.rewind();
     }
 }
