@@ -40,8 +40,8 @@ async fn a_long_prompt_is_read_beside_a_running_row() {
     let plan = EnginePlan { subject, weights, slots: 3, frames: 20, admitted: 900 };
     let run = run_engine(&plan).await.unwrap();
     assert!(run.first_sound_frames >= 1 && run.first_sound > Duration::ZERO);
-    assert!(run.alone.frames > 0 && run.alone.pieces == 0, "{:?}", run.alone);
-    assert!(run.admitting.positions == 900 && run.admitting.pieces > 1, "{:?}", run.admitting);
+    assert!(run.alone.frames > 0 && run.alone.prefill_blocks == 0, "{:?}", run.alone);
+    assert!(run.admitting.positions == 900 && run.admitting.prefill_blocks > 1, "{:?}", run.admitting);
     assert!(run.admitting.longest_gap > Duration::ZERO);
     assert!(run.together.frames > run.together.steps, "rows are stepped together: {:?}", run.together);
     assert!(run.together.decoded > 0 && run.together_for > Duration::ZERO);
