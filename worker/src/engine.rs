@@ -8,7 +8,7 @@
 //!
 //! Reading order: an utterance on its way through ([`prompt`], [`speaking`]), who goes next ([`slots`], [`schedule`]), the
 //! loop ([`thread`]) and the threads beside it ([`sound`], [`encoder`]), the way out ([`stream`]); then what is kept
-//! ([`prefix`]), when to stop ([`guard`]), and what is counted ([`meter`], [`signs`]).
+//! ([`prefix`]), when to stop ([`guard`]), and what is counted ([`meter`], [`progress`]).
 //!
 //! # Resuming
 //! An utterance may come with the frames that an earlier attempt at it made ([`Utterance::resumed_frames`]). The model makes the
@@ -325,7 +325,7 @@ impl Engine {
     /// frame is how a stuck model is told from a slow one.
     #[must_use]
     pub fn progress(&self) -> u64 {
-        self.inner.meter.signs().read()
+        self.inner.meter.progress().read()
     }
 
     /// Gives the engine up as stuck: [`Engine::closed`] resolves, and the threads are not waited for when the last handle is

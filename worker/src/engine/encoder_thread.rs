@@ -77,9 +77,9 @@ fn serve<E: Encode>(
             }
             let codes = kept.codes(clip, |clip| {
                 // Nothing shows how far it is, so it has as long as the recording itself lasts, or a little more.
-                meter.signs().begin(ENCODING_AT_LEAST.max(Duration::from_millis(clip.duration_ms())));
+                meter.progress().begin(ENCODING_AT_LEAST.max(Duration::from_millis(clip.duration_ms())));
                 let codes = encoder.encode(clip);
-                meter.signs().end();
+                meter.progress().end();
                 codes
             });
             recordings.push(codes?);

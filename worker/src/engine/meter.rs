@@ -62,12 +62,12 @@ pub(super) enum PrefixLookup {
 /// Counts for `/metrics` and the snapshot together.
 pub(super) struct Meter {
     stats: watch::Sender<EngineStats>,
-    signs: ProgressCounter,
+    progress: ProgressCounter,
 }
 
 impl Meter {
     pub(super) fn new() -> Self {
-        Self { stats: watch::Sender::new(EngineStats::default()), signs: ProgressCounter::default() }
+        Self { stats: watch::Sender::new(EngineStats::default()), progress: ProgressCounter::default() }
     }
 
     /// The counts so far; they begin anew.
@@ -82,8 +82,8 @@ impl Meter {
     }
 
     /// Whether the engine gets on: a sign for each step, piece, call of the codec, and recording.
-    pub(super) fn signs(&self) -> &ProgressCounter {
-        &self.signs
+    pub(super) fn progress(&self) -> &ProgressCounter {
+        &self.progress
     }
 
     pub(super) fn step(&self, rows: usize, took: Duration, times: Option<StepTimes>) {
@@ -93,7 +93,7 @@ impl Meter {
             }
         }
         let times = times.unwrap_or_default();
-        self.signs.show();
+        self.progress.show();
         self.stats.send_modify(|stats| {
             stats.steps += 1;
             stats.frames += rows as u64;
@@ -111,7 +111,7 @@ impl Meter {
 
     pub(super) fn prefill_block(&self, positions: usize, took: Duration) {
         metrics::histogram!(PREFILL_PIECE_SECONDS).record(took);
-        self.signs.show();
+        self.progress.show();
         self.stats.send_modify(|stats| {
             stats.prefill_blocks += 1;
             stats.positions += positions as u64;
@@ -122,7 +122,7 @@ impl Meter {
 
     pub(super) fn push(&self, frames: usize, took: Duration) {
         metrics::histogram!(FRAME_STEP_SECONDS, "stage" => "codec").record(took);
-        self.signs.show();
+        self.progress.show();
         self.stats.send_modify(|stats| {
             stats.pushes += 1;
             stats.decoded += frames as u64;
