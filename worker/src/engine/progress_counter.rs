@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 /// as getting on for so long.
 #[derive(Default)]
 pub(crate) struct ProgressCounter {
-    shown: AtomicU64,
+    count: AtomicU64,
     work: Mutex<Option<Work>>,
 }
 
@@ -20,8 +20,8 @@ struct Work {
 
 impl ProgressCounter {
     /// Something was done.
-    pub(crate) fn show(&self) {
-        self.shown.fetch_add(1, Ordering::Relaxed);
+    pub(crate) fn advance(&self) {
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
     /// A piece of work begins that will show nothing and may take up to `limit`. One at a time.
@@ -36,16 +36,16 @@ impl ProgressCounter {
 
     fn set(&self, work: Option<Work>) {
         *self.work.lock().unwrap_or_else(PoisonError::into_inner) = work;
-        self.show();
+        self.advance();
     }
 
     /// The number. It never falls, and has grown since the last call if anything got on.
     pub(crate) fn read(&self) -> u64 {
         let work = *self.work.lock().unwrap_or_else(PoisonError::into_inner);
         if work.is_some_and(|Work { begun, limit }| begun.elapsed() < limit) {
-            self.show();
+            self.advance();
         }
-        self.shown.load(Ordering::Relaxed)
+        self.count.load(Ordering::Relaxed)
     }
 }
 
@@ -55,18 +55,18 @@ mod tests {
 
     #[test]
     fn the_number_grows_with_what_is_done_and_with_work_within_its_time() {
-        let signs = ProgressCounter::default();
-        let still = signs.read();
-        assert_eq!(signs.read(), still);
-        signs.show();
-        assert_eq!(signs.read(), still + 1);
-        signs.begin(Duration::from_secs(3_600));
-        let (first, second) = (signs.read(), signs.read());
+        let counter = ProgressCounter::default();
+        let still = counter.read();
+        assert_eq!(counter.read(), still);
+        counter.advance();
+        assert_eq!(counter.read(), still + 1);
+        counter.begin(Duration::from_secs(3_600));
+        let (first, second) = (counter.read(), counter.read());
         assert!(first > still + 1 && second > first, "the work is given its time");
-        signs.begin(Duration::ZERO);
-        let over = signs.read();
-        assert_eq!(signs.read(), over, "its time is over");
-        signs.end();
-        assert!(signs.read() > over);
+        counter.begin(Duration::ZERO);
+        let over = counter.read();
+        assert_eq!(counter.read(), over, "its time is over");
+        counter.end();
+        assert!(counter.read() > over);
     }
 }
