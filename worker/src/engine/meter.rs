@@ -93,7 +93,7 @@ impl Meter {
             }
         }
         let times = times.unwrap_or_default();
-        self.progress.show();
+        self.progress.advance();
         self.stats.send_modify(|stats| {
             stats.steps += 1;
             stats.frames += rows as u64;
@@ -111,7 +111,7 @@ impl Meter {
 
     pub(super) fn prefill_block(&self, positions: usize, took: Duration) {
         metrics::histogram!(PREFILL_PIECE_SECONDS).record(took);
-        self.progress.show();
+        self.progress.advance();
         self.stats.send_modify(|stats| {
             stats.prefill_blocks += 1;
             stats.positions += positions as u64;
@@ -122,7 +122,7 @@ impl Meter {
 
     pub(super) fn push(&self, frames: usize, took: Duration) {
         metrics::histogram!(FRAME_STEP_SECONDS, "stage" => "codec").record(took);
-        self.progress.show();
+        self.progress.advance();
         self.stats.send_modify(|stats| {
             stats.pushes += 1;
             stats.decoded += frames as u64;
