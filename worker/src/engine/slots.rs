@@ -17,34 +17,34 @@ pub(super) struct Slots<T> {
 
 struct Slot<T> {
     generation: u64,
-    tenant: Option<T>,
+    occupant: Option<T>,
 }
 
 impl<T> Slots<T> {
     pub(super) fn new(count: usize) -> Self {
-        Self { slots: (0..count).map(|_| Slot { generation: 0, tenant: None }).collect() }
+        Self { slots: (0..count).map(|_| Slot { generation: 0, occupant: None }).collect() }
     }
 
     /// Whether [`Slots::admit`] would find a place.
     pub(super) fn has_free(&self) -> bool {
-        self.slots.iter().any(|slot| slot.tenant.is_none())
+        self.slots.iter().any(|slot| slot.occupant.is_none())
     }
 
-    /// Seats `tenant` in the first free slot, or gives it back.
-    pub(super) fn admit(&mut self, tenant: T) -> Result<SlotId, T> {
-        match self.slots.iter_mut().enumerate().find(|(_, slot)| slot.tenant.is_none()) {
+    /// Seats `occupant` in the first free slot, or gives it back.
+    pub(super) fn admit(&mut self, occupant: T) -> Result<SlotId, T> {
+        match self.slots.iter_mut().enumerate().find(|(_, slot)| slot.occupant.is_none()) {
             Some((index, slot)) => {
-                slot.tenant = Some(tenant);
+                slot.occupant = Some(occupant);
                 Ok(SlotId { index, generation: slot.generation })
             }
-            None => Err(tenant),
+            None => Err(occupant),
         }
     }
 
     /// The tenant, if it still sits there.
     pub(super) fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {
         let slot = self.slots.get_mut(id.index)?;
-        if slot.generation == id.generation { slot.tenant.as_mut() } else { None }
+        if slot.generation == id.generation { slot.occupant.as_mut() } else { None }
     }
 
     /// Frees the slot and gives the tenant back, if it still sits there.
@@ -53,24 +53,24 @@ impl<T> Slots<T> {
         if slot.generation != id.generation {
             return None;
         }
-        let tenant = slot.tenant.take()?;
+        let occupant = slot.occupant.take()?;
         slot.generation += 1;
-        Some(tenant)
+        Some(occupant)
     }
 
     /// The tenants, by index, to be changed in place.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
-            let tenant = slot.tenant.as_mut()?;
-            Some((SlotId { index, generation: slot.generation }, tenant))
+            let occupant = slot.occupant.as_mut()?;
+            Some((SlotId { index, generation: slot.generation }, occupant))
         })
     }
 
     /// The tenants, by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SlotId, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
-            let tenant = slot.tenant.as_ref()?;
-            Some((SlotId { index, generation: slot.generation }, tenant))
+            let occupant = slot.occupant.as_ref()?;
+            Some((SlotId { index, generation: slot.generation }, occupant))
         })
     }
 }

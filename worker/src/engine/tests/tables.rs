@@ -53,8 +53,8 @@ proptest! {
                     *seated = false;
                 },
             }
-            for (tenant, (id, seated)) in given.iter().enumerate() {
-                prop_assert_eq!(slots.get_mut(*id).copied(), seated.then_some(tenant));
+            for (occupant, (id, seated)) in given.iter().enumerate() {
+                prop_assert_eq!(slots.get_mut(*id).copied(), seated.then_some(occupant));
             }
             let now: Vec<_> = given.iter().filter(|(_, seated)| *seated).collect();
             prop_assert_eq!(slots.iter().count(), now.len());
