@@ -28,35 +28,35 @@ enum SlotOperation {
 proptest! {
     /// Against a plain list of who sits where.
     #[test]
-    fn an_id_finds_its_tenant_until_released_and_never_another(
+    fn an_id_finds_its_occupant_until_released_and_never_another(
         count in 1usize..6,
-        deeds in prop::collection::vec(prop_oneof![Just(SlotOperation::Admit), (0usize..40).prop_map(SlotOperation::Release)], 0..80),
+        operations in prop::collection::vec(prop_oneof![Just(SlotOperation::Admit), (0usize..40).prop_map(SlotOperation::Release)], 0..80),
     ) {
         let mut slots = Slots::new(count);
         let mut given: Vec<(SlotId, bool)> = Vec::new();
-        for deed in deeds {
-            let seated = given.iter().filter(|(_, seated)| *seated).count();
-            match deed {
+        for operation in operations {
+            let occupied = given.iter().filter(|(_, occupied)| *occupied).count();
+            match operation {
                 SlotOperation::Admit => match slots.admit(given.len()) {
                     Ok(id) => {
-                        prop_assert!(seated < count && id.index < count);
+                        prop_assert!(occupied < count && id.index < count);
                         prop_assert!(given.iter().all(|(old, _)| *old != id), "an id was given twice");
                         given.push((id, true));
                     }
                     Err(back) => {
-                        prop_assert_eq!(seated, count);
+                        prop_assert_eq!(occupied, count);
                         prop_assert_eq!(back, given.len());
                     }
                 },
-                SlotOperation::Release(which) => if let Some((id, seated)) = given.get_mut(which) {
-                    prop_assert_eq!(slots.release(*id), seated.then_some(which));
-                    *seated = false;
+                SlotOperation::Release(which) => if let Some((id, occupied)) = given.get_mut(which) {
+                    prop_assert_eq!(slots.release(*id), occupied.then_some(which));
+                    *occupied = false;
                 },
             }
-            for (occupant, (id, seated)) in given.iter().enumerate() {
-                prop_assert_eq!(slots.get_mut(*id).copied(), seated.then_some(occupant));
+            for (occupant, (id, occupied)) in given.iter().enumerate() {
+                prop_assert_eq!(slots.get_mut(*id).copied(), occupied.then_some(occupant));
             }
-            let now: Vec<_> = given.iter().filter(|(_, seated)| *seated).collect();
+            let now: Vec<_> = given.iter().filter(|(_, occupied)| *occupied).collect();
             prop_assert_eq!(slots.iter().count(), now.len());
             prop_assert_eq!(slots.has_free(), now.len() < count);
         }
