@@ -220,7 +220,7 @@ async fn the_codec_works_beside_the_model() {
 
 /// What still comes for a slot's last tenant is not heard by the next one.
 #[tokio::test]
-async fn sound_goes_to_the_tenant_it_was_made_for() {
+async fn sound_goes_to_the_occupant_it_was_made_for() {
     let (notices, _heard) = std::sync::mpsc::sync_channel(8);
     let (commands, _none) = mpsc::channel(1);
     let notifier = EngineNotifier { notices, commands: commands.downgrade() };
