@@ -120,7 +120,7 @@ pub struct PromptSegment {
     /// Ids of `[speaker]text`, made by `csm_shared::prompt`.
     pub text_ids: Vec<u32>,
     /// How it was spoken.
-    pub recording: SegmentAudio,
+    pub audio: SegmentAudio,
 }
 
 /// One thing to say.

@@ -227,7 +227,7 @@ impl AttemptContext {
         let turns = texts.zip(spec.context.segments());
         Ok(AttemptPlan {
             context: turns
-                .map(|(text_ids, turn)| PromptSegment { text_ids, recording: SegmentAudio::Clip(turn.clip.clone()) })
+                .map(|(text_ids, turn)| PromptSegment { text_ids, audio: SegmentAudio::Clip(turn.clip.clone()) })
                 .collect(),
             plan,
             sampling: spec.sampling,

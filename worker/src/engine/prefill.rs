@@ -48,7 +48,7 @@ impl Prompt {
 
     /// The recordings to be encoded, oldest first.
     pub(super) fn clips(&self) -> Vec<Clip> {
-        let clips = self.context.iter().filter_map(|segment| match &segment.recording {
+        let clips = self.context.iter().filter_map(|segment| match &segment.audio {
             SegmentAudio::Clip(clip) => Some(clip.clone()),
             SegmentAudio::Codes(_) => None,
         });
@@ -64,7 +64,7 @@ impl Prompt {
     pub(super) fn encoded(&mut self, recordings: Vec<Vec<Frame>>) {
         let mut recordings = recordings.into_iter();
         for turn in self.context.drain(..) {
-            let frames = match turn.recording {
+            let frames = match turn.audio {
                 SegmentAudio::Codes(frames) => frames,
                 SegmentAudio::Clip(_) => recordings.next().unwrap_or_default(),
             };
@@ -127,14 +127,14 @@ pub(super) fn check(utterance: &Utterance, limits: PromptLimits) -> Result<(), E
     if utterance.max_frames == 0 {
         return refuse("no frames are asked for".to_owned());
     }
-    if utterance.context.iter().any(|segment| segment.recording.frames() == 0) {
+    if utterance.context.iter().any(|segment| segment.audio.frames() == 0) {
         return refuse("a context segment has no audio".to_owned());
     }
     let ids = utterance.context.iter().flat_map(|segment| &segment.text_ids).chain(&utterance.text_ids);
     if let Some(id) = ids.copied().find(|&id| id as usize >= limits.text_vocab) {
         return refuse(format!("text id {id} is not below {}, the model's text vocabulary", limits.text_vocab));
     }
-    let codes = utterance.context.iter().filter_map(|segment| match &segment.recording {
+    let codes = utterance.context.iter().filter_map(|segment| match &segment.audio {
         SegmentAudio::Codes(frames) => Some(frames.as_flattened()),
         SegmentAudio::Clip(_) => None,
     });
@@ -143,7 +143,7 @@ pub(super) fn check(utterance: &Utterance, limits: PromptLimits) -> Result<(), E
     }
     let context = utterance.context.iter().map(|segment| SegmentSize {
         text_ids: segment.text_ids.len(),
-        audio_frames: Some(segment.recording.frames()),
+        audio_frames: Some(segment.audio.frames()),
     });
     let spoken = SegmentSize { text_ids: utterance.text_ids.len(), audio_frames: None };
     let sizes: Vec<_> = context.chain([spoken]).collect();

@@ -47,7 +47,7 @@ fn say(text_ids: Vec<u32>, seed: u64, max_frames: u32) -> Utterance {
 
 /// A turn with a recording.
 fn turn(text_ids: Vec<u32>, clip: Clip) -> PromptSegment {
-    PromptSegment { text_ids, recording: SegmentAudio::Clip(clip) }
+    PromptSegment { text_ids, audio: SegmentAudio::Clip(clip) }
 }
 
 /// The settings of an engine on the CPU, in f32.

@@ -146,11 +146,11 @@ async fn recite(booth: &ScriptedEngine, script: AttemptPlan) -> (Vec<f32>, Endin
 
 fn turn(number: u32, frames: u32) -> PromptSegment {
     let frames = (0..frames).map(|index| codes(number, index)).collect();
-    PromptSegment { text_ids: vec![number - 1; 10], recording: SegmentAudio::Codes(frames) }
+    PromptSegment { text_ids: vec![number - 1; 10], audio: SegmentAudio::Codes(frames) }
 }
 
 fn voice() -> PromptSegment {
-    PromptSegment { text_ids: vec![99; 5], recording: SegmentAudio::Clip(Clip::from_samples(vec![1; 10 * FRAME_SAMPLES])) }
+    PromptSegment { text_ids: vec![99; 5], audio: SegmentAudio::Clip(Clip::from_samples(vec![1; 10 * FRAME_SAMPLES])) }
 }
 
 #[tokio::test]
@@ -308,7 +308,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
             codes.push(frame.codes);
             last.extend(frame.pcm);
         }
-        context.push(PromptSegment { text_ids, recording: SegmentAudio::Codes(codes) });
+        context.push(PromptSegment { text_ids, audio: SegmentAudio::Codes(codes) });
     }
     // The end of the recording is the end of its last piece as it was.
     assert_eq!(audio[audio.len() - 5 * FRAME_SAMPLES..], last[FRAME_SAMPLES..]);

@@ -71,7 +71,7 @@ impl ContextWindow {
     /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
     /// match, and the model would go on like that.
     pub(super) fn spoken(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
-        let turn = PromptSegment { text_ids, recording: SegmentAudio::Codes(frames) };
+        let turn = PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) };
         if self.given.is_empty() && self.voice.is_none() {
             self.voice = Some(turn);
             return;
@@ -84,7 +84,7 @@ impl ContextWindow {
 }
 
 fn size(turn: &PromptSegment) -> SegmentSize {
-    SegmentSize::turn(turn.text_ids.len(), turn.recording.frames())
+    SegmentSize::turn(turn.text_ids.len(), turn.audio.frames())
 }
 
 fn positions(turns: &[PromptSegment]) -> usize {
@@ -97,11 +97,11 @@ mod tests {
 
     /// A turn of `size` positions.
     fn turn(size: usize) -> PromptSegment {
-        PromptSegment { text_ids: vec![7; 3], recording: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
+        PromptSegment { text_ids: vec![7; 3], audio: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
     }
 
     fn speak(turns: &mut ContextWindow, size: usize) {
-        let PromptSegment { text_ids, recording: SegmentAudio::Codes(frames) } = turn(size) else { return };
+        let PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) } = turn(size) else { return };
         turns.spoken(text_ids, frames);
     }
 

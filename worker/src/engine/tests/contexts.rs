@@ -34,7 +34,7 @@ const fn restored(positions: usize) -> ModelCall {
 async fn context_comes_before_the_text_in_pieces_of_its_own() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
-    let codes = PromptSegment { text_ids: vec![3, 4], recording: SegmentAudio::Codes(vec![[9; 32]; PREFILL_BLOCK]) };
+    let codes = PromptSegment { text_ids: vec![3, 4], audio: SegmentAudio::Codes(vec![[9; 32]; PREFILL_BLOCK]) };
     speak(&engine, vec![turn(vec![3, 4], clip(2, 1)), codes, turn(vec![3], clip(1, 1))], 7).await;
     assert_eq!(script.encoded(), [2, 1], "codes are not encoded");
     // Text ids, frames and an end frame for each turn; then 3 text ids.
@@ -105,7 +105,7 @@ async fn a_voice_is_read_once_and_then_copied() {
     assert_eq!((stats.prefix_hits, stats.prefix_parts, stats.prefix_misses), (2, 1, 1));
     assert!(stats.prefix_bytes > 0);
     // The same ids said as one turn are another prompt: nothing of it is found.
-    let other = PromptSegment { text_ids: vec![3, 4, 9], recording: SegmentAudio::Codes(vec![[7; 32]; 2]) };
+    let other = PromptSegment { text_ids: vec![3, 4, 9], audio: SegmentAudio::Codes(vec![[7; 32]; 2]) };
     speak(&engine, vec![other], 7).await;
     assert_eq!(engine.take_stats().prefix_misses, 1);
 }

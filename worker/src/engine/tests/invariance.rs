@@ -66,7 +66,7 @@ impl Random {
             } else {
                 SegmentAudio::Codes((0..frames).map(|_| std::array::from_fn(|_| of_turn.within(1..2048))).collect())
             };
-            context.push(PromptSegment { text_ids, recording });
+            context.push(PromptSegment { text_ids, audio: recording });
         }
         context
     }
@@ -208,7 +208,7 @@ async fn prefixes_are_found(engine: &Engine, known: &[ReferenceRun]) {
     for _ in 0..2 {
         listen(engine.admit(longer.clone()).await.unwrap()).await;
     }
-    longer.context.push(PromptSegment { text_ids: vec![255; 3], recording: SegmentAudio::Codes(vec![[2047; 32]]) });
+    longer.context.push(PromptSegment { text_ids: vec![255; 3], audio: SegmentAudio::Codes(vec![[2047; 32]]) });
     listen(engine.admit(longer).await.unwrap()).await;
     let stats = engine.take_stats();
     assert!(stats.prefix_hits > 0 && stats.prefix_parts > 0, "{stats:?}");

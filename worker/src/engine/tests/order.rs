@@ -252,7 +252,7 @@ async fn what_can_never_be_spoken_is_refused_and_harms_nobody() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
     let silent = turn(vec![1], Clip::from_samples(Vec::new()));
-    let strange = PromptSegment { text_ids: vec![1], recording: SegmentAudio::Codes(vec![[3; 32], [2048; 32]]) };
+    let strange = PromptSegment { text_ids: vec![1], audio: SegmentAudio::Codes(vec![[3; 32], [2048; 32]]) };
     let refused = [
         (say(vec![], 0, 10), "no text"),
         (say(vec![1], 0, 0), "no frames"),

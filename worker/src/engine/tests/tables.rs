@@ -289,7 +289,7 @@ fn feed(prompt: &mut Prompt) -> (Vec<Position>, Vec<usize>) {
 #[test]
 fn a_prompt_is_its_turns_then_its_text_in_pieces_of_each() {
     let clip = |frames: usize| Clip::from_samples(vec![0; 1920 * frames]);
-    let codes = PromptSegment { text_ids: vec![2; 3], recording: SegmentAudio::Codes(vec![[8; 32]]) };
+    let codes = PromptSegment { text_ids: vec![2; 3], audio: SegmentAudio::Codes(vec![[8; 32]]) };
     let context = vec![turn(vec![1; 3], clip(200)), codes, turn(vec![3; 3], clip(1))];
     let mut prompt = Prompt::new(context, 3, vec![9; 4]);
     assert!(prompt.waits_for_codes());
