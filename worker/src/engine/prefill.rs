@@ -63,12 +63,12 @@ impl Prompt {
     /// Takes the codes of [`Prompt::clips`].
     pub(super) fn encoded(&mut self, recordings: Vec<Vec<Frame>>) {
         let mut recordings = recordings.into_iter();
-        for turn in self.context.drain(..) {
-            let frames = match turn.audio {
+        for context_segment in self.context.drain(..) {
+            let frames = match context_segment.audio {
                 SegmentAudio::Codes(frames) => frames,
                 SegmentAudio::Clip(_) => recordings.next().unwrap_or_default(),
             };
-            self.positions.extend(segment(&turn.text_ids, Some(&frames)));
+            self.positions.extend(segment(&context_segment.text_ids, Some(&frames)));
             self.cuts.push(self.positions.len());
         }
         self.positions.extend(segment(&self.text_ids, None));
