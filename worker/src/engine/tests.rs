@@ -46,7 +46,7 @@ fn say(text_ids: Vec<u32>, seed: u64, max_frames: u32) -> Utterance {
 }
 
 /// A turn with a recording.
-fn turn(text_ids: Vec<u32>, clip: Clip) -> PromptSegment {
+fn clip_segment(text_ids: Vec<u32>, clip: Clip) -> PromptSegment {
     PromptSegment { text_ids, audio: SegmentAudio::Clip(clip) }
 }
 

@@ -35,7 +35,7 @@ async fn context_comes_before_the_text_in_pieces_of_its_own() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
     let codes = PromptSegment { text_ids: vec![3, 4], audio: SegmentAudio::Codes(vec![[9; 32]; PREFILL_BLOCK]) };
-    speak(&engine, vec![turn(vec![3, 4], clip(2, 1)), codes, turn(vec![3], clip(1, 1))], 7).await;
+    speak(&engine, vec![clip_segment(vec![3, 4], clip(2, 1)), codes, clip_segment(vec![3], clip(1, 1))], 7).await;
     assert_eq!(script.encoded(), [2, 1], "codes are not encoded");
     // Text ids, frames and an end frame for each turn; then 3 text ids.
     let (one, two, three) = (2 + 2 + 1, 2 + PREFILL_BLOCK + 1, 1 + 1 + 1);
@@ -49,7 +49,7 @@ async fn a_running_utterance_does_not_wait_for_a_recording() {
     let (release, blocked) = std::sync::mpsc::channel();
     let script = ModelScript::default().recording(4, ScriptedOutcome::Block(blocked));
     let engine = script.start(2).await;
-    let context = vec![turn(vec![1], clip(4, 1))];
+    let context = vec![clip_segment(vec![1], clip(4, 1))];
     let waiting = engine.admit(Utterance { context, ..say(vec![2], 0, 3) }).await.unwrap();
     soon(script.until(|script| script.encoded() == [4])).await;
     let (codes, _, _) = soon(listen(engine.admit(say(vec![1; 10], 0, 200)).await.unwrap())).await;
@@ -64,7 +64,7 @@ async fn recordings_that_nobody_waits_for_are_not_encoded() {
     let (release, blocked) = std::sync::mpsc::channel();
     let script = ModelScript::default().recording(2, ScriptedOutcome::Block(blocked));
     let engine = script.start(2).await;
-    let with = |frames: usize| Utterance { context: vec![turn(vec![1], clip(frames, 1))], ..say(vec![2], 0, 1) };
+    let with = |frames: usize| Utterance { context: vec![clip_segment(vec![1], clip(frames, 1))], ..say(vec![2], 0, 1) };
     let first = engine.admit(with(2)).await.unwrap();
     soon(script.until(|script| script.encoded() == [2])).await;
     for _ in 0..2 * MAX_SLOTS {
@@ -82,7 +82,7 @@ async fn a_recording_heard_before_is_not_encoded_again() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
     for level in [1, 2, 1] {
-        speak(&engine, vec![turn(vec![3, 4], clip(2, level)), turn(vec![level as u32], clip(3, level))], 7).await;
+        speak(&engine, vec![clip_segment(vec![3, 4], clip(2, level)), clip_segment(vec![level as u32], clip(3, level))], 7).await;
     }
     assert_eq!(script.encoded(), [2, 3, 2, 3], "each voice once");
 }
@@ -91,13 +91,13 @@ async fn a_recording_heard_before_is_not_encoded_again() {
 async fn a_voice_is_read_once_and_then_copied() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
-    let voice = || turn(vec![3, 4], clip(2, 1));
+    let voice = || clip_segment(vec![3, 4], clip(2, 1));
     for name in [7, 8] {
         assert_eq!(speak(&engine, vec![voice()], name).await, 2);
     }
     assert_eq!(prompts(&script), [fed(5), saved(5), fed(3), restored(5), fed(3)]);
     // The voice and one more turn: the voice is copied, the turn is read, and both are kept.
-    let more = || vec![voice(), turn(vec![9], clip(1, 1))];
+    let more = || vec![voice(), clip_segment(vec![9], clip(1, 1))];
     speak(&engine, more(), 7).await;
     speak(&engine, more(), 8).await;
     assert_eq!(prompts(&script)[5..], [restored(5), fed(3), saved(8), fed(3), restored(8), fed(3)]);
@@ -116,10 +116,10 @@ async fn a_voice_is_read_once_and_then_copied() {
 async fn what_cannot_be_asked_for_again_is_not_kept() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
-    let given = || vec![turn(vec![3, 4], clip(2, 1)), turn(vec![9], clip(1, 1))];
+    let given = || vec![clip_segment(vec![3, 4], clip(2, 1)), clip_segment(vec![9], clip(1, 1))];
     for piece in [1, 2] {
         let mut context = given();
-        context.push(turn(vec![piece], clip(3, piece as i16)));
+        context.push(clip_segment(vec![piece], clip(3, piece as i16)));
         let utterance = Utterance { context, recurring: 2, ..say(vec![5, 6, 7], 0, 2) };
         soon(listen(engine.admit(utterance).await.unwrap())).await;
     }
@@ -135,7 +135,7 @@ async fn what_cannot_be_asked_for_again_is_not_kept() {
 async fn what_has_no_room_is_not_copied() {
     let script = ModelScript::default();
     let engine = script.load(1, 10).ready().await.unwrap();
-    speak(&engine, vec![turn(vec![3, 4], clip(2, 1))], 7).await;
+    speak(&engine, vec![clip_segment(vec![3, 4], clip(2, 1))], 7).await;
     assert_eq!(prompts(&script), [fed(5), fed(3)]);
 }
 
@@ -144,7 +144,7 @@ async fn without_room_nothing_is_kept() {
     let script = ModelScript::default();
     let engine = script.load(1, 0).ready().await.unwrap();
     for name in [7, 8] {
-        speak(&engine, vec![turn(vec![3, 4], clip(2, 1))], name).await;
+        speak(&engine, vec![clip_segment(vec![3, 4], clip(2, 1))], name).await;
     }
     assert_eq!(prompts(&script), [fed(5), fed(3), fed(5), fed(3)]);
     let stats = engine.take_stats();

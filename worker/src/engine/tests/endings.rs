@@ -214,7 +214,7 @@ async fn a_failing_encoder_ends_every_stream_with_the_reason() {
         (ScriptedOutcome::Panic, EngineError::Panicked("told to panic".to_owned())),
     ] {
         let engine = ModelScript::default().recording(2, fate).start(1).await;
-        let context = vec![turn(vec![1], Clip::from_samples(vec![1; 1920 * 2]))];
+        let context = vec![clip_segment(vec![1], Clip::from_samples(vec![1; 1920 * 2]))];
         let mut stream = engine.admit(Utterance { context, ..say(vec![2], 0, 5) }).await.unwrap();
         assert_eq!(fails(&mut stream).await, expected);
         assert_eq!(soon(engine.closed()).await, expected);

@@ -58,13 +58,13 @@ impl Random {
     fn context(&mut self) -> Vec<PromptSegment> {
         let mut context = Vec::new();
         for place in 0..self.one_of(&[0, 0, 1, 1, 2, 3]) {
-            let mut of_turn = Self::new(100 * place + self.below(2) as u64);
-            let (text_ids, frames) = (of_turn.ids(4 + 3 * place as u32), 2 + place as usize);
-            let recording = if of_turn.below(2) == 0 {
-                let samples = (0..1920 * frames - 7).map(|_| of_turn.0.random_range(-9000..9000));
+            let mut of_segment = Self::new(100 * place + self.below(2) as u64);
+            let (text_ids, frames) = (of_segment.ids(4 + 3 * place as u32), 2 + place as usize);
+            let recording = if of_segment.below(2) == 0 {
+                let samples = (0..1920 * frames - 7).map(|_| of_segment.0.random_range(-9000..9000));
                 SegmentAudio::Clip(Clip::from_samples(samples.collect()))
             } else {
-                SegmentAudio::Codes((0..frames).map(|_| std::array::from_fn(|_| of_turn.within(1..2048))).collect())
+                SegmentAudio::Codes((0..frames).map(|_| std::array::from_fn(|_| of_segment.within(1..2048))).collect())
             };
             context.push(PromptSegment { text_ids, audio: recording });
         }

@@ -39,7 +39,7 @@ async fn a_recording_counts_while_it_is_encoded() {
     let (release, blocked) = std::sync::mpsc::channel();
     let script = ModelScript::default().recording(4, ScriptedOutcome::Block(blocked));
     let engine = script.start(1).await;
-    let context = vec![turn(vec![1], Clip::from_samples(vec![1; 1920 * 4]))];
+    let context = vec![clip_segment(vec![1], Clip::from_samples(vec![1; 1920 * 4]))];
     let waiting = engine.admit(Utterance { context, ..say(vec![2], 0, 3) }).await.unwrap();
     soon(script.until(|script| script.encoded() == [4])).await;
     let first = engine.progress();

@@ -251,7 +251,7 @@ async fn sound_goes_to_the_occupant_it_was_made_for() {
 async fn what_can_never_be_spoken_is_refused_and_harms_nobody() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
-    let silent = turn(vec![1], Clip::from_samples(Vec::new()));
+    let silent = clip_segment(vec![1], Clip::from_samples(Vec::new()));
     let strange = PromptSegment { text_ids: vec![1], audio: SegmentAudio::Codes(vec![[3; 32], [2048; 32]]) };
     let refused = [
         (say(vec![], 0, 10), "no text"),

@@ -264,8 +264,8 @@ fn the_guard_counts_runs_not_frames() {
 fn prompts_take_turns() {
     let mut schedule = Schedule::default();
     let slots: Vec<_> = (0..3).map(|index| (SlotId { index, generation: 0 }, Need::Prompt)).collect();
-    let turns: Vec<_> = (0..7).filter_map(|_| schedule.next(&slots)).collect();
-    let order = turns.iter().map(|turn| match turn {
+    let work: Vec<_> = (0..7).filter_map(|_| schedule.next(&slots)).collect();
+    let order = work.iter().map(|next| match next {
         NextWork::Prompt(id) => id.index,
         NextWork::Step(_) => 99,
     });
@@ -290,7 +290,7 @@ fn feed(prompt: &mut Prompt) -> (Vec<Position>, Vec<usize>) {
 fn a_prompt_is_its_turns_then_its_text_in_pieces_of_each() {
     let clip = |frames: usize| Clip::from_samples(vec![0; 1920 * frames]);
     let codes = PromptSegment { text_ids: vec![2; 3], audio: SegmentAudio::Codes(vec![[8; 32]]) };
-    let context = vec![turn(vec![1; 3], clip(200)), codes, turn(vec![3; 3], clip(1))];
+    let context = vec![clip_segment(vec![1; 3], clip(200)), codes, clip_segment(vec![3; 3], clip(1))];
     let mut prompt = Prompt::new(context, 3, vec![9; 4]);
     assert!(prompt.waits_for_codes());
     let recordings = prompt.clips().iter().map(|clip| vec![[clip.frames() as u32; 32]; clip.frames()]).collect();

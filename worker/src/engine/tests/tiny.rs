@@ -14,7 +14,7 @@ fn clip(samples: usize) -> Clip {
 /// Utterances of different prompts, contexts, seeds and lengths.
 fn five() -> Vec<Utterance> {
     let ids = |seed: u32, count: u32| (0..count).map(|i| (i * 37 + seed * 11) % 256).collect::<Vec<_>>();
-    let context = vec![turn(ids(9, 12), clip(1920 * 7 + 100))];
+    let context = vec![clip_segment(ids(9, 12), clip(1920 * 7 + 100))];
     vec![
         say(ids(1, 10), 11, 20),
         say(ids(2, 200), 12, 24),
@@ -61,7 +61,7 @@ async fn the_seed_and_the_context_are_heard() {
     let engine = start(folder.path(), 1).await;
     let mut heard = Vec::new();
     let text = vec![5, 6, 7];
-    let spoken = |samples: usize| vec![turn(vec![1, 2], clip(samples))];
+    let spoken = |samples: usize| vec![clip_segment(vec![1, 2], clip(samples))];
     for utterance in [
         say(text.clone(), 1, 4),
         say(text.clone(), 2, 4),
