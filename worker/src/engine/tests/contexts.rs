@@ -15,7 +15,7 @@ async fn speak(engine: &Engine, context: Vec<PromptSegment>, name: u32) -> usize
 
 /// What was done to get prompts into the model.
 fn prompts(script: &ModelScript) -> Vec<ModelCall> {
-    script.asked().into_iter().filter(|asked| !matches!(asked, ModelCall::Step(_))).collect()
+    script.calls().into_iter().filter(|asked| !matches!(asked, ModelCall::Step(_))).collect()
 }
 
 const fn fed(positions: usize) -> ModelCall {

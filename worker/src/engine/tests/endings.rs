@@ -45,7 +45,7 @@ async fn an_end_at_once_is_tried_again_once() {
     let utterance = Utterance { first_frame: 5, ..say(vec![1, 2], 0, 40) };
     let (codes, _, finish) = soon(listen(engine.admit(utterance).await.unwrap())).await;
     assert_eq!((first_codes(&codes), finish), (vec![AGAIN + 6, AGAIN + 7], FinishReason::Eos));
-    let prompts = script.asked().into_iter().filter(|asked| matches!(asked, ModelCall::Prefill { positions: 2, .. }));
+    let prompts = script.calls().into_iter().filter(|asked| matches!(asked, ModelCall::Prefill { positions: 2, .. }));
     assert_eq!(prompts.count(), 2, "the prompt is read again, as a whole");
 
     let script = ModelScript::default().at(2, 0, ScriptedOutcome::End).at(2, AGAIN, ScriptedOutcome::End);
@@ -209,11 +209,11 @@ async fn a_sample_that_is_no_number_ends_every_stream() {
 /// The engine sleeps, since its only utterance waits for the codes; it is woken by the end of the thread that fails.
 #[tokio::test]
 async fn a_failing_encoder_ends_every_stream_with_the_reason() {
-    for (fate, expected) in [
+    for (outcome, expected) in [
         (ScriptedOutcome::Fail, EngineError::Model("told to fail".to_owned())),
         (ScriptedOutcome::Panic, EngineError::Panicked("told to panic".to_owned())),
     ] {
-        let engine = ModelScript::default().recording(2, fate).start(1).await;
+        let engine = ModelScript::default().recording(2, outcome).start(1).await;
         let context = vec![clip_segment(vec![1], Clip::from_samples(vec![1; 1920 * 2]))];
         let mut stream = engine.admit(Utterance { context, ..say(vec![2], 0, 5) }).await.unwrap();
         assert_eq!(fails(&mut stream).await, expected);

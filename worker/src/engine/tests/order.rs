@@ -49,9 +49,9 @@ async fn rows_are_stepped_together_and_leave_when_they_are_done() {
     let rest = soon(rest).await.into_iter().map(|stream| listen(stream.unwrap()));
     let heard = soon(futures::future::join_all(rest.chain([listen(first)]))).await;
     assert_eq!(heard.iter().map(|(codes, _, _)| codes.len()).collect::<Vec<_>>(), [3, 5, 7, 9]);
-    let last_prompt = script.asked().iter().rposition(|asked| matches!(asked, ModelCall::Prefill { .. })).unwrap();
+    let last_prompt = script.calls().iter().rposition(|asked| matches!(asked, ModelCall::Prefill { .. })).unwrap();
     let (mut made, mut steps) = ([0; 10], 0);
-    for (index, asked) in script.asked().iter().enumerate() {
+    for (index, asked) in script.calls().iter().enumerate() {
         let ModelCall::Step(rows) = asked else { continue };
         steps += 1;
         let left: Vec<_> = [9, 3, 5, 7].into_iter().filter(|&name| made[name as usize] < name).collect();
@@ -158,7 +158,7 @@ async fn long_prompts_do_not_stall_a_running_utterance() {
     let long = soon(long).await;
     soon(listen(running)).await;
     soon(futures::future::join_all(long.into_iter().map(|stream| listen(stream.unwrap())))).await;
-    let asked = script.asked();
+    let asked = script.calls();
     let (mut since_frame, mut pieces) = (0, [Vec::new(), Vec::new(), Vec::new()]);
     for one in asked.iter().skip_while(|one| !matches!(one, ModelCall::Step(rows) if rows[..] == [(1, 1)])) {
         match one {
@@ -266,7 +266,7 @@ async fn what_can_never_be_spoken_is_refused_and_harms_nobody() {
         assert!(error.is_invalid(), "{error}");
         assert!(error.to_string().contains(why), "{error}");
     }
-    assert!(script.asked().is_empty());
+    assert!(script.calls().is_empty());
     let fits = say(vec![1; WINDOW - 10], 0, 10);
     assert_eq!(soon(listen(engine.admit(fits).await.unwrap())).await.0.len(), 10);
 }
@@ -280,7 +280,7 @@ async fn dropping_the_last_handle_ends_streams_and_joins_the_threads() {
     drop(engine);
     soon(stream.next()).await.unwrap().unwrap();
     drop(other);
-    assert_eq!(Arc::strong_count(&script.asked), 1, "the threads, the model and the codec are gone");
+    assert_eq!(Arc::strong_count(&script.calls), 1, "the threads, the model and the codec are gone");
     assert_eq!(fails(&mut stream).await, EngineError::Closed);
 }
 

@@ -54,12 +54,12 @@ async fn draws_go_on_behind_what_was_spoken() {
     let engine = script.start(1).await;
     let utterance = Utterance { first_frame: 70, ..say(vec![1; 200], 0, 700) };
     let (undisturbed, _) = soon(heard(engine.admit(utterance.clone()).await.unwrap())).await;
-    let before = script.asked().len();
+    let before = script.calls().len();
     let resumed_frames = undisturbed.0[..697].to_vec();
     let (resumed, replayed) = soon(heard(engine.admit(Utterance { resumed_frames, ..utterance }).await.unwrap())).await;
     assert!(resumed == undisturbed);
     assert_eq!(replayed, 697);
-    let asked = script.asked().split_off(before);
+    let asked = script.calls().split_off(before);
     let step = |draw| ModelCall::Step(vec![(1, draw)]);
     let pieces = (697 - 1) / PREFILL_BLOCK;
     let expected = [ModelCall::Prefill { slot: 0, positions: PREFILL_BLOCK }, ModelCall::Prefill { slot: 0, positions: 200 - PREFILL_BLOCK }]

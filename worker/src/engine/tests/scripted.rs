@@ -62,12 +62,12 @@ type ScriptedOutcomes = Arc<Mutex<HashMap<(u32, u32), VecDeque<ScriptedOutcome>>
 
 #[derive(Clone, Default)]
 pub(super) struct ModelScript {
-    pub(super) asked: Arc<Mutex<Vec<ModelCall>>>,
+    pub(super) calls: Arc<Mutex<Vec<ModelCall>>>,
     /// Names and numbers of frames, of all rows of each call.
     pushed: Pushes,
     /// Frames of each recording.
     encoded: Arc<Mutex<Vec<usize>>>,
-    fates: ScriptedOutcomes,
+    outcomes: ScriptedOutcomes,
     sounds: ScriptedOutcomes,
     /// By frames of the recording, and 0.
     recordings: ScriptedOutcomes,
@@ -75,20 +75,20 @@ pub(super) struct ModelScript {
 
 impl ModelScript {
     /// What befalls an utterance's draw in the model.
-    pub(super) fn at(self, name: u32, draw: u32, fate: ScriptedOutcome) -> Self {
-        add(&self.fates, (name, draw), fate);
+    pub(super) fn at(self, name: u32, draw: u32, outcome: ScriptedOutcome) -> Self {
+        add(&self.outcomes, (name, draw), outcome);
         self
     }
 
     /// What befalls an utterance's code in the codec.
-    pub(super) fn sound(self, name: u32, code: u32, fate: ScriptedOutcome) -> Self {
-        add(&self.sounds, (name, code), fate);
+    pub(super) fn sound(self, name: u32, code: u32, outcome: ScriptedOutcome) -> Self {
+        add(&self.sounds, (name, code), outcome);
         self
     }
 
     /// What befalls the encoding of a recording with so many frames.
-    pub(super) fn recording(self, frames: u32, fate: ScriptedOutcome) -> Self {
-        add(&self.recordings, (frames, 0), fate);
+    pub(super) fn recording(self, frames: u32, outcome: ScriptedOutcome) -> Self {
+        add(&self.recordings, (frames, 0), outcome);
         self
     }
 
@@ -117,8 +117,8 @@ impl ModelScript {
         ScriptedDecoder(self.clone())
     }
 
-    pub(super) fn asked(&self) -> Vec<ModelCall> {
-        self.asked.lock().unwrap().clone()
+    pub(super) fn calls(&self) -> Vec<ModelCall> {
+        self.calls.lock().unwrap().clone()
     }
 
     /// Names and frames of each call of the codec.
@@ -132,7 +132,7 @@ impl ModelScript {
     }
 
     pub(super) fn steps(&self) -> Vec<Vec<(u32, u32)>> {
-        let rows = self.asked().into_iter().filter_map(|asked| match asked {
+        let rows = self.calls().into_iter().filter_map(|asked| match asked {
             ModelCall::Step(rows) => Some(rows),
             _ => None,
         });
@@ -156,7 +156,7 @@ impl ModelScript {
     }
 
     fn note(&self, asked: ModelCall) {
-        self.asked.lock().unwrap().push(asked);
+        self.calls.lock().unwrap().push(asked);
     }
 }
 
@@ -174,12 +174,12 @@ pub(super) fn info(slots: usize) -> ModelInfo {
     }
 }
 
-fn add(fates: &ScriptedOutcomes, key: (u32, u32), fate: ScriptedOutcome) {
-    fates.lock().unwrap().entry(key).or_default().push_back(fate);
+fn add(outcomes: &ScriptedOutcomes, key: (u32, u32), outcome: ScriptedOutcome) {
+    outcomes.lock().unwrap().entry(key).or_default().push_back(outcome);
 }
 
-fn fate(fates: &ScriptedOutcomes, key: (u32, u32)) -> Option<ScriptedOutcome> {
-    fates.lock().unwrap().get_mut(&key)?.pop_front()
+fn outcome(outcomes: &ScriptedOutcomes, key: (u32, u32)) -> Option<ScriptedOutcome> {
+    outcomes.lock().unwrap().get_mut(&key)?.pop_front()
 }
 
 struct ScriptedModel {
@@ -198,7 +198,7 @@ impl ScriptedModel {
 
     fn frame(&self, name: u32, draw: u32) -> Result<Frame, EngineError> {
         let mut frame = [draw + 1; CODEBOOKS];
-        match fate(&self.script.fates, (name, draw)) {
+        match outcome(&self.script.outcomes, (name, draw)) {
             Some(ScriptedOutcome::End) => return Ok(END_FRAME),
             Some(ScriptedOutcome::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
             Some(ScriptedOutcome::Panic) => panic!("told to panic"),
@@ -273,7 +273,7 @@ impl Decode for ScriptedDecoder {
         for (_, frames) in rows {
             let mut pcm = Vec::new();
             for frame in *frames {
-                let sample = match fate(&self.0.sounds, (frame[1], frame[0])) {
+                let sample = match outcome(&self.0.sounds, (frame[1], frame[0])) {
                     Some(ScriptedOutcome::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
                     Some(ScriptedOutcome::Panic) => panic!("told to panic"),
                     Some(ScriptedOutcome::NotANumber) => f32::NAN,
@@ -298,7 +298,7 @@ pub(super) struct ScriptedEncoder(ModelScript);
 impl Encode for ScriptedEncoder {
     fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError> {
         self.0.encoded.lock().unwrap().push(clip.frames());
-        match fate(&self.0.recordings, (clip.frames() as u32, 0)) {
+        match outcome(&self.0.recordings, (clip.frames() as u32, 0)) {
             Some(ScriptedOutcome::Fail) => return Err(EngineError::Model("told to fail".to_owned())),
             Some(ScriptedOutcome::Panic) => panic!("told to panic"),
             Some(ScriptedOutcome::Block(until_dropped)) => hold(&until_dropped),
