@@ -228,7 +228,7 @@ async fn sound_goes_to_the_occupant_it_was_made_for() {
     let [old, new] = [0, 1].map(|generation| SlotId { index: 0, generation });
     let (sender, mut stream) = mpsc::channel(4);
     let made = |id, code| {
-        let room = sender.clone().try_reserve_owned().unwrap();
+        let permit = sender.clone().try_reserve_owned().unwrap();
         DecodeJob::Step { frames: vec![GeneratedCodes { id, codes: [code; 32], replayed: false, permit }], ends: Vec::new() }
     };
     let (finish, finished) = oneshot::channel();
