@@ -1,15 +1,15 @@
-//! A long text cut into pieces that the model speaks one after another: sentences, joined where they are very short and cut
-//! where they are very long.
+//! A long text cut into what the model speaks one after another: sentences, joined where they are very short and cut
+//! where they are very long. Each result is called a sentence here.
 
-/// Longest piece, in bytes of UTF-8: about 16 s of English speech. Bytes follow the time that a script takes better than
+/// Longest sentence, in bytes of UTF-8: about 16 s of English speech. Bytes follow the time that a script takes better than
 /// characters do, and a byte is one token at most.
-pub const PIECE_BYTES: usize = 240;
+pub const SENTENCE_BYTES: usize = 240;
 /// A shorter sentence is joined to its neighbour: the model speaks a word or two alone badly.
 const SHORT_BYTES: usize = 40;
-/// Where an over-long sentence is cut, the piece is at least this long if there is any place behind it.
-const LEAST_BYTES: usize = PIECE_BYTES / 3;
+/// Where an over-long sentence is cut, a part is at least this long if there is any place behind it.
+const LEAST_BYTES: usize = SENTENCE_BYTES / 3;
 
-/// What stands between a piece and the next.
+/// What stands between a sentence and the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     /// A place inside a sentence.
@@ -22,33 +22,33 @@ pub enum Pause {
 
 /// Words that are spoken in one go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Piece {
-    /// The words, at most [`PIECE_BYTES`] long.
+pub struct Sentence {
+    /// The words, at most [`SENTENCE_BYTES`] long.
     pub text: String,
     /// What follows them.
     pub pause: Pause,
 }
 
-/// The pieces of `text` in order, at least one. A text of [`PIECE_BYTES`] or less is one piece, exactly as it is; of a
-/// longer one the blanks between pieces go, and nothing else.
+/// The sentences of `text` in order, at least one. A text of [`SENTENCE_BYTES`] or less is one sentence, exactly as it is; of a
+/// longer one the blanks between sentences go, and nothing else.
 #[must_use]
-pub fn pieces(text: &str) -> Vec<Piece> {
-    let mut pieces = Vec::new();
-    if text.len() > PIECE_BYTES {
+pub fn sentences(text: &str) -> Vec<Sentence> {
+    let mut sentences = Vec::new();
+    if text.len() > SENTENCE_BYTES {
         for paragraph in paragraphs(text) {
-            let sentences = sentencex::segment("en", paragraph);
-            for sentence in sentences.into_iter().map(str::trim).filter(|sentence| !sentence.is_empty()) {
-                cut(sentence, &mut pieces);
+            let found = sentencex::segment("en", paragraph);
+            for sentence in found.into_iter().map(str::trim).filter(|sentence| !sentence.is_empty()) {
+                cut(sentence, &mut sentences);
             }
-            if let Some(last) = pieces.last_mut() {
+            if let Some(last) = sentences.last_mut() {
                 last.pause = Pause::Paragraph;
             }
         }
     }
-    if pieces.is_empty() {
-        return vec![Piece { text: text.to_owned(), pause: Pause::Paragraph }];
+    if sentences.is_empty() {
+        return vec![Sentence { text: text.to_owned(), pause: Pause::Paragraph }];
     }
-    joined(pieces)
+    joined(sentences)
 }
 
 /// Parts between blank lines.
@@ -65,18 +65,18 @@ fn paragraphs(text: &str) -> Vec<&str> {
     found.into_iter().map(str::trim).filter(|paragraph| !paragraph.is_empty()).collect()
 }
 
-/// Appends a sentence, in several pieces if it is too long.
-fn cut(sentence: &str, pieces: &mut Vec<Piece>) {
+/// Appends a sentence, in several parts if it is too long.
+fn cut(sentence: &str, sentences: &mut Vec<Sentence>) {
     let mut rest = sentence;
-    while rest.len() > PIECE_BYTES {
-        // The last piece shall not be short; one byte is for the blank.
-        let most = PIECE_BYTES.min(rest.len() - SHORT_BYTES - 1);
-        let (piece, behind) = rest.split_at(best_cut(rest, most));
-        pieces.push(Piece { text: piece.trim_end().to_owned(), pause: Pause::Clause });
+    while rest.len() > SENTENCE_BYTES {
+        // The last part shall not be short; one byte is for the blank.
+        let most = SENTENCE_BYTES.min(rest.len() - SHORT_BYTES - 1);
+        let (part, behind) = rest.split_at(best_cut(rest, most));
+        sentences.push(Sentence { text: part.trim_end().to_owned(), pause: Pause::Clause });
         rest = behind.trim_start();
     }
     if !rest.is_empty() {
-        pieces.push(Piece { text: rest.to_owned(), pause: Pause::Sentence });
+        sentences.push(Sentence { text: rest.to_owned(), pause: Pause::Sentence });
     }
 }
 
@@ -111,23 +111,23 @@ fn rank(head: &str, after: char) -> Option<u8> {
     }
 }
 
-/// Joins short pieces with their neighbours, as far as both fit. Of paragraphs only those are joined that begin with a
-/// short piece, such as a heading.
-fn joined(pieces: Vec<Piece>) -> Vec<Piece> {
-    let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
-    for piece in pieces {
+/// Joins short sentences with their neighbours, as far as both fit. Of paragraphs only those are joined that begin with a
+/// short sentence, such as a heading.
+fn joined(sentences: Vec<Sentence>) -> Vec<Sentence> {
+    let mut joined: Vec<Sentence> = Vec::with_capacity(sentences.len());
+    for sentence in sentences {
         match joined.last_mut() {
-            Some(last) if together(last, &piece) => {
-                last.text = format!("{} {}", last.text, piece.text);
-                last.pause = piece.pause;
+            Some(last) if together(last, &sentence) => {
+                last.text = format!("{} {}", last.text, sentence.text);
+                last.pause = sentence.pause;
             }
-            _ => joined.push(piece),
+            _ => joined.push(sentence),
         }
     }
     joined
 }
 
-fn together(last: &Piece, next: &Piece) -> bool {
+fn together(last: &Sentence, next: &Sentence) -> bool {
     let short = last.text.len() < SHORT_BYTES || (next.text.len() < SHORT_BYTES && last.pause != Pause::Paragraph);
-    short && last.text.len() + 1 + next.text.len() <= PIECE_BYTES
+    short && last.text.len() + 1 + next.text.len() <= SENTENCE_BYTES
 }
