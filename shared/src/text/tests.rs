@@ -229,16 +229,16 @@ fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }
 
-fn pieces_of(text: &str) -> Vec<(String, Pause)> {
-    pieces(text).into_iter().map(|piece| (piece.text, piece.pause)).collect()
+fn sentences_of(text: &str) -> Vec<(String, Pause)> {
+    sentences(text).into_iter().map(|sentence| (sentence.text, sentence.pause)).collect()
 }
 
 #[test]
-fn a_short_text_is_one_piece_as_it_is() {
+fn a_short_text_is_one_sentence_as_it_is() {
     let text = "One. Two!\n\nThree? ".repeat(13);
     assert_eq!(text.len(), 234);
-    assert_eq!(pieces(&text), [Piece { text: text.clone(), pause: Pause::Paragraph }]);
-    assert_eq!(pieces("").len(), 1);
+    assert_eq!(sentences(&text), [Sentence { text: text.clone(), pause: Pause::Paragraph }]);
+    assert_eq!(sentences("").len(), 1);
 }
 
 #[test]
@@ -247,7 +247,7 @@ fn a_long_text_is_cut_where_sentences_end() {
         ("The quick brown fox of Dr. Jones jumps over the lazy dog.", "Does it, at 3.5 miles an hour?");
     let last = "It does so every single day of the week, come rain or come shine, and nobody has ever seen it fail.";
     let text = format!("{first} {second} {last}\n\n{last}");
-    let cut = pieces_of(&text);
+    let cut = sentences_of(&text);
     let expected = [
         (format!("{first} {second}"), Pause::Sentence),
         (last.to_owned(), Pause::Paragraph),
@@ -259,7 +259,7 @@ fn a_long_text_is_cut_where_sentences_end() {
 #[test]
 fn a_heading_goes_with_its_paragraph() {
     let body = "A paragraph that is long enough to be a piece of its own, as most of them are.";
-    let cut = pieces_of(&format!("Chapter one.\n\n{body}\n\nNo.\n\n{body} {body} {body}"));
+    let cut = sentences_of(&format!("Chapter one.\n\n{body}\n\nNo.\n\n{body} {body} {body}"));
     let expected = [
         (format!("Chapter one. {body}"), Pause::Paragraph),
         (format!("No. {body}"), Pause::Sentence),
@@ -272,24 +272,24 @@ fn a_heading_goes_with_its_paragraph() {
 #[test]
 fn an_endless_sentence_is_cut_at_the_best_place() {
     let clauses = "and then they went on and on and on, ".repeat(24);
-    for (piece, pause) in &pieces_of(clauses.trim_end())[..2] {
-        assert!(piece.ends_with(',') && *pause == Pause::Clause, "{piece:?}");
+    for (sentence, pause) in &sentences_of(clauses.trim_end())[..2] {
+        assert!(sentence.ends_with(',') && *pause == Pause::Clause, "{sentence:?}");
     }
     let marks = format!("{}; but it {}, and", "went on and ".repeat(10), "went on and ".repeat(6));
-    assert!(pieces_of(&format!("{marks} {marks}"))[0].0.ends_with(';'), "rather than at a comma");
+    assert!(sentences_of(&format!("{marks} {marks}"))[0].0.ends_with(';'), "rather than at a comma");
     for dash in [" — ", " – ", " - "] {
         let text = format!("{}{dash}so {}", "on and ".repeat(15).trim_end(), "they went, ".repeat(20));
-        assert!(pieces_of(&text)[0].0.ends_with(dash.trim()), "{dash:?}");
+        assert!(sentences_of(&text)[0].0.ends_with(dash.trim()), "{dash:?}");
     }
     let early = format!("Well, {}", "word ".repeat(60));
-    assert!(pieces_of(&early)[0].0.len() > 200, "a mark near the beginning is no good place");
+    assert!(sentences_of(&early)[0].0.len() > 200, "a mark near the beginning is no good place");
     let bare = "word ".repeat(100);
-    assert!(pieces_of(&bare).iter().all(|(piece, _)| piece.ends_with("word") && piece.len() >= SHORT));
-    let solid = pieces_of(&"x".repeat(500));
-    assert_eq!(solid.iter().map(|(piece, _)| piece.len()).collect::<Vec<_>>(), [240, 219, 41]);
+    assert!(sentences_of(&bare).iter().all(|(sentence, _)| sentence.ends_with("word") && sentence.len() >= SHORT));
+    let solid = sentences_of(&"x".repeat(500));
+    assert_eq!(solid.iter().map(|(sentence, _)| sentence.len()).collect::<Vec<_>>(), [240, 219, 41]);
     let wide = "これは長い文です。".repeat(30);
-    for (piece, _) in pieces_of(&wide) {
-        assert!(piece.ends_with('。') && piece.len() <= PIECE_BYTES, "{piece}");
+    for (sentence, _) in sentences_of(&wide) {
+        assert!(sentence.ends_with('。') && sentence.len() <= SENTENCE_BYTES, "{sentence}");
     }
 }
 
@@ -303,18 +303,18 @@ fn an_abbreviation_is_no_place_to_cut() {
         ("shop of Smith Ltd. Partners, where", "Ltd. Partners,"),
     ] {
         let text = format!("{start} {name} {}", "had ever seen so many of them there before".repeat(4));
-        let first = &pieces_of(&text)[0].0;
+        let first = &sentences_of(&text)[0].0;
         assert!(first.ends_with(whole), "{first:?}");
     }
     let bare = format!(
         "{start} same old and very tall house that once was that of the kings of the U.S. {}",
         "Treasury ".repeat(9)
     );
-    let cut = pieces_of(&bare);
+    let cut = sentences_of(&bare);
     assert!(cut.len() > 1 && !cut[0].0.ends_with('.'), "{cut:?}");
 }
 
-/// No piece of a long text is shorter than this, where its neighbours leave room.
+/// No sentence of a long text is shorter than this, where its neighbours leave room.
 const SHORT: usize = 40;
 
 /// Texts of the stuff that rules look for, thick enough that rules meet.
@@ -355,19 +355,19 @@ proptest! {
     }
 
     #[test]
-    fn pieces_are_bounded_and_lose_nothing(
+    fn sentences_are_bounded_and_lose_nothing(
         text in proptest::collection::vec(prop_oneof![nasty(), any::<String>(), "[a-z ,.]{0,300}"], 0..8)
             .prop_map(|parts| parts.concat()),
     ) {
-        let cut = pieces(&text);
-        if text.len() <= PIECE_BYTES {
+        let cut = sentences(&text);
+        if text.len() <= SENTENCE_BYTES {
             prop_assert_eq!(&cut[0].text, &text);
         }
-        for piece in &cut {
-            prop_assert!(piece.text.len() <= PIECE_BYTES, "{:?}", piece);
-            prop_assert!(cut.len() == 1 || piece.text.trim() == piece.text && !piece.text.is_empty(), "{:?}", piece);
+        for sentence in &cut {
+            prop_assert!(sentence.text.len() <= SENTENCE_BYTES, "{:?}", sentence);
+            prop_assert!(cut.len() == 1 || sentence.text.trim() == sentence.text && !sentence.text.is_empty(), "{:?}", sentence);
         }
-        let all: String = cut.iter().flat_map(|piece| words(&piece.text)).collect();
+        let all: String = cut.iter().flat_map(|sentence| words(&sentence.text)).collect();
         prop_assert_eq!(all, words(&text).concat());
     }
 }
