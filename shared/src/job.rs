@@ -28,12 +28,12 @@ pub use lane::Lane;
 pub use receipt::{FinishReason, Receipt, SentenceReceipt};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
-pub use text::{AudioBudget, Speaker, Text, piece_frames};
+pub use text::{AudioBudget, Speaker, Text, sentence_frames};
 pub use state::JobState;
 pub use tenant::Tenant;
 
 use crate::audio::FRAME_MS;
-use crate::text::{self, Piece};
+use crate::text::{Sentence, normalise, sentences};
 
 /// Silence around an utterance.
 const PAUSE_MS: u64 = 500;
@@ -62,11 +62,11 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
-    /// What is spoken, in the pieces in which it is spoken.
+    /// The sentences of the text, in the order of speech.
     #[must_use]
-    pub fn pieces(&self) -> Vec<Piece> {
+    pub fn sentences(&self) -> Vec<Sentence> {
         let text = self.text.as_str();
-        if self.normalize { text::pieces(&text::normalise(text)) } else { text::pieces(text) }
+        if self.normalize { sentences(&normalise(text)) } else { sentences(text) }
     }
 
     /// Frames that the speech is expected to take: the text at an ordinary pace, within the budget. What the fleet really

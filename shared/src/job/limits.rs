@@ -44,18 +44,18 @@ pub const MAX_AUDIO_LENGTH_MS: Limit = Limit { min: FRAME_MS as u64, max: 600_00
 /// Longest result whose samples also go with the job's events: what they hold stays in Redis for a while.
 pub const LIVE_AUDIO_MS: Limit = Limit { min: FRAME_MS as u64, max: 120_000, unit: "ms", status: 422 };
 
-/// Longest result when the request does not say, of a text that needs no more; a longer text gets what its pieces need.
+/// Longest result when the request does not say, of a text that needs no more; a longer text gets what its sentences need.
 pub const DEFAULT_MAX_AUDIO_LENGTH_MS: u64 = 10_000;
 
 /// Longest single utterance, whatever was asked for: the reference implementation's own default.
 pub const UTTERANCE_MS: u64 = 90_000;
 
-/// What a piece of a text may need at most, whatever the whole one may: this for each byte. English is spoken at about 15 characters a second, and
+/// What a sentence of a text may need at most, whatever the whole one may: this for each byte. English is spoken at about 15 characters a second, and
 /// slow speech takes half as long again.
-pub const PIECE_MS_PER_BYTE: u64 = 100;
+pub const SENTENCE_MS_PER_BYTE: u64 = 100;
 
 /// And this on top, for pauses and short words.
-pub const PIECE_MS: u64 = 2_000;
+pub const SENTENCE_MS: u64 = 2_000;
 
 /// Sampling temperature: 0 (greedy) to this.
 pub const TEMPERATURE_MAX: f32 = 2.0;

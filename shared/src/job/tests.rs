@@ -114,12 +114,12 @@ fn live_audio_is_bounded_in_seconds() {
 #[test]
 fn the_budget_of_a_long_text_is_what_its_pieces_may_take() {
     let mut spec = spec();
-    assert_eq!(piece_frames(&spec.pieces()).collect::<Vec<_>>(), [1_125], "one utterance: 90 s at most");
-    assert_eq!(AudioBudget::of_pieces(&spec.pieces()), AudioBudget::default());
+    assert_eq!(sentence_frames(&spec.sentences()).collect::<Vec<_>>(), [1_125], "one utterance: 90 s at most");
+    assert_eq!(AudioBudget::of_sentences(&spec.sentences()), AudioBudget::default());
     let default_ms = |bytes: usize| {
         let mut spec = self::spec();
         spec.text = Text::new(&"word ".repeat(bytes / 5 + 1)[..bytes]).expect("valid");
-        AudioBudget::of_pieces(&spec.pieces()).ms()
+        AudioBudget::of_sentences(&spec.sentences()).ms()
     };
     assert_eq!([4, 79].map(default_ms), [10_000; 2], "never less than the least");
     assert_eq!([99, 199, 239].map(default_ms), [11_840, 21_840, 25_840], "2 s and 100 ms a byte, in whole frames");
@@ -129,25 +129,25 @@ fn the_budget_of_a_long_text_is_what_its_pieces_may_take() {
         "A sentence of one hundred characters, give or take none, is what this one here has to be, is it not?";
     assert_eq!(sentence.len(), 100);
     spec.text = Text::new(&[sentence; 3].join(" ")).expect("valid");
-    let pieces = spec.pieces();
-    assert_eq!(piece_frames(&pieces).collect::<Vec<_>>(), [150; 3], "12 s each");
-    assert_eq!(AudioBudget::of_pieces(&pieces).ms(), 36_000);
+    let sentences = spec.sentences();
+    assert_eq!(sentence_frames(&sentences).collect::<Vec<_>>(), [150; 3], "12 s each");
+    assert_eq!(AudioBudget::of_sentences(&sentences).ms(), 36_000);
 
     spec.text = Text::new(&"9 ".repeat(2_048)).expect("valid");
-    assert!(spec.pieces().len() < 40);
+    assert!(spec.sentences().len() < 40);
     spec.normalize = true;
-    assert!(spec.pieces().len() < 60, "nine is longer than 9");
+    assert!(spec.sentences().len() < 60, "nine is longer than 9");
     spec.text = Text::new(&"±".repeat(4_096)).expect("valid");
-    assert_eq!(AudioBudget::of_pieces(&spec.pieces()).ms(), 600_000, "never more than can be asked for");
+    assert_eq!(AudioBudget::of_sentences(&spec.sentences()).ms(), 600_000, "never more than can be asked for");
 }
 
 #[test]
 fn a_job_speaks_its_text_in_words_unless_told_otherwise() {
     let mut spec = spec();
     spec.text = Text::new("At 10:30 (sharp).").expect("valid");
-    assert_eq!(spec.pieces()[0].text, "At 10:30 (sharp).");
+    assert_eq!(spec.sentences()[0].text, "At 10:30 (sharp).");
     spec.normalize = true;
-    assert_eq!(spec.pieces()[0].text, "At ten thirty, sharp.");
+    assert_eq!(spec.sentences()[0].text, "At ten thirty, sharp.");
 }
 
 #[test]

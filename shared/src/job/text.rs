@@ -4,10 +4,10 @@ use std::fmt;
 
 use super::Invalid;
 use super::limits::{
-    DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, PIECE_MS, PIECE_MS_PER_BYTE, SPEAKER, TEXT_CHARS, UTTERANCE_MS,
+    DEFAULT_MAX_AUDIO_LENGTH_MS, MAX_AUDIO_LENGTH_MS, SENTENCE_MS, SENTENCE_MS_PER_BYTE, SPEAKER, TEXT_CHARS, UTTERANCE_MS,
 };
 use crate::audio::FRAME_MS;
-use crate::text::Piece;
+use crate::text::Sentence;
 
 /// Words to speak: trimmed, not empty, within [`TEXT_CHARS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,17 +34,17 @@ impl Text {
     }
 }
 
-/// Milliseconds that a piece needs at an ordinary pace, and half as long again.
-fn needed_ms(piece: &Piece) -> u64 {
-    PIECE_MS + PIECE_MS_PER_BYTE * piece.text.len() as u64
+/// Milliseconds that a sentence needs at an ordinary pace, and half as long again.
+fn needed_ms(sentence: &Sentence) -> u64 {
+    SENTENCE_MS + SENTENCE_MS_PER_BYTE * sentence.text.len() as u64
 }
 
-/// Frames that each of a text's pieces may take: a text of one piece as many as one utterance may, the pieces of a longer
+/// Frames that each of a text's sentences may take: a text of one sentence as many as one utterance may, the sentences of a longer
 /// one what they need at an ordinary pace and half as long again.
-pub fn piece_frames(pieces: &[Piece]) -> impl Iterator<Item = u32> {
-    let alone = pieces.len() == 1;
-    let ms = move |piece: &Piece| if alone { UTTERANCE_MS } else { needed_ms(piece) };
-    pieces.iter().map(move |piece| frames(ms(piece)))
+pub fn sentence_frames(sentences: &[Sentence]) -> impl Iterator<Item = u32> {
+    let alone = sentences.len() == 1;
+    let ms = move |sentence: &Sentence| if alone { UTTERANCE_MS } else { needed_ms(sentence) };
+    sentences.iter().map(move |sentence| frames(ms(sentence)))
 }
 
 /// Whole frames in so many milliseconds.
@@ -91,12 +91,12 @@ impl AudioBudget {
         }
     }
 
-    /// What a text gets whose request does not say: what its pieces need together, but never less than
+    /// What a text gets whose request does not say: what its sentences need together, but never less than
     /// [`DEFAULT_MAX_AUDIO_LENGTH_MS`], within what one utterance may take, or for more of them [`MAX_AUDIO_LENGTH_MS`].
     #[must_use]
-    pub fn of_pieces(pieces: &[Piece]) -> Self {
-        let most = if pieces.len() == 1 { UTTERANCE_MS } else { MAX_AUDIO_LENGTH_MS.max };
-        let needed = pieces.iter().map(|piece| frames(needed_ms(piece))).fold(0, u32::saturating_add);
+    pub fn of_sentences(sentences: &[Sentence]) -> Self {
+        let most = if sentences.len() == 1 { UTTERANCE_MS } else { MAX_AUDIO_LENGTH_MS.max };
+        let needed = sentences.iter().map(|sentence| frames(needed_ms(sentence))).fold(0, u32::saturating_add);
         Self(needed.clamp(Self::default().0, frames(most)))
     }
 
