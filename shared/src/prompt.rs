@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use tokenizers::Tokenizer;
 
-pub use speech_plan::{PlannedPiece, SpeechPlan};
+pub use speech_plan::{PlannedSentence, SpeechPlan};
 pub use window::{SegmentSize, Window, max_positions};
 
 /// The file of a model folder that holds the tokenizer.

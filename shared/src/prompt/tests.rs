@@ -148,10 +148,10 @@ fn a_short_job_is_one_utterance_with_all_of_its_budget() {
     let window = Window { prompt_positions: context_positions + text_ids.len(), max_frames: 125, limit: 2_048 };
     assert_eq!(plan.window(2_048), window);
     let (text, pause) = ("At ten thirty.".to_owned(), crate::text::Pause::Paragraph);
-    let piece = PlannedPiece { text, text_ids, max_frames: 125, first_frame: 0, pause };
-    assert_eq!(plan, SpeechPlan { context_ids: vec![context_ids], context_positions, pieces: vec![piece] });
+    let sentence = PlannedSentence { text, text_ids, max_frames: 125, first_frame: 0, pause };
+    assert_eq!(plan, SpeechPlan { context_ids: vec![context_ids], context_positions, sentences: vec![sentence] });
     let longest = SpeechPlan::new(&tokenizer, &job("Hi.", 600_000)).unwrap();
-    assert_eq!(longest.pieces[0].max_frames, 1_125, "one utterance ends after 90 s, whatever was asked for");
+    assert_eq!(longest.sentences[0].max_frames, 1_125, "one utterance ends after 90 s, whatever was asked for");
 }
 
 #[test]
@@ -161,12 +161,12 @@ fn a_long_job_shares_neither_draws_nor_window_between_its_pieces() {
         "A sentence of one hundred characters, give or take none, is what this one here has to be, is it not?";
     let text = format!("{sentence} {sentence} {}", sentence.replace('?', " or is it?"));
     let frames = |plan: &SpeechPlan| -> Vec<_> {
-        plan.pieces.iter().map(|piece| (piece.first_frame, piece.max_frames)).collect()
+        plan.sentences.iter().map(|sentence| (sentence.first_frame, sentence.max_frames)).collect()
     };
     let plan = SpeechPlan::new(&tokenizer, &job(&text, 600_000)).unwrap();
     assert_eq!(frames(&plan), [(0, 150), (150, 150), (300, 161)]);
     let ids = "[3]".len() + sentence.len() + 9 + 2;
-    assert_eq!(plan.window(500).prompt_positions, plan.context_positions + ids, "that of the greatest piece");
+    assert_eq!(plan.window(500).prompt_positions, plan.context_positions + ids, "that of the greatest sentence");
     assert_eq!(plan.window(500).max_frames, 161);
     let short = SpeechPlan::new(&tokenizer, &job(&text, 4_000)).unwrap();
     assert_eq!(frames(&short), [(0, 50), (150, 50), (300, 50)], "the same draws, whatever the budget");
