@@ -13,7 +13,7 @@ mod subscriptions;
 mod publish;
 
 pub use audio_chunk::AudioChunk;
-pub use resume_point::{ResumePoint, CodesChunk, Origin, PieceFrame};
+pub use resume_point::{ResumePoint, CodesChunk, Origin, SentenceFrame};
 pub use event::{Event, EventId, LiveEvent};
 pub use subscriptions::{Subscription, Subscriptions};
 

@@ -48,8 +48,8 @@ impl Origin {
     }
 }
 
-/// A frame and the piece of its job that it is of, from 0.
-pub type PieceFrame = (u16, Frame);
+/// A frame and the sentence of its job that it is of, from 0.
+pub type SentenceFrame = (u16, Frame);
 
 /// Frames of one job in a row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,13 +58,13 @@ pub struct CodesChunk {
     pub origin: Origin,
     /// Frames of the job before the first of them.
     pub from: u32,
-    /// The frames, by ascending pieces.
-    pub frames: Vec<PieceFrame>,
+    /// The frames, by ascending sentences.
+    pub frames: Vec<SentenceFrame>,
 }
 
 impl CodesChunk {
-    /// The chunk in bytes: origin, first frame, and for each piece its number, the number of its frames and these, 11 bits a
-    /// code, numbers with the lowest byte first. `None` where a code is too large or a piece too long for that.
+    /// The chunk in bytes: origin, first frame, and for each sentence its number, the number of its frames and these, 11 bits a
+    /// code, numbers with the lowest byte first. `None` where a code is too large or a sentence too long for that.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = self.origin.0.to_vec();
@@ -85,14 +85,14 @@ impl CodesChunk {
         let (origin, rest) = bytes.split_first_chunk()?;
         let (from, mut rest) = rest.split_first_chunk()?;
         let mut frames = Vec::new();
-        while let Some((piece, behind)) = rest.split_first_chunk() {
+        while let Some((sentence, behind)) = rest.split_first_chunk() {
             let (count, behind) = behind.split_first_chunk()?;
             let (run, behind) = behind.split_at_checked(usize::from(u16::from_le_bytes(*count)) * FRAME_BYTES)?;
-            let piece = u16::from_le_bytes(*piece);
-            frames.extend(run.chunks_exact(FRAME_BYTES).map(|frame| (piece, unpack(frame))));
+            let sentence = u16::from_le_bytes(*sentence);
+            frames.extend(run.chunks_exact(FRAME_BYTES).map(|frame| (sentence, unpack(frame))));
             rest = behind;
         }
-        let ascends = frames.is_sorted_by_key(|(piece, _)| *piece);
+        let ascends = frames.is_sorted_by_key(|(sentence, _)| *sentence);
         let chunk = Self { origin: Origin(*origin), from: u32::from_le_bytes(*from), frames };
         (rest.is_empty() && ascends).then_some(chunk)
     }
@@ -128,7 +128,7 @@ fn unpack(bytes: &[u8]) -> Frame {
 /// What was spoken of a job, as far as it can be continued, and how much of it went out.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResumePoint {
-    frames: Vec<PieceFrame>,
+    frames: Vec<SentenceFrame>,
     published: u64,
 }
 
@@ -152,15 +152,15 @@ impl ResumePoint {
         self.published
     }
 
-    /// The frames of each piece from the first on, up to the last piece that has any.
+    /// The frames of each sentence from the first on, up to the last sentence that has any.
     #[must_use]
-    pub fn into_pieces(self) -> Vec<Vec<Frame>> {
-        let mut pieces = Vec::new();
-        for (piece, frame) in self.frames {
-            pieces.resize(pieces.len().max(usize::from(piece) + 1), Vec::new());
-            pieces[usize::from(piece)].push(frame);
+    pub fn into_sentences(self) -> Vec<Vec<Frame>> {
+        let mut sentences = Vec::new();
+        for (sentence, frame) in self.frames {
+            sentences.resize(sentences.len().max(usize::from(sentence) + 1), Vec::new());
+            sentences[usize::from(sentence)].push(frame);
         }
-        pieces
+        sentences
     }
 
     /// Takes the next chunk. One behind a gap is left out; one that begins earlier tells the story anew from there.
@@ -170,7 +170,7 @@ impl ResumePoint {
             return;
         }
         self.frames.truncate(from);
-        let ascends = |before: &PieceFrame| chunk.frames.first().is_none_or(|first| first.0 >= before.0);
+        let ascends = |before: &SentenceFrame| chunk.frames.first().is_none_or(|first| first.0 >= before.0);
         if self.frames.last().is_none_or(ascends) {
             self.frames.extend(chunk.frames);
         }

@@ -17,14 +17,14 @@ fn frame(number: u32) -> Frame {
 }
 
 fn chunk(from: u32, frames: impl IntoIterator<Item = (u16, u32)>) -> CodesChunk {
-    let frames = frames.into_iter().map(|(piece, number)| (piece, frame(number))).collect();
+    let frames = frames.into_iter().map(|(sentence, number)| (sentence, frame(number))).collect();
     CodesChunk { origin: origin(), from, frames }
 }
 
-fn frames() -> impl Strategy<Value = Vec<PieceFrame>> {
+fn frames() -> impl Strategy<Value = Vec<SentenceFrame>> {
     let frame = proptest::array::uniform32(0_u32..2_048);
     proptest::collection::vec((any::<u16>(), frame), 0..12).prop_map(|mut frames| {
-        frames.sort_by_key(|(piece, _)| *piece);
+        frames.sort_by_key(|(sentence, _)| *sentence);
         frames
     })
 }
@@ -35,8 +35,8 @@ proptest! {
         let chunk = CodesChunk { origin: origin(), from, frames };
         let bytes = chunk.encode().unwrap();
         prop_assert_eq!(CodesChunk::decode(&bytes), Some(chunk.clone()));
-        let pieces = chunk.frames.chunk_by(|a, b| a.0 == b.0).count();
-        prop_assert_eq!(bytes.len(), 16 + 4 + 4 * pieces + 44 * chunk.frames.len());
+        let sentences = chunk.frames.chunk_by(|a, b| a.0 == b.0).count();
+        prop_assert_eq!(bytes.len(), 16 + 4 + 4 * sentences + 44 * chunk.frames.len());
     }
 
     #[test]
@@ -54,7 +54,7 @@ fn half_a_chunk_is_none() {
         assert_eq!(whole, if cut == 16 + 4 + 4 + 88 { 2 } else { 0 }, "cut at {cut}");
     }
     let back = CodesChunk { frames: vec![(4, frame(1)), (0, frame(2))], ..chunk(0, []) };
-    assert_eq!(CodesChunk::decode(&back.encode().unwrap()), None, "pieces go back");
+    assert_eq!(CodesChunk::decode(&back.encode().unwrap()), None, "sentences go back");
 }
 
 #[test]
@@ -81,8 +81,8 @@ fn chunks_in_a_row_are_the_pieces() {
         resume_point.take(chunk);
     }
     assert_eq!(resume_point.len(), 4);
-    let pieces = resume_point.into_pieces();
-    assert_eq!(pieces, [vec![frame(0), frame(1)], vec![], vec![frame(2), frame(3)]]);
+    let sentences = resume_point.into_sentences();
+    assert_eq!(sentences, [vec![frame(0), frame(1)], vec![], vec![frame(2), frame(3)]]);
 }
 
 /// What comes behind a gap is nobody's, until the gap is told again; and a later attempt may begin anew anywhere.
@@ -97,7 +97,7 @@ fn a_gap_is_not_crossed_and_a_story_told_anew_replaces_the_old_one() {
     resume_point.take(chunk(2, [(0, 2), (1, 3)]));
     assert_eq!(resume_point.len(), 4);
     resume_point.take(chunk(1, [(0, 9)]));
-    assert_eq!(resume_point.clone().into_pieces(), [vec![frame(0), frame(9)]]);
+    assert_eq!(resume_point.clone().into_sentences(), [vec![frame(0), frame(9)]]);
     resume_point.take(chunk(0, []));
     assert!(resume_point.is_empty());
 }
@@ -114,7 +114,7 @@ async fn write(live: &Live, job: &JobId, attempt: u64, sequence: u64, spoken: Op
 }
 
 async fn read(live: &Live, job: &JobId) -> Vec<Vec<Frame>> {
-    live.resume_point(job, origin()).await.unwrap().into_pieces()
+    live.resume_point(job, origin()).await.unwrap().into_sentences()
 }
 
 #[tokio::test]
@@ -137,7 +137,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     let other = CodesChunk { origin: Origin::of(&["other weights", "q8_0", "cpu"]), ..chunk(0, [(0, 77)]) };
     write(&live, &job, 2, 2, Some(&other)).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)]);
-    assert_eq!(live.resume_point(&job, other.origin).await.unwrap().into_pieces(), [[frame(77)]]);
+    assert_eq!(live.resume_point(&job, other.origin).await.unwrap().into_sentences(), [[frame(77)]]);
     write(&live, &job, 3, 602, Some(&chunk(600, [(1, 600), (1, 601)]))).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..602)]);
 
