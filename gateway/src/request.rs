@@ -68,7 +68,7 @@ pub(crate) fn read(body: &[u8], face: Face, caller: Caller) -> Result<Order, Inv
     let ticket = terms(&mut request, face, ticket)?;
     finish(request, face, REQUEST_FIELDS)?;
     if budget.is_none() {
-        spec.budget = AudioBudget::of_pieces(&spec.pieces());
+        spec.budget = AudioBudget::of_sentences(&spec.sentences());
     }
     spec.delivery.check(spec.budget)?;
     Ok(Order { ticket, spec, repeats: caller.repeats })

@@ -18,7 +18,7 @@ impl WindowCheck {
         Ok(Self { tokenizer: PromptTokenizer::from_folder(folder)?, max_positions: max_positions(folder)? })
     }
 
-    /// Refuses a job of which one piece, with the context and its longest speech, exceeds the window, with all numbers.
+    /// Refuses a job of which one sentence, with the context and its longest speech, exceeds the window, with all numbers.
     /// The refusal names what is too long: the context, or else what was said of the text that would not fit alone.
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Invalid> {
         let plan = SpeechPlan::new(&self.tokenizer, spec);
@@ -32,7 +32,7 @@ impl WindowCheck {
         let alone = Window { prompt_positions: prompt_positions - plan.context_positions, ..window };
         let field = match alone.check() {
             Ok(()) => "context_segments",
-            Err(_) if plan.pieces.len() == 1 => "max_audio_length_ms",
+            Err(_) if plan.sentences.len() == 1 => "max_audio_length_ms",
             Err(_) => "text",
         };
         Err(Invalid {
