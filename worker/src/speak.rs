@@ -192,7 +192,7 @@ impl AttemptContext {
         let live = spec.delivery.is_live();
         let before = pulse.during(TELLING_LIMIT, self.spoken(at, origin, live)).await?;
         let mut teller = ProgressPublisher::new(origin, spec.budget.frames(), live.then_some(before.published()));
-        script.spoken = before.into_pieces();
+        script.spoken = before.into_sentences();
         let mut recital = SentenceStream::new(&self.engine, script);
         let mut marking = self.marker.begin(&at.id);
         let mut first_audio = None;

@@ -9,7 +9,7 @@ use std::ops::Range;
 
 use csm_shared::audio::{Frame, SAMPLE_RATE};
 use csm_shared::job::{FinishReason, Sampling, SentenceReceipt};
-use csm_shared::prompt::{PlannedPiece, SpeechPlan};
+use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::Pause;
 
 use super::join::{Joiner, pause_frames};
@@ -82,7 +82,7 @@ pub(super) struct SentenceFrame {
 /// A job on its way from script to recording.
 pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     booth: &'a B,
-    pieces: std::vec::IntoIter<PlannedPiece>,
+    pieces: std::vec::IntoIter<PlannedSentence>,
     sampling: Sampling,
     /// What was spoken of the pieces to come, the next one first.
     spoken: VecDeque<Vec<Frame>>,
@@ -164,8 +164,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     }
 
     /// Begins a piece, or lists it unspoken when no budget is left.
-    async fn begin(&mut self, piece: PlannedPiece) -> Result<(), EngineError> {
-        let PlannedPiece { text, text_ids, max_frames, first_frame, pause } = piece;
+    async fn begin(&mut self, piece: PlannedSentence) -> Result<(), EngineError> {
+        let PlannedSentence { text, text_ids, max_frames, first_frame, pause } = piece;
         let spoken = self.spoken.pop_front().unwrap_or_default();
         // The recording shall not be longer than the budget, pauses and all.
         self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));

@@ -5,7 +5,7 @@
 //! own id, before anything else: no listener gets a sample twice, or misses one.
 
 use csm_shared::audio::FRAME_SAMPLES;
-use csm_shared::live::{CodesChunk, Event, AudioChunk, Origin, PieceFrame};
+use csm_shared::live::{CodesChunk, Event, AudioChunk, Origin, SentenceFrame};
 
 use super::recital::SentenceFrame;
 use crate::encode;
@@ -27,7 +27,7 @@ pub(super) struct ProgressPublisher {
     /// Those at the beginning that were taken over from the checkpoint.
     resumed: u32,
     /// Frames that the job's stream does not hold yet.
-    untold: Vec<PieceFrame>,
+    untold: Vec<SentenceFrame>,
     /// Samples, where the delivery is live.
     samples: Option<Samples>,
     /// Place of the last event that was made. The first of an attempt tells of its start.

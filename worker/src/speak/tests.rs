@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use csm_shared::audio::{Clip, FRAME_SAMPLES, Frame};
-use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature, TopK, piece_frames};
-use csm_shared::prompt::{PlannedPiece, SpeechPlan};
+use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature, TopK, sentence_frames};
+use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::{Pause, normalise, pieces};
 
 use super::recital::{SpeechEngine, Ending, Frames, SentenceStream, AttemptPlan};
@@ -121,7 +121,7 @@ fn script(frames: &[u32], budget: u32) -> AttemptPlan {
     let pieces = frames.iter().enumerate().map(|(number, &max_frames)| {
         let first = first_frame;
         first_frame += max_frames;
-        PlannedPiece {
+        PlannedSentence {
             text: format!("Piece {number}."),
             text_ids: vec![number as u32; 10],
             max_frames,
@@ -290,7 +290,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
     // The same by hand: the last piece with the codes of the other two before it.
     let mut context = vec![voice()];
     let mut last = Vec::new();
-    for PlannedPiece { text_ids, max_frames, first_frame, .. } in script(&[4, 5, 6], 100).plan.pieces {
+    for PlannedSentence { text_ids, max_frames, first_frame, .. } in script(&[4, 5, 6], 100).plan.pieces {
         let utterance = Utterance {
             context: context.clone(),
             recurring: 1,
@@ -325,7 +325,7 @@ async fn three_thousand_characters_become_one_recording_without_a_gap() {
     assert!(text.chars().count() > 3_000, "{}", text.chars().count());
     let spoken = normalise(&text);
     let cut = pieces(&spoken);
-    let mut plan = script(&piece_frames(&cut).collect::<Vec<_>>(), 7_500);
+    let mut plan = script(&sentence_frames(&cut).collect::<Vec<_>>(), 7_500);
     for (planned, piece) in plan.plan.pieces.iter_mut().zip(&cut) {
         (planned.text, planned.pause) = (piece.text.clone(), piece.pause);
     }
