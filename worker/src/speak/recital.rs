@@ -126,8 +126,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         let AttemptPlan { plan, context, sampling, budget, positions, spoken } = script;
         Self {
             booth,
-            done: Vec::with_capacity(plan.pieces.len()),
-            pieces: plan.pieces.into_iter(),
+            done: Vec::with_capacity(plan.sentences.len()),
+            pieces: plan.sentences.into_iter(),
             sampling,
             spoken: spoken.into(),
             turns: ContextWindow::new(context, positions),

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use csm_shared::audio::{Clip, FRAME_SAMPLES, Frame};
 use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature, TopK, sentence_frames};
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
-use csm_shared::text::{Pause, normalise, pieces};
+use csm_shared::text::{Pause, normalise, sentences};
 
 use super::recital::{SpeechEngine, Ending, Frames, SentenceStream, AttemptPlan};
 use crate::checkpoint::{FolderLayout, make_tiny};
@@ -129,7 +129,7 @@ fn script(frames: &[u32], budget: u32) -> AttemptPlan {
             pause: Pause::Sentence,
         }
     });
-    let plan = SpeechPlan { context_ids: Vec::new(), context_positions: 0, pieces: pieces.collect() };
+    let plan = SpeechPlan { context_ids: Vec::new(), context_positions: 0, sentences: pieces.collect() };
     AttemptPlan { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, spoken: Vec::new() }
 }
 
@@ -290,7 +290,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
     // The same by hand: the last piece with the codes of the other two before it.
     let mut context = vec![voice()];
     let mut last = Vec::new();
-    for PlannedSentence { text_ids, max_frames, first_frame, .. } in script(&[4, 5, 6], 100).plan.pieces {
+    for PlannedSentence { text_ids, max_frames, first_frame, .. } in script(&[4, 5, 6], 100).plan.sentences {
         let utterance = Utterance {
             context: context.clone(),
             recurring: 1,
@@ -324,9 +324,9 @@ async fn three_thousand_characters_become_one_recording_without_a_gap() {
     let text = PROSE.repeat(11);
     assert!(text.chars().count() > 3_000, "{}", text.chars().count());
     let spoken = normalise(&text);
-    let cut = pieces(&spoken);
+    let cut = sentences(&spoken);
     let mut plan = script(&sentence_frames(&cut).collect::<Vec<_>>(), 7_500);
-    for (planned, piece) in plan.plan.pieces.iter_mut().zip(&cut) {
+    for (planned, piece) in plan.plan.sentences.iter_mut().zip(&cut) {
         (planned.text, planned.pause) = (piece.text.clone(), piece.pause);
     }
     // Up to 2 s of silence at either end of every sentence.
