@@ -93,7 +93,7 @@ type Answer = Option<Vec<Option<String>>>;
 /// not answered is not left without anybody who runs it.
 pub struct Claimer {
     queue: Queue,
-    owner: WorkerId,
+    worker_id: WorkerId,
     build: String,
     /// The shard to begin with.
     first: usize,
@@ -104,9 +104,9 @@ pub struct Claimer {
 impl Queue {
     /// The way to jobs of a worker, whose build dead letters name.
     #[must_use]
-    pub fn claimer(&self, owner: &WorkerId, build: &str) -> Claimer {
+    pub fn claimer(&self, worker_id: &WorkerId, build: &str) -> Claimer {
         let unanswered = vec![None; self.shards.len()];
-        Claimer { queue: self.clone(), owner: owner.clone(), build: build.to_owned(), first: 0, unanswered }
+        Claimer { queue: self.clone(), worker_id: worker_id.clone(), build: build.to_owned(), first: 0, unanswered }
     }
 }
 
@@ -149,7 +149,7 @@ impl Claimer {
             let number = *self.unanswered[shard].insert(repeated.unwrap_or_else(Uuid::new_v4));
             let mut script = call(&self.queue.scripts.claim, &self.queue.shards[shard]);
             script
-                .arg(self.owner.as_str())
+                .arg(self.worker_id.as_str())
                 .arg(&self.build)
                 .arg(ms(LEASE))
                 .arg(SCAN_LIMIT)
@@ -178,7 +178,7 @@ impl Claimer {
                             .parse::<u64>()
                             .map_err(|_| QueueError::Corrupt(format!("claim answered {answer:?}")))
                     };
-                    let lease = Lease::new(self.queue.clone(), job_id(&field(1))?, self.owner.clone(), number(2)?);
+                    let lease = Lease::new(self.queue.clone(), job_id(&field(1))?, self.worker_id.clone(), number(2)?);
                     let waited = Duration::from_millis(number(4)?);
                     return claimed(lease, &field(3), waited, field(5) == "1").await.map(ShardClaim::Took);
                 }

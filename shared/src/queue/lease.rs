@@ -98,20 +98,20 @@ pub struct LeaseRef {
     pub id: JobId,
     /// The claim's number.
     pub attempt: u64,
-    owner: WorkerId,
+    worker_id: WorkerId,
 }
 
 impl LeaseRef {
     /// The worker that holds it.
     #[must_use]
-    pub const fn owner(&self) -> &WorkerId {
-        &self.owner
+    pub const fn worker_id(&self) -> &WorkerId {
+        &self.worker_id
     }
 }
 
 impl Lease {
-    pub(super) const fn new(queue: Queue, id: JobId, owner: WorkerId, attempt: u64) -> Self {
-        Self { queue, at: LeaseRef { id, attempt, owner } }
+    pub(super) const fn new(queue: Queue, id: JobId, worker_id: WorkerId, attempt: u64) -> Self {
+        Self { queue, at: LeaseRef { id, attempt, worker_id } }
     }
 
     /// The fence, for the task that beats.
@@ -215,7 +215,7 @@ impl Queue {
 
     fn fenced<'a>(&self, script: &'a redis::Script, at: &LeaseRef) -> ScriptInvocation<'a> {
         let mut invocation = call(script, self.shard_of(&at.id));
-        invocation.arg(at.id.to_string()).arg(at.owner.as_str()).arg(at.attempt);
+        invocation.arg(at.id.to_string()).arg(at.worker_id.as_str()).arg(at.attempt);
         invocation
     }
 }

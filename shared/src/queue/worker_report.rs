@@ -38,14 +38,14 @@ pub struct WorkerReport {
 
 impl Queue {
     /// Takes a worker's report, on every shard.
-    pub async fn report(&self, owner: &WorkerId, report: &WorkerReport) -> Result<(), QueueError> {
+    pub async fn report(&self, worker_id: &WorkerId, report: &WorkerReport) -> Result<(), QueueError> {
         // A worker that drains adds nothing to what the fleet can do.
         let rate = if report.draining { 0.0 } else { report.frames_per_second };
         let capacity = (rate * 1_000.0) as u64;
         let (status, waiting) = (serde_json::to_string(report)?, self.waiting().await?);
         for (shard, keys) in self.shards.iter().enumerate() {
             let mut script = call(&self.scripts.report, keys);
-            script.arg(owner.as_str()).arg(&status).arg(capacity).arg(ms(GOOD_FOR));
+            script.arg(worker_id.as_str()).arg(&status).arg(capacity).arg(ms(GOOD_FOR));
             for lane in 0..Lane::ALL.len() {
                 let others = waiting.iter().enumerate().filter(|(other, _)| *other != shard);
                 script.arg(others.map(|(_, frames)| frames[lane]).sum::<u64>());
@@ -72,10 +72,10 @@ impl Queue {
     }
 
     /// Takes a worker out of the list.
-    pub async fn leave(&self, owner: &WorkerId) -> Result<(), QueueError> {
+    pub async fn leave(&self, worker_id: &WorkerId) -> Result<(), QueueError> {
         for keys in &*self.shards {
             let mut script = call(&self.scripts.report, keys);
-            script.arg(owner.as_str()).arg("").arg(0).arg(0);
+            script.arg(worker_id.as_str()).arg("").arg(0).arg(0);
             self.redis.script_once::<u64>(&script).await?;
         }
         Ok(())
