@@ -76,5 +76,5 @@ pub async fn discard(store: &Store, at: &LeaseRef, format: AudioFormat) {
 }
 
 fn key(at: &LeaseRef, format: AudioFormat) -> Result<ObjectKey, InvalidKey> {
-    ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), format.name())
+    ObjectKey::audio(&at.id.to_string(), at.attempt, at.worker_id().tag(), format.name())
 }

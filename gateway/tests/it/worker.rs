@@ -123,7 +123,7 @@ impl TestWorker {
             sha256: Sha256::digest(wav).iter().map(|byte| format!("{byte:02x}")).collect(),
             format: job.spec.format,
             watermarks: self.findings.clone(),
-            location: ObjectKey::audio(&at.id.to_string(), at.attempt, at.owner().tag(), job.spec.format.name())
+            location: ObjectKey::audio(&at.id.to_string(), at.attempt, at.worker_id().tag(), job.spec.format.name())
                 .unwrap()
                 .to_string(),
             sentences: vec![sentence],
