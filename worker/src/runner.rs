@@ -36,7 +36,7 @@ pub struct Runner {
     /// Engine, mark, store.
     pub studio: AttemptContext,
     /// This process, as the queue knows it.
-    pub owner: WorkerId,
+    pub worker_id: WorkerId,
     /// Jobs at once.
     pub slots: u8,
     /// Slots that bulk jobs may not take.
@@ -88,7 +88,7 @@ impl Runner {
         hand_back: &CancellationToken,
     ) -> RunnerEnd {
         let slots = Arc::new(Semaphore::new(self.slots.into()));
-        let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.owner, BUILD));
+        let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.worker_id, BUILD));
         loop {
             metrics::gauge!(telemetry::SLOTS, "state" => "free").set(slots.available_permits() as f64);
             metrics::gauge!(telemetry::SLOTS, "state" => "busy").set(attempts.len() as f64);

@@ -151,7 +151,7 @@ async fn work(
         return Ok(());
     }
     let host = host();
-    let owner = WorkerId::of_this_process(&host);
+    let worker_id = WorkerId::of_this_process(&host);
     let queue = Queue::new(parts.redis.clone(), &args.queue);
     let live = Live::new(parts.redis.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
@@ -167,16 +167,16 @@ async fn work(
             encoder: parts.encoder,
             store: parts.store,
             live,
-            worker: owner.to_string(),
+            worker: worker_id.to_string(),
         },
         slots: args.slots,
         reserve: args.reserve_slots,
         host,
         drain: args.drain,
-        owner,
+        worker_id,
         queue,
     };
-    tracing::info!(worker = %runner.owner, slots = args.slots, "ready");
+    tracing::info!(worker = %runner.worker_id, slots = args.slots, "ready");
     state.send_replace(Readiness::Ready);
     let engine = runner.studio.engine.clone();
     let unready = async {

@@ -14,14 +14,14 @@ pub(super) async fn run(runner: Arc<Runner>, load: Occupancy, stop: Cancellation
     let tell = async {
         loop {
             let report = report(&runner, &load, stop.is_cancelled());
-            if let Err(error) = runner.queue.report(&runner.owner, &report).await {
+            if let Err(error) = runner.queue.report(&runner.worker_id, &report).await {
                 tracing::warn!(%error, "a report was not taken");
             }
             tokio::time::sleep(REPORT_EVERY).await;
         }
     };
     over.run_until_cancelled(tell).await;
-    if let Err(error) = runner.queue.leave(&runner.owner).await {
+    if let Err(error) = runner.queue.leave(&runner.worker_id).await {
         tracing::warn!(%error, "this worker stays in the list until its last report is old");
     }
 }
