@@ -25,7 +25,7 @@ pub(crate) use caller::{Caller, tenant};
 
 /// Which of the two faces of the API a request came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Face {
+pub(crate) enum ApiStyle {
     /// `/generate` and `/ws`: unknown fields are passed over, as old clients expect; the lane is `live`.
     Compat,
     /// `/v1`: unknown fields are refused.
@@ -49,7 +49,7 @@ const REQUEST_FIELDS: &str = "text, normalize, speaker, max_audio_length_ms, tem
 const SEGMENT_FIELDS: &str = "text, speaker, audio";
 
 /// Reads a request's body. The model's window is not measured here.
-pub(crate) fn read(body: &[u8], face: Face, caller: Caller) -> Result<Order, Invalid> {
+pub(crate) fn read(body: &[u8], style: ApiStyle, caller: Caller) -> Result<Order, Invalid> {
     let body = json::parse(body)?;
     let ticket = Ticket { fingerprint: caller.fingerprint(&body), tenant: caller.tenant, ..Ticket::new(caller.job) };
     let mut request = Object::new("", body)?;
@@ -60,13 +60,13 @@ pub(crate) fn read(body: &[u8], face: Face, caller: Caller) -> Result<Order, Inv
         speaker: speaker(&mut request)?,
         budget: budget.unwrap_or_default(),
         sampling: sampling(&mut request, caller.job)?,
-        context: context(&mut request, face)?,
-        lane: lane(&mut request, face)?,
-        format: format(&mut request, face)?,
-        delivery: delivery(&mut request, face)?,
+        context: context(&mut request, style)?,
+        lane: lane(&mut request, style)?,
+        format: format(&mut request, style)?,
+        delivery: delivery(&mut request, style)?,
     };
-    let ticket = terms(&mut request, face, ticket)?;
-    finish(request, face, REQUEST_FIELDS)?;
+    let ticket = terms(&mut request, style, ticket)?;
+    finish(request, style, REQUEST_FIELDS)?;
     if budget.is_none() {
         spec.budget = AudioBudget::of_sentences(&spec.sentences());
     }
@@ -74,11 +74,11 @@ pub(crate) fn read(body: &[u8], face: Face, caller: Caller) -> Result<Order, Inv
     Ok(Order { ticket, spec, repeats: caller.repeats })
 }
 
-/// The old face knows no terms.
-fn terms(request: &mut Object, face: Face, ticket: Ticket) -> Result<Ticket, Invalid> {
-    match face {
-        Face::Compat => Ok(ticket),
-        Face::Native => Ok(Ticket {
+/// The old style knows no terms.
+fn terms(request: &mut Object, style: ApiStyle, ticket: Ticket) -> Result<Ticket, Invalid> {
+    match style {
+        ApiStyle::Compat => Ok(ticket),
+        ApiStyle::Native => Ok(Ticket {
             expires_in: terms::expires_in(request)?,
             deadline: terms::deadline(request)?,
             durability: terms::durability(request)?,
@@ -87,10 +87,10 @@ fn terms(request: &mut Object, face: Face, ticket: Ticket) -> Result<Ticket, Inv
     }
 }
 
-fn finish(object: Object, face: Face, known: &str) -> Result<(), Invalid> {
-    match face {
-        Face::Compat => Ok(()),
-        Face::Native => object.refuse_rest(known),
+fn finish(object: Object, style: ApiStyle, known: &str) -> Result<(), Invalid> {
+    match style {
+        ApiStyle::Compat => Ok(()),
+        ApiStyle::Native => object.refuse_rest(known),
     }
 }
 
@@ -142,29 +142,29 @@ fn seed_of(job: JobId) -> Seed {
     Seed::new(u64::from_str_radix(&digest[..DIGITS], 16).unwrap_or_default())
 }
 
-fn lane(object: &mut Object, face: Face) -> Result<Lane, Invalid> {
-    match face {
-        Face::Compat => Ok(Lane::Live),
-        Face::Native => object.string("lane")?.map_or(Ok(Lane::default()), |name| name.parse()),
+fn lane(object: &mut Object, style: ApiStyle) -> Result<Lane, Invalid> {
+    match style {
+        ApiStyle::Compat => Ok(Lane::Live),
+        ApiStyle::Native => object.string("lane")?.map_or(Ok(Lane::default()), |name| name.parse()),
     }
 }
 
-/// The old face answers WAV files.
-fn format(object: &mut Object, face: Face) -> Result<AudioFormat, Invalid> {
-    match face {
-        Face::Compat => Ok(AudioFormat::Wav),
-        Face::Native => object.string("format")?.map_or(Ok(AudioFormat::default()), |name| name.parse()),
+/// The old style answers WAV files.
+fn format(object: &mut Object, style: ApiStyle) -> Result<AudioFormat, Invalid> {
+    match style {
+        ApiStyle::Compat => Ok(AudioFormat::Wav),
+        ApiStyle::Native => object.string("format")?.map_or(Ok(AudioFormat::default()), |name| name.parse()),
     }
 }
 
-fn delivery(object: &mut Object, face: Face) -> Result<Delivery, Invalid> {
-    match face {
-        Face::Compat => Ok(Delivery::Store),
-        Face::Native => object.string("delivery")?.map_or(Ok(Delivery::default()), |name| name.parse()),
+fn delivery(object: &mut Object, style: ApiStyle) -> Result<Delivery, Invalid> {
+    match style {
+        ApiStyle::Compat => Ok(Delivery::Store),
+        ApiStyle::Native => object.string("delivery")?.map_or(Ok(Delivery::default()), |name| name.parse()),
     }
 }
 
-fn context(object: &mut Object, face: Face) -> Result<Context, Invalid> {
+fn context(object: &mut Object, style: ApiStyle) -> Result<Context, Invalid> {
     let values = object.list(&[CONTEXT, "context"])?.unwrap_or_default();
     // Counted before anything is decoded.
     if !CONTEXT_SEGMENTS.allows(values.len() as u64) {
@@ -172,7 +172,7 @@ fn context(object: &mut Object, face: Face) -> Result<Context, Invalid> {
     }
     let (mut segments, mut total_ms) = (Vec::with_capacity(values.len()), 0);
     for (index, value) in values.into_iter().enumerate() {
-        let segment = segment(&format!("{CONTEXT}[{index}]"), value, face)?;
+        let segment = segment(&format!("{CONTEXT}[{index}]"), value, style)?;
         total_ms += segment.clip.duration_ms();
         // Before the next is decoded: a small WAV of a low rate can hold minutes.
         if !CONTEXT_AUDIO_MS.allows(total_ms) {
@@ -183,7 +183,7 @@ fn context(object: &mut Object, face: Face) -> Result<Context, Invalid> {
     Context::new(segments)
 }
 
-fn segment(path: &str, value: Value, face: Face) -> Result<Segment, Invalid> {
+fn segment(path: &str, value: Value, style: ApiStyle) -> Result<Segment, Invalid> {
     let mut object = Object::new(path, value)?;
     let within = |invalid: Invalid| if invalid.field.starts_with(path) { invalid } else { invalid.within(path) };
     let segment = Segment {
@@ -191,6 +191,6 @@ fn segment(path: &str, value: Value, face: Face) -> Result<Segment, Invalid> {
         speaker: speaker(&mut object).map_err(within)?,
         clip: recording::clip(&format!("{path}.audio"), object.string("audio")?)?,
     };
-    finish(object, face, SEGMENT_FIELDS)?;
+    finish(object, style, SEGMENT_FIELDS)?;
     Ok(segment)
 }

@@ -14,7 +14,7 @@ use tokio_tungstenite::tungstenite;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{Caller, Face};
+use crate::request::{Caller, ApiStyle};
 use crate::wait::speak;
 use crate::submit::prove;
 
@@ -109,7 +109,7 @@ impl Session {
     async fn answer(&mut self, request: Message) -> Result<(), SessionEnd> {
         let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
         let mut work = Box::pin(async move {
-            let order = prove(&app, request.into_data(), Face::Compat, caller).await?;
+            let order = prove(&app, request.into_data(), ApiStyle::Compat, caller).await?;
             speak(&app, order).await
         });
         let result: Result<_, Problem> = loop {

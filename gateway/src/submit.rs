@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{self, Caller, Face, Order};
+use crate::request::{self, Caller, ApiStyle, Order};
 
 /// A job in the queue.
 pub(crate) struct Submitted {
@@ -60,10 +60,10 @@ impl Drop for Tied {
 }
 
 /// Reads and measures a request off the async threads: a large one keeps a core busy for a while.
-pub(crate) async fn prove(app: &App, body: axum::body::Bytes, face: Face, caller: Caller) -> Result<Order, Problem> {
+pub(crate) async fn prove(app: &App, body: axum::body::Bytes, style: ApiStyle, caller: Caller) -> Result<Order, Problem> {
     let app = app.clone();
     let proof = tokio::task::spawn_blocking(move || {
-        let order = request::read(&body, face, caller)?;
+        let order = request::read(&body, style, caller)?;
         app.window_check.check(&order.spec).map(|()| order)
     });
     Ok(proof.await.map_err(Problem::internal)??)

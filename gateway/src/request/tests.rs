@@ -7,24 +7,24 @@ use csm_shared::job::Tenant;
 use super::*;
 
 /// What is to be said, by a request of nobody in particular.
-fn read(body: &[u8], face: Face) -> Result<JobSpec, Invalid> {
-    super::read(body, face, Caller::new(Tenant::default())).map(|order| order.spec)
+fn read(body: &[u8], style: ApiStyle) -> Result<JobSpec, Invalid> {
+    super::read(body, style, Caller::new(Tenant::default())).map(|order| order.spec)
 }
 
 fn refused(body: &str) -> (u16, String, String, String) {
-    let Invalid { status, field, value, limit, .. } = read(body.as_bytes(), Face::Native).unwrap_err();
+    let Invalid { status, field, value, limit, .. } = read(body.as_bytes(), ApiStyle::Native).unwrap_err();
     (status, field, value, limit)
 }
 
 #[test]
 fn live_delivery_is_for_the_native_face_and_for_short_results() {
-    let delivery = |body: &str, face| read(body.as_bytes(), face).map(|spec| spec.delivery);
+    let delivery = |body: &str, style| read(body.as_bytes(), style).map(|spec| spec.delivery);
     let both = r#"{"text": "Hello", "delivery": "both"}"#;
-    assert_eq!(delivery(both, Face::Native), Ok(Delivery::Both));
-    assert_eq!(delivery(both, Face::Compat), Ok(Delivery::Store));
-    assert_eq!(delivery(r#"{"text": "Hello"}"#, Face::Native), Ok(Delivery::Store));
+    assert_eq!(delivery(both, ApiStyle::Native), Ok(Delivery::Both));
+    assert_eq!(delivery(both, ApiStyle::Compat), Ok(Delivery::Store));
+    assert_eq!(delivery(r#"{"text": "Hello"}"#, ApiStyle::Native), Ok(Delivery::Store));
     let most = |ms| format!(r#"{{"text": "Hello", "delivery": "both", "max_audio_length_ms": {ms}}}"#);
-    assert_eq!(delivery(&most(120_000), Face::Native), Ok(Delivery::Both));
+    assert_eq!(delivery(&most(120_000), ApiStyle::Native), Ok(Delivery::Both));
     let long = format!(r#"{{"text": "{}", "delivery": "both"}}"#, "This is one of many sentences. ".repeat(60));
     for body in [most(120_080), long] {
         let (status, field, value, limit) = refused(&body);
@@ -44,22 +44,22 @@ fn wav() -> String {
 
 #[test]
 fn defaults_are_those_of_the_integration_replaced() {
-    let spec = read(br#"{"text": "Hello"}"#, Face::Compat).unwrap();
+    let spec = read(br#"{"text": "Hello"}"#, ApiStyle::Compat).unwrap();
     assert_eq!((spec.speaker.get(), spec.budget.ms(), spec.lane), (0, 10_000, Lane::Live));
     assert_eq!((spec.sampling.temperature.get(), spec.sampling.topk.get()), (0.9, 50));
     assert!(spec.normalize);
-    assert_eq!(read(br#"{"text": "Hello"}"#, Face::Native).unwrap().lane, Lane::Standard);
+    assert_eq!(read(br#"{"text": "Hello"}"#, ApiStyle::Native).unwrap().lane, Lane::Standard);
 }
 
 #[test]
 fn a_long_text_gets_the_time_it_needs_unless_the_request_says_how_much() {
     let sentence = "This is one of many sentences that follow one another for quite a while. ";
     let body = |more: &str| format!(r#"{{"text": "{}"{more}}}"#, sentence.repeat(40));
-    let spec = read(body("").as_bytes(), Face::Compat).unwrap();
+    let spec = read(body("").as_bytes(), ApiStyle::Compat).unwrap();
     assert_eq!(spec.budget.ms(), 40 * ((2_000 + 72 * 100) / 80 * 80));
-    assert!(read(body(r#", "normalize": false"#).as_bytes(), Face::Native).is_ok_and(|spec| !spec.normalize));
+    assert!(read(body(r#", "normalize": false"#).as_bytes(), ApiStyle::Native).is_ok_and(|spec| !spec.normalize));
     let told = body(r#", "max_audio_length_ms": 10000"#);
-    assert_eq!(read(told.as_bytes(), Face::Native).unwrap().budget.ms(), 10_000);
+    assert_eq!(read(told.as_bytes(), ApiStyle::Native).unwrap().budget.ms(), 10_000);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn aliases_nulls_and_whole_floats_are_taken() {
             "context": [{{"text": "b", "speaker": 1, "audio": "{}"}}], "lane": "bulk"}}"#,
         wav()
     );
-    let spec = read(body.as_bytes(), Face::Native).unwrap();
+    let spec = read(body.as_bytes(), ApiStyle::Native).unwrap();
     assert_eq!((spec.sampling.topk.get(), spec.sampling.seed.get(), spec.lane), (9, u64::MAX, Lane::Bulk));
     assert_eq!(spec.context.segments()[0].clip.frames(), 1);
 }
@@ -108,7 +108,7 @@ fn wrong_types_name_path_value_and_what_was_expected() {
         assert_eq!(refused(body), expected, "{body}");
     }
     assert_eq!(refused(r#"{"text": "a", "tempo": 1}"#).1, "tempo");
-    assert!(read(br#"{"text": "a", "tempo": 1}"#, Face::Compat).is_ok(), "old clients may send more");
+    assert!(read(br#"{"text": "a", "tempo": 1}"#, ApiStyle::Compat).is_ok(), "old clients may send more");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn recordings_are_named_by_their_place() {
 
 fn order(body: &str, tenant: &str, id: &str) -> Order {
     let job = id.parse().unwrap();
-    super::read(body.as_bytes(), Face::Native, Caller { tenant: tenant.parse().unwrap(), job, repeats: true }).unwrap()
+    super::read(body.as_bytes(), ApiStyle::Native, Caller { tenant: tenant.parse().unwrap(), job, repeats: true }).unwrap()
 }
 
 #[test]
@@ -170,10 +170,10 @@ fn a_request_is_known_again_by_tenant_and_content() {
 #[test]
 fn only_the_native_face_knows_terms() {
     let body = br#"{"text": "a", "expires_in": 60, "deadline": "2999-01-31T12:00:00Z", "durability": "fsync"}"#;
-    let terms = |face| {
-        let ticket = super::read(body, face, Caller::new(Tenant::default())).unwrap().ticket;
+    let terms = |style| {
+        let ticket = super::read(body, style, Caller::new(Tenant::default())).unwrap().ticket;
         (ticket.expires_in.map(|wait| wait.as_secs()), ticket.deadline.is_some(), ticket.durability)
     };
-    assert_eq!(terms(Face::Native), (Some(60), true, csm_shared::queue::Durability::Fsync));
-    assert_eq!(terms(Face::Compat), (None, false, csm_shared::queue::Durability::Default));
+    assert_eq!(terms(ApiStyle::Native), (Some(60), true, csm_shared::queue::Durability::Fsync));
+    assert_eq!(terms(ApiStyle::Compat), (None, false, csm_shared::queue::Durability::Default));
 }

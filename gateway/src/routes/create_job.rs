@@ -10,7 +10,7 @@ use csm_shared::job::Invalid;
 use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
-use crate::request::{Caller, Face};
+use crate::request::{Caller, ApiStyle};
 use crate::response::{Accepted, QueuePlace, job_path};
 use crate::submit::{Submitted, prove, submit};
 
@@ -27,7 +27,7 @@ pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Resu
 pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: Request) -> Result<Response, Problem> {
     let order = {
         let body = body::read(app, request).await?;
-        prove(app, body.bytes.clone(), Face::Native, caller?).await?
+        prove(app, body.bytes.clone(), ApiStyle::Native, caller?).await?
     };
     let (lane, seed) = (order.spec.lane, order.spec.sampling.seed.get());
     let Submitted { tied, state, wait, repeated } = submit(app, order).await?;

@@ -11,7 +11,7 @@ use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
 use crate::provenance::Provenance;
-use crate::request::{Caller, Face, tenant};
+use crate::request::{Caller, ApiStyle, tenant};
 use crate::response::Generated;
 use crate::wait::{Spoken, speak};
 use crate::submit::prove;
@@ -20,7 +20,7 @@ pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result
     let tenant = tenant(request.headers());
     let order = {
         let body = body::read(&app, request).await?;
-        prove(&app, body.bytes.clone(), Face::Compat, Caller::new(tenant?)).await?
+        prove(&app, body.bytes.clone(), ApiStyle::Compat, Caller::new(tenant?)).await?
     };
     let Spoken { audio, receipt } = speak(&app, order).await?;
     let generated = Generated { audio: BASE64.encode(&audio), format: "wav", sample_rate: SAMPLE_RATE };
