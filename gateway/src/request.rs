@@ -1,4 +1,4 @@
-//! The request of a caller to a proven [`Order`]: JSON, then each field through its constructor.
+//! The request of a caller to a proven [`JobRequest`]: JSON, then each field through its constructor.
 //!
 //! Every refusal is an [`Invalid`] with the field's path, the value, and what would be right.
 
@@ -34,12 +34,12 @@ pub(crate) enum ApiStyle {
 
 /// A job that may join the queue.
 #[derive(Clone, Debug)]
-pub(crate) struct Order {
+pub(crate) struct JobRequest {
     /// Which job, whose, and on which terms.
     pub(crate) ticket: Ticket,
     /// What to say.
     pub(crate) spec: JobSpec,
-    /// The same order may come again and mean the same job.
+    /// The same job_request may come again and mean the same job.
     pub(crate) repeats: bool,
 }
 
@@ -49,7 +49,7 @@ const REQUEST_FIELDS: &str = "text, normalize, speaker, max_audio_length_ms, tem
 const SEGMENT_FIELDS: &str = "text, speaker, audio";
 
 /// Reads a request's body. The model's window is not measured here.
-pub(crate) fn read(body: &[u8], style: ApiStyle, caller: Caller) -> Result<Order, Invalid> {
+pub(crate) fn read(body: &[u8], style: ApiStyle, caller: Caller) -> Result<JobRequest, Invalid> {
     let body = json::parse(body)?;
     let ticket = Ticket { fingerprint: caller.fingerprint(&body), tenant: caller.tenant, ..Ticket::new(caller.job) };
     let mut request = Object::new("", body)?;
@@ -71,7 +71,7 @@ pub(crate) fn read(body: &[u8], style: ApiStyle, caller: Caller) -> Result<Order
         spec.budget = AudioBudget::of_sentences(&spec.sentences());
     }
     spec.delivery.check(spec.budget)?;
-    Ok(Order { ticket, spec, repeats: caller.repeats })
+    Ok(JobRequest { ticket, spec, repeats: caller.repeats })
 }
 
 /// The old style knows no terms.

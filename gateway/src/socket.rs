@@ -109,8 +109,8 @@ impl Session {
     async fn answer(&mut self, request: Message) -> Result<(), SessionEnd> {
         let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
         let mut work = Box::pin(async move {
-            let order = prove(&app, request.into_data(), ApiStyle::Compat, caller).await?;
-            speak(&app, order).await
+            let job_request = prove(&app, request.into_data(), ApiStyle::Compat, caller).await?;
+            speak(&app, job_request).await
         });
         let result: Result<_, Problem> = loop {
             tokio::select! {

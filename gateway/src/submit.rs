@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{self, Caller, ApiStyle, Order};
+use crate::request::{self, Caller, ApiStyle, JobRequest};
 
 /// A job in the queue.
 pub(crate) struct Submitted {
@@ -60,11 +60,11 @@ impl Drop for Tied {
 }
 
 /// Reads and measures a request off the async threads: a large one keeps a core busy for a while.
-pub(crate) async fn prove(app: &App, body: axum::body::Bytes, style: ApiStyle, caller: Caller) -> Result<Order, Problem> {
+pub(crate) async fn prove(app: &App, body: axum::body::Bytes, style: ApiStyle, caller: Caller) -> Result<JobRequest, Problem> {
     let app = app.clone();
     let proof = tokio::task::spawn_blocking(move || {
-        let order = request::read(&body, style, caller)?;
-        app.window_check.check(&order.spec).map(|()| order)
+        let job_request = request::read(&body, style, caller)?;
+        app.window_check.check(&job_request.spec).map(|()| job_request)
     });
     Ok(proof.await.map_err(Problem::internal)??)
 }
@@ -73,15 +73,15 @@ pub(crate) async fn prove(app: &App, body: axum::body::Bytes, style: ApiStyle, c
 ///
 /// It runs in a task of its own, which ends whatever the caller does: were it dropped half way, the job might be accepted
 /// after its cancellation. If the caller is gone by then, the tie goes with the task's result.
-pub(crate) async fn submit(app: &App, order: Order) -> Result<Submitted, Problem> {
-    refuse_late(app, &order).await?;
-    let lane = order.spec.lane;
-    let tied = Tied { app: app.clone(), id: order.ticket.id, tied: !order.repeats };
+pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitted, Problem> {
+    refuse_late(app, &job_request).await?;
+    let lane = job_request.spec.lane;
+    let tied = Tied { app: app.clone(), id: job_request.ticket.id, tied: !job_request.repeats };
     let enqueue = async move {
-        match tied.app.queue.enqueue(&order.ticket, &order.spec).await {
+        match tied.app.queue.enqueue(&job_request.ticket, &job_request.spec).await {
             Ok(Enqueue::Accepted { wait }) => Ok(Submitted { tied, state: JobState::Queued, wait, repeated: false }),
             // Without a name from the caller it can only be the same call, whose first answer was lost.
-            Ok(Enqueue::Exists(state)) => Ok(Submitted { tied, state, wait: None, repeated: order.repeats }),
+            Ok(Enqueue::Exists(state)) => Ok(Submitted { tied, state, wait: None, repeated: job_request.repeats }),
             // The answer may have been lost, not the job; dropping the tie calls it off.
             Err(error @ QueueError::Redis(_)) => Err(error),
             Err(error) => {
@@ -102,10 +102,10 @@ pub(crate) async fn submit(app: &App, order: Order) -> Result<Submitted, Problem
 
 /// Refuses a job whose deadline is over, unless the job is there already: whoever repeats a request is told of its job,
 /// however late.
-async fn refuse_late(app: &App, order: &Order) -> Result<(), Problem> {
-    let Ticket { id, deadline: Some(deadline), .. } = &order.ticket else { return Ok(()) };
+async fn refuse_late(app: &App, job_request: &JobRequest) -> Result<(), Problem> {
+    let Ticket { id, deadline: Some(deadline), .. } = &job_request.ticket else { return Ok(()) };
     let now = Timestamp::now();
-    if *deadline > now || (order.repeats && app.queue.record(id).await?.is_some()) {
+    if *deadline > now || (job_request.repeats && app.queue.record(id).await?.is_some()) {
         return Ok(());
     }
     let (reason, status) = (Reason::OutOfRange, 422);

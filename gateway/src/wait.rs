@@ -11,7 +11,7 @@ use futures::StreamExt as _;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::Order;
+use crate::request::JobRequest;
 use crate::submit::submit;
 
 /// Longest time that a caller is kept waiting for audio.
@@ -26,8 +26,8 @@ pub(crate) struct Spoken {
 }
 
 /// Speaks, and answers the WAV file. Dropping the future calls the job off.
-pub(crate) async fn speak(app: &App, order: Order) -> Result<Spoken, Problem> {
-    let tied = submit(app, order).await?.tied;
+pub(crate) async fn speak(app: &App, job_request: JobRequest) -> Result<Spoken, Problem> {
+    let tied = submit(app, job_request).await?.tied;
     let job = tied.id();
     let end = tokio::select! {
         end = end_of(app, job) => end?,

@@ -8,7 +8,7 @@ use super::*;
 
 /// What is to be said, by a request of nobody in particular.
 fn read(body: &[u8], style: ApiStyle) -> Result<JobSpec, Invalid> {
-    super::read(body, style, Caller::new(Tenant::default())).map(|order| order.spec)
+    super::read(body, style, Caller::new(Tenant::default())).map(|job_request| job_request.spec)
 }
 
 fn refused(body: &str) -> (u16, String, String, String) {
@@ -148,7 +148,7 @@ fn recordings_are_named_by_their_place() {
     assert_eq!(refused(&many), (422, CONTEXT.into(), "33".into(), "0 to 32 segments".into()));
 }
 
-fn order(body: &str, tenant: &str, id: &str) -> Order {
+fn job_request(body: &str, tenant: &str, id: &str) -> JobRequest {
     let job = id.parse().unwrap();
     super::read(body.as_bytes(), ApiStyle::Native, Caller { tenant: tenant.parse().unwrap(), job, repeats: true }).unwrap()
 }
@@ -156,14 +156,14 @@ fn order(body: &str, tenant: &str, id: &str) -> Order {
 #[test]
 fn a_request_is_known_again_by_tenant_and_content() {
     let (one, two) = ("6f1c0a52-9d0b-4c53-8f0e-2d5f2f6f9a11", "6f1c0a52-9d0b-4c53-8f0e-2d5f2f6f9a12");
-    let first = order(r#"{"text": "a", "topk": 9}"#, "acme", one);
-    let again = order(r#"{"topk": 9, "text": "a"}"#, "acme", one);
+    let first = job_request(r#"{"text": "a", "topk": 9}"#, "acme", one);
+    let again = job_request(r#"{"topk": 9, "text": "a"}"#, "acme", one);
     assert_eq!(first.ticket.fingerprint, again.ticket.fingerprint);
     assert_eq!(first.spec.sampling.seed, again.spec.sampling.seed, "the seed is the job's");
     assert!(first.spec.sampling.seed.get() < 1 << 53);
-    assert_ne!(first.spec.sampling.seed, order(r#"{"text": "a", "topk": 9}"#, "acme", two).spec.sampling.seed);
+    assert_ne!(first.spec.sampling.seed, job_request(r#"{"text": "a", "topk": 9}"#, "acme", two).spec.sampling.seed);
     for (body, tenant) in [(r#"{"text": "a", "topk": 8}"#, "acme"), (r#"{"text": "a", "topk": 9}"#, "other")] {
-        assert_ne!(first.ticket.fingerprint, order(body, tenant, one).ticket.fingerprint, "{body} of {tenant}");
+        assert_ne!(first.ticket.fingerprint, job_request(body, tenant, one).ticket.fingerprint, "{body} of {tenant}");
     }
 }
 

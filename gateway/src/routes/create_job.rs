@@ -25,12 +25,12 @@ pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Resu
 /// Takes a job in and says where it is to be found. Who is refused by the headers alone is told so after the body, which
 /// most clients send to its end before they listen.
 pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: Request) -> Result<Response, Problem> {
-    let order = {
+    let job_request = {
         let body = body::read(app, request).await?;
         prove(app, body.bytes.clone(), ApiStyle::Native, caller?).await?
     };
-    let (lane, seed) = (order.spec.lane, order.spec.sampling.seed.get());
-    let Submitted { tied, state, wait, repeated } = submit(app, order).await?;
+    let (lane, seed) = (job_request.spec.lane, job_request.spec.sampling.seed.get());
+    let Submitted { tied, state, wait, repeated } = submit(app, job_request).await?;
     let id = tied.id();
     // The job is in; that its place cannot be told is no reason to deny it.
     let ahead = app.queue.ahead(&id).await.ok().flatten();

@@ -18,11 +18,11 @@ use crate::submit::prove;
 
 pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
     let tenant = tenant(request.headers());
-    let order = {
+    let job_request = {
         let body = body::read(&app, request).await?;
         prove(&app, body.bytes.clone(), ApiStyle::Compat, Caller::new(tenant?)).await?
     };
-    let Spoken { audio, receipt } = speak(&app, order).await?;
+    let Spoken { audio, receipt } = speak(&app, job_request).await?;
     let generated = Generated { audio: BASE64.encode(&audio), format: "wav", sample_rate: SAMPLE_RATE };
     Ok((Provenance::of(&receipt), Json(generated)))
 }
