@@ -16,7 +16,7 @@ use crate::request::{self, Caller, ApiStyle, JobRequest};
 /// A job in the queue.
 pub(crate) struct Submitted {
     /// What ends the job if the caller leaves. Nothing does for a job that the caller may ask for again.
-    pub(crate) tied: Tied,
+    pub(crate) cancel_on_drop: CancelOnDrop,
     /// Where it stands.
     pub(crate) state: JobState,
     /// Predicted wait, where known.
@@ -25,28 +25,28 @@ pub(crate) struct Submitted {
     pub(crate) repeated: bool,
 }
 
-/// A job that ends with its caller: dropped before [`Tied::release`], it is cancelled.
-pub(crate) struct Tied {
+/// A job that ends with its caller: dropped before [`CancelOnDrop::disarm`], it is cancelled.
+pub(crate) struct CancelOnDrop {
     app: App,
     id: JobId,
-    tied: bool,
+    armed: bool,
 }
 
-impl Tied {
+impl CancelOnDrop {
     /// The job.
     pub(crate) const fn id(&self) -> JobId {
         self.id
     }
 
     /// The job goes on, or has ended, without its caller.
-    pub(crate) fn release(mut self) {
-        self.tied = false;
+    pub(crate) fn disarm(mut self) {
+        self.armed = false;
     }
 }
 
-impl Drop for Tied {
+impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        if !self.tied {
+        if !self.armed {
             return;
         }
         let (app, id) = (self.app.clone(), self.id);
@@ -76,26 +76,26 @@ pub(crate) async fn prove(app: &App, body: axum::body::Bytes, style: ApiStyle, c
 pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitted, Problem> {
     refuse_late(app, &job_request).await?;
     let lane = job_request.spec.lane;
-    let tied = Tied { app: app.clone(), id: job_request.ticket.id, tied: !job_request.repeats };
+    let cancel_on_drop = CancelOnDrop { app: app.clone(), id: job_request.ticket.id, armed: !job_request.repeats };
     let enqueue = async move {
-        match tied.app.queue.enqueue(&job_request.ticket, &job_request.spec).await {
-            Ok(Enqueue::Accepted { wait }) => Ok(Submitted { tied, state: JobState::Queued, wait, repeated: false }),
+        match cancel_on_drop.app.queue.enqueue(&job_request.ticket, &job_request.spec).await {
+            Ok(Enqueue::Accepted { wait }) => Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false }),
             // Without a name from the caller it can only be the same call, whose first answer was lost.
-            Ok(Enqueue::Exists(state)) => Ok(Submitted { tied, state, wait: None, repeated: job_request.repeats }),
+            Ok(Enqueue::Exists(state)) => Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats }),
             // The answer may have been lost, not the job; dropping the tie calls it off.
             Err(error @ QueueError::Redis(_)) => Err(error),
             Err(error) => {
-                tied.release();
+                cancel_on_drop.disarm();
                 Err(error)
             }
         }
     };
     let submitted = app.tasks.spawn(enqueue.in_current_span()).await.map_err(Problem::internal)??;
     if submitted.repeated {
-        tracing::info!(job = %submitted.tied.id, state = %submitted.state, "the request for this job was repeated");
+        tracing::info!(job = %submitted.cancel_on_drop.id, state = %submitted.state, "the request for this job was repeated");
     } else {
         metrics::counter!(JOBS_ACCEPTED_TOTAL, "lane" => lane.name()).increment(1);
-        tracing::info!(job = %submitted.tied.id, lane = lane.name(), "job accepted");
+        tracing::info!(job = %submitted.cancel_on_drop.id, lane = lane.name(), "job accepted");
     }
     Ok(submitted)
 }

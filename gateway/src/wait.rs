@@ -27,14 +27,14 @@ pub(crate) struct Spoken {
 
 /// Speaks, and answers the WAV file. Dropping the future calls the job off.
 pub(crate) async fn speak(app: &App, job_request: JobRequest) -> Result<Spoken, Problem> {
-    let tied = submit(app, job_request).await?.tied;
-    let job = tied.id();
+    let cancel_on_drop = submit(app, job_request).await?.cancel_on_drop;
+    let job = cancel_on_drop.id();
     let end = tokio::select! {
         end = end_of(app, job) => end?,
         () = tokio::time::sleep(SPEAK_LIMIT) => return Err(Problem::took_too_long(job, SPEAK_LIMIT)),
         () = app.late.cancelled() => return Err(Problem::draining()),
     };
-    tied.release();
+    cancel_on_drop.disarm();
     match end {
         Event::Done { receipt } => Ok(Spoken { audio: fetch(app, job, &receipt).await?, receipt }),
         Event::Error { state, failure } => Err(Problem::job_ended(job, state, failure)),

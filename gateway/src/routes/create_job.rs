@@ -30,12 +30,12 @@ pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: 
         prove(app, body.bytes.clone(), ApiStyle::Native, caller?).await?
     };
     let (lane, seed) = (job_request.spec.lane, job_request.spec.sampling.seed.get());
-    let Submitted { tied, state, wait, repeated } = submit(app, job_request).await?;
-    let id = tied.id();
+    let Submitted { cancel_on_drop, state, wait, repeated } = submit(app, job_request).await?;
+    let id = cancel_on_drop.id();
     // The job is in; that its place cannot be told is no reason to deny it.
     let ahead = app.queue.ahead(&id).await.ok().flatten();
     let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()) });
-    tied.release();
+    cancel_on_drop.disarm();
     let accepted = Json(Accepted::new(&id, state, lane, seed, place));
     let mut response = (StatusCode::ACCEPTED, [(LOCATION, job_path(&id))], accepted).into_response();
     if repeated {
