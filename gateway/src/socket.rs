@@ -16,7 +16,7 @@ use crate::app::App;
 use crate::problem::Problem;
 use crate::request::{Caller, ApiStyle};
 use crate::wait::speak;
-use crate::submit::prove;
+use crate::submit::parse_and_check;
 
 /// Pause between two pings.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -109,7 +109,7 @@ impl Session {
     async fn answer(&mut self, request: Message) -> Result<(), SessionEnd> {
         let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
         let mut work = Box::pin(async move {
-            let job_request = prove(&app, request.into_data(), ApiStyle::Compat, caller).await?;
+            let job_request = parse_and_check(&app, request.into_data(), ApiStyle::Compat, caller).await?;
             speak(&app, job_request).await
         });
         let result: Result<_, Problem> = loop {

@@ -60,13 +60,13 @@ impl Drop for CancelOnDrop {
 }
 
 /// Reads and measures a request off the async threads: a large one keeps a core busy for a while.
-pub(crate) async fn prove(app: &App, body: axum::body::Bytes, style: ApiStyle, caller: Caller) -> Result<JobRequest, Problem> {
+pub(crate) async fn parse_and_check(app: &App, body: axum::body::Bytes, style: ApiStyle, caller: Caller) -> Result<JobRequest, Problem> {
     let app = app.clone();
-    let proof = tokio::task::spawn_blocking(move || {
+    let checked = tokio::task::spawn_blocking(move || {
         let job_request = request::read(&body, style, caller)?;
         app.window_check.check(&job_request.spec).map(|()| job_request)
     });
-    Ok(proof.await.map_err(Problem::internal)??)
+    Ok(checked.await.map_err(Problem::internal)??)
 }
 
 /// Enqueues a job.

@@ -12,7 +12,7 @@ use crate::body;
 use crate::problem::Problem;
 use crate::request::{Caller, ApiStyle};
 use crate::response::{Accepted, QueuePlace, job_path};
-use crate::submit::{Submitted, prove, submit};
+use crate::submit::{Submitted, parse_and_check, submit};
 
 /// Says that a request was answered with the job of an earlier one.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -27,7 +27,7 @@ pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Resu
 pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: Request) -> Result<Response, Problem> {
     let job_request = {
         let body = body::read(app, request).await?;
-        prove(app, body.bytes.clone(), ApiStyle::Native, caller?).await?
+        parse_and_check(app, body.bytes.clone(), ApiStyle::Native, caller?).await?
     };
     let (lane, seed) = (job_request.spec.lane, job_request.spec.sampling.seed.get());
     let Submitted { cancel_on_drop, state, wait, repeated } = submit(app, job_request).await?;

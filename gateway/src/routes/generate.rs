@@ -14,13 +14,13 @@ use crate::provenance::Provenance;
 use crate::request::{Caller, ApiStyle, tenant};
 use crate::response::Generated;
 use crate::wait::{Spoken, speak};
-use crate::submit::prove;
+use crate::submit::parse_and_check;
 
 pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
     let tenant = tenant(request.headers());
     let job_request = {
         let body = body::read(&app, request).await?;
-        prove(&app, body.bytes.clone(), ApiStyle::Compat, Caller::new(tenant?)).await?
+        parse_and_check(&app, body.bytes.clone(), ApiStyle::Compat, Caller::new(tenant?)).await?
     };
     let Spoken { audio, receipt } = speak(&app, job_request).await?;
     let generated = Generated { audio: BASE64.encode(&audio), format: "wav", sample_rate: SAMPLE_RATE };
