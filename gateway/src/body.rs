@@ -24,14 +24,14 @@ const LINGER_BYTES: usize = 256 * 1024 * 1024;
 const LINGER_LIMIT: Duration = Duration::from_secs(15);
 
 /// A body with the memory that it was granted.
-pub(crate) struct Held<'a> {
+pub(crate) struct BufferedBody<'a> {
     /// The bytes.
     pub(crate) bytes: Bytes,
     _memory: SemaphorePermit<'a>,
 }
 
 /// Reads the body of a request.
-pub(crate) async fn read(app: &App, request: Request) -> Result<Held<'_>, Problem> {
+pub(crate) async fn read(app: &App, request: Request) -> Result<BufferedBody<'_>, Problem> {
     let (parts, body) = request.into_parts();
     let announced = announced_bytes(&parts.headers);
     if let Some(bytes) = announced.filter(|&bytes| !BODY_BYTES.allows(bytes)) {
@@ -46,7 +46,7 @@ pub(crate) async fn read(app: &App, request: Request) -> Result<Held<'_>, Proble
     let memory =
         memory.map_err(|_| Problem::overloaded("Too many large requests are being read at once. Try again."))?;
     match tokio::time::timeout(BODY_READ_LIMIT, collect(body, most)).await {
-        Ok(Ok(bytes)) => Ok(Held { bytes, _memory: memory }),
+        Ok(Ok(bytes)) => Ok(BufferedBody { bytes, _memory: memory }),
         Ok(Err(Broken::Off)) => Err(Problem::broken_body()),
         Ok(Err(Broken::TooLong(rest))) => {
             linger(app, rest);
