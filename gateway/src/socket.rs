@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite;
 use crate::app::App;
 use crate::problem::Problem;
 use crate::request::{Caller, ApiStyle};
-use crate::wait::speak;
+use crate::wait::wait_for_audio;
 use crate::submit::parse_and_check;
 
 /// Pause between two pings.
@@ -110,7 +110,7 @@ impl Session {
         let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
         let mut work = Box::pin(async move {
             let job_request = parse_and_check(&app, request.into_data(), ApiStyle::Compat, caller).await?;
-            speak(&app, job_request).await
+            wait_for_audio(&app, job_request).await
         });
         let result: Result<_, Problem> = loop {
             tokio::select! {
@@ -120,7 +120,7 @@ impl Session {
             }
         };
         self.send(match result {
-            Ok(spoken) => Message::Binary(spoken.audio),
+            Ok(finished) => Message::Binary(finished.audio),
             Err(problem) => Message::Text(problem.to_message(&self.request_id).into()),
         })
         .await

@@ -15,10 +15,10 @@ use crate::request::JobRequest;
 use crate::submit::submit;
 
 /// Longest time that a caller is kept waiting for audio.
-const SPEAK_LIMIT: Duration = Duration::from_secs(15 * 60);
+const WAIT_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// A job that was spoken while its caller waited.
-pub(crate) struct Spoken {
+/// A job that was finished while its caller waited.
+pub(crate) struct FinishedAudio {
     /// The file.
     pub(crate) audio: Bytes,
     /// Its account.
@@ -26,17 +26,17 @@ pub(crate) struct Spoken {
 }
 
 /// Speaks, and answers the WAV file. Dropping the future calls the job off.
-pub(crate) async fn speak(app: &App, job_request: JobRequest) -> Result<Spoken, Problem> {
+pub(crate) async fn wait_for_audio(app: &App, job_request: JobRequest) -> Result<FinishedAudio, Problem> {
     let cancel_on_drop = submit(app, job_request).await?.cancel_on_drop;
     let job = cancel_on_drop.id();
     let end = tokio::select! {
         end = end_of(app, job) => end?,
-        () = tokio::time::sleep(SPEAK_LIMIT) => return Err(Problem::took_too_long(job, SPEAK_LIMIT)),
+        () = tokio::time::sleep(WAIT_LIMIT) => return Err(Problem::took_too_long(job, WAIT_LIMIT)),
         () = app.late.cancelled() => return Err(Problem::draining()),
     };
     cancel_on_drop.disarm();
     match end {
-        Event::Done { receipt } => Ok(Spoken { audio: fetch(app, job, &receipt).await?, receipt }),
+        Event::Done { receipt } => Ok(FinishedAudio { audio: fetch(app, job, &receipt).await?, receipt }),
         Event::Error { state, failure } => Err(Problem::job_ended(job, state, failure)),
         other => Err(Problem::internal(format!("{} is no end of a job", other.name()))),
     }

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 use crate::provenance::Provenance;
 use crate::request::{Caller, ApiStyle, tenant};
 use crate::response::Generated;
-use crate::wait::{Spoken, speak};
+use crate::wait::{FinishedAudio, wait_for_audio};
 use crate::submit::parse_and_check;
 
 pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
@@ -22,7 +22,7 @@ pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result
         let body = body::read(&app, request).await?;
         parse_and_check(&app, body.bytes.clone(), ApiStyle::Compat, Caller::new(tenant?)).await?
     };
-    let Spoken { audio, receipt } = speak(&app, job_request).await?;
+    let FinishedAudio { audio, receipt } = wait_for_audio(&app, job_request).await?;
     let generated = Generated { audio: BASE64.encode(&audio), format: "wav", sample_rate: SAMPLE_RATE };
     Ok((Provenance::of(&receipt), Json(generated)))
 }
