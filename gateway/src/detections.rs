@@ -13,30 +13,30 @@ use crate::problem::Problem;
 
 /// Recordings that are decoded and looked at at a time: a processor and up to 200 MB each.
 const DETECTIONS_MAX: usize = 4;
-/// Recordings that wait for a worker's answer at a time: up to 12 MB each. The desk has a bound of its own, for all gateways.
+/// Recordings that wait for a worker's answer at a time: up to 12 MB each. The queue has a bound of its own, for all gateways.
 const ASKED_MAX: usize = 16;
 
 /// What detections share.
 pub(crate) struct Detections {
     /// `None` where the gateway was given no key.
     detector: Option<Arc<Detector>>,
-    places: Arc<Semaphore>,
-    asked: Semaphore,
-    desk: DetectQueue,
+    permits: Arc<Semaphore>,
+    pending: Semaphore,
+    queue: DetectQueue,
 }
 
 /// What a worker said.
-enum Said {
+enum WorkerAnswer {
     Findings(Vec<Finding>),
     /// No worker is there to look, though some have marked so.
-    Nobody,
+    NoWorker,
 }
 
 impl Detections {
     pub(crate) fn new(detector: Option<Detector>, redis: RedisClient) -> Self {
-        let places = Arc::new(Semaphore::new(DETECTIONS_MAX));
-        let asked = Semaphore::new(ASKED_MAX);
-        Self { detector: detector.map(Arc::new), places, asked, desk: DetectQueue::new(redis) }
+        let permits = Arc::new(Semaphore::new(DETECTIONS_MAX));
+        let pending = Semaphore::new(ASKED_MAX);
+        Self { detector: detector.map(Arc::new), permits, pending, queue: DetectQueue::new(redis) }
     }
 
     /// The detector, where there is a key for it.
@@ -56,10 +56,10 @@ impl Detections {
         let mut findings = vec![builtin];
         let mut not_looked_for = Vec::new();
         match self.ask_worker(&clip, job).await {
-            Ok(Said::Findings(more)) => {
+            Ok(WorkerAnswer::Findings(more)) => {
                 findings.extend(more.into_iter().map(|finding| if all_heard { finding } else { of_a_part(finding) }));
             }
-            Ok(Said::Nobody) => not_looked_for.push(Scheme::Silentcipher),
+            Ok(WorkerAnswer::NoWorker) => not_looked_for.push(Scheme::Silentcipher),
             Err(problem) if findings[0].verdict != Verdict::Detected => return Err(problem),
             Err(_) => {
                 tracing::warn!("a recording's other marks could not be looked for");
@@ -69,19 +69,19 @@ impl Detections {
         WatermarkReport::of(findings, not_looked_for).ok_or_else(|| Problem::internal("a report without findings"))
     }
 
-    /// Looks for the builtin mark, in one of few places. Answers the part of the recording that a worker may be asked about,
+    /// Looks for the builtin mark, in one of few permits. Answers the part of the recording that a worker may be asked about,
     /// whether that is all of it, and what was found.
     async fn examine(
         &self,
         detector: Arc<Detector>,
         read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
     ) -> Result<(Clip, bool, Finding), Problem> {
-        let place = Arc::clone(&self.places).try_acquire_owned();
-        let place =
-            place.map_err(|_| Problem::overloaded("Too many recordings are being looked at at once. Try again."))?;
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
+        let permit =
+            permit.map_err(|_| Problem::overloaded("Too many recordings are being looked at at once. Try again."))?;
         let looking = tokio::task::spawn_blocking(move || {
             // A caller who leaves does not make the thread free.
-            let _place = place;
+            let _permit = permit;
             let clip = read()?;
             let finding = detector.examine(&clip.to_f32());
             let (samples, most) = (clip.samples(), (SECONDS_MAX * SAMPLE_RATE) as usize);
@@ -92,19 +92,19 @@ impl Detections {
         looking.await.map_err(Problem::internal)?
     }
 
-    async fn ask_worker(&self, clip: &Clip, job: Option<JobId>) -> Result<Said, Problem> {
-        match self.desk.availability().await.map_err(Problem::undetermined)? {
+    async fn ask_worker(&self, clip: &Clip, job: Option<JobId>) -> Result<WorkerAnswer, Problem> {
+        match self.queue.availability().await.map_err(Problem::undetermined)? {
             DetectorAvailability::Available => {}
-            DetectorAvailability::Gone => return Ok(Said::Nobody),
-            DetectorAvailability::Unused => return Ok(Said::Findings(Vec::new())),
+            DetectorAvailability::Gone => return Ok(WorkerAnswer::NoWorker),
+            DetectorAvailability::Unused => return Ok(WorkerAnswer::Findings(Vec::new())),
         }
-        let waiting = self.asked.try_acquire();
+        let waiting = self.pending.try_acquire();
         let _waiting = waiting.map_err(|_| Problem::overloaded("Too many recordings wait for a worker. Try again."))?;
-        let findings = self.desk.ask(clip, job).await.map_err(Problem::undetermined)?;
+        let findings = self.queue.ask(clip, job).await.map_err(Problem::undetermined)?;
         if findings.is_empty() {
             return Err(Problem::undetermined("the worker's answer holds no finding"));
         }
-        Ok(Said::Findings(findings))
+        Ok(WorkerAnswer::Findings(findings))
     }
 }
 
@@ -156,9 +156,9 @@ mod tests {
         assert_eq!(look(Box::new(|| panic!("one too many is not read"))).await, StatusCode::SERVICE_UNAVAILABLE);
         for (release, reading) in held {
             drop(release);
-            assert_eq!(reading.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR, "it had a place");
+            assert_eq!(reading.await.unwrap(), StatusCode::INTERNAL_SERVER_ERROR, "it had a permit");
         }
         let next = look(Box::new(|| Err(Problem::internal("a recording of this test"))));
-        assert_eq!(next.await, StatusCode::INTERNAL_SERVER_ERROR, "the places are free again");
+        assert_eq!(next.await, StatusCode::INTERNAL_SERVER_ERROR, "the permits are free again");
     }
 }
