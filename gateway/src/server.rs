@@ -60,15 +60,15 @@ async fn accept(
     stop: &CancellationToken,
     connections: &mut JoinSet<()>,
 ) -> Infallible {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
-        let place = Arc::clone(&places).acquire_owned().await;
+        let permit = Arc::clone(&permits).acquire_owned().await;
         match listener.accept().await {
             Ok((stream, caller)) => {
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
                     serve(stream, caller, router, stop).await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Err(error) => {

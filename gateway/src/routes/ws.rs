@@ -28,8 +28,8 @@ pub(crate) async fn ws(
     if app.stop.is_cancelled() {
         return Err(Problem::draining());
     }
-    let place = Arc::clone(&app.sockets).try_acquire_owned();
-    let place = place.map_err(|_| Problem::overloaded("Too many WebSockets are open. Try again."))?;
+    let permit = Arc::clone(&app.sockets).try_acquire_owned();
+    let permit = permit.map_err(|_| Problem::overloaded("Too many WebSockets are open. Try again."))?;
     let most = BODY_BYTES.max as usize;
     let upgrade = upgrade.max_message_size(most).max_frame_size(most);
     let opened = upgrade.on_upgrade(move |socket| {
@@ -37,7 +37,7 @@ pub(crate) async fn ws(
         let tasks = app.tasks.clone();
         tasks.track_future(async move {
             Session::new(socket, app, tenant, request_id).run().await;
-            drop(place);
+            drop(permit);
         })
     });
     Ok((Provenance::LIVE, opened).into_response())
