@@ -19,9 +19,9 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// Looks until the app is told to stop.
 pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
-    let look = async {
+    let check = async {
         loop {
-            let now = look(&app).await;
+            let now = check(&app).await;
             readiness.send_if_modified(|before| {
                 let changed = *before != now;
                 if changed {
@@ -36,23 +36,23 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
             tokio::time::sleep(LOOK_EVERY).await;
         }
     };
-    app.stop.run_until_cancelled(Box::pin(look)).await;
+    app.stop.run_until_cancelled(Box::pin(check)).await;
     readiness.send_replace(Readiness::Draining);
 }
 
 /// Says once, as soon as Redis answers, what it is and which of its settings could cost jobs.
-pub(crate) async fn advise(app: App) {
+pub(crate) async fn log_advice(app: App) {
     let redis = app.queue.redis();
-    let advise = async {
+    let log_advice = async {
         while redis.ping().await.is_err() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
         redis.introduce().await;
     };
-    app.stop.run_until_cancelled(Box::pin(advise)).await;
+    app.stop.run_until_cancelled(Box::pin(log_advice)).await;
 }
 
-async fn look(app: &App) -> Readiness {
+async fn check(app: &App) -> Readiness {
     let redis = async { app.queue.redis().ping().await.map_err(|error| error.to_string()) };
     let store = async { app.store.check().await.map_err(|error| error.to_string()) };
     let (redis, store) = tokio::join!(timeout(ANSWER_LIMIT, redis), timeout(ANSWER_LIMIT, store));
