@@ -134,7 +134,7 @@ async fn run(
     _admin: DropGuard,
 ) {
     app.tasks.spawn(readiness::run(app.clone(), readiness.clone()));
-    app.tasks.spawn(readiness::advise(app.clone()));
+    app.tasks.spawn(readiness::log_advice(app.clone()));
     app.tasks.spawn(Janitor::new(app.patient_queue.clone(), app.live.clone()).run(app.stop.clone()));
     let router = router::router(app.clone());
     server::run(listener, router, app, grace).await;
