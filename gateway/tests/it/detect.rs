@@ -69,7 +69,7 @@ fn verdict(answer: &TestResponse) -> &str {
     answer.text("verdict")
 }
 
-fn desk(app: &TestApp) -> DetectQueue {
+fn detect_queue(app: &TestApp) -> DetectQueue {
     DetectQueue::new(redis(app))
 }
 
@@ -79,21 +79,21 @@ fn finding(verdict: Verdict) -> Finding {
     Finding { scheme, verdict, p_value: 1e-12, score: 0.97, key_id, regions: Vec::new() }
 }
 
-/// A worker at the desk that says `answer` of everything.
+/// A worker at the detect_queue that says `answer` of everything.
 async fn attended(app: &TestApp, answer: Result<Verdict, &'static str>) -> (CancellationToken, JoinHandle<()>) {
     attended_by(app, move |_| answer.map(|verdict| vec![finding(verdict)]).map_err(str::to_owned)).await
 }
 
-/// A worker at the desk that looks by `look`.
+/// A worker at the detect_queue that looks by `look`.
 async fn attended_by(
     app: &TestApp,
     look: impl Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
 ) -> (CancellationToken, JoinHandle<()>) {
     let stop = CancellationToken::new();
-    let (desk, until_then) = (desk(app), stop.clone());
-    let serving = tokio::spawn(async move { desk.serve(look, until_then).await });
-    let desk = self::desk(app);
-    until("a worker at the desk", async || desk.availability().await.unwrap() == DetectorAvailability::Available).await;
+    let (detect_queue, until_then) = (detect_queue(app), stop.clone());
+    let serving = tokio::spawn(async move { detect_queue.serve(look, until_then).await });
+    let detect_queue = self::detect_queue(app);
+    until("a worker at the detect_queue", async || detect_queue.availability().await.unwrap() == DetectorAvailability::Available).await;
     (stop, serving)
 }
 
@@ -209,7 +209,7 @@ async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
     }
     let plain = bytes::Bytes::from(plain().to_wav());
     let waiting = async {
-        // As many as there are places: in two workers' hands, and on the desk.
+        // As many as there are places: in two workers' hands, and on the detect_queue.
         join_all((0..2 + WAITING_MAX).map(|_| detect(&app, plain.clone()))).await
     };
     let meanwhile = async {
@@ -287,14 +287,14 @@ async fn workers_that_died_are_forgotten_and_their_scheme_is_not() {
     let app = TestApp::start().await;
     let redis = redis(&app);
     let () = redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg(1).arg("the dead")).await.unwrap();
-    assert_eq!(desk(&app).availability().await.unwrap(), DetectorAvailability::Unused, "its word is good no more");
+    assert_eq!(detect_queue(&app).availability().await.unwrap(), DetectorAvailability::Unused, "its word is good no more");
     let (stop, serving) = attended(&app, Ok(Verdict::NotDetected)).await;
     let here: Vec<String> =
         redis.command(Cmd::new().arg("ZRANGE").arg("csm:{detect}:attended").arg(0).arg(-1)).await.unwrap();
     assert!(here.len() == 1 && here[0] != "the dead", "{here:?}");
     stop.cancel();
     serving.await.unwrap();
-    assert_eq!(desk(&app).availability().await.unwrap(), DetectorAvailability::Gone);
+    assert_eq!(detect_queue(&app).availability().await.unwrap(), DetectorAvailability::Gone);
     let kept: i64 = redis.command(Cmd::new().arg("PTTL").arg("csm:{detect}:schemes")).await.unwrap();
     assert_eq!(kept, -1, "it stays for good");
 }
