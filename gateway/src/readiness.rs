@@ -47,7 +47,7 @@ pub(crate) async fn log_advice(app: App) {
         while redis.ping().await.is_err() {
             tokio::time::sleep(LOOK_EVERY).await;
         }
-        redis.introduce().await;
+        redis.log_server().await;
     };
     app.stop.run_until_cancelled(Box::pin(log_advice)).await;
 }

@@ -153,7 +153,7 @@ impl RedisClient {
     }
 
     /// Logs what the server is, and each of its settings that can lose jobs. To be called once it answers.
-    pub async fn introduce(&self) {
+    pub async fn log_server(&self) {
         if let Ok(server) = self.capabilities().await {
             tracing::info!(%server, "Redis answers");
         }

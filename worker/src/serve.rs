@@ -147,7 +147,7 @@ async fn work(
     if stop.run_until_cancelled(store_there(&parts.store, state)).await.is_none() {
         return Ok(());
     }
-    if stop.run_until_cancelled(parts.redis.introduce()).await.is_none() {
+    if stop.run_until_cancelled(parts.redis.log_server()).await.is_none() {
         return Ok(());
     }
     let host = host();
