@@ -17,7 +17,7 @@ fn refused(body: &str) -> (u16, String, String, String) {
 }
 
 #[test]
-fn live_delivery_is_for_the_native_face_and_for_short_results() {
+fn live_delivery_is_for_the_native_style_and_for_short_results() {
     let delivery = |body: &str, style| read(body.as_bytes(), style).map(|spec| spec.delivery);
     let both = r#"{"text": "Hello", "delivery": "both"}"#;
     assert_eq!(delivery(both, ApiStyle::Native), Ok(Delivery::Both));
@@ -168,7 +168,7 @@ fn a_request_is_known_again_by_tenant_and_content() {
 }
 
 #[test]
-fn only_the_native_face_knows_terms() {
+fn only_the_native_style_knows_terms() {
     let body = br#"{"text": "a", "expires_in": 60, "deadline": "2999-01-31T12:00:00Z", "durability": "fsync"}"#;
     let terms = |style| {
         let ticket = super::read(body, style, Caller::new(Tenant::default())).unwrap().ticket;
