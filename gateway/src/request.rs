@@ -1,4 +1,4 @@
-//! The request of a caller to a proven [`JobRequest`]: JSON, then each field through its constructor.
+//! From the request of a caller to a checked [`JobRequest`]: JSON, then each field through its constructor.
 //!
 //! Every refusal is an [`Invalid`] with the field's path, the value, and what would be right.
 
@@ -23,7 +23,7 @@ use object::Object;
 
 pub(crate) use caller::{Caller, tenant};
 
-/// Which of the two faces of the API a request came to.
+/// The API style of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ApiStyle {
     /// `/generate` and `/ws`: unknown fields are passed over, as old clients expect; the lane is `live`.
@@ -39,7 +39,7 @@ pub(crate) struct JobRequest {
     pub(crate) ticket: Ticket,
     /// What to say.
     pub(crate) spec: JobSpec,
-    /// The same job_request may come again and mean the same job.
+    /// The same request may come again and mean the same job.
     pub(crate) repeats: bool,
 }
 
