@@ -297,7 +297,7 @@ impl Model {
     }
 
     fn frames(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
-        let mut taken = Vec::with_capacity(rows.len());
+        let mut inputs = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
             let state = self.slot(row.slot)?;
             if rows[..index].iter().any(|other| other.slot == row.slot) {
@@ -305,7 +305,7 @@ impl Model {
             }
             if let Some(frame) = state.pending {
                 self.check_window(state.positions + 1)?;
-                taken.push(FrameInput { slot: row.slot, position: state.positions, frame });
+                inputs.push(FrameInput { slot: row.slot, position: state.positions, frame });
             } else if !state.ready {
                 return Err(ModelError::NothingToContinue);
             }
@@ -314,12 +314,12 @@ impl Model {
             return Ok(Vec::new());
         }
         let begun = self.mark()?;
-        if !taken.is_empty() {
-            self.net.take(&taken)?;
+        if !inputs.is_empty() {
+            self.net.take(&inputs)?;
         }
         let read = self.mark()?;
-        for taken in &taken {
-            self.slots[taken.slot].positions += 1;
+        for input in &inputs {
+            self.slots[input.slot].positions += 1;
         }
         let frames = self.net.speak(rows, hear)?;
         let (spoken, sampling) = (self.mark()?, hear.spent());

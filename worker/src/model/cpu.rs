@@ -115,10 +115,10 @@ impl Net for CpuNet {
     fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
         let width = self.width();
         let mut x = vec![0.0; rows.len() * width];
-        for (taken, row) in rows.iter().zip(x.chunks_exact_mut(width)) {
-            self.embed(&Position::Audio(taken.frame), row);
+        for (input, row) in rows.iter().zip(x.chunks_exact_mut(width)) {
+            self.embed(&Position::Audio(input.frame), row);
         }
-        let entries: Vec<_> = rows.iter().map(|taken| RowPosition { slot: taken.slot, position: taken.position }).collect();
+        let entries: Vec<_> = rows.iter().map(|input| RowPosition { slot: input.slot, position: input.position }).collect();
         let all: Vec<_> = (0..rows.len()).collect();
         self.run(&entries, x, &all);
         Ok(())

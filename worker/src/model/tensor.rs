@@ -167,15 +167,15 @@ impl TensorNet {
         // Slots that read nothing write to the position behind the window.
         let mut positions = vec![self.window; self.slots];
         let mut frames = vec![[0; CODEBOOKS]; self.slots];
-        for taken in rows {
-            positions[taken.slot] = taken.position;
-            frames[taken.slot] = taken.frame;
+        for input in rows {
+            positions[input.slot] = input.position;
+            frames[input.slot] = input.frame;
         }
         let x = self.embed(&frames.into_iter().map(Position::Audio).collect::<Vec<_>>())?.unsqueeze(1)?;
         let x = self.backbone.forward(&x, &BatchPositions::rows(&positions, self.window + 1, &self.device)?, &self.kv)?;
         let x = self.backbone.norm(&x)?;
-        for taken in rows {
-            self.hidden.narrow(0, taken.slot, 1)?.slice_set(&x.narrow(0, taken.slot, 1)?.contiguous()?, 0, 0)?;
+        for input in rows {
+            self.hidden.narrow(0, input.slot, 1)?.slice_set(&x.narrow(0, input.slot, 1)?.contiguous()?, 0, 0)?;
         }
         Ok(())
     }

@@ -52,7 +52,7 @@ unsafe impl Send for Graphs {}
 /// Device memory between host and kernels, and between kernels.
 struct Buffers {
     /// `(slots)` positions, -1 for rows that read nothing; behind them `(slots, 32)` codes.
-    taken: CudaSlice<u32>,
+    inputs: CudaSlice<u32>,
     /// `(slots, DRAW_WORDS)`.
     draws: CudaSlice<u32>,
     /// `(slots, FRAME_WORDS)`.
@@ -112,7 +112,7 @@ impl Graphs {
         let Device::Cuda(device) = parts.audio.device() else { candle_core::bail!("graphs are CUDA's") };
         let buffers = Buffers {
             // Rows that take no part, for the first runs.
-            taken: device.clone_htod(&vec![u32::MAX; slots * (1 + CODEBOOKS)])?,
+            inputs: device.clone_htod(&vec![u32::MAX; slots * (1 + CODEBOOKS)])?,
             draws: device.alloc_zeros(slots * DRAW_WORDS)?,
             frames: device.alloc_zeros(slots * FRAME_WORDS)?,
             logits: device.alloc_zeros(CODEBOOKS * slots * config.audio_vocab)?,
@@ -131,11 +131,11 @@ impl Graphs {
         let mut words = vec![0; self.slots * (1 + CODEBOOKS)];
         let (positions, codes) = words.split_at_mut(self.slots);
         positions.fill(u32::MAX);
-        for taken in rows {
-            positions[taken.slot] = u32::try_from(taken.position).unwrap_or(u32::MAX);
-            codes[taken.slot * CODEBOOKS..][..CODEBOOKS].copy_from_slice(&taken.frame);
+        for input in rows {
+            positions[input.slot] = u32::try_from(input.position).unwrap_or(u32::MAX);
+            codes[input.slot * CODEBOOKS..][..CODEBOOKS].copy_from_slice(&input.frame);
         }
-        self.stream.memcpy_htod(&words, &mut self.buffers.taken).w()?;
+        self.stream.memcpy_htod(&words, &mut self.buffers.inputs).w()?;
         self.take.launch().w()
     }
 
@@ -173,10 +173,10 @@ impl Graphs {
     }
 
     pub(super) fn bytes(&self) -> usize {
-        let Buffers { taken, draws, frames, logits, backbone, depth } = &self.buffers;
+        let Buffers { inputs, draws, frames, logits, backbone, depth } = &self.buffers;
         let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
         let scratch = |s: &GraphScratch| s.x.num_bytes() + s.qkv.num_bytes() + of(&s.mixed) + of(&s.gated);
-        [taken.num_bytes(), draws.num_bytes(), frames.num_bytes(), logits.num_bytes()].iter().sum::<usize>()
+        [inputs.num_bytes(), draws.num_bytes(), frames.num_bytes(), logits.num_bytes()].iter().sum::<usize>()
             + scratch(backbone)
             + scratch(depth)
     }
