@@ -36,8 +36,8 @@ const FRAME_WORDS: usize = CODEBOOKS + 1;
 /// What the graphs read and write, beside what they share with the prompt's way.
 pub(super) struct Graphs {
     stream: Arc<CudaStream>,
-    take: CudaGraph,
-    speak: CudaGraph,
+    read_frames: CudaGraph,
+    step: CudaGraph,
     buffers: Buffers,
     slots: usize,
     audio_vocab: usize,
@@ -121,13 +121,13 @@ impl Graphs {
         };
         let steps = FrameSteps::new(parts, &buffers, device)?;
         let stream = device.cuda_stream();
-        let (take, speak) = (captured(device, || steps.take())?, captured(device, || steps.speak())?);
+        let (read_frames, step) = (captured(device, || steps.read_frames())?, captured(device, || steps.step())?);
         let held = steps.tensors();
-        Ok(Self { stream, take, speak, slots, audio_vocab: config.audio_vocab, _held: held, buffers })
+        Ok(Self { stream, read_frames, step, slots, audio_vocab: config.audio_vocab, _held: held, buffers })
     }
 
     /// Reads one frame per row.
-    pub(super) fn take(&mut self, rows: &[FrameInput]) -> Result<()> {
+    pub(super) fn read_frames(&mut self, rows: &[FrameInput]) -> Result<()> {
         let mut words = vec![0; self.slots * (1 + CODEBOOKS)];
         let (positions, codes) = words.split_at_mut(self.slots);
         positions.fill(u32::MAX);
@@ -136,11 +136,11 @@ impl Graphs {
             codes[input.slot * CODEBOOKS..][..CODEBOOKS].copy_from_slice(&input.frame);
         }
         self.stream.memcpy_htod(&words, &mut self.buffers.inputs).w()?;
-        self.take.launch().w()
+        self.read_frames.launch().w()
     }
 
     /// Speaks one frame per row.
-    pub(super) fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> std::result::Result<Vec<Frame>, ModelError> {
+    pub(super) fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> std::result::Result<Vec<Frame>, ModelError> {
         let mut words = vec![0; self.slots * DRAW_WORDS];
         for Row { slot, sampling, frame_index } in rows {
             let seed = sampling.seed.get();
@@ -156,7 +156,7 @@ impl Graphs {
             words[slot * DRAW_WORDS..][..DRAW_WORDS].copy_from_slice(&draw);
         }
         self.stream.memcpy_htod(&words, &mut self.buffers.draws).w()?;
-        self.speak.launch().w()?;
+        self.step.launch().w()?;
         let answers = self.stream.clone_dtoh(&self.buffers.frames).w()?;
         if hear.is_traced() {
             let logits = self.stream.clone_dtoh(&self.buffers.logits).w()?;
