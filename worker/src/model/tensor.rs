@@ -163,7 +163,7 @@ impl TensorNet {
         self.hidden.narrow(0, slot, 1)?.slice_set(&last, 0, 0)
     }
 
-    fn take_frames(&mut self, rows: &[FrameInput]) -> CandleResult<()> {
+    fn read_frames_on_tensors(&mut self, rows: &[FrameInput]) -> CandleResult<()> {
         // Slots that read nothing write to the position behind the window.
         let mut positions = vec![self.window; self.slots];
         let mut frames = vec![[0; CODEBOOKS]; self.slots];
@@ -193,33 +193,33 @@ impl Net for TensorNet {
         Ok(())
     }
 
-    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
+    fn read_frames(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
         #[cfg(feature = "cuda")]
         if let Some(graphs) = &mut self.graphs {
-            return Ok(graphs.take(rows)?);
+            return Ok(graphs.read_frames(rows)?);
         }
-        Ok(self.take_frames(rows)?)
+        Ok(self.read_frames_on_tensors(rows)?)
     }
 
     /// One by one, in the shape of a step: the device's kernels for a run of positions add in another order.
     fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
         for (position, &frame) in (start..).zip(frames) {
-            self.take(&[FrameInput { slot, position, frame }])?;
+            self.read_frames(&[FrameInput { slot, position, frame }])?;
         }
         Ok(())
     }
 
-    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
+    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         #[cfg(feature = "cuda")]
         if let Some(graphs) = &mut self.graphs {
-            return graphs.speak(rows, hear);
+            return graphs.step(rows, hear);
         }
-        let mut seated = vec![None; self.slots];
+        let mut by_slot = vec![None; self.slots];
         for row in rows {
-            seated[row.slot] = Some(row);
+            by_slot[row.slot] = Some(row);
         }
         let begun = Instant::now();
-        let mut drawing = TensorSampler::new(&seated, self.codebook_size, &self.pool, &self.device)?;
+        let mut drawing = TensorSampler::new(&by_slot, self.codebook_size, &self.pool, &self.device)?;
         hear.spend(begun.elapsed());
         let logits = self.head.forward(&self.hidden)?.squeeze(1)?;
         let first = drawing.draw(0, &logits, hear)?;
