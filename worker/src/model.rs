@@ -315,13 +315,13 @@ impl Model {
         }
         let begun = self.mark()?;
         if !inputs.is_empty() {
-            self.net.take(&inputs)?;
+            self.net.read_frames(&inputs)?;
         }
         let read = self.mark()?;
         for input in &inputs {
             self.slots[input.slot].positions += 1;
         }
-        let frames = self.net.speak(rows, hear)?;
+        let frames = self.net.step(rows, hear)?;
         let (spoken, sampling) = (self.mark()?, hear.spent());
         let depth = (spoken - read).saturating_sub(sampling);
         self.times = self.timed.then_some(StepTimes { backbone: read - begun, depth, sampling });

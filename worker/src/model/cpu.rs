@@ -112,7 +112,7 @@ impl Net for CpuNet {
         Ok(())
     }
 
-    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
+    fn read_frames(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
         let width = self.width();
         let mut x = vec![0.0; rows.len() * width];
         for (input, row) in rows.iter().zip(x.chunks_exact_mut(width)) {
@@ -130,7 +130,7 @@ impl Net for CpuNet {
         self.prefill(slot, start, &positions)
     }
 
-    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
+    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         let width = self.width();
         let mut hidden = Vec::with_capacity(rows.len() * width);
         for row in rows {

@@ -42,11 +42,11 @@ pub(super) trait Net: Send {
     /// Reads positions behind the `start` that the slot holds.
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError>;
     /// Reads one frame per row.
-    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError>;
+    fn read_frames(&mut self, rows: &[FrameInput]) -> Result<(), ModelError>;
     /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::take`] of one after another gives.
     fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
     /// Speaks one frame per row from what its slot has read.
-    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
+    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.
     fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError>;
     /// Bytes of such a copy.

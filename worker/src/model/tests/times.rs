@@ -29,9 +29,9 @@ impl Net for Late {
         self.net.prefill(slot, start, positions)
     }
 
-    fn take(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
+    fn read_frames(&mut self, rows: &[FrameInput]) -> Result<(), ModelError> {
         self.owe();
-        self.net.take(rows)
+        self.net.read_frames(rows)
     }
 
     fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
@@ -39,9 +39,9 @@ impl Net for Late {
     }
 
     /// The codes' transfer waits for everything before it.
-    fn speak(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
+    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         self.owe();
-        let frames = self.net.speak(rows, hear)?;
+        let frames = self.net.step(rows, hear)?;
         self.finish()?;
         Ok(frames)
     }
