@@ -147,12 +147,12 @@ impl Net for CpuNet {
         Ok(frames)
     }
 
-    fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError> {
-        Ok(BackendPrefix::Cpu(self.kv.keep(slot, positions)))
+    fn save_prefix(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError> {
+        Ok(BackendPrefix::Cpu(self.kv.save_prefix(slot, positions)))
     }
 
-    fn kept_bytes(&self, positions: usize) -> usize {
-        self.kv.kept_bytes(positions)
+    fn prefix_bytes(&self, positions: usize) -> usize {
+        self.kv.prefix_bytes(positions)
     }
 
     fn runs_ahead(&self) -> bool {
@@ -163,9 +163,9 @@ impl Net for CpuNet {
         Ok(())
     }
 
-    fn recall(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
+    fn restore_prefix(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
         let BackendPrefix::Cpu(kept) = kept else { return Err(ModelError::StrangePrefix) };
-        self.kv.recall(slot, kept);
+        self.kv.restore_prefix(slot, kept);
         Ok(())
     }
 

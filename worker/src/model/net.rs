@@ -48,11 +48,11 @@ pub(super) trait Net: Send {
     /// Speaks one frame per row from what its slot has read.
     fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.
-    fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError>;
+    fn save_prefix(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError>;
     /// Bytes of such a copy.
-    fn kept_bytes(&self, positions: usize) -> usize;
+    fn prefix_bytes(&self, positions: usize) -> usize;
     /// Writes a copy into a slot.
-    fn recall(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError>;
+    fn restore_prefix(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError>;
     /// Whether calls come back before their work is done.
     fn runs_ahead(&self) -> bool;
     /// Waits until all work is done.

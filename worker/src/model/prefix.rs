@@ -27,7 +27,7 @@ impl Model {
     /// Bytes of a [`Prefix`] of so many positions.
     #[must_use]
     pub fn prefix_bytes(&self, positions: usize) -> usize {
-        self.net.kept_bytes(positions)
+        self.net.prefix_bytes(positions)
     }
 
     /// Copies what a slot has read so far.
@@ -39,7 +39,7 @@ impl Model {
         if state.frames > 0 {
             return Err(ModelError::StrangePrefix);
         }
-        Ok(Prefix { kept: self.net.keep(slot, state.positions)?, positions: state.positions })
+        Ok(Prefix { kept: self.net.save_prefix(slot, state.positions)?, positions: state.positions })
     }
 
     /// Makes an empty slot as if it had read what `prefix` was copied from. At least one position must follow.
@@ -51,7 +51,7 @@ impl Model {
         if state.positions > 0 || prefix.positions > self.config.max_positions {
             return Err(ModelError::StrangePrefix);
         }
-        self.net.recall(slot, &prefix.kept)?;
+        self.net.restore_prefix(slot, &prefix.kept)?;
         self.slots[slot].positions = prefix.positions;
         Ok(())
     }

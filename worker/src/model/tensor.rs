@@ -227,12 +227,12 @@ impl Net for TensorNet {
         drawing.frames(rows)
     }
 
-    fn keep(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError> {
-        Ok(BackendPrefix::Tensor(TensorPrefix { layers: self.kv.keep(slot, positions)? }))
+    fn save_prefix(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError> {
+        Ok(BackendPrefix::Tensor(TensorPrefix { layers: self.kv.save_prefix(slot, positions)? }))
     }
 
-    fn kept_bytes(&self, positions: usize) -> usize {
-        self.kv.kept_bytes(positions)
+    fn prefix_bytes(&self, positions: usize) -> usize {
+        self.kv.prefix_bytes(positions)
     }
 
     fn runs_ahead(&self) -> bool {
@@ -243,9 +243,9 @@ impl Net for TensorNet {
         Ok(self.device.synchronize()?)
     }
 
-    fn recall(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
+    fn restore_prefix(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
         let BackendPrefix::Tensor(kept) = kept else { return Err(ModelError::StrangePrefix) };
-        Ok(self.kv.recall(slot, &kept.layers)?)
+        Ok(self.kv.restore_prefix(slot, &kept.layers)?)
     }
 
     fn bytes_per_step(&self) -> u64 {

@@ -68,7 +68,7 @@ impl PackedKvCache {
     }
 
     /// Copies the first `positions` of a slot.
-    pub(super) fn keep(&self, slot: usize, positions: usize) -> PackedPrefix {
+    pub(super) fn save_prefix(&self, slot: usize, positions: usize) -> PackedPrefix {
         let mut prefix = PackedPrefix { keys: Vec::new(), values: Vec::new(), positions };
         for layer in 0..self.layers.len() {
             for head in 0..self.kv_heads {
@@ -80,14 +80,14 @@ impl PackedKvCache {
         prefix
     }
 
-    /// Bytes of what [`PackedKvCache::keep`] copies.
-    pub(super) fn kept_bytes(&self, positions: usize) -> usize {
+    /// Bytes of what [`PackedKvCache::save_prefix`] copies.
+    pub(super) fn prefix_bytes(&self, positions: usize) -> usize {
         let floats = (positions.next_multiple_of(BLOCK) + positions) * self.head_dim;
         self.layers.len() * self.kv_heads * floats * size_of::<f32>()
     }
 
-    /// Writes what [`PackedKvCache::keep`] copied into a slot.
-    pub(super) fn recall(&mut self, slot: usize, prefix: &PackedPrefix) {
+    /// Writes what [`PackedKvCache::save_prefix`] copied into a slot.
+    pub(super) fn restore_prefix(&mut self, slot: usize, prefix: &PackedPrefix) {
         let size = self.capacity * self.head_dim;
         let groups = prefix.positions.div_ceil(BLOCK) * self.head_dim;
         let mut keys = prefix.keys.chunks_exact(groups.max(1));

@@ -107,13 +107,13 @@ impl TensorKvCache {
     }
 
     /// Copies the first positions of a slot.
-    pub(super) fn keep(&self, slot: usize, positions: usize) -> Result<Vec<(Tensor, Tensor)>> {
+    pub(super) fn save_prefix(&self, slot: usize, positions: usize) -> Result<Vec<(Tensor, Tensor)>> {
         let part = |tensor: &Tensor| tensor.narrow(0, slot, 1)?.narrow(2, 0, positions)?.force_contiguous();
         self.layers.iter().map(|layer| Ok((part(&layer.keys)?, part(&layer.values)?))).collect()
     }
 
     /// Bytes of such a copy.
-    pub(super) fn kept_bytes(&self, positions: usize) -> usize {
+    pub(super) fn prefix_bytes(&self, positions: usize) -> usize {
         let of = |tensor: &Tensor| {
             tensor.elem_count() / (tensor.dims()[0] * tensor.dims()[2]) * tensor.dtype().size_in_bytes()
         };
@@ -121,7 +121,7 @@ impl TensorKvCache {
     }
 
     /// Writes such a copy into a slot.
-    pub(super) fn recall(&self, slot: usize, kept: &[(Tensor, Tensor)]) -> Result<()> {
+    pub(super) fn restore_prefix(&self, slot: usize, kept: &[(Tensor, Tensor)]) -> Result<()> {
         for (layer, (keys, values)) in self.layers.iter().zip(kept) {
             layer.keys.narrow(0, slot, 1)?.slice_set(keys, 2, 0)?;
             layer.values.narrow(0, slot, 1)?.slice_set(values, 2, 0)?;

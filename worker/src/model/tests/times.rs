@@ -46,16 +46,16 @@ impl Net for Late {
         Ok(frames)
     }
 
-    fn keep(&self, slot: usize, positions: usize) -> Result<net::BackendPrefix, ModelError> {
-        self.net.keep(slot, positions)
+    fn save_prefix(&self, slot: usize, positions: usize) -> Result<net::BackendPrefix, ModelError> {
+        self.net.save_prefix(slot, positions)
     }
 
-    fn kept_bytes(&self, positions: usize) -> usize {
-        self.net.kept_bytes(positions)
+    fn prefix_bytes(&self, positions: usize) -> usize {
+        self.net.prefix_bytes(positions)
     }
 
-    fn recall(&mut self, slot: usize, kept: &net::BackendPrefix) -> Result<(), ModelError> {
-        self.net.recall(slot, kept)
+    fn restore_prefix(&mut self, slot: usize, kept: &net::BackendPrefix) -> Result<(), ModelError> {
+        self.net.restore_prefix(slot, kept)
     }
 
     fn runs_ahead(&self) -> bool {
