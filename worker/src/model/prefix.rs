@@ -5,7 +5,7 @@ use super::{Model, ModelError};
 
 /// Keys and values of a prompt's beginning, to be used again.
 pub struct Prefix {
-    kept: BackendPrefix,
+    saved: BackendPrefix,
     positions: usize,
 }
 
@@ -19,7 +19,7 @@ impl Prefix {
     /// Bytes of memory.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.kept.bytes()
+        self.saved.bytes()
     }
 }
 
@@ -39,7 +39,7 @@ impl Model {
         if state.frames > 0 {
             return Err(ModelError::StrangePrefix);
         }
-        Ok(Prefix { kept: self.net.save_prefix(slot, state.positions)?, positions: state.positions })
+        Ok(Prefix { saved: self.net.save_prefix(slot, state.positions)?, positions: state.positions })
     }
 
     /// Makes an empty slot as if it had read what `prefix` was copied from. At least one position must follow.
@@ -51,7 +51,7 @@ impl Model {
         if state.positions > 0 || prefix.positions > self.config.max_positions {
             return Err(ModelError::StrangePrefix);
         }
-        self.net.restore_prefix(slot, &prefix.kept)?;
+        self.net.restore_prefix(slot, &prefix.saved)?;
         self.slots[slot].positions = prefix.positions;
         Ok(())
     }
