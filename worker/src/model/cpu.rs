@@ -163,9 +163,9 @@ impl Net for CpuNet {
         Ok(())
     }
 
-    fn restore_prefix(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
-        let BackendPrefix::Cpu(kept) = kept else { return Err(ModelError::StrangePrefix) };
-        self.kv.restore_prefix(slot, kept);
+    fn restore_prefix(&mut self, slot: usize, prefix: &BackendPrefix) -> Result<(), ModelError> {
+        let BackendPrefix::Cpu(prefix) = prefix else { return Err(ModelError::StrangePrefix) };
+        self.kv.restore_prefix(slot, prefix);
         Ok(())
     }
 

@@ -52,7 +52,7 @@ pub(super) trait Net: Send {
     /// Bytes of such a copy.
     fn prefix_bytes(&self, positions: usize) -> usize;
     /// Writes a copy into a slot.
-    fn restore_prefix(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError>;
+    fn restore_prefix(&mut self, slot: usize, prefix: &BackendPrefix) -> Result<(), ModelError>;
     /// Whether calls come back before their work is done.
     fn runs_ahead(&self) -> bool;
     /// Waits until all work is done.

@@ -243,9 +243,9 @@ impl Net for TensorNet {
         Ok(self.device.synchronize()?)
     }
 
-    fn restore_prefix(&mut self, slot: usize, kept: &BackendPrefix) -> Result<(), ModelError> {
-        let BackendPrefix::Tensor(kept) = kept else { return Err(ModelError::StrangePrefix) };
-        Ok(self.kv.restore_prefix(slot, &kept.layers)?)
+    fn restore_prefix(&mut self, slot: usize, prefix: &BackendPrefix) -> Result<(), ModelError> {
+        let BackendPrefix::Tensor(prefix) = prefix else { return Err(ModelError::StrangePrefix) };
+        Ok(self.kv.restore_prefix(slot, &prefix.layers)?)
     }
 
     fn bytes_per_step(&self) -> u64 {

@@ -54,8 +54,8 @@ impl Net for Late {
         self.net.prefix_bytes(positions)
     }
 
-    fn restore_prefix(&mut self, slot: usize, kept: &net::BackendPrefix) -> Result<(), ModelError> {
-        self.net.restore_prefix(slot, kept)
+    fn restore_prefix(&mut self, slot: usize, prefix: &net::BackendPrefix) -> Result<(), ModelError> {
+        self.net.restore_prefix(slot, prefix)
     }
 
     fn runs_ahead(&self) -> bool {
