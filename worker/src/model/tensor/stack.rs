@@ -121,8 +121,8 @@ impl TensorKvCache {
     }
 
     /// Writes such a copy into a slot.
-    pub(super) fn restore_prefix(&self, slot: usize, kept: &[(Tensor, Tensor)]) -> Result<()> {
-        for (layer, (keys, values)) in self.layers.iter().zip(kept) {
+    pub(super) fn restore_prefix(&self, slot: usize, layers: &[(Tensor, Tensor)]) -> Result<()> {
+        for (layer, (keys, values)) in self.layers.iter().zip(layers) {
             layer.keys.narrow(0, slot, 1)?.slice_set(keys, 2, 0)?;
             layer.values.narrow(0, slot, 1)?.slice_set(values, 2, 0)?;
         }
