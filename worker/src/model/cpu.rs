@@ -125,7 +125,7 @@ impl Net for CpuNet {
     }
 
     /// A position's bits do not depend on how many are read together, so frames are read as a prompt is.
-    fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
+    fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
         let positions: Vec<_> = frames.iter().map(|&frame| Position::Audio(frame)).collect();
         self.prefill(slot, start, &positions)
     }

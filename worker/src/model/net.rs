@@ -44,7 +44,7 @@ pub(super) trait Net: Send {
     /// Reads one frame per row.
     fn read_frames(&mut self, rows: &[FrameInput]) -> Result<(), ModelError>;
     /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::take`] of one after another gives.
-    fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
+    fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
     /// Speaks one frame per row from what its slot has read.
     fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.

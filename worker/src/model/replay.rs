@@ -36,7 +36,7 @@ impl Model {
         let read: Vec<_> = state.pending.iter().chain(earlier).copied().collect();
         let start = state.positions;
         self.check_window(start + read.len())?;
-        self.net.reread(slot, start, &read)?;
+        self.net.replay(slot, start, &read)?;
         let state = &mut self.slots[slot];
         state.positions += read.len();
         state.frames += frames.len();

@@ -202,7 +202,7 @@ impl Net for TensorNet {
     }
 
     /// One by one, in the shape of a step: the device's kernels for a run of positions add in another order.
-    fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
+    fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
         for (position, &frame) in (start..).zip(frames) {
             self.read_frames(&[FrameInput { slot, position, frame }])?;
         }

@@ -34,8 +34,8 @@ impl Net for Late {
         self.net.read_frames(rows)
     }
 
-    fn reread(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
-        self.net.reread(slot, start, frames)
+    fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
+        self.net.replay(slot, start, frames)
     }
 
     /// The codes' transfer waits for everything before it.
