@@ -290,13 +290,13 @@ impl Model {
     /// # Errors
     /// As [`Model::step`].
     pub fn step_traced(&mut self, row: &Row) -> Result<TracedFrame, ModelError> {
-        let mut hear = FrameSampler::traced(self.config.codebook_size, row.slot);
-        let frames = self.frames(std::slice::from_ref(row), &mut hear)?;
-        let logits = Tensor::from_vec(hear.into_trace(), (CODEBOOKS, self.config.audio_vocab), &Device::Cpu)?;
+        let mut sampler = FrameSampler::traced(self.config.codebook_size, row.slot);
+        let frames = self.frames(std::slice::from_ref(row), &mut sampler)?;
+        let logits = Tensor::from_vec(sampler.into_trace(), (CODEBOOKS, self.config.audio_vocab), &Device::Cpu)?;
         Ok(TracedFrame { codes: frames[0], logits })
     }
 
-    fn frames(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
+    fn frames(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         let mut inputs = Vec::with_capacity(rows.len());
         for (index, row) in rows.iter().enumerate() {
             let state = self.slot(row.slot)?;
@@ -321,8 +321,8 @@ impl Model {
         for input in &inputs {
             self.slots[input.slot].positions += 1;
         }
-        let frames = self.net.step(rows, hear)?;
-        let (spoken, sampling) = (self.mark()?, hear.spent());
+        let frames = self.net.step(rows, sampler)?;
+        let (spoken, sampling) = (self.mark()?, sampler.time());
         let depth = (spoken - read).saturating_sub(sampling);
         self.times = self.timed.then_some(StepTimes { backbone: read - begun, depth, sampling });
         for (row, frame) in rows.iter().zip(&frames) {

@@ -130,7 +130,7 @@ impl Net for CpuNet {
         self.prefill(slot, start, &positions)
     }
 
-    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
+    fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         let width = self.width();
         let mut hidden = Vec::with_capacity(rows.len() * width);
         for row in rows {
@@ -138,12 +138,12 @@ impl Net for CpuNet {
         }
         let mut logits = vec![0.0; rows.len() * self.head.out()];
         self.head.apply(&self.pool, &hidden, width, rows.len(), &mut logits);
-        let first = hear.draw(&self.pool, rows, 0, &logits)?;
+        let first = sampler.draw(&self.pool, rows, 0, &logits)?;
         let mut frames = vec![[0; CODEBOOKS]; rows.len()];
         for (frame, code) in frames.iter_mut().zip(first) {
             frame[0] = code;
         }
-        self.depth.frames(&self.pool, &hidden, rows, &mut frames, hear)?;
+        self.depth.frames(&self.pool, &hidden, rows, &mut frames, sampler)?;
         Ok(frames)
     }
 

@@ -46,7 +46,7 @@ pub(super) trait Net: Send {
     /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::take`] of one after another gives.
     fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
     /// Speaks one frame per row from what its slot has read.
-    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
+    fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.
     fn save_prefix(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError>;
     /// Bytes of such a copy.
@@ -97,7 +97,7 @@ impl FrameSampler {
     }
 
     /// Remembers one codebook's logits `(slots, audio_vocab)` where asked to.
-    pub(super) fn see(&mut self, logits: &[f32], audio_vocab: usize) {
+    pub(super) fn trace_logits(&mut self, logits: &[f32], audio_vocab: usize) {
         if let Some(trace) = &mut self.trace {
             trace.extend_from_slice(&logits[self.row * audio_vocab..][..audio_vocab]);
         }
@@ -131,12 +131,12 @@ impl FrameSampler {
     }
 
     /// Notes time that went into drawing elsewhere.
-    pub(super) fn spend(&mut self, time: Duration) {
+    pub(super) fn add_time(&mut self, time: Duration) {
         self.spent += time;
     }
 
     /// Time that went into drawing.
-    pub(super) fn spent(&self) -> Duration {
+    pub(super) fn time(&self) -> Duration {
         self.spent
     }
 

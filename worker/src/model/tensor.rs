@@ -209,10 +209,10 @@ impl Net for TensorNet {
         Ok(())
     }
 
-    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
+    fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         #[cfg(feature = "cuda")]
         if let Some(graphs) = &mut self.graphs {
-            return graphs.step(rows, hear);
+            return graphs.step(rows, sampler);
         }
         let mut by_slot = vec![None; self.slots];
         for row in rows {
@@ -220,10 +220,10 @@ impl Net for TensorNet {
         }
         let begun = Instant::now();
         let mut drawing = TensorSampler::new(&by_slot, self.codebook_size, &self.pool, &self.device)?;
-        hear.spend(begun.elapsed());
+        sampler.add_time(begun.elapsed());
         let logits = self.head.forward(&self.hidden)?.squeeze(1)?;
-        let first = drawing.draw(0, &logits, hear)?;
-        self.depth.frames(&self.hidden, &first, &mut drawing, hear)?;
+        let first = drawing.draw(0, &logits, sampler)?;
+        self.depth.frames(&self.hidden, &first, &mut drawing, sampler)?;
         drawing.frames(rows)
     }
 

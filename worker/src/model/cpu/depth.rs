@@ -78,7 +78,7 @@ impl PackedDepth {
         hidden: &[f32],
         rows: &[Row],
         frames: &mut [Frame],
-        hear: &mut FrameSampler,
+        sampler: &mut FrameSampler,
     ) -> Result<(), ModelError> {
         let (count, width) = (rows.len(), self.stack.hidden());
         let mut states = vec![0.0; count * width];
@@ -100,7 +100,7 @@ impl PackedDepth {
                 self.stack.norm(&x[each - width..], normed);
             }
             self.heads[codebook - 1].apply(pool, &normed, width, count, &mut logits);
-            let codes = hear.draw(pool, rows, codebook, &logits)?;
+            let codes = sampler.draw(pool, rows, codebook, &logits)?;
             for (frame, code) in frames.iter_mut().zip(codes) {
                 frame[codebook] = code;
             }

@@ -80,7 +80,7 @@ impl TensorDepth {
         hidden: &Tensor,
         first: &Tensor,
         drawing: &mut TensorSampler,
-        hear: &mut FrameSampler,
+        sampler: &mut FrameSampler,
     ) -> Result<(), ModelError> {
         let mut x = Tensor::cat(&[self.projection.forward(hidden)?, self.row(0, first)?], 1)?;
         let mut start = 0;
@@ -89,7 +89,7 @@ impl TensorDepth {
             start += x.dim(1)?;
             let last = self.stack.norm(&made.narrow(1, made.dim(1)? - 1, 1)?)?;
             let logits = self.heads[codebook - 1].forward(&last)?.squeeze(1)?;
-            let codes = drawing.draw(codebook, &logits, hear)?;
+            let codes = drawing.draw(codebook, &logits, sampler)?;
             if codebook + 1 < CODEBOOKS {
                 x = self.row(codebook, &codes)?;
             }

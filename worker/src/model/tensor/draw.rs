@@ -59,10 +59,10 @@ impl TensorSampler {
     }
 
     /// Codes of one codebook, `(slots)`, from `logits (slots, audio_vocab)`.
-    pub(super) fn draw(&mut self, codebook: usize, logits: &Tensor, hear: &mut FrameSampler) -> Result<Tensor> {
+    pub(super) fn draw(&mut self, codebook: usize, logits: &Tensor, sampler: &mut FrameSampler) -> Result<Tensor> {
         let logits = logits.to_dtype(DType::F32)?;
-        if hear.is_traced() {
-            hear.see(&logits.flatten_all()?.to_vec1()?, logits.dim(1)?);
+        if sampler.is_traced() {
+            sampler.trace_logits(&logits.flatten_all()?.to_vec1()?, logits.dim(1)?);
         }
         let codes = self.noise.dim(2)?;
         let logits = logits.narrow(1, 0, codes)?.contiguous()?;

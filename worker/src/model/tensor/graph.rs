@@ -140,7 +140,7 @@ impl Graphs {
     }
 
     /// Speaks one frame per row.
-    pub(super) fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> std::result::Result<Vec<Frame>, ModelError> {
+    pub(super) fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> std::result::Result<Vec<Frame>, ModelError> {
         let mut words = vec![0; self.slots * DRAW_WORDS];
         for Row { slot, sampling, frame_index } in rows {
             let seed = sampling.seed.get();
@@ -158,9 +158,9 @@ impl Graphs {
         self.stream.memcpy_htod(&words, &mut self.buffers.draws).w()?;
         self.step.launch().w()?;
         let answers = self.stream.clone_dtoh(&self.buffers.frames).w()?;
-        if hear.is_traced() {
+        if sampler.is_traced() {
             let logits = self.stream.clone_dtoh(&self.buffers.logits).w()?;
-            logits.chunks(self.slots * self.audio_vocab).for_each(|all| hear.see(all, self.audio_vocab));
+            logits.chunks(self.slots * self.audio_vocab).for_each(|all| sampler.trace_logits(all, self.audio_vocab));
         }
         let frame = |row: &Row| {
             let (codes, broken) = answers[row.slot * FRAME_WORDS..][..FRAME_WORDS].split_at(CODEBOOKS);

@@ -39,9 +39,9 @@ impl Net for Late {
     }
 
     /// The codes' transfer waits for everything before it.
-    fn step(&mut self, rows: &[Row], hear: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
+    fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         self.owe();
-        let frames = self.net.step(rows, hear)?;
+        let frames = self.net.step(rows, sampler)?;
         self.finish()?;
         Ok(frames)
     }
