@@ -9,7 +9,7 @@
 //! [`tensor`] on candle's tensors, for CUDA. Each is the other's test.
 
 pub mod config;
-pub mod prompt;
+pub mod position;
 pub mod sampler;
 pub mod weights;
 
@@ -34,7 +34,7 @@ pub use config::{ConfigError, CsmConfig, RopeConfig, TransformerConfig};
 pub use format::{WeightChoice, WeightFormat};
 pub use net::Row;
 pub use prefix::Prefix;
-pub use prompt::Position;
+pub use position::Position;
 pub use weights::{LoadProgress, WeightsError, weights_sha256};
 
 use crate::kernels::threads_or_all;

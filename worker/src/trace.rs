@@ -15,7 +15,7 @@ use csm_shared::job::Sampling;
 use csm_shared::prompt::{PromptError, PromptTokenizer, Window};
 
 use crate::codec::{Codec, CodecError};
-use crate::model::prompt::segment;
+use crate::model::position::segment;
 use crate::model::{END_FRAME, LoadOptions, Model, ModelError, Position, Row};
 
 /// Says in the file what its waveform is.

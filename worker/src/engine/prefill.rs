@@ -8,7 +8,7 @@ use csm_shared::prompt::{SegmentSize, Window};
 
 use super::prefix_cache::PromptContext;
 use super::{EngineError, SegmentAudio, PromptSegment, Utterance};
-use crate::model::{Position, prompt::segment};
+use crate::model::{Position, position::segment};
 
 /// The limits that a model sets to prompts.
 #[derive(Debug, Clone, Copy)]

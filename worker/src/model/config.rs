@@ -4,7 +4,7 @@
 //! (`rope_parameters`), and the original release's two flavour names. A file that has both transformers' keys and flavours
 //! (the published one does) is read by transformers' keys.
 
-mod keys;
+mod config_object;
 #[cfg(test)]
 mod tests;
 
@@ -14,8 +14,8 @@ use csm_shared::audio::CODEBOOKS;
 use csm_shared::prompt::CONFIG_FILE;
 use serde_json::{Value, json};
 
-pub use keys::ConfigError;
-pub(crate) use keys::{ConfigObject, read_json};
+pub use config_object::ConfigError;
+pub(crate) use config_object::{ConfigObject, read_json};
 
 /// Rotary base of a transformers config that names none (`CsmConfig.default_theta`).
 const DEFAULT_THETA: f64 = 500_000.0;

@@ -13,7 +13,7 @@ use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
 use super::net::{FrameSampler, BackendPrefix, Net, Row, FrameInput};
-use super::prompt::Position;
+use super::position::Position;
 use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::kernels::{Matrix, Pool};

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use csm_shared::audio::Frame;
 use csm_shared::job::Sampling;
 
-use super::prompt::Position;
+use super::position::Position;
 use super::sampler::{self, DrawKey};
 use super::{ModelError, cpu, tensor};
 use crate::kernels::Pool;

@@ -10,7 +10,7 @@ use csm_shared::audio::{CODEBOOKS, Clip, FRAME_SAMPLES, Frame};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
 use csm_worker::codec::Codec;
-use csm_worker::model::prompt::segment;
+use csm_worker::model::position::segment;
 use csm_worker::model::{LoadOptions, Model, Position, Row};
 use serde_json::Value;
 

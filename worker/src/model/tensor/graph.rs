@@ -6,7 +6,7 @@
 //! same keys, values and states.
 
 mod launch;
-mod record;
+mod capture;
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ use crate::model::net::{FrameSampler, Row, FrameInput};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
 pub(super) use launch::address;
-use record::FrameSteps;
+use capture::FrameSteps;
 
 /// Codes of a codebook at most, and dimensions of a head, as the kernels have them.
 const CODES_MAX: usize = 2048;
