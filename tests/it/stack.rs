@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_tests::process::{Process, free_address};
-use csm_worker::checkpoint::{self, FolderLayout};
+use csm_worker::random_model::{self, FolderLayout};
 use tempfile::TempDir;
 
 use crate::client::TestClient;
@@ -55,7 +55,7 @@ impl TestSystem {
         let folders = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(&folders.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
         let model = folders.path().join("tiny");
-        checkpoint::make_tiny(&model, FolderLayout::Transformers).unwrap();
+        random_model::make_tiny(&model, FolderLayout::Transformers).unwrap();
         let mut environment = vec![
             pair("CSM_REDIS_URL", redis.url()),
             pair("CSM_MODEL", model.display()),

@@ -21,7 +21,7 @@ pub mod sink;
 pub mod watermark;
 
 pub mod bench;
-pub mod checkpoint;
+pub mod random_model;
 pub mod trace;
 
 /// This build, as dead letters, reports and checkpoints name it: the version, and a hash of what it was made of.

@@ -38,7 +38,7 @@ pub enum Size {
 
 /// Why a checkpoint could not be written.
 #[derive(Debug, thiserror::Error)]
-pub enum CheckpointError {
+pub enum RandomModelError {
     /// The folder holds a model already; it is never overwritten.
     #[error("{} holds a model already (config.json): choose an empty folder", .0.display())]
     AlreadyThere(PathBuf),
@@ -66,16 +66,16 @@ pub enum CheckpointError {
 /// is shrunk. The text vocabulary is one id a byte and four specials. The same bytes on every call.
 ///
 /// # Errors
-/// [`CheckpointError`] when the folder holds a model already or cannot be written.
-pub fn make_tiny(dir: &Path, layout: FolderLayout) -> Result<(), CheckpointError> {
+/// [`RandomModelError`] when the folder holds a model already or cannot be written.
+pub fn make_tiny(dir: &Path, layout: FolderLayout) -> Result<(), RandomModelError> {
     write(dir, &dims::TINY, layout)
 }
 
 /// Writes a full-size random model into `dir`, in the transformers layout, holding one tensor in memory at a time.
 ///
 /// # Errors
-/// [`CheckpointError`] when the folder holds a model already or cannot be written.
-pub fn make_random(dir: &Path, size: Size) -> Result<(), CheckpointError> {
+/// [`RandomModelError`] when the folder holds a model already or cannot be written.
+pub fn make_random(dir: &Path, size: Size) -> Result<(), RandomModelError> {
     match size {
         Size::OneB => write(dir, &dims::ONE_B, FolderLayout::Transformers),
     }
@@ -90,9 +90,9 @@ pub fn is_noise(folder: &Path) -> bool {
 }
 
 /// Writes one folder. `config.json` comes last: a folder that has one is whole.
-fn write(dir: &Path, dims: &Dims, layout: FolderLayout) -> Result<(), CheckpointError> {
+fn write(dir: &Path, dims: &Dims, layout: FolderLayout) -> Result<(), RandomModelError> {
     if dir.join("config.json").exists() {
-        return Err(CheckpointError::AlreadyThere(dir.to_owned()));
+        return Err(RandomModelError::AlreadyThere(dir.to_owned()));
     }
     create_folder(dir)?;
     let csm = tensors::csm(dims);
@@ -122,22 +122,22 @@ fn write(dir: &Path, dims: &Dims, layout: FolderLayout) -> Result<(), Checkpoint
 
 /// Writes a weights file. The format's writer fills a temporary file, readable by its owner alone, and renames it; the
 /// result gets the rights of any other file here.
-fn write_weights(path: &Path, tensors: impl IntoIterator<Item = Tensor>) -> Result<(), CheckpointError> {
-    let io = |source| CheckpointError::Io { path: path.to_owned(), source };
+fn write_weights(path: &Path, tensors: impl IntoIterator<Item = Tensor>) -> Result<(), RandomModelError> {
+    let io = |source| RandomModelError::Io { path: path.to_owned(), source };
     let rights = fs::File::create(path).and_then(|file| file.metadata()).map_err(io)?.permissions();
     let tensors = tensors.into_iter().map(|tensor| (tensor.name.clone(), tensor));
     let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
     safetensors::serialize_to_file(tensors, Some(metadata), path)
-        .map_err(|source| CheckpointError::Weights { path: path.to_owned(), source })?;
+        .map_err(|source| RandomModelError::Weights { path: path.to_owned(), source })?;
     fs::set_permissions(path, rights).map_err(io)
 }
 
-fn create_folder(path: &Path) -> Result<(), CheckpointError> {
-    fs::create_dir_all(path).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+fn create_folder(path: &Path) -> Result<(), RandomModelError> {
+    fs::create_dir_all(path).map_err(|source| RandomModelError::Io { path: path.to_owned(), source })
 }
 
-fn write_file(path: &Path, text: String) -> Result<(), CheckpointError> {
-    fs::write(path, text).map_err(|source| CheckpointError::Io { path: path.to_owned(), source })
+fn write_file(path: &Path, text: String) -> Result<(), RandomModelError> {
+    fs::write(path, text).map_err(|source| RandomModelError::Io { path: path.to_owned(), source })
 }
 
 /// Two-space JSON with a last newline, as the published folders have it.

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
 use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK};
-use csm_worker::checkpoint::{self, FolderLayout, Size};
+use csm_worker::random_model::{self, FolderLayout, Size};
 use csm_worker::trace::{TraceContext, TraceOptions, trace};
 
 use crate::receipt_text::NOISE_ONLY;
@@ -96,12 +96,12 @@ pub(crate) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
                 LayoutArg::Transformers => FolderLayout::Transformers,
                 LayoutArg::Original => FolderLayout::Original,
             };
-            checkpoint::make_tiny(&dir, layout)?;
+            random_model::make_tiny(&dir, layout)?;
             println!("{}: the tiny model ({NOISE_ONLY})", dir.display());
         }
         ModelCommand::MakeRandom { dir, size } => {
             let SizeArg::OneB = size;
-            checkpoint::make_random(&dir, Size::OneB)?;
+            random_model::make_random(&dir, Size::OneB)?;
             println!("{}: full size, {NOISE_ONLY}", dir.display());
         }
         ModelCommand::Trace(args) => {

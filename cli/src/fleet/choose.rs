@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFolder, ModelSource, ModelFiles};
-use csm_worker::checkpoint::{self, FolderLayout};
+use csm_worker::random_model::{self, FolderLayout};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
@@ -120,7 +120,7 @@ fn main(owner: &str, name: &str) -> HubId {
 }
 
 fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> ChosenModel {
-    ChosenModel { source, noise_only: checkpoint::is_noise(&folder.path), hub: HubOptions { offline: true, ..hub.clone() } }
+    ChosenModel { source, noise_only: random_model::is_noise(&folder.path), hub: HubOptions { offline: true, ..hub.clone() } }
 }
 
 /// The tiny model; made when it is not there yet.
@@ -128,7 +128,7 @@ async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
     let path: PathBuf = models.join("tiny");
     if !path.join("config.json").is_file() {
         let path = path.clone();
-        let made = tokio::task::spawn_blocking(move || checkpoint::make_tiny(&path, FolderLayout::Transformers));
+        let made = tokio::task::spawn_blocking(move || random_model::make_tiny(&path, FolderLayout::Transformers));
         made.await.context("making the tiny model")??;
     }
     let source = ModelSource::Folder(path);

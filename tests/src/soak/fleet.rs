@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_worker::checkpoint::{self, FolderLayout};
+use csm_worker::random_model::{self, FolderLayout};
 
 use super::plan::{GATEWAYS, Target, WORKERS};
 use crate::process::{Process, free_address, send_signal};
@@ -97,7 +97,7 @@ impl SoakFleet {
         for part in ["store", "log"] {
             std::fs::create_dir_all(folder.join(part))?;
         }
-        checkpoint::make_tiny(&folder.join("tiny"), FolderLayout::Transformers)?;
+        random_model::make_tiny(&folder.join("tiny"), FolderLayout::Transformers)?;
         let redis = LocalRedis::spawn(&folder.join("redis"), &LocalRedisOptions::default()).await?;
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port()));
         let redis_pid = redis_pid(&redis.url()).await?;

@@ -9,7 +9,7 @@ use csm_shared::audio::FRAME_SAMPLES;
 use super::candle_csm::Renamed;
 use super::quality::RowDifference;
 use super::*;
-use crate::checkpoint::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_tiny};
 use crate::model::{WeightChoice, WeightFormat};
 
 fn tiny(folder: &Path) -> Subject {

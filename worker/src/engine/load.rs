@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use super::prefill::PromptLimits;
 use super::backend::{Decode as _, Encode as _, EngineParts, SpeechModel};
 use super::{EngineConfig, EngineError};
-use crate::checkpoint;
+use crate::random_model;
 use crate::codec::Codec;
 use crate::kernels::threads_or_all;
 use crate::model::{END_FRAME, LoadOptions, LoadProgress, Model, Position, Row, weights_sha256};
@@ -94,7 +94,7 @@ pub(super) fn load(
     let info = ModelInfo {
         model: config.model.clone(),
         weights_sha256,
-        noise_only: checkpoint::is_noise(&config.folder),
+        noise_only: random_model::is_noise(&config.folder),
         device: name(&device),
         dtype: parts.model.format().to_string(),
         kernels: kernels(&device),

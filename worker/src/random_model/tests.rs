@@ -85,7 +85,7 @@ fn a_folder_that_holds_a_model_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("config.json"), "mine").unwrap();
     let refused = make_tiny(folder.path(), FolderLayout::Transformers);
-    assert!(matches!(refused, Err(CheckpointError::AlreadyThere(_))));
+    assert!(matches!(refused, Err(RandomModelError::AlreadyThere(_))));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(read(&folder.path().join("config.json")), b"mine");
 }

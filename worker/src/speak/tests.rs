@@ -12,7 +12,7 @@ use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::{Pause, normalise, sentences};
 
 use super::recital::{SpeechEngine, Ending, Frames, SentenceStream, AttemptPlan};
-use crate::checkpoint::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_tiny};
 use crate::engine::{
     DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, PromptSegment, AudioFrame, Utterance,
 };

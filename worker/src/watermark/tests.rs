@@ -10,7 +10,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-use crate::checkpoint::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_tiny};
 use crate::codec::Codec;
 use crate::watermark::{DETECTED_ABOVE, Marked, Verdict, Watermark, WatermarkKey};
 

@@ -16,7 +16,7 @@ use csm_shared::prompt::PromptTokenizer;
 use csm_shared::queue::{Claim, Claimed, Commit, WorkerId, Queue, QueueArgs, WorkerCapacity, Ticket};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{FolderStore, ObjectKey, Store};
-use csm_worker::checkpoint::{FolderLayout, make_tiny};
+use csm_worker::random_model::{FolderLayout, make_tiny};
 use csm_worker::encode::AudioEncoder;
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_worker::model::{WeightChoice, WeightFormat};

@@ -9,7 +9,7 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum as _};
 use csm_worker::bench::{Bandwidth, device_bandwidth, host_bandwidth};
-use csm_worker::checkpoint;
+use csm_worker::random_model;
 use csm_worker::engine::{DeviceChoice, MAX_SLOTS};
 use csm_worker::model::WeightFormat;
 use serde::de::DeserializeOwned;
@@ -140,7 +140,7 @@ impl EngineBench {
             date: today(),
             command: command_line(),
             model: self.args.subject.model.display().to_string(),
-            noise_only: checkpoint::is_noise(&self.args.subject.model),
+            noise_only: random_model::is_noise(&self.args.subject.model),
             threads: self.args.subject.threads(),
             machine,
             floor,

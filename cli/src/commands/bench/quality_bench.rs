@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use csm_worker::bench::{self, Quality, QualityPlan};
-use csm_worker::checkpoint;
+use csm_worker::random_model;
 use csm_worker::model::WeightFormat;
 use serde_json::json;
 
@@ -55,7 +55,7 @@ pub(crate) fn run(args: &QualityArgs) -> Result<ExitCode> {
         frames: usize::from(args.frames),
     };
     let compared = bench::compare(&plan, &mut |format| eprintln!("{format}, {} frames", args.frames))?;
-    let noise = checkpoint::is_noise(&args.subject.model);
+    let noise = random_model::is_noise(&args.subject.model);
     let text = format!("{}\n{MEANING}\n{}\n", table(&compared), if noise { OF_NOISE } else { OF_SPEECH });
     print!("{text}");
     if let Some(file) = &args.json {

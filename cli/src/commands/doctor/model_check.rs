@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use csm_shared::models::{self, HubError, HubOptions, ModelSource, ModelFiles};
-use csm_worker::checkpoint;
+use csm_worker::random_model;
 use secrecy::ExposeSecret as _;
 
 use super::CheckResult;
@@ -19,7 +19,7 @@ pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> CheckResu
     let offline = HubOptions { offline: true, ..hub.clone() };
     let found = models::resolve(source, ModelFiles::Everything, &offline).await;
     match (found, source) {
-        (Ok(folder), _) if checkpoint::is_noise(&folder.path) => CheckResult::warning(
+        (Ok(folder), _) if random_model::is_noise(&folder.path) => CheckResult::warning(
             CHECK,
             format!("{source} holds random weights: it hisses, it does not speak"),
             "For speech: --model unsloth/csm-1b, or a folder that holds the weights",

@@ -12,7 +12,7 @@ use super::super::backend::Decode;
 use super::invariance::{ReferenceRun, PREFIX_CACHE_BYTES, alone, run};
 use super::scripted::info;
 use super::*;
-use crate::checkpoint::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_tiny};
 use crate::codec::{Codec, Decoder};
 use crate::model::{LoadOptions, Model, Position, Prefix, Row, StepTimes};
 

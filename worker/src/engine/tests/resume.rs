@@ -5,7 +5,7 @@ use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SI
 use super::invariance::Random;
 use super::scripted::{ModelCall, ScriptedOutcome, PREFILL_BLOCK, ModelScript};
 use super::*;
-use crate::checkpoint::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_tiny};
 use crate::model::END_FRAME;
 
 /// Random utterances of each weight format; each is cut at every frame.

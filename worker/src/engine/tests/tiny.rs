@@ -1,7 +1,7 @@
 //! The real model and codec of the tiny checkpoint.
 
 use super::*;
-use crate::checkpoint::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_tiny};
 
 async fn start(folder: &Path, slots: usize) -> Engine {
     Engine::start(settings(folder, slots)).unwrap().ready().await.unwrap()

@@ -10,7 +10,7 @@ use csm_shared::queue::{Claim, WorkerId, QueueArgs, WorkerCapacity, Ticket};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 
 use super::*;
-use crate::checkpoint::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_tiny};
 use crate::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
 use crate::model::WeightChoice;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
-use csm_worker::checkpoint::{FolderLayout, make_tiny};
+use csm_worker::random_model::{FolderLayout, make_tiny};
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig, Utterance};
 use csm_worker::model::{WeightChoice, WeightFormat};
 use futures::future::try_join_all;
