@@ -3,7 +3,7 @@
 //! The encoder's convolutions are candle's and see whole recordings; the decoder is ours and streams several utterances
 //! side by side (see [`Decoder`]). All 32 codebooks are decoded, always in f32.
 
-pub mod config;
+pub mod mimi_config;
 mod decoder;
 mod encoder;
 mod quantizer;
@@ -23,7 +23,7 @@ use csm_shared::prompt::CONFIG_FILE;
 
 use crate::model::config::{ConfigError, ConfigObject, read_json};
 use crate::model::weights::{LoadProgress, WeightsError, map};
-pub use config::MimiConfig;
+pub use mimi_config::MimiConfig;
 pub use decoder::Decoder;
 use decoder::Network;
 use encoder::Encoder;
