@@ -4,7 +4,7 @@
 //! [`make_random`] has the full dimensions for load and speed tests. What is written is what the published checkpoints
 //! look like (`config.json`, `tokenizer.json`, `*.safetensors`), so the loader under test is the real loader.
 
-mod config;
+mod config_json;
 mod dims;
 mod noise;
 mod tensors;
@@ -86,7 +86,7 @@ pub fn make_random(dir: &Path, size: Size) -> Result<(), RandomModelError> {
 pub fn is_noise(folder: &Path) -> bool {
     let config = fs::read(folder.join("config.json")).ok();
     let config = config.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-    config.is_some_and(|config| config[config::NOISE_ONLY] == true)
+    config.is_some_and(|config| config[config_json::NOISE_ONLY] == true)
 }
 
 /// Writes one folder. `config.json` comes last: a folder that has one is whole.
@@ -108,14 +108,14 @@ fn write(dir: &Path, dims: &Dims, layout: FolderLayout) -> Result<(), RandomMode
             let csm = csm.into_iter().map(|tensor| tensor.into_original(dims));
             write_weights(&dir.join("model.safetensors"), csm)?;
             write_weights(&apart.join("model.safetensors"), codec)?;
-            write_file(&apart.join("config.json"), pretty(&config::mimi_original(&dims.mimi)))?;
+            write_file(&apart.join("config.json"), pretty(&config_json::mimi_original(&dims.mimi)))?;
         }
     }
     write_file(&dir.join("tokenizer.json"), pretty(&tokenizer::json(dims.first_special)))?;
-    write_file(&dir.join("README.md"), config::card(dims))?;
+    write_file(&dir.join("README.md"), config_json::card(dims))?;
     let config = match layout {
-        FolderLayout::Transformers => config::transformers(dims),
-        FolderLayout::Original => config::original(dims),
+        FolderLayout::Transformers => config_json::transformers(dims),
+        FolderLayout::Original => config_json::original(dims),
     };
     write_file(&dir.join("config.json"), pretty(&config))
 }
