@@ -62,7 +62,7 @@ impl Detections {
             Ok(WorkerAnswer::NoWorker) => not_looked_for.push(Scheme::Silentcipher),
             Err(problem) if findings[0].verdict != Verdict::Detected => return Err(problem),
             Err(_) => {
-                tracing::warn!("a recording's other marks could not be looked for");
+                tracing::warn!("cannot look for SilentCipher's mark");
                 not_looked_for.push(Scheme::Silentcipher);
             }
         }

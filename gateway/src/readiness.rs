@@ -25,7 +25,7 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
             readiness.send_if_modified(|before| {
                 let changed = *before != now;
                 if changed {
-                    tracing::info!(before = ?before, now = ?now, "readiness");
+                    tracing::info!(before = ?before, now = ?now, "readiness changed");
                     *before = now;
                 }
                 changed

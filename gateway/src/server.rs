@@ -34,16 +34,16 @@ pub(crate) async fn run(listener: TcpListener, router: Router, app: App, grace: 
     let mut connections = JoinSet::new();
     // Ends by the token alone; the listener is closed with it, so that callers go elsewhere.
     app.stop.run_until_cancelled(accept(listener, router, &app.stop, &mut connections)).await;
-    tracing::info!(connections = connections.len(), grace_s = grace.as_secs(), "draining");
+    tracing::info!(connections = connections.len(), grace_s = grace.as_secs(), "draining connections");
     if timeout(grace, drained(&mut connections, &app)).await.is_ok() {
-        tracing::info!("drained");
+        tracing::info!("drained connections");
         return;
     }
     let late = connections.len();
-    tracing::warn!(connections = late, "requests are still in progress at the end of the grace; they give up");
+    tracing::warn!(connections = late, "cancelling requests at end of grace");
     app.late.cancel();
     if timeout(FLUSH_LIMIT, drained(&mut connections, &app)).await.is_err() {
-        tracing::warn!(connections = connections.len(), tasks = app.tasks.len(), "cut off");
+        tracing::warn!(connections = connections.len(), tasks = app.tasks.len(), "closing connections at end of grace");
     }
 }
 
@@ -72,7 +72,7 @@ async fn accept(
                 });
             }
             Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
+                tracing::warn!(error = %error, "cannot accept connection");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }
@@ -95,6 +95,6 @@ async fn serve(stream: TcpStream, caller: SocketAddr, router: Router, stop: Canc
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%caller, error, "a connection broke");
+        tracing::debug!(%caller, error, "cannot serve connection");
     }
 }

@@ -52,8 +52,8 @@ impl Drop for CancelOnDrop {
         let (app, id) = (self.app.clone(), self.id);
         self.app.tasks.spawn(async move {
             match cancel(&app, &app.patient_queue, id).await {
-                Ok(outcome) => tracing::info!(job = %id, ?outcome, "the caller left; its job is called off"),
-                Err(error) => tracing::warn!(job = %id, %error, "the caller left, but its job could not be called off"),
+                Ok(outcome) => tracing::info!(job = %id, ?outcome, "cancelled job of caller that left"),
+                Err(error) => tracing::warn!(job = %id, error = %error, "cannot cancel job of caller that left"),
             }
         });
     }
@@ -92,10 +92,10 @@ pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitt
     };
     let submitted = app.tasks.spawn(enqueue.in_current_span()).await.map_err(Problem::internal)??;
     if submitted.repeated {
-        tracing::info!(job = %submitted.cancel_on_drop.id, state = %submitted.state, "the request for this job was repeated");
+        tracing::info!(job = %submitted.cancel_on_drop.id, state = %submitted.state, "repeated request for job");
     } else {
         metrics::counter!(JOBS_ACCEPTED_TOTAL, "lane" => lane.name()).increment(1);
-        tracing::info!(job = %submitted.cancel_on_drop.id, lane = lane.name(), "job accepted");
+        tracing::info!(job = %submitted.cancel_on_drop.id, lane = lane.name(), "accepted job");
     }
     Ok(submitted)
 }

@@ -74,7 +74,7 @@ pub async fn serve(
     tokio::spawn(async move {
         let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
-            tracing::error!(error = %error, "the health and metrics port failed");
+            tracing::error!(error = %error, "cannot serve admin port");
         }
     });
     Ok(bound)

@@ -199,7 +199,7 @@ impl DetectQueue {
             here.key(self.key("attended")).key(self.key("schemes"));
             here.arg(AVAILABLE_FOR.as_secs()).arg(who).arg(SCHEME.name());
             if let Err(error) = self.redis.script_once::<u8>(&here).await {
-                tracing::warn!(%error, "cannot announce detector");
+                tracing::warn!(error = %error, "cannot announce detector");
             }
         }
     }
@@ -212,7 +212,7 @@ impl DetectQueue {
         let mut connection = None;
         while !stop.is_cancelled() {
             if let Err(error) = self.serve_request(detect, &mut connection).await {
-                tracing::warn!(%error, "cannot serve detect queue");
+                tracing::warn!(error = %error, "cannot serve detect queue");
                 connection = None;
                 stop.run_until_cancelled(tokio::time::sleep(FAULT_PAUSE)).await;
             }

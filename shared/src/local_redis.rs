@@ -156,7 +156,7 @@ impl LocalRedis {
         match timeout(STOP_LIMIT, self.child.wait()).await {
             Ok(ended) => ended.map(drop).map_err(io_error("waiting for redis-server")),
             Err(_) => {
-                tracing::warn!(port = self.port, "redis-server did not end in time, killing it");
+                tracing::warn!(port = self.port, "killing redis-server after stop limit");
                 self.kill().await
             }
         }
@@ -181,7 +181,7 @@ impl LocalRedis {
         if ready.is_err() {
             return Err(LocalRedisError::NotReady { port });
         }
-        tracing::info!(port, data_dir = %data_dir.display(), "private redis-server is ready");
+        tracing::info!(port, data_dir = %data_dir.display(), "started private redis-server");
         Ok(Self { child, tether, port, data_dir: data_dir.to_owned(), server, settings: settings.to_vec() })
     }
 }

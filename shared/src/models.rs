@@ -121,7 +121,7 @@ pub async fn resolve(source: &ModelSource, wanted: ModelFiles, options: &HubOpti
     match hub.fetch(id, wanted).await {
         Err(error) if error.is_unreachable() => match hub.cached(id, wanted).await {
             Ok(model) => {
-                tracing::warn!(model = %id, %error, "hub out of reach, using the model in the cache");
+                tracing::warn!(model = %id, error = %error, "cannot reach hub, using cached model");
                 Ok(model)
             }
             Err(_) => Err(error),

@@ -155,7 +155,7 @@ impl RedisClient {
     /// Logs what the server is, and each of its settings that can lose jobs. To be called once it answers.
     pub async fn log_server(&self) {
         if let Ok(server) = self.capabilities().await {
-            tracing::info!(%server, "Redis answers");
+            tracing::info!(%server, "connected to Redis");
         }
         for advice in self.advice().await {
             tracing::warn!("{advice}");

@@ -43,10 +43,10 @@ impl Shutdown {
                 }
             };
             let name = next().await;
-            tracing::info!(signal = name, "shutting down; a second signal ends at once");
+            tracing::info!(signal = name, "shutting down, a second signal exits at once");
             fired.cancel();
             let name = next().await;
-            tracing::warn!(signal = name, "second signal, ending at once");
+            tracing::warn!(signal = name, "exiting on second signal");
             std::process::exit(EXIT_INTERRUPTED);
         });
         Ok(Self { token })

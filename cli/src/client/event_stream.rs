@@ -87,7 +87,7 @@ impl EventStreamFollower {
         if self.fruitless > FRUITLESS_MAX {
             return Err(ClientError::Lost { id: self.id.clone(), cause: cause.to_owned() });
         }
-        tracing::debug!(job = %self.id, cause, "event stream cut, connecting again");
+        tracing::debug!(job = %self.id, cause, "reconnecting event stream");
         tokio::time::sleep(pause(self.fruitless)).await;
         Ok(())
     }

@@ -50,7 +50,7 @@ fn to_sse(
 ) -> impl Stream<Item = Result<SseEvent, axum::Error>> {
     let readable = events.take_while(|event| {
         if let Err(error) = event {
-            tracing::warn!(%error, "a stream of events was cut");
+            tracing::warn!(error = %error, "cutting event stream");
         }
         std::future::ready(event.is_ok())
     });

@@ -51,7 +51,7 @@ impl Live {
             Ok(Err(error)) => error.to_string(),
             Err(late) => late.to_string(),
         };
-        tracing::warn!(job = %job, why, "the end was not announced; followers will read it from the record");
+        tracing::warn!(job = %job, why, "cannot announce end of job");
         Ok(())
     }
 

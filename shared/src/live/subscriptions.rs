@@ -124,7 +124,7 @@ impl SubscriptionState {
     /// Asks the task to (un)subscribe. When its inbox is full the wish is dropped: followers have a timer behind them.
     fn command(&self, command: SubscriptionCommand) {
         if self.commands.try_send(command).is_err() {
-            tracing::warn!("too many subscriptions at once; a follower falls back to its timer");
+            tracing::warn!("cannot queue subscription command");
         }
     }
 
@@ -158,8 +158,8 @@ async fn listen(
             return;
         }
         match outcome {
-            Ok(()) => tracing::warn!("the subscription connection ended; making another"),
-            Err(fault) => tracing::warn!(error = %fault, "the subscription connection failed; making another"),
+            Ok(()) => tracing::warn!("reconnecting closed subscription connection"),
+            Err(fault) => tracing::warn!(error = %fault, "reconnecting failed subscription connection"),
         }
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }

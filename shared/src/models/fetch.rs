@@ -190,7 +190,7 @@ impl Hub {
 
     /// Limits a question to the hub to the time that its first answer may take.
     async fn contact<T>(&self, id: &HubId, question: impl Future<Output = Result<T, HubError>>) -> Result<T, HubError> {
-        tracing::debug!(model = %id, endpoint = self.client.endpoint(), "asking the hub");
+        tracing::debug!(model = %id, endpoint = self.client.endpoint(), "contacting hub");
         let answer = tokio::time::timeout(self.contact_timeout, question).await;
         answer.unwrap_or_else(|_| Err(self.silent(self.contact_timeout)))
     }

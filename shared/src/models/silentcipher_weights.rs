@@ -64,7 +64,7 @@ pub async fn silentcipher(source: &ModelSource, options: &HubOptions) -> Result<
     match hub.fetch_folder(id, files).await {
         Err(error) if error.is_unreachable() => match hub.cached_folder(id, files).await {
             Ok(found) => {
-                tracing::warn!(model = %id, %error, "hub out of reach, using the weights in the cache");
+                tracing::warn!(model = %id, error = %error, "cannot reach hub, using cached weights");
                 Ok(found)
             }
             Err(_) => Err(error),

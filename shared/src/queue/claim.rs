@@ -192,7 +192,7 @@ async fn claimed(lease: Lease, payload: &str, waited: Duration, alone: bool) -> 
     match wire::decode(payload) {
         Ok(spec) => Ok(Claim::Job(Box::new(Claimed { lease, spec, waited, alone }))),
         Err(error) => {
-            tracing::error!(job = %lease.at().id, error = %error, "job payload is unreadable; giving the job back");
+            tracing::error!(job = %lease.at().id, error = %error, "cannot read job payload, returning job");
             let failure = Failure::new(FailureClass::Resource, "this build of the worker cannot read the job");
             lease.retry(&failure, UNREADABLE_PAUSE).await?;
             Err(error.into())

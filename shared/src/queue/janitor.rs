@@ -115,7 +115,7 @@ impl Queue {
             match self.redis.script_once(&script).await {
                 Ok(answer) => done.push(answer),
                 Err(error) => {
-                    tracing::warn!(shard = keys.root(), %error, "housekeeping failed here; trying again next round");
+                    tracing::warn!(shard = keys.root(), error = %error, "cannot run housekeeping script");
                     fault = Some(error);
                 }
             }
@@ -161,13 +161,13 @@ impl Janitor {
         attend(self.queue.promote().await);
         for Reaped { id, state } in attend(self.queue.reap().await) {
             metrics::counter!(crate::telemetry::LEASE_LOST_TOTAL).increment(1);
-            tracing::warn!(job = %id, state = %state, "a worker was lost; its job was taken back");
+            tracing::warn!(job = %id, state = %state, "reaped job of lost worker");
             attend(self.live.conclude(&self.queue, &id).await);
         }
         for _ in 0..CALLS_MAX {
             let expired = attend(self.queue.expire().await);
             for id in &expired {
-                tracing::info!(job = %id, "the job's time in the queue was over");
+                tracing::info!(job = %id, "expired job");
                 attend(self.live.conclude(&self.queue, id).await);
             }
             if expired.len() < EXPIRE_LIMIT as usize {
@@ -176,7 +176,7 @@ impl Janitor {
         }
         for id in attend(self.queue.reconcile().await) {
             metrics::counter!(crate::telemetry::RECONCILED_TOTAL).increment(1);
-            tracing::error!(job = %id, "the job had fallen out of the queue and was put back; was a key deleted?");
+            tracing::error!(job = %id, "requeued job that was missing from queue");
         }
         attend(self.queue.tidy().await);
     }
@@ -184,7 +184,7 @@ impl Janitor {
 
 fn attend<T: Default>(done: Result<T, QueueError>) -> T {
     done.unwrap_or_else(|error| {
-        tracing::warn!(%error, "housekeeping failed; trying again next round");
+        tracing::warn!(error = %error, "cannot run housekeeping");
         T::default()
     })
 }
