@@ -158,31 +158,31 @@ impl Janitor {
 
     /// Each kind of work once. What fails does not keep the rest from being done.
     pub(super) async fn round(&self) {
-        attend(self.queue.promote().await);
-        for Reaped { id, state } in attend(self.queue.reap().await) {
+        log_failure(self.queue.promote().await);
+        for Reaped { id, state } in log_failure(self.queue.reap().await) {
             metrics::counter!(crate::telemetry::LEASE_LOST_TOTAL).increment(1);
             tracing::warn!(job = %id, state = %state, "reaped job of lost worker");
-            attend(self.live.conclude(&self.queue, &id).await);
+            log_failure(self.live.conclude(&self.queue, &id).await);
         }
         for _ in 0..CALLS_MAX {
-            let expired = attend(self.queue.expire().await);
+            let expired = log_failure(self.queue.expire().await);
             for id in &expired {
                 tracing::info!(job = %id, "expired job");
-                attend(self.live.conclude(&self.queue, id).await);
+                log_failure(self.live.conclude(&self.queue, id).await);
             }
             if expired.len() < EXPIRE_LIMIT as usize {
                 break;
             }
         }
-        for id in attend(self.queue.reconcile().await) {
+        for id in log_failure(self.queue.reconcile().await) {
             metrics::counter!(crate::telemetry::RECONCILED_TOTAL).increment(1);
             tracing::error!(job = %id, "requeued job that was missing from queue");
         }
-        attend(self.queue.tidy().await);
+        log_failure(self.queue.tidy().await);
     }
 }
 
-fn attend<T: Default>(done: Result<T, QueueError>) -> T {
+fn log_failure<T: Default>(done: Result<T, QueueError>) -> T {
     done.unwrap_or_else(|error| {
         tracing::warn!(error = %error, "cannot run housekeeping");
         T::default()
