@@ -14,7 +14,7 @@ use crate::problem::Problem;
 /// Recordings that are decoded and looked at at a time: a processor and up to 200 MB each.
 const DETECTIONS_MAX: usize = 4;
 /// Recordings that wait for a worker's answer at a time: up to 12 MB each. The queue has a bound of its own, for all gateways.
-const ASKED_MAX: usize = 16;
+const PENDING_MAX: usize = 16;
 
 /// What detections share.
 pub(crate) struct Detections {
@@ -35,7 +35,7 @@ enum WorkerAnswer {
 impl Detections {
     pub(crate) fn new(detector: Option<Detector>, redis: RedisClient) -> Self {
         let permits = Arc::new(Semaphore::new(DETECTIONS_MAX));
-        let pending = Semaphore::new(ASKED_MAX);
+        let pending = Semaphore::new(PENDING_MAX);
         Self { detector: detector.map(Arc::new), permits, pending, queue: DetectQueue::new(redis) }
     }
 
