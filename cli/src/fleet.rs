@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use csm_gateway::{DetectArgs, GatewayArgs};
+use csm_gateway::{DetectionKeyArgs, GatewayArgs};
 use csm_shared::models::HubOptions;
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::queue::QueueArgs;
@@ -225,7 +225,7 @@ impl FleetSettings<'_> {
             queue: QueueArgs::default(),
             store: self.store(),
             hub: self.model.hub.clone(),
-            watermark: DetectArgs {
+            watermark: DetectionKeyArgs {
                 watermark_key: self.secret().cloned(),
                 development_watermark: self.secret().is_none(),
                 watermark_old_keys: self.args.watermark_old_keys.clone(),

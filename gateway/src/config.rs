@@ -53,12 +53,12 @@ pub struct GatewayArgs {
 
     /// Whose marks are looked for.
     #[command(flatten)]
-    pub watermark: DetectArgs,
+    pub watermark: DetectionKeyArgs,
 }
 
 /// Whose marks `POST /v1/watermark/detect` looks for. Without a key the gateway serves everything else.
 #[derive(Args, Clone, Debug, Default)]
-pub struct DetectArgs {
+pub struct DetectionKeyArgs {
     /// Secret of the watermark, the same as the workers'; without it no recording is looked at
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub watermark_key: Option<SecretString>,
@@ -72,7 +72,7 @@ pub struct DetectArgs {
     pub watermark_old_keys: Option<SecretString>,
 }
 
-impl DetectArgs {
+impl DetectionKeyArgs {
     /// A detector for these keys' marks; `None` without a current key (a variable set to nothing counts as not set).
     ///
     /// # Errors

@@ -40,7 +40,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use app::AppError;
-pub use config::{DetectArgs, GatewayArgs};
+pub use config::{DetectionKeyArgs, GatewayArgs};
 
 use app::App;
 use window_check::WindowCheck;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use csm_gateway::{DetectArgs, Gateway, GatewayArgs, serve};
+use csm_gateway::{DetectionKeyArgs, Gateway, GatewayArgs, serve};
 use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::job::{JobId, JobRecord, Lane};
 use csm_shared::live::Live;
@@ -103,7 +103,7 @@ impl TestApp {
             queue: QueueArgs::default(),
             store: StoreArgs { location, endpoint: None, region: None, path_style: None },
             hub: HubOptions::default(),
-            watermark: DetectArgs { development_watermark: true, ..DetectArgs::default() },
+            watermark: DetectionKeyArgs { development_watermark: true, ..DetectionKeyArgs::default() },
         };
         change(&mut args);
         let stop = CancellationToken::new();

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use csm_gateway::DetectArgs;
+use csm_gateway::DetectionKeyArgs;
 use csm_shared::audio::{Clip, to_i16};
 use csm_shared::detect_queue::{DetectRequest, DetectorAvailability, DetectQueue, WAITING_MAX};
 use csm_shared::job::{AudioFormat, JobId};
@@ -186,7 +186,7 @@ fn too_long() -> Vec<u8> {
 
 #[tokio::test]
 async fn without_a_key_the_setting_is_named() {
-    let app = TestApp::start_with(|args| args.watermark = DetectArgs::default()).await;
+    let app = TestApp::start_with(|args| args.watermark = DetectionKeyArgs::default()).await;
     let answer = detect(&app, marked().to_wav()).await;
     assert_eq!((answer.status.as_u16(), answer.text("code")), (501, "no_watermark_key"));
     assert!(answer.text("detail").contains("CSM_WATERMARK_KEY"));
