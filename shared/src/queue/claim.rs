@@ -116,12 +116,12 @@ impl Claimer {
     ///
     /// Should the answer be lost on the way, the next call asks for it again. Only a worker that never does leaves a job to
     /// the reaper.
-    pub async fn claim(&mut self, room: WorkerCapacity) -> Result<Claim, QueueError> {
+    pub async fn claim(&mut self, capacity: WorkerCapacity) -> Result<Claim, QueueError> {
         // A shard out of reach does not keep the others' jobs from being claimed.
         let mut fault = None;
         let shards = self.unanswered.len();
         for shard in (self.first..self.first + shards).map(|shard| shard % shards) {
-            match self.claim_from(shard, room).await {
+            match self.claim_from(shard, capacity).await {
                 Ok(ShardClaim::Took(claim)) => {
                     self.first = shard + 1;
                     return Ok(claim);
@@ -143,7 +143,7 @@ impl Claimer {
         self.first = shard;
     }
 
-    async fn claim_from(&mut self, shard: usize, room: WorkerCapacity) -> Result<ShardClaim, QueueError> {
+    async fn claim_from(&mut self, shard: usize, capacity: WorkerCapacity) -> Result<ShardClaim, QueueError> {
         loop {
             let repeated = self.unanswered[shard];
             let number = *self.unanswered[shard].insert(repeated.unwrap_or_else(Uuid::new_v4));
@@ -154,14 +154,14 @@ impl Claimer {
                 .arg(ms(LEASE))
                 .arg(SCAN_LIMIT)
                 .arg(PROMOTE_LIMIT)
-                .arg(u8::from(room.running == 0))
-                .arg(u8::from(room.accepts_bulk()))
+                .arg(u8::from(capacity.running == 0))
+                .arg(u8::from(capacity.accepts_bulk()))
                 .arg(self.queue.options.per_shard(self.queue.options.tenant_running_max))
                 .arg(ms(WARDEN))
                 .arg(ms(RECORD_TTL))
                 .arg(number.simple().to_string())
                 .arg(u8::from(repeated.is_some()))
-                .arg(ms(room.busy_for))
+                .arg(ms(capacity.busy_for))
                 .arg(ms(SOONER));
             let answer: Answer = self.queue.redis.script_once(&script).await?;
             self.unanswered[shard] = None;
