@@ -32,7 +32,7 @@ impl Subscriptions {
         after: EventId,
     ) -> Result<Option<impl Stream<Item = Result<LiveEvent, QueueError>> + Send + use<>>, QueueError> {
         // Subscribed before the first read, so that nothing falls between the two.
-        let subscription = self.join(&job);
+        let subscription = self.subscribe(&job);
         if queue.record(&job).await?.is_none() {
             return Ok(None);
         }

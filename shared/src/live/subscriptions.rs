@@ -92,12 +92,12 @@ impl Subscriptions {
     }
 
     /// Subscribes to a job: from here on every message about the job's events wakes it.
-    pub(super) fn join(&self, job: &JobId) -> Subscription {
-        self.listen(wake_channel(self.shared.redis.prefix(), job))
+    pub(super) fn subscribe(&self, job: &JobId) -> Subscription {
+        self.subscribe_to(wake_channel(self.shared.redis.prefix(), job))
     }
 
     /// Subscribes to any channel.
-    pub fn listen(&self, channel: String) -> Subscription {
+    pub fn subscribe_to(&self, channel: String) -> Subscription {
         let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.entry(channel.clone()).or_insert_with(|| {
             self.shared.command(SubscriptionCommand::Subscribe(channel.clone()));

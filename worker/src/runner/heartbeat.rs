@@ -33,7 +33,7 @@ pub(super) enum Interruption {
 
 /// Beats until there is a reason to stop: at once when a cancel is announced, else as [`LeaseTimer`] says.
 pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &LeaseRef, pulse: &AttemptProgress) -> Interruption {
-    let mut cancel = subscriptions.listen(queue.cancel_channel(at));
+    let mut cancel = subscriptions.subscribe_to(queue.cancel_channel(at));
     let mut gate = LeaseTimer::new(Instant::now(), pulse.read());
     let mut called = false;
     loop {
