@@ -43,7 +43,7 @@ impl SpeechPlan {
         let ids = segments.iter().map(|turn| tokenizer.text_ids(turn.speaker.get(), turn.text.as_str()));
         let context_ids = ids.collect::<Result<Vec<_>, _>>()?;
         let sizes = context_ids.iter().zip(segments);
-        let sizes: Vec<_> = sizes.map(|(ids, turn)| SegmentSize::turn(ids.len(), turn.clip.frames())).collect();
+        let sizes: Vec<_> = sizes.map(|(ids, turn)| SegmentSize::context(ids.len(), turn.clip.frames())).collect();
         let sentences = spec.sentences();
         let budgets: Vec<_> = sentence_frames(&sentences).collect();
         let mut first_frame = 0;

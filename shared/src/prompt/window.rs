@@ -19,9 +19,9 @@ pub struct SegmentSize {
 }
 
 impl SegmentSize {
-    /// A turn of `text_ids` ids and `frames` frames.
+    /// A context segment of `text_ids` ids and `frames` frames.
     #[must_use]
-    pub const fn turn(text_ids: usize, frames: usize) -> Self {
+    pub const fn context(text_ids: usize, frames: usize) -> Self {
         Self { text_ids, audio_frames: Some(frames) }
     }
 

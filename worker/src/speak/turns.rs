@@ -84,7 +84,7 @@ impl ContextWindow {
 }
 
 fn size(turn: &PromptSegment) -> SegmentSize {
-    SegmentSize::turn(turn.text_ids.len(), turn.audio.frames())
+    SegmentSize::context(turn.text_ids.len(), turn.audio.frames())
 }
 
 fn positions(turns: &[PromptSegment]) -> usize {
