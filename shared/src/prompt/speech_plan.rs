@@ -40,10 +40,10 @@ impl SpeechPlan {
     /// [`PromptError::Encode`]: the tokenizer refused a text.
     pub fn new(tokenizer: &PromptTokenizer, spec: &JobSpec) -> Result<Self, PromptError> {
         let segments = spec.context.segments();
-        let ids = segments.iter().map(|turn| tokenizer.text_ids(turn.speaker.get(), turn.text.as_str()));
+        let ids = segments.iter().map(|segment| tokenizer.text_ids(segment.speaker.get(), segment.text.as_str()));
         let context_ids = ids.collect::<Result<Vec<_>, _>>()?;
         let sizes = context_ids.iter().zip(segments);
-        let sizes: Vec<_> = sizes.map(|(ids, turn)| SegmentSize::context(ids.len(), turn.clip.frames())).collect();
+        let sizes: Vec<_> = sizes.map(|(ids, segment)| SegmentSize::context(ids.len(), segment.clip.frames())).collect();
         let sentences = spec.sentences();
         let budgets: Vec<_> = sentence_frames(&sentences).collect();
         let mut first_frame = 0;
