@@ -2,7 +2,7 @@
 //! caller. It knows the model's tokenizer and window, and nothing else of the model.
 //!
 //! Reading order: settings ([`GatewayArgs`]), what requests share (`app`), the paths (`router`, `routes`), a request's way
-//! in (`body`, `request`, `window_check`, `submit`) and out (`wait`, `socket`, `response`, `provenance`, `problem`), then the server itself.
+//! in (`body`, `request`, `window_check`, `submit`) and out (`wait`, `socket`, `response`, `provenance_headers`, `problem`), then the server itself.
 
 mod config;
 
@@ -18,7 +18,7 @@ mod request_id;
 mod submit;
 
 mod problem;
-mod provenance;
+mod provenance_headers;
 mod range;
 mod response;
 mod socket;

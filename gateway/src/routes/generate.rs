@@ -10,7 +10,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 use crate::request::{Caller, ApiStyle, tenant};
 use crate::response::Generated;
 use crate::wait::{FinishedAudio, wait_for_audio};

@@ -13,7 +13,7 @@ use csm_shared::job::{JobRecord, JobState, Receipt};
 use super::record;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 use crate::range::{Requested, requested};
 use crate::wait::{fetch, location, missing_is_gone};
 

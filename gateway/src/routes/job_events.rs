@@ -19,7 +19,7 @@ use futures::{Stream, StreamExt as _};
 use super::job_id;
 use crate::app::App;
 use crate::problem::Problem;
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 
 /// Silence after which a comment is sent, so that nobody in between takes the connection for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);

@@ -12,7 +12,7 @@ use csm_shared::job::limits::BODY_BYTES;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 use crate::request::tenant;
 use crate::request_id::RequestId;
 use crate::socket::Session;
