@@ -10,7 +10,7 @@ mod container;
 mod wav_decode;
 mod mixdown;
 mod ogg;
-mod resample;
+mod clip_resample;
 mod flac_mp3;
 #[cfg(test)]
 mod tests;
@@ -177,7 +177,7 @@ impl Clip {
     }
 
     fn from_source(source: DecodedAudio) -> Result<Self, ClipError> {
-        let samples = resample::to_24k(source.mono, source.sample_rate)?;
+        let samples = clip_resample::to_24k(source.mono, source.sample_rate)?;
         Ok(Self { samples: samples.into_iter().map(to_i16).collect() })
     }
 

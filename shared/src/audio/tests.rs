@@ -108,7 +108,7 @@ fn resampling_keeps_the_tone_its_level_and_its_place() {
     for rate in [8_000, 11_025, 16_000, 22_050, 23_999, 32_000, 44_100, 48_000, 96_000, 192_000] {
         let frames = rate as usize / 2 + 17;
         let clip = Clip::from_wav(&wav(rate, 1, 16, SampleFormat::Int, frames, sine(1_000.0, rate))).unwrap();
-        assert_eq!(clip.samples().len(), resample::resampled_len(frames, rate), "{rate} Hz");
+        assert_eq!(clip.samples().len(), clip_resample::resampled_len(frames, rate), "{rate} Hz");
         // Away from the ends, where the filter sees the cut, the tone is the one made at 24 kHz: no delay is left.
         let (tone, expected) = (clip.to_f32(), sine(1_000.0, SAMPLE_RATE));
         let inside = 2_400..tone.len() - 2_400;
@@ -119,15 +119,15 @@ fn resampling_keeps_the_tone_its_level_and_its_place() {
 
 #[test]
 fn resampled_lengths_are_rounded() {
-    assert_eq!(resample::resampled_len(44_100, 44_100), 24_000);
-    assert_eq!(resample::resampled_len(1, 192_000), 1);
-    assert_eq!(resample::resampled_len(3, 8_000), 9);
-    assert_eq!(resample::resampled_len(100, 44_100), 54); // 54.42
-    assert_eq!(resample::resampled_len(101, 44_100), 55); // 54.97
+    assert_eq!(clip_resample::resampled_len(44_100, 44_100), 24_000);
+    assert_eq!(clip_resample::resampled_len(1, 192_000), 1);
+    assert_eq!(clip_resample::resampled_len(3, 8_000), 9);
+    assert_eq!(clip_resample::resampled_len(100, 44_100), 54); // 54.42
+    assert_eq!(clip_resample::resampled_len(101, 44_100), 55); // 54.97
     for frames in [1, 2, 3, 100, 1_023, 1_024, 1_025] {
         for rate in [8_000, 44_100, 192_000] {
             let clip = Clip::from_wav(&wav(rate, 1, 16, SampleFormat::Int, frames, sine(440.0, rate))).unwrap();
-            assert_eq!(clip.samples().len(), resample::resampled_len(frames, rate));
+            assert_eq!(clip.samples().len(), clip_resample::resampled_len(frames, rate));
         }
     }
 }
