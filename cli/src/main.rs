@@ -7,7 +7,7 @@
 
 mod client;
 mod commands;
-mod fleet;
+mod local_fleet;
 mod proc;
 mod progress_display;
 mod receipt_text;

@@ -11,7 +11,7 @@ use csm_shared::telemetry::{LogFormat, TelemetryArgs};
 
 use super::{say, watermark};
 use crate::client::{GatewayClient, SpeechRequest};
-use crate::fleet::{ANY_PORT, DEFAULT_LISTEN, LocalFleet, FleetArgs};
+use crate::local_fleet::{ANY_PORT, DEFAULT_LISTEN, LocalFleet, FleetArgs};
 use crate::receipt_text;
 
 #[derive(Args, Debug)]

@@ -24,7 +24,7 @@ use csm_worker::watermark::MarkArgs;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::fleet::DEFAULT_LISTEN;
+use crate::local_fleet::DEFAULT_LISTEN;
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
