@@ -6,12 +6,12 @@
 //! samples go out with the same events, and a later attempt sends those alone that no earlier one has sent.
 
 mod join;
-mod pulse;
-mod recital;
-mod teller;
+mod attempt_progress;
+mod sentence_stream;
+mod progress;
 #[cfg(test)]
 mod tests;
-mod turns;
+mod context_window;
 
 use std::time::{Duration, Instant};
 
@@ -30,9 +30,9 @@ use crate::engine::{Engine, EngineError, ModelInfo, SegmentAudio, PromptSegment}
 use crate::sink::{self, SinkError};
 use crate::watermark::{Finished, MarkError, Marker};
 
-pub use pulse::AttemptProgress;
-use recital::{Ending, SentenceStream, AttemptPlan};
-use teller::{ProgressPublisher, PendingEvent};
+pub use attempt_progress::AttemptProgress;
+use sentence_stream::{Ending, SentenceStream, AttemptPlan};
+use progress::{ProgressPublisher, PendingEvent};
 
 /// How long telling followers, or reading what was told before, may last.
 const TELLING_LIMIT: Duration = Duration::from_secs(30);

@@ -7,7 +7,7 @@
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::live::{CodesChunk, Event, AudioChunk, Origin, SentenceFrame};
 
-use super::recital::SentenceFrame;
+use super::sentence_stream::SentenceFrame;
 use crate::encode;
 use crate::watermark::Marked;
 

@@ -13,7 +13,7 @@ use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::Pause;
 
 use super::join::{Joiner, pause_frames};
-use super::turns::{UtteranceContext, ContextWindow};
+use super::context_window::{UtteranceContext, ContextWindow};
 use crate::engine::{Engine, EngineError, FrameStream, PromptSegment, AudioFrame, Utterance};
 
 /// Where utterances are spoken: the engine, or a script in tests.

@@ -11,7 +11,7 @@ use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::{Pause, normalise, sentences};
 
-use super::recital::{SpeechEngine, Ending, Frames, SentenceStream, AttemptPlan};
+use super::sentence_stream::{SpeechEngine, Ending, Frames, SentenceStream, AttemptPlan};
 use crate::random_model::{FolderLayout, make_tiny};
 use crate::engine::{
     DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, PromptSegment, AudioFrame, Utterance,

@@ -1,7 +1,7 @@
 //! Recitals that go on where an earlier attempt was cut off, and whose checkpoint they take.
 
 use super::super::origin;
-use super::super::recital::SentenceFrame;
+use super::super::sentence_stream::SentenceFrame;
 use super::*;
 use crate::engine::ModelInfo;
 
