@@ -81,7 +81,7 @@ pub(super) struct SentenceFrame {
 
 /// A job on its way from script to recording.
 pub(super) struct SentenceStream<'a, B: SpeechEngine> {
-    booth: &'a B,
+    engine: &'a B,
     pieces: std::vec::IntoIter<PlannedSentence>,
     sampling: Sampling,
     /// What was spoken of the pieces to come, the next one first.
@@ -122,10 +122,10 @@ pub(super) struct Ending {
 }
 
 impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
-    pub(super) fn new(booth: &'a B, script: AttemptPlan) -> Self {
+    pub(super) fn new(engine: &'a B, script: AttemptPlan) -> Self {
         let AttemptPlan { plan, context, sampling, budget, positions, spoken } = script;
         Self {
-            booth,
+            engine,
             done: Vec::with_capacity(plan.sentences.len()),
             pieces: plan.sentences.into_iter(),
             sampling,
@@ -197,7 +197,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             first_frame,
             spoken: spoken.clone(),
         };
-        let frames = self.booth.admit(utterance).await?;
+        let frames = self.engine.admit(utterance).await?;
         self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
         self.current = Some(Current { frames, codes: Vec::new(), spoken, text_ids, sentence });
         Ok(())

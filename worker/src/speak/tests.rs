@@ -133,8 +133,8 @@ fn script(frames: &[u32], budget: u32) -> AttemptPlan {
     AttemptPlan { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, spoken: Vec::new() }
 }
 
-async fn recite(booth: &ScriptedEngine, script: AttemptPlan) -> (Vec<f32>, Ending) {
-    let mut recital = SentenceStream::new(booth, script);
+async fn recite(engine: &ScriptedEngine, script: AttemptPlan) -> (Vec<f32>, Ending) {
+    let mut recital = SentenceStream::new(engine, script);
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
         audio.extend(recited.pcm);
@@ -156,9 +156,9 @@ fn voice() -> PromptSegment {
 #[tokio::test]
 async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
     let take = ScriptedUtterance { frames: [20, 5, 30], end: FinishReason::Eos };
-    let booth = ScriptedEngine::new([take]);
-    let (audio, ending) = recite(&booth, AttemptPlan { context: vec![voice()], ..script(&[125], 125) }).await;
-    let [asked] = booth.asked().try_into().unwrap();
+    let engine = ScriptedEngine::new([take]);
+    let (audio, ending) = recite(&engine, AttemptPlan { context: vec![voice()], ..script(&[125], 125) }).await;
+    let [asked] = engine.asked().try_into().unwrap();
     assert_eq!((asked.max_frames, asked.first_frame, asked.text_ids), (125, 0, vec![0; 10]));
     assert_eq!(asked.context, [voice()]);
     assert_eq!(audio.len(), 55 * FRAME_SAMPLES);
@@ -178,9 +178,9 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
 
 #[tokio::test]
 async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
-    let booth = ScriptedEngine::new([said(3), said(4), said(5), said(6)]);
-    let (_, ending) = recite(&booth, AttemptPlan { context: vec![voice()], ..script(&[50, 60, 70, 80], 1_000) }).await;
-    let asked = booth.asked();
+    let engine = ScriptedEngine::new([said(3), said(4), said(5), said(6)]);
+    let (_, ending) = recite(&engine, AttemptPlan { context: vec![voice()], ..script(&[50, 60, 70, 80], 1_000) }).await;
+    let asked = engine.asked();
     let contexts: Vec<_> = asked.iter().map(|utterance| utterance.context.clone()).collect();
     assert_eq!(contexts[0], [voice()]);
     assert_eq!(contexts[1], [voice(), turn(1, 3)]);
@@ -198,9 +198,9 @@ async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
 async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
     let end = |end, frames| ScriptedUtterance { end, ..said(frames) };
     let takes = [said(3), end(FinishReason::Runaway, 9), end(FinishReason::Length, 60), said(0), said(4)];
-    let booth = ScriptedEngine::new(takes);
-    let (_, ending) = recite(&booth, script(&[50; 5], 1_000)).await;
-    assert_eq!(booth.asked()[4].context, [turn(1, 3)], "only what was said well and to its end");
+    let engine = ScriptedEngine::new(takes);
+    let (_, ending) = recite(&engine, script(&[50; 5], 1_000)).await;
+    assert_eq!(engine.asked()[4].context, [turn(1, 3)], "only what was said well and to its end");
     let told: Vec<_> = ending.sentences.iter().map(|s| (s.frames, s.finish_reason)).collect();
     let (eos, length) = (FinishReason::Eos, FinishReason::Length);
     assert_eq!(told, [(3, eos), (9, FinishReason::Runaway), (50, length), (0, eos), (4, eos)]);
@@ -211,10 +211,10 @@ async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
 
 #[tokio::test]
 async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
-    let booth = ScriptedEngine::new([said(30), said(40), said(10)]);
-    let (audio, ending) = recite(&booth, script(&[50, 50, 50, 50], 45)).await;
+    let engine = ScriptedEngine::new([said(30), said(40), said(10)]);
+    let (audio, ending) = recite(&engine, script(&[50, 50, 50, 50], 45)).await;
     assert_eq!(
-        booth.asked().iter().map(|utterance| utterance.max_frames).collect::<Vec<_>>(),
+        engine.asked().iter().map(|utterance| utterance.max_frames).collect::<Vec<_>>(),
         [45, 12],
         "a pause takes 3"
     );
@@ -231,14 +231,14 @@ async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
 
 #[tokio::test]
 async fn a_recital_that_is_dropped_leaves_its_slot() {
-    let booth = ScriptedEngine::new([said(3), said(40)]);
-    let mut recital = SentenceStream::new(&booth, script(&[50; 2], 1_000));
+    let engine = ScriptedEngine::new([said(3), said(40)]);
+    let mut recital = SentenceStream::new(&engine, script(&[50; 2], 1_000));
     for _ in 0..10 {
         recital.next().await.unwrap().unwrap();
     }
-    assert_eq!(booth.busy.load(Ordering::SeqCst), 1);
+    assert_eq!(engine.busy.load(Ordering::SeqCst), 1);
     drop(recital);
-    assert_eq!(booth.busy.load(Ordering::SeqCst), 0);
+    assert_eq!(engine.busy.load(Ordering::SeqCst), 0);
 }
 
 /// The engine itself, of which it is said that every utterance ends by itself: the tiny model never does.
@@ -277,8 +277,8 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
         threads: Some(1),
         prefix_cache_bytes: 1 << 20,
     };
-    let booth = AlwaysEosEngine(Engine::start(config).unwrap().ready().await.unwrap());
-    let mut recital = SentenceStream::new(&booth, AttemptPlan { context: vec![voice()], ..script(&[4, 5, 6], 100) });
+    let engine = AlwaysEosEngine(Engine::start(config).unwrap().ready().await.unwrap());
+    let mut recital = SentenceStream::new(&engine, AttemptPlan { context: vec![voice()], ..script(&[4, 5, 6], 100) });
     let mut audio = Vec::new();
     while let Some(recited) = recital.next().await.unwrap() {
         audio.extend(recited.pcm);
@@ -300,7 +300,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
             first_frame,
             spoken: Vec::new(),
         };
-        let mut stream = booth.0.admit(utterance).await.unwrap();
+        let mut stream = engine.0.admit(utterance).await.unwrap();
         let mut codes = Vec::new();
         last.clear();
         while let Some(frame) = stream.next().await {
@@ -332,8 +332,8 @@ async fn three_thousand_characters_become_one_recording_without_a_gap() {
     // Up to 2 s of silence at either end of every sentence.
     let takes =
         (0..cut.len() as u32).map(|n| ScriptedUtterance { frames: [n * 7 % 26, 2 + n % 3, n * 11 % 26], end: FinishReason::Eos });
-    let booth = ScriptedEngine::new(takes);
-    let (audio, ending) = recite(&booth, plan).await;
+    let engine = ScriptedEngine::new(takes);
+    let (audio, ending) = recite(&engine, plan).await;
 
     assert!(cut.len() >= 30, "{} sentences", cut.len());
     let listed: Vec<_> = ending.sentences.iter().map(|sentence| sentence.text.as_str()).collect();

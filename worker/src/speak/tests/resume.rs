@@ -40,26 +40,26 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
 /// Each piece gets its own frames, as long as the pieces before it were what they had been.
 #[tokio::test]
 async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
-    let booth = ScriptedEngine::new([said(3), said(0), said(5), said(4)]);
+    let engine = ScriptedEngine::new([said(3), said(0), said(5), said(4)]);
     let spoken = vec![frames_of(1, 3), vec![], frames_of(3, 2)];
-    recite(&booth, AttemptPlan { spoken: spoken.clone(), ..script(&[50; 4], 1_000) }).await;
-    let mut given: Vec<_> = booth.asked().into_iter().map(|utterance| utterance.spoken).collect();
+    recite(&engine, AttemptPlan { spoken: spoken.clone(), ..script(&[50; 4], 1_000) }).await;
+    let mut given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.spoken).collect();
     assert_eq!(given.pop(), Some(vec![]));
     assert_eq!(given, spoken);
 
     for other in [frames_of(1, 4), frames_of(2, 3), vec![]] {
-        let booth = ScriptedEngine::new([said(3), said(4), said(5)]);
+        let engine = ScriptedEngine::new([said(3), said(4), said(5)]);
         let spoken = vec![other.clone(), frames_of(2, 4), frames_of(3, 5)];
-        recite(&booth, AttemptPlan { spoken, ..script(&[50; 3], 1_000) }).await;
-        let given: Vec<_> = booth.asked().into_iter().map(|utterance| utterance.spoken).collect();
+        recite(&engine, AttemptPlan { spoken, ..script(&[50; 3], 1_000) }).await;
+        let given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.spoken).collect();
         assert_eq!(given, [other, vec![], vec![]], "the first piece is another one, and so are all that hear it");
     }
 }
 
 #[tokio::test]
 async fn every_frame_says_which_piece_it_is_of() {
-    let booth = ScriptedEngine::new([said(2), said(0), said(3)]);
-    let mut recital = SentenceStream::new(&booth, script(&[50; 3], 1_000));
+    let engine = ScriptedEngine::new([said(2), said(0), said(3)]);
+    let mut recital = SentenceStream::new(&engine, script(&[50; 3], 1_000));
     let mut told = Vec::new();
     while let Some(SentenceFrame { piece, codes, .. }) = recital.next().await.unwrap() {
         told.push((piece, codes));
