@@ -65,7 +65,7 @@ pub(super) struct AttemptPlan {
     /// Positions that the model has.
     pub(super) positions: usize,
     /// Frames of each piece that an earlier attempt spoke; all of them but for the last piece that has any.
-    pub(super) spoken: Vec<Vec<Frame>>,
+    pub(super) resumed_frames: Vec<Vec<Frame>>,
 }
 
 /// One frame of a job, and the samples that it completes, possibly none.
@@ -85,8 +85,8 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     pieces: std::vec::IntoIter<PlannedSentence>,
     sampling: Sampling,
     /// What was spoken of the pieces to come, the next one first.
-    spoken: VecDeque<Vec<Frame>>,
-    turns: ContextWindow,
+    resumed_frames: VecDeque<Vec<Frame>>,
+    window: ContextWindow,
     joiner: Joiner,
     /// What follows the piece spoken last; `None` before the first.
     pause: Option<Pause>,
@@ -105,7 +105,7 @@ struct Current<F> {
     frames: F,
     codes: Vec<Frame>,
     /// What an earlier attempt spoke of it.
-    spoken: Vec<Frame>,
+    resumed_frames: Vec<Frame>,
     text_ids: Vec<u32>,
     sentence: SentenceReceipt,
 }
@@ -122,15 +122,15 @@ pub(super) struct Ending {
 }
 
 impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
-    pub(super) fn new(engine: &'a B, script: AttemptPlan) -> Self {
-        let AttemptPlan { plan, context, sampling, budget, positions, spoken } = script;
+    pub(super) fn new(engine: &'a B, attempt_plan: AttemptPlan) -> Self {
+        let AttemptPlan { plan, context, sampling, budget, positions, resumed_frames } = attempt_plan;
         Self {
             engine,
             done: Vec::with_capacity(plan.sentences.len()),
             pieces: plan.sentences.into_iter(),
             sampling,
-            spoken: spoken.into(),
-            turns: ContextWindow::new(context, positions),
+            resumed_frames: resumed_frames.into(),
+            window: ContextWindow::new(context, positions),
             joiner: Joiner::default(),
             pause: None,
             current: None,
@@ -166,7 +166,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     /// Begins a piece, or lists it unspoken when no budget is left.
     async fn begin(&mut self, piece: PlannedSentence) -> Result<(), EngineError> {
         let PlannedSentence { text, text_ids, max_frames, first_frame, pause } = piece;
-        let spoken = self.spoken.pop_front().unwrap_or_default();
+        let resumed_frames = self.resumed_frames.pop_front().unwrap_or_default();
         // The recording shall not be longer than the budget, pauses and all.
         self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
         let max_frames = max_frames.min(self.left);
@@ -185,7 +185,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             self.done.push(sentence);
             return Ok(());
         }
-        let UtteranceContext { context, recurring, positions } = self.turns.before(text_ids.len(), max_frames);
+        let UtteranceContext { context, recurring, positions } = self.window.select(text_ids.len(), max_frames);
         sentence.context_positions = positions as u32;
         sentence.prompt_positions = (positions + text_ids.len()) as u32;
         let utterance = Utterance {
@@ -195,27 +195,27 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             sampling: self.sampling,
             max_frames,
             first_frame,
-            spoken: spoken.clone(),
+            resumed_frames: resumed_frames.clone(),
         };
         let frames = self.engine.admit(utterance).await?;
         self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
-        self.current = Some(Current { frames, codes: Vec::new(), spoken, text_ids, sentence });
+        self.current = Some(Current { frames, codes: Vec::new(), resumed_frames, text_ids, sentence });
         Ok(())
     }
 
     /// Ends the current piece.
     fn end(&mut self, finish: FinishReason) {
-        let Some(Current { codes, spoken, text_ids, mut sentence, .. }) = self.current.take() else { return };
-        if codes != spoken {
+        let Some(Current { codes, resumed_frames, text_ids, mut sentence, .. }) = self.current.take() else { return };
+        if codes != resumed_frames {
             // The last piece that was spoken, or another one than was spoken: nothing that follows is of this recital.
-            self.spoken.clear();
+            self.resumed_frames.clear();
         }
         self.ready.append(&mut self.joiner.end());
         sentence.frames = codes.len() as u32;
         sentence.finish_reason = finish;
         self.done.push(sentence);
         if finish == FinishReason::Eos && !codes.is_empty() {
-            self.turns.spoken(text_ids, codes);
+            self.window.push(text_ids, codes);
         }
     }
 
