@@ -72,7 +72,7 @@ pub(super) struct AttemptPlan {
 #[derive(Debug, PartialEq)]
 pub(super) struct SentenceFrame {
     /// The piece that it is of, from 0.
-    pub(super) piece: usize,
+    pub(super) sentence: usize,
     pub(super) codes: Frame,
     /// Whether an earlier attempt spoke it.
     pub(super) replayed: bool,
@@ -82,7 +82,7 @@ pub(super) struct SentenceFrame {
 /// A job on its way from script to recording.
 pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     engine: &'a B,
-    pieces: std::vec::IntoIter<PlannedSentence>,
+    remaining: std::vec::IntoIter<PlannedSentence>,
     sampling: Sampling,
     /// What was spoken of the pieces to come, the next one first.
     resumed_frames: VecDeque<Vec<Frame>>,
@@ -127,7 +127,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         Self {
             engine,
             done: Vec::with_capacity(plan.sentences.len()),
-            pieces: plan.sentences.into_iter(),
+            remaining: plan.sentences.into_iter(),
             sampling,
             resumed_frames: resumed_frames.into(),
             window: ContextWindow::new(context, positions),
@@ -144,8 +144,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     pub(super) async fn next(&mut self) -> Result<Option<SentenceFrame>, EngineError> {
         loop {
             let Some(current) = &mut self.current else {
-                match self.pieces.next() {
-                    Some(piece) => self.begin(piece).await?,
+                match self.remaining.next() {
+                    Some(planned) => self.begin(planned).await?,
                     None => return Ok(None),
                 }
                 continue;
@@ -155,8 +155,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
                 current.codes.push(codes);
                 self.left = self.left.saturating_sub(1);
                 self.ready.append(&mut self.joiner.push(&pcm));
-                let (piece, pcm) = (self.done.len(), std::mem::take(&mut self.ready));
-                return Ok(Some(SentenceFrame { piece, codes, replayed, pcm }));
+                let (sentence, pcm) = (self.done.len(), std::mem::take(&mut self.ready));
+                return Ok(Some(SentenceFrame { sentence, codes, replayed, pcm }));
             }
             let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
             self.end(finish);
@@ -164,8 +164,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     }
 
     /// Begins a piece, or lists it unspoken when no budget is left.
-    async fn begin(&mut self, piece: PlannedSentence) -> Result<(), EngineError> {
-        let PlannedSentence { text, text_ids, max_frames, first_frame, pause } = piece;
+    async fn begin(&mut self, planned: PlannedSentence) -> Result<(), EngineError> {
+        let PlannedSentence { text, text_ids, max_frames, first_frame, pause } = planned;
         let resumed_frames = self.resumed_frames.pop_front().unwrap_or_default();
         // The recording shall not be longer than the budget, pauses and all.
         self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
