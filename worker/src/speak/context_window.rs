@@ -13,7 +13,7 @@ use crate::engine::{SegmentAudio, PromptSegment};
 
 /// Earlier pieces that are repeated to the model at most, the job's own voice left out. Each costs the prompt of its words
 /// and frames anew, and more than the last two change nothing in how one speaks on.
-pub(super) const CARRIED: usize = 2;
+pub(super) const CARRIED_SENTENCES_MAX: usize = 2;
 
 /// The turns of one job so far.
 pub(super) struct ContextWindow {
@@ -44,7 +44,7 @@ impl ContextWindow {
     }
 
     /// What is put before a piece of `text_ids` ids that may take `max_frames` frames.
-    pub(super) fn before(&self, text_ids: usize, max_frames: u32) -> UtteranceContext {
+    pub(super) fn select(&self, text_ids: usize, max_frames: u32) -> UtteranceContext {
         let mut positions = positions(&self.given);
         let fits = |positions| Window {
             prompt_positions: positions + text_ids,
@@ -53,13 +53,13 @@ impl ContextWindow {
         };
         // In order of worth: the voice, then what was said last.
         let mut carried = VecDeque::new();
-        for turn in self.voice.iter().chain(self.last.iter().rev()) {
-            let more = positions + size(turn).positions();
+        for segment in self.voice.iter().chain(self.last.iter().rev()) {
+            let more = positions + size(segment).positions();
             if fits(more).check().is_err() {
                 break;
             }
             positions = more;
-            carried.push_front(turn);
+            carried.push_front(segment);
         }
         let voice = if self.voice.is_some() { 1.min(carried.len()) } else { 0 };
         // It was spoken first.
@@ -70,25 +70,25 @@ impl ContextWindow {
 
     /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
     /// match, and the model would go on like that.
-    pub(super) fn spoken(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
-        let turn = PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) };
+    pub(super) fn push(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
+        let segment = PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) };
         if self.given.is_empty() && self.voice.is_none() {
-            self.voice = Some(turn);
+            self.voice = Some(segment);
             return;
         }
-        self.last.push_back(turn);
-        if self.last.len() > CARRIED {
+        self.last.push_back(segment);
+        if self.last.len() > CARRIED_SENTENCES_MAX {
             self.last.pop_front();
         }
     }
 }
 
-fn size(turn: &PromptSegment) -> SegmentSize {
-    SegmentSize::context(turn.text_ids.len(), turn.audio.frames())
+fn size(segment: &PromptSegment) -> SegmentSize {
+    SegmentSize::context(segment.text_ids.len(), segment.audio.frames())
 }
 
-fn positions(turns: &[PromptSegment]) -> usize {
-    turns.iter().map(|turn| size(turn).positions()).sum()
+fn positions(segments: &[PromptSegment]) -> usize {
+    segments.iter().map(|segment| size(segment).positions()).sum()
 }
 
 #[cfg(test)]
@@ -96,65 +96,65 @@ mod tests {
     use super::*;
 
     /// A turn of `size` positions.
-    fn turn(size: usize) -> PromptSegment {
+    fn segment(size: usize) -> PromptSegment {
         PromptSegment { text_ids: vec![7; 3], audio: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
     }
 
-    fn speak(turns: &mut ContextWindow, size: usize) {
-        let PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) } = turn(size) else { return };
-        turns.spoken(text_ids, frames);
+    fn push(window: &mut ContextWindow, size: usize) {
+        let PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) } = segment(size) else { return };
+        window.push(text_ids, frames);
     }
 
     fn sizes(before: &UtteranceContext) -> Vec<usize> {
-        let sizes: Vec<_> = before.context.iter().map(|turn| size(turn).positions()).collect();
+        let sizes: Vec<_> = before.context.iter().map(|segment| size(segment).positions()).collect();
         assert_eq!(before.positions, sizes.iter().sum::<usize>());
         sizes
     }
 
     #[test]
     fn what_stays_before_every_piece_is_the_callers_context_or_the_voice() {
-        for (given, expected) in [(vec![turn(10), turn(11)], [2, 2, 2, 2]), (Vec::new(), [0, 1, 1, 1])] {
-            let mut turns = ContextWindow::new(given, 2_048);
+        for (given, expected) in [(vec![segment(10), segment(11)], [2, 2, 2, 2]), (Vec::new(), [0, 1, 1, 1])] {
+            let mut window = ContextWindow::new(given, 2_048);
             for (piece, expected) in expected.into_iter().enumerate() {
-                assert_eq!(turns.before(5, 100).recurring, expected);
-                speak(&mut turns, 20 + piece);
+                assert_eq!(window.select(5, 100).recurring, expected);
+                push(&mut window, 20 + piece);
             }
         }
         let mut full = ContextWindow::new(Vec::new(), 1);
-        speak(&mut full, 20);
-        assert_eq!(full.before(5, 100).recurring, 0);
+        push(&mut full, 20);
+        assert_eq!(full.select(5, 100).recurring, 0);
     }
 
     #[test]
     fn the_callers_voice_and_the_last_two_pieces_come_first() {
-        let mut turns = ContextWindow::new(vec![turn(10), turn(11)], 2_048);
-        assert_eq!(sizes(&turns.before(5, 100)), [10, 11]);
+        let mut window = ContextWindow::new(vec![segment(10), segment(11)], 2_048);
+        assert_eq!(sizes(&window.select(5, 100)), [10, 11]);
         for piece in [20, 21, 22, 23] {
-            speak(&mut turns, piece);
+            push(&mut window, piece);
         }
-        assert_eq!(sizes(&turns.before(5, 100)), [10, 11, 22, 23]);
+        assert_eq!(sizes(&window.select(5, 100)), [10, 11, 22, 23]);
     }
 
     #[test]
     fn without_a_context_the_first_piece_is_the_voice() {
-        let mut turns = ContextWindow::new(Vec::new(), 2_048);
-        assert_eq!(sizes(&turns.before(5, 100)), [0; 0]);
+        let mut window = ContextWindow::new(Vec::new(), 2_048);
+        assert_eq!(sizes(&window.select(5, 100)), [0; 0]);
         for (piece, expected) in [(20, vec![20]), (21, vec![20, 21]), (22, vec![20, 21, 22]), (23, vec![20, 22, 23])] {
-            speak(&mut turns, piece);
-            assert_eq!(sizes(&turns.before(5, 100)), expected);
+            push(&mut window, piece);
+            assert_eq!(sizes(&window.select(5, 100)), expected);
         }
     }
 
     #[test]
     fn the_window_drops_the_oldest_piece_first_and_the_callers_context_never() {
         let room = |limit: usize, given: Vec<PromptSegment>| {
-            let mut turns = ContextWindow::new(given, limit);
+            let mut window = ContextWindow::new(given, limit);
             for piece in [20, 21, 22] {
-                speak(&mut turns, piece);
+                push(&mut window, piece);
             }
-            sizes(&turns.before(5, 100))
+            sizes(&window.select(5, 100))
         };
-        let given = || vec![turn(10)];
+        let given = || vec![segment(10)];
         assert_eq!(room(105 + 10 + 21 + 22, given()), [10, 21, 22], "exactly full");
         assert_eq!(room(105 + 10 + 21 + 22 - 1, given()), [10, 22]);
         assert_eq!(room(105 + 10 + 22 - 1, given()), [10]);
