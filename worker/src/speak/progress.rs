@@ -27,13 +27,13 @@ pub(super) struct ProgressPublisher {
     /// Those at the beginning that were taken over from the checkpoint.
     resumed: u32,
     /// Frames that the job's stream does not hold yet.
-    untold: Vec<SentenceFrame>,
+    unpublished: Vec<SentenceFrame>,
     /// Samples, where the delivery is live.
     samples: Option<Samples>,
     /// Place of the last event that was made. The first of an attempt tells of its start.
     sequence: u64,
     /// The last event that was made, until it is in the stream.
-    doubtful: Option<PendingEvent>,
+    unconfirmed: Option<PendingEvent>,
     /// Whether there may be something to tell now.
     due: bool,
 }
@@ -50,33 +50,33 @@ pub(super) struct PendingEvent {
 impl ProgressPublisher {
     /// `published` are the samples that earlier attempts have sent, `None` where samples are not to be sent at all.
     pub(super) fn new(origin: Origin, max_frames: u32, published: Option<u64>) -> Self {
-        let samples = published.map(|published| Samples { published, heard: 0, untold: Vec::new() });
+        let samples = published.map(|published| Samples { published, received: 0, unpublished: Vec::new() });
         Self {
             origin,
             max_frames,
             frames: 0,
             resumed: 0,
-            untold: Vec::new(),
+            unpublished: Vec::new(),
             samples,
             sequence: 1,
-            doubtful: None,
+            unconfirmed: None,
             due: false,
         }
     }
 
     /// Takes the next frame, and the samples that are ready to leave with it. Codes that the stream holds already are not told
     /// again, so that an attempt that is cut off while it repeats what was spoken leaves the checkpoint as it was.
-    pub(super) fn hear(&mut self, recited: &SentenceFrame, ready: &Marked) {
-        let replayed = recited.replayed && self.resumed == self.frames;
+    pub(super) fn push(&mut self, frame: &SentenceFrame, ready: &Marked) {
+        let replayed = frame.replayed && self.resumed == self.frames;
         self.frames += 1;
         if let Some(samples) = &mut self.samples {
-            samples.hear(ready);
+            samples.push(ready);
         }
         if replayed {
             self.resumed += 1;
             return;
         }
-        self.untold.push((recited.piece as u16, recited.codes));
+        self.unpublished.push((frame.piece as u16, frame.codes));
         let first_samples = self.samples.as_ref().is_some_and(Samples::are_first);
         self.due = (self.frames - self.resumed) % PROGRESS_EVERY == 1 || first_samples;
     }
@@ -84,45 +84,45 @@ impl ProgressPublisher {
     /// Takes the last samples: all that is left is to be told now.
     pub(super) fn end(&mut self, ready: &Marked, rest: &Marked) {
         if let Some(samples) = &mut self.samples {
-            samples.hear(ready);
-            samples.hear(rest);
+            samples.push(ready);
+            samples.push(rest);
             self.due = true;
         }
     }
 
-    /// What is to be written now, if anything. Once it is written, [`Self::told`] makes room for the next.
+    /// What is to be written now, if anything. Once it is written, [`Self::mark_published`] makes room for the next.
     pub(super) fn due(&mut self) -> Option<&PendingEvent> {
         if !self.due {
             return None;
         }
-        if self.doubtful.is_none() {
-            self.doubtful = self.next();
+        if self.unconfirmed.is_none() {
+            self.unconfirmed = self.next();
         }
-        self.due = self.doubtful.is_some();
-        self.doubtful.as_ref()
+        self.due = self.unconfirmed.is_some();
+        self.unconfirmed.as_ref()
     }
 
     /// What was due is in the stream.
-    pub(super) fn told(&mut self) {
-        self.doubtful = None;
+    pub(super) fn mark_published(&mut self) {
+        self.unconfirmed = None;
     }
 
     /// What was due could not be written; it is due again with the next event.
-    pub(super) const fn put_off(&mut self) {
+    pub(super) const fn defer(&mut self) {
         self.due = false;
     }
 
     fn next(&mut self) -> Option<PendingEvent> {
         let audio = self.samples.as_mut().and_then(Samples::take);
-        if self.untold.is_empty() && audio.is_none() {
+        if self.unpublished.is_empty() && audio.is_none() {
             return None;
         }
         let Self { origin, frames, max_frames, .. } = *self;
-        let from = frames - self.untold.len() as u32;
-        let spoken =
-            (!self.untold.is_empty()).then(|| CodesChunk { origin, from, frames: std::mem::take(&mut self.untold) });
+        let from = frames - self.unpublished.len() as u32;
+        let codes =
+            (!self.unpublished.is_empty()).then(|| CodesChunk { origin, from, frames: std::mem::take(&mut self.unpublished) });
         self.sequence += 1;
-        Some(PendingEvent { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, spoken })
+        Some(PendingEvent { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, codes })
     }
 
     /// Frames heard.
@@ -142,31 +142,31 @@ struct Samples {
     /// Samples in events, of this attempt and those before it.
     published: u64,
     /// Samples of the recording heard.
-    heard: u64,
+    received: u64,
     /// Bytes of those that are in no event.
-    untold: Vec<u8>,
+    unpublished: Vec<u8>,
 }
 
 impl Samples {
-    fn hear(&mut self, marked: &Marked) {
+    fn push(&mut self, marked: &Marked) {
         let pcm = encode::pcm(marked);
         let samples = marked.samples().len() as u64;
         // Only while nothing waits can what comes have been sent before.
-        let sent = self.published.saturating_sub(self.heard).min(samples) as usize;
-        self.heard += samples;
-        self.untold.extend_from_slice(&pcm[sent * size_of::<i16>()..]);
+        let sent = self.published.saturating_sub(self.received).min(samples) as usize;
+        self.received += samples;
+        self.unpublished.extend_from_slice(&pcm[sent * size_of::<i16>()..]);
     }
 
     /// Whether these are the first of the job that can be sent.
     const fn are_first(&self) -> bool {
-        self.published == 0 && !self.untold.is_empty()
+        self.published == 0 && !self.unpublished.is_empty()
     }
 
     /// As many as go into one event.
     fn take(&mut self) -> Option<AudioChunk> {
-        let bytes = self.untold.len().min(AudioChunk::SAMPLES_MAX * size_of::<i16>());
-        let audio = AudioChunk::new(self.published, &self.untold[..bytes])?;
-        self.untold.drain(..bytes);
+        let bytes = self.unpublished.len().min(AudioChunk::SAMPLES_MAX * size_of::<i16>());
+        let audio = AudioChunk::new(self.published, &self.unpublished[..bytes])?;
+        self.unpublished.drain(..bytes);
         self.published = audio.end();
         Some(audio)
     }
