@@ -3,8 +3,8 @@
 use super::*;
 use crate::watermark::{MarkStream, Watermark, WatermarkKey};
 
-fn recited(piece: usize, number: u32, replayed: bool) -> SentenceFrame {
-    SentenceFrame { piece, codes: [number; 32], replayed, pcm: Vec::new() }
+fn sentence_frame(sentence: usize, number: u32, replayed: bool) -> SentenceFrame {
+    SentenceFrame { sentence, codes: [number; 32], replayed, pcm: Vec::new() }
 }
 
 fn origin() -> Origin {
@@ -12,62 +12,62 @@ fn origin() -> Origin {
 }
 
 /// Tells `new` frames behind `old` replayed ones; `written` says which events reach the stream.
-fn tellings(old: u32, new: u32, written: impl Fn(u32) -> bool) -> Vec<(u32, Vec<u32>)> {
-    let (mut teller, mut told) = (ProgressPublisher::new(origin(), 100, None), Vec::new());
+fn published(old: u32, new: u32, written: impl Fn(u32) -> bool) -> Vec<(u32, Vec<u32>)> {
+    let (mut publisher, mut told) = (ProgressPublisher::new(origin(), 100, None), Vec::new());
     for number in 0..old + new {
-        teller.hear(&recited(0, number, number < old), &Marked::default());
-        while let Some(telling) = teller.due() {
-            let Event::Progress { frames, max_frames: 100, audio: None } = telling.event else { panic!("{telling:?}") };
-            assert!(frames <= number + 1 && telling.sequence >= 2);
+        publisher.push(&sentence_frame(0, number, number < old), &Marked::default());
+        while let Some(pending) = publisher.due() {
+            let Event::Progress { frames, max_frames: 100, audio: None } = pending.event else { panic!("{pending:?}") };
+            assert!(frames <= number + 1 && pending.sequence >= 2);
             if !written(number + 1) {
-                teller.put_off();
+                publisher.defer();
                 break;
             }
-            let spoken = telling.spoken.as_ref().unwrap();
+            let spoken = pending.codes.as_ref().unwrap();
             told.push((spoken.from, spoken.frames.iter().map(|(_, frame)| frame[0]).collect()));
-            teller.told();
+            publisher.mark_published();
         }
     }
-    assert_eq!((teller.frames(), teller.resumed()), (old + new, old));
-    teller.end(&Marked::default(), &Marked::default());
-    assert_eq!(teller.due(), None, "codes alone are not worth an event at the end");
+    assert_eq!((publisher.frames(), publisher.resumed()), (old + new, old));
+    publisher.end(&Marked::default(), &Marked::default());
+    assert_eq!(publisher.due(), None, "codes alone are not worth an event at the end");
     told
 }
 
 #[test]
 fn the_first_frame_is_told_at_once_and_then_every_fifth() {
-    let told = tellings(0, 12, |_| true);
+    let told = published(0, 12, |_| true);
     assert_eq!(told, [(0, vec![0]), (1, vec![1, 2, 3, 4, 5]), (6, vec![6, 7, 8, 9, 10])]);
 }
 
 #[test]
 fn what_the_stream_holds_is_not_told_again() {
-    assert_eq!(tellings(8, 6, |_| true), [(8, vec![8]), (9, vec![9, 10, 11, 12, 13])]);
-    assert_eq!(tellings(8, 0, |_| true), []);
+    assert_eq!(published(8, 6, |_| true), [(8, vec![8]), (9, vec![9, 10, 11, 12, 13])]);
+    assert_eq!(published(8, 0, |_| true), []);
 }
 
 #[test]
 fn what_was_not_written_goes_before_the_next_event() {
-    let told = tellings(2, 12, |frames| frames != 3 && frames != 8);
+    let told = published(2, 12, |frames| frames != 3 && frames != 8);
     assert_eq!(told, [(2, vec![2]), (3, (3..13).collect())]);
 }
 
 /// Of an attempt that says something else everything is told, so that the stream is its own story from there.
 #[test]
 fn a_replayed_frame_behind_a_new_one_is_told() {
-    let mut teller = ProgressPublisher::new(origin(), 100, None);
-    let mut hear = |recited: SentenceFrame| {
-        teller.hear(&recited, &Marked::default());
-        let spoken = teller.due().and_then(|telling| telling.spoken.clone());
-        teller.told();
-        (spoken.map(|chunk| (chunk.from, chunk.frames.len())), teller.resumed())
+    let mut publisher = ProgressPublisher::new(origin(), 100, None);
+    let mut hear = |sentence_frame: SentenceFrame| {
+        publisher.push(&sentence_frame, &Marked::default());
+        let spoken = publisher.due().and_then(|pending| pending.codes.clone());
+        publisher.mark_published();
+        (spoken.map(|chunk| (chunk.from, chunk.frames.len())), publisher.resumed())
     };
-    assert_eq!(hear(recited(0, 0, true)), (None, 1));
-    assert_eq!(hear(recited(0, 1, false)), (Some((1, 1)), 1));
+    assert_eq!(hear(sentence_frame(0, 0, true)), (None, 1));
+    assert_eq!(hear(sentence_frame(0, 1, false)), (Some((1, 1)), 1));
     for number in 2..6 {
-        assert_eq!(hear(recited(1, number, true)), (None, 1));
+        assert_eq!(hear(sentence_frame(1, number, true)), (None, 1));
     }
-    assert_eq!(hear(recited(1, 6, true)), (Some((2, 5)), 1));
+    assert_eq!(hear(sentence_frame(1, 6, true)), (Some((2, 5)), 1));
 }
 
 /// A listener, who keeps every event by its place: the same place twice is one event.
@@ -79,12 +79,12 @@ struct LiveReceiver {
 }
 
 impl LiveReceiver {
-    fn hear(&mut self, telling: &PendingEvent) {
-        if telling.sequence <= self.last {
+    fn hear(&mut self, pending: &PendingEvent) {
+        if pending.sequence <= self.last {
             return;
         }
-        self.last = telling.sequence;
-        let Event::Progress { audio, .. } = &telling.event else { panic!("{telling:?}") };
+        self.last = pending.sequence;
+        let Event::Progress { audio, .. } = &pending.event else { panic!("{pending:?}") };
         let Some(audio) = audio else { return };
         assert_eq!(audio.offset() as usize, self.pcm.len() / 2, "no sample twice, none left out");
         self.pcm.extend_from_slice(audio.pcm());
@@ -113,31 +113,31 @@ fn stream() -> MarkStream {
 /// Ends after `cut` of them as if killed, if it comes to that.
 fn attempt(to: &mut LiveReceiver, old: usize, frames: usize, cut: usize, written: impl Fn(usize) -> Written) {
     to.last = 0;
-    let (mut teller, mut stream) = (ProgressPublisher::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
-    let mut tell = |teller: &mut ProgressPublisher, at: usize| {
-        while let Some(telling) = teller.due() {
+    let (mut publisher, mut stream) = (ProgressPublisher::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
+    let mut tell = |publisher: &mut ProgressPublisher, at: usize| {
+        while let Some(pending) = publisher.due() {
             let written = written(at);
             if written != Written::No {
-                to.hear(telling);
+                to.hear(pending);
             }
             if written != Written::Yes {
-                return teller.put_off();
+                return publisher.defer();
             }
-            teller.told();
+            publisher.mark_published();
         }
     };
     let mut held = Vec::new();
     for number in 0..frames.min(cut) {
         held.extend(frame(number));
         let ready = stream.push(&if number % 4 == 3 { Vec::new() } else { std::mem::take(&mut held) });
-        teller.hear(&recited(0, number as u32, number < old), &ready);
-        tell(&mut teller, number);
+        publisher.push(&sentence_frame(0, number as u32, number < old), &ready);
+        tell(&mut publisher, number);
     }
     if cut > frames {
         let ready = stream.push(&held);
-        teller.end(&ready, &stream.finish());
-        tell(&mut teller, usize::MAX);
-        assert_eq!(teller.due(), None);
+        publisher.end(&ready, &stream.finish());
+        tell(&mut publisher, usize::MAX);
+        assert_eq!(publisher.due(), None);
     }
 }
 
@@ -164,15 +164,15 @@ fn samples_go_out_from_the_first_frame_to_the_last() {
 #[test]
 fn many_samples_at_once_are_cut_into_bounded_events() {
     let (mut listener, mut stream) = (LiveReceiver::default(), stream());
-    let mut teller = ProgressPublisher::new(origin(), 100, Some(0));
-    teller.hear(&recited(0, 0, false), &Marked::default());
-    assert!(matches!(teller.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
-    teller.told();
-    teller.hear(&recited(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()));
-    while let Some(telling) = teller.due() {
-        listener.hear(telling);
-        assert_eq!(telling.spoken.is_some(), listener.events.len() == 1, "the codes go with the first");
-        teller.told();
+    let mut publisher = ProgressPublisher::new(origin(), 100, Some(0));
+    publisher.push(&sentence_frame(0, 0, false), &Marked::default());
+    assert!(matches!(publisher.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
+    publisher.mark_published();
+    publisher.push(&sentence_frame(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()));
+    while let Some(pending) = publisher.due() {
+        listener.hear(pending);
+        assert_eq!(pending.codes.is_some(), listener.events.len() == 1, "the codes go with the first");
+        publisher.mark_published();
     }
     let most = AudioChunk::SAMPLES_MAX as u32;
     assert_eq!(listener.events, [most, most, most, 20 * FRAME_SAMPLES as u32 - 3 * most - 480]);
