@@ -1,7 +1,7 @@
-//! One attempt from prompt to stored file: frames from the engine, joined ([`recital`]) and marked as they come, encoded,
+//! One attempt from prompt to stored file: frames from the engine, joined ([`stream`]) and marked as they come, encoded,
 //! stored. What it returns is not yet anybody's result; the commit is the runner's.
 //!
-//! The codes go out with the progress events ([`teller`]). A later attempt at the job reads them and hands them to the engine,
+//! The codes go out with the progress events ([`publisher`]). A later attempt at the job reads them and hands them to the engine,
 //! which goes on behind them; the audio is that of an undisturbed run, bit for bit. Where the delivery is live, the marked
 //! samples go out with the same events, and a later attempt sends those alone that no earlier one has sent.
 
@@ -123,23 +123,23 @@ struct GeneratedAudio {
 
 impl AttemptContext {
     /// Speaks and stores; answers the receipt to commit, which points to the file.
-    /// `pulse` tells meanwhile whether the attempt gets on.
+    /// `progress` tells meanwhile whether the attempt gets on.
     pub async fn speak(
         &self,
         at: &LeaseRef,
         spec: &JobSpec,
         waited: Duration,
-        pulse: &AttemptProgress,
+        progress: &AttemptProgress,
     ) -> Result<Receipt, AttemptError> {
         let event = Event::Started { worker: self.worker.clone() };
         let started = PendingEvent { sequence: 1, event, spoken: None };
         if spec.delivery.is_live() && at.attempt > 1 {
             // From here on, nobody before us can send anything.
-            pulse.during(TELLING_LIMIT, self.tell_surely(at, &started)).await?;
+            progress.during(TELLING_LIMIT, self.tell_surely(at, &started)).await?;
         } else {
-            pulse.during(TELLING_LIMIT, self.tell(at, &started)).await;
+            progress.during(TELLING_LIMIT, self.tell(at, &started)).await;
         }
-        let take = self.record(at, spec, pulse).await?;
+        let take = self.record(at, spec, progress).await?;
         metrics::histogram!(telemetry::QUEUE_WAIT_SECONDS).record(waited.as_secs_f64());
         if let Some(first) = take.first_audio {
             metrics::histogram!(telemetry::FIRST_AUDIO_SECONDS).record(first.as_secs_f64());
@@ -150,9 +150,9 @@ impl AttemptContext {
             let (whole, findings) = audio.complete()?;
             Ok::<_, AttemptError>((encoder.encode(&whole, format)?, whole.samples().len() as u64, findings))
         });
-        let (file, samples, watermarks) = pulse.during(time_limit, finishing).await??;
+        let (file, samples, watermarks) = progress.during(time_limit, finishing).await??;
         let store = Box::pin(tokio::time::timeout(STORING_LIMIT, sink::put(&self.store, at, format, file)));
-        let stored = pulse.during(STORING_LIMIT, store).await.map_err(|_| AttemptError::Unstored)??;
+        let stored = progress.during(STORING_LIMIT, store).await.map_err(|_| AttemptError::Unstored)??;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         let rtf = (samples > 0).then(|| take.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
@@ -185,38 +185,38 @@ impl AttemptContext {
     }
 
     /// Runs the job through the engine and the mark.
-    async fn record(&self, at: &LeaseRef, spec: &JobSpec, pulse: &AttemptProgress) -> Result<GeneratedAudio, AttemptError> {
+    async fn record(&self, at: &LeaseRef, spec: &JobSpec, progress: &AttemptProgress) -> Result<GeneratedAudio, AttemptError> {
         let begun = Instant::now();
         let mut script = self.script(spec)?;
         let origin = origin(self.engine.info(), &script.plan);
         let live = spec.delivery.is_live();
-        let before = pulse.during(TELLING_LIMIT, self.spoken(at, origin, live)).await?;
-        let mut teller = ProgressPublisher::new(origin, spec.budget.frames(), live.then_some(before.published()));
+        let before = progress.during(TELLING_LIMIT, self.spoken(at, origin, live)).await?;
+        let mut publisher = ProgressPublisher::new(origin, spec.budget.frames(), live.then_some(before.published()));
         script.spoken = before.into_sentences();
-        let mut recital = SentenceStream::new(&self.engine, script);
+        let mut stream = SentenceStream::new(&self.engine, script);
         let mut marking = self.marker.begin(&at.id);
         let mut first_audio = None;
-        while let Some(recited) = recital.next().await? {
-            pulse.beat();
-            teller.hear(&recited, &marking.push(&recited.pcm)?);
+        while let Some(frame) = stream.next().await? {
+            progress.beat();
+            publisher.hear(&frame, &marking.push(&frame.pcm)?);
             first_audio.get_or_insert_with(|| begun.elapsed());
-            while let Some(telling) = teller.due() {
-                if !pulse.during(TELLING_LIMIT, self.tell(at, telling)).await {
-                    teller.put_off();
+            while let Some(pending) = publisher.due() {
+                if !progress.during(TELLING_LIMIT, self.tell(at, pending)).await {
+                    publisher.put_off();
                     break;
                 }
-                teller.told();
+                publisher.told();
             }
         }
-        let Ending { pcm, sentences, finish } = recital.finish();
+        let Ending { pcm, sentences, finish } = stream.finish();
         let ready = marking.push(&pcm)?;
         let (rest, audio) = marking.finish();
-        teller.end(&ready, &rest);
-        while let Some(telling) = teller.due() {
-            pulse.during(TELLING_LIMIT, self.tell_surely(at, telling)).await?;
-            teller.told();
+        publisher.end(&ready, &rest);
+        while let Some(pending) = publisher.due() {
+            progress.during(TELLING_LIMIT, self.tell_surely(at, pending)).await?;
+            publisher.told();
         }
-        let (frames, resumed, compute) = (teller.frames(), teller.resumed(), begun.elapsed());
+        let (frames, resumed, compute) = (publisher.frames(), publisher.resumed(), begun.elapsed());
         Ok(GeneratedAudio { audio, frames, resumed, sentences, finish, first_audio, compute })
     }
 
@@ -239,8 +239,8 @@ impl AttemptContext {
 
     /// Writes one event; false where it may not be in the stream. A failure is logged, not raised: the event is kept, and
     /// written again before the next.
-    async fn tell(&self, at: &LeaseRef, telling: &PendingEvent) -> bool {
-        let written = self.publish(at, telling).await;
+    async fn tell(&self, at: &LeaseRef, pending: &PendingEvent) -> bool {
+        let written = self.publish(at, pending).await;
         if let Err(error) = &written {
             tracing::debug!(job = %at.id, %error, "an event was not published");
         }
@@ -248,13 +248,13 @@ impl AttemptContext {
     }
 
     /// Writes one event that listeners cannot do without.
-    async fn tell_surely(&self, at: &LeaseRef, telling: &PendingEvent) -> Result<(), RedisFault> {
-        self.live.patiently(|| self.publish(at, telling)).await
+    async fn tell_surely(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
+        self.live.patiently(|| self.publish(at, pending)).await
     }
 
-    async fn publish(&self, at: &LeaseRef, telling: &PendingEvent) -> Result<(), RedisFault> {
-        let id = EventId { attempt: at.attempt, sequence: telling.sequence };
-        self.live.publish_with(&at.id, id, &telling.event, telling.spoken.as_ref()).await
+    async fn publish(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
+        let id = EventId { attempt: at.attempt, sequence: pending.sequence };
+        self.live.publish_with(&at.id, id, &pending.event, pending.spoken.as_ref()).await
     }
 
     /// What earlier attempts spoke, as far as this engine would say the same, and what they sent. Where that cannot be had, a
