@@ -35,9 +35,9 @@ use sentence_stream::{Ending, SentenceStream, AttemptPlan};
 use progress::{ProgressPublisher, PendingEvent};
 
 /// How long telling followers, or reading what was told before, may last.
-const TELLING_LIMIT: Duration = Duration::from_secs(30);
+const PUBLISH_LIMIT: Duration = Duration::from_secs(30);
 /// How long storing a file may last, tries and all.
-const STORING_LIMIT: Duration = Duration::from_secs(120);
+const STORE_LIMIT: Duration = Duration::from_secs(120);
 
 /// What every attempt of a worker needs.
 pub struct AttemptContext {
@@ -70,20 +70,20 @@ pub enum AttemptError {
     #[error(transparent)]
     Sink(#[from] SinkError),
     /// The store did not get done with the file.
-    #[error("the audio was not stored within {} s", STORING_LIMIT.as_secs())]
-    Unstored,
+    #[error("the audio was not stored within {} s", STORE_LIMIT.as_secs())]
+    StoreTimedOut,
     /// The audio could not be marked, or its mark was not found in it.
     #[error(transparent)]
     Mark(#[from] MarkError),
     /// Whoever listens could not be told what was spoken, or what they were told before could not be read.
     #[error("live audio: {0}")]
-    Untold(#[from] RedisFault),
+    Publish(#[from] RedisFault),
     /// The encoder failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),
     /// The thread that marks and encodes died.
     #[error("marking and encoding the audio: {0}")]
-    Finishing(#[from] tokio::task::JoinError),
+    Join(#[from] tokio::task::JoinError),
 }
 
 impl AttemptError {
@@ -93,18 +93,18 @@ impl AttemptError {
         let class = match self {
             Self::Prompt(_) => FailureClass::Invalid,
             Self::Engine(error) if error.is_invalid() => FailureClass::Invalid,
-            Self::Engine(_) | Self::Mark(_) | Self::Encode(_) | Self::Finishing(_) => FailureClass::Resource,
+            Self::Engine(_) | Self::Mark(_) | Self::Encode(_) | Self::Join(_) => FailureClass::Resource,
             Self::Sink(error) if error.is_permanent() => FailureClass::Resource,
-            Self::Sink(_) | Self::Unstored | Self::Untold(_) => FailureClass::Transient,
+            Self::Sink(_) | Self::StoreTimedOut | Self::Publish(_) => FailureClass::Transient,
         };
         let message = match self {
             Self::Prompt(_) => "the text could not be tokenized".to_owned(),
             Self::Engine(error) if error.is_invalid() => error.to_string(),
             Self::Engine(_) => "the model or its device failed while speaking".to_owned(),
-            Self::Sink(_) | Self::Unstored => "the audio could not be stored".to_owned(),
-            Self::Untold(_) => "the audio could not be sent while it was spoken".to_owned(),
+            Self::Sink(_) | Self::StoreTimedOut => "the audio could not be stored".to_owned(),
+            Self::Publish(_) => "the audio could not be sent while it was spoken".to_owned(),
             Self::Mark(_) => "the watermark could not be put on the audio, so it may not leave".to_owned(),
-            Self::Encode(_) | Self::Finishing(_) => "the audio could not be encoded".to_owned(),
+            Self::Encode(_) | Self::Join(_) => "the audio could not be encoded".to_owned(),
         };
         Failure::new(class, message)
     }
@@ -124,7 +124,7 @@ struct GeneratedAudio {
 impl AttemptContext {
     /// Speaks and stores; answers the receipt to commit, which points to the file.
     /// `progress` tells meanwhile whether the attempt gets on.
-    pub async fn speak(
+    pub async fn attempt(
         &self,
         at: &LeaseRef,
         spec: &JobSpec,
@@ -132,29 +132,29 @@ impl AttemptContext {
         progress: &AttemptProgress,
     ) -> Result<Receipt, AttemptError> {
         let event = Event::Started { worker: self.worker.clone() };
-        let started = PendingEvent { sequence: 1, event, spoken: None };
+        let started = PendingEvent { sequence: 1, event, codes: None };
         if spec.delivery.is_live() && at.attempt > 1 {
             // From here on, nobody before us can send anything.
-            progress.during(TELLING_LIMIT, self.tell_surely(at, &started)).await?;
+            progress.during(PUBLISH_LIMIT, self.publish_patiently(at, &started)).await?;
         } else {
-            progress.during(TELLING_LIMIT, self.tell(at, &started)).await;
+            progress.during(PUBLISH_LIMIT, self.try_publish(at, &started)).await;
         }
-        let take = self.record(at, spec, progress).await?;
+        let generated = self.generate(at, spec, progress).await?;
         metrics::histogram!(telemetry::QUEUE_WAIT_SECONDS).record(waited.as_secs_f64());
-        if let Some(first) = take.first_audio {
+        if let Some(first) = generated.first_audio {
             metrics::histogram!(telemetry::FIRST_AUDIO_SECONDS).record(first.as_secs_f64());
         }
-        let (audio, encoder, format) = (take.audio, self.encoder.clone(), spec.format);
+        let (audio, encoder, format) = (generated.audio, self.encoder.clone(), spec.format);
         let time_limit = audio.time_limit();
         let finishing = tokio::task::spawn_blocking(move || {
             let (whole, findings) = audio.complete()?;
             Ok::<_, AttemptError>((encoder.encode(&whole, format)?, whole.samples().len() as u64, findings))
         });
         let (file, samples, watermarks) = progress.during(time_limit, finishing).await??;
-        let store = Box::pin(tokio::time::timeout(STORING_LIMIT, sink::put(&self.store, at, format, file)));
-        let stored = progress.during(STORING_LIMIT, store).await.map_err(|_| AttemptError::Unstored)??;
+        let store = Box::pin(tokio::time::timeout(STORE_LIMIT, sink::put(&self.store, at, format, file)));
+        let stored = progress.during(STORE_LIMIT, store).await.map_err(|_| AttemptError::StoreTimedOut)??;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
-        let rtf = (samples > 0).then(|| take.compute.as_secs_f64() / audio_seconds);
+        let rtf = (samples > 0).then(|| generated.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
             metrics::histogram!(telemetry::RTF).record(rtf);
         }
@@ -166,46 +166,46 @@ impl AttemptContext {
             weights_sha256: info.weights_sha256.clone(),
             worker: self.worker.clone(),
             attempt: at.attempt,
-            frames: take.frames,
-            resumed_frames: take.resumed,
+            frames: generated.frames,
+            resumed_frames: generated.resumed,
             samples,
             duration_ms: samples * 1_000 / u64::from(SAMPLE_RATE),
-            finish_reason: take.finish,
+            finish_reason: generated.finish,
             queue_ms: waited.as_millis() as u64,
-            compute_ms: take.compute.as_millis() as u64,
-            first_audio_ms: take.first_audio.map(|first| first.as_millis() as u64),
+            compute_ms: generated.compute.as_millis() as u64,
+            first_audio_ms: generated.first_audio.map(|first| first.as_millis() as u64),
             rtf,
             bytes: stored.bytes,
             sha256: stored.sha256,
             format,
             watermarks,
             location: stored.key.to_string(),
-            sentences: take.sentences,
+            sentences: generated.sentences,
         })
     }
 
     /// Runs the job through the engine and the mark.
-    async fn record(&self, at: &LeaseRef, spec: &JobSpec, progress: &AttemptProgress) -> Result<GeneratedAudio, AttemptError> {
+    async fn generate(&self, at: &LeaseRef, spec: &JobSpec, progress: &AttemptProgress) -> Result<GeneratedAudio, AttemptError> {
         let begun = Instant::now();
-        let mut script = self.script(spec)?;
-        let origin = origin(self.engine.info(), &script.plan);
+        let mut plan = self.attempt_plan(spec)?;
+        let origin = origin(self.engine.info(), &plan.plan);
         let live = spec.delivery.is_live();
-        let before = progress.during(TELLING_LIMIT, self.spoken(at, origin, live)).await?;
+        let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
         let mut publisher = ProgressPublisher::new(origin, spec.budget.frames(), live.then_some(before.published()));
-        script.spoken = before.into_sentences();
-        let mut stream = SentenceStream::new(&self.engine, script);
+        plan.resumed_frames = before.into_sentences();
+        let mut stream = SentenceStream::new(&self.engine, plan);
         let mut marking = self.marker.begin(&at.id);
         let mut first_audio = None;
         while let Some(frame) = stream.next().await? {
-            progress.beat();
-            publisher.hear(&frame, &marking.push(&frame.pcm)?);
+            progress.advance();
+            publisher.push(&frame, &marking.push(&frame.pcm)?);
             first_audio.get_or_insert_with(|| begun.elapsed());
             while let Some(pending) = publisher.due() {
-                if !progress.during(TELLING_LIMIT, self.tell(at, pending)).await {
-                    publisher.put_off();
+                if !progress.during(PUBLISH_LIMIT, self.try_publish(at, pending)).await {
+                    publisher.defer();
                     break;
                 }
-                publisher.told();
+                publisher.mark_published();
             }
         }
         let Ending { pcm, sentences, finish } = stream.finish();
@@ -213,33 +213,33 @@ impl AttemptContext {
         let (rest, audio) = marking.finish();
         publisher.end(&ready, &rest);
         while let Some(pending) = publisher.due() {
-            progress.during(TELLING_LIMIT, self.tell_surely(at, pending)).await?;
-            publisher.told();
+            progress.during(PUBLISH_LIMIT, self.publish_patiently(at, pending)).await?;
+            publisher.mark_published();
         }
         let (frames, resumed, compute) = (publisher.frames(), publisher.resumed(), begun.elapsed());
         Ok(GeneratedAudio { audio, frames, resumed, sentences, finish, first_audio, compute })
     }
 
     /// The job as the engine takes it.
-    fn script(&self, spec: &JobSpec) -> Result<AttemptPlan, PromptError> {
+    fn attempt_plan(&self, spec: &JobSpec) -> Result<AttemptPlan, PromptError> {
         let mut plan = SpeechPlan::new(&self.tokenizer, spec)?;
         let texts = std::mem::take(&mut plan.context_ids).into_iter();
-        let turns = texts.zip(spec.context.segments());
+        let segments = texts.zip(spec.context.segments());
         Ok(AttemptPlan {
-            context: turns
-                .map(|(text_ids, turn)| PromptSegment { text_ids, audio: SegmentAudio::Clip(turn.clip.clone()) })
+            context: segments
+                .map(|(text_ids, segment)| PromptSegment { text_ids, audio: SegmentAudio::Clip(segment.clip.clone()) })
                 .collect(),
             plan,
             sampling: spec.sampling,
             budget: spec.budget.frames(),
             positions: self.engine.info().max_positions,
-            spoken: Vec::new(),
+            resumed_frames: Vec::new(),
         })
     }
 
     /// Writes one event; false where it may not be in the stream. A failure is logged, not raised: the event is kept, and
     /// written again before the next.
-    async fn tell(&self, at: &LeaseRef, pending: &PendingEvent) -> bool {
+    async fn try_publish(&self, at: &LeaseRef, pending: &PendingEvent) -> bool {
         let written = self.publish(at, pending).await;
         if let Err(error) = &written {
             tracing::debug!(job = %at.id, %error, "an event was not published");
@@ -248,27 +248,27 @@ impl AttemptContext {
     }
 
     /// Writes one event that listeners cannot do without.
-    async fn tell_surely(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
+    async fn publish_patiently(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
         self.live.patiently(|| self.publish(at, pending)).await
     }
 
     async fn publish(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
         let id = EventId { attempt: at.attempt, sequence: pending.sequence };
-        self.live.publish_with(&at.id, id, &pending.event, pending.spoken.as_ref()).await
+        self.live.publish_with(&at.id, id, &pending.event, pending.codes.as_ref()).await
     }
 
     /// What earlier attempts spoke, as far as this engine would say the same, and what they sent. Where that cannot be had, a
     /// job is spoken from the beginning; one whose audio is live is not, for nobody knows what was sent of it.
-    async fn spoken(&self, at: &LeaseRef, origin: Origin, live: bool) -> Result<ResumePoint, RedisFault> {
+    async fn resume_point(&self, at: &LeaseRef, origin: Origin, live: bool) -> Result<ResumePoint, RedisFault> {
         if at.attempt <= 1 {
             return Ok(ResumePoint::default());
         }
         let read = || self.live.resume_point(&at.id, origin);
         match if live { self.live.patiently(read).await } else { read().await } {
-            Ok(checkpoint) => {
-                let (frames, published) = (checkpoint.len(), checkpoint.published());
+            Ok(resume_point) => {
+                let (frames, published) = (resume_point.len(), resume_point.published());
                 tracing::info!(frames, published, "going on behind what was spoken before");
-                Ok(checkpoint)
+                Ok(resume_point)
             }
             Err(error) if live => Err(error),
             Err(error) => {
