@@ -29,8 +29,8 @@ impl AttemptProgress {
     }
 
     /// Something was done.
-    pub(super) fn beat(&self) {
-        self.own.show();
+    pub(super) fn advance(&self) {
+        self.own.advance();
     }
 
     /// Awaits work outside of the engine that shows nothing while it lasts. It counts as getting on for up to `limit`.
