@@ -34,7 +34,7 @@ pub struct Runner {
     /// Wake-ups for cancels.
     pub subscriptions: Subscriptions,
     /// Engine, mark, store.
-    pub studio: AttemptContext,
+    pub context: AttemptContext,
     /// This process, as the queue knows it.
     pub worker_id: WorkerId,
     /// Jobs at once.
@@ -95,7 +95,7 @@ impl Runner {
             let mut slot = tokio::select! {
                 biased;
                 () = stop.cancelled() => return RunnerEnd::Drained,
-                why = self.studio.engine.closed() => return RunnerEnd::EngineDied(why),
+                why = self.context.engine.closed() => return RunnerEnd::EngineDied(why),
                 Ok(slot) = Arc::clone(&slots).acquire_owned() => slot,
             };
             match self.next_job(&mut claimer, &mut wake, load).await {
@@ -138,7 +138,7 @@ impl Runner {
             Claim::Job(job) => return Ok(Some(*job)),
             Claim::Expired(id) => {
                 tracing::info!(job = %id, "the job's time in the queue was over");
-                self.studio.live.conclude(&self.queue, &id).await?;
+                self.context.live.conclude(&self.queue, &id).await?;
             }
             Claim::Nothing => tokio::select! {
                 woken = wake.wait() => claimer.begin_with(woken?),

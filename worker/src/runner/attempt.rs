@@ -68,15 +68,15 @@ impl Runner {
     async fn outcome(&self, job: &Claimed, hand_back: &CancellationToken) -> Outcome {
         let (at, spec, waited) = (job.lease.at(), &job.spec, job.waited);
         tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "speaking");
-        let pulse = AttemptProgress::new(self.studio.engine.clone());
+        let progress = AttemptProgress::new(self.context.engine.clone());
         tokio::select! {
             // A take that is finished is worth more than a wish to stop.
             biased;
-            spoken = Box::pin(self.studio.speak(at, spec, waited, &pulse)) => match spoken {
+            spoken = Box::pin(self.context.attempt(at, spec, waited, &progress)) => match spoken {
                 Ok(receipt) => Outcome::Spoken(Box::new(receipt)),
                 Err(error) => failed(&error),
             },
-            why = heartbeat::beat(&self.queue, &self.subscriptions, at, &pulse) => Outcome::Interrupted(why),
+            why = heartbeat::beat(&self.queue, &self.subscriptions, at, &progress) => Outcome::Interrupted(why),
             () = hand_back.cancelled() => Outcome::HandedBack,
         }
     }
@@ -87,10 +87,10 @@ impl Runner {
         let at = lease.at().clone();
         let fate = self.end(lease, outcome).await?;
         if fate != JobEnd::Committed {
-            sink::discard(&self.studio.store, &at, format).await;
+            sink::discard(&self.context.store, &at, format).await;
         }
         if fate != JobEnd::Open {
-            self.studio.live.conclude(&self.queue, &at.id).await?;
+            self.context.live.conclude(&self.queue, &at.id).await?;
         }
         Ok(())
     }

@@ -32,16 +32,16 @@ pub(super) enum Interruption {
 }
 
 /// Beats until there is a reason to stop: at once when a cancel is announced, else as [`LeaseTimer`] says.
-pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &LeaseRef, pulse: &AttemptProgress) -> Interruption {
+pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &LeaseRef, progress: &AttemptProgress) -> Interruption {
     let mut cancel = subscriptions.subscribe_to(queue.cancel_channel(at));
-    let mut gate = LeaseTimer::new(Instant::now(), pulse.read());
+    let mut gate = LeaseTimer::new(Instant::now(), progress.read());
     let mut called = false;
     loop {
         let now = Instant::now();
-        let good_for = match gate.look(now, pulse.read()) {
+        let good_for = match gate.look(now, progress.read()) {
             LeaseAction::Stuck => {
                 tracing::error!(job = %at.id, silent_s = LEASE.as_secs(), "the engine is stuck; giving it up");
-                pulse.give_up();
+                progress.give_up();
                 return Interruption::Stuck;
             }
             LeaseAction::Renew(good_for) => Some(good_for),

@@ -30,7 +30,7 @@ fn report(runner: &Runner, load: &Occupancy, draining: bool) -> WorkerReport {
     let room = load.room(runner.slots, runner.reserve);
     WorkerReport {
         host: runner.host.clone(),
-        model: runner.studio.engine.info().model.clone(),
+        model: runner.context.engine.info().model.clone(),
         build: BUILD.to_owned(),
         slots: room.slots,
         running: room.running,

@@ -145,9 +145,9 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let claimed = queue.claimer(&WorkerId::of_this_process("stuck"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
     let Claim::Job(job) = claimed else { panic!("{claimed:?}") };
 
-    let pulse = AttemptProgress::new(engine.clone());
+    let progress = AttemptProgress::new(engine.clone());
     let (begun, limit) = (Instant::now(), LEASE + 2 * BEAT_EVERY);
-    let stuck = tokio::time::timeout(limit, beat(&queue, &subscriptions, job.lease.at(), &pulse)).await;
+    let stuck = tokio::time::timeout(limit, beat(&queue, &subscriptions, job.lease.at(), &progress)).await;
     assert_eq!(stuck, Ok(Interruption::Stuck));
     assert!(begun.elapsed() >= LEASE - CHECK_EVERY, "not before its time: {:?}", begun.elapsed());
     assert_eq!(engine.closed().await, EngineError::Stuck);
