@@ -160,7 +160,7 @@ async fn work(
     let desk = serve_desk(&marker, keys, DetectQueue::new(parts.redis.clone()), &desk_stop);
     let runner = Runner {
         subscriptions: Subscriptions::start(parts.redis),
-        studio: AttemptContext {
+        context: AttemptContext {
             engine,
             tokenizer,
             marker,
@@ -178,7 +178,7 @@ async fn work(
     };
     tracing::info!(worker = %runner.worker_id, slots = args.slots, "ready");
     state.send_replace(Readiness::Ready);
-    let engine = runner.studio.engine.clone();
+    let engine = runner.context.engine.clone();
     let unready = async {
         tokio::select! {
             () = stop.cancelled() => state.send_replace(Readiness::Draining),
