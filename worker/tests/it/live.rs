@@ -37,10 +37,10 @@ struct Set {
     client: RedisClient,
     queue: Queue,
     subscriptions: Subscriptions,
-    studio: AttemptContext,
+    context: AttemptContext,
 }
 
-async fn studio(folder: &Path, client: &RedisClient, weights: WeightFormat) -> AttemptContext {
+async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFormat) -> AttemptContext {
     let config = EngineConfig {
         folder: folder.join("tiny"),
         model: "tiny".into(),
@@ -69,9 +69,9 @@ impl Set {
         let client = RedisClient::new(&args, PATIENCE).unwrap();
         make_tiny(&folder.path().join("tiny"), FolderLayout::Transformers).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
-        let studio = studio(folder.path(), &client, WeightFormat::Q8_0).await;
+        let context = attempt_context(folder.path(), &client, WeightFormat::Q8_0).await;
         let (queue, subscriptions) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client.clone()));
-        Self { folder, _redis: redis, client, queue, subscriptions, studio }
+        Self { folder, _redis: redis, client, queue, subscriptions, context }
     }
 
     async fn enqueue(&self, delivery: Delivery) -> JobId {
@@ -107,18 +107,18 @@ impl Set {
     }
 
     /// Speaks an attempt to its end, which is the job's.
-    async fn finish(&self, studio: &AttemptContext, job: Claimed) -> (Receipt, Vec<u8>) {
-        let receipt = speak(studio, &job).await.unwrap();
+    async fn finish(&self, context: &AttemptContext, job: Claimed) -> (Receipt, Vec<u8>) {
+        let receipt = speak(context, &job).await.unwrap();
         let id = job.lease.at().id;
         assert_eq!(job.lease.succeed(&receipt).await.unwrap(), Commit::Committed);
-        studio.live.conclude(&self.queue, &id).await.unwrap();
+        context.live.conclude(&self.queue, &id).await.unwrap();
         let key: ObjectKey = receipt.location.parse().unwrap();
-        let file = studio.store.get(&key).await.unwrap().to_vec();
+        let file = context.store.get(&key).await.unwrap().to_vec();
         (receipt, file)
     }
 
     /// Speaks an attempt until `events` of it with samples are out, then drops it and hands the job back.
-    async fn cut_off(&self, studio: &AttemptContext, events: usize) {
+    async fn cut_off(&self, context: &AttemptContext, events: usize) {
         let job = self.claim().await;
         let at = job.lease.at();
         let sounding = self.follow(at.id, EventId { attempt: at.attempt, sequence: 0 }).await;
@@ -131,7 +131,7 @@ impl Set {
         tokio::select! {
             biased;
             () = heard => {}
-            spoken = Box::pin(speak(studio, &job)) => panic!("it was to be cut off: {spoken:?}"),
+            spoken = Box::pin(speak(context, &job)) => panic!("it was to be cut off: {spoken:?}"),
         }
         job.lease.release().await.unwrap();
     }
@@ -152,23 +152,23 @@ fn samples(event: &Event) -> Option<&[u8]> {
     }
 }
 
-async fn speak(studio: &AttemptContext, job: &Claimed) -> Result<Receipt, AttemptError> {
-    studio.speak(job.lease.at(), &job.spec, job.waited, &AttemptProgress::new(studio.engine.clone())).await
+async fn speak(context: &AttemptContext, job: &Claimed) -> Result<Receipt, AttemptError> {
+    context.attempt(job.lease.at(), &job.spec, job.waited, &AttemptProgress::new(context.engine.clone())).await
 }
 
 #[tokio::test]
 async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
     let set = Set::up().await;
     set.enqueue(Delivery::Store).await;
-    let (receipt, undisturbed) = set.finish(&set.studio, set.claim().await).await;
+    let (receipt, undisturbed) = set.finish(&set.context, set.claim().await).await;
     assert_eq!((receipt.frames, receipt.finish_reason), (FRAMES, FinishReason::Length));
 
     let silent = set.enqueue(Delivery::Store).await;
-    set.finish(&set.studio, set.claim().await).await;
+    set.finish(&set.context, set.claim().await).await;
     assert_eq!(set.sent(silent).await, (vec![], 0), "nobody asked for samples");
 
     let live = set.enqueue(Delivery::Both).await;
-    let (receipt, file) = set.finish(&set.studio, set.claim().await).await;
+    let (receipt, file) = set.finish(&set.context, set.claim().await).await;
     let (sent, events) = set.sent(live).await;
     assert!(file == undisturbed && sent == file);
     assert_eq!((receipt.samples as usize * 2, receipt.attempt), (sent.len(), 1));
@@ -176,9 +176,9 @@ async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
 
     let cut = set.enqueue(Delivery::Both).await;
     for events in [1, 4, 6] {
-        set.cut_off(&set.studio, events).await;
+        set.cut_off(&set.context, events).await;
     }
-    let (receipt, file) = set.finish(&set.studio, set.claim().await).await;
+    let (receipt, file) = set.finish(&set.context, set.claim().await).await;
     assert!(receipt.attempt == 4 && receipt.resumed_frames >= 20, "{receipt:?}");
     assert!(file == undisturbed && set.sent(cut).await.0 == undisturbed, "every sample once, in four attempts");
 }
@@ -188,8 +188,8 @@ async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
 async fn an_attempt_that_begins_anew_goes_on_behind_what_was_sent() {
     let set = Set::up().await;
     let job = set.enqueue(Delivery::Both).await;
-    set.cut_off(&set.studio, 5).await;
-    let other = studio(set.folder.path(), &set.client, WeightFormat::F32).await;
+    set.cut_off(&set.context, 5).await;
+    let other = attempt_context(set.folder.path(), &set.client, WeightFormat::F32).await;
     let (receipt, file) = set.finish(&other, set.claim().await).await;
     assert_eq!((receipt.attempt, receipt.resumed_frames), (2, 0));
     let (sent, _) = set.sent(job).await;
