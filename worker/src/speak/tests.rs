@@ -32,21 +32,21 @@ struct ScriptedUtterance {
 }
 
 /// An utterance that ends by itself after `frames` frames of sound.
-fn said(frames: u32) -> ScriptedUtterance {
+fn eos_after(frames: u32) -> ScriptedUtterance {
     ScriptedUtterance { frames: [0, frames, 0], end: FinishReason::Eos }
 }
 
 /// A booth with one slot.
 #[derive(Default)]
 struct ScriptedEngine {
-    takes: Mutex<VecDeque<ScriptedUtterance>>,
+    utterances: Mutex<VecDeque<ScriptedUtterance>>,
     asked: Mutex<Vec<Utterance>>,
     busy: Arc<AtomicUsize>,
 }
 
 impl ScriptedEngine {
-    fn new(takes: impl IntoIterator<Item = ScriptedUtterance>) -> Self {
-        Self { takes: Mutex::new(takes.into_iter().collect()), ..Self::default() }
+    fn new(utterances: impl IntoIterator<Item = ScriptedUtterance>) -> Self {
+        Self { utterances: Mutex::new(utterances.into_iter().collect()), ..Self::default() }
     }
 
     fn asked(&self) -> Vec<Utterance> {
@@ -62,7 +62,7 @@ impl SpeechEngine for ScriptedEngine {
             return Err(EngineError::NoFreeSlot);
         }
         let ScriptedUtterance { frames: [before, sound, behind], end } =
-            self.takes.lock().unwrap().pop_front().expect("the script is as long as the text");
+            self.utterances.lock().unwrap().pop_front().expect("the script is as long as the text");
         let number = self.asked.lock().unwrap().len() as u32 + 1;
         let silent = |count| (0..count).map(|_| vec![0.000_1; FRAME_SAMPLES]);
         // Each sample differs from the one before, so that losing one would show.
@@ -116,7 +116,7 @@ fn sampling() -> Sampling {
 }
 
 /// A script of pieces with so many frames each.
-fn script(frames: &[u32], budget: u32) -> AttemptPlan {
+fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
     let mut first_frame = 0;
     let pieces = frames.iter().enumerate().map(|(number, &max_frames)| {
         let first = first_frame;
@@ -130,21 +130,21 @@ fn script(frames: &[u32], budget: u32) -> AttemptPlan {
         }
     });
     let plan = SpeechPlan { context_ids: Vec::new(), context_positions: 0, sentences: pieces.collect() };
-    AttemptPlan { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, spoken: Vec::new() }
+    AttemptPlan { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, resumed_frames: Vec::new() }
 }
 
-async fn recite(engine: &ScriptedEngine, script: AttemptPlan) -> (Vec<f32>, Ending) {
-    let mut recital = SentenceStream::new(engine, script);
+async fn collect(engine: &ScriptedEngine, plan: AttemptPlan) -> (Vec<f32>, Ending) {
+    let mut stream = SentenceStream::new(engine, plan);
     let mut audio = Vec::new();
-    while let Some(recited) = recital.next().await.unwrap() {
-        audio.extend(recited.pcm);
+    while let Some(frame) = stream.next().await.unwrap() {
+        audio.extend(frame.pcm);
     }
-    let ending = recital.finish();
+    let ending = stream.finish();
     audio.extend(&ending.pcm);
     (audio, ending)
 }
 
-fn turn(number: u32, frames: u32) -> PromptSegment {
+fn spoken_segment(number: u32, frames: u32) -> PromptSegment {
     let frames = (0..frames).map(|index| codes(number, index)).collect();
     PromptSegment { text_ids: vec![number - 1; 10], audio: SegmentAudio::Codes(frames) }
 }
@@ -157,7 +157,7 @@ fn voice() -> PromptSegment {
 async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
     let take = ScriptedUtterance { frames: [20, 5, 30], end: FinishReason::Eos };
     let engine = ScriptedEngine::new([take]);
-    let (audio, ending) = recite(&engine, AttemptPlan { context: vec![voice()], ..script(&[125], 125) }).await;
+    let (audio, ending) = collect(&engine, AttemptPlan { context: vec![voice()], ..attempt_plan(&[125], 125) }).await;
     let [asked] = engine.asked().try_into().unwrap();
     assert_eq!((asked.max_frames, asked.first_frame, asked.text_ids), (125, 0, vec![0; 10]));
     assert_eq!(asked.context, [voice()]);
@@ -178,14 +178,14 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
 
 #[tokio::test]
 async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
-    let engine = ScriptedEngine::new([said(3), said(4), said(5), said(6)]);
-    let (_, ending) = recite(&engine, AttemptPlan { context: vec![voice()], ..script(&[50, 60, 70, 80], 1_000) }).await;
+    let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5), eos_after(6)]);
+    let (_, ending) = collect(&engine, AttemptPlan { context: vec![voice()], ..attempt_plan(&[50, 60, 70, 80], 1_000) }).await;
     let asked = engine.asked();
     let contexts: Vec<_> = asked.iter().map(|utterance| utterance.context.clone()).collect();
     assert_eq!(contexts[0], [voice()]);
-    assert_eq!(contexts[1], [voice(), turn(1, 3)]);
-    assert_eq!(contexts[2], [voice(), turn(1, 3), turn(2, 4)]);
-    assert_eq!(contexts[3], [voice(), turn(2, 4), turn(3, 5)]);
+    assert_eq!(contexts[1], [voice(), spoken_segment(1, 3)]);
+    assert_eq!(contexts[2], [voice(), spoken_segment(1, 3), spoken_segment(2, 4)]);
+    assert_eq!(contexts[3], [voice(), spoken_segment(2, 4), spoken_segment(3, 5)]);
     let limits: Vec<_> = asked.iter().map(|utterance| (utterance.first_frame, utterance.max_frames)).collect();
     assert_eq!(limits, [(0, 50), (50, 60), (110, 70), (180, 80)]);
     let told: Vec<_> =
@@ -196,11 +196,11 @@ async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
 
 #[tokio::test]
 async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
-    let end = |end, frames| ScriptedUtterance { end, ..said(frames) };
-    let takes = [said(3), end(FinishReason::Runaway, 9), end(FinishReason::Length, 60), said(0), said(4)];
-    let engine = ScriptedEngine::new(takes);
-    let (_, ending) = recite(&engine, script(&[50; 5], 1_000)).await;
-    assert_eq!(engine.asked()[4].context, [turn(1, 3)], "only what was said well and to its end");
+    let end = |end, frames| ScriptedUtterance { end, ..eos_after(frames) };
+    let utterances = [eos_after(3), end(FinishReason::Runaway, 9), end(FinishReason::Length, 60), eos_after(0), eos_after(4)];
+    let engine = ScriptedEngine::new(utterances);
+    let (_, ending) = collect(&engine, attempt_plan(&[50; 5], 1_000)).await;
+    assert_eq!(engine.asked()[4].context, [spoken_segment(1, 3)], "only what was said well and to its end");
     let told: Vec<_> = ending.sentences.iter().map(|s| (s.frames, s.finish_reason)).collect();
     let (eos, length) = (FinishReason::Eos, FinishReason::Length);
     assert_eq!(told, [(3, eos), (9, FinishReason::Runaway), (50, length), (0, eos), (4, eos)]);
@@ -211,8 +211,8 @@ async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
 
 #[tokio::test]
 async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
-    let engine = ScriptedEngine::new([said(30), said(40), said(10)]);
-    let (audio, ending) = recite(&engine, script(&[50, 50, 50, 50], 45)).await;
+    let engine = ScriptedEngine::new([eos_after(30), eos_after(40), eos_after(10)]);
+    let (audio, ending) = collect(&engine, attempt_plan(&[50, 50, 50, 50], 45)).await;
     assert_eq!(
         engine.asked().iter().map(|utterance| utterance.max_frames).collect::<Vec<_>>(),
         [45, 12],
@@ -231,13 +231,13 @@ async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
 
 #[tokio::test]
 async fn a_recital_that_is_dropped_leaves_its_slot() {
-    let engine = ScriptedEngine::new([said(3), said(40)]);
-    let mut recital = SentenceStream::new(&engine, script(&[50; 2], 1_000));
+    let engine = ScriptedEngine::new([eos_after(3), eos_after(40)]);
+    let mut stream = SentenceStream::new(&engine, attempt_plan(&[50; 2], 1_000));
     for _ in 0..10 {
-        recital.next().await.unwrap().unwrap();
+        stream.next().await.unwrap().unwrap();
     }
     assert_eq!(engine.busy.load(Ordering::SeqCst), 1);
-    drop(recital);
+    drop(stream);
     assert_eq!(engine.busy.load(Ordering::SeqCst), 0);
 }
 
@@ -278,19 +278,19 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
         prefix_cache_bytes: 1 << 20,
     };
     let engine = AlwaysEosEngine(Engine::start(config).unwrap().ready().await.unwrap());
-    let mut recital = SentenceStream::new(&engine, AttemptPlan { context: vec![voice()], ..script(&[4, 5, 6], 100) });
+    let mut stream = SentenceStream::new(&engine, AttemptPlan { context: vec![voice()], ..attempt_plan(&[4, 5, 6], 100) });
     let mut audio = Vec::new();
-    while let Some(recited) = recital.next().await.unwrap() {
-        audio.extend(recited.pcm);
+    while let Some(frame) = stream.next().await.unwrap() {
+        audio.extend(frame.pcm);
     }
-    let ending = recital.finish();
+    let ending = stream.finish();
     audio.extend(&ending.pcm);
     assert_eq!(ending.sentences.iter().map(|s| s.context_positions).collect::<Vec<_>>(), [16, 16 + 15, 16 + 15 + 16]);
 
     // The same by hand: the last piece with the codes of the other two before it.
     let mut context = vec![voice()];
     let mut last = Vec::new();
-    for PlannedSentence { text_ids, max_frames, first_frame, .. } in script(&[4, 5, 6], 100).plan.sentences {
+    for PlannedSentence { text_ids, max_frames, first_frame, .. } in attempt_plan(&[4, 5, 6], 100).plan.sentences {
         let utterance = Utterance {
             context: context.clone(),
             recurring: 1,
@@ -298,7 +298,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
             sampling: sampling(),
             max_frames,
             first_frame,
-            spoken: Vec::new(),
+            resumed_frames: Vec::new(),
         };
         let mut stream = engine.0.admit(utterance).await.unwrap();
         let mut codes = Vec::new();
@@ -325,15 +325,15 @@ async fn three_thousand_characters_become_one_recording_without_a_gap() {
     assert!(text.chars().count() > 3_000, "{}", text.chars().count());
     let spoken = normalise(&text);
     let cut = sentences(&spoken);
-    let mut plan = script(&sentence_frames(&cut).collect::<Vec<_>>(), 7_500);
+    let mut plan = attempt_plan(&sentence_frames(&cut).collect::<Vec<_>>(), 7_500);
     for (planned, piece) in plan.plan.sentences.iter_mut().zip(&cut) {
         (planned.text, planned.pause) = (piece.text.clone(), piece.pause);
     }
     // Up to 2 s of silence at either end of every sentence.
-    let takes =
+    let utterances =
         (0..cut.len() as u32).map(|n| ScriptedUtterance { frames: [n * 7 % 26, 2 + n % 3, n * 11 % 26], end: FinishReason::Eos });
-    let engine = ScriptedEngine::new(takes);
-    let (audio, ending) = recite(&engine, plan).await;
+    let engine = ScriptedEngine::new(utterances);
+    let (audio, ending) = collect(&engine, plan).await;
 
     assert!(cut.len() >= 30, "{} sentences", cut.len());
     let listed: Vec<_> = ending.sentences.iter().map(|sentence| sentence.text.as_str()).collect();

@@ -23,7 +23,7 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
         max_positions: WINDOW,
         load_seconds: 1.0,
     };
-    let plan = |frames: &[u32]| script(frames, 100).plan;
+    let plan = |frames: &[u32]| attempt_plan(frames, 100).plan;
     let ours = origin(&info(), &plan(&[4, 5]));
     let beside = ModelInfo { model: "n".into(), device: "cuda:1".into(), slots: 2, load_seconds: 2.0, ..info() };
     assert_eq!(origin(&beside, &plan(&[4, 5])), ours);
@@ -40,17 +40,17 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
 /// Each piece gets its own frames, as long as the pieces before it were what they had been.
 #[tokio::test]
 async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
-    let engine = ScriptedEngine::new([said(3), said(0), said(5), said(4)]);
+    let engine = ScriptedEngine::new([eos_after(3), eos_after(0), eos_after(5), eos_after(4)]);
     let spoken = vec![frames_of(1, 3), vec![], frames_of(3, 2)];
-    recite(&engine, AttemptPlan { spoken: spoken.clone(), ..script(&[50; 4], 1_000) }).await;
+    collect(&engine, AttemptPlan { spoken: spoken.clone(), ..attempt_plan(&[50; 4], 1_000) }).await;
     let mut given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.spoken).collect();
     assert_eq!(given.pop(), Some(vec![]));
     assert_eq!(given, spoken);
 
     for other in [frames_of(1, 4), frames_of(2, 3), vec![]] {
-        let engine = ScriptedEngine::new([said(3), said(4), said(5)]);
+        let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5)]);
         let spoken = vec![other.clone(), frames_of(2, 4), frames_of(3, 5)];
-        recite(&engine, AttemptPlan { spoken, ..script(&[50; 3], 1_000) }).await;
+        collect(&engine, AttemptPlan { spoken, ..attempt_plan(&[50; 3], 1_000) }).await;
         let given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.spoken).collect();
         assert_eq!(given, [other, vec![], vec![]], "the first piece is another one, and so are all that hear it");
     }
@@ -58,11 +58,11 @@ async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
 
 #[tokio::test]
 async fn every_frame_says_which_piece_it_is_of() {
-    let engine = ScriptedEngine::new([said(2), said(0), said(3)]);
-    let mut recital = SentenceStream::new(&engine, script(&[50; 3], 1_000));
+    let engine = ScriptedEngine::new([eos_after(2), eos_after(0), eos_after(3)]);
+    let mut stream = SentenceStream::new(&engine, attempt_plan(&[50; 3], 1_000));
     let mut told = Vec::new();
-    while let Some(SentenceFrame { piece, codes, .. }) = recital.next().await.unwrap() {
-        told.push((piece, codes));
+    while let Some(SentenceFrame { sentence, codes, .. }) = stream.next().await.unwrap() {
+        told.push((sentence, codes));
     }
     let expected = frames_of(1, 2).into_iter().map(|frame| (0, frame));
     assert_eq!(told, expected.chain(frames_of(3, 3).into_iter().map(|frame| (2, frame))).collect::<Vec<_>>());
