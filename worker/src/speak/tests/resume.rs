@@ -41,17 +41,17 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
 #[tokio::test]
 async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
     let engine = ScriptedEngine::new([eos_after(3), eos_after(0), eos_after(5), eos_after(4)]);
-    let spoken = vec![frames_of(1, 3), vec![], frames_of(3, 2)];
-    collect(&engine, AttemptPlan { spoken: spoken.clone(), ..attempt_plan(&[50; 4], 1_000) }).await;
-    let mut given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.spoken).collect();
+    let resumed_frames = vec![frames_of(1, 3), vec![], frames_of(3, 2)];
+    collect(&engine, AttemptPlan { resumed_frames: resumed_frames.clone(), ..attempt_plan(&[50; 4], 1_000) }).await;
+    let mut given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.resumed_frames).collect();
     assert_eq!(given.pop(), Some(vec![]));
-    assert_eq!(given, spoken);
+    assert_eq!(given, resumed_frames);
 
     for other in [frames_of(1, 4), frames_of(2, 3), vec![]] {
         let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5)]);
-        let spoken = vec![other.clone(), frames_of(2, 4), frames_of(3, 5)];
-        collect(&engine, AttemptPlan { spoken, ..attempt_plan(&[50; 3], 1_000) }).await;
-        let given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.spoken).collect();
+        let resumed_frames = vec![other.clone(), frames_of(2, 4), frames_of(3, 5)];
+        collect(&engine, AttemptPlan { resumed_frames, ..attempt_plan(&[50; 3], 1_000) }).await;
+        let given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.resumed_frames).collect();
         assert_eq!(given, [other, vec![], vec![]], "the first piece is another one, and so are all that hear it");
     }
 }
