@@ -70,7 +70,7 @@ pub(super) struct AttemptPlan {
 
 /// One frame of a job, and the samples that it completes, possibly none.
 #[derive(Debug, PartialEq)]
-pub(super) struct SentenceFrame {
+pub(super) struct StreamedFrame {
     /// The piece that it is of, from 0.
     pub(super) sentence: usize,
     pub(super) codes: Frame,
@@ -141,7 +141,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     }
 
     /// One more frame; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<SentenceFrame>, EngineError> {
+    pub(super) async fn next(&mut self) -> Result<Option<StreamedFrame>, EngineError> {
         loop {
             let Some(current) = &mut self.current else {
                 match self.remaining.next() {
@@ -156,7 +156,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
                 self.left = self.left.saturating_sub(1);
                 self.ready.append(&mut self.joiner.push(&pcm));
                 let (sentence, pcm) = (self.done.len(), std::mem::take(&mut self.ready));
-                return Ok(Some(SentenceFrame { sentence, codes, replayed, pcm }));
+                return Ok(Some(StreamedFrame { sentence, codes, replayed, pcm }));
             }
             let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
             self.end(finish);

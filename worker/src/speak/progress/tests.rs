@@ -3,8 +3,8 @@
 use super::*;
 use crate::watermark::{MarkStream, Watermark, WatermarkKey};
 
-fn sentence_frame(sentence: usize, number: u32, replayed: bool) -> SentenceFrame {
-    SentenceFrame { sentence, codes: [number; 32], replayed, pcm: Vec::new() }
+fn sentence_frame(sentence: usize, number: u32, replayed: bool) -> StreamedFrame {
+    StreamedFrame { sentence, codes: [number; 32], replayed, pcm: Vec::new() }
 }
 
 fn origin() -> Origin {
@@ -56,7 +56,7 @@ fn what_was_not_written_goes_before_the_next_event() {
 #[test]
 fn a_replayed_frame_behind_a_new_one_is_told() {
     let mut publisher = ProgressPublisher::new(origin(), 100, None);
-    let mut hear = |sentence_frame: SentenceFrame| {
+    let mut hear = |sentence_frame: StreamedFrame| {
         publisher.push(&sentence_frame, &Marked::default());
         let spoken = publisher.due().and_then(|pending| pending.codes.clone());
         publisher.mark_published();

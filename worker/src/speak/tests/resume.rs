@@ -1,7 +1,7 @@
 //! Recitals that go on where an earlier attempt was cut off, and whose checkpoint they take.
 
 use super::super::origin;
-use super::super::sentence_stream::SentenceFrame;
+use super::super::sentence_stream::StreamedFrame;
 use super::*;
 use crate::engine::ModelInfo;
 
@@ -61,7 +61,7 @@ async fn every_frame_says_which_piece_it_is_of() {
     let engine = ScriptedEngine::new([eos_after(2), eos_after(0), eos_after(3)]);
     let mut stream = SentenceStream::new(&engine, attempt_plan(&[50; 3], 1_000));
     let mut told = Vec::new();
-    while let Some(SentenceFrame { sentence, codes, .. }) = stream.next().await.unwrap() {
+    while let Some(StreamedFrame { sentence, codes, .. }) = stream.next().await.unwrap() {
         told.push((sentence, codes));
     }
     let expected = frames_of(1, 2).into_iter().map(|frame| (0, frame));
