@@ -7,7 +7,7 @@
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::live::{CodesChunk, Event, AudioChunk, Origin, SentenceFrame};
 
-use super::sentence_stream::SentenceFrame;
+use super::sentence_stream::StreamedFrame;
 use crate::encode;
 use crate::watermark::Marked;
 
@@ -44,7 +44,7 @@ pub(super) struct PendingEvent {
     /// Its place within the attempt.
     pub(super) sequence: u64,
     pub(super) event: Event,
-    pub(super) spoken: Option<CodesChunk>,
+    pub(super) codes: Option<CodesChunk>,
 }
 
 impl ProgressPublisher {
@@ -66,7 +66,7 @@ impl ProgressPublisher {
 
     /// Takes the next frame, and the samples that are ready to leave with it. Codes that the stream holds already are not told
     /// again, so that an attempt that is cut off while it repeats what was spoken leaves the checkpoint as it was.
-    pub(super) fn push(&mut self, frame: &SentenceFrame, ready: &Marked) {
+    pub(super) fn push(&mut self, frame: &StreamedFrame, ready: &Marked) {
         let replayed = frame.replayed && self.resumed == self.frames;
         self.frames += 1;
         if let Some(samples) = &mut self.samples {
@@ -76,7 +76,7 @@ impl ProgressPublisher {
             self.resumed += 1;
             return;
         }
-        self.unpublished.push((frame.piece as u16, frame.codes));
+        self.unpublished.push((frame.sentence as u16, frame.codes));
         let first_samples = self.samples.as_ref().is_some_and(Samples::are_first);
         self.due = (self.frames - self.resumed) % PROGRESS_EVERY == 1 || first_samples;
     }
