@@ -4,8 +4,8 @@
 
 mod attempt;
 mod heartbeat;
-mod load;
-mod report;
+mod occupancy;
+mod worker_report;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use tokio_util::task::TaskTracker;
 use crate::BUILD;
 use crate::engine::EngineError;
 use crate::speak::AttemptContext;
-use load::Occupancy;
+use occupancy::Occupancy;
 
 /// Pause after Redis refused a claim or a wait.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
@@ -62,7 +62,7 @@ impl Runner {
         let runner = Arc::new(self);
         let (load, attempts, hand_back) = (Occupancy::default(), TaskTracker::new(), CancellationToken::new());
         let over = CancellationToken::new();
-        let reports = tokio::spawn(report::run(Arc::clone(&runner), load.clone(), stop.clone(), over.clone()));
+        let reports = tokio::spawn(worker_report::run(Arc::clone(&runner), load.clone(), stop.clone(), over.clone()));
         let end = runner.claim_loop(&stop, &load, &attempts, &hand_back).await;
         attempts.close();
         tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining");

@@ -10,7 +10,7 @@ use tracing::Instrument as _;
 
 use super::Runner;
 use super::heartbeat::{self, Interruption};
-use super::load::Occupancy;
+use super::occupancy::Occupancy;
 use crate::sink;
 use crate::speak::{AttemptProgress, AttemptError};
 

@@ -6,7 +6,7 @@ use csm_shared::queue::{REPORT_EVERY, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
 use super::Runner;
-use super::load::Occupancy;
+use super::occupancy::Occupancy;
 use crate::BUILD;
 
 /// Reports until `over` is cancelled, then takes the worker out of the list. It drains once `stop` is cancelled.
