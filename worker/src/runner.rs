@@ -60,10 +60,10 @@ impl Runner {
     /// Works until `stop` is cancelled or the engine dies, then finishes what fits the grace and hands back the rest.
     pub async fn run(self, stop: CancellationToken) -> RunnerEnd {
         let runner = Arc::new(self);
-        let (load, attempts, hand_back) = (Occupancy::default(), TaskTracker::new(), CancellationToken::new());
+        let (occupancy, attempts, hand_back) = (Occupancy::default(), TaskTracker::new(), CancellationToken::new());
         let over = CancellationToken::new();
-        let reports = tokio::spawn(worker_report::run(Arc::clone(&runner), load.clone(), stop.clone(), over.clone()));
-        let end = runner.claim_loop(&stop, &load, &attempts, &hand_back).await;
+        let reports = tokio::spawn(worker_report::run(Arc::clone(&runner), occupancy.clone(), stop.clone(), over.clone()));
+        let end = runner.claim_loop(&stop, &occupancy, &attempts, &hand_back).await;
         attempts.close();
         tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining");
         if tokio::time::timeout(runner.drain, attempts.wait()).await.is_err() {
@@ -83,7 +83,7 @@ impl Runner {
     async fn claim_loop(
         self: &Arc<Self>,
         stop: &CancellationToken,
-        load: &Occupancy,
+        occupancy: &Occupancy,
         attempts: &TaskTracker,
         hand_back: &CancellationToken,
     ) -> RunnerEnd {
@@ -98,9 +98,9 @@ impl Runner {
                 why = self.context.engine.closed() => return RunnerEnd::EngineDied(why),
                 Ok(slot) = Arc::clone(&slots).acquire_owned() => slot,
             };
-            match self.next_job(&mut claimer, &mut wake, load).await {
+            match self.next_job(&mut claimer, &mut wake, occupancy).await {
                 Ok(Some(job)) => {
-                    let place = load.enter(job.spec.lane, job.spec.expected_frames());
+                    let occupied = occupancy.enter(job.spec.lane, job.spec.expected_frames());
                     if job.alone {
                         // It was claimed while nothing ran, so the other slots are free, or about to be; nothing may take
                         // them now.
@@ -109,11 +109,11 @@ impl Runner {
                             Err(error) => tracing::error!(%error, "a suspect does not run alone"),
                         }
                     }
-                    let (runner, load, hand_back) = (Arc::clone(self), load.clone(), hand_back.clone());
+                    let (runner, occupancy, hand_back) = (Arc::clone(self), occupancy.clone(), hand_back.clone());
                     attempts.spawn(async move {
-                        runner.attempt(job, &load, &hand_back).await;
+                        runner.attempt(job, &occupancy, &hand_back).await;
                         // In this order: whoever gets the slot must find the place counted as free.
-                        drop(place);
+                        drop(occupied);
                         drop(slot);
                     });
                 }
@@ -132,9 +132,9 @@ impl Runner {
         &self,
         claimer: &mut Claimer,
         wake: &mut WakeListener,
-        load: &Occupancy,
+        occupancy: &Occupancy,
     ) -> Result<Option<Claimed>, QueueError> {
-        match claimer.claim(load.room(self.slots, self.reserve)).await? {
+        match claimer.claim(occupancy.capacity(self.slots, self.reserve)).await? {
             Claim::Job(job) => return Ok(Some(*job)),
             Claim::Expired(id) => {
                 tracing::info!(job = %id, "the job's time in the queue was over");
@@ -142,10 +142,10 @@ impl Runner {
             }
             Claim::Nothing => tokio::select! {
                 woken = wake.wait() => claimer.begin_with(woken?),
-                () = load.left() => {}
+                () = occupancy.freed() => {}
             },
             // It leaves the wake-ups to workers that can follow them.
-            Claim::Hold => drop(tokio::time::timeout(HOLD_PAUSE, load.left()).await),
+            Claim::Hold => drop(tokio::time::timeout(HOLD_PAUSE, occupancy.freed()).await),
         }
         Ok(None)
     }

@@ -42,7 +42,7 @@ enum JobEnd {
 
 impl Runner {
     /// Runs one claim to its end; every way out ends the lease or finds that it was lost.
-    pub(super) async fn attempt(&self, job: Claimed, load: &Occupancy, hand_back: &CancellationToken) {
+    pub(super) async fn attempt(&self, job: Claimed, occupancy: &Occupancy, hand_back: &CancellationToken) {
         let span = tracing::info_span!("attempt", job = %job.lease.at().id, attempt = job.lease.at().attempt);
         async {
             let begun = Instant::now();
@@ -55,7 +55,7 @@ impl Runner {
             match self.conclude(job.lease, job.spec.format, outcome).await {
                 // Alone a job is faster than the fleet is.
                 Ok(()) if job.alone => {}
-                Ok(()) => load.learn(frames, begun.elapsed()),
+                Ok(()) => occupancy.record_rate(frames, begun.elapsed()),
                 Err(error) => {
                     tracing::error!(error = %error, "the end of this attempt was not recorded; its lease will run out");
                 }

@@ -17,7 +17,7 @@ const NEWEST: f64 = 0.1;
 #[derive(Clone, Default)]
 pub(super) struct Occupancy {
     counts: Arc<Mutex<OccupancyCounts>>,
-    left: Arc<Notify>,
+    freed: Arc<Notify>,
 }
 
 #[derive(Default)]
@@ -38,7 +38,7 @@ struct RunningJob {
 
 /// One running job; it counts until dropped.
 pub(super) struct OccupancyGuard {
-    load: Occupancy,
+    occupancy: Occupancy,
     number: u64,
 }
 
@@ -55,16 +55,16 @@ impl Occupancy {
             counts.running.insert(counts.entered, running);
             counts.entered
         });
-        OccupancyGuard { load: self.clone(), number }
+        OccupancyGuard { occupancy: self.clone(), number }
     }
 
     /// Waits until a job has left since the last call.
-    pub(super) async fn left(&self) {
-        self.left.notified().await;
+    pub(super) async fn freed(&self) {
+        self.freed.notified().await;
     }
 
     /// What the next claim may bring.
-    pub(super) fn room(&self, slots: u8, reserve: u8) -> WorkerCapacity {
+    pub(super) fn capacity(&self, slots: u8, reserve: u8) -> WorkerCapacity {
         self.counts(|counts| {
             let running = counts.running.values();
             // Every slot is counted, so there are never more than fit.
@@ -80,7 +80,7 @@ impl Occupancy {
     }
 
     /// Learns from a committed job.
-    pub(super) fn learn(&self, frames: u32, took: Duration) {
+    pub(super) fn record_rate(&self, frames: u32, took: Duration) {
         if frames == 0 || took.is_zero() {
             return;
         }
@@ -113,8 +113,8 @@ impl RunningJob {
 
 impl Drop for OccupancyGuard {
     fn drop(&mut self) {
-        self.load.counts(|counts| counts.running.remove(&self.number));
-        self.load.left.notify_one();
+        self.occupancy.counts(|counts| counts.running.remove(&self.number));
+        self.occupancy.freed.notify_one();
     }
 }
 
@@ -124,44 +124,44 @@ mod tests {
 
     #[test]
     fn bulk_jobs_never_take_the_reserve() {
-        let load = Occupancy::default();
+        let occupancy = Occupancy::default();
         let mut places = Vec::new();
-        while load.room(5, 2).accepts_bulk() {
-            places.push(load.enter(Lane::Bulk, 10));
+        while occupancy.capacity(5, 2).accepts_bulk() {
+            places.push(occupancy.enter(Lane::Bulk, 10));
         }
         assert_eq!(places.len(), 3);
         places.pop();
-        let _live = load.enter(Lane::Live, 10);
-        assert!(load.room(5, 2).accepts_bulk(), "a live job takes no bulk job's place");
-        assert!(Occupancy::default().room(1, 1).accepts_bulk(), "one slot cannot be kept back");
+        let _live = occupancy.enter(Lane::Live, 10);
+        assert!(occupancy.capacity(5, 2).accepts_bulk(), "a live job takes no bulk job's place");
+        assert!(Occupancy::default().capacity(1, 1).accepts_bulk(), "one slot cannot be kept back");
     }
 
     #[test]
     fn a_worker_is_busy_until_its_last_job_is_expected_to_end() {
-        let load = Occupancy::default();
-        assert!(load.room(5, 0).busy_for.is_zero());
-        let short = load.enter(Lane::Live, 100);
-        let long = load.enter(Lane::Bulk, 1_000);
-        let seconds = || load.room(5, 0).busy_for.as_secs_f64();
+        let occupancy = Occupancy::default();
+        assert!(occupancy.capacity(5, 0).busy_for.is_zero());
+        let short = occupancy.enter(Lane::Live, 100);
+        let long = occupancy.enter(Lane::Bulk, 1_000);
+        let seconds = || occupancy.capacity(5, 0).busy_for.as_secs_f64();
         assert!((70.0..=80.0).contains(&seconds()), "{}: at 80 ms a frame", seconds());
-        load.learn(100, Duration::from_secs(4));
+        occupancy.record_rate(100, Duration::from_secs(4));
         assert!((30.0..=40.0).contains(&seconds()), "{}: at 25 frames a second", seconds());
         drop(long);
         assert!(seconds() <= 4.0);
         drop(short);
-        assert!(load.room(5, 0).busy_for.is_zero());
+        assert!(occupancy.capacity(5, 0).busy_for.is_zero());
     }
 
     #[test]
     fn the_rate_follows_what_is_seen() {
-        let load = Occupancy::default();
-        load.learn(100, Duration::from_secs(10));
-        assert!((load.rate() - 10.0).abs() < 1e-9);
+        let occupancy = Occupancy::default();
+        occupancy.record_rate(100, Duration::from_secs(10));
+        assert!((occupancy.rate() - 10.0).abs() < 1e-9);
         for _ in 0..100 {
-            load.learn(100, Duration::from_secs(5));
+            occupancy.record_rate(100, Duration::from_secs(5));
         }
-        assert!((load.rate() - 20.0).abs() < 0.1);
-        load.learn(0, Duration::from_secs(5));
-        assert_eq!(load.frames(), 10_100);
+        assert!((occupancy.rate() - 20.0).abs() < 0.1);
+        occupancy.record_rate(0, Duration::from_secs(5));
+        assert_eq!(occupancy.frames(), 10_100);
     }
 }

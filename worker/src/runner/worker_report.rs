@@ -10,10 +10,10 @@ use super::occupancy::Occupancy;
 use crate::BUILD;
 
 /// Reports until `over` is cancelled, then takes the worker out of the list. It drains once `stop` is cancelled.
-pub(super) async fn run(runner: Arc<Runner>, load: Occupancy, stop: CancellationToken, over: CancellationToken) {
+pub(super) async fn run(runner: Arc<Runner>, occupancy: Occupancy, stop: CancellationToken, over: CancellationToken) {
     let tell = async {
         loop {
-            let report = report(&runner, &load, stop.is_cancelled());
+            let report = report(&runner, &occupancy, stop.is_cancelled());
             if let Err(error) = runner.queue.report(&runner.worker_id, &report).await {
                 tracing::warn!(%error, "a report was not taken");
             }
@@ -26,16 +26,16 @@ pub(super) async fn run(runner: Arc<Runner>, load: Occupancy, stop: Cancellation
     }
 }
 
-fn report(runner: &Runner, load: &Occupancy, draining: bool) -> WorkerReport {
-    let room = load.room(runner.slots, runner.reserve);
+fn report(runner: &Runner, occupancy: &Occupancy, draining: bool) -> WorkerReport {
+    let capacity = occupancy.capacity(runner.slots, runner.reserve);
     WorkerReport {
         host: runner.host.clone(),
         model: runner.context.engine.info().model.clone(),
         build: BUILD.to_owned(),
-        slots: room.slots,
-        running: room.running,
-        frames_per_second: load.rate() * f64::from(room.slots),
-        frames: load.frames(),
+        slots: capacity.slots,
+        running: capacity.running,
+        frames_per_second: occupancy.rate() * f64::from(capacity.slots),
+        frames: occupancy.frames(),
         draining,
     }
 }
