@@ -125,12 +125,12 @@ mod tests {
     #[test]
     fn bulk_jobs_never_take_the_reserve() {
         let occupancy = Occupancy::default();
-        let mut places = Vec::new();
+        let mut guards = Vec::new();
         while occupancy.capacity(5, 2).accepts_bulk() {
-            places.push(occupancy.enter(Lane::Bulk, 10));
+            guards.push(occupancy.enter(Lane::Bulk, 10));
         }
-        assert_eq!(places.len(), 3);
-        places.pop();
+        assert_eq!(guards.len(), 3);
+        guards.pop();
         let _live = occupancy.enter(Lane::Live, 10);
         assert!(occupancy.capacity(5, 2).accepts_bulk(), "a live job takes no bulk job's place");
         assert!(Occupancy::default().capacity(1, 1).accepts_bulk(), "one slot cannot be kept back");
