@@ -85,11 +85,11 @@ impl Runner {
     /// of a job that has ended.
     async fn conclude(&self, lease: Lease, format: AudioFormat, outcome: Outcome) -> Result<(), QueueError> {
         let at = lease.at().clone();
-        let fate = self.end(lease, outcome).await?;
-        if fate != JobEnd::Committed {
+        let end = self.end(lease, outcome).await?;
+        if end != JobEnd::Committed {
             sink::discard(&self.context.store, &at, format).await;
         }
-        if fate != JobEnd::Open {
+        if end != JobEnd::Open {
             self.context.live.conclude(&self.queue, &at.id).await?;
         }
         Ok(())
