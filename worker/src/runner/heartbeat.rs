@@ -34,11 +34,11 @@ pub(super) enum Interruption {
 /// Beats until there is a reason to stop: at once when a cancel is announced, else as [`LeaseTimer`] says.
 pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &LeaseRef, progress: &AttemptProgress) -> Interruption {
     let mut cancel = subscriptions.subscribe_to(queue.cancel_channel(at));
-    let mut gate = LeaseTimer::new(Instant::now(), progress.read());
+    let mut timer = LeaseTimer::new(Instant::now(), progress.read());
     let mut called = false;
     loop {
         let now = Instant::now();
-        let good_for = match gate.look(now, progress.read()) {
+        let good_for = match timer.next_action(now, progress.read()) {
             LeaseAction::Stuck => {
                 tracing::error!(job = %at.id, silent_s = LEASE.as_secs(), "the engine is stuck; giving it up");
                 progress.give_up();
@@ -49,7 +49,7 @@ pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &Leas
         };
         if let Some(good_for) = good_for {
             match queue.beat(at, good_for).await {
-                Ok(Beat::Kept) => gate.renewed(now, good_for),
+                Ok(Beat::Kept) => timer.renewed(now, good_for),
                 Ok(Beat::CancelRequested) => return Interruption::Cancelled,
                 Ok(Beat::Late) => return Interruption::Late,
                 Ok(Beat::Lost) => return Interruption::LeaseLost,
@@ -66,8 +66,8 @@ pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &Leas
 /// When a lease is renewed and for how long. It has no clock of its own.
 struct LeaseTimer {
     /// The number at the last look.
-    signs: u64,
-    looked: Instant,
+    progress: u64,
+    checked: Instant,
     /// How long the number has been the same.
     silent: Duration,
     /// The last renewal, and the end of the lease by it; none before the first.
@@ -86,16 +86,16 @@ enum LeaseAction {
 }
 
 impl LeaseTimer {
-    fn new(now: Instant, signs: u64) -> Self {
-        Self { signs, looked: now, silent: Duration::ZERO, renewed: None }
+    fn new(now: Instant, progress: u64) -> Self {
+        Self { progress, checked: now, silent: Duration::ZERO, renewed: None }
     }
 
-    /// Looks at the number `signs`, which differs from the last one if the attempt got on.
-    fn look(&mut self, now: Instant, signs: u64) -> LeaseAction {
-        let passed = now.duration_since(self.looked).min(COUNTED_GAP_MAX);
-        self.looked = now;
-        self.silent = if signs == self.signs { self.silent + passed } else { Duration::ZERO };
-        self.signs = signs;
+    /// Looks at the number `progress`, which differs from the last one if the attempt got on.
+    fn next_action(&mut self, now: Instant, progress: u64) -> LeaseAction {
+        let passed = now.duration_since(self.checked).min(COUNTED_GAP_MAX);
+        self.checked = now;
+        self.silent = if progress == self.progress { self.silent + passed } else { Duration::ZERO };
+        self.progress = progress;
         let Some(good_for) = LEASE.checked_sub(self.silent).filter(|left| !left.is_zero()) else { return LeaseAction::Stuck };
         let due = self.renewed.is_none_or(|(renewed, end)| {
             // In time, and at once where it has become worth as much as a beat.

@@ -17,29 +17,29 @@ use crate::model::WeightChoice;
 /// An attempt whose model shows a sign at certain times, and the lease that its gate keeps.
 struct Course {
     begun: Instant,
-    gate: LeaseTimer,
+    timer: LeaseTimer,
     /// When the lease ends, from the beginning.
     lease_end: Duration,
     beats: Vec<Duration>,
     stuck: Option<Duration>,
 }
 
-/// Looks every [`CHECK_EVERY`] for `length`; `signs` says how many signs were shown by then. The process sleeps through
+/// Looks every [`CHECK_EVERY`] for `length`; `progress` says how many signs were shown by then. The process sleeps through
 /// `asleep`. `None` where the lease ran out while the attempt still thought that it had it.
-fn course(length: Duration, asleep: std::ops::Range<Duration>, signs: impl Fn(Duration) -> u64) -> Option<Course> {
+fn course(length: Duration, asleep: std::ops::Range<Duration>, progress: impl Fn(Duration) -> u64) -> Option<Course> {
     let begun = Instant::now();
-    let gate = LeaseTimer::new(begun, signs(Duration::ZERO));
-    let mut course = Course { begun, gate, lease_end: LEASE, beats: Vec::new(), stuck: None };
+    let timer = LeaseTimer::new(begun, progress(Duration::ZERO));
+    let mut course = Course { begun, timer, lease_end: LEASE, beats: Vec::new(), stuck: None };
     let mut at = Duration::ZERO;
     while at < length {
         if !asleep.contains(&at) {
-            if at >= course.lease_end && asleep.is_empty() && signs(at) != course.gate.signs {
+            if at >= course.lease_end && asleep.is_empty() && progress(at) != course.timer.progress {
                 return None;
             }
             let now = course.begun + at;
-            match course.gate.look(now, signs(at)) {
+            match course.timer.next_action(now, progress(at)) {
                 LeaseAction::Renew(good_for) => {
-                    course.gate.renewed(now, good_for);
+                    course.timer.renewed(now, good_for);
                     course.lease_end = at + good_for;
                     course.beats.push(at);
                 }
