@@ -5,7 +5,7 @@
 //! ([`bench`]).
 
 pub mod config;
-mod desk;
+mod detect;
 pub mod runner;
 mod serve;
 pub mod speak;
