@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{WorkerConfigError, WorkerArgs};
-use crate::desk;
+use crate::detect;
 use crate::encode::AudioEncoder;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::provenance::ProvenanceError;
@@ -31,7 +31,7 @@ use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a worker that ends waits for its desk.
-const DESK_GRACE: Duration = Duration::from_secs(2);
+const DETECT_GRACE: Duration = Duration::from_secs(2);
 /// Pause between two looks at a store that is not usable.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
@@ -155,9 +155,9 @@ async fn work(
     let queue = Queue::new(parts.redis.clone(), &args.queue);
     let live = Live::new(parts.redis.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
-    let desk_stop = stop.child_token();
+    let detect_stop = stop.child_token();
     let keys = [vec![parts.key], parts.old_keys].concat();
-    let desk = serve_desk(&marker, keys, DetectQueue::new(parts.redis.clone()), &desk_stop);
+    let desk = serve_detection(&marker, keys, DetectQueue::new(parts.redis.clone()), &detect_stop);
     let runner = Runner {
         subscriptions: Subscriptions::start(parts.redis),
         context: AttemptContext {
@@ -191,10 +191,10 @@ async fn work(
         never = unready => never,
     };
     janitor.abort();
-    desk_stop.cancel();
+    detect_stop.cancel();
     if let Some(desk) = desk {
         // Time to say that it leaves; a search in hand is not waited for.
-        let _ = tokio::time::timeout(DESK_GRACE, desk).await;
+        let _ = tokio::time::timeout(DETECT_GRACE, desk).await;
     }
     match end {
         RunnerEnd::Drained => Ok(()),
@@ -204,14 +204,14 @@ async fn work(
 
 /// Looks for SilentCipher's mark in others' recordings, where the marker has it. The search looks at `stop`, too, since its
 /// thread is waited for at the end of the process.
-fn serve_desk(
+fn serve_detection(
     marker: &Marker,
     keys: Vec<WatermarkKey>,
     desk: DetectQueue,
     stop: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
     let (mark, stop) = (marker.silentcipher()?, stop.clone());
-    let detect = desk::silentcipher(mark, keys, stop.clone());
+    let detect = detect::silentcipher(mark, keys, stop.clone());
     Some(tokio::spawn(async move { desk.serve(detect, stop).await }))
 }
 
