@@ -157,7 +157,7 @@ async fn work(
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
     let detect_stop = stop.child_token();
     let keys = [vec![parts.key], parts.old_keys].concat();
-    let desk = serve_detection(&marker, keys, DetectQueue::new(parts.redis.clone()), &detect_stop);
+    let detection = serve_detection(&marker, keys, DetectQueue::new(parts.redis.clone()), &detect_stop);
     let runner = Runner {
         subscriptions: Subscriptions::start(parts.redis),
         context: AttemptContext {
@@ -192,9 +192,9 @@ async fn work(
     };
     janitor.abort();
     detect_stop.cancel();
-    if let Some(desk) = desk {
+    if let Some(detection) = detection {
         // Time to say that it leaves; a search in hand is not waited for.
-        let _ = tokio::time::timeout(DETECT_GRACE, desk).await;
+        let _ = tokio::time::timeout(DETECT_GRACE, detection).await;
     }
     match end {
         RunnerEnd::Drained => Ok(()),
@@ -207,12 +207,12 @@ async fn work(
 fn serve_detection(
     marker: &Marker,
     keys: Vec<WatermarkKey>,
-    desk: DetectQueue,
+    queue: DetectQueue,
     stop: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
     let (mark, stop) = (marker.silentcipher()?, stop.clone());
     let detect = detect::silentcipher(mark, keys, stop.clone());
-    Some(tokio::spawn(async move { desk.serve(detect, stop).await }))
+    Some(tokio::spawn(async move { queue.serve(detect, stop).await }))
 }
 
 /// Waits until the store lets us in: audio that cannot be stored should not be spoken.
