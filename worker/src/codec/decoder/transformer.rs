@@ -211,7 +211,7 @@ impl DecoderTransformer {
             rotate(&mut qkv[..2 * self.hidden], cos, sin);
         }
         let (mut qkv, mut mixed) = (qkv.as_mut_slice(), mixed.as_mut_slice());
-        let mut looks = Vec::with_capacity(signals.len());
+        let mut tasks = Vec::with_capacity(signals.len());
         for (signal, scores) in signals.iter_mut().zip(scores.chunks_exact_mut(self.window)) {
             let floats = signal.steps * self.hidden;
             let (own_qkv, qkv_rest) = qkv.split_at_mut(3 * floats);
@@ -219,30 +219,30 @@ impl DecoderTransformer {
             (qkv, mixed) = (qkv_rest, mixed_rest);
             let position = signal.window.position;
             let ring = &mut signal.window.layers[layer];
-            looks.push(AttendTask { ring, position, qkv: own_qkv, mixed: own_mixed, scores });
+            tasks.push(AttendTask { ring, position, qkv: own_qkv, mixed: own_mixed, scores });
         }
-        pool.run_chunks(&mut looks, 1, &|_, looks| looks.iter_mut().for_each(|look| self.look(look)));
+        pool.run_chunks(&mut tasks, 1, &|_, tasks| tasks.iter_mut().for_each(|task| self.task(task)));
     }
 
     /// One signal's latents in order, each with its window.
-    fn look(&self, look: &mut AttendTask<'_>) {
+    fn task(&self, task: &mut AttendTask<'_>) {
         let (hidden, window) = (self.hidden, self.window);
         let head_dim = hidden / self.heads;
         let scale = 1.0 / (head_dim as f32).sqrt();
         for (step, (qkv, mixed)) in
-            look.qkv.chunks_exact(3 * hidden).zip(look.mixed.chunks_exact_mut(hidden)).enumerate()
+            task.qkv.chunks_exact(3 * hidden).zip(task.mixed.chunks_exact_mut(hidden)).enumerate()
         {
-            let position = look.position + step;
+            let position = task.position + step;
             let place = position % window;
-            let scores = &mut look.scores[..window.min(position + 1)];
+            let scores = &mut task.scores[..window.min(position + 1)];
             let (query, rest) = qkv.split_at(hidden);
             let (key, value) = rest.split_at(hidden);
             let heads = query.chunks_exact(head_dim).zip(key.chunks_exact(head_dim)).zip(value.chunks_exact(head_dim));
-            let rings = look
+            let rings = task
                 .ring
                 .keys
                 .chunks_exact_mut(head_dim * window)
-                .zip(look.ring.values.chunks_exact_mut(head_dim * window));
+                .zip(task.ring.values.chunks_exact_mut(head_dim * window));
             for ((((query, key), value), (keys, values)), mixed) in
                 heads.zip(rings).zip(mixed.chunks_exact_mut(head_dim))
             {
