@@ -221,11 +221,11 @@ impl DecoderTransformer {
             let ring = &mut signal.window.layers[layer];
             tasks.push(AttendTask { ring, position, qkv: own_qkv, mixed: own_mixed, scores });
         }
-        pool.run_chunks(&mut tasks, 1, &|_, tasks| tasks.iter_mut().for_each(|task| self.task(task)));
+        pool.run_chunks(&mut tasks, 1, &|_, tasks| tasks.iter_mut().for_each(|task| self.attend_task(task)));
     }
 
     /// One signal's latents in order, each with its window.
-    fn task(&self, task: &mut AttendTask<'_>) {
+    fn attend_task(&self, task: &mut AttendTask<'_>) {
         let (hidden, window) = (self.hidden, self.window);
         let head_dim = hidden / self.heads;
         let scale = 1.0 / (head_dim as f32).sqrt();
