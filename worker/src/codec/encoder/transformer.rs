@@ -11,7 +11,7 @@ use candle_nn::{LayerNorm, Linear, Module, VarBuilder, layer_norm, linear_no_bia
 use crate::codec::MimiConfig;
 
 /// Latents of a piece; its scores take a few MB.
-const MAX_PIECE: usize = 512;
+const MAX_BLOCK: usize = 512;
 
 struct EncoderLayer {
     attention_norm: LayerNorm,
@@ -74,10 +74,10 @@ impl EncoderLayer {
         x: &Tensor,
         heads: usize,
         keep: usize,
-        piece: &BlockInputs,
+        block: &BlockInputs,
         kept: &mut Option<(Tensor, Tensor)>,
     ) -> Result<Tensor> {
-        let attended = self.attend(&self.attention_norm.forward(x)?, heads, keep, piece, kept)?;
+        let attended = self.attend(&self.attention_norm.forward(x)?, heads, keep, block, kept)?;
         let x = (x + attended.broadcast_mul(&self.attention_scale)?)?;
         let mlp = self.down.forward(&self.up.forward(&self.mlp_norm.forward(&x)?)?.gelu_erf()?)?;
         x + mlp.broadcast_mul(&self.mlp_scale)?
@@ -88,7 +88,7 @@ impl EncoderLayer {
         x: &Tensor,
         heads: usize,
         keep: usize,
-        piece: &BlockInputs,
+        block: &BlockInputs,
         kept: &mut Option<(Tensor, Tensor)>,
     ) -> Result<Tensor> {
         let (_, t, hidden) = x.dims3()?;
@@ -96,15 +96,15 @@ impl EncoderLayer {
         let split = |projection: &Linear| {
             projection.forward(x)?.reshape((1, t, heads, head_dim))?.transpose(1, 2)?.contiguous()
         };
-        let query = rope(&split(&self.query)?, &piece.cos, &piece.sin)?;
-        let key = rope(&split(&self.key)?, &piece.cos, &piece.sin)?;
+        let query = rope(&split(&self.query)?, &block.cos, &block.sin)?;
+        let key = rope(&split(&self.key)?, &block.cos, &block.sin)?;
         let value = split(&self.value)?;
         let (keys, values) = match kept.take() {
             None => (key, value),
             Some((keys, values)) => (Tensor::cat(&[keys, key], 2)?, Tensor::cat(&[values, value], 2)?),
         };
         let scores = (query.matmul(&keys.transpose(2, 3)?)? * (head_dim as f64).powf(-0.5))?;
-        let weights = softmax_last_dim(&scores.broadcast_add(&piece.mask)?)?;
+        let weights = softmax_last_dim(&scores.broadcast_add(&block.mask)?)?;
         let mixed = weights.matmul(&values)?.transpose(1, 2)?.reshape((1, t, hidden))?;
         let total = keys.dim(2)?;
         let keep = keep.min(total);
@@ -133,22 +133,22 @@ impl EncoderTransformer {
         let mut past = Past { kept: vec![None; self.layers.len()], position: 0 };
         let x = x.transpose(1, 2)?.contiguous()?;
         let t = x.dim(1)?;
-        let pieces = (0..t)
-            .step_by(MAX_PIECE)
-            .map(|start| self.piece(&x.narrow(1, start, MAX_PIECE.min(t - start))?.contiguous()?, &mut past))
+        let blocks = (0..t)
+            .step_by(MAX_BLOCK)
+            .map(|start| self.block(&x.narrow(1, start, MAX_BLOCK.min(t - start))?.contiguous()?, &mut past))
             .collect::<Result<Vec<_>>>()?;
-        Tensor::cat(&pieces, 1)?.transpose(1, 2)?.contiguous()
+        Tensor::cat(&blocks, 1)?.transpose(1, 2)?.contiguous()
     }
 
-    fn piece(&self, x: &Tensor, past: &mut Past) -> Result<Tensor> {
+    fn block(&self, x: &Tensor, past: &mut Past) -> Result<Tensor> {
         let t = x.dim(1)?;
         let before = (self.window - 1).min(past.position);
         let positions = (past.position..past.position + t).map(|position| position as f32).collect();
         let angles = Tensor::from_vec(positions, (t, 1), x.device())?.broadcast_mul(&self.frequencies)?;
-        let piece = BlockInputs { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
+        let block = BlockInputs { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
         let mut x = x.clone();
         for (layer, kept) in self.layers.iter().zip(&mut past.kept) {
-            x = layer.forward(&x, self.heads, self.window - 1, &piece, kept)?;
+            x = layer.forward(&x, self.heads, self.window - 1, &block, kept)?;
         }
         past.position += t;
         Ok(x)
