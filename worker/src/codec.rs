@@ -107,15 +107,15 @@ impl Codec {
     /// There is none, its config is not supported, or a tensor is missing or misshapen.
     pub fn load(folder: &Path, device: &Device, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, CodecError> {
         let (files, config, prefix) = open(folder)?;
-        let mut parts = LoadTracker::new(&files, prefix, progress);
+        let mut tracker = LoadTracker::new(&files, prefix, progress);
         let vb = VarBuilder::from_backend(Box::new(files), DType::F32, device.clone());
         let vb = if prefix.is_empty() { vb } else { vb.pp(prefix) };
         let host = vb.clone().set_device(Device::Cpu);
-        let encoder = Encoder::load(&config, &vb, &mut |part| parts.done(part))?;
-        let encoder_bytes = parts.done.bytes_done;
+        let encoder = Encoder::load(&config, &vb, &mut |part| tracker.done(part))?;
+        let encoder_bytes = tracker.done.bytes_done;
         let quantizer = Quantizer::load(&config, &host.pp("quantizer"))?;
-        parts.done("quantizer.");
-        let network = Arc::new(Network::load(&config, quantizer, &host, &mut |part| parts.done(part))?);
+        tracker.done("quantizer.");
+        let network = Arc::new(Network::load(&config, quantizer, &host, &mut |part| tracker.done(part))?);
         Ok(Self { config, encoder, network, encoder_bytes })
     }
 
