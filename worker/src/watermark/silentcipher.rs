@@ -22,13 +22,13 @@ mod decode;
 mod error;
 mod evidence;
 mod find;
-mod load;
-mod model;
+mod torch_checkpoint;
+mod cipher_model;
 mod network;
 mod payload;
 mod resample;
 mod stft;
-mod stream;
+mod mark_stream;
 #[cfg(test)]
 mod tests;
 
@@ -42,13 +42,13 @@ pub use error::SilentCipherError;
 pub use evidence::DETECTED_BELOW;
 pub use find::MAX_FIND_SECONDS;
 pub use payload::{ExpectedPayload, Payload};
-pub use stream::SilentStream;
+pub use mark_stream::SilentStream;
 
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::watermark::Finding;
 
 use find::Reach;
-use model::SilentCipherModel;
+use cipher_model::SilentCipherModel;
 use resample::resample;
 use stft::Spectrum;
 
@@ -82,7 +82,7 @@ impl SilentCipher {
     /// # Errors
     /// [`SilentCipherError`] naming the file, and the tensor or setting in it.
     pub fn load(folder: &Path, mode: BnMode) -> Result<Self, SilentCipherError> {
-        Ok(Self { model: Arc::new(load::model(folder)?), mode })
+        Ok(Self { model: Arc::new(torch_checkpoint::model(folder)?), mode })
     }
 
     /// The same model with another strength: the ratio of voice to mark in dB.

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 use super::BnMode;
-use super::model::BAND;
+use super::cipher_model::BAND;
 use super::network::{Frame, ConvStack, ConvStackState};
 use super::stft::ROWS;
 

@@ -1,6 +1,6 @@
 //! The package's own reading of a clip: one symbol for each frame, and a vote.
 
-use super::model::SYMBOLS;
+use super::cipher_model::SYMBOLS;
 use super::payload::{PERIOD, Payload};
 
 /// What the vote of a clip's frames came to.

@@ -19,7 +19,7 @@ use std::ops::Range;
 
 use csm_shared::watermark::Verdict;
 
-use super::model::SYMBOLS;
+use super::cipher_model::SYMBOLS;
 use super::payload::{KEY_SYMBOLS, PERIOD};
 use super::{ExpectedPayload, decode};
 

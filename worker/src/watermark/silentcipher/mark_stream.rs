@@ -11,7 +11,7 @@ use std::sync::Arc;
 use csm_shared::audio::SAMPLE_RATE;
 
 use super::carrier::CarrierState;
-use super::model::SilentCipherModel;
+use super::cipher_model::SilentCipherModel;
 use super::payload::PERIOD;
 use super::resample::Resampler;
 use super::stft::{Framer, HOP, Overlap, ROWS, SIZE, Spectrum};

@@ -9,7 +9,7 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor};
 
 use super::carrier::Carrier;
-use super::model::{BAND, SilentCipherModel, Reader, SYMBOLS};
+use super::cipher_model::{BAND, SilentCipherModel, Reader, SYMBOLS};
 use super::network::{GatedConv, BatchNorm, ConvStack};
 use super::{CSM_MESSAGE_SDR, SilentCipherError};
 

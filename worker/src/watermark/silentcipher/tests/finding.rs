@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 
 use super::{MODES, voice};
 use crate::watermark::silentcipher::evidence::{strongest, tail};
-use crate::watermark::silentcipher::load::{Tensors, assemble};
+use crate::watermark::silentcipher::torch_checkpoint::{Tensors, assemble};
 use crate::watermark::silentcipher::resample::resample;
 use crate::watermark::silentcipher::{
     BnMode, Bounds, ExpectedPayload, Payload, RATE, SilentCipher, SilentCipherError, cost, scaled,

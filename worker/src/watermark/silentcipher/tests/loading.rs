@@ -104,7 +104,7 @@ fn a_file_in_anothers_place_is_told_by_its_tensors() {
 
 #[test]
 fn every_tensor_is_asked_for() {
-    use crate::watermark::silentcipher::load::{assemble, read};
+    use crate::watermark::silentcipher::torch_checkpoint::{assemble, read};
     let files = ["enc_c.ckpt", "dec_c.ckpt", "dec_m_0.ckpt"].map(|file| folder().join("narrow").join(file));
     let mut tensors = files.map(|file| read(&file).unwrap());
     let mut checked = 0;

@@ -198,8 +198,8 @@ fn layers_are_plain_convolutions() {
 #[test]
 fn the_wide_encoder_is_the_packages() {
     for file in ["enc_c.ckpt", "enc_c.module.ckpt"] {
-        let tensors = crate::watermark::silentcipher::load::read(&folder().join("wide").join(file)).unwrap();
-        let stack = crate::watermark::silentcipher::load::encoder(&tensors).unwrap();
+        let tensors = crate::watermark::silentcipher::torch_checkpoint::read(&folder().join("wide").join(file)).unwrap();
+        let stack = crate::watermark::silentcipher::torch_checkpoint::encoder(&tensors).unwrap();
         let (shape, input) = golden("wide.input");
         let [rows, columns] = shape[..] else { panic!("{shape:?}") };
         let frame = |column: usize| (0..rows).map(|row| input[row * columns + column]).collect();
