@@ -2,8 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::client::{assert_marked, read_wav};
-use crate::stack::TestSystem;
+use crate::test_client::{assert_marked, read_wav};
+use crate::test_system::TestSystem;
 
 /// The part of a sentence's silence that a join may hold, in samples: 400 ms.
 const GAP: usize = 400 * 24;
@@ -16,8 +16,8 @@ it!\n\n";
 
 #[tokio::test]
 async fn three_thousand_characters_come_back_as_one_wav_without_a_gap() {
-    let stack = TestSystem::start(1, 2).await;
-    let client = &stack.client;
+    let system = TestSystem::start(1, 2).await;
+    let client = &system.client;
     let text = PARAGRAPH.repeat(7);
     assert!(text.chars().count() >= 3_000, "{}", text.chars().count());
     let answer = client.post("/v1/jobs", &json!({ "text": text, "seed": 11 })).await;
@@ -56,8 +56,8 @@ async fn three_thousand_characters_come_back_as_one_wav_without_a_gap() {
 
 #[tokio::test]
 async fn the_same_seed_says_the_same_long_text_again_and_a_short_one_is_spoken_as_written() {
-    let stack = TestSystem::start(1, 2).await;
-    let client = &stack.client;
+    let system = TestSystem::start(1, 2).await;
+    let client = &system.client;
     let text = "This is the first of three sentences that are long enough to be spoken one by one, each for itself. \
                 This is the second of them, and it is no shorter than the one before it, but rather a little longer. \
                 And this one is the third and last, after which there is nothing more to be said about all of this.";

@@ -4,8 +4,8 @@
 #[path = "../../shared/tests/it/s3_server.rs"]
 mod s3_server;
 
-mod client;
-mod stack;
+mod test_client;
+mod test_system;
 
 mod drain;
 mod faults;

@@ -6,16 +6,16 @@ use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::client::{assert_marked, read_wav};
-use crate::stack::TestSystem;
+use crate::test_client::{assert_marked, read_wav};
+use crate::test_system::TestSystem;
 
 #[tokio::test]
 async fn both_snippets_of_the_old_integration_give_a_playable_marked_wav() {
-    let stack = TestSystem::start(1, 5).await;
+    let system = TestSystem::start(1, 5).await;
     let request = json!({
         "text": "Hello from Sesame TTS!", "speaker": 0, "max_audio_length_ms": 10000, "temperature": 0.9, "topk": 50
     });
-    let answer = stack.client.post("/generate", &request).await;
+    let answer = system.client.post("/generate", &request).await;
     assert_eq!(answer.status(), 200);
     let body: Value = answer.json().await.unwrap();
     assert_eq!((&body["format"], &body["sample_rate"]), (&json!("wav"), &json!(24_000)));
@@ -25,7 +25,7 @@ async fn both_snippets_of_the_old_integration_give_a_playable_marked_wav() {
     assert_eq!(samples.len(), 125 * 1_920, "a random model never ends by itself: the budget of 10 s is used up");
     assert_marked(&wav);
 
-    let url = format!("ws://{}/ws", stack.client.address);
+    let url = format!("ws://{}/ws", system.client.address);
     let (mut socket, _) = tokio_tungstenite::connect_async(url).await.unwrap();
     for text in ["Hello from WebSocket!", "And once more."] {
         let mut request = request.clone();
@@ -60,14 +60,14 @@ async fn next_message(socket: &mut Socket) -> Message {
 
 #[tokio::test]
 async fn context_segments_are_accepted_and_change_the_result() {
-    let stack = TestSystem::start(1, 2).await;
+    let system = TestSystem::start(1, 2).await;
     let mut request = json!({ "text": "And you?", "seed": 5, "max_audio_length_ms": 800 });
-    let alone = stack.client.post("/generate", &request).await.json::<Value>().await.unwrap();
+    let alone = system.client.post("/generate", &request).await.json::<Value>().await.unwrap();
     let earlier =
         csm_shared::audio::Clip::from_samples((0..9_600).map(|n| ((n * 37) % 2_000) as i16 - 1_000).collect());
     request["context_segments"] =
         json!([{ "text": "I am well.", "speaker": 1, "audio": BASE64.encode(earlier.to_wav()) }]);
-    let answer = stack.client.post("/generate", &request).await;
+    let answer = system.client.post("/generate", &request).await;
     assert_eq!(answer.status(), 200);
     let with_context = answer.json::<Value>().await.unwrap();
     assert_ne!(alone["audio"], with_context["audio"], "the same seed, but another prompt");

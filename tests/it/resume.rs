@@ -9,7 +9,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use redis::aio::MultiplexedConnection;
 use redis::streams::StreamRangeReply;
 
-use crate::stack::TestSystem;
+use crate::test_system::TestSystem;
 
 /// Jobs that one kill hits.
 const JOBS: u64 = 10;
@@ -30,8 +30,8 @@ struct Inside {
 }
 
 impl Inside {
-    async fn of(stack: &TestSystem) -> Self {
-        let client = redis::Client::open(stack.redis.url()).unwrap();
+    async fn of(system: &TestSystem) -> Self {
+        let client = redis::Client::open(system.redis.url()).unwrap();
         Self { redis: client.get_multiplexed_async_connection().await.unwrap() }
     }
 
@@ -85,25 +85,25 @@ impl Inside {
 }
 
 /// Kills the only worker, and lets another one take over.
-async fn replace_worker(stack: &mut TestSystem, inside: &mut Inside) {
-    let mut worker = stack.workers.pop().unwrap();
+async fn replace_worker(system: &mut TestSystem, inside: &mut Inside) {
+    let mut worker = system.workers.pop().unwrap();
     worker.process.kill9().await.unwrap();
-    stack.add_worker();
+    system.add_worker();
     inside.leases_run_out().await;
-    stack.ready().await;
+    system.ready().await;
 }
 
-async fn submit(stack: &TestSystem) -> Vec<String> {
+async fn submit(system: &TestSystem) -> Vec<String> {
     let mut ids = Vec::new();
     for seed in 0..JOBS {
-        ids.push(stack.client.submit(seed, FRAMES).await);
+        ids.push(system.client.submit(seed, FRAMES).await);
     }
     ids
 }
 
-async fn audio(stack: &TestSystem, id: &str) -> (Vec<u8>, serde_json::Value) {
-    let record = stack.client.finished(id).await;
-    (stack.client.audio(&record).await, record)
+async fn audio(system: &TestSystem, id: &str) -> (Vec<u8>, serde_json::Value) {
+    let record = system.client.finished(id).await;
+    (system.client.audio(&record).await, record)
 }
 
 #[tokio::test]
@@ -111,11 +111,11 @@ async fn killed_at_fifty_frames_jobs_go_on_to_the_same_bytes() {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let mut stack = TestSystem::start(1, JOBS as u8).await;
-    let mut inside = Inside::of(&stack).await;
+    let mut system = TestSystem::start(1, JOBS as u8).await;
+    let mut inside = Inside::of(&system).await;
     let mut undisturbed = Vec::new();
-    for id in submit(&stack).await {
-        let (wav, record) = audio(&stack, &id).await;
+    for id in submit(&system).await {
+        let (wav, record) = audio(&system, &id).await;
         assert_eq!((record["attempt"].as_u64(), record["receipt"]["resumed_frames"].as_u64()), (Some(1), Some(0)));
         undisturbed.push(wav);
     }
@@ -124,18 +124,18 @@ async fn killed_at_fifty_frames_jobs_go_on_to_the_same_bytes() {
         if cuts >= CUTS {
             break;
         }
-        let ids = submit(&stack).await;
+        let ids = submit(&system).await;
         // All at once, then one of those that run alone after that.
         for (attempt, earliest) in [(1, FRAMES / 4), (2, 6)] {
             // By then all of them have spoken, also the one that was asked for last.
             let frame = random.random_range(earliest..FRAMES * 3 / 4);
             if inside.reaches(&ids, attempt, frame).await {
-                replace_worker(&mut stack, &mut inside).await;
+                replace_worker(&mut system, &mut inside).await;
                 kills += 1;
             }
         }
         for (id, undisturbed) in ids.iter().zip(&undisturbed) {
-            let (wav, record) = audio(&stack, id).await;
+            let (wav, record) = audio(&system, id).await;
             assert!(wav == *undisturbed, "{record}");
             let (attempts, resumed) = (record["attempt"].as_u64(), record["receipt"]["resumed_frames"].as_u64());
             match (attempts.unwrap(), resumed.unwrap()) {

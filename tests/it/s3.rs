@@ -2,18 +2,18 @@
 
 use reqwest::StatusCode;
 
-use crate::client::{assert_marked, read_wav};
-use crate::stack::{Keep, TestSystem, s3};
+use crate::test_client::{assert_marked, read_wav};
+use crate::test_system::{Keep, TestSystem, s3};
 
 #[tokio::test]
 async fn audio_goes_to_s3_and_comes_back_by_a_signed_url() {
     let server = s3().await;
-    let stack = TestSystem::start_with(Keep::S3(server.address), 1, 2).await;
-    let id = stack.client.submit(3, 40).await;
-    let record = stack.client.finished(&id).await;
+    let system = TestSystem::start_with(Keep::S3(server.address), 1, 2).await;
+    let id = system.client.submit(3, 40).await;
+    let record = system.client.finished(&id).await;
     assert_eq!(record["status"], "succeeded", "{record}");
 
-    let redirect = stack.client.get(&format!("/v1/jobs/{id}/audio")).await;
+    let redirect = system.client.get(&format!("/v1/jobs/{id}/audio")).await;
     assert_eq!(redirect.status(), StatusCode::FOUND);
     let signed = redirect.headers()["location"].to_str().unwrap();
     assert!(signed.starts_with(&format!("http://{}/", server.address)), "{signed}");

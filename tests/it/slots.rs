@@ -2,15 +2,15 @@
 
 use serde_json::Value;
 
-use crate::stack::TestSystem;
+use crate::test_system::TestSystem;
 
 /// Long enough that none of them ends while the test looks.
 const LONG: u64 = 5_000;
 
 #[tokio::test]
 async fn five_run_the_sixth_waits_and_a_cancel_lets_it_in() {
-    let stack = TestSystem::start(1, 5).await;
-    let client = &stack.client;
+    let system = TestSystem::start(1, 5).await;
+    let client = &system.client;
     let mut running = Vec::new();
     for seed in 0..5 {
         let id = client.submit(seed, LONG).await;

@@ -9,7 +9,7 @@ use csm_tests::process::{Process, free_address};
 use csm_worker::random_model::{self, FolderLayout};
 use tempfile::TempDir;
 
-use crate::client::TestClient;
+use crate::test_client::TestClient;
 use crate::s3_server::{self, S3Server};
 
 pub(crate) struct WorkerProcess {
@@ -41,13 +41,13 @@ impl TestSystem {
 
     /// The same with `drain_seconds` of grace for the workers.
     pub(crate) async fn start_with_drain(workers: usize, slots: u8, drain_seconds: u64) -> Self {
-        let mut stack = Self::start(0, slots).await;
-        stack.environment.push(pair("CSM_DRAIN_SECONDS", drain_seconds));
+        let mut system = Self::start(0, slots).await;
+        system.environment.push(pair("CSM_DRAIN_SECONDS", drain_seconds));
         for _ in 0..workers {
-            stack.add_worker();
+            system.add_worker();
         }
-        stack.ready().await;
-        stack
+        system.ready().await;
+        system
     }
 
     /// The same with a store of the caller's choice.
@@ -82,12 +82,12 @@ impl TestSystem {
         environment.push(pair("CSM_LISTEN", listen));
         let client = TestClient::new(listen);
         let gateway = start_gateway(&environment, gateway_admin);
-        let mut stack = Self { redis, gateway, workers: Vec::new(), client, folders, environment, gateway_admin };
+        let mut system = Self { redis, gateway, workers: Vec::new(), client, folders, environment, gateway_admin };
         for _ in 0..workers {
-            stack.add_worker();
+            system.add_worker();
         }
-        stack.ready().await;
-        stack
+        system.ready().await;
+        system
     }
 
     /// Starts one more worker, without waiting for it.

@@ -9,8 +9,8 @@ use csm_worker::watermark::{Detector, Verdict, WatermarkKey};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::client::read_wav;
-use crate::stack::{Keep, TestSystem, s3};
+use crate::test_client::read_wav;
+use crate::test_system::{Keep, TestSystem, s3};
 use listener::LiveListener;
 
 /// Frames of a result: 5 s, more than the detector needs of any format.
@@ -36,8 +36,8 @@ fn with(mut request: Value, field: &str, value: &str) -> Value {
     request
 }
 
-async fn submit(stack: &TestSystem, request: &Value) -> String {
-    let answer = stack.client.post("/v1/jobs", request).await;
+async fn submit(system: &TestSystem, request: &Value) -> String {
+    let answer = system.client.post("/v1/jobs", request).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
 }
@@ -60,11 +60,11 @@ fn assert_detected(samples: &[i16]) {
 
 /// A result in `format`, as its caller downloads it, and how many samples the receipt says it has.
 async fn download(format: &str, media_type: &str) -> (Vec<u8>, usize) {
-    let stack = TestSystem::start(1, 2).await;
-    let id = submit(&stack, &with(request(1, FRAMES), "format", format)).await;
-    let record = stack.client.finished(&id).await;
+    let system = TestSystem::start(1, 2).await;
+    let id = submit(&system, &with(request(1, FRAMES), "format", format)).await;
+    let record = system.client.finished(&id).await;
     assert_eq!(record["status"], "succeeded", "{record}");
-    let answer = stack.client.get(&format!("/v1/jobs/{id}/audio")).await;
+    let answer = system.client.get(&format!("/v1/jobs/{id}/audio")).await;
     assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &media_type.parse().unwrap()));
     let file = answer.bytes().await.unwrap().to_vec();
     assert_eq!(record["receipt"]["bytes"], file.len(), "{record}");
@@ -107,8 +107,8 @@ async fn http_opus() {
 
 #[tokio::test]
 async fn generate() {
-    let stack = TestSystem::start(1, 2).await;
-    let answer = stack.client.post("/generate", &request(2, FRAMES)).await;
+    let system = TestSystem::start(1, 2).await;
+    let answer = system.client.post("/generate", &request(2, FRAMES)).await;
     assert_eq!(answer.status(), StatusCode::OK);
     let body: Value = answer.json().await.unwrap();
     assert_detected(&read_wav(&listener::base64(&body["audio"])).0);
@@ -118,8 +118,8 @@ async fn generate() {
 async fn websocket() {
     use futures::{SinkExt as _, StreamExt as _};
     use tokio_tungstenite::tungstenite::Message;
-    let stack = TestSystem::start(1, 2).await;
-    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", stack.client.address)).await.unwrap();
+    let system = TestSystem::start(1, 2).await;
+    let (mut socket, _) = tokio_tungstenite::connect_async(format!("ws://{}/ws", system.client.address)).await.unwrap();
     socket.send(Message::text(request(3, FRAMES).to_string())).await.unwrap();
     let wav = loop {
         match socket.next().await.expect("the socket stays open").unwrap() {
@@ -134,11 +134,11 @@ async fn websocket() {
 #[tokio::test]
 async fn s3_object() {
     let server = s3().await;
-    let stack = TestSystem::start_with(Keep::S3(server.address), 1, 2).await;
-    let id = submit(&stack, &request(4, FRAMES)).await;
-    let record = stack.client.finished(&id).await;
+    let system = TestSystem::start_with(Keep::S3(server.address), 1, 2).await;
+    let id = submit(&system, &request(4, FRAMES)).await;
+    let record = system.client.finished(&id).await;
     assert_eq!(record["status"], "succeeded", "{record}");
-    let redirect = stack.client.get(&format!("/v1/jobs/{id}/audio")).await;
+    let redirect = system.client.get(&format!("/v1/jobs/{id}/audio")).await;
     assert_eq!(redirect.status(), StatusCode::FOUND);
     let object = redirect.headers()["location"].to_str().unwrap();
     let location = record["receipt"]["location"].as_str().unwrap();
@@ -150,9 +150,9 @@ async fn s3_object() {
 /// What a listener hears, also over a connection that is made anew in the middle, is the file's samples.
 #[tokio::test]
 async fn sse_live_audio() {
-    let stack = TestSystem::start(1, 2).await;
-    let id = submit(&stack, &with(request(5, LONG_FRAMES), "delivery", "both")).await;
-    let mut listener = LiveListener::new(&stack, &id);
+    let system = TestSystem::start(1, 2).await;
+    let id = submit(&system, &with(request(5, LONG_FRAMES), "delivery", "both")).await;
+    let mut listener = LiveListener::new(&system, &id);
     listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
     assert!(listener.end.is_none(), "it comes while it is spoken");
     let half = listener.clone();
@@ -164,9 +164,9 @@ async fn sse_live_audio() {
     assert_detected(&heard);
     assert_detected(&heard[..HEARD]);
 
-    let wav = stack.client.audio(&stack.client.job(&id).await).await;
+    let wav = system.client.audio(&system.client.job(&id).await).await;
     assert!(read_wav(&wav).0 == heard, "the file holds what was heard");
-    let mut again = LiveListener::new(&stack, &id);
+    let mut again = LiveListener::new(&system, &id);
     again.hear_to_the_end().await;
     assert!(again.pcm == listener.pcm, "from the beginning, afterwards");
     let mut rest = half;
@@ -178,23 +178,23 @@ async fn sse_live_audio() {
 /// undisturbed worker says.
 #[tokio::test]
 async fn retry_on_another_worker() {
-    let mut stack = TestSystem::start(1, 1).await;
+    let mut system = TestSystem::start(1, 1).await;
     let asked = with(request(6, LONG_FRAMES), "delivery", "both");
-    let undisturbed = submit(&stack, &request(6, LONG_FRAMES)).await;
-    let undisturbed = stack.client.finished(&undisturbed).await;
-    let undisturbed = read_wav(&stack.client.audio(&undisturbed).await).0;
+    let undisturbed = submit(&system, &request(6, LONG_FRAMES)).await;
+    let undisturbed = system.client.finished(&undisturbed).await;
+    let undisturbed = read_wav(&system.client.audio(&undisturbed).await).0;
 
-    let id = submit(&stack, &asked).await;
-    let mut listener = LiveListener::new(&stack, &id);
+    let id = submit(&system, &asked).await;
+    let mut listener = LiveListener::new(&system, &id);
     listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
-    let mut first = stack.workers.pop().unwrap();
+    let mut first = system.workers.pop().unwrap();
     first.process.kill9().await.unwrap();
     let cut = listener.pcm.len() / 2;
-    stack.add_worker();
-    stack.ready().await;
+    system.add_worker();
+    system.ready().await;
     listener.hear_to_the_end().await;
 
-    let record = stack.client.finished(&id).await;
+    let record = system.client.finished(&id).await;
     let receipt = &record["receipt"];
     assert_eq!(record["attempt"], 2, "{record}");
     assert!(receipt["resumed_frames"].as_u64().unwrap() > 0, "{record}");
@@ -203,7 +203,7 @@ async fn retry_on_another_worker() {
     assert!(heard == undisturbed, "every sample once, over the kill");
     assert_detected(&heard);
     assert_detected(&heard[cut.saturating_sub(HEARD)..][..2 * HEARD]);
-    let file = read_wav(&stack.client.audio(&record).await).0;
+    let file = read_wav(&system.client.audio(&record).await).0;
     assert!(file == undisturbed);
     assert_detected(&file);
 }
@@ -211,11 +211,11 @@ async fn retry_on_another_worker() {
 /// The caller calls the job off after 3 s. What was sent by then carries the mark, and nothing comes behind the end.
 #[tokio::test]
 async fn cancelled_stream() {
-    let stack = TestSystem::start(1, 1).await;
-    let id = submit(&stack, &with(request(7, LONG_FRAMES), "delivery", "both")).await;
-    let mut listener = LiveListener::new(&stack, &id);
+    let system = TestSystem::start(1, 1).await;
+    let id = submit(&system, &with(request(7, LONG_FRAMES), "delivery", "both")).await;
+    let mut listener = LiveListener::new(&system, &id);
     listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
-    assert_eq!(stack.client.delete(&format!("/v1/jobs/{id}")).await.status(), StatusCode::OK);
+    assert_eq!(system.client.delete(&format!("/v1/jobs/{id}")).await.status(), StatusCode::OK);
     listener.hear_to_the_end().await;
     assert_eq!(
         listener.end.as_ref().map(|(name, end)| (name.as_str(), &end["state"])),
@@ -226,10 +226,10 @@ async fn cancelled_stream() {
     assert_detected(&heard);
 
     // The worker's one slot is free again, so it has sent its last.
-    let next = submit(&stack, &request(8, 10)).await;
-    assert_eq!(stack.client.finished(&next).await["status"], "succeeded");
-    let mut again = LiveListener::new(&stack, &id);
+    let next = submit(&system, &request(8, 10)).await;
+    assert_eq!(system.client.finished(&next).await["status"], "succeeded");
+    let mut again = LiveListener::new(&system, &id);
     again.hear_to_the_end().await;
     assert!(again.pcm == listener.pcm, "nothing was sent behind the end");
-    assert_eq!(stack.client.get(&format!("/v1/jobs/{id}/audio")).await.status(), StatusCode::GONE);
+    assert_eq!(system.client.get(&format!("/v1/jobs/{id}/audio")).await.status(), StatusCode::GONE);
 }

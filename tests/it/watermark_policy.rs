@@ -11,8 +11,8 @@ use csm_worker::watermark::{Verdict, WatermarkKey};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::client::assert_marked;
-use crate::stack::TestSystem;
+use crate::test_client::assert_marked;
+use crate::test_system::TestSystem;
 
 /// Longest wait for a word from a worker.
 const LIMIT: Duration = Duration::from_secs(60);
@@ -41,7 +41,7 @@ fn spoiled(file: &str, content: &[u8]) -> TempDir {
 
 /// A queued job, and where a worker's log goes.
 struct Scene {
-    stack: TestSystem,
+    system: TestSystem,
     job: String,
     logs: TempDir,
 }
@@ -49,14 +49,14 @@ struct Scene {
 impl Scene {
     /// A gateway and a job; no worker.
     async fn set() -> Self {
-        let stack = TestSystem::start(0, 1).await;
-        let job = stack.client.submit(1, FRAMES).await;
-        Self { stack, job, logs: TempDir::new().unwrap() }
+        let system = TestSystem::start(0, 1).await;
+        let job = system.client.submit(1, FRAMES).await;
+        Self { system, job, logs: TempDir::new().unwrap() }
     }
 
     fn add_worker(&mut self, settings: &[(&str, &str)]) {
         let log = File::create(self.log_file()).unwrap();
-        self.stack.add_worker_with(settings, log);
+        self.system.add_worker_with(settings, log);
     }
 
     fn log_file(&self) -> PathBuf {
@@ -69,7 +69,7 @@ impl Scene {
 
     /// Waits until the last worker's health port says that something is missing; answers what.
     async fn reason(&self) -> String {
-        let url = format!("http://{}/readyz", self.stack.workers.last().unwrap().admin);
+        let url = format!("http://{}/readyz", self.system.workers.last().unwrap().admin);
         let wait = async {
             loop {
                 if let Ok(answer) = reqwest::get(&url).await {
@@ -87,9 +87,9 @@ impl Scene {
 
     /// The job still waits, and nothing was stored.
     async fn assert_untouched(&self) {
-        let record = self.stack.client.job(&self.job).await;
+        let record = self.system.client.job(&self.job).await;
         assert_eq!((&record["status"], &record["attempt"]), (&"queued".into(), &0.into()), "{record}");
-        assert!(self.stack.stored_files().is_empty());
+        assert!(self.system.stored_files().is_empty());
     }
 }
 
@@ -111,7 +111,7 @@ async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
     for (policy, (told, folder)) in ["both", "silentcipher"].into_iter().cycle().zip(&cases) {
         let folder = folder.path().to_str().unwrap();
         scene.add_worker(&[("CSM_WATERMARK", policy), ("CSM_SILENTCIPHER", folder)]);
-        let ended = scene.stack.workers.pop().unwrap().process.end().await.unwrap();
+        let ended = scene.system.workers.pop().unwrap().process.end().await.unwrap();
         let log = scene.log();
         assert!(!ended.success(), "{log}");
         let line = log.lines().find(|line| line.contains("SilentCipher's weights")).unwrap_or_else(|| panic!("{log}"));
@@ -121,8 +121,8 @@ async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
 
     // The job was fit to be spoken all along.
     scene.add_worker(&[("CSM_WATERMARK", "builtin")]);
-    let record = scene.stack.client.finished(&scene.job).await;
-    assert_marked(&scene.stack.client.audio(&record).await);
+    let record = scene.system.client.finished(&scene.job).await;
+    assert_marked(&scene.system.client.audio(&record).await);
     assert_eq!(record["receipt"]["watermarks"][0]["scheme"], "builtin", "{record}");
 }
 
@@ -152,7 +152,7 @@ async fn weights_that_the_hub_does_not_give_keep_a_worker_from_getting_ready() {
     for line in [&reason, &unusable] {
         assert_eq!(scene.log().matches(line.as_str()).count(), 1, "told once: {}", scene.log());
     }
-    let worker = &mut scene.stack.workers[0].process;
+    let worker = &mut scene.system.workers[0].process;
     assert!(worker.ended().unwrap().is_none());
     assert!(worker.terminate().await.unwrap().success());
     scene.assert_untouched().await;
@@ -186,11 +186,11 @@ async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
     assert!(scene.reason().await.contains("did not find the mark"), "{}", scene.log());
     assert!(scene.log().contains("marks of finished files") && scene.log().contains("policy=both"), "{}", scene.log());
     scene.assert_untouched().await;
-    scene.stack.workers.pop().unwrap().process.kill9().await.unwrap();
+    scene.system.workers.pop().unwrap().process.kill9().await.unwrap();
 
     fs::remove_dir_all(cache.path().join("models--sony--silentcipher")).unwrap();
     scene.add_worker(&hub);
-    let record = scene.stack.client.finished(&scene.job).await;
+    let record = scene.system.client.finished(&scene.job).await;
     assert_eq!(record["receipt"]["watermarks"].as_array().unwrap().len(), 1, "{record}");
     let log = scene.log();
     assert!(log.contains("policy=builtin") && log.contains("not in the cache"), "{log}");
@@ -207,8 +207,8 @@ async fn with_working_weights_a_file_carries_both_marks() {
     let mut scene = Scene::set().await;
     let folder = trained_weights();
     scene.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
-    let record = scene.stack.client.finished(&scene.job).await;
-    let wav = scene.stack.client.audio(&record).await;
+    let record = scene.system.client.finished(&scene.job).await;
+    let wav = scene.system.client.audio(&record).await;
     let findings = record["receipt"]["watermarks"].as_array().unwrap();
     let told: Vec<_> = findings.iter().map(|found| [&found["scheme"], &found["verdict"]]).collect();
     assert_eq!(told, [["builtin", "detected"], ["silentcipher", "detected"]], "{record}");
@@ -227,15 +227,15 @@ async fn with_working_weights_a_file_carries_both_marks() {
 async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
     let mut scene = Scene::set().await;
     let detect = async |scene: &Scene, wav: &[u8], query: &str| {
-        let url = format!("http://{}/v1/watermark/detect{query}", scene.stack.client.address);
+        let url = format!("http://{}/v1/watermark/detect{query}", scene.system.client.address);
         let answer = reqwest::Client::new().post(url).body(wav.to_vec()).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.json::<Value>().await.unwrap()
     };
     let folder = trained_weights();
     scene.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
-    let record = scene.stack.client.finished(&scene.job).await;
-    let wav = scene.stack.client.audio(&record).await;
+    let record = scene.system.client.finished(&scene.job).await;
+    let wav = scene.system.client.audio(&record).await;
 
     let report = detect(&scene, &wav, &format!("?job={}", scene.job)).await;
     let [builtin, silentcipher] = [&report["findings"][0], &report["findings"][1]];
@@ -257,7 +257,7 @@ async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
     assert_eq!((&report["findings"][0]["verdict"], &report["not_looked_for"]), (&"not_detected".into(), &Value::Null));
     // On a busy machine the time is over before everywhere was looked.
     assert_ne!(report["findings"][1]["verdict"], "detected", "{report}");
-    let mut worker = scene.stack.workers.pop().unwrap().process;
+    let mut worker = scene.system.workers.pop().unwrap().process;
     assert!(worker.terminate().await.unwrap().success());
     let report = detect(&scene, &unmarked, "").await;
     assert_eq!((&report["verdict"], &report["findings"][1]), (&"inconclusive".into(), &Value::Null), "{report}");

@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::Response;
 use serde_json::Value;
 
-use crate::stack::TestSystem;
+use crate::test_system::TestSystem;
 
 /// Longest silence: longer than the lease of a dead worker and the start of another.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -45,8 +45,8 @@ impl Clone for LiveListener {
 }
 
 impl LiveListener {
-    pub(super) fn new(stack: &TestSystem, job: &str) -> Self {
-        let url = format!("http://{}/v1/jobs/{job}/events", stack.client.address);
+    pub(super) fn new(system: &TestSystem, job: &str) -> Self {
+        let url = format!("http://{}/v1/jobs/{job}/events", system.client.address);
         Self { url, connection: None, unread: Vec::new(), last: None, pcm: Vec::new(), end: None }
     }
 
