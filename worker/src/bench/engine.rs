@@ -95,13 +95,13 @@ impl BenchEngine {
     }
 
     /// Positions of the window that a prompt of `positions` leaves to its frames.
-    fn room(&self, positions: usize) -> u32 {
+    fn frames_left(&self, positions: usize) -> u32 {
         u32::try_from(self.engine.info().max_positions.saturating_sub(positions)).unwrap_or(u32::MAX)
     }
 
     /// Admits an utterance and waits for its first sound.
     async fn begin(&self, which: usize, positions: usize) -> Result<FrameStream, EngineError> {
-        let mut stream = self.engine.admit(self.utterance(which, positions, self.room(positions))).await?;
+        let mut stream = self.engine.admit(self.utterance(which, positions, self.frames_left(positions))).await?;
         stream.next().await.transpose()?;
         Ok(stream)
     }
@@ -170,7 +170,7 @@ impl BenchEngine {
 
     /// Every slot holds an utterance of the whole window, so that all of its memory is in use once.
     async fn fill(&self, plan: &EnginePlan) -> Result<(), BenchError> {
-        let positions = self.room(FRAMES_OF_THE_FULL as usize) as usize;
+        let positions = self.frames_left(FRAMES_OF_THE_FULL as usize) as usize;
         let mut streams = Vec::with_capacity(plan.slots);
         for which in 0..plan.slots {
             streams.push(self.engine.admit(self.utterance(which, positions, FRAMES_OF_THE_FULL)).await?);
