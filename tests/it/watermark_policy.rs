@@ -40,15 +40,15 @@ fn spoiled(file: &str, content: &[u8]) -> TempDir {
 }
 
 /// A queued job, and where a worker's log goes.
-struct Scene {
+struct PolicyScenario {
     system: TestSystem,
     job: String,
     logs: TempDir,
 }
 
-impl Scene {
+impl PolicyScenario {
     /// A gateway and a job; no worker.
-    async fn set() -> Self {
+    async fn start() -> Self {
         let system = TestSystem::start(0, 1).await;
         let job = system.client.submit(1, FRAMES).await;
         Self { system, job, logs: TempDir::new().unwrap() }
@@ -95,7 +95,7 @@ impl Scene {
 
 #[tokio::test]
 async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
-    let mut scene = Scene::set().await;
+    let mut scenario = PolicyScenario::set().await;
     let good = fs::read(random_weights().join("dec_c.ckpt")).unwrap();
     let other = fs::read(random_weights().join("enc_c.ckpt")).unwrap();
     let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -110,52 +110,52 @@ async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
     ];
     for (policy, (told, folder)) in ["both", "silentcipher"].into_iter().cycle().zip(&cases) {
         let folder = folder.path().to_str().unwrap();
-        scene.add_worker(&[("CSM_WATERMARK", policy), ("CSM_SILENTCIPHER", folder)]);
-        let ended = scene.system.workers.pop().unwrap().process.end().await.unwrap();
-        let log = scene.log();
+        scenario.add_worker(&[("CSM_WATERMARK", policy), ("CSM_SILENTCIPHER", folder)]);
+        let ended = scenario.system.workers.pop().unwrap().process.end().await.unwrap();
+        let log = scenario.log();
         assert!(!ended.success(), "{log}");
         let line = log.lines().find(|line| line.contains("SilentCipher's weights")).unwrap_or_else(|| panic!("{log}"));
         assert!(line.contains(folder) && line.contains(told), "{line}");
-        scene.assert_untouched().await;
+        scenario.assert_untouched().await;
     }
 
     // The job was fit to be spoken all along.
-    scene.add_worker(&[("CSM_WATERMARK", "builtin")]);
-    let record = scene.system.client.finished(&scene.job).await;
-    assert_marked(&scene.system.client.audio(&record).await);
+    scenario.add_worker(&[("CSM_WATERMARK", "builtin")]);
+    let record = scenario.system.client.finished(&scenario.job).await;
+    assert_marked(&scenario.system.client.audio(&record).await);
     assert_eq!(record["receipt"]["watermarks"][0]["scheme"], "builtin", "{record}");
 }
 
 #[tokio::test]
 async fn weights_that_the_hub_does_not_give_keep_a_worker_from_getting_ready() {
-    let mut scene = Scene::set().await;
+    let mut scenario = PolicyScenario::set().await;
     let cache = TempDir::new().unwrap();
     let hub = [
         ("CSM_WATERMARK", "both"),
         ("HF_HUB_CACHE", cache.path().to_str().unwrap()),
         ("HF_ENDPOINT", "http://127.0.0.1:9"),
     ];
-    scene.add_worker(&hub);
-    let reason = scene.reason().await;
+    scenario.add_worker(&hub);
+    let reason = scenario.reason().await;
     assert!(reason.contains("SilentCipher's weights: http://127.0.0.1:9 cannot be reached"), "{reason}");
     // In the cache appear weights that are none. The next try meets them.
     cached(&random_weights(), cache.path());
     let changed = async {
-        while scene.reason().await == reason {
+        while scenario.reason().await == reason {
             tokio::time::sleep(LOOK_AGAIN).await;
         }
     };
     tokio::time::timeout(LIMIT, changed).await.unwrap();
-    let unusable = scene.reason().await;
+    let unusable = scenario.reason().await;
     assert!(unusable.contains("did not find the mark"), "{unusable}");
-    scene.assert_untouched().await;
+    scenario.assert_untouched().await;
     for line in [&reason, &unusable] {
-        assert_eq!(scene.log().matches(line.as_str()).count(), 1, "told once: {}", scene.log());
+        assert_eq!(scenario.log().matches(line.as_str()).count(), 1, "told once: {}", scenario.log());
     }
-    let worker = &mut scene.system.workers[0].process;
+    let worker = &mut scenario.system.workers[0].process;
     assert!(worker.ended().unwrap().is_none());
     assert!(worker.terminate().await.unwrap().success());
-    scene.assert_untouched().await;
+    scenario.assert_untouched().await;
 }
 
 /// Puts weights into a cache as if they had come from the hub.
@@ -173,7 +173,7 @@ fn cached(weights: &Path, cache: &Path) {
 
 #[tokio::test]
 async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
-    let mut scene = Scene::set().await;
+    let mut scenario = PolicyScenario::set().await;
     let cache = TempDir::new().unwrap();
     let hub = [
         ("CSM_LOG", "info"),
@@ -182,17 +182,17 @@ async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
         ("HF_ENDPOINT", "http://127.0.0.1:9"),
     ];
     cached(&random_weights(), cache.path());
-    scene.add_worker(&hub);
-    assert!(scene.reason().await.contains("did not find the mark"), "{}", scene.log());
-    assert!(scene.log().contains("marks of finished files") && scene.log().contains("policy=both"), "{}", scene.log());
-    scene.assert_untouched().await;
-    scene.system.workers.pop().unwrap().process.kill9().await.unwrap();
+    scenario.add_worker(&hub);
+    assert!(scenario.reason().await.contains("did not find the mark"), "{}", scenario.log());
+    assert!(scenario.log().contains("marks of finished files") && scenario.log().contains("policy=both"), "{}", scenario.log());
+    scenario.assert_untouched().await;
+    scenario.system.workers.pop().unwrap().process.kill9().await.unwrap();
 
     fs::remove_dir_all(cache.path().join("models--sony--silentcipher")).unwrap();
-    scene.add_worker(&hub);
-    let record = scene.system.client.finished(&scene.job).await;
+    scenario.add_worker(&hub);
+    let record = scenario.system.client.finished(&scenario.job).await;
     assert_eq!(record["receipt"]["watermarks"].as_array().unwrap().len(), 1, "{record}");
-    let log = scene.log();
+    let log = scenario.log();
     assert!(log.contains("policy=builtin") && log.contains("not in the cache"), "{log}");
     assert!(!log.contains("127.0.0.1:9"), "{log}");
 }
@@ -204,11 +204,11 @@ fn trained_weights() -> PathBuf {
 
 #[tokio::test]
 async fn with_working_weights_a_file_carries_both_marks() {
-    let mut scene = Scene::set().await;
+    let mut scenario = PolicyScenario::set().await;
     let folder = trained_weights();
-    scene.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
-    let record = scene.system.client.finished(&scene.job).await;
-    let wav = scene.system.client.audio(&record).await;
+    scenario.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
+    let record = scenario.system.client.finished(&scenario.job).await;
+    let wav = scenario.system.client.audio(&record).await;
     let findings = record["receipt"]["watermarks"].as_array().unwrap();
     let told: Vec<_> = findings.iter().map(|found| [&found["scheme"], &found["verdict"]]).collect();
     assert_eq!(told, [["builtin", "detected"], ["silentcipher", "detected"]], "{record}");
@@ -218,32 +218,32 @@ async fn with_working_weights_a_file_carries_both_marks() {
     let cipher = SilentCipher::load(&folder, BnMode::Running).unwrap();
     let keys = [key];
     let of = |job: &JobId| cipher.find(&audio, &ExpectedPayload::all(&keys, Some(job)), &Bounds::default()).unwrap().verdict;
-    assert_eq!(of(&scene.job.parse().unwrap()), Verdict::Detected);
+    assert_eq!(of(&scenario.job.parse().unwrap()), Verdict::Detected);
     assert_ne!(of(&JobId::generate()), Verdict::Detected);
 }
 
 /// Through the API, the desk in Redis, and a worker that looks.
 #[tokio::test]
 async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
-    let mut scene = Scene::set().await;
-    let detect = async |scene: &Scene, wav: &[u8], query: &str| {
-        let url = format!("http://{}/v1/watermark/detect{query}", scene.system.client.address);
+    let mut scenario = PolicyScenario::set().await;
+    let detect = async |scenario: &PolicyScenario, wav: &[u8], query: &str| {
+        let url = format!("http://{}/v1/watermark/detect{query}", scenario.system.client.address);
         let answer = reqwest::Client::new().post(url).body(wav.to_vec()).send().await.unwrap();
         assert_eq!(answer.status(), 200);
         answer.json::<Value>().await.unwrap()
     };
     let folder = trained_weights();
-    scene.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
-    let record = scene.system.client.finished(&scene.job).await;
-    let wav = scene.system.client.audio(&record).await;
+    scenario.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
+    let record = scenario.system.client.finished(&scenario.job).await;
+    let wav = scenario.system.client.audio(&record).await;
 
-    let report = detect(&scene, &wav, &format!("?job={}", scene.job)).await;
+    let report = detect(&scenario, &wav, &format!("?job={}", scenario.job)).await;
     let [builtin, silentcipher] = [&report["findings"][0], &report["findings"][1]];
     assert_eq!((&builtin["scheme"], &builtin["verdict"]), (&"builtin".into(), &"detected".into()), "{report}");
     assert_eq!((&silentcipher["scheme"], &silentcipher["verdict"]), (&"silentcipher".into(), &"detected".into()));
     assert_eq!(silentcipher["key_id"], WatermarkKey::development().id().to_string()[..4], "{report}");
     assert_eq!(report["not_looked_for"], Value::Null, "{report}");
-    let report = detect(&scene, &wav, &format!("?job={}", JobId::generate())).await;
+    let report = detect(&scenario, &wav, &format!("?job={}", JobId::generate())).await;
     assert_ne!(report["findings"][1]["verdict"], "detected", "{report}");
 
     // An unmarked recording, while somebody looks and when nobody does.
@@ -253,13 +253,13 @@ async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
         (noise >> 20) as i16
     });
     let unmarked = Clip::from_samples(hiss.take(72_000).collect()).to_wav();
-    let report = detect(&scene, &unmarked, "").await;
+    let report = detect(&scenario, &unmarked, "").await;
     assert_eq!((&report["findings"][0]["verdict"], &report["not_looked_for"]), (&"not_detected".into(), &Value::Null));
     // On a busy machine the time is over before everywhere was looked.
     assert_ne!(report["findings"][1]["verdict"], "detected", "{report}");
-    let mut worker = scene.system.workers.pop().unwrap().process;
+    let mut worker = scenario.system.workers.pop().unwrap().process;
     assert!(worker.terminate().await.unwrap().success());
-    let report = detect(&scene, &unmarked, "").await;
+    let report = detect(&scenario, &unmarked, "").await;
     assert_eq!((&report["verdict"], &report["findings"][1]), (&"inconclusive".into(), &Value::Null), "{report}");
     assert_eq!(report["not_looked_for"], serde_json::json!(["silentcipher"]), "{report}");
 }
