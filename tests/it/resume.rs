@@ -25,11 +25,11 @@ const LIMIT: Duration = Duration::from_secs(60);
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
 /// What goes past the public API: how far a job is to the frame, and the end of its worker's lease.
-struct Inside {
+struct RedisView {
     redis: MultiplexedConnection,
 }
 
-impl Inside {
+impl RedisView {
     async fn of(system: &TestSystem) -> Self {
         let client = redis::Client::open(system.redis.url()).unwrap();
         Self { redis: client.get_multiplexed_async_connection().await.unwrap() }
@@ -85,11 +85,11 @@ impl Inside {
 }
 
 /// Kills the only worker, and lets another one take over.
-async fn replace_worker(system: &mut TestSystem, inside: &mut Inside) {
+async fn replace_worker(system: &mut TestSystem, redis_view: &mut RedisView) {
     let mut worker = system.workers.pop().unwrap();
     worker.process.kill9().await.unwrap();
     system.add_worker();
-    inside.leases_run_out().await;
+    redis_view.leases_run_out().await;
     system.ready().await;
 }
 
@@ -112,7 +112,7 @@ async fn killed_at_fifty_frames_jobs_go_on_to_the_same_bytes() {
     println!("seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut system = TestSystem::start(1, JOBS as u8).await;
-    let mut inside = Inside::of(&system).await;
+    let mut redis_view = RedisView::of(&system).await;
     let mut undisturbed = Vec::new();
     for id in submit(&system).await {
         let (wav, record) = audio(&system, &id).await;
@@ -129,8 +129,8 @@ async fn killed_at_fifty_frames_jobs_go_on_to_the_same_bytes() {
         for (attempt, earliest) in [(1, FRAMES / 4), (2, 6)] {
             // By then all of them have spoken, also the one that was asked for last.
             let frame = random.random_range(earliest..FRAMES * 3 / 4);
-            if inside.reaches(&ids, attempt, frame).await {
-                replace_worker(&mut system, &mut inside).await;
+            if redis_view.reaches(&ids, attempt, frame).await {
+                replace_worker(&mut system, &mut redis_view).await;
                 kills += 1;
             }
         }
