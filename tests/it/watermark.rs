@@ -153,10 +153,10 @@ async fn sse_live_audio() {
     let system = TestSystem::start(1, 2).await;
     let id = submit(&system, &with(request(5, LONG_FRAMES), "delivery", "both")).await;
     let mut listener = LiveListener::new(&system, &id);
-    listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
+    listener.receive_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
     assert!(listener.end.is_none(), "it comes while it is spoken");
     let half = listener.clone();
-    listener.hear_to_the_end().await;
+    listener.receive_all().await;
     let Some((name, end)) = &listener.end else { panic!("no end") };
     assert_eq!(name, "done");
     let heard = samples(&listener.pcm);
@@ -167,10 +167,10 @@ async fn sse_live_audio() {
     let wav = system.client.audio(&system.client.job(&id).await).await;
     assert!(read_wav(&wav).0 == heard, "the file holds what was heard");
     let mut again = LiveListener::new(&system, &id);
-    again.hear_to_the_end().await;
+    again.receive_all().await;
     assert!(again.pcm == listener.pcm, "from the beginning, afterwards");
     let mut rest = half;
-    rest.hear_to_the_end().await;
+    rest.receive_all().await;
     assert!(rest.pcm == listener.pcm, "from the middle, by Last-Event-ID");
 }
 
@@ -186,13 +186,13 @@ async fn retry_on_another_worker() {
 
     let id = submit(&system, &asked).await;
     let mut listener = LiveListener::new(&system, &id);
-    listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
+    listener.receive_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
     let mut first = system.workers.pop().unwrap();
     first.process.kill9().await.unwrap();
     let cut = listener.pcm.len() / 2;
     system.add_worker();
     system.ready().await;
-    listener.hear_to_the_end().await;
+    listener.receive_all().await;
 
     let record = system.client.finished(&id).await;
     let receipt = &record["receipt"];
@@ -214,9 +214,9 @@ async fn cancelled_stream() {
     let system = TestSystem::start(1, 1).await;
     let id = submit(&system, &with(request(7, LONG_FRAMES), "delivery", "both")).await;
     let mut listener = LiveListener::new(&system, &id);
-    listener.hear_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
+    listener.receive_until(|heard| heard.pcm.len() >= 2 * HEARD).await;
     assert_eq!(system.client.delete(&format!("/v1/jobs/{id}")).await.status(), StatusCode::OK);
-    listener.hear_to_the_end().await;
+    listener.receive_all().await;
     assert_eq!(
         listener.end.as_ref().map(|(name, end)| (name.as_str(), &end["state"])),
         Some(("error", &json!("cancelled")))
@@ -229,7 +229,7 @@ async fn cancelled_stream() {
     let next = submit(&system, &request(8, 10)).await;
     assert_eq!(system.client.finished(&next).await["status"], "succeeded");
     let mut again = LiveListener::new(&system, &id);
-    again.hear_to_the_end().await;
+    again.receive_all().await;
     assert!(again.pcm == listener.pcm, "nothing was sent behind the end");
     assert_eq!(system.client.get(&format!("/v1/jobs/{id}/audio")).await.status(), StatusCode::GONE);
 }

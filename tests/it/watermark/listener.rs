@@ -51,20 +51,20 @@ impl LiveListener {
     }
 
     /// Listens until `enough`, or to the end.
-    pub(super) async fn hear_until(&mut self, enough: impl Fn(&Self) -> bool) {
+    pub(super) async fn receive_until(&mut self, enough: impl Fn(&Self) -> bool) {
         while self.end.is_none() && !enough(self) {
-            self.hear_more().await;
+            self.receive_more().await;
         }
     }
 
     /// Listens until the gateway closes the stream; nothing may come behind the terminal event.
-    pub(super) async fn hear_to_the_end(&mut self) {
-        while self.hear_more().await {}
+    pub(super) async fn receive_all(&mut self) {
+        while self.receive_more().await {}
         assert!(self.end.is_some(), "the stream was cut");
     }
 
     /// Takes what comes next; false where the stream has ended.
-    async fn hear_more(&mut self) -> bool {
+    async fn receive_more(&mut self) -> bool {
         if self.connection.is_none() {
             let mut request = reqwest::Client::new().get(&self.url);
             if let Some(last) = &self.last {
