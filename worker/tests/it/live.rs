@@ -31,7 +31,7 @@ const FRAMES: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One worker's studio, and the queue that feeds it.
-struct Set {
+struct LiveFixture {
     folder: TempDir,
     _redis: LocalRedis,
     client: RedisClient,
@@ -61,8 +61,8 @@ async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFor
     }
 }
 
-impl Set {
-    async fn up() -> Self {
+impl LiveFixture {
+    async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
@@ -158,41 +158,41 @@ async fn speak(context: &AttemptContext, job: &Claimed) -> Result<Receipt, Attem
 
 #[tokio::test]
 async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
-    let set = Set::up().await;
-    set.enqueue(Delivery::Store).await;
-    let (receipt, undisturbed) = set.finish(&set.context, set.claim().await).await;
+    let fixture = LiveFixture::up().await;
+    fixture.enqueue(Delivery::Store).await;
+    let (receipt, undisturbed) = fixture.finish(&fixture.context, fixture.claim().await).await;
     assert_eq!((receipt.frames, receipt.finish_reason), (FRAMES, FinishReason::Length));
 
-    let silent = set.enqueue(Delivery::Store).await;
-    set.finish(&set.context, set.claim().await).await;
-    assert_eq!(set.sent(silent).await, (vec![], 0), "nobody asked for samples");
+    let silent = fixture.enqueue(Delivery::Store).await;
+    fixture.finish(&fixture.context, fixture.claim().await).await;
+    assert_eq!(fixture.sent(silent).await, (vec![], 0), "nobody asked for samples");
 
-    let live = set.enqueue(Delivery::Both).await;
-    let (receipt, file) = set.finish(&set.context, set.claim().await).await;
-    let (sent, events) = set.sent(live).await;
+    let live = fixture.enqueue(Delivery::Both).await;
+    let (receipt, file) = fixture.finish(&fixture.context, fixture.claim().await).await;
+    let (sent, events) = fixture.sent(live).await;
     assert!(file == undisturbed && sent == file);
     assert_eq!((receipt.samples as usize * 2, receipt.attempt), (sent.len(), 1));
     assert!(events >= FRAMES as usize / 6, "{events} events");
 
-    let cut = set.enqueue(Delivery::Both).await;
+    let cut = fixture.enqueue(Delivery::Both).await;
     for events in [1, 4, 6] {
-        set.cut_off(&set.context, events).await;
+        fixture.cut_off(&fixture.context, events).await;
     }
-    let (receipt, file) = set.finish(&set.context, set.claim().await).await;
+    let (receipt, file) = fixture.finish(&fixture.context, fixture.claim().await).await;
     assert!(receipt.attempt == 4 && receipt.resumed_frames >= 20, "{receipt:?}");
-    assert!(file == undisturbed && set.sent(cut).await.0 == undisturbed, "every sample once, in four attempts");
+    assert!(file == undisturbed && fixture.sent(cut).await.0 == undisturbed, "every sample once, in four attempts");
 }
 
 /// A worker with other weights begins anew. A listener gets what it says from where the first was cut off.
 #[tokio::test]
 async fn an_attempt_that_begins_anew_goes_on_behind_what_was_sent() {
-    let set = Set::up().await;
-    let job = set.enqueue(Delivery::Both).await;
-    set.cut_off(&set.context, 5).await;
-    let other = attempt_context(set.folder.path(), &set.client, WeightFormat::F32).await;
-    let (receipt, file) = set.finish(&other, set.claim().await).await;
+    let fixture = LiveFixture::up().await;
+    let job = fixture.enqueue(Delivery::Both).await;
+    fixture.cut_off(&fixture.context, 5).await;
+    let other = attempt_context(fixture.folder.path(), &fixture.client, WeightFormat::F32).await;
+    let (receipt, file) = fixture.finish(&other, fixture.claim().await).await;
     assert_eq!((receipt.attempt, receipt.resumed_frames), (2, 0));
-    let (sent, _) = set.sent(job).await;
+    let (sent, _) = fixture.sent(job).await;
     assert_eq!(sent.len(), file.len());
     let same = sent.iter().zip(&file).rev().take_while(|(sent, stored)| sent == stored).count();
     let first = file.len() - same;
