@@ -117,7 +117,7 @@ impl Callers {
             "text": text, "seed": seed, "max_audio_length_ms": max_audio_length_ms, "lane": arrival.lane
         });
         let ask = |gateway: SocketAddr| {
-            let request = match arrival.door {
+            let request = match arrival.entry_point {
                 EntryPoint::Key => self
                     .http
                     .request(Method::POST, format!("http://{gateway}/v1/jobs"))
@@ -139,7 +139,7 @@ impl Callers {
             if let Some(id) = id.as_ref().and_then(|accepted| accepted["id"].as_str()) {
                 self.note(caller, |account| {
                     account.ids.insert(id.to_owned());
-                    if arrival.door == EntryPoint::Id {
+                    if arrival.entry_point == EntryPoint::Id {
                         account.ids.insert(account.key.clone());
                     }
                 });

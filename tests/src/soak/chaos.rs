@@ -37,11 +37,11 @@ impl Chaos {
     /// Makes all moves and goes on until the end of the time, then mends everything.
     pub(super) async fn run(
         &mut self,
-        moves: &[(Duration, ChaosAction)],
+        actions: &[(Duration, ChaosAction)],
         start: Instant,
         end: Duration,
     ) -> anyhow::Result<()> {
-        for &(at, what) in moves {
+        for &(at, what) in actions {
             self.guard_until(start + at).await?;
             self.make(what).await.with_context(|| format!("{what:?}"))?;
         }

@@ -68,7 +68,7 @@ pub struct Arrival {
     /// Its idempotency key, or its job's id.
     pub key: Uuid,
     /// Which of the two.
-    pub door: EntryPoint,
+    pub entry_point: EntryPoint,
     /// Place in [`SoakPlan::utterances`].
     pub utterance: usize,
     /// `live`, `standard` or `bulk`.
@@ -119,7 +119,7 @@ pub struct SoakPlan {
     /// Who asks, in the order of time.
     pub arrivals: Vec<Arrival>,
     /// What is broken, in the order of time.
-    pub moves: Vec<(Duration, ChaosAction)>,
+    pub actions: Vec<(Duration, ChaosAction)>,
 }
 
 impl SoakPlan {
@@ -134,7 +134,7 @@ impl SoakPlan {
         };
         let utterances = utterances(&mut stream(1));
         let arrivals = arrivals(&mut stream(2), duration, jobs);
-        Self { utterances, arrivals, moves: moves(&mut stream(3), duration) }
+        Self { utterances, arrivals, actions: actions(&mut stream(3), duration) }
     }
 }
 
@@ -173,7 +173,7 @@ fn arrivals(rng: &mut ChaCha8Rng, duration: Duration, jobs: usize) -> Vec<Arriva
     let one = |at| Arrival {
         at,
         key: uuid::Builder::from_random_bytes(rng.random()).into_uuid(),
-        door: if rng.random_bool(PUT_SHARE) { EntryPoint::Id } else { EntryPoint::Key },
+        entry_point: if rng.random_bool(PUT_SHARE) { EntryPoint::Id } else { EntryPoint::Key },
         utterance: utterance(rng),
         lane: ["live", "standard", "bulk"][rng.random_range(0..3)],
         tenant: ["alder", "birch", "cedar"][rng.random_range(0..3)],
@@ -183,16 +183,16 @@ fn arrivals(rng: &mut ChaCha8Rng, duration: Duration, jobs: usize) -> Vec<Arriva
     times.into_iter().map(one).collect()
 }
 
-fn moves(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, ChaosAction)> {
-    let mut moves = kills(rng, duration);
+fn actions(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, ChaosAction)> {
+    let mut actions = kills(rng, duration);
     let mut away = [Duration::ZERO; WORKERS];
     let mut at = TROUBLE_EVERY.mul_f64(0.5);
     while at < duration {
-        trouble(rng, at, duration, &mut away, &mut moves);
+        trouble(rng, at, duration, &mut away, &mut actions);
         at += TROUBLE_EVERY.mul_f64(rng.random_range(0.3..1.7));
     }
-    moves.sort_by_key(|&(at, _)| at);
-    moves
+    actions.sort_by_key(|&(at, _)| at);
+    actions
 }
 
 /// Kills at even distances, jittered, so that their number is right whatever is drawn.
@@ -217,7 +217,7 @@ fn trouble(
     at: Duration,
     duration: Duration,
     away: &mut [Duration; WORKERS],
-    moves: &mut Vec<(Duration, ChaosAction)>,
+    actions: &mut Vec<(Duration, ChaosAction)>,
 ) {
     let worker = rng.random_range(0..WORKERS);
     let (a_worker, a_gateway) = (Target::Worker(worker), Target::Gateway(rng.random_range(0..GATEWAYS)));
@@ -232,8 +232,8 @@ fn trouble(
         45..53 => (ChaosAction::Stall(a_worker), ChaosAction::Flow(a_worker), seconds(0.2, 8.0, rng)),
         53..60 => (ChaosAction::Stall(a_worker), ChaosAction::Flow(a_worker), seconds(14.0, 16.0, rng)),
         60..65 => (ChaosAction::Stall(a_gateway), ChaosAction::Flow(a_gateway), seconds(0.2, 4.0, rng)),
-        65..75 => return moves.push((at, ChaosAction::Cut(a_worker))),
-        75..82 => return moves.push((at, ChaosAction::Cut(a_gateway))),
+        65..75 => return actions.push((at, ChaosAction::Cut(a_worker))),
+        75..82 => return actions.push((at, ChaosAction::Cut(a_gateway))),
         _ => {
             let target = if kind < 94 { a_worker } else { a_gateway };
             let each_way = Duration::from_micros(rng.random_range(500..40_000));
@@ -249,7 +249,7 @@ fn trouble(
         }
         away[worker] = over;
     }
-    moves.extend([(at, begin), (over.min(duration), end)]);
+    actions.extend([(at, begin), (over.min(duration), end)]);
 }
 
 #[cfg(test)]
@@ -263,7 +263,7 @@ mod tests {
         let plan = SoakPlan::new(7, DURATION, 500);
         assert_eq!(plan, SoakPlan::new(7, DURATION, 500));
         assert_ne!(plan, SoakPlan::new(8, DURATION, 500));
-        assert_eq!(plan.moves, SoakPlan::new(7, DURATION, 900).moves, "more jobs do not change the faults");
+        assert_eq!(plan.actions, SoakPlan::new(7, DURATION, 900).actions, "more jobs do not change the faults");
     }
 
     #[test]
@@ -271,11 +271,11 @@ mod tests {
         for seed in 0..50 {
             let plan = SoakPlan::new(seed, DURATION, 300);
             assert_eq!(plan.arrivals.len(), 300);
-            let kills: Vec<_> = plan.moves.iter().filter(|(_, what)| matches!(what, ChaosAction::Kill(_))).collect();
+            let kills: Vec<_> = plan.actions.iter().filter(|(_, what)| matches!(what, ChaosAction::Kill(_))).collect();
             assert!(kills.len() > kills_wanted(DURATION), "seed {seed}: {}", kills.len());
             assert!(kills.iter().any(|(_, what)| matches!(what, ChaosAction::Kill(Target::Redis))), "seed {seed}");
-            assert!(plan.moves.iter().all(|&(at, _)| at <= DURATION));
-            assert!(plan.moves.is_sorted_by_key(|&(at, _)| at));
+            assert!(plan.actions.iter().all(|&(at, _)| at <= DURATION));
+            assert!(plan.actions.is_sorted_by_key(|&(at, _)| at));
         }
     }
 
@@ -283,7 +283,7 @@ mod tests {
     fn two_workers_are_always_left() {
         for seed in 0..50 {
             let mut away = [false; WORKERS];
-            for (at, what) in SoakPlan::new(seed, DURATION, 0).moves {
+            for (at, what) in SoakPlan::new(seed, DURATION, 0).actions {
                 match what {
                     ChaosAction::Pause(Target::Worker(worker)) | ChaosAction::Stall(Target::Worker(worker)) => {
                         assert!(!away[worker], "seed {seed}: worker {worker} twice at {at:?}");

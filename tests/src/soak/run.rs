@@ -83,7 +83,7 @@ async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence>
     tasks.spawn_local(tell(start, Rc::clone(&callers.accounts), before));
     let mut load = JoinSet::new();
     load.spawn_local(arrive(callers.clone(), plan.clone(), start));
-    chaos.run(&plan.moves, start, options.duration).await?;
+    chaos.run(&plan.actions, start, options.duration).await?;
     drain(&mut chaos, &callers.accounts, &mut load).await?;
     println!("drained after {:.1} s; checking", start.elapsed().as_secs_f64());
     look_again(&callers).await;
@@ -111,7 +111,7 @@ async fn undisturbed(callers: &Callers, plan: &SoakPlan) {
         let arrival = Arrival {
             at: Duration::ZERO,
             key: Uuid::new_v4(),
-            door: EntryPoint::Key,
+            entry_point: EntryPoint::Key,
             utterance,
             lane: "standard",
             tenant: "default",
