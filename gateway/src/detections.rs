@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::detect_queue::{DetectorAvailability, DetectQueue, SECONDS_MAX};
+use csm_shared::detect_queue::{DetectorAvailability, DetectQueue, RECORDING_SECONDS_MAX};
 use csm_shared::job::JobId;
 use csm_shared::redis_client::RedisClient;
 use csm_shared::watermark::{Detector, Finding, WatermarkReport, Scheme, Verdict};
@@ -84,7 +84,7 @@ impl Detections {
             let _permit = permit;
             let clip = read()?;
             let finding = detector.examine(&clip.to_f32());
-            let (samples, most) = (clip.samples(), (SECONDS_MAX * SAMPLE_RATE) as usize);
+            let (samples, most) = (clip.samples(), (RECORDING_SECONDS_MAX * SAMPLE_RATE) as usize);
             let all_heard = samples.len() <= most;
             let clip = if all_heard { clip } else { Clip::from_samples(samples[..most].to_vec()) };
             Ok::<_, Problem>((clip, all_heard, finding))

@@ -2,7 +2,7 @@
 //!
 //! Workers that can look say so, each for [`AVAILABLE_FOR`] and again and again, and leave a note for good that this fleet marks so.
 //! A gateway puts a recording on a bounded list and waits for the answer, over a connection of its own; a worker takes one
-//! after another, each for [`LOOK_MAX`] at most. All times are those of Redis. A gateway that finds no worker there knows whether
+//! after another, each for [`EXAMINE_MAX`] at most. All times are those of Redis. A gateway that finds no worker there knows whether
 //! there ever was somebody; who gets no answer is told that there was none. Neither is a "not detected".
 
 use std::fmt;
@@ -20,22 +20,22 @@ use crate::redis_client::{RedisClient, RedisFault};
 use crate::watermark::{Finding, Scheme};
 
 /// Recordings that wait in the queue at a time. One more is in a worker's hands.
-pub const WAITING_MAX: usize = 2;
+pub const REQUESTS_WAITING_MAX: usize = 2;
 /// The longest recording that is asked about, in seconds: 5.8 MB in the queue.
-pub const SECONDS_MAX: u32 = 120;
+pub const RECORDING_SECONDS_MAX: u32 = 120;
 /// Longest wait for an answer.
-pub const ANSWER_MAX: Duration = Duration::from_secs(60);
+pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
 /// The time that a worker may take for one recording.
-pub const LOOK_MAX: Duration = Duration::from_secs(18);
+pub const EXAMINE_MAX: Duration = Duration::from_secs(18);
 /// The one who comes last waits for all before and is answered in time.
-const _: () = assert!(LOOK_MAX.as_secs() * (WAITING_MAX as u64 + 1) < ANSWER_MAX.as_secs());
+const _: () = assert!(EXAMINE_MAX.as_secs() * (REQUESTS_WAITING_MAX as u64 + 1) < ANSWER_WAIT_MAX.as_secs());
 
 /// How long a worker's word that it is there is good for.
 const AVAILABLE_FOR: Duration = Duration::from_secs(15);
 /// How often it gives it.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait of one call for the next recording.
-const TAKE_MAX: Duration = Duration::from_secs(1);
+const TAKE_WAIT_MAX: Duration = Duration::from_secs(1);
 /// Bytes of a job's id as text.
 const JOB_BYTES: usize = 36;
 /// Bytes of a request before its samples.
@@ -86,10 +86,10 @@ pub struct DetectRequest {
 #[derive(Debug, thiserror::Error)]
 pub enum DetectQueueError {
     /// Too many wait already.
-    #[error("{WAITING_MAX} recordings wait to be looked at; that is the limit")]
+    #[error("{REQUESTS_WAITING_MAX} recordings wait to be looked at; that is the limit")]
     Full,
     /// Nobody answered.
-    #[error("no worker answered within {} s", ANSWER_MAX.as_secs())]
+    #[error("no worker answered within {} s", ANSWER_WAIT_MAX.as_secs())]
     NoAnswer,
     /// A worker answered that it could not look.
     #[error("the worker could not look: {0}")]
@@ -140,7 +140,7 @@ impl DetectQueue {
         })
     }
 
-    /// Has a recording looked at; of one longer than [`SECONDS_MAX`] the beginning. With a job its mark alone is looked for,
+    /// Has a recording looked at; of one longer than [`RECORDING_SECONDS_MAX`] the beginning. With a job its mark alone is looked for,
     /// without one that of any job.
     ///
     /// # Errors
@@ -149,14 +149,14 @@ impl DetectQueue {
         let id = Uuid::new_v4();
         let reply = self.key(format_args!("reply:{id}"));
         // The way back first: an answer that comes before somebody listens waits in its list.
-        let mut listening = self.redis.blocking_connection(&reply, ANSWER_MAX).await?;
+        let mut listening = self.redis.blocking_connection(&reply, ANSWER_WAIT_MAX).await?;
         let request = encode_request(id, clip, job);
         let put = Script::new(PUT);
         let mut put = put.prepare_invoke();
         put.key(self.key("waiting"))
             .key(self.key(format_args!("open:{id}")))
-            .arg(WAITING_MAX)
-            .arg(ANSWER_MAX.as_millis() as u64)
+            .arg(REQUESTS_WAITING_MAX)
+            .arg(ANSWER_WAIT_MAX.as_millis() as u64)
             .arg(request);
         if self.redis.script_once::<u8>(&put).await? == 0 {
             return Err(DetectQueueError::Full);
@@ -164,7 +164,7 @@ impl DetectQueue {
         let answer: Option<(String, Vec<u8>)> = Cmd::new()
             .arg("BLPOP")
             .arg(&reply)
-            .arg(ANSWER_MAX.as_secs_f64())
+            .arg(ANSWER_WAIT_MAX.as_secs_f64())
             .query_async(&mut listening)
             .await
             .map_err(RedisFault::from)?;
@@ -173,7 +173,7 @@ impl DetectQueue {
     }
 
     /// Looks at recordings, one after another, until `stop`, and then finishes the one in hand. `detect` runs on a thread that
-    /// may block, and must come back within [`LOOK_MAX`], or soon after `stop`.
+    /// may block, and must come back within [`EXAMINE_MAX`], or soon after `stop`.
     pub async fn serve<F>(&self, detect: F, stop: CancellationToken)
     where
         F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
@@ -231,10 +231,10 @@ impl DetectQueue {
         let waiting = self.key("waiting");
         let taking = match connection {
             Some(taking) => taking,
-            None => connection.insert(self.redis.blocking_connection(&waiting, TAKE_MAX).await?),
+            None => connection.insert(self.redis.blocking_connection(&waiting, TAKE_WAIT_MAX).await?),
         };
         let mut take = Cmd::new();
-        take.arg("BLPOP").arg(&waiting).arg(TAKE_MAX.as_secs_f64());
+        take.arg("BLPOP").arg(&waiting).arg(TAKE_WAIT_MAX.as_secs_f64());
         let taken: Option<(String, Vec<u8>)> = take.query_async(taking).await?;
         let Some((id, recording)) = taken.and_then(|(_, request)| parse_request(&request)) else { return Ok(()) };
         let mut open = Cmd::new();
@@ -251,14 +251,14 @@ impl DetectQueue {
         let text = serde_json::to_vec(&answer).unwrap_or_default();
         let leave = Script::new(ANSWER);
         let mut leave = leave.prepare_invoke();
-        leave.key(self.key(format_args!("reply:{id}"))).arg(text).arg(ANSWER_MAX.as_millis() as u64);
+        leave.key(self.key(format_args!("reply:{id}"))).arg(text).arg(ANSWER_WAIT_MAX.as_millis() as u64);
         self.redis.script_once::<u8>(&leave).await.map(|_| ())
     }
 }
 
 /// A request as it is queued: the answer's id, the job's as text or blanks, and the samples.
 fn encode_request(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
-    let samples = &clip.samples()[..clip.samples().len().min((SECONDS_MAX * SAMPLE_RATE) as usize)];
+    let samples = &clip.samples()[..clip.samples().len().min((RECORDING_SECONDS_MAX * SAMPLE_RATE) as usize)];
     let mut request = Vec::with_capacity(HEAD_BYTES + 2 * samples.len());
     request.extend_from_slice(id.as_bytes());
     let job = job.map(|job| job.to_string()).unwrap_or_default();

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use csm_shared::detect_queue::{DetectRequest, LOOK_MAX};
+use csm_shared::detect_queue::{DetectRequest, EXAMINE_MAX};
 use tokio_util::sync::CancellationToken;
 
 use crate::watermark::silentcipher::ExpectedPayload;
 use crate::watermark::{Finding, SilentCipherMark, Verdict, WatermarkKey};
 
-/// Looks for the marks of `keys`, of the job that a recording is said to be from or of any. Takes [`LOOK_MAX`] at most; what
+/// Looks for the marks of `keys`, of the job that a recording is said to be from or of any. Takes [`EXAMINE_MAX`] at most; what
 /// is cut short by `stop` and had found nothing is not answered for.
 pub(crate) fn silentcipher(
     mark: Arc<SilentCipherMark>,
@@ -18,7 +18,7 @@ pub(crate) fn silentcipher(
 ) -> impl Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static {
     move |asked| {
         let known = ExpectedPayload::all(&keys, asked.job.as_ref());
-        let found = mark.find(&asked.samples, &known, Instant::now() + LOOK_MAX, &stop);
+        let found = mark.find(&asked.samples, &known, Instant::now() + EXAMINE_MAX, &stop);
         let found = found.map_err(|error| error.to_string())?;
         if stop.is_cancelled() && found.verdict != Verdict::Detected {
             return Err("this worker is about to end".to_owned());

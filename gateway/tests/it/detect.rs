@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use csm_gateway::DetectionKeyArgs;
 use csm_shared::audio::{Clip, to_i16};
-use csm_shared::detect_queue::{DetectRequest, DetectorAvailability, DetectQueue, WAITING_MAX};
+use csm_shared::detect_queue::{DetectRequest, DetectorAvailability, DetectQueue, REQUESTS_WAITING_MAX};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
@@ -210,13 +210,13 @@ async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
     let plain = bytes::Bytes::from(plain().to_wav());
     let waiting = async {
         // As many as there are places: in two workers' hands, and on the detect_queue.
-        join_all((0..2 + WAITING_MAX).map(|_| detect(&app, plain.clone()))).await
+        join_all((0..2 + REQUESTS_WAITING_MAX).map(|_| detect(&app, plain.clone()))).await
     };
     let meanwhile = async {
         let redis = redis(&app);
         let mut count = Cmd::new();
         count.arg("LLEN").arg("csm:{detect}:waiting");
-        until("all wait", async || redis.command::<usize>(&count).await.unwrap() == WAITING_MAX).await;
+        until("all wait", async || redis.command::<usize>(&count).await.unwrap() == REQUESTS_WAITING_MAX).await;
         let answer = detect(&app, marked().to_wav()).await;
         assert_eq!(verdict(&answer), "detected", "{}", answer.body);
         assert_eq!(answer.body["not_looked_for"], json!(["silentcipher"]), "{}", answer.body);
@@ -329,7 +329,7 @@ async fn no_answer_is_no_not_detected() {
     let redis = redis(&app);
     let () =
         redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg("+inf").arg("nobody")).await.unwrap();
-    for _ in 0..WAITING_MAX {
+    for _ in 0..REQUESTS_WAITING_MAX {
         let () = redis.command(Cmd::new().arg("RPUSH").arg("csm:{detect}:waiting").arg("x")).await.unwrap();
     }
     let answer = detect(&app, plain().to_wav()).await;
