@@ -66,7 +66,7 @@ pub use detect::{
     DETECTED_ABOVE, Detection, Detector, INCONCLUSIVE_ABOVE, MAX_KEYS, MAX_SECONDS, MIN_FILLED_SECONDS, MIN_SECONDS,
 };
 pub use embed::MarkStream;
-pub use watermark_key::{DEVELOPMENT_SECRET, KeyId, MIN_SECRET_BYTES, WatermarkKey};
+pub use watermark_key::{DEVELOPMENT_SECRET, WatermarkKeyId, MIN_SECRET_BYTES, WatermarkKey};
 pub use findings::{DISCLAIMER, Finding, Region, WatermarkReport, Scheme, Verdict};
 
 use crate::audio::to_i16;
@@ -124,7 +124,7 @@ impl Watermark {
 
     /// The public name of the key.
     #[must_use]
-    pub fn key_id(&self) -> KeyId {
+    pub fn key_id(&self) -> WatermarkKeyId {
         self.key.id()
     }
 

@@ -19,7 +19,7 @@ use csm_shared::models::HubError;
 use csm_shared::job::JobId;
 
 pub use csm_shared::watermark::{
-    DETECTED_ABOVE, Detection, Detector, Embedder, Finding, KeyId, MarkStream, Marked, Scheme, Verdict, Watermark,
+    DETECTED_ABOVE, Detection, Detector, Embedder, Finding, WatermarkKeyId, MarkStream, Marked, Scheme, Verdict, Watermark,
     WatermarkError, WatermarkKey,
 };
 pub use policy::{ChosenPolicy, MarkArgs, Policy};

@@ -27,7 +27,7 @@ mod theft;
 use crate::audio::SAMPLE_RATE;
 
 pub(super) use self::scan::{HYPOTHESES, Scan};
-use super::watermark_key::{Chips, KeyId, WatermarkKey};
+use super::watermark_key::{Chips, WatermarkKeyId, WatermarkKey};
 use super::speed::{SPEEDS, at_speed};
 use super::{Finding, Region, Scheme, Verdict, WatermarkError};
 
@@ -53,14 +53,14 @@ pub struct Detection {
     /// and keys that were looked at costs.
     pub z: f32,
     /// The key that was found, or else the current one.
-    pub key_id: KeyId,
+    pub key_id: WatermarkKeyId,
 }
 
 /// Looks for the marks of a ring of keys.
 pub struct Detector {
     /// By key, the current one first: never none, at most [`MAX_KEYS`].
     chips: Vec<Chips>,
-    ids: Vec<KeyId>,
+    ids: Vec<WatermarkKeyId>,
 }
 
 impl Detector {

@@ -29,7 +29,7 @@ pub const DEVELOPMENT_SECRET: &str = "csm-fleet development watermark, not a sec
 /// own output; it does not keep others from forging that. The pattern repeats every 320 ms, so averaging one marked file
 /// gives most of it away: of one clip of 10 s, 605 of its 704 signs, which on another clip scored `z = 14`.
 ///
-/// It keeps a digest, not the secret, and shows its [`KeyId`] alone. Read the setting as text and call
+/// It keeps a digest, not the secret, and shows its [`WatermarkKeyId`] alone. Read the setting as text and call
 /// [`WatermarkKey::parse`] by hand: an argument parser would repeat a refused value in its error.
 #[derive(Clone)]
 pub struct WatermarkKey {
@@ -78,9 +78,9 @@ impl WatermarkKey {
 
     /// The key's public name.
     #[must_use]
-    pub fn id(&self) -> KeyId {
+    pub fn id(&self) -> WatermarkKeyId {
         let [a, b, c, d, ..] = digest(b"csm-fleet watermark v1 id:", &self.seed);
-        KeyId([a, b, c, d])
+        WatermarkKeyId([a, b, c, d])
     }
 
     /// A tag that only a holder of the key can make: the HMAC-SHA256 of `domain` and then `bytes`. A use of its own
@@ -106,9 +106,9 @@ impl fmt::Debug for WatermarkKey {
 
 /// The public name of a [`WatermarkKey`]: eight hexadecimal digits that tell keys apart and do not lead back to one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct KeyId([u8; 4]);
+pub struct WatermarkKeyId([u8; 4]);
 
-impl KeyId {
+impl WatermarkKeyId {
     /// The id's bytes.
     #[must_use]
     pub const fn bytes(self) -> [u8; 4] {
@@ -116,7 +116,7 @@ impl KeyId {
     }
 }
 
-impl fmt::Display for KeyId {
+impl fmt::Display for WatermarkKeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }

@@ -4,7 +4,7 @@ use super::signals::voice;
 use super::{mark, watermark};
 use crate::watermark::watermark_key::ROWS;
 use crate::watermark::{
-    DEVELOPMENT_SECRET, Detector, KeyId, MAX_KEYS, Verdict, Watermark, WatermarkError, WatermarkKey,
+    DEVELOPMENT_SECRET, Detector, WatermarkKeyId, MAX_KEYS, Verdict, Watermark, WatermarkError, WatermarkKey,
 };
 
 fn numbered(count: usize) -> Vec<WatermarkKey> {
@@ -53,7 +53,7 @@ fn a_secret_keeps_its_name_and_its_pattern() {
 
 #[test]
 fn a_ring_is_read_by_lines_and_commas() {
-    let ids = |secrets: &str| -> Vec<KeyId> {
+    let ids = |secrets: &str| -> Vec<WatermarkKeyId> {
         WatermarkKey::parse_ring(secrets).unwrap().iter().map(WatermarkKey::id).collect()
     };
     let [a, b] = ["a passphrase with spaces", "000102030405060708090a0b0c0d0e0f"];
