@@ -19,7 +19,7 @@ mod s3_error;
 pub use args::{StoreArgs, StoreLocation};
 pub use error::StoreError;
 pub use folder::FolderStore;
-pub use object_key::{InvalidKey, KEY_MAX_BYTES, ObjectKey};
+pub use object_key::{InvalidObjectKey, OBJECT_KEY_MAX_BYTES, ObjectKey};
 pub use s3::{S3Settings, S3Store, S3Timeouts, StaticCredentials};
 
 /// The largest object this store reads or writes, in bytes: twice the longest audio of one job.

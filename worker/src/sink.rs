@@ -8,7 +8,7 @@ use bytes::Bytes;
 use csm_shared::digest::sha256_hex;
 use csm_shared::job::AudioFormat;
 use csm_shared::queue::LeaseRef;
-use csm_shared::store::{InvalidKey, ObjectKey, Store, StoreError};
+use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 
 /// How long a store that is away is waited for with the audio in hand, before it has to be spoken again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -36,7 +36,7 @@ pub enum SinkError {
     Store(#[from] StoreError),
     /// The key would not be legal.
     #[error(transparent)]
-    Key(#[from] InvalidKey),
+    Key(#[from] InvalidObjectKey),
 }
 
 impl SinkError {
@@ -75,6 +75,6 @@ pub async fn discard(store: &Store, at: &LeaseRef, format: AudioFormat) {
     }
 }
 
-fn key(at: &LeaseRef, format: AudioFormat) -> Result<ObjectKey, InvalidKey> {
+fn key(at: &LeaseRef, format: AudioFormat) -> Result<ObjectKey, InvalidObjectKey> {
     ObjectKey::audio(&at.id.to_string(), at.attempt, at.worker_id().tag(), format.name())
 }

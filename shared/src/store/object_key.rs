@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// The longest key, in bytes. S3 allows 1024; the rest is left to a bucket prefix.
-pub const KEY_MAX_BYTES: usize = 512;
+pub const OBJECT_KEY_MAX_BYTES: usize = 512;
 
 /// A key: segments of `[a-z0-9._-]` joined by `/`; no segment is empty or starts with a dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -12,7 +12,7 @@ pub struct ObjectKey(String);
 /// A text that cannot be an [`ObjectKey`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("object key {key:?} {reason}")]
-pub struct InvalidKey {
+pub struct InvalidObjectKey {
     key: String,
     reason: &'static str,
 }
@@ -21,12 +21,12 @@ impl ObjectKey {
     /// Takes `key` if it is safe as a path below a folder and as part of a URL.
     ///
     /// # Errors
-    /// [`InvalidKey`] says which rule `key` breaks.
-    pub fn new(key: impl Into<String>) -> Result<Self, InvalidKey> {
+    /// [`InvalidObjectKey`] says which rule `key` breaks.
+    pub fn new(key: impl Into<String>) -> Result<Self, InvalidObjectKey> {
         let key = key.into();
         match broken_rule(&key) {
             None => Ok(Self(key)),
-            Some(reason) => Err(InvalidKey { key, reason }),
+            Some(reason) => Err(InvalidObjectKey { key, reason }),
         }
     }
 
@@ -36,11 +36,11 @@ impl ObjectKey {
     /// neither can overwrite or take out what the other has committed.
     ///
     /// # Errors
-    /// [`InvalidKey`] if a part is not made of safe characters.
-    pub fn audio(job_id: &str, attempt: u64, writer: &str, extension: &str) -> Result<Self, InvalidKey> {
+    /// [`InvalidObjectKey`] if a part is not made of safe characters.
+    pub fn audio(job_id: &str, attempt: u64, writer: &str, extension: &str) -> Result<Self, InvalidObjectKey> {
         let key = format!("audio/{job_id}/a{attempt}-{writer}.{extension}");
         if [job_id, writer, extension].iter().any(|part| part.contains('/')) {
-            return Err(InvalidKey { key, reason: "has a slash inside a part" });
+            return Err(InvalidObjectKey { key, reason: "has a slash inside a part" });
         }
         Self::new(key)
     }
@@ -59,9 +59,9 @@ impl fmt::Display for ObjectKey {
 }
 
 impl std::str::FromStr for ObjectKey {
-    type Err = InvalidKey;
+    type Err = InvalidObjectKey;
 
-    fn from_str(key: &str) -> Result<Self, InvalidKey> {
+    fn from_str(key: &str) -> Result<Self, InvalidObjectKey> {
         Self::new(key)
     }
 }
@@ -70,7 +70,7 @@ fn broken_rule(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         return Some("is empty");
     }
-    if key.len() > KEY_MAX_BYTES {
+    if key.len() > OBJECT_KEY_MAX_BYTES {
         return Some("is over 512 bytes");
     }
     if !key.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-')) {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn unsafe_keys_are_refused() {
-        let long = "a".repeat(KEY_MAX_BYTES + 1);
+        let long = "a".repeat(OBJECT_KEY_MAX_BYTES + 1);
         let refused = [
             "", "/a", "a/", "a//b", "..", "a/../b", "a/..", "./a", ".hidden", "a/.tmp", "a..b", "A", "a b", "a\\b",
             "ä", "a\0b", "a%2e", &long,
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn safe_keys_are_taken() {
-        for key in ["a", "audio/0199-ab/a3.wav", "v1/x_y.json", &"a".repeat(KEY_MAX_BYTES)] {
+        for key in ["a", "audio/0199-ab/a3.wav", "v1/x_y.json", &"a".repeat(OBJECT_KEY_MAX_BYTES)] {
             assert!(ObjectKey::new(key).is_ok(), "{key:?} must be taken");
         }
     }
