@@ -17,7 +17,7 @@ impl Queue {
     async fn mark(&self, name: &str, set: bool) -> Result<(), QueueError> {
         for keys in &*self.shards {
             let mut command = redis::cmd(if set { "HSET" } else { "HDEL" });
-            command.arg(keys.book()).arg(name);
+            command.arg(keys.counters()).arg(name);
             if set {
                 command.arg(1);
             }

@@ -91,7 +91,7 @@ impl RedisKeys {
 
     /// Hash of the shard's numbers: see `prelude.lua`.
     #[must_use]
-    pub fn book(&self) -> String {
+    pub fn counters(&self) -> String {
         self.key("book")
     }
 
@@ -137,7 +137,7 @@ mod tests {
             keys.deadlines(),
             keys.wake(),
             keys.dead_letters(),
-            keys.book(),
+            keys.counters(),
             keys.tenants(),
             keys.workers(),
             keys.alive(),

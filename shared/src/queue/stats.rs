@@ -84,7 +84,7 @@ impl Queue {
 /// What one shard is asked, in the order in which [`QueueStats::add`] reads the answers.
 fn question(keys: &RedisKeys) -> redis::Pipeline {
     let mut pipeline = redis::pipe();
-    pipeline.cmd("HGETALL").arg(keys.book()).cmd("HGETALL").arg(keys.workers());
+    pipeline.cmd("HGETALL").arg(keys.counters()).cmd("HGETALL").arg(keys.workers());
     for lane in Lane::ALL {
         let key = keys.lane(lane);
         pipeline.cmd("XLEN").arg(&key).cmd("XRANGE").arg(&key).arg("-").arg("+").arg("COUNT").arg(1);

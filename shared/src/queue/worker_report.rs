@@ -61,7 +61,7 @@ impl Queue {
         if self.shards.len() > 1 {
             for (keys, frames) in self.shards.iter().zip(&mut waiting) {
                 let mut read = redis::cmd("HMGET");
-                read.arg(keys.book()).arg(Lane::ALL.map(|lane| format!("waiting:{lane}")).as_slice());
+                read.arg(keys.counters()).arg(Lane::ALL.map(|lane| format!("waiting:{lane}")).as_slice());
                 let counts: Vec<Option<i64>> = self.redis.command_once(&read).await?;
                 for (frames, count) in frames.iter_mut().zip(counts) {
                     *frames = count.unwrap_or_default().max(0).unsigned_abs();

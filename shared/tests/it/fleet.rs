@@ -58,7 +58,7 @@ impl TestFleet {
 
     /// Sets the end of every lease into the past, as if Redis had been there all the time.
     pub(crate) async fn expire_leases(&self) {
-        self.redis_cli(&["HDEL", &RedisKeys::new("test", 0).book(), "reaped_ms"]).await;
+        self.redis_cli(&["HDEL", &RedisKeys::new("test", 0).counters(), "reaped_ms"]).await;
         self.set_all_scores(&RedisKeys::new("test", 0).leases()).await;
     }
 
@@ -66,7 +66,7 @@ impl TestFleet {
     pub(crate) async fn be_away_for_a_minute(&self) {
         self.expire_leases().await;
         let before = jiff::Timestamp::now().as_millisecond() - 60_000;
-        self.redis_cli(&["HSET", &RedisKeys::new("test", 0).book(), "reaped_ms", &before.to_string()]).await;
+        self.redis_cli(&["HSET", &RedisKeys::new("test", 0).counters(), "reaped_ms", &before.to_string()]).await;
     }
 
     /// Sets the end of a job's time in the queue, and the caller's deadline if there is one, into the past.

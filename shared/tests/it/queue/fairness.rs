@@ -72,7 +72,7 @@ async fn a_lane_that_was_passed_over_for_too_long_goes_first() {
         assert_eq!(claim(queue, &owner).await.spec.lane, Lane::Live);
     }
     let past = (jiff::Timestamp::now().as_millisecond() - 21_000).to_string();
-    fleet.redis_cli(&["HSET", &RedisKeys::new("test", 0).book(), "served:bulk", &past]).await;
+    fleet.redis_cli(&["HSET", &RedisKeys::new("test", 0).counters(), "served:bulk", &past]).await;
     assert_eq!(claim(queue, &owner).await.lease.at().id, waits);
     assert_eq!(claim(queue, &owner).await.spec.lane, Lane::Live);
 }
