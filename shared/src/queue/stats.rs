@@ -150,9 +150,9 @@ impl QueueStats {
 
     /// Adds one shard's numbers.
     fn add(&mut self, answers: &mut Answers) -> Result<(), QueueError> {
-        let book: HashMap<String, String> = answers.next()?;
+        let counters: HashMap<String, String> = answers.next()?;
         let workers: HashMap<String, String> = answers.next()?;
-        let number = |name: &str| book.get(name).and_then(|text| text.parse::<i64>().ok());
+        let number = |name: &str| counters.get(name).and_then(|text| text.parse::<i64>().ok());
         let audio = |name: String| {
             let frames = number(&name).map_or(0, |frames| frames.max(0) as u64);
             Duration::from_millis(frames * u64::from(FRAME_MS))
@@ -164,7 +164,7 @@ impl QueueStats {
             lane.oldest = lane.oldest.max(first.ids.first().and_then(|entry| age(&entry.id)));
             lane.waiting_audio += audio(format!("waiting:{name}"));
             lane.running_audio += audio(format!("running:{name}"));
-            lane.paused |= book.contains_key(&format!("paused:{name}"));
+            lane.paused |= counters.contains_key(&format!("paused:{name}"));
         }
         self.suspects += answers.next::<u64>()?;
         self.dead += answers.next::<u64>()?;
@@ -177,7 +177,7 @@ impl QueueStats {
         // Each shard knows the rate of the whole fleet.
         self.frames_per_second = self.frames_per_second.max(number("capacity").unwrap_or(0) as f64 / 1_000.0);
         self.frames_per_expected += number("ratio").unwrap_or(1_000) as f64 / 1_000.0;
-        self.closed |= book.contains_key("closed");
+        self.closed |= counters.contains_key("closed");
         for (name, status) in workers {
             let Some(owner) = name.strip_prefix("status:") else { continue };
             // A worker tells every shard the same; one of another build may tell what this one cannot read.
