@@ -15,7 +15,7 @@ use super::key_slot;
 const MARK_TTL_MS: u64 = 60_000;
 
 /// How a server can promise that a write is on disk.
-enum Way {
+enum SyncMethod {
     /// It tells when, by WAITAOF.
     Wait,
     /// It answers no sooner: `appendfsync always`.
@@ -43,20 +43,20 @@ impl RedisClient {
         timeout: Duration,
     ) -> Result<T, RedisFault> {
         let key = script_key(script).await;
-        let mut link = RoutedConnection::synced(&self.topology);
-        let way = match way(&mut link, key.as_deref()).await {
-            Ok(way) => way.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?,
-            Err(error) => return link.end(Err(error)),
+        let mut routed = RoutedConnection::synced(&self.topology);
+        let sync_method = match sync_method(&mut routed, key.as_deref()).await {
+            Ok(sync_method) => sync_method.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?,
+            Err(error) => return routed.end(Err(error)),
         };
-        let outcome = script.invoke_async::<T>(&mut link).await;
-        match (outcome, way) {
-            (Ok(answer), Way::Wait) => {
-                let synced = self.wait(&mut link, timeout).await;
-                link.end(synced)?.then_some(answer).ok_or_else(|| {
+        let outcome = script.invoke_async::<T>(&mut routed).await;
+        match (outcome, sync_method) {
+            (Ok(answer), SyncMethod::Wait) => {
+                let synced = self.wait(&mut routed, timeout).await;
+                routed.end(synced)?.then_some(answer).ok_or_else(|| {
                     RedisFault::Unavailable(format!("the write was not on disk within {} ms", timeout.as_millis()))
                 })
             }
-            (outcome, _) => link.end(outcome),
+            (outcome, _) => routed.end(outcome),
         }
     }
 
@@ -64,16 +64,16 @@ impl RedisClient {
     ///
     /// WAITAOF looks at what *this connection* wrote last. A script that finds its work done (a repeat after a lost answer)
     /// writes nothing, so a mark is written first: what another connection wrote before it is on disk when the mark is.
-    async fn wait(&self, link: &mut RoutedConnection<'_>, timeout: Duration) -> RedisResult<bool> {
-        let mark = self.mark(link.key());
+    async fn wait(&self, routed: &mut RoutedConnection<'_>, timeout: Duration) -> RedisResult<bool> {
+        let mark = self.mark(routed.key());
         let mut write = redis::cmd("SET");
         write.arg(mark).arg(1).arg("PX").arg(MARK_TTL_MS);
-        write.query_async::<()>(link).await?;
-        link.place()?.1.set_response_timeout(timeout + RESPONSE_TIMEOUT);
+        write.query_async::<()>(routed).await?;
+        routed.current()?.1.set_response_timeout(timeout + RESPONSE_TIMEOUT);
         // At least 1 ms: 0 would wait for ever.
         let limit_ms = u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX).max(1);
-        let synced = redis::cmd("WAITAOF").arg(1).arg(0).arg(limit_ms).query_async::<(u32, u32)>(link).await;
-        link.place()?.1.set_response_timeout(RESPONSE_TIMEOUT);
+        let synced = redis::cmd("WAITAOF").arg(1).arg(0).arg(limit_ms).query_async::<(u32, u32)>(routed).await;
+        routed.current()?.1.set_response_timeout(RESPONSE_TIMEOUT);
         Ok(synced?.0 > 0)
     }
 
@@ -86,9 +86,9 @@ impl RedisClient {
 
 /// How the server of a key can promise it, as it is set now; or what is missing. Asks over the call's own connection: a
 /// second one from the same pool might be held by a call that waits for a second one, too.
-async fn way(link: &mut RoutedConnection<'_>, key: Option<&[u8]>) -> RedisResult<Result<Way, String>> {
-    link.settle(key).await?;
-    let (node, connection) = link.place()?;
+async fn sync_method(routed: &mut RoutedConnection<'_>, key: Option<&[u8]>) -> RedisResult<Result<SyncMethod, String>> {
+    routed.settle(key).await?;
+    let (node, connection) = routed.current()?;
     let can = capabilities::of_node(node, connection).await?;
     let settings = capabilities::settings(connection).await?;
     if !settings.keeps_aof() {
@@ -96,8 +96,8 @@ async fn way(link: &mut RoutedConnection<'_>, key: Option<&[u8]>) -> RedisResult
     }
     Ok(match settings.configured() {
         Ok(set) if set.appendfsync == "no" => Err("appendfsync is no; set everysec or always".to_owned()),
-        _ if can.waitaof => Ok(Way::Wait),
-        Ok(set) if set.appendfsync == "always" && set.no_fsync_on_rewrite == "no" => Ok(Way::Answer),
+        _ if can.waitaof => Ok(SyncMethod::Wait),
+        Ok(set) if set.appendfsync == "always" && set.no_fsync_on_rewrite == "no" => Ok(SyncMethod::Answer),
         Ok(set) => Err(format!(
             "{} {} has no WAITAOF, appendfsync is {} and no-appendfsync-on-rewrite {}; use Redis 7.2, Valkey 7.2 or later, \
              or set them to always and no",
