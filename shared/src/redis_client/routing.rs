@@ -9,7 +9,7 @@ use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
 
 use super::fault::{self, FaultScope, RedisFault};
-use super::node::{Calls, Node};
+use super::node::{PoolKind, Node};
 use super::connection_pool::Connection;
 use super::key_slot;
 use super::topology::Topology;
@@ -20,8 +20,8 @@ const HOPS_MAX: usize = 5;
 /// One call's connection, taken when its first command comes.
 pub(super) struct RoutedConnection<'a> {
     topology: &'a Topology,
-    calls: Calls,
-    place: Option<NodeConnection>,
+    pool: PoolKind,
+    current: Option<NodeConnection>,
     /// The first key that came by.
     key: Option<Vec<u8>>,
     /// A connection that had died in its pool was replaced.
@@ -42,16 +42,16 @@ struct NodeConnection {
 impl<'a> RoutedConnection<'a> {
     /// For a call that is answered at once.
     pub(super) fn new(topology: &'a Topology) -> Self {
-        Self::of(topology, Calls::Short)
+        Self::of(topology, PoolKind::Short)
     }
 
     /// For a call that waits for the server's disk.
     pub(super) fn synced(topology: &'a Topology) -> Self {
-        Self::of(topology, Calls::Synced)
+        Self::of(topology, PoolKind::Synced)
     }
 
-    fn of(topology: &'a Topology, calls: Calls) -> Self {
-        Self { topology, calls, place: None, key: None, replaced: false }
+    fn of(topology: &'a Topology, pool: PoolKind) -> Self {
+        Self { topology, pool, current: None, key: None, replaced: false }
     }
 
     /// The first key that came by.
@@ -61,7 +61,7 @@ impl<'a> RoutedConnection<'a> {
 
     /// Settles on the server for a key, or on any.
     pub(super) async fn settle(&mut self, key: Option<&[u8]>) -> RedisResult<()> {
-        if self.place.is_none() {
+        if self.current.is_none() {
             let node = self.topology.node(key.map(key_slot::of_key)).await?;
             self.enter(node, false).await?;
         }
@@ -72,44 +72,44 @@ impl<'a> RoutedConnection<'a> {
     }
 
     /// The server settled on, and the connection to it.
-    pub(super) fn place(&mut self) -> RedisResult<(&Node, &mut MultiplexedConnection)> {
-        self.place.as_mut().map(|place| (&*place.node, &mut *place.connection)).ok_or_else(lost)
+    pub(super) fn current(&mut self) -> RedisResult<(&Node, &mut MultiplexedConnection)> {
+        self.current.as_mut().map(|current| (&*current.node, &mut *current.connection)).ok_or_else(lost)
     }
 
     /// Ends the call: a server or connection to blame is not used again.
     pub(super) fn end<T>(mut self, result: RedisResult<T>) -> Result<T, RedisFault> {
         if let Err(error) = &result
             && fault::scope_of(error) == FaultScope::Server
-            && let Some(place) = self.place.take()
+            && let Some(current) = self.current.take()
         {
-            self.give_up(place);
+            self.give_up(current);
         }
         Ok(result?)
     }
 
-    fn give_up(&self, place: NodeConnection) {
-        self.topology.forget(&place.node);
-        place.node.doubt();
-        drop(Connection::take(place.connection));
+    fn give_up(&self, current: NodeConnection) {
+        self.topology.forget(&current.node);
+        current.node.doubt();
+        drop(Connection::take(current.connection));
     }
 
     /// Gives up a pooled connection that turned out to have died before the call, once: it was handed out unasked. True when
     /// the call may begin anew; what was sent may have been carried out, so this rests on calls being idempotent.
     fn replace(&mut self, error: &RedisError) -> bool {
-        let stale = |place: &mut NodeConnection| place.unproven && Object::metrics(&place.connection).recycle_count > 0;
+        let stale = |current: &mut NodeConnection| current.unproven && Object::metrics(&current.connection).recycle_count > 0;
         if self.replaced || !fault::is_lost(error) {
             return false;
         }
-        let Some(place) = self.place.take_if(stale) else { return false };
+        let Some(current) = self.current.take_if(stale) else { return false };
         self.replaced = true;
-        self.give_up(place);
+        self.give_up(current);
         true
     }
 
     async fn enter(&mut self, node: Arc<Node>, asking: bool) -> RedisResult<()> {
-        match node.connection(self.calls).await {
+        match node.connection(self.pool).await {
             Ok(connection) => {
-                self.place = Some(NodeConnection { node, connection, asking, busy: false, unproven: true });
+                self.current = Some(NodeConnection { node, connection, asking, busy: false, unproven: true });
                 Ok(())
             }
             Err(error) => {
@@ -124,7 +124,7 @@ impl<'a> RoutedConnection<'a> {
     async fn send(&mut self, command: &Cmd) -> RedisResult<Value> {
         for _ in 0..HOPS_MAX {
             self.settle(key_slot::first_key(command)).await?;
-            let answer = self.place.as_mut().ok_or_else(lost)?.send(command).await;
+            let answer = self.current.as_mut().ok_or_else(lost)?.send(command).await;
             match answer {
                 Err(error) if redirection(&error).is_some_and(|to| !to.asking || may_ask(command)) => {
                     self.follow(&error).await?;
@@ -139,10 +139,10 @@ impl<'a> RoutedConnection<'a> {
     async fn send_all(&mut self, pipeline: &Pipeline, offset: usize, count: usize) -> RedisResult<Vec<Value>> {
         let key = pipeline.cmd_iter().find_map(key_slot::first_key);
         self.settle(key).await?;
-        let mut answers = match self.place.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await {
+        let mut answers = match self.current.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await {
             Err(error) if self.replace(&error) => {
                 self.settle(key).await?;
-                self.place.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await?
+                self.current.as_mut().ok_or_else(lost)?.send_all(pipeline, offset, count).await?
             }
             answers => answers?,
         };
@@ -167,7 +167,7 @@ impl<'a> RoutedConnection<'a> {
         if !redirection.asking {
             cluster.forget_map();
         }
-        let asked = self.place.take().map(|place| place.node.host().to_owned()).unwrap_or_default();
+        let asked = self.current.take().map(|current| current.node.host().to_owned()).unwrap_or_default();
         let host = if redirection.host.is_empty() { &asked } else { redirection.host };
         self.enter(cluster.node(host, redirection.port)?, redirection.asking).await
     }
@@ -203,8 +203,8 @@ impl NodeConnection {
 impl Drop for RoutedConnection<'_> {
     fn drop(&mut self) {
         // The call was given up half way: the answer that is still to come must not hold up the next user.
-        if let Some(place) = self.place.take_if(|place| place.busy) {
-            drop(Connection::take(place.connection));
+        if let Some(current) = self.current.take_if(|current| current.busy) {
+            drop(Connection::take(current.connection));
         }
     }
 }
@@ -224,7 +224,7 @@ impl ConnectionLike for RoutedConnection<'_> {
     }
 
     fn get_db(&self) -> i64 {
-        self.place.as_ref().map_or(0, |place| place.connection.get_db())
+        self.current.as_ref().map_or(0, |current| current.connection.get_db())
     }
 }
 
