@@ -9,7 +9,7 @@ use redis::{RedisResult, Value};
 
 use super::RedisClient;
 use super::fault::{self, FaultScope, RedisFault};
-use super::node::{Calls, Node};
+use super::node::{PoolKind, Node};
 use super::topology::Topology;
 
 /// What a server is, and which of the newer commands it has.
@@ -40,7 +40,7 @@ impl RedisClient {
     /// What the server is and can do; asked once for each server. In a cluster any one node speaks for all.
     pub async fn capabilities(&self) -> Result<Capabilities, RedisFault> {
         let node = self.topology.node(None).await?;
-        let mut connection = node.connection(Calls::Short).await?;
+        let mut connection = node.connection(PoolKind::Short).await?;
         Ok(of_node(&node, &mut connection).await?.clone())
     }
 
@@ -51,7 +51,7 @@ impl RedisClient {
             Ok(nodes) => nodes,
             Err(error) => return vec![format!("the settings of Redis were not checked: {error}")],
         };
-        let look = async |node: &Node| settings(&mut *node.connection(Calls::Short).await?).await;
+        let look = async |node: &Node| settings(&mut *node.connection(PoolKind::Short).await?).await;
         let advice = join_all(nodes.iter().map(async |node| (node.name(), look(node).await))).await;
         let mut lines = Vec::new();
         for (name, settings) in advice {

@@ -11,7 +11,7 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue as _, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
-use super::node::{Calls, Node};
+use super::node::{PoolKind, Node};
 use super::topology::LOOKUP_LIMIT;
 
 /// Nodes that are asked at once for the map.
@@ -135,7 +135,7 @@ impl Cluster {
 
 /// The map as one node knows it.
 async fn slots_by(node: Arc<Node>) -> RedisResult<Arc<[SlotOwner]>> {
-    let mut connection = node.connection(Calls::Short).await?;
+    let mut connection = node.connection(PoolKind::Short).await?;
     let answer: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut *connection).await?;
     let asked = node.host();
     let owners: RedisResult<Vec<SlotOwner>> = answer.into_iter().map(|range| owner(range, asked)).collect();

@@ -25,7 +25,7 @@ const KEEPALIVE: TcpKeepalive =
 
 /// Which pool serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Calls {
+pub(super) enum PoolKind {
     /// Answered at once.
     Short,
     /// Answered when the disk has it.
@@ -66,10 +66,10 @@ impl Node {
     }
 
     /// A pooled connection.
-    pub(super) async fn connection(&self, calls: Calls) -> RedisResult<Connection> {
+    pub(super) async fn connection(&self, calls: PoolKind) -> RedisResult<Connection> {
         let pool = match calls {
-            Calls::Short => &self.short,
-            Calls::Synced => &self.synced,
+            PoolKind::Short => &self.short,
+            PoolKind::Synced => &self.synced,
         };
         // Boxed: every call's future holds this one, which is large.
         Box::pin(pool.get()).await.map_err(fault::of_pool)
