@@ -66,8 +66,8 @@ impl Node {
     }
 
     /// A pooled connection.
-    pub(super) async fn connection(&self, calls: PoolKind) -> RedisResult<Connection> {
-        let pool = match calls {
+    pub(super) async fn connection(&self, kind: PoolKind) -> RedisResult<Connection> {
+        let pool = match kind {
             PoolKind::Short => &self.short,
             PoolKind::Synced => &self.synced,
         };
