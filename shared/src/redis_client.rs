@@ -84,9 +84,9 @@ impl RedisClient {
 
     /// Runs a script once.
     pub async fn script_once<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisFault> {
-        let mut link = RoutedConnection::new(&self.topology);
-        let outcome = script.invoke_async(&mut link).await;
-        link.end(outcome)
+        let mut routed = RoutedConnection::new(&self.topology);
+        let outcome = script.invoke_async(&mut routed).await;
+        routed.end(outcome)
     }
 
     /// Runs a short, idempotent command, trying again like [`Self::script`].
@@ -96,9 +96,9 @@ impl RedisClient {
 
     /// Runs a short command once. One without a key goes to any node of a cluster.
     pub async fn command_once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFault> {
-        let mut link = RoutedConnection::new(&self.topology);
-        let outcome = command.query_async(&mut link).await;
-        link.end(outcome)
+        let mut routed = RoutedConnection::new(&self.topology);
+        let outcome = command.query_async(&mut routed).await;
+        routed.end(outcome)
     }
 
     /// Runs short, idempotent commands in one round trip, trying again like [`Self::script`]. Their keys are of one slot.
@@ -108,9 +108,9 @@ impl RedisClient {
 
     /// Runs short commands in one round trip, once. Their keys are of one slot.
     pub async fn pipeline_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
-        let mut link = RoutedConnection::new(&self.topology);
-        let outcome = pipeline.query_async(&mut link).await;
-        link.end(outcome)
+        let mut routed = RoutedConnection::new(&self.topology);
+        let outcome = pipeline.query_async(&mut routed).await;
+        routed.end(outcome)
     }
 
     /// Tries until `attempt` succeeds, fails for good, or patience is over.
