@@ -27,7 +27,7 @@ const RETRY_MAX: u32 = 3_600;
 
 /// Members that go beyond the RFC's own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
-struct Extra {
+struct ProblemExtensions {
     code: Cow<'static, str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<String>,
@@ -54,14 +54,14 @@ struct ProblemParts {
     status: StatusCode,
     title: &'static str,
     detail: String,
-    extra: Extra,
+    extra: ProblemExtensions,
     headers: HeaderMap,
     cause: Option<String>,
 }
 
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
-        let extra = Extra { code: code.into(), ..Extra::default() };
+        let extra = ProblemExtensions { code: code.into(), ..ProblemExtensions::default() };
         Self(Box::new(ProblemParts { status, title, detail: detail.into(), extra, headers: HeaderMap::new(), cause: None }))
     }
 
@@ -238,7 +238,7 @@ impl Problem {
         serde_json::to_string(&self.document(request_id)).unwrap_or_default()
     }
 
-    fn document(&self, request_id: &str) -> ProblemDetails<Extra> {
+    fn document(&self, request_id: &str) -> ProblemDetails<ProblemExtensions> {
         let parts = &*self.0;
         let mut extra = parts.extra.clone();
         extra.request_id = Some(request_id.to_owned());
