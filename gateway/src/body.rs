@@ -47,8 +47,8 @@ pub(crate) async fn read(app: &App, request: Request) -> Result<BufferedBody<'_>
         memory.map_err(|_| Problem::overloaded("Too many large requests are being read at once. Try again."))?;
     match tokio::time::timeout(BODY_READ_LIMIT, collect(body, most)).await {
         Ok(Ok(bytes)) => Ok(BufferedBody { bytes, _memory: memory }),
-        Ok(Err(Broken::Off)) => Err(Problem::broken_body()),
-        Ok(Err(Broken::TooLong(rest))) => {
+        Ok(Err(BodyFault::Off)) => Err(Problem::broken_body()),
+        Ok(Err(BodyFault::TooLong(rest))) => {
             linger(app, rest);
             Err(Invalid::outside("(body)", format!("more than {} bytes", BODY_BYTES.max), &BODY_BYTES).into())
         }
@@ -60,18 +60,18 @@ fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-enum Broken {
+enum BodyFault {
     Off,
     TooLong(Body),
 }
 
-async fn collect(body: Body, most: usize) -> Result<Bytes, Broken> {
+async fn collect(body: Body, most: usize) -> Result<Bytes, BodyFault> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
     while let Some(chunk) = stream.next().await {
-        let chunk = chunk.map_err(|_| Broken::Off)?;
+        let chunk = chunk.map_err(|_| BodyFault::Off)?;
         if bytes.len() + chunk.len() > most {
-            return Err(Broken::TooLong(Body::from_stream(stream)));
+            return Err(BodyFault::TooLong(Body::from_stream(stream)));
         }
         bytes.extend_from_slice(&chunk);
     }
