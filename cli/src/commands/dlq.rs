@@ -37,20 +37,20 @@ pub(crate) enum DlqCommand {
         queue: RedisQueueArgs,
     },
     /// Make a dead letter into a new job of the same request; prints both ids
-    Retry(Which),
+    Retry(LetterSelection),
     /// Throw a dead letter away, with its request
     Purge {
         /// With --all, do it
         #[arg(long, requires = "all")]
         yes: bool,
         #[command(flatten)]
-        which: Which,
+        which: LetterSelection,
     },
 }
 
 /// One dead letter, or all.
 #[derive(Args, Debug)]
-pub(crate) struct Which {
+pub(crate) struct LetterSelection {
     /// The job
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     id: Option<JobId>,
@@ -101,7 +101,7 @@ async fn show(queue: &Queue, id: &JobId) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn retry(which: &Which) -> anyhow::Result<ExitCode> {
+async fn retry(which: &LetterSelection) -> anyhow::Result<ExitCode> {
     let queue = which.queue.open(PATIENCE)?;
     if let Some(id) = &which.id {
         let new = queue.replay(id).await?.ok_or_else(|| missing(id))?;
@@ -118,7 +118,7 @@ async fn retry(which: &Which) -> anyhow::Result<ExitCode> {
     all.await?.tell("made into new jobs")
 }
 
-async fn purge(which: &Which, yes: bool) -> anyhow::Result<ExitCode> {
+async fn purge(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
     let queue = which.queue.open(PATIENCE)?;
     if let Some(id) = &which.id {
         if !queue.purge(id).await? {
@@ -136,12 +136,12 @@ async fn purge(which: &Which, yes: bool) -> anyhow::Result<ExitCode> {
 
 /// What became of all dead letters.
 #[derive(Debug, Default)]
-struct Done {
+struct BulkOutcome {
     done: usize,
     left: usize,
 }
 
-impl Done {
+impl BulkOutcome {
     fn tell(&self, what: &str) -> anyhow::Result<ExitCode> {
         eprintln!("{} dead letters {what}", self.done);
         match self.left {
@@ -153,14 +153,14 @@ impl Done {
 
 /// Does something to each of the letters that are there now, oldest first, but not to those that join them meanwhile: a job
 /// that is tried again may soon be back. What is done takes a letter out, or says that it could not.
-async fn for_all(queue: &Queue, mut act: impl AsyncFnMut(&JobId) -> anyhow::Result<bool>) -> anyhow::Result<Done> {
+async fn for_all(queue: &Queue, mut act: impl AsyncFnMut(&JobId) -> anyhow::Result<bool>) -> anyhow::Result<BulkOutcome> {
     let there = usize::try_from(queue.stats().await?.dead).unwrap_or(usize::MAX);
     let (mut done, mut stuck) = (0, HashSet::new());
     loop {
         let letters = queue.dead_letters(BATCH.saturating_add(stuck.len())).await?;
         let new: Vec<DeadLetter> = letters.into_iter().filter(|letter| !stuck.contains(&letter.id)).collect();
         if new.is_empty() || done + stuck.len() >= there {
-            return Ok(Done { done, left: stuck.len() });
+            return Ok(BulkOutcome { done, left: stuck.len() });
         }
         for letter in new.into_iter().take(there - done - stuck.len()) {
             let id = letter.id.parse().with_context(|| format!("dead letter of job {:?}", letter.id))?;
