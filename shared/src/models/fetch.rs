@@ -35,7 +35,7 @@ pub(super) struct Hub {
 }
 
 /// A file of a repository.
-struct Listed {
+struct RepoFile {
     name: String,
     bytes: u64,
 }
@@ -58,7 +58,7 @@ impl Hub {
 
     /// The model from the hub; what the cache holds of the same commit is not loaded again.
     pub(super) async fn fetch(&self, id: &HubId, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
-        let snapshot = self.fetch_checkpoint(id, wanted).await?;
+        let snapshot = self.fetch_snapshot(id, wanted).await?;
         let codec = match wanted {
             ModelFiles::Everything if !layout::includes_codec(&snapshot)? => Some(self.fetch_codec().await?),
             _ => None,
@@ -115,7 +115,7 @@ impl Hub {
         self.present(id, &snapshot, codec.as_deref(), wanted)
     }
 
-    async fn fetch_checkpoint(&self, id: &HubId, wanted: ModelFiles) -> Result<PathBuf, HubError> {
+    async fn fetch_snapshot(&self, id: &HubId, wanted: ModelFiles) -> Result<PathBuf, HubError> {
         let (snapshot, pinned) = self.first_contact(id).await?;
         if layout::require(&snapshot, ModelFiles::Tokenizer).is_ok()
             && (wanted == ModelFiles::Tokenizer || layout::weight_files(&snapshot).is_ok())
@@ -166,14 +166,14 @@ impl Hub {
     }
 
     /// The files of a folder, or at the top of the repository, with their paths.
-    async fn list(&self, id: &HubId, folder: Option<&str>) -> Result<Vec<Listed>, HubError> {
+    async fn list(&self, id: &HubId, folder: Option<&str>) -> Result<Vec<RepoFile>, HubError> {
         let listing = async { files_of(&self.client, id, folder).await.map_err(|error| self.in_words(id, error)) };
         Box::pin(self.contact(id, listing)).await
     }
 
     /// One file of a pinned revision, from the cache or the hub, checked against its listed length: the client takes
     /// an error page for the file when the second of its two requests fails.
-    async fn download(&self, id: &HubId, name: &str, listed: &[Listed]) -> Result<PathBuf, HubError> {
+    async fn download(&self, id: &HubId, name: &str, listed: &[RepoFile]) -> Result<PathBuf, HubError> {
         let Some(expected) = listed.iter().find(|file| file.name == name) else {
             return Err(HubError::NotFound { id: id.to_string(), what: name.to_owned() });
         };
@@ -226,13 +226,13 @@ impl Hub {
 }
 
 /// The files of one folder of a repository, or at its top; what lies deeper is not looked at.
-async fn files_of(client: &HFClient, id: &HubId, folder: Option<&str>) -> HFResult<Vec<Listed>> {
+async fn files_of(client: &HFClient, id: &HubId, folder: Option<&str>) -> HFResult<Vec<RepoFile>> {
     let repo = client.model(&id.owner, &id.name);
     let tree = repo.list_tree().revision(&id.revision).limit(LISTED_MAX);
     let entries = tree.maybe_path_in_repo(folder).send()?;
     let files = entries.try_filter_map(|entry| async move {
         match entry {
-            RepoTreeEntry::File { path, size, .. } => Ok(Some(Listed { name: path, bytes: size })),
+            RepoTreeEntry::File { path, size, .. } => Ok(Some(RepoFile { name: path, bytes: size })),
             RepoTreeEntry::Directory { .. } => Ok(None),
         }
     });
