@@ -22,9 +22,9 @@ const EXPIRE_LIMIT: u32 = 64;
 /// Calls of one round while each finds as much as it may.
 const CALLS_MAX: u32 = 100;
 /// Nobody looked at the leases for that long: Redis was away. A lease was renewed for long enough to outlast less.
-const ABSENCE: Duration = LEASE.saturating_sub(BEAT_EVERY).saturating_sub(Duration::from_secs(2));
+const REDIS_ABSENCE_MIN: Duration = LEASE.saturating_sub(BEAT_EVERY).saturating_sub(Duration::from_secs(2));
 /// What every lease is then good for at least: workers try again every second or two.
-const GRACE: Duration = BEAT_EVERY;
+const LEASE_GRACE: Duration = BEAT_EVERY;
 /// Open jobs looked at per call and shard.
 const RECONCILE_LIMIT: u32 = 256;
 /// How long ago the last look at an open job must be.
@@ -32,7 +32,7 @@ const RECONCILE_AFTER: Duration = Duration::from_secs(60);
 /// A consumer that has been idle for that long and holds nothing is taken out.
 const CONSUMER_IDLE: Duration = LEASE.saturating_mul(10);
 /// Mean pause between two rounds, jittered by half so that processes do not march in step.
-const ROUND: Duration = Duration::from_secs(2);
+const ROUND_PAUSE: Duration = Duration::from_secs(2);
 
 /// A job whose worker was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,8 +54,8 @@ impl Queue {
                 .arg(MAX_FAILED_ATTEMPTS)
                 .arg(&lost)
                 .arg(ms(RECORD_TTL))
-                .arg(ms(ABSENCE))
-                .arg(ms(GRACE));
+                .arg(ms(REDIS_ABSENCE_MIN))
+                .arg(ms(LEASE_GRACE));
         });
         let read = |(id, state): (String, String)| {
             Ok(Reaped { id: job_id(&id)?, state: state.parse().map_err(QueueError::Corrupt)? })
@@ -147,7 +147,7 @@ impl Janitor {
     /// Works until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         loop {
-            let pause = ROUND.mul_f64(rand::rng().random_range(0.5..1.5));
+            let pause = ROUND_PAUSE.mul_f64(rand::rng().random_range(0.5..1.5));
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(pause) => {}
