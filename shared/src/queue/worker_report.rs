@@ -12,7 +12,7 @@ use crate::job::Lane;
 /// How often a worker reports.
 pub const REPORT_EVERY: Duration = Duration::from_secs(5);
 /// How long a report is good for.
-const GOOD_FOR: Duration = REPORT_EVERY.saturating_mul(4);
+const REPORT_TTL: Duration = REPORT_EVERY.saturating_mul(4);
 
 /// One worker at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ impl Queue {
         let (status, waiting) = (serde_json::to_string(report)?, self.waiting().await?);
         for (shard, keys) in self.shards.iter().enumerate() {
             let mut script = call(&self.scripts.report, keys);
-            script.arg(worker_id.as_str()).arg(&status).arg(capacity).arg(ms(GOOD_FOR));
+            script.arg(worker_id.as_str()).arg(&status).arg(capacity).arg(ms(REPORT_TTL));
             for lane in 0..Lane::ALL.len() {
                 let others = waiting.iter().enumerate().filter(|(other, _)| *other != shard);
                 script.arg(others.map(|(_, frames)| frames[lane]).sum::<u64>());
