@@ -11,7 +11,7 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisR
 /// Longest wait for a free pooled connection.
 const POOL_WAIT: Duration = Duration::from_secs(5);
 /// A connection that was handed out within this time is handed out again unasked; an older one is asked first.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// A pool of connections to one server.
 pub(super) type Pool = managed::Pool<Manager>;
@@ -36,7 +36,7 @@ impl Manager {
 
     fn is_doubtful(&self, metrics: &Metrics) -> bool {
         let lost = *self.lost.lock().unwrap_or_else(PoisonError::into_inner);
-        metrics.last_used() >= FRESH || lost.is_some_and(|lost| metrics.recycled.unwrap_or(metrics.created) <= lost)
+        metrics.last_used() >= FRESH_FOR || lost.is_some_and(|lost| metrics.recycled.unwrap_or(metrics.created) <= lost)
     }
 }
 
