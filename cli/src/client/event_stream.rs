@@ -18,7 +18,7 @@ use super::{GatewayClient, ClientError};
 /// restarted.
 const FRUITLESS_MAX: u32 = 30;
 /// A connection that held this long was no failure, even when nothing happened to the job meanwhile.
-const HELD: Duration = Duration::from_secs(10);
+const CONNECTION_HELD_MIN: Duration = Duration::from_secs(10);
 /// Pause before the first new connection; doubles up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
 /// Longest pause before a new connection.
@@ -83,7 +83,7 @@ impl EventStreamFollower {
     /// Waits before the next connection, or gives up.
     async fn cut(&mut self, cause: &str) -> Result<(), ClientError> {
         self.connection = None;
-        self.fruitless = if self.opened.elapsed() >= HELD { 1 } else { self.fruitless + 1 };
+        self.fruitless = if self.opened.elapsed() >= CONNECTION_HELD_MIN { 1 } else { self.fruitless + 1 };
         if self.fruitless > FRUITLESS_MAX {
             return Err(ClientError::Lost { id: self.id.clone(), cause: cause.to_owned() });
         }

@@ -104,7 +104,7 @@ async fn a_gateway_that_stays_away_is_given_up() {
     }
     // A connection that held is no failure, though nothing came.
     follower.opened = Instant::now();
-    tokio::time::advance(HELD).await;
+    tokio::time::advance(CONNECTION_HELD_MIN).await;
     follower.cut("closed").await.unwrap();
     follower.fruitless = FRUITLESS_MAX;
     follower.opened = Instant::now();
