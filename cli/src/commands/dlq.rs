@@ -11,7 +11,7 @@ use csm_shared::job::JobId;
 use csm_shared::queue::{DeadLetter, Queue};
 
 use super::RedisQueueArgs;
-use super::queue::PATIENCE;
+use super::queue::REDIS_PATIENCE;
 
 /// Letters read at a time where all are meant.
 const BATCH: usize = 500;
@@ -63,8 +63,8 @@ pub(crate) struct LetterSelection {
 
 pub(crate) async fn run(command: DlqCommand) -> anyhow::Result<ExitCode> {
     match command {
-        DlqCommand::List { limit, json, queue } => list(&queue.open(PATIENCE)?, limit, json).await,
-        DlqCommand::Show { id, queue } => show(&queue.open(PATIENCE)?, &id).await,
+        DlqCommand::List { limit, json, queue } => list(&queue.open(REDIS_PATIENCE)?, limit, json).await,
+        DlqCommand::Show { id, queue } => show(&queue.open(REDIS_PATIENCE)?, &id).await,
         DlqCommand::Retry(which) => retry(&which).await,
         DlqCommand::Purge { yes, which } => purge(&which, yes).await,
     }
@@ -102,7 +102,7 @@ async fn show(queue: &Queue, id: &JobId) -> anyhow::Result<ExitCode> {
 }
 
 async fn retry(which: &LetterSelection) -> anyhow::Result<ExitCode> {
-    let queue = which.queue.open(PATIENCE)?;
+    let queue = which.queue.open(REDIS_PATIENCE)?;
     if let Some(id) = &which.id {
         let new = queue.replay(id).await?.ok_or_else(|| missing(id))?;
         println!("{id} {new}");
@@ -119,7 +119,7 @@ async fn retry(which: &LetterSelection) -> anyhow::Result<ExitCode> {
 }
 
 async fn purge(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
-    let queue = which.queue.open(PATIENCE)?;
+    let queue = which.queue.open(REDIS_PATIENCE)?;
     if let Some(id) = &which.id {
         if !queue.purge(id).await? {
             return Err(missing(id));

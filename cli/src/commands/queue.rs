@@ -17,7 +17,7 @@ use csm_shared::job::Lane;
 use super::RedisQueueArgs;
 
 /// How long a command waits for a Redis that is away.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const REDIS_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
@@ -61,7 +61,7 @@ pub(crate) enum QueueCommand {
 pub(crate) async fn run(command: QueueCommand) -> anyhow::Result<ExitCode> {
     match command {
         QueueCommand::Stats { json, queue } => {
-            let stats = queue.open(PATIENCE)?.stats().await?;
+            let stats = queue.open(REDIS_PATIENCE)?.stats().await?;
             if json {
                 println!("{}", serde_json::to_string_pretty(&stats)?);
             } else {
@@ -69,16 +69,16 @@ pub(crate) async fn run(command: QueueCommand) -> anyhow::Result<ExitCode> {
             }
         }
         QueueCommand::Pause { lane, queue } => {
-            queue.open(PATIENCE)?.pause(lane, true).await?;
+            queue.open(REDIS_PATIENCE)?.pause(lane, true).await?;
             println!("lane {lane} is paused");
         }
         QueueCommand::Resume { lane, queue } => {
-            queue.open(PATIENCE)?.pause(lane, false).await?;
+            queue.open(REDIS_PATIENCE)?.pause(lane, false).await?;
             println!("lane {lane} goes on");
         }
-        QueueCommand::Drain { reopen, queue } => return drain::run(&queue.open(PATIENCE)?, reopen).await,
+        QueueCommand::Drain { reopen, queue } => return drain::run(&queue.open(REDIS_PATIENCE)?, reopen).await,
         QueueCommand::Open { queue } => {
-            queue.open(PATIENCE)?.close(false).await?;
+            queue.open(REDIS_PATIENCE)?.close(false).await?;
             println!("intake open");
         }
     }

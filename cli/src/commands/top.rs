@@ -20,7 +20,7 @@ use stats_history::StatsHistory;
 /// Between two history.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long one look waits for a Redis that is away.
-const PATIENCE: Duration = Duration::from_secs(1);
+const REDIS_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(crate) struct TopArgs {
@@ -35,7 +35,7 @@ pub(crate) struct TopArgs {
 type StatsResult = Result<QueueStats, QueueError>;
 
 pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
-    let mut told = keep_looking(args.queue.open(PATIENCE)?);
+    let mut told = keep_looking(args.queue.open(REDIS_PATIENCE)?);
     let mut history = StatsHistory::new(told.recv().await.context("nobody looks")??);
     if args.once {
         print!("{}", history.view());
