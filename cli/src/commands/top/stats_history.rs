@@ -8,8 +8,8 @@ use csm_shared::queue::{QueueError, QueueStats, REPORT_EVERY};
 use super::StatsResult;
 use crate::commands::queue::View;
 
-/// Rates are taken over this time: workers tell of their frames every few seconds, not between any two history.
-const WINDOW: Duration = REPORT_EVERY.saturating_mul(2);
+/// Rates are taken over this time: workers tell of their frames every few seconds, not between any two of its reads.
+const RATE_WINDOW: Duration = REPORT_EVERY.saturating_mul(2);
 
 /// Never empty, oldest look first.
 #[derive(Debug)]
@@ -41,7 +41,7 @@ impl StatsHistory {
     fn add(&mut self, at: Instant, stats: QueueStats) {
         self.earlier.push_back(std::mem::replace(&mut self.last, (at, stats)));
         // The newest look that is old enough, and all after it.
-        while self.earlier.get(1).is_some_and(|(second, _)| at.duration_since(*second) >= WINDOW) {
+        while self.earlier.get(1).is_some_and(|(second, _)| at.duration_since(*second) >= RATE_WINDOW) {
             self.earlier.pop_front();
         }
         self.trouble = None;
