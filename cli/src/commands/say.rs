@@ -75,7 +75,7 @@ pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
         format: Some(format),
     };
     let client = GatewayClient::new(&args.url.url)?;
-    let spoken = speak(&client, &request, &args.output, shutdown.token()).await?;
+    let spoken = speak_to_file(&client, &request, &args.output, shutdown.token()).await?;
     println!("{}", args.output.display());
     print!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
     Ok(ExitCode::SUCCESS)
@@ -107,7 +107,7 @@ pub(crate) struct SavedSpeech {
 
 /// Speaks `request` into the file `output`, with a progress bar; the file is there whole and checked, or not at all.
 /// When `stop` is cancelled, so is the job.
-pub(crate) async fn speak(
+pub(crate) async fn speak_to_file(
     client: &GatewayClient,
     request: &SpeechRequest,
     output: &Path,
