@@ -25,13 +25,13 @@ impl Live {
         job: &JobId,
         id: EventId,
         event: &Event,
-        spoken: Option<&CodesChunk>,
+        codes: Option<&CodesChunk>,
     ) -> Result<(), RedisFault> {
         let (stream, channel) = (stream_key(self.redis.prefix(), job), wake_channel(self.redis.prefix(), job));
         let body = serde_json::to_string(event).map_err(|error| RedisFault::Unavailable(error.to_string()))?;
         let mut script = self.script.key(stream);
         script.arg(id.to_string()).arg(EVENTS_TTL_MS).arg(EVENTS_MAX).arg(channel).arg(body);
-        if let Some(codes) = spoken.and_then(CodesChunk::encode) {
+        if let Some(codes) = codes.and_then(CodesChunk::encode) {
             script.arg(codes).arg(resume_point::FIELD);
         }
         self.redis.script_once::<u8>(&script).await.map(|_| ())
