@@ -78,10 +78,10 @@ impl<'t> RuleMatch<'t> {
 }
 
 /// What is said instead of a match; `None` leaves it as it is.
-type Say = fn(&RuleMatch<'_>) -> Option<String>;
-type Rule = (&'static str, Say);
+type Rewrite = fn(&RuleMatch<'_>) -> Option<String>;
+type Rule = (&'static str, Rewrite);
 
-static COMPILED: LazyLock<Vec<(Regex, Say)>> = LazyLock::new(|| {
+static COMPILED: LazyLock<Vec<(Regex, Rewrite)>> = LazyLock::new(|| {
     let compile = |&(pattern, say): &Rule| (Regex::new(pattern).expect("the patterns are constants, and tested"), say);
     FAMILIES.into_iter().flatten().map(compile).collect()
 });
@@ -121,7 +121,7 @@ fn round(text: &str) -> String {
     pauses::punctuation(&signs::marks(&spoken))
 }
 
-fn apply(pattern: &Regex, say: Say, text: &str) -> String {
+fn apply(pattern: &Regex, say: Rewrite, text: &str) -> String {
     let (mut said, mut copied) = (String::with_capacity(text.len()), 0);
     for captures in pattern.captures_iter(text) {
         let Some(range) = captures.get(0).map(|found| found.range()) else { continue };
