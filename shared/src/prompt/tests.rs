@@ -120,7 +120,7 @@ fn positions_come_from_the_config() {
 }
 
 fn job(text: &str, budget_ms: u64) -> JobSpec {
-    let turn = Segment {
+    let segment = Segment {
         text: Text::new("Good morning.").unwrap(),
         speaker: Speaker::new(1).unwrap(),
         clip: Clip::from_samples(vec![1; 1_920 * 25]),
@@ -131,7 +131,7 @@ fn job(text: &str, budget_ms: u64) -> JobSpec {
         speaker: Speaker::new(3).unwrap(),
         budget: AudioBudget::from_ms(budget_ms).unwrap(),
         sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(1) },
-        context: Context::new(vec![turn]).unwrap(),
+        context: Context::new(vec![segment]).unwrap(),
         lane: Lane::Standard,
         format: AudioFormat::default(),
         delivery: Delivery::default(),
