@@ -217,7 +217,7 @@ impl SpeechModel for ScriptedModel {
     type Encoder = ScriptedEncoder;
 
     fn limits(&self) -> PromptLimits {
-        PromptLimits { window: WINDOW, text_vocab: 100, codes: 2048, piece: PREFILL_BLOCK }
+        PromptLimits { window: WINDOW, text_vocab: 100, codes: 2048, block: PREFILL_BLOCK }
     }
 
     fn reset(&mut self, slot: usize) {
