@@ -95,7 +95,7 @@ impl PolicyScenario {
 
 #[tokio::test]
 async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
-    let mut scenario = PolicyScenario::set().await;
+    let mut scenario = PolicyScenario::start().await;
     let good = fs::read(random_weights().join("dec_c.ckpt")).unwrap();
     let other = fs::read(random_weights().join("enc_c.ckpt")).unwrap();
     let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
@@ -128,7 +128,7 @@ async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
 
 #[tokio::test]
 async fn weights_that_the_hub_does_not_give_keep_a_worker_from_getting_ready() {
-    let mut scenario = PolicyScenario::set().await;
+    let mut scenario = PolicyScenario::start().await;
     let cache = TempDir::new().unwrap();
     let hub = [
         ("CSM_WATERMARK", "both"),
@@ -173,7 +173,7 @@ fn cached(weights: &Path, cache: &Path) {
 
 #[tokio::test]
 async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
-    let mut scenario = PolicyScenario::set().await;
+    let mut scenario = PolicyScenario::start().await;
     let cache = TempDir::new().unwrap();
     let hub = [
         ("CSM_LOG", "info"),
@@ -204,7 +204,7 @@ fn trained_weights() -> PathBuf {
 
 #[tokio::test]
 async fn with_working_weights_a_file_carries_both_marks() {
-    let mut scenario = PolicyScenario::set().await;
+    let mut scenario = PolicyScenario::start().await;
     let folder = trained_weights();
     scenario.add_worker(&[("CSM_WATERMARK", "both"), ("CSM_SILENTCIPHER", folder.to_str().unwrap())]);
     let record = scenario.system.client.finished(&scenario.job).await;
@@ -225,7 +225,7 @@ async fn with_working_weights_a_file_carries_both_marks() {
 /// Through the API, the desk in Redis, and a worker that looks.
 #[tokio::test]
 async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
-    let mut scenario = PolicyScenario::set().await;
+    let mut scenario = PolicyScenario::start().await;
     let detect = async |scenario: &PolicyScenario, wav: &[u8], query: &str| {
         let url = format!("http://{}/v1/watermark/detect{query}", scenario.system.client.address);
         let answer = reqwest::Client::new().post(url).body(wav.to_vec()).send().await.unwrap();
