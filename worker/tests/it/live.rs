@@ -158,7 +158,7 @@ async fn speak(context: &AttemptContext, job: &Claimed) -> Result<Receipt, Attem
 
 #[tokio::test]
 async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
-    let fixture = LiveFixture::up().await;
+    let fixture = LiveFixture::start().await;
     fixture.enqueue(Delivery::Store).await;
     let (receipt, undisturbed) = fixture.finish(&fixture.context, fixture.claim().await).await;
     assert_eq!((receipt.frames, receipt.finish_reason), (FRAMES, FinishReason::Length));
@@ -186,7 +186,7 @@ async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
 /// A worker with other weights begins anew. A listener gets what it says from where the first was cut off.
 #[tokio::test]
 async fn an_attempt_that_begins_anew_goes_on_behind_what_was_sent() {
-    let fixture = LiveFixture::up().await;
+    let fixture = LiveFixture::start().await;
     let job = fixture.enqueue(Delivery::Both).await;
     fixture.cut_off(&fixture.context, 5).await;
     let other = attempt_context(fixture.folder.path(), &fixture.client, WeightFormat::F32).await;
