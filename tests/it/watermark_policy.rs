@@ -184,7 +184,7 @@ async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
     cached(&random_weights(), cache.path());
     scenario.add_worker(&hub);
     assert!(scenario.reason().await.contains("did not find the mark"), "{}", scenario.log());
-    assert!(scenario.log().contains("marks of finished files") && scenario.log().contains("policy=both"), "{}", scenario.log());
+    assert!(scenario.log().contains("chose watermark policy") && scenario.log().contains("policy=both"), "{}", scenario.log());
     scenario.assert_untouched().await;
     scenario.system.workers.pop().unwrap().process.kill9().await.unwrap();
 

@@ -275,7 +275,7 @@ impl Engine {
                 engine_thread::serve(parts, capacity, received, wake, counted)
             });
             if ended != EngineError::Closed {
-                tracing::error!(error = %ended, "the engine has ended");
+                tracing::error!(error = %ended, "engine stopped");
             }
             end(&tell, ended);
         };
@@ -363,7 +363,7 @@ impl Drop for Inner {
             && !self.given_up.load(Ordering::Relaxed)
             && thread.join().is_err()
         {
-            tracing::error!("the engine's thread panicked outside its guard");
+            tracing::error!("engine thread panicked outside its guard");
         }
     }
 }

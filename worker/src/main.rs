@@ -22,6 +22,6 @@ async fn main() -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;
     let worker = csm_worker::serve(&cli.worker, metrics, shutdown.token().clone()).await?;
-    tracing::info!(address = %worker.admin_address, "health and metrics");
+    tracing::info!(address = %worker.admin_address, "serving health and metrics");
     Ok(worker.join().await?)
 }

@@ -65,17 +65,17 @@ impl Runner {
         let reports = tokio::spawn(worker_report::run(Arc::clone(&runner), occupancy.clone(), stop.clone(), over.clone()));
         let end = runner.claim_loop(&stop, &occupancy, &attempts, &hand_back).await;
         attempts.close();
-        tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining");
+        tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining worker");
         if tokio::time::timeout(runner.drain, attempts.wait()).await.is_err() {
-            tracing::warn!(running = attempts.len(), "the grace is over; handing running jobs back");
+            tracing::warn!(running = attempts.len(), "drain timed out, releasing running jobs");
             hand_back.cancel();
             if tokio::time::timeout(HAND_BACK_GRACE, attempts.wait()).await.is_err() {
-                tracing::error!(running = attempts.len(), "jobs could not be handed back; their leases will run out");
+                tracing::error!(running = attempts.len(), "cannot release jobs, their leases will expire");
             }
         }
         over.cancel();
         if let Err(error) = reports.await {
-            tracing::error!(%error, "the task that reports has failed");
+            tracing::error!(error = %error, "report task failed");
         }
         end
     }
@@ -106,7 +106,7 @@ impl Runner {
                         // them now.
                         match Arc::clone(&slots).acquire_many_owned(u32::from(self.slots) - 1).await {
                             Ok(others) => slot.merge(others),
-                            Err(error) => tracing::error!(%error, "a suspect does not run alone"),
+                            Err(error) => tracing::error!(error = %error, "cannot reserve all slots for suspect job"),
                         }
                     }
                     let (runner, occupancy, hand_back) = (Arc::clone(self), occupancy.clone(), hand_back.clone());
@@ -119,7 +119,7 @@ impl Runner {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "cannot claim; trying again");
+                    tracing::warn!(error = %error, "cannot claim job, retrying");
                     tokio::time::sleep(TROUBLE_PAUSE).await;
                 }
             }
@@ -137,7 +137,7 @@ impl Runner {
         match claimer.claim(occupancy.capacity(self.slots, self.reserve)).await? {
             Claim::Job(job) => return Ok(Some(*job)),
             Claim::Expired(id) => {
-                tracing::info!(job = %id, "the job's time in the queue was over");
+                tracing::info!(job = %id, "expired job in queue");
                 self.context.live.conclude(&self.queue, &id).await?;
             }
             Claim::Nothing => tokio::select! {

@@ -100,11 +100,11 @@ pub async fn serve(
     let old_keys = args.watermark_old_keys()?;
     let marker = Marker::new(&key)?;
     if key.id() == WatermarkKey::development().id() {
-        tracing::warn!(key = %key.id(), "the watermark's key is the published development key; its mark proves nothing");
+        tracing::warn!(key = %key.id(), "using published development key for watermark, its mark proves nothing");
     }
     let encoder = AudioEncoder::new(args.provenance.signer()?);
     let chosen = args.marks.choose(&args.hub).await;
-    tracing::info!(policy = %chosen.policy, why = chosen.why, "marks of finished files");
+    tracing::info!(policy = %chosen.policy, why = chosen.why, "chose watermark policy");
     let store = args.store.build().await?;
     let redis = RedisClient::new(&args.redis, PATIENCE)?;
     let (state, readiness) = watch::channel(Readiness::Starting { phase: "finding the model".into() });
@@ -176,7 +176,7 @@ async fn work(
         worker_id,
         queue,
     };
-    tracing::info!(worker = %runner.worker_id, slots = args.slots, "ready");
+    tracing::info!(worker = %runner.worker_id, slots = args.slots, "worker ready");
     state.send_replace(Readiness::Ready);
     let engine = runner.context.engine.clone();
     let unready = async {
@@ -218,7 +218,7 @@ fn serve_detection(
 /// Waits until the store lets us in: audio that cannot be stored should not be spoken.
 async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
     while let Err(error) = store.check().await {
-        tracing::warn!(error = %error, "the store is not usable; claiming nothing until it is");
+        tracing::warn!(error = %error, "cannot use store, claiming no jobs until it works");
         state.send_replace(Readiness::Degraded { reason: format!("store: {error}") });
         tokio::time::sleep(STORE_PAUSE).await;
     }
@@ -253,7 +253,7 @@ async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(En
     let info = engine.info();
     metrics::gauge!(telemetry::MODEL_LOAD_SECONDS).set(info.load_seconds);
     if info.noise_only {
-        tracing::warn!(model = %info.model, "this checkpoint is random: it makes noise, not speech");
+        tracing::warn!(model = %info.model, "loaded random checkpoint, it makes noise, not speech");
     }
     Ok((engine, tokenizer))
 }

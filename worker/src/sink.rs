@@ -62,7 +62,7 @@ pub async fn put(store: &Store, at: &LeaseRef, format: AudioFormat, file: Vec<u8
     (|| store.put(&key, file.clone(), format.media_type()))
         .retry(backoff)
         .when(|error| !error.is_permanent())
-        .notify(|error, pause| tracing::warn!(%error, ?pause, "the audio was not stored; trying again"))
+        .notify(|error, pause| tracing::warn!(error = %error, ?pause, "cannot store audio, retrying"))
         .await?;
     Ok(Stored { key, bytes, sha256 })
 }
@@ -71,7 +71,7 @@ pub async fn put(store: &Store, at: &LeaseRef, format: AudioFormat, file: Vec<u8
 pub async fn discard(store: &Store, at: &LeaseRef, format: AudioFormat) {
     let Ok(key) = key(at, format) else { return };
     if let Err(error) = store.delete(&key).await {
-        tracing::warn!(key = %key, error = %error, "an uncommitted file may stay in the store");
+        tracing::warn!(key = %key, error = %error, "cannot delete uncommitted file from store");
     }
 }
 

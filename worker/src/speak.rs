@@ -242,7 +242,7 @@ impl AttemptContext {
     async fn try_publish(&self, at: &LeaseRef, pending: &PendingEvent) -> bool {
         let written = self.publish(at, pending).await;
         if let Err(error) = &written {
-            tracing::debug!(job = %at.id, %error, "an event was not published");
+            tracing::debug!(job = %at.id, error = %error, "cannot publish event");
         }
         written.is_ok()
     }
@@ -267,12 +267,12 @@ impl AttemptContext {
         match if live { self.live.patiently(read).await } else { read().await } {
             Ok(resume_point) => {
                 let (frames, published) = (resume_point.len(), resume_point.published());
-                tracing::info!(frames, published, "going on behind what was spoken before");
+                tracing::info!(frames, published, "resuming attempt from resume point");
                 Ok(resume_point)
             }
             Err(error) if live => Err(error),
             Err(error) => {
-                tracing::warn!(%error, "what was spoken before cannot be read; beginning anew");
+                tracing::warn!(error = %error, "cannot read resume point, restarting job");
                 Ok(ResumePoint::default())
             }
         }

@@ -111,7 +111,7 @@ impl ActiveUtterance {
             // Nothing is made behind a budget that is used up.
             self.replayed_count = if self.resumed_frames.len() < self.budget.frames as usize { 1 } else { self.resumed_frames.len() };
         } else {
-            tracing::warn!(parent: &self.span, "what was spoken before would not be said again; beginning anew");
+            tracing::warn!(parent: &self.span, "cannot resume: first frame differs, restarting utterance");
             self.resumed_frames.clear();
         }
     }

@@ -28,7 +28,7 @@ impl DeviceChoice {
             Self::Cuda(index) => cuda(index),
             Self::Auto if !candle_core::utils::cuda_is_available() => Ok(Device::Cpu),
             Self::Auto => cuda(0).or_else(|error| {
-                tracing::warn!(%error, "no CUDA device can be used, falling back to the CPU");
+                tracing::warn!(error = %error, "cannot open CUDA device, using CPU");
                 Ok(Device::Cpu)
             }),
         }

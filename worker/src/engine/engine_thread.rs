@@ -153,7 +153,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let (frames, received) = mpsc::channel(FRAMES_AHEAD);
         let (finish, finished) = oneshot::channel();
         if let Ok(id) = self.slots.admit(ActiveUtterance::new(utterance, limits.codes, frames, span.clone())) {
-            tracing::debug!(parent: &span, slot = id.index, "utterance admitted");
+            tracing::debug!(parent: &span, slot = id.index, "admitted utterance");
             self.send_to_decoder(DecodeJob::Begin { id, finish })?;
         }
         // A caller that no longer waits drops the stream's ends, and the slot is freed as any abandoned one.
@@ -166,7 +166,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let abandoned = self.slots.iter().filter(|(_, active)| active.frames.is_closed());
         for id in abandoned.map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(active) = self.slots.release(id) {
-                tracing::debug!(parent: &active.span, frames = active.made, "utterance abandoned");
+                tracing::debug!(parent: &active.span, frames = active.made, "abandoned utterance");
                 self.send_to_decoder(DecodeJob::Forget(id))?;
             }
         }
@@ -294,7 +294,7 @@ impl<M: SpeechModel> EngineThread<M> {
 
     fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<ActiveUtterance> {
         let active = self.slots.release(id)?;
-        tracing::debug!(parent: &active.span, frames = active.made, ?reason, "utterance finished");
+        tracing::debug!(parent: &active.span, frames = active.made, ?reason, "finished utterance");
         Some(active)
     }
 

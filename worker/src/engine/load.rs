@@ -87,7 +87,7 @@ pub(super) fn load(
 ) -> Result<(EngineParts<Model>, ModelInfo), EngineError> {
     let begun = Instant::now();
     let device = config.device.open()?;
-    tracing::info!(model = %config.model, folder = %config.folder.display(), device = %name(&device), "loading");
+    tracing::info!(model = %config.model, folder = %config.folder.display(), device = %name(&device), "loading model");
     let (mut parts, weights_sha256) = read(config, &device, &mut Reporter { stage, logged: 0 })?;
     stage.send_replace(LoadStage::WarmUp);
     warm_up(&mut parts, config.slots).map_err(|error| EngineError::Start(format!("warm-up: {error}")))?;
@@ -104,7 +104,7 @@ pub(super) fn load(
     };
     let resident_mb = parts.model.memory().iter().map(|(_, bytes)| bytes).sum::<u64>() >> 20;
     let dtype = &info.dtype;
-    tracing::info!(load_s = info.load_seconds, %dtype, slots = info.slots, resident_mb, "loaded and warm");
+    tracing::info!(load_s = info.load_seconds, %dtype, slots = info.slots, resident_mb, "loaded model");
     Ok((parts, info))
 }
 

@@ -72,7 +72,7 @@ impl Drop for JoinOnDrop {
         if let Some(thread) = self.0.take()
             && thread.join().is_err()
         {
-            tracing::error!("a thread of the engine panicked outside its guard");
+            tracing::error!("engine side thread panicked outside its guard");
         }
     }
 }

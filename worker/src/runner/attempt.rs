@@ -57,7 +57,7 @@ impl Runner {
                 Ok(()) if job.alone => {}
                 Ok(()) => occupancy.record_rate(frames, begun.elapsed()),
                 Err(error) => {
-                    tracing::error!(error = %error, "the end of this attempt was not recorded; its lease will run out");
+                    tracing::error!(error = %error, "cannot record end of attempt, its lease will expire");
                 }
             }
         }
@@ -67,7 +67,7 @@ impl Runner {
 
     async fn outcome(&self, job: &Claimed, hand_back: &CancellationToken) -> Outcome {
         let (at, spec, waited) = (job.lease.at(), &job.spec, job.waited);
-        tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "speaking");
+        tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "started attempt");
         let progress = AttemptProgress::new(self.context.engine.clone());
         tokio::select! {
             // A take that is finished is worth more than a wish to stop.
@@ -100,7 +100,7 @@ impl Runner {
         Ok(match outcome {
             Outcome::Spoken(receipt) => {
                 let verdict = lease.succeed(&receipt).await?;
-                tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "spoken");
+                tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "finished attempt");
                 match verdict {
                     Commit::Committed => JobEnd::Committed,
                     Commit::Cancelled => JobEnd::Ended,
@@ -110,16 +110,16 @@ impl Runner {
             Outcome::Failed(failure) if failure.class == FailureClass::Invalid => ended(lease.fail(&failure).await?),
             Outcome::EngineFailed(failure) => {
                 let verdict = lease.suspect(&failure).await?;
-                tracing::info!(?verdict, "gave the job back as a suspect");
+                tracing::info!(?verdict, "requeued job as suspect");
                 requeued(verdict)
             }
             Outcome::Failed(failure) => {
                 let verdict = lease.retry(&failure, backoff(attempt)).await?;
-                tracing::info!(?verdict, "gave the job back after a failed attempt");
+                tracing::info!(?verdict, "requeued job after failed attempt");
                 requeued(verdict)
             }
             Outcome::Interrupted(Interruption::Cancelled) => {
-                tracing::info!("cancelled by the caller");
+                tracing::info!("cancelled job by request of caller");
                 ended(lease.cancelled().await?)
             }
             Outcome::Interrupted(Interruption::Late) => {
@@ -127,16 +127,16 @@ impl Runner {
                 ended(lease.fail(&failure).await?)
             }
             Outcome::Interrupted(Interruption::Stuck) => {
-                tracing::error!("no sign of life; the lease has run out");
+                tracing::error!("attempt made no progress, its lease expired");
                 JobEnd::Open
             }
             Outcome::Interrupted(Interruption::LeaseLost) => {
-                tracing::warn!("the lease was lost; leaving the job to its new owner");
+                tracing::warn!("lost lease, leaving job to its new worker");
                 JobEnd::Open
             }
             Outcome::HandedBack => {
                 let verdict = lease.release().await?;
-                tracing::info!(?verdict, "handed back");
+                tracing::info!(?verdict, "released job");
                 requeued(verdict)
             }
         })
@@ -159,7 +159,7 @@ const fn requeued(verdict: Retry) -> JobEnd {
 
 fn failed(error: &AttemptError) -> Outcome {
     let failure = error.failure();
-    tracing::error!(class = ?failure.class, error = %error, "the attempt failed");
+    tracing::error!(class = ?failure.class, error = %error, "attempt failed");
     match error {
         AttemptError::Engine(error) if !error.is_invalid() => Outcome::EngineFailed(failure),
         _ => Outcome::Failed(failure),

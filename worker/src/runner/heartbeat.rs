@@ -40,7 +40,7 @@ pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &Leas
         let now = Instant::now();
         let good_for = match timer.next_action(now, progress.read()) {
             LeaseAction::Stuck => {
-                tracing::error!(job = %at.id, silent_s = LEASE.as_secs(), "the engine is stuck; giving it up");
+                tracing::error!(job = %at.id, silent_s = LEASE.as_secs(), "engine made no progress, giving up engine");
                 progress.give_up();
                 return Interruption::Stuck;
             }
@@ -54,7 +54,7 @@ pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &Leas
                 Ok(Beat::Late) => return Interruption::Late,
                 Ok(Beat::Lost) => return Interruption::LeaseLost,
                 Err(error) => {
-                    tracing::warn!(job = %at.id, error = %error, "a lease could not be renewed; trying again");
+                    tracing::warn!(job = %at.id, error = %error, "cannot renew lease, retrying");
                     tokio::time::sleep(TROUBLE_PAUSE).await;
                 }
             }

@@ -15,14 +15,14 @@ pub(super) async fn run(runner: Arc<Runner>, occupancy: Occupancy, stop: Cancell
         loop {
             let report = report(&runner, &occupancy, stop.is_cancelled());
             if let Err(error) = runner.queue.report(&runner.worker_id, &report).await {
-                tracing::warn!(%error, "a report was not taken");
+                tracing::warn!(error = %error, "cannot send worker report");
             }
             tokio::time::sleep(REPORT_EVERY).await;
         }
     };
     over.run_until_cancelled(tell).await;
     if let Err(error) = runner.queue.leave(&runner.worker_id).await {
-        tracing::warn!(%error, "this worker stays in the list until its last report is old");
+        tracing::warn!(error = %error, "cannot deregister worker, its entry stays until its last report expires");
     }
 }
 
