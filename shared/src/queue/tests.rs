@@ -3,7 +3,7 @@
 mod history;
 mod model;
 mod moves;
-mod planted;
+mod finds_planted_defect;
 mod random;
 
 use tempfile::TempDir;

@@ -7,7 +7,7 @@ mod endings;
 mod invariance;
 mod life;
 mod order;
-mod planted;
+mod finds_planted_defect;
 mod resume;
 mod scripted;
 mod tables;
