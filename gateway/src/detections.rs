@@ -69,7 +69,7 @@ impl Detections {
         WatermarkReport::of(findings, not_looked_for).ok_or_else(|| Problem::internal("a report without findings"))
     }
 
-    /// Looks for the builtin mark, in one of few permits. Answers the part of the recording that a worker may be asked about,
+    /// Looks for the builtin mark, under one of few permits. Answers the part of the recording that a worker may be asked about,
     /// whether that is all of it, and what was found.
     async fn examine(
         &self,

@@ -17,7 +17,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::RedisQueueArgs;
 use stats_history::StatsHistory;
 
-/// Between two history.
+/// Pause between two reads of the queue.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long one look waits for a Redis that is away.
 const REDIS_PATIENCE: Duration = Duration::from_secs(1);
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// StatsHistory once a second, beside whatever the reader does, until nobody listens.
+/// Reads the queue once a second, beside whatever the reader does, until nobody listens.
 fn keep_looking(queue: Queue) -> mpsc::Receiver<StatsResult> {
     let (tell, told) = mpsc::channel(1);
     tokio::spawn(async move {

@@ -79,12 +79,12 @@ fn finding(verdict: Verdict) -> Finding {
     Finding { scheme, verdict, p_value: 1e-12, score: 0.97, key_id, regions: Vec::new() }
 }
 
-/// A worker at the detect_queue that says `answer` of everything.
+/// A worker at the detect queue that says `answer` of everything.
 async fn attended(app: &TestApp, answer: Result<Verdict, &'static str>) -> (CancellationToken, JoinHandle<()>) {
     attended_by(app, move |_| answer.map(|verdict| vec![finding(verdict)]).map_err(str::to_owned)).await
 }
 
-/// A worker at the detect_queue that looks by `look`.
+/// A worker at the detect queue that looks by `look`.
 async fn attended_by(
     app: &TestApp,
     look: impl Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
@@ -93,7 +93,7 @@ async fn attended_by(
     let (detect_queue, until_then) = (detect_queue(app), stop.clone());
     let serving = tokio::spawn(async move { detect_queue.serve(look, until_then).await });
     let detect_queue = self::detect_queue(app);
-    until("a worker at the detect_queue", async || detect_queue.availability().await.unwrap() == DetectorAvailability::Available).await;
+    until("a worker at the detect queue", async || detect_queue.availability().await.unwrap() == DetectorAvailability::Available).await;
     (stop, serving)
 }
 
@@ -209,7 +209,7 @@ async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
     }
     let plain = bytes::Bytes::from(plain().to_wav());
     let waiting = async {
-        // As many as there are places: in two workers' hands, and on the detect_queue.
+        // As many as there are places: in two workers' hands, and in the detect queue.
         join_all((0..2 + REQUESTS_WAITING_MAX).map(|_| detect(&app, plain.clone()))).await
     };
     let meanwhile = async {

@@ -69,7 +69,7 @@ async fn another_request_of_the_same_key_is_refused() {
     assert_eq!(other.body["job"], first.body["id"]);
     insta::assert_json_snapshot!("idempotency_mismatch", other.body, {".job" => "[id]", ".request_id" => "[id]"});
 
-    // RedisKeys belong to tenants, and without one every request is new.
+    // Keys belong to tenants, and without one every request is new.
     let headers = [("idempotency-key", "order-2"), ("x-tenant", "acme")];
     let theirs = app.send_with(Method::POST, "/v1/jobs", &headers, &say("another thing")).await;
     assert_eq!((theirs.status.as_u16(), theirs.is_replay()), (202, false));

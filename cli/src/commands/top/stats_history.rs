@@ -1,4 +1,4 @@
-//! The looks of the last seconds: what is shown, and what rates are taken over.
+//! The queue's numbers of the last seconds: what is shown, and what rates are taken over.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

@@ -14,7 +14,7 @@ fn other_keys(count: usize) -> Vec<Chips> {
     (0..count).map(|n| WatermarkKey::parse(&format!("a wrong key, number {n}")).unwrap().chips()).collect()
 }
 
-/// NullScores as a detector of one key gives them.
+/// Scores as a detector of one key gives them.
 #[derive(Default)]
 struct NullScores(Vec<f32>);
 
