@@ -35,7 +35,7 @@ pub(super) async fn complete(
         };
         let reason = format!("watermark: {error}");
         if reason != told {
-            tracing::error!(policy = %chosen.policy, error = %error, "cannot load watermark weights, claiming no jobs until it works: {reason}");
+            tracing::error!(policy = %chosen.policy, error = %reason, "cannot load watermark weights, claiming no jobs");
             told.clone_from(&reason);
         }
         state.send_replace(Readiness::Degraded { reason });
