@@ -1,7 +1,7 @@
 //! The speech worker: claim -> engine -> codec -> watermark -> sink. It knows no route.
 //!
 //! Reading order: the loop ([`runner`], [`speak`]), the engine and what it steps ([`engine`], [`model`], [`codec`]),
-//! the way out ([`watermark`], [`encode`], [`sink`]), checkpoints made here ([`checkpoint`], [`trace`]), and measurements
+//! the way out ([`watermark`], [`encode`], [`sink`]), checkpoints made here ([`random_model`], [`trace`]), and measurements
 //! ([`bench`]).
 
 pub mod config;

@@ -1,4 +1,4 @@
-//! One attempt from prompt to stored file: frames from the engine, joined ([`stream`]) and marked as they come, encoded,
+//! One attempt from prompt to stored file: frames from the engine, joined ([`sentence_stream`]) and marked as they come, encoded,
 //! stored. What it returns is not yet anybody's result; the commit is the runner's.
 //!
 //! The codes go out with the progress events ([`publisher`]). A later attempt at the job reads them and hands them to the engine,

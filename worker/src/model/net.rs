@@ -43,7 +43,7 @@ pub(super) trait Net: Send {
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError>;
     /// Reads one frame per row.
     fn read_frames(&mut self, rows: &[FrameInput]) -> Result<(), ModelError>;
-    /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::take`] of one after another gives.
+    /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::read_frames`] of one after another gives.
     fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
     /// Speaks one frame per row from what its slot has read.
     fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
