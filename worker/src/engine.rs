@@ -6,9 +6,10 @@
 //! `csm-encode` turns context recordings into codes. An utterance's result depends on its prompt and sampling alone, not
 //! on its slot, on who speaks beside it, or on what was spoken before.
 //!
-//! Reading order: an utterance on its way through ([`prefill`], [`active_utterance`]), who goes next ([`slots`], [`schedule`]), the
-//! loop ([`engine_thread`]) and the threads beside it ([`decoder_thread`], [`encoder_thread`]), the way out
-//! ([`frame_stream`]); then what is kept ([`prefix_cache`]), when to stop ([`guard`]), and what is counted ([`meter`], [`progress_counter`]).
+//! Reading order: an utterance on its way through ([`prefill`], [`active_utterance`]), the choice of the
+//! next work ([`slots`], [`schedule`]), the loop ([`engine_thread`]) and the threads beside it
+//! ([`decoder_thread`], [`encoder_thread`]), the way out ([`frame_stream`]); then the cache
+//! ([`prefix_cache`]), the end of a runaway ([`guard`]), and the counters ([`meter`], [`progress_counter`]).
 //!
 //! # Resuming
 //! An utterance may come with the frames that an earlier attempt at it made ([`Utterance::resumed_frames`]). The model makes the

@@ -1,8 +1,9 @@
-//! One attempt from prompt to stored file: frames from the engine, joined ([`sentence_stream`]) and marked as they come, encoded,
-//! stored. What it returns is not yet anybody's result; the commit is the runner's.
+//! One attempt from prompt to stored file: frames from the engine, joined ([`sentence_stream`]) and
+//! marked as they come, encoded, stored. The returned receipt is not yet a result: the runner commits.
 //!
-//! The codes go out with the progress events ([`publisher`]). A later attempt at the job reads them and hands them to the engine,
-//! which goes on behind them; the audio is that of an undisturbed run, bit for bit. Where the delivery is live, the marked
+//! The codes go out with the progress events ([`progress`]). A later attempt at the job reads them and
+//! hands them to the engine, which resumes behind them; the audio is that of an undisturbed run, bit for
+//! bit. Where the delivery is live, the marked
 //! samples go out with the same events, and a later attempt sends those alone that no earlier one has sent.
 
 mod join;
