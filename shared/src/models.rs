@@ -89,7 +89,7 @@ pub enum ModelFiles {
     Everything,
 }
 
-/// A local folder that holds what was wanted: `config.json`, `tokenizer.json`, and with [`ModelFiles::Everything`] the
+/// A local folder that holds what was needed: `config.json`, `tokenizer.json`, and with [`ModelFiles::Everything`] the
 /// weights of [`weight_files`], with the codec among them or in `mimi/model.safetensors`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFolder {
@@ -108,18 +108,18 @@ pub struct ModelFolder {
 ///
 /// # Errors
 /// [`HubError`], whose text says what to do.
-pub async fn resolve(source: &ModelSource, wanted: ModelFiles, options: &HubOptions) -> Result<ModelFolder, HubError> {
+pub async fn resolve(source: &ModelSource, needed: ModelFiles, options: &HubOptions) -> Result<ModelFolder, HubError> {
     let id = match source {
         ModelSource::Tiny => return Err(HubError::Tiny),
-        ModelSource::Folder(path) => return open_folder(path, wanted),
+        ModelSource::Folder(path) => return open_folder(path, needed),
         ModelSource::Hub(id) => id,
     };
     let hub = Hub::new(options)?;
     if options.offline {
-        return hub.cached(id, wanted).await;
+        return hub.cached(id, needed).await;
     }
-    match hub.fetch(id, wanted).await {
-        Err(error) if error.is_unreachable() => match hub.cached(id, wanted).await {
+    match hub.fetch(id, needed).await {
+        Err(error) if error.is_unreachable() => match hub.cached(id, needed).await {
             Ok(model) => {
                 tracing::warn!(model = %id, error = %error, "cannot reach hub, using cached model");
                 Ok(model)
@@ -130,11 +130,11 @@ pub async fn resolve(source: &ModelSource, wanted: ModelFiles, options: &HubOpti
     }
 }
 
-fn open_folder(path: &Path, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
+fn open_folder(path: &Path, needed: ModelFiles) -> Result<ModelFolder, HubError> {
     if !path.is_dir() {
         return Err(HubError::NoFolder(path.to_owned()));
     }
-    layout::require(path, wanted)?;
+    layout::require(path, needed)?;
     Ok(ModelFolder { path: path.to_owned(), id: path.display().to_string(), revision: None })
 }
 

@@ -57,18 +57,18 @@ impl Hub {
     }
 
     /// The model from the hub; what the cache holds of the same commit is not loaded again.
-    pub(super) async fn fetch(&self, id: &HubId, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
-        let snapshot = self.fetch_snapshot(id, wanted).await?;
-        let codec = match wanted {
+    pub(super) async fn fetch(&self, id: &HubId, needed: ModelFiles) -> Result<ModelFolder, HubError> {
+        let snapshot = self.fetch_snapshot(id, needed).await?;
+        let codec = match needed {
             ModelFiles::Everything if !layout::includes_codec(&snapshot)? => Some(self.fetch_codec().await?),
             _ => None,
         };
-        self.present(id, &snapshot, codec.as_deref(), wanted)
+        self.present(id, &snapshot, codec.as_deref(), needed)
     }
 
     /// The model from the cache alone.
-    pub(super) async fn cached(&self, id: &HubId, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
-        self.find_cached(id, wanted).await.map_err(|missing| self.not_cached(id, missing))
+    pub(super) async fn cached(&self, id: &HubId, needed: ModelFiles) -> Result<ModelFolder, HubError> {
+        self.find_cached(id, needed).await.map_err(|missing| self.not_cached(id, missing))
     }
 
     fn not_cached(&self, id: &HubId, missing: HubError) -> HubError {
@@ -103,29 +103,29 @@ impl Hub {
         found.await.map_err(|missing| self.not_cached(id, missing))
     }
 
-    async fn find_cached(&self, id: &HubId, wanted: ModelFiles) -> Result<ModelFolder, HubError> {
+    async fn find_cached(&self, id: &HubId, needed: ModelFiles) -> Result<ModelFolder, HubError> {
         let snapshot = self.config_file(id, true).await.map(|config| parent(&config))?;
         layout::require(&snapshot, ModelFiles::Tokenizer)?;
-        let codec = match wanted {
+        let codec = match needed {
             ModelFiles::Everything if !layout::includes_codec(&snapshot)? => {
                 Some(self.config_file(&codec_id(), true).await.map(|config| parent(&config))?)
             }
             _ => None,
         };
-        self.present(id, &snapshot, codec.as_deref(), wanted)
+        self.present(id, &snapshot, codec.as_deref(), needed)
     }
 
-    async fn fetch_snapshot(&self, id: &HubId, wanted: ModelFiles) -> Result<PathBuf, HubError> {
+    async fn fetch_snapshot(&self, id: &HubId, needed: ModelFiles) -> Result<PathBuf, HubError> {
         let (snapshot, pinned) = self.first_contact(id).await?;
         if layout::require(&snapshot, ModelFiles::Tokenizer).is_ok()
-            && (wanted == ModelFiles::Tokenizer || layout::weight_files(&snapshot).is_ok())
+            && (needed == ModelFiles::Tokenizer || layout::weight_files(&snapshot).is_ok())
         {
             return Ok(snapshot);
         }
         let listed = self.list(&pinned, None).await?;
         self.download(&pinned, CONFIG, &listed).await?;
         self.download(&pinned, TOKENIZER, &listed).await?;
-        if wanted == ModelFiles::Everything {
+        if needed == ModelFiles::Everything {
             let entry = layout::weights_entry(listed.iter().map(|file| file.name.as_str())).unwrap_or(SINGLE);
             let entry_path = self.download(&pinned, entry, &listed).await?;
             if layout::is_index(entry) {
@@ -208,7 +208,7 @@ impl Hub {
         id: &HubId,
         snapshot: &Path,
         codec: Option<&Path>,
-        wanted: ModelFiles,
+        needed: ModelFiles,
     ) -> Result<ModelFolder, HubError> {
         let revision = commit_of(snapshot);
         let path = match codec {
@@ -220,7 +220,7 @@ impl Hub {
                 joined
             }
         };
-        layout::require(&path, wanted)?;
+        layout::require(&path, needed)?;
         Ok(ModelFolder { path, id: id.repo(), revision: Some(revision) })
     }
 }

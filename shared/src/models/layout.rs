@@ -71,15 +71,15 @@ pub(super) fn includes_codec(folder: &Path) -> Result<bool, HubError> {
     Ok(false)
 }
 
-/// Fails with the names of all files that are wanted and not there.
-pub(super) fn require(folder: &Path, wanted: ModelFiles) -> Result<(), HubError> {
+/// Fails with the names of all files that are needed and not there.
+pub(super) fn require(folder: &Path, needed: ModelFiles) -> Result<(), HubError> {
     let mut lost = Vec::new();
     for name in [CONFIG, TOKENIZER] {
         if !folder.join(name).is_file() {
             lost.push(name.to_owned());
         }
     }
-    if wanted == ModelFiles::Everything {
+    if needed == ModelFiles::Everything {
         match includes_codec(folder) {
             Ok(true) => {}
             Ok(false) if folder.join(CODEC_FOLDER).join(SINGLE).is_file() => {}
