@@ -22,7 +22,7 @@ const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 /// Wakes the followers of each job.
 #[derive(Clone)]
 pub struct Subscriptions {
-    shared: Arc<SubscriptionState>,
+    state: Arc<SubscriptionState>,
 }
 
 struct SubscriptionState {
@@ -45,7 +45,7 @@ enum SubscriptionCommand {
 
 /// A listener's place in a topic; leaving it ends the subscription when it was the last.
 pub struct Subscription {
-    shared: Arc<SubscriptionState>,
+    state: Arc<SubscriptionState>,
     channel: String,
     wake: watch::Receiver<()>,
 }
@@ -64,18 +64,18 @@ impl Subscriptions {
     pub fn start(redis: RedisClient) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
         let stop = CancellationToken::new();
-        let shared = Arc::new(SubscriptionState {
+        let state = Arc::new(SubscriptionState {
             redis: redis.clone(),
             topics: Mutex::default(),
             commands,
             _stop: stop.clone().drop_guard(),
         });
-        let weak = Arc::downgrade(&shared);
+        let weak = Arc::downgrade(&state);
         tokio::spawn(async move {
-            let topics = || weak.upgrade().map(|shared| shared.channels()).unwrap_or_default();
+            let topics = || weak.upgrade().map(|state| state.channels()).unwrap_or_default();
             let wake = |channel: Option<&str>| {
-                if let Some(shared) = weak.upgrade() {
-                    shared.wake(channel);
+                if let Some(state) = weak.upgrade() {
+                    state.wake(channel);
                 }
             };
             tokio::select! {
@@ -83,39 +83,39 @@ impl Subscriptions {
                 () = listen(&redis, inbox, topics, wake) => {}
             }
         });
-        Self { shared }
+        Self { state }
     }
 
     /// The Redis client that followers read with.
     pub(super) fn redis(&self) -> &RedisClient {
-        &self.shared.redis
+        &self.state.redis
     }
 
     /// Subscribes to a job: from here on every message about the job's events wakes it.
     pub(super) fn subscribe(&self, job: &JobId) -> Subscription {
-        self.subscribe_to(wake_channel(self.shared.redis.prefix(), job))
+        self.subscribe_to(wake_channel(self.state.redis.prefix(), job))
     }
 
     /// Subscribes to any channel.
     pub fn subscribe_to(&self, channel: String) -> Subscription {
-        let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut topics = self.state.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let topic = topics.entry(channel.clone()).or_insert_with(|| {
-            self.shared.command(SubscriptionCommand::Subscribe(channel.clone()));
+            self.state.command(SubscriptionCommand::Subscribe(channel.clone()));
             Topic { followers: 0, wake: watch::Sender::new(()) }
         });
         topic.followers += 1;
-        Subscription { shared: Arc::clone(&self.shared), wake: topic.wake.subscribe(), channel }
+        Subscription { state: Arc::clone(&self.state), wake: topic.wake.subscribe(), channel }
     }
 }
 
 impl Drop for Subscription {
     fn drop(&mut self) {
-        let mut topics = self.shared.topics.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut topics = self.state.topics.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(topic) = topics.get_mut(&self.channel) else { return };
         topic.followers -= 1;
         if topic.followers == 0 {
             topics.remove(&self.channel);
-            self.shared.command(SubscriptionCommand::Unsubscribe(self.channel.clone()));
+            self.state.command(SubscriptionCommand::Unsubscribe(self.channel.clone()));
         }
     }
 }
