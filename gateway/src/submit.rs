@@ -1,4 +1,4 @@
-//! A valid request into the queue, and the tie between a job and its caller: a job whose caller leaves before the answer is
+//! A valid request into the queue, and the cancellation of a job when its caller leaves: a job whose caller leaves before the answer is
 //! called off.
 
 use std::time::Duration;
@@ -72,7 +72,7 @@ pub(crate) async fn parse_and_check(app: &App, body: axum::body::Bytes, style: A
 /// Enqueues a job.
 ///
 /// It runs in a task of its own, which ends whatever the caller does: were it dropped half way, the job might be accepted
-/// after its cancellation. If the caller is gone by then, the tie goes with the task's result.
+/// after its cancellation. If the caller is gone by then, the guard is dropped with the task's result.
 pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitted, Problem> {
     refuse_late(app, &job_request).await?;
     let lane = job_request.spec.lane;
@@ -82,7 +82,7 @@ pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitt
             Ok(Enqueue::Accepted { wait }) => Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false }),
             // Without a name from the caller it can only be the same call, whose first answer was lost.
             Ok(Enqueue::Exists(state)) => Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats }),
-            // The answer may have been lost, not the job; dropping the tie calls it off.
+            // The answer may have been lost, not the job; dropping the guard cancels it.
             Err(error @ QueueError::Redis(_)) => Err(error),
             Err(error) => {
                 cancel_on_drop.disarm();
