@@ -35,39 +35,39 @@ pub(crate) struct TopArgs {
 type StatsResult = Result<QueueStats, QueueError>;
 
 pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
-    let mut told = keep_looking(args.queue.open(REDIS_PATIENCE)?);
-    let mut history = StatsHistory::new(told.recv().await.context("nobody looks")??);
+    let mut updates = poll_stats(args.queue.open(REDIS_PATIENCE)?);
+    let mut history = StatsHistory::new(updates.recv().await.context("the queue is no longer read")??);
     if args.once {
         print!("{}", history.view());
         return Ok(ExitCode::SUCCESS);
     }
     let shutdown = Shutdown::on_signals().context("signals")?;
     if io::stdout().is_terminal() {
-        screen::watch(&mut told, &mut history, &shutdown).await?;
+        screen::watch(&mut updates, &mut history, &shutdown).await?;
     } else {
-        print_all(&mut told, &mut history, &shutdown).await?;
+        print_all(&mut updates, &mut history, &shutdown).await?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Reads the queue once a second, beside whatever the reader does, until nobody listens.
-fn keep_looking(queue: Queue) -> mpsc::Receiver<StatsResult> {
-    let (tell, told) = mpsc::channel(1);
+fn poll_stats(queue: Queue) -> mpsc::Receiver<StatsResult> {
+    let (sender, updates) = mpsc::channel(1);
     tokio::spawn(async move {
         let mut ticks = interval(EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             ticks.tick().await;
-            if tell.send(queue.stats().await).await.is_err() {
+            if sender.send(queue.stats().await).await.is_err() {
                 return;
             }
         }
     });
-    told
+    updates
 }
 
 /// One plain table after another, for as long as somebody reads them.
-async fn print_all(told: &mut mpsc::Receiver<StatsResult>, history: &mut StatsHistory, shutdown: &Shutdown) -> anyhow::Result<()> {
+async fn print_all(updates: &mut mpsc::Receiver<StatsResult>, history: &mut StatsHistory, shutdown: &Shutdown) -> anyhow::Result<()> {
     loop {
         let text = history.trouble().map_or_else(|| history.view().to_string(), |trouble| format!("{trouble}\n"));
         match writeln!(io::stdout(), "{text}") {
@@ -75,7 +75,7 @@ async fn print_all(told: &mut mpsc::Receiver<StatsResult>, history: &mut StatsHi
             written => written.context("standard output")?,
         }
         tokio::select! {
-            look = told.recv() => history.take(look.context("nobody looks")?)?,
+            look = updates.recv() => history.take(look.context("the queue is no longer read")?)?,
             () = shutdown.begun() => return Ok(()),
         }
     }

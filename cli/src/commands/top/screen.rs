@@ -31,7 +31,7 @@ impl Drop for Screen {
 
 /// Shows look after look until `q`, Ctrl-C or a signal.
 pub(super) async fn watch(
-    told: &mut mpsc::Receiver<StatsResult>,
+    updates: &mut mpsc::Receiver<StatsResult>,
     history: &mut StatsHistory,
     shutdown: &Shutdown,
 ) -> anyhow::Result<()> {
@@ -44,7 +44,7 @@ pub(super) async fn watch(
                 Some(event) if !is_end(&event) => {}
                 _ => return Ok(()),
             },
-            look = told.recv() => history.take(look.context("nobody looks")?)?,
+            look = updates.recv() => history.take(look.context("the queue is no longer read")?)?,
             () = shutdown.begun() => return Ok(()),
         }
     }
