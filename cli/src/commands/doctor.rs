@@ -114,9 +114,9 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
         findings.push(redis_check::reachable(url).await);
     }
     findings.push(model_check::present(&args.model, &args.hub).await);
-    findings.extend(watermark_check::look(&args.marks, args.watermark_key.as_ref(), &args.hub).await);
+    findings.extend(watermark_check::check(&args.marks, args.watermark_key.as_ref(), &args.hub).await);
     findings.extend([machine_check::processor(), machine_check::memory()]);
-    findings.extend(cuda_check::look(args.cuda_worker.as_deref()).await);
+    findings.extend(cuda_check::check(args.cuda_worker.as_deref()).await);
     findings.extend([places::folder(&args.data), places::disk(&args.data).await, places::ports(args.listen)]);
 
     let problems = findings.iter().filter(|finding| finding.verdict == Severity::Problem).count();

@@ -32,7 +32,7 @@ pub(super) struct Gpu {
     pub(super) capability: u32,
 }
 
-pub(super) async fn look(given: Option<&Path>) -> Vec<CheckResult> {
+pub(super) async fn check(given: Option<&Path>) -> Vec<CheckResult> {
     let gpu = gpu().await;
     let there = gpu.is_some() || has_device();
     let mut findings = vec![match &gpu {

@@ -82,7 +82,7 @@ async fn weights_that_are_asked_for_and_missing_are_a_problem() {
     let hub = HubOptions { offline: true, cache_dir: Some(nowhere.path().to_owned()), ..HubOptions::default() };
     let look = async |policy, silentcipher: &str| {
         let marks = MarkArgs { watermark: policy, silentcipher: silentcipher.parse().unwrap() };
-        watermark_check::look(&marks, None, &hub).await.map(|finding| (finding.verdict, finding.to_string()))
+        watermark_check::check(&marks, None, &hub).await.map(|finding| (finding.verdict, finding.to_string()))
     };
     let [policy, _, weights] = look(None, "sony/silentcipher").await;
     assert!(policy.1.contains("the builtin mark") && policy.1.contains("not in the cache"), "{policy:?}");

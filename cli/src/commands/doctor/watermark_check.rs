@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::CheckResult;
 
 /// The policy, the key and the weights, a line each.
-pub(super) async fn look(marks: &MarkArgs, secret: Option<&SecretString>, hub: &HubOptions) -> [CheckResult; 3] {
+pub(super) async fn check(marks: &MarkArgs, secret: Option<&SecretString>, hub: &HubOptions) -> [CheckResult; 3] {
     let chosen = marks.choose(hub).await;
     let weights = weights(&chosen).await;
     [policy(&chosen), key(secret), weights]
