@@ -56,7 +56,7 @@ impl EventStreamFollower {
             match connection.next().await {
                 Some(Ok(message)) => {
                     let Some(event) = read(&message)?.and_then(|event| self.cursor.take(event)) else { continue };
-                    self.cursor.listen(&event)?;
+                    self.cursor.check_audio(&event)?;
                     self.fruitless = 0;
                     return Ok(Some(event));
                 }
@@ -120,7 +120,7 @@ impl EventCursor {
     }
 
     /// Refuses an event that leaves samples out, or brings them again.
-    fn listen(&mut self, event: &Event) -> Result<(), ClientError> {
+    fn check_audio(&mut self, event: &Event) -> Result<(), ClientError> {
         let heard = self.samples;
         let gap =
             |next| ClientError::Unreadable(format!("live audio was heard to sample {heard} and goes on at {next}"));
