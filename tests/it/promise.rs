@@ -23,8 +23,8 @@ fn every_test_that_the_promise_names_exists() {
     let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
     assert!(rows.len() >= 8, "the table has its rows");
     let mut code = String::new();
-    for room in ["shared", "gateway", "worker", "tests", "cli"] {
-        sources(&root.join(room), &mut code);
+    for part in ["shared", "gateway", "worker", "tests", "cli"] {
+        sources(&root.join(part), &mut code);
     }
     for row in rows {
         let cell = row.rsplit('|').nth(1).unwrap();
