@@ -230,7 +230,7 @@ async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
 }
 
 #[tokio::test]
-async fn a_recital_that_is_dropped_leaves_its_slot() {
+async fn a_dropped_sentence_stream_frees_its_slot() {
     let engine = ScriptedEngine::new([eos_after(3), eos_after(40)]);
     let mut stream = SentenceStream::new(&engine, attempt_plan(&[50; 2], 1_000));
     for _ in 0..10 {
