@@ -222,7 +222,7 @@ async fn with_working_weights_a_file_carries_both_marks() {
     assert_ne!(of(&JobId::generate()), Verdict::Detected);
 }
 
-/// Through the API, the desk in Redis, and a worker that looks.
+/// Sends the file through the API and the detection queue in Redis to a worker.
 #[tokio::test]
 async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
     let mut scenario = PolicyScenario::start().await;

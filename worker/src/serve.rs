@@ -30,7 +30,7 @@ use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// How long a worker that ends waits for its desk.
+/// Longest wait for the detection task when a worker ends.
 const DETECT_GRACE: Duration = Duration::from_secs(2);
 /// Pause between two looks at a store that is not usable.
 const STORE_PAUSE: Duration = Duration::from_secs(2);

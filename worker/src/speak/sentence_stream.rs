@@ -110,7 +110,7 @@ struct Current<F> {
     sentence: SentenceReceipt,
 }
 
-/// What a recital came to.
+/// Remaining audio, receipts and finish reason of a job.
 #[derive(Debug, PartialEq)]
 pub(super) struct Ending {
     /// The last samples.
@@ -207,7 +207,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     fn end(&mut self, finish: FinishReason) {
         let Some(Current { codes, resumed_frames, text_ids, mut sentence, .. }) = self.current.take() else { return };
         if codes != resumed_frames {
-            // The last piece that was spoken, or another one than was spoken: nothing that follows is of this recital.
+            // The sentence differs from the resumed one, or is the last resumed one: drop what follows.
             self.resumed_frames.clear();
         }
         self.ready.append(&mut self.joiner.end());

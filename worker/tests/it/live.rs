@@ -30,7 +30,7 @@ const FRAMES: u32 = 100;
 /// Longest wait for Redis.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One worker's studio, and the queue that feeds it.
+/// Attempt context of one worker, and the queue that feeds it.
 struct LiveFixture {
     folder: TempDir,
     _redis: LocalRedis,
