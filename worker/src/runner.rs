@@ -5,7 +5,7 @@
 mod attempt;
 mod heartbeat;
 mod occupancy;
-mod worker_report;
+mod report_task;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ impl Runner {
         let runner = Arc::new(self);
         let (occupancy, attempts, hand_back) = (Occupancy::default(), TaskTracker::new(), CancellationToken::new());
         let over = CancellationToken::new();
-        let reports = tokio::spawn(worker_report::run(Arc::clone(&runner), occupancy.clone(), stop.clone(), over.clone()));
+        let reports = tokio::spawn(report_task::run(Arc::clone(&runner), occupancy.clone(), stop.clone(), over.clone()));
         let end = runner.claim_loop(&stop, &occupancy, &attempts, &hand_back).await;
         attempts.close();
         tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining worker");
