@@ -8,8 +8,8 @@
 
 mod bandwidth;
 mod candle_csm;
-mod codec;
-mod engine;
+mod codec_bench;
+mod engine_bench;
 mod quality;
 mod steps;
 
@@ -24,8 +24,8 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 
 pub use bandwidth::{Bandwidth, device_bandwidth, host_bandwidth};
 pub use candle_csm::{CandleDtype, CandlePlan, candle_csm};
-pub use codec::{CodecFrames, CodecPlan, candle_mimi, our_codec};
-pub use engine::{EnginePlan, EngineTimings, run_engine};
+pub use codec_bench::{CodecFrames, CodecPlan, candle_mimi, our_codec};
+pub use engine_bench::{EnginePlan, EngineTimings, run_engine};
 pub use quality::{Quality, QualityPlan, compare};
 pub use steps::{FrameTimes, Steps, StepsPlan, step};
 
