@@ -4,10 +4,10 @@ use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::watermark::{Detector, Verdict, Watermark};
 
 use super::attacks::{ATTACKS, Attack, float};
-use super::codec::BATCH;
+use super::lossy_codec::BATCH;
 use super::corpus::{LENGTHS, CorpusSource, Unmarked};
 use super::parallel;
-use super::report::{AttackReport, MarkdownTable};
+use super::attack_report::{AttackReport, MarkdownTable};
 
 /// The lengths, by place in [`LENGTHS`], at which gated attacks must leave this share of clips detectable.
 const GATES: [(usize, f64); 2] = [(1, 0.95), (2, 0.99)];

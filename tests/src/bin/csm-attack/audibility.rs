@@ -6,9 +6,9 @@ use csm_shared::watermark::Watermark;
 use super::attacks::{HOP, float};
 use super::corpus::{LENGTHS, CorpusSource};
 use super::loudness::lufs;
-use super::matrix::{Pair, mark};
+use super::attack_matrix::{Pair, mark};
 use super::parallel;
-use super::report::{AttackReport, MarkdownTable};
+use super::attack_report::{AttackReport, MarkdownTable};
 
 /// Samples of one segment: 20 ms.
 const SEGMENT: usize = 480;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use csm_shared::watermark::{Detector, Watermark};
 
 use super::corpus::LENGTHS;
-use super::matrix::{Pair, floats, mark};
-use super::report::{AttackReport, MarkdownTable};
+use super::attack_matrix::{Pair, floats, mark};
+use super::attack_report::{AttackReport, MarkdownTable};
 
 /// What marking may take of one core, in percent, for a stream in real time.
 const EMBED_LIMIT_PERCENT: f64 = 3.0;

@@ -7,22 +7,22 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
 
 mod corpus;
-mod draw;
+mod attack_rng;
 mod sounds;
 
 mod attacks;
-mod codec;
-mod matrix;
-mod null;
+mod lossy_codec;
+mod attack_matrix;
+mod null_distribution;
 
 mod audibility;
 mod loudness;
 
-mod cost;
-mod silentcipher;
+mod cpu_cost;
+mod silentcipher_attacks;
 
 mod parallel;
-mod report;
+mod attack_report;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +31,7 @@ use std::time::Instant;
 use clap::Parser;
 use csm_shared::watermark::{Watermark, WatermarkKey};
 
-use report::AttackReport;
+use attack_report::AttackReport;
 
 /// How much is measured, and where it is written down.
 #[derive(Parser, Clone, Debug)]
@@ -78,7 +78,7 @@ fn main() -> anyhow::Result<ExitCode> {
     report.say(format!("\nAll of this took {:.0} s.", begun.elapsed().as_secs_f64()));
     verdict(&mut report);
     if let Some(folder) = &args.docs {
-        let file = folder.join(format!("{}-watermark.md", report::today()));
+        let file = folder.join(format!("{}-watermark.md", attack_report::today()));
         report.write(&file)?;
         eprintln!("written: {}", file.display());
     }
@@ -90,9 +90,9 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn head(report: &mut AttackReport, args: &AttackArgs) {
-    let (machine, load) = report::machine();
+    let (machine, load) = attack_report::machine();
     let command: Vec<_> = std::env::args().collect();
-    report.say(format!("# The builtin watermark under attack, {}", report::today()));
+    report.say(format!("# The builtin watermark under attack, {}", attack_report::today()));
     report.say(format!(
         "- {machine}, load {load} at the start\n- {} clips of each length and source, made on the spot\n- found means z > {}",
         args.clips,
@@ -110,23 +110,23 @@ fn measure(report: &mut AttackReport, args: &AttackArgs, begun: Instant) -> anyh
     let mut tiny = corpus::Tiny::load()?;
     let mut clips = espeak.speak(0, args.clips, false)?;
     clips.extend(tiny.speak(args.clips)?);
-    let pairs = matrix::mark_all(&watermark, clips)?;
+    let pairs = attack_matrix::mark_all(&watermark, clips)?;
     progress("attacking");
     report.say(MATRIX);
-    matrix::run(report, &detector, &pairs)?;
+    attack_matrix::run(report, &detector, &pairs)?;
     progress("the null");
-    let scores = null::run(report, (&espeak, &mut tiny), (&detector, &pairs), args.null)?;
+    let scores = null_distribution::run(report, (&espeak, &mut tiny), (&detector, &pairs), args.null)?;
     if let Some(folder) = &args.docs {
-        let plot = format!("{}-watermark-null.png", report::today());
+        let plot = format!("{}-watermark-null.png", attack_report::today());
         scores.draw(&args.python, &args.csv, &folder.join(&plot))?;
         report.say(format!("\n![Exceedance of z on unmarked audio, the bound, and the threshold]({plot})"));
     }
     progress("audibility and cost");
     audibility::run(report, &watermark, &pairs)?;
-    cost::run(report, &watermark, &detector, &pairs);
+    cpu_cost::run(report, &watermark, &detector, &pairs);
     progress("SilentCipher");
-    silentcipher::add_cost(report, args.silentcipher_seconds)?;
-    silentcipher::run(report, args.silentcipher.as_deref(), &pairs, args.silentcipher_clips)
+    silentcipher_attacks::add_cost(report, args.silentcipher_seconds)?;
+    silentcipher_attacks::run(report, args.silentcipher.as_deref(), &pairs, args.silentcipher_clips)
 }
 
 const MATRIX: &str = "

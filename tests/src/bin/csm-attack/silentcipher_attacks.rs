@@ -11,11 +11,11 @@ use csm_shared::watermark::{Verdict, WatermarkKey};
 use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, Payload, SilentCipher, cost};
 
 use super::attacks::{ATTACKS, Kind};
-use super::codec::LossyCodec;
+use super::lossy_codec::LossyCodec;
 use super::corpus::{LENGTHS, CorpusSource};
-use super::matrix::{Pair, floats};
+use super::attack_matrix::{Pair, floats};
 use super::parallel::cores;
-use super::report::{AttackReport, MarkdownTable};
+use super::attack_report::{AttackReport, MarkdownTable};
 
 /// Length of the clips, by place in [`LENGTHS`]: 5 s.
 const LENGTH: usize = 2;

@@ -3,7 +3,7 @@
 use std::f32::consts::TAU;
 
 use super::corpus::samples_of;
-use super::draw::AttackRng;
+use super::attack_rng::AttackRng;
 
 const RATE: f32 = 24_000.0;
 /// Draws of the sounds.

@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, ensure};
 use csm_shared::audio::Clip;
 
-use super::super::draw::AttackRng;
+use super::super::attack_rng::AttackRng;
 use super::super::parallel;
 use super::{CorpusSource, Unmarked, cut, samples_of_all, text};
 

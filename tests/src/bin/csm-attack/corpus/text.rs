@@ -1,6 +1,6 @@
 //! Sentences that nobody has said before, put together by draws.
 
-use super::super::draw::AttackRng;
+use super::super::attack_rng::AttackRng;
 
 const ADJECTIVES: [&str; 24] = [
     "quiet", "yellow", "broken", "distant", "careful", "wooden", "hungry", "famous", "narrow", "gentle", "frozen",

@@ -12,7 +12,7 @@ use futures::future::try_join_all;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use super::super::draw::AttackRng;
+use super::super::attack_rng::AttackRng;
 use super::{LENGTHS, CorpusSource, Unmarked, cut, samples_of_all, text};
 
 /// Utterances at a time.
