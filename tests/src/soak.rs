@@ -6,19 +6,19 @@
 //! end), [`evidence`] and [`checker`] (the verdict). The checker and its witnesses use plain Redis commands and nothing of
 //! the queue's own code.
 
-mod caller;
+mod soak_callers;
 mod census;
 mod chaos;
 pub mod checker;
-pub mod evidence;
-mod fleet;
+pub mod soak_evidence;
+mod soak_fleet;
 mod observer;
 pub mod plan;
 pub mod recovery;
-mod report;
+mod soak_report;
 mod run;
 
-pub use report::SoakReport;
+pub use soak_report::SoakReport;
 pub use run::{Options, run};
 
 use std::time::Duration;

@@ -8,7 +8,7 @@ use csm_shared::digest::sha256_hex;
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 
-use super::evidence::{BytesSeen, Census, ReceiptSeen, Record, Sighting};
+use super::soak_evidence::{BytesSeen, Census, ReceiptSeen, Record, Sighting};
 
 /// What the keys of the one shard begin with.
 pub(super) const ROOT: &str = "csm:{q0}:";

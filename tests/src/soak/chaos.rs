@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::evidence::Kills;
-use super::fleet::{SoakFleet, Member};
+use super::soak_evidence::Kills;
+use super::soak_fleet::{SoakFleet, Member};
 use super::observer::SharedWatch;
 use super::plan::{ChaosAction, Target};
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 
 use super::census::{JOB_FIELDS, ROOT, sighting};
-use super::evidence::Sighting;
+use super::soak_evidence::Sighting;
 use super::plan::VERY_LONG;
 use super::recovery::Recoveries;
 

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::LEASE;
-use super::evidence::{RecoveryTimes, Sighting};
+use super::soak_evidence::{RecoveryTimes, Sighting};
 
 /// A worker that cannot renew its leases.
 #[derive(Clone, Copy, Debug)]

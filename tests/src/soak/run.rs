@@ -12,12 +12,12 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::SoakReport;
-use super::caller::{Accounts, Callers};
+use super::soak_callers::{Accounts, Callers};
 use super::census;
 use super::chaos::Chaos;
 use super::checker::{SoakMinimum, check};
-use super::evidence::SoakEvidence;
-use super::fleet::SoakFleet;
+use super::soak_evidence::SoakEvidence;
+use super::soak_fleet::SoakFleet;
 use super::observer::{SharedWatch, connect, observe};
 use super::plan::{Arrival, EntryPoint, GATEWAYS, SoakPlan, WORKERS, kills_wanted};
 

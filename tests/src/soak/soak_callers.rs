@@ -12,7 +12,7 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::census::{bytes_seen, receipt_of};
-use super::evidence::{Account, Sighting};
+use super::soak_evidence::{Account, Sighting};
 use super::observer::SharedWatch;
 use super::plan::{Arrival, EntryPoint, SoakUtterance};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::RECOVERY_LIMIT;
 use super::checker::{Damage, Damages};
-use super::evidence::{Kills, RecoveryTimes};
+use super::soak_evidence::{Kills, RecoveryTimes};
 
 /// Lines shown of each kind of damage.
 const EXAMPLES: usize = 5;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::soak::evidence::{Census, Kills, RecoveryTimes, Sighting};
+use crate::soak::soak_evidence::{Census, Kills, RecoveryTimes, Sighting};
 
 const WANTED: SoakMinimum = SoakMinimum { jobs: 2, kills: 3 };
 
