@@ -8,7 +8,7 @@ use csm_shared::job::{JobId, Lane};
 use csm_shared::queue::{Enqueue, WorkerId, Queue, Ticket, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{BenchServer, BenchWorker, percentile, spec};
+use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};
 
 /// Jobs that are enqueued at once.
 const JOBS: usize = 3_000;

@@ -7,7 +7,7 @@ use csm_shared::queue::{Claim, WorkerId, Queue, WorkerCapacity, Ticket};
 use futures::StreamExt as _;
 
 use super::BenchQueueArgs;
-use super::fleet::{BenchServer, percentile, receipt, spec};
+use super::bench_workers::{BenchServer, percentile, receipt, spec};
 
 /// Enqueues under way at a time.
 const IN_FLIGHT: usize = 64;

@@ -10,7 +10,7 @@ use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::BenchQueueArgs;
-use super::fleet::{BenchServer, BenchWorker, percentile, spec};
+use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};
 
 /// Live jobs, one every [`EVERY`]: on average they keep one slot busy, of the four that are kept back.
 const LIVE_JOBS: u32 = 400;

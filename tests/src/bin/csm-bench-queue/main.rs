@@ -7,7 +7,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
 
 mod admission;
-mod fleet;
+mod bench_workers;
 mod growth;
 mod lanes;
 mod ours;

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::BenchQueueArgs;
-use super::fleet::{percentile, queue, receipt, spec};
+use super::bench_workers::{percentile, queue, receipt, spec};
 
 /// Enqueues under way at a time.
 const IN_FLIGHT: usize = 16;

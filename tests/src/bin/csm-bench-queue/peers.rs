@@ -8,7 +8,7 @@ use csm_tests::proxy::FaultProxy;
 use serde_json::Value;
 use tokio::process::Command;
 
-use super::fleet::BenchServer;
+use super::bench_workers::BenchServer;
 use super::{BenchQueueArgs, ours};
 
 /// Who we are set beside.
