@@ -9,9 +9,9 @@
 //! host has to spare, and there is one decoder to prove.
 
 mod conv;
-mod math;
+mod codec_math;
 mod seanet;
-mod transformer;
+mod decoder_transformer;
 mod upsample;
 
 #[cfg(test)]
@@ -27,7 +27,7 @@ use super::{CodecError, MimiConfig, numbers};
 use crate::kernels::Pool;
 use conv::Signal;
 use seanet::{SeaNet, StageScratch};
-use transformer::{Attending, DecoderTransformer, TransformerScratch, AttentionWindow};
+use decoder_transformer::{Attending, DecoderTransformer, TransformerScratch, AttentionWindow};
 use upsample::Upsample;
 
 /// The weights from codes to sound, on the host.

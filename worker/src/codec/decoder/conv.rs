@@ -8,7 +8,7 @@
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
-use super::math::{add_bias, elu};
+use super::codec_math::{add_bias, elu};
 use super::numbers;
 use crate::codec::PACKING_THREADS;
 use crate::kernels::{Matrix, Pool};

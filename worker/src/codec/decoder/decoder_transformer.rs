@@ -7,7 +7,7 @@
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
-use super::math::{add_scaled, dot_all, gelu, layer_norm, mix, rotate, softmax};
+use super::codec_math::{add_scaled, dot_all, gelu, layer_norm, mix, rotate, softmax};
 use super::numbers;
 use crate::codec::{MimiConfig, PACKING_THREADS};
 use crate::kernels::{Matrix, Pool};

@@ -222,11 +222,11 @@ fn a_convolution_is_its_definition_with_dilation_and_beside_others() {
 fn functions_are_their_definitions() {
     let x: Vec<f32> = (-4000..=4000).map(|step| step as f32 / 200.0).collect();
     let mut y = vec![0.0; x.len()];
-    math::elu(&x, &mut y);
+    codec_math::elu(&x, &mut y);
     let worst = x.iter().zip(&y).map(|(x, y)| (y - if *x > 0.0 { *x } else { x.exp_m1() }).abs()).fold(0.0, f32::max);
     assert!(worst < 2e-7, "elu: {worst}");
     y.copy_from_slice(&x);
-    math::gelu(&mut y);
+    codec_math::gelu(&mut y);
     let expected: Vec<f32> =
         Tensor::from_slice(&x, x.len(), &Device::Cpu).unwrap().gelu_erf().unwrap().to_vec1().unwrap();
     let worst = largest_difference(&y, &expected);
@@ -235,7 +235,7 @@ fn functions_are_their_definitions() {
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let (weights, values) = (random(&mut rng, 5), random(&mut rng, 7 * 72));
     let mut mixed = vec![f32::NAN; 72];
-    math::mix(&weights, &values, &mut mixed);
+    codec_math::mix(&weights, &values, &mut mixed);
     let expected: Vec<f32> = (0..72)
         .map(|lane| weights.iter().enumerate().map(|(row, weight)| weight * values[row * 72 + lane]).sum())
         .collect();
