@@ -1,6 +1,6 @@
 //! A recording to latents, on candle: whole recordings only, as context is given.
 
-pub(super) mod transformer;
+pub(super) mod encoder_transformer;
 
 use candle_core::{Device, Module, Result, Tensor};
 use candle_nn::VarBuilder;
@@ -8,7 +8,7 @@ use candle_transformers::models::mimi::conv::ConvDownsample1d;
 use candle_transformers::models::mimi::seanet::SeaNetEncoder;
 
 use super::MimiConfig;
-use transformer::EncoderTransformer;
+use encoder_transformer::EncoderTransformer;
 
 /// SEANet, transformer and downsampling on one device.
 pub(super) struct Encoder {
