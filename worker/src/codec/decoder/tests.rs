@@ -12,7 +12,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::conv::{Conv, Memory, ConvScratch, Shape};
 use super::*;
-use crate::codec::encoder::transformer::EncoderTransformer;
+use crate::codec::encoder::encoder_transformer::EncoderTransformer;
 use crate::codec::tests::{codec, folder, frames};
 use crate::codec::{Codec, open};
 use crate::engine::MAX_SLOTS;
