@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::watermark::{Finding, Region, Scheme, Verdict};
 
-use super::evidence::{self, MarkEvidence, MIN_ROUNDS};
+use super::mark_evidence::{self, MarkEvidence, MIN_ROUNDS};
 use super::payload::PERIOD;
 use super::resample::resample;
 use super::stft::HOP;
@@ -170,7 +170,7 @@ impl PayloadSearch<'_> {
         let mut logits = self.cipher.model.logits(&scaled(piece, gain), self.cipher.mode)?;
         self.pace.set(self.pace.get().max(start.elapsed().as_secs_f64() / piece.len() as f64));
         logits.truncate(piece.len().div_ceil(HOP));
-        Ok(Some(evidence::strongest(&logits, self.known, MAX_PLACES)))
+        Ok(Some(mark_evidence::strongest(&logits, self.known, MAX_PLACES)))
     }
 }
 

@@ -14,7 +14,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
 use super::{MODES, voice};
-use crate::watermark::silentcipher::evidence::{strongest, tail};
+use crate::watermark::silentcipher::mark_evidence::{strongest, tail};
 use crate::watermark::silentcipher::torch_checkpoint::{Tensors, assemble};
 use crate::watermark::silentcipher::resample::resample;
 use crate::watermark::silentcipher::{
