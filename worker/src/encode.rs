@@ -8,7 +8,7 @@ mod opus;
 #[cfg(test)]
 mod tests;
 pub mod wav;
-mod words;
+mod metadata;
 
 use csm_shared::job::AudioFormat;
 

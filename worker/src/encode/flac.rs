@@ -7,7 +7,7 @@ use flacenc::component::{BitRepr as _, MetadataBlockData};
 use flacenc::error::Verify as _;
 use flacenc::source::MemSource;
 
-use super::{EncodeError, words};
+use super::{EncodeError, metadata};
 use crate::watermark::Marked;
 
 /// The type of the metadata block that holds a Vorbis comment.
@@ -29,7 +29,7 @@ pub(super) fn encode(speech: &Marked) -> Result<Vec<u8>, EncodeError> {
         // Zero stands for unknown; the encoder would leave the starting values of its search.
         info.set_frame_sizes(0, 0).map_err(failed)?;
     }
-    let comment = words::vorbis_comment(VENDOR);
+    let comment = metadata::vorbis_comment(VENDOR);
     stream.add_metadata_block(MetadataBlockData::new_unknown(VORBIS_COMMENT, &comment).map_err(failed)?);
     let mut file = ByteSink::new();
     stream.write(&mut file).map_err(failed)?;

@@ -21,7 +21,7 @@ use ogg::{PacketWriteEndInfo, PacketWriter};
 use opus::{Application, Bitrate, Channels};
 use sha2::{Digest as _, Sha256};
 
-use super::{EncodeError, pcm, words};
+use super::{EncodeError, pcm, metadata};
 use crate::watermark::Marked;
 
 /// Bits per second.
@@ -83,7 +83,7 @@ fn head(pre_skip: u16) -> Vec<u8> {
 /// The comment header.
 fn tags() -> Vec<u8> {
     let mut tags = b"OpusTags".to_vec();
-    tags.append(&mut words::vorbis_comment(opus::version()));
+    tags.append(&mut metadata::vorbis_comment(opus::version()));
     tags
 }
 

@@ -5,11 +5,11 @@
 
 use csm_shared::audio::format_chunk;
 
-use super::words;
+use super::metadata;
 use crate::watermark::Marked;
 
 /// The texts of the LIST/INFO chunk: the program, and a comment.
-const INFO: [(&[u8; 4], &str); 2] = [(b"ISFT", words::PROGRAM), (b"ICMT", words::NOTE)];
+const INFO: [(&[u8; 4], &str); 2] = [(b"ISFT", metadata::PROGRAM), (b"ICMT", metadata::NOTE)];
 /// Bytes of a chunk's head: its name and its length.
 const CHUNK_HEAD: usize = 8;
 
