@@ -103,10 +103,10 @@ impl<'a> FrameSteps<'a> {
     }
 
     /// Reads the frames of the buffer.
-    pub(super) fn take(&self) -> Result<()> {
+    pub(super) fn read_frames(&self) -> Result<()> {
         let GraphInputs { config, slots, .. } = *self.parts;
         let (hidden, vocab) = (config.backbone.hidden, config.audio_vocab);
-        let positions = address_of(&self.buffers.taken);
+        let positions = address_of(&self.buffers.inputs);
         let codes = positions + (slots * size_of::<u32>()) as u64;
         let x = address_of(&self.buffers.backbone.x);
         let grid = (hidden.div_ceil(THREADS as usize), slots);
@@ -120,7 +120,7 @@ impl<'a> FrameSteps<'a> {
     }
 
     /// Speaks frames into the buffer, from what the slots have read.
-    pub(super) fn speak(&self) -> Result<()> {
+    pub(super) fn step(&self) -> Result<()> {
         let GraphInputs { depth, head, .. } = *self.parts;
         let hidden = address(self.parts.hidden)?;
         let x = address_of(&self.buffers.depth.x);
