@@ -27,15 +27,15 @@ pub(crate) async fn run() -> anyhow::Result<()> {
     let rate = 5.0 * f64::from(line.expected_frames()) / SERVICE.as_secs_f64();
     let (seen, stop) = (Arc::new(Mutex::new(HashMap::new())), CancellationToken::new());
     let mut workers = Vec::new();
-    let owners: Vec<_> = (0..WORKERS).map(|_| WorkerId::of_this_process("bench")).collect();
-    for owner in &owners {
-        queue.report(owner, &report(rate)).await?;
+    let worker_ids: Vec<_> = (0..WORKERS).map(|_| WorkerId::of_this_process("bench")).collect();
+    for worker_id in &worker_ids {
+        queue.report(worker_id, &report(rate)).await?;
     }
-    for owner in owners {
+    for worker_id in worker_ids {
         let seen = Arc::clone(&seen);
         let worker = BenchWorker {
             queue: queue.clone(),
-            owner,
+            worker_id,
             slots: 5,
             reserve: 1,
             service: SERVICE,

@@ -90,7 +90,7 @@ pub(crate) fn receipt(frames: u32) -> Receipt {
 /// A worker without a model: a job takes it `service`, and whoever asks hears how long each had waited.
 pub(crate) struct BenchWorker {
     pub(crate) queue: Queue,
-    pub(crate) owner: WorkerId,
+    pub(crate) worker_id: WorkerId,
     pub(crate) slots: u8,
     pub(crate) reserve: u8,
     pub(crate) service: Duration,
@@ -102,7 +102,7 @@ impl BenchWorker {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots.into()));
         let (running, bulk, left) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
-        let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.owner, "bench"));
+        let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.worker_id, "bench"));
         let jobs = TaskTracker::new();
         while let Some(slot) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
             let slot = slot.context("slots are never closed")?;

@@ -55,7 +55,7 @@ async fn live_waits(queue: &Queue, bulk: u64) -> anyhow::Result<Vec<f64>> {
             let seen = Arc::clone(&waits);
             let worker = BenchWorker {
                 queue: queue.clone(),
-                owner: WorkerId::of_this_process("bench"),
+                worker_id: WorkerId::of_this_process("bench"),
                 slots: 5,
                 reserve: 1,
                 service: SERVICE,

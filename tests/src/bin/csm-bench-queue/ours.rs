@@ -94,8 +94,8 @@ pub(crate) async fn run(redis_url: &str, args: &BenchQueueArgs) -> anyhow::Resul
 
 /// One slot: claim, commit, again.
 async fn consume(queue: Queue, seen: Arc<Seen>, stop: CancellationToken) -> anyhow::Result<()> {
-    let owner = WorkerId::of_this_process("bench");
-    let (mut wake, mut claimer) = (queue.wake_listener(), queue.claimer(&owner, "bench"));
+    let worker_id = WorkerId::of_this_process("bench");
+    let (mut wake, mut claimer) = (queue.wake_listener(), queue.claimer(&worker_id, "bench"));
     let done = receipt(1);
     while !stop.is_cancelled() {
         let Claim::Job(job) = claimer.claim(WorkerCapacity::empty(1)).await? else {
