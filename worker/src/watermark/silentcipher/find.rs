@@ -99,7 +99,7 @@ impl PayloadSearch<'_> {
     fn run(&self, reach: Reach) -> Result<(Best, bool), SilentCipherError> {
         let first = loudest(self.samples, FIRST_ROUNDS);
         let whole = first.len() == self.samples.len();
-        let evidence = self.look(&first, 0)?.ok_or(SilentCipherError::OutOfTime)?;
+        let evidence = self.weigh_excerpt(&first, 0)?.ok_or(SilentCipherError::OutOfTime)?;
         let mut best = Best { phase: 0, piece: first, evidence };
         if best.piece.len().div_ceil(HOP) / PERIOD < MIN_ROUNDS || best.evidence.detects() {
             return Ok((best, whole));
@@ -111,12 +111,12 @@ impl PayloadSearch<'_> {
         }
         let excerpt = if whole { best.piece.clone() } else { loudest(self.samples, SEARCH_ROUNDS) };
         let tried = self.try_places(&COARSE_PLACES, &excerpt, &mut best)?
-            && (best.evidence.frames_chance > HINT_BELOW || self.look_closer(&excerpt, &mut best)?);
+            && (best.evidence.frames_chance > HINT_BELOW || self.refine(&excerpt, &mut best)?);
         Ok((best, whole && tried))
     }
 
     /// Follows a hint: closer around the best place, then there at length. False where the time did not allow all of it.
-    fn look_closer(&self, excerpt: &Range<usize>, best: &mut Best) -> Result<bool, SilentCipherError> {
+    fn refine(&self, excerpt: &Range<usize>, best: &mut Best) -> Result<bool, SilentCipherError> {
         for step in FINE_STEPS {
             let beside = [(best.phase + HOP - step) % HOP, (best.phase + step) % HOP];
             if best.evidence.detects() || !self.try_places(&beside, excerpt, best)? {
@@ -132,7 +132,7 @@ impl PayloadSearch<'_> {
     /// Looks at a piece at these places of the hop, until one detects. False where the time did not allow all of them.
     fn try_places(&self, places: &[usize], piece: &Range<usize>, best: &mut Best) -> Result<bool, SilentCipherError> {
         for &phase in places {
-            let Some(evidence) = self.look(piece, phase)? else { return Ok(false) };
+            let Some(evidence) = self.weigh_excerpt(piece, phase)? else { return Ok(false) };
             if evidence.soft > best.evidence.soft || evidence.detects() {
                 *best = Best { phase, piece: piece.clone(), evidence };
             }
@@ -151,7 +151,7 @@ impl PayloadSearch<'_> {
         if longer.len() <= best.piece.len() {
             return Ok(());
         }
-        let Some(more) = self.look(&longer, best.phase)? else { return Ok(()) };
+        let Some(more) = self.weigh_excerpt(&longer, best.phase)? else { return Ok(()) };
         // Both may be held up by the same bound by names, and only one of them clear of the bound by frames.
         if more.detects() || more.p_value() < best.evidence.p_value() {
             *best = Best { piece: longer, evidence: more, ..*best };
@@ -160,7 +160,7 @@ impl PayloadSearch<'_> {
     }
 
     /// What a piece shows from its sample `phase` on; `None` where it is not to be read any more.
-    fn look(&self, piece: &Range<usize>, phase: usize) -> Result<Option<MarkEvidence>, SilentCipherError> {
+    fn weigh_excerpt(&self, piece: &Range<usize>, phase: usize) -> Result<Option<MarkEvidence>, SilentCipherError> {
         let piece = &self.samples[piece.clone()];
         let piece = &piece[phase.min(piece.len())..];
         let Some(gain) = self.cipher.gain(piece)? else { return Ok(Some(MarkEvidence::NONE)) };
