@@ -41,7 +41,7 @@ pub(super) async fn observe(url: String, watch: SharedWatch) {
     loop {
         // A Redis that is down is part of the run.
         if let Ok(mut connection) = connect(&url).await {
-            while observer.look(&mut connection).await.is_ok() {
+            while observer.poll(&mut connection).await.is_ok() {
                 tokio::time::sleep(LOOK_EVERY).await;
             }
         }
@@ -68,7 +68,7 @@ struct Observer {
 }
 
 impl Observer {
-    async fn look(&mut self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
+    async fn poll(&mut self, connection: &mut MultiplexedConnection) -> redis::RedisResult<()> {
         let held: Vec<String> =
             redis::cmd("ZRANGE").arg(format!("{ROOT}leases")).arg(0).arg(-1).query_async(connection).await?;
         let held: BTreeSet<_> = held.into_iter().collect();
