@@ -120,7 +120,7 @@ impl DecodeStream {
     /// Takes the sound of the next frame; true when the guard ends the utterance.
     fn deliver_pcm(&mut self, pcm: &[f32]) -> bool {
         let Some(GeneratedCodes { codes, replayed, permit, .. }) = self.pending.pop_front() else { return false };
-        let verdict = self.guard.see(&codes, pcm);
+        let verdict = self.guard.observe(&codes, pcm);
         self.held.push((permit, AudioFrame { codes, pcm: pcm.to_vec(), replayed }));
         if verdict == GuardDecision::Deliver {
             self.deliver();

@@ -80,7 +80,7 @@ pub(super) struct Guard {
 
 impl Guard {
     /// Takes an utterance's next frame: its codes and its samples.
-    pub(super) fn see(&mut self, codes: &Frame, pcm: &[f32]) -> GuardDecision {
+    pub(super) fn observe(&mut self, codes: &Frame, pcm: &[f32]) -> GuardDecision {
         self.repeats = if self.last.as_ref() == Some(codes) { self.repeats + 1 } else { 0 };
         self.silent = if is_silent(pcm) { self.silent + 1 } else { 0 };
         self.last = Some(*codes);

@@ -116,7 +116,7 @@ proptest! {
         for (same, silent, frames) in runs {
             for _ in 0..frames {
                 codes[0] += u32::from(!same);
-                match guard.see(&codes, &[if silent { 0.0 } else { 2.0 * SILENCE_RMS }]) {
+                match guard.observe(&codes, &[if silent { 0.0 } else { 2.0 * SILENCE_RMS }]) {
                     GuardDecision::Deliver => held = 0,
                     GuardDecision::Hold => held += 1,
                     GuardDecision::Stop => return Ok(()),
@@ -249,14 +249,14 @@ fn the_guard_counts_runs_not_frames() {
     for round in 0..3 {
         for frame in 0..REPEATED_FRAMES - 1 {
             let expected = if frame == 0 { GuardDecision::Deliver } else { GuardDecision::Hold };
-            assert_eq!(guard.see(&[round; 32], &loud), expected);
+            assert_eq!(guard.observe(&[round; 32], &loud), expected);
         }
     }
     for frame in 0..3 * SILENT_FRAMES {
         let pcm = if frame % SILENT_FRAMES == SILENT_FRAMES - 1 { loud } else { soft };
-        assert_ne!(guard.see(&[100 + frame; 32], &pcm), GuardDecision::Stop, "frame {frame}");
+        assert_ne!(guard.observe(&[100 + frame; 32], &pcm), GuardDecision::Stop, "frame {frame}");
     }
-    let verdicts: Vec<_> = (0..SILENT_FRAMES).map(|frame| guard.see(&[500 + frame; 32], &soft)).collect();
+    let verdicts: Vec<_> = (0..SILENT_FRAMES).map(|frame| guard.observe(&[500 + frame; 32], &soft)).collect();
     assert_eq!(verdicts.iter().position(|verdict| *verdict == GuardDecision::Stop), Some(SILENT_FRAMES as usize - 1));
 }
 
