@@ -79,7 +79,7 @@ struct LiveReceiver {
 }
 
 impl LiveReceiver {
-    fn hear(&mut self, pending: &PendingEvent) {
+    fn receive(&mut self, pending: &PendingEvent) {
         if pending.sequence <= self.last {
             return;
         }
@@ -118,7 +118,7 @@ fn attempt(to: &mut LiveReceiver, old: usize, frames: usize, cut: usize, written
         while let Some(pending) = publisher.due() {
             let written = written(at);
             if written != Written::No {
-                to.hear(pending);
+                to.receive(pending);
             }
             if written != Written::Yes {
                 return publisher.defer();
@@ -150,11 +150,11 @@ fn recording(frames: usize) -> Vec<u8> {
 
 #[test]
 fn samples_go_out_from_the_first_frame_to_the_last() {
-    let mut listener = LiveReceiver::default();
-    attempt(&mut listener, 0, 23, usize::MAX, |_| Written::Yes);
-    assert!(listener.pcm == recording(23));
-    assert!(listener.events[0] < FRAME_SAMPLES as u32, "with the first frame, but for what the mark holds back");
-    assert!(listener.events.len() < 10, "{:?}", listener.events);
+    let mut receiver = LiveReceiver::default();
+    attempt(&mut receiver, 0, 23, usize::MAX, |_| Written::Yes);
+    assert!(receiver.pcm == recording(23));
+    assert!(receiver.events[0] < FRAME_SAMPLES as u32, "with the first frame, but for what the mark holds back");
+    assert!(receiver.events.len() < 10, "{:?}", receiver.events);
     let mut short = LiveReceiver::default();
     attempt(&mut short, 0, 1, usize::MAX, |_| Written::Yes);
     assert!(short.pcm == recording(1));
@@ -163,19 +163,19 @@ fn samples_go_out_from_the_first_frame_to_the_last() {
 /// Silence that is held back comes at once: more events, none of them large.
 #[test]
 fn many_samples_at_once_are_cut_into_bounded_events() {
-    let (mut listener, mut stream) = (LiveReceiver::default(), stream());
+    let (mut receiver, mut stream) = (LiveReceiver::default(), stream());
     let mut publisher = ProgressPublisher::new(origin(), 100, Some(0));
     publisher.push(&sentence_frame(0, 0, false), &Marked::default());
     assert!(matches!(publisher.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
     publisher.mark_published();
     publisher.push(&sentence_frame(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()));
     while let Some(pending) = publisher.due() {
-        listener.hear(pending);
-        assert_eq!(pending.codes.is_some(), listener.events.len() == 1, "the codes go with the first");
+        receiver.receive(pending);
+        assert_eq!(pending.codes.is_some(), receiver.events.len() == 1, "the codes go with the first");
         publisher.mark_published();
     }
     let most = AudioChunk::SAMPLES_MAX as u32;
-    assert_eq!(listener.events, [most, most, most, 20 * FRAME_SAMPLES as u32 - 3 * most - 480]);
+    assert_eq!(receiver.events, [most, most, most, 20 * FRAME_SAMPLES as u32 - 3 * most - 480]);
 }
 
 /// Whatever fails and however: what reaches the listener is the recording.
@@ -183,10 +183,10 @@ fn many_samples_at_once_are_cut_into_bounded_events() {
 fn an_event_in_doubt_is_written_again_as_it_was() {
     for fault in [Written::No, Written::Silently] {
         for from in 0..14 {
-            let mut listener = LiveReceiver::default();
+            let mut receiver = LiveReceiver::default();
             let away = from..from + 7;
-            attempt(&mut listener, 0, 23, usize::MAX, |at| if away.contains(&at) { fault } else { Written::Yes });
-            assert!(listener.pcm == recording(23), "away from frame {from}");
+            attempt(&mut receiver, 0, 23, usize::MAX, |at| if away.contains(&at) { fault } else { Written::Yes });
+            assert!(receiver.pcm == recording(23), "away from frame {from}");
         }
     }
 }
@@ -197,11 +197,11 @@ fn an_event_in_doubt_is_written_again_as_it_was() {
 fn an_attempt_goes_on_behind_the_last_sample_that_was_sent() {
     for cut in 0..23 {
         for old in [0, cut / 5 * 5] {
-            let mut listener = LiveReceiver::default();
-            attempt(&mut listener, 0, 23, cut, |_| Written::Yes);
-            attempt(&mut listener, old, 23, cut + 3, |_| Written::Yes);
-            attempt(&mut listener, old, 23, usize::MAX, |_| Written::Yes);
-            assert!(listener.pcm == recording(23), "cut at {cut}");
+            let mut receiver = LiveReceiver::default();
+            attempt(&mut receiver, 0, 23, cut, |_| Written::Yes);
+            attempt(&mut receiver, old, 23, cut + 3, |_| Written::Yes);
+            attempt(&mut receiver, old, 23, usize::MAX, |_| Written::Yes);
+            assert!(receiver.pcm == recording(23), "cut at {cut}");
         }
     }
 }
@@ -209,9 +209,9 @@ fn an_attempt_goes_on_behind_the_last_sample_that_was_sent() {
 /// Another build may say less than was sent: nothing is sent twice, and nothing behind it.
 #[test]
 fn a_shorter_recording_sends_nothing_more() {
-    let mut listener = LiveReceiver::default();
-    attempt(&mut listener, 0, 23, 15, |_| Written::Yes);
-    let sent = listener.pcm.clone();
-    attempt(&mut listener, 0, 2, usize::MAX, |_| Written::Yes);
-    assert!(!sent.is_empty() && listener.pcm == sent);
+    let mut receiver = LiveReceiver::default();
+    attempt(&mut receiver, 0, 23, 15, |_| Written::Yes);
+    let sent = receiver.pcm.clone();
+    attempt(&mut receiver, 0, 2, usize::MAX, |_| Written::Yes);
+    assert!(!sent.is_empty() && receiver.pcm == sent);
 }
