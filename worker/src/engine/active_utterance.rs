@@ -33,7 +33,7 @@ pub(super) struct ActiveUtterance {
     /// Frames of `resumed_frames` that the model has made again or read.
     replayed_count: usize,
     /// Frames made or taken over, the end frame left out.
-    pub(super) made: u32,
+    pub(super) frames_made: u32,
     pub(super) frames: mpsc::Sender<AudioFrame>,
     /// When the last frame was made; `None` if none was, or the reader has been behind since.
     last_frame: Option<Instant>,
@@ -62,7 +62,7 @@ impl ActiveUtterance {
             retried: false,
             resumed_frames,
             replayed_count: 0,
-            made: 0,
+            frames_made: 0,
             frames,
             last_frame: None,
             span,
@@ -93,7 +93,7 @@ impl ActiveUtterance {
 
     /// What the model needs to know for its next frame.
     pub(super) fn row(&self, slot: usize) -> Row {
-        Row { slot, sampling: self.sampling, frame_index: self.first_draw.wrapping_add(self.made) }
+        Row { slot, sampling: self.sampling, frame_index: self.first_draw.wrapping_add(self.frames_made) }
     }
 
     /// Notes that a frame was made; how long after the one before it, if its reader did not make it wait.
@@ -104,7 +104,7 @@ impl ActiveUtterance {
     /// Takes note of the first frame, made here: it shows whether what was spoken before would be said again. The very same
     /// frame says so, and everything before it too.
     pub(super) fn check_resumed_frames(&mut self, first: &Frame) {
-        if self.made > 0 || self.resumed_frames.is_empty() {
+        if self.frames_made > 0 || self.resumed_frames.is_empty() {
             return;
         }
         if self.resumed_frames[0] == *first {
@@ -118,12 +118,12 @@ impl ActiveUtterance {
 
     /// Whether the model has to read more of what was spoken.
     pub(super) fn needs_replay(&self) -> bool {
-        self.made > 0 && self.replayed_count < self.resumed_frames.len()
+        self.frames_made > 0 && self.replayed_count < self.resumed_frames.len()
     }
 
     /// Whether the next frame has been spoken before.
     pub(super) fn is_handing_over(&self) -> bool {
-        self.made > 0 && (self.made as usize) < self.resumed_frames.len()
+        self.frames_made > 0 && (self.frames_made as usize) < self.resumed_frames.len()
     }
 
     /// The next frames for the model to read, `most` of them at most.
@@ -140,22 +140,22 @@ impl ActiveUtterance {
 
     /// A frame on its way to its reader, if there is room; the next of those spoken before, or one that was just made.
     pub(super) fn hand_over(&mut self, id: SlotId, made: Option<Frame>) -> Option<GeneratedCodes> {
-        let before = self.resumed_frames.get(self.made as usize);
+        let before = self.resumed_frames.get(self.frames_made as usize);
         let (codes, replayed) = (made.or(before.copied())?, before.is_some());
         let permit = self.frames.clone().try_reserve_owned().ok()?;
-        self.made += 1;
+        self.frames_made += 1;
         Some(GeneratedCodes { id, codes, replayed, permit })
     }
 
     /// Whether nothing more may be made.
     pub(super) fn is_used_up(&self) -> bool {
-        self.made >= self.budget.frames
+        self.frames_made >= self.budget.frames
     }
 
     /// Whether the end frame is answered by a second try: once, when nothing has been spoken, with other draws. Without
     /// draws (at temperature 0) the model would only say the same.
     pub(super) fn retries_empty(&mut self) -> bool {
-        let tries = self.made == 0 && !self.retried && !self.sampling.temperature.is_greedy();
+        let tries = self.frames_made == 0 && !self.retried && !self.sampling.temperature.is_greedy();
         if tries {
             self.retried = true;
             self.first_draw = self.first_draw.wrapping_add(SECOND_TRY);
