@@ -166,7 +166,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let abandoned = self.slots.iter().filter(|(_, active)| active.frames.is_closed());
         for id in abandoned.map(|(id, _)| id).collect::<Vec<_>>() {
             if let Some(active) = self.slots.release(id) {
-                tracing::debug!(parent: &active.span, frames = active.made, "abandoned utterance");
+                tracing::debug!(parent: &active.span, frames = active.frames_made, "abandoned utterance");
                 self.send_to_decoder(DecodeJob::Forget(id))?;
             }
         }
@@ -294,7 +294,7 @@ impl<M: SpeechModel> EngineThread<M> {
 
     fn release(&mut self, id: SlotId, reason: FinishReason) -> Option<ActiveUtterance> {
         let active = self.slots.release(id)?;
-        tracing::debug!(parent: &active.span, frames = active.made, ?reason, "finished utterance");
+        tracing::debug!(parent: &active.span, frames = active.frames_made, ?reason, "finished utterance");
         Some(active)
     }
 
