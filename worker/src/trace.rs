@@ -108,9 +108,9 @@ pub fn trace(options: &TraceOptions) -> Result<TraceSummary, TraceError> {
     let tokenizer = PromptTokenizer::from_folder(&options.folder)?;
     let codec = Codec::load(&options.folder, &device, &mut |_| {})?;
     let mut positions = Vec::new();
-    for turn in &options.context {
-        let recording = codec.encode(&read_recording(&turn.recording)?)?;
-        positions.extend(segment(&tokenizer.text_ids(turn.speaker, &turn.text)?, Some(&recording)));
+    for context in &options.context {
+        let recording = codec.encode(&read_recording(&context.recording)?)?;
+        positions.extend(segment(&tokenizer.text_ids(context.speaker, &context.text)?, Some(&recording)));
     }
     positions.extend(segment(&tokenizer.text_ids(options.speaker, &options.text)?, None));
     let mut model = Model::load(&options.folder, &device, &LoadOptions::f32(1), &mut |_| {})?;
