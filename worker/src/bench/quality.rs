@@ -59,7 +59,7 @@ struct ReferenceFrame {
 pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Result<Vec<Quality>, BenchError> {
     progress(WeightFormat::F32);
     let mut reference = Vec::with_capacity(plan.frames);
-    speak(plan, &Device::Cpu, WeightFormat::F32, |_, frame| {
+    generate(plan, &Device::Cpu, WeightFormat::F32, |_, frame| {
         let goes_on = frame.codes != END_FRAME;
         reference.push(ReferenceFrame { codes: frame.codes, logits: frame.logits.to_vec2()? });
         Ok(goes_on.then_some(frame.codes))
@@ -70,7 +70,7 @@ pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Re
         .map(|&format| {
             progress(format);
             let mut tally = Tally::default();
-            speak(plan, &device, format, |index, frame| {
+            generate(plan, &device, format, |index, frame| {
                 let Some(expected) = reference.get(index) else { return Ok(None) };
                 tally.add(expected, &ReferenceFrame { codes: frame.codes, logits: frame.logits.to_vec2()? });
                 let is_last = expected.codes == END_FRAME || index + 1 == reference.len();
@@ -81,12 +81,12 @@ pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Re
         .collect()
 }
 
-/// Speaks greedily. `hear` answers each frame with the one that the next is to follow, or with the end.
-fn speak(
+/// Speaks greedily. `on_frame` answers each frame with the one that the next is to follow, or with the end.
+fn generate(
     plan: &QualityPlan,
     device: &Device,
     format: WeightFormat,
-    mut hear: impl FnMut(usize, TracedFrame) -> Result<Option<Frame>, BenchError>,
+    mut on_frame: impl FnMut(usize, TracedFrame) -> Result<Option<Frame>, BenchError>,
 ) -> Result<(), BenchError> {
     let options = LoadOptions { weights: WeightChoice::Format(format), slots: 1, threads: plan.subject.threads };
     let mut model = Model::load(&plan.subject.folder, device, &options, &mut |_| {})?;
@@ -98,7 +98,7 @@ fn speak(
     for index in 0..plan.frames {
         let frame_index = u32::try_from(index).unwrap_or(u32::MAX);
         let frame = model.step_traced(&Row { slot: 0, sampling, frame_index })?;
-        match hear(index, frame)? {
+        match on_frame(index, frame)? {
             Some(codes) => model.force(0, codes)?,
             None => break,
         }
