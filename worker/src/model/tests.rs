@@ -50,7 +50,7 @@ fn prompt() -> Vec<Position> {
     (0..158).map(|index| if index % 50 < 20 { Position::Text(index % 256) } else { frame(index) }).collect()
 }
 
-fn speak(model: &mut Model, slot: usize, sampling: Sampling, frames: u32) -> Vec<Frame> {
+fn generate(model: &mut Model, slot: usize, sampling: Sampling, frames: u32) -> Vec<Frame> {
     (0..frames).map(|index| model.step(&[row(slot, sampling, index)]).unwrap()[0]).collect()
 }
 
@@ -80,7 +80,7 @@ fn pieces_do_not_change_a_prompt() {
 fn frames_fed_back_are_the_same_as_frames_prefilled() {
     let mut model = model();
     model.prefill(0, &prompt()).unwrap();
-    let frames = speak(&mut model, 0, sampling(0.9, 3), 5);
+    let frames = generate(&mut model, 0, sampling(0.9, 3), 5);
     model.prefill(1, &prompt()).unwrap();
     model.prefill(1, &frames.iter().map(|&frame| Position::Audio(frame)).collect::<Vec<_>>()).unwrap();
     assert_eq!(logits(&mut model, 0), logits(&mut model, 1));
@@ -105,7 +105,7 @@ fn a_slot_that_was_given_frames_goes_on_like_the_one_that_made_them() {
     {
         let sampling = sampling(0.9, 3);
         model.prefill(0, &prompt()).unwrap();
-        let made = speak(&mut model, 0, sampling, 40);
+        let made = generate(&mut model, 0, sampling, 40);
         let at_the_end = model.step_traced(&row(0, sampling, 40)).unwrap();
         for pieces in [vec![40], vec![1, 39], vec![7, 32, 1], vec![33, 0, 7]] {
             model.reset(1);
@@ -124,7 +124,7 @@ fn a_slot_that_was_given_frames_goes_on_like_the_one_that_made_them() {
         // Some made, some given.
         model.reset(2);
         model.prefill(2, &prompt()).unwrap();
-        speak(&mut model, 2, sampling, 3);
+        generate(&mut model, 2, sampling, 3);
         model.replay(2, &made[3..40]).unwrap();
         assert_eq!(model.step(&[row(2, sampling, 40)]).unwrap(), [at_the_end.codes], "{name}");
     }
@@ -143,17 +143,17 @@ fn what_cannot_have_been_spoken_is_not_replayed() {
 }
 
 /// Speaks in one slot of a model, alone, what a prompt of a length leads to.
-fn speak_alone(model: &mut Model, slot: usize, length: usize) -> Vec<Frame> {
+fn generate_alone(model: &mut Model, slot: usize, length: usize) -> Vec<Frame> {
     model.reset(slot);
     model.prefill(slot, &prompt()[..length]).unwrap();
-    speak(model, slot, sampling(0.9, length as u64), 4)
+    generate(model, slot, sampling(0.9, length as u64), 4)
 }
 
 /// Four rows say alone and in company the same; answers what the longest prompt, of 158 positions, leads to.
-fn company_changes_nothing(model: &mut Model) -> Vec<Frame> {
+fn batch_changes_nothing(model: &mut Model) -> Vec<Frame> {
     let format = model.format();
     let lengths = [158, 3, 40, 77];
-    let expected = lengths.map(|length| speak_alone(model, 1, length));
+    let expected = lengths.map(|length| generate_alone(model, 1, length));
     for (slot, length) in lengths.into_iter().enumerate() {
         model.reset(slot);
         model.prefill(slot, &prompt()[..length]).unwrap();
@@ -173,7 +173,7 @@ fn company_changes_nothing(model: &mut Model) -> Vec<Frame> {
 #[test]
 fn a_row_is_the_same_alone_and_in_company_in_every_format() {
     for format in [WeightFormat::F32, WeightFormat::Q8_0, WeightFormat::Q4K] {
-        company_changes_nothing(&mut load(format));
+        batch_changes_nothing(&mut load(format));
     }
 }
 
@@ -185,9 +185,9 @@ fn a_prefix_restored_is_a_prefix_read() {
         assert!(prefix.positions() == 100 && prefix.bytes() > 0);
         assert_eq!(prefix.bytes(), model.prefix_bytes(100));
         model.prefill(0, &prompt()[100..]).unwrap();
-        let read = speak(&mut model, 0, sampling(0.9, 1), 3);
+        let read = generate(&mut model, 0, sampling(0.9, 1), 3);
         model.prefill(2, &vec![Position::Text(7); 50]).unwrap();
-        speak(&mut model, 2, sampling(0.9, 2), 2);
+        generate(&mut model, 2, sampling(0.9, 2), 2);
         assert!(matches!(model.restore_prefix(2, &prefix), Err(ModelError::StrangePrefix)));
         assert!(matches!(model.save_prefix(2), Err(ModelError::StrangePrefix)));
         model.reset(2);
@@ -195,12 +195,12 @@ fn a_prefix_restored_is_a_prefix_read() {
         let nothing_read = model.step(&[row(2, sampling(0.9, 1), 0)]);
         assert!(matches!(nothing_read, Err(ModelError::NothingToContinue)));
         model.prefill(2, &prompt()[100..]).unwrap();
-        assert_eq!(speak(&mut model, 2, sampling(0.9, 1), 3), read);
+        assert_eq!(generate(&mut model, 2, sampling(0.9, 1), 3), read);
     }
 }
 
 /// Rows of two slots at different positions, one of them joining late.
-fn say_in_company(model: &mut Model, temperature: f32) -> Vec<Frame> {
+fn generate_in_batch(model: &mut Model, temperature: f32) -> Vec<Frame> {
     for slot in [1, 3] {
         model.reset(slot);
     }
@@ -219,7 +219,7 @@ fn both_forward_passes_say_the_same() {
     let (mut packed, mut on_tensors) = (model(), tensors(WeightFormat::F32));
     for temperature in [0.0, 0.9] {
         let (packed, on_tensors) =
-            (say_in_company(&mut packed, temperature), say_in_company(&mut on_tensors, temperature));
+            (generate_in_batch(&mut packed, temperature), generate_in_batch(&mut on_tensors, temperature));
         assert_eq!(packed, on_tensors, "at {temperature}");
     }
 }
@@ -244,7 +244,7 @@ fn both_forward_passes_quantise_alike() {
 fn rows_on_tensors_do_not_depend_on_company() {
     let mut model = tensors(WeightFormat::F32);
     model.prefill(0, &prompt()).unwrap();
-    let alone = speak(&mut model, 0, sampling(0.9, 1), 4);
+    let alone = generate(&mut model, 0, sampling(0.9, 1), 4);
     for slot in 0..4 {
         model.reset(slot);
         model.prefill(slot, &prompt()[..158 - 50 * slot]).unwrap();
@@ -259,15 +259,15 @@ fn rows_on_tensors_do_not_depend_on_company() {
 fn a_reset_slot_is_a_new_slot() {
     for mut model in [model(), load(WeightFormat::Q4K), tensors(WeightFormat::F32)] {
         model.prefill(0, &prompt()).unwrap();
-        let fresh = speak(&mut model, 0, sampling(0.9, 5), 4);
+        let fresh = generate(&mut model, 0, sampling(0.9, 5), 4);
         for first in [200, 1] {
             model.reset(0);
             model.prefill(0, &vec![Position::Text(first); 60]).unwrap();
-            speak(&mut model, 0, sampling(0.9, 6), 3);
+            generate(&mut model, 0, sampling(0.9, 6), 3);
         }
         model.reset(0);
         model.prefill(0, &prompt()).unwrap();
-        assert_eq!(speak(&mut model, 0, sampling(0.9, 5), 4), fresh);
+        assert_eq!(generate(&mut model, 0, sampling(0.9, 5), 4), fresh);
     }
 }
 
@@ -277,7 +277,7 @@ fn a_forced_frame_is_what_is_continued() {
     let other: Frame = std::array::from_fn(|codebook| codebook as u32 + 3);
     assert!(matches!(model.force(0, other), Err(ModelError::NothingToContinue)));
     model.prefill(0, &prompt()).unwrap();
-    speak(&mut model, 0, sampling(0.9, 5), 1);
+    generate(&mut model, 0, sampling(0.9, 5), 1);
     model.force(0, other).unwrap();
     model.prefill(1, &[&prompt()[..], &[Position::Audio(other)]].concat()).unwrap();
     assert_eq!(logits(&mut model, 0), logits(&mut model, 1));
@@ -290,7 +290,7 @@ fn a_seed_decides_what_is_said() {
     let mut say = |seed| {
         model.reset(0);
         model.prefill(0, &prompt()).unwrap();
-        speak(&mut model, 0, sampling(0.9, seed), 3)
+        generate(&mut model, 0, sampling(0.9, seed), 3)
     };
     let (first, again, other) = (say(1), say(1), say(2));
     assert_eq!(first, again);
@@ -327,7 +327,7 @@ fn misuse_is_refused() {
 fn the_window_ends_speech() {
     let mut model = model();
     model.prefill(0, &vec![Position::Text(1); 2047]).unwrap();
-    speak(&mut model, 0, sampling(0.9, 1), 2);
+    generate(&mut model, 0, sampling(0.9, 1), 2);
     assert_eq!(model.positions(0), 2048);
     let error = model.step(&[row(0, sampling(0.9, 1), 2)]).unwrap_err();
     assert!(matches!(error, ModelError::WindowFull { limit: 2048 }), "{error}");

@@ -14,7 +14,7 @@ fn on_cuda(format: WeightFormat, slots: usize) -> Model {
 fn f32_says_what_the_cpu_says() {
     let (mut cpu, mut cuda) = (model(), on_cuda(WeightFormat::F32, 4));
     for temperature in [0.0, 0.9] {
-        let (cpu, cuda) = (say_in_company(&mut cpu, temperature), say_in_company(&mut cuda, temperature));
+        let (cpu, cuda) = (generate_in_batch(&mut cpu, temperature), generate_in_batch(&mut cuda, temperature));
         assert_eq!(cpu, cuda, "at {temperature}");
     }
 }
@@ -50,9 +50,9 @@ fn logits_are_near_those_of_f32_in_every_format() {
 #[ignore = "needs a CUDA device"]
 fn a_row_is_the_same_alone_and_in_company_in_every_format_and_size() {
     for format in FORMATS {
-        let expected = company_changes_nothing(&mut on_cuda(format, 4));
+        let expected = batch_changes_nothing(&mut on_cuda(format, 4));
         // More slots than one tile holds, and a slot of the last.
-        assert_eq!(speak_alone(&mut on_cuda(format, 32), 29, 158), expected, "{format}: 32 slots");
+        assert_eq!(generate_alone(&mut on_cuda(format, 32), 29, 158), expected, "{format}: 32 slots");
     }
 }
 
@@ -63,11 +63,11 @@ fn frames_given_are_frames_made_and_a_reset_slot_is_new_in_every_format() {
         let mut model = on_cuda(format, 3);
         let sampling = sampling(0.9, 3);
         model.prefill(0, &prompt()).unwrap();
-        let made = speak(&mut model, 0, sampling, 40);
+        let made = generate(&mut model, 0, sampling, 40);
         let at_the_end = model.step_traced(&row(0, sampling, 40)).unwrap();
         // A slot that has been used.
         model.prefill(1, &vec![Position::Text(1); 60]).unwrap();
-        speak(&mut model, 1, sampling, 3);
+        generate(&mut model, 1, sampling, 3);
         model.reset(1);
         model.prefill(1, &prompt()).unwrap();
         for piece in made.chunks(17) {
@@ -83,7 +83,7 @@ fn frames_given_are_frames_made_and_a_reset_slot_is_new_in_every_format() {
         model.restore_prefix(1, &prefix).unwrap();
         let said = [0, 1].map(|slot| {
             model.prefill(slot, &prompt()[100..]).unwrap();
-            speak(&mut model, slot, sampling, 3)
+            generate(&mut model, slot, sampling, 3)
         });
         assert_eq!(said[0], said[1], "{format}");
     }

@@ -82,7 +82,7 @@ fn the_parts_of_a_step_are_those_of_the_device_or_unknown() {
     let late = Late { net, owed: Mutex::default() };
     let mut model = Model::over(config, format, Box::new(late), slots.len());
     model.prefill(0, &prompt()).unwrap();
-    speak(&mut model, 0, sampling(0.9, 1), 2);
+    generate(&mut model, 0, sampling(0.9, 1), 2);
     assert_eq!(model.step_times(), None, "the host's clock is no measure");
     model.time_parts();
     model.step(&[row(0, sampling(0.9, 1), 2)]).unwrap();
@@ -95,6 +95,6 @@ fn on_the_cpu_the_parts_are_known() {
     let mut model = model();
     assert_eq!(model.step_times(), None);
     model.prefill(0, &prompt()).unwrap();
-    speak(&mut model, 0, sampling(0.9, 1), 1);
+    generate(&mut model, 0, sampling(0.9, 1), 1);
     assert!(model.step_times().is_some_and(|times| !times.depth.is_zero()));
 }
