@@ -21,7 +21,7 @@ const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
 /// How an attempt ended.
 enum Outcome {
-    Spoken(Box<Receipt>),
+    Generated(Box<Receipt>),
     Failed(Failure),
     /// The model or its device failed, and with it every job that ran: any of them may be the reason.
     EngineFailed(Failure),
@@ -47,7 +47,7 @@ impl Runner {
         async {
             let begun = Instant::now();
             let outcome = self.outcome(&job, hand_back).await;
-            let frames = if let Outcome::Spoken(receipt) = &outcome {
+            let frames = if let Outcome::Generated(receipt) = &outcome {
                 receipt.frames.saturating_sub(receipt.resumed_frames)
             } else {
                 0
@@ -72,8 +72,8 @@ impl Runner {
         tokio::select! {
             // A take that is finished is worth more than a wish to stop.
             biased;
-            spoken = Box::pin(self.context.attempt(at, spec, waited, &progress)) => match spoken {
-                Ok(receipt) => Outcome::Spoken(Box::new(receipt)),
+            result = Box::pin(self.context.attempt(at, spec, waited, &progress)) => match result {
+                Ok(receipt) => Outcome::Generated(Box::new(receipt)),
                 Err(error) => failed(&error),
             },
             why = heartbeat::beat(&self.queue, &self.subscriptions, at, &progress) => Outcome::Interrupted(why),
@@ -98,7 +98,7 @@ impl Runner {
     async fn end(&self, lease: Lease, outcome: Outcome) -> Result<JobEnd, QueueError> {
         let attempt = lease.at().attempt;
         Ok(match outcome {
-            Outcome::Spoken(receipt) => {
+            Outcome::Generated(receipt) => {
                 let verdict = lease.succeed(&receipt).await?;
                 tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "finished attempt");
                 match verdict {
