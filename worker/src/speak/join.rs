@@ -12,12 +12,12 @@ use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::text::Pause;
 
 /// Samples that are judged together, and faded at the edges of a piece: 10 ms.
-const BLOCK: usize = 240;
+const BLOCK_SAMPLES: usize = 240;
 /// The loudness (root mean square) below which a block is silence: -46 dBFS, over the noise of a room and a breath out,
 /// under the softest consonant but its edges, which are kept.
 const SILENCE_RMS: f32 = 0.005;
 /// Silence that is kept in front of a piece for a soft beginning: 60 ms.
-const HEAD: usize = 1_440;
+const HEAD_SAMPLES_MAX: usize = 1_440;
 
 /// Samples between the sound of one piece and that of the next.
 const fn silence(pause: Pause) -> usize {
@@ -38,7 +38,7 @@ pub(super) const fn pause_frames(pause: Pause) -> u32 {
 pub(super) struct Joiner {
     /// Where each piece stands in the recording; `None` while nothing was heard of it.
     places: Vec<Option<Range<u64>>>,
-    /// Samples in front of the current piece's first sound, at most [`HEAD`]; `None` once that has come.
+    /// Samples in front of the current piece's first sound, at most [`HEAD_SAMPLES_MAX`]; `None` once that has come.
     head: Option<Vec<f32>>,
     /// The pause before the current piece.
     pause: usize,
@@ -69,10 +69,10 @@ impl Joiner {
         let mut out = Vec::with_capacity(pcm.len() + self.held.len());
         let mut rest = pcm;
         while !rest.is_empty() {
-            let (now, later) = rest.split_at(rest.len().min(BLOCK - self.block.len()));
+            let (now, later) = rest.split_at(rest.len().min(BLOCK_SAMPLES - self.block.len()));
             self.block.extend_from_slice(now);
             rest = later;
-            if self.block.len() == BLOCK {
+            if self.block.len() == BLOCK_SAMPLES {
                 self.take_block(&mut out);
             }
         }
@@ -104,7 +104,7 @@ impl Joiner {
         match &mut self.head {
             Some(head) if !loud => {
                 head.extend(block);
-                head.drain(..head.len().saturating_sub(HEAD));
+                head.drain(..head.len().saturating_sub(HEAD_SAMPLES_MAX));
             }
             Some(_) => {
                 self.join(out);
@@ -125,7 +125,7 @@ impl Joiner {
             if self.fading == 0 {
                 break;
             }
-            *sample *= 1.0 - self.fading as f32 / (BLOCK + 1) as f32;
+            *sample *= 1.0 - self.fading as f32 / (BLOCK_SAMPLES + 1) as f32;
             self.fading -= 1;
         }
         if loud {
@@ -142,9 +142,9 @@ impl Joiner {
         let head = self.head.take().unwrap_or_default();
         let tail = self.quiet.min(self.pause.saturating_sub(head.len()));
         self.held.truncate(self.held.len() - (self.quiet - tail));
-        let edge = self.held.len().saturating_sub(BLOCK);
+        let edge = self.held.len().saturating_sub(BLOCK_SAMPLES);
         for (left, sample) in self.held[edge..].iter_mut().rev().enumerate() {
-            *sample *= (left + 1) as f32 / (BLOCK + 1) as f32;
+            *sample *= (left + 1) as f32 / (BLOCK_SAMPLES + 1) as f32;
         }
         self.close(self.held.len());
         self.hand_out(out);
@@ -155,7 +155,7 @@ impl Joiner {
             *current = Some(self.given..self.given);
         }
         self.quiet = 0;
-        self.fading = BLOCK;
+        self.fading = BLOCK_SAMPLES;
         self.keep(head, false, out);
     }
 

@@ -8,12 +8,12 @@ use super::*;
 
 /// A steady tone far over the threshold, of whole blocks so that blocks are loud or silent as a whole.
 fn tone(blocks: usize) -> Vec<f32> {
-    (0..blocks * BLOCK).map(|n| 0.3 * (TAU * 440.0 * n as f32 / 24_000.0).cos()).collect()
+    (0..blocks * BLOCK_SAMPLES).map(|n| 0.3 * (TAU * 440.0 * n as f32 / 24_000.0).cos()).collect()
 }
 
 /// The noise of a room, far under the threshold and no zero.
 fn room(blocks: usize) -> Vec<f32> {
-    (0..blocks * BLOCK).map(|n| if n % 2 == 0 { 0.000_5 } else { -0.000_5 }).collect()
+    (0..blocks * BLOCK_SAMPLES).map(|n| if n % 2 == 0 { 0.000_5 } else { -0.000_5 }).collect()
 }
 
 fn speech(before: usize, sound: usize, behind: usize) -> Vec<f32> {
@@ -39,10 +39,10 @@ fn join(pieces: &[Vec<f32>], pause: Pause, part: usize) -> Joined {
 
 /// Lengths of the runs of silent blocks, those at the ends left out.
 fn gaps(audio: &[f32]) -> Vec<usize> {
-    let loud: Vec<_> = audio.chunks(BLOCK).map(|block| block.iter().any(|sample| sample.abs() > 0.02)).collect();
+    let loud: Vec<_> = audio.chunks(BLOCK_SAMPLES).map(|block| block.iter().any(|sample| sample.abs() > 0.02)).collect();
     let first = loud.iter().position(|&loud| loud).unwrap_or(0);
     let last = loud.iter().rposition(|&loud| loud).unwrap_or(0);
-    let runs = loud[first..=last].split(|&loud| loud).map(|run| run.len() * BLOCK);
+    let runs = loud[first..=last].split(|&loud| loud).map(|run| run.len() * BLOCK_SAMPLES);
     runs.filter(|&run| run > 0).collect()
 }
 
@@ -74,7 +74,7 @@ fn seconds_of_silence_become_one_pause() {
     assert_eq!(places, expected);
     assert_eq!(out.len() as u64, ends[2]);
     let second = &out[starts[1] as usize..][..46 * 240];
-    assert_eq!(second[BLOCK..], speech(6, 40, 0)[BLOCK..], "beyond its faded edge a piece is as it was");
+    assert_eq!(second[BLOCK_SAMPLES..], speech(6, 40, 0)[BLOCK_SAMPLES..], "beyond its faded edge a piece is as it was");
     assert!(out.iter().filter(|&&sample| sample == 0.0).count() == 0, "the room's own silence was enough");
 }
 
@@ -83,14 +83,14 @@ fn speech_without_any_silence_gets_it() {
     let (out, places) = join(&[tone(30), tone(30)], Pause::Sentence, 480);
     assert_eq!(places, [Some(0..7_200), Some(12_960..20_160)]);
     assert!(out[7_200..12_960].iter().all(|&sample| sample == 0.0));
-    assert_eq!(out[..7_200 - BLOCK], tone(30)[..7_200 - BLOCK]);
-    assert_eq!(out[12_960 + BLOCK..], tone(30)[BLOCK..]);
+    assert_eq!(out[..7_200 - BLOCK_SAMPLES], tone(30)[..7_200 - BLOCK_SAMPLES]);
+    assert_eq!(out[12_960 + BLOCK_SAMPLES..], tone(30)[BLOCK_SAMPLES..]);
 }
 
 #[test]
 fn no_edge_clicks() {
     // The worst there is: full level up to the last sample, and from the first.
-    let level = vec![0.9; 20 * BLOCK];
+    let level = vec![0.9; 20 * BLOCK_SAMPLES];
     let (out, _) = join(&[level.clone(), level], Pause::Clause, 1_920);
     let step = out.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);
     assert!(step < 0.9 / 200.0, "{step}");
@@ -124,10 +124,10 @@ fn only_silence_and_ten_milliseconds_are_held_back() {
     let mut given = 0;
     for n in 1..=10 {
         given += joiner.push(&tone(8)).len();
-        assert_eq!(given, n * 8 * BLOCK - BLOCK);
+        assert_eq!(given, n * 8 * BLOCK_SAMPLES - BLOCK_SAMPLES);
     }
     assert_eq!(joiner.push(&room(50)).len(), 0, "that may be its end");
-    assert_eq!(joiner.push(&tone(1)).len(), 51 * BLOCK, "it was not");
+    assert_eq!(joiner.push(&tone(1)).len(), 51 * BLOCK_SAMPLES, "it was not");
 }
 
 proptest! {
