@@ -29,7 +29,7 @@ use crate::speak::AttemptContext;
 use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
-const PATIENCE: Duration = Duration::from_secs(30);
+const REDIS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for the detection task when a worker ends.
 const DETECT_GRACE: Duration = Duration::from_secs(2);
 /// Pause between two looks at a store that is not usable.
@@ -106,7 +106,7 @@ pub async fn serve(
     let chosen = args.marks.choose(&args.hub).await;
     tracing::info!(policy = %chosen.policy, why = chosen.why, "chose watermark policy");
     let store = args.store.build().await?;
-    let redis = RedisClient::new(&args.redis, PATIENCE)?;
+    let redis = RedisClient::new(&args.redis, REDIS_WAIT_MAX)?;
     let (state, readiness) = watch::channel(Readiness::Starting { phase: "finding the model".into() });
     let admin_stop = CancellationToken::new();
     let admin_address = admin::serve(args.admin_listen, readiness.clone(), metrics, admin_stop.clone()).await?;
