@@ -11,7 +11,7 @@ use csm_shared::queue::LeaseRef;
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 
 /// How long a store that is away is waited for with the audio in hand, before it has to be spoken again.
-const PATIENCE: Duration = Duration::from_secs(60);
+const RETRY_LIMIT: Duration = Duration::from_secs(60);
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
 /// Tries are bounded by time; this bounds their number as well.
@@ -57,7 +57,7 @@ pub async fn put(store: &Store, at: &LeaseRef, format: AudioFormat, file: Vec<u8
     let backoff = ExponentialBuilder::default()
         .with_max_delay(PAUSE_MAX)
         .with_max_times(TRIES_MAX)
-        .with_total_delay(Some(PATIENCE))
+        .with_total_delay(Some(RETRY_LIMIT))
         .with_jitter();
     (|| store.put(&key, file.clone(), format.media_type()))
         .retry(backoff)
