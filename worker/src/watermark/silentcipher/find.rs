@@ -30,7 +30,7 @@ const SEARCH_ROUNDS: usize = 3;
 /// The search goes on only where some place is less likely than this, its rotations counted.
 const HINT_BELOW: f64 = 0.5;
 /// Samples of a round.
-const ROUND: usize = PERIOD * HOP;
+const ROUND_SAMPLES: usize = PERIOD * HOP;
 /// Places of the hop that are tried after the clip's own, those first that are furthest from all before.
 const COARSE_PLACES: [usize; 7] = [1024, 512, 1536, 256, 768, 1280, 1792];
 /// Then these to either side of the best.
@@ -146,8 +146,8 @@ impl PayloadSearch<'_> {
     /// Looks at a longer piece at the best place, as long as the time allows, and takes it where it shows more.
     fn at_length(&self, best: &mut Best) -> Result<(), SilentCipherError> {
         let in_time = self.bounds.left().as_secs_f64() / self.pace.get().max(f64::MIN_POSITIVE);
-        let in_time = (in_time as usize).saturating_sub(HOP) / ROUND;
-        let longer = loudest(self.samples, in_time.min(MAX_FIND_SECONDS * RATE / ROUND));
+        let in_time = (in_time as usize).saturating_sub(HOP) / ROUND_SAMPLES;
+        let longer = loudest(self.samples, in_time.min(MAX_FIND_SECONDS * RATE / ROUND_SAMPLES));
         if longer.len() <= best.piece.len() {
             return Ok(());
         }
@@ -177,10 +177,10 @@ impl PayloadSearch<'_> {
 /// The loudest piece of at most `rounds` rounds and one hop, beginning with a round of the clip.
 fn loudest(samples: &[f32], rounds: usize) -> Range<usize> {
     let energies: Vec<f64> =
-        samples.chunks(ROUND).map(|round| round.iter().map(|&sample| f64::from(sample).powi(2)).sum()).collect();
+        samples.chunks(ROUND_SAMPLES).map(|round| round.iter().map(|&sample| f64::from(sample).powi(2)).sum()).collect();
     let held = rounds.min(energies.len());
     let energy = |start: usize| energies[start..start + held].iter().sum::<f64>();
     let loudest = (0..=energies.len() - held).max_by(|&a, &b| energy(a).total_cmp(&energy(b)).then(b.cmp(&a)));
-    let start = loudest.unwrap_or(0) * ROUND;
-    start..(start + rounds * ROUND + HOP).min(samples.len())
+    let start = loudest.unwrap_or(0) * ROUND_SAMPLES;
+    start..(start + rounds * ROUND_SAMPLES + HOP).min(samples.len())
 }

@@ -24,7 +24,7 @@ use crate::watermark::silentcipher::{
 /// Rows of a group.
 const GROUP: usize = 3;
 /// Samples of one round at 24 kHz, and a little.
-const ROUND: usize = 23_406;
+const ROUND_SAMPLES: usize = 23_406;
 
 /// A layer whose output `o` is `scale` times the input `from(o)`, `shift(o)` rows further up.
 fn layer(at: usize, inputs: usize, kernel: usize, outputs: &[(usize, isize, f32)], into: &mut HashMap<String, Tensor>) {
@@ -102,7 +102,7 @@ const JOB: &str = "01890a5d-ac96-774b-bcce-b302099a8057";
 fn a_marked_clip_is_found_by_its_job_and_by_its_key() {
     let key = key("a key that marks recordings");
     let payload = payload(&key, JOB);
-    let clip = noise(4 * ROUND, 1);
+    let clip = noise(4 * ROUND_SAMPLES, 1);
     for (mode, name) in MODES {
         let cipher = handmade(mode);
         let marked = rounded(&cipher.embed(&clip, payload).unwrap());
@@ -112,7 +112,7 @@ fn a_marked_clip_is_found_by_its_job_and_by_its_key() {
             println!("{name}: {found:?}");
             assert_eq!(found.verdict, Verdict::Detected, "{name}: {found:?}");
             assert!(found.score > 0.9 && found.key_id == key.id().to_string()[..4]);
-            assert_eq!(found.regions, [Region { start_ms: 0, end_ms: (4 * ROUND / 24) as u64 }]);
+            assert_eq!(found.regions, [Region { start_ms: 0, end_ms: (4 * ROUND_SAMPLES / 24) as u64 }]);
             // A key's sixteen bits are no more than that.
             assert!(found.p_value > if known == ExpectedPayload::key(&key) { 1.5e-5 } else { 0.0 });
         }
@@ -125,9 +125,9 @@ fn a_clip_cut_anywhere_is_found() {
     let payload = payload(&key, JOB);
     // So weak that only frames close to the marker's show it.
     let cipher = handmade(BnMode::Running).with_message_sdr(26.0);
-    let marked = rounded(&cipher.embed(&noise(5 * ROUND, 2), payload).unwrap());
+    let marked = rounded(&cipher.embed(&noise(5 * ROUND_SAMPLES, 2), payload).unwrap());
     let mut random = ChaCha8Rng::seed_from_u64(3);
-    for cut in [ROUND / 42, random.next_u32() as usize % ROUND] {
+    for cut in [ROUND_SAMPLES / 42, random.next_u32() as usize % ROUND_SAMPLES] {
         for known in [ExpectedPayload::payload(payload), ExpectedPayload::key(&key)] {
             let found = find(&cipher, &marked[cut..], &known);
             assert_eq!(found.verdict, Verdict::Detected, "{cut} samples cut: {found:?}");
@@ -140,7 +140,7 @@ fn another_key_or_job_is_not_found() {
     let ours = key("a key that marks recordings");
     let payload = payload(&ours, JOB);
     let cipher = handmade(BnMode::Running);
-    let clip = noise(3 * ROUND, 4);
+    let clip = noise(3 * ROUND_SAMPLES, 4);
     let marked = rounded(&cipher.embed(&clip, payload).unwrap());
     for known in [ExpectedPayload::key(&key("somebody else's key")), ExpectedPayload::payload(Payload::new(&ours, &JobId::generate()))] {
         let found = find(&cipher, &marked, &known);
@@ -167,7 +167,7 @@ fn any_of_several_keys_is_found_and_named_and_all_are_paid_for() {
     let ours = key("a key that marks recordings");
     let marked = {
         let cipher = handmade(BnMode::Running);
-        rounded(&cipher.embed(&noise(4 * ROUND, 8), payload(&ours, JOB)).unwrap())
+        rounded(&cipher.embed(&noise(4 * ROUND_SAMPLES, 8), payload(&ours, JOB)).unwrap())
     };
     let cipher = handmade(BnMode::Running);
     let mut keys: Vec<_> = (0..7).map(|at| key(&format!("somebody else's key, number {at}"))).collect();
@@ -195,8 +195,8 @@ fn a_part_that_was_read_is_no_no_for_the_whole() {
     let ours = key("a key that marks recordings");
     let cipher = handmade(BnMode::Running);
     // Loud in the middle, where nothing is marked; the mark is in the soft end.
-    let mut clip = noise(24 * ROUND, 9);
-    let soft: Vec<f32> = noise(5 * ROUND, 10).iter().map(|sample| sample * 0.2).collect();
+    let mut clip = noise(24 * ROUND_SAMPLES, 9);
+    let soft: Vec<f32> = noise(5 * ROUND_SAMPLES, 10).iter().map(|sample| sample * 0.2).collect();
     clip.extend(cipher.embed(&soft, payload(&ours, JOB)).unwrap());
     for known in [ExpectedPayload::payload(payload(&ours, JOB)), ExpectedPayload::key(&ours)] {
         let found = find(&cipher, &clip, &known);
@@ -211,7 +211,7 @@ fn a_part_that_was_read_is_no_no_for_the_whole() {
 fn a_search_keeps_to_its_bounds() {
     let known = [ExpectedPayload::key(&key("a key that marks recordings"))];
     let cipher = handmade(BnMode::Running);
-    let clip = noise(4 * ROUND, 11);
+    let clip = noise(4 * ROUND_SAMPLES, 11);
     assert_eq!(cipher.find(&clip, &known, &Bounds::default()).unwrap().verdict, Verdict::NotDetected);
 
     let refused = |bounds: &Bounds| matches!(cipher.find(&clip, &known, bounds), Err(SilentCipherError::OutOfTime));
@@ -249,7 +249,7 @@ fn a_stream_is_found() {
         let cipher = handmade(mode);
         let mut stream = cipher.stream(payload);
         let mut marked = Vec::new();
-        for frame in noise(4 * ROUND, 5).chunks(1_920) {
+        for frame in noise(4 * ROUND_SAMPLES, 5).chunks(1_920) {
             marked.extend(stream.push(frame).unwrap());
         }
         marked.extend(stream.finish().unwrap());
@@ -265,7 +265,7 @@ fn chunks_marked_by_themselves_are_not_found() {
     let payload = payload(&key("a key that marks recordings"), JOB);
     let cipher = handmade(BnMode::Running);
     let marked: Vec<f32> =
-        noise(5 * ROUND, 6).chunks(12_000).flat_map(|chunk| cipher.embed(chunk, payload).unwrap()).collect();
+        noise(5 * ROUND_SAMPLES, 6).chunks(12_000).flat_map(|chunk| cipher.embed(chunk, payload).unwrap()).collect();
     let found = find(&cipher, &marked, &ExpectedPayload::payload(payload));
     assert_ne!(found.verdict, Verdict::Detected, "{found:?}");
 }
@@ -274,12 +274,12 @@ fn chunks_marked_by_themselves_are_not_found() {
 fn too_little_is_inconclusive() {
     let payload = payload(&key("a key that marks recordings"), JOB);
     let cipher = handmade(BnMode::Running);
-    for samples in [0, 1, 2_400, ROUND + ROUND / 2] {
+    for samples in [0, 1, 2_400, ROUND_SAMPLES + ROUND_SAMPLES / 2] {
         let marked = cipher.embed(&noise(samples, 7), payload).unwrap();
         let found = find(&cipher, &marked, &ExpectedPayload::payload(payload));
         assert_eq!(found.verdict, Verdict::Inconclusive, "{samples}: {found:?}");
     }
-    let silent = find(&cipher, &vec![0.0; 4 * ROUND], &ExpectedPayload::payload(payload));
+    let silent = find(&cipher, &vec![0.0; 4 * ROUND_SAMPLES], &ExpectedPayload::payload(payload));
     assert_eq!(silent.verdict, Verdict::Inconclusive);
     assert!((silent.p_value - 1.0).abs() < f64::EPSILON);
 }
@@ -290,7 +290,7 @@ fn random_networks_find_nothing() {
     for (mode, name) in MODES {
         let cipher = super::narrow(mode);
         for known in [ExpectedPayload::payload(payload(&key, JOB)), ExpectedPayload::payload(Payload([170; 5])), ExpectedPayload::key(&key)] {
-            let found = find(&cipher, &voice(4 * ROUND), &known);
+            let found = find(&cipher, &voice(4 * ROUND_SAMPLES), &known);
             assert_eq!(found.verdict, Verdict::NotDetected, "{name}: {found:?}");
         }
     }
