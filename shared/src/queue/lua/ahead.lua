@@ -1,10 +1,10 @@
 -- How many entries of its stream a queued job still has before it, counted up to a limit; -1 when it is not waiting there.
--- ARGV: id, limit
-local job = get(ARGV[1], 'state', 'queue', 'entry')
-if job[1] ~= 'queued' or not job[3] then
+local id, limit = unpack(ARGV)
+local job = get(id, 'state', 'queue', 'entry')
+if job.state ~= 'queued' or not job.entry then
   return -1
 end
-local stream, after = STREAM .. job[2], '-'
+local stream, after = STREAM .. job.queue, '-'
 local groups = redis.pcall('XINFO', 'GROUPS', stream)
 for _, group in ipairs(groups.err and {} or groups) do
   for i = 1, #group, 2 do
@@ -13,4 +13,4 @@ for _, group in ipairs(groups.err and {} or groups) do
     end
   end
 end
-return #redis.call('XRANGE', stream, after, '(' .. job[3], 'COUNT', tonumber(ARGV[2]))
+return #redis.call('XRANGE', stream, after, '(' .. job.entry, 'COUNT', limit)

@@ -1,14 +1,13 @@
 -- queued -> cancelled at once; running: the next beat tells the worker, and a message makes it beat now. The entry of a
 -- queued job stays in its stream until a claim skips it: deleting an undelivered entry would make the group's lag unknowable.
--- ARGV: id, ttl_ms
-local id = ARGV[1]
+local id, ttl_ms = unpack(ARGV)
 local job = job_of(id)
 local state = job.state
 if not state then
   return 'missing'
 end
 if state == 'queued' then
-  settle(id, job, 'cancelled', ARGV[2])
+  settle(id, job, 'cancelled', ttl_ms)
   return 'cancelled'
 end
 if state == 'running' then

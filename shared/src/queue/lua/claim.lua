@@ -1,12 +1,14 @@
 -- queued -> running, one job a call, never waiting. Lanes share by weight (start-time fair queueing over expected frames);
 -- one that was passed over for too long goes first. Entries of jobs that have ended are cleared away.
--- ARGV: owner, build, lease_ms, scan_limit, promote_limit, idle ('1' when the worker runs nothing), bulk ('1' when it may
--- take a bulk job), tenant_running_max, warden_ms, ttl_ms, number (of this claim, unlike any other), repeated ('1' when the
--- answer to this claim may have been lost), busy_ms (until the worker will likely run nothing), sooner_ms
+-- Arguments: idle is '1' when the worker runs nothing; bulk is '1' when the worker may take a bulk job; number names this
+-- claim alone; repeated is '1' when the answer to this claim may have been lost; busy_ms is the time until the worker will
+-- likely run nothing.
 -- Answers nothing, or {'job', id, attempt, spec, waited_ms, alone}, or {'expired', id}, or {'again'}: scan_limit was reached,
 -- or {'hold'}: the worker is to take nothing, from other shards neither, until it is idle.
-local owner, lease_ms, scan_limit = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4])
-local idle, tenant_max = ARGV[6] == '1', tonumber(ARGV[8])
+local owner, build, lease_ms, scan_limit, promote_limit, idle, bulk, tenant_running_max, warden_ms, ttl_ms, number, repeated,
+  busy_ms, sooner_ms = unpack(ARGV)
+lease_ms, scan_limit, tenant_running_max = tonumber(lease_ms), tonumber(scan_limit), tonumber(tenant_running_max)
+idle, bulk = idle == '1', bulk == '1'
 local now = now_ms()
 
 local function answer_of(id, attempt, spec, created, alone)
@@ -14,16 +16,16 @@ local function answer_of(id, attempt, spec, created, alone)
 end
 
 -- A job that this claim brought and whose worker has not heard of it: the same answer again, with a new lease.
-if ARGV[12] == '1' then
-  local number, id = string.match(redis.call('HGET', WORKERS, 'claim:' .. owner) or '', '(%S+) (%S+)')
-  local job = number == ARGV[11] and job_of(id) or {}
+if repeated == '1' then
+  local last_number, id = string.match(redis.call('HGET', WORKERS, 'claim:' .. owner) or '', '(%S+) (%S+)')
+  local job = last_number == number and job_of(id) or {}
   if job.state == 'running' and job.owner == owner then
     redis.call('ZADD', LEASES, 'XX', now + lease_ms, id)
     local rest = get(id, 'spec', 'created_ms')
-    return answer_of(id, job.attempt, rest[1], rest[2], job.alone)
+    return answer_of(id, job.attempt, rest.spec, rest.created_ms, job.alone)
   end
 end
-promote(tonumber(ARGV[5]), tenant_max)
+promote(tonumber(promote_limit), tenant_running_max)
 
 -- How long a lane may be passed over while it has work.
 local PATIENCE_MS = { live = 1000, standard = 5000, bulk = 20000 }
@@ -48,17 +50,17 @@ end
 
 local function begin(id, job, alone)
   local attempt = job.attempt + 1
-  redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'attempt', attempt, 'build', ARGV[2], 'started_ms', now)
-  redis.call('HSET', WORKERS, 'claim:' .. owner, ARGV[11] .. ' ' .. id)
+  redis.call('HSET', JOB .. id, 'state', 'running', 'owner', owner, 'attempt', attempt, 'build', build, 'started_ms', now)
+  redis.call('HSET', WORKERS, 'claim:' .. owner, number .. ' ' .. id)
   if alone then
     redis.call('HSET', JOB .. id, 'alone', '1')
   end
   redis.call('ZADD', LEASES, now + lease_ms, id)
   -- The wait is over; from now on only a deadline ends the job.
-  if job.expires then
+  if job.expires_ms then
     redis.call('ZREM', DEADLINES, id)
-    if job.deadline then
-      redis.call('HSET', JOB .. id, 'expires_ms', job.deadline)
+    if job.deadline_ms then
+      redis.call('HSET', JOB .. id, 'expires_ms', job.deadline_ms)
     else
       redis.call('HDEL', JOB .. id, 'expires_ms')
     end
@@ -66,33 +68,33 @@ local function begin(id, job, alone)
   redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'running:' .. job.lane, job.cost)
   count('running:', job.tenant, 1)
-  return answer_of(id, attempt, job.spec, job.created, alone)
+  return answer_of(id, attempt, job.spec, job.created_ms, alone)
 end
 
 -- A delivered entry becomes an answer, or nothing: its job has ended, is somewhere else, or waits for its tenant.
 local function take(queue, found)
   local id = found.id
-  local field = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner', 'deadline_ms', 'attempt') or {}
-  if field[1] == 'running' and field[2] == found.entry then
+  local job = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner',
+    'deadline_ms', 'attempt') or {}
+  if job.state == 'running' and job.entry == found.entry then
     -- The group was deleted by hand and made anew: the entry goes back to the worker that runs the job.
-    redis.call('XCLAIM', STREAM .. queue, GROUP, field[9], 0, found.entry, 'JUSTID')
+    redis.call('XCLAIM', STREAM .. queue, GROUP, job.owner, 0, found.entry, 'JUSTID')
     return nil
   end
   if queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', -1)
   end
-  if field[1] ~= 'queued' or field[2] ~= found.entry then
+  if job.state ~= 'queued' or job.entry ~= found.entry then
     drop_entry(queue, found.entry)
     return nil
   end
-  local job = { state = field[1], spec = field[3], created = field[4], lane = field[5], cost = field[6], tenant = field[7],
-    expires = field[8], deadline = field[10], attempt = field[11] }
-  if field[8] and tonumber(field[8]) <= now then
+  if job.expires_ms and tonumber(job.expires_ms) <= now then
     drop_entry(queue, found.entry)
-    settle(id, job, 'expired', ARGV[10])
+    settle(id, job, 'expired', ttl_ms)
     return { 'expired', id }
   end
-  if tenant_max > 0 and tonumber(redis.call('HGET', TENANTS, 'running:' .. job.tenant) or 0) >= tenant_max then
+  if tenant_running_max > 0
+    and tonumber(redis.call('HGET', TENANTS, 'running:' .. job.tenant) or 0) >= tenant_running_max then
     drop_entry(queue, found.entry)
     redis.call('HDEL', JOB .. id, 'queue', 'entry')
     redis.call('HSET', JOB .. id, 'parked', '1')
@@ -139,10 +141,10 @@ if tonumber(book[1] or 0) > 0 then
     end
     redis.call('HDEL', BOOK, 'suspects')
   else
-    local mine = now + tonumber(ARGV[13])
-    if not warden or warden == owner or mine + tonumber(ARGV[14]) < tonumber(idle_at) then
+    local mine = now + tonumber(busy_ms)
+    if not warden or warden == owner or mine + tonumber(sooner_ms) < tonumber(idle_at) then
       redis.call('DEL', WARDEN)
-      redis.call('SET', WARDEN, owner .. ' ' .. string.format('%d', mine), 'PX', ARGV[9])
+      redis.call('SET', WARDEN, owner .. ' ' .. string.format('%d', mine), 'PX', warden_ms)
       return { 'hold' }
     end
   end
@@ -150,7 +152,7 @@ end
 
 local clock, order = tonumber(book[2] or 0), {}
 for i, lane in ipairs(LANES) do
-  if not book[i + 8] and (lane ~= 'bulk' or ARGV[7] == '1') then
+  if not book[i + 8] and (lane ~= 'bulk' or bulk) then
     local overdue = book[i + 5] and now - book[i + 5] > PATIENCE_MS[lane]
     order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book[i + 2] or 0)), served = book[i + 5],
       overdue = overdue, rank = i }

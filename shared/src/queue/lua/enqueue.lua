@@ -1,29 +1,30 @@
 -- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so; with another request's
 -- fingerprint it is a conflict.
--- ARGV: id, lane, spec, max_frames, cost, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max,
--- tenant_open_max, wait_max_ms (of the last five, 0 is none)
-local id, lane, tenant = ARGV[1], ARGV[2], ARGV[6]
+-- 0 means none for expires_in_ms, deadline_ms, tenant_open_max and wait_max_ms.
+local id, lane, spec, max_frames, cost, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max, tenant_open_max,
+  wait_max_ms = unpack(ARGV)
 local known = get(id, 'state', 'fingerprint')
-if known[1] then
-  return { known[2] == ARGV[7] and 'exists' or 'conflict', known[1], '' }
+if known.state then
+  return { known.fingerprint == fingerprint and 'exists' or 'conflict', known.state, '' }
 end
 if redis.call('HGET', BOOK, 'closed') then
   return { 'closed', '', '' }
 end
 -- What waits outside of its lane is bounded with all the rest.
 local depth = redis.call('XLEN', STREAM .. lane)
-if depth >= tonumber(ARGV[10]) or redis.call('ZCARD', OPEN) >= #LANES * tonumber(ARGV[10]) then
+local depth_max = tonumber(lane_depth_max)
+if depth >= depth_max or redis.call('ZCARD', OPEN) >= #LANES * depth_max then
   return { 'full', tostring(depth), '' }
 end
-local open_max = tonumber(ARGV[11])
+local open_max = tonumber(tenant_open_max)
 if open_max > 0 then
   local open = tonumber(redis.call('HGET', TENANTS, 'open:' .. tenant) or 0)
   if open >= open_max then
     return { 'tenant', tostring(open), '' }
   end
 end
-local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(ARGV[12])
-local expires_in, deadline = tonumber(ARGV[8]), tonumber(ARGV[9])
+local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(wait_max_ms)
+local expires_in, deadline = tonumber(expires_in_ms), tonumber(deadline_ms)
 local expires = expires_in > 0 and now + expires_in or nil
 if deadline > 0 then
   expires = math.min(expires or deadline, deadline)
@@ -40,10 +41,10 @@ end
 if wait and wait_max > 0 and wait > wait_max then
   return { 'busy', tostring(wait), tostring(wait_max) }
 end
-local fields = { 'spec', ARGV[3], 'max_frames', ARGV[4], 'fingerprint', ARGV[7] }
+local fields = { 'spec', spec, 'max_frames', max_frames, 'fingerprint', fingerprint }
 if deadline > 0 then
   fields[#fields + 1] = 'deadline_ms'
   fields[#fields + 1] = deadline
 end
-accept(id, lane, ARGV[5], tenant, expires, unpack(fields))
+accept(id, lane, cost, tenant, expires, unpack(fields))
 return { 'accepted', wait and tostring(wait) or '', '' }

@@ -1,6 +1,6 @@
 -- running -> succeeded | failed | cancelled, fenced. A repeat of the same commit is told that it was committed.
--- ARGV: id, owner, attempt, state, field ('receipt' | 'failure' | ''), value, ttl_ms, frames (of a success)
-local id, owner, attempt, state = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+-- field: 'receipt', 'failure' or ''. frames: of a success.
+local id, owner, attempt, state, field, value, ttl_ms, frames = unpack(ARGV)
 local job = held(id, owner, attempt)
 if not job then
   job = job_of(id)
@@ -12,17 +12,17 @@ if not job then
 end
 leave_running(id, job)
 if state == 'succeeded' and job.cancel then
-  settle(id, job, 'cancelled', ARGV[7])
+  settle(id, job, 'cancelled', ttl_ms)
   return 'cancelled'
 end
 if state == 'succeeded' then
   local ratio = tonumber(redis.call('HGET', BOOK, 'ratio') or 1000)
-  local seen = ARGV[8] / math.max(1, job.cost) * 1000
+  local seen = frames / math.max(1, job.cost) * 1000
   redis.call('HSET', BOOK, 'ratio', math.max(1, math.floor(ratio * 0.95 + seen * 0.05 + 0.5)))
 end
-if ARGV[5] == '' then
-  settle(id, job, state, ARGV[7])
+if field == '' then
+  settle(id, job, state, ttl_ms)
 else
-  settle(id, job, state, ARGV[7], ARGV[5], ARGV[6])
+  settle(id, job, state, ttl_ms, field, value)
 end
 return 'committed'

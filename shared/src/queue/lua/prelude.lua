@@ -40,15 +40,18 @@ local function now_ms()
   return moment
 end
 
+-- Reads the named fields of a job's hash into a table by name; an absent field is false.
 local function get(id, ...)
-  return redis.call('HMGET', JOB .. id, ...)
+  local values, job = redis.call('HMGET', JOB .. id, ...), {}
+  for i = 1, select('#', ...) do
+    job[select(i, ...)] = values[i]
+  end
+  return job
 end
 
--- What the moves need to know of a job, by name.
+-- Reads the fields that the moves need.
 local function job_of(id)
-  local job = get(id, 'state', 'owner', 'attempt', 'queue', 'entry', 'lane', 'cost', 'tenant', 'cancel', 'alone')
-  return { state = job[1], owner = job[2], attempt = job[3], queue = job[4], entry = job[5], lane = job[6], cost = job[7],
-    tenant = job[8], cancel = job[9], alone = job[10] }
+  return get(id, 'state', 'owner', 'attempt', 'queue', 'entry', 'lane', 'cost', 'tenant', 'cancel', 'alone')
 end
 
 -- The job whose lease this attempt of this worker still holds, or nothing.
@@ -81,7 +84,7 @@ end
 -- Puts a queued job into its stream. A suspect waits apart from its lane.
 local function push(id)
   local job = get(id, 'lane', 'suspect')
-  push_into(job[2] and SUSPECTS or job[1], id)
+  push_into(job.suspect and SUSPECTS or job.lane, id)
 end
 
 -- Puts the next job that waits for its tenant into its stream; false when there is none among the next few.
@@ -93,7 +96,7 @@ local function unpark(tenant)
       return false
     end
     local job = get(id, 'state', 'parked')
-    if job[1] == 'queued' and job[2] then
+    if job.state == 'queued' and job.parked then
       redis.call('HDEL', JOB .. id, 'parked')
       push(id)
       return true
@@ -124,7 +127,7 @@ local function requeue(id, job, delay_ms)
   redis.call('HDEL', JOB .. id, 'owner', 'queue', 'entry', 'alone')
   redis.call('HINCRBY', BOOK, 'running:' .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, job.cost)
-  local expires = get(id, 'expires_ms')[1]
+  local expires = get(id, 'expires_ms').expires_ms
   if expires then
     redis.call('ZADD', DEADLINES, expires, id)
   end
@@ -138,14 +141,14 @@ end
 -- A failed job joins the dead letters, unless its own request was at fault.
 local function bury(id)
   local job = get(id, 'failure', 'lane', 'tenant', 'attempt', 'failures', 'crashes', 'owner', 'build')
-  local read, failure = pcall(cjson.decode, job[1] or '')
+  local read, failure = pcall(cjson.decode, job.failure or '')
   failure = read and type(failure) == 'table' and failure or {}
   if failure.class == 'invalid' or failure.class == 'deadline' then
     return false
   end
   local entry = redis.call('XADD', DLQ, 'MAXLEN', '~', DEAD_LETTERS_MAX, '*', 'id', id, 'class', failure.class or '',
-    'error', failure.message or '', 'lane', job[2], 'tenant', job[3], 'attempt', job[4], 'failures', job[5],
-    'crashes', job[6], 'worker', job[7] or '', 'build', job[8] or '')
+    'error', failure.message or '', 'lane', job.lane, 'tenant', job.tenant, 'attempt', job.attempt,
+    'failures', job.failures, 'crashes', job.crashes, 'worker', job.owner or '', 'build', job.build or '')
   redis.call('HSET', JOB .. id, 'dead', entry)
   return true
 end
@@ -178,7 +181,7 @@ local function again_or_fail(id, job, delay_ms, budget, ttl_ms)
     return 'cancelled'
   end
   local spent = get(id, 'failures', 'crashes')
-  if spent[1] + spent[2] >= budget then
+  if spent.failures + spent.crashes >= budget then
     settle(id, job, 'failed', ttl_ms)
     return 'failed'
   end
@@ -215,7 +218,7 @@ local function promote(limit, tenant_running_max)
   local moved = 0
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now_ms(), 'LIMIT', 0, limit)) do
     redis.call('ZREM', DELAYED, id)
-    if get(id, 'state')[1] == 'queued' then
+    if get(id, 'state').state == 'queued' then
       push(id)
       moved = moved + 1
     end

@@ -1,3 +1,3 @@
 -- Moves retries that are due into their lanes. Gateways call it too, or a fleet at zero workers would never wake.
--- ARGV: limit, tenant_running_max
-return promote(tonumber(ARGV[1]), tonumber(ARGV[2]))
+local limit, tenant_running_max = unpack(ARGV)
+return promote(tonumber(limit), tonumber(tenant_running_max))

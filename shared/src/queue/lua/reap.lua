@@ -1,5 +1,5 @@
 -- running -> queued for every lease that ran out, or -> failed when too many attempts were lost. Any process may call it.
--- ARGV: limit, budget, failure, ttl_ms, absence_ms, grace_ms
+local limit, budget, failure, ttl_ms, absence_ms, grace_ms = unpack(ARGV)
 local reaped, now = {}, now_ms()
 -- All of the fleet looks at the leases every few seconds. Where nobody did for longer, Redis was out of reach, also for the
 -- beats of workers that are well: each lease gets time for one more.
@@ -9,22 +9,22 @@ if now - last >= 1000 then
   redis.call('HDEL', BOOK, 'reaped_ms')
   redis.call('HSET', BOOK, 'reaped_ms', now)
 end
-if last > 0 and now - last > tonumber(ARGV[5]) then
-  local grace = now + tonumber(ARGV[6])
+if last > 0 and now - last > tonumber(absence_ms) then
+  local grace = now + tonumber(grace_ms)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', LEASES, '-inf', grace)) do
     redis.call('ZADD', LEASES, 'XX', grace, id)
   end
   return reaped
 end
-local late = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, tonumber(ARGV[1]))
+local late = redis.call('ZRANGEBYSCORE', LEASES, '-inf', now, 'LIMIT', 0, limit)
 for _, id in ipairs(late) do
   redis.call('ZREM', LEASES, id)
   local job = job_of(id)
   if job.state == 'running' then
     blame(id, job)
     leave_running(id, job)
-    redis.call('HSET', JOB .. id, 'failure', ARGV[3])
-    reaped[#reaped + 1] = { id, again_or_fail(id, job, 0, tonumber(ARGV[2]), ARGV[4]) }
+    redis.call('HSET', JOB .. id, 'failure', failure)
+    reaped[#reaped + 1] = { id, again_or_fail(id, job, 0, tonumber(budget), ttl_ms) }
   end
 end
 return reaped

@@ -1,13 +1,12 @@
 -- running -> queued by a worker that drains: nothing failed, so nothing is counted. Fenced.
--- ARGV: id, owner, attempt, ttl_ms
-local id = ARGV[1]
-local job = held(id, ARGV[2], ARGV[3])
+local id, owner, attempt, ttl_ms = unpack(ARGV)
+local job = held(id, owner, attempt)
 if not job then
   return 'stale'
 end
 leave_running(id, job)
 if job.cancel then
-  settle(id, job, 'cancelled', ARGV[4])
+  settle(id, job, 'cancelled', ttl_ms)
   return 'cancelled'
 end
 requeue(id, job, 0)

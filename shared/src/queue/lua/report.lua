@@ -1,16 +1,17 @@
 -- What a worker says of itself; the sum of what living workers can do is the fleet's capacity.
--- ARGV: owner, status (JSON; '' when it leaves), capacity (frames a second, thousandths), good_for_ms, and of a worker that
--- stays the frames that wait on other shards in each lane
-local owner, now = ARGV[1], now_ms()
+-- status: JSON, '' when the worker leaves. capacity: frames a second, thousandths. A worker that stays also tells the frames
+-- that wait on other shards in each lane.
+local owner, status, capacity, good_for_ms, elsewhere_live, elsewhere_standard, elsewhere_bulk = unpack(ARGV)
 
 lapse()
-if ARGV[2] == '' then
+if status == '' then
   dismiss(owner)
 else
   leave(owner)
-  redis.call('ZADD', ALIVE, now + tonumber(ARGV[4]), owner)
-  redis.call('HSET', WORKERS, 'status:' .. owner, ARGV[2], 'capacity:' .. owner, ARGV[3])
-  redis.call('HINCRBY', BOOK, 'capacity', ARGV[3])
-  redis.call('HSET', BOOK, 'elsewhere:live', ARGV[5], 'elsewhere:standard', ARGV[6], 'elsewhere:bulk', ARGV[7])
+  redis.call('ZADD', ALIVE, now_ms() + tonumber(good_for_ms), owner)
+  redis.call('HSET', WORKERS, 'status:' .. owner, status, 'capacity:' .. owner, capacity)
+  redis.call('HINCRBY', BOOK, 'capacity', capacity)
+  redis.call('HSET', BOOK, 'elsewhere:live', elsewhere_live, 'elsewhere:standard', elsewhere_standard,
+    'elsewhere:bulk', elsewhere_bulk)
 end
 return redis.call('ZCARD', ALIVE)

@@ -1,6 +1,6 @@
 -- Takes out workers that are gone, their stream consumers, and dead letters as old as their records. A consumer that holds
 -- an entry stays: deleting it would orphan the entry.
--- ARGV: idle_ms
+local idle_ms = unpack(ARGV)
 lapse()
 redis.call('XTRIM', DLQ, 'MINID', now_ms() - DEAD_TTL_MS)
 local gone = 0
@@ -11,7 +11,7 @@ for _, queue in ipairs({ 'live', 'standard', 'bulk', SUSPECTS }) do
     for i = 1, #consumer, 2 do
       field[consumer[i]] = consumer[i + 1]
     end
-    if field.pending == 0 and field.idle > tonumber(ARGV[1]) and not redis.call('ZSCORE', ALIVE, field.name) then
+    if field.pending == 0 and field.idle > tonumber(idle_ms) and not redis.call('ZSCORE', ALIVE, field.name) then
       redis.call('XGROUP', 'DELCONSUMER', STREAM .. queue, GROUP, field.name)
       gone = gone + 1
     end
