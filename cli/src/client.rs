@@ -1,8 +1,8 @@
 //! Client of the public HTTP API: what `say`, `jobs` and `demo` do goes through here, as any caller's would.
 
-mod event_stream;
 mod api_problem;
 mod api_types;
+mod event_stream;
 
 use std::time::Duration;
 

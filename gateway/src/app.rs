@@ -78,7 +78,11 @@ pub enum AppError {
 
 impl App {
     /// Makes the parts; nothing is asked over the network yet.
-    pub(crate) async fn new(args: &GatewayArgs, window_check: WindowCheck, stop: CancellationToken) -> Result<Self, AppError> {
+    pub(crate) async fn new(
+        args: &GatewayArgs,
+        window_check: WindowCheck,
+        stop: CancellationToken,
+    ) -> Result<Self, AppError> {
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, HOLDER_PATIENCE)?);
         Ok(Self(Arc::new(AppState {

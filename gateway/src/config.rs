@@ -105,8 +105,8 @@ mod tests {
     #[test]
     fn settings_do_not_collide_and_have_usable_defaults() {
         GatewayArgsCli::command().debug_assert();
-        let parsed =
-            GatewayArgsCli::try_parse_from(["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"]).map(|cli| cli.gateway);
+        let parsed = GatewayArgsCli::try_parse_from(["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"])
+            .map(|cli| cli.gateway);
         let args = parsed.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin_listen.to_string(), "127.0.0.1:9090");

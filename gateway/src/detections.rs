@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::detect_queue::{DetectorAvailability, DetectQueue, RECORDING_SECONDS_MAX};
+use csm_shared::detect_queue::{DetectQueue, DetectorAvailability, RECORDING_SECONDS_MAX};
 use csm_shared::job::JobId;
 use csm_shared::redis_client::RedisClient;
-use csm_shared::watermark::{Detector, Finding, WatermarkReport, Scheme, Verdict};
+use csm_shared::watermark::{Detector, Finding, Scheme, Verdict, WatermarkReport};
 use tokio::sync::Semaphore;
 
 use crate::problem::Problem;

@@ -12,10 +12,10 @@ mod routes;
 
 mod body;
 mod detections;
-mod window_check;
 mod request;
 mod request_id;
 mod submit;
+mod window_check;
 
 mod problem;
 mod provenance_headers;
@@ -24,8 +24,8 @@ mod response;
 mod socket;
 mod wait;
 
-mod server;
 mod readiness;
+mod server;
 
 use std::net::SocketAddr;
 
@@ -114,7 +114,8 @@ pub async fn serve(
     let (readiness, seen) = watch::channel(Readiness::Starting { phase: "getting the tokenizer".to_owned() });
     let admin_address = admin::serve(args.admin_listen, seen, metrics, over).await?;
 
-    let window_check = stop.run_until_cancelled(Box::pin(open_window_check(args))).await.ok_or(GatewayError::Stopped)??;
+    let window_check =
+        stop.run_until_cancelled(Box::pin(open_window_check(args))).await.ok_or(GatewayError::Stopped)??;
     let app = Box::pin(App::new(args, window_check, stop)).await?;
     tracing::info!(%address, %admin_address, model = %args.model, "gateway listens");
     let server = tokio::spawn(run(listener, app, args.drain, readiness, guard));

@@ -62,7 +62,14 @@ struct ProblemParts {
 impl Problem {
     fn new(status: StatusCode, code: &'static str, title: &'static str, detail: impl Into<String>) -> Self {
         let extra = ProblemExtensions { code: code.into(), ..ProblemExtensions::default() };
-        Self(Box::new(ProblemParts { status, title, detail: detail.into(), extra, headers: HeaderMap::new(), cause: None }))
+        Self(Box::new(ProblemParts {
+            status,
+            title,
+            detail: detail.into(),
+            extra,
+            headers: HeaderMap::new(),
+            cause: None,
+        }))
     }
 
     fn too_many(code: &'static str, title: &'static str, detail: String, retry_after: u32) -> Self {

@@ -2,10 +2,10 @@
 //!
 //! Every refusal is an [`Invalid`] with the field's path, the value, and what would be right.
 
-mod recording;
 mod caller;
 mod json;
 mod object;
+mod recording;
 mod terms;
 #[cfg(test)]
 mod tests;

@@ -14,9 +14,9 @@ use tokio_tungstenite::tungstenite;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{Caller, ApiStyle};
-use crate::wait::wait_for_audio;
+use crate::request::{ApiStyle, Caller};
 use crate::submit::parse_and_check;
+use crate::wait::wait_for_audio;
 
 /// Pause between two pings.
 const PING_EVERY: Duration = Duration::from_secs(20);

@@ -11,7 +11,7 @@ use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::problem::Problem;
-use crate::request::{self, Caller, ApiStyle, JobRequest};
+use crate::request::{self, ApiStyle, Caller, JobRequest};
 
 /// A job in the queue.
 pub(crate) struct Submitted {
@@ -60,7 +60,12 @@ impl Drop for CancelOnDrop {
 }
 
 /// Reads and measures a request off the async threads: a large one keeps a core busy for a while.
-pub(crate) async fn parse_and_check(app: &App, body: axum::body::Bytes, style: ApiStyle, caller: Caller) -> Result<JobRequest, Problem> {
+pub(crate) async fn parse_and_check(
+    app: &App,
+    body: axum::body::Bytes,
+    style: ApiStyle,
+    caller: Caller,
+) -> Result<JobRequest, Problem> {
     let app = app.clone();
     let checked = tokio::task::spawn_blocking(move || {
         let job_request = request::read(&body, style, caller)?;
@@ -79,9 +84,13 @@ pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitt
     let cancel_on_drop = CancelOnDrop { app: app.clone(), id: job_request.ticket.id, armed: !job_request.repeats };
     let enqueue = async move {
         match cancel_on_drop.app.queue.enqueue(&job_request.ticket, &job_request.spec).await {
-            Ok(Enqueue::Accepted { wait }) => Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false }),
+            Ok(Enqueue::Accepted { wait }) => {
+                Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false })
+            }
             // Without a name from the caller it can only be the same call, whose first answer was lost.
-            Ok(Enqueue::Exists(state)) => Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats }),
+            Ok(Enqueue::Exists(state)) => {
+                Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats })
+            }
             // The answer may have been lost, not the job; dropping the guard cancels it.
             Err(error @ QueueError::Redis(_)) => Err(error),
             Err(error) => {

@@ -6,15 +6,15 @@
 //! file that would become hours is refused on the way. What a recording must *be* for a job (its least and greatest
 //! length) is the caller's rule, read from [`Clip::duration_ms`].
 
+mod clip_resample;
 mod container;
-mod wav_decode;
+mod flac_mp3;
 mod mixdown;
 mod ogg;
-mod clip_resample;
-mod flac_mp3;
 #[cfg(test)]
 mod tests;
 mod vorbis;
+mod wav_decode;
 
 use std::sync::Arc;
 

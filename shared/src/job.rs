@@ -5,32 +5,32 @@
 
 pub mod limits;
 
+mod audio_format;
 mod context;
 mod delivery;
-mod audio_format;
 mod id;
 mod invalid;
 mod lane;
 mod receipt;
 mod record;
 mod sampling;
-mod text;
 mod state;
 mod tenant;
+mod text;
 pub mod wire;
 
+pub use audio_format::AudioFormat;
 pub use context::{Context, Segment};
 pub use delivery::Delivery;
-pub use audio_format::AudioFormat;
 pub use id::JobId;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
 pub use receipt::{FinishReason, Receipt, SentenceReceipt};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
-pub use text::{AudioBudget, Speaker, Text, sentence_frames};
 pub use state::JobState;
 pub use tenant::Tenant;
+pub use text::{AudioBudget, Speaker, Text, sentence_frames};
 
 use crate::audio::FRAME_MS;
 use crate::text::{Sentence, normalise, sentences};

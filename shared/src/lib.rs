@@ -18,8 +18,8 @@ pub mod detect_queue;
 
 pub mod admin;
 pub mod digest;
-pub mod models;
 pub mod local_redis;
+pub mod models;
 pub mod redis_client;
 pub mod shutdown;
 pub mod telemetry;

@@ -6,15 +6,15 @@
 //! writer died first, a follower tells the end from the job's record: a cut never looks like an end.
 
 mod audio_chunk;
-mod resume_point;
 mod event;
 mod follow;
-mod subscriptions;
 mod publish;
+mod resume_point;
+mod subscriptions;
 
 pub use audio_chunk::AudioChunk;
-pub use resume_point::{ResumePoint, CodesChunk, Origin, SentenceFrame};
 pub use event::{Event, EventId, LiveEvent};
+pub use resume_point::{CodesChunk, Origin, ResumePoint, SentenceFrame};
 pub use subscriptions::{Subscription, Subscriptions};
 
 use std::sync::Arc;

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+mod download_progress;
 mod error;
 mod fetch;
 mod layout;
 mod silentcipher_weights;
-mod download_progress;
 mod source;
 
 pub use error::HubError;

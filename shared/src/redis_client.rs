@@ -8,12 +8,12 @@
 mod address;
 mod capabilities;
 mod cluster;
+mod connection_pool;
 mod fault;
 mod fsync;
-mod routing;
-mod node;
-mod connection_pool;
 mod key_slot;
+mod node;
+mod routing;
 mod topology;
 
 pub use capabilities::Capabilities;
@@ -27,8 +27,8 @@ use clap::Args;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 
-use routing::RoutedConnection;
 use node::RESPONSE_TIMEOUT;
+use routing::RoutedConnection;
 use topology::Topology;
 
 /// Longest pause between two tries of one command.

@@ -50,11 +50,11 @@
 
 mod detect;
 mod embed;
-mod watermark_key;
 mod findings;
 mod speed;
 #[cfg(test)]
 mod tests;
+mod watermark_key;
 
 use std::fmt;
 use std::sync::Arc;
@@ -66,8 +66,8 @@ pub use detect::{
     DETECTED_ABOVE, Detection, Detector, INCONCLUSIVE_ABOVE, MAX_KEYS, MAX_SECONDS, MIN_FILLED_SECONDS, MIN_SECONDS,
 };
 pub use embed::MarkStream;
-pub use watermark_key::{DEVELOPMENT_SECRET, WatermarkKeyId, MIN_SECRET_BYTES, WatermarkKey};
-pub use findings::{DISCLAIMER, Finding, Region, WatermarkReport, Scheme, Verdict};
+pub use findings::{DISCLAIMER, Finding, Region, Scheme, Verdict, WatermarkReport};
+pub use watermark_key::{DEVELOPMENT_SECRET, MIN_SECRET_BYTES, WatermarkKey, WatermarkKeyId};
 
 use crate::audio::to_i16;
 

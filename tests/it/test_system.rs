@@ -9,8 +9,8 @@ use csm_tests::process::{Process, free_address};
 use csm_worker::random_model::{self, FolderLayout};
 use tempfile::TempDir;
 
-use crate::test_client::TestClient;
 use crate::s3_server::{self, S3Server};
+use crate::test_client::TestClient;
 
 pub(crate) struct WorkerProcess {
     pub(crate) process: Process,

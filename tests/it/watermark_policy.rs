@@ -184,7 +184,11 @@ async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
     cached(&random_weights(), cache.path());
     scenario.add_worker(&hub);
     assert!(scenario.reason().await.contains("did not find the mark"), "{}", scenario.log());
-    assert!(scenario.log().contains("chose watermark policy") && scenario.log().contains("policy=both"), "{}", scenario.log());
+    assert!(
+        scenario.log().contains("chose watermark policy") && scenario.log().contains("policy=both"),
+        "{}",
+        scenario.log()
+    );
     scenario.assert_untouched().await;
     scenario.system.workers.pop().unwrap().process.kill9().await.unwrap();
 
@@ -217,7 +221,8 @@ async fn with_working_weights_a_file_carries_both_marks() {
     let (key, audio) = (WatermarkKey::development(), Clip::from_wav(&wav).unwrap().to_f32());
     let cipher = SilentCipher::load(&folder, BnMode::Running).unwrap();
     let keys = [key];
-    let of = |job: &JobId| cipher.find(&audio, &ExpectedPayload::all(&keys, Some(job)), &Bounds::default()).unwrap().verdict;
+    let of =
+        |job: &JobId| cipher.find(&audio, &ExpectedPayload::all(&keys, Some(job)), &Bounds::default()).unwrap().verdict;
     assert_eq!(of(&scenario.job.parse().unwrap()), Verdict::Detected);
     assert_ne!(of(&JobId::generate()), Verdict::Detected);
 }

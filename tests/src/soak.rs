@@ -6,20 +6,20 @@
 //! end), [`evidence`] and [`checker`] (the verdict). The checker and its witnesses use plain Redis commands and nothing of
 //! the queue's own code.
 
-mod soak_callers;
 mod census;
 mod chaos;
 pub mod checker;
-pub mod soak_evidence;
-mod soak_fleet;
 mod observer;
 pub mod plan;
 pub mod recovery;
-mod soak_report;
 mod run;
+mod soak_callers;
+pub mod soak_evidence;
+mod soak_fleet;
+mod soak_report;
 
-pub use soak_report::SoakReport;
 pub use run::{Options, run};
+pub use soak_report::SoakReport;
 
 use std::time::Duration;
 

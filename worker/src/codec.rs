@@ -3,9 +3,9 @@
 //! The encoder's convolutions are candle's and see whole recordings; the decoder is ours and streams several utterances
 //! side by side (see [`Decoder`]). All 32 codebooks are decoded, always in f32.
 
-pub mod mimi_config;
 mod decoder;
 mod encoder;
+pub mod mimi_config;
 mod quantizer;
 
 #[cfg(test)]
@@ -23,10 +23,10 @@ use csm_shared::prompt::CONFIG_FILE;
 
 use crate::model::config::{ConfigError, ConfigObject, read_json};
 use crate::model::weights::{LoadProgress, WeightsError, map};
-pub use mimi_config::MimiConfig;
 pub use decoder::Decoder;
 use decoder::Network;
 use encoder::Encoder;
+pub use mimi_config::MimiConfig;
 use quantizer::Quantizer;
 
 /// The folder beside a checkpoint that holds the codec when the checkpoint itself does not.

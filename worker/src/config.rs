@@ -166,7 +166,8 @@ mod tests {
         assert_eq!(parse(&["--watermark", "both"]).marks.watermark, Some(Policy::Both));
         let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
         for wrong in ["off", "none", "", "false", "Both"] {
-            let error = TestCli::try_parse_from(always.iter().chain(&["--watermark", wrong])).err().map(|e| e.to_string());
+            let error =
+                TestCli::try_parse_from(always.iter().chain(&["--watermark", wrong])).err().map(|e| e.to_string());
             assert!(error.as_ref().is_some_and(|error| error.contains("there is no off")), "{wrong:?}: {error:?}");
         }
     }
@@ -175,7 +176,10 @@ mod tests {
     fn no_worker_starts_without_a_watermark_key() {
         assert!(matches!(parse(&[]).watermark_key(), Err(WorkerConfigError::NoWatermarkKey)));
         assert!(matches!(parse(&["--watermark-key", ""]).watermark_key(), Err(WorkerConfigError::NoWatermarkKey)));
-        assert!(matches!(parse(&["--watermark-key", "short"]).watermark_key(), Err(WorkerConfigError::WatermarkKey(_))));
+        assert!(matches!(
+            parse(&["--watermark-key", "short"]).watermark_key(),
+            Err(WorkerConfigError::WatermarkKey(_))
+        ));
         assert!(parse(&["--watermark-key", "a passphrase of some length"]).watermark_key().is_ok());
         for (secrets, keys) in
             [("", Some(0)), ("the passphrase of before, and another one here", Some(2)), ("short", None)]

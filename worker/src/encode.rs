@@ -4,11 +4,11 @@
 //! manifest on top, where a key was given.
 
 mod flac;
+mod metadata;
 mod opus;
 #[cfg(test)]
 mod tests;
 pub mod wav;
-mod metadata;
 
 use csm_shared::job::AudioFormat;
 

@@ -28,18 +28,18 @@
 mod device;
 mod load;
 
-mod prefill;
 mod active_utterance;
+mod prefill;
 
 mod schedule;
 mod slots;
 
-mod side_thread;
-mod encoder_thread;
-mod decoder_thread;
 mod backend;
-mod frame_stream;
+mod decoder_thread;
+mod encoder_thread;
 mod engine_thread;
+mod frame_stream;
+mod side_thread;
 
 mod guard;
 mod meter;
@@ -60,16 +60,16 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 pub use csm_shared::job::FinishReason;
 pub use device::DeviceChoice;
+pub use frame_stream::{AudioFrame, FRAMES_AHEAD, FrameStream};
 pub use load::{LoadStage, ModelInfo};
 pub use meter::EngineStats;
 pub(crate) use progress_counter::ProgressCounter;
-pub use frame_stream::{FRAMES_AHEAD, FrameStream, AudioFrame};
 
 use crate::model::WeightChoice;
-use meter::Meter;
 use backend::{EngineParts, SpeechModel};
-use frame_stream::EngineLink;
 use engine_thread::{Admission, EngineCommand};
+use frame_stream::EngineLink;
+use meter::Meter;
 
 /// Slots that one engine may have.
 pub const MAX_SLOTS: usize = 32;

@@ -33,12 +33,12 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 pub use config::{ConfigError, CsmConfig, RopeConfig, TransformerConfig};
 pub use format::{WeightChoice, WeightFormat};
 pub use net::Row;
-pub use prefix::Prefix;
 pub use position::Position;
+pub use prefix::Prefix;
 pub use weights::{LoadProgress, WeightsError, weights_sha256};
 
 use crate::kernels::threads_or_all;
-use net::{FrameSampler, Net, FrameInput};
+use net::{FrameInput, FrameSampler, Net};
 use weights::Weights;
 
 /// The frame that means "the utterance has ended". It is not part of the audio.

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::live::Subscriptions;
-use csm_shared::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, WorkerId, Queue, QueueError, WakeListener};
+use csm_shared::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerId};
 use csm_shared::telemetry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -62,7 +62,8 @@ impl Runner {
         let runner = Arc::new(self);
         let (occupancy, attempts, hand_back) = (Occupancy::default(), TaskTracker::new(), CancellationToken::new());
         let over = CancellationToken::new();
-        let reports = tokio::spawn(report_task::run(Arc::clone(&runner), occupancy.clone(), stop.clone(), over.clone()));
+        let reports =
+            tokio::spawn(report_task::run(Arc::clone(&runner), occupancy.clone(), stop.clone(), over.clone()));
         let end = runner.claim_loop(&stop, &occupancy, &attempts, &hand_back).await;
         attempts.close();
         tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining worker");

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use csm_shared::admin::{self, AdminError, Readiness};
 use csm_shared::detect_queue::DetectQueue;
-use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::live::{Live, Subscriptions};
+use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::prompt::{PromptError, PromptTokenizer};
-use csm_shared::queue::{Janitor, WorkerId, Queue};
+use csm_shared::queue::{Janitor, Queue, WorkerId};
 use csm_shared::redis_client::{RedisClient, RedisFault};
 use csm_shared::store::{Store, StoreError};
 use csm_shared::telemetry;
@@ -19,12 +19,12 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{WorkerConfigError, WorkerArgs};
+use crate::config::{WorkerArgs, WorkerConfigError};
 use crate::detect;
 use crate::encode::AudioEncoder;
 use crate::engine::{Engine, EngineConfig, EngineError};
 use crate::provenance::ProvenanceError;
-use crate::runner::{RunnerEnd, Runner};
+use crate::runner::{Runner, RunnerEnd};
 use crate::speak::AttemptContext;
 use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 

@@ -6,19 +6,19 @@
 //! bit. Where the delivery is live, the marked
 //! samples go out with the same events, and a later attempt sends those alone that no earlier one has sent.
 
-mod join;
 mod attempt_progress;
-mod sentence_stream;
+mod context_window;
+mod join;
 mod progress;
+mod sentence_stream;
 #[cfg(test)]
 mod tests;
-mod context_window;
 
 use std::time::{Duration, Instant};
 
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, SentenceReceipt};
-use csm_shared::live::{ResumePoint, Event, EventId, Live, Origin};
+use csm_shared::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
 use csm_shared::queue::LeaseRef;
 use csm_shared::redis_client::RedisFault;
@@ -26,14 +26,14 @@ use csm_shared::store::Store;
 use csm_shared::telemetry;
 
 use crate::BUILD;
-use crate::encode::{EncodeError, AudioEncoder};
-use crate::engine::{Engine, EngineError, ModelInfo, SegmentAudio, PromptSegment};
+use crate::encode::{AudioEncoder, EncodeError};
+use crate::engine::{Engine, EngineError, ModelInfo, PromptSegment, SegmentAudio};
 use crate::sink::{self, SinkError};
 use crate::watermark::{Finished, MarkError, Marker};
 
 pub use attempt_progress::AttemptProgress;
-use sentence_stream::{Ending, SentenceStream, AttemptPlan};
-use progress::{ProgressPublisher, PendingEvent};
+use progress::{PendingEvent, ProgressPublisher};
+use sentence_stream::{AttemptPlan, Ending, SentenceStream};
 
 /// How long telling followers, or reading what was told before, may last.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(30);
@@ -186,7 +186,12 @@ impl AttemptContext {
     }
 
     /// Runs the job through the engine and the mark.
-    async fn generate(&self, at: &LeaseRef, spec: &JobSpec, progress: &AttemptProgress) -> Result<GeneratedAudio, AttemptError> {
+    async fn generate(
+        &self,
+        at: &LeaseRef,
+        spec: &JobSpec,
+        progress: &AttemptProgress,
+    ) -> Result<GeneratedAudio, AttemptError> {
         let begun = Instant::now();
         let mut plan = self.attempt_plan(spec)?;
         let origin = origin(self.engine.info(), &plan.plan);

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::models::HubError;
 use csm_shared::job::JobId;
+use csm_shared::models::HubError;
 
 pub use csm_shared::watermark::{
-    DETECTED_ABOVE, Detection, Detector, Embedder, Finding, WatermarkKeyId, MarkStream, Marked, Scheme, Verdict, Watermark,
-    WatermarkError, WatermarkKey,
+    DETECTED_ABOVE, Detection, Detector, Embedder, Finding, MarkStream, Marked, Scheme, Verdict, Watermark,
+    WatermarkError, WatermarkKey, WatermarkKeyId,
 };
 pub use policy::{ChosenPolicy, MarkArgs, Policy};
 
@@ -178,7 +178,10 @@ impl Marking {
         let last = |samples: usize| -> Vec<f32> {
             live[live.len().saturating_sub(samples)..].iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
         };
-        self.marker.check(&last(LIVE_CHECK_WINDOW_SAMPLES)).or_else(|_| self.marker.check(&last(LIVE_CHECK_EVERY_SAMPLES))).map(drop)
+        self.marker
+            .check(&last(LIVE_CHECK_WINDOW_SAMPLES))
+            .or_else(|_| self.marker.check(&last(LIVE_CHECK_EVERY_SAMPLES)))
+            .map(drop)
     }
 
     /// Ends the utterance: hands out the rest that may leave at once.

@@ -12,7 +12,7 @@ use eventsource_stream::Eventsource as _;
 use futures::{Stream, StreamExt as _};
 use tokio::time::Instant;
 
-use super::{GatewayClient, ClientError};
+use super::{ClientError, GatewayClient};
 
 /// Connections in a row that may bring nothing new before the job is given up: about a minute, enough for a gateway to be
 /// restarted.
@@ -28,8 +28,14 @@ type Connection = Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event, St
 
 /// The events of a job from its beginning; the terminal one is the last. Polling may be interrupted at any time.
 pub(crate) fn follow(client: GatewayClient, id: String) -> impl Stream<Item = Result<Event, ClientError>> + Send {
-    let follower =
-        EventStreamFollower { client, id, cursor: EventCursor::default(), connection: None, opened: Instant::now(), fruitless: 0 };
+    let follower = EventStreamFollower {
+        client,
+        id,
+        cursor: EventCursor::default(),
+        connection: None,
+        opened: Instant::now(),
+        fruitless: 0,
+    };
     futures::stream::try_unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Ok(event.map(|event| (event, follower)))

@@ -3,14 +3,14 @@
 //! Every number is measured in a process of its own, one after another, so that nothing competes and each has its own peak
 //! of memory: this program starts itself anew for each ([`part`]), and Python for the peers of PyPI.
 
+mod bench_table;
 mod child;
 mod engine_bench;
+mod engine_tables;
 mod machine;
 mod measurements;
 mod part;
 mod quality_bench;
-mod engine_tables;
-mod bench_table;
 #[cfg(test)]
 mod tests;
 

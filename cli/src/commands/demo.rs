@@ -11,7 +11,7 @@ use csm_shared::telemetry::{LogFormat, TelemetryArgs};
 
 use super::{say, watermark};
 use crate::client::{GatewayClient, SpeechRequest};
-use crate::local_fleet::{ANY_PORT, DEFAULT_LISTEN, LocalFleet, FleetArgs};
+use crate::local_fleet::{ANY_PORT, DEFAULT_LISTEN, FleetArgs, LocalFleet};
 use crate::receipt_text;
 
 #[derive(Args, Debug)]
@@ -67,7 +67,8 @@ async fn speak(args: &DemoArgs, fleet: &LocalFleet, shutdown: &Shutdown) -> Resu
     }
     println!("POST {}/v1/jobs  {:?}", fleet.url(), args.text);
     let request = SpeechRequest { text: args.text.clone(), ..SpeechRequest::default() };
-    let spoken = say::speak_to_file(&GatewayClient::new(&fleet.url())?, &request, &args.output, shutdown.token()).await?;
+    let spoken =
+        say::speak_to_file(&GatewayClient::new(&fleet.url())?, &request, &args.output, shutdown.token()).await?;
     print!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
     let detection = watermark::detect(&watermark::detector(args.fleet.watermark_key.as_ref())?, &args.output)?;
     println!("{}", watermark::in_words(&args.output, &detection));

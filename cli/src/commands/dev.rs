@@ -8,7 +8,7 @@ use clap::Args;
 use csm_shared::shutdown::Shutdown;
 use csm_shared::telemetry::TelemetryArgs;
 
-use crate::local_fleet::{DEFAULT_LISTEN, LocalFleet, FleetArgs};
+use crate::local_fleet::{DEFAULT_LISTEN, FleetArgs, LocalFleet};
 use crate::receipt_text::NOISE_ONLY;
 
 #[derive(Args, Debug)]

@@ -153,7 +153,10 @@ impl BulkOutcome {
 
 /// Does something to each of the letters that are there now, oldest first, but not to those that join them meanwhile: a job
 /// that is tried again may soon be back. What is done takes a letter out, or says that it could not.
-async fn for_all(queue: &Queue, mut act: impl AsyncFnMut(&JobId) -> anyhow::Result<bool>) -> anyhow::Result<BulkOutcome> {
+async fn for_all(
+    queue: &Queue,
+    mut act: impl AsyncFnMut(&JobId) -> anyhow::Result<bool>,
+) -> anyhow::Result<BulkOutcome> {
     let there = usize::try_from(queue.stats().await?.dead).unwrap_or(usize::MAX);
     let (mut done, mut stuck) = (0, HashSet::new());
     loop {

@@ -1,7 +1,7 @@
 //! `csm top`: the queue and its workers, looked at once a second.
 
-mod stats_history;
 mod screen;
+mod stats_history;
 
 use std::io::{self, ErrorKind, IsTerminal as _, Write as _};
 use std::process::ExitCode;
@@ -67,7 +67,11 @@ fn poll_stats(queue: Queue) -> mpsc::Receiver<StatsResult> {
 }
 
 /// One plain table after another, for as long as somebody reads them.
-async fn print_all(updates: &mut mpsc::Receiver<StatsResult>, history: &mut StatsHistory, shutdown: &Shutdown) -> anyhow::Result<()> {
+async fn print_all(
+    updates: &mut mpsc::Receiver<StatsResult>,
+    history: &mut StatsHistory,
+    shutdown: &Shutdown,
+) -> anyhow::Result<()> {
     loop {
         let text = history.trouble().map_or_else(|| history.view().to_string(), |trouble| format!("{trouble}\n"));
         match writeln!(io::stdout(), "{text}") {

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
 use csm_shared::job::{AudioFormat, JobId};
-use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, WatermarkReport, Scheme, Verdict, WatermarkKey};
+use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Scheme, Verdict, WatermarkKey, WatermarkReport};
 use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -96,7 +96,8 @@ fn search(args: &DetectArgs) -> anyhow::Result<MarkSearch> {
     }
     let silentcipher = args.silentcipher.as_ref().map(|folder| {
         // As the workers mark: with the checkpoint's statistics.
-        SilentCipher::load(folder, BnMode::Running).map(|cipher| (cipher, ExpectedPayload::all(&keys, args.job.as_ref())))
+        SilentCipher::load(folder, BnMode::Running)
+            .map(|cipher| (cipher, ExpectedPayload::all(&keys, args.job.as_ref())))
     });
     let silentcipher = silentcipher.transpose().context("SilentCipher's weights")?;
     Ok(MarkSearch { builtin: Detector::with_keys(&keys)?, any_speed: args.any_speed, silentcipher })

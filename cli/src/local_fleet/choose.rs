@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFolder, ModelSource, ModelFiles};
+use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFiles, ModelFolder, ModelSource};
 use csm_worker::random_model::{self, FolderLayout};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -120,7 +120,11 @@ fn main(owner: &str, name: &str) -> HubId {
 }
 
 fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> ChosenModel {
-    ChosenModel { source, noise_only: random_model::is_noise(&folder.path), hub: HubOptions { offline: true, ..hub.clone() } }
+    ChosenModel {
+        source,
+        noise_only: random_model::is_noise(&folder.path),
+        hub: HubOptions { offline: true, ..hub.clone() },
+    }
 }
 
 /// The tiny model; made when it is not there yet.

@@ -9,7 +9,9 @@ use csm_shared::job::{
     Speaker, Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Enqueue, Lease, WorkerId, Queue, QueueArgs, QueueError, WorkerCapacity, Ticket, WorkerReport};
+use csm_shared::queue::{
+    Claim, Enqueue, Lease, Queue, QueueArgs, QueueError, Ticket, WorkerCapacity, WorkerId, WorkerReport,
+};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 

@@ -150,7 +150,8 @@ fn recordings_are_named_by_their_place() {
 
 fn job_request(body: &str, tenant: &str, id: &str) -> JobRequest {
     let job = id.parse().unwrap();
-    super::read(body.as_bytes(), ApiStyle::Native, Caller { tenant: tenant.parse().unwrap(), job, repeats: true }).unwrap()
+    super::read(body.as_bytes(), ApiStyle::Native, Caller { tenant: tenant.parse().unwrap(), job, repeats: true })
+        .unwrap()
 }
 
 #[test]

@@ -10,7 +10,7 @@ use csm_shared::job::Invalid;
 use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
-use crate::request::{Caller, ApiStyle};
+use crate::request::{ApiStyle, Caller};
 use crate::response::{Accepted, QueuePlace, job_path};
 use crate::submit::{Submitted, parse_and_check, submit};
 

@@ -11,10 +11,10 @@ use crate::app::App;
 use crate::body;
 use crate::problem::Problem;
 use crate::provenance_headers::Provenance;
-use crate::request::{Caller, ApiStyle, tenant};
+use crate::request::{ApiStyle, Caller, tenant};
 use crate::response::Generated;
-use crate::wait::{FinishedAudio, wait_for_audio};
 use crate::submit::parse_and_check;
+use crate::wait::{FinishedAudio, wait_for_audio};
 
 pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
     let tenant = tenant(request.headers());

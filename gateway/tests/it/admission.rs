@@ -9,7 +9,7 @@ use serde_json::json;
 use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
-use crate::app::{TestResponse, TestApp};
+use crate::app::{TestApp, TestResponse};
 use crate::speech::{OLD_REQUEST, say};
 use crate::worker::TestWorker;
 use crate::ws::next;

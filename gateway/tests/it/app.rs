@@ -5,10 +5,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use csm_gateway::{DetectionKeyArgs, Gateway, GatewayArgs, serve};
-use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::job::{JobId, JobRecord, Lane};
 use csm_shared::live::Live;
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::queue::{Queue, QueueArgs};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{Store, StoreArgs, StoreLocation};
@@ -149,7 +149,13 @@ impl TestApp {
     }
 
     /// Sends a native request with headers.
-    pub(crate) async fn send_with(&self, method: Method, path: &str, headers: &[(&str, &str)], body: &str) -> TestResponse {
+    pub(crate) async fn send_with(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> TestResponse {
         let request = self.request(method, path).header("content-type", "application/json").body(body.to_owned());
         self.send(headers.iter().fold(request, |request, (name, value)| request.header(*name, *value))).await
     }

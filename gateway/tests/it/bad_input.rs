@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use crate::app::{TestResponse, TestApp};
+use crate::app::{TestApp, TestResponse};
 use crate::speech::segment;
 use crate::tokenizer::MAX_POSITIONS;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use csm_gateway::DetectionKeyArgs;
 use csm_shared::audio::{Clip, to_i16};
-use csm_shared::detect_queue::{DetectRequest, DetectorAvailability, DetectQueue, REQUESTS_WAITING_MAX};
+use csm_shared::detect_queue::{DetectQueue, DetectRequest, DetectorAvailability, REQUESTS_WAITING_MAX};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
@@ -16,7 +16,7 @@ use serde_json::json;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::app::{TestResponse, PATIENCE, TestApp, until};
+use crate::app::{PATIENCE, TestApp, TestResponse, until};
 use crate::flac::flac;
 
 const PATH: &str = "/v1/watermark/detect";
@@ -93,7 +93,10 @@ async fn attended_by(
     let (detect_queue, until_then) = (detect_queue(app), stop.clone());
     let serving = tokio::spawn(async move { detect_queue.serve(look, until_then).await });
     let detect_queue = self::detect_queue(app);
-    until("a worker at the detect queue", async || detect_queue.availability().await.unwrap() == DetectorAvailability::Available).await;
+    until("a worker at the detect queue", async || {
+        detect_queue.availability().await.unwrap() == DetectorAvailability::Available
+    })
+    .await;
     (stop, serving)
 }
 
@@ -287,7 +290,11 @@ async fn workers_that_died_are_forgotten_and_their_scheme_is_not() {
     let app = TestApp::start().await;
     let redis = redis(&app);
     let () = redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg(1).arg("the dead")).await.unwrap();
-    assert_eq!(detect_queue(&app).availability().await.unwrap(), DetectorAvailability::Unused, "its word is good no more");
+    assert_eq!(
+        detect_queue(&app).availability().await.unwrap(),
+        DetectorAvailability::Unused,
+        "its word is good no more"
+    );
     let (stop, serving) = attended(&app, Ok(Verdict::NotDetected)).await;
     let here: Vec<String> =
         redis.command(Cmd::new().arg("ZRANGE").arg("csm:{detect}:attended").arg(0).arg(-1)).await.unwrap();

@@ -7,7 +7,7 @@ use futures::future::join_all;
 use reqwest::Method;
 use reqwest::header::HeaderValue;
 
-use crate::app::{TestResponse, TestApp, until};
+use crate::app::{TestApp, TestResponse, until};
 use crate::proxy::{Proxy, UNHEARD};
 use crate::speech::say;
 use crate::worker::TestWorker;

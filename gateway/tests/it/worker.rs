@@ -6,7 +6,7 @@ use bytes::Bytes;
 use csm_shared::audio::Clip;
 use csm_shared::job::{Failure, FinishReason, Receipt, SentenceReceipt};
 use csm_shared::live::{Event, EventId};
-use csm_shared::queue::{Claim, Claimed, Commit, Lease, WorkerId, WorkerCapacity};
+use csm_shared::queue::{Claim, Claimed, Commit, Lease, WorkerCapacity, WorkerId};
 use csm_shared::store::ObjectKey;
 use csm_shared::watermark::Finding;
 use sha2::{Digest as _, Sha256};

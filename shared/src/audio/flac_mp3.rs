@@ -14,8 +14,8 @@ use symphonia::default::codecs::{FlacDecoder, MpaDecoder};
 use symphonia::default::formats::{FlacReader, MpaReader};
 
 use super::ClipError;
-use super::wav_decode::{DecodedAudio, allowed};
 use super::mixdown::{Mixdown, refusal};
+use super::wav_decode::{DecodedAudio, allowed};
 
 const FLAC: &str = "FLAC";
 const MP3: &str = "MP3";

@@ -13,9 +13,9 @@ use symphonia::default::codecs::VorbisDecoder;
 use symphonia_adapter_libopus::OpusDecoder;
 
 use super::ClipError;
-use super::wav_decode::{DecodedAudio, allowed};
 use super::mixdown::{Mixdown, refusal};
 use super::vorbis;
+use super::wav_decode::{DecodedAudio, allowed};
 
 /// The rate at which every Opus stream is decoded.
 const OPUS_RATE: u32 = 48_000;

@@ -12,11 +12,11 @@ use hf_hub::repository::RepoTreeEntry;
 use hf_hub::{HFClient, HFResult};
 use secrecy::ExposeSecret;
 
+use super::download_progress::DownloadProgress;
 use super::layout::{self, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
 use super::silentcipher_weights::FolderFiles;
-use super::download_progress::DownloadProgress;
 use super::source::HubId;
-use super::{HubError, HubOptions, ModelFolder, ModelFiles, codec_id};
+use super::{HubError, HubOptions, ModelFiles, ModelFolder, codec_id};
 
 /// Tries of one request after the first; the client backs off up to 0.2 s, then 0.4 s.
 const RETRIES: usize = 2;

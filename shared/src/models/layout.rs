@@ -186,7 +186,10 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path();
         assert_eq!(missing(require(path, ModelFiles::Tokenizer)), ["config.json", "tokenizer.json"]);
-        assert_eq!(missing(require(path, ModelFiles::Everything)), ["config.json", "tokenizer.json", "model.safetensors"]);
+        assert_eq!(
+            missing(require(path, ModelFiles::Everything)),
+            ["config.json", "tokenizer.json", "model.safetensors"]
+        );
         fs::write(path.join(CONFIG), "{}").unwrap();
         fs::write(path.join(TOKENIZER), "{}").unwrap();
         require(path, ModelFiles::Tokenizer).unwrap();

@@ -43,7 +43,8 @@ impl SpeechPlan {
         let ids = segments.iter().map(|segment| tokenizer.text_ids(segment.speaker.get(), segment.text.as_str()));
         let context_ids = ids.collect::<Result<Vec<_>, _>>()?;
         let sizes = context_ids.iter().zip(segments);
-        let sizes: Vec<_> = sizes.map(|(ids, segment)| SegmentSize::context(ids.len(), segment.clip.frames())).collect();
+        let sizes: Vec<_> =
+            sizes.map(|(ids, segment)| SegmentSize::context(ids.len(), segment.clip.frames())).collect();
         let sentences = spec.sentences();
         let budgets: Vec<_> = sentence_frames(&sentences).collect();
         let mut first_frame = 0;

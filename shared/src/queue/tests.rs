@@ -1,9 +1,9 @@
 //! What cannot be shown from outside: leases used after their loss, and scripts with defects planted in them.
 
+mod finds_planted_defect;
 mod history;
 mod model;
 mod moves;
-mod finds_planted_defect;
 mod random;
 
 use tempfile::TempDir;
@@ -147,7 +147,8 @@ async fn only_a_consumer_that_is_gone_and_holds_nothing_is_tidied_away() {
     let mut leases = Vec::new();
     for owner in &owners {
         queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live, "Hi.")).await.expect("enqueue");
-        let Claim::Job(job) = queue.claimer(owner, "a test").claim(WorkerCapacity::empty(1)).await.expect("claim") else {
+        let Claim::Job(job) = queue.claimer(owner, "a test").claim(WorkerCapacity::empty(1)).await.expect("claim")
+        else {
             panic!("a job waits")
         };
         leases.push(job.lease);
@@ -195,7 +196,9 @@ async fn a_claim_whose_answer_was_lost_brings_the_same_job_again() {
     let lost = Some(uuid::Uuid::new_v4());
     let mut claim = async |unanswered| {
         claimer.unanswered[0] = unanswered;
-        let Claim::Job(job) = claimer.claim(WorkerCapacity::empty(5)).await.expect("claim") else { panic!("a job waits") };
+        let Claim::Job(job) = claimer.claim(WorkerCapacity::empty(5)).await.expect("claim") else {
+            panic!("a job waits")
+        };
         (job.lease.at().id, job.lease.at().attempt, job.lease)
     };
     let first = claim(lost).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::script::call;
-use super::{WorkerId, Queue, QueueError, ms};
+use super::{Queue, QueueError, WorkerId, ms};
 use crate::job::Lane;
 
 /// How often a worker reports.

@@ -9,7 +9,7 @@ use redis::{RedisResult, Value};
 
 use super::RedisClient;
 use super::fault::{self, FaultScope, RedisFault};
-use super::node::{PoolKind, Node};
+use super::node::{Node, PoolKind};
 use super::topology::Topology;
 
 /// What a server is, and which of the newer commands it has.

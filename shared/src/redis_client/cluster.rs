@@ -11,7 +11,7 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue as _, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
-use super::node::{PoolKind, Node};
+use super::node::{Node, PoolKind};
 use super::topology::LOOKUP_LIMIT;
 
 /// Nodes that are asked at once for the map.

@@ -45,7 +45,8 @@ const SERVER: [&str; 7] = ["CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOR
 /// Judges an error. Of a pipeline's errors the gravest counts: a call at fault is not worth another try.
 pub(super) fn scope_of(error: &RedisError) -> FaultScope {
     if let Some(answers) = error.clone().into_server_errors() {
-        let scopes = answers.iter().map(|(_, error)| scope_of_answer(error.code(), error.details().unwrap_or_default()));
+        let scopes =
+            answers.iter().map(|(_, error)| scope_of_answer(error.code(), error.details().unwrap_or_default()));
         return scopes.max().unwrap_or(FaultScope::Call);
     }
     let lost = error.is_timeout() || is_lost(error);
@@ -108,7 +109,11 @@ mod tests {
             ("CLUSTERDOWN", "The cluster is down", FaultScope::Server),
             ("LOADING", "Redis is loading the dataset in memory", FaultScope::Server),
             ("ERR", "max number of clients reached", FaultScope::Server),
-            ("ERR", "Error running script (call to f_1): @user_script:1: -READONLY You can't write", FaultScope::Server),
+            (
+                "ERR",
+                "Error running script (call to f_1): @user_script:1: -READONLY You can't write",
+                FaultScope::Server,
+            ),
             ("ERR", "Error running script (call to f_1): @user_script:1: -OOM command not allowed", FaultScope::Moment),
             ("ERR", "unknown command 'XNACK'", FaultScope::Call),
             ("NOAUTH", "Authentication required.", FaultScope::Call),

@@ -7,9 +7,9 @@ use redis::{FromRedisValue, RedisError, RedisResult, ScriptInvocation, Value};
 use super::RedisClient;
 use super::capabilities;
 use super::fault::RedisFault;
-use super::routing::RoutedConnection;
-use super::node::RESPONSE_TIMEOUT;
 use super::key_slot;
+use super::node::RESPONSE_TIMEOUT;
+use super::routing::RoutedConnection;
 
 /// How long the mark that is written before each wait is kept, ms.
 const MARK_TTL_MS: u64 = 60_000;
@@ -45,7 +45,9 @@ impl RedisClient {
         let key = script_key(script).await;
         let mut routed = RoutedConnection::synced(&self.topology);
         let sync_method = match sync_method(&mut routed, key.as_deref()).await {
-            Ok(sync_method) => sync_method.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?,
+            Ok(sync_method) => {
+                sync_method.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?
+            }
             Err(error) => return routed.end(Err(error)),
         };
         let outcome = script.invoke_async::<T>(&mut routed).await;

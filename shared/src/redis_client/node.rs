@@ -8,8 +8,8 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Error
 use tokio::sync::OnceCell;
 
 use super::capabilities::Capabilities;
-use super::fault;
 use super::connection_pool::{Connection, Pool, pool};
+use super::fault;
 
 /// Longest wait for the answer to one short command.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);

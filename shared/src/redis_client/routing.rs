@@ -8,10 +8,10 @@ use futures::FutureExt as _;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
 
-use super::fault::{self, FaultScope, RedisFault};
-use super::node::{PoolKind, Node};
 use super::connection_pool::Connection;
+use super::fault::{self, FaultScope, RedisFault};
 use super::key_slot;
+use super::node::{Node, PoolKind};
 use super::topology::Topology;
 
 /// Redirections of one command.
@@ -96,7 +96,8 @@ impl<'a> RoutedConnection<'a> {
     /// Gives up a pooled connection that turned out to have died before the call, once: it was handed out unasked. True when
     /// the call may begin anew; what was sent may have been carried out, so this rests on calls being idempotent.
     fn replace(&mut self, error: &RedisError) -> bool {
-        let stale = |current: &mut NodeConnection| current.unproven && Object::metrics(&current.connection).recycle_count > 0;
+        let stale =
+            |current: &mut NodeConnection| current.unproven && Object::metrics(&current.connection).recycle_count > 0;
         if self.replaced || !fault::is_lost(error) {
             return false;
         }

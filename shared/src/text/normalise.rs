@@ -6,13 +6,13 @@
 //! punctuation ([`pauses::punctuation`]). All are applied until nothing changes any more, so that a normalised text is its
 //! own normal form.
 
+mod abbreviations;
 mod figures;
 mod money;
 mod operators;
 mod pauses;
 mod signs;
 mod times;
-mod abbreviations;
 
 use std::sync::LazyLock;
 

@@ -27,8 +27,8 @@ mod theft;
 use crate::audio::SAMPLE_RATE;
 
 pub(super) use self::scan::{HYPOTHESES, Scan};
-use super::watermark_key::{Chips, WatermarkKeyId, WatermarkKey};
 use super::speed::{SPEEDS, at_speed};
+use super::watermark_key::{Chips, WatermarkKey, WatermarkKeyId};
 use super::{Finding, Region, Scheme, Verdict, WatermarkError};
 
 /// The mark is there when `z` is greater.

@@ -8,7 +8,7 @@ use csm_shared::job::{
 };
 use csm_shared::live::{Live, Subscriptions};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Claimed, RedisKeys, WorkerId, Queue, QueueArgs, WorkerCapacity};
+use csm_shared::queue::{Claim, Claimed, Queue, QueueArgs, RedisKeys, WorkerCapacity, WorkerId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 

@@ -2,8 +2,8 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_shared::job::{JobId, JobState, Lane};
-use csm_shared::live::{Event, EventId, AudioChunk, LiveEvent};
-use csm_shared::queue::{WorkerId, Ticket};
+use csm_shared::live::{AudioChunk, Event, EventId, LiveEvent};
+use csm_shared::queue::{Ticket, WorkerId};
 use futures::{Stream, StreamExt as _};
 
 use crate::fleet::{TestFleet, claim, spec};

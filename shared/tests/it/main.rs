@@ -2,9 +2,9 @@
 
 mod child;
 mod fleet;
-mod models;
 mod live;
 mod local_redis;
+mod models;
 mod queue;
 mod redis_faults;
 mod s3_server;

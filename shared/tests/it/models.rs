@@ -13,7 +13,9 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{Method, StatusCode};
 use axum::response::{IntoResponse, Response};
-use csm_shared::models::{HubError, HubOptions, ModelSource, SILENTCIPHER, ModelFiles, resolve, silentcipher, weight_files};
+use csm_shared::models::{
+    HubError, HubOptions, ModelFiles, ModelSource, SILENTCIPHER, resolve, silentcipher, weight_files,
+};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;

@@ -10,7 +10,7 @@ mod suspects;
 use std::time::Duration;
 
 use csm_shared::job::{AudioFormat, Failure, FailureClass, FinishReason, JobId, JobState, Lane, Receipt};
-use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, RedisKeys, LEASE, WorkerId, Queue, Reaped, Retry, Ticket};
+use csm_shared::queue::{Beat, Cancel, Commit, Enqueue, LEASE, Queue, Reaped, RedisKeys, Retry, Ticket, WorkerId};
 
 use crate::fleet::{TestFleet, claim, spec, try_claim};
 

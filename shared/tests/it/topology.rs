@@ -7,7 +7,7 @@ pub(crate) mod servers;
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Commit, Enqueue, WorkerId, Queue, QueueArgs, Ticket};
+use csm_shared::queue::{Commit, Enqueue, Queue, QueueArgs, Ticket, WorkerId};
 use csm_shared::redis_client::{RedisClient, RedisFault};
 use futures::StreamExt as _;
 use redis::Script;

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 
-use super::soak_evidence::Kills;
-use super::soak_fleet::{SoakFleet, Member};
 use super::observer::SharedWatch;
 use super::plan::{ChaosAction, Target};
+use super::soak_evidence::Kills;
+use super::soak_fleet::{Member, SoakFleet};
 
 /// How long a blow waits for its worker to be in the middle of a job: a worker with nothing in hand loses nothing.
 const BUSY_WAIT: Duration = Duration::from_secs(2);

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
 
-use super::soak_evidence::{Account, BytesSeen, SoakEvidence, ReceiptSeen, Record};
+use super::soak_evidence::{Account, BytesSeen, ReceiptSeen, Record, SoakEvidence};
 use super::{RECOVERY_LIMIT, RERUN_LIMIT, SoakReport};
 
 /// What can be wrong.

@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use redis::aio::MultiplexedConnection;
 
 use super::census::{JOB_FIELDS, ROOT, sighting};
-use super::soak_evidence::Sighting;
 use super::plan::VERY_LONG;
 use super::recovery::Recoveries;
+use super::soak_evidence::Sighting;
 
 /// Pause between two looks.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

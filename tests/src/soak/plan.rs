@@ -289,7 +289,9 @@ mod tests {
                         assert!(!away[worker], "seed {seed}: worker {worker} twice at {at:?}");
                         away[worker] = true;
                     }
-                    ChaosAction::Resume(Target::Worker(worker)) | ChaosAction::Flow(Target::Worker(worker)) => away[worker] = false,
+                    ChaosAction::Resume(Target::Worker(worker)) | ChaosAction::Flow(Target::Worker(worker)) => {
+                        away[worker] = false
+                    }
                     _ => {}
                 }
                 assert!(away.iter().filter(|&&away| away).count() <= AWAY_MAX, "seed {seed} at {at:?}");

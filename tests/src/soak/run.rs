@@ -12,14 +12,14 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::SoakReport;
-use super::soak_callers::{Accounts, Callers};
 use super::census;
 use super::chaos::Chaos;
 use super::checker::{SoakMinimum, check};
-use super::soak_evidence::SoakEvidence;
-use super::soak_fleet::SoakFleet;
 use super::observer::{SharedWatch, connect, observe};
 use super::plan::{Arrival, EntryPoint, GATEWAYS, SoakPlan, WORKERS, kills_wanted};
+use super::soak_callers::{Accounts, Callers};
+use super::soak_evidence::SoakEvidence;
+use super::soak_fleet::SoakFleet;
 
 /// How often each utterance is spoken before the first fault.
 const ROUNDS: usize = 2;

@@ -12,9 +12,9 @@ use tokio::sync::Semaphore;
 use tokio::time::sleep;
 
 use super::census::{bytes_seen, receipt_of};
-use super::soak_evidence::{Account, Sighting};
 use super::observer::SharedWatch;
 use super::plan::{Arrival, EntryPoint, SoakUtterance};
+use super::soak_evidence::{Account, Sighting};
 
 /// Longest time that a poll asks the gateway to wait, in seconds.
 const WAIT_SECONDS: u64 = 20;

@@ -12,8 +12,8 @@ use candle_nn::{Init, VarBuilder};
 use candle_transformers::generation::{LogitsProcessor, Sampling};
 use candle_transformers::models::csm::{Config, Flavor, Model};
 use csm_shared::audio::CODEBOOKS;
-use csm_shared::models::weight_files;
 use csm_shared::job::{Temperature, TopK};
+use csm_shared::models::weight_files;
 use serde_json::json;
 
 use super::{BenchError, Subject, WARM_UP, prompt_ids};
@@ -135,7 +135,10 @@ impl Renamed {
                 Some(alias) if !holds(&stored.name) => alias,
                 _ => stored.name,
             };
-            (wanted.name, TensorSource { name, head_dim: (rotary && layout == Layout::Transformers).then_some(head_dim) })
+            (
+                wanted.name,
+                TensorSource { name, head_dim: (rotary && layout == Layout::Transformers).then_some(head_dim) },
+            )
         });
         Ok(Self { sources: sources.collect(), files })
     }

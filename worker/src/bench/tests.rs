@@ -9,8 +9,8 @@ use csm_shared::audio::FRAME_SAMPLES;
 use super::candle_csm::Renamed;
 use super::quality::RowDifference;
 use super::*;
-use crate::random_model::{FolderLayout, make_tiny};
 use crate::model::{WeightChoice, WeightFormat};
+use crate::random_model::{FolderLayout, make_tiny};
 
 fn tiny(folder: &Path) -> Subject {
     make_tiny(folder, FolderLayout::Transformers).unwrap();

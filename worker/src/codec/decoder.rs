@@ -8,10 +8,10 @@
 //! It runs on the host's CPU whatever the model runs on: 80 ms of sound take a core some milliseconds, which a GPU's
 //! host has to spare, and there is one decoder to prove.
 
-mod conv;
 mod codec_math;
-mod seanet;
+mod conv;
 mod decoder_transformer;
+mod seanet;
 mod upsample;
 
 #[cfg(test)]
@@ -26,8 +26,8 @@ use super::quantizer::Quantizer;
 use super::{CodecError, MimiConfig, numbers};
 use crate::kernels::Pool;
 use conv::Signal;
+use decoder_transformer::{Attending, AttentionWindow, DecoderTransformer, TransformerScratch};
 use seanet::{SeaNet, StageScratch};
-use decoder_transformer::{Attending, DecoderTransformer, TransformerScratch, AttentionWindow};
 use upsample::Upsample;
 
 /// The weights from codes to sound, on the host.

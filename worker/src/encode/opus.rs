@@ -21,7 +21,7 @@ use ogg::{PacketWriteEndInfo, PacketWriter};
 use opus::{Application, Bitrate, Channels};
 use sha2::{Digest as _, Sha256};
 
-use super::{EncodeError, pcm, metadata};
+use super::{EncodeError, metadata, pcm};
 use crate::watermark::Marked;
 
 /// Bits per second.

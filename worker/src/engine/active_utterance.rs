@@ -7,12 +7,12 @@ use csm_shared::job::Sampling;
 use tokio::sync::mpsc;
 
 use super::Utterance;
+use super::decoder_thread::GeneratedCodes;
+use super::frame_stream::AudioFrame;
 use super::guard::Budget;
 use super::prefill::Prompt;
 use super::schedule::Need;
 use super::slots::SlotId;
-use super::decoder_thread::GeneratedCodes;
-use super::frame_stream::AudioFrame;
 use crate::model::{END_FRAME, Row};
 
 /// How far the draws of a second try are from those of the first: further than the frames of any job reach.
@@ -48,11 +48,13 @@ impl ActiveUtterance {
         frames: mpsc::Sender<AudioFrame>,
         span: tracing::Span,
     ) -> Self {
-        let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut resumed_frames } = utterance;
+        let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut resumed_frames } =
+            utterance;
         let budget = Budget::new(text_ids.len(), max_frames);
         // A frame that this model cannot have made, and all behind it, were not made by it.
         let is_known = |frame: &Frame| *frame != END_FRAME && frame.iter().all(|&code| (code as usize) < codes);
-        resumed_frames.truncate(resumed_frames.iter().take_while(|frame| is_known(frame)).take(budget.frames as usize).count());
+        resumed_frames
+            .truncate(resumed_frames.iter().take_while(|frame| is_known(frame)).take(budget.frames as usize).count());
         Self {
             budget,
             prompt: Prompt::new(context, recurring, text_ids),
@@ -109,7 +111,8 @@ impl ActiveUtterance {
         }
         if self.resumed_frames[0] == *first {
             // Nothing is made behind a budget that is used up.
-            self.replayed_count = if self.resumed_frames.len() < self.budget.frames as usize { 1 } else { self.resumed_frames.len() };
+            self.replayed_count =
+                if self.resumed_frames.len() < self.budget.frames as usize { 1 } else { self.resumed_frames.len() };
         } else {
             tracing::warn!(parent: &self.span, "cannot resume: first frame differs, restarting utterance");
             self.resumed_frames.clear();

@@ -16,12 +16,12 @@ use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
 use super::EngineError;
-use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
-use super::guard::{Guard, GuardDecision};
-use super::meter::Meter;
-use super::slots::SlotId;
 use super::backend::Decode;
 use super::frame_stream::AudioFrame;
+use super::guard::{Guard, GuardDecision};
+use super::meter::Meter;
+use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
+use super::slots::SlotId;
 
 /// Frames of an utterance's first blocks. They grow slowly, so that a listener who plays the first frame at once is not
 /// kept waiting for a larger block as long as the model needs no more than four fifths of the time that the speech lasts.

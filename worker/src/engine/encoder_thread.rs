@@ -11,11 +11,11 @@ use csm_shared::audio::{Clip, Frame};
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::WeakSender;
 
-use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
-use super::meter::Meter;
-use super::slots::SlotId;
 use super::backend::Encode;
 use super::frame_stream::AudioFrame;
+use super::meter::Meter;
+use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
+use super::slots::SlotId;
 use super::{EngineError, MAX_SLOTS};
 
 /// Requests that may wait. A slot that finds no room asks again when an answer has come.
@@ -49,10 +49,15 @@ pub(super) struct EncoderHandle {
 impl EncoderHandle {
     /// # Errors
     /// The system gives no thread.
-    pub(super) fn start<E: Encode>(encoder: E, notifier: EngineNotifier, meter: Arc<Meter>) -> Result<Self, EngineError> {
+    pub(super) fn start<E: Encode>(
+        encoder: E,
+        notifier: EngineNotifier,
+        meter: Arc<Meter>,
+    ) -> Result<Self, EngineError> {
         let (requests, received) = sync_channel(REQUESTS);
         let own_notifier = notifier.clone();
-        let thread = JoinOnDrop::start("csm-encode", notifier, move || serve(encoder, &received, &own_notifier, &meter))?;
+        let thread =
+            JoinOnDrop::start("csm-encode", notifier, move || serve(encoder, &received, &own_notifier, &meter))?;
         Ok(Self { requests, _thread: thread })
     }
 

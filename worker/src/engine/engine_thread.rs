@@ -12,18 +12,18 @@ use csm_shared::job::FinishReason;
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
-use super::side_thread::{EngineNotifier, NOTICES, Notice};
-use super::encoder_thread::{EncoderHandle, EncodeRequest};
-use super::meter::{PrefixLookup, Meter};
-use super::prefix_cache::PrefixCache;
-use super::prefill;
-use super::schedule::{Schedule, NextWork};
-use super::slots::{SlotId, Slots};
-use super::decoder_thread::{DecodeJob, DecoderHandle};
 use super::active_utterance::ActiveUtterance;
 use super::backend::{EngineParts, SpeechModel};
+use super::decoder_thread::{DecodeJob, DecoderHandle};
+use super::encoder_thread::{EncodeRequest, EncoderHandle};
 use super::frame_stream::{FRAMES_AHEAD, StreamEnds};
-use super::{COMMANDS, EngineError, EngineCapacity, Utterance};
+use super::meter::{Meter, PrefixLookup};
+use super::prefill;
+use super::prefix_cache::PrefixCache;
+use super::schedule::{NextWork, Schedule};
+use super::side_thread::{EngineNotifier, NOTICES, Notice};
+use super::slots::{SlotId, Slots};
+use super::{COMMANDS, EngineCapacity, EngineError, Utterance};
 use crate::model::END_FRAME;
 
 /// What a handle or a stream says to the thread.

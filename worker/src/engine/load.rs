@@ -9,13 +9,13 @@ use csm_shared::audio::{Clip, to_i16};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use tokio::sync::watch;
 
-use super::prefill::PromptLimits;
 use super::backend::{Decode as _, Encode as _, EngineParts, SpeechModel};
+use super::prefill::PromptLimits;
 use super::{EngineConfig, EngineError};
-use crate::random_model;
 use crate::codec::Codec;
 use crate::kernels::threads_or_all;
 use crate::model::{END_FRAME, LoadOptions, LoadProgress, Model, Position, Row, weights_sha256};
+use crate::random_model;
 
 /// Text ids of the warm-up utterance.
 const WARM_UP_IDS: usize = 8;

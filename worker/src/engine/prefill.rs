@@ -7,7 +7,7 @@ use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
 
 use super::prefix_cache::PromptContext;
-use super::{EngineError, SegmentAudio, PromptSegment, Utterance};
+use super::{EngineError, PromptSegment, SegmentAudio, Utterance};
 use crate::model::{Position, position::segment};
 
 /// The limits that a model sets to prompts.
@@ -141,10 +141,10 @@ pub(super) fn check(utterance: &Utterance, limits: PromptLimits) -> Result<(), E
     if let Some(code) = codes.flatten().copied().find(|&code| code as usize >= limits.codes) {
         return refuse(format!("code {code} of a context segment is not below {}", limits.codes));
     }
-    let context = utterance.context.iter().map(|segment| SegmentSize {
-        text_ids: segment.text_ids.len(),
-        audio_frames: Some(segment.audio.frames()),
-    });
+    let context = utterance
+        .context
+        .iter()
+        .map(|segment| SegmentSize { text_ids: segment.text_ids.len(), audio_frames: Some(segment.audio.frames()) });
     let spoken = SegmentSize { text_ids: utterance.text_ids.len(), audio_frames: None };
     let sizes: Vec<_> = context.chain([spoken]).collect();
     Window {

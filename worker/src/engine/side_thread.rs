@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use csm_shared::audio::Frame;
 use tokio::sync::mpsc;
 
-use super::slots::SlotId;
 use super::engine_thread::EngineCommand;
+use super::slots::SlotId;
 use super::{EngineError, MAX_SLOTS};
 
 /// Notices that may wait for the engine's thread. There are never as many: between two looks at them, each slot runs away

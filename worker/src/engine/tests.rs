@@ -4,10 +4,10 @@
 
 mod contexts;
 mod endings;
+mod finds_planted_defect;
 mod invariance;
 mod life;
 mod order;
-mod finds_planted_defect;
 mod resume;
 mod scripted;
 mod tables;

@@ -56,7 +56,9 @@ impl Matrix {
     /// The quantiser refuses, which it does not for finite weights.
     pub(crate) fn new(format: WeightFormat, weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = match format {
-            WeightFormat::F32 | WeightFormat::Bf16 => PackedTiles::Full(full::FullTiles::new(weight, out, width, threads)?),
+            WeightFormat::F32 | WeightFormat::Bf16 => {
+                PackedTiles::Full(full::FullTiles::new(weight, out, width, threads)?)
+            }
             WeightFormat::Q8_0 => PackedTiles::Eight(quantised::QuantisedTiles::new(weight, out, width, threads)?),
             WeightFormat::Q4K => PackedTiles::Four(quantised::QuantisedTiles::new(weight, out, width, threads)?),
         };

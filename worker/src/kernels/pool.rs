@@ -126,7 +126,11 @@ impl Pool {
     pub(crate) fn new(threads: usize) -> Self {
         let shared = Arc::new(PoolState {
             state: AtomicU64::new(0),
-            region: ParallelRegion { task: UnsafeCell::new(None), tasks: AtomicUsize::new(0), next: AtomicUsize::new(0) },
+            region: ParallelRegion {
+                task: UnsafeCell::new(None),
+                tasks: AtomicUsize::new(0),
+                next: AtomicUsize::new(0),
+            },
             panic: Mutex::new(None),
             sleepers: Mutex::new(0),
             wake: Condvar::new(),

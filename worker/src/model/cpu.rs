@@ -12,7 +12,7 @@ mod table;
 use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{FrameSampler, BackendPrefix, Net, Row, FrameInput};
+use super::net::{BackendPrefix, FrameInput, FrameSampler, Net, Row};
 use super::position::Position;
 use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -21,7 +21,7 @@ use crate::kernels::{Matrix, Pool};
 use cache::PackedKvCache;
 pub(super) use cache::PackedPrefix;
 use depth::PackedDepth;
-use stack::{RowPosition, PackedStack};
+use stack::{PackedStack, RowPosition};
 use table::EmbeddingTable;
 
 /// Positions of a prompt that go through the backbone at once. They cost as much as about one frame, which is what a
@@ -118,7 +118,8 @@ impl Net for CpuNet {
         for (input, row) in rows.iter().zip(x.chunks_exact_mut(width)) {
             self.embed(&Position::Audio(input.frame), row);
         }
-        let entries: Vec<_> = rows.iter().map(|input| RowPosition { slot: input.slot, position: input.position }).collect();
+        let entries: Vec<_> =
+            rows.iter().map(|input| RowPosition { slot: input.slot, position: input.position }).collect();
         let all: Vec<_> = (0..rows.len()).collect();
         self.run(&entries, x, &all);
         Ok(())

@@ -20,7 +20,7 @@ use std::time::Instant;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::net::{FrameSampler, BackendPrefix, Net, Row, FrameInput};
+use super::net::{BackendPrefix, FrameInput, FrameSampler, Net, Row};
 use super::position::Position;
 use super::weights::{ModelPart, Weights, WeightsError};
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -29,7 +29,7 @@ use crate::kernels::Pool;
 use depth::TensorDepth;
 use draw::TensorSampler;
 use linear::Linear;
-use stack::{TensorKvCache, BatchPositions, TensorStack};
+use stack::{BatchPositions, TensorKvCache, TensorStack};
 
 /// Positions of a prompt that go through the backbone at once: enough to fill the matrix units, and little enough that
 /// attention scores stay a few MB.
@@ -89,7 +89,8 @@ impl TensorNet {
         let (audio, depth_rows) = weights.audio_embeddings(dtype)?;
         let (audio, depth_rows) = (place(audio)?, place(depth_rows)?);
         let depth = TensorDepth::load(weights, config, format, dtype, &depth_rows, slots)?;
-        let backbone = TensorStack::load(weights, config, ModelPart::Backbone, format, dtype, device, config.max_positions)?;
+        let backbone =
+            TensorStack::load(weights, config, ModelPart::Backbone, format, dtype, device, config.max_positions)?;
         let head = Linear::new(format, dtype, device, &weights.first_code_head()?)?;
         let kv = TensorKvCache::new(&config.backbone, slots, config.max_positions + 1, dtype, device)?;
         let hidden = Tensor::zeros((slots, 1, config.backbone.hidden), dtype, device)?;
@@ -172,7 +173,8 @@ impl TensorNet {
             frames[input.slot] = input.frame;
         }
         let x = self.embed(&frames.into_iter().map(Position::Audio).collect::<Vec<_>>())?.unsqueeze(1)?;
-        let x = self.backbone.forward(&x, &BatchPositions::rows(&positions, self.window + 1, &self.device)?, &self.kv)?;
+        let x =
+            self.backbone.forward(&x, &BatchPositions::rows(&positions, self.window + 1, &self.device)?, &self.kv)?;
         let x = self.backbone.norm(&x)?;
         for input in rows {
             self.hidden.narrow(0, input.slot, 1)?.slice_set(&x.narrow(0, input.slot, 1)?.contiguous()?, 0, 0)?;

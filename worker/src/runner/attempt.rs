@@ -12,7 +12,7 @@ use super::Runner;
 use super::heartbeat::{self, Interruption};
 use super::occupancy::Occupancy;
 use crate::sink;
-use crate::speak::{AttemptProgress, AttemptError};
+use crate::speak::{AttemptError, AttemptProgress};
 
 /// Ceiling of the first retry's delay; it doubles with each attempt.
 const BACKOFF_BASE: Duration = Duration::from_millis(500);

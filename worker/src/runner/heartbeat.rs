@@ -32,7 +32,12 @@ pub(super) enum Interruption {
 }
 
 /// Beats until there is a reason to stop: at once when a cancel is announced, else as [`LeaseTimer`] says.
-pub(super) async fn beat(queue: &Queue, subscriptions: &Subscriptions, at: &LeaseRef, progress: &AttemptProgress) -> Interruption {
+pub(super) async fn beat(
+    queue: &Queue,
+    subscriptions: &Subscriptions,
+    at: &LeaseRef,
+    progress: &AttemptProgress,
+) -> Interruption {
     let mut cancel = subscriptions.subscribe_to(queue.cancel_channel(at));
     let mut timer = LeaseTimer::new(Instant::now(), progress.read());
     let mut called = false;
@@ -96,7 +101,9 @@ impl LeaseTimer {
         self.checked = now;
         self.silent = if progress == self.progress { self.silent + passed } else { Duration::ZERO };
         self.progress = progress;
-        let Some(good_for) = LEASE.checked_sub(self.silent).filter(|left| !left.is_zero()) else { return LeaseAction::Stuck };
+        let Some(good_for) = LEASE.checked_sub(self.silent).filter(|left| !left.is_zero()) else {
+            return LeaseAction::Stuck;
+        };
         let due = self.renewed.is_none_or(|(renewed, end)| {
             // In time, and at once where it has become worth as much as a beat.
             now >= renewed + BEAT_EVERY || now + good_for >= end + BEAT_EVERY

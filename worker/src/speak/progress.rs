@@ -5,7 +5,7 @@
 //! own id, before anything else: no listener gets a sample twice, or misses one.
 
 use csm_shared::audio::FRAME_SAMPLES;
-use csm_shared::live::{CodesChunk, Event, AudioChunk, Origin, SentenceFrame};
+use csm_shared::live::{AudioChunk, CodesChunk, Event, Origin, SentenceFrame};
 
 use super::sentence_stream::StreamedFrame;
 use crate::encode;
@@ -119,8 +119,11 @@ impl ProgressPublisher {
         }
         let Self { origin, frames, max_frames, .. } = *self;
         let from = frames - self.unpublished.len() as u32;
-        let codes =
-            (!self.unpublished.is_empty()).then(|| CodesChunk { origin, from, frames: std::mem::take(&mut self.unpublished) });
+        let codes = (!self.unpublished.is_empty()).then(|| CodesChunk {
+            origin,
+            from,
+            frames: std::mem::take(&mut self.unpublished),
+        });
         self.sequence += 1;
         Some(PendingEvent { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, codes })
     }

@@ -12,9 +12,9 @@ use csm_shared::job::{FinishReason, Sampling, SentenceReceipt};
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::Pause;
 
+use super::context_window::{ContextWindow, UtteranceContext};
 use super::join::{Joiner, pause_frames};
-use super::context_window::{UtteranceContext, ContextWindow};
-use crate::engine::{Engine, EngineError, FrameStream, PromptSegment, AudioFrame, Utterance};
+use crate::engine::{AudioFrame, Engine, EngineError, FrameStream, PromptSegment, Utterance};
 
 /// Where utterances are spoken: the engine, or a script in tests.
 pub(super) trait SpeechEngine {

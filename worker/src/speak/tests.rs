@@ -11,12 +11,12 @@ use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::{Pause, normalise, sentences};
 
-use super::sentence_stream::{SpeechEngine, Ending, Frames, SentenceStream, AttemptPlan};
-use crate::random_model::{FolderLayout, make_tiny};
+use super::sentence_stream::{AttemptPlan, Ending, Frames, SentenceStream, SpeechEngine};
 use crate::engine::{
-    DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, SegmentAudio, PromptSegment, AudioFrame, Utterance,
+    AudioFrame, DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, PromptSegment, SegmentAudio, Utterance,
 };
 use crate::model::WeightChoice;
+use crate::random_model::{FolderLayout, make_tiny};
 
 mod resume;
 
@@ -130,7 +130,14 @@ fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
         }
     });
     let plan = SpeechPlan { context_ids: Vec::new(), context_positions: 0, sentences: pieces.collect() };
-    AttemptPlan { plan, context: Vec::new(), sampling: sampling(), budget, positions: WINDOW, resumed_frames: Vec::new() }
+    AttemptPlan {
+        plan,
+        context: Vec::new(),
+        sampling: sampling(),
+        budget,
+        positions: WINDOW,
+        resumed_frames: Vec::new(),
+    }
 }
 
 async fn collect(engine: &ScriptedEngine, plan: AttemptPlan) -> (Vec<f32>, Ending) {
@@ -179,7 +186,8 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
 #[tokio::test]
 async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
     let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5), eos_after(6)]);
-    let (_, ending) = collect(&engine, AttemptPlan { context: vec![voice()], ..attempt_plan(&[50, 60, 70, 80], 1_000) }).await;
+    let (_, ending) =
+        collect(&engine, AttemptPlan { context: vec![voice()], ..attempt_plan(&[50, 60, 70, 80], 1_000) }).await;
     let asked = engine.asked();
     let contexts: Vec<_> = asked.iter().map(|utterance| utterance.context.clone()).collect();
     assert_eq!(contexts[0], [voice()]);
@@ -197,7 +205,8 @@ async fn each_piece_hears_the_voice_and_the_last_turns_and_draws_anew() {
 #[tokio::test]
 async fn a_piece_that_did_not_end_by_itself_is_nobodys_example() {
     let end = |end, frames| ScriptedUtterance { end, ..eos_after(frames) };
-    let utterances = [eos_after(3), end(FinishReason::Runaway, 9), end(FinishReason::Length, 60), eos_after(0), eos_after(4)];
+    let utterances =
+        [eos_after(3), end(FinishReason::Runaway, 9), end(FinishReason::Length, 60), eos_after(0), eos_after(4)];
     let engine = ScriptedEngine::new(utterances);
     let (_, ending) = collect(&engine, attempt_plan(&[50; 5], 1_000)).await;
     assert_eq!(engine.asked()[4].context, [spoken_segment(1, 3)], "only what was said well and to its end");
@@ -278,7 +287,8 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
         prefix_cache_bytes: 1 << 20,
     };
     let engine = AlwaysEosEngine(Engine::start(config).unwrap().ready().await.unwrap());
-    let mut stream = SentenceStream::new(&engine, AttemptPlan { context: vec![voice()], ..attempt_plan(&[4, 5, 6], 100) });
+    let mut stream =
+        SentenceStream::new(&engine, AttemptPlan { context: vec![voice()], ..attempt_plan(&[4, 5, 6], 100) });
     let mut audio = Vec::new();
     while let Some(frame) = stream.next().await.unwrap() {
         audio.extend(frame.pcm);
@@ -330,8 +340,8 @@ async fn three_thousand_characters_become_one_recording_without_a_gap() {
         (planned.text, planned.pause) = (piece.text.clone(), piece.pause);
     }
     // Up to 2 s of silence at either end of every sentence.
-    let utterances =
-        (0..cut.len() as u32).map(|n| ScriptedUtterance { frames: [n * 7 % 26, 2 + n % 3, n * 11 % 26], end: FinishReason::Eos });
+    let utterances = (0..cut.len() as u32)
+        .map(|n| ScriptedUtterance { frames: [n * 7 % 26, 2 + n % 3, n * 11 % 26], end: FinishReason::Eos });
     let engine = ScriptedEngine::new(utterances);
     let (audio, ending) = collect(&engine, plan).await;
 

@@ -17,20 +17,20 @@
 
 mod bounds;
 mod carrier;
+mod cipher_model;
 mod cost;
 mod decode;
 mod error;
-mod mark_evidence;
 mod find;
-mod torch_checkpoint;
-mod cipher_model;
+mod mark_evidence;
+mod mark_stream;
 mod network;
 mod payload;
 mod resample;
 mod stft;
-mod mark_stream;
 #[cfg(test)]
 mod tests;
+mod torch_checkpoint;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -39,16 +39,16 @@ pub use bounds::Bounds;
 pub use cost::{Cost, cost};
 pub use decode::Decoded;
 pub use error::SilentCipherError;
-pub use mark_evidence::DETECTED_BELOW;
 pub use find::MAX_FIND_SECONDS;
-pub use payload::{ExpectedPayload, Payload};
+pub use mark_evidence::DETECTED_BELOW;
 pub use mark_stream::SilentStream;
+pub use payload::{ExpectedPayload, Payload};
 
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::watermark::Finding;
 
-use find::Reach;
 use cipher_model::SilentCipherModel;
+use find::Reach;
 use resample::resample;
 use stft::Spectrum;
 

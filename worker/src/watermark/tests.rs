@@ -10,8 +10,8 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-use crate::random_model::{FolderLayout, make_tiny};
 use crate::codec::Codec;
+use crate::random_model::{FolderLayout, make_tiny};
 use crate::watermark::{DETECTED_ABOVE, Marked, Verdict, Watermark, WatermarkKey};
 
 fn mark(clip: &[f32]) -> Marked {

@@ -174,7 +174,8 @@ mod tests {
         let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");
         let cipher = SilentCipher::load(&weights, crate::watermark::silentcipher::BnMode::Running).unwrap();
         let key = WatermarkKey::development();
-        let (silent, known, stop) = (SilentCipherMark::new(&cipher, &key), [ExpectedPayload::key(&key)], CancellationToken::new());
+        let (silent, known, stop) =
+            (SilentCipherMark::new(&cipher, &key), [ExpectedPayload::key(&key)], CancellationToken::new());
         let look = |limit: Duration| silent.find(&voice(), &known, Instant::now() + limit, &stop);
         let marking = silent.lock();
         let refused = look(Duration::from_millis(50));

@@ -13,14 +13,14 @@ use csm_shared::job::{
 use csm_shared::live::{Event, EventId, Live, LiveEvent, Subscriptions};
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::prompt::PromptTokenizer;
-use csm_shared::queue::{Claim, Claimed, Commit, WorkerId, Queue, QueueArgs, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, Claimed, Commit, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{FolderStore, ObjectKey, Store};
-use csm_worker::random_model::{FolderLayout, make_tiny};
 use csm_worker::encode::AudioEncoder;
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_worker::model::{WeightChoice, WeightFormat};
-use csm_worker::speak::{AttemptProgress, AttemptError, AttemptContext};
+use csm_worker::random_model::{FolderLayout, make_tiny};
+use csm_worker::speak::{AttemptContext, AttemptError, AttemptProgress};
 use csm_worker::watermark::{Marker, WatermarkKey};
 use futures::{Stream, StreamExt as _};
 use tempfile::TempDir;
@@ -70,7 +70,8 @@ impl LiveFixture {
         make_tiny(&folder.path().join("tiny"), FolderLayout::Transformers).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let context = attempt_context(folder.path(), &client, WeightFormat::Q8_0).await;
-        let (queue, subscriptions) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client.clone()));
+        let (queue, subscriptions) =
+            (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client.clone()));
         Self { folder, _redis: redis, client, queue, subscriptions, context }
     }
 
@@ -95,7 +96,13 @@ impl LiveFixture {
     }
 
     async fn claim(&self) -> Claimed {
-        match self.queue.claimer(&WorkerId::of_this_process("test"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap() {
+        match self
+            .queue
+            .claimer(&WorkerId::of_this_process("test"), "a test")
+            .claim(WorkerCapacity::empty(1))
+            .await
+            .unwrap()
+        {
             Claim::Job(job) => *job,
             Claim::Expired(_) | Claim::Nothing | Claim::Hold => panic!("a job waits"),
         }

@@ -9,17 +9,17 @@ use std::str::FromStr;
 use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum as _};
 use csm_worker::bench::{Bandwidth, device_bandwidth, host_bandwidth};
-use csm_worker::random_model;
 use csm_worker::engine::{DeviceChoice, MAX_SLOTS};
 use csm_worker::model::WeightFormat;
+use csm_worker::random_model;
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
 use super::child::measure;
+use super::engine_tables::{EngineBenchReport, Floor};
 use super::machine::Machine;
 use super::measurements::{CodecMeasurement, EngineMeasurement, StepMeasurement};
-use super::part::{CANDLE_CSM, CANDLE_MIMI, BenchPart};
-use super::engine_tables::{Floor, EngineBenchReport};
+use super::part::{BenchPart, CANDLE_CSM, CANDLE_MIMI};
 use super::{SubjectArgs, command_line, today};
 
 /// Slots of the engine that is measured as a worker runs it; a worker's default.
@@ -124,7 +124,9 @@ impl EngineBench {
         }
         let slots = self.args.slots.iter().copied().max().unwrap_or(1).clamp(2, ENGINE_SLOTS);
         let engine = match self.args.weights.first() {
-            Some(&format) => Some(self.ours::<EngineMeasurement>(BenchPart::Engine, format, slots, self.args.frames).await?),
+            Some(&format) => {
+                Some(self.ours::<EngineMeasurement>(BenchPart::Engine, format, slots, self.args.frames).await?)
+            }
             None => None,
         };
         let mut codec = Vec::new();
@@ -163,7 +165,13 @@ impl EngineBench {
     }
 
     /// One of this program's own measurements of a model.
-    async fn ours<T: DeserializeOwned>(&self, part: BenchPart, format: WeightFormat, rows: u8, frames: u16) -> Result<T> {
+    async fn ours<T: DeserializeOwned>(
+        &self,
+        part: BenchPart,
+        format: WeightFormat,
+        rows: u8,
+        frames: u16,
+    ) -> Result<T> {
         let (rows, frames) = (rows.to_string(), frames.to_string());
         self.part(part, &["--weights", format.name(), "--rows", &rows, "--frames", &frames]).await
     }

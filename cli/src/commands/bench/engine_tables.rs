@@ -4,10 +4,10 @@ use std::fmt;
 
 use serde::Serialize;
 
+use super::bench_table::BenchTable;
 use super::machine::Machine;
 use super::measurements::{CodecMeasurement, EngineMeasurement, StepMeasurement};
 use super::part::CANDLE_CSM;
-use super::bench_table::BenchTable;
 
 /// Frames in a second of audio.
 const FRAMES_PER_SECOND: f64 = 12.5;

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Args;
 use csm_worker::bench::{self, Quality, QualityPlan};
-use csm_worker::random_model;
 use csm_worker::model::WeightFormat;
+use csm_worker::random_model;
 use serde_json::json;
 
-use super::machine::Machine;
 use super::bench_table::BenchTable;
+use super::machine::Machine;
 use super::{SubjectArgs, command_line, today};
 
 /// Said of every checkpoint.

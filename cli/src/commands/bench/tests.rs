@@ -4,9 +4,9 @@ use clap::Parser as _;
 use csm_worker::bench::Subject;
 use csm_worker::engine::DeviceChoice;
 
-use super::measurements::{CodecMeasurement, StepMeasurement};
-use super::engine_tables::{number, ratio};
 use super::bench_table::BenchTable;
+use super::engine_tables::{number, ratio};
+use super::measurements::{CodecMeasurement, StepMeasurement};
 use super::{machine, part};
 
 #[derive(clap::Parser)]

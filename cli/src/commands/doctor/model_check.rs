@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use csm_shared::models::{self, HubError, HubOptions, ModelSource, ModelFiles};
+use csm_shared::models::{self, HubError, HubOptions, ModelFiles, ModelSource};
 use csm_worker::random_model;
 use secrecy::ExposeSecret as _;
 
@@ -32,7 +32,11 @@ pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> CheckResu
                 return CheckResult::problem(CHECK, what, fetch);
             }
             let what = if hub.offline { error.to_string() } else { format!("{id} is not in the cache") };
-            CheckResult::warning(CHECK, what, "The first start downloads several GB, or falls back to `tiny` in `csm dev`")
+            CheckResult::warning(
+                CHECK,
+                what,
+                "The first start downloads several GB, or falls back to `tiny` in `csm dev`",
+            )
         }
         (Err(error), _) => {
             CheckResult::problem(CHECK, error.to_string(), "Give --model a hub id, a model's folder, or tiny")

@@ -68,7 +68,11 @@ pub(super) fn ports(listen: SocketAddr) -> CheckResult {
         return CheckResult::ok(CHECK, format!("{listen} and the health ports 9090, 9091 are free"));
     }
     let what: Vec<_> = taken.iter().map(|(at, why)| format!("{at}: {why}")).collect();
-    CheckResult::warning(CHECK, what.join("; "), "A fleet may run here already; else choose by --listen, --admin-listen")
+    CheckResult::warning(
+        CHECK,
+        what.join("; "),
+        "A fleet may run here already; else choose by --listen, --admin-listen",
+    )
 }
 
 /// The folder itself or, until it is made, the nearest one above it.

@@ -13,7 +13,10 @@ fn ended(status: i32, stderr: &str) -> Output {
 
 #[test]
 fn servers_tell_their_version() {
-    assert_eq!(redis_check::version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"), Some((7, 0)));
+    assert_eq!(
+        redis_check::version("Redis server v=7.0.15 sha=00000000:0 malloc=jemalloc-5.2.1 bits=64"),
+        Some((7, 0))
+    );
     assert_eq!(redis_check::version("Valkey server v=8.1.0 sha=1"), Some((8, 1)));
     assert_eq!(redis_check::version("redis 7"), None);
 }

@@ -32,7 +32,9 @@ pub(super) fn key(secret: Option<&SecretString>) -> CheckResult {
         Some(secret) => match WatermarkKey::parse(secret) {
             Ok(key) if key.id() == WatermarkKey::development().id() => development(CHECK),
             Ok(key) => CheckResult::ok(CHECK, format!("key {}", key.id())),
-            Err(error) => CheckResult::problem(CHECK, format!("CSM_WATERMARK_KEY: {error}"), "No worker starts with it"),
+            Err(error) => {
+                CheckResult::problem(CHECK, format!("CSM_WATERMARK_KEY: {error}"), "No worker starts with it")
+            }
         },
         None => development(CHECK),
     }

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::live::{Event, AudioChunk};
+use crate::live::{AudioChunk, Event};
 use crate::local_redis::{LocalRedis, LocalRedisOptions};
 use crate::redis_client::{RedisArgs, RedisClient};
 

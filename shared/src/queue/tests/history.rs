@@ -10,11 +10,13 @@ use proptest_state_machine::ReferenceStateMachine as _;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::model::{Fence, QueueModel, OPEN_MAX, RUNNING_MAX};
-use super::moves::{Histories, TimeLimit, QueueMove, WORKERS};
+use super::model::{Fence, OPEN_MAX, QueueModel, RUNNING_MAX};
+use super::moves::{Histories, QueueMove, TimeLimit, WORKERS};
 use super::{LuaDefect, QUEUES, TEXTS, TestRedis, queue_with, receipt, spec};
 use crate::job::{Failure, FailureClass, JobId, JobState, Lane};
-use crate::queue::{Cancel, Claim, RedisKeys, LEASE, Lease, WorkerId, Queue, QueueArgs, QueueError, Reaped, WorkerCapacity, Ticket};
+use crate::queue::{
+    Cancel, Claim, LEASE, Lease, Queue, QueueArgs, QueueError, Reaped, RedisKeys, Ticket, WorkerCapacity, WorkerId,
+};
 
 /// Longer than any history takes.
 const LONG: Duration = Duration::from_secs(3_600);
@@ -147,7 +149,8 @@ impl System {
     }
 
     async fn claim(&mut self, worker: usize, idle: bool, bulk: bool) -> Result<String, QueueError> {
-        let room = WorkerCapacity { running: u8::from(!idle), bulk: if bulk { 0 } else { 5 }, ..WorkerCapacity::empty(5) };
+        let room =
+            WorkerCapacity { running: u8::from(!idle), bulk: if bulk { 0 } else { 5 }, ..WorkerCapacity::empty(5) };
         Ok(match self.queue.claimer(&self.workers[worker], "a test").claim(room).await? {
             Claim::Job(job) => {
                 let at = job.lease.at();

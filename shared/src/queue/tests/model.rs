@@ -3,7 +3,7 @@
 mod facts;
 mod steps;
 
-use super::moves::{TimeLimit, QueueMove};
+use super::moves::{QueueMove, TimeLimit};
 use super::{TEXTS, spec};
 use crate::job::{FailureClass, JobState, Lane};
 

@@ -5,7 +5,7 @@ use proptest::sample::select;
 use proptest::strategy::Union;
 use proptest_state_machine::ReferenceStateMachine;
 
-use super::model::{ModelJob, QueueModel, JobPlace, RUNNING_MAX};
+use super::model::{JobPlace, ModelJob, QueueModel, RUNNING_MAX};
 use super::{QUEUES, TEXTS};
 use crate::job::{FailureClass, JobState, Lane};
 
@@ -88,7 +88,12 @@ impl ReferenceStateMachine for Histories {
             (1, Just(QueueMove::Tidy).boxed()),
             (1, Just(QueueMove::WardenEnds).boxed()),
             (1, (0..QUEUES.len()).prop_map(QueueMove::GroupLost).boxed()),
-            (1, (select(&Lane::ALL[..]), any::<bool>()).prop_map(|(lane, paused)| QueueMove::Pause(lane, paused)).boxed()),
+            (
+                1,
+                (select(&Lane::ALL[..]), any::<bool>())
+                    .prop_map(|(lane, paused)| QueueMove::Pause(lane, paused))
+                    .boxed(),
+            ),
             (1, prop::bool::weighted(0.2).prop_map(QueueMove::Close).boxed()),
         ];
         let held: Vec<_> = (0..model.fences.len()).filter(|&fence| model.holds(model.fences[fence])).collect();

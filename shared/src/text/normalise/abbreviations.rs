@@ -1,6 +1,6 @@
 //! Lists, addresses, abbreviations and titles.
 
-use super::{RuleMatch, Rule, begins_sentence, capital};
+use super::{Rule, RuleMatch, begins_sentence, capital};
 use crate::text::numbers::{MONTHS, WEEKDAYS};
 
 /// What is said otherwise than it is written.

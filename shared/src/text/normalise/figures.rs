@@ -1,6 +1,6 @@
 //! Numbers that are neither dates nor times nor sums of money: rows of digits, ranges, ordinals, fractions and the rest.
 
-use super::{RuleMatch, Rule, goes_on};
+use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{cardinal, decimal, digits, number, ordinal, parse, part, plural, whole};
 
 /// Rows of digits that are no number, ranges, and the sign of a number.

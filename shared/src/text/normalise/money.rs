@@ -1,6 +1,6 @@
 //! Sums of money.
 
-use super::{RuleMatch, Rule, goes_on};
+use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{amount, money, note, scale};
 
 /// From one sum to another. They come before other ranges, which know neither currencies nor thousands.

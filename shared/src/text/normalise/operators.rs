@@ -1,7 +1,7 @@
 //! Signs of arithmetic between what they can join: numbers, and letters that stand for numbers. Elsewhere the same signs
 //! are stars around words, tags and arrows, which have no sound.
 
-use super::{RuleMatch, Rule, goes_on};
+use super::{Rule, RuleMatch, goes_on};
 
 /// What joins two numbers, or says how large one is.
 pub(super) const RULES: &[Rule] = &[

@@ -1,6 +1,6 @@
 //! Dates and times of day.
 
-use super::{RuleMatch, Rule, goes_on};
+use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{MONTHS, clock, number, ordinal, parse};
 
 /// Days of months.

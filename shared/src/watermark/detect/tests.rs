@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use super::scan::{Scan, BlockRange, regions, windows};
+use super::scan::{BlockRange, Scan, regions, windows};
 use super::{DETECTED_ABOVE, INCONCLUSIVE_ABOVE, p_value};
 use crate::watermark::Region;
 

@@ -8,7 +8,7 @@ use rand::{Rng, SeedableRng};
 
 use super::levels::Analyser;
 use super::{DETECTED_ABOVE, Detector};
-use crate::watermark::embed::{MarkStream, EmbedPlan};
+use crate::watermark::embed::{EmbedPlan, MarkStream};
 use crate::watermark::watermark_key::{BINS, Chips, PERIOD, ROWS, chip_at};
 use crate::watermark::{Marked, Watermark, WatermarkKey};
 

@@ -4,7 +4,7 @@ use super::signals::voice;
 use super::{mark, watermark};
 use crate::watermark::watermark_key::ROWS;
 use crate::watermark::{
-    DEVELOPMENT_SECRET, Detector, WatermarkKeyId, MAX_KEYS, Verdict, Watermark, WatermarkError, WatermarkKey,
+    DEVELOPMENT_SECRET, Detector, MAX_KEYS, Verdict, Watermark, WatermarkError, WatermarkKey, WatermarkKeyId,
 };
 
 fn numbered(count: usize) -> Vec<WatermarkKey> {

@@ -1,6 +1,6 @@
 //! Which finding a report puts on top.
 
-use crate::watermark::{DISCLAIMER, Finding, Region, WatermarkReport, Scheme, Verdict};
+use crate::watermark::{DISCLAIMER, Finding, Region, Scheme, Verdict, WatermarkReport};
 
 fn finding(scheme: Scheme, verdict: Verdict, p_value: f64) -> Finding {
     let regions = if verdict == Verdict::Detected { vec![Region { start_ms: 0, end_ms: 1_000 }] } else { Vec::new() };
@@ -38,7 +38,8 @@ fn the_better_verdict_is_on_top_then_the_smaller_chance() {
 fn what_was_not_looked_for_is_named_and_is_no_not_detected() {
     use Verdict::{Detected, Inconclusive, NotDetected};
     for (found, said) in [(NotDetected, Inconclusive), (Inconclusive, Inconclusive), (Detected, Detected)] {
-        let report = WatermarkReport::of(vec![finding(Scheme::Builtin, found, 0.25)], vec![Scheme::Silentcipher]).unwrap();
+        let report =
+            WatermarkReport::of(vec![finding(Scheme::Builtin, found, 0.25)], vec![Scheme::Silentcipher]).unwrap();
         assert_eq!((report.verdict, report.findings[0].verdict), (said, found));
         assert!((report.p_value - 0.25).abs() < 1e-12, "one scheme had its chance");
         let json = serde_json::to_value(&report).unwrap();

@@ -1,7 +1,7 @@
 //! Lanes share by weight, none starves, and bulk leaves slots free.
 
 use csm_shared::job::{AudioBudget, JobId, JobSpec, Lane, Text};
-use csm_shared::queue::{Claim, RedisKeys, WorkerId, Queue, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, Queue, RedisKeys, Ticket, WorkerCapacity, WorkerId};
 use futures::future::try_join_all;
 
 use super::{enqueue, receipt};

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use csm_shared::job::{JobId, JobState, Lane};
 use csm_shared::queue::{
-    Beat, Cancel, Claim, Commit, Enqueue, LEASE, WorkerId, QueueArgs, QueueError, Retry, WorkerCapacity, Ticket,
+    Beat, Cancel, Claim, Commit, Enqueue, LEASE, QueueArgs, QueueError, Retry, Ticket, WorkerCapacity, WorkerId,
 };
 use jiff::{Timestamp, ToSpan as _};
 

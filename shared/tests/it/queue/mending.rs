@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::{JobState, Lane};
-use csm_shared::queue::{Beat, Claim, Commit, RedisKeys, LEASE, WorkerId, Reaped, WorkerCapacity};
+use csm_shared::queue::{Beat, Claim, Commit, LEASE, Reaped, RedisKeys, WorkerCapacity, WorkerId};
 
 use super::{depth, enqueue, receipt, state};
 use crate::fleet::{TestFleet, claim, try_claim};

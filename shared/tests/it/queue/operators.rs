@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Enqueue, RedisKeys, WorkerId, Queue, QueueArgs, QueueError, Retry, Ticket, WorkerReport};
+use csm_shared::queue::{Enqueue, Queue, QueueArgs, QueueError, RedisKeys, Retry, Ticket, WorkerId, WorkerReport};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::{depth, enqueue, failure, receipt, state};

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
-use csm_shared::queue::{Claim, Claimed, Commit, HOLD_PAUSE, LEASE, WorkerId, Queue, QueueArgs, Retry, WorkerCapacity, Ticket};
+use csm_shared::queue::{
+    Claim, Claimed, Commit, HOLD_PAUSE, LEASE, Queue, QueueArgs, Retry, Ticket, WorkerCapacity, WorkerId,
+};
 
 use super::{enqueue, receipt, state};
 use crate::fleet::{TestFleet, claim, spec, try_claim};

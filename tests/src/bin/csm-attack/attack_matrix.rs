@@ -3,11 +3,11 @@
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::watermark::{Detector, Verdict, Watermark};
 
-use super::attacks::{ATTACKS, Attack, float};
-use super::lossy_codec::BATCH;
-use super::corpus::{LENGTHS, CorpusSource, Unmarked};
-use super::parallel;
 use super::attack_report::{AttackReport, MarkdownTable};
+use super::attacks::{ATTACKS, Attack, float};
+use super::corpus::{CorpusSource, LENGTHS, Unmarked};
+use super::lossy_codec::BATCH;
+use super::parallel;
 
 /// The lengths, by place in [`LENGTHS`], at which gated attacks must leave this share of clips detectable.
 const GATES: [(usize, f64); 2] = [(1, 0.95), (2, 0.99)];

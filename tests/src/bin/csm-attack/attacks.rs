@@ -5,8 +5,8 @@ use std::f64::consts::{SQRT_2, TAU};
 use anyhow::Context as _;
 use csm_shared::audio::{Clip, SAMPLE_RATE, to_i16};
 
-use super::lossy_codec::LossyCodec;
 use super::attack_rng::AttackRng;
+use super::lossy_codec::LossyCodec;
 
 /// Samples of one hop of the mark: no cut falls on its grid.
 pub(crate) const HOP: usize = 480;

@@ -3,12 +3,12 @@
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::watermark::Watermark;
 
-use super::attacks::{HOP, float};
-use super::corpus::{LENGTHS, CorpusSource};
-use super::loudness::lufs;
 use super::attack_matrix::{Pair, mark};
-use super::parallel;
 use super::attack_report::{AttackReport, MarkdownTable};
+use super::attacks::{HOP, float};
+use super::corpus::{CorpusSource, LENGTHS};
+use super::loudness::lufs;
+use super::parallel;
 
 /// Samples of one segment: 20 ms.
 const SEGMENT: usize = 480;
@@ -114,8 +114,9 @@ pub(crate) fn run(report: &mut AttackReport, watermark: &Watermark, pairs: &[Pai
             || heard.iter().zip(pairs).filter(|(_, pair)| pair.clip.source == source).map(|(heard, _)| heard);
         let mut segments: Vec<f64> = of_source().flat_map(|heard| heard.segments.iter().copied()).collect();
         segments.sort_by(f64::total_cmp);
-        let steps =
-            |of: fn(&Audibility) -> LoudnessSteps| of_source().fold(LoudnessSteps::default(), |sum, heard| sum.and(of(heard))).ratio();
+        let steps = |of: fn(&Audibility) -> LoudnessSteps| {
+            of_source().fold(LoudnessSteps::default(), |sum, heard| sum.and(of(heard))).ratio()
+        };
         let (hops, frames) = (steps(|heard| heard.hops), steps(|heard| heard.frames));
         table.row([
             source.name().to_owned(),

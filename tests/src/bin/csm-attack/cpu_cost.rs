@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use csm_shared::watermark::{Detector, Watermark};
 
-use super::corpus::LENGTHS;
 use super::attack_matrix::{Pair, floats, mark};
 use super::attack_report::{AttackReport, MarkdownTable};
+use super::corpus::LENGTHS;
 
 /// What marking may take of one core, in percent, for a stream in real time.
 const EMBED_LIMIT_PERCENT: f64 = 3.0;

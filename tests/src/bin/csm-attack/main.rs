@@ -6,13 +6,13 @@
 
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
 
-mod corpus;
 mod attack_rng;
+mod corpus;
 mod sounds;
 
+mod attack_matrix;
 mod attacks;
 mod lossy_codec;
-mod attack_matrix;
 mod null_distribution;
 
 mod audibility;
@@ -21,8 +21,8 @@ mod loudness;
 mod cpu_cost;
 mod silentcipher_attacks;
 
-mod parallel;
 mod attack_report;
+mod parallel;
 
 use std::path::PathBuf;
 use std::process::ExitCode;

@@ -9,11 +9,11 @@ use anyhow::{Context as _, ensure};
 use csm_shared::audio::to_i16;
 use csm_shared::watermark::{DETECTED_ABOVE, Detector, Finding, INCONCLUSIVE_ABOVE, Verdict, Watermark, WatermarkKey};
 
-use super::attacks::ATTACKS;
-use super::lossy_codec::BATCH;
-use super::corpus::{Espeak, LENGTHS, Tiny};
 use super::attack_matrix::{Pair, floats, mark};
 use super::attack_report::{AttackReport, MarkdownTable};
+use super::attacks::ATTACKS;
+use super::corpus::{Espeak, LENGTHS, Tiny};
+use super::lossy_codec::BATCH;
 use super::{parallel, sounds};
 
 /// Attacked copies of each clip.

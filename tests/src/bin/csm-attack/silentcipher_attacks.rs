@@ -10,12 +10,12 @@ use csm_shared::job::JobId;
 use csm_shared::watermark::{Verdict, WatermarkKey};
 use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, Payload, SilentCipher, cost};
 
-use super::attacks::{ATTACKS, Kind};
-use super::lossy_codec::LossyCodec;
-use super::corpus::{LENGTHS, CorpusSource};
 use super::attack_matrix::{Pair, floats};
-use super::parallel::cores;
 use super::attack_report::{AttackReport, MarkdownTable};
+use super::attacks::{ATTACKS, Kind};
+use super::corpus::{CorpusSource, LENGTHS};
+use super::lossy_codec::LossyCodec;
+use super::parallel::cores;
 
 /// Length of the clips, by place in [`LENGTHS`]: 5 s.
 const LENGTH: usize = 2;
@@ -25,7 +25,12 @@ const KINDS: [Kind; 4] = [Kind::Rounding, Kind::Crop, Kind::Coded(LossyCodec::Mp
 const JOB: &str = "0b5e55ed-0000-4000-8000-000000000000";
 
 /// Marks `clips` clips of each source with the weights of `folder` and looks for the payload after each attack.
-pub(crate) fn run(report: &mut AttackReport, folder: Option<&Path>, pairs: &[Pair], clips: usize) -> anyhow::Result<()> {
+pub(crate) fn run(
+    report: &mut AttackReport,
+    folder: Option<&Path>,
+    pairs: &[Pair],
+    clips: usize,
+) -> anyhow::Result<()> {
     report.say("\n## SilentCipher\n");
     let Some(folder) = folder else {
         report.say("Skipped: no folder of weights was given (`--silentcipher DIR`).");

@@ -2,8 +2,8 @@
 
 use std::f32::consts::TAU;
 
-use super::corpus::samples_of;
 use super::attack_rng::AttackRng;
+use super::corpus::samples_of;
 
 const RATE: f32 = 24_000.0;
 /// Draws of the sounds.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Enqueue, WorkerId, Queue, Ticket, WorkerReport};
+use csm_shared::queue::{Enqueue, Queue, Ticket, WorkerId, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
 use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};

@@ -10,7 +10,7 @@ use csm_shared::job::{
     Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, Claimed, WorkerId, Queue, QueueArgs, WorkerCapacity};
+use csm_shared::queue::{Claim, Claimed, Queue, QueueArgs, WorkerCapacity, WorkerId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Claim, WorkerId, Queue, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, Queue, Ticket, WorkerCapacity, WorkerId};
 use futures::StreamExt as _;
 
 use super::BenchQueueArgs;

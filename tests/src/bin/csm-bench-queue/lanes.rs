@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{WorkerId, Queue, Ticket};
+use csm_shared::queue::{Queue, Ticket, WorkerId};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use csm_shared::job::{JobId, Lane};
-use csm_shared::queue::{Claim, WorkerId, Queue, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, Queue, Ticket, WorkerCapacity, WorkerId};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
 use tokio::sync::Notify;

@@ -172,7 +172,8 @@ fn keys_and_jobs_belong_together_one_by_one() {
         evidence.census.jobs.insert("ghost".to_owned(), record);
     };
     assert_eq!(damages(ghost), [Damage::Idempotency]);
-    let shared = |evidence: &mut SoakEvidence| evidence.accounts[2].ids = ["third".to_owned(), "first".to_owned()].into();
+    let shared =
+        |evidence: &mut SoakEvidence| evidence.accounts[2].ids = ["third".to_owned(), "first".to_owned()].into();
     assert!(damages(shared).contains(&Damage::Idempotency));
 }
 

@@ -119,7 +119,8 @@ impl DecoderLayer {
 impl DecoderTransformer {
     pub(super) fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let vb = vb.pp("layers");
-        let layers = (0..config.layers).map(|index| DecoderLayer::load(config, &vb.pp(index))).collect::<Result<Vec<_>>>()?;
+        let layers =
+            (0..config.layers).map(|index| DecoderLayer::load(config, &vb.pp(index))).collect::<Result<Vec<_>>>()?;
         let head_dim = config.hidden / config.heads;
         #[expect(clippy::cast_possible_truncation, reason = "the numbers are f32, as the reference's")]
         let frequency = |pair: usize| config.rope_theta.powf(-((2 * pair) as f64) / head_dim as f64) as f32;
@@ -137,8 +138,9 @@ impl DecoderTransformer {
 
     /// Bytes of the weights; norms and scales, a thousandth of them, left out.
     pub(super) fn bytes(&self) -> usize {
-        let layer =
-            |layer: &DecoderLayer| [&layer.qkv, &layer.out, &layer.up, &layer.down].map(Matrix::bytes).iter().sum::<usize>();
+        let layer = |layer: &DecoderLayer| {
+            [&layer.qkv, &layer.out, &layer.up, &layer.down].map(Matrix::bytes).iter().sum::<usize>()
+        };
         self.layers.iter().map(layer).sum()
     }
 

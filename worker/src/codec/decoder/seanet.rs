@@ -4,7 +4,7 @@ use candle_core::Result;
 use candle_nn::VarBuilder;
 use csm_shared::audio::FRAME_SAMPLES;
 
-use super::conv::{Conv, Memory, ConvScratch, Shape, Signal};
+use super::conv::{Conv, ConvScratch, Memory, Shape, Signal};
 use crate::codec::MimiConfig;
 use crate::kernels::Pool;
 use crate::kernels::math::add;

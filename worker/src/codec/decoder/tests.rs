@@ -10,7 +10,7 @@ use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES};
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
-use super::conv::{Conv, Memory, ConvScratch, Shape};
+use super::conv::{Conv, ConvScratch, Memory, Shape};
 use super::*;
 use crate::codec::encoder::encoder_transformer::EncoderTransformer;
 use crate::codec::tests::{codec, folder, frames};

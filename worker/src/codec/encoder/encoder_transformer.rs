@@ -145,7 +145,8 @@ impl EncoderTransformer {
         let before = (self.window - 1).min(past.position);
         let positions = (past.position..past.position + t).map(|position| position as f32).collect();
         let angles = Tensor::from_vec(positions, (t, 1), x.device())?.broadcast_mul(&self.frequencies)?;
-        let block = BlockInputs { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
+        let block =
+            BlockInputs { cos: angles.cos()?, sin: angles.sin()?, mask: mask(before, t, self.window, x.device())? };
         let mut x = x.clone();
         for (layer, kept) in self.layers.iter().zip(&mut past.kept) {
             x = layer.forward(&x, self.heads, self.window - 1, &block, kept)?;

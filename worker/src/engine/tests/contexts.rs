@@ -1,6 +1,6 @@
 //! Contexts: recordings, their order, and what is kept of them, over the scripted model.
 
-use super::scripted::{ModelCall, ScriptedOutcome, PREFILL_BLOCK, ModelScript};
+use super::scripted::{ModelCall, ModelScript, PREFILL_BLOCK, ScriptedOutcome};
 use super::*;
 
 /// A clip of so many frames; `level` tells it from others of that length.
@@ -64,7 +64,8 @@ async fn recordings_that_nobody_waits_for_are_not_encoded() {
     let (release, blocked) = std::sync::mpsc::channel();
     let script = ModelScript::default().recording(2, ScriptedOutcome::Block(blocked));
     let engine = script.start(2).await;
-    let with = |frames: usize| Utterance { context: vec![clip_segment(vec![1], clip(frames, 1))], ..say(vec![2], 0, 1) };
+    let with =
+        |frames: usize| Utterance { context: vec![clip_segment(vec![1], clip(frames, 1))], ..say(vec![2], 0, 1) };
     let first = engine.admit(with(2)).await.unwrap();
     soon(script.until(|script| script.encoded() == [2])).await;
     for _ in 0..2 * MAX_SLOTS {
@@ -82,7 +83,12 @@ async fn a_recording_heard_before_is_not_encoded_again() {
     let script = ModelScript::default();
     let engine = script.start(1).await;
     for level in [1, 2, 1] {
-        speak(&engine, vec![clip_segment(vec![3, 4], clip(2, level)), clip_segment(vec![level as u32], clip(3, level))], 7).await;
+        speak(
+            &engine,
+            vec![clip_segment(vec![3, 4], clip(2, level)), clip_segment(vec![level as u32], clip(3, level))],
+            7,
+        )
+        .await;
     }
     assert_eq!(script.encoded(), [2, 3, 2, 3], "each voice once");
 }

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SILENT_FRAMES, SILENT_KEPT};
-use super::scripted::{ModelCall, ScriptedOutcome, ModelScript};
+use super::scripted::{ModelCall, ModelScript, ScriptedOutcome};
 use super::*;
 
 fn first_codes(codes: &[Frame]) -> Vec<u32> {
@@ -81,7 +81,8 @@ async fn a_model_that_repeats_itself_is_stopped() {
 async fn repeats_that_end_in_time_are_spoken() {
     let repeated = 3..3 + REPEATED_FRAMES - 1;
     for last in [repeated.end, repeated.end + 5] {
-        let script = repeated.clone().fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)));
+        let script =
+            repeated.clone().fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)));
         let engine = script.start(1).await;
         let (codes, _, finish) = soon(listen(engine.admit(say(vec![1], 0, last)).await.unwrap())).await;
         let expected = (0..last).map(|draw| if repeated.contains(&draw) { 77 } else { draw + 1 });
@@ -116,7 +117,8 @@ async fn a_pause_is_spoken_in_full() {
 async fn silence_and_repeats_by_turns_are_stopped_before_the_stream_is_full() {
     const SAME: u32 = 77;
     let repeated = 5 + SILENT_FRAMES - 2..5 + SILENT_FRAMES - 2 + 9;
-    let mut script = silent_from(6, 200).sound(1, SAME, ScriptedOutcome::Silence).sound(1, SAME, ScriptedOutcome::Say(SAME));
+    let mut script =
+        silent_from(6, 200).sound(1, SAME, ScriptedOutcome::Silence).sound(1, SAME, ScriptedOutcome::Say(SAME));
     for draw in repeated {
         script = script.at(1, draw, ScriptedOutcome::Say(SAME)).sound(1, SAME, ScriptedOutcome::Silence);
     }
@@ -182,22 +184,38 @@ async fn everyone_hears(script: ModelScript, expected: EngineError) {
 
 #[tokio::test]
 async fn a_failing_model_ends_every_stream_with_the_reason() {
-    everyone_hears(ModelScript::default().at(1, 2, ScriptedOutcome::Fail), EngineError::Model("told to fail".to_owned())).await;
+    everyone_hears(
+        ModelScript::default().at(1, 2, ScriptedOutcome::Fail),
+        EngineError::Model("told to fail".to_owned()),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_panicking_model_ends_every_stream_with_the_reason() {
-    everyone_hears(ModelScript::default().at(1, 2, ScriptedOutcome::Panic), EngineError::Panicked("told to panic".to_owned())).await;
+    everyone_hears(
+        ModelScript::default().at(1, 2, ScriptedOutcome::Panic),
+        EngineError::Panicked("told to panic".to_owned()),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_failing_codec_ends_every_stream_with_the_reason() {
-    everyone_hears(ModelScript::default().sound(1, 3, ScriptedOutcome::Fail), EngineError::Model("told to fail".to_owned())).await;
+    everyone_hears(
+        ModelScript::default().sound(1, 3, ScriptedOutcome::Fail),
+        EngineError::Model("told to fail".to_owned()),
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_panicking_codec_ends_every_stream_with_the_reason() {
-    everyone_hears(ModelScript::default().sound(1, 3, ScriptedOutcome::Panic), EngineError::Panicked("told to panic".to_owned())).await;
+    everyone_hears(
+        ModelScript::default().sound(1, 3, ScriptedOutcome::Panic),
+        EngineError::Panicked("told to panic".to_owned()),
+    )
+    .await;
 }
 
 #[tokio::test]

@@ -7,14 +7,14 @@ use std::panic::AssertUnwindSafe;
 use candle_core::Device;
 use futures::FutureExt as _;
 
-use super::super::prefill::PromptLimits;
 use super::super::backend::Decode;
-use super::invariance::{ReferenceRun, PREFIX_CACHE_BYTES, alone, run};
+use super::super::prefill::PromptLimits;
+use super::invariance::{PREFIX_CACHE_BYTES, ReferenceRun, alone, run};
 use super::scripted::info;
 use super::*;
-use crate::random_model::{FolderLayout, make_tiny};
 use crate::codec::{Codec, Decoder};
 use crate::model::{LoadOptions, Model, Position, Prefix, Row, StepTimes};
+use crate::random_model::{FolderLayout, make_tiny};
 
 /// Schedules within which a defect must be found.
 const SCHEDULES: u64 = 60;

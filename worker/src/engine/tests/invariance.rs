@@ -9,8 +9,8 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
-use crate::random_model::{FolderLayout, make_tiny};
 use crate::codec::Codec;
+use crate::random_model::{FolderLayout, make_tiny};
 
 /// Random schedules of each weight format; over 500 together.
 const SCHEDULES: [(WeightFormat, u64); 3] =
@@ -104,7 +104,10 @@ pub(super) async fn alone(config: &EngineConfig, seed: u64) -> Vec<ReferenceRun>
             codec.decode(&codes).unwrap() == pcm,
             "utterance {index}: streamed sound is not the sound of its codes"
         );
-        assert!(known.iter().all(|other: &ReferenceRun| other.codes != codes), "utterance {index} says what another says");
+        assert!(
+            known.iter().all(|other: &ReferenceRun| other.codes != codes),
+            "utterance {index} says what another says"
+        );
         known.push(ReferenceRun { utterance, codes, pcm, finish });
     }
     known

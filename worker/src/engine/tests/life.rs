@@ -1,6 +1,6 @@
 //! Signs of life: a number that stands still only while nothing gets on.
 
-use super::scripted::{ScriptedOutcome, ModelScript};
+use super::scripted::{ModelScript, ScriptedOutcome};
 use super::*;
 
 /// Checks that the number stands still for a while; answers it.

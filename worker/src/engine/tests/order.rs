@@ -3,10 +3,10 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use super::super::decoder_thread::{DecodeJob, DecoderHandle, GeneratedCodes};
 use super::super::side_thread::EngineNotifier;
 use super::super::slots::SlotId;
-use super::super::decoder_thread::{DecodeJob, GeneratedCodes, DecoderHandle};
-use super::scripted::{ModelCall, PREFILL_BLOCK, ModelScript, WINDOW, info};
+use super::scripted::{ModelCall, ModelScript, PREFILL_BLOCK, WINDOW, info};
 use super::*;
 
 type Loaded = Result<(EngineParts<crate::model::Model>, ModelInfo), EngineError>;
@@ -173,7 +173,11 @@ async fn long_prompts_do_not_stall_a_running_utterance() {
     }
     assert_eq!(
         pieces,
-        [vec![], vec![PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, 1], vec![PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, 1]]
+        [
+            vec![],
+            vec![PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, 1],
+            vec![PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, PREFILL_BLOCK, 1]
+        ]
     );
 }
 
@@ -198,7 +202,8 @@ async fn sound_is_made_frame_by_frame_first_and_in_blocks_later() {
 #[tokio::test]
 async fn the_codec_works_beside_the_model() {
     let (release, blocked) = std::sync::mpsc::channel();
-    let (script, go_on) = ModelScript::default().sound(1, 1, scripted::ScriptedOutcome::Block(blocked)).blocked_at(1, 1);
+    let (script, go_on) =
+        ModelScript::default().sound(1, 1, scripted::ScriptedOutcome::Block(blocked)).blocked_at(1, 1);
     let engine = script.start(3).await;
     let first = engine.admit(say(vec![1], 0, 20)).await.unwrap();
     // Once the codec holds the first frame alone, there is no other that it could have gathered.
@@ -229,10 +234,14 @@ async fn sound_goes_to_the_occupant_it_was_made_for() {
     let (sender, mut stream) = mpsc::channel(4);
     let made = |id, code| {
         let permit = sender.clone().try_reserve_owned().unwrap();
-        DecodeJob::Step { frames: vec![GeneratedCodes { id, codes: [code; 32], replayed: false, permit }], ends: Vec::new() }
+        DecodeJob::Step {
+            frames: vec![GeneratedCodes { id, codes: [code; 32], replayed: false, permit }],
+            ends: Vec::new(),
+        }
     };
     let (finish, finished) = oneshot::channel();
-    for job in [made(old, 1), DecodeJob::Begin { id: new, finish }, made(old, 2), made(new, 3), DecodeJob::Forget(old)] {
+    for job in [made(old, 1), DecodeJob::Begin { id: new, finish }, made(old, 2), made(new, 3), DecodeJob::Forget(old)]
+    {
         assert!(decoder.send(job));
     }
     assert!(decoder.send(DecodeJob::Step { frames: Vec::new(), ends: vec![(old, FinishReason::Eos)] }));
@@ -288,7 +297,10 @@ async fn dropping_the_last_handle_ends_streams_and_joins_the_threads() {
 async fn a_start_that_fails_says_why() {
     for slots in [0, MAX_SLOTS + 1] {
         let load = |_: &watch::Sender<LoadStage>| -> Loaded { unreachable!("no thread is started") };
-        assert!(matches!(Engine::spawn(EngineCapacity { slots, prefix_cache_bytes: 0 }, load), Err(EngineError::Start(_))));
+        assert!(matches!(
+            Engine::spawn(EngineCapacity { slots, prefix_cache_bytes: 0 }, load),
+            Err(EngineError::Start(_))
+        ));
     }
     let nowhere = tempfile::tempdir().unwrap();
     let error = soon(Engine::start(settings(nowhere.path(), 1)).unwrap().ready()).await.err().unwrap();

@@ -3,10 +3,10 @@
 
 use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SILENT_FRAMES};
 use super::invariance::Random;
-use super::scripted::{ModelCall, ScriptedOutcome, PREFILL_BLOCK, ModelScript};
+use super::scripted::{ModelCall, ModelScript, PREFILL_BLOCK, ScriptedOutcome};
 use super::*;
-use crate::random_model::{FolderLayout, make_tiny};
 use crate::model::END_FRAME;
+use crate::random_model::{FolderLayout, make_tiny};
 
 /// Random utterances of each weight format; each is cut at every frame.
 const UTTERANCES: usize = 14;
@@ -62,11 +62,14 @@ async fn draws_go_on_behind_what_was_spoken() {
     let asked = script.calls().split_off(before);
     let step = |draw| ModelCall::Step(vec![(1, draw)]);
     let pieces = (697 - 1) / PREFILL_BLOCK;
-    let expected = [ModelCall::Prefill { slot: 0, positions: PREFILL_BLOCK }, ModelCall::Prefill { slot: 0, positions: 200 - PREFILL_BLOCK }]
-        .into_iter()
-        .chain([step(70)])
-        .chain(std::iter::repeat_n(ModelCall::Replay(PREFILL_BLOCK), pieces))
-        .chain([ModelCall::Replay(696 - pieces * PREFILL_BLOCK), step(70 + 697), step(70 + 698), step(70 + 699)]);
+    let expected = [
+        ModelCall::Prefill { slot: 0, positions: PREFILL_BLOCK },
+        ModelCall::Prefill { slot: 0, positions: 200 - PREFILL_BLOCK },
+    ]
+    .into_iter()
+    .chain([step(70)])
+    .chain(std::iter::repeat_n(ModelCall::Replay(PREFILL_BLOCK), pieces))
+    .chain([ModelCall::Replay(696 - pieces * PREFILL_BLOCK), step(70 + 697), step(70 + 698), step(70 + 699)]);
     assert_eq!(asked, expected.collect::<Vec<_>>());
 }
 
@@ -85,14 +88,20 @@ async fn whatever_ends_an_utterance_ends_it_after_every_cut() {
 /// The guard counts over the cut: repeats and silence that began before it, and those that end in time.
 #[tokio::test]
 async fn the_guard_has_heard_what_was_spoken() {
-    let repeats =
-        |frames| move || (3..3 + frames).fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)));
+    let repeats = |frames| {
+        move || {
+            (3..3 + frames).fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)))
+        }
+    };
     let (codes, _, finish) = cut_everywhere(repeats(60), say(vec![1], 0, 50)).await;
     assert_eq!((codes.len(), finish), (4, FinishReason::Runaway));
     let (codes, _, finish) = cut_everywhere(repeats(REPEATED_FRAMES - 1), say(vec![1], 0, 30)).await;
     assert_eq!((codes.len(), finish), (30, FinishReason::Length));
-    let silence =
-        |frames| move || (6..6 + frames).fold(ModelScript::default(), |script, code| script.sound(1, code, ScriptedOutcome::Silence));
+    let silence = |frames| {
+        move || {
+            (6..6 + frames).fold(ModelScript::default(), |script, code| script.sound(1, code, ScriptedOutcome::Silence))
+        }
+    };
     let (_, _, finish) = cut_everywhere(silence(SILENT_FRAMES), say(vec![1], 0, 60)).await;
     assert_eq!(finish, FinishReason::Runaway);
     let (codes, _, finish) = cut_everywhere(silence(SILENT_FRAMES - 1), say(vec![1], 0, 60)).await;

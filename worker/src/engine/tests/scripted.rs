@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, mpsc};
 
 use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES};
 
-use super::super::prefill::PromptLimits;
 use super::super::backend::{Decode, Encode};
+use super::super::prefill::PromptLimits;
 use super::*;
 use crate::model::{END_FRAME, Position, Row, StepTimes};
 

@@ -4,15 +4,15 @@ use std::time::Instant;
 
 use proptest::prelude::*;
 
+use super::super::active_utterance::ActiveUtterance;
 use super::super::encoder_thread::CodesCache;
 use super::super::guard::{
-    Budget, FRAMES_OF_ANY_TEXT, Guard, HELD_FRAMES, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES, GuardDecision,
+    Budget, FRAMES_OF_ANY_TEXT, Guard, GuardDecision, HELD_FRAMES, REPEATED_FRAMES, SILENCE_RMS, SILENT_FRAMES,
 };
-use super::super::prefix_cache::{PromptContext, MAX_PREFIXES, PrefixCache};
 use super::super::prefill::Prompt;
-use super::super::schedule::{Need, Schedule, NextWork};
+use super::super::prefix_cache::{MAX_PREFIXES, PrefixCache, PromptContext};
+use super::super::schedule::{Need, NextWork, Schedule};
 use super::super::slots::{SlotId, Slots};
-use super::super::active_utterance::ActiveUtterance;
 use super::*;
 use crate::model::{END_FRAME, Position};
 

@@ -8,7 +8,7 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use half::bf16;
 
 use super::cache::PackedKvCache;
-use super::stack::{RowPosition, PackedStack, matrix};
+use super::stack::{PackedStack, RowPosition, matrix};
 use super::table::EmbeddingTable;
 use crate::kernels::{Matrix, Pool};
 use crate::model::net::{FrameSampler, Row};

@@ -101,7 +101,8 @@ impl PackedStack {
 
     /// Bytes of the matrices, read once per [`PackedStack::forward`].
     pub(super) fn bytes(&self) -> usize {
-        let of = |layer: &PackedLayer| [&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down].map(Matrix::bytes);
+        let of =
+            |layer: &PackedLayer| [&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down].map(Matrix::bytes);
         self.layers.iter().flat_map(of).sum()
     }
 
@@ -155,7 +156,15 @@ impl PackedStack {
         }
     }
 
-    fn attention(&self, pool: &Pool, layer: usize, cache: &PackedKvCache, entries: &[RowPosition], qkv: &[f32], mixed: &mut [f32]) {
+    fn attention(
+        &self,
+        pool: &Pool,
+        layer: usize,
+        cache: &PackedKvCache,
+        entries: &[RowPosition],
+        qkv: &[f32],
+        mixed: &mut [f32],
+    ) {
         thread_local! {
             static SCORES: RefCell<Vec<f32>> = const { RefCell::new(Vec::new()) };
         }

@@ -7,7 +7,7 @@ use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
 use super::linear::Linear;
-use super::stack::{TensorLayerCache, BatchPositions, Rotation};
+use super::stack::{BatchPositions, Rotation, TensorLayerCache};
 use crate::model::TransformerConfig;
 
 /// Projections of one attention block; query, key and value rows are one matrix.
@@ -29,7 +29,13 @@ impl Attention {
     }
 
     /// `x (rows, t, hidden)` at its place; what it adds to the cache it sees.
-    pub(super) fn forward(&self, x: &Tensor, rotation: &Rotation, place: &BatchPositions, cache: &TensorLayerCache) -> Result<Tensor> {
+    pub(super) fn forward(
+        &self,
+        x: &Tensor,
+        rotation: &Rotation,
+        place: &BatchPositions,
+        cache: &TensorLayerCache,
+    ) -> Result<Tensor> {
         let (rows, t, _) = x.dims3()?;
         let (heads, kv_heads, head_dim) = (self.heads, self.kv_heads, self.head_dim);
         let qkv = self.qkv.forward(x)?;

@@ -8,7 +8,7 @@ use csm_shared::audio::CODEBOOKS;
 
 use super::draw::TensorSampler;
 use super::linear::Linear;
-use super::stack::{TensorKvCache, BatchPositions, TensorStack};
+use super::stack::{BatchPositions, TensorKvCache, TensorStack};
 use crate::model::net::FrameSampler;
 use crate::model::weights::{ModelPart, Weights, WeightsError};
 use crate::model::{CsmConfig, ModelError, WeightFormat};

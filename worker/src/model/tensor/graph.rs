@@ -5,8 +5,8 @@
 //! weights are read anyway, and a graph has one shape. The prompt goes through candle's products ([`super::stack`]) into the
 //! same keys, values and states.
 
-mod launch;
 mod capture;
+mod launch;
 
 use std::sync::Arc;
 
@@ -19,11 +19,11 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use super::depth::TensorDepth;
 use super::linear::Linear;
 use super::stack::{TensorKvCache, TensorStack};
-use crate::model::net::{FrameSampler, Row, FrameInput};
+use crate::model::net::{FrameInput, FrameSampler, Row};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
-pub(super) use launch::address;
 use capture::FrameSteps;
+pub(super) use launch::address;
 
 /// Codes of a codebook at most, and dimensions of a head, as the kernels have them.
 const CODES_MAX: usize = 2048;
@@ -140,7 +140,11 @@ impl Graphs {
     }
 
     /// Speaks one frame per row.
-    pub(super) fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> std::result::Result<Vec<Frame>, ModelError> {
+    pub(super) fn step(
+        &mut self,
+        rows: &[Row],
+        sampler: &mut FrameSampler,
+    ) -> std::result::Result<Vec<Frame>, ModelError> {
         let mut words = vec![0; self.slots * DRAW_WORDS];
         for Row { slot, sampling, frame_index } in rows {
             let seed = sampling.seed.get();

@@ -90,7 +90,10 @@ impl TensorKvCache {
     ) -> Result<Self> {
         let shape = (slots, config.kv_heads, capacity, config.head_dim);
         let layer = |_| {
-            Ok(TensorLayerCache { keys: Tensor::zeros(shape, dtype, device)?, values: Tensor::zeros(shape, dtype, device)? })
+            Ok(TensorLayerCache {
+                keys: Tensor::zeros(shape, dtype, device)?,
+                values: Tensor::zeros(shape, dtype, device)?,
+            })
         };
         Ok(Self { layers: (0..config.layers).map(layer).collect::<Result<_>>()? })
     }

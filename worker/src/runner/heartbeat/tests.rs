@@ -6,13 +6,13 @@ use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
 };
 use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, WorkerId, QueueArgs, WorkerCapacity, Ticket};
+use csm_shared::queue::{Claim, QueueArgs, Ticket, WorkerCapacity, WorkerId};
 use csm_shared::redis_client::{RedisArgs, RedisClient};
 
 use super::*;
-use crate::random_model::{FolderLayout, make_tiny};
 use crate::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
 use crate::model::WeightChoice;
+use crate::random_model::{FolderLayout, make_tiny};
 
 /// An attempt whose model shows a sign at certain times, and the lease that its gate keeps.
 struct Course {
@@ -142,7 +142,8 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let engine = engine(&folder.path().join("tiny")).await;
     let id = JobId::generate();
     queue.enqueue(&Ticket::new(id), &spec()).await.unwrap();
-    let claimed = queue.claimer(&WorkerId::of_this_process("stuck"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
+    let claimed =
+        queue.claimer(&WorkerId::of_this_process("stuck"), "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
     let Claim::Job(job) = claimed else { panic!("{claimed:?}") };
 
     let progress = AttemptProgress::new(engine.clone());

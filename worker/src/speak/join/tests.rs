@@ -39,7 +39,8 @@ fn join(pieces: &[Vec<f32>], pause: Pause, part: usize) -> Joined {
 
 /// Lengths of the runs of silent blocks, those at the ends left out.
 fn gaps(audio: &[f32]) -> Vec<usize> {
-    let loud: Vec<_> = audio.chunks(BLOCK_SAMPLES).map(|block| block.iter().any(|sample| sample.abs() > 0.02)).collect();
+    let loud: Vec<_> =
+        audio.chunks(BLOCK_SAMPLES).map(|block| block.iter().any(|sample| sample.abs() > 0.02)).collect();
     let first = loud.iter().position(|&loud| loud).unwrap_or(0);
     let last = loud.iter().rposition(|&loud| loud).unwrap_or(0);
     let runs = loud[first..=last].split(|&loud| loud).map(|run| run.len() * BLOCK_SAMPLES);
@@ -74,7 +75,11 @@ fn seconds_of_silence_become_one_pause() {
     assert_eq!(places, expected);
     assert_eq!(out.len() as u64, ends[2]);
     let second = &out[starts[1] as usize..][..46 * 240];
-    assert_eq!(second[BLOCK_SAMPLES..], speech(6, 40, 0)[BLOCK_SAMPLES..], "beyond its faded edge a piece is as it was");
+    assert_eq!(
+        second[BLOCK_SAMPLES..],
+        speech(6, 40, 0)[BLOCK_SAMPLES..],
+        "beyond its faded edge a piece is as it was"
+    );
     assert!(out.iter().filter(|&&sample| sample == 0.0).count() == 0, "the room's own silence was enough");
 }
 

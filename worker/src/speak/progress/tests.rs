@@ -166,7 +166,10 @@ fn many_samples_at_once_are_cut_into_bounded_events() {
     let (mut receiver, mut stream) = (LiveReceiver::default(), stream());
     let mut publisher = ProgressPublisher::new(origin(), 100, Some(0));
     publisher.push(&sentence_frame(0, 0, false), &Marked::default());
-    assert!(matches!(publisher.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })), "codes alone");
+    assert!(
+        matches!(publisher.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })),
+        "codes alone"
+    );
     publisher.mark_published();
     publisher.push(&sentence_frame(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()));
     while let Some(pending) = publisher.due() {

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::BnMode;
 use super::cipher_model::BAND;
-use super::network::{Frame, ConvStack, ConvStackState};
+use super::network::{ConvStack, ConvStackState, Frame};
 use super::stft::ROWS;
 
 /// Encoder, the message's spectra, and carrier decoder.

@@ -1,7 +1,7 @@
 //! The three networks and what lies between them.
 
 use super::carrier::Carrier;
-use super::network::{Frame, ConvStack};
+use super::network::{ConvStack, Frame};
 use super::stft::{ROWS, Spectrum};
 use super::{BnMode, SilentCipherError};
 

@@ -10,8 +10,8 @@ use csm_shared::audio::SAMPLE_RATE;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-use super::torch_checkpoint::{Tensors, assemble};
 use super::cipher_model::{BAND, SYMBOLS};
+use super::torch_checkpoint::{Tensors, assemble};
 use super::{BnMode, Bounds, CSM_MESSAGE_SDR, ExpectedPayload, Payload, SilentCipher, SilentCipherError};
 
 /// Widths of the real networks: encoder, carrier decoder, message decoder.

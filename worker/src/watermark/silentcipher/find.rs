@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::watermark::{Finding, Region, Scheme, Verdict};
 
-use super::mark_evidence::{self, MarkEvidence, MIN_ROUNDS};
+use super::mark_evidence::{self, MIN_ROUNDS, MarkEvidence};
 use super::payload::PERIOD;
 use super::resample::resample;
 use super::stft::HOP;
@@ -59,7 +59,8 @@ pub(super) fn find(
         return Err(SilentCipherError::NotFinite);
     }
     let samples = resample(clip, SAMPLE_RATE as usize, RATE);
-    let (best, read_all) = PayloadSearch { cipher, known, samples: &samples, bounds, pace: Cell::default() }.run(reach)?;
+    let (best, read_all) =
+        PayloadSearch { cipher, known, samples: &samples, bounds, pace: Cell::default() }.run(reach)?;
     let verdict = match best.evidence.verdict() {
         Verdict::NotDetected if !read_all => Verdict::Inconclusive,
         verdict => verdict,
@@ -176,8 +177,10 @@ impl PayloadSearch<'_> {
 
 /// The loudest piece of at most `rounds` rounds and one hop, beginning with a round of the clip.
 fn loudest(samples: &[f32], rounds: usize) -> Range<usize> {
-    let energies: Vec<f64> =
-        samples.chunks(ROUND_SAMPLES).map(|round| round.iter().map(|&sample| f64::from(sample).powi(2)).sum()).collect();
+    let energies: Vec<f64> = samples
+        .chunks(ROUND_SAMPLES)
+        .map(|round| round.iter().map(|&sample| f64::from(sample).powi(2)).sum())
+        .collect();
     let held = rounds.min(energies.len());
     let energy = |start: usize| energies[start..start + held].iter().sum::<f64>();
     let loudest = (0..=energies.len() - held).max_by(|&a, &b| energy(a).total_cmp(&energy(b)).then(b.cmp(&a)));

@@ -9,8 +9,8 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor};
 
 use super::carrier::Carrier;
-use super::cipher_model::{BAND, SilentCipherModel, Reader, SYMBOLS};
-use super::network::{GatedConv, BatchNorm, ConvStack};
+use super::cipher_model::{BAND, Reader, SYMBOLS, SilentCipherModel};
+use super::network::{BatchNorm, ConvStack, GatedConv};
 use super::{CSM_MESSAGE_SDR, SilentCipherError};
 
 /// The three files, in the order encoder, carrier decoder, message decoder.

@@ -9,8 +9,8 @@ use rand::{Rng, SeedableRng};
 
 use crate::watermark::whole::{self, WholeMark};
 use crate::watermark::{
-    Detector, Files, Finding, LIVE_CHECK_WINDOW_SAMPLES, LIVE_CHECK_EVERY_SAMPLES, MarkError, Marked, Marker, Marking, Policy, Scheme, Verdict,
-    WatermarkKey,
+    Detector, Files, Finding, LIVE_CHECK_EVERY_SAMPLES, LIVE_CHECK_WINDOW_SAMPLES, MarkError, Marked, Marker, Marking,
+    Policy, Scheme, Verdict, WatermarkKey,
 };
 
 /// Samples of a frame.
@@ -157,8 +157,10 @@ fn a_live_stream_without_its_mark_is_cut_at_the_first_look() {
 #[test]
 fn pauses_do_not_cut_a_live_stream() {
     // 0.6 s of sound in each 5 s, so that no look sees more.
-    let clip: Vec<f32> =
-        noise(90).chunks(LIVE_CHECK_WINDOW_SAMPLES).flat_map(|part| quiet_from(part, 6 * SAMPLE_RATE as usize / 10)).collect();
+    let clip: Vec<f32> = noise(90)
+        .chunks(LIVE_CHECK_WINDOW_SAMPLES)
+        .flat_map(|part| quiet_from(part, 6 * SAMPLE_RATE as usize / 10))
+        .collect();
     assert!(clip.len() > LIVE_CHECK_EVERY_SAMPLES * 2);
     let (live, finished) = say(marker(Policy::Builtin, Stamp::default()).begin(&JobId::generate()), &clip).unwrap();
     assert_eq!(live.samples().len(), clip.len());

@@ -1,6 +1,6 @@
 //! What must be seen in Redis, as lines of text; `facts.lua` tells the same of what is there.
 
-use super::{ModelEntry, ModelJob, QueueModel, JobPlace};
+use super::{JobPlace, ModelEntry, ModelJob, QueueModel};
 use crate::job::{FailureClass, JobState, Lane};
 use crate::queue::tests::QUEUES;
 

@@ -1,6 +1,6 @@
 //! The model's moves, one function each.
 
-use super::{ModelEntry, Fence, ModelJob, QueueModel, OPEN_MAX, JobPlace, RUNNING_MAX, SUSPECTS};
+use super::{Fence, JobPlace, ModelEntry, ModelJob, OPEN_MAX, QueueModel, RUNNING_MAX, SUSPECTS};
 use crate::job::{FailureClass, JobState, Lane};
 use crate::queue::tests::moves::TimeLimit;
 use crate::queue::{Beat, Cancel, Commit, MAX_FAILED_ATTEMPTS, Retry};

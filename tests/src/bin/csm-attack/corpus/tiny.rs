@@ -5,15 +5,15 @@ use std::path::PathBuf;
 use anyhow::{Context as _, ensure};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
-use csm_worker::random_model::{FolderLayout, make_tiny};
 use csm_worker::engine::{DeviceChoice, Engine, EngineConfig, Utterance};
 use csm_worker::model::{WeightChoice, WeightFormat};
+use csm_worker::random_model::{FolderLayout, make_tiny};
 use futures::future::try_join_all;
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
 use super::super::attack_rng::AttackRng;
-use super::{LENGTHS, CorpusSource, Unmarked, cut, samples_of_all, text};
+use super::{CorpusSource, LENGTHS, Unmarked, cut, samples_of_all, text};
 
 /// Utterances at a time.
 const SLOTS: usize = 16;

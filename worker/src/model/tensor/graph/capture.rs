@@ -253,7 +253,12 @@ impl<'a> FrameSteps<'a> {
 }
 
 impl<'a> CapturedTransformer<'a> {
-    fn new(config: &'a TransformerConfig, stack: &'a TensorStack, kv: &'a TensorKvCache, scratch: &'a GraphScratch) -> Result<Self> {
+    fn new(
+        config: &'a TransformerConfig,
+        stack: &'a TensorStack,
+        kv: &'a TensorKvCache,
+        scratch: &'a GraphScratch,
+    ) -> Result<Self> {
         let gains = |tensor: &Tensor| tensor.to_dtype(DType::F32)?.force_contiguous();
         let layers = stack
             .layers

@@ -15,8 +15,8 @@ use rand::{Rng, SeedableRng};
 
 use super::{MODES, voice};
 use crate::watermark::silentcipher::mark_evidence::{strongest, tail};
-use crate::watermark::silentcipher::torch_checkpoint::{Tensors, assemble};
 use crate::watermark::silentcipher::resample::resample;
+use crate::watermark::silentcipher::torch_checkpoint::{Tensors, assemble};
 use crate::watermark::silentcipher::{
     BnMode, Bounds, ExpectedPayload, Payload, RATE, SilentCipher, SilentCipherError, cost, scaled,
 };
@@ -142,7 +142,10 @@ fn another_key_or_job_is_not_found() {
     let cipher = handmade(BnMode::Running);
     let clip = noise(3 * ROUND_SAMPLES, 4);
     let marked = rounded(&cipher.embed(&clip, payload).unwrap());
-    for known in [ExpectedPayload::key(&key("somebody else's key")), ExpectedPayload::payload(Payload::new(&ours, &JobId::generate()))] {
+    for known in [
+        ExpectedPayload::key(&key("somebody else's key")),
+        ExpectedPayload::payload(Payload::new(&ours, &JobId::generate())),
+    ] {
         let found = find(&cipher, &marked, &known);
         assert_ne!(found.verdict, Verdict::Detected, "{found:?}");
         assert!(found.regions.is_empty());
@@ -157,7 +160,8 @@ fn another_key_or_job_is_not_found() {
     let logits = cipher.model.logits(&scaled(&samples, cipher.gain(&samples).unwrap().unwrap()), cipher.mode).unwrap();
     let found = |known: ExpectedPayload| strongest(&logits, &[known], 15).detects();
     assert!(found(ExpectedPayload::payload(payload)) && found(ExpectedPayload::key(&ours)));
-    let theirs = (0..2_000).filter(|at| found(ExpectedPayload::key(&key(&format!("somebody else's key, number {at}"))))).count();
+    let theirs =
+        (0..2_000).filter(|at| found(ExpectedPayload::key(&key(&format!("somebody else's key, number {at}"))))).count();
     let jobs = (0..2_000).filter(|_| found(ExpectedPayload::payload(Payload::new(&ours, &JobId::generate())))).count();
     assert_eq!((theirs, jobs), (0, 0), "detected of 2000 other keys, and 2000 other jobs");
 }
@@ -174,7 +178,8 @@ fn any_of_several_keys_is_found_and_named_and_all_are_paid_for() {
     let first = keys[0].id().to_string()[..4].to_owned();
     let job = JOB.parse::<JobId>().unwrap();
     for job in [None, Some(&job)] {
-        let find = |keys: &[WatermarkKey]| cipher.find(&marked, &ExpectedPayload::all(keys, job), &Bounds::default()).unwrap();
+        let find =
+            |keys: &[WatermarkKey]| cipher.find(&marked, &ExpectedPayload::all(keys, job), &Bounds::default()).unwrap();
         let without = find(&keys);
         assert_ne!(without.verdict, Verdict::Detected, "{without:?}");
         assert_eq!(without.key_id, first, "the first one is what was looked for");
@@ -289,7 +294,11 @@ fn random_networks_find_nothing() {
     let key = key("a key that marks recordings");
     for (mode, name) in MODES {
         let cipher = super::narrow(mode);
-        for known in [ExpectedPayload::payload(payload(&key, JOB)), ExpectedPayload::payload(Payload([170; 5])), ExpectedPayload::key(&key)] {
+        for known in [
+            ExpectedPayload::payload(payload(&key, JOB)),
+            ExpectedPayload::payload(Payload([170; 5])),
+            ExpectedPayload::key(&key),
+        ] {
             let found = find(&cipher, &voice(4 * ROUND_SAMPLES), &known);
             assert_eq!(found.verdict, Verdict::NotDetected, "{name}: {found:?}");
         }

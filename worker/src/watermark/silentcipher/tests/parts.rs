@@ -3,7 +3,7 @@
 use candle_core::{Device, Tensor};
 
 use super::{MODES, cases, clip, distance, folder, golden, indices, narrow, number, snr};
-use crate::watermark::silentcipher::network::{Frame, GatedConv, BatchNorm, ConvStack};
+use crate::watermark::silentcipher::network::{BatchNorm, ConvStack, Frame, GatedConv};
 use crate::watermark::silentcipher::resample::{Resampler, resample};
 use crate::watermark::silentcipher::stft::{self, Framer, HOP, Overlap, SIZE};
 use crate::watermark::silentcipher::{BnMode, RATE, scaled};
@@ -198,7 +198,8 @@ fn layers_are_plain_convolutions() {
 #[test]
 fn the_wide_encoder_is_the_packages() {
     for file in ["enc_c.ckpt", "enc_c.module.ckpt"] {
-        let tensors = crate::watermark::silentcipher::torch_checkpoint::read(&folder().join("wide").join(file)).unwrap();
+        let tensors =
+            crate::watermark::silentcipher::torch_checkpoint::read(&folder().join("wide").join(file)).unwrap();
         let stack = crate::watermark::silentcipher::torch_checkpoint::encoder(&tensors).unwrap();
         let (shape, input) = golden("wide.input");
         let [rows, columns] = shape[..] else { panic!("{shape:?}") };
