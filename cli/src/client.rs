@@ -6,7 +6,7 @@ mod event_stream;
 
 use std::time::Duration;
 
-use csm_shared::live::EventId;
+use csm_queue::live::EventId;
 use csm_shared::store::OBJECT_MAX_BYTES;
 use futures::{Stream, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response, Url};
@@ -135,7 +135,7 @@ impl GatewayClient {
     pub(crate) fn events(
         &self,
         id: &str,
-    ) -> impl Stream<Item = Result<csm_shared::live::Event, ClientError>> + Send + use<> {
+    ) -> impl Stream<Item = Result<csm_queue::live::Event, ClientError>> + Send + use<> {
         event_stream::follow(self.clone(), id.to_owned())
     }
 

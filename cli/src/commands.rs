@@ -1,6 +1,5 @@
 //! The commands, one file each.
 
-mod bench;
 mod demo;
 mod dev;
 mod dlq;
@@ -16,9 +15,9 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use csm_shared::queue::{Queue, QueueArgs, SHARDS_MAX};
-use csm_shared::redis_client::{RedisArgs, RedisClient};
-use csm_shared::telemetry::{LogFormat, TelemetryArgs};
+use csm_queue::queue::{Queue, QueueArgs, SHARDS_MAX};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
+use csm_shared::process::telemetry::{LogFormat, TelemetryArgs};
 
 /// Text to watermarked speech with CSM: the whole fleet, its client and its tools
 #[derive(Debug, Parser)]
@@ -51,8 +50,7 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Model(model::ModelCommand),
     /// Time the engine beside its peers; hold number formats against each other
-    #[command(subcommand)]
-    Bench(bench::BenchCommand),
+    Bench(csm_bench::command::BenchArgs),
     /// Look at this machine, and say what a fleet lacks here. Exit status 1 if something does not work
     Doctor(Box<doctor::DoctorArgs>),
     /// Look for the watermark
@@ -80,7 +78,7 @@ impl Command {
             Self::Dev(args) => dev::run(*args).await,
             Self::Demo(args) => demo::run(*args).await,
             Self::Say(args) => say::run(args).await,
-            Self::Bench(command) => bench::run(command).await,
+            Self::Bench(args) => csm_bench::command::run(args).await,
             Self::Doctor(args) => doctor::run(*args).await,
             Self::Jobs(command) => jobs::run(command).await,
             Self::Queue(command) => queue::run(command).await,

@@ -8,7 +8,6 @@
 mod client;
 mod commands;
 mod local_fleet;
-mod proc;
 mod progress_display;
 mod receipt_text;
 
@@ -19,7 +18,7 @@ use clap::Parser as _;
 #[tokio::main]
 async fn main() -> ExitCode {
     let cli = commands::Cli::parse();
-    let done = match csm_shared::telemetry::start_logs(&cli.command.logs()) {
+    let done = match csm_shared::process::telemetry::start_logs(&cli.command.logs()) {
         Ok(()) => Box::pin(cli.command.run()).await,
         Err(error) => Err(error.into()),
     };

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use csm_shared::audio::{self, Clip};
-use csm_shared::digest::sha256_hex;
 use csm_shared::job::{AudioFormat, FinishReason, Receipt};
+use csm_shared::process::digest::sha256_hex;
 use csm_shared::watermark::Finding;
 
 /// What is said of every result that random weights made.
@@ -107,7 +107,7 @@ mod tests {
 
     use csm_shared::job::SentenceReceipt;
     use csm_worker::encode::encode;
-    use csm_worker::watermark::{Marked, Watermark, WatermarkKey};
+    use csm_worker::marks::{Marked, Watermark, WatermarkKey};
 
     use super::*;
 

@@ -4,9 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
-use csm_shared::live::{Live, Subscriptions};
-use csm_shared::queue::Queue;
-use csm_shared::redis_client::{RedisClient, RedisFault};
+use csm_queue::live::{Live, Subscriptions};
+use csm_queue::queue::Queue;
+use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_shared::store::{Store, StoreError};
 use csm_shared::watermark::WatermarkError;
 use tokio::sync::Semaphore;

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use csm_queue::queue::QueueArgs;
+use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::{HubOptions, ModelSource};
-use csm_shared::queue::QueueArgs;
-use csm_shared::redis_client::RedisArgs;
-use csm_shared::shutdown;
+use csm_shared::process::shutdown;
 use csm_shared::store::StoreArgs;
 use csm_shared::watermark::{Detector, WatermarkError, WatermarkKey};
 use secrecy::{ExposeSecret as _, SecretString};

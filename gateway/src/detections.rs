@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use csm_queue::detect_queue::{DetectQueue, DetectorAvailability, RECORDING_SECONDS_MAX};
+use csm_queue::redis_client::RedisClient;
 use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::detect_queue::{DetectQueue, DetectorAvailability, RECORDING_SECONDS_MAX};
 use csm_shared::job::JobId;
-use csm_shared::redis_client::RedisClient;
 use csm_shared::watermark::{Detector, Finding, Scheme, Verdict, WatermarkReport};
 use tokio::sync::Semaphore;
 
@@ -123,7 +123,7 @@ mod tests {
 
     use axum::http::StatusCode;
     use axum::response::IntoResponse as _;
-    use csm_shared::redis_client::RedisArgs;
+    use csm_queue::redis_client::RedisArgs;
     use csm_shared::watermark::WatermarkKey;
 
     use super::*;

@@ -29,10 +29,10 @@ mod server;
 
 use std::net::SocketAddr;
 
-use csm_shared::admin::{self, AdminError, Readiness};
+use csm_queue::queue::Janitor;
 use csm_shared::models::{HubError, ModelFiles, resolve};
+use csm_shared::process::admin::{self, AdminError, Readiness};
 use csm_shared::prompt::PromptError;
-use csm_shared::queue::Janitor;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::watch;

@@ -3,8 +3,8 @@
 use anyhow::Context as _;
 use clap::Parser;
 use csm_gateway::{GatewayArgs, GatewayError};
-use csm_shared::shutdown::Shutdown;
-use csm_shared::telemetry::{self, TelemetryArgs};
+use csm_shared::process::shutdown::Shutdown;
+use csm_shared::process::telemetry::{self, TelemetryArgs};
 
 /// HTTP and WebSocket front of csm-fleet
 #[derive(Parser)]

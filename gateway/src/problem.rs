@@ -10,11 +10,11 @@ use std::time::Duration;
 use axum::http::header::{ALLOW, CONTENT_RANGE, RETRY_AFTER};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use csm_queue::queue::QueueError;
+use csm_queue::redis_client::RedisFault;
 use csm_shared::job::{Failure, Invalid, JobId, JobState, Reason};
-use csm_shared::queue::QueueError;
-use csm_shared::redis_client::RedisFault;
+use csm_shared::process::telemetry::REFUSED_TOTAL;
 use csm_shared::store::StoreError;
-use csm_shared::telemetry::REFUSED_TOTAL;
 use problem_details::ProblemDetails;
 use serde::Serialize;
 

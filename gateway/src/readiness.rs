@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use csm_shared::admin::Readiness;
-use csm_shared::queue::QueueStats;
-use csm_shared::telemetry::{
+use csm_queue::queue::QueueStats;
+use csm_shared::process::admin::Readiness;
+use csm_shared::process::telemetry::{
     BACKLOG_AUDIO_SECONDS, DLQ_SIZE, FLEET_FRAMES_PER_SECOND, QUEUE_DEPTH, QUEUE_OLDEST_SECONDS, QUEUE_RUNNING, WORKERS,
 };
 use tokio::sync::watch;

@@ -10,13 +10,13 @@ mod terms;
 #[cfg(test)]
 mod tests;
 
-use csm_shared::digest::sha256_hex;
+use csm_queue::queue::Ticket;
 use csm_shared::job::limits::{CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS, MAX_AUDIO_LENGTH_MS, SPEAKER, TEXT_CHARS, TOPK};
 use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, Invalid, JobId, JobSpec, Lane, Sampling, Seed, Segment, Speaker,
     Temperature, Text, TopK,
 };
-use csm_shared::queue::Ticket;
+use csm_shared::process::digest::sha256_hex;
 use serde_json::Value;
 
 use object::Object;

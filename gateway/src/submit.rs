@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use csm_queue::queue::{Cancel, Enqueue, Queue, QueueError, Ticket};
 use csm_shared::job::{Invalid, JobId, JobState, Reason};
-use csm_shared::queue::{Cancel, Enqueue, Queue, QueueError, Ticket};
-use csm_shared::telemetry::JOBS_ACCEPTED_TOTAL;
+use csm_shared::process::telemetry::JOBS_ACCEPTED_TOTAL;
 use jiff::Timestamp;
 use tracing::Instrument as _;
 

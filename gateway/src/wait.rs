@@ -4,8 +4,8 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::Bytes;
+use csm_queue::live::{Event, EventId};
 use csm_shared::job::{JobId, Receipt};
-use csm_shared::live::{Event, EventId};
 use csm_shared::store::{ObjectKey, StoreError};
 use futures::StreamExt as _;
 

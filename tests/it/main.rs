@@ -1,9 +1,6 @@
 //! The whole system as its users run it: real processes, a real Redis, a real S3 protocol server, real signals.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and may say what it measured")]
 
-#[path = "../../shared/tests/it/s3_server.rs"]
-mod s3_server;
-
 mod test_client;
 mod test_system;
 

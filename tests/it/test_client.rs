@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use csm_shared::audio::Clip;
-use csm_worker::watermark::{Detector, Verdict, WatermarkKey};
+use csm_worker::marks::{Detector, Verdict, WatermarkKey};
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 

@@ -4,13 +4,13 @@ use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_tests::process::{Process, free_address};
-use csm_worker::random_model::{self, FolderLayout};
+use csm_engine::random_model::{self, FolderLayout};
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_testing::process::{Process, free_address};
 use tempfile::TempDir;
 
-use crate::s3_server::{self, S3Server};
 use crate::test_client::TestClient;
+use csm_testing::s3_server::{self, S3Server};
 
 pub(crate) struct WorkerProcess {
     pub(crate) process: Process,

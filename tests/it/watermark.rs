@@ -5,7 +5,7 @@
 mod listener;
 
 use csm_shared::audio::FRAME_SAMPLES;
-use csm_worker::watermark::{Detector, Verdict, WatermarkKey};
+use csm_worker::marks::{Detector, Verdict, WatermarkKey};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
 

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use csm_shared::audio::Clip;
 use csm_shared::job::JobId;
-use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
-use csm_worker::watermark::{Verdict, WatermarkKey};
+use csm_silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
+use csm_worker::marks::{Verdict, WatermarkKey};
 use serde_json::Value;
 use tempfile::TempDir;
 

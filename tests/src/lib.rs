@@ -1,6 +1,3 @@
-//! What whole-system tests, soak runs and benchmarks share: the programs as processes, a TCP proxy that breaks connections
-//! on purpose, and the soak run itself. The tests are in `it/`.
+//! The soak run: a whole fleet under load and faults, and the checker of what came of every job. Tests are in `it/`.
 
-pub mod process;
-pub mod proxy;
 pub mod soak;

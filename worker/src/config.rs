@@ -4,18 +4,18 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
+use csm_queue::queue::QueueArgs;
+use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::{HubOptions, ModelSource};
-use csm_shared::queue::QueueArgs;
-use csm_shared::redis_client::RedisArgs;
-use csm_shared::shutdown;
+use csm_shared::process::shutdown;
 use csm_shared::store::StoreArgs;
 use csm_shared::watermark::MAX_KEYS;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::engine::{DeviceChoice, MAX_SLOTS};
-use crate::model::WeightChoice;
+use crate::marks::{MarkArgs, WatermarkError, WatermarkKey};
 use crate::provenance::ProvenanceArgs;
-use crate::watermark::{MarkArgs, WatermarkError, WatermarkKey};
+use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
+use csm_engine::model::WeightChoice;
 
 /// Threads that the kernels may be given.
 const MAX_THREADS: i64 = 1024;
@@ -123,8 +123,8 @@ mod tests {
     use clap::{CommandFactory as _, Parser};
 
     use super::*;
-    use crate::model::WeightFormat;
-    use crate::watermark::Policy;
+    use crate::marks::Policy;
+    use csm_engine::model::WeightFormat;
 
     #[derive(Parser)]
     struct TestCli {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use csm_shared::detect_queue::{DetectRequest, EXAMINE_MAX};
+use csm_queue::detect_queue::{DetectRequest, EXAMINE_MAX};
 use tokio_util::sync::CancellationToken;
 
-use crate::watermark::silentcipher::ExpectedPayload;
-use crate::watermark::{Finding, SilentCipherMark, Verdict, WatermarkKey};
+use crate::marks::{Finding, SilentCipherMark, Verdict, WatermarkKey};
+use csm_silentcipher::ExpectedPayload;
 
 /// Looks for the marks of `keys`, of the job that a recording is said to be from or of any. Takes [`EXAMINE_MAX`] at most; what
 /// is cut short by `stop` and had found nothing is not answered for.
@@ -37,7 +37,7 @@ mod tests {
     use csm_shared::job::JobId;
 
     use super::*;
-    use crate::watermark::silentcipher::{BnMode, Payload, SilentCipher};
+    use csm_silentcipher::{BnMode, Payload, SilentCipher};
 
     /// The clip that the small networks were tried on, marked by `key` for `job`.
     fn marked(cipher: &SilentCipher, key: &WatermarkKey, job: &JobId) -> Vec<f32> {

@@ -12,8 +12,8 @@ pub mod wav;
 
 use csm_shared::job::AudioFormat;
 
+use crate::marks::Marked;
 use crate::provenance::{ProvenanceError, Signer};
-use crate::watermark::Marked;
 
 /// Why speech could not be encoded.
 #[derive(Debug, thiserror::Error)]

@@ -1,8 +1,7 @@
-//! The speech worker: claim -> engine -> codec -> watermark -> sink. It knows no route.
+//! The speech worker: claims jobs, generates speech, marks it, stores it. It knows no route.
 //!
-//! Reading order: the loop ([`runner`], [`speak`]), the engine and what it steps ([`engine`], [`model`], [`codec`]),
-//! the way out ([`watermark`], [`encode`], [`sink`]), checkpoints made here ([`random_model`], [`trace`]), and measurements
-//! ([`bench`]).
+//! Reading order: the claim loop ([`runner`]), one attempt ([`speak`]), the marks ([`marks`]), the way out ([`encode`],
+//! [`provenance`], [`sink`]), and the process around them ([`config`], [`serve`]).
 
 pub mod config;
 mod detect;
@@ -10,21 +9,19 @@ pub mod runner;
 mod serve;
 pub mod speak;
 
-pub mod codec;
-pub mod engine;
-mod kernels;
-pub mod model;
-
 pub mod encode;
+pub mod marks;
 pub mod provenance;
 pub mod sink;
-pub mod watermark;
 
-pub mod bench;
-pub mod random_model;
-pub mod trace;
+#[cfg(test)]
+#[path = "../identity.rs"]
+mod identity;
+#[cfg(test)]
+mod tests;
 
-/// This build, as dead letters, reports and checkpoints name it: the version, and a hash of what it was made of.
+/// This build, as dead letters, reports and resume points name it: the version, and the identity of what decides the
+/// bits of speech.
 pub const BUILD: &str = env!("CSM_BUILD");
 
 pub use serve::{Worker, WorkerError, serve};

@@ -1,8 +1,8 @@
 //! `csm-worker`: read settings, start, run until SIGTERM, drain.
 
 use clap::Parser;
-use csm_shared::shutdown::Shutdown;
-use csm_shared::telemetry::{self, TelemetryArgs};
+use csm_shared::process::shutdown::Shutdown;
+use csm_shared::process::telemetry::{self, TelemetryArgs};
 use csm_worker::config::WorkerArgs;
 
 /// Speech worker of csm-fleet

@@ -10,16 +10,16 @@ mod report_task;
 use std::sync::Arc;
 use std::time::Duration;
 
-use csm_shared::live::Subscriptions;
-use csm_shared::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerId};
-use csm_shared::telemetry;
+use csm_queue::live::Subscriptions;
+use csm_queue::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerId};
+use csm_shared::process::telemetry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::BUILD;
-use crate::engine::EngineError;
 use crate::speak::AttemptContext;
+use csm_engine::engine::EngineError;
 use occupancy::Occupancy;
 
 /// Pause after Redis refused a claim or a wait.

@@ -5,15 +5,15 @@ mod marks;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use csm_shared::admin::{self, AdminError, Readiness};
-use csm_shared::detect_queue::DetectQueue;
-use csm_shared::live::{Live, Subscriptions};
+use csm_queue::detect_queue::DetectQueue;
+use csm_queue::live::{Live, Subscriptions};
+use csm_queue::queue::{Janitor, Queue, WorkerId};
+use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_shared::models::{self, HubError, ModelFiles};
+use csm_shared::process::admin::{self, AdminError, Readiness};
+use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer};
-use csm_shared::queue::{Janitor, Queue, WorkerId};
-use csm_shared::redis_client::{RedisClient, RedisFault};
 use csm_shared::store::{Store, StoreError};
-use csm_shared::telemetry;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{WorkerArgs, WorkerConfigError};
 use crate::detect;
 use crate::encode::AudioEncoder;
-use crate::engine::{Engine, EngineConfig, EngineError};
+use crate::marks::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 use crate::provenance::ProvenanceError;
 use crate::runner::{Runner, RunnerEnd};
 use crate::speak::AttemptContext;
-use crate::watermark::{ChosenPolicy, MarkError, Marker, WatermarkKey};
+use csm_engine::engine::{Engine, EngineConfig, EngineError};
 
 /// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
 const REDIS_WAIT_MAX: Duration = Duration::from_secs(30);

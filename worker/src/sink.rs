@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
-use csm_shared::digest::sha256_hex;
+use csm_queue::queue::LeaseRef;
 use csm_shared::job::AudioFormat;
-use csm_shared::queue::LeaseRef;
+use csm_shared::process::digest::sha256_hex;
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 
 /// How long a store that is away is waited for with the audio in hand, before it has to be spoken again.

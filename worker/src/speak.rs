@@ -16,20 +16,20 @@ mod tests;
 
 use std::time::{Duration, Instant};
 
+use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
+use csm_queue::queue::LeaseRef;
+use csm_queue::redis_client::RedisFault;
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, SentenceReceipt};
-use csm_shared::live::{Event, EventId, Live, Origin, ResumePoint};
+use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
-use csm_shared::queue::LeaseRef;
-use csm_shared::redis_client::RedisFault;
 use csm_shared::store::Store;
-use csm_shared::telemetry;
 
 use crate::BUILD;
 use crate::encode::{AudioEncoder, EncodeError};
-use crate::engine::{Engine, EngineError, ModelInfo, PromptSegment, SegmentAudio};
+use crate::marks::{Finished, MarkError, Marker};
 use crate::sink::{self, SinkError};
-use crate::watermark::{Finished, MarkError, Marker};
+use csm_engine::engine::{Engine, EngineError, ModelInfo, PromptSegment, SegmentAudio};
 
 pub use attempt_progress::AttemptProgress;
 use progress::{PendingEvent, ProgressPublisher};

@@ -7,7 +7,7 @@
 use std::pin::Pin;
 use std::time::Duration;
 
-use csm_shared::live::{Event, EventId, LiveEvent};
+use csm_queue::live::{Event, EventId, LiveEvent};
 use eventsource_stream::Eventsource as _;
 use futures::{Stream, StreamExt as _};
 use tokio::time::Instant;

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
-use csm_shared::shutdown::Shutdown;
-use csm_shared::telemetry::{LogFormat, TelemetryArgs};
+use csm_shared::process::shutdown::Shutdown;
+use csm_shared::process::telemetry::{LogFormat, TelemetryArgs};
 
 use super::{say, watermark};
 use crate::client::{GatewayClient, SpeechRequest};

@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Args;
-use csm_shared::shutdown::Shutdown;
-use csm_shared::telemetry::TelemetryArgs;
+use csm_shared::process::shutdown::Shutdown;
+use csm_shared::process::telemetry::TelemetryArgs;
 
 use crate::local_fleet::{DEFAULT_LISTEN, FleetArgs, LocalFleet};
 use crate::receipt_text::NOISE_ONLY;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
+use csm_queue::queue::{DeadLetter, Queue};
 use csm_shared::job::JobId;
-use csm_shared::queue::{DeadLetter, Queue};
 
 use super::RedisQueueArgs;
 use super::queue::REDIS_PATIENCE;

@@ -20,7 +20,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use csm_shared::models::{HubOptions, ModelSource};
-use csm_worker::watermark::MarkArgs;
+use csm_worker::marks::MarkArgs;
 use secrecy::SecretString;
 use serde::Serialize;
 

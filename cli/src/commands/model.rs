@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand, ValueEnum};
+use csm_engine::random_model::{self, FolderLayout, Size};
+use csm_engine::trace::{TraceContext, TraceOptions, trace};
 use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK};
-use csm_worker::random_model::{self, FolderLayout, Size};
-use csm_worker::trace::{TraceContext, TraceOptions, trace};
 
 use crate::receipt_text::NOISE_ONLY;
 use context_arg::ContextArg;

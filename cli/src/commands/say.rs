@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use clap::Args;
+use csm_queue::live::Event;
 use csm_shared::job::{AudioFormat, Lane, Receipt};
-use csm_shared::live::Event;
-use csm_shared::shutdown::Shutdown;
+use csm_shared::process::shutdown::Shutdown;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
-use csm_shared::queue::{Queue, QueueError, QueueStats};
-use csm_shared::shutdown::Shutdown;
+use csm_queue::queue::{Queue, QueueError, QueueStats};
+use csm_shared::process::shutdown::Shutdown;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Scheme, Verdict, WatermarkKey, WatermarkReport};
-use csm_worker::watermark::silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
+use csm_silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Exit status when a file could not be looked at.

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use csm_engine::random_model::{self, FolderLayout};
 use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFiles, ModelFolder, ModelSource};
-use csm_worker::random_model::{self, FolderLayout};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 

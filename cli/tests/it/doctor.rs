@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Output;
 
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use serde_json::Value;
 
 use crate::{assert_status, csm, run, stdout};

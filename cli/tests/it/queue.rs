@@ -4,15 +4,15 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::queue::{
+    Claim, Enqueue, Lease, Queue, QueueArgs, QueueError, Ticket, WorkerCapacity, WorkerId, WorkerReport,
+};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, Failure, FailureClass, JobId, JobSpec, JobState, Lane, Sampling, Seed,
     Speaker, Temperature, Text, TopK,
 };
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{
-    Claim, Enqueue, Lease, Queue, QueueArgs, QueueError, Ticket, WorkerCapacity, WorkerId, WorkerReport,
-};
-use csm_shared::redis_client::{RedisArgs, RedisClient};
 use tempfile::TempDir;
 
 use crate::{assert_status, csm, run, stderr, stdout};

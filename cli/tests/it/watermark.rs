@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use csm_shared::audio::{Clip, SAMPLE_RATE, to_i16};
 use csm_shared::job::JobId;
-use csm_worker::watermark::silentcipher::{BnMode, Payload, SilentCipher};
-use csm_worker::watermark::{Watermark, WatermarkKey};
+use csm_silentcipher::{BnMode, Payload, SilentCipher};
+use csm_worker::marks::{Watermark, WatermarkKey};
 
 use crate::{assert_status, csm, run, stderr, stdout};
 

@@ -1,7 +1,7 @@
 //! Callers see codes, fields and limits; they never see what happened inside.
 
+use csm_queue::redis_client::RedisFault;
 use csm_shared::job::{Lane, Tenant, TopK};
-use csm_shared::redis_client::RedisFault;
 use serde_json::{Value, json};
 
 use super::*;

@@ -1,9 +1,9 @@
 //! What a request says beside its body: whose it is, and which job it asks for.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use csm_queue::queue::fingerprint;
 use csm_shared::job::limits::IDEMPOTENCY_KEY_CHARS;
 use csm_shared::job::{Invalid, JobId, Tenant};
-use csm_shared::queue::fingerprint;
 use serde_json::{Value, json};
 
 /// The header that names the tenant.

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use csm_queue::queue::Durability;
 use csm_shared::job::Invalid;
 use csm_shared::job::limits::EXPIRES_IN_SECONDS;
-use csm_shared::queue::Durability;
 use jiff::Timestamp;
 
 use super::object::Object;

@@ -175,6 +175,6 @@ fn only_the_native_style_knows_terms() {
         let ticket = super::read(body, style, Caller::new(Tenant::default())).unwrap().ticket;
         (ticket.expires_in.map(|wait| wait.as_secs()), ticket.deadline.is_some(), ticket.durability)
     };
-    assert_eq!(terms(ApiStyle::Native), (Some(60), true, csm_shared::queue::Durability::Fsync));
-    assert_eq!(terms(ApiStyle::Compat), (None, false, csm_shared::queue::Durability::Default));
+    assert_eq!(terms(ApiStyle::Native), (Some(60), true, csm_queue::queue::Durability::Fsync));
+    assert_eq!(terms(ApiStyle::Compat), (None, false, csm_queue::queue::Durability::Default));
 }

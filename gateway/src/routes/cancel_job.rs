@@ -2,8 +2,8 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use csm_queue::queue::Cancel;
 use csm_shared::job::JobState;
-use csm_shared::queue::Cancel;
 
 use super::job_id;
 use crate::app::App;

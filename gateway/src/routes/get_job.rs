@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
+use csm_queue::live::{Event, EventId};
 use csm_shared::job::limits::WAIT_SECONDS;
 use csm_shared::job::{Invalid, JobId, JobState};
-use csm_shared::live::{Event, EventId};
 use futures::StreamExt as _;
 
 use super::{job_id, record};

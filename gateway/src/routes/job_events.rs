@@ -12,8 +12,8 @@ use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::IntoResponse;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use csm_shared::live::{EventId, LiveEvent};
-use csm_shared::queue::QueueError;
+use csm_queue::live::{EventId, LiveEvent};
+use csm_queue::queue::QueueError;
 use futures::{Stream, StreamExt as _};
 
 use super::job_id;

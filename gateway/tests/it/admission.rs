@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use csm_shared::queue::{WorkerId, WorkerReport};
+use csm_queue::queue::{WorkerId, WorkerReport};
 use futures::SinkExt as _;
 use reqwest::Method;
 use serde_json::json;

@@ -5,12 +5,12 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use csm_gateway::{DetectionKeyArgs, Gateway, GatewayArgs, serve};
+use csm_queue::live::Live;
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::queue::{Queue, QueueArgs};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::job::{JobId, JobRecord, Lane};
-use csm_shared::live::Live;
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::models::{HubOptions, ModelSource};
-use csm_shared::queue::{Queue, QueueArgs};
-use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{Store, StoreArgs, StoreLocation};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::header::HeaderMap;

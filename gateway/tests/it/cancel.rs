@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use csm_queue::queue::{Beat, LEASE};
 use csm_shared::job::JobState;
-use csm_shared::queue::{Beat, LEASE};
 
 use crate::app::{TestApp, until};
 use crate::speech::{OLD_REQUEST, say};
@@ -77,7 +77,7 @@ async fn a_caller_who_leaves_takes_the_job_along() {
 
 /// The job of the newest entry of the live lane.
 async fn newest(app: &TestApp) -> csm_shared::job::JobId {
-    let lane = csm_shared::queue::RedisKeys::new("csm", 0).lane(csm_shared::job::Lane::Live);
+    let lane = csm_queue::queue::RedisKeys::new("csm", 0).lane(csm_shared::job::Lane::Live);
     let mut range = redis::cmd("XREVRANGE");
     range.arg(lane).arg("+").arg("-").arg("COUNT").arg(1);
     let reply: redis::streams::StreamRangeReply = app.queue.redis().command(&range).await.unwrap();

@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use csm_gateway::DetectionKeyArgs;
+use csm_queue::detect_queue::{DetectQueue, DetectRequest, DetectorAvailability, REQUESTS_WAITING_MAX};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::audio::{Clip, to_i16};
-use csm_shared::detect_queue::{DetectQueue, DetectRequest, DetectorAvailability, REQUESTS_WAITING_MAX};
 use csm_shared::job::{AudioFormat, JobId};
-use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
 use futures::future::join_all;
 use redis::Cmd;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use csm_queue::live::{AudioChunk, Event as ProgressEvent, EventId};
 use csm_shared::job::JobId;
-use csm_shared::live::{AudioChunk, Event as ProgressEvent, EventId};
 use eventsource_stream::{Event, Eventsource as _};
 use futures::StreamExt as _;
 use reqwest::Method;

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use csm_queue::live::{Event, EventId};
+use csm_queue::queue::{Claim, Claimed, Commit, Lease, WorkerCapacity, WorkerId};
 use csm_shared::audio::Clip;
 use csm_shared::job::{Failure, FinishReason, Receipt, SentenceReceipt};
-use csm_shared::live::{Event, EventId};
-use csm_shared::queue::{Claim, Claimed, Commit, Lease, WorkerCapacity, WorkerId};
 use csm_shared::store::ObjectKey;
 use csm_shared::watermark::Finding;
 use sha2::{Digest as _, Sha256};

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
-use super::Invalid;
+use super::{Invalid, Tenant};
+use crate::process::digest::sha256_hex;
 
 /// A job's id: UUID version 7 when made here, so ids sort by time of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -17,9 +18,16 @@ impl JobId {
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
-}
 
-impl JobId {
+    /// Returns the id that a tenant's idempotency key stands for: UUID version 8 over SHA-256. A caller that repeats a
+    /// request gets the same job from any gateway, as long as the record of the job is kept.
+    #[must_use]
+    pub fn of_key(tenant: &Tenant, key: &str) -> Self {
+        let digest = sha256_hex(format!("{tenant}\n{key}").as_bytes());
+        let half = u128::from_str_radix(&digest[..32], 16).unwrap_or_default();
+        Self(Builder::from_custom_bytes(half.to_be_bytes()).into_uuid())
+    }
+
     /// A number that spreads jobs evenly over up to that many places, the same wherever it is asked.
     #[must_use]
     pub fn spread(&self, places: u16) -> u16 {

@@ -1,13 +1,5 @@
-//! The shared crate against real parts: an S3 protocol server in this process, and child processes.
+//! The shared crate against real parts: an S3 protocol server in this process, a model hub, and signals.
 
-mod child;
-mod fleet;
-mod live;
-mod local_redis;
 mod models;
-mod queue;
-mod redis_faults;
-mod s3_server;
 mod shutdown;
 mod store;
-mod topology;

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use csm_shared::shutdown::{EXIT_INTERRUPTED, Shutdown};
+use csm_shared::process::shutdown::{EXIT_INTERRUPTED, Shutdown};
 
-use crate::child::{Child, say};
+use csm_testing::child::{Child, say};
 
 /// Not a test: the process that the tests send signals to. Its drain takes three seconds.
 #[tokio::test]

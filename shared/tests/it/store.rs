@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use crate::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
+use csm_testing::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
 
 const WAV: &str = "audio/wav";
 

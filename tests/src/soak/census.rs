@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use anyhow::Context as _;
-use csm_shared::digest::sha256_hex;
+use csm_shared::process::digest::sha256_hex;
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 

@@ -6,12 +6,12 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_worker::random_model::{self, FolderLayout};
+use csm_engine::random_model::{self, FolderLayout};
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 
 use super::plan::{GATEWAYS, Target, WORKERS};
-use crate::process::{Process, free_address, send_signal};
-use crate::proxy::FaultProxy;
+use csm_testing::process::{Process, free_address, send_signal};
+use csm_testing::proxy::FaultProxy;
 
 /// Jobs that a worker runs at once.
 const SLOTS: usize = 5;

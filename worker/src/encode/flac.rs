@@ -8,7 +8,7 @@ use flacenc::error::Verify as _;
 use flacenc::source::MemSource;
 
 use super::{EncodeError, metadata};
-use crate::watermark::Marked;
+use crate::marks::Marked;
 
 /// The type of the metadata block that holds a Vorbis comment.
 const VORBIS_COMMENT: u8 = 4;

@@ -22,7 +22,7 @@ use opus::{Application, Bitrate, Channels};
 use sha2::{Digest as _, Sha256};
 
 use super::{EncodeError, metadata, pcm};
-use crate::watermark::Marked;
+use crate::marks::Marked;
 
 /// Bits per second.
 pub(super) const BITRATE: i32 = 64_000;

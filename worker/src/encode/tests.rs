@@ -14,7 +14,7 @@ use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
 use super::{encode, pcm};
-use crate::watermark::{Marked, Watermark, WatermarkKey};
+use crate::marks::{Marked, Watermark, WatermarkKey};
 
 /// Lengths at the edges: nothing, a sample, a block and a page of either coding, and next to them.
 const LENGTHS: [usize; 12] = [0, 1, 15, 324, 325, 480, 4_095, 4_096, 4_097, 23_844, 24_000, 60_001];

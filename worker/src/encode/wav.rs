@@ -6,7 +6,7 @@
 use csm_shared::audio::format_chunk;
 
 use super::metadata;
-use crate::watermark::Marked;
+use crate::marks::Marked;
 
 /// The texts of the LIST/INFO chunk: the program, and a comment.
 const INFO: [(&[u8; 4], &str); 2] = [(b"ISFT", metadata::PROGRAM), (b"ICMT", metadata::NOTE)];
@@ -61,7 +61,7 @@ mod tests {
     use csm_shared::audio::Clip;
 
     use super::*;
-    use crate::watermark::{Watermark, WatermarkKey};
+    use crate::marks::{Watermark, WatermarkKey};
 
     fn speech(samples: usize) -> Marked {
         let mut stream = Watermark::new(&WatermarkKey::development()).stream();

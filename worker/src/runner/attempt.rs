@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use csm_queue::queue::{Claimed, Commit, Lease, QueueError, Retry};
 use csm_shared::job::{AudioFormat, Failure, FailureClass, Receipt};
-use csm_shared::queue::{Claimed, Commit, Lease, QueueError, Retry};
 use rand::RngExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;

@@ -5,8 +5,8 @@
 
 use std::time::{Duration, Instant};
 
-use csm_shared::live::Subscriptions;
-use csm_shared::queue::{BEAT_EVERY, Beat, LEASE, LeaseRef, Queue};
+use csm_queue::live::Subscriptions;
+use csm_queue::queue::{BEAT_EVERY, Beat, LEASE, LeaseRef, Queue};
 
 use crate::speak::AttemptProgress;
 

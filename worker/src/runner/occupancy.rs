@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use csm_queue::queue::WorkerCapacity;
 use csm_shared::audio::FRAME_MS;
 use csm_shared::job::Lane;
-use csm_shared::queue::WorkerCapacity;
 use tokio::sync::Notify;
 
 /// Weight of the newest job in the measured rate.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use csm_shared::queue::{REPORT_EVERY, WorkerReport};
+use csm_queue::queue::{REPORT_EVERY, WorkerReport};
 use tokio_util::sync::CancellationToken;
 
 use super::Runner;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use csm_shared::admin::Readiness;
+use csm_shared::process::admin::Readiness;
 use tokio::sync::watch;
 
-use crate::watermark::{ChosenPolicy, MarkError, Marker, Policy, WatermarkKey};
+use crate::marks::{ChosenPolicy, MarkError, Marker, Policy, WatermarkKey};
 
 /// Pause after the first try to get weights from the hub; it doubles up to [`PAUSE_MOST`].
 const PAUSE_LEAST: Duration = Duration::from_secs(2);

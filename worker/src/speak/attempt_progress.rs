@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::engine::{Engine, ProgressCounter};
+use csm_engine::engine::{Engine, ProgressCounter};
 
 /// The signs of one attempt.
 pub struct AttemptProgress {

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use csm_shared::audio::Frame;
 use csm_shared::prompt::{SegmentSize, Window};
 
-use crate::engine::{PromptSegment, SegmentAudio};
+use csm_engine::engine::{PromptSegment, SegmentAudio};
 
 /// Earlier pieces that are repeated to the model at most, the job's own voice left out. Each costs the prompt of its words
 /// and frames anew, and more than the last two change nothing in how one speaks on.

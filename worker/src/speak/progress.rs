@@ -4,12 +4,12 @@
 //! An event that could not be written may have been written all the same. So it is kept as it is and written again under its
 //! own id, before anything else: no listener gets a sample twice, or misses one.
 
+use csm_queue::live::{AudioChunk, CodesChunk, Event, Origin, SentenceFrame};
 use csm_shared::audio::FRAME_SAMPLES;
-use csm_shared::live::{AudioChunk, CodesChunk, Event, Origin, SentenceFrame};
 
 use super::sentence_stream::StreamedFrame;
 use crate::encode;
-use crate::watermark::Marked;
+use crate::marks::Marked;
 
 /// Frames between two progress events: 400 ms of audio, which is also what a worker's end can cost, beside the frames that
 /// have not left the engine.

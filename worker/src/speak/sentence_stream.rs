@@ -14,7 +14,7 @@ use csm_shared::text::Pause;
 
 use super::context_window::{ContextWindow, UtteranceContext};
 use super::join::{Joiner, pause_frames};
-use crate::engine::{AudioFrame, Engine, EngineError, FrameStream, PromptSegment, Utterance};
+use csm_engine::engine::{AudioFrame, Engine, EngineError, FrameStream, PromptSegment, Utterance};
 
 /// Where utterances are spoken: the engine, or a script in tests.
 pub(super) trait SpeechEngine {

@@ -12,11 +12,11 @@ use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::{Pause, normalise, sentences};
 
 use super::sentence_stream::{AttemptPlan, Ending, Frames, SentenceStream, SpeechEngine};
-use crate::engine::{
+use csm_engine::engine::{
     AudioFrame, DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, PromptSegment, SegmentAudio, Utterance,
 };
-use crate::model::WeightChoice;
-use crate::random_model::{FolderLayout, make_tiny};
+use csm_engine::model::WeightChoice;
+use csm_engine::random_model::{FolderLayout, make_tiny};
 
 mod resume;
 

@@ -6,12 +6,12 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use csm_engine::codec::Codec;
+use csm_engine::model::position::segment;
+use csm_engine::model::{LoadOptions, Model, Position, Row};
 use csm_shared::audio::{CODEBOOKS, Clip, FRAME_SAMPLES, Frame};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
-use csm_worker::codec::Codec;
-use csm_worker::model::position::segment;
-use csm_worker::model::{LoadOptions, Model, Position, Row};
 use serde_json::Value;
 
 /// Of a row's largest magnitude.

@@ -6,22 +6,22 @@
 use std::path::Path;
 use std::time::Duration;
 
+use csm_engine::engine::{DeviceChoice, Engine, EngineConfig};
+use csm_engine::model::{WeightChoice, WeightFormat};
+use csm_engine::random_model::{FolderLayout, make_tiny};
+use csm_queue::live::{Event, EventId, Live, LiveEvent, Subscriptions};
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::queue::{Claim, Claimed, Commit, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, FinishReason, JobId, JobSpec, Lane, Receipt, Sampling, Seed, Speaker,
     Temperature, Text, TopK,
 };
-use csm_shared::live::{Event, EventId, Live, LiveEvent, Subscriptions};
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_shared::prompt::PromptTokenizer;
-use csm_shared::queue::{Claim, Claimed, Commit, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
-use csm_shared::redis_client::{RedisArgs, RedisClient};
 use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::encode::AudioEncoder;
-use csm_worker::engine::{DeviceChoice, Engine, EngineConfig};
-use csm_worker::model::{WeightChoice, WeightFormat};
-use csm_worker::random_model::{FolderLayout, make_tiny};
+use csm_worker::marks::{Marker, WatermarkKey};
 use csm_worker::speak::{AttemptContext, AttemptError, AttemptProgress};
-use csm_worker::watermark::{Marker, WatermarkKey};
 use futures::{Stream, StreamExt as _};
 use tempfile::TempDir;
 

@@ -3,9 +3,9 @@
 use std::fmt::Write as _;
 use std::time::Duration;
 
+use csm_queue::queue::DeadLetter;
 use csm_shared::audio::FRAME_MS;
 use csm_shared::job::JobRecord;
-use csm_shared::queue::DeadLetter;
 use jiff::Timestamp;
 
 use crate::commands::queue::brief;

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::CheckResult;
-use crate::proc::kilobytes;
+use csm_report::kilobytes;
 
 /// What a full-size worker needs on a CPU: q8_0 weights, codec, caches of five slots.
 const MODEL_BYTES: u64 = 4 << 30;

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
+use csm_engine::random_model;
 use csm_shared::models::{self, HubError, HubOptions, ModelFiles, ModelSource};
-use csm_worker::random_model;
 use secrecy::ExposeSecret as _;
 
 use super::CheckResult;

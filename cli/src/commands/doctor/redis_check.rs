@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use csm_shared::queue::{Queue, QueueArgs, QueueError};
-use csm_shared::redis_client::{RedisArgs, RedisClient};
+use csm_queue::queue::{Queue, QueueArgs, QueueError};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::CheckResult;

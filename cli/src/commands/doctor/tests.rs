@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ExitStatus, Output};
 
-use csm_worker::watermark::Policy;
+use csm_worker::marks::Policy;
 
 use super::*;
 

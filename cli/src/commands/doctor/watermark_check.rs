@@ -1,7 +1,7 @@
 //! The watermark: which marks files would carry, by which key, and whether SilentCipher's weights are here.
 
 use csm_shared::models::{self, HubOptions, ModelSource};
-use csm_worker::watermark::{ChosenPolicy, MarkArgs, Policy, WatermarkKey};
+use csm_worker::marks::{ChosenPolicy, MarkArgs, Policy, WatermarkKey};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::CheckResult;

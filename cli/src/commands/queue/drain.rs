@@ -4,8 +4,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use csm_shared::queue::{Queue, QueueError, QueueStats};
-use csm_shared::shutdown::Shutdown;
+use csm_queue::queue::{Queue, QueueError, QueueStats};
+use csm_shared::process::shutdown::Shutdown;
 use indicatif::ProgressBar;
 
 /// Between two looks.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use csm_queue::queue::QueueStats;
 use csm_shared::job::JobState;
-use csm_shared::queue::QueueStats;
 
 /// Events a second between two looks.
 #[derive(Debug, PartialEq)]

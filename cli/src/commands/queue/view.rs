@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use csm_shared::queue::{LaneStats, QueueStats, WorkerStatus};
+use csm_queue::queue::{LaneStats, QueueStats, WorkerStatus};
 use ratatui::style::{Style, Stylize as _};
 use ratatui::text::{Line, Span};
 
@@ -154,8 +154,8 @@ pub(crate) fn brief(time: Duration) -> String {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use csm_queue::queue::WorkerReport;
     use csm_shared::job::Lane;
-    use csm_shared::queue::WorkerReport;
 
     use super::*;
 

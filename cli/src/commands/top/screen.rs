@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
-use csm_shared::shutdown::Shutdown;
+use csm_shared::process::shutdown::Shutdown;
 use futures::StreamExt as _;
 use ratatui::style::Stylize as _;
 use ratatui::text::Line;
@@ -75,7 +75,7 @@ mod tests {
     use std::time::Duration;
 
     use crossterm::event::KeyEvent;
-    use csm_shared::queue::QueueStats;
+    use csm_queue::queue::QueueStats;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
     use ratatui::buffer::Buffer;

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use csm_shared::queue::{QueueError, QueueStats, REPORT_EVERY};
+use csm_queue::queue::{QueueError, QueueStats, REPORT_EVERY};
 
 use super::StatsResult;
 use crate::commands::queue::View;
@@ -65,7 +65,7 @@ impl StatsHistory {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-    use csm_shared::redis_client::RedisFault;
+    use csm_queue::redis_client::RedisFault;
 
     use super::*;
 

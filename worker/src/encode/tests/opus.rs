@@ -8,7 +8,7 @@ use ogg::PacketReader;
 
 use super::super::opus::{BITRATE, encode_at};
 use super::*;
-use crate::watermark::{DETECTED_ABOVE, Verdict};
+use crate::marks::{DETECTED_ABOVE, Verdict};
 
 /// A stream as a player sees it.
 struct DecodedOpus {

@@ -10,8 +10,8 @@ use csm_shared::job::AudioFormat;
 
 use super::*;
 use crate::encode::{AudioEncoder, encode};
+use crate::marks::{Marked, Verdict, Watermark, WatermarkKey};
 use crate::provenance::ProvenanceArgs;
-use crate::watermark::{Marked, Verdict, Watermark, WatermarkKey};
 
 fn file(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/provenance/manifest/testdata").join(name)

@@ -2,17 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::queue::{Claim, QueueArgs, Ticket, WorkerCapacity, WorkerId};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
 };
-use csm_shared::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_shared::queue::{Claim, QueueArgs, Ticket, WorkerCapacity, WorkerId};
-use csm_shared::redis_client::{RedisArgs, RedisClient};
 
 use super::*;
-use crate::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
-use crate::model::WeightChoice;
-use crate::random_model::{FolderLayout, make_tiny};
+use csm_engine::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
+use csm_engine::model::WeightChoice;
+use csm_engine::random_model::{FolderLayout, make_tiny};
 
 /// An attempt whose model shows a sign at certain times, and the lease that its gate keeps.
 struct Course {

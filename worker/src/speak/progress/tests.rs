@@ -1,7 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use super::*;
-use crate::watermark::{MarkStream, Watermark, WatermarkKey};
+use crate::marks::{MarkStream, Watermark, WatermarkKey};
 
 fn sentence_frame(sentence: usize, number: u32, replayed: bool) -> StreamedFrame {
     StreamedFrame { sentence, codes: [number; 32], replayed, pcm: Vec::new() }

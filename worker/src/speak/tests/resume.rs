@@ -3,7 +3,7 @@
 use super::super::origin;
 use super::super::sentence_stream::StreamedFrame;
 use super::*;
-use crate::engine::ModelInfo;
+use csm_engine::engine::ModelInfo;
 
 fn frames_of(number: u32, frames: u32) -> Vec<Frame> {
     (0..frames).map(|index| codes(number, index)).collect()

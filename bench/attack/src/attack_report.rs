@@ -1,0 +1,51 @@
+//! What was measured, for terminal and file alike, and whether it is enough.
+
+use std::fmt::{self, Write as _};
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Everything said so far, and what was found wanting.
+#[derive(Default)]
+pub(crate) struct AttackReport {
+    text: String,
+    failures: Vec<String>,
+}
+
+impl AttackReport {
+    /// Prints a paragraph or table, apart from what went before, and keeps it.
+    pub(crate) fn say(&mut self, block: impl fmt::Display) {
+        let block = block.to_string();
+        let (block, apart) = (block.trim_matches('\n'), if self.text.is_empty() { "" } else { "\n" });
+        println!("{apart}{block}");
+        writeln!(self.text, "{apart}{block}").unwrap_or_default();
+    }
+
+    /// A demand on the results: its failure is named at the end.
+    pub(crate) fn demand(&mut self, met: bool, failure: impl FnOnce() -> String) {
+        if !met {
+            self.failures.push(failure());
+        }
+    }
+
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    /// Writes everything said into `file`, under the head.
+    pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
+        let folder = file.parent().unwrap_or(Path::new("."));
+        let written = fs::create_dir_all(folder).and_then(|()| fs::write(file, &self.text));
+        written.with_context(|| file.display().to_string())
+    }
+}
+
+/// Processor, cores, kernel, as Linux tells them; and the load, where others were at work.
+pub(crate) fn machine() -> (String, String) {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
+    let name = csm_report::cpu_name(&read("/proc/cpuinfo"));
+    let kernel = read("/proc/sys/kernel/osrelease");
+    let load = read("/proc/loadavg").split_whitespace().next().unwrap_or("unknown").to_owned();
+    (format!("{} cores of an {name}, Linux {}", super::parallel::cores(), kernel.trim()), load)
+}

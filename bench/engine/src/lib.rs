@@ -1,0 +1,6 @@
+//! `csm bench`: what the engine costs on this machine, beside its peers.
+//!
+//! [`measure`] takes the measurements; [`command`] runs each in a process of its own and prints tables.
+
+pub mod command;
+pub mod measure;

@@ -1,0 +1,154 @@
+//! A Redis with a queue on it, jobs that do nothing, and workers that claim as the real ones do.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::queue::{Claim, Claimed, Queue, QueueArgs, WorkerCapacity, WorkerId};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
+use csm_shared::job::{
+    AudioBudget, AudioFormat, Context, Delivery, FinishReason, JobSpec, Lane, Receipt, Sampling, Seed, Speaker,
+    Temperature, Text, TopK,
+};
+use tempfile::TempDir;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How long a command is tried.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// One Redis, its append-only file synced before every answer.
+pub(crate) struct BenchServer {
+    pub(crate) redis: LocalRedis,
+    _data: TempDir,
+}
+
+impl BenchServer {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
+        let data = TempDir::new()?;
+        let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await?;
+        Ok(Self { redis, _data: data })
+    }
+
+    pub(crate) fn queue(&self) -> anyhow::Result<Queue> {
+        queue(&self.redis.url())
+    }
+}
+
+/// A queue at a Redis, under a prefix of its own.
+pub(crate) fn queue(redis_url: &str) -> anyhow::Result<Queue> {
+    let key_prefix = format!("bench-{}", uuid::Uuid::new_v4().simple());
+    let client = RedisClient::new(&RedisArgs { redis_url: redis_url.to_owned(), key_prefix }, PATIENCE)?;
+    Ok(Queue::new(client, &QueueArgs::default()))
+}
+
+/// A request of about 300 bytes.
+pub(crate) fn spec(lane: Lane) -> anyhow::Result<JobSpec> {
+    Ok(JobSpec {
+        text: Text::new(&"A sentence of some length. ".repeat(7))?,
+        normalize: true,
+        speaker: Speaker::new(0)?,
+        budget: AudioBudget::default(),
+        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
+        context: Context::default(),
+        lane,
+        format: AudioFormat::default(),
+        delivery: Delivery::default(),
+    })
+}
+
+/// An account of nothing, as long as a real one.
+pub(crate) fn receipt(frames: u32) -> Receipt {
+    Receipt {
+        seed: 7,
+        model: "none".into(),
+        noise_only: true,
+        weights_sha256: "0".repeat(64),
+        worker: "bench".into(),
+        attempt: 1,
+        frames,
+        resumed_frames: 0,
+        samples: u64::from(frames) * 1_920,
+        duration_ms: u64::from(frames) * 80,
+        finish_reason: FinishReason::Length,
+        queue_ms: 1,
+        compute_ms: 1,
+        first_audio_ms: None,
+        rtf: None,
+        bytes: 0,
+        sha256: "0".repeat(64),
+        format: AudioFormat::default(),
+        watermarks: Vec::new(),
+        location: "none".into(),
+        sentences: Vec::new(),
+    }
+}
+
+/// A worker without a model: a job takes it `service`, and whoever asks hears how long each had waited.
+pub(crate) struct BenchWorker {
+    pub(crate) queue: Queue,
+    pub(crate) worker_id: WorkerId,
+    pub(crate) slots: u8,
+    pub(crate) reserve: u8,
+    pub(crate) service: Duration,
+    pub(crate) claimed: Arc<dyn Fn(&Claimed) + Send + Sync>,
+}
+
+impl BenchWorker {
+    /// Works until `stop` is cancelled, and ends what it has.
+    pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let slots = Arc::new(Semaphore::new(self.slots.into()));
+        let (running, bulk, left) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
+        let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.worker_id, "bench"));
+        let jobs = TaskTracker::new();
+        while let Some(slot) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
+            let slot = slot.context("slots are never closed")?;
+            let room = WorkerCapacity {
+                slots: self.slots,
+                running: running.load(Ordering::SeqCst),
+                bulk: bulk.load(Ordering::SeqCst),
+                busy_for: self.service,
+                reserve: self.reserve,
+            };
+            let Claim::Job(job) = claimer.claim(room).await? else {
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    woken = wake.wait() => claimer.begin_with(woken?),
+                    () = left.notified() => {}
+                }
+                continue;
+            };
+            (self.claimed)(&job);
+            let is_bulk = u8::from(job.spec.lane == Lane::Bulk);
+            running.fetch_add(1, Ordering::SeqCst);
+            bulk.fetch_add(is_bulk, Ordering::SeqCst);
+            let (running, bulk, left, service) = (running.clone(), bulk.clone(), left.clone(), self.service);
+            jobs.spawn(async move {
+                if !service.is_zero() {
+                    tokio::time::sleep(service).await;
+                }
+                let frames = job.spec.expected_frames();
+                if let Err(error) = job.lease.succeed(&receipt(frames)).await {
+                    eprintln!("a job was not committed: {error}");
+                }
+                running.fetch_sub(1, Ordering::SeqCst);
+                bulk.fetch_sub(is_bulk, Ordering::SeqCst);
+                drop(slot);
+                left.notify_one();
+            });
+        }
+        jobs.close();
+        jobs.wait().await;
+        Ok(())
+    }
+}
+
+/// The value below which `percent` of them lie.
+pub(crate) fn percentile(values: &mut [f64], percent: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let last = values.len().saturating_sub(1);
+    values.get((last as f64 * percent / 100.0).round() as usize).copied().unwrap_or(f64::NAN)
+}

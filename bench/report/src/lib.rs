@@ -1,0 +1,27 @@
+//! What every benchmark prints: tables in Markdown, the machine, and the day.
+
+mod proc;
+mod table;
+
+pub use proc::kilobytes;
+pub use table::Table;
+
+/// Cores that this process may use.
+#[must_use]
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// The day by UTC, as YYYY-MM-DD.
+#[must_use]
+pub fn today() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%d").to_string()
+}
+
+/// `model name` of the text of `/proc/cpuinfo`, without trade marks.
+#[must_use]
+pub fn cpu_name(info: &str) -> String {
+    let name = info.lines().find_map(|line| line.strip_prefix("model name")?.split_once(':'));
+    let name = name.map_or("unknown processor", |(_, name)| name).replace("(R)", "").replace("(TM)", "");
+    name.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,109 @@
+//! Jobs that were given up: what an operator reads, makes into new jobs, or throws away.
+
+use jiff::Timestamp;
+use redis::streams::StreamRangeReply;
+use serde::Serialize;
+
+use super::claim::job_id;
+use super::script::call;
+use super::{Queue, QueueError};
+use csm_shared::job::JobId;
+
+/// A job that failed for no fault of its request, as its last attempt left it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DeadLetter {
+    /// The job.
+    pub id: String,
+    /// When it was given up.
+    pub at: Timestamp,
+    /// Class of the last failure, as in [`csm_shared::job::FailureClass`].
+    pub class: String,
+    /// The last failure.
+    pub error: String,
+    /// The job's lane.
+    pub lane: String,
+    /// Whose it was.
+    pub tenant: String,
+    /// Claims.
+    pub attempt: u64,
+    /// Attempts that failed by themselves.
+    pub failures: u64,
+    /// Attempts that ended with a worker that ran nothing else.
+    pub crashes: u64,
+    /// The last worker.
+    pub worker: String,
+    /// Its build.
+    pub build: String,
+}
+
+impl Queue {
+    /// The oldest dead letters, up to `limit` from each shard.
+    pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let mut letters = Vec::new();
+        for keys in &*self.shards {
+            let mut range = redis::cmd("XRANGE");
+            range.arg(keys.dead_letters()).arg("-").arg("+").arg("COUNT").arg(limit);
+            let reply: StreamRangeReply = self.redis.command(&range).await?;
+            for entry in reply.ids {
+                letters.push(letter(&entry)?);
+            }
+        }
+        letters.sort_by_key(|letter| letter.at);
+        Ok(letters)
+    }
+
+    /// The dead letter of a job.
+    pub async fn dead_letter(&self, id: &JobId) -> Result<Option<DeadLetter>, QueueError> {
+        let keys = self.shard_of(id);
+        let mut get = redis::cmd("HGET");
+        let entry: Option<String> = self.redis.command(get.arg(keys.job(id)).arg("dead")).await?;
+        let Some(entry) = entry else { return Ok(None) };
+        let mut range = redis::cmd("XRANGE");
+        let reply: StreamRangeReply =
+            self.redis.command(range.arg(keys.dead_letters()).arg(&entry).arg(&entry)).await?;
+        reply.ids.first().map(letter).transpose()
+    }
+
+    /// Makes a dead letter into a new job of the same request, which it answers; the old one stays failed and names the new.
+    /// `None` where the job is no dead letter. Repeating it gives the same new job.
+    pub async fn replay(&self, id: &JobId) -> Result<Option<JobId>, QueueError> {
+        let new = self.id_beside(id);
+        let mut script = call(&self.scripts.replay, self.shard_of(id));
+        script.arg(id.to_string()).arg(new.to_string());
+        let made: String = self.redis.script(&script).await?;
+        if made.is_empty() { Ok(None) } else { job_id(&made).map(Some) }
+    }
+
+    /// Throws a dead letter away, with its payload. False where the job is no dead letter.
+    pub async fn purge(&self, id: &JobId) -> Result<bool, QueueError> {
+        let mut script = call(&self.scripts.purge, self.shard_of(id));
+        script.arg(id.to_string());
+        Ok(self.redis.script::<u64>(&script).await? > 0)
+    }
+
+    /// A new id on the same shard.
+    fn id_beside(&self, id: &JobId) -> JobId {
+        let shards = self.shards.len() as u16;
+        std::iter::repeat_with(JobId::generate).find(|new| new.spread(shards) == id.spread(shards)).unwrap_or(*id)
+    }
+}
+
+fn letter(entry: &redis::streams::StreamId) -> Result<DeadLetter, QueueError> {
+    let corrupt = |what: &str| QueueError::Corrupt(format!("dead letter {}: {what}", entry.id));
+    let text = |name: &str| entry.get::<String>(name).ok_or_else(|| corrupt(name));
+    let number = |name: &str| entry.get::<u64>(name).ok_or_else(|| corrupt(name));
+    let at = entry.id.split('-').next().and_then(|ms| ms.parse().ok());
+    Ok(DeadLetter {
+        id: text("id")?,
+        at: at.and_then(|ms| Timestamp::from_millisecond(ms).ok()).ok_or_else(|| corrupt("time"))?,
+        class: text("class")?,
+        error: text("error")?,
+        lane: text("lane")?,
+        tenant: text("tenant")?,
+        attempt: number("attempt")?,
+        failures: number("failures")?,
+        crashes: number("crashes")?,
+        worker: text("worker")?,
+        build: text("build")?,
+    })
+}

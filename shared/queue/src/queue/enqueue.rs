@@ -1,0 +1,115 @@
+//! The caller's side: put a job in, ask about it, call it off.
+
+use std::time::Duration;
+
+use super::script::call;
+use super::ticket::{Durability, Ticket};
+use super::{LANE_DEPTH_MAX, Queue, QueueError, RECORD_TTL, ms};
+use csm_shared::job::{JobId, JobRecord, JobSpec, JobState, wire};
+
+/// How many waiting jobs are counted before "at least that many" is answered.
+const AHEAD_MAX: u64 = 1_000;
+/// Longest wait for the disk of Redis: synced every second, it may take two.
+const FSYNC_LIMIT: Duration = Duration::from_secs(5);
+
+/// What became of an enqueue.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Enqueue {
+    /// The job is now queued.
+    Accepted {
+        /// Predicted wait; `None` while no worker has told how fast it is.
+        wait: Option<Duration>,
+    },
+    /// A job of this id and request was there already, in this state; nothing changed.
+    Exists(JobState),
+}
+
+/// What became of a request to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancel {
+    /// It had not begun and now never will, or it was cancelled before.
+    Cancelled,
+    /// It is running; its worker learns of it at the next beat, or sooner by a message.
+    Cancelling,
+    /// It had already reached this other final state.
+    AlreadyFinal(JobState),
+    /// No such job.
+    Missing,
+}
+
+impl Queue {
+    /// Accepts a job, or says that it was there. Safe to repeat after a lost answer.
+    pub async fn enqueue(&self, ticket: &Ticket, spec: &JobSpec) -> Result<Enqueue, QueueError> {
+        let keys = self.shard_of(&ticket.id);
+        let (tenant_max, wait_max) =
+            (self.options.per_shard(self.options.tenant_open_max), self.options.wait_max(spec.lane));
+        let mut script = call(&self.scripts.enqueue, keys);
+        script
+            .arg(ticket.id.to_string())
+            .arg(spec.lane.name())
+            .arg(wire::encode(spec)?)
+            .arg(spec.budget.frames())
+            .arg(spec.expected_frames())
+            .arg(ticket.tenant.as_str())
+            .arg(&ticket.fingerprint)
+            .arg(ticket.expires_in.map_or(0, ms))
+            .arg(ticket.deadline.map_or(0, |deadline| deadline.as_millisecond().max(1)))
+            .arg(LANE_DEPTH_MAX)
+            .arg(tenant_max)
+            .arg(ms(wait_max));
+        let answer: (String, String, String) = match ticket.durability {
+            Durability::Default => self.redis.script(&script).await?,
+            Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,
+        };
+        let number = |text: &str| text.parse().map_err(|_| QueueError::Corrupt(format!("enqueue answered {text:?}")));
+        let (verdict, detail, bound) = (answer.0.as_str(), answer.1.as_str(), answer.2.as_str());
+        match verdict {
+            "accepted" if detail.is_empty() => Ok(Enqueue::Accepted { wait: None }),
+            "accepted" => Ok(Enqueue::Accepted { wait: Some(Duration::from_millis(number(detail)?)) }),
+            "exists" => Ok(Enqueue::Exists(detail.parse().map_err(QueueError::Corrupt)?)),
+            "conflict" => Err(QueueError::Conflict(ticket.id)),
+            "closed" => Err(QueueError::Closed),
+            "full" => Err(QueueError::Full { lane: spec.lane, depth: number(detail)?, limit: LANE_DEPTH_MAX }),
+            "tenant" => {
+                Err(QueueError::TenantFull { tenant: ticket.tenant.clone(), open: number(detail)?, limit: tenant_max })
+            }
+            "late" => Err(QueueError::TooLate { lane: spec.lane, wait: Duration::from_millis(number(detail)?) }),
+            "busy" => Err(QueueError::Busy {
+                lane: spec.lane,
+                wait: Duration::from_millis(number(detail)?),
+                limit: Duration::from_millis(number(bound)?),
+            }),
+            other => Err(QueueError::Corrupt(format!("enqueue answered {other:?}"))),
+        }
+    }
+
+    /// The job's record, while it is kept.
+    pub async fn record(&self, id: &JobId) -> Result<Option<JobRecord>, QueueError> {
+        let mut command = redis::cmd("HMGET");
+        command.arg(self.shard_of(id).job(id)).arg(&super::job_hash::FIELDS);
+        let fields = self.redis.command(&command).await?;
+        super::job_hash::read(id, fields)
+    }
+
+    /// Jobs of its stream that a queued job still waits behind, counted up to a thousand; `None` when it is not waiting
+    /// there.
+    pub async fn ahead(&self, id: &JobId) -> Result<Option<u64>, QueueError> {
+        let mut script = call(&self.scripts.ahead, self.shard_of(id));
+        script.arg(id.to_string()).arg(AHEAD_MAX);
+        let ahead: i64 = self.redis.script(&script).await?;
+        Ok(u64::try_from(ahead).ok())
+    }
+
+    /// Calls a job off. Repeating it is harmless.
+    pub async fn cancel(&self, id: &JobId) -> Result<Cancel, QueueError> {
+        let mut script = call(&self.scripts.cancel, self.shard_of(id));
+        script.arg(id.to_string()).arg(ms(RECORD_TTL));
+        let verdict: String = self.redis.script(&script).await?;
+        match verdict.as_str() {
+            "missing" => Ok(Cancel::Missing),
+            "cancelled" => Ok(Cancel::Cancelled),
+            "cancelling" => Ok(Cancel::Cancelling),
+            state => Ok(Cancel::AlreadyFinal(state.parse().map_err(QueueError::Corrupt)?)),
+        }
+    }
+}

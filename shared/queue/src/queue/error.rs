@@ -1,0 +1,85 @@
+//! What the queue answers when it cannot do what was asked.
+
+use std::time::Duration;
+
+use crate::redis_client::RedisFault;
+use csm_shared::job::{JobId, Lane, Tenant, wire};
+
+/// A transition that did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum QueueError {
+    /// Redis was unavailable or refused.
+    #[error(transparent)]
+    Redis(#[from] RedisFault),
+    /// The lane holds as many jobs as it may.
+    #[error("lane {lane} holds {depth} jobs; the limit is {limit}")]
+    Full {
+        /// The lane.
+        lane: Lane,
+        /// Jobs waiting and running in it.
+        depth: u64,
+        /// Its limit.
+        limit: u64,
+    },
+    /// A tenant holds as many jobs as it may.
+    #[error("tenant {tenant} holds {open} jobs; the limit is {limit}")]
+    TenantFull {
+        /// Whose.
+        tenant: Tenant,
+        /// Its jobs waiting and running, on the job's shard.
+        open: u64,
+        /// Their limit, on the job's shard.
+        limit: u64,
+    },
+    /// The job could not be begun in time.
+    #[error("the wait in lane {lane} would be about {} s; the limit is {} s", wait.as_secs(), limit.as_secs())]
+    Busy {
+        /// The lane.
+        lane: Lane,
+        /// Predicted wait.
+        wait: Duration,
+        /// Longest wait that the lane, or the caller, allows.
+        limit: Duration,
+    },
+    /// The job could not be begun by the caller's deadline, and later still less.
+    #[error("the wait in lane {lane} would be about {} s, beyond the deadline", wait.as_secs())]
+    TooLate {
+        /// The lane.
+        lane: Lane,
+        /// Predicted wait.
+        wait: Duration,
+    },
+    /// A job of this id is there, of another request.
+    #[error("job {0} was made by another request")]
+    Conflict(JobId),
+    /// The queue takes nothing in, by an operator's order.
+    #[error("the queue takes no new jobs")]
+    Closed,
+    /// A record that nobody could have written, or a newer version's.
+    #[error("job record is unreadable: {0}")]
+    Corrupt(String),
+}
+
+impl QueueError {
+    /// True when the same call may succeed later.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        match self {
+            Self::Redis(fault) => fault.is_transient(),
+            Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed => true,
+            Self::TooLate { .. } | Self::Conflict(_) | Self::Corrupt(_) => false,
+        }
+    }
+}
+
+impl From<wire::DecodeError> for QueueError {
+    fn from(error: wire::DecodeError) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}
+
+impl From<serde_json::Error> for QueueError {
+    fn from(error: serde_json::Error) -> Self {
+        Self::Corrupt(error.to_string())
+    }
+}

@@ -1,0 +1,154 @@
+//! The only place that spells a key of the queue, besides `prelude.lua`, which begins from the same root. All keys of one
+//! shard share a hash tag, so that a script may touch several of them on a Redis Cluster.
+
+use csm_shared::job::{JobId, Lane};
+
+/// Stream of suspects: jobs that run again with nothing beside them.
+pub(super) const SUSPECTS: &str = "suspects";
+
+/// Key names of one shard under one prefix.
+#[derive(Clone, Debug)]
+pub struct RedisKeys {
+    root: String,
+}
+
+impl RedisKeys {
+    /// Names of shard `shard` under `prefix`.
+    #[must_use]
+    pub fn new(prefix: &str, shard: u16) -> Self {
+        Self { root: format!("{prefix}:{{q{shard}}}:") }
+    }
+
+    /// What every key of the shard begins with: the one key that scripts are called with, and build the others from.
+    #[must_use]
+    pub fn root(&self) -> &str {
+        &self.root
+    }
+
+    fn key(&self, name: &str) -> String {
+        format!("{}{name}", self.root)
+    }
+
+    /// Work stream of a lane: one entry per waiting or running job.
+    #[must_use]
+    pub fn lane(&self, lane: Lane) -> String {
+        self.key(&format!("s:{lane}"))
+    }
+
+    /// Work stream of suspects.
+    #[must_use]
+    pub fn suspects(&self) -> String {
+        self.key(&format!("s:{SUSPECTS}"))
+    }
+
+    /// Hash of a job: its record and payload.
+    #[must_use]
+    pub fn job(&self, id: &JobId) -> String {
+        self.key(&format!("job:{id}"))
+    }
+
+    /// Pub/sub channel that tells a running job's worker to beat at once, since the caller has called the job off.
+    #[must_use]
+    pub fn cancel_channel(&self, id: &JobId) -> String {
+        format!("{}:cancel", self.job(id))
+    }
+
+    /// Sorted set of retries, by the time they are due (ms).
+    #[must_use]
+    pub fn delayed(&self) -> String {
+        self.key("delayed")
+    }
+
+    /// Sorted set of running jobs, by the end of their lease (ms).
+    #[must_use]
+    pub fn leases(&self) -> String {
+        self.key("leases")
+    }
+
+    /// Sorted set of jobs without a final state, by the time of the last look at them (ms).
+    #[must_use]
+    pub fn open(&self) -> String {
+        self.key("open")
+    }
+
+    /// Sorted set of queued jobs that expire, by when (ms).
+    #[must_use]
+    pub fn deadlines(&self) -> String {
+        self.key("deadlines")
+    }
+
+    /// List of wake tokens that idle workers block on.
+    #[must_use]
+    pub fn wake(&self) -> String {
+        self.key("wake")
+    }
+
+    /// Stream of dead letters.
+    #[must_use]
+    pub fn dead_letters(&self) -> String {
+        self.key("dlq")
+    }
+
+    /// Hash of the shard's numbers: see `prelude.lua`.
+    #[must_use]
+    pub fn counters(&self) -> String {
+        self.key("book")
+    }
+
+    /// Hash of open and running jobs by tenant.
+    #[must_use]
+    pub fn tenants(&self) -> String {
+        self.key("tenants")
+    }
+
+    /// Hash of what workers say of themselves.
+    #[must_use]
+    pub fn workers(&self) -> String {
+        self.key("workers")
+    }
+
+    /// Sorted set of workers, by the time until which their word is good (ms).
+    #[must_use]
+    pub fn alive(&self) -> String {
+        self.key("alive")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_keys_of_a_shard_share_one_hash_tag() {
+        let keys = RedisKeys::new("csm", 3);
+        assert_eq!(keys.root(), "csm:{q3}:");
+        assert_eq!(keys.lane(Lane::Live), "csm:{q3}:s:live");
+        assert_eq!(RedisKeys::new("csm", 0).leases(), "csm:{q0}:leases");
+    }
+
+    #[test]
+    fn the_prelude_spells_the_same_names() {
+        let prelude = include_str!("lua/prelude.lua");
+        let keys = RedisKeys::new("csm", 0);
+        let names = [
+            keys.delayed(),
+            keys.leases(),
+            keys.open(),
+            keys.deadlines(),
+            keys.wake(),
+            keys.dead_letters(),
+            keys.counters(),
+            keys.tenants(),
+            keys.workers(),
+            keys.alive(),
+        ];
+        for name in names {
+            let name = name.strip_prefix(keys.root()).expect("under the root");
+            assert!(prelude.contains(&format!("ROOT .. '{name}'")), "{name}");
+        }
+        assert!(prelude.contains("STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'"));
+        assert!(prelude.contains(&format!("SUSPECTS = '{SUSPECTS}'")));
+        let weights = Lane::ALL.map(|lane| format!("{lane} = {}", lane.weight())).join(", ");
+        assert!(prelude.contains(&format!("WEIGHT = {{ {weights} }}")));
+    }
+}

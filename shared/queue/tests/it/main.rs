@@ -1,0 +1,8 @@
+//! The queue, the live channel and the client against real servers, which each test starts for itself.
+
+mod fleet;
+mod live;
+mod local_redis;
+mod queue;
+mod redis_faults;
+mod topology;

@@ -1,0 +1,154 @@
+//! Bounds on how long a job waits and on how many one tenant has.
+
+use std::time::Duration;
+
+use csm_queue::queue::{
+    Beat, Cancel, Claim, Commit, Enqueue, LEASE, QueueArgs, QueueError, Retry, Ticket, WorkerCapacity, WorkerId,
+};
+use csm_shared::job::{JobId, JobState, Lane};
+use jiff::{Timestamp, ToSpan as _};
+
+use super::{depth, enqueue, receipt, state};
+use crate::fleet::{TestFleet, claim, spec, try_claim};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+async fn enqueue_as(fleet: &TestFleet, fill: impl FnOnce(&mut Ticket)) -> JobId {
+    let mut ticket = Ticket::new(JobId::generate());
+    fill(&mut ticket);
+    fleet.queue.enqueue(&ticket, &spec(Lane::Standard)).await.unwrap();
+    ticket.id
+}
+
+async fn enqueue_for(fleet: &TestFleet, hours: u64) -> JobId {
+    enqueue_as(fleet, |ticket| ticket.expires_in = Some(HOUR * hours as u32)).await
+}
+
+#[tokio::test]
+async fn a_job_that_waited_too_long_expires_and_one_with_time_does_not() {
+    let fleet = TestFleet::start().await;
+    let queue = &fleet.queue;
+    let (late, early) = (enqueue_for(&fleet, 1).await, enqueue_for(&fleet, 2).await);
+    assert!(queue.expire().await.unwrap().is_empty());
+    fleet.pass_deadline(&late).await;
+    assert_eq!(queue.expire().await.unwrap(), [late]);
+    assert!(queue.expire().await.unwrap().is_empty(), "it ends once");
+    assert_eq!((state(queue, &late).await, state(queue, &early).await), (JobState::Expired, JobState::Queued));
+    assert_eq!(queue.cancel(&late).await.unwrap(), Cancel::AlreadyFinal(JobState::Expired));
+    assert_eq!(depth(queue).await, 2, "its entry stays until it is skipped");
+    assert_eq!(claim(queue, &WorkerId::of_this_process("a")).await.lease.at().id, early);
+    assert_eq!(depth(queue).await, 1);
+}
+
+#[tokio::test]
+async fn a_claim_that_meets_an_overdue_job_ends_it() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let late = enqueue_for(&fleet, 1).await;
+    fleet.pass_deadline(&late).await;
+    let claimed = queue.claimer(&owner, "a test").claim(WorkerCapacity::empty(1)).await.unwrap();
+    assert!(matches!(claimed, Claim::Expired(id) if id == late), "{claimed:?}");
+    assert_eq!((state(queue, &late).await, depth(queue).await), (JobState::Expired, 0));
+    assert!(queue.expire().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_job_that_began_in_time_never_expires_by_its_wait() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let id = enqueue_as(&fleet, |ticket| ticket.expires_in = Some(Duration::from_secs(2))).await;
+    let lease = claim(queue, &owner).await.lease;
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    assert!(queue.expire().await.unwrap().is_empty());
+    assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept, "nobody set a deadline");
+    assert_eq!(lease.release().await.unwrap(), Retry::Queued);
+    assert!(queue.expire().await.unwrap().is_empty(), "its wait was over in time; this one is not the caller's matter");
+    assert_eq!(claim(queue, &owner).await.lease.at().id, id);
+}
+
+#[tokio::test]
+async fn a_job_with_a_deadline_expires_when_it_waits_again() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let id = enqueue_as(&fleet, |ticket| ticket.deadline = Some(Timestamp::now() + 1.hour())).await;
+    let lease = claim(queue, &owner).await.lease;
+    fleet.pass_deadline(&id).await;
+    assert!(queue.expire().await.unwrap().is_empty());
+    assert_eq!(lease.release().await.unwrap(), Retry::Queued);
+    assert_eq!(queue.expire().await.unwrap(), [id]);
+    assert_eq!(state(queue, &id).await, JobState::Expired);
+}
+
+#[tokio::test]
+async fn a_worker_learns_that_the_deadline_is_over() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let id = enqueue_as(&fleet, |ticket| ticket.deadline = Some(Timestamp::now() + 1.hour())).await;
+    let lease = claim(queue, &owner).await.lease;
+    assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept);
+    fleet.pass_deadline(&id).await;
+    assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Late);
+    assert_eq!(queue.cancel(&id).await.unwrap(), Cancel::Cancelling);
+    assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::CancelRequested, "a cancel says more");
+    assert_eq!(lease.cancelled().await.unwrap(), Commit::Committed);
+
+    let past = enqueue_as(&fleet, |ticket| ticket.deadline = Some(Timestamp::now() - 1.hour())).await;
+    assert_eq!(queue.expire().await.unwrap(), [past], "one that comes too late never runs");
+}
+
+#[tokio::test]
+async fn one_tenant_runs_no_more_than_its_jobs_at_a_time_and_holds_nobody_up() {
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let (first, second) = (enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Live).await);
+    let other = enqueue_as(&fleet, |ticket| ticket.tenant = "other".parse().unwrap()).await;
+    let running = claim(queue, &owner).await.lease;
+    assert_eq!(running.at().id, first);
+    let others = claim(queue, &owner).await.lease;
+    assert_eq!(others.at().id, other, "of another tenant, and behind in a less urgent lane");
+    assert!(try_claim(queue, &owner).await.is_none());
+    assert_eq!((state(queue, &second).await, queue.ahead(&second).await.unwrap()), (JobState::Queued, None));
+    others.succeed(&receipt()).await.unwrap();
+    assert!(try_claim(queue, &owner).await.is_none(), "the other tenant's end makes no room");
+    assert_eq!(depth(queue).await, 1, "what runs");
+    running.succeed(&receipt()).await.unwrap();
+    assert_eq!(depth(queue).await, 1, "the end of one lets the next one in, at once");
+    let lease = claim(queue, &owner).await.lease;
+    assert_eq!(lease.at().id, second);
+    lease.succeed(&receipt()).await.unwrap();
+    let stats = queue.stats().await.unwrap();
+    assert_eq!((stats.open, stats.running, depth(queue).await), (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_tenant_can_be_called_off_and_can_expire() {
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_running_max: 1, ..QueueArgs::default() }).await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    enqueue(queue, Lane::Standard).await;
+    let running = claim(queue, &owner).await.lease;
+    let (called_off, late) = (enqueue(queue, Lane::Standard).await, enqueue_for(&fleet, 1).await);
+    let last = enqueue(queue, Lane::Standard).await;
+    assert!(try_claim(queue, &owner).await.is_none());
+    assert_eq!(queue.cancel(&called_off).await.unwrap(), Cancel::Cancelled);
+    fleet.pass_deadline(&late).await;
+    assert_eq!(queue.expire().await.unwrap(), [late]);
+    running.succeed(&receipt()).await.unwrap();
+    assert_eq!(claim(queue, &owner).await.lease.at().id, last);
+    assert!(try_claim(queue, &owner).await.is_none());
+}
+
+#[tokio::test]
+async fn a_tenant_may_have_so_many_jobs_and_no_more() {
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_open_max: 2, ..QueueArgs::default() }).await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let first = enqueue(queue, Lane::Live).await;
+    enqueue(queue, Lane::Bulk).await;
+    let ticket = Ticket::new(JobId::generate());
+    let refused = queue.enqueue(&ticket, &spec(Lane::Live)).await.unwrap_err();
+    assert!(matches!(refused, QueueError::TenantFull { open: 2, limit: 2, .. }), "{refused}");
+    assert_eq!(queue.enqueue(&Ticket::new(first), &spec(Lane::Live)).await.unwrap(), Enqueue::Exists(JobState::Queued));
+    let other = Ticket { tenant: "other".parse().unwrap(), ..Ticket::new(JobId::generate()) };
+    assert!(queue.enqueue(&other, &spec(Lane::Live)).await.is_ok());
+    claim(queue, &owner).await.lease.succeed(&receipt()).await.unwrap();
+    assert!(queue.enqueue(&ticket, &spec(Lane::Live)).await.is_ok(), "an end makes room");
+}

@@ -1,0 +1,56 @@
+//! This test binary started once more, as a process of its own that tests may send signals to.
+
+use std::process::{ExitStatus, Stdio};
+
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{ChildStdout, Command};
+
+/// Begins each line that a child means for its parent; the test harness prints others.
+const MARK: &str = "child says: ";
+
+/// A running child.
+pub struct Child {
+    process: tokio::process::Child,
+    lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Child {
+    /// Starts the ignored test `name` in a process of its own.
+    pub fn start(name: &str) -> Self {
+        let mut process = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--ignored", "--nocapture"])
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { process, lines }
+    }
+
+    /// The next text that the child passes to [`say`].
+    pub async fn says(&mut self) -> String {
+        loop {
+            let line = self.lines.next_line().await.unwrap().unwrap();
+            if let Some(text) = line.strip_prefix(MARK) {
+                return text.to_owned();
+            }
+        }
+    }
+
+    /// Sends a signal, given as the `kill` command takes it.
+    pub async fn signal(&self, signal: &str) {
+        let pid = self.process.id().unwrap().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
+    }
+
+    /// Waits for its end.
+    pub async fn ended(&mut self) -> ExitStatus {
+        self.process.wait().await.unwrap()
+    }
+}
+
+/// In a child: tells the parent.
+#[expect(clippy::print_stdout, reason = "the parent reads it")]
+pub fn say(text: &str) {
+    println!("\n{MARK}{text}");
+}

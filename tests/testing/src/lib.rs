@@ -1,0 +1,18 @@
+//! What tests, soak runs and benchmarks share: the programs as processes, a TCP proxy that breaks connections, an S3
+//! protocol server, and the paths of golden values.
+
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
+
+pub mod child;
+pub mod process;
+pub mod proxy;
+#[cfg(feature = "s3-server")]
+pub mod s3_server;
+
+use std::path::{Path, PathBuf};
+
+/// Returns the path of a file of golden values, below `tests/golden`.
+#[must_use]
+pub fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../golden").join(name)
+}

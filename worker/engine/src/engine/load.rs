@@ -1,0 +1,218 @@
+//! From a checkpoint folder to a model that has spoken: load, hash, warm up.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use candle_core::{Device, DeviceLocation};
+use csm_shared::audio::{Clip, to_i16};
+use csm_shared::job::{Sampling, Seed, Temperature, TopK};
+use tokio::sync::watch;
+
+use super::backend::{Decode as _, Encode as _, EngineParts, SpeechModel};
+use super::prefill::PromptLimits;
+use super::{EngineConfig, EngineError};
+use crate::codec::Codec;
+use crate::model::{END_FRAME, LoadOptions, LoadProgress, Model, Position, Row, weights_sha256};
+use crate::random_model;
+use csm_kernels::threads_or_all;
+
+/// Text ids of the warm-up utterance.
+const WARM_UP_IDS: usize = 8;
+/// Progress is logged each time another such part of the bytes is there.
+const LOGGED_PARTS: u64 = 4;
+
+/// How far an engine's start has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LoadStage {
+    /// The model's weights are being read.
+    Weights {
+        /// Bytes on the device.
+        done: u64,
+        /// Bytes to load; 0 while unknown.
+        total: u64,
+    },
+    /// The codec's weights are being read.
+    Codec {
+        /// Bytes on the device.
+        done: u64,
+        /// Bytes to load; 0 while unknown.
+        total: u64,
+    },
+    /// The model speaks its first words.
+    WarmUp,
+    /// Utterances can be admitted.
+    Ready,
+}
+
+impl fmt::Display for LoadStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let percent = |done: u64, total: u64| done * 100 / total.max(1);
+        match *self {
+            Self::Weights { done, total } => write!(f, "loading the model, {} %", percent(done, total)),
+            Self::Codec { done, total } => write!(f, "loading the codec, {} %", percent(done, total)),
+            Self::WarmUp => f.write_str("warming up"),
+            Self::Ready => f.write_str("ready"),
+        }
+    }
+}
+
+/// What was loaded, and where.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ModelInfo {
+    /// The model's name, as configured.
+    pub model: String,
+    /// SHA-256 over its weight files, hex.
+    pub weights_sha256: String,
+    /// True for the random checkpoints made here: the audio is noise, not speech.
+    pub noise_only: bool,
+    /// `cpu` or `cuda:N`.
+    pub device: String,
+    /// What the model's matrices are held in: `f32`, `bf16`, `q8_0` or `q4_k`. The codec is always f32.
+    pub dtype: String,
+    /// The kind of device, as far as results may differ by a bit: `cuda`, or `cpu-` and the architecture.
+    pub kernels: String,
+    /// Utterances spoken at a time.
+    pub slots: usize,
+    /// Positions that a prompt and its speech share.
+    pub max_positions: usize,
+    /// From the start to the end of the warm-up.
+    pub load_seconds: f64,
+}
+
+/// Loads and warms up what `config` names, on the calling thread, which must be the one that will use it.
+pub(super) fn load(
+    config: &EngineConfig,
+    stage: &watch::Sender<LoadStage>,
+) -> Result<(EngineParts<Model>, ModelInfo), EngineError> {
+    let begun = Instant::now();
+    let device = config.device.open()?;
+    tracing::info!(model = %config.model, folder = %config.folder.display(), device = %name(&device), "loading model");
+    let (mut parts, weights_sha256) = read(config, &device, &mut Reporter { stage, logged: 0 })?;
+    stage.send_replace(LoadStage::WarmUp);
+    warm_up(&mut parts, config.slots).map_err(|error| EngineError::Start(format!("warm-up: {error}")))?;
+    let info = ModelInfo {
+        model: config.model.clone(),
+        weights_sha256,
+        noise_only: random_model::is_noise(&config.folder),
+        device: name(&device),
+        dtype: parts.model.format().to_string(),
+        kernels: kernels(&device),
+        slots: config.slots,
+        max_positions: parts.model.limits().window,
+        load_seconds: begun.elapsed().as_secs_f64(),
+    };
+    let resident_mb = parts.model.memory().iter().map(|(_, bytes)| bytes).sum::<u64>() >> 20;
+    let dtype = &info.dtype;
+    tracing::info!(load_s = info.load_seconds, %dtype, slots = info.slots, resident_mb, "loaded model");
+    Ok((parts, info))
+}
+
+fn name(device: &Device) -> String {
+    match device.location() {
+        DeviceLocation::Cuda { gpu_id } => format!("cuda:{gpu_id}"),
+        _ => "cpu".to_owned(),
+    }
+}
+
+fn kernels(device: &Device) -> String {
+    match device {
+        Device::Cpu => format!("cpu-{}", std::env::consts::ARCH),
+        _ => "cuda".to_owned(),
+    }
+}
+
+/// Reads model and codec, and the model's hash beside them. Hashing begins once the first progress is told, so that a
+/// folder without a usable model is refused at once.
+fn read(
+    config: &EngineConfig,
+    device: &Device,
+    report: &mut Reporter<'_>,
+) -> Result<(EngineParts<Model>, String), EngineError> {
+    let EngineConfig { folder, weights, slots, threads, .. } = config;
+    let options = LoadOptions { weights: *weights, slots: *slots, threads: *threads };
+    std::thread::scope(|scope| {
+        let mut hash = None;
+        let model = Model::load(folder, device, &options, &mut |progress| {
+            hash.get_or_insert_with(|| scope.spawn(|| weights_sha256(folder)));
+            report.weights(progress);
+        });
+        let model = model.map_err(cannot_start)?;
+        let codec = Codec::load(folder, device, &mut |progress| report.codec(progress)).map_err(cannot_start)?;
+        let decoder = codec.new_decoder(*slots, codec_threads(*threads, device));
+        let hash = match hash.map(std::thread::ScopedJoinHandle::join) {
+            Some(Ok(hash)) => hash,
+            Some(Err(panic)) => std::panic::resume_unwind(panic),
+            None => weights_sha256(folder),
+        };
+        Ok((EngineParts { model, decoder, encoder: Arc::new(codec) }, hash.map_err(cannot_start)?))
+    })
+}
+
+/// Threads of the codec's decoder. On the CPU it runs beside the model, which has all threads, on less than a quarter of
+/// the model's work; beside a GPU it has the processor to itself.
+fn codec_threads(threads: Option<usize>, device: &Device) -> usize {
+    let threads = threads_or_all(threads);
+    if device.is_cpu() { threads.div_ceil(4) } else { threads }
+}
+
+fn cannot_start(error: impl std::error::Error) -> EngineError {
+    EngineError::Start(error.to_string())
+}
+
+/// Speaks a few frames and encodes them, so that the first caller does not wait for kernels, pages and thread pools, and
+/// so that a model that cannot speak never becomes ready: one row alone, then a row in each slot. Whatever codes come are
+/// decoded, the end frame too.
+fn warm_up<M: SpeechModel>(parts: &mut EngineParts<M>, slots: usize) -> Result<(), EngineError> {
+    let EngineParts { model, decoder, encoder } = parts;
+    let PromptLimits { text_vocab, .. } = model.limits();
+    let prompt: Vec<_> = (0..text_vocab.min(WARM_UP_IDS) as u32).map(Position::Text).collect();
+    let sampling = Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(0) };
+    for slot in 0..slots {
+        model.reset(slot);
+        model.prefill(slot, &prompt)?;
+    }
+    let alone = model.step(&[Row { slot: 0, sampling, frame_index: 0 }])?;
+    let mut samples = Vec::new();
+    for pcm in decoder.push(&[(0, &alone)])? {
+        samples.extend(pcm.into_iter().map(to_i16));
+    }
+    let left = 0..slots;
+    let rows: Vec<_> = left
+        .filter(|&slot| slot > 0 || !alone.contains(&END_FRAME))
+        .map(|slot| Row { slot, sampling, frame_index: u32::from(slot == 0) })
+        .collect();
+    let together = if rows.is_empty() { Vec::new() } else { model.step(&rows)? };
+    let frames: Vec<_> = rows.iter().zip(together.chunks(1)).map(|(row, frame)| (row.slot, frame)).collect();
+    if !frames.is_empty() {
+        decoder.push(&frames)?;
+    }
+    encoder.encode(&Clip::from_samples(samples)).map(drop)
+}
+
+/// Tells progress to whoever watches, and to the log in a few lines.
+struct Reporter<'a> {
+    stage: &'a watch::Sender<LoadStage>,
+    logged: u64,
+}
+
+impl Reporter<'_> {
+    fn weights(&mut self, progress: LoadProgress) {
+        let LoadProgress { bytes_done: done, bytes_total: total, .. } = progress;
+        self.stage.send_replace(LoadStage::Weights { done, total });
+        let part = done * LOGGED_PARTS / total.max(1);
+        if part > self.logged {
+            self.logged = part;
+            tracing::info!(
+                done_mb = done >> 20,
+                total_mb = total >> 20,
+                tensors = progress.tensors_done,
+                "loading weights"
+            );
+        }
+    }
+
+    fn codec(&self, progress: LoadProgress) {
+        self.stage.send_replace(LoadStage::Codec { done: progress.bytes_done, total: progress.bytes_total });
+    }
+}
