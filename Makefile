@@ -5,14 +5,15 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
+# Without S3 and C2PA, which the demo does not use: a third of the build.
 demo: ## Build, start the whole fleet, speak one sentence into out/hello.wav, stop
 	@scripts/need.sh cargo cc cmake redis-server
-	$(CARGO) build --locked --release -p csm-cli
+	$(CARGO) build --locked --release -p csm-cli --no-default-features
 	$(TARGET)/release/csm demo
 
 # Binaries and tests are built by one selection: alone, the binaries would resolve fewer features of their dependencies,
@@ -21,7 +22,13 @@ test: ## Everything that CI runs: format, lints, unit and whole-system tests, ma
 	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
 	@$(MAKE) --no-print-directory lint manifests
 	$(CARGO) build --locked --workspace --bins --tests
-	$(CARGO) nextest run --locked --workspace --profile ci
+	@rm -f $(TARGET)/nextest/ci/junit.xml
+	$(CARGO) nextest run --locked --workspace --profile ci; result=$$?; \
+	scripts/slowest.sh $(TARGET)/nextest/ci/junit.xml; exit $$result
+
+check: ## Check the format, the lints and the unit tests of the crates that differ from BASE=HEAD
+	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
+	@scripts/check.sh $(BASE)
 
 fmt: ## Format the code
 	$(CARGO) fmt --all
@@ -66,7 +73,7 @@ soak: ## Kill, pause and cut off a whole fleet under load and check every job: D
 bench-queue: ## The queue beside BullMQ, apalis-redis and Celery, and on long backlogs; needs node and python3, 10 minutes
 	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --release --workspace --bin csm-bench-queue
-	scripts/peers/queue/run.sh setup
+	bench/peers/queue/run.sh setup
 	$(TARGET)/release/csm-bench-queue
 
 attack: $(if $(filter .venv/%,$(PYTHON)),.venv/attack) ## What the builtin mark survives, and what is mistaken for it: docs/benchmarks/ gets the tables; 15 minutes
@@ -83,8 +90,8 @@ golden: .venv/golden ## Make the golden values with PyTorch and compare them (WR
 	.venv/bin/pip install --quiet --requirement tests/golden/requirements.txt
 	touch .venv/golden
 
-.venv/attack: scripts/attack/requirements.txt
+.venv/attack: bench/attack/requirements.txt
 	@scripts/need.sh python3
 	python3 -m venv .venv
-	.venv/bin/pip install --quiet --requirement scripts/attack/requirements.txt
+	.venv/bin/pip install --quiet --requirement bench/attack/requirements.txt
 	touch .venv/attack

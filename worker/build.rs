@@ -1,4 +1,4 @@
-//! Names this build: the version, and the identity of what decides the bits of its speech.
+//! Names this build by its version and by the identity of what decides the bits of its speech.
 
 use std::env;
 use std::path::Path;
@@ -15,6 +15,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     facts.sort();
     let facts: Vec<_> = facts.into_iter().map(|(name, value)| format!("{name}={value}")).collect();
     let version = env::var("CARGO_PKG_VERSION").unwrap_or_default();
-    println!("cargo::rustc-env=CSM_BUILD={version}+{:08x}", identity::identity(root, &facts)?);
+    let identity = format!("{:08x}", identity::identity(root, &facts)?);
+    println!("cargo::rustc-env=CSM_IDENTITY={identity}");
+    println!("cargo::rustc-env=CSM_BUILD={version}+{identity}");
     Ok(())
 }

@@ -3,6 +3,7 @@
 //! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit status: 0 done,
 //! 1 failed, 2 wrong usage; `csm watermark detect` adds 3, a file without a mark that is found.
 
+#![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command's result goes to standard output")]
 
 mod client;

@@ -4,6 +4,8 @@
 //! Reading order: settings ([`GatewayArgs`]), what requests share (`app`), the paths (`router`, `routes`), a request's way
 //! in (`body`, `request`, `window_check`, `submit`) and out (`wait`, `socket`, `response`, `provenance_headers`, `problem`), then the server itself.
 
+#![forbid(unsafe_code)]
+
 mod config;
 
 mod app;

@@ -1,5 +1,7 @@
 //! The gateway process: settings, logs, metrics, serve, drain.
 
+#![forbid(unsafe_code)]
+
 use anyhow::Context as _;
 use clap::Parser;
 use csm_gateway::{GatewayArgs, GatewayError};

@@ -1,10 +1,13 @@
-//! The audio words that both sides speak: the rates, one frame of Mimi codes, and [`Clip`], a caller's recording.
+//! The audio types that gateway and worker share: the sample rates, one frame of Mimi codes, and
+//! [`Clip`], a caller's recording.
 //!
-//! Callers send recordings in any usual form; everything behind the gateway knows one form only, 24 kHz mono 16-bit.
-//! [`read`] is the one gate between the two: it tells the format by the content, answers every byte string, never panics,
-//! and refuses before it allocates more than its limits allow. Frames are counted while they are decoded, so that a small
-//! file that would become hours is refused on the way. What a recording must *be* for a job (its least and greatest
-//! length) is the caller's rule, read from [`Clip::duration_ms`].
+//! Callers send recordings in any usual format; everything behind the gateway handles one format
+//! only: 24 kHz mono 16-bit. [`read`] is the one way from the first to the second. The content of a
+//! file decides its format, not its name. Every byte string gets an answer, without a panic, and a
+//! file is refused before it would allocate more than its limits allow. Frames are counted during
+//! decoding, so that a small file that would decode to hours of audio is refused early. The least
+//! and greatest length of a recording for a job are the caller's rules, read from
+//! [`Clip::duration_ms`].
 
 mod clip_resample;
 mod container;
@@ -21,7 +24,7 @@ use std::sync::Arc;
 use container::{Container, container};
 use wav_decode::DecodedAudio;
 
-/// Samples per second of everything the model hears or speaks.
+/// Samples per second of everything that the model reads or generates.
 pub const SAMPLE_RATE: u32 = 24_000;
 /// Samples of one frame: 80 ms at [`SAMPLE_RATE`].
 pub const FRAME_SAMPLES: usize = 1_920;
@@ -30,37 +33,37 @@ pub const FRAME_MS: u32 = 80;
 /// Mimi codebooks of one frame.
 pub const CODEBOOKS: usize = 32;
 
-/// The formats that [`read`] knows, for messages.
+/// The formats that [`read`] accepts, as error messages name them.
 pub const FORMATS: &str = "WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus";
-/// The greatest source file that [`read`] looks at.
+/// Largest source file that [`read`] accepts, in bytes.
 pub const MAX_SOURCE_BYTES: usize = 32 * 1024 * 1024;
-/// The longest recording that [`read`] decodes; well above the model's window of 164 s.
+/// Longest recording that [`read`] decodes; well above the model's window of 164 s.
 pub const MAX_SOURCE_SECONDS: u32 = 600;
-/// The most frames that [`read`] decodes, at the source's own rate: 699 s at 48 kHz, 174 s at 192 kHz.
+/// Most frames that [`read`] decodes, at the source's own rate: 699 s at 48 kHz, 174 s at 192 kHz.
 pub const MAX_SOURCE_FRAMES: u64 = 32 * 1024 * 1024;
-/// The slowest source rate that is resampled.
+/// Lowest source rate that is resampled, in Hz.
 pub const MIN_SOURCE_RATE: u32 = 8_000;
-/// The fastest source rate that is resampled.
+/// Highest source rate that is resampled, in Hz.
 pub const MAX_SOURCE_RATE: u32 = 192_000;
-/// The greatest number of source channels that are mixed to mono.
+/// Largest number of source channels that are mixed to mono.
 pub const MAX_SOURCE_CHANNELS: u16 = 8;
 
-/// Full scale of a 16-bit sample: `f32` sample = `i16` sample / this.
+/// Full scale of a 16-bit sample: an `f32` sample is the `i16` sample divided by this.
 const I16_SCALE: f32 = 32_768.0;
 
-/// One frame's Mimi codes, codebook 0 first.
+/// The Mimi codes of one frame, codebook 0 first.
 pub type Frame = [u32; CODEBOOKS];
 
-/// Why a byte string is no [`Clip`]. Each text is meant for the person who sent it.
+/// Reason why a byte string is no [`Clip`]. Each text is meant for the caller who sent the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClipError {
-    /// The bytes begin as no format that is known.
+    /// Bytes that begin like none of [`FORMATS`].
     #[error("the audio is not {FORMATS}")]
     UnknownFormat,
-    /// The bytes do not hold the structure of a RIFF WAVE file.
+    /// Bytes without the structure of a RIFF WAVE file.
     #[error("the audio is not a WAV file: {0}")]
     NotWav(&'static str),
-    /// A coding, rate or channel count that is not taken.
+    /// A coding, sample rate or channel count that is not supported.
     #[error("the audio cannot be read: {0}")]
     Unsupported(String),
     /// A file of a known format that its decoder refuses.
@@ -68,13 +71,13 @@ pub enum ClipError {
     Broken {
         /// Name of the format.
         format: &'static str,
-        /// What is wrong with it.
+        /// The decoder's reason.
         reason: String,
     },
     /// A file without a single sample.
     #[error("the audio holds no samples")]
     Empty,
-    /// The file ends before the audio that its header promises.
+    /// A file that ends before the audio that its header promises.
     #[error("the WAV file is truncated: its header promises {promised} bytes of audio and {present} are there")]
     Truncated {
         /// Bytes of audio by the header.
@@ -82,40 +85,44 @@ pub enum ClipError {
         /// Bytes of audio in the file.
         present: usize,
     },
-    /// Bare samples that end in the middle of one.
+    /// Raw samples that end in the middle of a sample.
     #[error("the samples have {bytes} bytes, which is no whole number of 16-bit samples")]
     HalfSample {
         /// Bytes of the samples.
         bytes: usize,
     },
-    /// The file is larger than [`MAX_SOURCE_BYTES`].
+    /// A file larger than [`MAX_SOURCE_BYTES`].
     #[error("the audio has {bytes} bytes, more than the limit of {MAX_SOURCE_BYTES}")]
     TooLarge {
         /// Bytes of the file.
         bytes: usize,
     },
-    /// The recording is longer than [`MAX_SOURCE_SECONDS`], or has more than [`MAX_SOURCE_FRAMES`].
+    /// A recording longer than [`MAX_SOURCE_SECONDS`] or with more frames than
+    /// [`MAX_SOURCE_FRAMES`].
     #[error("the recording lasts longer than the limit of {seconds} s at its sample rate")]
     TooLong {
-        /// The limit at its rate, in seconds.
+        /// The limit at the recording's sample rate, in seconds.
         seconds: u32,
     },
 }
 
 impl ClipError {
-    /// True where a smaller or shorter file might be taken.
+    /// Returns true if a smaller or shorter file might be accepted.
     #[must_use]
     pub fn is_too_large(&self) -> bool {
         matches!(self, Self::TooLarge { .. } | Self::TooLong { .. })
     }
 }
 
-/// Reads a recording of any of [`FORMATS`], told by its content: 1 to [`MAX_SOURCE_CHANNELS`] channels (Ogg: 2), averaged
-/// to mono; [`MIN_SOURCE_RATE`] to [`MAX_SOURCE_RATE`], resampled to 24 kHz. What a decoder takes off as an encoder's delay
-/// is taken off; MP3 files that do not say theirs keep it. A damaged packet becomes silence, many refuse the file.
+/// Reads a recording of any of [`FORMATS`]; the content decides which.
+///
+/// Takes 1 to [`MAX_SOURCE_CHANNELS`] channels (Ogg: 2), averaged to mono, at [`MIN_SOURCE_RATE`]
+/// to [`MAX_SOURCE_RATE`] Hz, resampled to 24 kHz. The encoder's delay is removed as far as the
+/// decoder knows it; MP3 files that do not state a delay keep theirs. A damaged packet becomes
+/// silence; too many damaged packets refuse the file.
 ///
 /// # Errors
-/// [`ClipError`]; for no input does this panic.
+/// [`ClipError`] if the bytes are no recording within the limits. No input panics.
 pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
     if bytes.len() > MAX_SOURCE_BYTES {
         return Err(ClipError::TooLarge { bytes: bytes.len() });
@@ -136,18 +143,20 @@ pub struct Clip {
 }
 
 impl Clip {
-    /// A clip of samples that are already 24 kHz mono.
+    /// Makes a clip of samples that are already 24 kHz mono.
     #[must_use]
     pub fn from_samples(samples: Vec<i16>) -> Self {
         Self { samples: samples.into() }
     }
 
-    /// Reads a WAV file: 8, 16, 24 or 32-bit integers or 32-bit floats, 1 to [`MAX_SOURCE_CHANNELS`] channels (averaged to
-    /// mono), [`MIN_SOURCE_RATE`] to [`MAX_SOURCE_RATE`] (resampled to `round(n * 24000 / rate)` samples). A 24 kHz mono
-    /// 16-bit file comes back sample for sample.
+    /// Reads a WAV file of 8, 16, 24 or 32-bit integers or 32-bit floats.
+    ///
+    /// Takes 1 to [`MAX_SOURCE_CHANNELS`] channels, averaged to mono. Rates from
+    /// [`MIN_SOURCE_RATE`] to [`MAX_SOURCE_RATE`] are resampled to `round(n * 24000 / rate)`
+    /// samples. A 24 kHz mono 16-bit file comes back sample for sample.
     ///
     /// # Errors
-    /// [`ClipError`]; for no input does this panic.
+    /// [`ClipError`] if the bytes are no recording within the limits. No input panics.
     pub fn from_wav(bytes: &[u8]) -> Result<Self, ClipError> {
         if bytes.len() > MAX_SOURCE_BYTES {
             return Err(ClipError::TooLarge { bytes: bytes.len() });
@@ -155,10 +164,12 @@ impl Clip {
         Self::from_source(wav_decode::wav(bytes)?)
     }
 
-    /// Reads bare samples: 24 kHz mono, 16 bit, little-endian. They have no head that would tell them from anything else.
+    /// Reads raw samples: 24 kHz mono, 16 bit, little-endian. Raw samples have no header, so
+    /// nothing checks that they are audio.
     ///
     /// # Errors
-    /// [`ClipError::TooLarge`], [`ClipError::HalfSample`], [`ClipError::Empty`], [`ClipError::TooLong`].
+    /// [`ClipError::TooLarge`], [`ClipError::HalfSample`], [`ClipError::Empty`],
+    /// [`ClipError::TooLong`].
     pub fn from_pcm(bytes: &[u8]) -> Result<Self, ClipError> {
         if bytes.len() > MAX_SOURCE_BYTES {
             return Err(ClipError::TooLarge { bytes: bytes.len() });
@@ -181,32 +192,33 @@ impl Clip {
         Ok(Self { samples: samples.into_iter().map(to_i16).collect() })
     }
 
-    /// The samples.
+    /// Returns the samples.
     #[must_use]
     pub fn samples(&self) -> &[i16] {
         &self.samples
     }
 
-    /// The samples as floats in [-1, 1).
+    /// Returns the samples as floats in [-1, 1).
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         self.samples.iter().map(|&sample| f32::from(sample) / I16_SCALE).collect()
     }
 
-    /// The length in milliseconds, rounded down.
+    /// Returns the length in milliseconds, rounded down.
     #[must_use]
     pub fn duration_ms(&self) -> u64 {
         self.samples.len() as u64 * 1_000 / u64::from(SAMPLE_RATE)
     }
 
-    /// How many frames of [`FRAME_SAMPLES`] hold the clip, the last one possibly in part.
+    /// Returns the number of frames of [`FRAME_SAMPLES`] that hold the clip; the last one may be
+    /// partly filled.
     #[must_use]
     pub fn frames(&self) -> usize {
         self.samples.len().div_ceil(FRAME_SAMPLES)
     }
 
-    /// The clip as a WAV file, for handing a caller's recording on. Speech made here leaves through the worker's encoder,
-    /// which takes watermarked audio only.
+    /// Returns the clip as a WAV file, to pass a caller's recording on. Generated speech leaves
+    /// through the worker's encoder instead, which accepts watermarked audio only.
     #[must_use]
     pub fn to_wav(&self) -> Vec<u8> {
         let data_bytes = u32::try_from(self.samples.len() * 2).unwrap_or(u32::MAX);
@@ -228,7 +240,8 @@ impl std::fmt::Debug for Clip {
     }
 }
 
-/// The `fmt ` chunk, header included, of every WAV file written here: PCM, 24 kHz, mono, 16 bit.
+/// Returns the `fmt ` chunk, header included, of every WAV file written here: PCM, 24 kHz, mono,
+/// 16 bit.
 #[must_use]
 pub fn format_chunk() -> [u8; 24] {
     let mut chunk = [0; 24];
@@ -243,9 +256,9 @@ pub fn format_chunk() -> [u8; 24] {
     chunk
 }
 
-/// One float sample as 16 bit: rounded, and held at full scale where it would run over.
+/// Converts a float sample to 16 bit: rounded, and clamped to full scale.
 #[must_use]
 pub fn to_i16(sample: f32) -> i16 {
-    // A float-to-integer cast saturates, and makes 0 of a NaN.
+    // A float-to-integer cast saturates and turns NaN into 0.
     (sample * I16_SCALE).round() as i16
 }

@@ -3,6 +3,8 @@
 //! Reading order: the words ([`audio`], [`text`], [`job`], [`prompt`]), what both sides keep or check ([`store`],
 //! [`watermark`]), where models come from ([`models`]), and what every process needs ([`process`]).
 
+#![forbid(unsafe_code)]
+
 pub mod audio;
 pub mod job;
 pub mod prompt;

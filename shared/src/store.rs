@@ -13,14 +13,19 @@ mod args;
 mod error;
 mod folder;
 mod object_key;
+// Without the feature everything else is the same, but no bucket is opened.
+#[cfg_attr(not(feature = "s3"), path = "store/s3_absent.rs")]
 mod s3;
+#[cfg(feature = "s3")]
 mod s3_error;
+mod s3_settings;
 
 pub use args::{StoreArgs, StoreLocation};
 pub use error::StoreError;
 pub use folder::FolderStore;
 pub use object_key::{InvalidObjectKey, OBJECT_KEY_MAX_BYTES, ObjectKey};
-pub use s3::{S3Settings, S3Store, S3Timeouts, StaticCredentials};
+pub use s3::S3Store;
+pub use s3_settings::{S3Settings, S3Timeouts, StaticCredentials};
 
 /// The largest object this store reads or writes, in bytes: twice the longest audio of one job.
 pub const OBJECT_MAX_BYTES: u64 = 64 * 1024 * 1024;

@@ -17,90 +17,94 @@ use crate::provenance::ProvenanceArgs;
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightChoice;
 
-/// Threads that the kernels may be given.
+/// Most threads that the kernels can be given.
 const MAX_THREADS: i64 = 1024;
 
-/// Memory for kept contexts unless told otherwise, in MiB: some minutes of voices at full size.
+/// Default memory for cached contexts, in MiB: some minutes of voices at full size.
 pub const PREFIX_CACHE_MB: u32 = 256;
 
-/// Everything a worker is told.
+/// Settings of a worker.
 #[derive(Args, Clone, Debug)]
 pub struct WorkerArgs {
     /// Model: a hub id such as `unsloth/csm-1b`, or a folder
     #[arg(long, env = "CSM_MODEL", value_name = "ID|DIR")]
     pub model: ModelSource,
-    /// Jobs run at once
+    /// Jobs that run at the same time
     #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     pub slots: u8,
-    /// Slots that bulk jobs may not take, so that a live one finds room; a worker of one slot keeps none
+    /// Slots that bulk jobs may not take, so that a live job finds a free one; ignored if there is
+    /// one slot only
     #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
     pub reserve_slots: u8,
     /// `auto`, `cpu` or `cuda:N`
     #[arg(long, env = "CSM_DEVICE", default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
-    /// What the model's matrices are held in: `f32`, `bf16`, `q8_0`, `q4_k`, or `auto` (q8_0 on the CPU, bf16 on CUDA)
+    /// Format of the model's matrices: `f32`, `bf16`, `q8_0`, `q4_k`, or `auto` (q8_0 on the CPU,
+    /// bf16 on CUDA)
     #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
     pub weights: WeightChoice,
-    /// Threads of the CPU's kernels [default: one for each processor]
+    /// Threads of the CPU's kernels [default: one per processor]
     #[arg(long, env = "CSM_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
     pub threads: Option<u16>,
-    /// Memory for contexts that were spoken to the model before, such as voices, in MiB; 0 keeps none
+    /// Memory for cached contexts, such as voices, in MiB; 0 disables the cache
     #[arg(long, env = "CSM_PREFIX_CACHE_MB", default_value_t = PREFIX_CACHE_MB, value_name = "MIB")]
     pub prefix_cache_mb: u32,
     /// Secret of the watermark: a passphrase or hex digits, 16 bytes or more
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub watermark_key: Option<SecretString>,
-    /// Secrets of before whose SilentCipher marks are still to be found in recordings that gateways ask about: one a line, or
-    /// with commas in between
+    /// Former secrets, separated by commas or newlines: their SilentCipher marks are still found in
+    /// recordings that gateways send
     #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
     pub watermark_old_keys: Option<SecretString>,
     /// Without a secret, use the published development key, whose mark proves nothing
     #[arg(long, env = "CSM_DEVELOPMENT_WATERMARK", value_parser = clap::builder::FalseyValueParser::new())]
     pub development_watermark: bool,
-    /// Which marks files carry
+    /// Marks that files carry.
     #[command(flatten)]
     pub marks: MarkArgs,
-    /// How complete WAV files are signed
+    /// Signing of complete WAV files.
     #[command(flatten)]
     pub provenance: ProvenanceArgs,
-    /// How long running jobs may take to finish after SIGTERM; then they are handed back
+    /// Longest time that running jobs may take to finish after SIGTERM; then they go back to the
+    /// queue
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_parser = shutdown::grace, value_name = "SECONDS")]
     pub drain: Duration,
-    /// Port for health and metrics
+    /// Address for health and metrics
     #[arg(long = "admin-listen", env = "CSM_ADMIN_LISTEN", default_value = "127.0.0.1:9091", value_name = "ADDRESS")]
     pub admin_listen: SocketAddr,
-    /// Queue and live channel
+    /// Redis: queue and live channel.
     #[command(flatten)]
     pub redis: RedisArgs,
-    /// How the queue is shared out
+    /// Options of the queue.
     #[command(flatten)]
     pub queue: QueueArgs,
-    /// Where the audio goes
+    /// Store of finished audio.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Where the model comes from
+    /// Options of the model hub.
     #[command(flatten)]
     pub hub: HubOptions,
 }
 
-/// A setting that cannot be used.
+/// An unusable setting.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerConfigError {
-    /// No audio leaves without a mark, and no mark is made without a key.
+    /// Missing secret: no audio leaves without a mark, and no mark is made without a key.
     #[error(
         "CSM_WATERMARK_KEY is not set: give a secret of 16 bytes or more, or for development pass --development-watermark"
     )]
     NoWatermarkKey,
-    /// The secret is no key.
+    /// Invalid secret.
     #[error("CSM_WATERMARK_KEY: {0}")]
     WatermarkKey(#[from] WatermarkError),
-    /// One of the secrets of before is no key, or there are too many.
+    /// An invalid former secret, or too many of them.
     #[error("CSM_WATERMARK_OLD_KEYS: {0}")]
     OldKeys(#[source] WatermarkError),
 }
 
 impl WorkerArgs {
-    /// The watermark's key: the secret where there is one (a variable set to nothing counts as not set).
+    /// Returns the watermark's key: the secret if one is set, or the development key if it is
+    /// allowed. An empty variable counts as not set.
     pub fn watermark_key(&self) -> Result<WatermarkKey, WorkerConfigError> {
         match &self.watermark_key {
             Some(secret) if !secret.expose_secret().is_empty() => Ok(WatermarkKey::parse(secret.expose_secret())?),
@@ -109,7 +113,8 @@ impl WorkerArgs {
         }
     }
 
-    /// The keys of before, with the current one no more than a detector takes.
+    /// Returns the former keys. Together with the current key there are at most [`MAX_KEYS`], the
+    /// limit of a detector.
     pub fn watermark_old_keys(&self) -> Result<Vec<WatermarkKey>, WorkerConfigError> {
         let secrets = self.watermark_old_keys.as_ref().map(SecretString::expose_secret).unwrap_or_default();
         let keys = WatermarkKey::parse_ring(secrets).map_err(WorkerConfigError::OldKeys)?;

@@ -1,4 +1,4 @@
-//! Looks for SilentCipher's mark in the recordings that gateways ask about.
+//! Search for SilentCipher's mark in recordings, at the request of gateways.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -9,8 +9,9 @@ use tokio_util::sync::CancellationToken;
 use crate::marks::{Finding, SilentCipherMark, Verdict, WatermarkKey};
 use csm_silentcipher::ExpectedPayload;
 
-/// Looks for the marks of `keys`, of the job that a recording is said to be from or of any. Takes [`EXAMINE_MAX`] at most; what
-/// is cut short by `stop` and had found nothing is not answered for.
+/// Returns a search for the marks of `keys`: of the job that a request names, or of any job. A
+/// search takes at most [`EXAMINE_MAX`]. If `stop` ends a search that has found nothing, the result
+/// is an error, not "not detected".
 pub(crate) fn silentcipher(
     mark: Arc<SilentCipherMark>,
     keys: Vec<WatermarkKey>,
@@ -39,7 +40,7 @@ mod tests {
     use super::*;
     use csm_silentcipher::{BnMode, Payload, SilentCipher};
 
-    /// The clip that the small networks were tried on, marked by `key` for `job`.
+    /// Marks the clip of the small test networks with `key` for `job`.
     fn marked(cipher: &SilentCipher, key: &WatermarkKey, job: &JobId) -> Vec<f32> {
         let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/golden.safetensors");
         let bytes = std::fs::read(file).unwrap();

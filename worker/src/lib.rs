@@ -1,7 +1,11 @@
-//! The speech worker: claims jobs, generates speech, marks it, stores it. It knows no route.
+//! The speech worker: claims jobs, generates speech, marks it, stores it. The worker has no route
+//! of the API.
 //!
-//! Reading order: the claim loop ([`runner`]), one attempt ([`speak`]), the marks ([`marks`]), the way out ([`encode`],
-//! [`provenance`], [`sink`]), and the process around them ([`config`], [`serve`]).
+//! Reading order: the claim loop ([`runner`]), one attempt ([`speak`]), the marks ([`marks`]), the
+//! output ([`encode`], [`provenance`], [`sink`]), and the process around them ([`config`],
+//! [`serve`]).
+
+#![forbid(unsafe_code)]
 
 pub mod config;
 mod detect;
@@ -20,8 +24,9 @@ mod identity;
 #[cfg(test)]
 mod tests;
 
-/// This build, as dead letters, reports and resume points name it: the version, and the identity of what decides the
-/// bits of speech.
+/// This build, as dead letters and reports name it: the version and [`IDENTITY`].
 pub const BUILD: &str = env!("CSM_BUILD");
+/// Identity of what decides the bits of speech, in hex. Workers of one identity continue each other's codes.
+pub const IDENTITY: &str = env!("CSM_IDENTITY");
 
 pub use serve::{Worker, WorkerError, serve};

@@ -1,5 +1,7 @@
 //! `csm-worker`: read settings, start, run until SIGTERM, drain.
 
+#![forbid(unsafe_code)]
+
 use clap::Parser;
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{self, TelemetryArgs};

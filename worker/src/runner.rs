@@ -1,6 +1,8 @@
-//! The worker's loop: claim a job while a slot is free, run each claim as one owned task, drain on request.
+//! The loop of a worker: claims a job while a slot is free, runs each claim as one task, drains on
+//! request.
 //!
-//! Readiness does not gate a puller, so the loop itself does: it starts only once the engine has loaded and warmed up.
+//! Readiness probes do not stop a worker that pulls its jobs. The loop therefore starts only once
+//! the engine has loaded and warmed up.
 
 mod attempt;
 mod heartbeat;
@@ -22,42 +24,43 @@ use crate::speak::AttemptContext;
 use csm_engine::engine::EngineError;
 use occupancy::Occupancy;
 
-/// Pause after Redis refused a claim or a wait.
+/// Pause after a failed claim or a failed wait.
 const TROUBLE_PAUSE: Duration = Duration::from_millis(500);
-/// How long handing back may take once the drain's grace is over.
+/// Longest time to release running jobs once the grace of the drain is over.
 const HAND_BACK_GRACE: Duration = Duration::from_secs(10);
 
-/// What the loop and its attempts share.
+/// State that the loop and its attempts share.
 pub struct Runner {
-    /// The work.
+    /// Queue of the jobs.
     pub queue: Queue,
-    /// Wake-ups for cancels.
+    /// Subscriptions that announce cancels.
     pub subscriptions: Subscriptions,
-    /// Engine, mark, store.
+    /// Engine, marker and store of every attempt.
     pub context: AttemptContext,
-    /// This process, as the queue knows it.
+    /// Id of this process in the queue.
     pub worker_id: WorkerId,
-    /// Jobs at once.
+    /// Jobs that run at the same time.
     pub slots: u8,
     /// Slots that bulk jobs may not take.
     pub reserve: u8,
-    /// This machine, for operators.
+    /// Host name, for operators.
     pub host: String,
-    /// How long running jobs may take to finish once `stop` is cancelled.
+    /// Longest time that running jobs may take to finish once `stop` is cancelled.
     pub drain: Duration,
 }
 
-/// How the loop ended.
+/// End of the loop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RunnerEnd {
-    /// As asked, with nothing left behind.
+    /// End on request, after the drain.
     Drained,
-    /// The engine died; every job it held was handed on.
+    /// Death of the engine. Its jobs go on with other workers.
     EngineDied(EngineError),
 }
 
 impl Runner {
-    /// Works until `stop` is cancelled or the engine dies, then finishes what fits the grace and hands back the rest.
+    /// Runs jobs until `stop` is cancelled or the engine dies. Then finishes what fits the grace
+    /// and releases the rest.
     pub async fn run(self, stop: CancellationToken) -> RunnerEnd {
         let runner = Arc::new(self);
         let (occupancy, attempts, hand_back) = (Occupancy::default(), TaskTracker::new(), CancellationToken::new());
@@ -103,8 +106,8 @@ impl Runner {
                 Ok(Some(job)) => {
                     let occupied = occupancy.enter(job.spec.lane, job.spec.expected_frames());
                     if job.alone {
-                        // It was claimed while nothing ran, so the other slots are free, or about to be; nothing may take
-                        // them now.
+                        // The job was claimed while nothing ran, so the other slots are free or
+                        // about to be. From here on no other job may take them.
                         match Arc::clone(&slots).acquire_many_owned(u32::from(self.slots) - 1).await {
                             Ok(others) => slot.merge(others),
                             Err(error) => tracing::error!(error = %error, "cannot reserve all slots for suspect job"),
@@ -113,7 +116,8 @@ impl Runner {
                     let (runner, occupancy, hand_back) = (Arc::clone(self), occupancy.clone(), hand_back.clone());
                     attempts.spawn(async move {
                         runner.attempt(job, &occupancy, &hand_back).await;
-                        // In this order: whoever gets the slot must find the place counted as free.
+                        // Order matters: the next job that gets the slot must find its place
+                        // counted as free.
                         drop(occupied);
                         drop(slot);
                     });
@@ -127,8 +131,8 @@ impl Runner {
         }
     }
 
-    /// One claim, never cancelled half way; where there is nothing to claim, one wait for a wake-up or for the end of a job
-    /// that runs here, after which more may be claimed.
+    /// Makes one claim, which is never cancelled half way. If there is no job, waits for a wake-up
+    /// or for the end of a job that runs here, because more may be claimed then.
     async fn next_job(
         &self,
         claimer: &mut Claimer,
@@ -145,7 +149,7 @@ impl Runner {
                 woken = wake.wait() => claimer.begin_with(woken?),
                 () = occupancy.freed() => {}
             },
-            // It leaves the wake-ups to workers that can follow them.
+            // A held worker takes no wake token: another worker may be able to use it.
             Claim::Hold => drop(tokio::time::timeout(HOLD_PAUSE, occupancy.freed()).await),
         }
         Ok(None)

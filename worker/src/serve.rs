@@ -1,4 +1,5 @@
-//! A whole worker in three phases: bind and check what can be checked at once, load the model, run until stopped.
+//! A whole worker in three phases: bind and check what can be checked at once, load the model, run
+//! until stopped.
 
 mod marks;
 
@@ -28,35 +29,35 @@ use crate::runner::{Runner, RunnerEnd};
 use crate::speak::AttemptContext;
 use csm_engine::engine::{Engine, EngineConfig, EngineError};
 
-/// How long a worker keeps trying to tell Redis something, such as a result, before it gives up.
+/// Longest time that a worker retries a call to Redis, such as the commit of a result.
 const REDIS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for the detection task when a worker ends.
 const DETECT_GRACE: Duration = Duration::from_secs(2);
-/// Pause between two looks at a store that is not usable.
+/// Pause between two checks of a store that is not usable.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
 
-/// Why a worker did not start, or stopped.
+/// The reason that a worker did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// A setting.
+    /// Invalid setting.
     #[error(transparent)]
     Config(#[from] WorkerConfigError),
-    /// The store's settings.
+    /// Invalid settings of the store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// Redis' settings.
+    /// Invalid settings of Redis.
     #[error(transparent)]
     Redis(#[from] RedisFault),
-    /// The watermark does not work here; nothing may be spoken.
+    /// Watermark failure: no speech may be generated.
     #[error("watermark: {0}")]
     Watermark(#[from] MarkError),
-    /// Files cannot be signed as they should be.
+    /// Signing of files does not work.
     #[error(transparent)]
     Provenance(#[from] ProvenanceError),
-    /// The health port.
+    /// The port of health and metrics cannot be served.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// The model cannot be had.
+    /// The model cannot be found or downloaded.
     #[error(transparent)]
     Hub(#[from] HubError),
     /// The tokenizer cannot be used.
@@ -65,32 +66,33 @@ pub enum WorkerError {
     /// The model did not load, or died.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The worker's own task failed.
+    /// The worker's task panicked.
     #[error("the worker's task: {0}")]
     Task(#[from] tokio::task::JoinError),
 }
 
-/// A worker that was started.
+/// A running worker.
 pub struct Worker {
-    /// Where health and metrics are.
+    /// Address of health and metrics.
     pub admin_address: SocketAddr,
     readiness: watch::Receiver<Readiness>,
     task: JoinHandle<Result<(), WorkerError>>,
 }
 
 impl Worker {
-    /// Waits until the model is loaded and warm. False when the worker ended instead; [`Self::join`] says why.
+    /// Waits until the model is loaded and warm. Returns false if the worker ended instead;
+    /// [`Self::join`] returns the reason.
     pub async fn ready(&self) -> bool {
         self.readiness.clone().wait_for(|state| *state == Readiness::Ready).await.is_ok()
     }
 
-    /// Waits for the end.
+    /// Waits until the worker ends.
     pub async fn join(self) -> Result<(), WorkerError> {
         self.task.await?
     }
 }
 
-/// Starts a worker; it loads its model and then claims jobs until `stop` is cancelled.
+/// Starts a worker. The worker loads its model, then claims jobs until `stop` is cancelled.
 pub async fn serve(
     args: &WorkerArgs,
     metrics: PrometheusHandle,
@@ -120,12 +122,12 @@ pub async fn serve(
     Ok(Worker { admin_address, readiness, task })
 }
 
-/// What is ready before the model is.
+/// Parts that are ready before the model is.
 struct WorkerParts {
     key: WatermarkKey,
-    /// Those of before whose marks are still looked for.
+    /// Former keys whose marks are still searched for.
     old_keys: Vec<WatermarkKey>,
-    /// It has the builtin mark only.
+    /// Marker of the builtin mark only.
     marker: Marker,
     chosen: ChosenPolicy,
     encoder: AudioEncoder,
@@ -193,7 +195,7 @@ async fn work(
     janitor.abort();
     detect_stop.cancel();
     if let Some(detection) = detection {
-        // Time to say that it leaves; a search in hand is not waited for.
+        // Leaves time to deregister. A search that runs is not waited for.
         let _ = tokio::time::timeout(DETECT_GRACE, detection).await;
     }
     match end {
@@ -202,8 +204,8 @@ async fn work(
     }
 }
 
-/// Looks for SilentCipher's mark in others' recordings, where the marker has it. The search looks at `stop`, too, since its
-/// thread is waited for at the end of the process.
+/// Starts the search for SilentCipher's mark in recordings of gateways, if the marker has that
+/// mark. A search ends early on `stop`, because the process waits for its thread at the end.
 fn serve_detection(
     marker: &Marker,
     keys: Vec<WatermarkKey>,
@@ -215,7 +217,7 @@ fn serve_detection(
     Some(tokio::spawn(async move { queue.serve(detect, stop).await }))
 }
 
-/// Waits until the store lets us in: audio that cannot be stored should not be spoken.
+/// Waits until the store is usable: audio that cannot be stored should not be generated.
 async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
     while let Err(error) = store.check().await {
         tracing::warn!(error = %error, "cannot use store, claiming no jobs until it works");
@@ -224,7 +226,7 @@ async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
     }
 }
 
-/// Finds and loads the model, telling the probes how far it is.
+/// Finds and loads the model, and shows each phase of loading to the probes.
 async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(Engine, PromptTokenizer), WorkerError> {
     let folder = models::resolve(&args.model, ModelFiles::Everything, &args.hub).await?;
     let tokenizer = PromptTokenizer::from_folder(&folder.path)?;
@@ -253,12 +255,12 @@ async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(En
     let info = engine.info();
     metrics::gauge!(telemetry::MODEL_LOAD_SECONDS).set(info.load_seconds);
     if info.noise_only {
-        tracing::warn!(model = %info.model, "loaded random checkpoint, it makes noise, not speech");
+        tracing::warn!(model = %info.model, "loaded random weights, output is noise, not speech");
     }
     Ok((engine, tokenizer))
 }
 
-/// This machine's name, for the worker's id.
+/// Returns the host name, which is part of the worker's id.
 fn host() -> String {
     std::env::var("HOSTNAME")
         .ok()

@@ -1,5 +1,7 @@
-//! Where a finished file goes: the store, under a key of this attempt and this worker. The commit is not the file but the
-//! pointer to it in the job's record; a file whose commit did not happen is taken out again.
+//! Storage of a finished file, under a key of its attempt and worker.
+//!
+//! The commit is not the file but the pointer to it in the job's record. A file without a commit is
+//! deleted.
 
 use std::time::Duration;
 
@@ -10,37 +12,38 @@ use csm_shared::job::AudioFormat;
 use csm_shared::process::digest::sha256_hex;
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 
-/// How long a store that is away is waited for with the audio in hand, before it has to be spoken again.
+/// Longest time to retry a store that is down. After that the audio in memory is lost and has to be
+/// generated again.
 const RETRY_LIMIT: Duration = Duration::from_secs(60);
 /// Longest pause between two tries.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Tries are bounded by time; this bounds their number as well.
+/// Upper bound on the number of tries, which are bounded by time as well.
 const TRIES_MAX: usize = 100;
 
 /// A file in the store that no record points to yet.
 #[derive(Debug)]
 pub struct Stored {
-    /// Its key.
+    /// Key of the file.
     pub key: ObjectKey,
-    /// Its length.
+    /// Length of the file, in bytes.
     pub bytes: u64,
-    /// Its SHA-256, hex.
+    /// SHA-256 of the file, in hex.
     pub sha256: String,
 }
 
-/// The file could not be stored.
+/// A file that could not be stored.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The key would not be legal.
+    /// The key of the attempt is not legal.
     #[error(transparent)]
     Key(#[from] InvalidObjectKey),
 }
 
 impl SinkError {
-    /// True when trying again cannot help.
+    /// Returns true if a retry cannot help.
     #[must_use]
     pub fn is_permanent(&self) -> bool {
         match self {
@@ -67,7 +70,8 @@ pub async fn put(store: &Store, at: &LeaseRef, format: AudioFormat, file: Vec<u8
     Ok(Stored { key, bytes, sha256 })
 }
 
-/// Takes out whatever this attempt may have stored. Failing to is harmless: it is an orphan that no record points to.
+/// Deletes the file that this attempt may have stored. A failure is harmless: no record points to
+/// the file.
 pub async fn discard(store: &Store, at: &LeaseRef, format: AudioFormat) {
     let Ok(key) = key(at, format) else { return };
     if let Err(error) = store.delete(&key).await {

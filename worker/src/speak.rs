@@ -1,10 +1,11 @@
-//! One attempt from prompt to stored file: frames from the engine, joined ([`sentence_stream`]) and
-//! marked as they come, encoded, stored. The returned receipt is not yet a result: the runner commits.
+//! A single attempt from prompt to stored file: frames from the engine, joined
+//! ([`sentence_stream`]) and marked as they come, encoded, stored. The returned receipt is not yet
+//! a result: the runner commits.
 //!
-//! The codes go out with the progress events ([`progress`]). A later attempt at the job reads them and
-//! hands them to the engine, which resumes behind them; the audio is that of an undisturbed run, bit for
-//! bit. Where the delivery is live, the marked
-//! samples go out with the same events, and a later attempt sends those alone that no earlier one has sent.
+//! The codes go out with the progress events ([`progress`]). A later attempt at the job reads them
+//! and hands them to the engine, which resumes behind them. The audio is that of an undisturbed
+//! run, bit for bit. If the delivery is live, the marked samples go out with the same events. A
+//! later attempt sends only the samples that no earlier attempt has sent.
 
 mod attempt_progress;
 mod context_window;
@@ -25,7 +26,7 @@ use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
 use csm_shared::store::Store;
 
-use crate::BUILD;
+use crate::IDENTITY;
 use crate::encode::{AudioEncoder, EncodeError};
 use crate::marks::{Finished, MarkError, Marker};
 use crate::sink::{self, SinkError};
@@ -35,30 +36,30 @@ pub use attempt_progress::AttemptProgress;
 use progress::{PendingEvent, ProgressPublisher};
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
 
-/// How long telling followers, or reading what was told before, may last.
+/// Longest time to publish an event, or to read the resume point.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(30);
-/// How long storing a file may last, tries and all.
+/// Longest time to store a file, all tries included.
 const STORE_LIMIT: Duration = Duration::from_secs(120);
 
-/// What every attempt of a worker needs.
+/// Resources that every attempt of a worker needs.
 pub struct AttemptContext {
-    /// The model.
+    /// Engine of the model.
     pub engine: Engine,
-    /// Text to ids, as the gateway counted them.
+    /// Tokenizer, the same as the gateway counts with.
     pub tokenizer: PromptTokenizer,
-    /// Maker and finder of the marks.
+    /// Marker, which also checks the marks.
     pub marker: Marker,
-    /// Maker of files.
+    /// Encoder of files.
     pub encoder: AudioEncoder,
-    /// Where files go.
+    /// Store of files.
     pub store: Store,
-    /// Who listens.
+    /// Live channel to the followers of a job.
     pub live: Live,
-    /// This worker, for the receipt.
+    /// Id of this worker, for the receipt.
     pub worker: String,
 }
 
-/// An attempt that came to nothing.
+/// Failure of an attempt.
 #[derive(Debug, thiserror::Error)]
 pub enum AttemptError {
     /// The tokenizer refused the text.
@@ -70,25 +71,26 @@ pub enum AttemptError {
     /// The file could not be stored.
     #[error(transparent)]
     Sink(#[from] SinkError),
-    /// The store did not get done with the file.
+    /// The store took too long with the file.
     #[error("the audio was not stored within {} s", STORE_LIMIT.as_secs())]
     StoreTimedOut,
     /// The audio could not be marked, or its mark was not found in it.
     #[error(transparent)]
     Mark(#[from] MarkError),
-    /// Whoever listens could not be told what was spoken, or what they were told before could not be read.
+    /// An event could not be published, or the resume point could not be read.
     #[error("live audio: {0}")]
     Publish(#[from] RedisFault),
     /// The encoder failed.
     #[error(transparent)]
     Encode(#[from] EncodeError),
-    /// The thread that marks and encodes died.
+    /// The thread that marks and encodes panicked.
     #[error("marking and encoding the audio: {0}")]
     Join(#[from] tokio::task::JoinError),
 }
 
 impl AttemptError {
-    /// The failure as the queue records it. Its message is safe to show: what a library or the device said stays in the log.
+    /// Returns the failure as the queue records it. Its message is safe to show: messages of
+    /// libraries and devices stay in the log.
     #[must_use]
     pub fn failure(&self) -> Failure {
         let class = match self {
@@ -111,7 +113,7 @@ impl AttemptError {
     }
 }
 
-/// The audio of one attempt.
+/// Audio of one attempt, and the figures for its receipt.
 struct GeneratedAudio {
     audio: Finished,
     frames: u32,
@@ -123,8 +125,8 @@ struct GeneratedAudio {
 }
 
 impl AttemptContext {
-    /// Speaks and stores; answers the receipt to commit, which points to the file.
-    /// `progress` tells meanwhile whether the attempt gets on.
+    /// Generates and stores the audio. Returns the receipt to commit, which points to the file.
+    /// Meanwhile, `progress` shows whether the attempt makes progress.
     pub async fn attempt(
         &self,
         at: &LeaseRef,
@@ -135,7 +137,8 @@ impl AttemptContext {
         let event = Event::Started { worker: self.worker.clone() };
         let started = PendingEvent { sequence: 1, event, codes: None };
         if spec.delivery.is_live() && at.attempt > 1 {
-            // From here on, nobody before us can send anything.
+            // Publishing this event fences off earlier attempts: from here on they cannot send
+            // samples.
             progress.during(PUBLISH_LIMIT, self.publish_patiently(at, &started)).await?;
         } else {
             progress.during(PUBLISH_LIMIT, self.try_publish(at, &started)).await;
@@ -185,7 +188,7 @@ impl AttemptContext {
         })
     }
 
-    /// Runs the job through the engine and the mark.
+    /// Generates the audio of the job and marks it.
     async fn generate(
         &self,
         at: &LeaseRef,
@@ -226,7 +229,7 @@ impl AttemptContext {
         Ok(GeneratedAudio { audio, frames, resumed, sentences, finish, first_audio, compute })
     }
 
-    /// The job as the engine takes it.
+    /// Plans the job for the engine.
     fn attempt_plan(&self, spec: &JobSpec) -> Result<AttemptPlan, PromptError> {
         let mut plan = SpeechPlan::new(&self.tokenizer, spec)?;
         let texts = std::mem::take(&mut plan.context_ids).into_iter();
@@ -243,8 +246,8 @@ impl AttemptContext {
         })
     }
 
-    /// Writes one event; false where it may not be in the stream. A failure is logged, not raised: the event is kept, and
-    /// written again before the next.
+    /// Writes one event. Returns false if it may not be in the stream: the failure is logged, and
+    /// the event is kept and written again before the next.
     async fn try_publish(&self, at: &LeaseRef, pending: &PendingEvent) -> bool {
         let written = self.publish(at, pending).await;
         if let Err(error) = &written {
@@ -253,7 +256,7 @@ impl AttemptContext {
         written.is_ok()
     }
 
-    /// Writes one event that listeners cannot do without.
+    /// Writes one event that followers cannot do without; retries it if Redis is away.
     async fn publish_patiently(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
         self.live.patiently(|| self.publish(at, pending)).await
     }
@@ -263,8 +266,9 @@ impl AttemptContext {
         self.live.publish_with(&at.id, id, &pending.event, pending.codes.as_ref()).await
     }
 
-    /// What earlier attempts spoke, as far as this engine would say the same, and what they sent. Where that cannot be had, a
-    /// job is spoken from the beginning; one whose audio is live is not, for nobody knows what was sent of it.
+    /// Returns the frames of earlier attempts, as far as this engine would generate the same, and
+    /// how many samples they sent. If they cannot be read, the job starts over. A job with live
+    /// delivery fails instead, because the samples already sent are unknown.
     async fn resume_point(&self, at: &LeaseRef, origin: Origin, live: bool) -> Result<ResumePoint, RedisFault> {
         if at.attempt <= 1 {
             return Ok(ResumePoint::default());
@@ -285,9 +289,9 @@ impl AttemptContext {
     }
 }
 
-/// All that the codes of a job depend on, beside what never changes about a job: the build, the engine, and the plan, which
-/// follows from the build's ways with text.
+/// Returns the origin of the codes: all that they depend on beside the job itself. These are the
+/// build, the engine, and the plan, which follows from how the build treats text.
 fn origin(info: &ModelInfo, plan: &SpeechPlan) -> Origin {
     let plan = format!("{plan:?}");
-    Origin::of(&[BUILD, &info.weights_sha256, &info.dtype, &info.kernels, &plan])
+    Origin::of(&[IDENTITY, &info.weights_sha256, &info.dtype, &info.kernels, &plan])
 }

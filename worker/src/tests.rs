@@ -1,4 +1,4 @@
-//! Which edits change the identity of a build.
+//! Tests of the build's identity: the edits that change it, and those that do not.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use tempfile::TempDir;
 
 use crate::identity::{LOCK, SOURCES, identity};
 
-/// Edits of one file: the path, a text in it, and its replacement.
+/// Edit of one file: the path, a text in the file, and its replacement.
 type Edit<'a> = (&'a str, &'a str, &'a str);
 
 fn root() -> PathBuf {
@@ -25,7 +25,7 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// The identity of the tree after one edit.
+/// Returns the identity of the tree after one edit.
 fn after((file, old, new): Edit<'_>) -> u32 {
     let folder = TempDir::new().unwrap();
     for source in SOURCES.into_iter().chain([LOCK, file]) {

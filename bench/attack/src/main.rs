@@ -4,6 +4,7 @@
 //! and looked at by the detector that ships ([`matrix`]). The threshold is held against unmarked audio ([`null`]). The exit
 //! code is 1 when a demand is not met; the last line then names all that are not.
 
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
 
 mod attack_rng;
@@ -58,7 +59,7 @@ struct AttackArgs {
     /// Folder of the report and the plot; without it there are none
     #[arg(long)]
     docs: Option<PathBuf>,
-    /// A Python with the packages of scripts/attack/requirements.txt, for the plot
+    /// A Python with the packages of bench/attack/requirements.txt, for the plot
     #[arg(long, default_value = ".venv/bin/python")]
     python: PathBuf,
     /// Where the scores of the null go, for the plot

@@ -174,11 +174,11 @@ impl NullDistribution {
             writeln!(file, "{},{}", GROUPS[score.group], score.z)?;
         }
         file.into_inner()?;
-        let script = ["scripts/attack/plot.py", "--threshold", &DETECTED_ABOVE.to_string(), "--hypotheses"];
+        let script = ["bench/attack/plot.py", "--threshold", &DETECTED_ABOVE.to_string(), "--hypotheses"];
         let mut command = Command::new(python);
         command.args(script).arg(HYPOTHESES.to_string()).arg(csv).arg(plot);
         let status = command.status().with_context(|| format!("{} cannot be run", python.display()))?;
-        ensure!(status.success(), "scripts/attack/plot.py failed");
+        ensure!(status.success(), "bench/attack/plot.py failed");
         Ok(())
     }
 }

@@ -2,5 +2,7 @@
 //!
 //! [`measure`] takes the measurements; [`command`] runs each in a process of its own and prints tables.
 
+#![forbid(unsafe_code)]
+
 pub mod command;
 pub mod measure;

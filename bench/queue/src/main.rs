@@ -4,6 +4,7 @@
 //! Sections: jobs a second and wait beside the peers ([`peers`]), with and without a round trip of 1 ms; claims on a long
 //! backlog ([`growth`]); a live caller beside a bulk backlog ([`lanes`]); predicted against seen waits ([`admission`]).
 
+#![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
 
 mod admission;
@@ -37,7 +38,7 @@ pub(crate) struct BenchQueueArgs {
     #[arg(long, default_value_t = 50_000)]
     pub(crate) bulk: u64,
     /// Runs one peer; see its head
-    #[arg(long, default_value = "scripts/peers/queue/run.sh")]
+    #[arg(long, default_value = "bench/peers/queue/run.sh")]
     pub(crate) runner: PathBuf,
     /// Sections to run
     #[arg(long, value_delimiter = ',', default_value = "peers,growth,lanes,admission")]

@@ -1,4 +1,4 @@
-//! Our own queue by the peers' two rules (scripts/peers/queue/README.md): producer and consumers in one process.
+//! Our own queue by the peers' two rules (bench/peers/queue/README.md): producer and consumers in one process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

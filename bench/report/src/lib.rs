@@ -1,5 +1,7 @@
 //! What every benchmark prints: tables in Markdown, the machine, and the day.
 
+#![forbid(unsafe_code)]
+
 mod proc;
 mod table;
 

@@ -1,14 +1,16 @@
-//! A whole recording brought to 24 kHz by a fixed-ratio FFT resampler, its delay taken off.
+//! Resampling of a whole recording to 24 kHz by a fixed-ratio FFT resampler, whose delay is
+//! removed.
 
 use audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler};
 
 use super::{ClipError, SAMPLE_RATE};
 
-/// Source samples that the resampler takes at a time, at least.
+/// Least number of source samples that the resampler takes at a time.
 const MIN_BLOCK: usize = 1_024;
 
-/// `mono` at `rate` as `round(len * 24000 / rate)` samples at 24 kHz, and at least one. At 24 kHz it passes untouched.
+/// Resamples `mono` from `rate` to 24 kHz: `round(len * 24000 / rate)` samples, at least one.
+/// Samples that are already at 24 kHz are returned unchanged.
 pub(super) fn to_24k(mono: Vec<f32>, rate: u32) -> Result<Vec<f32>, ClipError> {
     if rate == SAMPLE_RATE {
         return Ok(mono);
@@ -23,8 +25,8 @@ pub(super) fn to_24k(mono: Vec<f32>, rate: u32) -> Result<Vec<f32>, ClipError> {
     Ok(samples)
 }
 
-/// The block of source samples: it fits the ratio, and it is even. The filter's delay is half a block, so an odd one would
-/// leave the recording half a source sample late.
+/// Returns the block length in source samples, which fits the ratio and is even. The filter's delay
+/// is half a block, so an odd block would leave the recording half a source sample late.
 fn block(rate: u32) -> usize {
     let even_unit = 2 * (rate / greatest_common_divisor(rate, SAMPLE_RATE)) as usize;
     MIN_BLOCK.next_multiple_of(even_unit)
@@ -34,7 +36,7 @@ fn greatest_common_divisor(a: u32, b: u32) -> u32 {
     if b == 0 { a } else { greatest_common_divisor(b, a % b) }
 }
 
-/// `round(len * 24000 / rate)`, at least 1.
+/// Returns `round(len * 24000 / rate)`, at least 1.
 pub(super) fn resampled_len(len: usize, rate: u32) -> usize {
     let rate = u64::from(rate);
     let rounded = (len as u64 * u64::from(SAMPLE_RATE) + rate / 2) / rate;

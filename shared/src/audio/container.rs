@@ -1,18 +1,20 @@
-//! Tells a file's format by its first bytes.
+//! Detection of a file's format by its first bytes.
 
-/// Where the search for an MP3's first frame ends: pieces cut out of a stream begin in the middle of one.
+/// Bytes searched for the first MP3 frame: a file cut out of a stream begins in the middle of a
+/// frame.
 const MP3_SEARCH_BYTES: usize = 4_096;
-/// The most tags in front of the audio.
+/// Most tags in front of the audio.
 const MAX_TAGS: usize = 4;
-/// Bit rates of layer III in kbit/s by their index, MPEG 1 and the lower sampling rates. 0 is free, which is not taken.
+/// Bit rates of layer III in kbit/s by index: MPEG 1, then the lower sampling rates. Index 0 means
+/// a free bit rate, which is not supported.
 const BIT_RATES: [[u16; 15]; 2] = [
     [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
     [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
 ];
-/// Sample rates of MPEG 1 by their index; MPEG 2 has half of each, MPEG 2.5 a quarter.
+/// Sample rates of MPEG 1 by index; MPEG 2 has half of each, MPEG 2.5 a quarter.
 const SAMPLE_RATES: [u32; 3] = [44_100, 48_000, 32_000];
 
-/// A file of a known format.
+/// A file of a known format, without the tags in front of it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Container<'a> {
     /// RIFF WAVE.
@@ -25,7 +27,7 @@ pub(super) enum Container<'a> {
     Ogg(&'a [u8]),
 }
 
-/// The format of `bytes`; `None` where it is none of those.
+/// Detects the format of `bytes`; `None` if it is not one of [`Container`].
 pub(super) fn container(bytes: &[u8]) -> Option<Container<'_>> {
     let audio = without_tags(bytes);
     match audio {
@@ -36,7 +38,7 @@ pub(super) fn container(bytes: &[u8]) -> Option<Container<'_>> {
     }
 }
 
-/// What is behind the ID3v2 tags at the start.
+/// Returns the bytes behind the ID3v2 tags at the start.
 fn without_tags(mut bytes: &[u8]) -> &[u8] {
     for _ in 0..MAX_TAGS {
         let [b'I', b'D', b'3', _, _, flags, a, b, c, d, ..] = *bytes else { break };
@@ -47,7 +49,8 @@ fn without_tags(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
-/// Where the first MP3 frame begins: one that another follows, or that is the last.
+/// Finds the start of the first MP3 frame: another frame must follow it, or the file must end
+/// there.
 fn first_frame(bytes: &[u8]) -> Option<usize> {
     (0..bytes.len().min(MP3_SEARCH_BYTES)).find(|&at| {
         let Some(length) = frame_bytes(&bytes[at..]) else { return false };
@@ -59,7 +62,7 @@ fn first_frame(bytes: &[u8]) -> Option<usize> {
     })
 }
 
-/// The length of the MP3 frame that begins here.
+/// Returns the length in bytes of the MP3 frame that begins at `bytes`.
 fn frame_bytes(bytes: &[u8]) -> Option<usize> {
     let [0xff, kind, rates, _, ..] = *bytes else { return None };
     let (version, layer) = (kind >> 3 & 3, kind >> 1 & 3);

@@ -1,7 +1,8 @@
-//! From the bytes of a FLAC or MP3 file to mono float samples at the file's own rate.
+//! Decoders of FLAC and MP3 files: from bytes to mono float samples at the file's own rate.
 //!
-//! Tags, pictures and seek tables are stepped over here, so that the demuxers see audio alone. They cannot seek: what they
-//! would look up at the end of a file is an estimate of its length, by which they would cut it.
+//! Tags, pictures and seek tables are skipped here, so that the demuxers see audio alone. The
+//! demuxers cannot seek either. At the end of a file they would find only an estimate of its
+//! length, and cut the file there.
 
 use std::io::Read;
 
@@ -21,7 +22,7 @@ const FLAC: &str = "FLAC";
 const MP3: &str = "MP3";
 /// Bytes of a STREAMINFO block.
 const STREAMINFO_BYTES: usize = 34;
-/// The bit of a block's head that says that it is the last.
+/// Bit in a block's header that marks the last block.
 const LAST_BLOCK: u8 = 0x80;
 
 /// Decodes a FLAC file.
@@ -29,7 +30,7 @@ pub(super) fn flac(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     let broken = |reason: &str| ClipError::Broken { format: FLAC, reason: reason.to_owned() };
     let mut rest = bytes.get(4..).unwrap_or(&[]);
     let mut info = None;
-    // Each turn consumes at least the four bytes of a block's head.
+    // Each pass consumes at least the four bytes of a block's header.
     loop {
         let (head, body) = rest.split_at_checked(4).ok_or_else(|| broken("it ends before its audio"))?;
         let length = usize::from(head[1]) << 16 | usize::from(head[2]) << 8 | usize::from(head[3]);
@@ -60,7 +61,7 @@ pub(super) fn mp3(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
 }
 
 fn stream<'a>(bytes: impl Read + Send + Sync + 'a) -> MediaSourceStream<'a> {
-    // The source may be read in order only.
+    // The source can only be read in order.
     MediaSourceStream::new(
         Box::new(ReadOnlySource::new(bytes)),
         symphonia::core::io::MediaSourceStreamOptions::default(),
@@ -82,7 +83,7 @@ fn decode(
         match reader.next_packet() {
             Ok(Some(packet)) => mixdown.take(decoder.decode(&packet), packet.block_dur().get())?,
             Ok(None) => break,
-            // A file that was cut off says what it still holds.
+            // A truncated file yields the audio that it still holds.
             Err(Error::IoError(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => break,
             Err(error) => return Err(mixdown.refusal(&error)),
         }

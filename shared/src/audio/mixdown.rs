@@ -1,4 +1,4 @@
-//! What a packet-wise decoder yields, gathered as mono samples under the limits.
+//! The output of a packet decoder, collected as mono samples under the limits.
 
 use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::errors::Error;
@@ -6,23 +6,23 @@ use symphonia::core::errors::Error;
 use super::ClipError;
 use super::wav_decode::{DecodedAudio, allowed, frame_limit};
 
-/// Packets that may be damaged before their share counts: a file that was cut out of a longer one begins with such.
+/// Damaged packets that are always tolerated: a file cut out of a longer one begins with some.
 const DAMAGED_FREELY: u64 = 8;
-/// Beyond that, at most one of so many packets may be damaged.
+/// Beyond [`DAMAGED_FREELY`], at most one of this many packets may be damaged.
 const DAMAGED_ONE_OF: u64 = 8;
 
-/// Mono samples in the making.
+/// Mono samples collected so far, with the counts that limit them.
 pub(super) struct Mixdown {
-    /// Name of the format, for errors.
+    /// Name of the format, for error messages.
     format: &'static str,
     mono: Vec<f32>,
-    /// One packet's samples, channel by channel.
+    /// Samples of the last packet, with its channels interleaved.
     interleaved: Vec<f32>,
-    /// Rate and channels of the first packet.
+    /// Sample rate and channel count of the first packet.
     layout: Option<(u32, usize)>,
-    /// Frames that were decoded, those that the decoder cut off included.
+    /// Frames decoded so far, including those that the decoder cut off.
     decoded: u64,
-    /// Frames of the last packet that was whole.
+    /// Frames of the last undamaged packet.
     usual: usize,
     packets: u64,
     damaged: u64,
@@ -42,8 +42,9 @@ impl Mixdown {
         }
     }
 
-    /// Takes what a packet was decoded to. `announced` are its frames by the container, 0 where that is not known: frames
-    /// that the decoder takes off as padding cost time as others do.
+    /// Adds a decoded packet. `announced` is the packet's number of frames according to the
+    /// container, or 0 if unknown: frames that the decoder cuts off as padding cost as much time as
+    /// others.
     pub(super) fn take(
         &mut self,
         decoded: Result<GenericAudioBufferRef<'_>, Error>,
@@ -74,7 +75,7 @@ impl Mixdown {
         Ok(())
     }
 
-    /// Puts silence where a damaged packet was, so that what follows keeps its place.
+    /// Puts silence in place of a damaged packet, so that later audio keeps its position.
     fn skip(&mut self) -> Result<(), ClipError> {
         self.damaged += 1;
         if self.damaged > DAMAGED_FREELY && self.damaged * DAMAGED_ONE_OF > self.packets {
@@ -94,17 +95,18 @@ impl Mixdown {
         if self.decoded > limit { Err(ClipError::TooLong { seconds }) } else { Ok(()) }
     }
 
-    /// Frames gathered so far.
+    /// Returns the number of frames collected so far.
     pub(super) fn frames(&self) -> usize {
         self.mono.len()
     }
 
-    /// Takes the last frames off.
+    /// Keeps the first `frames` frames.
     pub(super) fn truncate(&mut self, frames: usize) {
         self.mono.truncate(frames);
     }
 
-    /// What was gathered. A file of which no packet was whole is damaged, not empty.
+    /// Returns the collected audio. A file without a single undamaged packet is reported as
+    /// damaged, not as empty.
     pub(super) fn finish(self) -> Result<DecodedAudio, ClipError> {
         match self.layout {
             Some((sample_rate, _)) if !self.mono.is_empty() => Ok(DecodedAudio { mono: self.mono, sample_rate }),
@@ -113,18 +115,18 @@ impl Mixdown {
         }
     }
 
-    /// A decoder's or demuxer's refusal as ours.
+    /// Converts an error of the decoder or demuxer to a [`ClipError`].
     pub(super) fn refusal(&self, error: &Error) -> ClipError {
         refusal(self.format, error)
     }
 
-    /// A refusal of our own.
+    /// Returns a [`ClipError::Broken`] for this format.
     pub(super) fn broken(&self, reason: &str) -> ClipError {
         ClipError::Broken { format: self.format, reason: reason.to_owned() }
     }
 }
 
-/// A decoder's or demuxer's refusal of a file of `format` as ours.
+/// Converts an error of the decoder or demuxer for a file of `format` to a [`ClipError`].
 pub(super) fn refusal(format: &'static str, error: &Error) -> ClipError {
     let reason = match error {
         Error::IoError(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => "it ends too early".to_owned(),
@@ -133,7 +135,8 @@ pub(super) fn refusal(format: &'static str, error: &Error) -> ClipError {
     ClipError::Broken { format, reason }
 }
 
-/// A lossy decoder may run over full scale and, from a crafted file, to anything.
+/// Clamps a sample to full scale, because a lossy decoder may exceed it. A crafted file may even
+/// yield infinities or NaN, which become 0.
 fn held(sample: f32) -> f32 {
     if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }
 }

@@ -1,4 +1,5 @@
-//! From the bytes of an Ogg file, of Vorbis or Opus, to mono float samples at the file's own rate (Opus: 48 kHz).
+//! Decoder of Ogg files that hold Vorbis or Opus: from bytes to mono float samples at the file's
+//! own rate (Opus: 48 kHz).
 
 use std::io::{Cursor, ErrorKind};
 
@@ -17,20 +18,20 @@ use super::mixdown::{Mixdown, refusal};
 use super::vorbis;
 use super::wav_decode::{DecodedAudio, allowed};
 
-/// The rate at which every Opus stream is decoded.
+/// Sample rate at which every Opus stream is decoded.
 const OPUS_RATE: u32 = 48_000;
-/// Bytes of the head of an Opus stream of one or two channels.
+/// Bytes of the header of an Opus stream of one or two channels.
 const OPUS_HEAD_BYTES: usize = 19;
-/// The most channels: what both decoders are sure to order as we expect.
+/// Most channels of a stream: for one and two channels both decoders agree on the order.
 const MAX_CHANNELS: u8 = 2;
-/// The most frames that the end of a stream takes off: those of its last packet.
+/// Most frames that the end position of a stream may cut off: those of the last packet.
 const MAX_END_TRIM: u64 = 8_192;
 
-/// A stream's decoder.
+/// The decoder of one stream.
 struct OggDecoder {
     format: &'static str,
     decoder: Box<dyn AudioDecoder>,
-    /// Frames at the start that are no part of the recording.
+    /// Frames at the start that do not belong to the recording.
     skipped: u64,
 }
 
@@ -55,7 +56,7 @@ pub(super) fn ogg(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     mixdown.finish()
 }
 
-/// Takes off what the encoder added behind the recording's last frame.
+/// Removes the frames that the encoder added behind the end of the recording.
 fn trim(mixdown: &mut Mixdown, frames: u64) {
     let added = (mixdown.frames() as u64).saturating_sub(frames);
     if added <= MAX_END_TRIM {
@@ -116,14 +117,14 @@ fn broken(format: &'static str, reason: &str) -> ClipError {
     ClipError::Broken { format, reason: reason.to_owned() }
 }
 
-/// The packets of the only stream of a file.
+/// The packets of a file's only stream.
 struct Packets<'a> {
     reader: PacketReader<Cursor<&'a [u8]>>,
     serial: Option<u32>,
 }
 
 impl Packets<'_> {
-    /// The next packet; `None` where the file ends, cut off or not.
+    /// Returns the next packet; `None` at the end of the file, truncated or not.
     fn next(&mut self) -> Result<Option<Packet>, ClipError> {
         let packet = match self.reader.read_packet() {
             Ok(Some(packet)) => packet,
@@ -137,7 +138,7 @@ impl Packets<'_> {
         Ok(Some(packet))
     }
 
-    /// The next packet of the head.
+    /// Returns the next header packet.
     fn expect(&mut self) -> Result<Packet, ClipError> {
         self.next()?.ok_or_else(|| broken("Ogg", "it ends before its audio"))
     }

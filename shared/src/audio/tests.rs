@@ -1,4 +1,4 @@
-//! What a caller may send and what it becomes.
+//! Tests of [`read`] and [`Clip`]: accepted recordings, their results, and refusals.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,7 +13,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A WAV file with `frames` frames of `value(frame, channel)`, full scale 1.
+/// Writes a WAV file with `frames` frames of `value(frame, channel)`, full scale 1.
 fn wav(
     rate: u32,
     channels: u16,
@@ -45,7 +45,7 @@ fn sine(hertz: f32, rate: u32) -> impl Fn(usize, u16) -> f32 {
     move |frame, _| 0.5 * (TAU * hertz * frame as f32 / rate as f32).sin()
 }
 
-/// A hand-made file: each chunk with its head, and a pad byte where its length is odd.
+/// Builds a RIFF file by hand: each chunk with its header, and a pad byte if its length is odd.
 fn riff(chunks: &[(&[u8; 4], &[u8])]) -> Vec<u8> {
     let mut file = b"RIFF\0\0\0\0WAVE".to_vec();
     for (name, body) in chunks {
@@ -109,7 +109,8 @@ fn resampling_keeps_the_tone_its_level_and_its_place() {
         let frames = rate as usize / 2 + 17;
         let clip = Clip::from_wav(&wav(rate, 1, 16, SampleFormat::Int, frames, sine(1_000.0, rate))).unwrap();
         assert_eq!(clip.samples().len(), clip_resample::resampled_len(frames, rate), "{rate} Hz");
-        // Away from the ends, where the filter sees the cut, the tone is the one made at 24 kHz: no delay is left.
+        // Away from the ends, where the filter sees the cut, the tone equals the one made at
+        // 24 kHz, so no delay is left.
         let (tone, expected) = (clip.to_f32(), sine(1_000.0, SAMPLE_RATE));
         let inside = 2_400..tone.len() - 2_400;
         let worst = inside.map(|i| (tone[i] - expected(i, 0)).abs()).fold(0.0f32, f32::max);

@@ -1,18 +1,20 @@
-//! Looks through the setup of a Vorbis stream before the decoder does.
+//! Check of a Vorbis stream's setup header before the decoder reads it.
 //!
-//! The decoder believes some of it: a few bytes can have it build codebooks of gigabytes, and values outside the
-//! specification end in an index or a division that panics. What is refused here is either against the specification or
-//! beyond what encoders write: libvorbis stays under 12,000 entries and 64,000 values in all.
+//! The decoder trusts parts of that header. A few bytes can make it build codebooks of gigabytes,
+//! and values outside the specification end in an index or a division that panics. Setups refused
+//! here either break the specification or exceed what encoders write: libvorbis stays under 12,000
+//! entries and 64,000 values in all.
 
-/// Entries of all codebooks together; each may cost the decoder a table of 256.
+/// Most entries of all codebooks together; each may cost the decoder a table of 256.
 const MAX_ENTRIES: u32 = 48 * 1024;
-/// Vector elements of all codebooks together: 8 MiB as floats.
+/// Most vector elements of all codebooks together: 8 MiB as floats.
 const MAX_VALUES: u64 = 2 * 1024 * 1024;
-/// The most dimensions of a codebook that the decoder takes.
+/// Most dimensions of a codebook that the decoder accepts.
 const MAX_DIMENSIONS: u32 = 32;
-/// Entries of a codebook that holds heights of a floor; the specification's heights go to 255.
+/// Most entries of a codebook that holds the heights of a floor; heights in the specification end
+/// at 255.
 const MAX_FLOOR_ENTRIES: u32 = 8 * 1024;
-/// The longest codeword, in bits.
+/// Longest codeword, in bits.
 const MAX_CODEWORD_BITS: u32 = 32;
 
 type Check<T> = Result<T, &'static str>;
@@ -38,7 +40,7 @@ pub(super) fn check(packet: &[u8]) -> Check<()> {
     Ok(())
 }
 
-/// Answers how many entries each codebook has.
+/// Checks the codebooks and returns the number of entries of each.
 fn codebooks(bits: &mut Bits<'_>) -> Check<Vec<u32>> {
     let count = bits.read(8)? + 1;
     let mut books = Vec::with_capacity(count as usize);
@@ -67,7 +69,7 @@ fn codewords(bits: &mut Bits<'_>, entries: u32) -> Check<()> {
     if bits.read(1)? == 1 {
         let mut length = bits.read(5)? + 1;
         let mut seen = 0;
-        // Each turn makes the codewords longer.
+        // Each pass makes the codewords longer, so the loop ends.
         while seen < entries {
             seen += bits.read(width(entries - seen))?;
             if length > MAX_CODEWORD_BITS || seen > entries {
@@ -102,15 +104,16 @@ fn lookup(bits: &mut Bits<'_>, entries: u32, dimensions: u32) -> Check<()> {
     bits.skip(u64::from(values) * u64::from(value_bits))
 }
 
-/// The greatest whole number whose `dimensions`-th power is not above `entries`. The decoder takes a root of floats and
-/// panics where that is rounded up.
+/// Returns the greatest whole number whose `dimensions`-th power does not exceed `entries`. The
+/// decoder takes a floating-point root and panics if that root is rounded up, so such values are
+/// refused.
 fn values_of_lattice(entries: u32, dimensions: u32) -> Check<u32> {
     let fits = |value: u32| value.checked_pow(dimensions).is_some_and(|power| power <= entries);
     let root = (entries as f32).powf(1.0 / dimensions as f32).floor() as u32;
     if root > 0 && fits(root) && !fits(root + 1) { Ok(root) } else { Err("a codebook's lattice has no whole root") }
 }
 
-/// A floor of type 1.
+/// Checks a floor of type 1.
 fn floor(bits: &mut Bits<'_>, books: &[u32]) -> Check<()> {
     let partitions = bits.read(5)?;
     let mut classes = Vec::with_capacity(partitions as usize);
@@ -135,7 +138,8 @@ fn floor(bits: &mut Bits<'_>, books: &[u32]) -> Check<()> {
     let place_bits = bits.read(4)?;
     for class in classes {
         for _ in 0..dimensions[class] {
-            // The decoder divides by the distance of neighbours, and the first stands at 0.
+            // The decoder divides by the distance between neighbours, and the first point stands at
+            // 0.
             if bits.read(place_bits)? == 0 {
                 return Err("two points of a floor stand at one place");
             }
@@ -144,19 +148,19 @@ fn floor(bits: &mut Bits<'_>, books: &[u32]) -> Check<()> {
     Ok(())
 }
 
-/// Bits that `value` takes.
+/// Returns the number of bits that `value` takes.
 fn width(value: u32) -> u32 {
     u32::BITS - value.leading_zeros()
 }
 
-/// Reads bits, lowest first.
+/// A reader of bits, lowest bit first.
 struct Bits<'a> {
     bytes: &'a [u8],
     at: u64,
 }
 
 impl Bits<'_> {
-    /// The next `count` bits, 32 at most.
+    /// Reads the next `count` bits, 32 at most.
     fn read(&mut self, count: u32) -> Check<u32> {
         let mut value = 0;
         for place in 0..count {

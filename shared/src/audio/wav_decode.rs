@@ -1,7 +1,8 @@
-//! From the bytes of a WAV file to mono float samples at the file's own rate.
+//! Decoder of WAV files: from bytes to mono float samples at the file's own rate.
 //!
-//! The chunks are found here, because files in the wild pad odd chunks and leave the length of piped audio open, both of
-//! which hound refuses. hound then reads the format and the samples from those two chunks alone.
+//! The chunks are located here because hound refuses two habits of real files: padded odd chunks,
+//! and an open length for piped audio. hound then reads the format and the samples from those two
+//! chunks alone.
 
 use std::io::{Chain, Read};
 
@@ -9,15 +10,15 @@ use hound::{SampleFormat, WavReader};
 
 use super::{ClipError, MAX_SOURCE_CHANNELS, MAX_SOURCE_FRAMES, MAX_SOURCE_RATE, MAX_SOURCE_SECONDS, MIN_SOURCE_RATE};
 
-/// The longest `fmt ` chunk with a meaning; bytes behind it say nothing about PCM.
+/// Longest `fmt ` chunk that is read; bytes behind it say nothing about PCM.
 const MAX_FORMAT_BYTES: usize = 40;
-/// The length that a program writes into the header when it pipes audio out before it knows how much it will be.
+/// Data length in the header of piped audio, written before the real length was known.
 const OPEN_LENGTH: usize = u32::MAX as usize;
 
-/// A decoded source, mixed to mono.
+/// Decoded audio, mixed to mono.
 #[derive(Debug)]
 pub(super) struct DecodedAudio {
-    /// At least one sample, all finite; nominally in [-1, 1).
+    /// Samples, at least one and all finite; nominally in [-1, 1).
     pub(super) mono: Vec<f32>,
     /// Samples per second, from `MIN_SOURCE_RATE` to `MAX_SOURCE_RATE`.
     pub(super) sample_rate: u32,
@@ -37,7 +38,7 @@ pub(super) fn wav(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     Ok(DecodedAudio { mono: read_mono(reader)?, sample_rate: spec.sample_rate })
 }
 
-/// Refuses a rate or a number of channels that is not taken.
+/// Refuses an unsupported sample rate or number of channels.
 pub(super) fn allowed(rate: u32, channels: usize) -> Result<(), ClipError> {
     if !(MIN_SOURCE_RATE..=MAX_SOURCE_RATE).contains(&rate) {
         let reason = format!("a sample rate of {rate} Hz is outside {MIN_SOURCE_RATE} to {MAX_SOURCE_RATE}");
@@ -49,25 +50,25 @@ pub(super) fn allowed(rate: u32, channels: usize) -> Result<(), ClipError> {
     Ok(())
 }
 
-/// The most frames of a recording at `rate`.
+/// Returns the most frames of a recording at `rate`.
 pub(super) fn frame_limit(rate: u32) -> u64 {
     (u64::from(MAX_SOURCE_SECONDS) * u64::from(rate)).min(MAX_SOURCE_FRAMES)
 }
 
-/// The two chunks of a WAV file that matter.
+/// The two chunks of a WAV file that are read.
 struct Chunks<'a> {
     format: &'a [u8],
     data: &'a [u8],
 }
 
-/// Walks the RIFF chunks up to the audio.
+/// Walks the RIFF chunks up to the audio data.
 fn find_chunks(bytes: &[u8]) -> Result<Chunks<'_>, ClipError> {
     if bytes.len() < 12 || &bytes[..4] != b"RIFF" || &bytes[8..12] != b"WAVE" {
         return Err(ClipError::NotWav("it does not begin with RIFF and WAVE"));
     }
     let mut rest = &bytes[12..];
     let mut format = None;
-    // Each turn consumes at least the eight bytes of a chunk's head.
+    // Each pass consumes at least the eight bytes of a chunk's header.
     while let Some((head, body)) = rest.split_at_checked(8) {
         let promised = u32::from_le_bytes([head[4], head[5], head[6], head[7]]) as usize;
         let present = promised.min(body.len());
@@ -84,7 +85,7 @@ fn find_chunks(bytes: &[u8]) -> Result<Chunks<'_>, ClipError> {
     Err(ClipError::NotWav("it has no data chunk"))
 }
 
-/// The audio in the body of the data chunk and behind it.
+/// Returns the audio in the data chunk; `body` begins there and reaches to the end of the file.
 fn audio_of<'a>(body: &'a [u8], promised: usize, format: &[u8]) -> Result<&'a [u8], ClipError> {
     let data = if promised == OPEN_LENGTH {
         let block = format.get(12..14).map_or(1, |align| usize::from(u16::from_le_bytes([align[0], align[1]])));
@@ -95,12 +96,12 @@ fn audio_of<'a>(body: &'a [u8], promised: usize, format: &[u8]) -> Result<&'a [u
     if data.is_empty() { Err(ClipError::Empty) } else { Ok(data) }
 }
 
-/// A WAV header of nothing but the format, for the audio to follow.
+/// Builds a WAV header that holds nothing but the format, to be followed by the audio.
 fn minimal_header(chunks: &Chunks<'_>) -> Vec<u8> {
     // Both lengths are below MAX_SOURCE_BYTES.
     let length = |chunk: &[u8]| (chunk.len() as u32).to_le_bytes();
     let mut header = Vec::with_capacity(28 + MAX_FORMAT_BYTES);
-    header.extend_from_slice(b"RIFF\0\0\0\0WAVEfmt "); // hound does not read the length of the whole
+    header.extend_from_slice(b"RIFF\0\0\0\0WAVEfmt "); // hound ignores the total length
     header.extend_from_slice(&length(chunks.format));
     header.extend_from_slice(chunks.format);
     header.extend_from_slice(b"data");
@@ -108,7 +109,7 @@ fn minimal_header(chunks: &Chunks<'_>) -> Vec<u8> {
     header
 }
 
-/// All samples as floats, each group of channels averaged.
+/// Reads all samples as floats and averages the channels of each frame.
 fn read_mono(reader: WavReader<Chain<&[u8], &[u8]>>) -> Result<Vec<f32>, ClipError> {
     let spec = reader.spec();
     let channels = usize::from(spec.channels);
@@ -142,7 +143,8 @@ fn mix(samples: impl ExactSizeIterator<Item = hound::Result<f32>>, channels: usi
     Ok(mono)
 }
 
-/// hound's refusal as ours. The file was found whole, so what hound dislikes is the format.
+/// Converts an error of hound to a [`ClipError`]. The file was complete, so the format is what
+/// hound rejects.
 fn unreadable(error: &hound::Error) -> ClipError {
     ClipError::Unsupported(match error {
         hound::Error::FormatError(reason) => (*reason).to_owned(),

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::{FolderStore, ObjectKey, S3Settings, S3Store, Store, StoreError};
+use super::{FolderStore, ObjectKey, S3Settings, Store, StoreError, s3};
 
 /// Where finished audio goes. Credentials for S3 come from the standard AWS variables, files and roles.
 #[derive(Debug, Clone, clap::Args)]
@@ -43,7 +43,7 @@ impl StoreArgs {
                     region: set(self.region.as_ref()),
                     ..S3Settings::new(bucket)
                 };
-                Ok(Store::S3(S3Store::connect(settings).await))
+                s3::open(settings).await
             }
         }
     }

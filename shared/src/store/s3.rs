@@ -17,10 +17,11 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 
 use super::s3_error::{bucket_class, class_of};
-use super::{OBJECT_MAX_BYTES, ObjectKey, StoreError};
+use super::s3_settings::{S3Settings, S3Timeouts, StaticCredentials};
+use super::{OBJECT_MAX_BYTES, ObjectKey, Store, StoreError};
 
 /// Tries of one operation, the first included; the SDK backs off with jitter between them.
 const ATTEMPTS: u32 = 3;
@@ -28,65 +29,13 @@ const ATTEMPTS: u32 = 3;
 /// The region when neither settings nor the AWS environment name one; other servers mostly ignore it.
 const DEFAULT_REGION: &str = "us-east-1";
 
-/// What connects us to a bucket.
-#[derive(Debug, Clone)]
-pub struct S3Settings {
-    /// The bucket's name; it must exist already.
-    pub bucket: String,
-    /// Stands before every key, joined with a slash.
-    pub prefix: Option<ObjectKey>,
-    /// URL of a server that is not AWS.
-    pub endpoint: Option<String>,
-    /// Region; else the AWS environment's, else us-east-1.
-    pub region: Option<String>,
-    /// The bucket's name goes into the path, not into the host name.
-    pub path_style: bool,
-    /// Fixed credentials; else the AWS chain (variables, profile, web identity, instance role).
-    pub credentials: Option<StaticCredentials>,
-    /// Limits on waiting.
-    pub timeouts: S3Timeouts,
-}
-
-impl S3Settings {
-    /// Settings for a bucket on AWS with the AWS chain's credentials.
-    #[must_use]
-    pub fn new(bucket: &str) -> Self {
-        Self {
-            bucket: bucket.to_owned(),
-            prefix: None,
-            endpoint: None,
-            region: None,
-            path_style: false,
-            credentials: None,
-            timeouts: S3Timeouts::default(),
-        }
-    }
-}
-
-/// An access key and its secret.
-#[derive(Debug, Clone)]
-pub struct StaticCredentials {
-    /// The public half.
-    pub access_key: String,
-    /// The secret half.
-    pub secret_key: SecretString,
-}
-
-/// How long an operation may wait.
-#[derive(Debug, Clone, Copy)]
-pub struct S3Timeouts {
-    /// For a connection.
-    pub connect: Duration,
-    /// For one try: 8 MB at 4 Mbit/s.
-    pub attempt: Duration,
-    /// For the operation with all its tries and the whole body.
-    pub operation: Duration,
-}
-
-impl Default for S3Timeouts {
-    fn default() -> Self {
-        Self { connect: Duration::from_secs(3), attempt: Duration::from_secs(20), operation: Duration::from_secs(45) }
-    }
+/// Opens the bucket as a store.
+///
+/// # Errors
+/// None in a program with S3; see `s3_absent.rs` for one without.
+#[expect(clippy::unnecessary_wraps, reason = "a program without S3 refuses")]
+pub(super) async fn open(settings: S3Settings) -> Result<Store, StoreError> {
+    Ok(Store::S3(S3Store::connect(settings).await))
 }
 
 /// A bucket. Clones share one client.

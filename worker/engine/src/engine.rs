@@ -1,29 +1,36 @@
-//! The engine: prompts go in, bounded streams of spoken frames come out. No tensor shows in its face.
+//! The engine: it takes prompts and returns bounded streams of audio frames. Its interface shows no
+//! tensors.
 //!
-//! One OS thread, `csm-engine`, owns the model from loading to the end; everything else holds an [`Engine`] handle. An
-//! utterance takes one of a few slots. All slots that can make a frame make it in one batched step; prompts are fed in
-//! pieces between two steps. Beside that thread `csm-codec` turns frames into sound while the next ones are made, and
-//! `csm-encode` turns context recordings into codes. An utterance's result depends on its prompt and sampling alone, not
-//! on its slot, on who speaks beside it, or on what was spoken before.
+//! The OS thread `csm-engine` owns the model from loading to the end; every other part holds an
+//! [`Engine`] handle. An utterance takes one of a few slots. Each step makes one frame for all
+//! slots that can make one, in one batch. Prompts are fed in blocks between two steps. The thread
+//! `csm-codec` decodes frames to audio while the model makes the next ones. The thread `csm-encode`
+//! turns context recordings into codes. The result of an utterance depends on its prompt and
+//! sampling alone, not on its slot, its neighbours or earlier utterances.
 //!
-//! Reading order: an utterance on its way through ([`prefill`], [`active_utterance`]), the choice of the
-//! next work ([`slots`], [`schedule`]), the loop ([`engine_thread`]) and the threads beside it
-//! ([`decoder_thread`], [`encoder_thread`]), the way out ([`frame_stream`]); then the cache
-//! ([`prefix_cache`]), the end of a runaway ([`guard`]), and the counters ([`meter`], [`progress_counter`]).
+//! Reading order: first the path of an utterance ([`prefill`], [`active_utterance`]) and the choice
+//! of the next work ([`slots`], [`schedule`]). The loop follows ([`engine_thread`]), with the
+//! threads beside it ([`decoder_thread`], [`encoder_thread`]) and the output ([`frame_stream`]).
+//! Last come the cache ([`prefix_cache`]), the runaway guard ([`guard`]) and the counters
+//! ([`meter`], [`progress_counter`]).
 //!
 //! # Resuming
-//! An utterance may come with the frames that an earlier attempt at it made ([`Utterance::resumed_frames`]). The model makes the
-//! first one again, which shows whether it would say the same, and whether there was a second try; it then reads the others
-//! in pieces like a prompt, without drawing a code. Codec, guard and budget take all of them as if they were made here. So
-//! the stream is bit for bit that of an undisturbed run, and most of it comes faster.
+//! An utterance may carry frames that an earlier attempt made ([`Utterance::resumed_frames`]). The
+//! model makes the first of these frames again. The comparison shows whether the model would repeat
+//! the others, and whether the earlier attempt was a second try. The model then reads the other
+//! frames in blocks like a prompt, without drawing codes. Codec, guard and budget treat all resumed
+//! frames as if this attempt had made them. The stream is bit for bit that of an undisturbed run,
+//! and the resumed part comes faster.
 //!
 //! # Endings
-//! The model ends an utterance by its end frame ([`FinishReason::Eos`]); an end frame before any other is answered by one
-//! second try with other draws, and if that ends at once too, or there are no draws (temperature 0), the result is empty
-//! audio. Otherwise it is cut at its budget ([`FinishReason::Length`]), or by the [`guard`] ([`FinishReason::Runaway`]).
+//! The model ends an utterance with its end frame ([`FinishReason::Eos`]). If the end frame comes
+//! first, the engine retries once with other draws. The result is empty audio if the second try
+//! ends at once too, or if nothing is drawn (temperature 0). Otherwise the utterance is cut at its
+//! budget ([`FinishReason::Length`]) or by the [`guard`] ([`FinishReason::Runaway`]).
 //!
-//! An error or a panic in the model or codec, logits that are no numbers, or a device without memory end the engine: every
-//! stream then says so, [`Engine::closed`] resolves, and the process is expected to hand its jobs back and leave.
+//! The engine ends if the model or the codec fails or panics, if logits are not numbers, or if the
+//! device has no memory left. Every stream then reports the error, and [`Engine::closed`] resolves.
+//! The process is expected to hand back its jobs and exit.
 
 mod device;
 mod load;
@@ -71,36 +78,37 @@ use engine_thread::{Admission, EngineCommand};
 use frame_stream::EngineLink;
 use meter::Meter;
 
-/// Slots that one engine may have.
+/// Largest number of slots of one engine.
 pub const MAX_SLOTS: usize = 32;
-/// Commands that may wait for the thread. It takes all of them between two steps, so a sender waits for one step at most.
+/// Capacity of the command queue. The thread takes all commands between two steps, so a sender
+/// waits for one step at most.
 const COMMANDS: usize = 64;
 
-/// What to load and where.
+/// Configuration of an engine: the model to load and the device.
 #[derive(Debug, Clone)]
 pub struct EngineConfig {
-    /// Local checkpoint folder.
+    /// Local folder of the model's files.
     pub folder: PathBuf,
     /// The model's name in logs and receipts.
     pub model: String,
-    /// Where to run it.
+    /// Device that runs the model.
     pub device: DeviceChoice,
-    /// Utterances spoken at a time, 1 to [`MAX_SLOTS`].
+    /// Utterances generated at a time, 1 to [`MAX_SLOTS`].
     pub slots: usize,
-    /// What the model's matrices are held in.
+    /// Number format of the model's matrices in memory.
     pub weights: WeightChoice,
-    /// Threads of the CPU's kernels; as many as the machine has where it does not say.
+    /// Threads of the CPU's kernels; `None` means all threads of the machine.
     pub threads: Option<usize>,
-    /// Bytes of keys and values that are kept of contexts; 0 keeps none.
+    /// Limit of the prefix cache, in bytes of keys and values; 0 switches the cache off.
     pub prefix_cache_bytes: u64,
 }
 
-/// How a turn was spoken.
+/// Audio of a context segment.
 #[derive(Debug, Clone, PartialEq)]
 pub enum SegmentAudio {
     /// A recording, to be encoded.
     Clip(Clip),
-    /// The codes of frames that this model made itself, without the end frame.
+    /// Codes of frames that this model made, without the end frame.
     Codes(Vec<Frame>),
 }
 
@@ -115,55 +123,57 @@ impl SegmentAudio {
     }
 }
 
-/// A turn spoken before: its text and its recording.
+/// Segment of the context: a text and its audio.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PromptSegment {
     /// Ids of `[speaker]text`, made by `csm_shared::prompt`.
     pub text_ids: Vec<u32>,
-    /// How it was spoken.
+    /// Audio of this text.
     pub audio: SegmentAudio,
 }
 
-/// One thing to say.
+/// Input of one generation: a text to speak and its context.
 #[derive(Debug, Clone)]
 pub struct Utterance {
-    /// Earlier turns, oldest first.
+    /// Context segments, oldest first.
     pub context: Vec<PromptSegment>,
-    /// Turns at the beginning of the context that later utterances may begin with too; more than there are means all. What
-    /// the model makes of the others is not kept, since it would only take the place of what is asked for again.
+    /// Number of leading context segments to cache (a larger number means all). Later segments are
+    /// not cached, because they would evict prefixes that recur.
     pub recurring: usize,
     /// Ids of the text to speak, made by `csm_shared::prompt`.
     pub text_ids: Vec<u32>,
-    /// How codes are drawn.
+    /// Temperature, top-k and seed of the draws.
     pub sampling: Sampling,
-    /// Frames of 80 ms after which the speech is cut, at least 1. Prompt and frames share the model's window.
+    /// Budget in frames of 80 ms, at least 1; the speech is cut there. Prompt and frames share the
+    /// model's window.
     pub max_frames: u32,
-    /// Draw index of the first frame. It is 0, unless earlier utterances of one job have used up draws of the same seed.
+    /// Draw index of the first frame. The index is 0 unless earlier utterances of the job have used
+    /// draws of the same seed.
     pub first_frame: u32,
-    /// Frames that an earlier attempt at this very utterance made, from the first one on; the stream begins with them. They
-    /// are dropped where the model, asked for the first frame, makes another one.
+    /// Leading frames that an earlier attempt at this utterance made; the stream begins with them.
+    /// The engine drops all of them if the model makes another first frame.
     pub resumed_frames: Vec<Frame>,
 }
 
-/// Why an utterance was not spoken, or why the engine is no more.
+/// Reason why the engine refused an utterance or has ended.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum EngineError {
     /// Every slot is taken; try again when one is free.
     #[error("every slot is taken")]
     NoFreeSlot,
-    /// This utterance can never be spoken by this model; the engine is well.
+    /// The utterance can never be spoken by this model; the engine still works.
     #[error("the utterance cannot be spoken: {0}")]
     Refused(String),
     /// The engine could not be started.
     #[error("the engine cannot start: {0}")]
     Start(String),
-    /// The model or the device failed while speaking; the engine has ended.
+    /// The model or the device failed during generation; the engine has ended.
     #[error("the model failed: {0}")]
     Model(String),
     /// The engine's thread panicked; the engine has ended.
     #[error("the engine panicked: {0}")]
     Panicked(String),
-    /// The engine showed no sign of life and was given up.
+    /// The engine made no progress and was given up.
     #[error("the engine is stuck")]
     Stuck,
     /// The last handle was dropped; the engine has ended.
@@ -172,22 +182,23 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether the utterance is at fault, so that no engine will ever speak it.
+    /// Returns whether the utterance is at fault, so that every engine would refuse it.
     #[must_use]
     pub fn is_invalid(&self) -> bool {
         matches!(self, Self::Refused(_))
     }
 }
 
-/// What an engine has room for.
+/// Capacity of an engine.
 #[derive(Debug, Clone, Copy)]
 struct EngineCapacity {
     slots: usize,
     prefix_cache_bytes: u64,
 }
 
-/// A handle on a ready engine. Dropping the last one ends all streams and joins the threads, which blocks for the step and
-/// the recording that are under way, and for the sound of the frames that are made.
+/// Handle of a ready engine. Dropping the last handle ends all streams and joins the threads. The
+/// drop blocks until the step and the recording under way are done and the existing frames are
+/// decoded.
 #[derive(Clone)]
 pub struct Engine {
     inner: Arc<Inner>,
@@ -199,13 +210,13 @@ struct Inner {
     tell_closed: watch::Sender<Option<EngineError>>,
     given_up: AtomicBool,
     meter: Arc<Meter>,
-    /// `Some` until dropped.
+    /// Sender of commands; `None` only during the drop.
     commands: Option<mpsc::Sender<EngineCommand>>,
-    /// `Some` until dropped.
+    /// Thread to join; `None` only during the drop.
     thread: Option<JoinHandle<()>>,
 }
 
-/// An engine on its way to being ready.
+/// An engine that is still loading.
 pub struct Loading {
     stage: watch::Receiver<LoadStage>,
     info: oneshot::Receiver<ModelInfo>,
@@ -217,15 +228,15 @@ pub struct Loading {
 }
 
 impl Loading {
-    /// How far loading has come; changes until [`LoadStage::Ready`].
+    /// Returns a watch of the load stage, which changes until [`LoadStage::Ready`].
     #[must_use]
     pub fn stage(&self) -> watch::Receiver<LoadStage> {
         self.stage.clone()
     }
 
-    /// Waits until the model is loaded and has spoken its warm-up utterance.
+    /// Waits until the model is loaded and has finished its warm-up utterance.
     ///
-    /// A `Loading` that is dropped instead lets its thread end by itself, once the model is loaded.
+    /// If a `Loading` is dropped instead, its thread ends by itself once the model is loaded.
     ///
     /// # Errors
     /// [`EngineError::Start`] with the reason.
@@ -243,14 +254,15 @@ impl Engine {
     /// Starts the thread, which loads and warms up the model.
     ///
     /// # Errors
-    /// [`EngineError::Start`] if the number of slots is not 1 to [`MAX_SLOTS`] or the system gives no thread. What fails
-    /// later is said by [`Loading::ready`].
+    /// [`EngineError::Start`] if the number of slots is not 1 to [`MAX_SLOTS`], or if the system
+    /// gives no thread. [`Loading::ready`] reports later failures.
     pub fn start(config: EngineConfig) -> Result<Loading, EngineError> {
         let capacity = EngineCapacity { slots: config.slots, prefix_cache_bytes: config.prefix_cache_bytes };
         Self::spawn(capacity, move |stage| load::load(&config, stage))
     }
 
-    /// [`Engine::start`] over whatever `load` makes on the engine's own thread.
+    /// Starts the engine's thread, which calls `load` to make the model. [`Engine::start`] uses it
+    /// for the real model.
     fn spawn<M, L>(capacity: EngineCapacity, load: L) -> Result<Loading, EngineError>
     where
         M: SpeechModel,
@@ -271,7 +283,8 @@ impl Engine {
             let ended = side_thread::guarded(|| {
                 let (parts, info) = load(&report)?;
                 report.send_replace(LoadStage::Ready);
-                // Whoever no longer waits has dropped the commands too, which `serve` sees.
+                // A dropped receiver means that the command sender is dropped too, which `serve`
+                // notices.
                 let _ = tell_info.send(info);
                 engine_thread::serve(parts, capacity, received, wake, counted)
             });
@@ -287,12 +300,14 @@ impl Engine {
         Ok(Loading { stage, info, closed, tell_closed, meter, commands, thread })
     }
 
-    /// Takes a slot for `utterance`, or says at once that none is free. Waits for the step that is under way, no more.
+    /// Takes a slot for `utterance`, or fails at once if none is free. The call waits for the step
+    /// under way at most.
     ///
     /// The slot of a stream that was dropped before this call counts as free.
     ///
     /// # Errors
-    /// [`EngineError::NoFreeSlot`], [`EngineError::Refused`], or why the engine has ended.
+    /// [`EngineError::NoFreeSlot`], [`EngineError::Refused`], or the reason why the engine has
+    /// ended.
     pub async fn admit(&self, utterance: Utterance) -> Result<FrameStream, EngineError> {
         let link = self.link();
         let Some(commands) = &self.inner.commands else {
@@ -309,34 +324,36 @@ impl Engine {
         }
     }
 
-    /// What was loaded, and where.
+    /// Returns the facts about the loaded model.
     #[must_use]
     pub fn info(&self) -> &ModelInfo {
         &self.inner.info
     }
 
-    /// What was done since the last call, or since the engine was ready.
+    /// Returns the counts since the last call, or since the engine became ready.
     #[must_use]
     pub fn take_stats(&self) -> EngineStats {
         self.inner.meter.take()
     }
 
-    /// A number that grows with every step, piece of a prompt, encoded recording and decoded block, and while a recording is
-    /// being encoded, up to the time that it lasts itself. One that stays the same while an utterance waits for its next
-    /// frame is how a stuck model is told from a slow one.
+    /// Returns a number that grows with every step, prefill block, encoded recording and decoded
+    /// block. During the encoding of a recording the number also grows, for up to the recording's
+    /// duration (at least 10 s). The number tells a stuck model from a slow one: a stuck engine
+    /// leaves it unchanged while an utterance waits for a frame.
     #[must_use]
     pub fn progress(&self) -> u64 {
         self.inner.meter.progress().read()
     }
 
-    /// Gives the engine up as stuck: [`Engine::closed`] resolves, and the threads are not waited for when the last handle is
-    /// dropped. The process is expected to leave.
+    /// Gives up the engine as stuck: [`Engine::closed`] resolves, and dropping the last handle does
+    /// not join the threads. The process is expected to exit.
     pub fn give_up(&self) {
         self.inner.given_up.store(true, Ordering::Relaxed);
         end(&self.inner.tell_closed, EngineError::Stuck);
     }
 
-    /// Resolves when the engine has ended by itself or was given up, with the reason. Until then every slot works.
+    /// Resolves with the reason when the engine has ended by itself or was given up. Until then
+    /// every slot works.
     pub async fn closed(&self) -> EngineError {
         frame_stream::reason(&mut self.inner.closed.clone()).await
     }
@@ -347,7 +364,7 @@ impl Engine {
     }
 }
 
-/// Tells why an engine is no more; the first reason stays.
+/// Publishes the reason why an engine has ended; the first reason stays.
 fn end(closed: &watch::Sender<Option<EngineError>>, why: EngineError) {
     closed.send_if_modified(|told| {
         let first = told.is_none();
@@ -358,7 +375,7 @@ fn end(closed: &watch::Sender<Option<EngineError>>, why: EngineError) {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        // With no sender left the thread ends after the step under way.
+        // Without a sender the thread ends after the step under way.
         self.commands = None;
         if let Some(thread) = self.thread.take()
             && !self.given_up.load(Ordering::Relaxed)

@@ -15,6 +15,8 @@
 //! key's sixteen on any audio. Nothing shorter than 36,864 samples at 44.1 kHz (0.84 s) holds them once. Silence holds
 //! nothing and comes back as it is.
 
+#![forbid(unsafe_code)]
+
 mod bounds;
 mod carrier;
 mod cipher_model;

@@ -1,4 +1,4 @@
-//! One claim from its first event to the one move that ends it.
+//! A single attempt at a claimed job, from its first event to the move that ends the lease.
 
 use std::time::{Duration, Instant};
 
@@ -19,29 +19,30 @@ const BACKOFF_BASE: Duration = Duration::from_millis(500);
 /// Highest ceiling of a retry's delay.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
 
-/// How an attempt ended.
+/// End of an attempt.
 enum Outcome {
     Generated(Box<Receipt>),
     Failed(Failure),
-    /// The model or its device failed, and with it every job that ran: any of them may be the reason.
+    /// Failure of the model or its device, and with it of every running job: any of them may be the
+    /// cause.
     EngineFailed(Failure),
     Interrupted(Interruption),
     HandedBack,
 }
 
-/// What that means for the job.
+/// State of the job after an attempt.
 #[derive(PartialEq, Eq)]
 enum JobEnd {
-    /// This attempt's file is its result.
+    /// Ended: the file of this attempt is the result.
     Committed,
-    /// It has ended without one.
+    /// Ended without a result.
     Ended,
-    /// It goes on, with another attempt or another owner.
+    /// Not ended: another attempt or another worker goes on with the job.
     Open,
 }
 
 impl Runner {
-    /// Runs one claim to its end; every way out ends the lease or finds that it was lost.
+    /// Runs one claim to its end. Every way out ends the lease or finds that it was lost.
     pub(super) async fn attempt(&self, job: Claimed, occupancy: &Occupancy, hand_back: &CancellationToken) {
         let span = tracing::info_span!("attempt", job = %job.lease.at().id, attempt = job.lease.at().attempt);
         async {
@@ -53,7 +54,7 @@ impl Runner {
                 0
             };
             match self.conclude(job.lease, job.spec.format, outcome).await {
-                // Alone a job is faster than the fleet is.
+                // A job that runs alone is faster than others and would distort the rate.
                 Ok(()) if job.alone => {}
                 Ok(()) => occupancy.record_rate(frames, begun.elapsed()),
                 Err(error) => {
@@ -70,7 +71,7 @@ impl Runner {
         tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "started attempt");
         let progress = AttemptProgress::new(self.context.engine.clone());
         tokio::select! {
-            // A take that is finished is worth more than a wish to stop.
+            // A finished attempt takes precedence over an interruption at the same moment.
             biased;
             result = Box::pin(self.context.attempt(at, spec, waited, &progress)) => match result {
                 Ok(receipt) => Outcome::Generated(Box::new(receipt)),
@@ -81,8 +82,8 @@ impl Runner {
         }
     }
 
-    /// Ends the lease as the outcome asks, takes out the file of an attempt that was not committed, and announces the end
-    /// of a job that has ended.
+    /// Ends the lease as the outcome asks, and deletes the file of an attempt that was not
+    /// committed. If the job has ended, publishes its end.
     async fn conclude(&self, lease: Lease, format: AudioFormat, outcome: Outcome) -> Result<(), QueueError> {
         let at = lease.at().clone();
         let end = self.end(lease, outcome).await?;
@@ -166,7 +167,7 @@ fn failed(error: &AttemptError) -> Outcome {
     }
 }
 
-/// Full jitter: any delay up to a ceiling that doubles with each attempt.
+/// Returns a delay with full jitter: any delay up to a ceiling that doubles with each attempt.
 fn backoff(attempt: u64) -> Duration {
     let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX).min(16);
     let ceiling = (BACKOFF_BASE * 2_u32.pow(doublings)).min(BACKOFF_MAX);

@@ -1,7 +1,8 @@
-//! Keeps a lease alive while its attempt gets on, and brings back what the queue has to say about it.
+//! Renewal of a lease while its attempt makes progress, and the answers of the queue to it.
 //!
-//! A lease is good for [`LEASE`] from the attempt's last sign of life, whenever it is renewed. So a model that is stuck loses
-//! its jobs as soon as a worker that died would, however well its process is; a slow one keeps them.
+//! A lease ends [`LEASE`] after the last progress of the attempt, whenever it is renewed. A stuck
+//! model loses its jobs as soon as a dead worker would, however healthy its process is. A slow
+//! model keeps them.
 
 use std::time::{Duration, Instant};
 
@@ -10,28 +11,30 @@ use csm_queue::queue::{BEAT_EVERY, Beat, LEASE, LeaseRef, Queue};
 
 use crate::speak::AttemptProgress;
 
-/// Pause after a beat that Redis did not answer. The lease may still be ours when it does again.
+/// Pause after a renewal that Redis did not answer. The lease may still be valid when Redis answers
+/// again.
 const TROUBLE_PAUSE: Duration = Duration::from_secs(1);
-/// Pause between two looks at the signs of life.
+/// Pause between two checks of the progress.
 const CHECK_EVERY: Duration = Duration::from_millis(500);
-/// What counts of the time between two looks at most: where it was longer the process itself was held up, and with it the
-/// model.
+/// Upper bound on silence counted per check. A longer gap means that this process was suspended,
+/// not that the model is stuck.
 const COUNTED_GAP_MAX: Duration = BEAT_EVERY;
 
-/// Why an attempt must stop.
+/// Reason to stop an attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interruption {
-    /// Somebody else has the job now.
+    /// Another worker has the job, or the job has ended.
     LeaseLost,
-    /// The caller called it off.
+    /// The caller cancelled the job.
     Cancelled,
-    /// The caller's deadline is over.
+    /// The caller's deadline has passed.
     Late,
-    /// It did not get on; the lease has run out. The engine is given up.
+    /// The attempt made no progress, and the lease has run out. The engine is given up.
     Stuck,
 }
 
-/// Beats until there is a reason to stop: at once when a cancel is announced, else as [`LeaseTimer`] says.
+/// Renews the lease until there is a reason to stop. Asks the queue at once when a cancel is
+/// announced, otherwise when [`LeaseTimer`] says so.
 pub(super) async fn beat(
     queue: &Queue,
     subscriptions: &Subscriptions,
@@ -68,25 +71,26 @@ pub(super) async fn beat(
     }
 }
 
-/// When a lease is renewed and for how long. It has no clock of its own.
+/// Schedule of renewals, and the length of each. The timer reads no clock: callers pass the time.
 struct LeaseTimer {
-    /// The number at the last look.
+    /// Progress number at the last check.
     progress: u64,
     checked: Instant,
-    /// How long the number has been the same.
+    /// Time for which the progress number has not changed.
     silent: Duration,
-    /// The last renewal, and the end of the lease by it; none before the first.
+    /// Time of the last renewal and the end of the lease that it set; none before the first
+    /// renewal.
     renewed: Option<(Instant, Instant)>,
 }
 
-/// What a look says.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LeaseAction {
-    /// Renew the lease for so long from now.
+    /// Renewal of the lease, for this long from now.
     Renew(Duration),
-    /// Nothing has to be done; a renewal would be for so long.
+    /// No renewal is due; one would be for this long.
     Wait(Duration),
-    /// The lease is over, since nothing got on.
+    /// End of the lease for lack of progress.
     Stuck,
 }
 
@@ -95,7 +99,7 @@ impl LeaseTimer {
         Self { progress, checked: now, silent: Duration::ZERO, renewed: None }
     }
 
-    /// Looks at the number `progress`, which differs from the last one if the attempt got on.
+    /// Checks the progress number, which differs from the last one if the attempt made progress.
     fn next_action(&mut self, now: Instant, progress: u64) -> LeaseAction {
         let passed = now.duration_since(self.checked).min(COUNTED_GAP_MAX);
         self.checked = now;
@@ -105,13 +109,14 @@ impl LeaseTimer {
             return LeaseAction::Stuck;
         };
         let due = self.renewed.is_none_or(|(renewed, end)| {
-            // In time, and at once where it has become worth as much as a beat.
+            // Renewals are due every `BEAT_EVERY`, and at once if one would extend the lease by
+            // that much.
             now >= renewed + BEAT_EVERY || now + good_for >= end + BEAT_EVERY
         });
         if due { LeaseAction::Renew(good_for) } else { LeaseAction::Wait(good_for) }
     }
 
-    /// Notes that the lease was renewed at `now`.
+    /// Records that the lease was renewed at `now`.
     fn renewed(&mut self, now: Instant, good_for: Duration) {
         self.renewed = Some((now, now + good_for));
     }

@@ -1,5 +1,5 @@
-//! What a worker runs at the moment, and how fast it has been: what decides which job it may take next, and what it tells
-//! the fleet of itself.
+//! Running jobs of a worker and its measured rate. Both decide which job it may claim next, and are
+//! part of its report.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,11 +32,11 @@ struct OccupancyCounts {
 struct RunningJob {
     lane: Lane,
     since: Instant,
-    /// Frames that it is expected to make.
+    /// Frames that the job is expected to need.
     frames: u32,
 }
 
-/// One running job; it counts until dropped.
+/// Registration of one running job; dropping it takes the job out of the count.
 pub(super) struct OccupancyGuard {
     occupancy: Occupancy,
     number: u64,
@@ -47,7 +47,7 @@ impl Occupancy {
         read(&mut self.counts.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Counts one more job, which is expected to make so many frames.
+    /// Counts one more job, which is expected to need `frames` frames.
     pub(super) fn enter(&self, lane: Lane, frames: u32) -> OccupancyGuard {
         let running = RunningJob { lane, since: Instant::now(), frames };
         let number = self.counts(|counts| {
@@ -58,16 +58,16 @@ impl Occupancy {
         OccupancyGuard { occupancy: self.clone(), number }
     }
 
-    /// Waits until a job has left since the last call.
+    /// Waits for a job to end. Returns at once if one has ended since the last call.
     pub(super) async fn freed(&self) {
         self.freed.notified().await;
     }
 
-    /// What the next claim may bring.
+    /// Returns the capacity for the next claim.
     pub(super) fn capacity(&self, slots: u8, reserve: u8) -> WorkerCapacity {
         self.counts(|counts| {
             let running = counts.running.values();
-            // Every slot is counted, so there are never more than fit.
+            // Each job holds a slot, so the counts are at most the number of slots.
             let count = |n: usize| u8::try_from(n).unwrap_or(u8::MAX);
             WorkerCapacity {
                 slots,
@@ -79,7 +79,7 @@ impl Occupancy {
         })
     }
 
-    /// Learns from a committed job.
+    /// Updates the rate with a committed job.
     pub(super) fn record_rate(&self, frames: u32, took: Duration) {
         if frames == 0 || took.is_zero() {
             return;
@@ -91,20 +91,21 @@ impl Occupancy {
         });
     }
 
-    /// Frames a second of one slot; 0 before the first job.
+    /// Returns the frames a second of one slot; 0 before the first job.
     pub(super) fn rate(&self) -> f64 {
         self.counts(|counts| counts.rate.unwrap_or(0.0))
     }
 
-    /// Frames of all committed jobs.
+    /// Returns the frames of all committed jobs.
     pub(super) fn frames(&self) -> u64 {
         self.counts(|counts| counts.frames)
     }
 }
 
 impl RunningJob {
-    /// How long it will likely run on at this rate, in frames a second; before any is known, as long as its speech takes. One
-    /// that is late already is taken to need as long again as it is late.
+    /// Returns the time that the job will likely still take at `rate` frames a second. Without a
+    /// rate, the job is expected to take as long as its speech. A job that is late is expected to
+    /// take as long again as it is late.
     fn left(&self, rate: Option<f64>) -> Duration {
         let seconds = f64::from(self.frames) / rate.unwrap_or(1_000.0 / f64::from(FRAME_MS));
         Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX).abs_diff(self.since.elapsed())

@@ -1,4 +1,4 @@
-//! Tells the queue every few seconds what this worker has and does, until it is gone.
+//! Report of this worker to the queue, sent every few seconds until the worker ends.
 
 use std::sync::Arc;
 
@@ -9,7 +9,8 @@ use super::Runner;
 use super::occupancy::Occupancy;
 use crate::BUILD;
 
-/// Reports until `over` is cancelled, then takes the worker out of the list. It drains once `stop` is cancelled.
+/// Reports until `over` is cancelled, then removes the worker from the list. Reports say "draining"
+/// once `stop` is cancelled.
 pub(super) async fn run(runner: Arc<Runner>, occupancy: Occupancy, stop: CancellationToken, over: CancellationToken) {
     let tell = async {
         loop {

@@ -1,4 +1,5 @@
-//! The marks that a worker's policy asks for, before it takes any job: weights fetched, loaded, and proven by a self-test.
+//! Preparation of the marks that a worker's policy asks for, before any claim: weights are fetched,
+//! loaded, and proven by a self-test.
 
 use std::time::Duration;
 
@@ -7,16 +8,17 @@ use tokio::sync::watch;
 
 use crate::marks::{ChosenPolicy, MarkError, Marker, Policy, WatermarkKey};
 
-/// Pause after the first try to get weights from the hub; it doubles up to [`PAUSE_MOST`].
+/// Pause after the first failed download of weights; it doubles up to [`PAUSE_MOST`].
 const PAUSE_LEAST: Duration = Duration::from_secs(2);
 /// Longest pause between two tries.
 const PAUSE_MOST: Duration = Duration::from_secs(60);
 
-/// Gives the marker what its policy asks for. Weights that a hub is to have are tried for until they work; meanwhile the
-/// probes say why the worker is not ready. A folder stays as it is, so what is wrong with one ends the worker.
+/// Completes the marker as its policy asks. Weights from a hub are retried until they load;
+/// meanwhile the probes show why the worker is not ready. A folder does not change, so unusable
+/// weights in one end the worker.
 ///
 /// # Errors
-/// [`MarkError`]: nothing may be spoken.
+/// [`MarkError`]: no speech may be generated.
 pub(super) async fn complete(
     marker: Marker,
     key: &WatermarkKey,
@@ -44,7 +46,7 @@ pub(super) async fn complete(
     }
 }
 
-/// One try.
+/// Tries once to fetch and load the weights.
 async fn load(marker: &Marker, key: &WatermarkKey, chosen: &ChosenPolicy) -> Result<Marker, MarkError> {
     let folder = chosen.weights().await?;
     let (marker, key, policy) = (marker.clone(), key.clone(), chosen.policy);

@@ -1,39 +1,41 @@
-//! Whether an attempt gets on: its own signs of life and those of its engine. A lease is renewed by them alone.
+//! Progress of an attempt: its own steps and those of its engine. Only progress renews a lease.
 
 use std::time::Duration;
 
 use csm_engine::engine::{Engine, ProgressCounter};
 
-/// The signs of one attempt.
+/// Progress counters of one attempt and its engine.
 pub struct AttemptProgress {
     engine: Engine,
     own: ProgressCounter,
 }
 
 impl AttemptProgress {
-    /// The pulse of an attempt on `engine`.
+    /// Returns the progress of a new attempt on `engine`.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
         Self { engine, own: ProgressCounter::default() }
     }
 
-    /// A number that has grown since the last call if anything got on.
+    /// Returns a number that has grown since the last call if the attempt or its engine made
+    /// progress.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.engine.progress().wrapping_add(self.own.read())
     }
 
-    /// Gives the engine up: the attempt waited for it, and nothing came.
+    /// Gives up the engine, because the attempt waited for it in vain.
     pub fn give_up(&self) {
         self.engine.give_up();
     }
 
-    /// Something was done.
+    /// Counts one step of the attempt.
     pub(super) fn advance(&self) {
         self.own.advance();
     }
 
-    /// Awaits work outside of the engine that shows nothing while it lasts. It counts as getting on for up to `limit`.
+    /// Awaits work outside of the engine that shows no progress itself. The work counts as progress
+    /// for up to `limit`.
     pub(super) async fn during<T>(&self, limit: Duration, work: impl Future<Output = T>) -> T {
         self.own.begin(limit);
         let done = work.await;

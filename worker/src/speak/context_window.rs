@@ -1,8 +1,9 @@
-//! What each piece of a job hears before it: the voice, and what was said last.
+//! Context of each sentence of a job: the voice, and the sentences before it.
 //!
-//! The caller's context comes first and always. Where there is none, the first piece that ended well is the voice of all
-//! others: without it, a voice that was drawn once would drift from piece to piece. Behind it come the last pieces, as far
-//! as the model's window has room; the oldest of them go first, the voice of the job's own making last.
+//! The caller's context comes first and always. If there is none, the first sentence that ended
+//! well becomes the voice of all others. Without it, a voice that was drawn once would drift from
+//! sentence to sentence. The last sentences follow, as far as the model's window has room. The
+//! oldest of them are dropped first, and the job's own voice last.
 
 use std::collections::VecDeque;
 
@@ -11,30 +12,30 @@ use csm_shared::prompt::{SegmentSize, Window};
 
 use csm_engine::engine::{PromptSegment, SegmentAudio};
 
-/// Earlier pieces that are repeated to the model at most, the job's own voice left out. Each costs the prompt of its words
-/// and frames anew, and more than the last two change nothing in how one speaks on.
+/// Most earlier sentences in a context, not counting the job's own voice. Each one costs a prefill
+/// of its text and frames, and more than the last two do not change how the model goes on.
 pub(super) const CARRIED_SENTENCES_MAX: usize = 2;
 
-/// The turns of one job so far.
+/// Segments of one job that later sentences can have as context.
 pub(super) struct ContextWindow {
-    /// The caller's context.
+    /// Context that the caller gave.
     given: Vec<PromptSegment>,
-    /// The first piece that was heard, where the caller gave no context.
+    /// First sentence that ended well, if the caller gave no context.
     voice: Option<PromptSegment>,
-    /// The last pieces, oldest first.
+    /// Last sentences, oldest first.
     last: VecDeque<PromptSegment>,
-    /// Positions that the model has.
+    /// Number of positions that the model has.
     limit: usize,
 }
 
-/// What is put before one piece.
+/// Context of one utterance.
 #[derive(Debug, PartialEq)]
 pub(super) struct UtteranceContext {
-    /// Turns, oldest first.
+    /// Context segments, oldest first.
     pub(super) context: Vec<PromptSegment>,
-    /// Of these, the first so many that pieces to come will have before them too.
+    /// How many leading segments later sentences will have as context too.
     pub(super) recurring: usize,
-    /// Positions that they take.
+    /// Positions that the context takes.
     pub(super) positions: usize,
 }
 
@@ -43,7 +44,7 @@ impl ContextWindow {
         Self { given, voice: None, last: VecDeque::new(), limit }
     }
 
-    /// What is put before a piece of `text_ids` ids that may take `max_frames` frames.
+    /// Selects the context of a sentence of `text_ids` ids and at most `max_frames` frames.
     pub(super) fn select(&self, text_ids: usize, max_frames: u32) -> UtteranceContext {
         let mut positions = positions(&self.given);
         let fits = |positions| Window {
@@ -51,7 +52,7 @@ impl ContextWindow {
             max_frames: max_frames as usize,
             limit: self.limit,
         };
-        // In order of worth: the voice, then what was said last.
+        // By importance: the voice, then the latest sentences.
         let mut carried = VecDeque::new();
         for segment in self.voice.iter().chain(self.last.iter().rev()) {
             let more = positions + size(segment).positions();
@@ -62,14 +63,14 @@ impl ContextWindow {
             carried.push_front(segment);
         }
         let voice = if self.voice.is_some() { 1.min(carried.len()) } else { 0 };
-        // It was spoken first.
+        // The voice was generated first, so it goes to the front.
         carried.rotate_right(voice);
         let context = self.given.iter().chain(carried).cloned().collect();
         UtteranceContext { context, recurring: self.given.len() + voice, positions }
     }
 
-    /// Notes a piece that was spoken to its end. One that was cut off or ran away is none: its words and its sound do not
-    /// match, and the model would go on like that.
+    /// Adds a sentence that ended by itself. A sentence that was cut off or ran away must not be
+    /// added: its text and sound do not match, and the model would go on like that.
     pub(super) fn push(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
         let segment = PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) };
         if self.given.is_empty() && self.voice.is_none() {
@@ -95,7 +96,7 @@ fn positions(segments: &[PromptSegment]) -> usize {
 mod tests {
     use super::*;
 
-    /// A turn of `size` positions.
+    /// Returns a context segment of `size` positions.
     fn segment(size: usize) -> PromptSegment {
         PromptSegment { text_ids: vec![7; 3], audio: SegmentAudio::Codes(vec![[size as u32; 32]; size - 4]) }
     }

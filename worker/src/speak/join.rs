@@ -1,25 +1,26 @@
-//! Pieces of speech joined into one recording, as they come: where two meet, the silence of both becomes one natural pause
-//! without a click.
+//! Streaming join of the sentences of one recording: the silence between two sentences becomes one
+//! natural pause without a click.
 //!
-//! Every piece comes from the codec by itself and brings some silence of its own at either end, from none to seconds. Of
-//! that at a join, the room's own silence is kept as far as the pause is long, and digital silence fills what is missing.
-//! Everything else goes through unchanged: a piece alone comes out as it went in. Held back are only 10 ms, and silence
-//! that may turn out to be the end of its piece. Nothing here knows a clock, a model or a thread.
+//! The codec decodes every sentence by itself, with some silence of its own at either end, from
+//! none to seconds. At a join, the generated silence is kept up to the length of the pause, and
+//! digital silence fills what is missing. Everything else goes through unchanged: the audio of a
+//! single sentence does not change. Only 10 ms are held back, and silence that may turn out to be
+//! the end of its sentence. The joiner depends on no clock, model or thread.
 
 use std::ops::Range;
 
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::text::Pause;
 
-/// Samples that are judged together, and faded at the edges of a piece: 10 ms.
+/// Samples that are judged together, and faded at the edges of a sentence: 10 ms.
 const BLOCK_SAMPLES: usize = 240;
-/// The loudness (root mean square) below which a block is silence: -46 dBFS, over the noise of a room and a breath out,
-/// under the softest consonant but its edges, which are kept.
+/// Loudness (root mean square) below which a block is silence: -46 dBFS. That is above the noise of
+/// a room and a breath out. It is below the softest consonant except its edges, which are kept.
 const SILENCE_RMS: f32 = 0.005;
-/// Silence that is kept in front of a piece for a soft beginning: 60 ms.
+/// Longest silence kept before a sentence, for a soft onset: 60 ms.
 const HEAD_SAMPLES_MAX: usize = 1_440;
 
-/// Samples between the sound of one piece and that of the next.
+/// Returns the samples between the sound of one sentence and that of the next.
 const fn silence(pause: Pause) -> usize {
     match pause {
         Pause::Clause => 2_880,    // 120 ms
@@ -28,43 +29,45 @@ const fn silence(pause: Pause) -> usize {
     }
 }
 
-/// Frames of a job's budget that a pause may take, if the pieces bring no silence of their own.
+/// Returns the frames of a job's budget that a pause may take, if the sentences bring no silence of
+/// their own.
 pub(super) const fn pause_frames(pause: Pause) -> u32 {
     silence(pause).div_ceil(FRAME_SAMPLES) as u32
 }
 
-/// Joins the pieces of one recording. Samples are 24 kHz, full scale 1.
+/// Joiner of the sentences of one recording. Samples are 24 kHz, full scale 1.
 #[derive(Default)]
 pub(super) struct Joiner {
-    /// Where each piece stands in the recording; `None` while nothing was heard of it.
+    /// Range of each sentence in the recording; `None` while it has no sound.
     places: Vec<Option<Range<u64>>>,
-    /// Samples in front of the current piece's first sound, at most [`HEAD_SAMPLES_MAX`]; `None` once that has come.
+    /// Silence before the first sound of the current sentence, at most [`HEAD_SAMPLES_MAX`]; `None`
+    /// after its first sound.
     head: Option<Vec<f32>>,
-    /// The pause before the current piece.
+    /// Samples of the pause before the current sentence.
     pause: usize,
-    /// A block not yet full.
+    /// Samples of a block that is not yet full.
     block: Vec<f32>,
-    /// Samples not handed out, the last sound among them.
+    /// Samples not handed out, including the last sound.
     held: Vec<f32>,
-    /// Those at the end of `held` that are silence.
+    /// Number of silent samples at the end of `held`.
     quiet: usize,
-    /// Samples handed out.
+    /// Number of samples handed out.
     given: u64,
-    /// Samples of the current piece still to be faded in.
+    /// Samples of the current sentence still to be faded in.
     fading: usize,
 }
 
 impl Joiner {
-    /// Begins the next piece; `pause` follows the one before it.
+    /// Begins the next sentence; `pause` follows that sentence's predecessor.
     pub(super) fn begin(&mut self, pause: Pause) {
-        // Of a piece that was not heard, its pause is.
+        // A silent sentence still contributes its pause: keep the longer of the two.
         let unheard = self.head.is_some();
         self.pause = silence(pause).max(if unheard { self.pause } else { 0 });
         self.head = self.places.iter().any(Option::is_some).then(Vec::new);
         self.places.push(None);
     }
 
-    /// Takes the current piece's next samples and hands out what is certain.
+    /// Takes the next samples of the current sentence. Returns the samples that can leave.
     pub(super) fn push(&mut self, pcm: &[f32]) -> Vec<f32> {
         let mut out = Vec::with_capacity(pcm.len() + self.held.len());
         let mut rest = pcm;
@@ -79,15 +82,15 @@ impl Joiner {
         out
     }
 
-    /// Ends the current piece and hands out what is certain.
+    /// Ends the current sentence. Returns the samples that can leave.
     pub(super) fn end(&mut self) -> Vec<f32> {
         let mut out = Vec::new();
         self.take_block(&mut out);
         out
     }
 
-    /// Ends the recording: hands out the rest of it, and says where each piece stands. A piece of silence alone stands
-    /// nowhere, unless it is the first.
+    /// Ends the recording. Returns its last samples, and the range of each sentence. A silent
+    /// sentence has no range, unless it is the first.
     pub(super) fn finish(mut self) -> (Vec<f32>, Vec<Option<Range<u64>>>) {
         let rest = std::mem::take(&mut self.held);
         self.close(rest.len());
@@ -119,7 +122,7 @@ impl Joiner {
         }
     }
 
-    /// A block of the current piece.
+    /// Keeps a block of the current sentence, and hands out what came before its sound.
     fn keep(&mut self, mut block: Vec<f32>, loud: bool, out: &mut Vec<f32>) {
         for sample in &mut block {
             if self.fading == 0 {
@@ -137,7 +140,8 @@ impl Joiner {
         self.held.extend(block);
     }
 
-    /// The current piece's first sound has come: one pause out of the silence behind the last sound and that before this.
+    /// Joins the current sentence at its first sound: makes one pause of the silence after the last
+    /// sound and the silence before this one.
     fn join(&mut self, out: &mut Vec<f32>) {
         let head = self.head.take().unwrap_or_default();
         let tail = self.quiet.min(self.pause.saturating_sub(head.len()));
@@ -159,7 +163,7 @@ impl Joiner {
         self.keep(head, false, out);
     }
 
-    /// Sets the end of the last piece that was heard: `held` samples from here.
+    /// Sets the end of the last sentence with sound to `held` samples from here.
     fn close(&mut self, held: usize) {
         if let Some(last) = self.places.iter_mut().rev().flatten().next() {
             last.end = self.given + held as u64;

@@ -1,8 +1,8 @@
-//! What an attempt tells of its frames while it speaks: how far it is, for followers, the codes, for whoever may have to go
-//! on, and for a live delivery the marked samples. All travel in the same events.
+//! Progress events of a running attempt. Each holds the number of frames for followers, and the
+//! codes for a later attempt. If the delivery is live, it also holds the marked samples.
 //!
-//! An event that could not be written may have been written all the same. So it is kept as it is and written again under its
-//! own id, before anything else: no listener gets a sample twice, or misses one.
+//! An event whose write failed may have been written all the same. It is therefore kept and written
+//! again under its own id, before any other event. No follower gets a sample twice or misses one.
 
 use csm_queue::live::{AudioChunk, CodesChunk, Event, Origin, SentenceFrame};
 use csm_shared::audio::FRAME_SAMPLES;
@@ -11,44 +11,45 @@ use super::sentence_stream::StreamedFrame;
 use crate::encode;
 use crate::marks::Marked;
 
-/// Frames between two progress events: 400 ms of audio, which is also what a worker's end can cost, beside the frames that
-/// have not left the engine.
+/// Frames between two progress events: 400 ms of audio. The loss of a worker costs at most these
+/// frames and those that have not left the engine.
 pub(super) const PROGRESS_EVERY: u32 = 5;
 
-// What was spoken since the last event goes out in one, as a rule.
+// All samples since the last event fit into the next one, except after a pause was held back.
 const _: () = assert!(PROGRESS_EVERY as usize * FRAME_SAMPLES < AudioChunk::SAMPLES_MAX);
 
-/// The frames of one attempt, told as they come.
+/// Publisher of the frames of one attempt, as they come.
 pub(super) struct ProgressPublisher {
     origin: Origin,
     max_frames: u32,
-    /// Frames heard.
+    /// Number of frames received.
     frames: u32,
-    /// Those at the beginning that were taken over from the checkpoint.
+    /// Number of leading frames that were resumed from an earlier attempt.
     resumed: u32,
     /// Frames that the job's stream does not hold yet.
     unpublished: Vec<SentenceFrame>,
-    /// Samples, where the delivery is live.
+    /// Samples, if the delivery is live.
     samples: Option<Samples>,
-    /// Place of the last event that was made. The first of an attempt tells of its start.
+    /// Number of the last event. Event 1 of an attempt announces its start.
     sequence: u64,
-    /// The last event that was made, until it is in the stream.
+    /// The last event, until it is known to be in the stream.
     unconfirmed: Option<PendingEvent>,
-    /// Whether there may be something to tell now.
+    /// Whether an event may be due now.
     due: bool,
 }
 
-/// One event to be written.
+/// Event to be written.
 #[derive(Debug, PartialEq)]
 pub(super) struct PendingEvent {
-    /// Its place within the attempt.
+    /// Number of the event within the attempt.
     pub(super) sequence: u64,
     pub(super) event: Event,
     pub(super) codes: Option<CodesChunk>,
 }
 
 impl ProgressPublisher {
-    /// `published` are the samples that earlier attempts have sent, `None` where samples are not to be sent at all.
+    /// Creates the publisher of an attempt. `published` is the number of samples that earlier
+    /// attempts have sent; with `None`, no samples are sent.
     pub(super) fn new(origin: Origin, max_frames: u32, published: Option<u64>) -> Self {
         let samples = published.map(|published| Samples { published, received: 0, unpublished: Vec::new() });
         Self {
@@ -64,8 +65,9 @@ impl ProgressPublisher {
         }
     }
 
-    /// Takes the next frame, and the samples that are ready to leave with it. Codes that the stream holds already are not told
-    /// again, so that an attempt that is cut off while it repeats what was spoken leaves the checkpoint as it was.
+    /// Takes the next frame, and the samples that are ready to leave with it. Codes that the stream
+    /// already holds are not written again. An attempt that is cut off while it replays frames
+    /// therefore leaves the resume point as it was.
     pub(super) fn push(&mut self, frame: &StreamedFrame, ready: &Marked) {
         let replayed = frame.replayed && self.resumed == self.frames;
         self.frames += 1;
@@ -81,7 +83,7 @@ impl ProgressPublisher {
         self.due = (self.frames - self.resumed) % PROGRESS_EVERY == 1 || first_samples;
     }
 
-    /// Takes the last samples: all that is left is to be told now.
+    /// Takes the last samples, which makes all remaining samples due.
     pub(super) fn end(&mut self, ready: &Marked, rest: &Marked) {
         if let Some(samples) = &mut self.samples {
             samples.push(ready);
@@ -90,7 +92,8 @@ impl ProgressPublisher {
         }
     }
 
-    /// What is to be written now, if anything. Once it is written, [`Self::mark_published`] makes room for the next.
+    /// Returns the event to write now, if any. After the write, [`Self::mark_published`] makes room
+    /// for the next event.
     pub(super) fn due(&mut self) -> Option<&PendingEvent> {
         if !self.due {
             return None;
@@ -102,12 +105,12 @@ impl ProgressPublisher {
         self.unconfirmed.as_ref()
     }
 
-    /// What was due is in the stream.
+    /// Marks the pending event as written.
     pub(super) fn mark_published(&mut self) {
         self.unconfirmed = None;
     }
 
-    /// What was due could not be written; it is due again with the next event.
+    /// Defers the pending event, whose write failed, until the next frame makes one due.
     pub(super) const fn defer(&mut self) {
         self.due = false;
     }
@@ -128,25 +131,25 @@ impl ProgressPublisher {
         Some(PendingEvent { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, codes })
     }
 
-    /// Frames heard.
+    /// Number of frames received.
     pub(super) const fn frames(&self) -> u32 {
         self.frames
     }
 
-    /// Those of them that were taken over.
+    /// Returns the number of resumed frames.
     pub(super) const fn resumed(&self) -> u32 {
         self.resumed
     }
 }
 
-/// The samples of a recording on their way to those who listen. Every attempt makes them from the first on; what an earlier
-/// one has sent is not sent again, even if it were to sound otherwise.
+/// Samples of a recording on their way to the followers. Every attempt makes them from the first
+/// on. Samples that an earlier attempt has sent are not sent again, even if they differ.
 struct Samples {
-    /// Samples in events, of this attempt and those before it.
+    /// Samples in events of this attempt and those before it.
     published: u64,
-    /// Samples of the recording heard.
+    /// Samples received from this attempt.
     received: u64,
-    /// Bytes of those that are in no event.
+    /// Bytes of the received samples that are in no event yet.
     unpublished: Vec<u8>,
 }
 
@@ -154,18 +157,18 @@ impl Samples {
     fn push(&mut self, marked: &Marked) {
         let pcm = encode::pcm(marked);
         let samples = marked.samples().len() as u64;
-        // Only while nothing waits can what comes have been sent before.
+        // Samples already sent can only occur while `unpublished` is empty.
         let sent = self.published.saturating_sub(self.received).min(samples) as usize;
         self.received += samples;
         self.unpublished.extend_from_slice(&pcm[sent * size_of::<i16>()..]);
     }
 
-    /// Whether these are the first of the job that can be sent.
+    /// Returns true if these are the first samples of the job that can be sent.
     const fn are_first(&self) -> bool {
         self.published == 0 && !self.unpublished.is_empty()
     }
 
-    /// As many as go into one event.
+    /// Takes as many samples as fit into one event.
     fn take(&mut self) -> Option<AudioChunk> {
         let bytes = self.unpublished.len().min(AudioChunk::SAMPLES_MAX * size_of::<i16>());
         let audio = AudioChunk::new(self.published, &self.unpublished[..bytes])?;

@@ -57,7 +57,7 @@ pub(crate) struct EngineArgs {
     #[arg(long, default_value_t = 10, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=512))]
     peer_frames: u16,
     /// Folder of the peers' scripts, or `none`
-    #[arg(long, default_value = "scripts/peers", value_name = "DIR|none")]
+    #[arg(long, default_value = "bench/peers", value_name = "DIR|none")]
     peers: Peers,
     /// Python that has torch and transformers
     #[arg(long, env = "PYTHON", default_value = "python3", value_name = "FILE")]

@@ -1,4 +1,4 @@
-//! Files that were damaged on the way or made to do harm: an error or a clip within the limits, never a panic.
+//! Damaged and malicious files: each gives an error or a clip within the limits, never a panic.
 
 use ::ogg::writing::{PacketWriteEndInfo, PacketWriter};
 use ::ogg::{Packet, PacketReader};
@@ -6,10 +6,10 @@ use ::ogg::{Packet, PacketReader};
 use super::formats::{FILES, OPUS, VORBIS};
 use super::*;
 
-/// One packet of an Ogg file: its bytes, what ends with it, and its page's position.
+/// Packet of an Ogg file: its bytes, what ends with it, and the position of its page.
 type Piece = (Vec<u8>, PacketWriteEndInfo, u64);
 
-/// The packets of an Ogg file.
+/// Returns the packets of an Ogg file.
 fn packets(file: &[u8]) -> Vec<Piece> {
     let mut reader = PacketReader::new(Cursor::new(file));
     let end = |packet: &Packet| match (packet.last_in_stream(), packet.last_in_page()) {
@@ -21,7 +21,7 @@ fn packets(file: &[u8]) -> Vec<Piece> {
     pieces.map(|packet| (packet.data.clone(), end(&packet), packet.absgp_page())).collect()
 }
 
-/// An Ogg file of these packets, whose checksums are right.
+/// Writes an Ogg file of these packets, with correct checksums.
 fn ogg(packets: Vec<Piece>) -> Vec<u8> {
     let mut file = Vec::new();
     let mut writer = PacketWriter::new(&mut file);
@@ -39,12 +39,12 @@ fn within_limits(read: &Result<Clip, ClipError>) -> bool {
             .is_ok_and(|clip| !clip.samples().is_empty() && clip.duration_ms() <= u64::from(MAX_SOURCE_SECONDS) * 1_000)
 }
 
-/// An Opus file of one silent packet over and over, 120 ms each.
+/// Writes an Opus file that repeats one silent packet of 120 ms.
 fn long_opus(packets: usize) -> Vec<u8> {
     let head = b"OpusHead\x01\x01\0\0\x80\xbb\0\0\0\0\0".to_vec();
     let tags = b"OpusTags\0\0\0\0\0\0\0\0".to_vec();
     let mut all = vec![(head, PacketWriteEndInfo::EndPage, 0), (tags, PacketWriteEndInfo::EndPage, 0)];
-    // SILK of 60 ms, mono, two frames of no bytes each.
+    // SILK, mono: two frames of 60 ms without bytes.
     all.extend((1..=packets).map(|index| {
         let end = if index % 100 == 0 { PacketWriteEndInfo::EndPage } else { PacketWriteEndInfo::NormalPacket };
         (vec![0b0001_1001], end, index as u64 * 5_760)
@@ -69,7 +69,7 @@ fn a_file_of_two_streams_is_refused() {
 #[test]
 fn a_setup_that_would_grow_to_gigabytes_is_refused() {
     let mut all = packets(VORBIS);
-    // 256 codebooks of 131,072 entries and 32 dimensions: some bytes each, 16 MiB each once built.
+    // 256 codebooks of 131,072 entries and 32 dimensions: a few bytes each, 16 MiB each once built.
     let mut setup = b"\x05vorbis\xffBCV\x20\0\0\0\x02".to_vec();
     setup.resize(6_000, 0);
     all[2].0 = setup;

@@ -1,5 +1,6 @@
-//! Every format becomes the same clip. The files hold half a second of 440 Hz, half of full scale, made by
-//! `shared/tests/data/make.sh`; the decoders under test have no part in them.
+//! Tests that every format decodes to the same clip. The files hold half a second of 440 Hz at half
+//! of full scale. `shared/tests/data/make.sh` made them with ffmpeg, not with the decoders under
+//! test.
 
 use super::*;
 
@@ -7,13 +8,14 @@ const FLAC: &[u8] = include_bytes!("../../../tests/data/tone.flac");
 const MP3: &[u8] = include_bytes!("../../../tests/data/tone.mp3");
 pub(super) const VORBIS: &[u8] = include_bytes!("../../../tests/data/tone-vorbis.ogg");
 pub(super) const OPUS: &[u8] = include_bytes!("../../../tests/data/tone-opus.ogg");
-/// All of them.
+/// All files, one of each format.
 pub(super) const FILES: [&[u8]; 4] = [FLAC, MP3, VORBIS, OPUS];
 
 /// Samples of the tone.
 const TONE_SAMPLES: usize = 12_000;
 
-/// The level of 440 Hz in a clip, full scale 1, and what is left without it, both away from the ends.
+/// Returns the level of 440 Hz in a clip (full scale 1) and the largest remaining sample without
+/// it, away from both ends.
 fn tone_and_rest(clip: &Clip) -> (f32, f32) {
     let samples = clip.to_f32();
     let inside = 2_400..9_600;
@@ -37,7 +39,7 @@ fn a_flac_file_comes_back_sample_for_sample() {
 
 #[test]
 fn every_format_becomes_the_tone() {
-    // ffmpeg takes 3 dB off where it makes two channels of one, as it did for the Vorbis file.
+    // ffmpeg lowers the level by 3 dB when it turns one channel into two, as for the Vorbis file.
     let files = [("FLAC", FLAC, 0.5), ("MP3", MP3, 0.5), ("Vorbis", VORBIS, 0.354), ("Opus", OPUS, 0.5)];
     for (name, file, expected) in files {
         let clip = read(file).unwrap();
@@ -86,7 +88,7 @@ fn a_file_that_was_cut_off_says_what_it_holds() {
     for (name, file) in [("Vorbis", VORBIS), ("Opus", OPUS), ("FLAC", FLAC), ("MP3", MP3)] {
         match read(&file[..file.len() * 9 / 10]) {
             Ok(clip) => assert!(clip.samples().len() < TONE_SAMPLES, "{name}"),
-            // The tones of Ogg fit into one page, which is then lost.
+            // The Ogg files hold their tone in one page, which the cut destroys.
             Err(error) => assert!(matches!(error, ClipError::Empty | ClipError::Broken { .. }), "{name}: {error}"),
         }
     }

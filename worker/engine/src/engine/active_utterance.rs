@@ -1,4 +1,5 @@
-//! One utterance in its slot: its prompt on the way in, then its frames on the way out.
+//! State of one utterance in its slot: first the prompt on its way in, then the frames on their way
+//! out.
 
 use std::time::{Duration, Instant};
 
@@ -15,33 +16,36 @@ use super::schedule::Need;
 use super::slots::SlotId;
 use crate::model::{END_FRAME, Row};
 
-/// How far the draws of a second try are from those of the first: further than the frames of any job reach.
+/// Distance between the draw indices of a second try and of the first, larger than any job's frame
+/// count.
 const SECOND_TRY: u32 = 1 << 30;
 
-/// One utterance in its slot.
+/// State of one utterance in its slot.
 pub(super) struct ActiveUtterance {
     pub(super) prompt: Prompt,
-    /// The encoder has been asked for the codes of its recordings.
+    /// Whether the encoder was asked for the codes of the recordings.
     pub(super) codes_requested: bool,
     sampling: Sampling,
     pub(super) budget: Budget,
     /// Draw index of the first frame.
     first_draw: u32,
     retried: bool,
-    /// What an earlier attempt spoke; the first frame is made again before the others are taken over.
+    /// Frames of an earlier attempt. The model makes the first frame again before the engine takes
+    /// over the others.
     resumed_frames: Vec<Frame>,
-    /// Frames of `resumed_frames` that the model has made again or read.
+    /// Number of `resumed_frames` that the model has made again or read.
     replayed_count: usize,
-    /// Frames made or taken over, the end frame left out.
+    /// Number of frames made or taken over, without the end frame.
     pub(super) frames_made: u32,
     pub(super) frames: mpsc::Sender<AudioFrame>,
-    /// When the last frame was made; `None` if none was, or the reader has been behind since.
+    /// Time of the last frame; `None` if there was none, or if the reader has been behind since.
     last_frame: Option<Instant>,
     pub(super) span: tracing::Span,
 }
 
 impl ActiveUtterance {
-    /// An utterance that has taken its slot. `codes`: codes of a frame end here.
+    /// Returns the state of an utterance that has just taken its slot. Valid codes are below
+    /// `codes`.
     pub(super) fn new(
         utterance: Utterance,
         codes: usize,
@@ -51,7 +55,8 @@ impl ActiveUtterance {
         let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut resumed_frames } =
             utterance;
         let budget = Budget::new(text_ids.len(), max_frames);
-        // A frame that this model cannot have made, and all behind it, were not made by it.
+        // A frame outside the model's codes is not from this model, and neither are the frames
+        // after it.
         let is_known = |frame: &Frame| *frame != END_FRAME && frame.iter().all(|&code| (code as usize) < codes);
         resumed_frames
             .truncate(resumed_frames.iter().take_while(|frame| is_known(frame)).take(budget.frames as usize).count());
@@ -71,14 +76,14 @@ impl ActiveUtterance {
         }
     }
 
-    /// What it could do next.
+    /// Returns the work that the utterance could do next.
     pub(super) fn need(&mut self) -> Need {
         if self.prompt.waits_for_codes() {
             Need::Nothing
         } else if !self.prompt.is_complete() || self.needs_replay() {
             Need::Prompt
         } else if self.is_handing_over() {
-            // The rest of what was spoken waits for room in the stream, not for the model.
+            // The rest of the resumed frames waits for room in the stream, not for the model.
             Need::Nothing
         } else if self.frames.capacity() > 0 {
             Need::Frame
@@ -88,29 +93,31 @@ impl ActiveUtterance {
         }
     }
 
-    /// Whether its recordings are to be encoded and nobody was asked to.
+    /// Returns whether the recordings need encoding and the encoder has not been asked yet.
     pub(super) fn needs_codes(&self) -> bool {
         self.prompt.waits_for_codes() && !self.codes_requested
     }
 
-    /// What the model needs to know for its next frame.
+    /// Returns the model's input row for the next frame.
     pub(super) fn row(&self, slot: usize) -> Row {
         Row { slot, sampling: self.sampling, frame_index: self.first_draw.wrapping_add(self.frames_made) }
     }
 
-    /// Notes that a frame was made; how long after the one before it, if its reader did not make it wait.
+    /// Records that a frame was made. Returns the time since the frame before it, if the reader was
+    /// not behind.
     pub(super) fn gap(&mut self, now: Instant) -> Option<Duration> {
         Some(now - self.last_frame.replace(now)?)
     }
 
-    /// Takes note of the first frame, made here: it shows whether what was spoken before would be said again. The very same
-    /// frame says so, and everything before it too.
+    /// Compares the first frame with the first resumed frame. Equal frames show that the model
+    /// would repeat all the resumed frames; otherwise they are dropped.
     pub(super) fn check_resumed_frames(&mut self, first: &Frame) {
         if self.frames_made > 0 || self.resumed_frames.is_empty() {
             return;
         }
         if self.resumed_frames[0] == *first {
-            // Nothing is made behind a budget that is used up.
+            // If the resumed frames use up the budget, no frame follows, so the model need not read
+            // them.
             self.replayed_count =
                 if self.resumed_frames.len() < self.budget.frames as usize { 1 } else { self.resumed_frames.len() };
         } else {
@@ -119,29 +126,30 @@ impl ActiveUtterance {
         }
     }
 
-    /// Whether the model has to read more of what was spoken.
+    /// Returns whether the model has to read more resumed frames.
     pub(super) fn needs_replay(&self) -> bool {
         self.frames_made > 0 && self.replayed_count < self.resumed_frames.len()
     }
 
-    /// Whether the next frame has been spoken before.
+    /// Returns whether the next frame of the stream is a resumed one.
     pub(super) fn is_handing_over(&self) -> bool {
         self.frames_made > 0 && (self.frames_made as usize) < self.resumed_frames.len()
     }
 
-    /// The next frames for the model to read, `most` of them at most.
+    /// Returns the next resumed frames for the model to read, at most `most`.
     pub(super) fn next_replay(&self, most: usize) -> &[Frame] {
         let rest = &self.resumed_frames[self.replayed_count..];
         &rest[..rest.len().min(most)]
     }
 
-    /// Notes that the model has read `count` of them.
+    /// Records that the model has read `count` more resumed frames.
     pub(super) fn advance_replay(&mut self, count: usize) {
         self.replayed_count += count;
         self.last_frame = None;
     }
 
-    /// A frame on its way to its reader, if there is room; the next of those spoken before, or one that was just made.
+    /// Returns the next frame for the decoder: the next resumed frame, or `made` after those.
+    /// Returns `None` if the stream has no room.
     pub(super) fn hand_over(&mut self, id: SlotId, made: Option<Frame>) -> Option<GeneratedCodes> {
         let before = self.resumed_frames.get(self.frames_made as usize);
         let (codes, replayed) = (made.or(before.copied())?, before.is_some());
@@ -150,13 +158,14 @@ impl ActiveUtterance {
         Some(GeneratedCodes { id, codes, replayed, permit })
     }
 
-    /// Whether nothing more may be made.
+    /// Returns whether the budget is used up.
     pub(super) fn is_used_up(&self) -> bool {
         self.frames_made >= self.budget.frames
     }
 
-    /// Whether the end frame is answered by a second try: once, when nothing has been spoken, with other draws. Without
-    /// draws (at temperature 0) the model would only say the same.
+    /// Starts a second try with other draws if nothing was generated yet, and returns whether it
+    /// did. There is one such try at most, and none at temperature 0, because nothing is drawn
+    /// then.
     pub(super) fn retries_empty(&mut self) -> bool {
         let tries = self.frames_made == 0 && !self.retried && !self.sampling.temperature.is_greedy();
         if tries {

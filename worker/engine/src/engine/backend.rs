@@ -1,7 +1,8 @@
-//! What the engine's threads ask of a model and its codec, and the real pair that answers.
+//! Traits that the engine's threads need from a model and its codec, and their real
+//! implementations.
 //!
-//! The threads are written over these traits so that their order of work, their stalls and their endings are tested on a
-//! scripted model that can be told to block, fail and panic.
+//! Tests implement these traits with a scripted model that can block, fail and panic. The tests
+//! cover the threads' order of work, stalls and endings.
 
 use std::sync::Arc;
 
@@ -12,46 +13,46 @@ use super::prefill::PromptLimits;
 use crate::codec::{self, Codec};
 use crate::model::{Model, Position, Prefix, Row, StepTimes};
 
-/// A model with a number of slots, living on the engine's thread.
+/// A model with a number of slots, owned by the engine's thread.
 pub(super) trait SpeechModel {
     /// A copy of what a slot holds before its first frame.
     type Prefix;
-    /// Its codec's way from codes to sound, living on `csm-codec`.
+    /// The codec's decoder, owned by the thread `csm-codec`.
     type Decoder: Decode;
-    /// Its codec's way from recordings to codes, living on `csm-encode`.
+    /// The codec's encoder, owned by the thread `csm-encode`.
     type Encoder: Encode;
 
     fn limits(&self) -> PromptLimits;
-    /// Empties a slot, whatever was in it.
+    /// Empties a slot, whatever its content.
     fn reset(&mut self, slot: usize);
     fn prefill(&mut self, slot: usize, positions: &[Position]) -> Result<(), EngineError>;
-    /// The next frame of each row; rows have distinct slots.
+    /// Makes the next frame of each row; rows have distinct slots.
     fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, EngineError>;
-    /// Takes frames as if steps had made them; the next step continues behind them.
+    /// Reads frames as if steps had made them; the next step continues after them.
     fn replay(&mut self, slot: usize, frames: &[Frame]) -> Result<(), EngineError>;
-    /// How long the parts of the last step took, where that is known.
+    /// Returns the times of the last step's parts, if known.
     fn step_times(&self) -> Option<StepTimes>;
     fn save_prefix(&self, slot: usize) -> Result<Self::Prefix, EngineError>;
-    /// Into an empty slot.
+    /// Copies a prefix into an empty slot.
     fn restore_prefix(&mut self, slot: usize, prefix: &Self::Prefix) -> Result<(), EngineError>;
-    /// Bytes of a prefix of so many positions.
+    /// Returns the bytes of a prefix of `positions` positions.
     fn prefix_bytes(&self, positions: usize) -> u64;
 }
 
-/// Codes to sound, with a state per slot.
+/// A decoder from codes to audio, with a state per slot.
 pub(super) trait Decode: Send + 'static {
     fn reset(&mut self, slot: usize);
-    /// The samples of each row's frames, 1920 a frame; rows have distinct slots.
+    /// Returns the samples of each row's frames, 1920 a frame; rows have distinct slots.
     fn push(&mut self, rows: &[(usize, &[Frame])]) -> Result<Vec<Vec<f32>>, EngineError>;
 }
 
-/// Recordings to codes.
+/// An encoder from recordings to codes.
 pub(super) trait Encode: Send + 'static {
-    /// Codes of a recording, its last frame padded with silence.
+    /// Returns the codes of a recording, with its last frame padded with silence.
     fn encode(&mut self, clip: &Clip) -> Result<Vec<Frame>, EngineError>;
 }
 
-/// A model and its codec, to be spread over the threads.
+/// A model and the two halves of its codec, before each moves to its thread.
 pub(super) struct EngineParts<M: SpeechModel> {
     pub(super) model: M,
     pub(super) decoder: M::Decoder,
@@ -122,7 +123,8 @@ impl Encode for Arc<Codec> {
     }
 }
 
-/// Utterances are checked before they get here, so whatever fails now is the model's or the device's fault.
+/// Converts an error of the model. Utterances were checked before, so the model or the device is at
+/// fault.
 fn failed(error: impl std::error::Error) -> EngineError {
     EngineError::Model(error.to_string())
 }

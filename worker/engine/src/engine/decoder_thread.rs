@@ -1,8 +1,10 @@
-//! The thread `csm-codec`: frames of codes become sound here while the model makes the next ones, and go to their readers.
+//! The thread `csm-codec`: decodes frames of codes to audio while the model makes the next ones,
+//! and sends them to their readers.
 //!
-//! An utterance's first frames are decoded one by one, so that it is heard early; later ones in blocks, which cost less a
-//! frame. Where the blocks end depends on the utterance's own frames alone. All rows that have a block are decoded in one
-//! call. What comes for an utterance that has ended is dropped, by the generation of its slot.
+//! The first frames of an utterance are decoded one by one, so that its audio starts early. Later
+//! frames are decoded in blocks, which cost less per frame. The block boundaries depend on the
+//! utterance's own frames alone. Each call decodes a block of every row that has one. Frames for an
+//! utterance that has ended are dropped; the slot's generation tells.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -23,22 +25,24 @@ use super::meter::Meter;
 use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
 use super::slots::SlotId;
 
-/// Frames of an utterance's first blocks. They grow slowly, so that a listener who plays the first frame at once is not
-/// kept waiting for a larger block as long as the model needs no more than four fifths of the time that the speech lasts.
+/// Sizes of an utterance's first blocks, in frames. The sizes grow slowly, so that playback can
+/// start with the first frame. A listener never waits for a larger block if generation takes at
+/// most four fifths of the audio's duration.
 const FIRST_BLOCKS: [usize; 8] = [1, 1, 1, 1, 2, 2, 2, 2];
-/// Frames of each later block, 320 ms: the codec's weights are read once for all of them.
+/// Size of each later block: 4 frames, 320 ms. The codec's weights are read once for all frames of
+/// a block.
 pub(super) const BLOCK_FRAMES: usize = 4;
-/// Jobs that may wait for the thread; the engine's thread waits when there is no room. Each holds a frame at least or
-/// concerns one utterance, so that what waits is bounded by the room in the streams anyway.
+/// Capacity of the job queue; the engine's thread waits if it is full. A job holds at least one
+/// frame or concerns one utterance, so the streams' capacity also bounds the queue.
 const JOBS: usize = 256;
 
-/// What the thread is given to do.
+/// A job for the decoder thread.
 pub(super) enum DecodeJob {
     /// An utterance takes a slot.
     Begin { id: SlotId, finish: oneshot::Sender<FinishReason> },
-    /// What a step of the model made, and which utterances ended with it.
+    /// A step of the model made these frames, and these utterances ended with it.
     Step { frames: Vec<GeneratedCodes>, ends: Vec<(SlotId, FinishReason)> },
-    /// Nobody listens any more.
+    /// The reader of this utterance has left.
     Forget(SlotId),
 }
 
@@ -48,20 +52,20 @@ pub(super) struct GeneratedCodes {
     pub(super) codes: Frame,
     /// Whether an earlier attempt made it.
     pub(super) replayed: bool,
-    /// Its place in the stream.
+    /// Reserved place in the stream.
     pub(super) permit: OwnedPermit<AudioFrame>,
 }
 
-/// The engine's hold on the thread.
+/// The engine's handle of the decoder thread.
 pub(super) struct DecoderHandle {
-    // Dropped before the thread is joined, which ends on that.
+    // Field order matters: dropping the sender ends the thread, which is joined after that.
     jobs: SyncSender<DecodeJob>,
     _thread: JoinOnDrop,
 }
 
 impl DecoderHandle {
     /// # Errors
-    /// The system gives no thread.
+    /// [`EngineError::Start`] if the system gives no thread.
     pub(super) fn start<D: Decode>(
         decoder: D,
         slots: usize,
@@ -74,7 +78,7 @@ impl DecoderHandle {
         Ok(Self { jobs, _thread: thread })
     }
 
-    /// Hands on a job; false when the thread has ended, whose reason is then on its way.
+    /// Sends a job. Returns false if the thread has ended; a notice then carries the reason.
     pub(super) fn send(&self, job: DecodeJob) -> bool {
         self.jobs.send(job).is_ok()
     }
@@ -91,23 +95,23 @@ fn serve<D: Decode>(mut state: DecoderThread<D>, jobs: &Receiver<DecodeJob>) -> 
     Err(EngineError::Closed)
 }
 
-/// One utterance being decoded.
+/// Decoding state of one utterance.
 struct DecodeStream {
     id: SlotId,
     finish: oneshot::Sender<FinishReason>,
-    /// Not decoded yet.
+    /// Frames that are not decoded yet.
     pending: VecDeque<GeneratedCodes>,
-    /// Blocks decoded.
+    /// Number of decoded blocks.
     blocks: usize,
     guard: Guard,
-    /// Decoded, and held back by the guard.
+    /// Decoded frames that the guard holds back.
     held: Vec<(OwnedPermit<AudioFrame>, AudioFrame)>,
-    /// Why it ends after `made`, once that is known.
+    /// Reason of the end after the `pending` frames, once known.
     end: Option<FinishReason>,
 }
 
 impl DecodeStream {
-    /// Frames to decode now.
+    /// Returns the number of frames to decode now.
     fn due(&self) -> usize {
         let block = FIRST_BLOCKS.get(self.blocks).copied().unwrap_or(BLOCK_FRAMES);
         match self.pending.len() {
@@ -117,7 +121,7 @@ impl DecodeStream {
         }
     }
 
-    /// Takes the sound of the next frame; true when the guard ends the utterance.
+    /// Takes the audio of the next frame. Returns true if the guard ends the utterance.
     fn deliver_pcm(&mut self, pcm: &[f32]) -> bool {
         let Some(GeneratedCodes { codes, replayed, permit, .. }) = self.pending.pop_front() else { return false };
         let verdict = self.guard.observe(&codes, pcm);
@@ -135,7 +139,7 @@ impl DecodeStream {
     }
 }
 
-/// The decoder and those who listen to it, by slot.
+/// State of the decoder thread: the codec's decoder, and the utterance of each slot.
 struct DecoderThread<D> {
     decoder: D,
     streams: Vec<Option<DecodeStream>>,
@@ -148,7 +152,8 @@ impl<D: Decode> DecoderThread<D> {
         Self { decoder, streams: (0..slots).map(|_| None).collect(), notifier, meter }
     }
 
-    /// Takes note of a job, without decoding more than a new utterance's predecessor in the slot still needs.
+    /// Handles a job. Only a new utterance causes decoding here, if the slot's previous utterance
+    /// still has frames.
     fn handle(&mut self, job: DecodeJob) -> Result<(), EngineError> {
         match job {
             DecodeJob::Begin { id, finish } => {
@@ -181,12 +186,12 @@ impl<D: Decode> DecoderThread<D> {
         Ok(())
     }
 
-    /// The utterance with this id, if it has not ended.
+    /// Returns the utterance with this id, if it has not ended.
     fn stream(&mut self, id: SlotId) -> Option<&mut DecodeStream> {
         self.streams.get_mut(id.index)?.as_mut().filter(|stream| stream.id == id)
     }
 
-    /// Decodes and delivers every whole block there is, then tells the ends that are reached.
+    /// Decodes and delivers every complete block, then finishes the utterances that have ended.
     fn decode(&mut self) -> Result<(), EngineError> {
         while self.push()? {}
         for stream in &mut self.streams {
@@ -202,7 +207,8 @@ impl<D: Decode> DecoderThread<D> {
         Ok(())
     }
 
-    /// One call of the decoder, with one block of each row that has one; false when none has.
+    /// Calls the decoder once, with one block of each row that has one. Returns false if no row has
+    /// a block.
     fn push(&mut self) -> Result<bool, EngineError> {
         let due = self.streams.iter().flatten().filter(|stream| stream.due() > 0);
         let blocks: Vec<(usize, Vec<Frame>)> = due
@@ -230,14 +236,15 @@ impl<D: Decode> DecoderThread<D> {
         stream.blocks += 1;
         let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| stream.deliver_pcm(pcm));
         if ran_away && let Some(DecodeStream { id, finish, .. }) = self.streams[slot].take() {
-            // The stream ends once the engine's thread has let go of it too, and freed the slot.
+            // The stream ends after the engine's thread has also dropped its sender and freed the
+            // slot.
             self.notifier.notify(Notice::RanAway(id));
             let _ = finish.send(FinishReason::Runaway);
         }
     }
 }
 
-/// Refuses what is no sound.
+/// Checks that the decoder returned the right number of samples and only finite ones.
 fn check(pcm: &[f32], frames: usize) -> Result<(), EngineError> {
     let samples = pcm.len();
     if samples != frames * FRAME_SAMPLES {

@@ -1,4 +1,4 @@
-//! The choice of a device, as a person writes it, and the device itself.
+//! Choice of a device, as written on the command line, and the opening of the device.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,12 +7,12 @@ use candle_core::Device;
 
 use super::EngineError;
 
-/// Where the model runs. Written as `cpu`, `cuda`, `cuda:1` or `auto`.
+/// Device for the model, written as `cpu`, `cuda`, `cuda:1` or `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum DeviceChoice {
     /// The CPU.
     Cpu,
-    /// This CUDA device; an error if it is not there.
+    /// The CUDA device of this index; it is an error if the device does not exist.
     Cuda(usize),
     /// The first CUDA device if this build and this host have one, else the CPU.
     #[default]
@@ -20,7 +20,7 @@ pub enum DeviceChoice {
 }
 
 impl DeviceChoice {
-    /// Opens the device. To be called on the thread that will use it.
+    /// Opens the device. Call it on the thread that will use the device.
     pub(super) fn open(self) -> Result<Device, EngineError> {
         let cuda = |index| Device::new_cuda(index).map_err(|error| EngineError::Start(format!("CUDA: {error}")));
         match self {

@@ -1,5 +1,6 @@
-//! The thread `csm-encode`: context recordings become codes here, so that nobody's frame waits for a recording. A
-//! recording that was encoded before, as a voice is with each job, is not encoded again.
+//! The thread `csm-encode`: turns context recordings into codes, so that no frame waits for a
+//! recording. A recording that was encoded before, such as the voice of each job, comes from a
+//! cache.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -18,18 +19,18 @@ use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
 use super::slots::SlotId;
 use super::{EngineError, MAX_SLOTS};
 
-/// Requests that may wait. A slot that finds no room asks again when an answer has come.
+/// Capacity of the request queue. If it is full, the slot asks again after the next answer.
 const REQUESTS: usize = MAX_SLOTS;
-/// Frames of codes that are kept: 87 minutes of recordings in 8 MB.
+/// Capacity of the cache in frames: 87 minutes of recordings, 8 MB.
 const FRAMES_KEPT: usize = 1 << 16;
-/// How long the encoding of a recording may take, however short it is, before the engine shows no sign of life.
+/// Time that the encoding of any recording may take, however short, before it counts as stuck.
 const ENCODING_AT_LEAST: Duration = Duration::from_secs(10);
 
-/// The recordings of one utterance.
+/// Request for the codes of an utterance's recordings.
 pub(super) struct EncodeRequest {
     pub(super) id: SlotId,
     pub(super) clips: Vec<Clip>,
-    /// Where its frames will go: nobody wants the codes once this is closed.
+    /// Destination of the utterance's frames; once it is closed, the codes are no longer wanted.
     pub(super) stream: WeakSender<AudioFrame>,
 }
 
@@ -39,16 +40,16 @@ impl EncodeRequest {
     }
 }
 
-/// The engine's hold on the thread.
+/// The engine's handle of the encoder thread.
 pub(super) struct EncoderHandle {
-    // Dropped before the thread is joined, which ends on that.
+    // Field order matters: dropping the sender ends the thread, which is joined after that.
     requests: SyncSender<EncodeRequest>,
     _thread: JoinOnDrop,
 }
 
 impl EncoderHandle {
     /// # Errors
-    /// The system gives no thread.
+    /// [`EngineError::Start`] if the system gives no thread.
     pub(super) fn start<E: Encode>(
         encoder: E,
         notifier: EngineNotifier,
@@ -61,7 +62,8 @@ impl EncoderHandle {
         Ok(Self { requests, _thread: thread })
     }
 
-    /// Asks for codes; false when there is no room now. Each request is answered by [`Notice::Encoded`].
+    /// Asks for codes. Returns false if the queue is full. [`Notice::Encoded`] answers each
+    /// request.
     pub(super) fn request(&self, request: EncodeRequest) -> bool {
         self.requests.try_send(request).is_ok()
     }
@@ -81,7 +83,8 @@ fn serve<E: Encode>(
                 break;
             }
             let codes = kept.codes(clip, |clip| {
-                // Nothing shows how far it is, so it has as long as the recording itself lasts, or a little more.
+                // The encoder reports no progress, so it gets the recording's duration or
+                // `ENCODING_AT_LEAST`, whichever is longer.
                 meter.progress().begin(ENCODING_AT_LEAST.max(Duration::from_millis(clip.duration_ms())));
                 let codes = encoder.encode(clip);
                 meter.progress().end();
@@ -95,11 +98,12 @@ fn serve<E: Encode>(
     Err(EngineError::Closed)
 }
 
-/// Codes of recordings, by the SHA-256 of their samples. The least recently used go first.
+/// Cache of the codes of recordings, by the SHA-256 of their samples. The least recently used
+/// recording is evicted first.
 #[derive(Default)]
 pub(super) struct CodesCache {
     kept: HashMap<[u8; 32], CachedCodes>,
-    /// Counts uses.
+    /// Counter of uses, for the eviction order.
     clock: u64,
 }
 
@@ -109,7 +113,7 @@ struct CachedCodes {
 }
 
 impl CodesCache {
-    /// The codes of `clip`, from here or from `encode`.
+    /// Returns the codes of `clip`, from the cache or from `encode`.
     pub(super) fn codes(
         &mut self,
         clip: &Clip,
@@ -127,7 +131,7 @@ impl CodesCache {
         Ok(codes)
     }
 
-    /// Frames kept.
+    /// Returns the number of cached frames.
     pub(super) fn frames(&self) -> usize {
         self.kept.values().map(|kept| kept.codes.len()).sum()
     }

@@ -1,8 +1,9 @@
-//! The engine's thread: takes commands between steps, steps all slots that can make a frame together, and sleeps only when
-//! no slot can move.
+//! The engine's thread: takes commands between steps and steps together all slots that can make a
+//! frame. The thread sleeps only if no slot can move.
 //!
-//! It never waits for one caller. A slot whose reader is behind is left out; when all are, the thread blocks on its
-//! commands, and a reader that takes a frame or leaves sends [`EngineCommand::Wake`], as do the threads beside it.
+//! The thread never waits for a single caller: a slot whose reader is behind is left out. If all
+//! readers are behind, the thread blocks on its commands. A reader that takes a frame or leaves
+//! sends [`EngineCommand::Wake`], as do the threads beside it.
 
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, sync_channel};
@@ -26,7 +27,7 @@ use super::slots::{SlotId, Slots};
 use super::{COMMANDS, EngineCapacity, EngineError, Utterance};
 use crate::model::END_FRAME;
 
-/// What a handle or a stream says to the thread.
+/// A command from a handle or a stream to the thread.
 pub(super) enum EngineCommand {
     /// Take a slot for an utterance.
     Admit(Box<Admission>),
@@ -34,7 +35,7 @@ pub(super) enum EngineCommand {
     Wake,
 }
 
-/// An utterance and where to answer.
+/// An utterance that asks for a slot, with the channel for the answer.
 pub(super) struct Admission {
     pub(super) utterance: Utterance,
     pub(super) span: tracing::Span,
@@ -45,7 +46,8 @@ struct EngineThread<M: SpeechModel> {
     model: M,
     commands: mpsc::Receiver<EngineCommand>,
     notices: Receiver<Notice>,
-    // Dropped before the encoder is joined, which then knows that nobody waits for codes.
+    // Field order matters: dropping the slots first tells the encoder that its codes are no longer
+    // wanted.
     slots: Slots<ActiveUtterance>,
     decoder: DecoderHandle,
     encoder: EncoderHandle,
@@ -54,7 +56,8 @@ struct EngineThread<M: SpeechModel> {
     meter: Arc<Meter>,
 }
 
-/// Serves commands until the model fails or nobody is left to send any; says which. `wake` wakes it by `commands`.
+/// Serves commands until the model fails or the last sender of commands is dropped; returns the
+/// reason. The side threads use `wake` to wake this thread.
 pub(super) fn serve<M: SpeechModel>(
     parts: EngineParts<M>,
     capacity: EngineCapacity,
@@ -146,7 +149,7 @@ impl<M: SpeechModel> EngineThread<M> {
             Err(refused) => Some(refused),
         };
         if let Some(refusal) = refusal {
-            // A caller that no longer waits needs no answer.
+            // A caller that has stopped waiting needs no answer.
             let _ = reply.send(Err(refusal));
             return Ok(());
         }
@@ -156,7 +159,8 @@ impl<M: SpeechModel> EngineThread<M> {
             tracing::debug!(parent: &span, slot = id.index, "admitted utterance");
             self.send_to_decoder(DecodeJob::Begin { id, finish })?;
         }
-        // A caller that no longer waits drops the stream's ends, and the slot is freed as any abandoned one.
+        // If the caller has stopped waiting, the stream's ends are dropped here, and the slot is
+        // freed as an abandoned one.
         let _ = reply.send(Ok(StreamEnds { frames: received, finish: finished }));
         Ok(())
     }
@@ -173,7 +177,8 @@ impl<M: SpeechModel> EngineThread<M> {
         Ok(())
     }
 
-    /// Asks for the codes of recordings, where that has not been done; a full queue is tried again in a later turn.
+    /// Asks for the codes of recordings that were not requested yet. If the encoder's queue is
+    /// full, a later tick asks again.
     fn request_codes(&mut self) {
         for (id, active) in self.slots.iter_mut().filter(|(_, active)| active.needs_codes()) {
             let (clips, stream) = (active.prompt.clips(), active.frames.downgrade());
@@ -181,7 +186,7 @@ impl<M: SpeechModel> EngineThread<M> {
         }
     }
 
-    /// One piece of a prompt, or of what was spoken before.
+    /// Feeds one block of a prompt, or of resumed frames, to the model.
     fn prefill_block(&mut self, id: SlotId) -> Result<(), EngineError> {
         let begun = Instant::now();
         if self.slots.get_mut(id).is_some_and(|active| active.needs_replay()) {
@@ -210,7 +215,7 @@ impl<M: SpeechModel> EngineThread<M> {
         Ok(())
     }
 
-    /// Gives the codec what was spoken before, as far as there is room in the streams.
+    /// Sends resumed frames to the decoder, as far as the streams have room.
     fn hand_over(&mut self) -> Result<(), EngineError> {
         let (mut frames, mut ends) = (Vec::new(), Vec::new());
         for (id, active) in self.slots.iter_mut().filter(|(_, active)| active.is_handing_over()) {
@@ -229,7 +234,7 @@ impl<M: SpeechModel> EngineThread<M> {
         if frames.is_empty() { Ok(()) } else { self.send_to_decoder(DecodeJob::Step { frames, ends }) }
     }
 
-    /// Empties the slot for a prompt, and puts in what is known of its context.
+    /// Empties the slot for a prompt, and restores the cached prefix of its context.
     fn begin_prompt(&mut self, id: SlotId) -> Result<(), EngineError> {
         self.model.reset(id.index);
         let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
@@ -244,12 +249,12 @@ impl<M: SpeechModel> EngineThread<M> {
         Ok(())
     }
 
-    /// Keeps what the model made of the prompt so far, where that is worth it.
+    /// Caches the model's state after the positions fed so far, if it is worth caching.
     fn save_prefix(&mut self, id: SlotId) -> Result<(), EngineError> {
         let Some(ActiveUtterance { prompt, .. }) = self.slots.get_mut(id) else { return Ok(()) };
         let Some(context) = prompt.worth_keeping() else { return Ok(()) };
         let bytes = self.model.prefix_bytes(context.positions.len());
-        // Asked first: the copy of what has no room would only hold up the next step.
+        // Check before copying: a copy that the cache would refuse only delays the next step.
         if self.prefixes.wants(context, bytes) {
             let prefix = self.model.save_prefix(id.index)?;
             self.prefixes.keep(context, prefix, bytes);
@@ -258,7 +263,7 @@ impl<M: SpeechModel> EngineThread<M> {
         Ok(())
     }
 
-    /// One frame of each of these slots.
+    /// Makes one frame for each of these slots.
     fn step(&mut self, ids: &[SlotId]) -> Result<(), EngineError> {
         let rows: Vec<_> = ids.iter().filter_map(|id| Some(self.slots.get_mut(*id)?.row(id.index))).collect();
         let begun = Instant::now();
@@ -278,13 +283,15 @@ impl<M: SpeechModel> EngineThread<M> {
                 Some(FinishReason::Eos)
             } else {
                 active.check_resumed_frames(&codes);
-                // There is room, since only this thread takes any; a reader that has left is noticed before the next turn.
+                // The stream has room, because only this thread reserves it. A reader that has left
+                // is noticed before the next tick.
                 let Some(made) = active.hand_over(id, Some(codes)) else { continue };
                 frames.push(made);
                 active.is_used_up().then_some(active.budget.reason)
             };
             if let Some(reason) = ended {
-                // First, so that whoever hears of the end finds the slot free.
+                // Release the slot before the end is published, so that a caller that sees the end
+                // finds the slot free.
                 drop(self.release(id, reason));
                 ends.push((id, reason));
             }
@@ -298,7 +305,7 @@ impl<M: SpeechModel> EngineThread<M> {
         Some(active)
     }
 
-    /// Gives the codec's thread something to do, or says why it has ended.
+    /// Sends a job to the decoder thread, or returns the reason why that thread has ended.
     fn send_to_decoder(&mut self, job: DecodeJob) -> Result<(), EngineError> {
         if self.decoder.send(job) {
             return Ok(());

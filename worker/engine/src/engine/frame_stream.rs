@@ -1,4 +1,4 @@
-//! The caller's end of one utterance: frames as they are made, then how it ended.
+//! The caller's end of an utterance: a stream of frames, then the reason of the end.
 
 use csm_shared::audio::Frame;
 use csm_shared::job::FinishReason;
@@ -7,36 +7,37 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::EngineError;
 use super::engine_thread::EngineCommand;
 
-/// Frames that may be on their way to their reader, those in the codec included (2.56 s of audio). Then its slot, and no
-/// other, waits for it.
+/// Capacity of a stream in frames, including those in the codec (2.56 s of audio). When the stream
+/// is full, its slot pauses; other slots go on.
 pub const FRAMES_AHEAD: usize = 32;
 
-/// 80 ms of speech.
+/// A frame of audio, 80 ms long.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AudioFrame {
-    /// The codes, codebook 0 first.
+    /// Codes of the frame, codebook 0 first.
     pub codes: Frame,
-    /// 1920 samples at 24 kHz, nominally within -1..1, not watermarked.
+    /// Samples of the frame: 1920 at 24 kHz, nominally within -1..1, not watermarked.
     pub pcm: Vec<f32>,
-    /// Whether it was given with the utterance ([`Utterance::resumed_frames`](super::Utterance::resumed_frames)), not made here.
+    /// Whether the frame is a resumed one
+    /// ([`Utterance::resumed_frames`](super::Utterance::resumed_frames)), not made here.
     pub replayed: bool,
 }
 
-/// The two receivers that the thread hands out with a slot.
+/// Receivers that the engine's thread returns for an admitted utterance.
 pub(super) struct StreamEnds {
     pub(super) frames: mpsc::Receiver<AudioFrame>,
-    /// Dropped unsent if the engine ends first.
+    /// Reason of the end; the sender is dropped without a value if the engine ends first.
     pub(super) finish: oneshot::Receiver<FinishReason>,
 }
 
-/// What a stream keeps of its engine. It does not keep the engine alive.
+/// A stream's link to its engine. The link does not keep the engine alive.
 pub(super) struct EngineLink {
     pub(super) commands: Option<mpsc::WeakSender<EngineCommand>>,
     pub(super) closed: watch::Receiver<Option<EngineError>>,
 }
 
 impl EngineLink {
-    /// Makes the thread look at its slots again. A full queue of commands does that too.
+    /// Makes the thread check its slots again. A full command queue has the same effect.
     fn wake(&self) {
         if let Some(commands) = self.commands.as_ref().and_then(mpsc::WeakSender::upgrade) {
             let _ = commands.try_send(EngineCommand::Wake);
@@ -44,7 +45,7 @@ impl EngineLink {
     }
 }
 
-/// Why the engine ended; waits until it has.
+/// Waits until the engine has ended and returns the reason.
 pub(super) async fn reason(closed: &mut watch::Receiver<Option<EngineError>>) -> EngineError {
     match closed.wait_for(Option::is_some).await {
         Ok(reason) => reason.clone().unwrap_or(EngineError::Closed),
@@ -52,10 +53,10 @@ pub(super) async fn reason(closed: &mut watch::Receiver<Option<EngineError>>) ->
     }
 }
 
-/// The frames of one utterance. Dropping it frees the slot within one frame.
+/// Stream of an utterance's frames. Dropping the stream frees the slot within one frame.
 pub struct FrameStream {
     frames: mpsc::Receiver<AudioFrame>,
-    /// `None` once the end has been told.
+    /// Receiver of the reason of the end; `None` once [`FrameStream::next`] has reported the end.
     end: Option<oneshot::Receiver<FinishReason>>,
     finish: Option<FinishReason>,
     link: EngineLink,
@@ -66,7 +67,8 @@ impl FrameStream {
         Self { frames: ends.frames, end: Some(ends.finish), finish: None, link }
     }
 
-    /// The next frame, `None` after the last, or once the reason why the engine ended before that.
+    /// Returns the next frame, and `None` after the last one. If the engine ends early, it returns
+    /// the error once, then `None`.
     ///
     /// Cancel safe: no frame is lost when this future is dropped.
     pub async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
@@ -86,7 +88,7 @@ impl FrameStream {
         ended
     }
 
-    /// Why the speech ended; known once [`FrameStream::next`] has answered `None`.
+    /// Returns why the utterance ended; known once [`FrameStream::next`] has returned `None`.
     #[must_use]
     pub fn finish_reason(&self) -> Option<FinishReason> {
         self.finish

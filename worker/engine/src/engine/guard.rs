@@ -1,7 +1,8 @@
-//! The runaway guard: how CSM fails to stop, told from its frames and their sound.
+//! The runaway guard: detects from frames and their audio that CSM has failed to stop.
 //!
-//! The model knows its end by one frame of zeros, and sometimes misses it: then it repeats itself, or goes on in silence
-//! until its budget is used up. What is delivered and where it stops depends on the frames alone, not on when they come.
+//! The model ends by a frame of zeros, and sometimes misses it. Then it repeats itself, or makes
+//! silence until its budget is used up. The delivered frames and the stop depend on the frames
+//! alone, not on their timing.
 
 use csm_shared::audio::Frame;
 use csm_shared::job::FinishReason;
@@ -9,41 +10,47 @@ use csm_shared::job::FinishReason;
 use super::decoder_thread::BLOCK_FRAMES;
 use super::frame_stream::FRAMES_AHEAD;
 
-/// Equal frames in succession after which the model counts as stuck: 800 ms. Two frames drawn one after another agree in
-/// all 32 codes only where the model is sure of each; that happens in steady silence, which a pause may hold for a while.
+/// Consecutive equal frames after which the model counts as stuck: 800 ms. Two frames drawn in
+/// succession agree in all 32 codes only if the model is sure of each code. Equal frames occur in
+/// steady silence, which a pause may hold for a while.
 pub(super) const REPEATED_FRAMES: u32 = 10;
-/// Silent frames in succession after which nothing more is expected: 2.4 s, beyond any pause within a text.
+/// Consecutive silent frames after which no more speech is expected: 2.4 s, beyond any pause within
+/// a text.
 pub(super) const SILENT_FRAMES: u32 = 30;
-/// Silence that is handed on as it comes: 400 ms. What follows is held back until there is sound again.
+/// Consecutive silent frames that are delivered at once: 400 ms. Later silent frames are held back
+/// until there is sound again.
 pub(super) const SILENT_KEPT: u32 = 5;
-/// Frames that are held in succession, at most: as many as leave room in the stream for a block. A longest pause within a
-/// text is 28 of them even if its codes repeat themselves from the start. One more means that for over 2 s there was
-/// nothing but silence and what had been heard already, by turns: that is a model that has run away, as either alone would
-/// be. Handing such frames on instead would let it go on like that until its budget is used up.
+/// Most frames held in succession: as many as leave room in the stream for a block. The longest
+/// pause within a text holds 28 frames even if its codes repeat from the start. More frames mean
+/// that for over 2 s there was only silence or repetition, in turns. Such a model has run away, as
+/// if either had lasted alone. Delivering such frames instead would let it go on until its budget
+/// is used up.
 pub(super) const HELD_FRAMES: u32 = 28;
-/// The loudness (root mean square) below which a frame is silent: -60 dBFS, under breath and the noise of a room.
+/// Loudness (root mean square) below which a frame is silent: -60 dBFS, below breath and room
+/// noise.
 pub(super) const SILENCE_RMS: f32 = 0.001;
-/// Frames that any text may take: 10 s, which is also the least that a request gets that does not say.
+/// Frames that any text may take: 10 s, which is also the smallest default budget of a request.
 pub(super) const FRAMES_OF_ANY_TEXT: u32 = 125;
-/// Frames that each id of the text may take beyond that. Speech takes about four; slow speech twice that; a number of
-/// three digits, which is one id, up to twenty, for which the frames of its neighbours and of any text are there.
+/// Further frames for each id of the text. Speech takes about four frames per id, and slow speech
+/// eight. A number of three digits is one id and takes up to twenty frames. The allowances of its
+/// neighbours and of any text cover the rest.
 pub(super) const FRAMES_PER_ID: u32 = 12;
 
-// A frame takes room in its stream while it is held back, or waits for its block. Were all room taken that way, no frame
-// could come that ends the wait.
+// A held frame, or one that waits for its block, takes room in its stream. If such frames took all
+// the room, no frame could come that ends the wait.
 const _: () = assert!(HELD_FRAMES as usize + BLOCK_FRAMES <= FRAMES_AHEAD);
 
-/// The frames that an utterance may take, and what their end is called.
+/// Limit on an utterance's frames, and the finish reason at that limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Budget {
     /// Frames of 80 ms.
     pub(super) frames: u32,
-    /// Why the speech ended, if it ends there.
+    /// Finish reason of an utterance that reaches the limit.
     pub(super) reason: FinishReason,
 }
 
 impl Budget {
-    /// The smaller of what was asked for and what a text of `text_ids` ids can need.
+    /// Returns the smaller of the requested budget and the need of a text of `text_ids` ids.
     pub(super) fn new(text_ids: usize, max_frames: u32) -> Self {
         let ids = u32::try_from(text_ids).unwrap_or(u32::MAX);
         let needed = ids.saturating_mul(FRAMES_PER_ID).saturating_add(FRAMES_OF_ANY_TEXT);
@@ -55,26 +62,26 @@ impl Budget {
     }
 }
 
-/// What to do with a frame.
+/// Decision on a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GuardDecision {
-    /// Hand it on, and those held back before it.
+    /// Deliver the frame, after the frames held back before it.
     Deliver,
-    /// Keep it until the next verdict, or the end of the utterance, which delivers it.
+    /// Hold the frame until the next decision. The end of the utterance delivers it too.
     Hold,
-    /// The model has run away: drop it and those held back, and end the utterance.
+    /// The model has run away: drop the frame and the held frames, and end the utterance.
     Stop,
 }
 
-/// What one utterance's last frames were like.
+/// State of the guard for one utterance, from its last frames.
 #[derive(Debug, Default)]
 pub(super) struct Guard {
     last: Option<Frame>,
-    /// Frames in succession that equal the one before them, the last one included.
+    /// Consecutive frames equal to the one before them, up to the last frame.
     repeats: u32,
-    /// Silent frames in succession, the last one included.
+    /// Consecutive silent frames, up to the last frame.
     silent: u32,
-    /// Frames held back now, for whatever reason.
+    /// Frames held back now, for either reason.
     held: u32,
 }
 

@@ -1,4 +1,4 @@
-//! From a checkpoint folder to a model that has spoken: load, hash, warm up.
+//! Loading of a model folder: reads and hashes the weights, then warms up the model.
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,10 +19,10 @@ use csm_kernels::threads_or_all;
 
 /// Text ids of the warm-up utterance.
 const WARM_UP_IDS: usize = 8;
-/// Progress is logged each time another such part of the bytes is there.
+/// Number of equal parts of the bytes after each of which progress is logged.
 const LOGGED_PARTS: u64 = 4;
 
-/// How far an engine's start has come.
+/// Stage of an engine's start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum LoadStage {
     /// The model's weights are being read.
@@ -39,7 +39,7 @@ pub enum LoadStage {
         /// Bytes to load; 0 while unknown.
         total: u64,
     },
-    /// The model speaks its first words.
+    /// The model generates its warm-up frames.
     WarmUp,
     /// Utterances can be admitted.
     Ready,
@@ -57,30 +57,33 @@ impl fmt::Display for LoadStage {
     }
 }
 
-/// What was loaded, and where.
+/// Facts about a loaded model.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ModelInfo {
-    /// The model's name, as configured.
+    /// Name of the model, as configured.
     pub model: String,
-    /// SHA-256 over its weight files, hex.
+    /// SHA-256 over the model's weight files, in hex.
     pub weights_sha256: String,
-    /// True for the random checkpoints made here: the audio is noise, not speech.
+    /// Whether the weights are random ones made by this program: the audio is noise, not speech.
     pub noise_only: bool,
-    /// `cpu` or `cuda:N`.
+    /// Device of the model: `cpu` or `cuda:N`.
     pub device: String,
-    /// What the model's matrices are held in: `f32`, `bf16`, `q8_0` or `q4_k`. The codec is always f32.
+    /// Number format of the model's matrices: `f32`, `bf16`, `q8_0` or `q4_k`. The codec is always
+    /// f32.
     pub dtype: String,
-    /// The kind of device, as far as results may differ by a bit: `cuda`, or `cpu-` and the architecture.
+    /// Kind of device, as far as results may differ by a bit: `cuda`, or `cpu-` and the
+    /// architecture.
     pub kernels: String,
-    /// Utterances spoken at a time.
+    /// Utterances generated at a time.
     pub slots: usize,
     /// Positions that a prompt and its speech share.
     pub max_positions: usize,
-    /// From the start to the end of the warm-up.
+    /// Seconds from the start of loading to the end of the warm-up.
     pub load_seconds: f64,
 }
 
-/// Loads and warms up what `config` names, on the calling thread, which must be the one that will use it.
+/// Loads and warms up the model of `config` on the calling thread, which must be the engine's
+/// thread.
 pub(super) fn load(
     config: &EngineConfig,
     stage: &watch::Sender<LoadStage>,
@@ -122,8 +125,8 @@ fn kernels(device: &Device) -> String {
     }
 }
 
-/// Reads model and codec, and the model's hash beside them. Hashing begins once the first progress is told, so that a
-/// folder without a usable model is refused at once.
+/// Reads model and codec, and hashes the model's weights at the same time. Hashing begins after the
+/// first progress report, so that a folder without a usable model is refused at once.
 fn read(
     config: &EngineConfig,
     device: &Device,
@@ -149,8 +152,9 @@ fn read(
     })
 }
 
-/// Threads of the codec's decoder. On the CPU it runs beside the model, which has all threads, on less than a quarter of
-/// the model's work; beside a GPU it has the processor to itself.
+/// Returns the number of threads for the codec's decoder. On the CPU the decoder runs beside the
+/// model, which has all threads, and does less than a quarter of the model's work. Beside a GPU the
+/// decoder has the processor to itself.
 fn codec_threads(threads: Option<usize>, device: &Device) -> usize {
     let threads = threads_or_all(threads);
     if device.is_cpu() { threads.div_ceil(4) } else { threads }
@@ -160,9 +164,9 @@ fn cannot_start(error: impl std::error::Error) -> EngineError {
     EngineError::Start(error.to_string())
 }
 
-/// Speaks a few frames and encodes them, so that the first caller does not wait for kernels, pages and thread pools, and
-/// so that a model that cannot speak never becomes ready: one row alone, then a row in each slot. Whatever codes come are
-/// decoded, the end frame too.
+/// Generates a few frames and encodes them, first one row alone, then a row in each slot. The first
+/// caller then does not wait for kernels, pages and thread pools. A model that cannot generate
+/// never becomes ready. All codes are decoded, even the end frame.
 fn warm_up<M: SpeechModel>(parts: &mut EngineParts<M>, slots: usize) -> Result<(), EngineError> {
     let EngineParts { model, decoder, encoder } = parts;
     let PromptLimits { text_vocab, .. } = model.limits();
@@ -190,7 +194,7 @@ fn warm_up<M: SpeechModel>(parts: &mut EngineParts<M>, slots: usize) -> Result<(
     encoder.encode(&Clip::from_samples(samples)).map(drop)
 }
 
-/// Tells progress to whoever watches, and to the log in a few lines.
+/// Reporter of progress, to the watch channel and in a few lines to the log.
 struct Reporter<'a> {
     stage: &'a watch::Sender<LoadStage>,
     logged: u64,

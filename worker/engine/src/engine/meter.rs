@@ -1,4 +1,4 @@
-//! What the engine counts: for `/metrics`, and as a snapshot for whoever measures one engine.
+//! Counters of the engine, for `/metrics` and as a snapshot for measurements of one engine.
 
 use std::time::Duration;
 
@@ -10,48 +10,49 @@ use tokio::sync::watch;
 use super::progress_counter::ProgressCounter;
 use crate::model::StepTimes;
 
-/// What an engine has done since it was ready, or since [`super::Engine::take_stats`].
+/// Counts of an engine since it became ready, or since the last [`super::Engine::take_stats`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct EngineStats {
-    /// Batched steps.
+    /// Number of batched steps.
     pub steps: u64,
-    /// Frames of all rows; the end frame counts, since it costs as much.
+    /// Frames of all rows. The end frame counts, because it costs as much.
     pub frames: u64,
-    /// Time in all steps together, without the codec.
+    /// Time in all steps, without the codec.
     pub stepping: Duration,
-    /// The part of it spent in the backbone, as far as the parts are known ([`crate::model::Model::step_times`]).
+    /// Part of the step time spent in the backbone, if the parts are known
+    /// ([`crate::model::Model::step_times`]).
     pub backbone: Duration,
-    /// The part of it spent in the depth decoder, likewise.
+    /// Part of the step time spent in the depth decoder, if known.
     pub depth: Duration,
-    /// The part of it spent drawing codes, likewise.
+    /// Part of the step time spent drawing codes, if known.
     pub sampling: Duration,
-    /// Pieces of prompts, and of what was spoken before.
+    /// Number of prefill blocks, of prompts and of resumed frames.
     pub prefill_blocks: u64,
-    /// Positions in them.
+    /// Positions in all prefill blocks.
     pub positions: u64,
-    /// Time in all of them together.
+    /// Time in all prefill blocks.
     pub prefilling: Duration,
-    /// The longest of them.
+    /// Time of the longest prefill block.
     pub longest_prefill_block: Duration,
-    /// The longest time between two frames of one utterance whose reader was not behind.
+    /// Longest time between two frames of an utterance whose reader was not behind.
     pub longest_gap: Duration,
-    /// Calls of the codec's decoder; they overlap the steps.
+    /// Calls of the codec's decoder, which overlap the steps.
     pub pushes: u64,
-    /// Frames in them.
+    /// Frames in all calls of the codec's decoder.
     pub decoded: u64,
-    /// Time in all of them together.
+    /// Time in all calls of the codec's decoder.
     pub decoding: Duration,
-    /// Contexts of which all positions were copied from the prefix cache.
+    /// Contexts that were found whole in the prefix cache.
     pub prefix_hits: u64,
-    /// Contexts of which some whole segments were.
+    /// Contexts that were found in part: some whole segments.
     pub prefix_parts: u64,
-    /// Contexts of which nothing was.
+    /// Contexts that were not found at all.
     pub prefix_misses: u64,
     /// Bytes in the prefix cache.
     pub prefix_bytes: u64,
 }
 
-/// How much of a context the prefix cache had.
+/// Result of a lookup of a context in the prefix cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum PrefixLookup {
     Whole,
@@ -59,7 +60,7 @@ pub(super) enum PrefixLookup {
     Nothing,
 }
 
-/// Counts for `/metrics` and the snapshot together.
+/// Counters for `/metrics` and the snapshot together.
 pub(super) struct Meter {
     stats: watch::Sender<EngineStats>,
     progress: ProgressCounter,
@@ -70,18 +71,19 @@ impl Meter {
         Self { stats: watch::Sender::new(EngineStats::default()), progress: ProgressCounter::default() }
     }
 
-    /// The counts so far; they begin anew.
+    /// Returns the counts so far and resets them.
     pub(super) fn take(&self) -> EngineStats {
         let mut taken = EngineStats::default();
         self.stats.send_modify(|stats| {
             taken = *stats;
-            // What is in the cache stays there.
+            // The cache keeps its content, so its size stays.
             *stats = EngineStats { prefix_bytes: taken.prefix_bytes, ..EngineStats::default() };
         });
         taken
     }
 
-    /// Whether the engine gets on: a sign for each step, piece, call of the codec, and recording.
+    /// Returns the progress counter, which advances with each step, prefill block, call of the
+    /// codec, and encoded recording.
     pub(super) fn progress(&self) -> &ProgressCounter {
         &self.progress
     }

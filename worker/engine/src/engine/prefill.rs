@@ -1,7 +1,8 @@
-//! One utterance's way into the model: its recordings become codes, then all positions are fed in pieces.
+//! The path of a prompt into the model: its recordings become codes, then all positions are fed in
+//! blocks.
 //!
-//! The pieces begin anew with each segment, and are cut whatever the other slots do, so that the numbers that come out
-//! depend neither on them nor on what the prefix cache had.
+//! Blocks never cross a segment's end, and their boundaries do not depend on the other slots. The
+//! model's numbers therefore depend neither on other slots nor on the content of the prefix cache.
 
 use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
@@ -10,28 +11,28 @@ use super::prefix_cache::PromptContext;
 use super::{EngineError, PromptSegment, SegmentAudio, Utterance};
 use crate::model::{Position, position::segment};
 
-/// The limits that a model sets to prompts.
+/// Limits of a model for prompts.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PromptLimits {
     /// Positions that prompt and frames share.
     pub(super) window: usize,
-    /// Text ids end here.
+    /// Number of text ids; every id is below it.
     pub(super) text_vocab: usize,
-    /// Codes of a frame end here.
+    /// Number of codes of a codebook; every code is below it.
     pub(super) codes: usize,
-    /// Positions that are fed at once, at most.
+    /// Largest number of positions in a block.
     pub(super) block: usize,
 }
 
-/// A prompt on its way in.
+/// A prompt and how much of it has been fed.
 pub(super) struct Prompt {
     context: Vec<PromptSegment>,
-    /// Segments at its beginning that other prompts may begin with.
+    /// Number of leading segments that other prompts may share.
     recurring: usize,
     text_ids: Vec<u32>,
-    /// All positions, once every recording is in codes; never empty then.
+    /// All positions; empty until every recording is encoded.
     positions: Vec<Position>,
-    /// Where each segment of the context ends.
+    /// End position of each context segment.
     cuts: Vec<usize>,
     fed: usize,
 }
@@ -46,7 +47,7 @@ impl Prompt {
         prompt
     }
 
-    /// The recordings to be encoded, oldest first.
+    /// Returns the recordings to encode, oldest first.
     pub(super) fn clips(&self) -> Vec<Clip> {
         let clips = self.context.iter().filter_map(|segment| match &segment.audio {
             SegmentAudio::Clip(clip) => Some(clip.clone()),
@@ -55,7 +56,7 @@ impl Prompt {
         clips.collect()
     }
 
-    /// Whether the positions wait for the codes of [`Prompt::clips`].
+    /// Returns whether the positions wait for the codes of [`Prompt::clips`].
     pub(super) fn waits_for_codes(&self) -> bool {
         self.positions.is_empty()
     }
@@ -74,40 +75,41 @@ impl Prompt {
         self.positions.extend(segment(&self.text_ids, None));
     }
 
-    /// The next positions, `most` of them at most; none when the whole prompt has been fed.
+    /// Returns the next block, at most `most` positions; empty once the whole prompt has been fed.
     pub(super) fn block(&self, most: usize) -> &[Position] {
         let end = self.cuts.iter().copied().find(|&cut| cut > self.fed).unwrap_or(self.positions.len());
         &self.positions[self.fed..end.min(self.fed + most)]
     }
 
-    /// Notes that the next `count` positions are in the model.
+    /// Records that the next `count` positions are in the model.
     pub(super) fn fed(&mut self, count: usize) {
         self.fed += count;
     }
 
-    /// Whether nothing has been fed yet.
+    /// Returns whether nothing has been fed yet.
     pub(super) fn is_untouched(&self) -> bool {
         self.fed == 0
     }
 
-    /// Whether everything has been fed.
+    /// Returns whether everything has been fed.
     pub(super) fn is_complete(&self) -> bool {
         !self.waits_for_codes() && self.fed == self.positions.len()
     }
 
-    /// Back to the beginning, all positions to be fed again.
+    /// Goes back to the beginning, so that all positions are fed again.
     pub(super) fn rewind(&mut self) {
         self.fed = 0;
     }
 
-    /// Everything before the text; `None` when there is no context.
+    /// Returns everything before the text; `None` if there is no context.
     pub(super) fn context(&self) -> Option<PromptContext<'_>> {
         let &end = self.cuts.last()?;
         Some(PromptContext { positions: &self.positions[..end], cuts: &self.cuts })
     }
 
-    /// What is worth keeping of the positions fed so far, if it ends just here: all segments that may be asked for again,
-    /// or the first of them, which is the voice where there is one.
+    /// Returns the context to cache if the positions fed so far end exactly at its end. Two
+    /// prefixes are worth caching: all recurring segments, and the first one alone, which holds the
+    /// voice if there is one.
     pub(super) fn worth_keeping(&self) -> Option<PromptContext<'_>> {
         let segments = match self.cuts[..self.recurring] {
             [first, ..] if first == self.fed => 1,
@@ -118,7 +120,7 @@ impl Prompt {
     }
 }
 
-/// Refuses what the model cannot take, before it takes a slot.
+/// Checks that the model can take `utterance`, before it takes a slot.
 pub(super) fn check(utterance: &Utterance, limits: PromptLimits) -> Result<(), EngineError> {
     let refuse = |reason: String| Err(EngineError::Refused(reason));
     if utterance.text_ids.is_empty() {

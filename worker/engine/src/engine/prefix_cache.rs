@@ -1,30 +1,31 @@
-//! The prefix cache: what the model made of a context (a voice, earlier turns) is kept and copied into the next slot that
-//! begins with the very same positions, instead of being computed again.
+//! The prefix cache: keeps the model's state after a context (a voice, earlier segments). The state
+//! is copied into the next slot whose prompt begins with the same positions, instead of being
+//! computed again.
 //!
-//! A prompt is found by comparing all of its positions, never a hash of them, so nobody hears another caller's voice. The
-//! places where segments end must be the same too: a prompt is fed in pieces that begin anew with each segment, so what
-//! follows a copied prefix is computed in the very pieces that would have followed it anyway, and nothing in the result
-//! tells a hit from a miss.
+//! A lookup compares all positions, never a hash of them, so a caller never gets another caller's
+//! voice. The ends of the segments must match too, because blocks begin anew with each segment. The
+//! positions after a copied prefix are thus computed in the same blocks as without it. The result
+//! is the same for a hit and a miss.
 
 use crate::model::Position;
 
-/// Prefixes kept at most, whatever their size, since each is compared when a prompt comes.
+/// Largest number of cached prefixes, whatever their size, because a lookup compares each of them.
 pub(super) const MAX_PREFIXES: usize = 256;
 
-/// The least recently used go first.
+/// Cache of prefixes that evicts the least recently used.
 pub(super) struct PrefixCache<P> {
     entries: Vec<PrefixEntry<P>>,
     limit: u64,
-    /// Counts uses.
+    /// Counter of uses, for the eviction order.
     clock: u64,
 }
 
 /// A context, or a number of whole segments at its beginning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PromptContext<'a> {
-    /// All of its positions.
+    /// All positions of these segments.
     pub(super) positions: &'a [Position],
-    /// Where each of its segments ends; the last one ends where the positions do.
+    /// End position of each segment; the last one is the end of the positions.
     pub(super) cuts: &'a [usize],
 }
 
@@ -37,7 +38,7 @@ struct PrefixEntry<P> {
 }
 
 impl<'a> PromptContext<'a> {
-    /// The first `segments` segments.
+    /// Returns the first `segments` segments.
     fn first(self, segments: usize) -> Self {
         let cuts = &self.cuts[..segments];
         Self { positions: &self.positions[..cuts.last().copied().unwrap_or(0)], cuts }
@@ -54,22 +55,22 @@ impl<P> PrefixEntry<P> {
 }
 
 impl<P> PrefixCache<P> {
-    /// A cache of up to `limit` bytes; of 0 bytes, it keeps nothing.
+    /// Returns a cache of up to `limit` bytes; with 0 bytes the cache stays empty.
     pub(super) fn new(limit: u64) -> Self {
         Self { entries: Vec::new(), limit, clock: 0 }
     }
 
-    /// Whether anything is ever kept.
+    /// Returns whether the cache may hold anything.
     pub(super) fn is_on(&self) -> bool {
         self.limit > 0
     }
 
-    /// Bytes in use.
+    /// Returns the bytes in use.
     pub(super) fn bytes(&self) -> u64 {
         self.entries.iter().map(|entry| entry.bytes).sum()
     }
 
-    /// The longest kept prefix of `context`, with the number of its positions.
+    /// Returns the longest cached prefix of `context`, with the number of its positions.
     pub(super) fn find(&mut self, context: PromptContext<'_>) -> Option<(usize, &P)> {
         self.clock += 1;
         let fitting = self.entries.iter_mut().filter(|entry| entry.begins(context));
@@ -78,18 +79,19 @@ impl<P> PrefixCache<P> {
         Some((entry.positions.len(), &entry.prefix))
     }
 
-    /// Whether the whole of `context` is kept.
+    /// Returns whether the whole of `context` is cached.
     pub(super) fn holds(&self, context: PromptContext<'_>) -> bool {
         self.entries.iter().any(|entry| entry.cuts == context.cuts && entry.begins(context))
     }
 
-    /// Whether `context`, of which the model made `bytes`, is to be kept: it is not yet, and is not larger than the limit by
-    /// itself.
+    /// Returns whether to cache `context`, whose state takes `bytes`: it is not cached yet, and it
+    /// fits into the limit.
     pub(super) fn wants(&self, context: PromptContext<'_>, bytes: u64) -> bool {
         self.is_on() && size(context, bytes) <= self.limit && !self.holds(context)
     }
 
-    /// Keeps what the model made of `context`, `bytes` large, if that is wanted.
+    /// Caches `prefix`, the model's state of `bytes` after `context`, if [`PrefixCache::wants`]
+    /// says so.
     pub(super) fn keep(&mut self, context: PromptContext<'_>, prefix: P, bytes: u64) {
         if !self.wants(context, bytes) {
             return;
@@ -106,7 +108,7 @@ impl<P> PrefixCache<P> {
     }
 }
 
-/// Bytes of an entry.
+/// Returns the bytes of an entry.
 fn size(context: PromptContext<'_>, bytes: u64) -> u64 {
     bytes + size_of_val(context.positions) as u64
 }

@@ -1,11 +1,11 @@
-//! Signs of life: that something still gets on, told by a number that has changed since it was last read.
+//! A counter that tells whether the engine makes progress: a changed number means that it does.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Counts what gets done. Work that shows nothing while it lasts is announced with the time that it may take, and counts
-/// as getting on for so long.
+/// Counter of finished work. Long work that reports nothing is announced with a time limit, and
+/// counts as progress until the limit.
 #[derive(Default)]
 pub struct ProgressCounter {
     count: AtomicU64,
@@ -19,17 +19,18 @@ struct Work {
 }
 
 impl ProgressCounter {
-    /// Something was done.
+    /// Counts a finished piece of work.
     pub fn advance(&self) {
         self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// A piece of work begins that will show nothing and may take up to `limit`. One at a time.
+    /// Announces work that will report nothing and may take up to `limit`. Only one such work may
+    /// run at a time.
     pub fn begin(&self, limit: Duration) {
         self.set(Some(Work { begun: Instant::now(), limit }));
     }
 
-    /// It is done.
+    /// Ends the announced work.
     pub fn end(&self) {
         self.set(None);
     }
@@ -39,7 +40,7 @@ impl ProgressCounter {
         self.advance();
     }
 
-    /// The number. It never falls, and has grown since the last call if anything got on.
+    /// Returns the number. A growth since the last call means progress; the number never falls.
     pub fn read(&self) -> u64 {
         let work = *self.work.lock().unwrap_or_else(PoisonError::into_inner);
         if work.is_some_and(|Work { begun, limit }| begun.elapsed() < limit) {

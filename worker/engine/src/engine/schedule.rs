@@ -1,40 +1,41 @@
-//! Whose turn it is: one step of every slot that can make a frame, or one piece of one slot's prompt. Between two steps
-//! there is one piece at most, so a running utterance waits for one piece at most, however long the prompts are and
-//! however many. Prompts take turns.
+//! The choice of the next work: one step of every slot that can make a frame, or one block of one
+//! slot's prompt. Between two steps there is at most one block. A running utterance therefore waits
+//! for one block at most, however long and many the prompts are. Prompts alternate block by block.
 
 use super::slots::SlotId;
 
-/// What a slot could do next.
+/// Work that a slot could do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Need {
-    /// Be fed a piece of its prompt, or of what it said before.
+    /// Read a block of its prompt, or of its resumed frames.
     Prompt,
     /// Make a frame.
     Frame,
-    /// Nothing until its reader takes a frame, or its recordings are encoded.
+    /// No work until the reader takes a frame, or the recordings are encoded.
     Nothing,
 }
 
-/// What is done next.
+/// Next work of the engine's thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum NextWork {
-    /// Feed this slot one piece.
+    /// Feed one block to this slot.
     Prompt(SlotId),
     /// Make one frame for each of these slots.
     Step(Vec<SlotId>),
 }
 
-/// What came last.
+/// State of the choice: the last work.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
-    /// A piece of a prompt was fed since the last step.
+    /// Whether a block was fed since the last step.
     fed: bool,
-    /// The index at which the search for the next prompt begins.
+    /// Slot index where the search for the next prompt begins.
     prompts_from: usize,
 }
 
 impl Schedule {
-    /// The next turn among `slots`, given by ascending index; `None` when no slot can do anything.
+    /// Returns the next work for `slots`, given by ascending index; `None` if no slot can do
+    /// anything.
     pub(super) fn next(&mut self, slots: &[(SlotId, Need)]) -> Option<NextWork> {
         let rows: Vec<_> = slots.iter().filter(|(_, need)| *need == Need::Frame).map(|(id, _)| *id).collect();
         let prompt = prompt(slots, self.prompts_from).or_else(|| prompt(slots, 0));

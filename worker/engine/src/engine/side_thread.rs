@@ -1,4 +1,5 @@
-//! The threads beside the engine's own: how they are started and joined, and how they tell it something.
+//! The threads beside the engine's own: their start, their end, and their notices to the engine's
+//! thread.
 
 use std::any::Any;
 use std::convert::Infallible;
@@ -13,22 +14,22 @@ use super::engine_thread::EngineCommand;
 use super::slots::SlotId;
 use super::{EngineError, MAX_SLOTS};
 
-/// Notices that may wait for the engine's thread. There are never as many: between two looks at them, each slot runs away
-/// once at most, the encoder's full queue is answered once, and each thread ends once. So telling one never waits, and the
-/// threads cannot wait for each other in a circle.
+/// Capacity of the queue of notices to the engine's thread. The queue is never full. Between two
+/// reads each slot runs away at most once, the encoder's full queue is answered once, and each
+/// thread ends once. Sending a notice therefore never waits, and the threads cannot deadlock.
 pub(super) const NOTICES: usize = 4 * MAX_SLOTS;
 
-/// What the engine's thread is told.
+/// A notice to the engine's thread.
 pub(super) enum Notice {
-    /// The codes of the recordings of an utterance; `None` where nobody wanted them any more.
+    /// Codes of an utterance's recordings; `None` if they were no longer wanted.
     Encoded(SlotId, Option<Vec<Vec<Frame>>>),
-    /// The guard has stopped this utterance and told its reader.
+    /// The guard has stopped this utterance and published its end.
     RanAway(SlotId),
-    /// A thread has ended.
+    /// A side thread has ended.
     Ended(EngineError),
 }
 
-/// Tells the engine's thread something and wakes it.
+/// Sender of notices that also wakes the engine's thread.
 #[derive(Clone)]
 pub(super) struct EngineNotifier {
     pub(super) notices: SyncSender<Notice>,
@@ -37,20 +38,22 @@ pub(super) struct EngineNotifier {
 
 impl EngineNotifier {
     pub(super) fn notify(&self, notice: Notice) {
-        // An engine that is gone needs no notice.
+        // If the engine has ended, no notice is needed.
         let _ = self.notices.send(notice);
         if let Some(commands) = self.commands.upgrade() {
-            // A full queue of commands wakes it too.
+            // A full command queue wakes the thread too.
             let _ = commands.try_send(EngineCommand::Wake);
         }
     }
 }
 
-/// A thread that is joined when this is dropped. Whatever makes it end must be dropped before.
+/// Handle of a thread that is joined on drop. The sender whose drop ends the thread must be dropped
+/// before.
 pub(super) struct JoinOnDrop(Option<JoinHandle<()>>);
 
 impl JoinOnDrop {
-    /// Starts a thread. If it ends other than by [`EngineError::Closed`], `notifier` tells the engine.
+    /// Starts a thread. If the thread ends with another error than [`EngineError::Closed`],
+    /// `notifier` reports it to the engine.
     pub(super) fn start(
         name: &str,
         notifier: EngineNotifier,
@@ -77,7 +80,7 @@ impl Drop for JoinOnDrop {
     }
 }
 
-/// Runs `body` to its end; a panic inside becomes an error like any other.
+/// Runs `body` to its end and turns a panic into an error.
 pub(super) fn guarded(body: impl FnOnce() -> Result<Infallible, EngineError>) -> EngineError {
     match catch_unwind(AssertUnwindSafe(body)) {
         Ok(Err(error)) => error,

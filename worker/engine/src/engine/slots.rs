@@ -1,16 +1,16 @@
-//! The slot table: who sits where. A slot's generation changes when it is freed, so an id of an earlier tenant finds
-//! nobody.
+//! The slot table: the occupant of each slot. A slot's generation grows when the slot is freed, so
+//! the id of an earlier occupant finds nothing.
 
-/// A tenant's claim on one slot.
+/// Identity of one occupancy of a slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct SlotId {
-    /// Place in the table.
+    /// Index in the table.
     pub(super) index: usize,
-    /// How many tenants the place had before.
+    /// Number of earlier occupants of the slot.
     pub(super) generation: u64,
 }
 
-/// A fixed number of slots.
+/// Table of a fixed number of slots.
 pub(super) struct Slots<T> {
     slots: Vec<Slot<T>>,
 }
@@ -25,12 +25,12 @@ impl<T> Slots<T> {
         Self { slots: (0..count).map(|_| Slot { generation: 0, occupant: None }).collect() }
     }
 
-    /// Whether [`Slots::admit`] would find a place.
+    /// Returns whether [`Slots::admit`] would find a free slot.
     pub(super) fn has_free(&self) -> bool {
         self.slots.iter().any(|slot| slot.occupant.is_none())
     }
 
-    /// Seats `occupant` in the first free slot, or gives it back.
+    /// Puts `occupant` into the first free slot, or gives it back if there is none.
     pub(super) fn admit(&mut self, occupant: T) -> Result<SlotId, T> {
         match self.slots.iter_mut().enumerate().find(|(_, slot)| slot.occupant.is_none()) {
             Some((index, slot)) => {
@@ -41,13 +41,13 @@ impl<T> Slots<T> {
         }
     }
 
-    /// The tenant, if it still sits there.
+    /// Returns the occupant, if it still has the slot.
     pub(super) fn get_mut(&mut self, id: SlotId) -> Option<&mut T> {
         let slot = self.slots.get_mut(id.index)?;
         if slot.generation == id.generation { slot.occupant.as_mut() } else { None }
     }
 
-    /// Frees the slot and gives the tenant back, if it still sits there.
+    /// Frees the slot and returns its occupant, if it still has the slot.
     pub(super) fn release(&mut self, id: SlotId) -> Option<T> {
         let slot = self.slots.get_mut(id.index)?;
         if slot.generation != id.generation {
@@ -58,7 +58,7 @@ impl<T> Slots<T> {
         Some(occupant)
     }
 
-    /// The tenants, by index, to be changed in place.
+    /// Iterates over the occupants by index, mutably.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (SlotId, &mut T)> {
         self.slots.iter_mut().enumerate().filter_map(|(index, slot)| {
             let occupant = slot.occupant.as_mut()?;
@@ -66,7 +66,7 @@ impl<T> Slots<T> {
         })
     }
 
-    /// The tenants, by index.
+    /// Iterates over the occupants by index.
     pub(super) fn iter(&self) -> impl Iterator<Item = (SlotId, &T)> {
         self.slots.iter().enumerate().filter_map(|(index, slot)| {
             let occupant = slot.occupant.as_ref()?;

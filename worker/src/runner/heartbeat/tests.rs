@@ -1,4 +1,4 @@
-//! The gate, on a clock that is made up; then the real thing, once.
+//! Tests of the lease timer on a simulated clock, and one test with an engine and Redis.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,18 +14,20 @@ use csm_engine::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
 use csm_engine::model::WeightChoice;
 use csm_engine::random_model::{FolderLayout, make_tiny};
 
-/// An attempt whose model shows a sign at certain times, and the lease that its gate keeps.
+/// Simulated attempt whose model makes progress at certain times, and the lease that its timer
+/// keeps.
 struct Course {
     begun: Instant,
     timer: LeaseTimer,
-    /// When the lease ends, from the beginning.
+    /// End of the lease, counted from the beginning.
     lease_end: Duration,
     beats: Vec<Duration>,
     stuck: Option<Duration>,
 }
 
-/// Looks every [`CHECK_EVERY`] for `length`; `progress` says how many signs were shown by then. The process sleeps through
-/// `asleep`. `None` where the lease ran out while the attempt still thought that it had it.
+/// Checks every [`CHECK_EVERY`] for `length`; `progress` returns the progress number at a time. The
+/// process is suspended during `asleep`. Returns `None` if the lease ran out although the attempt
+/// made progress.
 fn course(length: Duration, asleep: std::ops::Range<Duration>, progress: impl Fn(Duration) -> u64) -> Option<Course> {
     let begun = Instant::now();
     let timer = LeaseTimer::new(begun, progress(Duration::ZERO));
@@ -76,7 +78,8 @@ fn a_stuck_attempt_loses_its_lease_a_lease_after_its_last_sign_of_life() {
     }
 }
 
-/// A frame every few seconds: the lease never runs out, however close to it the model comes.
+/// Slow attempts make a frame every few seconds. The lease does not run out, however close to it
+/// the model comes.
 #[test]
 fn a_slow_attempt_keeps_its_lease() {
     for every in [1, 3, 6, 10, 13, 14] {
@@ -93,7 +96,8 @@ fn a_sign_after_a_silence_renews_at_once() {
     assert_eq!(course.lease_end, s(12) + LEASE);
 }
 
-/// A process that was stopped was not stuck: it asks for its lease, and the queue knows whether it is still there.
+/// A suspended process is not stuck. The timer renews the lease, and the queue knows whether the
+/// lease is still valid.
 #[test]
 fn a_process_that_was_held_up_is_not_stuck() {
     let asleep = s(20)..s(80);
@@ -130,8 +134,8 @@ fn spec() -> JobSpec {
     }
 }
 
-/// An engine that does nothing for its job, as one that is stuck: the lease runs out under a heart that beats, the next reap
-/// takes the job back, and the engine is given up.
+/// The engine does nothing for its job, like a stuck one. The lease runs out although the heartbeat
+/// runs, the next reap takes the job back, and the engine is given up.
 #[tokio::test]
 async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let folder = tempfile::tempdir().unwrap();
@@ -152,7 +156,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     assert_eq!(stuck, Ok(Interruption::Stuck));
     assert!(begun.elapsed() >= LEASE - CHECK_EVERY, "not before its time: {:?}", begun.elapsed());
     assert_eq!(engine.closed().await, EngineError::Stuck);
-    // The last renewal ended the lease at the same moment, give or take an answer of Redis.
+    // The last renewal set the end of the lease to this moment, give or take the latency of Redis.
     let reaped = tokio::time::timeout(BEAT_EVERY, async {
         loop {
             let reaped = queue.reap().await.unwrap();

@@ -1,0 +1,48 @@
+//! The S3 store of a program that was built without S3: no value of it exists.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::s3_settings::S3Settings;
+use super::{ObjectKey, Store, StoreError};
+
+/// A bucket. A program without the feature `s3` has none.
+#[derive(Debug, Clone)]
+pub enum S3Store {}
+
+/// Refuses the bucket.
+pub(super) async fn open(settings: S3Settings) -> Result<Store, StoreError> {
+    Err(StoreError::Invalid(format!(
+        "CSM_STORE: this program was built without S3 (feature `s3`), so it cannot use the bucket {}; \
+         folder:PATH works, and `cargo build --release -p csm-cli` builds a program with S3",
+        settings.bucket
+    )))
+}
+
+impl S3Store {
+    pub(super) async fn put(&self, _: &ObjectKey, _: Bytes, _: &str) -> Result<(), StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn get(&self, _: &ObjectKey, _: Option<Range<u64>>) -> Result<Bytes, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn size(&self, _: &ObjectKey) -> Result<u64, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn delete(&self, _: &ObjectKey) -> Result<(), StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn presign_get(&self, _: &ObjectKey, _: Duration) -> Result<String, StoreError> {
+        match *self {}
+    }
+
+    pub(super) async fn check(&self) -> Result<(), StoreError> {
+        match *self {}
+    }
+}
