@@ -1,4 +1,5 @@
-//! Client of the public HTTP API: what `say`, `jobs` and `demo` do goes through here, as any caller's would.
+//! Client of the public HTTP API. The commands `say`, `jobs` and `demo` use nothing else, as any
+//! caller.
 
 mod api_problem;
 mod api_types;
@@ -16,47 +17,48 @@ pub(crate) use api_types::{CancelAnswer, JobSummary, SpeechRequest};
 
 /// Longest wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Longest silence on any connection. Long-polls answer and event streams send a comment well before.
+/// Longest silence on any connection. Long-polls answer sooner, and event streams send a comment
+/// sooner.
 const SILENCE_MAX: Duration = Duration::from_secs(90);
 /// Longest time for a request that has nothing to wait for.
 const SHORT_TIMEOUT: Duration = Duration::from_secs(30);
-/// Longest time for the audio.
+/// Longest time for the download of the audio.
 const DOWNLOAD_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest JSON answer that is read, in bytes.
 const JSON_MAX_BYTES: u64 = 1024 * 1024;
 
-/// The gateway did not do what was asked.
+/// Reasons why the gateway did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ClientError {
-    /// It answered with an error status.
+    /// Answer with an error status.
     #[error("{0}")]
     Refused(Box<ApiProblem>),
-    /// It did not answer.
+    /// No answer.
     #[error("cannot reach {url}: {cause}")]
     Unreachable {
-        /// What was asked.
+        /// URL of the request.
         url: String,
-        /// The innermost cause.
+        /// Innermost cause.
         cause: String,
     },
-    /// It answered, with something else than its API promises.
+    /// Answer that breaks the API's promises.
     #[error("unexpected answer: {0}")]
     Unreadable(String),
-    /// The event stream was cut too often.
+    /// Event stream that was cut too often.
     #[error("lost the connection to job {id} ({cause}); `csm jobs get {id}` tells how it went on")]
     Lost {
-        /// The job.
+        /// Id of the job.
         id: String,
-        /// Why the last connection ended.
+        /// Cause that ended the last connection.
         cause: String,
     },
-    /// The base URL is none.
+    /// Base URL that is not an HTTP URL.
     #[error("{0:?} is no URL of a gateway; give one like http://127.0.0.1:8080")]
     BadUrl(String),
 }
 
 impl ClientError {
-    /// True when the same request may succeed later.
+    /// Returns true if the same request may succeed later.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Unreachable { .. } => true,
@@ -74,7 +76,7 @@ impl ClientError {
     }
 }
 
-/// A gateway. Clones share their connections.
+/// Client of one gateway. Clones share their connections.
 #[derive(Clone, Debug)]
 pub(crate) struct GatewayClient {
     http: reqwest::Client,
@@ -82,7 +84,8 @@ pub(crate) struct GatewayClient {
 }
 
 impl GatewayClient {
-    /// The gateway at `url`; nothing is asked yet. A gateway on this machine is never asked through a proxy.
+    /// Makes a client of the gateway at `url` and sends nothing yet. A gateway on this machine is
+    /// never reached through a proxy.
     pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
         let bad_url = || ClientError::BadUrl(url.to_owned());
         let base: Url = format!("{}/", url.trim_end_matches('/')).parse().map_err(|_| bad_url())?;
@@ -95,19 +98,19 @@ impl GatewayClient {
         Ok(Self { http, base })
     }
 
-    /// `POST /v1/jobs`.
+    /// Submits a job: `POST /v1/jobs`.
     pub(crate) async fn submit(&self, request: &SpeechRequest) -> Result<JobSummary, ClientError> {
         let url = self.url(&["v1", "jobs"]);
         let request = self.http.post(url.clone()).timeout(SHORT_TIMEOUT).json(request);
         parse(&read_json(&url, request).await?)
     }
 
-    /// `GET /v1/jobs/{id}`.
+    /// Returns a job: `GET /v1/jobs/{id}`.
     pub(crate) async fn job(&self, id: &str) -> Result<JobSummary, ClientError> {
         parse(&self.job_json(id, 0).await?)
     }
 
-    /// `GET /v1/jobs/{id}?wait=`, as the gateway says it.
+    /// Returns the gateway's JSON of a job: `GET /v1/jobs/{id}?wait=`.
     pub(crate) async fn job_json(&self, id: &str, wait_seconds: u64) -> Result<serde_json::Value, ClientError> {
         let url = self.url(&["v1", "jobs", id]);
         let mut request = self.http.get(url.clone()).timeout(SHORT_TIMEOUT + Duration::from_secs(wait_seconds));
@@ -117,21 +120,21 @@ impl GatewayClient {
         read_json(&url, request).await
     }
 
-    /// `DELETE /v1/jobs/{id}`: asks for the job to be cancelled.
+    /// Asks for a job to be cancelled: `DELETE /v1/jobs/{id}`.
     pub(crate) async fn cancel(&self, id: &str) -> Result<CancelAnswer, ClientError> {
         let url = self.url(&["v1", "jobs", id]);
         let request = self.http.request(Method::DELETE, url.clone()).timeout(SHORT_TIMEOUT);
         parse(&read_json(&url, request).await?)
     }
 
-    /// `GET /v1/jobs/{id}/audio`: the whole file.
+    /// Downloads a job's whole file: `GET /v1/jobs/{id}/audio`.
     pub(crate) async fn audio(&self, id: &str) -> Result<Vec<u8>, ClientError> {
         let url = self.url(&["v1", "jobs", id, "audio"]);
         let response = send(&url, self.http.get(url.clone()).timeout(DOWNLOAD_TIMEOUT)).await?;
         read_body(&url, response, OBJECT_MAX_BYTES).await
     }
 
-    /// `GET /v1/jobs/{id}/events` to the end, over as many connections as it takes.
+    /// Follows `GET /v1/jobs/{id}/events` to the end, over as many connections as needed.
     pub(crate) fn events(
         &self,
         id: &str,
@@ -139,7 +142,7 @@ impl GatewayClient {
         event_stream::follow(self.clone(), id.to_owned())
     }
 
-    /// One connection of the event stream, from behind `last`.
+    /// Opens one connection of the event stream, which begins behind the event `last`.
     async fn open_events(&self, id: &str, last: Option<EventId>) -> Result<Response, ClientError> {
         let url = self.url(&["v1", "jobs", id, "events"]);
         let mut request = self.http.get(url.clone()).header("accept", "text/event-stream");
@@ -149,7 +152,8 @@ impl GatewayClient {
         send(&url, request).await
     }
 
-    /// The base with more path; what is not allowed in a path is encoded.
+    /// Returns the base URL with more path segments. Characters that a path cannot hold are
+    /// encoded.
     fn url(&self, segments: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut path) = url.path_segments_mut() {
@@ -159,7 +163,7 @@ impl GatewayClient {
     }
 }
 
-/// Sends a request; an error status becomes [`ClientError::Refused`].
+/// Sends a request. An error status becomes [`ClientError::Refused`].
 async fn send(url: &Url, request: RequestBuilder) -> Result<Response, ClientError> {
     let response = request.send().await.map_err(|error| ClientError::unreachable(url, &error))?;
     let status = response.status();

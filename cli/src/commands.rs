@@ -38,20 +38,20 @@ pub(crate) enum Command {
     /// Look at a job, or cancel it
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
-    /// Look at the queue; hold lanes back, take nothing more in
+    /// Look at the queue; pause lanes; stop the intake
     #[command(subcommand)]
     Queue(queue::QueueCommand),
-    /// Look at jobs that were given up; try them again, or throw them away
+    /// Look at dead letters; retry them or throw them away
     #[command(subcommand)]
     Dlq(dlq::DlqCommand),
     /// Watch lanes, workers and rates, once a second
     Top(top::TopArgs),
-    /// Make checkpoints of random weights; trace a checkpoint
+    /// Make models of random weights; trace a model
     #[command(subcommand)]
     Model(model::ModelCommand),
-    /// Time the engine beside its peers; hold number formats against each other
+    /// Time the engine beside its peers; compare number formats
     Bench(csm_bench::command::BenchArgs),
-    /// Look at this machine, and say what a fleet lacks here. Exit status 1 if something does not work
+    /// Check this machine and say what a fleet lacks here. Exit status 1 if something does not work
     Doctor(Box<doctor::DoctorArgs>),
     /// Look for the watermark
     #[command(subcommand)]
@@ -59,7 +59,8 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Servers log as told; the other commands log what goes wrong, and what takes long.
+    /// Returns the log settings. Servers log as told; the other commands log only failures and slow
+    /// steps.
     pub(crate) fn logs(&self) -> TelemetryArgs {
         match self {
             Self::Dev(args) => args.logs.clone(),
@@ -67,7 +68,8 @@ impl Command {
             Self::Say(_) | Self::Jobs(_) | Self::Queue(_) | Self::Dlq(_) | Self::Watermark(_) | Self::Bench(_) => {
                 quiet("warn")
             }
-            // What it would log would be written over the view; it says itself what goes wrong.
+            // Log lines would be written over the view, and both commands print failures
+            // themselves.
             Self::Doctor(_) | Self::Top(_) => quiet("error"),
             Self::Model(_) => quiet("info"),
         }
@@ -90,27 +92,27 @@ impl Command {
     }
 }
 
-/// Which gateway to ask.
+/// Gateway to ask.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct UrlArgs {
-    /// The gateway
+    /// URL of the gateway
     #[arg(long, env = "CSM_URL", default_value = "http://127.0.0.1:8080", value_name = "URL")]
     pub(crate) url: String,
 }
 
-/// Which queue to work on, past any gateway.
+/// Queue in Redis, used without a gateway.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RedisQueueArgs {
     #[command(flatten)]
     redis: RedisArgs,
-    /// Shards of the queue, as the fleet's other processes are told
+    /// Shards of the queue, the same number as for the fleet's other processes
     #[arg(long, env = "CSM_QUEUE_SHARDS", default_value_t = 1, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     queue_shards: u16,
 }
 
 impl RedisQueueArgs {
-    /// The queue. While Redis is away, a call is tried again for `patience`.
+    /// Opens the queue. While Redis is unreachable, a call is retried for `patience`.
     pub(crate) fn open(&self, patience: Duration) -> anyhow::Result<Queue> {
         let options = QueueArgs { queue_shards: self.queue_shards, ..QueueArgs::default() };
         Ok(Queue::new(RedisClient::new(&self.redis, patience)?, &options))

@@ -1,7 +1,8 @@
-//! The whole fleet in one process: a private Redis, a folder as store, the gateway, and workers with an engine each.
+//! The whole fleet in one process: a private Redis, a folder as store, the gateway, and workers
+//! with an engine each.
 //!
-//! Everything it fixes is fixed here, in values: no `CSM_REDIS_URL` or `CSM_STORE` that a shell happens to hold can point
-//! it at another fleet.
+//! Every setting is a value in this file. So a `CSM_REDIS_URL` or `CSM_STORE` of the shell cannot
+//! point the fleet at another one's data.
 
 mod choose;
 
@@ -31,19 +32,20 @@ use tokio_util::sync::CancellationToken;
 
 use choose::{ChosenModel, ModelChoice, choose};
 
-/// A free port of this machine.
+/// Any free port of this machine.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
-/// Where the API is looked for.
+/// Default address of the API.
 pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
-/// Most workers in one process; each loads the model for itself.
+/// Most workers in one process; each loads its own copy of the model.
 const WORKERS_MAX: u8 = 8;
-/// How long running jobs may take to finish once the end was asked for; then they wait in the queue for the next start.
+/// Longest time for running jobs to finish after a stop was asked for. Then they wait in the queue
+/// for the next start.
 const DRAIN: Duration = Duration::from_secs(30);
-/// Longest orderly end of one part; it lies above every grace that a part gives itself.
+/// Longest orderly end of one part, above every grace period that a part has itself.
 const STOP_LIMIT: Duration = Duration::from_secs(60);
 
-/// What may be chosen about a fleet on this machine.
+/// Settings of a fleet on this machine.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FleetArgs {
     /// `auto`, `tiny`, a hub id such as unsloth/csm-1b, or a folder
@@ -58,13 +60,13 @@ pub(crate) struct FleetArgs {
     /// Jobs that a worker runs at once
     #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     slots: u8,
-    /// What the model's matrices are held in: f32, q8_0, q4_k, or auto (q8_0 on the CPU)
+    /// Number format of the model's matrices: f32, q8_0, q4_k, or auto (q8_0 on the CPU)
     #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
     weights: WeightChoice,
     /// Secret of the watermark [default: the published development key]
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub(crate) watermark_key: Option<SecretString>,
-    /// Secrets of before whose marks are still to be found: one a line, or with commas in between
+    /// Earlier secrets whose marks are still to be found: one a line, or separated by commas
     #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
     watermark_old_keys: Option<SecretString>,
     #[command(flatten)]
@@ -75,13 +77,13 @@ pub(crate) struct FleetArgs {
     hub: HubOptions,
 }
 
-/// A running fleet. It is to be ended by [`LocalFleet::stop`]; dropped, its Redis is killed.
+/// Running fleet. [`LocalFleet::stop`] ends it in order; dropping it kills its Redis.
 pub(crate) struct LocalFleet {
-    /// Where the API is.
+    /// Address of the API.
     pub(crate) address: SocketAddr,
-    /// Health and metrics: the gateway's, then each worker's.
+    /// Addresses of health and metrics: the gateway's, then each worker's.
     pub(crate) admin_addresses: Vec<SocketAddr>,
-    /// What it speaks with.
+    /// Model of the workers.
     pub(crate) model: ChosenModel,
     redis: LocalRedis,
     gateway: FleetPart,
@@ -91,7 +93,8 @@ pub(crate) struct LocalFleet {
 }
 
 impl LocalFleet {
-    /// Starts everything; the API listens on `listen`. The workers still load their model when this returns.
+    /// Starts everything; the API listens on `listen`. The workers may still be loading their model
+    /// when this returns.
     pub(crate) async fn start(args: &FleetArgs, listen: SocketAddr) -> anyhow::Result<Self> {
         let model = choose(&args.model, &args.data.join("models"), &args.hub).await?;
         let redis = LocalRedis::spawn(&args.data.join("redis"), &LocalRedisOptions::default()).await?;
@@ -117,12 +120,13 @@ impl LocalFleet {
         Ok(Self { address, admin_addresses, model, redis, gateway, workers, loaded, metrics_stop })
     }
 
-    /// The API's base URL.
+    /// Returns the API's base URL.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Waits until every worker has loaded its model and is warm. Fails when a part ends instead. To be called once.
+    /// Waits until every worker has loaded its model and is warm. Fails if a part ends first. To be
+    /// called once.
     pub(crate) async fn ready(&mut self) -> anyhow::Result<()> {
         for (worker, loaded) in self.workers.iter_mut().zip(&mut self.loaded) {
             tokio::select! {
@@ -134,7 +138,7 @@ impl LocalFleet {
         Ok(())
     }
 
-    /// Waits for a part to end by itself, and says which and why.
+    /// Waits for a part to end by itself, and returns which one and why.
     pub(crate) async fn failed(&mut self) -> anyhow::Error {
         let workers = self.workers.iter_mut().map(|worker| Box::pin(worker.ended()));
         tokio::select! {
@@ -143,8 +147,9 @@ impl LocalFleet {
         }
     }
 
-    /// Ends it in order: the gateway takes nothing more and answers whom it has, the workers finish their jobs or hand
-    /// them back, Redis writes its file. Tells the first failure, after all have ended.
+    /// Ends the fleet in order. The gateway finishes its open requests, the workers finish their
+    /// jobs or return them to the queue, and Redis writes its file. Returns the first failure after
+    /// all have ended.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
         let mut ended = vec![self.gateway.stop().await];
         for worker in &self.workers {
@@ -159,7 +164,7 @@ impl LocalFleet {
     }
 }
 
-/// A gateway or a worker at work.
+/// Gateway or worker that runs in a task.
 struct FleetPart {
     name: String,
     stop: CancellationToken,
@@ -175,7 +180,7 @@ impl FleetPart {
         Self { name, stop, task: tokio::spawn(life) }
     }
 
-    /// Waits until it ends by itself, which it should not, and says why.
+    /// Waits until the part ends by itself, which is a failure, and returns the reason.
     async fn ended(&mut self) -> anyhow::Error {
         match (&mut self.task).await {
             Ok(Ok(())) => anyhow!("the {} ended by itself", self.name),
@@ -184,7 +189,7 @@ impl FleetPart {
         }
     }
 
-    /// Lets it finish what it has. One that had already ended was told of before.
+    /// Lets the part finish its work. A part that had already ended was reported before.
     async fn stop(self) -> anyhow::Result<()> {
         self.stop.cancel();
         if self.task.is_finished() {
@@ -197,16 +202,16 @@ impl FleetPart {
     }
 }
 
-/// Runs a worker to its end; `loaded` is told when it is ready.
+/// Runs a worker to its end; sends to `loaded` once it is ready.
 async fn run_worker(worker: Worker, loaded: oneshot::Sender<()>) -> anyhow::Result<()> {
     if worker.ready().await {
-        // Nobody listens any more when the fleet is stopped while it loads.
+        // The receiver is gone if the fleet is stopped during loading.
         let _ = loaded.send(());
     }
     Ok(worker.join().await?)
 }
 
-/// What the parts are told. Each value is set here; none is left to the environment.
+/// Settings of the parts. Each value is set here; none is left to the environment.
 struct FleetSettings<'a> {
     args: &'a FleetArgs,
     model: &'a ChosenModel,
@@ -233,7 +238,7 @@ impl FleetSettings<'_> {
         }
     }
 
-    /// The watermark's secret, where there is one.
+    /// Returns the watermark's secret, if there is one.
     fn secret(&self) -> Option<&SecretString> {
         self.args.watermark_key.as_ref().filter(|secret| !secret.expose_secret().is_empty())
     }

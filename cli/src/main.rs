@@ -1,7 +1,7 @@
 //! `csm`: client of the HTTP API, model tools, and the whole fleet in one command.
 //!
-//! Results go to standard output, everything else (progress, logs, errors) to standard error. Exit status: 0 done,
-//! 1 failed, 2 wrong usage; `csm watermark detect` adds 3, a file without a mark that is found.
+//! Results go to standard output; progress, logs and errors go to standard error. Exit status: 0
+//! done, 1 failed, 2 wrong usage. `csm watermark detect` adds 3: a file in which no mark is found.
 
 #![forbid(unsafe_code)]
 #![expect(clippy::print_stdout, reason = "a command's result goes to standard output")]

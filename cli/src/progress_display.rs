@@ -1,17 +1,17 @@
-//! How far a job is, on standard error: a bar on a terminal, a line per phase elsewhere.
+//! Progress of a job on standard error: a bar on a terminal, a line per phase elsewhere.
 
 use std::time::Duration;
 
 use csm_shared::audio::FRAME_MS;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// How often the spinner turns while nothing else happens.
+/// Time between two turns of the spinner.
 const TICK: Duration = Duration::from_millis(100);
 
 const WAITING: &str = "{spinner} {msg}";
 const SPEAKING: &str = "{spinner} speaking [{bar:40}] {pos}/{len} frames, {msg} of audio, {elapsed}";
 
-/// One job's display; gone when dropped.
+/// Display of one job's progress; removed on drop.
 #[derive(Debug)]
 pub(crate) struct ProgressDisplay {
     bar: ProgressBar,
@@ -25,19 +25,19 @@ impl ProgressDisplay {
         Self { bar, last_line: String::new() }
     }
 
-    /// The job waits behind `ahead` others, as far as is known.
+    /// Shows that the job waits behind `ahead` others, if the number is known.
     pub(crate) fn waiting(&mut self, ahead: Option<u64>) {
         self.show(WAITING);
         self.say(ahead.map_or_else(|| "waiting".to_owned(), |ahead| format!("waiting, {ahead} ahead")));
     }
 
-    /// An attempt began.
+    /// Shows that an attempt began.
     pub(crate) fn started(&mut self, worker: &str) {
         self.show(WAITING);
         self.say(format!("worker {worker} has begun"));
     }
 
-    /// `frames` of at most `max_frames` exist.
+    /// Shows that `frames` of at most `max_frames` exist.
     pub(crate) fn speaking(&mut self, frames: u32, max_frames: u32) {
         self.show(SPEAKING);
         self.bar.set_length(max_frames.into());
@@ -70,7 +70,7 @@ impl Drop for ProgressDisplay {
     }
 }
 
-/// The duration of so many frames.
+/// Formats the duration of `frames` frames.
 fn seconds(frames: u32) -> String {
     format!("{:.2} s", f64::from(frames) * f64::from(FRAME_MS) / 1000.0)
 }

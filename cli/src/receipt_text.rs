@@ -1,4 +1,4 @@
-//! A job's receipt: checked against the audio, and in words.
+//! A job's receipt: checked against the audio, and as text.
 
 use std::fmt::Write as _;
 
@@ -7,10 +7,10 @@ use csm_shared::job::{AudioFormat, FinishReason, Receipt};
 use csm_shared::process::digest::sha256_hex;
 use csm_shared::watermark::Finding;
 
-/// What is said of every result that random weights made.
+/// Remark on every result that random weights made.
 pub(crate) const NOISE_ONLY: &str = "random weights: it hisses, it does not speak";
 
-/// The audio is not what its receipt says.
+/// Contradiction between a receipt and its audio.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the audio does not match its receipt: {what} is {actual}, the receipt says {promised}")]
 pub(crate) struct Mismatch {
@@ -19,7 +19,7 @@ pub(crate) struct Mismatch {
     promised: String,
 }
 
-/// Holds a downloaded file against its receipt: bytes, digest, and the number of samples that its format's decoder finds.
+/// Checks a downloaded file against its receipt: bytes, digest, and the number of decoded samples.
 pub(crate) fn verify(file: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
     let mismatch = |what, actual: String, promised: String| Err(Mismatch { what, actual, promised });
     if file.len() as u64 != receipt.bytes {
@@ -45,7 +45,7 @@ pub(crate) fn verify(file: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
     Ok(())
 }
 
-/// Which marks were found in a result, and how surely.
+/// Formats the marks found in a result, and their certainty.
 fn marks(findings: &[Finding]) -> String {
     let mark = |finding: &Finding| {
         let Finding { scheme, verdict, p_value, key_id, .. } = finding;
@@ -54,7 +54,7 @@ fn marks(findings: &[Finding]) -> String {
     findings.iter().map(mark).collect::<Vec<_>>().join(", ")
 }
 
-/// The receipt of a job for a reader, several lines with a last newline.
+/// Formats a job's receipt as several lines with a last newline.
 pub(crate) fn in_words(job: &str, receipt: &Receipt) -> String {
     let finish = match receipt.finish_reason {
         FinishReason::Eos => "the model was done",
@@ -91,7 +91,7 @@ pub(crate) fn in_words(job: &str, receipt: &Receipt) -> String {
         ("stored as", receipt.location.clone()),
     ];
     lines.iter().chain(&sentences).fold(String::new(), |mut text, (name, value)| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<9} {value}");
         text
     })

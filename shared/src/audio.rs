@@ -3,11 +3,10 @@
 //!
 //! Callers send recordings in any usual format; everything behind the gateway handles one format
 //! only: 24 kHz mono 16-bit. [`read`] is the one way from the first to the second. The content of a
-//! file decides its format, not its name. Every byte string gets an answer, without a panic, and a
-//! file is refused before it would allocate more than its limits allow. Frames are counted during
-//! decoding, so that a small file that would decode to hours of audio is refused early. The least
-//! and greatest length of a recording for a job are the caller's rules, read from
-//! [`Clip::duration_ms`].
+//! file decides its format. No byte string causes a panic, and a file is refused before its
+//! decoding would allocate more than the limits allow. Frames are counted during decoding, so that
+//! a small file that would decode to hours of audio is refused early. The least and greatest length
+//! of a recording for a job are the caller's rules, read from [`Clip::duration_ms`].
 
 mod clip_resample;
 mod container;
@@ -54,7 +53,7 @@ const I16_SCALE: f32 = 32_768.0;
 /// The Mimi codes of one frame, codebook 0 first.
 pub type Frame = [u32; CODEBOOKS];
 
-/// Reason why a byte string is no [`Clip`]. Each text is meant for the caller who sent the bytes.
+/// Reason why a byte string is no [`Clip`]. Each text is meant for the caller that sent the bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClipError {
     /// Bytes that begin like none of [`FORMATS`].
@@ -122,7 +121,7 @@ impl ClipError {
 /// silence; too many damaged packets refuse the file.
 ///
 /// # Errors
-/// [`ClipError`] if the bytes are no recording within the limits. No input panics.
+/// [`ClipError`] if the bytes are no recording within the limits. No input causes a panic.
 pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
     if bytes.len() > MAX_SOURCE_BYTES {
         return Err(ClipError::TooLarge { bytes: bytes.len() });
@@ -156,7 +155,7 @@ impl Clip {
     /// samples. A 24 kHz mono 16-bit file comes back sample for sample.
     ///
     /// # Errors
-    /// [`ClipError`] if the bytes are no recording within the limits. No input panics.
+    /// [`ClipError`] if the bytes are no recording within the limits. No input causes a panic.
     pub fn from_wav(bytes: &[u8]) -> Result<Self, ClipError> {
         if bytes.len() > MAX_SOURCE_BYTES {
             return Err(ClipError::TooLarge { bytes: bytes.len() });

@@ -1,7 +1,8 @@
-//! One request to synthesise, proven valid: whoever holds a [`JobSpec`] need not check it again.
+//! A validated request for speech: code that has a [`JobSpec`] need not check it again.
 //!
-//! Every field is a type whose constructor can refuse with an [`Invalid`] that names field, value and limit. A spec carries
-//! no serde; [`wire`] holds the versioned twin that travels through Redis and decodes through the constructors.
+//! Every field is a type whose constructor can refuse with an [`Invalid`] that names field, value
+//! and limit. [`JobSpec`] itself has no serde; [`wire`] holds its versioned form for Redis, which
+//! decodes through the constructors.
 
 pub mod limits;
 
@@ -35,42 +36,44 @@ pub use text::{AudioBudget, Speaker, Text, sentence_frames};
 use crate::audio::FRAME_MS;
 use crate::text::{Sentence, normalise, sentences};
 
-/// Silence around an utterance.
+/// Silence around an utterance, in milliseconds.
 const PAUSE_MS: u64 = 500;
 
-/// What to say and how: the payload of a job, immutable once accepted.
+/// The payload of a job: the text and how to speak it. Immutable once accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobSpec {
-    /// The words to speak.
+    /// Text to speak.
     pub text: Text,
-    /// Whether written forms in the text are put into words before they are spoken (see [`crate::text::normalise`]).
+    /// Whether written forms in the text become words before synthesis (see
+    /// [`crate::text::normalise`]).
     pub normalize: bool,
-    /// Who speaks them.
+    /// Speaker of the text.
     pub speaker: Speaker,
-    /// The longest result, in frames of 80 ms.
+    /// Longest result, in frames of 80 ms.
     pub budget: AudioBudget,
-    /// How codes are drawn from the model's logits.
+    /// Sampling of codes from the model's logits.
     pub sampling: Sampling,
-    /// Earlier turns, oldest first.
+    /// Earlier utterances of the conversation, oldest first.
     pub context: Context,
-    /// How urgent the job is.
+    /// Urgency of the job.
     pub lane: Lane,
-    /// What the result is encoded in.
+    /// Encoding of the result.
     pub format: AudioFormat,
-    /// How the result reaches its caller.
+    /// Way in which the result reaches its caller.
     pub delivery: Delivery,
 }
 
 impl JobSpec {
-    /// The sentences of the text, in the order of speech.
+    /// Returns the sentences of the text, in the order of speech.
     #[must_use]
     pub fn sentences(&self) -> Vec<Sentence> {
         let text = self.text.as_str();
         if self.normalize { sentences(&normalise(text)) } else { sentences(text) }
     }
 
-    /// Frames that the speech is expected to take: the text at an ordinary pace, within the budget. What the fleet really
-    /// takes for one expected frame is measured by the queue.
+    /// Returns the number of frames that the speech is expected to take: the text at an ordinary
+    /// pace, within the budget. The queue measures the time that the fleet takes for one expected
+    /// frame.
     #[must_use]
     pub fn expected_frames(&self) -> u32 {
         let chars = self.text.as_str().chars().count() as u64;

@@ -1,8 +1,8 @@
-//! From the name of a model to a local folder that the loaders can open.
+//! Resolution of a model's name to a local folder that the loaders can open.
 //!
-//! A name is a hub id, a folder, or `tiny`. Ids are fetched into the usual Hugging Face cache, which other tools share;
-//! what is there already is used when the hub cannot be reached. Which weight files a folder's loaders must read is
-//! decided in one place, [`weight_files`].
+//! A name is a hub id, a folder, or `tiny`. Models of the hub are downloaded into the usual Hugging
+//! Face cache, which other tools share. If the hub cannot be reached, the cached files are used.
+//! [`weight_files`] alone decides which weight files of a folder its loaders must read.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -23,31 +23,32 @@ pub use source::{HubId, InvalidSource, ModelSource};
 
 use fetch::Hub;
 
-/// Silence after which a running download is given up.
+/// Time without a byte after which a running download is given up.
 const STALL_LIMIT: Duration = Duration::from_secs(60);
 
-/// Where the codec comes from when a checkpoint does not include it, as the original CSM release does not.
+/// Returns the repository of the codec for models that do not include one, such as the original CSM
+/// release.
 fn codec_id() -> HubId {
     HubId { owner: "kyutai".to_owned(), name: "mimi".to_owned(), revision: "main".to_owned() }
 }
 
-/// How to reach the hub, and where its files are kept.
+/// Options for the model hub: how to reach it, and the folder of its files.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Model hub")]
 pub struct HubOptions {
-    /// Folder of downloaded models; else the one that Hugging Face tools use.
+    /// Folder of downloaded models; default: the one that Hugging Face tools use.
     #[arg(long = "hub-cache", env = "HF_HUB_CACHE", value_name = "HF_HUB_CACHE")]
     pub cache_dir: Option<PathBuf>,
 
-    /// Token for gated models; else the one that `hf auth login` saved.
+    /// Token for gated models; default: the one that `hf auth login` saved.
     #[arg(long = "hub-token", env = "HF_TOKEN", value_name = "HF_TOKEN", hide_env_values = true)]
     pub token: Option<SecretString>,
 
-    /// Use only what was downloaded before.
+    /// Use only models that were downloaded before.
     #[arg(long = "offline", env = "HF_HUB_OFFLINE", value_parser = clap::builder::FalseyValueParser::new())]
     pub offline: bool,
 
-    /// URL of another hub, a mirror.
+    /// URL of another hub, such as a mirror.
     #[arg(id = "hub_endpoint", long = "hub-endpoint", env = "HF_ENDPOINT", value_name = "HF_ENDPOINT")]
     pub endpoint: Option<String>,
 
@@ -55,7 +56,7 @@ pub struct HubOptions {
     #[arg(long = "hub-timeout", env = "CSM_HUB_TIMEOUT", value_name = "CSM_HUB_TIMEOUT", default_value = "10", value_parser = seconds)]
     pub contact_timeout: Duration,
 
-    /// Silence after which a running download is given up.
+    /// Time without a byte after which a running download is given up.
     #[arg(skip = STALL_LIMIT)]
     pub stall_timeout: Duration,
 }
@@ -80,34 +81,36 @@ fn seconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// How much of a model is needed.
+/// Parts of a model that a process needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ModelFiles {
     /// `config.json` and `tokenizer.json`: enough to check a prompt against the window.
     Tokenizer,
-    /// Those, the weights, and a codec.
+    /// The files of [`Self::Tokenizer`], the weights, and a codec.
     Everything,
 }
 
-/// A local folder that holds what was needed: `config.json`, `tokenizer.json`, and with [`ModelFiles::Everything`] the
-/// weights of [`weight_files`], with the codec among them or in `mimi/model.safetensors`.
+/// A local folder that holds the needed files: `config.json` and `tokenizer.json`. With
+/// [`ModelFiles::Everything`] it also holds the weights of [`weight_files`], and a codec among them
+/// or in `mimi/model.safetensors`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelFolder {
-    /// The folder.
+    /// Path of the folder.
     pub path: PathBuf,
-    /// What to call the model in receipts and logs: the hub id without revision, or the folder as given.
+    /// Name of the model in receipts and logs: the hub id without revision, or the folder as given.
     pub id: String,
-    /// The hub's commit; `None` for a folder.
+    /// Commit on the hub; `None` for a folder.
     pub revision: Option<String>,
 }
 
-/// Finds the model, downloading what is missing.
+/// Finds the model and downloads missing files.
 ///
-/// The hub gets `contact_timeout` for its first answer; without one the cache must do. So on a closed network this
-/// takes at most that long, and with the model in the cache it succeeds all the same.
+/// The hub gets `contact_timeout` for its first answer; without an answer the cache is used. So
+/// without network access this takes at most that long, and still succeeds if the cache holds the
+/// model.
 ///
 /// # Errors
-/// [`HubError`], whose text says what to do.
+/// [`HubError`]; its text says what to do.
 pub async fn resolve(source: &ModelSource, needed: ModelFiles, options: &HubOptions) -> Result<ModelFolder, HubError> {
     let id = match source {
         ModelSource::Tiny => return Err(HubError::Tiny),

@@ -1,4 +1,5 @@
-//! What every process needs: health and metrics port, logs and metric names, the end by a signal, digests.
+//! Parts that every process needs: health and metrics port, logs and metric names, shutdown by
+//! signals, digests.
 
 pub mod admin;
 pub mod digest;

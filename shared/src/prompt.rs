@@ -1,9 +1,11 @@
-//! A prompt as the model counts it: text to token ids, and the window that prompt and speech share.
+//! Prompts in the model's terms: token ids of the text, and the window that prompt and speech
+//! share.
 //!
-//! The gateway measures with it before it accepts a job, the worker builds with it, so both mean the same positions.
-//! Neither the tokenizer's post-processor nor its truncation or padding is trusted: published `tokenizer.json` files
-//! differ there (the stock one adds a begin token only), so the ids of a segment are put together by hand as
-//! `begin + encode("[speaker]text") + end`. No weights are needed here, and no candle.
+//! The gateway checks a job's prompt with this module before it accepts the job, and the worker
+//! builds the prompt with it. So both count the same positions. The ids of a segment are put
+//! together by hand as `begin + encode("[speaker]text") + end`. The tokenizer's post-processor,
+//! truncation and padding are not used, because published `tokenizer.json` files differ there (the
+//! stock one adds a begin token only). Neither weights nor candle are needed.
 
 mod speech_plan;
 mod window;
@@ -18,40 +20,41 @@ use tokenizers::Tokenizer;
 pub use speech_plan::{PlannedSentence, SpeechPlan};
 pub use window::{SegmentSize, Window, max_positions};
 
-/// The file of a model folder that holds the tokenizer.
+/// File of a model folder that holds the tokenizer.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
-/// The file of a model folder that holds the dimensions.
+/// File of a model folder that holds the dimensions.
 pub const CONFIG_FILE: &str = "config.json";
-/// Marks the beginning of every segment's text.
+/// Token at the beginning of every segment's text.
 pub const BEGIN_TOKEN: &str = "<|begin_of_text|>";
-/// Marks the end of every segment's text.
+/// Token at the end of every segment's text.
 pub const END_TOKEN: &str = "<|end_of_text|>";
 
-/// Why a prompt cannot be built or does not fit.
+/// Reason why a prompt cannot be built or does not fit.
 #[derive(Debug, thiserror::Error)]
 pub enum PromptError {
     /// A file of the model folder cannot be read or parsed.
     #[error("{path}: {reason}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the reader said.
+        /// Error of the reader.
         reason: String,
     },
     /// The tokenizer lacks a token that every prompt needs.
     #[error("{path}: the token {token} is missing")]
     MissingToken {
-        /// The tokenizer's file.
+        /// Path of the tokenizer's file.
         path: PathBuf,
-        /// The token's literal form.
+        /// Literal form of the token.
         token: &'static str,
     },
-    /// The tokenizer turns the literal text of a control token into its id, so a caller could forge one.
+    /// The tokenizer maps the literal text of a control token to its id, so a caller could forge
+    /// it.
     #[error("{path}: the token {token} is not marked special, so text could forge it")]
     ForgeableToken {
-        /// The tokenizer's file.
+        /// Path of the tokenizer's file.
         path: PathBuf,
-        /// The token's literal form.
+        /// Literal form of the token.
         token: &'static str,
     },
     /// The tokenizer refused the text.
@@ -72,7 +75,8 @@ pub enum PromptError {
     },
 }
 
-/// The tokenizer of one model folder, proven to hold the control tokens and to keep them out of a caller's reach.
+/// Tokenizer of one model folder. Its construction proves that it has the control tokens and that
+/// no text can forge them.
 pub struct PromptTokenizer {
     tokenizer: Tokenizer,
     begin: u32,
@@ -80,10 +84,11 @@ pub struct PromptTokenizer {
 }
 
 impl PromptTokenizer {
-    /// Reads `tokenizer.json` of `folder`.
+    /// Reads `tokenizer.json` in `folder`.
     ///
     /// # Errors
-    /// The file cannot be read, lacks [`BEGIN_TOKEN`] or [`END_TOKEN`], or would let text forge one of them.
+    /// If the file cannot be read, lacks [`BEGIN_TOKEN`] or [`END_TOKEN`], or would let text forge
+    /// one of them.
     pub fn from_folder(folder: &Path) -> Result<Self, PromptError> {
         let path = folder.join(TOKENIZER_FILE);
         let file_error = |reason: String| PromptError::File { path: path.clone(), reason };
@@ -103,12 +108,13 @@ impl PromptTokenizer {
         Ok(prompt)
     }
 
-    /// The ids of one segment's text: `begin + encode("[speaker]text") + end`, no space after `]`.
+    /// Returns the ids of one segment's text: `begin + encode("[speaker]text") + end`, without a
+    /// space after `]`.
     ///
-    /// Control tokens that `text` spells out become ordinary text.
+    /// Control tokens spelled out in `text` become ordinary text.
     ///
     /// # Errors
-    /// The tokenizer refused the text.
+    /// If the tokenizer refuses the text.
     pub fn text_ids(&self, speaker: u32, text: &str) -> Result<Vec<u32>, PromptError> {
         let spoken = self.encode(&format!("[{speaker}]{text}"))?;
         let mut ids = Vec::with_capacity(spoken.len() + 2);

@@ -1,8 +1,9 @@
-//! The blob store: finished audio goes in under a key, callers get it out. Two backends, one contract: an S3 bucket
-//! and a folder.
+//! The blob store: workers put finished audio under a key, callers get it. Both backends, an S3
+//! bucket and a folder, keep the same contract.
 //!
-//! A key is written once (it carries job and attempt), so a repeated `put` of the same bytes is harmless and no reader
-//! ever sees half an object. Both backends are held to this by one suite, `tests/it/store.rs`.
+//! A key carries job and attempt, so it is written once. Repeating a `put` of the same bytes is
+//! harmless, and no reader ever sees a partial object. The tests in `tests/it/store.rs` check this
+//! for both backends.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -13,7 +14,7 @@ mod args;
 mod error;
 mod folder;
 mod object_key;
-// Without the feature everything else is the same, but no bucket is opened.
+// Without the feature `s3` everything else is the same, but no bucket can be opened.
 #[cfg_attr(not(feature = "s3"), path = "store/s3_absent.rs")]
 mod s3;
 #[cfg(feature = "s3")]
@@ -27,27 +28,28 @@ pub use object_key::{InvalidObjectKey, OBJECT_KEY_MAX_BYTES, ObjectKey};
 pub use s3::S3Store;
 pub use s3_settings::{S3Settings, S3Timeouts, StaticCredentials};
 
-/// The largest object this store reads or writes, in bytes: twice the longest audio of one job.
+/// Largest object that this store reads or writes, in bytes: twice the longest audio of one job.
 pub const OBJECT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
-/// The longest a presigned URL may live: the limit of AWS signature version 4.
+/// Longest lifetime of a presigned URL: the limit of AWS signature version 4.
 pub const PRESIGN_MAX: Duration = Duration::from_hours(7 * 24);
 
-/// A place for blobs. Cheap to clone: all clones share one client.
+/// A store of blobs. Cheap to clone: all clones share one client.
 #[derive(Debug, Clone)]
 pub enum Store {
     /// A bucket behind the S3 protocol.
     S3(S3Store),
-    /// A folder on this machine, or on a volume that gateway and workers share.
+    /// A local folder, or a folder on a volume that gateway and workers share.
     Folder(FolderStore),
 }
 
 impl Store {
-    /// Writes `bytes` as the whole object `key`, durably, and visible at once and complete.
+    /// Writes `bytes` as the object `key`, durably. The object becomes visible at once and
+    /// complete.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] if the object is over [`OBJECT_MAX_BYTES`] or the bucket or folder does not exist; the
-    /// other classes as the backend reports them.
+    /// [`StoreError::Invalid`] if the object is over [`OBJECT_MAX_BYTES`] or the bucket or folder
+    /// does not exist; other classes as the backend reports them.
     pub async fn put(&self, key: &ObjectKey, bytes: Bytes, content_type: &str) -> Result<(), StoreError> {
         let length = bytes.len() as u64;
         if length > OBJECT_MAX_BYTES {
@@ -61,10 +63,11 @@ impl Store {
         }
     }
 
-    /// The whole object.
+    /// Reads the whole object.
     ///
     /// # Errors
-    /// [`StoreError::NotFound`] if there is no such object; [`StoreError::Invalid`] if it is over [`OBJECT_MAX_BYTES`].
+    /// [`StoreError::NotFound`] if there is no such object; [`StoreError::Invalid`] if it is over
+    /// [`OBJECT_MAX_BYTES`].
     pub async fn get(&self, key: &ObjectKey) -> Result<Bytes, StoreError> {
         match self {
             Self::S3(s3) => s3.get(key, None).await,
@@ -72,11 +75,12 @@ impl Store {
         }
     }
 
-    /// The bytes `range` of the object; an end past the last byte is cut to it, as HTTP ranges do.
+    /// Reads the bytes `range` of the object. An end past the last byte is cut to it, as in HTTP
+    /// ranges.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] if the range is empty, over [`OBJECT_MAX_BYTES`], or starts past the last byte;
-    /// [`StoreError::NotFound`].
+    /// [`StoreError::Invalid`] if the range is empty, over [`OBJECT_MAX_BYTES`], or starts past the
+    /// last byte; [`StoreError::NotFound`] if there is no such object.
     pub async fn get_range(&self, key: &ObjectKey, range: Range<u64>) -> Result<Bytes, StoreError> {
         if range.is_empty() || range.end - range.start > OBJECT_MAX_BYTES {
             return Err(StoreError::Invalid(format!(
@@ -90,7 +94,7 @@ impl Store {
         }
     }
 
-    /// The object's length in bytes.
+    /// Returns the object's length in bytes.
     ///
     /// # Errors
     /// [`StoreError::NotFound`] if there is no such object.
@@ -101,10 +105,10 @@ impl Store {
         }
     }
 
-    /// Removes the object; one that is not there counts as removed.
+    /// Removes the object. A missing object counts as removed.
     ///
     /// # Errors
-    /// As the backend reports them, never [`StoreError::NotFound`].
+    /// Errors as the backend reports them, never [`StoreError::NotFound`].
     pub async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
         match self {
             Self::S3(s3) => s3.delete(key).await,
@@ -112,12 +116,13 @@ impl Store {
         }
     }
 
-    /// A URL from which anyone may GET the object until `lifetime` is over; `None` for a folder, whose objects have
-    /// to be served by the gateway itself. Whether the object exists is not looked up.
+    /// Returns a URL from which anyone may GET the object until `lifetime` is over. For a folder
+    /// the result is `None`: the gateway itself has to serve its objects. The call does not check
+    /// that the object exists.
     ///
     /// # Errors
-    /// [`StoreError::Invalid`] if `lifetime` is under a second or over [`PRESIGN_MAX`]; [`StoreError::Denied`] if there
-    /// are no credentials to sign with.
+    /// [`StoreError::Invalid`] if `lifetime` is under a second or over [`PRESIGN_MAX`];
+    /// [`StoreError::Denied`] if there are no credentials to sign with.
     pub async fn presign_get(&self, key: &ObjectKey, lifetime: Duration) -> Result<Option<String>, StoreError> {
         if lifetime < Duration::from_secs(1) || lifetime > PRESIGN_MAX {
             return Err(StoreError::Invalid(format!(
@@ -132,11 +137,12 @@ impl Store {
         }
     }
 
-    /// Readiness: the bucket or folder is there and lets us in.
+    /// Checks that the bucket or folder exists and grants access.
     ///
     /// # Errors
-    /// The class tells what to do: [`StoreError::Invalid`] no such bucket or folder, [`StoreError::Denied`] wrong
-    /// credentials, [`StoreError::Unavailable`] or [`StoreError::Timeout`] nobody answers.
+    /// [`StoreError::Invalid`] if there is no such bucket or folder; [`StoreError::Denied`] if the
+    /// credentials are wrong; [`StoreError::Unavailable`] or [`StoreError::Timeout`] if the server
+    /// does not answer.
     pub async fn check(&self) -> Result<(), StoreError> {
         match self {
             Self::S3(s3) => s3.check().await,

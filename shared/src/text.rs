@@ -1,8 +1,9 @@
-//! From a caller's text to the sentences that the model speaks one after another: written forms become words
-//! ([`normalise`]), and a long text is cut into sentences ([`sentences()`]).
+//! Preparation of a caller's text for the model, sentence by sentence. [`normalise`] turns written
+//! forms into words; [`sentences()`] cuts a long text into sentences.
 //!
-//! Gateway and worker both call this, so what is measured is what is spoken. It knows no model and no limit of a
-//! request. English rules only; text in other scripts passes through unchanged.
+//! Gateway and worker both call these functions, so the gateway measures the same text that the
+//! worker speaks. The model and the limits of a request are not known here. The rules are for
+//! English only; text in other scripts passes through unchanged.
 
 mod normalise;
 mod numbers;

@@ -1,17 +1,21 @@
-//! The watermark: all speech that leaves a worker has gone through here or through SilentCipher, or it does not leave.
+//! The builtin watermark. A worker delivers no speech that carries neither this mark nor
+//! SilentCipher's.
 //!
-//! Both ends are here: the worker marks, and worker, gateway and command line look for the mark.
+//! Both ends of the mark are here. The worker embeds the mark; worker, gateway and command line
+//! detect it.
 //!
-//! Speech is marked as it streams out of the codec, 425 to 4800 Hz, by a keyed pattern of level changes of 1.5 dB
-//! ([`MarkStream`]). The holder of the key finds it again in the delivered audio or in a piece of it ([`Detector`]).
-//! The worker's encoders take [`Marked`] alone.
+//! [`MarkStream`] marks speech as it streams out of the codec. A keyed pattern of level changes of
+//! 1.5 dB covers 425 to 4800 Hz. The holder of the key finds the pattern again in the delivered
+//! audio, or in a part of it ([`Detector`]). The worker's encoders accept [`Marked`] alone.
 //!
-//! It is there to find one's own output again. It is no proof against forgery: see below.
+//! The mark serves to find a deployment's own output again. Nothing in it prevents forgery: see
+//! below.
 //!
 //! # What was measured
-//! Marked clips found, and their least score `z`; found means `z > 6`. Recordings: 64 texts of 12 to 16 s spoken by
-//! espeak-ng in eight voices, two clips of each cut out at any sample, after the damage, which ffmpeg did. Voice: the
-//! synthetic voice of the tests, a fifth of it pauses, cut 137 ms in.
+//! Counts of marked clips that the detector found, and their least score `z`. Found means `z > 6`.
+//! Recordings: 64 texts of 12 to 16 s, spoken by espeak-ng in eight voices. ffmpeg damaged each
+//! recording; then two clips were cut out of it at any sample. Voice: the synthetic voice of the
+//! tests, a fifth of it pauses, cut 137 ms in.
 //!
 //! | clips | 1 s | 2.5 s | 5 s |
 //! |---|---|---|---|
@@ -25,28 +29,37 @@
 //! | voice, 8 kHz and back / noise 40 dB below | | 12 of 12, 8.1 / 9.1 | |
 //! | hiss at 0.5, 0.3 steps of 16 bit | | | 10.8, 7.4 |
 //!
-//! Cut end to end into clips, marked and not damaged: 978 of 980 of 1 s found, and 482 of 482 of 2 s.
+//! Marked recordings without damage, cut end to end: 978 of 980 clips of 1 s were found, and 482 of
+//! 482 clips of 2 s.
 //!
-//! Part of a recording: 2, 2.5, 3, 4, 5 and 8 s marked, anywhere in 60 s, 40 times each: all found, `z` at least 9.2,
-//! each as one part; it began up to 1.8 s early, and ended up to 1.7 s late, never more than 0.1 s short.
+//! Partly marked recordings: 2, 2.5, 3, 4, 5 or 8 marked seconds anywhere in 60 s, 40 times each.
+//! All were found with `z` at least 9.2, each as one region. The region began up to 1.8 s early and
+//! ended up to 1.7 s late, and was never more than 0.1 s short.
 //!
 //! # Why the threshold is 6
-//! The null is unmarked audio, and marked audio under other keys: 584,800 scores of 1 and 2 s clips of the recordings
-//! with 200 other keys, mean 2.37, greatest 5.82, fourteen of them in the grey band from 5 to 6 and none above; 19,200
-//! scores of voice, hiss, bursts, loops and tones, of 1 to 12 s, none above 5. The share of scores above 4, 4.5 and 5
-//! is about a fifteenth of what the proven bound allows (see `detect.rs`), which at 6 is 2 in a million clips. No
-//! number of clips that can be measured here shows that directly, so the p-value is the bound and not the tail.
+//! The null is unmarked audio, and marked audio scored under other keys. Clips of 1 and 2 s of the
+//! recordings gave 584,800 scores with 200 other keys: mean 2.37, greatest 5.82. Fourteen of these
+//! scores lie in the grey band from 5 to 6, none above. Voice, hiss, bursts, loops and tones of 1
+//! to 12 s gave 19,200 scores, none above 5.
+//!
+//! The share of scores above 4, 4.5 and 5 is about a fifteenth of what the proven bound allows (see
+//! `detect.rs`). At 6 the bound is 2 in a million clips. No feasible number of clips measures a
+//! rate that small, so the p-value is the bound and not the measured tail.
 //!
 //! # What it cannot do
-//! * Silence has nothing to mark and passes as it is; a single steady tone carries next to nothing.
-//! * Rounding to 16 bit drowns the mark where audio is fainter than about -95 dBFS (half a step RMS).
-//! * Below about 1 s a clip is too short for a sure answer: it is marked all the same, and the verdict says so.
-//! * Changed speed hides it: 1 % is enough, unless a thorough search ([`Detector::examine_thoroughly`]) tries other speeds,
-//!   which it does up to 2 %. Neural codecs (our own included, when speech returns as context) and changed pitch are
-//!   expected to remove it.
-//! * It proves no origin. The pattern repeats every 320 ms, so the average of one marked file shows most of it: 605 of 704
-//!   signs were read off one clip of 10 s, and put on another clip they scored `z = 14`. Whoever has a marked file can
-//!   mark other audio with it, and so can whoever holds the key.
+//! * Silence carries no mark and passes unchanged. A single steady tone carries next to nothing.
+//! * Rounding to 16 bit drowns the mark if the audio is fainter than about -95 dBFS (half a step
+//!   RMS).
+//! * A clip below about 1 s is marked too, but is too short for a sure answer. If the mark is not
+//!   found in it, the verdict is inconclusive.
+//! * A change of speed by 1 % hides the mark. A thorough search ([`Detector::examine_thoroughly`])
+//!   also tries other speeds, up to 2 % off.
+//! * Changed pitch and neural codecs are expected to remove the mark. This includes Mimi, which
+//!   encodes speech that returns as context.
+//! * The mark proves no origin. Its pattern repeats every 320 ms, so the average over one marked
+//!   file shows most of the pattern. From one clip of 10 s, 605 of 704 signs were read off; put on
+//!   another clip, they scored `z = 14`. Any holder of a marked file can mark other audio with it,
+//!   and so can any holder of the key.
 
 mod detect;
 mod embed;
@@ -76,7 +89,8 @@ const SELF_TEST_SAMPLES: usize = 72_000;
 /// Greatest value of the self-test's noise.
 const SELF_TEST_PEAK: f32 = 0.1;
 
-/// Why a watermark cannot be trusted. No text repeats a secret.
+/// Error of the watermark: a refused secret or ring of keys, or a failed self-test. No message
+/// repeats a secret.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum WatermarkError {
     /// The secret is too short.
@@ -108,7 +122,7 @@ pub enum WatermarkError {
     },
 }
 
-/// One deployment's mark, ready to be put on any number of utterances at once. Cloning shares its tables.
+/// Mark of one deployment, for any number of utterances at once. Cloning shares its tables.
 #[derive(Clone)]
 pub struct Watermark {
     key: WatermarkKey,
@@ -116,13 +130,13 @@ pub struct Watermark {
 }
 
 impl Watermark {
-    /// The mark of `key`.
+    /// Builds the mark of `key`.
     #[must_use]
     pub fn new(key: &WatermarkKey) -> Self {
         Self { key: key.clone(), plan: Arc::new(embed::EmbedPlan::new(&key.chips())) }
     }
 
-    /// The public name of the key.
+    /// Returns the public name of the key.
     #[must_use]
     pub fn key_id(&self) -> WatermarkKeyId {
         self.key.id()
@@ -134,14 +148,15 @@ impl Watermark {
         MarkStream::new(Arc::clone(&self.plan))
     }
 
-    /// A detector for this mark.
+    /// Builds a detector for this mark.
     #[must_use]
     pub fn detector(&self) -> Detector {
         Detector::new(&self.key)
     }
 
-    /// Marks a fixed clip and looks for the mark in it, and in the clip as it was. To be called before the first
-    /// utterance; a worker whose test fails must not speak.
+    /// Marks a fixed clip, then looks for the mark in the marked clip and in the unmarked one. A
+    /// worker runs this test before the first utterance, and must not generate speech if the test
+    /// fails.
     ///
     /// # Errors
     /// [`WatermarkError::MarkLost`], [`WatermarkError::MarkInvented`].
@@ -169,23 +184,24 @@ impl fmt::Debug for Watermark {
     }
 }
 
-/// White noise, the same in every process.
+/// Returns white noise that is the same in every process.
 fn self_test_clip() -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(0);
     let mut uniform = || random.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0;
     (0..SELF_TEST_SAMPLES).map(|_| SELF_TEST_PEAK * uniform()).collect()
 }
 
-/// A scheme that marks whole recordings. Implementing it is a promise: what it returns carries its mark, or it fails.
+/// Scheme that marks whole recordings. An implementation promises that the samples it returns carry
+/// its mark; otherwise it fails.
 pub trait Embedder {
-    /// Why it could not mark.
+    /// Error of a recording that cannot be marked.
     type Error;
 
-    /// Marks a recording (24 kHz, full scale 1); as many samples come back.
+    /// Marks a recording (24 kHz, full scale 1) and returns as many samples.
     fn embed(&self, clip: &[f32]) -> Result<Vec<f32>, Self::Error>;
 }
 
-/// Audio that has gone through a mark: 24 kHz, mono, 16 bit. Only a [`MarkStream`] or an [`Embedder`] makes one that
+/// Marked audio: 24 kHz, mono, 16 bit. Only a [`MarkStream`] or an [`Embedder`] makes a value that
 /// holds samples.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Marked {
@@ -193,28 +209,28 @@ pub struct Marked {
 }
 
 impl Marked {
-    /// A whole recording, marked by `embedder` and rounded to 16 bit. Where it carries another mark already, it carries
-    /// both.
+    /// Marks a whole recording with `embedder` and rounds it to 16 bit. A recording that already
+    /// carries another mark then carries both.
     ///
     /// # Errors
-    /// The embedder's.
+    /// The embedder's error.
     pub fn by<E: Embedder>(embedder: &E, clip: &[f32]) -> Result<Self, E::Error> {
         Ok(Self { samples: embedder.embed(clip)?.into_iter().map(to_i16).collect() })
     }
 
-    /// The samples.
+    /// Returns the samples.
     #[must_use]
     pub fn samples(&self) -> &[i16] {
         &self.samples
     }
 
-    /// The samples as floats in [-1, 1), as a [`Detector`] takes them.
+    /// Returns the samples as floats in [-1, 1), as a [`Detector`] takes them.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
         self.samples.iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
     }
 
-    /// Puts `next` behind this. The pieces of one stream, in order, are the utterance.
+    /// Appends `next`. The parts of one stream, appended in order, are the utterance.
     pub fn append(&mut self, mut next: Self) {
         self.samples.append(&mut next.samples);
     }

@@ -1,4 +1,5 @@
-//! SIGTERM: what fits the grace is finished, the rest handed back unburnt, and the process ends with 0.
+//! SIGTERM: the worker finishes the jobs that fit the grace period, returns the others uncharged,
+//! and exits with 0.
 
 use crate::test_system::TestSystem;
 

@@ -1,4 +1,5 @@
-//! Whatever is killed, every accepted job ends in exactly one committed result, with the very bytes of an undisturbed run.
+//! Whatever is killed, every accepted job ends in exactly one committed result, with the very bytes
+//! of an undisturbed run.
 
 use std::collections::HashMap;
 
@@ -7,7 +8,7 @@ use serde_json::Value;
 use crate::test_client::assert_marked;
 use crate::test_system::TestSystem;
 
-/// Long enough to be killed in mid-utterance.
+/// Frames of a job: enough to kill its worker in mid-utterance.
 const FRAMES: u64 = 1_000;
 const JOBS: u64 = 8;
 
@@ -25,7 +26,8 @@ async fn mid_utterance(system: &TestSystem, id: &str) -> Value {
     system.client.job_until(id, |record| record["progress"]["frames"].as_u64().is_some_and(|frames| frames > 5)).await
 }
 
-/// Every job succeeded, each file is whole, marked, and the only one its record points to; nothing is left in the lanes.
+/// Checks that every job succeeded and every lane is empty. Each file is whole, marked, and the
+/// only one its record points to.
 async fn all_committed_once(system: &TestSystem, jobs: &HashMap<u64, String>) -> HashMap<u64, Vec<u8>> {
     let mut audio = HashMap::new();
     for (seed, id) in jobs {

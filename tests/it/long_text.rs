@@ -1,11 +1,12 @@
-//! A long text with numbers, times and quotes: one WAV, spoken sentence by sentence, joined without a gap.
+//! A long text with numbers, times and quotes: one WAV, spoken sentence by sentence, joined without
+//! a gap.
 
 use serde_json::{Value, json};
 
 use crate::test_client::{assert_marked, read_wav};
 use crate::test_system::TestSystem;
 
-/// The part of a sentence's silence that a join may hold, in samples: 400 ms.
+/// Most silence of a sentence that a join may hold, in samples: 400 ms.
 const GAP: usize = 400 * 24;
 
 const PARAGRAPH: &str = "Dr. Stone said: “We opened the doors at 10:30 am, and by noon there was not a single subscription left \
@@ -46,7 +47,7 @@ async fn three_thousand_characters_come_back_as_one_wav_without_a_gap() {
         let end = (number(&pair[0], "start_ms") + number(&pair[0], "duration_ms")) as usize * 24;
         let start = number(&pair[1], "start_ms") as usize * 24;
         assert!(end <= start && start - end <= GAP, "{} and {}", pair[0], pair[1]);
-        // Full scale is 32768; the tiny model hisses at a thousandth of it and more.
+        // Full scale is 32768; the tiny model's hiss is a thousandth of it or more.
         let loud = |sample: &i16| sample.unsigned_abs() > 20;
         let gap = samples[..end].iter().rev().take_while(|sample| !loud(sample)).count()
             + samples[end..].iter().take_while(|sample| !loud(sample)).count();

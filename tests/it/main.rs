@@ -1,4 +1,5 @@
-//! The whole system as its users run it: real processes, a real Redis, a real S3 protocol server, real signals.
+//! The whole system as its users run it: real processes, a real Redis, a real S3 protocol server,
+//! real signals.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and may say what it measured")]
 
 mod test_client;

@@ -48,7 +48,7 @@ async fn request_again(socket: &mut Socket) {
     assert!(matches!(next_message(socket).await, Message::Binary(_)));
 }
 
-/// The next message that is not part of the protocol's own keeping.
+/// Returns the next message that is no ping, pong or other protocol frame.
 async fn next_message(socket: &mut Socket) -> Message {
     loop {
         match socket.next().await.expect("the socket stays open").unwrap() {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-/// Every Rust source under a folder, in one text.
+/// Appends every Rust source under a folder to `text`.
 fn sources(folder: &Path, text: &mut String) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

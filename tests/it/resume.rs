@@ -1,5 +1,5 @@
-//! Jobs that are cut off in mid-utterance go on where they were: whatever frame their worker is killed at, their audio is
-//! byte for byte that of an undisturbed run.
+//! Jobs that are cut off in mid-utterance resume. Whatever frame their worker is killed at, their
+//! audio is byte for byte that of an undisturbed run.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -11,20 +11,21 @@ use redis::streams::StreamRangeReply;
 
 use crate::test_system::TestSystem;
 
-/// Jobs that one kill hits.
+/// Jobs that one kill cuts off.
 const JOBS: u64 = 10;
-/// Frames of each, in several sentences.
+/// Frames of a job, in several sentences.
 const FRAMES: u64 = 150;
-/// A cut is a job and the frame that it was cut at.
+/// Cuts to make. A cut is a job and the frame at which it was cut off.
 const CUTS: usize = 50;
-/// Kills in company, each followed by one of a job that runs alone. More than are needed where nothing goes wrong.
+/// Most rounds. A round kills the worker of all jobs, then the worker of a job that runs alone.
+/// Fewer suffice unless a job starts anew.
 const ROUNDS_MAX: usize = 8;
-/// Longest wait for something to come about.
+/// Longest wait for a condition.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two looks at how far a job is.
+/// Pause between two reads of a job's progress.
 const LOOK_AGAIN: Duration = Duration::from_millis(4);
 
-/// What goes past the public API: how far a job is to the frame, and the end of its worker's lease.
+/// Direct access to Redis: a job's progress to the frame, and the end of its worker's lease.
 struct RedisView {
     redis: MultiplexedConnection,
 }
@@ -35,7 +36,7 @@ impl RedisView {
         Self { redis: client.get_multiplexed_async_connection().await.unwrap() }
     }
 
-    /// The attempt that a job is at and how many frames it has told of.
+    /// Returns the job's attempt and its published frames.
     async fn place(&mut self, id: &str) -> (u64, u64) {
         let mut last = redis::cmd("XREVRANGE");
         last.arg(format!("csm:{{j:{id}}}:ev")).arg("+").arg("-").arg("COUNT").arg(1);
@@ -46,7 +47,8 @@ impl RedisView {
         (attempt.parse().unwrap(), event["frames"].as_u64().unwrap_or(0))
     }
 
-    /// Waits until one of the jobs is at `attempt` and at `frame`, or has ended; false where all have ended before.
+    /// Waits until one of the jobs is at `attempt` and at `frame` or later. Returns false if all
+    /// jobs end first.
     async fn reaches(&mut self, ids: &[String], attempt: u64, frame: u64) -> bool {
         let begun = Instant::now();
         while begun.elapsed() < LIMIT {
@@ -72,7 +74,7 @@ impl RedisView {
         state.query_async::<String>(&mut self.redis).await.unwrap() != "running"
     }
 
-    /// Makes the leases of a worker that is dead run out now instead of in 15 s. No other worker may run anything.
+    /// Ends the leases of a dead worker now instead of in 15 s. No other worker may run a job.
     async fn leases_run_out(&mut self) {
         let leases = "csm:{q0}:leases";
         let held: Vec<String> =
@@ -84,7 +86,7 @@ impl RedisView {
     }
 }
 
-/// Kills the only worker, and lets another one take over.
+/// Kills the only worker and starts another.
 async fn replace_worker(system: &mut TestSystem, redis_view: &mut RedisView) {
     let mut worker = system.workers.pop().unwrap();
     worker.process.kill9().await.unwrap();
@@ -125,9 +127,9 @@ async fn killed_at_fifty_frames_jobs_go_on_to_the_same_bytes() {
             break;
         }
         let ids = submit(&system).await;
-        // All at once, then one of those that run alone after that.
+        // The first kill hits all jobs at once, the second a suspect, which runs alone.
         for (attempt, earliest) in [(1, FRAMES / 4), (2, 6)] {
-            // By then all of them have spoken, also the one that was asked for last.
+            // At that frame every job has frames, even the last one submitted.
             let frame = random.random_range(earliest..FRAMES * 3 / 4);
             if redis_view.reaches(&ids, attempt, frame).await {
                 replace_worker(&mut system, &mut redis_view).await;

@@ -1,10 +1,10 @@
-//! Five slots: five jobs run, the sixth waits and is told so, and a cancel lets it in.
+//! Five slots: five jobs run, the sixth waits and is told so, and a cancel lets it begin.
 
 use serde_json::Value;
 
 use crate::test_system::TestSystem;
 
-/// Long enough that none of them ends while the test looks.
+/// Frames of a job: enough that none ends during the test.
 const LONG: u64 = 5_000;
 
 #[tokio::test]

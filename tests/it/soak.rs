@@ -1,4 +1,4 @@
-//! A short soak run: too short to show that recovery is in time, long enough to lose a job in.
+//! A short soak run: too short to prove that recovery is in time, long enough to find a lost job.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ async fn a_short_soak_loses_nothing_and_commits_nothing_twice() {
     let options = Options { duration: Duration::from_secs(20), jobs: 300, seed: 4 };
     let report = LocalSet::new().run_until(run(options)).await.unwrap();
     println!("{report}\n{}", report.verdict(options.seed));
-    // How long a recovery takes is a matter of this machine's other work too; `make soak` holds it to its limit.
+    // Recovery times depend on this machine's other work too; `make soak` checks their limit.
     let damages: Vec<_> = report.damages.keys().filter(|&&damage| damage != Damage::SlowRecovery).collect();
     assert!(damages.is_empty(), "{damages:?}");
     assert_eq!(report.accepted, options.jobs);

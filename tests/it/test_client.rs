@@ -1,4 +1,4 @@
-//! A caller of the public API.
+//! Caller of the public API.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 /// Longest wait for one job.
 const LIMIT: Duration = Duration::from_secs(180);
-/// Pause before a request that found nobody is made again.
+/// Pause before a request without an answer is sent again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 #[derive(Clone)]
@@ -37,10 +37,11 @@ impl TestClient {
         self.http.delete(self.url(path)).send().await.unwrap()
     }
 
-    /// Submits a job of `frames` frames with a fixed seed, its text long enough to fill them; answers its id.
+    /// Submits a job of `frames` frames with a fixed seed and a text long enough to fill them;
+    /// returns its id.
     pub(crate) async fn submit(&self, seed: u64, frames: u64) -> String {
         const SENTENCE: &str = "All good things take time. ";
-        /// Of a text, what its speech may take at the least, in milliseconds.
+        /// Audio allowed at least for each byte of a text, in milliseconds.
         const BYTE_MS: usize = 100;
         let bytes = frames as usize * 80 / BYTE_MS;
         let text = SENTENCE.repeat(1 + bytes / SENTENCE.len());
@@ -58,7 +59,8 @@ impl TestClient {
         self.get(&format!("/v1/jobs/{id}")).await.json().await.unwrap()
     }
 
-    /// Polls a job until `wanted` holds for its record, through refused connections and 5xx answers.
+    /// Polls a job until `wanted` holds for its record, through refused connections and 5xx
+    /// answers.
     pub(crate) async fn job_until(&self, id: &str, wanted: impl Fn(&Value) -> bool) -> Value {
         let poll = async {
             loop {
@@ -82,7 +84,7 @@ impl TestClient {
         self.job_until(id, |record| !matches!(record["status"].as_str(), Some("queued" | "running"))).await
     }
 
-    /// The audio of a finished job, checked against its receipt.
+    /// Downloads the audio of a finished job and checks it against the receipt.
     pub(crate) async fn audio(&self, record: &Value) -> Vec<u8> {
         assert_eq!(record["status"], "succeeded", "{record}");
         let id = record["id"].as_str().unwrap();
@@ -101,7 +103,7 @@ impl TestClient {
     }
 }
 
-/// Samples and format of a WAV, which must be 24 kHz mono 16 bit.
+/// Returns samples and format of a WAV, which must be 24 kHz mono 16 bit.
 pub(crate) fn read_wav(wav: &[u8]) -> (Vec<i16>, hound::WavSpec) {
     let mut reader = hound::WavReader::new(wav).unwrap();
     let spec = reader.spec();

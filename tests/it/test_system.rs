@@ -27,19 +27,20 @@ pub(crate) struct TestSystem {
     gateway_admin: SocketAddr,
 }
 
-/// Where the fleet keeps its audio.
+/// Store of the fleet's audio.
 pub(crate) enum Keep {
     Folder,
     S3(SocketAddr),
 }
 
 impl TestSystem {
-    /// A gateway and `workers` workers of `slots` slots each, all ready, with a folder as store.
+    /// Starts a gateway and `workers` workers of `slots` slots each, with a folder as store, and
+    /// waits until all are ready.
     pub(crate) async fn start(workers: usize, slots: u8) -> Self {
         Self::start_with(Keep::Folder, workers, slots).await
     }
 
-    /// The same with `drain_seconds` of grace for the workers.
+    /// Starts the same system with `drain_seconds` of grace for the workers.
     pub(crate) async fn start_with_drain(workers: usize, slots: u8, drain_seconds: u64) -> Self {
         let mut system = Self::start(0, slots).await;
         system.environment.push(pair("CSM_DRAIN_SECONDS", drain_seconds));
@@ -50,7 +51,7 @@ impl TestSystem {
         system
     }
 
-    /// The same with a store of the caller's choice.
+    /// Starts the same system with a store of the caller's choice.
     pub(crate) async fn start_with(keep: Keep, workers: usize, slots: u8) -> Self {
         let folders = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(&folders.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
@@ -98,7 +99,7 @@ impl TestSystem {
         self.workers.push(WorkerProcess { process, admin });
     }
 
-    /// Starts one more worker with more settings, its log in a file, without waiting for it.
+    /// Starts one more worker with more settings and its log in a file, without waiting for it.
     pub(crate) fn add_worker_with(&mut self, settings: &[(&str, &str)], log: File) {
         let admin = free_address().unwrap();
         let args = ["--admin-listen".to_owned(), admin.to_string()];
@@ -108,13 +109,13 @@ impl TestSystem {
         self.workers.push(WorkerProcess { process, admin });
     }
 
-    /// Starts the gateway again on its old address, after it was killed.
+    /// Starts the gateway again on its old address, after a kill.
     pub(crate) async fn restart_gateway(&mut self) {
         self.gateway = start_gateway(&self.environment, self.gateway_admin);
         self.gateway.ready(self.gateway_admin).await.unwrap();
     }
 
-    /// Waits until everything is.
+    /// Waits until gateway and workers are ready.
     pub(crate) async fn ready(&mut self) {
         self.gateway.ready(self.gateway_admin).await.unwrap();
         for worker in &mut self.workers {
@@ -122,14 +123,14 @@ impl TestSystem {
         }
     }
 
-    /// Files in the folder store.
+    /// Returns the files in the folder store.
     pub(crate) fn stored_files(&self) -> Vec<PathBuf> {
         let mut found = Vec::new();
         collect(&self.folders.path().join("store"), &mut found);
         found
     }
 
-    /// Entries left in the lanes.
+    /// Returns the number of entries in the lanes.
     pub(crate) async fn lane_depth(&self) -> u64 {
         let client = redis::Client::open(self.redis.url()).unwrap();
         let mut connection = client.get_multiplexed_async_connection().await.unwrap();
@@ -157,7 +158,7 @@ fn collect(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// An S3 server for a stack's store.
+/// Starts an S3 server as a system's store.
 pub(crate) async fn s3() -> S3Server {
     S3Server::start().await
 }

@@ -1,6 +1,7 @@
-//! The mark is in what callers get, on every surface: HTTP in each format, the two old snippets, samples sent with events,
-//! the object in S3, an utterance that a second worker took over, one that its caller called off. Each test looks for the
-//! mark in the delivered bytes with a detector of its own.
+//! Callers get the mark on every surface: HTTP in each format, the two old snippets, samples sent
+//! with events, the object in S3. An utterance that a second worker took over has it too, and so
+//! has a cancelled one. Each test looks for the mark in the delivered bytes with a detector of its
+//! own.
 
 mod listener;
 
@@ -15,22 +16,22 @@ use listener::LiveListener;
 
 /// Frames of a result: 5 s, more than the detector needs of any format.
 const FRAMES: u64 = 63;
-/// Frames of a result that something is done to while it is spoken, nearly as long as one that may be heard live: what is
-/// sent of it before is a small part, on a busy machine, too.
+/// Frames of a result that is disturbed while it is spoken, close to the longest one that can be
+/// streamed live. So the samples sent before are a small part, even on a busy machine.
 const LONG_FRAMES: u64 = 1_400;
-/// Samples heard before something is done to the stream: 3 s.
+/// Samples received before the stream is disturbed: 3 s.
 const HEARD: usize = 72_000;
 
-/// A request for `frames` frames, its text long enough to fill them.
+/// Makes a request for `frames` frames, with a text long enough to fill them.
 fn request(seed: u64, frames: u64) -> Value {
     const SENTENCE: &str = "All good things take time. ";
-    /// Of a text, what its speech may take at the least, in milliseconds.
+    /// Audio allowed at least for each byte of a text, in milliseconds.
     const BYTE_MS: usize = 100;
     let text = SENTENCE.repeat(1 + frames as usize * 80 / BYTE_MS / SENTENCE.len());
     json!({ "text": text.trim_end(), "seed": seed, "max_audio_length_ms": frames * 80 })
 }
 
-/// The request with one more field.
+/// Returns the request with one more field.
 fn with(mut request: Value, field: &str, value: &str) -> Value {
     request[field] = json!(value);
     request
@@ -42,7 +43,7 @@ async fn submit(system: &TestSystem, request: &Value) -> String {
     answer.json::<Value>().await.unwrap()["id"].as_str().unwrap().to_owned()
 }
 
-/// Samples of 16 bit, lowest byte first.
+/// Returns samples of 16 bit, lowest byte first.
 fn samples(pcm: &[u8]) -> Vec<i16> {
     assert!(pcm.len().is_multiple_of(2));
     pcm.chunks_exact(2).map(|bytes| i16::from_le_bytes([bytes[0], bytes[1]])).collect()
@@ -58,7 +59,7 @@ fn assert_detected(samples: &[i16]) {
     println!("{} samples, z = {:.1}", samples.len(), found.z);
 }
 
-/// A result in `format`, as its caller downloads it, and how many samples the receipt says it has.
+/// Returns the download of a result in `format`, and the number of samples in its receipt.
 async fn download(format: &str, media_type: &str) -> (Vec<u8>, usize) {
     let system = TestSystem::start(1, 2).await;
     let id = submit(&system, &with(request(1, FRAMES), "format", format)).await;
@@ -147,7 +148,7 @@ async fn s3_object() {
     assert_detected(&read_wav(&object).0);
 }
 
-/// What a listener hears, also over a connection that is made anew in the middle, is the file's samples.
+/// Checks that live samples are those of the file, also if the connection breaks in the middle.
 #[tokio::test]
 async fn sse_live_audio() {
     let system = TestSystem::start(1, 2).await;
@@ -174,8 +175,8 @@ async fn sse_live_audio() {
     assert!(rest.pcm == listener.pcm, "from the middle, by Last-Event-ID");
 }
 
-/// The worker is killed while it speaks; another one goes on. The listener's connection stays, and what it hears is what an
-/// undisturbed worker says.
+/// Kills the worker in mid-utterance; another one goes on. The listener's connection stays, and its
+/// samples are those of an undisturbed worker.
 #[tokio::test]
 async fn retry_on_another_worker() {
     let mut system = TestSystem::start(1, 1).await;
@@ -208,7 +209,8 @@ async fn retry_on_another_worker() {
     assert_detected(&file);
 }
 
-/// The caller calls the job off after 3 s. What was sent by then carries the mark, and nothing comes behind the end.
+/// Cancels the job after 3 s. The samples sent until then carry the mark, and no event follows the
+/// end.
 #[tokio::test]
 async fn cancelled_stream() {
     let system = TestSystem::start(1, 1).await;
@@ -225,7 +227,7 @@ async fn cancelled_stream() {
     assert!((HEARD..LONG_FRAMES as usize * FRAME_SAMPLES).contains(&heard.len()), "{} samples", heard.len());
     assert_detected(&heard);
 
-    // The worker's one slot is free again, so it has sent its last.
+    // The worker's one slot is free again, so its last samples have been sent.
     let next = submit(&system, &request(8, 10)).await;
     assert_eq!(system.client.finished(&next).await["status"], "succeeded");
     let mut again = LiveListener::new(&system, &id);

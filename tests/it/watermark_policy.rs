@@ -1,4 +1,4 @@
-//! Without the marks that its policy asks for a worker does not get ready, says why, and no audio leaves.
+//! Without the marks of its policy a worker does not become ready, says why, and delivers no audio.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -14,22 +14,22 @@ use tempfile::TempDir;
 use crate::test_client::assert_marked;
 use crate::test_system::TestSystem;
 
-/// Longest wait for a word from a worker.
+/// Longest wait for a line of a worker's log.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two looks at a health port.
+/// Pause between two requests to a health port.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
-/// Frames of the job: 4.8 s, in which SilentCipher's message comes round more than twice.
+/// Frames of the job: 4.8 s, which hold SilentCipher's message more than twice.
 const FRAMES: u64 = 60;
 
 const FILES: [&str; 3] = ["enc_c.ckpt", "dec_c.ckpt", "dec_m_0.ckpt"];
 
-/// Small networks with random weights: well formed, and no mark of theirs can be found.
+/// Returns small networks with random weights: well formed, but their mark cannot be found.
 fn random_weights() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/silentcipher/narrow")
 }
 
-/// A copy of the random weights in which `file` holds `content`.
+/// Returns a copy of the random weights in which `file` holds `content`.
 fn spoiled(file: &str, content: &[u8]) -> TempDir {
     let folder = TempDir::new().unwrap();
     for name in FILES {
@@ -39,7 +39,7 @@ fn spoiled(file: &str, content: &[u8]) -> TempDir {
     folder
 }
 
-/// A queued job, and where a worker's log goes.
+/// Queued job, and the file for a worker's log.
 struct PolicyScenario {
     system: TestSystem,
     job: String,
@@ -47,7 +47,7 @@ struct PolicyScenario {
 }
 
 impl PolicyScenario {
-    /// A gateway and a job; no worker.
+    /// Starts a gateway and submits a job; no worker runs.
     async fn start() -> Self {
         let system = TestSystem::start(0, 1).await;
         let job = system.client.submit(1, FRAMES).await;
@@ -67,7 +67,7 @@ impl PolicyScenario {
         fs::read_to_string(self.log_file()).unwrap()
     }
 
-    /// Waits until the last worker's health port says that something is missing; answers what.
+    /// Waits until the last worker's health port reports a missing part; returns the reason.
     async fn reason(&self) -> String {
         let url = format!("http://{}/readyz", self.system.workers.last().unwrap().admin);
         let wait = async {
@@ -85,7 +85,7 @@ impl PolicyScenario {
         tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{}", self.log()))
     }
 
-    /// The job still waits, and nothing was stored.
+    /// Checks that the job still waits and the store is empty.
     async fn assert_untouched(&self) {
         let record = self.system.client.job(&self.job).await;
         assert_eq!((&record["status"], &record["attempt"]), (&"queued".into(), &0.into()), "{record}");
@@ -119,7 +119,7 @@ async fn a_folder_without_usable_weights_ends_the_worker_and_no_audio_leaves() {
         scenario.assert_untouched().await;
     }
 
-    // The job was fit to be spoken all along.
+    // The job was valid all along.
     scenario.add_worker(&[("CSM_WATERMARK", "builtin")]);
     let record = scenario.system.client.finished(&scenario.job).await;
     assert_marked(&scenario.system.client.audio(&record).await);
@@ -138,7 +138,7 @@ async fn weights_that_the_hub_does_not_give_keep_a_worker_from_getting_ready() {
     scenario.add_worker(&hub);
     let reason = scenario.reason().await;
     assert!(reason.contains("SilentCipher's weights: http://127.0.0.1:9 cannot be reached"), "{reason}");
-    // In the cache appear weights that are none. The next try meets them.
+    // Invalid weights appear in the cache, and the next try finds them.
     cached(&random_weights(), cache.path());
     let changed = async {
         while scenario.reason().await == reason {
@@ -178,7 +178,7 @@ async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
     let hub = [
         ("CSM_LOG", "info"),
         ("HF_HUB_CACHE", cache.path().to_str().unwrap()),
-        // A hub that would be asked would be told of in the log.
+        // A request to this hub would show in the log.
         ("HF_ENDPOINT", "http://127.0.0.1:9"),
     ];
     cached(&random_weights(), cache.path());
@@ -201,7 +201,7 @@ async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
     assert!(!log.contains("127.0.0.1:9"), "{log}");
 }
 
-/// Small networks that were trained: their mark can be found.
+/// Returns small trained networks: their mark can be found.
 fn trained_weights() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/silentcipher/small")
 }
@@ -251,7 +251,7 @@ async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
     let report = detect(&scenario, &wav, &format!("?job={}", JobId::generate())).await;
     assert_ne!(report["findings"][1]["verdict"], "detected", "{report}");
 
-    // An unmarked recording, while somebody looks and when nobody does.
+    // An unmarked recording, with and without a worker that detects.
     let mut noise = 1_u32;
     let hiss = std::iter::repeat_with(|| {
         noise = noise.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -260,7 +260,7 @@ async fn silentcipher_s_mark_is_found_by_who_sends_the_file_to_the_gateway() {
     let unmarked = Clip::from_samples(hiss.take(72_000).collect()).to_wav();
     let report = detect(&scenario, &unmarked, "").await;
     assert_eq!((&report["findings"][0]["verdict"], &report["not_looked_for"]), (&"not_detected".into(), &Value::Null));
-    // On a busy machine the time is over before everywhere was looked.
+    // On a busy machine the time may be over before every place was searched.
     assert_ne!(report["findings"][1]["verdict"], "detected", "{report}");
     let mut worker = scenario.system.workers.pop().unwrap().process;
     assert!(worker.terminate().await.unwrap().success());

@@ -1,4 +1,5 @@
-//! The soak run: a whole fleet under load and faults, and the checker of what came of every job. Tests are in `it/`.
+//! The soak run: a whole fleet under load and faults, and the checker of every job's result. Tests
+//! are in `it/`.
 
 #![forbid(unsafe_code)]
 

@@ -1,10 +1,17 @@
-//! The soak run: a fleet of real processes under open-loop load while a seeded driver kills, pauses and cuts them off, and
-//! a checker that knows only what callers saw, what Redis holds and what lies in the store.
+//! The soak run: a fleet of real processes under open-loop load, a seeded driver that breaks it,
+//! and a checker. The driver kills processes, pauses them and cuts them off. The checker knows only
+//! the callers' observations, Redis and the store.
 //!
-//! Reading order: [`plan`] (everything that chance decides, from one seed), `fleet` (the processes), `caller` (the load),
-//! `chaos` (the driver), `observer` and [`recovery`] (Redis, watched while it runs), `census` (Redis and the store, at the
-//! end), [`evidence`] and [`checker`] (the verdict). The checker and its witnesses use plain Redis commands and nothing of
-//! the queue's own code.
+//! Reading order:
+//! - [`plan`]: everything that chance decides, from one seed
+//! - `soak_fleet`: the processes
+//! - `soak_callers`: the load
+//! - `chaos`: the driver
+//! - `observer` and [`recovery`]: Redis, watched during the run
+//! - `census`: Redis and the store at the end
+//! - [`soak_evidence`] and [`checker`]: the verdict
+//!
+//! The checker and its witnesses use plain Redis commands and none of the queue's code.
 
 mod census;
 mod chaos;
@@ -23,11 +30,11 @@ pub use soak_report::SoakReport;
 
 use std::time::Duration;
 
-/// How long a claim is good for without a beat, as the design says.
+/// Duration of a lease without a heartbeat, as the design says.
 pub const LEASE: Duration = Duration::from_secs(15);
-/// From the moment a lease can no longer be renewed until the queue has its job again, while Redis answers: the lease, and
-/// five seconds until somebody looks.
+/// Longest time from a lease's last possible renewal until the queue has its job again, while Redis
+/// answers. The limit is the lease and five seconds until a janitor runs.
 pub const RECOVERY_LIMIT: Duration = Duration::from_secs(20);
-/// The same until the job is claimed again. A suspect waits until a worker has nothing else to do, which depends on the load
-/// and on what else is said; a bound that no load of a run should reach.
+/// Longest time from the same moment until the job is claimed again. A suspect waits until a worker
+/// is idle, which depends on load and texts, so the limit is one that no run should reach.
 pub const RERUN_LIMIT: Duration = Duration::from_secs(30);

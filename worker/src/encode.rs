@@ -1,7 +1,8 @@
-//! The way out: encoders that take [`Marked`] and nothing else, so that unmarked speech has no way into a file or a stream.
+//! Encoders of finished files. Each takes [`Marked`] and nothing else, so unmarked speech cannot
+//! get into a file or a stream.
 //!
-//! Every format but bare samples also says in words that the speech was generated. Complete WAV files carry a signed C2PA
-//! manifest on top, where a key was given.
+//! Every format except bare samples also says in its metadata that the speech was generated.
+//! Complete WAV files carry a signed C2PA manifest as well, if a key is set.
 
 mod flac;
 mod metadata;
@@ -15,15 +16,15 @@ use csm_shared::job::AudioFormat;
 use crate::marks::Marked;
 use crate::provenance::{ProvenanceError, Signer};
 
-/// Why speech could not be encoded.
+/// Failure to encode speech.
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// The encoder of a format failed.
     #[error("encoding {format}: {why}")]
     Encoder {
-        /// The format.
+        /// Format of the file.
         format: AudioFormat,
-        /// The encoder's words.
+        /// Message of the encoder.
         why: String,
     },
     /// The manifest could not be made or signed.
@@ -31,23 +32,24 @@ pub enum EncodeError {
     Provenance(#[from] ProvenanceError),
 }
 
-/// Makes complete files. Cloning shares the signing key.
+/// Encoder of complete files. Cloning shares the signing key.
 #[derive(Clone, Debug, Default)]
 pub struct AudioEncoder {
     signer: Option<Signer>,
 }
 
 impl AudioEncoder {
-    /// An encoder whose WAV files are signed by `signer`; without one they are not signed.
+    /// Creates an encoder that signs WAV files with `signer`. Without a signer they are not signed.
     #[must_use]
     pub fn new(signer: Option<Signer>) -> Self {
         Self { signer }
     }
 
-    /// A complete file: [`encode`], and signed where its format can carry a manifest and there is a key.
+    /// Encodes a complete file with [`encode`]. Signs it if its format can carry a manifest and
+    /// there is a key.
     ///
     /// # Errors
-    /// [`EncodeError`]: nothing may leave, above all not the file without its manifest.
+    /// [`EncodeError`]: nothing may be delivered, above all not the file without its manifest.
     pub fn encode(&self, speech: &Marked, format: AudioFormat) -> Result<Vec<u8>, EncodeError> {
         let file = encode(speech, format)?;
         match (&self.signer, format) {
@@ -57,7 +59,7 @@ impl AudioEncoder {
     }
 }
 
-/// A complete file without a manifest. Empty audio makes a legal file without samples.
+/// Encodes a complete file without a manifest. Empty audio becomes a legal file without samples.
 ///
 /// # Errors
 /// [`EncodeError::Encoder`].
@@ -70,7 +72,7 @@ pub fn encode(speech: &Marked, format: AudioFormat) -> Result<Vec<u8>, EncodeErr
     }
 }
 
-/// Samples alone: 16 bit, lowest byte first.
+/// Encodes the samples alone: 16 bit, lowest byte first.
 #[must_use]
 pub fn pcm(speech: &Marked) -> Vec<u8> {
     speech.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect()

@@ -24,9 +24,10 @@ mod identity;
 #[cfg(test)]
 mod tests;
 
-/// This build, as dead letters and reports name it: the version and [`IDENTITY`].
+/// Name of this build in dead letters and reports: the version and [`IDENTITY`].
 pub const BUILD: &str = env!("CSM_BUILD");
-/// Identity of what decides the bits of speech, in hex. Workers of one identity continue each other's codes.
+/// Hash of the sources that decide the bits of speech, in hex. Workers of one identity continue
+/// each other's codes.
 pub const IDENTITY: &str = env!("CSM_IDENTITY");
 
 pub use serve::{Worker, WorkerError, serve};

@@ -1,11 +1,11 @@
-//! Where a file comes from, signed: a C2PA manifest in complete WAV files, where the operator gave a key.
+//! Signed provenance: a C2PA manifest in complete WAV files, if the operator set a key.
 //!
-//! It says that a trained model made the audio, and binds that to the bytes of the file. A mark is heard through copies and
-//! codings and a manifest is not; a manifest can be checked by anybody and a mark only with its key. Of our formats WAV
-//! alone can hold one. Nothing here uses the network: there is no time stamp from an authority, and nobody is asked
-//! whether a certificate was revoked.
+//! The manifest says that a trained model made the audio, and binds that to the bytes of the file.
+//! A mark survives copies and codings, and a manifest does not. A manifest can be checked without a
+//! secret, and a mark cannot. WAV is the only supported format that can hold a manifest. Signing
+//! uses no network: there is no time stamp of an authority, and no check for revoked certificates.
 
-// Without the feature everything here is the same, but no key is taken.
+// Without the feature the interface is the same, but no key is accepted.
 #[cfg_attr(not(feature = "c2pa"), path = "provenance/absent.rs")]
 mod manifest;
 
@@ -16,24 +16,25 @@ use clap::{Args, ValueEnum};
 
 pub use manifest::Signer;
 
-/// The greatest PEM file that is read, in bytes.
+/// Largest PEM file that is read, in bytes.
 const PEM_MAX_BYTES: u64 = 256 * 1024;
 
-/// How files are signed.
+/// Settings of signing.
 #[derive(Args, Clone, Debug, Default)]
 pub struct ProvenanceArgs {
-    /// Certificates for C2PA manifests in WAV files, PEM: the signer's first, each followed by its issuer's. Needs --c2pa-key
+    /// Certificates for C2PA manifests in WAV files, PEM: the signer's first, each followed by its
+    /// issuer's. Needs --c2pa-key
     #[arg(long, env = "CSM_C2PA_CERT", value_name = "FILE")]
     pub c2pa_cert: Option<PathBuf>,
     /// The signer's private key, PEM (PKCS #8). Needs --c2pa-cert
     #[arg(long, env = "CSM_C2PA_KEY", value_name = "FILE")]
     pub c2pa_key: Option<PathBuf>,
-    /// What the key signs with
+    /// Algorithm of the key
     #[arg(long, env = "CSM_C2PA_ALG", default_value = "es256", value_name = "ALGORITHM")]
     pub c2pa_alg: SigningAlgorithm,
 }
 
-/// The algorithms of C2PA signatures.
+/// Algorithm of C2PA signatures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "lower")]
 pub enum SigningAlgorithm {
@@ -54,31 +55,31 @@ pub enum SigningAlgorithm {
     Ed25519,
 }
 
-/// Why files cannot be signed. No text repeats a key.
+/// Reason that files cannot be signed. No message repeats a key.
 #[derive(Debug, thiserror::Error)]
 pub enum ProvenanceError {
-    /// One of the two files is missing from the settings.
+    /// Missing setting: only one of the two files is set.
     #[error("C2PA manifests need both a certificate and a key: {0} is not set")]
     Incomplete(&'static str),
-    /// A file cannot be read.
+    /// Unreadable file.
     #[error("{name} {}: {source}", path.display())]
     Unreadable {
-        /// The setting.
+        /// Name of the setting.
         name: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the system answered.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A file is too large to be one of keys or certificates.
+    /// File too large for keys or certificates.
     #[error("{name} {}: larger than {PEM_MAX_BYTES} bytes", path.display())]
     TooLarge {
-        /// The setting.
+        /// Name of the setting.
         name: &'static str,
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
-    /// This program cannot sign.
+    /// Build without C2PA, which cannot sign.
     #[error(
         "this program was built without C2PA (feature `c2pa`): it cannot sign, so it takes no certificate and no key"
     )]
@@ -86,7 +87,7 @@ pub enum ProvenanceError {
     /// The key, the certificates and the algorithm do not make a signer.
     #[error("the C2PA key and certificates cannot sign: {0}")]
     Key(String),
-    /// A clip was signed, and what was read back from it is not in order.
+    /// The self-test signed a clip, and reading it back found a fault.
     #[error("the C2PA self-test signed a clip that does not validate: {0}")]
     SelfTest(String),
     /// A file could not be signed.
@@ -95,8 +96,8 @@ pub enum ProvenanceError {
 }
 
 impl ProvenanceArgs {
-    /// The signer that these settings ask for, or none. It has signed a fixed clip and read it back; a worker whose key
-    /// fails that must not start.
+    /// Returns the signer that these settings ask for, or none. The signer has passed a self-test:
+    /// it signed a fixed clip and read it back. A worker whose key fails the test must not start.
     ///
     /// # Errors
     /// [`ProvenanceError`].
@@ -111,7 +112,7 @@ impl ProvenanceArgs {
     }
 }
 
-/// An empty path, as an unset variable of a compose file is passed on, names no file.
+/// Returns the path unless it is empty, as an unset variable of a compose file is.
 fn given(path: Option<&Path>) -> Option<&Path> {
     path.filter(|path| !path.as_os_str().is_empty())
 }

@@ -289,8 +289,8 @@ impl AttemptContext {
     }
 }
 
-/// Returns the origin of the codes: all that they depend on beside the job itself. These are the
-/// build, the engine, and the plan, which follows from how the build treats text.
+/// Returns the origin of a job's codes: a digest of all that decides them beside the job itself.
+/// Its parts are the identity of the build, the engine, and the plan of the text.
 fn origin(info: &ModelInfo, plan: &SpeechPlan) -> Origin {
     let plan = format!("{plan:?}");
     Origin::of(&[IDENTITY, &info.weights_sha256, &info.dtype, &info.kernels, &plan])

@@ -1,7 +1,8 @@
-//! `csm bench`: what the engine costs on this machine, beside its peers.
+//! `csm bench`: the engine's costs on this machine, beside its peers.
 //!
-//! Every number is measured in a process of its own, one after another, so that nothing competes and each has its own peak
-//! of memory: this program starts itself anew for each ([`part`]), and Python for the peers of PyPI.
+//! Every number is measured in a process of its own, one process after another. So nothing
+//! competes, and each measurement has its own peak of memory. For each one this program starts
+//! itself anew ([`part`]), or Python for the peers of PyPI.
 
 mod child;
 mod engine_bench;
@@ -20,12 +21,12 @@ use crate::measure::Subject;
 use clap::{Args, Subcommand};
 use csm_engine::engine::DeviceChoice;
 
-/// Most positions of a prompt that is measured; the model's window holds a few more.
+/// Most positions of a measured prompt; the model's window holds a few more.
 const PROMPT_MAX: i64 = 1_024;
-/// Most threads that may be asked for.
+/// Largest number of threads that may be asked for.
 const THREADS_MAX: i64 = 512;
 
-/// What to measure.
+/// Arguments of `csm bench`.
 #[derive(Debug, Args)]
 pub struct BenchArgs {
     #[command(subcommand)]
@@ -36,23 +37,23 @@ pub struct BenchArgs {
 enum BenchCommand {
     /// Time the engine, its codec and its peers on one checkpoint; print tables
     Engine(Box<engine_bench::EngineArgs>),
-    /// Hold the number formats of the weights against f32
+    /// Compare the number formats of the weights with f32
     Quality(quality_bench::QualityArgs),
-    /// One measurement in this process, as one line of JSON
+    /// Take one measurement in this process and print it as one line of JSON
     #[command(hide = true)]
     Part(part::PartArgs),
 }
 
-/// What is measured, and on what.
+/// Model, device, threads and prompt of a measurement.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct SubjectArgs {
-    /// The model's folder
+    /// Folder of the model
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// `cpu` or `cuda:N`
     #[arg(long, default_value = "cpu", value_name = "DEVICE")]
     pub(crate) device: DeviceChoice,
-    /// CPU threads, ours and the peers' [default: as many as there are cores]
+    /// CPU threads of csm-fleet and of the peers [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=THREADS_MAX))]
     pub(crate) threads: Option<u16>,
     /// Text positions before the first frame
@@ -74,7 +75,7 @@ impl SubjectArgs {
         }
     }
 
-    /// The same on another process' command line.
+    /// Returns the same settings as arguments of another process.
     pub(crate) fn to_arguments(&self) -> Vec<String> {
         [
             ("--model", self.model.display().to_string()),
@@ -88,7 +89,7 @@ impl SubjectArgs {
     }
 }
 
-/// How this process was started.
+/// Returns the command line that started this process.
 fn command_line() -> String {
     std::env::args().collect::<Vec<_>>().join(" ")
 }

@@ -1,10 +1,10 @@
-//! Measurements of the engine and of what it is measured against, for `csm bench`.
+//! Measurements of the engine and of its peers, for `csm bench`.
 //!
-//! Each function measures one thing on an otherwise idle machine and answers plain numbers; running them one after another
-//! in processes of their own, and what to make of the numbers, is the caller's. Peers are run as they come: candle's own
-//! CSM ([`candle_csm`]) and Mimi ([`candle_mimi`]) on the same weights. Frames before the first measured one warm up pages,
-//! threads and caches. An utterance that a model ends is begun anew outside the measured time, so that every row makes
-//! every frame.
+//! Each function measures one thing on an otherwise idle machine and returns plain numbers. The
+//! caller runs each measurement in a process of its own and interprets the numbers. Peers run
+//! unchanged: candle's own CSM ([`candle_csm`]) and Mimi ([`candle_mimi`]) on the same weights.
+//! Frames before the first measured one warm up pages, threads and caches. If a model ends an
+//! utterance, the row begins another outside the measured time, so every row makes every frame.
 
 mod bandwidth;
 mod candle_csm;
@@ -34,37 +34,38 @@ use csm_engine::engine::{DeviceChoice, EngineError};
 use csm_engine::model::{CsmConfig, ModelError, Position};
 use csm_kernels::threads_or_all;
 
-/// Frames before the first measured one: the first reads the prompt, the second is the first that reads a frame.
+/// Frames before the first measured one. The first reads the prompt, the second is the first one
+/// that reads a frame.
 pub const WARM_UP: usize = 2;
 
-/// Why nothing was measured.
+/// Reasons why nothing was measured.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
-    /// The model.
+    /// Failure of the model.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The codec.
+    /// Failure of the codec.
     #[error(transparent)]
     Codec(#[from] CodecError),
-    /// The engine.
+    /// Failure of the engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
-    /// The device, or candle's own models.
+    /// Failure of the device, or of candle's own models.
     #[error("device: {0}")]
     Device(#[from] candle_core::Error),
-    /// The peer cannot run this checkpoint.
+    /// Model that the peer cannot run.
     #[error("{0}")]
     Unsuitable(String),
 }
 
-/// What of a checkpoint is measured, and on what.
+/// Model, device, threads and prompt of a measurement.
 #[derive(Clone, Debug)]
 pub struct Subject {
-    /// The checkpoint's folder.
+    /// Folder of the model.
     pub folder: PathBuf,
-    /// Where it runs.
+    /// Device that runs the model.
     pub device: DeviceChoice,
-    /// CPU threads; as many as there are cores when absent.
+    /// CPU threads; one for each core if absent.
     pub threads: Option<usize>,
     /// Text positions before an utterance's first frame.
     pub prompt: usize,
@@ -79,7 +80,7 @@ impl Subject {
         })
     }
 
-    /// The accelerator's name, if it is one that the model runs on.
+    /// Returns the accelerator's name, if the model runs on one.
     #[must_use]
     pub fn accelerator(&self) -> Option<String> {
         match self.open_device().ok()? {
@@ -94,7 +95,7 @@ impl Subject {
     }
 }
 
-/// A prompt of text positions; another `which` has other ids.
+/// Makes a prompt of text positions, with other ids for another `which`.
 fn prompt(config: &CsmConfig, which: usize, positions: usize) -> Vec<Position> {
     prompt_ids(config.text_vocab, which, positions).map(Position::Text).collect()
 }
@@ -103,19 +104,19 @@ fn prompt_ids(text_vocab: usize, which: usize, positions: usize) -> impl Iterato
     (0..positions).map(move |index| ((index * 37 + which * 11) % text_vocab) as u32)
 }
 
-/// CSM's own sampling, with draws of its own for each row.
+/// Returns CSM's own sampling, with separate draws for each row.
 fn sampling(row: usize) -> Sampling {
     Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(row as u64) }
 }
 
-/// Mean of some times; zero of none.
+/// Returns the mean of the times; zero for none.
 #[must_use]
 pub fn mean(times: &[Duration]) -> Duration {
     let count = u32::try_from(times.len()).unwrap_or(u32::MAX).max(1);
     times.iter().sum::<Duration>() / count
 }
 
-/// Median of some times; zero of none.
+/// Returns the median of the times; zero for none.
 #[must_use]
 pub fn median(times: &[Duration]) -> Duration {
     let mut sorted = times.to_vec();

@@ -1,4 +1,4 @@
-//! The wait that a job is told when it is accepted, against the wait that it then had.
+//! Comparison of the wait that a job is told at its acceptance with the wait that it then had.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,16 +10,16 @@ use tokio_util::sync::CancellationToken;
 
 use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};
 
-/// Jobs that are enqueued at once.
+/// Number of jobs that are enqueued at once.
 const JOBS: usize = 3_000;
 /// Time that a job takes.
 const SERVICE: Duration = Duration::from_millis(50);
-/// Workers of five slots.
+/// Number of workers, each with five slots.
 const WORKERS: usize = 2;
-/// Waits below this say more of scheduling than of the prediction.
+/// Shortest wait that is compared. Shorter ones depend on scheduling more than on the prediction.
 const SHORTEST: Duration = Duration::from_secs(1);
 
-/// Prints how predicted and seen waits compare.
+/// Prints predicted waits beside measured ones.
 pub(crate) async fn run() -> anyhow::Result<()> {
     let server = BenchServer::start().await?;
     let queue = server.queue()?;

@@ -1,4 +1,4 @@
-//! A Redis with a queue on it, jobs that do nothing, and workers that claim as the real ones do.
+//! A Redis with a queue, jobs that do nothing, and workers that claim as real ones do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -17,10 +17,10 @@ use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long a command is tried.
+/// Longest time for retries of a command.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// One Redis, its append-only file synced before every answer.
+/// Redis whose append-only file is synced before every answer.
 pub(crate) struct BenchServer {
     pub(crate) redis: LocalRedis,
     _data: TempDir,
@@ -38,14 +38,14 @@ impl BenchServer {
     }
 }
 
-/// A queue at a Redis, under a prefix of its own.
+/// Opens a queue at a Redis, under a prefix of its own.
 pub(crate) fn queue(redis_url: &str) -> anyhow::Result<Queue> {
     let key_prefix = format!("bench-{}", uuid::Uuid::new_v4().simple());
     let client = RedisClient::new(&RedisArgs { redis_url: redis_url.to_owned(), key_prefix }, PATIENCE)?;
     Ok(Queue::new(client, &QueueArgs::default()))
 }
 
-/// A request of about 300 bytes.
+/// Makes a request of about 300 bytes.
 pub(crate) fn spec(lane: Lane) -> anyhow::Result<JobSpec> {
     Ok(JobSpec {
         text: Text::new(&"A sentence of some length. ".repeat(7))?,
@@ -60,7 +60,7 @@ pub(crate) fn spec(lane: Lane) -> anyhow::Result<JobSpec> {
     })
 }
 
-/// An account of nothing, as long as a real one.
+/// Makes a receipt without audio, as long as a real one.
 pub(crate) fn receipt(frames: u32) -> Receipt {
     Receipt {
         seed: 7,
@@ -87,7 +87,7 @@ pub(crate) fn receipt(frames: u32) -> Receipt {
     }
 }
 
-/// A worker without a model: a job takes it `service`, and whoever asks hears how long each had waited.
+/// Worker without a model: a job takes it `service`. `claimed` is called with each claimed job.
 pub(crate) struct BenchWorker {
     pub(crate) queue: Queue,
     pub(crate) worker_id: WorkerId,
@@ -98,7 +98,7 @@ pub(crate) struct BenchWorker {
 }
 
 impl BenchWorker {
-    /// Works until `stop` is cancelled, and ends what it has.
+    /// Works until `stop` is cancelled, and finishes the jobs that run.
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
         let slots = Arc::new(Semaphore::new(self.slots.into()));
         let (running, bulk, left) = (Arc::new(AtomicU8::new(0)), Arc::new(AtomicU8::new(0)), Arc::new(Notify::new()));
@@ -146,7 +146,7 @@ impl BenchWorker {
     }
 }
 
-/// The value below which `percent` of them lie.
+/// Returns the value below which `percent` of the values lie.
 pub(crate) fn percentile(values: &mut [f64], percent: f64) -> f64 {
     values.sort_by(f64::total_cmp);
     let last = values.len().saturating_sub(1);

@@ -1,4 +1,5 @@
-//! Claims on a long backlog: what a waiting job costs in memory, and that a claim does not get slower.
+//! Claims on a long backlog: the memory of a waiting job, and the time of a claim, which must not
+//! grow.
 
 use std::time::Instant;
 
@@ -9,16 +10,16 @@ use futures::StreamExt as _;
 use super::BenchQueueArgs;
 use super::bench_workers::{BenchServer, percentile, receipt, spec};
 
-/// Enqueues under way at a time.
+/// Most enqueues under way at a time.
 const IN_FLIGHT: usize = 64;
-/// Claims measured at each length.
+/// Number of claims measured at each length.
 const CLAIMS: usize = 1_000;
 
 /// Prints one row for each length, from 1,000 to the longest by powers of ten.
 pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
     let server = BenchServer::start().await?;
     let queue = server.queue()?;
-    // Filling is not measured, and memory does not depend on the file.
+    // The fill is not measured, and memory does not depend on the file.
     let mut off = redis::cmd("CONFIG");
     queue.redis().command::<()>(off.arg("SET").arg("appendonly").arg("no")).await?;
     println!("\n### Claims on a long backlog (bulk lane, one claimer, append-only file off)\n");
@@ -50,7 +51,7 @@ async fn fill(queue: &Queue, jobs: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Milliseconds of each claim; the jobs are committed in between.
+/// Returns milliseconds of each claim; the jobs are committed in between.
 async fn claims(queue: &Queue) -> anyhow::Result<Vec<f64>> {
     let mut claimer = queue.claimer(&WorkerId::of_this_process("bench"), "bench");
     let mut took = Vec::new();

@@ -1,4 +1,4 @@
-//! A live caller beside a bulk backlog: the wait must stay what it is on an empty queue.
+//! A live caller beside a bulk backlog: the wait must stay as on an empty queue.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,12 +12,13 @@ use tokio_util::sync::CancellationToken;
 use super::BenchQueueArgs;
 use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};
 
-/// Live jobs, one every [`EVERY`]: on average they keep one slot busy, of the four that are kept back.
+/// Number of live jobs, one every [`EVERY`]. On average they keep one slot busy, of the four that
+/// are kept back.
 const LIVE_JOBS: u32 = 400;
 const EVERY: Duration = Duration::from_millis(100);
 /// Time that a job takes.
 const SERVICE: Duration = Duration::from_millis(100);
-/// Workers of five slots, one of them kept back from bulk.
+/// Number of workers. Each has five slots, one of them kept back from bulk.
 const WORKERS: usize = 4;
 
 /// Prints the live lane's wait on an empty queue, beside the backlog, and their ratio.

@@ -1,8 +1,11 @@
-//! `make bench-queue`: the queue beside its peers, and what its promises cost. Jobs do nothing here: what is measured is the
-//! queue and Redis, on one machine, in one run. Ratios are what carries over to another machine.
+//! `make bench-queue`: the queue beside its peers, and the cost of its promises. Jobs do nothing
+//! here: one run measures queue and Redis on one machine. Only the ratios hold on another machine.
 //!
-//! Sections: jobs a second and wait beside the peers ([`peers`]), with and without a round trip of 1 ms; claims on a long
-//! backlog ([`growth`]); a live caller beside a bulk backlog ([`lanes`]); predicted against seen waits ([`admission`]).
+//! Sections:
+//! - [`peers`]: jobs a second and wait beside the peers, with and without a round trip of 1 ms
+//! - [`growth`]: claims on a long backlog
+//! - [`lanes`]: a live caller beside a bulk backlog
+//! - [`admission`]: predicted waits beside measured ones
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
@@ -18,7 +21,7 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
-/// What is measured, and how much of it.
+/// Sections to run, and their sizes.
 #[derive(Parser, Clone, Debug)]
 #[command(about = "The queue beside its peers, and what its promises cost")]
 pub(crate) struct BenchQueueArgs {
@@ -37,7 +40,7 @@ pub(crate) struct BenchQueueArgs {
     /// Bulk jobs that wait beside the live ones
     #[arg(long, default_value_t = 50_000)]
     pub(crate) bulk: u64,
-    /// Runs one peer; see its head
+    /// Program that runs one peer; its first lines explain it
     #[arg(long, default_value = "bench/peers/queue/run.sh")]
     pub(crate) runner: PathBuf,
     /// Sections to run

@@ -1,4 +1,5 @@
-//! Our own queue by the peers' two rules (bench/peers/queue/README.md): producer and consumers in one process.
+//! csm-fleet's queue by the peers' two rules (bench/peers/queue/README.md): producer and consumers
+//! in one process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,15 +15,15 @@ use tokio_util::sync::CancellationToken;
 use super::BenchQueueArgs;
 use super::bench_workers::{percentile, queue, receipt, spec};
 
-/// Enqueues under way at a time.
+/// Most enqueues under way at a time.
 const IN_FLIGHT: usize = 16;
-/// Between two enqueues of the latency measurement.
+/// Pause between two enqueues of the latency measurement.
 const EVERY: Duration = Duration::from_millis(5);
 
-/// What the consumers have seen.
+/// Observations of the consumers.
 #[derive(Default)]
 struct Seen {
-    /// When each job's run began.
+    /// Time at which each job's run began.
     begun: Mutex<HashMap<JobId, Instant>>,
     done: Mutex<u32>,
     more: Notify,
@@ -40,7 +41,7 @@ impl Seen {
     }
 }
 
-/// Both measurements, as the peers print them.
+/// Takes both measurements, in the peers' output format.
 pub(crate) async fn run(redis_url: &str, args: &BenchQueueArgs) -> anyhow::Result<Value> {
     let queue = queue(redis_url)?;
     let (seen, stop) = (Arc::new(Seen::default()), CancellationToken::new());
@@ -92,7 +93,7 @@ pub(crate) async fn run(redis_url: &str, args: &BenchQueueArgs) -> anyhow::Resul
     }))
 }
 
-/// One slot: claim, commit, again.
+/// Runs one slot: claim, commit, again.
 async fn consume(queue: Queue, seen: Arc<Seen>, stop: CancellationToken) -> anyhow::Result<()> {
     let worker_id = WorkerId::of_this_process("bench");
     let (mut wake, mut claimer) = (queue.wake_listener(), queue.claimer(&worker_id, "bench"));

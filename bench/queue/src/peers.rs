@@ -1,4 +1,4 @@
-//! Jobs a second and wait of a job, ours beside the peers', on one Redis.
+//! Jobs a second and wait of a job, csm-fleet beside its peers, on one Redis.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::bench_workers::BenchServer;
 use super::{BenchQueueArgs, ours};
 
-/// Who we are set beside.
+/// Names of the peers.
 const PEERS: [&str; 4] = ["bullmq", "bullmq-official", "apalis-redis", "celery"];
 /// Longest run of one peer.
 const LIMIT: Duration = Duration::from_secs(900);
@@ -23,7 +23,7 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
         let upstream = server.redis.url().trim_start_matches("redis://").trim_end_matches('/').parse()?;
         let proxy = FaultProxy::start(upstream).await?;
         proxy.delay(Duration::from_micros(each_way));
-        // Without a delay nobody goes through the proxy.
+        // Without a delay the consumers bypass the proxy.
         let url = if each_way == 0 { server.redis.url() } else { format!("redis://{}", proxy.address()) };
         println!("\n### {} no-op jobs, {} consumers, {title}, appendfsync always\n", args.jobs, args.consumers);
         println!(
@@ -65,7 +65,7 @@ async fn measure(peer: &str, url: &str, args: &BenchQueueArgs) -> anyhow::Result
     serde_json::from_str(line.trim()).with_context(|| format!("{peer} printed {line:?}"))
 }
 
-/// Seconds of processor time that Redis' main thread has taken.
+/// Returns the seconds of processor time of Redis' main thread.
 async fn cpu(server: &BenchServer) -> anyhow::Result<f64> {
     let text = info(server, "cpu").await?;
     let seconds = text.lines().filter_map(|line| {
@@ -80,7 +80,7 @@ async fn info(server: &BenchServer, section: &str) -> anyhow::Result<String> {
     Ok(server.queue()?.redis().command(info.arg(section)).await?)
 }
 
-/// Commands that Redis has carried out, those inside scripts included.
+/// Returns the number of commands that Redis has run, including those inside scripts.
 async fn calls(server: &BenchServer) -> anyhow::Result<u64> {
     let text = info(server, "commandstats").await?;
     let calls = text.lines().filter_map(|line| line.split_once("calls=")?.1.split(',').next()?.parse::<u64>().ok());

@@ -1,4 +1,4 @@
-//! Numbers that Linux tells in lines of text under `/proc`.
+//! Numbers in lines of text under `/proc`.
 
 /// Reads the bytes of a line `Name:   123 kB`.
 #[must_use]

@@ -1,8 +1,8 @@
-//! Tables in Markdown, their columns aligned so that a terminal shows them well too.
+//! Tables in Markdown, their columns aligned for a terminal.
 
 use std::fmt;
 
-/// Rows of cells under headings. The first column is words, the others are numbers.
+/// Rows of cells under headings. The first column is text, the others are numbers.
 #[derive(Debug)]
 pub struct Table {
     rows: Vec<Vec<String>>,
@@ -15,14 +15,14 @@ impl Table {
         Self { rows: vec![headings.into_iter().map(|heading| heading.as_ref().to_owned()).collect()] }
     }
 
-    /// Adds a row; cells that it lacks are empty, and those it has too many are left out.
+    /// Adds a row. Missing cells are empty, and surplus cells are dropped.
     pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         let mut row: Vec<_> = cells.into_iter().map(|cell| cell.replace('|', "\\|")).collect();
         row.resize(self.rows[0].len(), String::new());
         self.rows.push(row);
     }
 
-    /// Whether the table has no row under its headings.
+    /// Returns true if the table has no row under its headings.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.rows.len() == 1

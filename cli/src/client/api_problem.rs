@@ -5,10 +5,11 @@ use std::fmt;
 use serde::Deserialize;
 use serde_json::Value;
 
-/// Why the gateway refused, as it says itself. Every member may be missing: the answer may come from something in between.
+/// Refusal in the gateway's own words. Every member may be missing, because a proxy may have
+/// answered.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 pub(crate) struct ApiProblem {
-    /// HTTP status; set from the response, whatever the body says.
+    /// HTTP status of the response, whatever the body says.
     #[serde(default)]
     pub(crate) status: u16,
     title: Option<String>,
@@ -20,7 +21,8 @@ pub(crate) struct ApiProblem {
 }
 
 impl ApiProblem {
-    /// Reads the body of an answer with an error status. `request_id` is the one of the response's header.
+    /// Reads the body of an answer with an error status. `request_id` comes from the response's
+    /// header.
     pub(crate) fn read(status: u16, body: &[u8], request_id: Option<&str>) -> Self {
         let mut problem: Self = serde_json::from_slice(body).unwrap_or_default();
         problem.status = status;
@@ -52,7 +54,7 @@ impl fmt::Display for ApiProblem {
     }
 }
 
-/// A JSON value in running text: strings without quotes, in one line.
+/// Formats a JSON value for running text: one line, strings without quotes.
 fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.replace(char::is_control, " "),

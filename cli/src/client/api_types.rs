@@ -1,44 +1,45 @@
-//! The JSON of `/v1/jobs`, as far as this program needs it.
+//! JSON of `/v1/jobs`, as far as this program needs it.
 
 use csm_shared::job::{AudioFormat, JobState, Lane};
 use serde::{Deserialize, Serialize};
 
-/// What to speak. Members that are absent take the gateway's defaults; the gateway alone judges the values.
+/// Request for speech. Absent members take the gateway's defaults. Only the gateway validates the
+/// values.
 #[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct SpeechRequest {
-    /// The words.
+    /// Text to speak.
     pub(crate) text: String,
-    /// Who speaks them.
+    /// Speaker number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) speaker: Option<i64>,
-    /// The longest result, in milliseconds.
+    /// Longest result, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_audio_length_ms: Option<u64>,
     /// Softmax temperature; 0 is greedy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) temperature: Option<f32>,
-    /// Codes kept in each draw.
+    /// Number of codes kept in each draw.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) topk: Option<u64>,
     /// Seed of the draws.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seed: Option<u64>,
-    /// How urgent it is.
+    /// Lane of the queue, by urgency.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) lane: Option<Lane>,
-    /// What the result is encoded in.
+    /// Format of the result.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) format: Option<AudioFormat>,
 }
 
-/// A job as `POST` and `GET` show it.
+/// Job as `POST` and `GET` show it.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct JobSummary {
-    /// Its id.
+    /// Id of the job.
     pub(crate) id: String,
-    /// Where it stands.
+    /// State of the job.
     pub(crate) status: JobState,
-    /// Its place in the queue, while it waits.
+    /// Position in the queue while the job waits.
     #[serde(default)]
     queue: Option<QueuePosition>,
 }
@@ -50,17 +51,17 @@ struct QueuePosition {
 }
 
 impl JobSummary {
-    /// Jobs that will be begun before this one; `None` when it does not wait.
+    /// Returns how many jobs begin before this one; `None` if it does not wait.
     pub(crate) fn ahead(&self) -> Option<u64> {
         self.queue.as_ref().filter(|_| self.status == JobState::Queued)?.ahead
     }
 }
 
-/// The answer to a cancel.
+/// Answer to a cancel.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct CancelAnswer {
-    /// The job.
+    /// Id of the job.
     pub(crate) id: String,
-    /// `cancelled`, or `cancelling` while its worker still has to hear of it.
+    /// `cancelled`, or `cancelling` until the job's worker has seen the request.
     pub(crate) status: String,
 }

@@ -1,8 +1,8 @@
-//! A job's events by SSE, followed to its end however often the connection is cut.
+//! A job's server-sent events, followed to the end however often the connection is cut.
 //!
-//! Every event has a place `<attempt>-<sequence>`. A new connection names the last place seen (`Last-Event-ID`), and what
-//! comes a second time is dropped, so the caller sees each event once and in order. Where samples come with them, none may
-//! be missing: a gap is an error.
+//! Every event has an id `<attempt>-<sequence>`. A new connection names the last id seen
+//! (`Last-Event-ID`). Events that arrive twice are dropped, so the caller sees each event once and
+//! in order. In a stream with audio no sample may be missing: a gap is an error.
 
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use tokio::time::Instant;
 
 use super::{ClientError, GatewayClient};
 
-/// Connections in a row that may bring nothing new before the job is given up: about a minute, enough for a gateway to be
-/// restarted.
+/// Connections in a row that may bring nothing new before the job is given up: about a minute,
+/// enough for a gateway to restart.
 const FRUITLESS_MAX: u32 = 30;
-/// A connection that held this long was no failure, even when nothing happened to the job meanwhile.
+/// Age at which a connection counts as a success, even if no event came.
 const CONNECTION_HELD_MIN: Duration = Duration::from_secs(10);
 /// Pause before the first new connection; doubles up to [`PAUSE_MAX`].
 const PAUSE_FIRST: Duration = Duration::from_millis(250);
@@ -26,7 +26,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 
 type Connection = Pin<Box<dyn Stream<Item = Result<eventsource_stream::Event, String>> + Send>>;
 
-/// The events of a job from its beginning; the terminal one is the last. Polling may be interrupted at any time.
+/// Returns the events of a job from its beginning; the last one is terminal. Polling may be
+/// interrupted at any time.
 pub(crate) fn follow(client: GatewayClient, id: String) -> impl Stream<Item = Result<Event, ClientError>> + Send {
     let follower = EventStreamFollower {
         client,
@@ -52,7 +53,7 @@ struct EventStreamFollower {
 }
 
 impl EventStreamFollower {
-    /// The next event that was not seen before; `None` after the terminal one.
+    /// Returns the next event that was not seen before; `None` after the terminal one.
     async fn next(&mut self) -> Result<Option<Event>, ClientError> {
         while !self.cursor.ended {
             let Some(connection) = &mut self.connection else {
@@ -86,7 +87,7 @@ impl EventStreamFollower {
         }
     }
 
-    /// Waits before the next connection, or gives up.
+    /// Waits before the next connection, or fails after too many fruitless ones.
     async fn cut(&mut self, cause: &str) -> Result<(), ClientError> {
         self.connection = None;
         self.fruitless = if self.opened.elapsed() >= CONNECTION_HELD_MIN { 1 } else { self.fruitless + 1 };
@@ -99,23 +100,23 @@ impl EventStreamFollower {
     }
 }
 
-/// The pause after the given number of fruitless connections, 1 or more.
+/// Returns the pause after the given number of fruitless connections, 1 or more.
 fn pause(fruitless: u32) -> Duration {
     let doublings = fruitless.saturating_sub(1).min(8);
     (PAUSE_FIRST * 2_u32.pow(doublings)).min(PAUSE_MAX)
 }
 
-/// How far the events were heard.
+/// Position in the event stream up to which the events were received.
 #[derive(Debug, Default)]
 struct EventCursor {
     last: Option<EventId>,
     ended: bool,
-    /// Samples of live audio.
+    /// Samples of live audio received.
     samples: u64,
 }
 
 impl EventCursor {
-    /// The event, unless it or a later one was heard before.
+    /// Returns the event, unless it or a later one was received before.
     fn take(&mut self, heard: LiveEvent) -> Option<Event> {
         if self.ended || self.last.is_some_and(|last| heard.id <= last) {
             return None;
@@ -125,7 +126,7 @@ impl EventCursor {
         Some(heard.event)
     }
 
-    /// Refuses an event that leaves samples out, or brings them again.
+    /// Refuses an event that skips samples or repeats them.
     fn check_audio(&mut self, event: &Event) -> Result<(), ClientError> {
         let heard = self.samples;
         let gap =
@@ -140,7 +141,7 @@ impl EventCursor {
     }
 }
 
-/// One SSE message as an event; `None` for a kind that this version does not know.
+/// Parses one SSE message; `None` for a kind that this version does not know.
 fn read(message: &eventsource_stream::Event) -> Result<Option<LiveEvent>, ClientError> {
     if !matches!(message.event.as_str(), "started" | "progress" | "done" | "error") {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! `csm demo`: what `csm dev` and `csm say` do, once and in a row.
+//! `csm demo`: runs a fleet, speaks one sentence through it and stops it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ pub(crate) struct DemoArgs {
     /// The words to speak
     #[arg(default_value = "Hello! This sentence went through the whole fleet and came back as sound.")]
     text: String,
-    /// The WAV file to write; its folder is made
+    /// The WAV file to write; missing folders are made
     #[arg(short, long, default_value = "out/hello.wav", value_name = "FILE")]
     output: PathBuf,
     #[command(flatten)]
@@ -28,7 +28,8 @@ pub(crate) struct DemoArgs {
     fleet: FleetArgs,
 }
 
-/// Fewer lines than a server writes: the progress bar is what matters here. A hub that is out of reach is told once.
+/// Log settings of the demo: fewer lines than a server writes, because the progress bar matters
+/// more.
 #[derive(Args, Debug)]
 pub(crate) struct DemoLogs {
     /// Log filter
@@ -79,7 +80,7 @@ async fn speak(args: &DemoArgs, fleet: &LocalFleet, shutdown: &Shutdown) -> Resu
     Ok(())
 }
 
-/// The usual address when nobody has it, else any.
+/// Returns the usual address if it is free, else any free one.
 fn free_address() -> SocketAddr {
     if TcpListener::bind(DEFAULT_LISTEN).is_ok() { DEFAULT_LISTEN } else { ANY_PORT }
 }

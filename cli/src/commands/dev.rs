@@ -38,7 +38,7 @@ pub(crate) async fn run(args: DevArgs) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Says when the fleet is ready, then waits for what should not happen.
+/// Prints when the fleet is ready, then waits until a part fails.
 async fn stay_up(fleet: &mut LocalFleet) -> Result<()> {
     println!("loading {}", fleet.model);
     fleet.ready().await?;

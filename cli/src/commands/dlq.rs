@@ -1,4 +1,4 @@
-//! `csm dlq`: jobs that were given up, for somebody to look at.
+//! `csm dlq`: dead letters, for the operator.
 
 mod letter_text;
 
@@ -13,14 +13,14 @@ use csm_shared::job::JobId;
 use super::RedisQueueArgs;
 use super::queue::REDIS_PATIENCE;
 
-/// Letters read at a time where all are meant.
+/// Letters read at a time with `--all`.
 const BATCH: usize = 500;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
     /// Print the dead letters, oldest first
     List {
-        /// At most so many
+        /// Most letters to print
         #[arg(long, value_name = "N", default_value_t = 50)]
         limit: usize,
         /// As JSON, with the failures in full
@@ -31,7 +31,7 @@ pub(crate) enum DlqCommand {
     },
     /// Print one dead letter and its job's record
     Show {
-        /// The job
+        /// Id of the job
         id: JobId,
         #[command(flatten)]
         queue: RedisQueueArgs,
@@ -40,7 +40,7 @@ pub(crate) enum DlqCommand {
     Retry(LetterSelection),
     /// Throw a dead letter away, with its request
     Purge {
-        /// With --all, do it
+        /// With --all, needed to throw the letters away
         #[arg(long, requires = "all")]
         yes: bool,
         #[command(flatten)]
@@ -48,10 +48,10 @@ pub(crate) enum DlqCommand {
     },
 }
 
-/// One dead letter, or all.
+/// Dead letter, or all dead letters.
 #[derive(Args, Debug)]
 pub(crate) struct LetterSelection {
-    /// The job
+    /// Id of the job
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     id: Option<JobId>,
     /// All dead letters that are there now
@@ -134,7 +134,7 @@ async fn purge(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
     for_all(&queue, async |id| Ok(queue.purge(id).await?)).await?.tell("purged")
 }
 
-/// What became of all dead letters.
+/// Outcome of an operation on all dead letters.
 #[derive(Debug, Default)]
 struct BulkOutcome {
     done: usize,
@@ -151,8 +151,9 @@ impl BulkOutcome {
     }
 }
 
-/// Does something to each of the letters that are there now, oldest first, but not to those that join them meanwhile: a job
-/// that is tried again may soon be back. What is done takes a letter out, or says that it could not.
+/// Applies `act` to each letter that exists now, oldest first. Letters that arrive meanwhile are
+/// left out, because a retried job may soon be dead again. `act` removes a letter, or returns false
+/// if it could not.
 async fn for_all(
     queue: &Queue,
     mut act: impl AsyncFnMut(&JobId) -> anyhow::Result<bool>,

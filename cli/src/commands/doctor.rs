@@ -1,7 +1,7 @@
-//! `csm doctor`: looks at everything a fleet needs on this machine and says what to do about what is not right.
+//! `csm doctor`: checks everything that a fleet needs on this machine, with advice for each fault.
 //!
-//! It changes nothing and loads no model. CUDA is looked at from outside: this binary links nothing of it, so that it runs
-//! where a CUDA worker does not even start.
+//! The checks change nothing and load no model. CUDA is checked from outside: this binary links no
+//! CUDA library, so it also runs on a machine that cannot start a CUDA worker.
 
 mod cuda_check;
 mod machine_check;
@@ -28,7 +28,7 @@ use crate::local_fleet::DEFAULT_LISTEN;
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
-    /// Redis server to look for, beside the one that `csm dev` starts itself
+    /// Redis server to check, beside the one that `csm dev` starts itself
     #[arg(long, env = "CSM_REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<SecretString>,
     /// Model to look for: a hub id, a folder or `tiny`
@@ -40,10 +40,10 @@ pub(crate) struct DoctorArgs {
     /// Address of the API
     #[arg(long, default_value_t = DEFAULT_LISTEN, value_name = "ADDRESS")]
     listen: SocketAddr,
-    /// Worker built for CUDA [default: those of `make cuda` beside this program]
+    /// Worker built for CUDA [default: the one that `make cuda` left beside this program]
     #[arg(long, value_name = "FILE")]
     cuda_worker: Option<PathBuf>,
-    /// One JSON object
+    /// Print one JSON object
     #[arg(long)]
     json: bool,
     /// Secret of the watermark [default: the published development key]
@@ -55,19 +55,19 @@ pub(crate) struct DoctorArgs {
     hub: HubOptions,
 }
 
-/// What a check came to.
+/// Result of a check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 enum Severity {
-    /// Nothing to do.
+    /// No action needed.
     Ok,
-    /// Works, less well than it could, or not for everything.
+    /// Works, but slowly or only in part.
     Warning,
     /// Does not work.
     Problem,
 }
 
-/// One line of the answer.
+/// Line of the report.
 #[derive(Debug, Serialize)]
 struct CheckResult {
     check: &'static str,

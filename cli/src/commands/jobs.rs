@@ -1,4 +1,4 @@
-//! `csm jobs`: one job's record, and its end on request.
+//! `csm jobs`: prints one job's record, or asks for its end.
 
 use std::process::ExitCode;
 
@@ -12,9 +12,9 @@ use crate::client::GatewayClient;
 pub(crate) enum JobsCommand {
     /// Print a job's record as JSON
     Get {
-        /// The job
+        /// Id of the job
         id: String,
-        /// Seconds to wait for the job's end first
+        /// Seconds to wait first for the job's end
         #[arg(long, value_name = "S", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=WAIT_SECONDS.max))]
         wait: u64,
         #[command(flatten)]
@@ -22,7 +22,7 @@ pub(crate) enum JobsCommand {
     },
     /// Ask for a job to be stopped
     Cancel {
-        /// The job
+        /// Id of the job
         id: String,
         #[command(flatten)]
         url: UrlArgs,

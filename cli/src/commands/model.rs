@@ -1,4 +1,4 @@
-//! `csm model`: checkpoints of random weights, and a trace that holds an implementation against another.
+//! `csm model`: models of random weights, and a trace to compare implementations.
 
 mod context_arg;
 
@@ -18,58 +18,60 @@ const FRAMES_MAX: i64 = 2_048;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Write the tiny model: random weights, the real architecture, small enough for any CPU. It hisses, it does not speak
+    /// Write the tiny model: random weights, the real architecture, small enough for any CPU. The
+    /// audio is hiss, not speech
     MakeTiny {
-        /// Folder to write; it is made, and must not hold a model yet
+        /// Folder to write; it is made and must not hold a model yet
         dir: PathBuf,
-        /// How the weights are named and kept
+        /// Layout of the folder: names and files of the weights
         #[arg(long, value_enum, default_value_t = LayoutArg::Transformers)]
         layout: LayoutArg,
     },
     /// Write random weights of full size, for tests of load and speed
     MakeRandom {
-        /// Folder to write; it is made, and must not hold a model yet
+        /// Folder to write; it is made and must not hold a model yet
         dir: PathBuf,
         /// Dimensions: `1b` takes about 3.5 GB
         #[arg(long, value_enum, default_value_t = SizeArg::OneB)]
         size: SizeArg,
     },
-    /// Speak on the CPU in f32 and write prompt ids, logits, codes and waveform, to compare with another implementation
+    /// Speak on the CPU in f32 and write prompt ids, logits, codes and waveform, to compare with
+    /// another implementation
     Trace(TraceArgs),
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum LayoutArg {
-    /// As `transformers` has them, the codec inside
+    /// Names of `transformers`, with the codec in the same file
     Transformers,
-    /// As CSM was first published, the codec apart in `mimi/`
+    /// Names of CSM's first release, with the codec apart in `mimi/`
     Original,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum SizeArg {
-    /// Those of sesame/csm-1b
+    /// Dimensions of sesame/csm-1b
     #[value(name = "1b")]
     OneB,
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct TraceArgs {
-    /// The model's folder
+    /// Folder of the model
     dir: PathBuf,
-    /// The words to speak
+    /// Text to speak
     #[arg(long, value_parser = text)]
     text: Text,
     /// Speaker number
     #[arg(long, value_name = "N", default_value = "0", value_parser = speaker)]
     speaker: Speaker,
-    /// An earlier turn, `FILE.wav:SPEAKER:TEXT`; may be given more than once, oldest first
+    /// Earlier segment, `FILE.wav:SPEAKER:TEXT`; may be given more than once, oldest first
     #[arg(long, value_name = "TURN")]
     context: Vec<ContextArg>,
-    /// Frames of 80 ms at most
+    /// Most frames of 80 ms
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=FRAMES_MAX))]
     frames: u32,
-    /// Take the likeliest code each time; else draw with the default temperature and top-k
+    /// Take the likeliest code each time; without it, draw with the default temperature and top-k
     #[arg(long)]
     greedy: bool,
     /// Seed of the draws

@@ -1,4 +1,4 @@
-//! `csm queue`: the queue's numbers, and an operator's orders to it.
+//! `csm queue`: prints the queue's numbers and carries out the operator's commands.
 
 mod drain;
 mod rates;
@@ -16,42 +16,44 @@ use csm_shared::job::Lane;
 
 use super::RedisQueueArgs;
 
-/// How long a command waits for a Redis that is away.
+/// Longest wait of a command for an unreachable Redis.
 pub(crate) const REDIS_PATIENCE: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum QueueCommand {
     /// Print lanes, workers and predicted waits
     Stats {
-        /// All numbers, as JSON
+        /// Print all numbers as JSON
         #[arg(long)]
         json: bool,
         #[command(flatten)]
         queue: RedisQueueArgs,
     },
-    /// Hold a lane back: nothing of it is begun but suspects; what runs goes on, and new jobs are taken in
+    /// Pause a lane: none of its jobs begin, except suspects. Running jobs go on, and new jobs are
+    /// accepted
     Pause {
         /// live, standard or bulk
         lane: Lane,
         #[command(flatten)]
         queue: RedisQueueArgs,
     },
-    /// Let a lane go on
+    /// Resume a paused lane
     Resume {
         /// live, standard or bulk
         lane: Lane,
         #[command(flatten)]
         queue: RedisQueueArgs,
     },
-    /// Take no new jobs in, and show what is left until nothing is. Exit status 1 if interrupted before
+    /// Close the intake and show what is left until the queue is empty. Exit status 1 if
+    /// interrupted before
     Drain {
-        /// Take new jobs in again when this command ends, however it does
+        /// Open the intake again when this command ends, in whatever way
         #[arg(long)]
         reopen: bool,
         #[command(flatten)]
         queue: RedisQueueArgs,
     },
-    /// Take new jobs in again
+    /// Open the intake again
     Open {
         #[command(flatten)]
         queue: RedisQueueArgs,

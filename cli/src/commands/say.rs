@@ -1,4 +1,4 @@
-//! `csm say`: speak a text through the HTTP API and keep the file.
+//! `csm say`: speaks a text through the HTTP API and saves the file.
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -18,19 +18,19 @@ use crate::client::{GatewayClient, SpeechRequest};
 use crate::progress_display::ProgressDisplay;
 use crate::receipt_text;
 
-/// How often a waiting job's place in the queue is asked for.
+/// Pause between two requests for a waiting job's position in the queue.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Longest time given to the cancel that follows an interrupt.
+/// Longest time for the cancel that follows an interrupt.
 const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
 pub(crate) struct SayArgs {
-    /// The words to speak
+    /// Text to speak
     text: String,
-    /// The file to write
+    /// File to write
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// wav, pcm, flac or opus [default: what the file's extension says, wav where it has none]
+    /// wav, pcm, flac or opus [default: the file's extension, wav if it has none]
     #[arg(long)]
     format: Option<AudioFormat>,
     #[command(flatten)]
@@ -38,7 +38,7 @@ pub(crate) struct SayArgs {
     /// Speaker number [gateway's default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     speaker: Option<i64>,
-    /// Longest result in milliseconds [gateway's default: 10000]
+    /// Longest result in milliseconds [gateway's default: grows with the text, 10000 or more]
     #[arg(long, value_name = "MS")]
     max_audio_length_ms: Option<u64>,
     /// Sampling temperature, 0 for greedy [gateway's default: 0.9]
@@ -55,7 +55,7 @@ pub(crate) struct SayArgs {
     lane: Option<Lane>,
 }
 
-/// JSON has no NaN and no infinity, so they cannot be sent for the gateway to refuse.
+/// Parses a finite number. JSON has no NaN and no infinity, so the gateway could not refuse them.
 fn finite(text: &str) -> Result<f32, String> {
     let value: f32 = text.parse().map_err(|_| "not a number".to_owned())?;
     if value.is_finite() { Ok(value) } else { Err("must be finite".to_owned()) }
@@ -81,7 +81,8 @@ pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The format of the file to write: the one that was asked for, or else its extension's. Where both are known they agree.
+/// Returns the format of the file to write: the requested one, or else the extension's. If both are
+/// known they must agree.
 fn format(output: &Path, asked: Option<AudioFormat>) -> anyhow::Result<AudioFormat> {
     let extension = output.extension().map(|extension| extension.to_string_lossy().to_lowercase());
     let named: Option<AudioFormat> = extension.as_deref().and_then(|extension| extension.parse().ok());
@@ -97,16 +98,16 @@ fn format(output: &Path, asked: Option<AudioFormat>) -> anyhow::Result<AudioForm
     }
 }
 
-/// A job that was spoken into a file.
+/// Speech of a job, saved in a file.
 pub(crate) struct SavedSpeech {
-    /// The job.
+    /// Id of the job.
     pub(crate) id: String,
-    /// The account of its audio, held against the file.
+    /// Receipt of the audio, checked against the file.
     pub(crate) receipt: Receipt,
 }
 
-/// Speaks `request` into the file `output`, with a progress bar; the file is there whole and checked, or not at all.
-/// When `stop` is cancelled, so is the job.
+/// Speaks `request` into the file `output`, with a progress bar. The file appears whole and
+/// checked, or not at all. Cancelling `stop` cancels the job.
 pub(crate) async fn speak_to_file(
     client: &GatewayClient,
     request: &SpeechRequest,
@@ -144,7 +145,7 @@ async fn follow(client: &GatewayClient, id: &str, ahead: Option<u64>) -> anyhow:
         let event = tokio::select! {
             event = events.next() => event.context("the gateway ended the job's story before its end")??,
             _ = look.tick(), if waiting => {
-                // Only for display: whatever is wrong shows in the events as well.
+                // The position is only for display: every failure shows in the events too.
                 if let Ok(Some(ahead)) = client.job(id).await.map(|job| job.ahead()) {
                     progress.waiting(Some(ahead));
                 }
@@ -162,7 +163,7 @@ async fn follow(client: &GatewayClient, id: &str, ahead: Option<u64>) -> anyhow:
     }
 }
 
-/// Writes under another name first: a reader never sees half a file.
+/// Writes under another name first, so a reader never sees half a file.
 fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");

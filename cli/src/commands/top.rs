@@ -1,4 +1,4 @@
-//! `csm top`: the queue and its workers, looked at once a second.
+//! `csm top`: the queue and its workers, read once a second.
 
 mod screen;
 mod stats_history;
@@ -19,19 +19,19 @@ use stats_history::StatsHistory;
 
 /// Pause between two reads of the queue.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long one look waits for a Redis that is away.
+/// Longest wait of one read for an unreachable Redis.
 const REDIS_PATIENCE: Duration = Duration::from_secs(1);
 
 #[derive(Args, Debug)]
 pub(crate) struct TopArgs {
-    /// Print one look and end
+    /// Print one table and end
     #[arg(long)]
     once: bool,
     #[command(flatten)]
     queue: RedisQueueArgs,
 }
 
-/// What a look brought.
+/// Result of one read of the queue.
 type StatsResult = Result<QueueStats, QueueError>;
 
 pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Reads the queue once a second, beside whatever the reader does, until nobody listens.
+/// Reads the queue once a second in a task of its own, until the receiver is dropped.
 fn poll_stats(queue: Queue) -> mpsc::Receiver<StatsResult> {
     let (sender, updates) = mpsc::channel(1);
     tokio::spawn(async move {
@@ -66,7 +66,7 @@ fn poll_stats(queue: Queue) -> mpsc::Receiver<StatsResult> {
     updates
 }
 
-/// One plain table after another, for as long as somebody reads them.
+/// Prints one plain table after another until the output is closed or a signal comes.
 async fn print_all(
     updates: &mut mpsc::Receiver<StatsResult>,
     history: &mut StatsHistory,

@@ -1,4 +1,4 @@
-//! `csm watermark detect`: is one of our marks in these files?
+//! `csm watermark detect`: looks for the fleet's marks in files.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -11,50 +11,52 @@ use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Scheme, Verdi
 use csm_silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// Exit status when a file could not be looked at.
+/// Exit status if a file could not be examined.
 const EXIT_UNREADABLE: u8 = 1;
-/// Exit status when the mark was not found in every file.
+/// Exit status if the mark was not found in every file.
 const EXIT_NOT_DETECTED: u8 = 3;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WatermarkCommand {
-    /// Look for the mark in audio files. Exit status 0: found in every file; 3: not found, or inconclusive, in one or more; 1:
-    /// one or more could not be looked at, whatever the others hold
+    /// Look for the mark in audio files. Exit status 0: found in every file; 3: not found, or
+    /// inconclusive, in one or more; 1: one or more could not be examined
     Detect(DetectArgs),
 }
 
 #[derive(Args, Debug)]
 pub(crate) struct DetectArgs {
-    /// WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, told by their content; or bare samples as the API delivers them, named `.pcm`
+    /// WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, recognised by content; or bare samples as the API
+    /// delivers them, named `.pcm`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Secret of the watermark, better set in the environment, where other users do not see it [default: the published
-    /// development key]
+    /// Secret of the watermark; set it in the environment, because other users see arguments
+    /// [default: the published development key]
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     key: Option<SecretString>,
-    /// Secrets of before whose marks are still to be found: one a line, or with commas in between
+    /// Earlier secrets whose marks are still to be found: one a line, or separated by commas
     #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
     old_keys: Option<SecretString>,
-    /// Also look for the mark at up to 2 % more or less speed; takes ten times as long
+    /// Also look for the mark at speeds up to 2 % lower or higher; takes ten times as long
     #[arg(long)]
     any_speed: bool,
-    /// Folder of SilentCipher's weights, to look for that mark, too
+    /// Folder of SilentCipher's weights, to look for its mark too
     #[arg(long, value_name = "DIR")]
     silentcipher: Option<PathBuf>,
-    /// The job that the files may come from: SilentCipher's mark must then name it, which nobody can write without the secret.
-    /// Without a job 16 bits of the key's id are looked for, which anybody can write
+    /// Job that the files may come from. SilentCipher's mark must then name this job, which needs
+    /// the secret to write. Without a job 16 bits of the key's id are looked for, which can be
+    /// written without the secret
     #[arg(long, requires = "silentcipher", value_name = "ID")]
     job: Option<JobId>,
-    /// One JSON object a file
+    /// Print one JSON object a file
     #[arg(long)]
     json: bool,
 }
 
-/// All that is looked for.
+/// Marks to look for.
 pub(crate) struct MarkSearch {
     builtin: Detector,
     any_speed: bool,
-    /// The model, and the payloads that it is to find.
+    /// SilentCipher's model, and the payloads that it is to find.
     silentcipher: Option<(SilentCipher, Vec<ExpectedPayload>)>,
 }
 
@@ -95,7 +97,7 @@ fn search(args: &DetectArgs) -> anyhow::Result<MarkSearch> {
         keys.append(&mut WatermarkKey::parse_ring(secrets.expose_secret()).context("--old-keys")?);
     }
     let silentcipher = args.silentcipher.as_ref().map(|folder| {
-        // As the workers mark: with the checkpoint's statistics.
+        // The checkpoint's statistics, as the workers use them to mark.
         SilentCipher::load(folder, BnMode::Running)
             .map(|cipher| (cipher, ExpectedPayload::all(&keys, args.job.as_ref())))
     });
@@ -103,7 +105,7 @@ fn search(args: &DetectArgs) -> anyhow::Result<MarkSearch> {
     Ok(MarkSearch { builtin: Detector::with_keys(&keys)?, any_speed: args.any_speed, silentcipher })
 }
 
-/// The key of `secret`; without one, or with an empty one, the development key.
+/// Returns the key of `secret`; without one, or with an empty one, the development key.
 fn key(secret: Option<&SecretString>) -> anyhow::Result<WatermarkKey> {
     Ok(match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
         Some(secret) => WatermarkKey::parse(secret)?,
@@ -111,7 +113,8 @@ fn key(secret: Option<&SecretString>) -> anyhow::Result<WatermarkKey> {
     })
 }
 
-/// The search for the builtin mark of `secret` alone; without one, or with an empty one, of the development key.
+/// Returns the search for the builtin mark of `secret` alone. Without a secret, or with an empty
+/// one, the development key is used.
 pub(crate) fn detector(secret: Option<&SecretString>) -> anyhow::Result<MarkSearch> {
     Ok(MarkSearch { builtin: Detector::new(&key(secret)?), any_speed: false, silentcipher: None })
 }
@@ -133,11 +136,11 @@ pub(crate) fn detect(search: &MarkSearch, file: &Path) -> anyhow::Result<Waterma
     if let Some((cipher, known)) = &search.silentcipher {
         findings.push(cipher.find(&samples, known, &Bounds::default()).with_context(|| file.display().to_string())?);
     }
-    // Which marks the fleet uses is not known here: what is to be looked for is the caller's choice.
+    // The caller chose the marks to look for, because the fleet's policy is unknown here.
     WatermarkReport::of(findings, Vec::new()).context("nothing was looked for")
 }
 
-/// One line: the file, and what each scheme's detector says.
+/// Formats one line: the file, and the verdict of each scheme's detector.
 pub(crate) fn in_words(file: &Path, report: &WatermarkReport) -> String {
     let findings: Vec<_> = report.findings.iter().map(finding_in_words).collect();
     format!("{}: {} ({})", file.display(), verdict_in_words(report.verdict), findings.join("; "))
@@ -170,7 +173,7 @@ fn verdict_in_words(verdict: Verdict) -> &'static str {
     }
 }
 
-/// The report with the file's name in front.
+/// Returns the report as JSON with the file's name first.
 fn as_json(file: &Path, report: &WatermarkReport) -> anyhow::Result<serde_json::Value> {
     let mut json = serde_json::json!({ "file": file.display().to_string() });
     if let (Some(all), serde_json::Value::Object(report)) = (json.as_object_mut(), serde_json::to_value(report)?) {

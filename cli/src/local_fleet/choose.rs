@@ -1,4 +1,5 @@
-//! Which model `csm dev` and `csm demo` speak with. Only they fall back to the tiny one, and they say so loudly.
+//! Choice of the model for `csm dev` and `csm demo`. Only these two fall back to the tiny model,
+//! and both print that they do.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -11,19 +12,20 @@ use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFiles, Mod
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
-/// How long `auto` may look for the hub before it takes the tiny model. Downloads that have begun are not counted.
+/// Longest search of the hub by `auto` before it takes the tiny model. Downloads that have begun
+/// are not limited.
 const AUTO_LIMIT: Duration = Duration::from_secs(3);
-/// The published weights; they need a token.
+/// Published weights, which need a token.
 const GATED: &str = "sesame/csm-1b";
-/// The same weights, free for all.
+/// The same weights, free of permission.
 const OPEN: &str = "unsloth/csm-1b";
 
-/// What may follow `--model`.
+/// Values of `--model`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ModelChoice {
     /// Real weights when they are in the cache or the hub answers at once, else the tiny model.
     Auto,
-    /// What was asked for, or an error.
+    /// The given model, or an error.
     Given(ModelSource),
 }
 
@@ -35,12 +37,12 @@ impl FromStr for ModelChoice {
     }
 }
 
-/// A model that lies on this machine.
+/// Model on this machine.
 #[derive(Clone, Debug)]
 pub(crate) struct ChosenModel {
-    /// As gateway and workers are to be told.
+    /// Source to give to gateway and workers.
     pub(crate) source: ModelSource,
-    /// How they find it: from here on without the hub.
+    /// Hub options to give with it, which keep gateway and workers from asking the hub again.
     pub(crate) hub: HubOptions,
     /// True for random weights, which hiss.
     pub(crate) noise_only: bool,
@@ -52,7 +54,7 @@ impl fmt::Display for ChosenModel {
     }
 }
 
-/// Finds the model, downloading or making what is missing. The tiny one is kept under `models`.
+/// Finds the model; downloads or makes what is missing. The tiny model is kept under `models`.
 pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
     match choice {
         ModelChoice::Given(ModelSource::Tiny) => tiny(models, hub).await,
@@ -77,7 +79,7 @@ pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions
     }
 }
 
-/// Real weights from the cache, else from the hub; else why not, one reason per model.
+/// Returns real weights from the cache, else from the hub; else the reasons, one per model.
 async fn auto(hub: &HubOptions) -> Result<ChosenModel, Vec<String>> {
     let candidates = candidates(hub);
     let offline = HubOptions { offline: true, ..hub.clone() };
@@ -105,7 +107,7 @@ async fn auto(hub: &HubOptions) -> Result<ChosenModel, Vec<String>> {
     Err(reasons)
 }
 
-/// The gated repository is worth a question only with a token.
+/// Returns the models to try. The gated repository is tried only with a token.
 fn candidates(hub: &HubOptions) -> Vec<ModelSource> {
     let has_token = hub.token.as_ref().is_some_and(|token| !token.expose_secret().is_empty());
     let ids = if has_token { vec![GATED, OPEN] } else { vec![OPEN] };
@@ -127,7 +129,7 @@ fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> Chosen
     }
 }
 
-/// The tiny model; made when it is not there yet.
+/// Returns the tiny model and makes it if it is missing.
 async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
     let path: PathBuf = models.join("tiny");
     if !path.join("config.json").is_file() {
@@ -146,7 +148,7 @@ mod tests {
 
     use super::*;
 
-    /// A hub that refuses every connection, and a cache that is empty.
+    /// Returns options of a hub that refuses every connection, and a cache that is empty.
     fn closed_network(cache: &Path) -> HubOptions {
         HubOptions {
             cache_dir: Some(cache.to_owned()),

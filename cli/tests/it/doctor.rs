@@ -1,4 +1,5 @@
-//! `csm doctor`: verdicts on real programs, files, ports and servers, some of them broken on purpose.
+//! `csm doctor`: verdicts on real programs, files, ports and servers, some of them broken on
+//! purpose.
 
 use std::fs;
 use std::net::TcpListener;
@@ -11,7 +12,7 @@ use serde_json::Value;
 
 use crate::{assert_status, csm, run, stdout};
 
-/// A program of a few lines in `folder`.
+/// Writes a program of a few lines into `folder`.
 fn program(folder: &Path, name: &str, lines: &str) {
     let file = folder.join(name);
     fs::write(&file, format!("#!/bin/sh\n{lines}\n")).unwrap();
@@ -22,7 +23,7 @@ fn doctor(folder: &Path, more: &[&str]) -> Output {
     run(csm(folder).args(["doctor", "--json", "--model", "tiny", "--listen", "127.0.0.1:0"]).args(more))
 }
 
-/// What the answer says of one check.
+/// Returns the result of one check.
 fn check(output: &Output, name: &str) -> Value {
     let report: Value = serde_json::from_str(&stdout(output)).unwrap();
     let checks = report["checks"].as_array().unwrap();

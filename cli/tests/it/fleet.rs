@@ -9,18 +9,19 @@ use csm_shared::audio::{Clip, format_chunk};
 
 use crate::{assert_status, csm, run, stderr, stdout};
 
-/// Sends a signal, by the name that `kill` knows.
+/// Sends a signal by its name for `kill`.
 fn signal(child: &Child, name: &str) {
     let sent = Command::new("sh").arg("-c").arg(format!("kill -s {name} {}", child.id())).status().unwrap();
     assert!(sent.success());
 }
 
-/// The private Redis of a data folder holds this lock for as long as it lives.
+/// Returns true if the private Redis of a data folder has ended, because a live one holds this
+/// lock.
 fn redis_is_gone(data: &Path) -> bool {
     File::options().append(true).open(data.join("redis/redis.lock")).unwrap().try_lock().is_ok()
 }
 
-/// Reads lines up to the one that holds `wanted`, and answers that one.
+/// Reads lines up to the one that holds `wanted`, and returns it.
 fn line_with(lines: &mut impl Iterator<Item = std::io::Result<String>>, wanted: &str) -> String {
     let mut seen = String::new();
     for line in lines {
@@ -33,7 +34,7 @@ fn line_with(lines: &mut impl Iterator<Item = std::io::Result<String>>, wanted: 
     panic!("no line with {wanted:?} in:\n{seen}");
 }
 
-/// The value behind a name in a receipt or banner.
+/// Returns the value behind a name in a receipt or banner.
 fn value(text: &str, name: &str) -> String {
     let line = text.lines().find(|line| line.trim_start().starts_with(name));
     let line = line.unwrap_or_else(|| panic!("no {name} in:\n{text}"));
@@ -44,7 +45,7 @@ fn assert_is_speech_format(wav: &[u8]) {
     assert_eq!(wav[12..36], format_chunk(), "24 kHz, mono, 16 bit");
 }
 
-/// A `csm dev` and where its API is. Killed when a test fails.
+/// Running `csm dev` and the address of its API. Killed if a test fails.
 struct Dev {
     child: Child,
     lines: std::io::Lines<BufReader<ChildStdout>>,
@@ -56,7 +57,7 @@ impl Dev {
         let arguments = ["dev", "--model", "tiny", "--listen", "127.0.0.1:0", "--workers", "2", "--slots", "2"];
         let mut child = csm(folder)
             .args(arguments)
-            // A shell's settings of another fleet.
+            // Settings of another fleet, as a shell may hold them.
             .env("CSM_REDIS_URL", "redis://127.0.0.1:9")
             .env("CSM_STORE", "folder:/nowhere/at/all")
             .env("CSM_MODEL", "no/model")
@@ -73,7 +74,7 @@ impl Dev {
         Self { child, lines, url }
     }
 
-    /// SIGTERM, and the orderly end.
+    /// Sends SIGTERM and checks the orderly end.
     fn stop(mut self) {
         signal(&self.child, "TERM");
         line_with(&mut self.lines, "stopped");

@@ -12,7 +12,8 @@ mod watermark;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-/// `csm` in `folder`, with none of this shell's settings: no token, no proxy, a hub that refuses every connection.
+/// Returns `csm` in `folder` with none of this shell's settings: no token, no proxy, a hub that
+/// refuses every connection.
 fn csm(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_csm"));
     command.env_clear().current_dir(folder).stdin(Stdio::null());

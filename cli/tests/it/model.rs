@@ -32,7 +32,8 @@ fn trace_takes_a_context_whose_text_holds_colons() {
     let output =
         run(csm(folder.path()).args(trace).args(["--context", "turn.wav:0:At 10:30:00?", "--out", "t.safetensors"]));
     assert_status(&output, 0);
-    // Both turns are one id a byte between two specials, "[0]" and "[1]" included; the recording is 3 frames and an end.
+    // Both segments have one id a byte between two specials, "[0]" and "[1]" included. The
+    // recording is 3 frames and an end.
     let positions = "[0]At 10:30:00?".len() + 2 + 3 + 1 + "[1]Yes.".len() + 2;
     assert!(stdout(&output).contains(&format!("{positions} prompt positions, 2 frames")), "{}", stdout(&output));
     assert!(folder.path().join("t.safetensors").is_file());

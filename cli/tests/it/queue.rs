@@ -1,4 +1,5 @@
-//! `csm queue`, `csm dlq` and `csm top` on a real Redis, with jobs put in and worked off by the queue itself.
+//! `csm queue`, `csm dlq` and `csm top` on a real Redis, with jobs that the test itself enqueues
+//! and ends.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Output, Stdio};
@@ -17,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::{assert_status, csm, run, stderr, stdout};
 
-/// A queue, and `csm` beside it.
+/// Queue of a test, with `csm` beside it.
 struct TestQueue {
     redis: LocalRedis,
     queue: Queue,
@@ -47,14 +48,14 @@ impl TestQueue {
         run(&mut self.command(arguments))
     }
 
-    /// What a command prints that must succeed.
+    /// Runs a command that must succeed, and returns its output.
     fn told(&self, arguments: &[&str]) -> String {
         let output = self.csm(arguments);
         assert_status(&output, 0);
         stdout(&output)
     }
 
-    /// What a command complains of that must fail, in one line.
+    /// Runs a command that must fail, and returns its complaint in one line.
     fn refused(&self, arguments: &[&str]) -> String {
         let output = self.csm(arguments);
         assert_status(&output, 1);
@@ -78,7 +79,7 @@ impl TestQueue {
         }
     }
 
-    /// Puts a job in and gives it up.
+    /// Enqueues a job and makes it a dead letter.
     async fn bury(&self, message: &str) -> JobId {
         let (id, _) = self.enqueue(Lane::Standard).await;
         let lease = self.claim().await.expect("a job waits");
@@ -120,13 +121,13 @@ fn spec(lane: Lane) -> JobSpec {
     }
 }
 
-/// The cells of a table's row.
+/// Returns the cells of a table's row.
 fn row<'a>(table: &'a str, name: &str) -> Vec<&'a str> {
     let line = table.lines().find(|line| line.starts_with(name));
     line.unwrap_or_else(|| panic!("no {name} in:\n{table}")).split_whitespace().collect()
 }
 
-/// A running `csm` whose lines are read as they come. Killed when a test fails.
+/// Running `csm` whose lines are read as they come. Killed if a test fails.
 struct RunningCsm {
     child: Child,
     lines: Box<dyn Iterator<Item = std::io::Result<String>>>,
@@ -208,7 +209,7 @@ async fn stats_tell_lanes_workers_and_the_wait_that_the_queue_promises() {
     running.release().await.unwrap();
 }
 
-/// As the table writes durations below an hour.
+/// Formats a duration below an hour as the table does.
 fn in_words(time: Duration) -> String {
     match time.as_secs() {
         seconds @ 0..10 => format!("{seconds}.{}s", time.subsec_millis() / 100),

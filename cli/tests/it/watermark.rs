@@ -12,7 +12,7 @@ use crate::{assert_status, csm, run, stderr, stdout};
 
 const SECRET: &str = "a secret of more than sixteen bytes";
 
-/// Five seconds of noise: a linear congruential generator is noise enough.
+/// Makes five seconds of noise with a linear congruential generator.
 fn noise() -> Vec<f32> {
     let mut state = 1_u32;
     let mut next = || {
@@ -93,7 +93,7 @@ fn an_old_key_s_mark_is_found_and_named() {
     assert_status(&output, 1);
 }
 
-/// Small networks that were trained, and the clip that they were tried on.
+/// Returns the folder of small trained networks, and the clip of their golden values.
 fn silentcipher() -> (PathBuf, Vec<f32>) {
     let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher");
     let bytes = fs::read(golden.join("golden.safetensors")).unwrap();

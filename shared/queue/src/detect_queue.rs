@@ -1,9 +1,14 @@
-//! The queue on which a gateway asks a worker to look for a mark that takes a model, such as SilentCipher's.
+//! Queue of detection requests: a gateway asks a worker to look for a watermark that only a model
+//! can find, such as SilentCipher's.
 //!
-//! Workers that can look say so, each for [`AVAILABLE_FOR`] and again and again, and leave a note for good that this fleet marks so.
-//! A gateway puts a recording on a bounded list and waits for the answer, over a connection of its own; a worker takes one
-//! after another, each for [`EXAMINE_MAX`] at most. All times are those of Redis. A gateway that finds no worker there knows whether
-//! there ever was somebody; who gets no answer is told that there was none. Neither is a "not detected".
+//! A worker that can detect the mark announces itself again and again; each announcement counts for
+//! [`AVAILABLE_FOR`]. It also records for good that this fleet marks its audio this way. A gateway
+//! adds a recording to a bounded list and waits for the answer over a connection of its own. A
+//! worker takes one recording after another and spends at most [`EXAMINE_MAX`] on each. The clock
+//! of Redis decides what has expired.
+//!
+//! A gateway that finds no worker can tell whether the fleet ever had one. A request without an
+//! answer reports that no worker answered. Neither case means "not detected".
 
 use std::fmt;
 use std::sync::Arc;
@@ -19,20 +24,21 @@ use csm_shared::audio::{Clip, SAMPLE_RATE};
 use csm_shared::job::JobId;
 use csm_shared::watermark::{Finding, Scheme};
 
-/// Recordings that wait in the queue at a time. One more is in a worker's hands.
+/// Largest number of recordings that wait in the queue. A worker examines one more at the same
+/// time.
 pub const REQUESTS_WAITING_MAX: usize = 2;
-/// The longest recording that is asked about, in seconds: 5.8 MB in the queue.
+/// Longest part of a recording that is examined, in seconds; 5.8 MB in the queue.
 pub const RECORDING_SECONDS_MAX: u32 = 120;
 /// Longest wait for an answer.
 pub const ANSWER_WAIT_MAX: Duration = Duration::from_secs(60);
-/// The time that a worker may take for one recording.
+/// Longest time that a worker may spend on one recording.
 pub const EXAMINE_MAX: Duration = Duration::from_secs(18);
-/// The one who comes last waits for all before and is answered in time.
+/// The last request of a full queue waits for all earlier ones and is still answered in time.
 const _: () = assert!(EXAMINE_MAX.as_secs() * (REQUESTS_WAITING_MAX as u64 + 1) < ANSWER_WAIT_MAX.as_secs());
 
-/// How long a worker's word that it is there is good for.
+/// Time for which an announcement counts a worker as available.
 const AVAILABLE_FOR: Duration = Duration::from_secs(15);
-/// How often it gives it.
+/// Interval between two announcements of a worker.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(5);
 /// Longest wait of one call for the next recording.
 const TAKE_WAIT_MAX: Duration = Duration::from_secs(1);
@@ -43,78 +49,78 @@ const HEAD_BYTES: usize = 16 + JOB_BYTES;
 /// Pause after a fault of Redis.
 const FAULT_PAUSE: Duration = Duration::from_secs(1);
 
-/// Puts a recording on the list unless that is full, and notes that its answer is waited for. What nobody takes goes with
-/// the list.
+/// Script that adds a recording to the list unless the list is full, and notes that its answer is
+/// awaited. Recordings that no worker takes expire with the list.
 const PUT: &str = "if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then return 0 end \
     redis.call('RPUSH', KEYS[1], ARGV[3]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) \
     redis.call('SET', KEYS[2], 1, 'PX', ARGV[2]) return 1";
-/// Leaves an answer for the one who waits, for as long as that may still be.
+/// Script that leaves an answer for the gateway, for as long as the gateway may still wait.
 const ANSWER: &str = "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1";
-/// Notes until when a worker's word is good, forgets those whose word is good no more, and notes for good that the scheme is
-/// used: marked files outlive their workers.
+/// Script that records until when a worker is available, and removes workers whose time is over. It
+/// also records for good that the scheme is used, because marked files outlive their workers.
 const ANNOUNCE: &str = "local now = redis.call('TIME')[1] redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now) \
     redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
     redis.call('SADD', KEYS[2], ARGV[3]) return 1";
-/// Whether some worker's word is good, and whether the scheme is used.
+/// Script that tells whether any worker is available, and whether the scheme was ever used.
 const AVAILABILITY: &str = "return {redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1], '+inf'), \
     redis.call('SISMEMBER', KEYS[2], ARGV[1])}";
 
-/// The scheme that is looked for here.
+/// Watermark scheme of this queue.
 const SCHEME: Scheme = Scheme::Silentcipher;
 
-/// Whether a worker can look for the mark.
+/// Availability of a worker that can look for the mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DetectorAvailability {
-    /// A worker that can look.
+    /// At least one worker is available.
     Available,
-    /// Nobody now. But somebody was, so recordings may carry the mark.
+    /// No worker is available now, but there was one: recordings may carry the mark.
     Gone,
-    /// Nobody, ever: this fleet's recordings do not carry the mark.
+    /// No worker was ever available: this fleet's recordings do not carry the mark.
     Unused,
 }
 
-/// A recording as a worker gets it.
+/// A recording as a worker receives it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DetectRequest {
-    /// 24 kHz, full scale 1.
+    /// Samples at 24 kHz, full scale 1.
     pub samples: Vec<f32>,
-    /// The job that it may come from, where the caller named one.
+    /// Job that the recording may come from, if the caller named one.
     pub job: Option<JobId>,
 }
 
-/// Why there is no answer.
+/// Reason why a detection has no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum DetectQueueError {
-    /// Too many wait already.
+    /// Too many recordings wait already.
     #[error("{REQUESTS_WAITING_MAX} recordings wait to be looked at; that is the limit")]
     Full,
-    /// Nobody answered.
+    /// No worker answered in time.
     #[error("no worker answered within {} s", ANSWER_WAIT_MAX.as_secs())]
     NoAnswer,
-    /// A worker answered that it could not look.
+    /// A worker answered that it could not examine the recording.
     #[error("the worker could not look: {0}")]
     Failed(String),
-    /// The answer is none.
+    /// The answer cannot be decoded.
     #[error("the worker's answer cannot be read: {0}")]
     Unreadable(#[from] serde_json::Error),
-    /// Redis is out of reach, or full.
+    /// Redis is unreachable or full, or refused the command.
     #[error(transparent)]
     Redis(#[from] RedisFault),
 }
 
-/// Both sides of the queue. Cloning shares the way to Redis.
+/// Handle on the detect queue for gateways and workers. Clones share the Redis client.
 #[derive(Clone)]
 pub struct DetectQueue {
     redis: RedisClient,
-    /// What all its keys begin with; they share a hash tag.
+    /// Common prefix of all keys, with a hash tag so that they share a slot.
     root: String,
 }
 
-/// What a worker says: the findings, or why there are none.
+/// A worker's answer: the findings, or why there are none.
 type Answer = Result<Vec<Finding>, String>;
 
 impl DetectQueue {
-    /// The detect queue of the fleet that `redis` serves.
+    /// Creates the detect queue of the fleet that `redis` serves.
     #[must_use]
     pub fn new(redis: RedisClient) -> Self {
         Self { root: format!("{}:{{detect}}:", redis.prefix()), redis }
@@ -124,7 +130,7 @@ impl DetectQueue {
         format!("{}{name}", self.root)
     }
 
-    /// Whether a worker is there to look, or ever was.
+    /// Tells whether a worker is available now, or ever was.
     ///
     /// # Errors
     /// [`RedisFault`].
@@ -140,15 +146,16 @@ impl DetectQueue {
         })
     }
 
-    /// Has a recording looked at; of one longer than [`RECORDING_SECONDS_MAX`] the beginning. With a job its mark alone is looked for,
-    /// without one that of any job.
+    /// Has a worker examine a recording, up to its first [`RECORDING_SECONDS_MAX`] seconds. With a
+    /// job only that job's mark is looked for, without one the mark of any job.
     ///
     /// # Errors
     /// [`DetectQueueError`]: nothing is known about the recording then.
     pub async fn ask(&self, clip: &Clip, job: Option<JobId>) -> Result<Vec<Finding>, DetectQueueError> {
         let id = Uuid::new_v4();
         let reply = self.key(format_args!("reply:{id}"));
-        // The way back first: an answer that comes before somebody listens waits in its list.
+        // The reply connection is opened first. An answer that arrives before BLPOP waits in its
+        // list.
         let mut listening = self.redis.blocking_connection(&reply, ANSWER_WAIT_MAX).await?;
         let request = encode_request(id, clip, job);
         let put = Script::new(PUT);
@@ -172,8 +179,9 @@ impl DetectQueue {
         serde_json::from_slice::<Answer>(&answer)?.map_err(DetectQueueError::Failed)
     }
 
-    /// Looks at recordings, one after another, until `stop`, and then finishes the one in hand. `detect` runs on a thread that
-    /// may block, and must come back within [`EXAMINE_MAX`], or soon after `stop`.
+    /// Examines recordings one after another until `stop`, and finishes the one in hand. `detect`
+    /// runs on a thread that may block. It must return within [`EXAMINE_MAX`], or soon after
+    /// `stop`.
     pub async fn serve<F>(&self, detect: F, stop: CancellationToken)
     where
         F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
@@ -182,7 +190,8 @@ impl DetectQueue {
         let who = Uuid::new_v4().to_string();
         let here = async {
             stop.run_until_cancelled(self.announce(&who)).await;
-            // Nobody should wait for one who leaves. That it cannot be told costs the next caller a wait.
+            // Deregisters, so that no caller waits for a worker that has left. If this fails, the
+            // next caller waits in vain.
             let mut leave = Cmd::new();
             leave.arg("ZREM").arg(self.key("attended")).arg(&who);
             let _: Result<u8, _> = self.redis.command_once(&leave).await;
@@ -190,7 +199,7 @@ impl DetectQueue {
         tokio::join!(here, self.serve_requests(&detect, &stop));
     }
 
-    /// Says again and again that somebody is here.
+    /// Announces this worker again and again.
     async fn announce(&self, who: &str) {
         let (mut again, announce) = (tokio::time::interval(ANNOUNCE_EVERY), Script::new(ANNOUNCE));
         loop {
@@ -204,7 +213,8 @@ impl DetectQueue {
         }
     }
 
-    /// Ends between two turns, so that nothing is taken off the list and forgotten.
+    /// Serves requests until `stop`. It ends only between two requests, so that no request is taken
+    /// off the list and lost.
     async fn serve_requests<F>(&self, detect: &Arc<F>, stop: &CancellationToken)
     where
         F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
@@ -219,7 +229,7 @@ impl DetectQueue {
         }
     }
 
-    /// Waits for one recording and answers it, or for nothing.
+    /// Waits for one recording and answers it; returns if none comes.
     async fn serve_request<F>(
         &self,
         detect: &Arc<F>,
@@ -256,7 +266,7 @@ impl DetectQueue {
     }
 }
 
-/// A request as it is queued: the answer's id, the job's as text or blanks, and the samples.
+/// Encodes a request: the id of the answer, the job's id as text or blanks, and the samples.
 fn encode_request(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
     let samples = &clip.samples()[..clip.samples().len().min((RECORDING_SECONDS_MAX * SAMPLE_RATE) as usize)];
     let mut request = Vec::with_capacity(HEAD_BYTES + 2 * samples.len());
@@ -267,7 +277,7 @@ fn encode_request(id: Uuid, clip: &Clip, job: Option<JobId>) -> Vec<u8> {
     request
 }
 
-/// Reads a queued request.
+/// Decodes a queued request; returns `None` if it is malformed.
 fn parse_request(request: &[u8]) -> Option<(Uuid, DetectRequest)> {
     let (id, rest) = request.split_first_chunk::<16>()?;
     let (job, pcm) = rest.split_first_chunk::<JOB_BYTES>()?;

@@ -1,7 +1,12 @@
-//! Everything of csm-fleet that lives in Redis.
+//! The parts of csm-fleet that use Redis.
 //!
-//! Reading order: the client ([`redis_client`]), the job queue ([`queue`]), the events of a job ([`live`]), the search for
-//! marks that a worker does for a gateway ([`detect_queue`]), and a private server for one process ([`local_redis`]).
+//! Reading order:
+//!
+//! - [`redis_client`]: the client.
+//! - [`queue`]: the job queue.
+//! - [`live`]: the events of a job.
+//! - [`detect_queue`]: the search for watermarks that a worker does for a gateway.
+//! - [`local_redis`]: a private server for one process.
 
 #![forbid(unsafe_code)]
 

@@ -1,9 +1,12 @@
-//! A private Redis server as a child process: the queue of `csm dev` and of the tests, on real parts.
+//! A private Redis server as a child process: the queue of `csm dev` and of tests that need a real
+//! one.
 //!
-//! It keeps an append-only file in its own folder, synced before every answer, so what it answered survives `kill -9` and a
-//! restart. (Synced every second, Redis may hold answered writes back while a sync is under way.) It ends with its parent,
-//! however that ends ([`tether`]), and a signal meant for the parent's terminal does not reach it, so that a drain
-//! still has its queue.
+//! The server keeps an append-only file in its own folder, synced before every answer. An answered
+//! write therefore survives `kill -9` and a restart. (With a sync every second, Redis may hold
+//! answered writes back while a sync is under way.)
+//!
+//! The server ends with its parent, however the parent ends ([`tether`]). A signal for the parent's
+//! terminal does not reach the server, so that a drain still has its queue.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -21,34 +24,37 @@ mod tether;
 
 use tether::Tether;
 
-/// Looked for on PATH in this order; both speak the same protocol and take the same options.
+/// Programs looked for on PATH, in this order; both speak the same protocol and take the same
+/// options.
 const SERVERS: [&str; 2] = ["redis-server", "valkey-server"];
 
-/// Ports tried when none is asked for. They lie below the range that systems use for outgoing connections, so that a
-/// restart finds its port free.
+/// Ports tried if none is asked for. The range lies below the one that systems use for outgoing
+/// connections, so that a restart finds its port free.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
 
-/// How many ports are tried before giving up.
+/// Ports tried before giving up.
 const PORT_TRIES: usize = 10;
 
-/// From start to the first PONG: a large append-only file takes time to load.
+/// Longest time from start to the first PONG: a large append-only file takes time to load.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
-/// From SIGTERM to exit; then it is killed. The file is synced at every write, so nothing is left to write.
+/// Longest time from SIGTERM to exit; then the server is killed. The file is synced at every write,
+/// so nothing is left to write.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// What [`LocalRedis::spawn`] may be told; the default is right for `csm dev`.
+/// Options of [`LocalRedis::spawn`]; the default is right for `csm dev`.
 #[derive(Debug, Clone, Default)]
 pub struct LocalRedisOptions {
-    /// The port on 127.0.0.1; else a free one.
+    /// Port on 127.0.0.1; by default a free one.
     pub port: Option<u16>,
-    /// The server's executable; else `redis-server` or `valkey-server` from PATH.
+    /// Executable of the server; by default `redis-server` or `valkey-server` from PATH.
     pub server: Option<PathBuf>,
-    /// More of the server's settings, each as `["--name", "value"]`; they override ours.
+    /// Further settings of the server, each as `["--name", "value"]`; they override the built-in
+    /// ones.
     pub settings: Vec<String>,
 }
 
-/// Why there is no private Redis.
+/// Reason why there is no private Redis.
 #[derive(Debug, thiserror::Error)]
 pub enum LocalRedisError {
     /// No server is installed.
@@ -60,28 +66,28 @@ pub enum LocalRedisError {
     /// Another server works in this folder.
     #[error("another redis-server uses {0}; stop it or choose another data folder")]
     FolderInUse(PathBuf),
-    /// The folder or the process could not be made.
+    /// The folder or the process could not be created.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// Action that failed.
         what: String,
-        /// What the system answered.
+        /// Error of the system.
         source: io::Error,
     },
     /// The server ended at once; `log` is the end of its log.
     #[error("redis-server on port {port} ended at start ({status}); its log ends:\n{log}")]
     Ended {
-        /// The port it was to take.
+        /// Port that the server was to take.
         port: u16,
-        /// How it ended.
+        /// Exit status of the server.
         status: ExitStatus,
-        /// The last lines of its log.
+        /// Last lines of the server's log.
         log: String,
     },
     /// The server runs but does not answer.
     #[error("redis-server on port {port} was not ready within {} s", READY_LIMIT.as_secs())]
     NotReady {
-        /// The port it took.
+        /// Port that the server took.
         port: u16,
     },
 }
@@ -98,10 +104,12 @@ pub struct LocalRedis {
 }
 
 impl LocalRedis {
-    /// Starts a server that keeps its data in `data_dir` (made if missing) and waits until it answers.
+    /// Starts a server that keeps its data in `data_dir` (created if missing), and waits until it
+    /// answers.
     ///
     /// # Errors
-    /// [`LocalRedisError`]; without a fixed port, one that somebody else takes meanwhile is replaced by another.
+    /// [`LocalRedisError`]. Without a fixed port, a port that another process takes meanwhile is
+    /// replaced by another.
     pub async fn spawn(data_dir: &Path, options: &LocalRedisOptions) -> Result<Self, LocalRedisError> {
         fs::create_dir_all(data_dir).map_err(io_error(format!("data folder {}", data_dir.display())))?;
         let data_dir = data_dir.canonicalize().map_err(io_error(format!("data folder {}", data_dir.display())))?;
@@ -116,13 +124,13 @@ impl LocalRedis {
         }
     }
 
-    /// Where clients connect.
+    /// Returns the URL for clients.
     #[must_use]
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// The port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
@@ -137,7 +145,7 @@ impl LocalRedis {
         self.child.kill().await.map_err(io_error("killing redis-server"))
     }
 
-    /// Starts the server anew on the same port and data, killing it first if it still runs.
+    /// Starts the server again on the same port and data, killing it first if it still runs.
     ///
     /// # Errors
     /// As [`LocalRedis::spawn`].
@@ -147,7 +155,8 @@ impl LocalRedis {
         Ok(())
     }
 
-    /// Ends the server cleanly (SIGTERM: the file is synced) and waits; one that hangs is killed.
+    /// Ends the server cleanly (SIGTERM: the file is synced) and waits. A server that hangs is
+    /// killed.
     ///
     /// # Errors
     /// If the process cannot be waited for.
@@ -222,8 +231,8 @@ fn server_command(server: &Path, data_dir: &Path, port: u16, lock: File) -> Comm
     command
 }
 
-/// Takes the folder for one server. The lock is handed to the server as its (unused) standard output, so it lives
-/// exactly as long as the server does, whatever becomes of this process.
+/// Locks the folder for one server. The server inherits the lock as its (unused) standard output.
+/// The lock therefore lives exactly as long as the server, whatever becomes of this process.
 fn lock(data_dir: &Path) -> Result<File, LocalRedisError> {
     let path = data_dir.join("redis.lock");
     let file = File::options().create(true).append(true).open(&path).map_err(io_error(path.display().to_string()))?;

@@ -51,6 +51,9 @@ pub const LANE_DEPTH_MAX: u64 = 1_000_000;
 /// How long a job's record outlives its final state, and so how long an idempotency key is remembered.
 pub const RECORD_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
+/// Retries moved per call and shard.
+const PROMOTE_LIMIT: u32 = 64;
+
 /// Cheap handle on the queue.
 #[derive(Clone)]
 pub struct Queue {

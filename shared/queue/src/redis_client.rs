@@ -24,10 +24,11 @@ use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable as _};
 use clap::Args;
+use futures::future::join_all;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 
-use node::RESPONSE_TIMEOUT;
+use node::{Node, PoolKind, RESPONSE_TIMEOUT};
 use routing::RoutedConnection;
 use topology::Topology;
 
@@ -165,5 +166,32 @@ impl RedisClient {
     /// Answers whether Redis does.
     pub async fn ping(&self) -> Result<(), RedisFault> {
         self.command_once(&redis::cmd("PING")).await
+    }
+
+    /// Returns what the server is and can do. Each server is asked once; any node of a cluster answers for all.
+    pub async fn capabilities(&self) -> Result<Capabilities, RedisFault> {
+        let node = self.topology.node(None).await?;
+        let mut connection = node.connection(PoolKind::Short).await?;
+        Ok(node.capabilities(&mut connection).await?.clone())
+    }
+
+    /// Returns one line for each setting of the server, or of each master of a cluster, that could cost jobs. A
+    /// setting that cannot be read has a line too. No line means nothing to worry about.
+    pub async fn advice(&self) -> Vec<String> {
+        let nodes = match self.topology.nodes().await {
+            Ok(nodes) => nodes,
+            Err(error) => return vec![format!("the settings of Redis were not checked: {error}")],
+        };
+        let look = async |node: &Node| capabilities::settings(&mut *node.connection(PoolKind::Short).await?).await;
+        let advice = join_all(nodes.iter().map(async |node| (node.name(), look(node).await))).await;
+        let mut lines = Vec::new();
+        for (name, settings) in advice {
+            let said = match settings {
+                Ok(settings) => settings.advice(matches!(*self.topology, Topology::Single(_))),
+                Err(error) => vec![format!("its settings were not checked: {error}")],
+            };
+            lines.extend(said.into_iter().map(|line| format!("Redis {name}: {line}")));
+        }
+        lines
     }
 }

@@ -27,7 +27,7 @@ pub(super) enum Container<'a> {
     Ogg(&'a [u8]),
 }
 
-/// Detects the format of `bytes`; `None` if it is not one of [`Container`].
+/// Detects the format of `bytes`; `None` if the format is unknown.
 pub(super) fn container(bytes: &[u8]) -> Option<Container<'_>> {
     let audio = without_tags(bytes);
     match audio {

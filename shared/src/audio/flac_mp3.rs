@@ -1,8 +1,8 @@
 //! Decoders of FLAC and MP3 files: from bytes to mono float samples at the file's own rate.
 //!
 //! Tags, pictures and seek tables are skipped here, so that the demuxers see audio alone. The
-//! demuxers cannot seek either. At the end of a file they would find only an estimate of its
-//! length, and cut the file there.
+//! demuxers get a source that cannot seek. With seeking they would estimate a file's length from
+//! its end, and cut the file at that estimate.
 
 use std::io::Read;
 

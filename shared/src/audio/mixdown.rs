@@ -8,7 +8,8 @@ use super::wav_decode::{DecodedAudio, allowed, frame_limit};
 
 /// Damaged packets that are always tolerated: a file cut out of a longer one begins with some.
 const DAMAGED_FREELY: u64 = 8;
-/// Beyond [`DAMAGED_FREELY`], at most one of this many packets may be damaged.
+/// Packets for each damaged packet beyond [`DAMAGED_FREELY`]: at most one in this many may be
+/// damaged.
 const DAMAGED_ONE_OF: u64 = 8;
 
 /// Mono samples collected so far, with the counts that limit them.
@@ -43,8 +44,8 @@ impl Mixdown {
     }
 
     /// Adds a decoded packet. `announced` is the packet's number of frames according to the
-    /// container, or 0 if unknown: frames that the decoder cuts off as padding cost as much time as
-    /// others.
+    /// container, or 0 if unknown. The larger of `announced` and the decoded frames counts towards
+    /// the limit, because frames cut off as padding cost as much time as others.
     pub(super) fn take(
         &mut self,
         decoded: Result<GenericAudioBufferRef<'_>, Error>,

@@ -22,7 +22,7 @@ use super::wav_decode::{DecodedAudio, allowed};
 const OPUS_RATE: u32 = 48_000;
 /// Bytes of the header of an Opus stream of one or two channels.
 const OPUS_HEAD_BYTES: usize = 19;
-/// Most channels of a stream: for one and two channels both decoders agree on the order.
+/// Most channels of a stream: up to two, both decoders are certain to order them as expected here.
 const MAX_CHANNELS: u8 = 2;
 /// Most frames that the end position of a stream may cut off: those of the last packet.
 const MAX_END_TRIM: u64 = 8_192;

@@ -1,4 +1,4 @@
-//! Tests of [`read`] and [`Clip`]: accepted recordings, their results, and refusals.
+//! Tests of [`read`] and [`Clip`]: accepted recordings, the clips made of them, and refusals.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,8 +1,8 @@
 //! Decoder of WAV files: from bytes to mono float samples at the file's own rate.
 //!
-//! The chunks are located here because hound refuses two habits of real files: padded odd chunks,
-//! and an open length for piped audio. hound then reads the format and the samples from those two
-//! chunks alone.
+//! The chunks are located here, because real files pad odd chunks and leave the length of piped
+//! audio open, and hound refuses both. After that, hound reads the format and the samples from
+//! those two chunks alone.
 
 use std::io::{Chain, Read};
 

@@ -1,4 +1,4 @@
-//! What a result is encoded in.
+//! The encodings of a result.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,18 +7,18 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// Container and coding of a result, all of them 24 kHz mono.
+/// Container and coding of a result; always 24 kHz mono.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum AudioFormat {
-    /// RIFF WAVE, 16-bit PCM, with words about its origin in it.
+    /// RIFF WAVE, 16-bit PCM, with metadata about its origin.
     #[default]
     Wav,
-    /// Samples alone: 16 bit, signed, lowest byte first.
+    /// Samples without a header: 16 bit, signed, little-endian.
     Pcm,
     /// FLAC, 16 bit: the same samples in about half the bytes.
     Flac,
-    /// Opus in Ogg, RFC 7845: small, and not the same samples.
+    /// Opus in Ogg (RFC 7845): small, but lossy.
     Opus,
 }
 
@@ -26,7 +26,7 @@ impl AudioFormat {
     /// All formats.
     pub const ALL: [Self; 4] = [Self::Wav, Self::Pcm, Self::Flac, Self::Opus];
 
-    /// The name in requests and receipts, which is also the extension of files.
+    /// Returns the name in requests and receipts, which is also the file extension.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -37,7 +37,7 @@ impl AudioFormat {
         }
     }
 
-    /// The media type.
+    /// Returns the media type.
     #[must_use]
     pub const fn media_type(self) -> &'static str {
         match self {

@@ -1,17 +1,18 @@
-//! Earlier turns of the conversation: what was said, by whom, and how it sounded.
+//! The context of a job: earlier utterances of the conversation, each with its text, speaker and
+//! recording.
 
 use super::limits::{CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS};
 use super::{Invalid, Speaker, Text};
 use crate::audio::Clip;
 
-/// One earlier turn.
+/// An earlier utterance of the conversation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Segment {
-    /// The words, matching the audio.
+    /// Text of the utterance, matching the audio.
     pub text: Text,
-    /// Who said them.
+    /// Speaker of the utterance.
     pub speaker: Speaker,
-    /// How it sounded; at least one sample.
+    /// Recording of the utterance; at least one sample.
     pub clip: Clip,
 }
 
@@ -20,7 +21,8 @@ pub struct Segment {
 pub struct Context(Vec<Segment>);
 
 impl Context {
-    /// Refuses more than [`CONTEXT_SEGMENTS`] segments, more than [`CONTEXT_AUDIO_MS`] in all, and empty audio.
+    /// Refuses more than [`CONTEXT_SEGMENTS`] segments, more than [`CONTEXT_AUDIO_MS`] in all, and
+    /// empty audio.
     pub fn new(segments: Vec<Segment>) -> Result<Self, Invalid> {
         if !CONTEXT_SEGMENTS.allows(segments.len() as u64) {
             return Err(Invalid::outside("context_segments", segments.len(), &CONTEXT_SEGMENTS));
@@ -36,7 +38,7 @@ impl Context {
         Ok(Self(segments))
     }
 
-    /// The segments, oldest first.
+    /// Returns the segments, oldest first.
     #[must_use]
     pub fn segments(&self) -> &[Segment] {
         &self.0

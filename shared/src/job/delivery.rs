@@ -1,4 +1,4 @@
-//! How a result reaches its caller.
+//! The delivery of a result: as a file, or as a file and live samples.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,19 +8,19 @@ use serde::{Deserialize, Serialize};
 use super::limits::LIVE_AUDIO_MS;
 use super::{AudioBudget, Invalid};
 
-/// How a result reaches its caller.
+/// Way in which a result reaches its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Delivery {
     /// As a file, once it is finished.
     #[default]
     Store,
-    /// As a file, and as samples with the job's events while it is spoken.
+    /// As a file, and as samples with the job's events during generation.
     Both,
 }
 
 impl Delivery {
-    /// The name in requests.
+    /// Returns the name in requests.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -32,7 +32,7 @@ impl Delivery {
     /// Refuses live audio of a result that may become longer than [`LIVE_AUDIO_MS`].
     ///
     /// # Errors
-    /// [`Invalid`].
+    /// [`Invalid`] if the budget exceeds the limit.
     pub fn check(self, budget: AudioBudget) -> Result<(), Invalid> {
         if !self.is_live() || LIVE_AUDIO_MS.allows(budget.ms()) {
             return Ok(());
@@ -41,7 +41,7 @@ impl Delivery {
         Err(Invalid::outside("delivery", value, &LIVE_AUDIO_MS))
     }
 
-    /// Whether samples go out while they are spoken.
+    /// Returns true if samples go out during generation.
     #[must_use]
     pub const fn is_live(self) -> bool {
         matches!(self, Self::Both)

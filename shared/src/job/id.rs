@@ -1,4 +1,4 @@
-//! The name of a job.
+//! The id of a job.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,19 +8,20 @@ use uuid::{Builder, Uuid};
 use super::{Invalid, Tenant};
 use crate::process::digest::sha256_hex;
 
-/// A job's id: UUID version 7 when made here, so ids sort by time of creation.
+/// The id of a job: UUID version 7 when made here, so ids sort by time of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct JobId(Uuid);
 
 impl JobId {
-    /// A new id.
+    /// Makes a new id.
     #[must_use]
     pub fn generate() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// Returns the id that a tenant's idempotency key stands for: UUID version 8 over SHA-256. A caller that repeats a
-    /// request gets the same job from any gateway, as long as the record of the job is kept.
+    /// Derives the id from a tenant's idempotency key: UUID version 8 over SHA-256. A caller that
+    /// repeats a request gets the same job from any gateway, as long as the record of the job is
+    /// kept.
     #[must_use]
     pub fn of_key(tenant: &Tenant, key: &str) -> Self {
         let digest = sha256_hex(format!("{tenant}\n{key}").as_bytes());
@@ -28,11 +29,13 @@ impl JobId {
         Self(Builder::from_custom_bytes(half.to_be_bytes()).into_uuid())
     }
 
-    /// A number that spreads jobs evenly over up to that many places, the same wherever it is asked.
+    /// Returns a number below `places` that spreads jobs evenly. The same id gives the same number
+    /// in every process.
     #[must_use]
     pub fn spread(&self, places: u16) -> u16 {
         let (high, low) = self.0.as_u64_pair();
-        // Ids made here begin with the time and end with chance; callers' own may be anything.
+        // Ids made here begin with the time and end with random bits; ids from callers may be
+        // anything.
         let mixed = (high ^ low).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         (mixed % u64::from(places.max(1))) as u16
     }

@@ -1,27 +1,27 @@
-//! The one error of every constructor of a request: which field, which value, which limit.
+//! The error of every constructor of a request: which field, which value, which limit.
 
 use std::fmt;
 
 use super::limits::Limit;
 
-/// Longest piece of an offending value that is shown back.
+/// Most characters of a refused value that an error message repeats.
 const SHOWN_CHARS: usize = 64;
 
-/// Why a value was refused; each has a stable code for machines.
+/// Reason for a refusal; each has a stable code for machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Outside the allowed range.
+    /// Value outside the allowed range.
     OutOfRange,
-    /// Of the wrong kind or not readable as what it should be.
+    /// Value of the wrong kind, or one that cannot be parsed.
     Malformed,
-    /// Prompt and budget together exceed the model's window.
+    /// Prompt and budget that together exceed the model's window.
     WindowExceeded,
-    /// More bytes or seconds than are taken.
+    /// More bytes or seconds than are accepted.
     TooLarge,
 }
 
 impl Reason {
-    /// Stable code, part of the API.
+    /// Returns the stable code, which is part of the API.
     #[must_use]
     pub const fn code(self) -> &'static str {
         match self {
@@ -33,7 +33,8 @@ impl Reason {
     }
 }
 
-/// A refused value. Safe to show to the caller: it holds nothing but what the caller sent and a public limit.
+/// A refused value. Safe to show to the caller, because it holds only the caller's input and a
+/// public limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{field}: {value} is not allowed; the limit is {limit}")]
 pub struct Invalid {
@@ -41,23 +42,23 @@ pub struct Invalid {
     pub field: String,
     /// The value as received, cut to a readable length.
     pub value: String,
-    /// What would have been allowed.
+    /// Allowed values.
     pub limit: String,
-    /// Why.
+    /// Reason for the refusal.
     pub reason: Reason,
-    /// HTTP status that answers it.
+    /// HTTP status of the refusal.
     pub status: u16,
 }
 
 impl Invalid {
-    /// A value outside a [`Limit`].
+    /// Describes a value outside a [`Limit`].
     #[must_use]
     pub fn outside(field: &str, value: impl fmt::Display, limit: &Limit) -> Self {
         let reason = if limit.status == 413 { Reason::TooLarge } else { Reason::OutOfRange };
         Self { field: field.into(), value: shown(value), limit: limit.describe(), reason, status: limit.status }
     }
 
-    /// A value of the wrong kind; `expected` says what would have been right.
+    /// Describes a value of the wrong kind; `expected` names what is allowed.
     #[must_use]
     pub fn malformed(field: &str, value: impl fmt::Display, expected: impl Into<String>) -> Self {
         Self {
@@ -69,7 +70,7 @@ impl Invalid {
         }
     }
 
-    /// The same refusal, one level further out: `audio` within `context_segments[1]`.
+    /// Puts the field's path below `parent`: `audio` becomes `context_segments[1].audio`.
     #[must_use]
     pub fn within(mut self, parent: &str) -> Self {
         self.field = format!("{parent}.{}", self.field);
@@ -77,7 +78,7 @@ impl Invalid {
     }
 }
 
-/// The value for a message: one line, cut with its true length named.
+/// Formats the value for a message: one line, cut to [`SHOWN_CHARS`] with its full length added.
 fn shown(value: impl fmt::Display) -> String {
     let text = value.to_string().replace(char::is_control, " ");
     let length = text.chars().count();

@@ -1,4 +1,4 @@
-//! Work streams by urgency.
+//! Lanes: the queue's streams of work, by urgency.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use super::Invalid;
 
-/// How urgent a job is. The order of the variants is the order of service.
+/// Urgency of a job. The order of the variants is the order of service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Lane {
-    /// Somebody is listening.
+    /// Interactive: the caller plays the audio while it is generated.
     Live,
-    /// Somebody will look soon.
+    /// Ordinary: the caller expects the result soon.
     #[default]
     Standard,
-    /// Whenever there is room.
+    /// Not urgent: runs if there is spare capacity.
     Bulk,
 }
 
@@ -24,7 +24,7 @@ impl Lane {
     /// All lanes, most urgent first.
     pub const ALL: [Self; 3] = [Self::Live, Self::Standard, Self::Bulk];
 
-    /// The lane's share of the fleet beside the other lanes', in audio.
+    /// Returns the lane's weight: its share of the fleet relative to the other lanes, in audio.
     #[must_use]
     pub const fn weight(self) -> u32 {
         match self {
@@ -34,7 +34,7 @@ impl Lane {
         }
     }
 
-    /// The lane's name in keys, metrics and the API.
+    /// Returns the lane's name in keys, metrics and the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

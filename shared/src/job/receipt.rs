@@ -1,91 +1,99 @@
-//! What a finished job says about its audio.
+//! The receipt of a finished job: facts about its audio.
 
 use serde::{Deserialize, Serialize};
 
 use super::AudioFormat;
 use crate::watermark::Finding;
 
-/// Why the speech ended where it does.
+/// Reason why the speech ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum FinishReason {
-    /// The model said that it was done.
+    /// The model ended the speech itself.
     Eos,
-    /// The frame budget was used up.
+    /// The frame budget ran out.
     Length,
-    /// The model did not stop: it repeated itself, fell silent, or took far longer than its text can need.
+    /// The model did not stop: it repeated itself, fell silent, or took far longer than the text
+    /// can need.
     Runaway,
 }
 
-/// One piece of the text: a sentence as a rule, several very short ones, or a part of a very long one.
+/// The account of one [`Sentence`](crate::text::Sentence): usually a sentence, but also several
+/// very short ones or a part of a very long one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SentenceReceipt {
-    /// The words as they were given to the model.
+    /// Text as the model received it.
     pub text: String,
-    /// Frames that the model made of them; 0 if it ended at once, or if the job's budget was used up before.
+    /// Frames that the model generated; 0 if it ended at once, or if the job's budget had run out.
     pub frames: u32,
-    /// Where they begin in the audio, in milliseconds.
+    /// Start of the sentence in the audio, in milliseconds.
     pub start_ms: u64,
-    /// How long they last there: their frames, without the silence that was cut off where sentences were joined.
+    /// Duration of the sentence in the audio, in milliseconds: its frames, without the silence cut
+    /// off at the joins between sentences.
     pub duration_ms: u64,
-    /// Positions of the model's window that the prompt took, context and words; 0 if nothing was asked of the model.
+    /// Positions of the model's window that the prompt took, context and text together; 0 if the
+    /// model was not used.
     pub prompt_positions: u32,
-    /// Those of the context: the job's own, and earlier sentences.
+    /// Part of `prompt_positions` that the context took: the job's own segments and earlier
+    /// sentences.
     pub context_positions: u32,
-    /// Frames that were allowed. With the prompt they share the window.
+    /// Frames that were allowed. Prompt and frames share the window.
     pub max_frames: u32,
-    /// Why the sentence ended.
+    /// Reason why the sentence ended.
     pub finish_reason: FinishReason,
 }
 
-/// The account of a committed result.
+/// The receipt of a committed result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
-    /// Seed of the draws; with the same model it gives the same codes again.
+    /// Seed of the sampling; the same seed and model give the same codes.
     pub seed: u64,
-    /// Model as the worker was told to load it.
+    /// Model, as named to the worker.
     pub model: String,
-    /// True for checkpoints of random weights: the audio is noise, not speech.
+    /// True for a model of random weights: the audio is noise, not speech.
     pub noise_only: bool,
-    /// SHA-256 over the weight files, hex.
+    /// SHA-256 over the weight files, in hex.
     pub weights_sha256: String,
     /// Worker process that committed the result.
     pub worker: String,
-    /// Claims it took, this one included.
+    /// Number of claims that the job took, including the one that committed.
     pub attempt: u64,
-    /// Frames of 80 ms that the model made. Of a long text some of their silence is cut off where sentences are joined.
+    /// Frames of 80 ms that the model generated. In a long text some of their silence is cut off at
+    /// the joins between sentences.
     pub frames: u32,
-    /// Those of them that an earlier attempt had made and this one took over.
+    /// Part of `frames` that was resumed from an earlier attempt.
     #[serde(default)]
     pub resumed_frames: u32,
-    /// Samples at 24 kHz in the file.
+    /// Samples in the file, at 24 kHz.
     pub samples: u64,
-    /// Duration of those samples in milliseconds.
+    /// Duration of the samples in milliseconds.
     pub duration_ms: u64,
-    /// Why it ended. Of several sentences: `length` if the job's budget cut them off, else the worst end of any.
+    /// Reason why the speech ended. With several sentences: `length` if the job's budget cut them
+    /// off, else the worst reason of any sentence.
     pub finish_reason: FinishReason,
-    /// From acceptance to the claim that was committed, in milliseconds.
+    /// Time from acceptance to the claim of the committing attempt, in milliseconds.
     pub queue_ms: u64,
-    /// From the claim to the end of the last frame, in milliseconds.
+    /// Time from the claim to the end of the last frame, in milliseconds.
     pub compute_ms: u64,
-    /// From the claim to the first frame, in milliseconds; absent when there was none.
+    /// Time from the claim to the first frame, in milliseconds; absent without frames.
     pub first_audio_ms: Option<u64>,
-    /// Compute time divided by audio time; absent when there is no audio.
+    /// Real-time factor: compute time divided by audio time; absent without audio.
     pub rtf: Option<f64>,
     /// Bytes of the file.
     pub bytes: u64,
-    /// SHA-256 of the file, hex.
+    /// SHA-256 of the file, in hex.
     pub sha256: String,
-    /// The container and coding of the file.
+    /// Container and coding of the file.
     #[serde(default)]
     pub format: AudioFormat,
-    /// What the detectors found in the very file that was committed, one by scheme; empty where there is no audio.
+    /// Findings of the watermark detectors in the committed file, one for each scheme; empty
+    /// without audio.
     #[serde(default)]
     pub watermarks: Vec<Finding>,
-    /// Key in the store.
+    /// Key of the file in the store.
     pub location: String,
-    /// The whole text in the order of speech, one entry for each utterance. Bounded, as the length of a text is. Empty in
-    /// receipts from before it was there.
+    /// All sentences in the order of speech, one for each utterance. The length limit of a text
+    /// bounds their number. Empty in receipts of older versions without this field.
     #[serde(default)]
     pub sentences: Vec<SentenceReceipt>,
 }

@@ -1,79 +1,79 @@
-//! A job as the queue knows it.
+//! The queue's record of a job.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{JobId, JobState, Lane, Receipt, Tenant};
 
-/// What kind of failure it was, which decides what happens next.
+/// Kind of a failure, which decides whether the job is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureClass {
-    /// The request cannot be spoken; never retried.
+    /// The request cannot be synthesised; never retried.
     Invalid,
-    /// Store or network; retried with backoff.
+    /// The store or the network failed; retried with backoff.
     Transient,
-    /// The device or the model failed; retried, best on another worker.
+    /// The device or the model failed; retried, preferably on another worker.
     Resource,
     /// The worker process vanished.
     WorkerLost,
-    /// It could not be done by the caller's deadline; not retried.
+    /// The job could not be finished by the caller's deadline; not retried.
     Deadline,
 }
 
-/// Why an attempt, or the job, failed.
+/// Failure of an attempt or of the job.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 #[error("{class:?}: {message}")]
 pub struct Failure {
-    /// What kind it was.
+    /// Kind of the failure.
     pub class: FailureClass,
-    /// What happened, safe to show to the caller.
+    /// Description that is safe to show to the caller.
     pub message: String,
 }
 
 impl Failure {
-    /// A failure of the given class.
+    /// Makes a failure of the given class.
     #[must_use]
     pub fn new(class: FailureClass, message: impl Into<String>) -> Self {
         Self { class, message: message.into() }
     }
 }
 
-/// A job's public record: everything but its payload.
+/// The public record of a job: everything but its payload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobRecord {
-    /// The job.
+    /// Id of the job.
     pub id: JobId,
-    /// Where it stands.
+    /// State of the job.
     pub state: JobState,
-    /// How urgent it is.
+    /// Lane of the job.
     pub lane: Lane,
-    /// Claims so far; fences every write of a worker.
+    /// Number of claims so far; fences every write of a worker.
     pub attempt: u64,
-    /// Attempts that failed by themselves.
+    /// Attempts that failed while their worker survived.
     pub failures: u32,
-    /// Attempts that ended with their worker while nothing ran beside them.
+    /// Attempts whose worker died while it ran no other job.
     pub crashes: u32,
-    /// True once a worker died with this job: since then it runs with nothing beside it.
+    /// True after a worker died with this job. From then on the job runs alone on its worker.
     pub suspect: bool,
-    /// Whose job it is.
+    /// Tenant that owns the job.
     pub tenant: Tenant,
-    /// The worker that holds the lease, or held it when the job ended.
+    /// Worker that holds the lease, or held it when the job ended.
     pub worker: Option<String>,
-    /// True once a cancel was asked for.
+    /// True after a cancel request.
     pub cancel_requested: bool,
     /// The frame budget.
     pub max_frames: u32,
-    /// When it was accepted.
+    /// Time of acceptance.
     pub created: Timestamp,
-    /// When the last attempt was claimed.
+    /// Time of the last claim.
     pub started: Option<Timestamp>,
-    /// When it reached its final state.
+    /// Time at which the job reached its final state.
     pub finished: Option<Timestamp>,
-    /// The account of the committed result.
+    /// Receipt of the committed result.
     pub receipt: Option<Receipt>,
-    /// Why the job failed, or why its last attempt did.
+    /// Failure of the job, or of its last attempt.
     pub failure: Option<Failure>,
-    /// The job that a failed one was made into again.
+    /// Id of the new job if this failed job was replayed.
     pub replayed_as: Option<JobId>,
 }

@@ -1,4 +1,4 @@
-//! How codes are drawn: temperature, top-k and seed, none of which can be out of range.
+//! Sampling parameters: temperature, top-k and seed, none of which can be out of range.
 
 use super::limits::{DEFAULT_TEMPERATURE, DEFAULT_TOPK, TEMPERATURE_MAX, TOPK};
 use super::{Invalid, Reason};
@@ -22,13 +22,13 @@ impl Temperature {
         })
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> f32 {
         self.0
     }
 
-    /// True when the most likely code is always taken.
+    /// Returns true if sampling always takes the most likely code.
     #[must_use]
     pub fn is_greedy(self) -> bool {
         self.0 == 0.0
@@ -41,7 +41,7 @@ impl Default for Temperature {
     }
 }
 
-/// How many of the likeliest codes stay in the draw, 1 to the codebook's 2048.
+/// Number of most likely codes that sampling draws from: 1 to the codebook's 2048.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TopK(u32);
 
@@ -51,7 +51,7 @@ impl TopK {
         if TOPK.allows(value.into()) { Ok(Self(value)) } else { Err(Invalid::outside("topk", value, &TOPK)) }
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0
@@ -64,18 +64,18 @@ impl Default for TopK {
     }
 }
 
-/// Seed of the counter-based draws: with it, a job says the same thing again.
+/// Seed of the counter-based random numbers: the same seed repeats the same speech.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seed(u64);
 
 impl Seed {
-    /// Any number will do.
+    /// Makes a seed; any number is valid.
     #[must_use]
     pub const fn new(value: u64) -> Self {
         Self(value)
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -87,8 +87,8 @@ impl Seed {
 pub struct Sampling {
     /// Softmax temperature.
     pub temperature: Temperature,
-    /// Codes kept in the draw.
+    /// Number of most likely codes to draw from.
     pub topk: TopK,
-    /// Seed of the draws.
+    /// Seed of the random numbers.
     pub seed: Seed,
 }

@@ -1,26 +1,26 @@
-//! The states of a job and their only legal moves.
+//! The states of a job and the allowed moves between them.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a job stands. `queued -> running -> succeeded | failed | cancelled | expired`, and back to `queued` by retry,
-/// drain or a dead worker.
+/// State of a job: `queued -> running -> succeeded | failed | cancelled | expired`, and back to
+/// `queued` by retry, drain or a dead worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum JobState {
-    /// Accepted, waiting for a slot.
+    /// Accepted; waiting for a slot.
     Queued,
-    /// A worker holds its lease.
+    /// Claimed by a worker, which holds its lease.
     Running,
-    /// One result is committed.
+    /// Finished with one committed result.
     Succeeded,
-    /// Given up; the record says why.
+    /// Given up; the record holds the failure.
     Failed,
     /// Stopped on request.
     Cancelled,
-    /// Not begun in the time that the caller allowed.
+    /// Not begun within the time that the caller allowed.
     Expired,
 }
 
@@ -29,13 +29,14 @@ impl JobState {
     pub const ALL: [Self; 6] =
         [Self::Queued, Self::Running, Self::Succeeded, Self::Failed, Self::Cancelled, Self::Expired];
 
-    /// True when nothing may follow.
+    /// Returns true if no other state may follow.
     #[must_use]
     pub const fn is_final(self) -> bool {
         !matches!(self, Self::Queued | Self::Running)
     }
 
-    /// True when a job may move from `self` to `next`. The Lua scripts refuse every other move.
+    /// Returns true if a job may move from `self` to `next`. The Lua scripts refuse every other
+    /// move.
     #[must_use]
     pub const fn may_become(self, next: Self) -> bool {
         match self {
@@ -45,7 +46,7 @@ impl JobState {
         }
     }
 
-    /// The state's name in Redis and the API.
+    /// Returns the state's name in Redis and the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

@@ -1,4 +1,4 @@
-//! Whose job it is.
+//! The tenant that owns a job.
 
 use std::fmt;
 use std::str::FromStr;
@@ -6,13 +6,13 @@ use std::str::FromStr;
 use super::Invalid;
 use super::limits::TENANT_CHARS;
 
-/// Name of a tenant: letters, digits, `.`, `_` and `-`, within [`TENANT_CHARS`]. What a tenant may hold and run at a time
-/// can be bounded.
+/// Name of a tenant: letters, digits, `.`, `_` and `-`, within [`TENANT_CHARS`]. The open and the
+/// running jobs of a tenant can be bounded.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Tenant(String);
 
 impl Tenant {
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

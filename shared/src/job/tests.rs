@@ -1,4 +1,5 @@
-//! Constructors refuse with field, value and limit; the wire twin is lossless; the state machine has no way out of an end.
+//! Tests of the job types: refusals name field, value and limit; the wire form is lossless; no
+//! final state has a successor.
 
 use super::*;
 use crate::audio::Clip;

@@ -1,4 +1,4 @@
-//! What is said, by whom, and for how long at most.
+//! The text of a job, its speaker, and its budget of audio.
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use super::limits::{
 use crate::audio::FRAME_MS;
 use crate::text::Sentence;
 
-/// Words to speak: trimmed, not empty, within [`TEXT_CHARS`].
+/// Text to speak: trimmed, not empty, within [`TEXT_CHARS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
 
@@ -28,27 +28,29 @@ impl Text {
         Ok(Self(trimmed.to_owned()))
     }
 
-    /// The words.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// Milliseconds that a sentence needs at an ordinary pace, and half as long again.
+/// Returns the audio allowed for a sentence, in milliseconds: its length at an ordinary pace, times
+/// 1.5, plus a fixed part.
 fn needed_ms(sentence: &Sentence) -> u64 {
     SENTENCE_MS + SENTENCE_MS_PER_BYTE * sentence.text.len() as u64
 }
 
-/// Frames that each of a text's sentences may take: a text of one sentence as many as one utterance may, the sentences of a longer
-/// one what they need at an ordinary pace and half as long again.
+/// Returns the frames that each sentence of a text may take. A single sentence may take as many as
+/// one utterance. With several sentences, each gets its length at an ordinary pace, times 1.5, plus
+/// a fixed part.
 pub fn sentence_frames(sentences: &[Sentence]) -> impl Iterator<Item = u32> {
     let alone = sentences.len() == 1;
     let ms = move |sentence: &Sentence| if alone { UTTERANCE_MS } else { needed_ms(sentence) };
     sentences.iter().map(move |sentence| frames(ms(sentence)))
 }
 
-/// Whole frames in so many milliseconds.
+/// Returns the number of whole frames in `ms` milliseconds.
 const fn frames(ms: u64) -> u32 {
     (ms / FRAME_MS as u64) as u32
 }
@@ -66,7 +68,7 @@ impl Speaker {
         }
     }
 
-    /// The number.
+    /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {
         self.0 as u32
@@ -79,12 +81,13 @@ impl fmt::Display for Speaker {
     }
 }
 
-/// The longest result allowed, in whole frames.
+/// Longest result allowed, in whole frames.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AudioBudget(u32);
 
 impl AudioBudget {
-    /// From milliseconds, rounded down to whole frames as the reference does; refuses what [`MAX_AUDIO_LENGTH_MS`] does.
+    /// Converts milliseconds, rounded down to whole frames as in the reference implementation.
+    /// Refuses values outside [`MAX_AUDIO_LENGTH_MS`].
     pub fn from_ms(ms: u64) -> Result<Self, Invalid> {
         match u32::try_from(ms) {
             Ok(small) if MAX_AUDIO_LENGTH_MS.allows(ms) => Ok(Self(small / FRAME_MS)),
@@ -92,8 +95,9 @@ impl AudioBudget {
         }
     }
 
-    /// What a text gets whose request does not say: what its sentences need together, but never less than
-    /// [`DEFAULT_MAX_AUDIO_LENGTH_MS`], within what one utterance may take, or for more of them [`MAX_AUDIO_LENGTH_MS`].
+    /// Returns the default budget: the sum of the sentences' estimates. At least
+    /// [`DEFAULT_MAX_AUDIO_LENGTH_MS`]; at most [`UTTERANCE_MS`] for one sentence or
+    /// [`MAX_AUDIO_LENGTH_MS`] for several.
     #[must_use]
     pub fn of_sentences(sentences: &[Sentence]) -> Self {
         let most = if sentences.len() == 1 { UTTERANCE_MS } else { MAX_AUDIO_LENGTH_MS.max };
@@ -101,13 +105,13 @@ impl AudioBudget {
         Self(needed.clamp(Self::default().0, frames(most)))
     }
 
-    /// Frames of 80 ms, at least one.
+    /// Returns the frames of 80 ms, at least one.
     #[must_use]
     pub const fn frames(self) -> u32 {
         self.0
     }
 
-    /// The same in milliseconds.
+    /// Returns the budget in milliseconds.
     #[must_use]
     pub const fn ms(self) -> u64 {
         self.0 as u64 * FRAME_MS as u64

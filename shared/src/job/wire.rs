@@ -1,5 +1,6 @@
-//! The versioned twin of [`JobSpec`] that travels through Redis. Decoding goes back through the constructors, so a
-//! payload that was tampered with, or written under older and wider limits, is refused like any other bad request.
+//! The versioned wire form of [`JobSpec`], stored in Redis. Decoding goes through the constructors.
+//! So a payload that was tampered with, or written under older and wider limits, is refused like
+//! any other bad request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -14,10 +15,10 @@ use crate::audio::Clip;
 /// A payload that cannot be read back.
 #[derive(Debug, thiserror::Error)]
 pub enum DecodeError {
-    /// Not JSON of a version known here.
+    /// Not JSON, or of an unknown version.
     #[error("job payload: {0}")]
     Json(#[from] serde_json::Error),
-    /// Readable, but against a limit.
+    /// Readable, but outside a limit.
     #[error("job payload: {0}")]
     Invalid(#[from] Invalid),
 }
@@ -32,7 +33,7 @@ enum JobSpecWire {
 #[derive(Serialize, Deserialize)]
 struct SpecV1 {
     text: String,
-    /// Absent in payloads from before it was there.
+    /// Absent in payloads of older gateways; absent means true.
     #[serde(default = "yes")]
     normalize: bool,
     speaker: i64,
@@ -57,11 +58,11 @@ const fn yes() -> bool {
 struct SegmentV1 {
     text: String,
     speaker: i64,
-    /// base64 of a 24 kHz mono 16-bit WAV.
+    /// Base64 of a 24 kHz mono 16-bit WAV file.
     audio: String,
 }
 
-/// The payload as stored in the job's hash.
+/// Encodes the payload as stored in the job's hash.
 pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
     let context = spec.context.segments().iter().map(|segment| SegmentV1 {
         text: segment.text.as_str().to_owned(),
@@ -83,7 +84,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
     }))
 }
 
-/// The spec behind a stored payload.
+/// Decodes a stored payload.
 pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
     let JobSpecWire::V1(wire) = serde_json::from_str(payload)?;
     let budget = AudioBudget::from_ms(wire.max_audio_length_ms)?;

@@ -1,4 +1,4 @@
-//! Watches a download: logs how far it is, and notices when it stands still.
+//! Progress of a download: logs it, and notices a stall.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -6,12 +6,12 @@ use std::time::Duration;
 use hf_hub::progress::{DownloadEvent, ProgressEvent, ProgressHandler};
 use tokio::time::Instant;
 
-/// The shortest time between two lines in the log.
+/// Shortest time between two log lines.
 const LOG_PAUSE: Duration = Duration::from_secs(5);
 
 const MIB: u64 = 1024 * 1024;
 
-/// One file's download. Clones watch the same one.
+/// Progress of the download of one file. Clones share their state.
 #[derive(Debug, Clone)]
 pub(super) struct DownloadProgress {
     file: String,
@@ -31,7 +31,7 @@ impl DownloadProgress {
         Self { file: file.to_owned(), state: Arc::new(Mutex::new(DownloadState { bytes: 0, moved: now, logged: now })) }
     }
 
-    /// Returns when no byte has come for `limit`.
+    /// Returns once no byte has arrived for `limit`.
     pub(super) async fn stalled(&self, limit: Duration) {
         loop {
             let deadline = self.lock().moved + limit;
@@ -56,7 +56,7 @@ impl DownloadProgress {
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, DownloadState> {
-        // Plain numbers: a panic elsewhere leaves them usable.
+        // The state is plain numbers, which stay usable after a panic elsewhere.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,4 +1,4 @@
-//! Why there is no model, and what to do about it.
+//! Errors of model resolution; each text says what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -8,96 +8,97 @@ use hf_hub::HFError;
 
 use super::source::HubId;
 
-/// A model could not be made available. Each text says what to do; none holds a token.
+/// Reason why a model is not available. Each text says what to do; none holds a token.
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
-    /// `tiny` was asked of the hub.
+    /// The name `tiny`, which no hub has.
     #[error(
         "the tiny model is made on this machine (`csm model make-tiny DIR`), no hub has it; give its folder instead"
     )]
     Tiny,
-    /// The folder is not there.
+    /// The folder does not exist.
     #[error("no model folder at {}", .0.display())]
     NoFolder(PathBuf),
-    /// The folder lacks files.
+    /// The folder lacks some files.
     #[error("model folder {} lacks {}", .folder.display(), .files.join(", "))]
     MissingFiles {
-        /// Where was looked.
+        /// Folder that was searched.
         folder: PathBuf,
-        /// The names, as they should be.
+        /// Names of the missing files.
         files: Vec<String>,
     },
-    /// A file cannot be read or is not what its name says.
+    /// A file cannot be read, or its content does not match its name.
     #[error("{}: {source}", .path.display())]
     BadFile {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What is wrong.
+        /// Cause.
         source: io::Error,
     },
-    /// The model needs permission.
+    /// The model needs permission from its owner.
     #[error(
         "{0} needs permission: accept its licence at https://huggingface.co/{0}, then set HF_TOKEN to a token of that \
          account (https://huggingface.co/settings/tokens)"
     )]
     Gated(String),
-    /// There is no such model, or not this revision or file of it.
+    /// The hub has no such model, revision or file.
     #[error("the hub has no {what} in {id}; check the id, or set HF_TOKEN if the repository is private")]
     NotFound {
-        /// The id as given.
+        /// Id of the model as given.
         id: String,
-        /// What is missing.
+        /// Name of the missing part.
         what: String,
     },
-    /// Only the cache may be used, and it does not hold this model.
+    /// Only the cache may be used, and the cache lacks this model.
     #[error("{id} is not in {}, and the hub may not be asked; allow it (HF_HUB_OFFLINE=0) or fetch it with `hf download {id}`", .cache.display())]
     NotCached {
-        /// The id as given.
+        /// Id of the model as given.
         id: String,
-        /// The cache folder.
+        /// Folder of the cache.
         cache: PathBuf,
-        /// What exactly is missing there.
+        /// Error that names the missing files.
         source: Box<HubError>,
     },
-    /// No answer in time.
+    /// The hub did not answer in time.
     #[error("{endpoint} was silent for {} s; check the network, or raise CSM_HUB_TIMEOUT", .waited.as_secs_f32())]
     Timeout {
-        /// The hub's URL.
+        /// URL of the hub.
         endpoint: String,
-        /// How long.
+        /// Time waited.
         waited: Duration,
     },
-    /// The hub cannot be reached or has a fault.
+    /// The hub cannot be reached, reports a server error, or refuses too many requests.
     #[error("{endpoint} cannot be reached: {detail}; check the network, or set HF_ENDPOINT to a mirror")]
     Unreachable {
-        /// The hub's URL.
+        /// URL of the hub.
         endpoint: String,
-        /// The innermost cause.
+        /// Innermost cause.
         detail: String,
     },
     /// A downloaded file has the wrong length.
     #[error("{} has {actual} bytes where the hub promises {expected}; it was removed, try again", .path.display())]
     Incomplete {
-        /// The file in the cache.
+        /// Path of the file in the cache.
         path: PathBuf,
-        /// Its length on the hub, in bytes.
+        /// Length of the file on the hub, in bytes.
         expected: u64,
-        /// Its length here, in bytes.
+        /// Length of the downloaded file, in bytes.
         actual: u64,
     },
-    /// Anything else the hub's client reports.
+    /// Any other error of the hub's client.
     #[error("the hub's client: {0}")]
     Client(#[from] HFError),
 }
 
 impl HubError {
-    /// Whether the hub did not answer at all, so that a copy in the cache is as good as it gets.
+    /// Returns true if the hub gave no useful answer: none, a server error, or too many requests. A
+    /// cached copy is then the best available.
     #[must_use]
     pub fn is_unreachable(&self) -> bool {
         matches!(self, Self::Timeout { .. } | Self::Unreachable { .. })
     }
 
-    /// Puts the client's error into words, for the repository and endpoint it came from.
+    /// Converts an error of the hub's client for the given repository and endpoint.
     pub(super) fn from_client(error: HFError, id: &HubId, endpoint: &str) -> Self {
         let not_found = |what: String| Self::NotFound { id: id.to_string(), what };
         match error {
@@ -121,7 +122,8 @@ impl HubError {
     }
 }
 
-/// The last cause says most: "connection refused", "failed to lookup address".
+/// Returns the text of the innermost cause, such as "connection refused" or "failed to lookup
+/// address", because it says most.
 fn innermost(error: &dyn std::error::Error) -> String {
     let mut cause = error;
     while let Some(next) = cause.source() {

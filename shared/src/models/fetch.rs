@@ -1,6 +1,7 @@
-//! Gets a model's files from the hub into the cache, and finds them there again.
+//! Download of a model's files from the hub into the cache, and lookup in the cache.
 //!
-//! The first file fixes the commit; all others are taken from it, so a push in between cannot mix two versions.
+//! The first file fixes the commit, and all others are taken from that commit. So a push in between
+//! cannot mix two versions.
 
 use std::fs;
 use std::future::Future;
@@ -13,21 +14,20 @@ use hf_hub::{HFClient, HFResult};
 use secrecy::ExposeSecret;
 
 use super::download_progress::DownloadProgress;
-use super::layout::{self, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
-use super::silentcipher_weights::FolderFiles;
+use super::layout::{self, FolderFiles, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
 use super::source::HubId;
 use super::{HubError, HubOptions, ModelFiles, ModelFolder, codec_id};
 
-/// Tries of one request after the first; the client backs off up to 0.2 s, then 0.4 s.
+/// Retries of one request; the client waits up to 0.2 s, then 0.4 s.
 const RETRIES: usize = 2;
 
-/// The most files of a repository that are looked at.
+/// Most files of a repository that are listed.
 const LISTED_MAX: usize = 1_000;
 
-/// Folder in the cache where checkpoint and codec of different repositories are brought together.
+/// Folder in the cache that joins weights and codec of different repositories.
 const JOINED_FOLDER: &str = "csm-fleet";
 
-/// The hub and its cache on this machine.
+/// The hub and its local cache.
 pub(super) struct Hub {
     client: HFClient,
     contact_timeout: Duration,
@@ -56,7 +56,7 @@ impl Hub {
         Ok(Self { client, contact_timeout: options.contact_timeout, stall_timeout: options.stall_timeout })
     }
 
-    /// The model from the hub; what the cache holds of the same commit is not loaded again.
+    /// Fetches the model from the hub. Cached files of the same commit are not downloaded again.
     pub(super) async fn fetch(&self, id: &HubId, needed: ModelFiles) -> Result<ModelFolder, HubError> {
         let snapshot = self.fetch_snapshot(id, needed).await?;
         let codec = match needed {
@@ -66,7 +66,7 @@ impl Hub {
         self.present(id, &snapshot, codec.as_deref(), needed)
     }
 
-    /// The model from the cache alone.
+    /// Finds the model in the cache alone.
     pub(super) async fn cached(&self, id: &HubId, needed: ModelFiles) -> Result<ModelFolder, HubError> {
         self.find_cached(id, needed).await.map_err(|missing| self.not_cached(id, missing))
     }
@@ -75,8 +75,8 @@ impl Hub {
         HubError::NotCached { id: id.to_string(), cache: self.client.cache_dir().to_owned(), source: Box::new(missing) }
     }
 
-    /// Files of one folder of a repository, from the hub: that folder in the cache. What the cache holds of the same commit is
-    /// not loaded again.
+    /// Fetches files of one folder of a repository and returns that folder in the cache. Cached
+    /// files of the same commit are not downloaded again.
     pub(super) async fn fetch_folder(&self, id: &HubId, files: &FolderFiles) -> Result<PathBuf, HubError> {
         let folder = files.folder;
         let first = self.contact(id, self.file(id, &format!("{folder}/{}", files.first), false)).await?;
@@ -93,7 +93,7 @@ impl Hub {
         Ok(local)
     }
 
-    /// The same from the cache alone.
+    /// Finds the files of one folder of a repository in the cache alone.
     pub(super) async fn cached_folder(&self, id: &HubId, files: &FolderFiles) -> Result<PathBuf, HubError> {
         let found = async {
             let first = self.file(id, &format!("{}/{}", files.folder, files.first), true).await?;
@@ -147,7 +147,8 @@ impl Hub {
         Ok(snapshot)
     }
 
-    /// Fetches `config.json`, which tells the commit: the snapshot's folder and the id pinned to it.
+    /// Fetches `config.json`, which fixes the commit. Returns the snapshot's folder and the id
+    /// pinned to that commit.
     async fn first_contact(&self, id: &HubId) -> Result<(PathBuf, HubId), HubError> {
         let config = self.contact(id, self.config_file(id, false)).await?;
         let snapshot = parent(&config);
@@ -165,14 +166,15 @@ impl Hub {
         Box::pin(file.send()).await.map_err(|error| self.in_words(id, error))
     }
 
-    /// The files of a folder, or at the top of the repository, with their paths.
+    /// Lists the files of a folder, or of the top of the repository, with their paths.
     async fn list(&self, id: &HubId, folder: Option<&str>) -> Result<Vec<RepoFile>, HubError> {
         let listing = async { files_of(&self.client, id, folder).await.map_err(|error| self.in_words(id, error)) };
         Box::pin(self.contact(id, listing)).await
     }
 
-    /// One file of a pinned revision, from the cache or the hub, checked against its listed length: the client takes
-    /// an error page for the file when the second of its two requests fails.
+    /// Downloads one file of a pinned revision, unless it is cached, and checks its listed length.
+    /// The check matters because the client takes an error page for the file if the second of its
+    /// two requests fails.
     async fn download(&self, id: &HubId, name: &str, listed: &[RepoFile]) -> Result<PathBuf, HubError> {
         let Some(expected) = listed.iter().find(|file| file.name == name) else {
             return Err(HubError::NotFound { id: id.to_string(), what: name.to_owned() });
@@ -188,7 +190,7 @@ impl Hub {
         Ok(path)
     }
 
-    /// Limits a question to the hub to the time that its first answer may take.
+    /// Limits a request to the hub to `contact_timeout`.
     async fn contact<T>(&self, id: &HubId, question: impl Future<Output = Result<T, HubError>>) -> Result<T, HubError> {
         tracing::debug!(model = %id, endpoint = self.client.endpoint(), "contacting hub");
         let answer = tokio::time::timeout(self.contact_timeout, question).await;
@@ -225,7 +227,7 @@ impl Hub {
     }
 }
 
-/// The files of one folder of a repository, or at its top; what lies deeper is not looked at.
+/// Lists the files of one folder of a repository, or of its top; deeper folders are ignored.
 async fn files_of(client: &HFClient, id: &HubId, folder: Option<&str>) -> HFResult<Vec<RepoFile>> {
     let repo = client.model(&id.owner, &id.name);
     let tree = repo.list_tree().revision(&id.revision).limit(LISTED_MAX);
@@ -239,7 +241,7 @@ async fn files_of(client: &HFClient, id: &HubId, folder: Option<&str>) -> HFResu
     files.try_collect().await
 }
 
-/// Makes `joined` a folder of links: all files of the checkpoint, and the codec below them.
+/// Makes `joined` a folder of links: all files of the model, and the codec in a folder below.
 fn join(snapshot: &Path, codec: &Path, joined: &Path) -> Result<(), HubError> {
     fs::create_dir_all(joined).map_err(bad_file(joined))?;
     for file in fs::read_dir(snapshot).map_err(bad_file(snapshot))? {
@@ -249,7 +251,7 @@ fn join(snapshot: &Path, codec: &Path, joined: &Path) -> Result<(), HubError> {
     link(codec, &joined.join(CODEC_FOLDER))
 }
 
-/// Links in one step, over what is there, since several processes may start at once.
+/// Replaces `at` by a link in one step, because several processes may start at once.
 fn link(target: &Path, at: &Path) -> Result<(), HubError> {
     let target = target.canonicalize().map_err(bad_file(target))?;
     let aside = at.with_file_name(format!(".{}", uuid::Uuid::new_v4()));
@@ -261,13 +263,13 @@ fn check_length(path: &Path, expected: u64) -> Result<(), HubError> {
     if actual == expected {
         return Ok(());
     }
-    // The link and what it points to: otherwise the next try would take it for the file.
+    // Removes the link and its target; otherwise the next try would take the target for the file.
     let content = path.canonicalize().map_err(bad_file(path))?;
     fs::remove_file(path).and_then(|()| fs::remove_file(&content)).map_err(bad_file(path))?;
     Err(HubError::Incomplete { path: path.to_owned(), expected, actual })
 }
 
-/// Snapshots lie in folders named after their commit.
+/// Returns the commit of a snapshot, which is the name of its folder.
 fn commit_of(snapshot: &Path) -> String {
     snapshot.file_name().unwrap_or_default().to_string_lossy().into_owned()
 }

@@ -1,7 +1,8 @@
-//! Which files of a repository or folder make up a model.
+//! The files of a repository or folder that make up a model.
 //!
-//! A repository may hold the same weights twice: `sesame/csm-1b` has the original `model.safetensors` (no codec inside)
-//! beside transformers' shards (codec inside). A sharded checkpoint is preferred, since it needs nothing else.
+//! A repository may hold the same weights twice. `sesame/csm-1b` has the original
+//! `model.safetensors` without a codec, and transformers' shards with one. Shards are preferred,
+//! because they need nothing else.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::{self, File};
@@ -15,18 +16,19 @@ use super::{HubError, ModelFiles};
 
 pub(super) const CONFIG: &str = "config.json";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
-/// The weights of a checkpoint in one file.
+/// Name of the file if a model's weights are in one file.
 pub(super) const SINGLE: &str = "model.safetensors";
-/// Ends the name of the file that tells which shard holds which tensor.
+/// Suffix of the index file, which maps tensors to shards.
 const INDEX_SUFFIX: &str = ".safetensors.index.json";
-/// Where a folder without a codec of its own keeps one.
+/// Subfolder with the codec of a model whose weights include none.
 pub(super) const CODEC_FOLDER: &str = "mimi";
-/// Begins the names of a codec's tensors inside a checkpoint.
+/// Prefix of the names of a codec's tensors inside a model's weights.
 const CODEC_PREFIX: &str = "codec_model.";
-/// The longest index or safetensors header read, in bytes; CSM-1B's are under 100 kB.
+/// Longest index or safetensors header that is read, in bytes; CSM-1B's are under 100 kB.
 const HEADER_MAX_BYTES: u64 = 16 * 1024 * 1024;
 
-/// The file that leads to the weights, out of a list of names: an index, `transformers.…` first, else the single file.
+/// Returns the file that leads to the weights, out of a list of names. An index wins,
+/// `transformers.…` first; otherwise the single file.
 pub(super) fn weights_entry<'a>(files: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let rank = |name: &str| match name {
         "transformers.safetensors.index.json" => Some(0),
@@ -41,11 +43,12 @@ pub(super) fn is_index(entry: &str) -> bool {
     entry.ends_with(INDEX_SUFFIX)
 }
 
-/// The weight files of a model folder that its loaders must read, all of them present: transformers' shards by their
-/// index where there are any, else `model.safetensors`.
+/// Returns the weight files of a model folder that its loaders must read. With an index, the files
+/// are transformers' shards; otherwise `model.safetensors`.
 ///
 /// # Errors
-/// [`HubError::MissingFiles`] names what is not there; [`HubError::BadFile`] if an index cannot be read.
+/// [`HubError::MissingFiles`] names missing files; [`HubError::BadFile`] means that an index cannot
+/// be read.
 pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, HubError> {
     let names = file_names(folder)?;
     let missing = |files| HubError::MissingFiles { folder: folder.to_owned(), files };
@@ -61,7 +64,7 @@ pub fn weight_files(folder: &Path) -> Result<Vec<PathBuf>, HubError> {
     Ok(shards.iter().map(|shard| folder.join(shard)).collect())
 }
 
-/// Whether the folder's weights include a codec.
+/// Returns true if the folder's weights include a codec.
 pub(super) fn includes_codec(folder: &Path) -> Result<bool, HubError> {
     for file in weight_files(folder)? {
         if tensor_names(&file)?.iter().any(|name| name.starts_with(CODEC_PREFIX)) {
@@ -71,7 +74,7 @@ pub(super) fn includes_codec(folder: &Path) -> Result<bool, HubError> {
     Ok(false)
 }
 
-/// Fails with the names of all files that are needed and not there.
+/// Checks that all needed files exist; the error names those that are missing.
 pub(super) fn require(folder: &Path, needed: ModelFiles) -> Result<(), HubError> {
     let mut lost = Vec::new();
     for name in [CONFIG, TOKENIZER] {
@@ -91,10 +94,10 @@ pub(super) fn require(folder: &Path, needed: ModelFiles) -> Result<(), HubError>
     if lost.is_empty() { Ok(()) } else { Err(HubError::MissingFiles { folder: folder.to_owned(), files: lost }) }
 }
 
-/// The index of a sharded checkpoint, as transformers writes it.
+/// The index of sharded weights, as transformers writes it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Index {
-    /// Tensor name to file name.
+    /// File name by tensor name.
     weight_map: HashMap<String, String>,
 }
 
@@ -106,10 +109,10 @@ impl Index {
         serde_json::from_slice(&text).map_err(io::Error::other).map_err(bad_file(path))
     }
 
-    /// The shards' file names, each once, sorted.
+    /// Returns the shards' file names, each once, sorted.
     pub(super) fn shards(&self) -> Result<Vec<String>, HubError> {
         let shards: BTreeSet<&String> = self.weight_map.values().collect();
-        // They become paths below the folder.
+        // The names become paths below the folder.
         match shards.iter().find(|name| name.contains(['/', '\\']) || name.starts_with('.') || name.is_empty()) {
             Some(name) => Err(bad_file(Path::new(name))(io::Error::other("an index may only name files beside it"))),
             None => Ok(shards.into_iter().cloned().collect()),
@@ -117,7 +120,8 @@ impl Index {
     }
 }
 
-/// The tensor names in a safetensors file: 8 bytes little-endian header length, then a JSON object with a key a tensor
+/// Reads the tensor names in a safetensors file. The file begins with 8 bytes, the little-endian
+/// length of its header. The header follows: a JSON object with one key for each tensor
 /// (<https://github.com/huggingface/safetensors#format>).
 fn tensor_names(path: &Path) -> Result<Vec<String>, HubError> {
     let mut file = File::open(path).map_err(bad_file(path))?;
@@ -144,13 +148,38 @@ pub(super) fn bad_file(path: &Path) -> impl FnOnce(io::Error) -> HubError {
     |source| HubError::BadFile { path, source }
 }
 
+/// Files that belong together, in one folder of a repository.
+pub(super) struct FolderFiles {
+    /// Path of the folder in the repository.
+    pub(super) folder: &'static str,
+    /// Small file that is fetched first, because it fixes the commit. A local folder may lack it.
+    pub(super) first: &'static str,
+    /// Names of the other files.
+    pub(super) others: &'static [&'static str],
+}
+
+impl FolderFiles {
+    /// Returns the names in `others` that a folder lacks.
+    pub(super) fn lacking(&self, folder: &Path) -> Vec<String> {
+        self.others.iter().filter(|name| !folder.join(name).is_file()).map(|&name| name.to_owned()).collect()
+    }
+
+    /// Checks that a folder has all of `others`; the error names those that it lacks.
+    pub(super) fn require(&self, folder: &Path) -> Result<(), HubError> {
+        match self.lacking(folder) {
+            lacking if lacking.is_empty() => Ok(()),
+            files => Err(HubError::MissingFiles { folder: folder.to_owned(), files }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
 
-    /// A safetensors file with empty tensors of these names.
+    /// Writes a safetensors file with empty tensors of these names.
     fn write_safetensors(path: &Path, tensors: &[&str]) {
         let entry = |name: &&str| {
             ((*name).to_owned(), serde_json::json!({"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}))

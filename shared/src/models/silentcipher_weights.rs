@@ -1,16 +1,17 @@
-//! SilentCipher's weights: where its makers publish them, and how they come to this machine.
+//! The weights of SilentCipher and their download.
 //!
-//! They are three small files in one folder of a repository. Their makers name no licence for them, so nothing of ours holds
-//! a copy: they are fetched where somebody asks for them, and kept in the cache as models are.
+//! The weights are three small files in one folder of a repository. Their authors state no licence,
+//! so this project distributes no copy. The files are downloaded on request and cached like models.
 
 use std::path::{Path, PathBuf};
 
 use super::fetch::Hub;
+use super::layout::FolderFiles;
 use super::{HubError, HubOptions, ModelSource};
 
-/// The repository of SilentCipher's makers.
+/// Repository of SilentCipher's authors.
 pub const SILENTCIPHER: &str = "sony/silentcipher";
-/// The 44.1 kHz model's folder in it, the one that Sesame uses.
+/// Folder of the 44.1 kHz model in [`SILENTCIPHER`], the one that Sesame uses.
 pub const SILENTCIPHER_FOLDER: &str = "44_1_khz/73999_iteration";
 
 const SILENTCIPHER_FILES: FolderFiles = FolderFiles {
@@ -19,37 +20,14 @@ const SILENTCIPHER_FILES: FolderFiles = FolderFiles {
     others: &["enc_c.ckpt", "dec_c.ckpt", "dec_m_0.ckpt"],
 };
 
-/// Files that belong together, in one folder of a repository.
-pub(super) struct FolderFiles {
-    /// The folder.
-    pub(super) folder: &'static str,
-    /// A small file, asked for first, since it tells the commit. A local folder can do without it.
-    pub(super) first: &'static str,
-    /// The others.
-    pub(super) others: &'static [&'static str],
-}
-
-impl FolderFiles {
-    /// What a folder lacks of the others.
-    pub(super) fn lacking(&self, folder: &Path) -> Vec<String> {
-        self.others.iter().filter(|name| !folder.join(name).is_file()).map(|&name| name.to_owned()).collect()
-    }
-
-    /// Fails with the names of what a folder lacks.
-    pub(super) fn require(&self, folder: &Path) -> Result<(), HubError> {
-        match self.lacking(folder) {
-            lacking if lacking.is_empty() => Ok(()),
-            files => Err(HubError::MissingFiles { folder: folder.to_owned(), files }),
-        }
-    }
-}
-
-/// Finds the folder of SilentCipher's weights, downloading what is missing: from a repository laid out as
-/// [`SILENTCIPHER`], or a folder that holds either the files or a copy of the whole repository. With
-/// [`HubOptions::offline`] the cache must do; else it does where the hub cannot be reached.
+/// Finds the folder of SilentCipher's weights and downloads missing files.
+///
+/// The source is a repository laid out like [`SILENTCIPHER`], or a folder. A folder holds either
+/// the files or a copy of the whole repository. The cache alone is used with
+/// [`HubOptions::offline`], or if the hub cannot be reached.
 ///
 /// # Errors
-/// [`HubError`], whose text says what to do.
+/// [`HubError`]; its text says what to do.
 pub async fn silentcipher(source: &ModelSource, options: &HubOptions) -> Result<PathBuf, HubError> {
     let files = &SILENTCIPHER_FILES;
     let id = match source {

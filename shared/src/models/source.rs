@@ -1,21 +1,21 @@
-//! What a user may write after `--model`.
+//! The value of `--model`: a hub id, a folder, or `tiny`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-/// Where a model comes from.
+/// Source of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
-    /// The small random checkpoint that this project makes itself; never on a hub.
+    /// The small random model that this project makes itself; never on a hub.
     Tiny,
     /// A repository on the hub.
     Hub(HubId),
-    /// A folder on this machine.
+    /// A local folder.
     Folder(PathBuf),
 }
 
-/// `owner/name[@revision]`.
+/// Id of a model on the hub: `owner/name[@revision]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubId {
     /// User or organisation.
@@ -27,14 +27,14 @@ pub struct HubId {
 }
 
 impl HubId {
-    /// `owner/name`, as the hub's pages call it.
+    /// Returns `owner/name`, as on the hub's pages.
     #[must_use]
     pub fn repo(&self) -> String {
         format!("{}/{}", self.owner, self.name)
     }
 }
 
-/// A text that names no model.
+/// Error for a text that names no model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} names no model: give a hub id (owner/name or owner/name@revision), an existing folder, or `tiny`")]
 pub struct InvalidSource(String);
@@ -42,8 +42,9 @@ pub struct InvalidSource(String);
 impl FromStr for ModelSource {
     type Err = InvalidSource;
 
-    /// An existing folder wins over a hub id of the same spelling, as in the Hugging Face tools; a text that can only
-    /// be a path is a folder even if nothing is there yet.
+    /// Parses a source. An existing folder wins over a hub id of the same spelling, as in the
+    /// Hugging Face tools. A text that can only be a path is a folder even if it does not exist
+    /// yet.
     fn from_str(text: &str) -> Result<Self, InvalidSource> {
         let invalid = || InvalidSource(text.to_owned());
         if text == "tiny" {
@@ -61,7 +62,7 @@ impl FromStr for ModelSource {
     }
 }
 
-/// The hub's alphabet for names; a leading dot would step out of the cache folder.
+/// Checks a name against the hub's alphabet; a leading dot would lead out of the cache folder.
 fn is_name(text: &str) -> bool {
     const MAX: usize = 96;
     (1..=MAX).contains(&text.len())
@@ -69,7 +70,7 @@ fn is_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
 
-/// Branches may hold slashes (`refs/pr/1`); the revision becomes a path in the cache.
+/// Checks a revision, which becomes a path in the cache; branches may hold slashes (`refs/pr/1`).
 fn is_revision(text: &str) -> bool {
     text.split('/').all(is_name)
 }

@@ -1,4 +1,4 @@
-//! The second port of every process: liveness, readiness, metrics. Not for callers.
+//! The admin port of every process: liveness, readiness, metrics. Not for callers.
 
 use std::net::SocketAddr;
 
@@ -13,23 +13,23 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-/// What a process is doing, as its probes tell it.
+/// State of a process, as its readiness probe reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "status", rename_all = "snake_case")]
 pub enum Readiness {
-    /// Not ready yet; says what it is at.
+    /// Not ready yet, in the given phase of starting.
     Starting {
-        /// Such as `loading weights, 40 %`.
+        /// Current phase, such as `loading weights, 40 %`.
         phase: String,
     },
-    /// Doing its work.
+    /// Ready for work.
     Ready,
-    /// Alive, but something that it needs is not there.
+    /// Alive, but without something that it needs.
     Degraded {
-        /// What is missing.
+        /// Name of the missing part.
         reason: String,
     },
-    /// Finishing what it has; takes nothing new.
+    /// Finishing its work; takes nothing new.
     Draining,
 }
 
@@ -42,7 +42,7 @@ impl Readiness {
     }
 }
 
-/// The address could not be bound.
+/// Error if the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address} for health and metrics: {source}")]
 pub struct AdminError {
@@ -56,7 +56,8 @@ struct Admin {
     metrics: PrometheusHandle,
 }
 
-/// Binds `address` and serves `/livez`, `/readyz` and `/metrics` until `stop` is cancelled. Answers the bound address.
+/// Binds `address` and serves `/livez`, `/readyz` and `/metrics` until `stop` is cancelled. Returns
+/// the bound address.
 pub async fn serve(
     address: SocketAddr,
     readiness: watch::Receiver<Readiness>,

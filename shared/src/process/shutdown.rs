@@ -1,4 +1,5 @@
-//! From signal to orderly end: the first SIGTERM or SIGINT asks everything to finish, the second ends the process.
+//! Orderly shutdown by signals: the first SIGTERM or SIGINT asks all tasks to finish, the second
+//! ends the process.
 
 use std::io;
 use std::time::Duration;
@@ -6,26 +7,26 @@ use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-/// The exit status after a second signal: 128 + SIGINT, as shells count.
+/// Exit status after a second signal: 128 + SIGINT, as in shells.
 pub const EXIT_INTERRUPTED: i32 = 130;
 
-/// Reads the grace of a drain from a setting.
+/// Parses the grace period of a drain, in seconds.
 ///
 /// # Errors
-/// What is no whole number of seconds.
+/// If `text` is no whole number of seconds.
 pub fn grace(text: &str) -> Result<Duration, String> {
     text.parse().map(Duration::from_secs).map_err(|_| format!("{text:?} is not a whole number of seconds"))
 }
 
-/// One process's wish to end. Clones share it.
+/// Shutdown request of a process. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Shutdown {
     token: CancellationToken,
 }
 
 impl Shutdown {
-    /// Fires at SIGTERM or SIGINT; a second one exits the process at once with [`EXIT_INTERRUPTED`]. To be called
-    /// within a tokio runtime, once a process.
+    /// Makes a request that begins at SIGTERM or SIGINT. A second signal exits the process at once
+    /// with [`EXIT_INTERRUPTED`]. Call it within a tokio runtime, once in a process.
     ///
     /// # Errors
     /// If the signal handlers cannot be installed.
@@ -34,7 +35,7 @@ impl Shutdown {
         let mut terminate = signal(SignalKind::terminate())?;
         let mut interrupt = signal(SignalKind::interrupt())?;
         let fired = token.clone();
-        // Lives as long as the process: its second half is the exit.
+        // The task lives as long as the process, because its second half is the exit.
         tokio::spawn(async move {
             let mut next = async || {
                 tokio::select! {
@@ -43,7 +44,7 @@ impl Shutdown {
                 }
             };
             let name = next().await;
-            tracing::info!(signal = name, "shutting down, a second signal exits at once");
+            tracing::info!(signal = name, "starting shutdown, a second signal exits at once");
             fired.cancel();
             let name = next().await;
             tracing::warn!(signal = name, "exiting on second signal");
@@ -52,12 +53,12 @@ impl Shutdown {
         Ok(Self { token })
     }
 
-    /// Waits until the end is asked for.
+    /// Waits until the shutdown begins.
     pub async fn begun(&self) {
         self.token.cancelled().await;
     }
 
-    /// The token behind it, to wait on or to make children of.
+    /// Returns the cancellation token, to wait on or to derive child tokens from.
     #[must_use]
     pub fn token(&self) -> &CancellationToken {
         &self.token

@@ -1,4 +1,4 @@
-//! Logs and metrics of every process, and the one list of metric names.
+//! Logs and metrics of every process, and the list of all metric names.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -8,53 +8,53 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
-/// Jobs that reached an end, by `lane` and `outcome`.
+/// Jobs that reached a final state, by `lane` and `outcome`.
 pub const JOBS_TOTAL: &str = "csm_jobs_total";
 /// Jobs accepted, by `lane`.
 pub const JOBS_ACCEPTED_TOTAL: &str = "csm_jobs_accepted_total";
 /// Requests refused, by `code`.
 pub const REFUSED_TOTAL: &str = "csm_refused_total";
-/// Entries of a lane: waiting, running, and called off but not yet skipped; by `lane`.
+/// Entries of a lane that wait, run, or are cancelled but not yet skipped; by `lane`.
 pub const QUEUE_DEPTH: &str = "csm_queue_depth";
-/// Age of the oldest entry of a lane, waiting or running, since it was last queued, by `lane`.
+/// Age of a lane's oldest waiting or running entry since it was last queued, by `lane`.
 pub const QUEUE_OLDEST_SECONDS: &str = "csm_queue_oldest_seconds";
-/// Jobs under a lease.
+/// Jobs that hold a lease.
 pub const QUEUE_RUNNING: &str = "csm_queue_running";
-/// From acceptance to claim.
+/// Time from acceptance to claim.
 pub const QUEUE_WAIT_SECONDS: &str = "csm_queue_wait_seconds";
-/// From claim to the first frame.
+/// Time from claim to the first frame.
 pub const FIRST_AUDIO_SECONDS: &str = "csm_first_audio_seconds";
-/// Compute time divided by audio time.
+/// Real-time factor: compute time divided by audio time.
 pub const RTF: &str = "csm_rtf";
 /// Slots of this worker, by `state` (busy, free).
 pub const SLOTS: &str = "csm_slots";
-/// One batched step of the engine, by `stage` (backbone, depth, sampling, codec).
+/// Time of a batched step of the engine, by `stage` (backbone, depth, sampling, codec).
 pub const FRAME_STEP_SECONDS: &str = "csm_frame_step_seconds";
-/// Between two frames of one utterance whose reader is not behind.
+/// Time between two frames of one utterance whose reader is not behind.
 pub const FRAME_GAP_SECONDS: &str = "csm_frame_gap_seconds";
-/// One piece of a prompt, for which every running utterance waits.
+/// Time of prefilling one block of a prompt, during which every running utterance waits.
 pub const PREFILL_PIECE_SECONDS: &str = "csm_prefill_piece_seconds";
 /// Contexts looked up in the prefix cache, by `result` (hit, part, miss).
 pub const PREFIX_CACHE_TOTAL: &str = "csm_prefix_cache_total";
 /// Bytes in the prefix cache.
 pub const PREFIX_CACHE_BYTES: &str = "csm_prefix_cache_bytes";
-/// Leases that ran out and were taken back, by the process that did so.
+/// Leases that expired and were reaped by this process.
 pub const LEASE_LOST_TOTAL: &str = "csm_lease_lost_total";
-/// Jobs that had fallen out of the queue and were put back, by the process that did so.
+/// Jobs that were lost from the queue and put back by this process.
 pub const RECONCILED_TOTAL: &str = "csm_reconciled_total";
-/// Seconds of audio that waits or runs, as expected, by `lane`.
+/// Expected seconds of audio that wait or run, by `lane`.
 pub const BACKLOG_AUDIO_SECONDS: &str = "csm_backlog_audio_seconds";
-/// Dead letters.
+/// Number of dead letters.
 pub const DLQ_SIZE: &str = "csm_dlq_size";
-/// Frames a second that the living workers can make.
+/// Frames a second that the live workers can generate.
 pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
-/// Workers that have told of themselves lately.
+/// Workers with a recent report.
 pub const WORKERS: &str = "csm_workers";
-/// Seconds that loading the model took.
+/// Time of loading the model, in seconds.
 pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
 
-/// Histograms and their bucket bounds. A histogram without bounds would be rendered as a summary, which cannot be added up
-/// over processes.
+/// Histograms and their bucket bounds. A histogram without bounds would be rendered as a summary,
+/// and summaries of several processes cannot be added up.
 const BUCKETS: [(&str, &[f64]); 6] = [
     (QUEUE_WAIT_SECONDS, &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0]),
     (FIRST_AUDIO_SECONDS, &[0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0]),
@@ -64,23 +64,24 @@ const BUCKETS: [(&str, &[f64]); 6] = [
     (PREFILL_PIECE_SECONDS, &[0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5.0]),
 ];
 
-/// How often histograms are folded, without which their memory grows without bound.
+/// Interval of folding histograms, whose memory would otherwise grow without bound.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
-/// Targets that report as errors what we handle and report ourselves, unless the filter names them.
+/// Filter for targets that log errors which this code handles and reports itself. The operator's
+/// filter can override it.
 const QUIET: &str = "hf_hub=off";
 
-/// How logs look.
+/// Format of the log.
 #[derive(Clone, Copy, Debug, Default, ValueEnum)]
 pub enum LogFormat {
-    /// One readable line.
+    /// A readable line for each event.
     #[default]
     Text,
-    /// One JSON object a line.
+    /// A JSON object on each line.
     Json,
 }
 
-/// What is logged and how.
+/// Options for logging.
 #[derive(Args, Clone, Debug)]
 pub struct TelemetryArgs {
     /// Log filter, such as `info` or `info,csm_worker=debug`
@@ -91,13 +92,13 @@ pub struct TelemetryArgs {
     pub log_format: LogFormat,
 }
 
-/// Logs or metrics could not be set up.
+/// Error in the setup of logs or metrics.
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
-    /// The filter does not parse.
+    /// The filter cannot be parsed.
     #[error("CSM_LOG: {0}")]
     Filter(#[from] tracing_subscriber::filter::ParseError),
-    /// Logs were set up twice.
+    /// Logging was set up twice.
     #[error("logging: {0}")]
     Logs(#[from] tracing_subscriber::util::TryInitError),
     /// Metrics were set up twice, or with empty buckets.
@@ -105,9 +106,10 @@ pub enum TelemetryError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// Starts logging to standard error and chooses the TLS provider of the process. Call it first in `main`.
+/// Starts logging to standard error and chooses the TLS provider of the process. To be called first
+/// in `main`.
 pub fn start_logs(args: &TelemetryArgs) -> Result<(), TelemetryError> {
-    // A second call is harmless: the first provider stays.
+    // An error means that a provider is installed already; the first one stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     use tracing_subscriber::util::SubscriberInitExt as _;
     let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log))?;
@@ -120,7 +122,8 @@ pub fn start_logs(args: &TelemetryArgs) -> Result<(), TelemetryError> {
     Ok(())
 }
 
-/// Installs the metrics recorder of the process, kept up until `stop` is cancelled. The handle renders `/metrics`.
+/// Installs the metrics recorder of the process, with upkeep until `stop` is cancelled. The
+/// returned handle renders `/metrics`.
 pub fn start_metrics(stop: CancellationToken) -> Result<PrometheusHandle, TelemetryError> {
     let mut builder = PrometheusBuilder::new();
     for (name, bounds) in BUCKETS {

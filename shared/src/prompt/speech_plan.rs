@@ -1,43 +1,45 @@
-//! A job as the model will hear it: its sentences in ids, and the share of the window that each may take.
+//! The speech plan of a job: the token ids of its sentences, and the share of the window that each
+//! may take.
 //!
-//! The gateway refuses by it and the worker speaks by it, so that what is accepted can be spoken. Earlier sentences that a
-//! worker repeats as context are no part of it: they take what room is left, and none is a right.
+//! The gateway accepts or refuses a job by its plan, and the worker generates by the same plan. So
+//! every accepted job fits the window. The plan leaves out earlier sentences that a worker repeats
+//! as context: such sentences take only the room that is left.
 
 use super::{PromptError, PromptTokenizer, SegmentSize, Window};
 use crate::job::{JobSpec, sentence_frames};
 use crate::text::Pause;
 
-/// One utterance of a job.
+/// A planned utterance of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedSentence {
-    /// The words.
+    /// Text of the sentence.
     pub text: String,
-    /// Their ids, speaker and control tokens included.
+    /// Token ids of the text, speaker and control tokens included.
     pub text_ids: Vec<u32>,
-    /// Frames that it may take at most, with the whole budget of the job still there.
+    /// Most frames of the sentence if the whole budget of the job is left.
     pub max_frames: u32,
-    /// Draw index of its first frame: behind all draws that the sentences before it can use.
+    /// Draw index of the sentence's first frame, behind all draws that earlier sentences can use.
     pub first_frame: u32,
-    /// What follows it.
+    /// Pause after the sentence.
     pub pause: Pause,
 }
 
-/// All that a job says, ready to be measured and spoken.
+/// All sentences of a job with their context, ready to be measured and generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpeechPlan {
-    /// Ids of the texts of the job's context segments, oldest first.
+    /// Token ids of the texts of the job's context segments, oldest first.
     pub context_ids: Vec<Vec<u32>>,
-    /// Positions that the context takes, its recordings included.
+    /// Positions that the context takes, recordings included.
     pub context_positions: usize,
-    /// What is spoken, in order; at least one sentence.
+    /// Sentences in the order of speech; at least one.
     pub sentences: Vec<PlannedSentence>,
 }
 
 impl SpeechPlan {
-    /// The plan of a job.
+    /// Makes the plan of a job.
     ///
     /// # Errors
-    /// [`PromptError::Encode`]: the tokenizer refused a text.
+    /// [`PromptError::Encode`] if the tokenizer refuses a text.
     pub fn new(tokenizer: &PromptTokenizer, spec: &JobSpec) -> Result<Self, PromptError> {
         let segments = spec.context.segments();
         let ids = segments.iter().map(|segment| tokenizer.text_ids(segment.speaker.get(), segment.text.as_str()));
@@ -63,7 +65,8 @@ impl SpeechPlan {
         Ok(Self { context_ids, context_positions: Window::positions(&sizes), sentences })
     }
 
-    /// The window of the sentence that needs most of it, in a model of `limit` positions. If that one fits, all do.
+    /// Returns the window of the sentence that needs the most positions, in a model of `limit`
+    /// positions. If that sentence fits, all fit.
     #[must_use]
     pub fn window(&self, limit: usize) -> Window {
         let need = |sentence: &&PlannedSentence| sentence.text_ids.len() + sentence.max_frames as usize;

@@ -15,7 +15,8 @@ use crate::job::{
 const BEGIN: u32 = 256;
 const END: u32 = 257;
 
-/// A byte-level tokenizer whose post-processor, truncation and padding are all set to spoil the ids.
+/// Returns a byte-level tokenizer whose post-processor, truncation and padding are all set to spoil
+/// the ids.
 fn hostile_tokenizer() -> Value {
     let mut alphabet: Vec<char> = ByteLevel::alphabet().into_iter().collect();
     alphabet.sort_unstable();

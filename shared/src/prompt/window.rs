@@ -1,4 +1,5 @@
-//! The model's window: how many positions a prompt takes, and whether the speech still fits behind it.
+//! The model's window: the positions that a prompt takes, and the check that the speech still fits
+//! behind it.
 
 use std::path::Path;
 
@@ -6,33 +7,35 @@ use serde::Deserialize;
 
 use super::{CONFIG_FILE, PromptError};
 
-/// Positions of a checkpoint whose config does not say (the original release): its backbone is built for 2048.
+/// Positions of a model whose config does not name them (the original release): its backbone is
+/// built for 2048.
 const ORIGINAL_MAX_POSITIONS: usize = 2048;
 
-/// What one segment puts into the prompt.
+/// Size of one segment in the prompt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SegmentSize {
-    /// Ids of its text, control tokens included.
+    /// Number of token ids of the text, control tokens included.
     pub text_ids: usize,
-    /// Frames of its recording; `None` for the segment that is to be spoken.
+    /// Frames of the recording; `None` for the segment to be spoken.
     pub audio_frames: Option<usize>,
 }
 
 impl SegmentSize {
-    /// A context segment of `text_ids` ids and `frames` frames.
+    /// Makes the size of a context segment.
     #[must_use]
     pub const fn context(text_ids: usize, frames: usize) -> Self {
         Self { text_ids, audio_frames: Some(frames) }
     }
 
-    /// Positions of the segment: its text, its frames, and one frame that ends the recording.
+    /// Returns the positions of the segment: its text, its frames, and one frame that ends the
+    /// recording.
     #[must_use]
     pub fn positions(self) -> usize {
         self.text_ids + self.audio_frames.map_or(0, |frames| frames + 1)
     }
 }
 
-/// One utterance measured against the model's positions.
+/// Positions that one utterance needs, and the limit of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
     /// Positions that the prompt takes.
@@ -44,13 +47,13 @@ pub struct Window {
 }
 
 impl Window {
-    /// Positions that `segments` take together, the one to be spoken included.
+    /// Returns the positions that `segments` take together, including the segment to be spoken.
     #[must_use]
     pub fn positions(segments: &[SegmentSize]) -> usize {
         segments.iter().map(|segment| segment.positions()).sum()
     }
 
-    /// Whether prompt and speech fit.
+    /// Checks that prompt and speech fit.
     ///
     /// # Errors
     /// [`PromptError::Window`] with all three numbers.
@@ -64,11 +67,11 @@ impl Window {
     }
 }
 
-/// The positions that the model of `folder` has: `max_position_embeddings` of its `config.json`, 2048 in the original
-/// form, which has no such key.
+/// Reads the number of positions of the model in `folder`: `max_position_embeddings` of its
+/// `config.json`. The original release has no such key and 2048 positions.
 ///
 /// # Errors
-/// The file cannot be read, is not JSON, or the key is not a positive number.
+/// If the file cannot be read, is not JSON, or the key is not a positive number.
 pub fn max_positions(folder: &Path) -> Result<usize, PromptError> {
     #[derive(Deserialize)]
     struct Config {

@@ -1,36 +1,39 @@
-//! The settings that choose a store, read by gateway, worker and command line alike. Their errors name the variable.
+//! The settings of the store, shared by gateway, worker and command line. Their errors name the
+//! variable.
 
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::{FolderStore, ObjectKey, S3Settings, Store, StoreError, s3};
 
-/// Where finished audio goes. Credentials for S3 come from the standard AWS variables, files and roles.
+/// Options for the store of finished audio. Credentials for S3 come from the standard AWS
+/// variables, files and roles.
 #[derive(Debug, Clone, clap::Args)]
 #[command(next_help_heading = "Store")]
 pub struct StoreArgs {
-    /// Where audio is kept: folder:PATH or s3:BUCKET[/PREFIX].
+    /// Store of finished audio: folder:PATH or s3:BUCKET[/PREFIX].
     #[arg(long = "store", env = "CSM_STORE", value_name = "CSM_STORE")]
     pub location: StoreLocation,
 
-    /// URL of an S3 server that is not AWS, as http://minio:9000.
+    /// URL of an S3 server other than AWS, such as http://minio:9000.
     #[arg(long = "s3-endpoint", env = "CSM_S3_ENDPOINT", value_name = "CSM_S3_ENDPOINT", value_parser = parse_endpoint)]
     pub endpoint: Option<String>,
 
-    /// Region of the bucket; else AWS_REGION or the AWS profile, else us-east-1.
+    /// Region of the bucket. Default: AWS_REGION or the AWS profile, else us-east-1.
     #[arg(long = "s3-region", env = "CSM_S3_REGION", value_name = "CSM_S3_REGION")]
     pub region: Option<String>,
 
-    /// Put the bucket's name into the path, not into the host name. Default: true with an endpoint, false on AWS.
+    /// Put the bucket's name into the path instead of the host name. Default: true with an
+    /// endpoint, false on AWS.
     #[arg(long = "s3-path-style", env = "CSM_S3_PATH_STYLE", value_name = "CSM_S3_PATH_STYLE")]
     pub path_style: Option<bool>,
 }
 
 impl StoreArgs {
-    /// Makes the store. Nothing is asked over the network yet; [`Store::check`] does that.
+    /// Makes the store, without any request over the network; [`Store::check`] makes one.
     ///
     /// # Errors
-    /// As [`FolderStore::open`].
+    /// The errors of [`FolderStore::open`].
     pub async fn build(&self) -> Result<Store, StoreError> {
         match &self.location {
             StoreLocation::Folder(path) => Ok(Store::Folder(FolderStore::open(path)?)),
@@ -49,7 +52,7 @@ impl StoreArgs {
     }
 }
 
-/// A variable set to nothing counts as not set: compose files write those.
+/// Treats an empty variable as not set, because compose files set empty variables.
 fn set(value: Option<&String>) -> Option<String> {
     value.filter(|text| !text.is_empty()).cloned()
 }
@@ -71,7 +74,7 @@ pub enum StoreLocation {
     S3 {
         /// The bucket's name.
         bucket: String,
-        /// What stands before every key; joined with a slash.
+        /// Prefix of every key, joined with a slash.
         prefix: Option<ObjectKey>,
     },
 }
@@ -100,7 +103,7 @@ impl FromStr for StoreLocation {
     }
 }
 
-/// The characters and length of a bucket name by S3's rules.
+/// Checks characters and length of a bucket name by S3's rules.
 fn is_bucket_name(name: &str) -> bool {
     let inner = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'.' || b == b'-';
     (3..=63).contains(&name.len())

@@ -1,7 +1,10 @@
-//! The store as a folder: each object is a file, written aside, synced and renamed, so that a crash leaves either the
-//! whole object or none.
+//! The store in a folder: each object is a file.
 //!
-//! Unfinished files start with a dot, which no [`ObjectKey`] segment may, so they are never taken for objects.
+//! A file is written under a temporary name, synced and renamed. So a crash leaves either the whole
+//! object or none.
+//!
+//! Unfinished files start with a dot. No [`ObjectKey`] segment may, so an unfinished file is never
+//! taken for an object.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -21,10 +24,11 @@ pub struct FolderStore {
 }
 
 impl FolderStore {
-    /// Opens the folder, making it first if it is not there.
+    /// Opens the folder and creates it if it does not exist.
     ///
     /// # Errors
-    /// [`StoreError::Denied`] or [`StoreError::Invalid`] if it cannot be made or is no folder.
+    /// [`StoreError::Denied`] or [`StoreError::Invalid`] if the folder cannot be created or is no
+    /// folder.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root: PathBuf = root.into();
         fs::create_dir_all(&root).map_err(|error| match error.kind() {
@@ -96,7 +100,7 @@ enum FileFailure {
     Invalid(String),
 }
 
-/// Runs file work off the async threads and puts its failures into classes.
+/// Runs file work off the async threads and converts its failures to classes of [`StoreError`].
 async fn blocking<T: Send + 'static>(
     what: &str,
     work: impl FnOnce() -> Result<T, FileFailure> + Send + 'static,
@@ -121,7 +125,8 @@ fn class_of(what: &str, error: &io::Error) -> StoreError {
     }
 }
 
-/// A folder that went away (a volume not mounted) must not be made anew, or its objects would seem lost.
+/// Refuses a missing folder (such as a volume that is not mounted). Creating it again would make
+/// its objects seem lost.
 fn require_folder(root: &Path) -> Result<(), FileFailure> {
     if root.is_dir() { Ok(()) } else { Err(FileFailure::Invalid(format!("no store folder at {}", root.display()))) }
 }
@@ -136,7 +141,7 @@ fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let aside = unfinished(folder);
     let written = write_synced(&aside, bytes).and_then(|()| fs::rename(&aside, path));
     if written.is_err() {
-        // Best effort: the file is not an object, and the first error is the one to report.
+        // Best effort: the file is no object, and the first error is the one to report.
         let _ = fs::remove_file(&aside);
     }
     written?;

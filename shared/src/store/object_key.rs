@@ -1,15 +1,16 @@
-//! The name of an object. It becomes a path and part of a URL, so only a safe alphabet gets in.
+//! Names of objects. A name becomes a path and part of a URL, so it may hold safe characters only.
 
 use std::fmt;
 
-/// The longest key, in bytes. S3 allows 1024; the rest is left to a bucket prefix.
+/// Longest key, in bytes. S3 allows 1024; the rest is left for a bucket prefix.
 pub const OBJECT_KEY_MAX_BYTES: usize = 512;
 
-/// A key: segments of `[a-z0-9._-]` joined by `/`; no segment is empty or starts with a dot.
+/// Key of an object: segments of `[a-z0-9._-]` joined by `/`; no segment is empty or starts with a
+/// dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ObjectKey(String);
 
-/// A text that cannot be an [`ObjectKey`].
+/// Error for a text that cannot be an [`ObjectKey`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("object key {key:?} {reason}")]
 pub struct InvalidObjectKey {
@@ -18,10 +19,10 @@ pub struct InvalidObjectKey {
 }
 
 impl ObjectKey {
-    /// Takes `key` if it is safe as a path below a folder and as part of a URL.
+    /// Makes a key if the text is safe as a path below a folder and as part of a URL.
     ///
     /// # Errors
-    /// [`InvalidObjectKey`] says which rule `key` breaks.
+    /// [`InvalidObjectKey`] names the rule that `key` breaks.
     pub fn new(key: impl Into<String>) -> Result<Self, InvalidObjectKey> {
         let key = key.into();
         match broken_rule(&key) {
@@ -30,10 +31,11 @@ impl ObjectKey {
         }
     }
 
-    /// Where one attempt of a job by one worker puts its audio: `audio/<job>/a<attempt>-<writer>.<extension>`.
+    /// Makes the key for the audio of one attempt of a job by one worker:
+    /// `audio/<job>/a<attempt>-<writer>.<extension>`.
     ///
-    /// `writer` keeps two workers apart that were both given the same attempt, as a Redis that forgot a claim may do:
-    /// neither can overwrite or take out what the other has committed.
+    /// `writer` separates two workers that were given the same attempt, as can happen if Redis lost
+    /// a claim. Neither can then overwrite or delete the audio that the other committed.
     ///
     /// # Errors
     /// [`InvalidObjectKey`] if a part is not made of safe characters.
@@ -45,7 +47,7 @@ impl ObjectKey {
         Self::new(key)
     }
 
-    /// The key as text, without a leading slash.
+    /// Returns the key as text, without a leading slash.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -79,7 +81,7 @@ fn broken_rule(key: &str) -> Option<&'static str> {
     if key.split('/').any(str::is_empty) {
         return Some("has an empty segment");
     }
-    // Dotted segments are `..`, or the names of unfinished files in a folder store.
+    // Segments with a leading dot are `..`, or the names of unfinished files in a folder store.
     if key.split('/').any(|segment| segment.starts_with('.')) {
         return Some("has a segment that starts with a dot");
     }

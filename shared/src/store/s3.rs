@@ -1,7 +1,8 @@
-//! The store as an S3 bucket, on AWS or on any server that speaks the protocol.
+//! The store in an S3 bucket, on AWS or on any server that speaks the protocol.
 //!
-//! Every wait has a limit ([`S3Timeouts`]) and retries are counted; what is left over is put into a class by
-//! `s3_error`. Off AWS the newer default checksums are switched off, since many servers refuse them.
+//! Every wait has a limit ([`S3Timeouts`]) and the number of retries is limited; `s3_error`
+//! converts the remaining errors to classes. For servers other than AWS the newer default checksums
+//! are switched off, because many servers refuse them.
 
 use std::fmt;
 use std::ops::Range;
@@ -23,10 +24,11 @@ use super::s3_error::{bucket_class, class_of};
 use super::s3_settings::{S3Settings, S3Timeouts, StaticCredentials};
 use super::{OBJECT_MAX_BYTES, ObjectKey, Store, StoreError};
 
-/// Tries of one operation, the first included; the SDK backs off with jitter between them.
+/// Tries of one operation, the first included; the SDK waits with backoff and jitter between them.
 const ATTEMPTS: u32 = 3;
 
-/// The region when neither settings nor the AWS environment name one; other servers mostly ignore it.
+/// Region if neither the settings nor the AWS environment name one; servers other than AWS mostly
+/// ignore it.
 const DEFAULT_REGION: &str = "us-east-1";
 
 /// Opens the bucket as a store.
@@ -38,7 +40,7 @@ pub(super) async fn open(settings: S3Settings) -> Result<Store, StoreError> {
     Ok(Store::S3(S3Store::connect(settings).await))
 }
 
-/// A bucket. Clones share one client.
+/// A store in a bucket. Clones share one client.
 #[derive(Clone)]
 pub struct S3Store {
     client: Client,
@@ -54,7 +56,8 @@ impl fmt::Debug for S3Store {
 }
 
 impl S3Store {
-    /// Makes the client; nothing is sent to the bucket yet. The AWS chain may read its files and variables.
+    /// Makes the client without any request to the bucket. The AWS chain may read its files and
+    /// variables.
     pub async fn connect(settings: S3Settings) -> Self {
         let shared = load_config(&settings).await;
         let mut config = aws_sdk_s3::config::Builder::from(&shared).force_path_style(settings.path_style);
@@ -86,7 +89,7 @@ impl S3Store {
             let object = request.send().await.map_err(|error| class_of(&name, &error))?;
             read_body(&name, object).await
         };
-        // The SDK's own limits end with the headers; this one covers the body too.
+        // The SDK's own limits end with the headers; this limit covers the body too.
         match tokio::time::timeout(self.timeouts.operation, read).await {
             Ok(done) => done,
             Err(_) => Err(StoreError::Timeout(name)),

@@ -1,11 +1,11 @@
-//! Puts what the S3 client reports into the store's error classes.
+//! Conversion of the S3 client's errors to the store's error classes.
 
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 
 use super::StoreError;
 
-/// Error codes for "you may not": AWS answers some of them with status 400.
+/// Error codes of denied access; AWS answers some of them with status 400.
 const DENIED_CODES: [&str; 6] = [
     "AccessDenied",
     "ExpiredToken",
@@ -15,7 +15,7 @@ const DENIED_CODES: [&str; 6] = [
     "SignatureDoesNotMatch",
 ];
 
-/// The class of a failed operation on the object `name`.
+/// Returns the class of a failed operation on the object `name`.
 pub(super) fn class_of<E>(name: &str, error: &SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
@@ -29,12 +29,13 @@ where
             let code = answer.err().code().unwrap_or_default();
             class_of_answer(answer.raw().status().as_u16(), code, name, detail)
         }
-        // The request could not even be made: no credentials to sign it with.
+        // The request could not even be built: there are no credentials to sign it with.
         _ => StoreError::Denied(detail),
     }
 }
 
-/// The class of a failed look at the bucket itself, where "not found" means that the setting is wrong.
+/// Returns the class of a failed check of the bucket itself. Here "not found" means that the
+/// setting is wrong.
 pub(super) fn bucket_class<E>(bucket: &str, error: &SdkError<E, HttpResponse>) -> StoreError
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,

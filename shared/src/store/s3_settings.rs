@@ -1,4 +1,4 @@
-//! Settings of an S3 bucket.
+//! Settings of the S3 store.
 
 use std::time::Duration;
 
@@ -6,27 +6,27 @@ use secrecy::SecretString;
 
 use super::ObjectKey;
 
-/// What connects us to a bucket.
+/// Settings of the connection to a bucket.
 #[derive(Debug, Clone)]
 pub struct S3Settings {
-    /// The bucket's name; it must exist already.
+    /// Name of the bucket, which must exist.
     pub bucket: String,
-    /// Stands before every key, joined with a slash.
+    /// Prefix of every key, joined with a slash.
     pub prefix: Option<ObjectKey>,
-    /// URL of a server that is not AWS.
+    /// URL of a server other than AWS.
     pub endpoint: Option<String>,
-    /// Region; else the AWS environment's, else us-east-1.
+    /// Region; default: that of the AWS environment, else us-east-1.
     pub region: Option<String>,
-    /// The bucket's name goes into the path, not into the host name.
+    /// True if the bucket's name goes into the path instead of the host name.
     pub path_style: bool,
-    /// Fixed credentials; else the AWS chain (variables, profile, web identity, instance role).
+    /// Fixed credentials; default: the AWS chain (variables, profile, web identity, instance role).
     pub credentials: Option<StaticCredentials>,
-    /// Limits on waiting.
+    /// Time limits of each operation.
     pub timeouts: S3Timeouts,
 }
 
 impl S3Settings {
-    /// Settings for a bucket on AWS with the AWS chain's credentials.
+    /// Makes settings for a bucket on AWS with the credentials of the AWS chain.
     #[must_use]
     pub fn new(bucket: &str) -> Self {
         Self {
@@ -44,20 +44,20 @@ impl S3Settings {
 /// An access key and its secret.
 #[derive(Debug, Clone)]
 pub struct StaticCredentials {
-    /// The public half.
+    /// Public half.
     pub access_key: String,
-    /// The secret half.
+    /// Secret half.
     pub secret_key: SecretString,
 }
 
-/// How long an operation may wait.
+/// Time limits of an operation.
 #[derive(Debug, Clone, Copy)]
 pub struct S3Timeouts {
-    /// For a connection.
+    /// Limit for connecting.
     pub connect: Duration,
-    /// For one try: 8 MB at 4 Mbit/s.
+    /// Limit for one try: 8 MB at 4 Mbit/s.
     pub attempt: Duration,
-    /// For the operation with all its tries and the whole body.
+    /// Limit for the operation, with all its tries and the whole body.
     pub operation: Duration,
 }
 

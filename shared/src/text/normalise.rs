@@ -1,10 +1,13 @@
-//! The rules that turn written English into words: numbers, times, dates, money, brackets, quotes and the like.
+//! Rules that turn written English into words: numbers, times, dates, money, brackets, quotes and
+//! the like.
 //!
-//! CSM was trained on what people say. It stalls at brackets and misreads colons and digits (its makers advise to put
-//! the spoken form into the text: SesameAILabs/csm, issue 141). The rules stand in [`FAMILIES`], in order: each takes what
-//! a pattern finds and says it in words, or leaves it alone. Behind them come single characters ([`signs::marks`]) and
-//! punctuation ([`pauses::punctuation`]). All are applied until nothing changes any more, so that a normalised text is its
-//! own normal form.
+//! CSM was trained on spoken forms: it stalls at brackets and misreads colons and digits. Its
+//! authors advise to put the spoken form into the text (SesameAILabs/csm, issue 141).
+//!
+//! [`FAMILIES`] holds the rules in order. Each rule puts the matches of a pattern into words, or
+//! leaves them alone. After the rules come single characters ([`signs::marks`]) and punctuation
+//! ([`pauses::punctuation`]). All steps repeat until nothing changes, so that a normalised text is
+//! its own normal form.
 
 mod abbreviations;
 mod figures;
@@ -20,10 +23,11 @@ use regex::{Captures, Regex};
 
 use super::numbers::{MONTHS, WEEKDAYS};
 
-/// Rounds of rules at most. The second finds nothing to change in ordinary text.
+/// Most rounds of the rules. In ordinary text the second round changes nothing.
 const ROUNDS: usize = 8;
 
-/// The rules, in order: what needs digits and signs as they were written comes before what puts them into words.
+/// The rules, in order. Rules that need digits and signs as written come before rules that turn
+/// them into words.
 const FAMILIES: [&[Rule]; 9] = [
     abbreviations::RULES,
     operators::RULES,
@@ -36,17 +40,17 @@ const FAMILIES: [&[Rule]; 9] = [
     signs::RULES,
 ];
 
-/// One place in the text that a rule's pattern matches.
+/// A match of a rule's pattern in the text.
 struct RuleMatch<'t> {
     captures: Captures<'t>,
     /// The text before the match.
     head: &'t str,
-    /// The text behind it.
+    /// The text behind the match.
     rest: &'t str,
 }
 
 impl<'t> RuleMatch<'t> {
-    /// A group of the pattern; empty where it took no part.
+    /// Returns a group of the pattern; empty if the group took no part.
     fn get(&self, group: usize) -> &'t str {
         self.captures.get(group).map_or("", |found| found.as_str())
     }
@@ -59,13 +63,14 @@ impl<'t> RuleMatch<'t> {
         self.rest.chars().next()
     }
 
-    /// `words` in place of the match, apart from letters that touch it: `5km`, `mp3`.
+    /// Returns `words` with spaces between them and letters that touch the match, as in `5km` and
+    /// `mp3`.
     fn apart(&self, words: &str) -> String {
         let space = |neighbour: Option<char>| if neighbour.is_some_and(char::is_alphanumeric) { " " } else { "" };
         format!("{}{words}{}", space(self.before()), space(self.after()))
     }
 
-    /// The period that an abbreviation shares with the end of its sentence.
+    /// Returns a period if the abbreviation ends its sentence, else nothing.
     fn period(&self) -> &'static str {
         let next = self.rest.trim_start();
         let word = next.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
@@ -77,7 +82,7 @@ impl<'t> RuleMatch<'t> {
     }
 }
 
-/// What is said instead of a match; `None` leaves it as it is.
+/// A function that returns the words for a match; `None` leaves the match unchanged.
 type Rewrite = fn(&RuleMatch<'_>) -> Option<String>;
 type Rule = (&'static str, Rewrite);
 
@@ -86,11 +91,12 @@ static COMPILED: LazyLock<Vec<(Regex, Rewrite)>> = LazyLock::new(|| {
     FAMILIES.into_iter().flatten().map(compile).collect()
 });
 
-/// The text as it is said: numbers, times, dates, money and common abbreviations in words, brackets as commas, no quotes,
-/// no emoji, single spaces, and a blank line between paragraphs, which end like sentences.
+/// Returns the spoken form of a text. Numbers, times, dates, money and common abbreviations become
+/// words, and brackets become commas. Quotes and emoji are removed. Blanks become single spaces,
+/// and paragraphs, separated by a blank line, end like sentences.
 ///
-/// Text whose letters are mostly of another script than Latin comes back unchanged, and so does one without anything to
-/// say, trimmed. `normalise(normalise(text)) == normalise(text)`.
+/// Text whose letters are mostly not Latin comes back unchanged. Text without anything to say is
+/// only trimmed. `normalise(normalise(text)) == normalise(text)`.
 #[must_use]
 pub fn normalise(text: &str) -> String {
     if !mostly_latin(text) {
@@ -142,7 +148,8 @@ fn apply(pattern: &Regex, say: Rewrite, text: &str) -> String {
     said
 }
 
-/// Whether a word behind `head` has a capital. Without it the end of a sentence before a number would not be seen.
+/// Returns true if a word behind `head` begins a sentence and so has a capital. Without the
+/// capital, the end of a sentence before a number would be missed.
 fn begins_sentence(head: &str) -> bool {
     let before = head.trim_end_matches(|blank: char| blank.is_whitespace() || "\"'([".contains(blank));
     let between = &head[before.len()..];
@@ -154,7 +161,8 @@ fn capital(words: &str) -> String {
     letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }
 
-/// Whether the number that ends here is part of a greater one, or a share: `,000`, `.5`, `:30`, `/4`, `-7`, `%`.
+/// Returns true if the number before `rest` is part of a greater one, or a share: `,000`, `.5`,
+/// `:30`, `/4`, `-7`, `%`.
 fn goes_on(rest: &str) -> bool {
     let mut behind = rest.chars();
     let mark = behind.next();

@@ -1,5 +1,5 @@
-//! Numbers in English words: cardinals, ordinals, years, digits one by one, times, parts and sums of money. No "and" within
-//! a number, as in American English.
+//! Numbers in English words: cardinals, ordinals, years, single digits, times, fractions and sums
+//! of money. No "and" within a number, as in American English.
 
 /// The months, January first.
 pub(super) const MONTHS: [&str; 12] = [
@@ -42,20 +42,21 @@ const SMALL: [&str; 20] = [
     "nineteen",
 ];
 const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
-/// Names of the powers of a thousand.
+/// Names of the powers of a thousand, each with a leading space.
 const GROUPS: [&str; 5] = ["", " thousand", " million", " billion", " trillion"];
-/// Digits of the greatest number that has a name here; longer ones are said digit by digit.
+/// Most digits of a number that has a name here; longer numbers are read digit by digit.
 const MAX_DIGITS: usize = 3 * GROUPS.len();
-/// Four digits in this range are said in pairs. A year is meant most often, and twelve hundred of anything is right too.
+/// Range of four-digit numbers that are read in pairs. Most are years, and "twelve hundred" of
+/// anything is right too.
 const YEARS: std::ops::RangeInclusive<u64> = 1_100..=2_099;
 
-/// The number that ASCII digits with thousands separators write; `None` for one that has no name here.
+/// Parses ASCII digits with thousands separators; `None` if the number has no name here.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let plain = text.replace(',', "");
     if plain.len() <= MAX_DIGITS { plain.parse().ok() } else { None }
 }
 
-/// Words of a whole number below 10^15: `one hundred five`.
+/// Returns the words of a whole number below 10^15: `one hundred five`.
 pub(super) fn cardinal(number: u64) -> String {
     if number < 1_000 {
         return below_thousand(number);
@@ -91,7 +92,7 @@ fn small(number: u64) -> &'static str {
     SMALL[number as usize]
 }
 
-/// Words of a place in a row: `twenty-second`.
+/// Returns the words of an ordinal: `twenty-second`.
 pub(super) fn ordinal(number: u64) -> String {
     let words = cardinal(number);
     let start = words.rfind([' ', '-']).map_or(0, |at| at + 1);
@@ -110,7 +111,8 @@ pub(super) fn ordinal(number: u64) -> String {
     format!("{head}{last}")
 }
 
-/// Words of a year, 1000 to 2099: `nineteen ninety-nine`, `two thousand five`, `twenty twenty-six`.
+/// Returns the words of a year, 1000 to 2099: `nineteen ninety-nine`, `two thousand five`,
+/// `twenty twenty-six`.
 fn year(year: u64) -> String {
     let (century, rest) = (year / 100, year % 100);
     match (century, rest) {
@@ -121,13 +123,13 @@ fn year(year: u64) -> String {
     }
 }
 
-/// Each digit by itself: `zero zero seven`.
+/// Returns the word of each digit: `zero zero seven`.
 pub(super) fn digits(text: &str) -> String {
     let words: Vec<_> = text.chars().filter_map(|digit| digit.to_digit(10)).map(|digit| small(digit.into())).collect();
     words.join(" ")
 }
 
-/// Words of ASCII digits as they are written: `1,000` as a number, `007` and very long ones digit by digit.
+/// Returns the words of ASCII digits: `1,000` as a number, `007` and very long ones digit by digit.
 pub(super) fn whole(text: &str) -> String {
     let padded = text.len() > 1 && text.starts_with('0');
     match parse(text) {
@@ -136,13 +138,13 @@ pub(super) fn whole(text: &str) -> String {
     }
 }
 
-/// The same with a fraction behind: `three point one four`.
+/// Returns the words of a decimal number: `three point one four`.
 pub(super) fn decimal(whole_part: &str, fraction: &str) -> String {
     let whole_words = if whole_part.is_empty() { String::new() } else { whole(whole_part) + " " };
     format!("{whole_words}point {}", digits(fraction))
 }
 
-/// A whole number as written, four digits as a year.
+/// Returns the words of a whole number, with four digits in [`YEARS`] read as a year.
 pub(super) fn number(text: &str) -> String {
     match parse(text) {
         Some(number) if text.len() == 4 && YEARS.contains(&number) => year(number),
@@ -150,12 +152,13 @@ pub(super) fn number(text: &str) -> String {
     }
 }
 
-/// The plural of a round number: `nineties`, `hundreds`.
+/// Returns the plural of a round number: `nineties`, `hundreds`.
 pub(super) fn plural(words: &str) -> String {
     words.strip_suffix('y').map_or_else(|| format!("{words}s"), |stem| format!("{stem}ies"))
 }
 
-/// A time of day: `ten thirty AM`, `fourteen oh five`; `half` is `AM`, `PM` or empty.
+/// Returns the words of a time of day, such as `ten thirty AM` or `fourteen oh five`. `half` is
+/// `AM`, `PM` or empty.
 pub(super) fn clock(hour: u64, minute: u64, second: Option<u64>, half: &str) -> String {
     let hours = cardinal(hour);
     let mut words = match minute {
@@ -173,7 +176,7 @@ pub(super) fn clock(hour: u64, minute: u64, second: Option<u64>, half: &str) -> 
     if half.is_empty() { words } else { format!("{words} {half}") }
 }
 
-/// A common part of a whole: `one half`, `three quarters`; `None` for any other.
+/// Returns the words of a common fraction: `one half`, `three quarters`; `None` for any other.
 pub(super) fn part(top: u64, bottom: u64) -> Option<String> {
     let name = match bottom {
         2 => "half",
@@ -188,7 +191,7 @@ pub(super) fn part(top: u64, bottom: u64) -> Option<String> {
     (1..bottom).contains(&top).then(|| format!("{} {name}{plural}", cardinal(top)))
 }
 
-/// Names of a currency: one and many of its units, one and many of their hundredths.
+/// Returns the names of a currency: one and many of its units, one and many of their hundredths.
 fn currency(sign: &str) -> [&'static str; 4] {
     match sign {
         "$" => ["dollar", "dollars", "cent", "cents"],
@@ -198,7 +201,7 @@ fn currency(sign: &str) -> [&'static str; 4] {
     }
 }
 
-/// The name of a power of a thousand: `k` is `thousand`.
+/// Returns the name of a power of a thousand: `thousand` for `k`.
 pub(super) fn scale(written: &str) -> &str {
     match written {
         "k" | "K" => "thousand",
@@ -208,18 +211,20 @@ pub(super) fn scale(written: &str) -> &str {
     }
 }
 
-/// A number in digits before and behind the point, of which the latter may be missing.
+/// Returns the words of a number, given the digits before and behind the point; `part` may be
+/// empty.
 pub(super) fn amount(units: &str, part: &str) -> String {
     if part.is_empty() { whole(units) } else { decimal(units, part) }
 }
 
-/// What a bill is called after: `five-dollar`.
+/// Returns the name of a bill or coin by its value: `five-dollar`.
 pub(super) fn note(sign: &str, units: &str, scale: &str) -> String {
     let [one, ..] = currency(sign);
     format!("{} {scale} {one}", whole(units)).split_whitespace().collect::<Vec<_>>().join("-")
 }
 
-/// `$5.50`, `£1.2 million`; `units` are the digits before the point, `part` those behind it.
+/// Returns the words of a sum of money, such as `$5.50` or `£1.2 million`. `units` are the digits
+/// before the point, `part` those behind it.
 pub(super) fn money(sign: &str, units: &str, part: &str, written_scale: &str) -> String {
     let [one, many, small_one, small_many] = currency(sign);
     if !written_scale.is_empty() {

@@ -1,18 +1,21 @@
-//! A long text cut into what the model speaks one after another: sentences, joined where they are very short and cut
-//! where they are very long. Each result is called a sentence here.
+//! Division of a long text into sentences, which the model speaks one after another.
+//!
+//! Very short sentences are joined, and very long ones are cut. Each result is called a sentence
+//! here.
 
-/// Longest sentence, in bytes of UTF-8: about 16 s of English speech. Bytes follow the time that a script takes better than
-/// characters do, and a byte is one token at most.
+/// Longest sentence, in bytes of UTF-8: about 16 s of English speech. The time that a script takes
+/// to speak follows its bytes better than its characters, and a byte is at most one token.
 pub const SENTENCE_BYTES: usize = 240;
-/// A shorter sentence is joined to its neighbour: the model speaks a word or two alone badly.
+/// A sentence shorter than this many bytes is joined to its neighbour, because the model speaks one
+/// or two words alone badly.
 const SHORT_BYTES: usize = 40;
-/// Where an over-long sentence is cut, a part is at least this long if there is any place behind it.
+/// Least length in bytes of a part cut off a long sentence; earlier places are not considered.
 const LEAST_BYTES: usize = SENTENCE_BYTES / 3;
 
-/// What stands between a sentence and the next.
+/// Kind of boundary after a sentence, which sets the length of the pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
-    /// A place inside a sentence.
+    /// A boundary inside a sentence.
     Clause,
     /// The end of a sentence.
     Sentence,
@@ -20,17 +23,17 @@ pub enum Pause {
     Paragraph,
 }
 
-/// Words that are spoken in one go.
+/// Text that the model speaks as one utterance.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sentence {
-    /// The words, at most [`SENTENCE_BYTES`] long.
+    /// Text of at most [`SENTENCE_BYTES`].
     pub text: String,
-    /// What follows them.
+    /// Boundary after the text.
     pub pause: Pause,
 }
 
-/// The sentences of `text` in order, at least one. A text of [`SENTENCE_BYTES`] or less is one sentence, exactly as it is; of a
-/// longer one the blanks between sentences go, and nothing else.
+/// Cuts `text` into sentences, in order; at least one. A text of up to [`SENTENCE_BYTES`] stays one
+/// sentence, unchanged. A longer text loses nothing but the blanks between sentences.
 #[must_use]
 pub fn sentences(text: &str) -> Vec<Sentence> {
     let mut sentences = Vec::new();
@@ -51,7 +54,7 @@ pub fn sentences(text: &str) -> Vec<Sentence> {
     joined(sentences)
 }
 
-/// Parts between blank lines.
+/// Returns the parts between blank lines.
 fn paragraphs(text: &str) -> Vec<&str> {
     let (mut found, mut start, mut end) = (Vec::new(), 0, 0);
     for line in text.split_inclusive('\n') {
@@ -69,7 +72,7 @@ fn paragraphs(text: &str) -> Vec<&str> {
 fn cut(sentence: &str, sentences: &mut Vec<Sentence>) {
     let mut rest = sentence;
     while rest.len() > SENTENCE_BYTES {
-        // The last part shall not be short; one byte is for the blank.
+        // Keeps the last part from being short; one byte is for the blank.
         let most = SENTENCE_BYTES.min(rest.len() - SHORT_BYTES - 1);
         let (part, behind) = rest.split_at(best_cut(rest, most));
         sentences.push(Sentence { text: part.trim_end().to_owned(), pause: Pause::Clause });
@@ -80,19 +83,19 @@ fn cut(sentence: &str, sentences: &mut Vec<Sentence>) {
     }
 }
 
-/// Bytes of the longest good beginning of a sentence, `most` of them at most: up to the end of a part of it, else of a word,
-/// else as many as there are.
+/// Returns the byte position of the best cut, at most `most`. A cut at the end of a clause is best,
+/// then at the end of a word, then anywhere.
 fn best_cut(text: &str, most: usize) -> usize {
     let places = text.char_indices().take_while(|&(at, _)| at <= most).filter(|&(at, _)| at >= LEAST_BYTES);
     let ranked = places.filter_map(|(at, after)| Some((rank(&text[..at], after)?, at)));
     ranked.max().map_or_else(|| text.floor_char_boundary(most), |(_, at)| at)
 }
 
-/// How good a place is between `head` and the character `after` it; `None` within a word.
+/// Rates a cut between `head` and the character `after` it, higher is better; `None` within a word.
 ///
-/// Periods are no sign of a good place: whoever told the sentences apart ruled that this one goes on behind them, as behind
-/// `U.S.` and `Ltd.`, and they are better not torn from their name. Full-width marks end sentences in scripts whose rules it
-/// does not know.
+/// A period is no sign of a good place. The sentence segmenter decided that the sentence goes on
+/// behind it, as behind `U.S.` and `Ltd.`; such a word should stay with its name. Full-width marks
+/// end sentences in scripts whose rules the segmenter does not know.
 fn rank(head: &str, after: char) -> Option<u8> {
     let word = head.trim_end_matches(['"', '\'', ')', '”', '’']);
     let blank = after.is_whitespace();
@@ -111,8 +114,8 @@ fn rank(head: &str, after: char) -> Option<u8> {
     }
 }
 
-/// Joins short sentences with their neighbours, as far as both fit. Of paragraphs only those are joined that begin with a
-/// short sentence, such as a heading.
+/// Joins short sentences with their neighbours if both fit. A paragraph is joined with the next
+/// only if it ends with a short sentence, such as a heading.
 fn joined(sentences: Vec<Sentence>) -> Vec<Sentence> {
     let mut joined: Vec<Sentence> = Vec::with_capacity(sentences.len());
     for sentence in sentences {

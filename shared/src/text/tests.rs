@@ -1,10 +1,11 @@
-//! What the rules say, what they leave alone, and what holds for every text there is.
+//! Tests of normalisation and of the cut into sentences: examples, texts left alone, and properties
+//! of every text.
 
 use proptest::prelude::*;
 
 use super::*;
 
-/// Written, and as it is said.
+/// Pairs of a written text and its normal form.
 const SAID: &[(&str, &str)] = &[
     // whole numbers
     ("I have 0 or 7 or 15 apples.", "I have zero or seven or fifteen apples."),
@@ -190,7 +191,7 @@ const SAID: &[(&str, &str)] = &[
     ("Buy:\n- milk\n- 2 eggs\n1. go", "Buy.\n\nmilk.\n\nTwo eggs.\n\nOne. go"),
 ];
 
-/// Left exactly as they are.
+/// Texts that normalisation leaves unchanged.
 const UNCHANGED: &[&str] = &[
     "Hello from Sesame TTS!",
     "All good things take time.",
@@ -314,10 +315,10 @@ fn an_abbreviation_is_no_place_to_cut() {
     assert!(cut.len() > 1 && !cut[0].0.ends_with('.'), "{cut:?}");
 }
 
-/// No sentence of a long text is shorter than this, where its neighbours leave room.
+/// Least bytes of a sentence in a long text, if its neighbours leave room.
 const SHORT: usize = 40;
 
-/// Texts of the stuff that rules look for, thick enough that rules meet.
+/// Generates texts from fragments that the rules match, dense enough that rules meet.
 fn nasty() -> impl Strategy<Value = String> {
     let part = prop_oneof![
         proptest::sample::select(vec![

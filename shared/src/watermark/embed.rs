@@ -1,8 +1,10 @@
-//! The embedder: overlapping frames, each bin of the band a little louder or softer as its chip says.
+//! Embedder of the mark. In overlapping frames, each bin of the band becomes a little louder or
+//! softer, as its chip says.
 //!
-//! Frames of 40 ms overlap by half under a root-Hann window, taken before and after the change of gain, so that a stream
-//! with all gains at one comes out as it went in. The grid of frames starts with the stream and does not know how the
-//! samples are handed in: any chunking gives the same output, bit for bit.
+//! Frames of 40 ms overlap by half. A root-Hann window applies before and after the change of gain,
+//! so a stream with all gains at one comes out unchanged. The grid of frames starts with the stream
+//! and does not depend on how the samples are handed in. Any chunking gives the same output, bit
+//! for bit.
 
 use std::f32::consts::{LN_10, PI};
 use std::sync::Arc;
@@ -14,21 +16,22 @@ use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 use super::Marked;
 use super::watermark_key::{self, BINS, Chips, FIRST_BIN, PERIOD};
 
-/// Samples of one frame: 40 ms, and so bins of 25 Hz.
+/// Samples of one frame: 40 ms, which gives bins of 25 Hz.
 pub(super) const FRAME: usize = 960;
 /// Samples from one frame to the next: 20 ms, a quarter of the codec's frame.
 pub(super) const HOP: usize = FRAME / 2;
-/// Strength: a chip raises or lowers its bin by this much, give or take the 0.2 dB that keep the loudness.
+/// Strength of a chip: the gain by which it raises or lowers its bin, give or take the 0.2 dB that
+/// keep the loudness.
 const DEPTH_DB: f32 = 1.5;
-/// What chips of `depth` add to the power of a steady sound, in shares of its square: two overlapping frames of equal gains
-/// (5 pairs of 8) add all of it, two of opposite ones half.
+/// Power that chips of `depth` add to a steady sound, as a share of `depth * depth`. Two
+/// overlapping frames of equal gain (5 pairs of 8) add all of it, two of opposite gain half of it.
 const POWER_SHARE: f32 = (5.0 + 3.0 / 2.0) / 8.0;
 
-/// The plan that all streams of one [`Watermark`] share.
+/// Transforms and tables that all streams of one [`Watermark`] share.
 pub(super) struct EmbedPlan {
     forward: Arc<dyn RealToComplex<f32>>,
     inverse: Arc<dyn ComplexToReal<f32>>,
-    /// Root-Hann: its squares at distance `HOP` add up to one.
+    /// Root-Hann window: its squares at distance `HOP` add up to one.
     window: Vec<f32>,
     /// Gains by hop of the period, (PERIOD, BINS).
     gains: Vec<[f32; BINS]>,
@@ -37,8 +40,9 @@ pub(super) struct EmbedPlan {
 impl EmbedPlan {
     pub(super) fn new(chips: &Chips) -> Self {
         let mut planner = RealFftPlanner::new();
-        // Both gains, 10^(+d/20) and 10^(-d/20), over their mean are 1 + depth and 1 - depth. Over what that does to the power
-        // of a steady sound they leave it as loud as it was.
+        // The gains 10^(+d/20) and 10^(-d/20), divided by their mean, are 1 + depth and 1 - depth.
+        // `keep` cancels their effect on the power of a steady sound, which stays as loud as it
+        // was.
         let depth = (DEPTH_DB * LN_10 / 20.0).tanh();
         let keep = (1.0 + POWER_SHARE * depth * depth).sqrt().recip();
         let gains = (0..PERIOD).map(|hop| {
@@ -54,11 +58,11 @@ impl EmbedPlan {
     }
 }
 
-/// One utterance on its way through the mark. What comes out is late by up to 40 ms; [`MarkStream::finish`] hands out the
-/// rest, and then exactly as many samples have come out as went in.
+/// Stream that marks one utterance. The output is late by up to 40 ms. [`MarkStream::finish`] hands
+/// out the rest; then exactly as many samples have come out as went in.
 pub struct MarkStream {
     plan: Arc<EmbedPlan>,
-    /// A frame's worth of input: the last whole hop, then the samples since.
+    /// Input of the next frame: the last whole hop, then the samples since.
     input: Vec<f32>,
     /// The second half of the last frame, to be added to the first half of the next, (HOP).
     tail: Vec<f32>,
@@ -89,8 +93,8 @@ impl MarkStream {
         }
     }
 
-    /// Marks the next samples (24 kHz, full scale 1; a sample that is no finite number counts as 0) and hands out what is
-    /// ready, rounded to 16 bit and held at full scale.
+    /// Marks the next samples (24 kHz, full scale 1). Returns the samples that are ready, rounded
+    /// to 16 bit and clamped at full scale. A sample that is no finite number counts as 0.
     pub fn push(&mut self, pcm: &[f32]) -> Marked {
         let mut out = Vec::with_capacity(pcm.len() + HOP);
         self.take(pcm, &mut out);
@@ -99,11 +103,11 @@ impl MarkStream {
         Marked { samples: out }
     }
 
-    /// Ends the utterance and hands out the rest of it.
+    /// Ends the utterance and returns the rest of it.
     #[must_use]
     pub fn finish(mut self) -> Marked {
         let mut out = Vec::with_capacity(FRAME);
-        // A frame of silence completes the last whole hop and the one begun behind it.
+        // A frame of silence completes the last whole hop and the hop begun after it.
         self.take(&[0.0; FRAME], &mut out);
         out.truncate(self.taken - self.given);
         Marked { samples: out }
@@ -121,7 +125,8 @@ impl MarkStream {
         }
     }
 
-    /// Marks the frame in `input` and hands out the hop that it completes, except for the one before the stream began.
+    /// Marks the frame in `input` and appends the hop that it completes to `out`. The hop that the
+    /// first frame completes lies before the stream and is dropped.
     fn mark_frame(&mut self, out: &mut Vec<i16>) {
         let plan = &self.plan;
         for ((sample, &input), weight) in self.frame.iter_mut().zip(&self.input).zip(&plan.window) {

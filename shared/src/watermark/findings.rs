@@ -1,14 +1,14 @@
-//! What is said about a recording: a finding by scheme, and one report of all of them.
+//! Findings about a recording: one for each scheme, and one report of all of them.
 
 use serde::{Deserialize, Serialize};
 
-/// Said with every report.
+/// Disclaimer that every report carries.
 pub const DISCLAIMER: &str = "\"not_detected\" means that none of the marks that were looked for was found. It never means \
     that a human made the recording. \"detected\" means that a mark is there. It is no proof of origin: whoever has marked \
     recordings can copy the mark to other audio, and SilentCipher's mark, looked for without a job, is 16 bits that anybody \
     can write.";
 
-/// A way of marking.
+/// Watermarking scheme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
@@ -19,7 +19,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    /// The name in receipts, headers and the API.
+    /// Returns the name in receipts, headers and the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -29,20 +29,21 @@ impl Scheme {
     }
 }
 
-/// What a detector says about a recording.
+/// Verdict of a detector about a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The key's mark is in the recording.
     Detected,
-    /// Too short, too quiet, not heard as a whole, or too near the threshold to tell.
+    /// The recording is too short, too quiet, not examined as a whole, or too near the threshold to
+    /// tell.
     Inconclusive,
     /// The key's mark was not found. This does NOT mean that a human made the recording.
     NotDetected,
 }
 
 impl Verdict {
-    /// The name in the API.
+    /// Returns the name in the API.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -53,61 +54,68 @@ impl Verdict {
     }
 }
 
-/// A part of a recording.
+/// Part of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Region {
-    /// Where it begins, in milliseconds.
+    /// Beginning of the part, in milliseconds.
     pub start_ms: u64,
-    /// Where it ends, in milliseconds.
+    /// End of the part, in milliseconds.
     pub end_ms: u64,
 }
 
-/// What one scheme's detector found in a recording.
+/// Finding of one scheme's detector about a recording.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Finding {
     /// The scheme.
     pub scheme: Scheme,
     /// The verdict.
     pub verdict: Verdict,
-    /// Of the builtin mark the greatest chance of evidence this strong, over all places, speeds and keys looked at, in audio
-    /// that was made without the key: a bound that always holds. Of SilentCipher an ordering, the smaller the surer: half of
-    /// it rests on frames being independent, which they are not, and it has not been held against unmarked speech.
+    /// P-value of the evidence: the smaller, the surer.
+    ///
+    /// * Builtin mark: an upper bound on the chance of evidence this strong in audio that was made
+    ///   without the key. All places, speeds and keys that were tried are counted. The bound always
+    ///   holds.
+    /// * SilentCipher: an ordering, not a rate. Half of it assumes that frames are independent,
+    ///   which they are not, and it has not been compared with unmarked speech.
     pub p_value: f64,
-    /// The detector's score: of the builtin mark `z`, in standard deviations; of SilentCipher the share of its symbols that
-    /// agree.
+    /// Score of the detector: `z` in standard deviations (builtin mark), or the share of symbols
+    /// that agree (SilentCipher).
     pub score: f64,
-    /// The key that was found, or else looked for.
+    /// Key that was found; if none was found, the first key that was looked for.
     pub key_id: String,
-    /// Where the mark was found; empty unless detected, and in receipts.
+    /// Parts in which the mark was found. Empty unless the mark was detected, and always empty in
+    /// receipts.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub regions: Vec<Region>,
 }
 
-/// What is said about one recording: its strongest finding on top, and all of them.
+/// Report on one recording: its strongest finding on top, and all findings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WatermarkReport {
-    /// The strongest finding's verdict; but no "not detected" where a scheme could not be looked for.
+    /// Verdict of the strongest finding, except that "not detected" becomes "inconclusive" if a
+    /// scheme could not be looked for.
     pub verdict: Verdict,
-    /// And its p-value, times the schemes that were looked for: each had its chance to speak up by accident.
+    /// P-value of the strongest finding, times the number of schemes that were looked for: each can
+    /// find a mark by accident.
     pub p_value: f64,
-    /// And its scheme.
+    /// Scheme of the strongest finding.
     pub scheme: Scheme,
-    /// And its key.
+    /// Key of the strongest finding.
     pub key_id: String,
-    /// And its regions.
+    /// Regions of the strongest finding.
     pub regions: Vec<Region>,
-    /// One by scheme that was looked for.
+    /// Findings, one for each scheme that was looked for.
     pub findings: Vec<Finding>,
-    /// Schemes that the recording may carry and that nobody could look for.
+    /// Schemes that the recording may carry but that could not be looked for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub not_looked_for: Vec<Scheme>,
-    /// What a verdict does not mean: [`DISCLAIMER`].
+    /// Limits of what a verdict means: [`DISCLAIMER`].
     pub disclaimer: String,
 }
 
 impl WatermarkReport {
-    /// The report of these findings; `None` where nothing was looked for. What is named as not looked for turns a "not
-    /// detected" into "inconclusive".
+    /// Builds the report of `findings`, or `None` if there are none. A scheme in `not_looked_for`
+    /// turns a "not detected" into "inconclusive".
     #[must_use]
     pub fn of(findings: Vec<Finding>, not_looked_for: Vec<Scheme>) -> Option<Self> {
         let strength = |finding: &Finding| (finding.verdict as u8, finding.p_value);

@@ -1,4 +1,5 @@
-//! The mark as a whole: what goes in comes out, marked, and the mark is found by its key alone.
+//! Tests of the mark as a whole: audio comes out marked, and only the mark's own key finds the
+//! mark.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the measuring tests print what they measured")]
@@ -13,12 +14,12 @@ mod signals;
 
 use super::{Marked, Watermark, WatermarkKey};
 
-/// The development key's mark.
+/// Returns the development key's mark.
 fn watermark() -> Watermark {
     Watermark::new(&WatermarkKey::development())
 }
 
-/// A whole clip through the mark, handed in as pieces of one codec frame.
+/// Marks a whole clip, handed in codec frame by codec frame.
 fn mark(clip: &[f32]) -> Marked {
     let mut stream = watermark().stream();
     let mut marked = Marked::default();
@@ -29,7 +30,7 @@ fn mark(clip: &[f32]) -> Marked {
     marked
 }
 
-/// A decibel figure of a ratio of amplitudes.
+/// Converts a ratio of amplitudes to decibels.
 fn db(ratio: f32) -> f32 {
     20.0 * ratio.log10()
 }

@@ -1,4 +1,4 @@
-//! The secret behind the mark, and the keyed pattern that it draws.
+//! Watermark secret and the keyed pattern that is drawn from it.
 
 use std::fmt;
 
@@ -14,34 +14,38 @@ pub(super) const FIRST_BIN: usize = 17;
 pub(super) const BINS: usize = 176;
 /// Hops after which the pattern repeats: 320 ms, which is four frames of the codec.
 pub(super) const PERIOD: usize = 16;
-/// Hops that one chip spans: it is held for half of them and its negative for the other half, so that it cancels
-/// against any steady spectrum.
+/// Hops that one chip spans. The chip is held for half of them and its negative for the other half,
+/// so it cancels against any steady spectrum.
 pub(super) const CHIP_HOPS: usize = 4;
 /// Chips of one bin in one period.
 pub(super) const ROWS: usize = PERIOD / CHIP_HOPS;
 
-/// The least number of bytes of a secret.
+/// Least number of bytes of a secret.
 pub const MIN_SECRET_BYTES: usize = 16;
-/// The setting behind [`WatermarkKey::development`]. It is published here, so its mark says not even which deployment spoke.
+/// Secret behind [`WatermarkKey::development`]. The secret is public, so its mark does not even
+/// tell which deployment made the speech.
 pub const DEVELOPMENT_SECRET: &str = "csm-fleet development watermark, not a secret";
 
-/// A deployment's watermark secret, from which the mark's pattern is drawn. It names the deployment to those who look for its
-/// own output; it does not keep others from forging that. The pattern repeats every 320 ms, so averaging one marked file
-/// gives most of it away: of one clip of 10 s, 605 of its 704 signs, which on another clip scored `z = 14`.
+/// Watermark secret of a deployment, from which the mark's pattern is drawn. The key lets its
+/// holder find the deployment's own output; it does not prevent forgery. The pattern repeats every
+/// 320 ms, so averaging one marked file gives most of it away. From one clip of 10 s, 605 of its
+/// 704 signs were read off; put on another clip, they scored `z = 14`.
 ///
-/// It keeps a digest, not the secret, and shows its [`WatermarkKeyId`] alone. Read the setting as text and call
-/// [`WatermarkKey::parse`] by hand: an argument parser would repeat a refused value in its error.
+/// The value holds a digest, not the secret, and shows its [`WatermarkKeyId`] alone. Read the
+/// setting as text and call [`WatermarkKey::parse`] by hand: an argument parser would repeat a
+/// refused value in its error.
 #[derive(Clone)]
 pub struct WatermarkKey {
     seed: [u8; 32],
 }
 
 impl WatermarkKey {
-    /// Reads a secret: text of hexadecimal digits alone is taken as bytes, any other text as a passphrase.
+    /// Parses a secret. Text of hexadecimal digits alone is taken as bytes, any other text as a
+    /// passphrase.
     ///
     /// # Errors
-    /// [`WatermarkError::WeakSecret`] when fewer than [`MIN_SECRET_BYTES`] bytes are given,
-    /// [`WatermarkError::OddHex`] when the last byte lacks a digit. Neither repeats the secret.
+    /// [`WatermarkError::WeakSecret`] if the secret has fewer than [`MIN_SECRET_BYTES`] bytes,
+    /// [`WatermarkError::OddHex`] if the last byte lacks a digit. Neither repeats the secret.
     pub fn parse(secret: &str) -> Result<Self, WatermarkError> {
         let secret = secret.trim();
         let bytes = if secret.bytes().all(|byte| byte.is_ascii_hexdigit()) {
@@ -55,18 +59,19 @@ impl WatermarkKey {
         Ok(Self::from_secret(&bytes))
     }
 
-    /// Reads a list of secrets, such as those of before whose marks are still to be found: one a line, or with commas
-    /// in between. What lies in between may hold spaces; a passphrase that holds a comma is given as the hexadecimal
-    /// digits of its bytes, which make the same key. Empty entries are skipped.
+    /// Parses a list of secrets, separated by commas or newlines, such as earlier secrets whose
+    /// marks must still be found. A secret may contain spaces. A passphrase that contains a comma
+    /// must be given as the hexadecimal digits of its bytes, which make the same key. Empty entries
+    /// are skipped.
     ///
     /// # Errors
-    /// Those of [`WatermarkKey::parse`], for the first secret that is refused.
+    /// The error of [`WatermarkKey::parse`] for the first secret that is refused.
     pub fn parse_ring(secrets: &str) -> Result<Vec<Self>, WatermarkError> {
         let entries = secrets.split([',', '\n']).map(str::trim).filter(|secret| !secret.is_empty());
         entries.map(Self::parse).collect()
     }
 
-    /// The key for development and demonstrations, from [`DEVELOPMENT_SECRET`].
+    /// Returns the key for development and demonstrations, made from [`DEVELOPMENT_SECRET`].
     #[must_use]
     pub fn development() -> Self {
         Self::from_secret(DEVELOPMENT_SECRET.as_bytes())
@@ -76,21 +81,21 @@ impl WatermarkKey {
         Self { seed: digest(b"csm-fleet watermark v1 key:", secret) }
     }
 
-    /// The key's public name.
+    /// Returns the key's public name.
     #[must_use]
     pub fn id(&self) -> WatermarkKeyId {
         let [a, b, c, d, ..] = digest(b"csm-fleet watermark v1 id:", &self.seed);
         WatermarkKeyId([a, b, c, d])
     }
 
-    /// A tag that only a holder of the key can make: the HMAC-SHA256 of `domain` and then `bytes`. A use of its own
-    /// needs a `domain` of its own that begins none of the others.
+    /// Computes a tag that only a holder of the key can make: the HMAC-SHA256 of `domain` followed
+    /// by `bytes`. Each use needs its own `domain`, which must not be a prefix of another one.
     #[must_use]
     pub fn tag(&self, domain: &[u8], bytes: &[u8]) -> [u8; 32] {
         hmac(&self.seed, domain, bytes)
     }
 
-    /// The keyed pattern.
+    /// Draws the keyed pattern.
     pub(super) fn chips(&self) -> Chips {
         let mut random = ChaCha8Rng::from_seed(self.seed);
         let row = |_| std::array::from_fn(|_| if random.next_u32() >> 31 == 0 { 1.0 } else { -1.0 });
@@ -104,12 +109,13 @@ impl fmt::Debug for WatermarkKey {
     }
 }
 
-/// The public name of a [`WatermarkKey`]: eight hexadecimal digits that tell keys apart and do not lead back to one.
+/// Public name of a [`WatermarkKey`]: eight hexadecimal digits that tell keys apart and do not lead
+/// back to the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WatermarkKeyId([u8; 4]);
 
 impl WatermarkKeyId {
-    /// The id's bytes.
+    /// Returns the id's bytes.
     #[must_use]
     pub const fn bytes(self) -> [u8; 4] {
         self.0
@@ -122,36 +128,37 @@ impl fmt::Display for WatermarkKeyId {
     }
 }
 
-/// Independent signs, +1 or -1, by chip of the period and bin.
+/// Independent signs, +1 or -1, for each chip of the period and each bin.
 #[derive(Clone)]
 pub(super) struct Chips(Box<[[f32; BINS]; ROWS]>);
 
 impl Chips {
-    /// Signs that come from no key.
+    /// Wraps signs that come from no key.
     #[cfg(test)]
     pub(super) fn of(signs: [[f32; BINS]; ROWS]) -> Self {
         Self(Box::new(signs))
     }
 
-    /// The signs of one chip of the period, (BINS).
+    /// Returns the signs of one chip of the period, (BINS).
     pub(super) fn row(&self, row: usize) -> &[f32; BINS] {
         &self.0[row]
     }
 }
 
-/// Which chip rules hop `hop`, and with which sign.
+/// Returns the chip that rules hop `hop`, and its sign there.
 pub(super) fn chip_at(hop: usize) -> (usize, f32) {
     let phase = hop % PERIOD;
     let sign = if phase % CHIP_HOPS < CHIP_HOPS / 2 { 1.0 } else { -1.0 };
     (phase / CHIP_HOPS, sign)
 }
 
-/// SHA-256 of `domain` and then `bytes`.
+/// Computes SHA-256 of `domain` followed by `bytes`.
 fn digest(domain: &[u8], bytes: &[u8]) -> [u8; 32] {
     Sha256::new().chain_update(domain).chain_update(bytes).finalize().into()
 }
 
-/// HMAC-SHA256 (RFC 2104) of `domain` and then `bytes`, under a key of at most a block.
+/// Computes HMAC-SHA256 (RFC 2104) of `domain` followed by `bytes`, under a key of at most one
+/// block.
 fn hmac(key: &[u8], domain: &[u8], bytes: &[u8]) -> [u8; 32] {
     const BLOCK: usize = 64;
     let pad = |mask: u8| -> [u8; BLOCK] { std::array::from_fn(|at| key.get(at).copied().unwrap_or_default() ^ mask) };

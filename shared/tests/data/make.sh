@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes the files of this folder with ffmpeg. The tests read them as they are; nobody needs ffmpeg to run the tests.
+# Makes the files of this folder with ffmpeg. The tests read the files as they are, without ffmpeg.
 set -eu
 cd "$(dirname "$0")"
 tone() {

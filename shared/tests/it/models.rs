@@ -1,4 +1,5 @@
-//! Fetching a model from a server that answers as the hub does, and from the cache without one.
+//! Tests of fetching a model from a server that answers like the hub, and from the cache without a
+//! server.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::BTreeMap;
@@ -26,14 +27,14 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 type Files = BTreeMap<&'static str, Vec<u8>>;
 
-/// What a GET of a file gets instead of it.
+/// Answer to a GET of a file, in place of the file.
 #[derive(Clone, Copy)]
 enum Fault {
     ErrorPage,
     Silent,
 }
 
-/// What the server has and how it behaves.
+/// Content and behaviour of the server.
 #[derive(Default)]
 struct Repositories {
     files: BTreeMap<&'static str, Files>,
@@ -73,7 +74,7 @@ impl Drop for FakeHub {
     }
 }
 
-/// `/OWNER/NAME/resolve/REVISION/FILE` and `/api/models/OWNER/NAME/tree/REVISION`.
+/// Answers `/OWNER/NAME/resolve/REVISION/FILE` and `/api/models/OWNER/NAME/tree/REVISION`.
 async fn answer(State(hub): State<Arc<Repositories>>, request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     hub.requests.lock().unwrap().push(format!("{method} {path}"));
@@ -104,7 +105,7 @@ async fn answer(State(hub): State<Arc<Repositories>>, request: Request) -> Respo
     }
 }
 
-/// The files of a folder; the empty one is the top.
+/// Lists the files of a folder; the empty name is the top.
 fn tree(files: &Files, folder: &str) -> Response {
     let entry =
         |(path, content): (&&str, &Vec<u8>)| json!({"type": "file", "oid": "0", "size": content.len(), "path": path});
@@ -128,7 +129,7 @@ fn safetensors(tensor: &str) -> Vec<u8> {
     [&(header.len() as u64).to_le_bytes()[..], header.as_bytes()].concat()
 }
 
-/// Both layouts in one repository, as `sesame/csm-1b` has them.
+/// Returns a repository with both layouts, like `sesame/csm-1b`.
 fn both_layouts() -> Files {
     let index = json!({"weight_map": {"a": "t-1.safetensors", "codec_model.b": "t-2.safetensors"}});
     Files::from([
@@ -227,7 +228,7 @@ async fn a_closed_network_falls_back_to_the_cache_in_time() {
     let mut options = options(hub.address, &cache);
     let model = resolve(&source("sesame/csm-1b"), ModelFiles::Everything, &options).await.unwrap();
     drop(hub);
-    // Nobody listens: refused. Somebody listens and says nothing: the timeout.
+    // The first endpoint refuses the connection; the second accepts it and stays silent.
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
     options.contact_timeout = Duration::from_secs(1);
     for endpoint in ["http://127.0.0.1:9".to_owned(), format!("http://{}", silent.local_addr().unwrap())] {
@@ -318,7 +319,7 @@ async fn a_folder_is_used_as_it_is() {
     assert!(matches!(resolve(&lost, ModelFiles::Tokenizer, &HubOptions::default()).await, Err(HubError::NoFolder(_))));
 }
 
-/// A repository laid out as SilentCipher's: two models, and more than is needed of each.
+/// Returns a repository laid out like SilentCipher's: two models, and more files than needed.
 fn silentcipher_files() -> Files {
     Files::from([
         ("README.md", b"about".to_vec()),

@@ -1,4 +1,4 @@
-//! Signals, on a real process.
+//! Tests of shutdown signals on a real process.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -7,7 +7,8 @@ use csm_shared::process::shutdown::{EXIT_INTERRUPTED, Shutdown};
 
 use csm_testing::child::{Child, say};
 
-/// Not a test: the process that the tests send signals to. Its drain takes three seconds.
+/// Runs as the process that the tests send signals to; not a test itself. Its drain takes three
+/// seconds.
 #[tokio::test]
 #[ignore = "started by the tests below"]
 async fn process_that_hangs() {
@@ -15,7 +16,7 @@ async fn process_that_hangs() {
     say("ready");
     shutdown.begun().await;
     say("begun");
-    // Long enough for a second signal; without one, an orderly end.
+    // Leaves time for a second signal; without one, the shutdown is orderly.
     tokio::time::sleep(Duration::from_secs(3)).await;
     std::process::exit(0);
 }

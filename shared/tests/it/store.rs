@@ -1,4 +1,4 @@
-//! One contract for both stores, then what each owes beyond it.
+//! Tests of the contract that both stores keep, then of the rest of each store.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
@@ -32,7 +32,7 @@ fn folder_store() -> (Store, tempfile::TempDir) {
     (Store::Folder(FolderStore::open(folder.path()).unwrap()), folder)
 }
 
-/// Settings that reach [`BUCKET`] on a server at `address`.
+/// Returns settings that reach [`BUCKET`] on a server at `address`.
 fn settings(address: SocketAddr) -> S3Settings {
     S3Settings {
         endpoint: Some(format!("http://{address}")),
@@ -127,7 +127,8 @@ async fn limits(store: &Store) {
     }
 }
 
-/// A retry may overtake its first try: every reader sees the object, whole.
+/// Writes and reads one object concurrently, because a retry may overtake its first try. Every
+/// reader must see the whole object.
 async fn equal_writers(store: &Store) {
     let (name, bytes) = (key("audio/twice.wav"), noise(300_000));
     store.put(&name, bytes.clone(), WAV).await.unwrap();
@@ -173,7 +174,7 @@ async fn a_missing_bucket_is_a_wrong_setting() {
     assert!(error.to_string().contains("CSM_STORE"), "{error}");
 }
 
-/// Answers that s3s-fs never gives, word for word as AWS sends them.
+/// Checks answers that s3s-fs never gives, word for word as AWS sends them.
 #[tokio::test]
 async fn answers_of_other_servers_fall_into_the_right_class() {
     let no_bucket = answering("404 Not Found", "NoSuchBucket").await;
@@ -192,7 +193,7 @@ async fn answers_of_other_servers_fall_into_the_right_class() {
     assert!(begun.elapsed() < Duration::from_secs(10), "retries are bounded");
 }
 
-/// A store whose server answers everything with this error.
+/// Returns a store whose server answers every request with this error.
 async fn answering(status: &'static str, code: &'static str) -> Store {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -268,7 +269,8 @@ async fn a_body_that_stops_in_the_middle_times_out() {
     serving.abort();
 }
 
-/// Off AWS no checksum headers and no chunked signing: many servers refuse both.
+/// Checks that servers other than AWS get no checksum headers and no chunked signing, because many
+/// refuse both.
 #[tokio::test]
 async fn a_put_off_aws_is_plain() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -1,4 +1,4 @@
-//! A caller who listens to a job's server-sent events and keeps the samples.
+//! Caller that follows a job's server-sent events and keeps the samples.
 
 use std::time::Duration;
 
@@ -9,29 +9,29 @@ use serde_json::Value;
 
 use crate::test_system::TestSystem;
 
-/// Longest silence: longer than the lease of a dead worker and the start of another.
+/// Longest silence: more than the lease of a dead worker and the start of another.
 const SILENCE: Duration = Duration::from_secs(120);
 
-/// The bytes behind a JSON string.
+/// Decodes the bytes of a JSON string.
 pub(super) fn base64(text: &Value) -> Vec<u8> {
     BASE64.decode(text.as_str().unwrap()).unwrap()
 }
 
-/// What one caller has heard of a job.
+/// Events of a job that one caller has received.
 pub(super) struct LiveListener {
     url: String,
     connection: Option<Response>,
-    /// Bytes of events that are not complete.
+    /// Bytes of incomplete events.
     unread: Vec<u8>,
     last: Option<String>,
     /// All samples in order: 16 bit, lowest byte first.
     pub(super) pcm: Vec<u8>,
-    /// The terminal event, by name and content.
+    /// Terminal event, by name and content.
     pub(super) end: Option<(String, Value)>,
 }
 
 impl Clone for LiveListener {
-    /// One who has heard the same, and has no connection yet.
+    /// Returns a listener with the same events and no connection yet.
     fn clone(&self) -> Self {
         Self {
             url: self.url.clone(),
@@ -50,20 +50,20 @@ impl LiveListener {
         Self { url, connection: None, unread: Vec::new(), last: None, pcm: Vec::new(), end: None }
     }
 
-    /// Listens until `enough`, or to the end.
+    /// Receives events until `enough` holds, or to the end.
     pub(super) async fn receive_until(&mut self, enough: impl Fn(&Self) -> bool) {
         while self.end.is_none() && !enough(self) {
             self.receive_more().await;
         }
     }
 
-    /// Listens until the gateway closes the stream; nothing may come behind the terminal event.
+    /// Receives events until the gateway closes the stream; none may follow the terminal event.
     pub(super) async fn receive_all(&mut self) {
         while self.receive_more().await {}
         assert!(self.end.is_some(), "the stream was cut");
     }
 
-    /// Takes what comes next; false where the stream has ended.
+    /// Receives the next bytes; returns false if the stream has ended.
     async fn receive_more(&mut self) -> bool {
         if self.connection.is_none() {
             let mut request = reqwest::Client::new().get(&self.url);
@@ -87,7 +87,7 @@ impl LiveListener {
 
     fn take(&mut self, message: &str) {
         let field = |name: &str| message.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
-        // A comment keeps the connection alive.
+        // Any other message is a comment that keeps the connection alive.
         let (Some(id), Some(name), Some(data)) = (field("id"), field("event"), field("data")) else { return };
         assert!(self.end.is_none(), "{name} behind the end");
         self.last = Some(id.to_owned());

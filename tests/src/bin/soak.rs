@@ -1,5 +1,5 @@
-//! `csm-soak`: a fleet of real processes under load and faults, and a verdict. The last line printed is the verdict with its
-//! figures; the exit status is 0 for a pass and 1 for anything else.
+//! `csm-soak`: a fleet of real processes under load and faults, and a verdict. The last line
+//! printed is the verdict with its figures. The exit status is 0 for a pass and 1 otherwise.
 #![expect(clippy::print_stdout, reason = "a command line's output")]
 
 use std::process::ExitCode;
@@ -13,13 +13,13 @@ use tokio::task::LocalSet;
 #[derive(Parser)]
 #[command(name = "csm-soak")]
 struct SoakCli {
-    /// How long jobs arrive and things break, in seconds
+    /// Seconds in which jobs arrive and faults happen
     #[arg(long, default_value_t = 600, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(10..))]
     duration: u64,
-    /// How many jobs arrive in that time
+    /// Number of jobs that arrive in that time
     #[arg(long, default_value_t = 20_000, value_name = "COUNT")]
     jobs: usize,
-    /// Every choice comes from it
+    /// Seed of every choice
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
 }

@@ -1,4 +1,4 @@
-//! Redis and the store when all is over, read with plain commands and plain files.
+//! Redis and the store at the end, read with plain commands and plain files.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
@@ -10,14 +10,14 @@ use serde_json::Value;
 
 use super::soak_evidence::{BytesSeen, Census, ReceiptSeen, Record, Sighting};
 
-/// What the keys of the one shard begin with.
+/// Prefix of the keys of the only shard.
 pub(super) const ROOT: &str = "csm:{q0}:";
 /// Fields of a job's hash that make a sighting, in the order that [`sighting`] expects.
 pub(super) const JOB_FIELDS: [&str; 3] = ["state", "attempt", "receipt"];
-/// Keys looked at in one round trip.
+/// Keys read in one round trip.
 const BATCH: usize = 500;
 
-/// A job from [`JOB_FIELDS`]; `None` where there is no such job.
+/// Makes a sighting from [`JOB_FIELDS`]; `None` if the job does not exist.
 pub(super) fn sighting(fields: &[Option<String>]) -> Option<Sighting> {
     let field = |place: usize| fields.get(place).and_then(Option::as_deref);
     let receipt = field(2).and_then(|json| serde_json::from_str::<Value>(json).ok());
@@ -28,7 +28,7 @@ pub(super) fn sighting(fields: &[Option<String>]) -> Option<Sighting> {
     })
 }
 
-/// What a receipt promises; `None` where it lacks a part.
+/// Reads the promises of a receipt; `None` if a part is missing.
 pub(super) fn receipt_of(receipt: &Value) -> Option<ReceiptSeen> {
     Some(ReceiptSeen {
         attempt: receipt["attempt"].as_u64()?,
@@ -38,12 +38,12 @@ pub(super) fn receipt_of(receipt: &Value) -> Option<ReceiptSeen> {
     })
 }
 
-/// Bytes as the checker knows them.
+/// Returns digest and length of the bytes.
 pub(super) fn bytes_seen(bytes: &[u8]) -> BytesSeen {
     BytesSeen { sha256: sha256_hex(bytes), bytes: bytes.len() as u64 }
 }
 
-/// Everything, at the end.
+/// Reads everything at the end of a run.
 pub(super) async fn census(connection: &mut MultiplexedConnection, store: &Path) -> anyhow::Result<Census> {
     let keys = keys(connection).await.context("the keys of Redis")?;
     let mut files = HashMap::new();
@@ -51,7 +51,7 @@ pub(super) async fn census(connection: &mut MultiplexedConnection, store: &Path)
     Ok(Census { jobs: jobs(connection, &keys).await?, leftovers: leftovers_in(connection, &keys).await?, files })
 }
 
-/// What should be empty once all jobs have ended, and is not.
+/// Returns what should be empty once all jobs have ended, and is not.
 pub(super) async fn leftovers(connection: &mut MultiplexedConnection) -> redis::RedisResult<BTreeMap<String, i64>> {
     let keys = keys(connection).await?;
     leftovers_in(connection, &keys).await
@@ -73,7 +73,7 @@ async fn keys(connection: &mut MultiplexedConnection) -> redis::RedisResult<Vec<
     }
 }
 
-/// The part of a key that follows its shard.
+/// Returns the part of a key that follows its shard.
 fn name(key: &str) -> &str {
     key.split_once("}:").map_or(key, |(_, name)| name)
 }
@@ -120,7 +120,7 @@ async fn leftovers_in(
         }
         if name == "book" || name == "tenants" {
             let counters: HashMap<String, String> = redis::cmd("HGETALL").arg(key).query_async(connection).await?;
-            // Of the book, what waits and runs; of the tenants, all.
+            // Waiting, running and suspect counts of the book; every count of the tenants.
             let counts = |field: &str| {
                 name == "tenants"
                     || field == "suspects"
@@ -136,7 +136,7 @@ async fn leftovers_in(
     Ok(left)
 }
 
-/// Entries of a stream that were delivered and not acknowledged, over all groups.
+/// Returns how many entries of a stream were delivered and not acknowledged, over all groups.
 async fn pending(connection: &mut MultiplexedConnection, stream: &str) -> redis::RedisResult<i64> {
     let groups: Vec<HashMap<String, redis::Value>> =
         redis::cmd("XINFO").arg("GROUPS").arg(stream).query_async(connection).await?;
@@ -147,7 +147,7 @@ async fn pending(connection: &mut MultiplexedConnection, stream: &str) -> redis:
     Ok(groups.iter().map(pending).sum())
 }
 
-/// Whole files only: an unfinished one begins with a dot.
+/// Reads whole files only: the name of an unfinished one begins with a dot.
 fn read_files(root: &Path, folder: &Path, files: &mut HashMap<String, BytesSeen>) -> anyhow::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();

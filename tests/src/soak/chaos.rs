@@ -1,4 +1,4 @@
-//! The driver: makes the plan's moves on the fleet, each at its time, and writes down what it did.
+//! The driver: applies the plan's actions to the fleet, each at its time, and records them.
 
 use std::time::{Duration, Instant};
 
@@ -9,22 +9,23 @@ use super::plan::{ChaosAction, Target};
 use super::soak_evidence::Kills;
 use super::soak_fleet::{Member, SoakFleet};
 
-/// How long a blow waits for its worker to be in the middle of a job: a worker with nothing in hand loses nothing.
+/// Longest wait of a kill for its worker to be in the middle of a job, because an idle worker loses
+/// nothing.
 const BUSY_WAIT: Duration = Duration::from_secs(2);
-/// How long an absence waits for its worker to be in the middle of a very long utterance: what it comes back with then, others
-/// are still at.
+/// Longest wait of an absence for its worker to be in the middle of a very long utterance. The
+/// worker then comes back while another still runs the job.
 const DEEP_WAIT: Duration = Duration::from_secs(8);
-/// How long a worker that was away for longer than a lease stays away until another has a job of its: the moment at which
-/// a write of its own would do the most harm.
+/// Longest time that an overdue worker stays away until another has one of its jobs. At that moment
+/// a write of the first would do the most harm.
 const TAKEN_WAIT: Duration = Duration::from_secs(4);
-/// Pause between two looks at who is busy, or has died.
+/// Pause between two checks for busy or dead processes.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The driver and what it has done so far.
+/// Driver with its record of a run.
 pub(super) struct Chaos {
     pub(super) fleet: SoakFleet,
     pub(super) kills: Kills,
-    /// Processes that ended though nobody killed them.
+    /// Processes that ended without a kill.
     pub(super) died: Vec<String>,
     watch: SharedWatch,
 }
@@ -34,7 +35,7 @@ impl Chaos {
         Self { fleet, kills: Kills::default(), died: Vec::new(), watch }
     }
 
-    /// Makes all moves and goes on until the end of the time, then mends everything.
+    /// Applies all actions, waits until the end of the time, then repairs everything.
     pub(super) async fn run(
         &mut self,
         actions: &[(Duration, ChaosAction)],
@@ -53,7 +54,7 @@ impl Chaos {
         Ok(())
     }
 
-    /// Waits, and starts again what ends by itself.
+    /// Waits, and restarts each process that ends by itself.
     pub(super) async fn guard_until(&mut self, end: Instant) -> anyhow::Result<()> {
         loop {
             for member in self.fleet.gateways.iter_mut().chain(&mut self.fleet.workers) {
@@ -140,7 +141,8 @@ impl Chaos {
         self.until_busy(worker).await;
     }
 
-    /// After a long absence; a short one has no victims that others could take.
+    /// Waits, after a long absence, until another worker has one of the jobs. A short absence loses
+    /// no job.
     async fn until_taken(&self, worker: usize) {
         let Some(tag) = self.fleet.workers.get(worker).map(Member::tag) else { return };
         let victims = || self.watch.borrow().recoveries.victims_of(&tag);

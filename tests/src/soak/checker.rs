@@ -1,5 +1,5 @@
-//! The verdict: holds what callers saw, what Redis holds and what lies in the store against the promise, and nothing else.
-//! It shares no code with the queue.
+//! The verdict: compares callers, Redis and the store with the promise, without any code of the
+//! queue.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -7,30 +7,30 @@ use std::fmt;
 use super::soak_evidence::{Account, BytesSeen, ReceiptSeen, Record, SoakEvidence};
 use super::{RECOVERY_LIMIT, RERUN_LIMIT, SoakReport};
 
-/// What can be wrong.
+/// Kinds of damage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Damage {
-    /// An accepted job without an end, without a record, or whose caller never heard of its end.
+    /// Accepted job without an end or a record, or whose caller never heard of its end.
     Lost,
-    /// Two different ends of one job, or an end that was not the last word.
+    /// Two different ends of one job, or an end that changed later.
     CommittedTwice,
-    /// A result that its record's attempt did not make.
+    /// Result that the attempt of its record did not make.
     StaleCommit,
     /// Bytes other than the receipt's, or other than those of the undisturbed run.
     WrongBytes,
-    /// A result that cannot be read.
+    /// Result that cannot be read.
     MissingBytes,
-    /// One key with two jobs, two keys with one job, or a job that nobody was told of.
+    /// Key with two jobs, two keys with one job, or a job that no caller knows.
     Idempotency,
-    /// Something that ended jobs have left in the queue.
+    /// Remains of ended jobs in the queue.
     Leftover,
-    /// An end or a refusal that nothing explains.
+    /// End or refusal without a cause.
     Unexplained,
-    /// A job that took too long to come back from a worker that was gone.
+    /// Job that took too long to come back from a lost worker.
     SlowRecovery,
-    /// A process that ended by itself.
+    /// Process that ended by itself.
     Died,
-    /// Too few jobs or kills to show anything.
+    /// Too few jobs or kills to prove anything.
     NotEnough,
 }
 
@@ -52,16 +52,16 @@ impl fmt::Display for Damage {
     }
 }
 
-/// What a run must have shown.
+/// Least numbers that a run must reach.
 #[derive(Clone, Copy, Debug)]
 pub struct SoakMinimum {
     /// Accepted jobs under load.
     pub jobs: usize,
-    /// Kills.
+    /// Number of kills.
     pub kills: usize,
 }
 
-/// Holds the evidence against the promise.
+/// Compares the evidence with the promise.
 #[must_use]
 pub fn check(evidence: &SoakEvidence, wanted: SoakMinimum) -> SoakReport {
     let mut checker = Checker {
@@ -78,7 +78,7 @@ pub fn check(evidence: &SoakEvidence, wanted: SoakMinimum) -> SoakReport {
     checker.report
 }
 
-/// The bytes of each utterance as the undisturbed run gave them.
+/// Returns the bytes of each utterance in the undisturbed run.
 fn right_bytes(accounts: &[Account]) -> HashMap<usize, &BytesSeen> {
     let undisturbed = accounts.iter().filter(|account| account.undisturbed);
     let mut right = HashMap::new();
@@ -101,7 +101,7 @@ impl<'a> Checker<'a> {
         self.report.damages.entry(damage).or_default().push(what.into());
     }
 
-    /// One caller's job from its key to its bytes.
+    /// Checks one caller's job from its key to its bytes.
     fn account(&mut self, account: &'a Account) {
         let key = &account.key;
         if let Some(answer) = &account.refused {
@@ -149,7 +149,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Everybody who ever saw the job's end saw the same one.
+    /// Checks that every observer of the job's end saw the same end.
     fn one_end(&mut self, account: &Account, id: &str, record: &Record) {
         let watched = self.evidence.watched.get(id).map(Vec::as_slice).unwrap_or_default();
         let other = account.ends.iter().chain(watched).find(|&seen| *seen != record.seen);
@@ -159,7 +159,8 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// The result is the committed attempt's, and its bytes are right wherever they are read.
+    /// Checks that the result is the committed attempt's, and that its bytes are right wherever
+    /// they are read.
     fn result(&mut self, account: &Account, id: &str, record: &Record) {
         let Some(receipt) = &record.seen.receipt else {
             return self.damage(Damage::MissingBytes, format!("{id}: succeeded without a receipt"));
@@ -190,7 +191,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// No job has two keys, and none has no key at all.
+    /// Checks that every job has exactly one key.
     fn ids(&mut self) {
         let mut known = HashSet::new();
         for account in &self.evidence.accounts {
@@ -206,7 +207,7 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Nothing is left in the queue, and every recovery was in time.
+    /// Checks that the queue is empty, and that every recovery was in time.
     fn queue(&mut self) {
         for (key, amount) in &self.evidence.census.leftovers {
             self.damage(Damage::Leftover, format!("{key}: {amount}"));
@@ -243,7 +244,7 @@ impl<'a> Checker<'a> {
     }
 }
 
-/// Damages by kind, with one line for each.
+/// Lines about damages, by kind.
 pub type Damages = BTreeMap<Damage, Vec<String>>;
 
 #[cfg(test)]

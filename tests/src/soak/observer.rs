@@ -1,5 +1,6 @@
-//! Watches Redis while the run goes on, over a connection of its own and with plain commands: who holds which job, how the
-//! jobs of dead workers come back, and whether an end stays an end.
+//! Observer of Redis during the run, over a connection of its own and with plain commands. The
+//! observer records the owners of jobs and the return of a dead worker's jobs, and checks that an
+//! end stays an end.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
@@ -13,33 +14,33 @@ use super::plan::VERY_LONG;
 use super::recovery::Recoveries;
 use super::soak_evidence::Sighting;
 
-/// Pause between two looks.
+/// Pause between two reads.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
-/// Ended jobs looked at again at each look, in turn.
+/// Ended jobs read again in each round, in turn.
 const LOOK_BACK: usize = 10;
 
-/// What driver, callers and observer tell one another.
+/// State shared by driver, callers and observer.
 #[derive(Default)]
 pub(super) struct SoakWatch {
     pub(super) recoveries: Recoveries,
-    /// Workers that held a job at the last look and the one before, by their tag.
+    /// Workers that held a job at the last two reads, by their tag.
     pub(super) busy: BTreeSet<String>,
-    /// Those among them that are in the middle of a very long utterance.
+    /// Busy workers that are in the middle of a very long utterance.
     pub(super) deep: BTreeSet<String>,
-    /// Jobs whose callers have heard of their end.
+    /// Jobs whose end their callers know.
     pub(super) ended: Vec<String>,
-    /// Different sightings of jobs that had ended, in the order of time.
+    /// Different sightings of ended jobs, in the order of time.
     pub(super) watched: HashMap<String, Vec<Sighting>>,
 }
 
-/// A handle on it; all of a run is on one thread.
+/// Handle on the watch. All of a run is on one thread.
 pub(super) type SharedWatch = Rc<RefCell<SoakWatch>>;
 
-/// Looks until it is dropped.
+/// Reads Redis until the future is dropped.
 pub(super) async fn observe(url: String, watch: SharedWatch) {
     let mut observer = Observer { watch, held: BTreeSet::new(), place: 0, answered: Instant::now(), failed: false };
     loop {
-        // A Redis that is down is part of the run.
+        // An unreachable Redis is part of the run.
         if let Ok(mut connection) = connect(&url).await {
             while observer.poll(&mut connection).await.is_ok() {
                 tokio::time::sleep(LOOK_EVERY).await;
@@ -50,20 +51,20 @@ pub(super) async fn observe(url: String, watch: SharedWatch) {
     }
 }
 
-/// A connection straight to Redis.
+/// Opens a connection straight to Redis.
 pub(super) async fn connect(url: &str) -> redis::RedisResult<MultiplexedConnection> {
     redis::Client::open(url)?.get_multiplexed_async_connection().await
 }
 
 struct Observer {
     watch: SharedWatch,
-    /// Jobs under a lease at the last look.
+    /// Jobs under a lease at the last read.
     held: BTreeSet<String>,
-    /// How far the round over the ended jobs is.
+    /// Index of the next ended job to read again.
     place: usize,
-    /// When Redis last answered.
+    /// Time of Redis' last answer.
     answered: Instant,
-    /// It has failed to since.
+    /// True if Redis has failed to answer since.
     failed: bool,
 }
 
@@ -73,7 +74,7 @@ impl Observer {
             redis::cmd("ZRANGE").arg(format!("{ROOT}leases")).arg(0).arg(-1).query_async(connection).await?;
         let held: BTreeSet<_> = held.into_iter().collect();
         let back = self.look_back();
-        // With those that were held a moment ago: their ends are seen as soon as they are there.
+        // The jobs of the last read are included, so their ends are seen at once.
         let mut ids: BTreeSet<_> = self.held.union(&held).cloned().collect();
         ids.extend(self.watch.borrow().recoveries.open());
         ids.extend(back.iter().cloned());
@@ -107,7 +108,7 @@ impl Observer {
                     watch.busy.insert(tag);
                 }
             }
-            // Whoever was told of an end before this look must not find the job anywhere else.
+            // An end that a caller knew before this read must not change.
             if seen.is_final() || back.contains(id) {
                 let before = watch.watched.entry(id.clone()).or_default();
                 if before.last() != Some(&seen) {
@@ -119,7 +120,7 @@ impl Observer {
         Ok(())
     }
 
-    /// The next few of the jobs that are known to have ended.
+    /// Returns the next few of the ended jobs.
     fn look_back(&mut self) -> BTreeSet<String> {
         let watch = self.watch.borrow();
         let all = &watch.ended;

@@ -1,5 +1,4 @@
-//! Everything that chance decides in a run, drawn from one seed before it begins: what is spoken, who asks when, and what
-//! is broken when.
+//! All choices of a run, drawn from one seed before it begins: utterances, arrivals and faults.
 
 use std::time::Duration;
 
@@ -7,51 +6,51 @@ use rand::rngs::ChaCha8Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use uuid::Uuid;
 
-/// Gateways of the fleet.
+/// Number of gateways.
 pub const GATEWAYS: usize = 2;
-/// Workers of the fleet.
+/// Number of workers.
 pub const WORKERS: usize = 4;
 
 /// Milliseconds of audio in a frame.
 const FRAME_MS: u64 = 80;
-/// Different short utterances and their frames: many jobs a second fit two cores.
+/// Number of different short utterances, and their frames: two cores can make many a second.
 const SHORT: (usize, std::ops::RangeInclusive<u64>) = (24, 2..=6);
-/// Different long utterances and their frames: they run long enough to be killed in the middle.
+/// Number of different long utterances, and their frames: long enough for a kill in the middle.
 const LONG: (usize, std::ops::RangeInclusive<u64>) = (8, 60..=200);
-/// Different very long utterances and their frames: a worker that comes back after its lease has run out finds such a job in
-/// the hands of another.
+/// Number of different very long utterances, and their frames. A worker that returns after its
+/// lease has run out finds such a job still running on another.
 pub(super) const VERY_LONG: (usize, std::ops::RangeInclusive<u64>) = (3, 300..=500);
-/// Jobs of a thousand that speak a long utterance, and a very long one.
+/// Jobs in a thousand with a long utterance, and with a very long one.
 const LONG_OF_1000: (u32, u32) = (36, 8);
-/// Share of jobs that their caller calls off.
+/// Share of jobs that their caller cancels.
 const CANCEL_SHARE: f64 = 0.03;
 /// Latest time of a cancel after the job was accepted, in milliseconds.
 const CANCEL_MS: u64 = 1_500;
-/// Share of requests that are sent again although they were answered.
+/// Share of requests that are sent again after an answer.
 const REPEAT_SHARE: f64 = 0.05;
-/// Share of jobs that are created by an id of the caller's choice instead of an idempotency key.
+/// Share of jobs created by an id of the caller's choice instead of an idempotency key.
 const PUT_SHARE: f64 = 0.3;
-/// How often a process must be killed at the least.
+/// Longest mean time between two kills.
 const KILL_EVERY: Duration = Duration::from_secs(6);
-/// Planned kills for each that must be.
+/// Planned kills for each required one.
 const KILL_MARGIN: f64 = 1.2;
 /// Mean pause between two faults of the other kinds.
 const TROUBLE_EVERY: Duration = Duration::from_secs(6);
-/// Workers that may stand still or be cut off at the same time, so that somebody is left to take over.
+/// Most workers that may stand still or be cut off at the same time, so that others can take over.
 const AWAY_MAX: usize = 2;
 
-/// What a job says. The same values give the same bytes.
+/// Utterance of a job. The same values give the same bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoakUtterance {
-    /// The text.
+    /// Text to speak.
     pub text: String,
-    /// The draws' seed.
+    /// Seed of the draws.
     pub seed: u64,
-    /// The budget, in milliseconds of audio; the text is long enough to use it up.
+    /// Budget in milliseconds of audio; the text is long enough to use it up.
     pub max_audio_length_ms: u64,
 }
 
-/// How a job is created.
+/// Request that creates a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EntryPoint {
     /// `POST /v1/jobs` with an `Idempotency-Key`.
@@ -60,39 +59,39 @@ pub enum EntryPoint {
     Id,
 }
 
-/// One caller.
+/// Arrival of one caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Arrival {
-    /// When it comes, from the start of the load.
+    /// Time of the arrival, from the start of the load.
     pub at: Duration,
-    /// Its idempotency key, or its job's id.
+    /// Idempotency key or job id.
     pub key: Uuid,
-    /// Which of the two.
+    /// Request that the key belongs to.
     pub entry_point: EntryPoint,
-    /// Place in [`SoakPlan::utterances`].
+    /// Index in [`SoakPlan::utterances`].
     pub utterance: usize,
     /// `live`, `standard` or `bulk`.
     pub lane: &'static str,
-    /// Whose job it is.
+    /// Tenant of the job.
     pub tenant: &'static str,
-    /// Whether the answered request is sent once more.
+    /// True if the answered request is sent once more.
     pub repeats: bool,
-    /// When it calls the job off, after the job was accepted.
+    /// Time of the cancel, after the job was accepted.
     pub cancel_after: Option<Duration>,
 }
 
-/// A process of the fleet.
+/// Process of the fleet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A worker.
+    /// Worker by index.
     Worker(usize),
-    /// A gateway.
+    /// Gateway by index.
     Gateway(usize),
-    /// The Redis server; it has no line of its own.
+    /// Redis server, which has no proxy of its own.
     Redis,
 }
 
-/// One move of the driver.
+/// Action of the driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChaosAction {
     /// SIGKILL, and a new process at once.
@@ -101,32 +100,32 @@ pub enum ChaosAction {
     Pause(Target),
     /// SIGCONT.
     Resume(Target),
-    /// The process's line to Redis passes nothing.
+    /// Stall of the process's connection to Redis: no byte passes.
     Stall(Target),
-    /// It passes again.
+    /// End of a stall.
     Flow(Target),
-    /// All its connections to Redis are closed.
+    /// Close of all connections of the process to Redis.
     Cut(Target),
-    /// Each direction of its line takes this long; zero ends it.
+    /// Delay of each direction of the process's connection to Redis; zero ends it.
     Delay(Target, Duration),
 }
 
-/// The whole of a run.
+/// Plan of a whole run.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SoakPlan {
-    /// What is spoken.
+    /// Utterances to speak.
     pub utterances: Vec<SoakUtterance>,
-    /// Who asks, in the order of time.
+    /// Arrivals in the order of time.
     pub arrivals: Vec<Arrival>,
-    /// What is broken, in the order of time.
+    /// Actions of the driver in the order of time.
     pub actions: Vec<(Duration, ChaosAction)>,
 }
 
 impl SoakPlan {
-    /// The plan of a seed: `jobs` arrivals and all moves within `duration`.
+    /// Makes the plan of a seed: `jobs` arrivals and all actions within `duration`.
     #[must_use]
     pub fn new(seed: u64, duration: Duration, jobs: usize) -> Self {
-        // Streams of their own, so that more jobs do not change the faults.
+        // Each part has its own random stream, so that more jobs do not change the faults.
         let stream = |number| {
             let mut rng = ChaCha8Rng::seed_from_u64(seed);
             rng.set_stream(number);
@@ -138,7 +137,7 @@ impl SoakPlan {
     }
 }
 
-/// How many kills a run of this length must show.
+/// Returns how many kills a run of this length must show.
 #[must_use]
 pub fn kills_wanted(duration: Duration) -> usize {
     (duration.as_secs_f64() / KILL_EVERY.as_secs_f64()) as usize
@@ -149,7 +148,7 @@ fn utterances(rng: &mut ChaCha8Rng) -> Vec<SoakUtterance> {
     let frames = [SHORT, LONG, VERY_LONG].into_iter().flat_map(|(count, frames)| std::iter::repeat_n(frames, count));
     let one = |(index, frames): (usize, std::ops::RangeInclusive<u64>)| {
         let max_audio_length_ms = rng.random_range(frames) * FRAME_MS;
-        // Of a text, its speech may take 100 ms for each byte.
+        // The speech of a text may take 100 ms for each byte.
         let times = 1 + max_audio_length_ms as usize / 100 / SENTENCE.len();
         let text = format!("Number {index}. {}", SENTENCE.repeat(times)).trim_end().to_owned();
         SoakUtterance { text, seed: rng.random_range(0..1_000_000), max_audio_length_ms }
@@ -157,7 +156,7 @@ fn utterances(rng: &mut ChaCha8Rng) -> Vec<SoakUtterance> {
     frames.enumerate().map(one).collect()
 }
 
-/// What a job says: short as a rule.
+/// Draws an utterance, most often a short one.
 fn utterance(rng: &mut ChaCha8Rng) -> usize {
     let (long, very_long) = LONG_OF_1000;
     match rng.random_range(0..1_000) {
@@ -195,7 +194,7 @@ fn actions(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, ChaosActi
     actions
 }
 
-/// Kills at even distances, jittered, so that their number is right whatever is drawn.
+/// Draws kills at even distances with jitter, so that their number is always right.
 fn kills(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, ChaosAction)> {
     let count = 1 + (kills_wanted(duration) as f64 * KILL_MARGIN).ceil() as usize;
     let distance = duration.mul_f64(0.94) / count as u32;
@@ -211,7 +210,8 @@ fn kills(rng: &mut ChaCha8Rng, duration: Duration) -> Vec<(Duration, ChaosAction
     (0..count as u32).map(one).collect()
 }
 
-/// One fault that is no kill, with its end. A worker that is away already is left alone, and so are the last two.
+/// Draws one fault other than a kill, with its end. A worker that is already away is left alone,
+/// and so are the last two.
 fn trouble(
     rng: &mut ChaCha8Rng,
     at: Duration,
@@ -225,7 +225,7 @@ fn trouble(
     let seconds = |from: f64, to: f64, rng: &mut ChaCha8Rng| Duration::from_secs_f64(rng.random_range(from..to));
     let (begin, end, length) = match kind {
         0..15 => (ChaosAction::Pause(a_worker), ChaosAction::Resume(a_worker), seconds(0.2, 6.0, rng)),
-        // About as long as a lease: the driver lets the worker come back when another has its job.
+        // About as long as a lease: the driver brings the worker back when another has its job.
         15..35 => (ChaosAction::Pause(a_worker), ChaosAction::Resume(a_worker), seconds(14.0, 16.0, rng)),
         35..41 => (ChaosAction::Pause(a_gateway), ChaosAction::Resume(a_gateway), seconds(0.2, 4.0, rng)),
         41..45 => (ChaosAction::Pause(Target::Redis), ChaosAction::Resume(Target::Redis), seconds(0.05, 1.0, rng)),

@@ -1,6 +1,7 @@
-//! How long a job is in a dead worker's hands: from the moment that its worker could no longer renew the lease until the
-//! queue had the job again, and until it was claimed again. The clock stands still while Redis is away. Fed with what the
-//! observer sees, in the order of time.
+//! Recovery times of a dead worker's jobs. Each time begins when the worker could no longer renew
+//! the lease. Two times are taken: until the queue has the job again, and until the job is claimed
+//! again. The clock stands still while Redis is unreachable. The observer reports its reads in the
+//! order of time.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -8,11 +9,11 @@ use std::time::{Duration, Instant};
 use super::LEASE;
 use super::soak_evidence::{RecoveryTimes, Sighting};
 
-/// A worker that cannot renew its leases.
+/// Worker that cannot renew its leases.
 #[derive(Clone, Copy, Debug)]
 struct Absence {
     since: Instant,
-    /// False while it may come back and find its leases in force.
+    /// False while the worker may come back and find its leases in force.
     for_good: bool,
 }
 
@@ -20,34 +21,36 @@ struct Absence {
 struct Victim {
     since: Instant,
     owner: String,
-    /// The queue has it again.
+    /// True if the queue has the job again.
     taken_back: bool,
 }
 
-/// Keeps the account. Workers are known by the first part of their name in Redis, which is new at every start.
+/// Record of all recoveries. A worker is known by the first part of its name in Redis, which is new
+/// at every start.
 #[derive(Debug, Default)]
 pub struct Recoveries {
     away: HashMap<String, Absence>,
     victims: HashMap<(String, u64), Victim>,
-    /// When Redis did not answer.
+    /// Times without an answer of Redis.
     outages: Vec<(Instant, Instant)>,
     claimed_again: Vec<Duration>,
     taken_back: Vec<Duration>,
 }
 
 impl Recoveries {
-    /// The worker was killed.
+    /// Records that the worker was killed.
     pub fn killed(&mut self, worker: &str, at: Instant) {
         let absence = self.away.entry(worker.to_owned()).or_insert(Absence { since: at, for_good: true });
         absence.for_good = true;
     }
 
-    /// The worker stands still, or its line to Redis does.
+    /// Records that the worker, or its connection to Redis, stands still.
     pub fn absent(&mut self, worker: &str, at: Instant) {
         self.away.entry(worker.to_owned()).or_insert(Absence { since: at, for_good: false });
     }
 
-    /// The worker is back. Its jobs count as lost only if their leases have run out meanwhile.
+    /// Records that the worker is back. Its jobs count as lost only if their leases have run out
+    /// meanwhile.
     pub fn back(&mut self, worker: &str, at: Instant) {
         if self.away.get(worker).is_none_or(|absence| absence.for_good) {
             return;
@@ -56,12 +59,12 @@ impl Recoveries {
         self.victims.retain(|_, victim| victim.owner != worker || at - victim.since > LEASE);
     }
 
-    /// Redis did not answer between two looks.
+    /// Records a time without an answer of Redis.
     pub fn without_redis(&mut self, from: Instant, until: Instant) {
         self.outages.push((from, until));
     }
 
-    /// A job is running under this owner.
+    /// Records that a job runs under this owner.
     pub fn running(&mut self, id: &str, attempt: u64, owner: &str) {
         let worker = owner.split(':').next().unwrap_or_default();
         if let Some(absence) = self.away.get(worker) {
@@ -70,25 +73,25 @@ impl Recoveries {
         }
     }
 
-    /// Jobs to look at: those that nobody is known to have yet.
+    /// Returns the jobs to read: lost ones that no worker has claimed again.
     #[must_use]
     pub fn open(&self) -> Vec<String> {
         self.victims.keys().map(|(id, _)| id.clone()).collect()
     }
 
-    /// Whether the worker has been away for about as long as a lease lasts.
+    /// Returns true if the worker has been away for about as long as a lease lasts.
     #[must_use]
     pub fn is_overdue(&self, worker: &str, at: Instant) -> bool {
         self.away.get(worker).is_some_and(|absence| !absence.for_good && at - absence.since > LEASE.mul_f64(0.9))
     }
 
-    /// How many of the worker's jobs are in nobody's hands.
+    /// Returns how many of the worker's jobs are lost and not claimed again.
     #[must_use]
     pub fn victims_of(&self, worker: &str) -> usize {
         self.victims.values().filter(|victim| victim.owner == worker).count()
     }
 
-    /// How a job stands: lost leases of earlier attempts, and of one that has ended, are over.
+    /// Records the state of a job. Lost leases of earlier attempts, and of an ended job, are over.
     pub fn stands(&mut self, id: &str, seen: &Sighting, at: Instant) {
         let (claimed_again, taken_back, outages) = (&mut self.claimed_again, &mut self.taken_back, &self.outages);
         self.victims.retain(|(victim, attempt), lost| {
@@ -108,7 +111,7 @@ impl Recoveries {
         });
     }
 
-    /// The account, when all is over.
+    /// Returns the times at the end of a run.
     #[must_use]
     pub fn finish(mut self) -> RecoveryTimes {
         self.claimed_again.sort_unstable();
@@ -120,7 +123,7 @@ impl Recoveries {
     }
 }
 
-/// From one moment to another, less the outages between.
+/// Returns the time between two moments, less the outages between them.
 fn time_with_redis(outages: &[(Instant, Instant)], since: Instant, at: Instant) -> Duration {
     let within = |&(from, until): &(Instant, Instant)| until.min(at).saturating_duration_since(from.max(since));
     (at - since).saturating_sub(outages.iter().map(within).sum())

@@ -1,4 +1,4 @@
-//! A run from the first process to the verdict.
+//! The run from the first process to the verdict.
 #![expect(clippy::print_stdout, reason = "the soak run is a command line's work")]
 
 use std::collections::BTreeMap;
@@ -21,34 +21,35 @@ use super::soak_callers::{Accounts, Callers};
 use super::soak_evidence::SoakEvidence;
 use super::soak_fleet::SoakFleet;
 
-/// How often each utterance is spoken before the first fault.
+/// Times that each utterance is spoken before the first fault.
 const ROUNDS: usize = 2;
-/// Longest time for all of that.
+/// Longest time for all utterances before the first fault.
 const UNDISTURBED_LIMIT: Duration = Duration::from_secs(120);
-/// After the last fault: how long nothing may end before the jobs that are open count as lost.
+/// Longest time without an ended job after the last fault. Then the open jobs count as lost.
 const SILENCE_LIMIT: Duration = Duration::from_secs(60);
-/// How long the queue gets to clear away what ended jobs have left.
+/// Longest time for the queue to remove what ended jobs have left.
 const CLEAR_LIMIT: Duration = Duration::from_secs(30);
-/// Callers at a time that look at their jobs once more.
+/// Callers at a time that read their jobs once more.
 const LOOKS_AT_ONCE: usize = 16;
-/// Pause between two lines about how far the run is.
+/// Pause between two lines of progress.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// What a run is told.
+/// Options of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
-    /// How long jobs arrive and things break.
+    /// Time in which jobs arrive and faults happen.
     pub duration: Duration,
-    /// How many jobs arrive.
+    /// Number of jobs that arrive.
     pub jobs: usize,
-    /// Where every choice comes from.
+    /// Seed of every choice.
     pub seed: u64,
 }
 
-/// Runs it and checks it; says on standard output how it goes. To be called within a [`tokio::task::LocalSet`].
+/// Runs the fleet and checks the result; prints progress on standard output. To be called within a
+/// [`tokio::task::LocalSet`].
 ///
 /// # Errors
-/// If the run could not be carried through; whatever a carried-through run shows is in the report.
+/// If the run could not be completed. Damages of a completed run are in the report.
 pub async fn run(options: Options) -> anyhow::Result<SoakReport> {
     let Options { duration, jobs, seed } = options;
     println!("soak: {} s, {jobs} jobs, seed {seed}; {GATEWAYS} gateways, {WORKERS} workers", duration.as_secs());
@@ -104,7 +105,7 @@ async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence>
     Ok(SoakEvidence { accounts, watched: std::mem::take(&mut watch.watched), census, kills, died, recovery })
 }
 
-/// Every utterance on the fleet while nothing is broken: what comes back is what must come back later.
+/// Speaks every utterance before the first fault; later results must have the same bytes.
 async fn undisturbed(callers: &Callers, plan: &SoakPlan) {
     let mut all = JoinSet::new();
     for (utterance, spoken) in (0..ROUNDS).flat_map(|_| plan.utterances.iter().enumerate()) {
@@ -123,7 +124,7 @@ async fn undisturbed(callers: &Callers, plan: &SoakPlan) {
     while all.join_next().await.is_some() {}
 }
 
-/// Lets the callers in, each at its time, whatever became of those before; ends when the last of them is done.
+/// Starts each caller at its time, without waiting for earlier ones, and returns when all are done.
 async fn arrive(callers: Callers, plan: SoakPlan, start: Instant) {
     let mut all = JoinSet::new();
     for arrival in plan.arrivals {
@@ -135,7 +136,7 @@ async fn arrive(callers: Callers, plan: SoakPlan, start: Instant) {
     while all.join_next().await.is_some() {}
 }
 
-/// Waits for the callers; gives up when nothing ends for too long.
+/// Waits for the callers; gives up if no job ends for too long.
 async fn drain(chaos: &mut Chaos, accounts: &Accounts, load: &mut JoinSet<()>) -> anyhow::Result<()> {
     let mut last = (accounts.ended.get(), Instant::now());
     while load.try_join_next().is_none() {
@@ -152,7 +153,7 @@ async fn drain(chaos: &mut Chaos, accounts: &Accounts, load: &mut JoinSet<()>) -
     Ok(())
 }
 
-/// Every caller looks at its job's end once more.
+/// Lets every caller read its job's end once more.
 async fn look_again(callers: &Callers) {
     let count = callers.accounts.all.borrow().len();
     let mut all = JoinSet::new();
@@ -166,7 +167,7 @@ async fn look_again(callers: &Callers) {
     while all.join_next().await.is_some() {}
 }
 
-/// Says how far the run is, until it is dropped.
+/// Prints the progress of the run until the future is dropped.
 async fn tell(start: Instant, accounts: Rc<Accounts>, before: usize) {
     loop {
         sleep(TELL_EVERY).await;

@@ -1,5 +1,6 @@
-//! The load: callers of the public API that take no answer for an answer. Each repeats its request until it is accepted,
-//! follows its job to the end by long polls, and downloads the result, through whatever gateway answers.
+//! The load: persistent callers of the public API. Each repeats its request until it is accepted
+//! and follows its job to the end by long polls. Then the caller downloads the result, through any
+//! gateway that answers.
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -18,29 +19,29 @@ use super::soak_evidence::{Account, Sighting};
 
 /// Longest time that a poll asks the gateway to wait, in seconds.
 const WAIT_SECONDS: u64 = 20;
-/// Longest time for the answer to a request, on top of what it asks the gateway to wait.
+/// Longest time for the answer to a request, on top of the wait that it asks for.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// Longest time for a connection.
+/// Longest time to connect.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
-/// First pause after a request without a useful answer; it doubles.
+/// First pause after a request without a useful answer; each further pause is twice as long.
 const PAUSE: Duration = Duration::from_millis(50);
-/// Longest such pause.
+/// Longest pause after a request without a useful answer.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
-/// Callers that follow their jobs at a time. A gateway looks at a followed job four times a second, so thousands of
-/// followers of a backlog would slow down what they wait for. Requests to create jobs wait for nobody.
+/// Callers that follow their jobs at a time. A gateway reads a followed job four times a second, so
+/// thousands of followers would slow the fleet down. Requests that create jobs are not limited.
 const FOLLOWERS_MAX: usize = 200;
 
-/// What all callers have seen and how far they are.
+/// Records of all callers.
 #[derive(Default)]
 pub(super) struct Accounts {
     pub(super) all: RefCell<Vec<Account>>,
     pub(super) accepted: Cell<usize>,
     pub(super) ended: Cell<usize>,
-    /// Requests that got no answer, or 429 or 5xx, by what they got.
+    /// Requests without an answer, or with 429 or 5xx, by result.
     pub(super) troubles: RefCell<std::collections::BTreeMap<String, usize>>,
 }
 
-/// Who calls; cheap to clone.
+/// Callers of a fleet; cheap to clone.
 #[derive(Clone)]
 pub(super) struct Callers {
     http: reqwest::Client,
@@ -50,11 +51,11 @@ pub(super) struct Callers {
     following: Rc<Semaphore>,
 }
 
-/// What a request has come to.
+/// Result of a request.
 enum CreateAnswer {
-    /// An answer to the question.
+    /// Answer with a wanted status.
     Given(Response),
-    /// A refusal that asking again cannot change.
+    /// Refusal that a repeated request cannot change.
     Refused(String),
 }
 
@@ -70,7 +71,7 @@ impl Callers {
         })
     }
 
-    /// One caller from its first request to its last byte. The account is kept up to date on the way.
+    /// Runs one caller from its first request to its last byte, and keeps its account up to date.
     pub(super) async fn call(self, arrival: Arrival, utterance: SoakUtterance, undisturbed: bool) {
         let caller = {
             let mut all = self.accounts.all.borrow_mut();
@@ -87,7 +88,7 @@ impl Callers {
             sleep(after).await;
             self.note(caller, |account| account.cancel_asked = true);
             let cancel = |gateway| self.http.delete(job_url(gateway, &id)).timeout(ANSWER_LIMIT);
-            // 409: it had ended before.
+            // 409: the job had ended before.
             self.patiently(caller, &[StatusCode::OK, StatusCode::CONFLICT], cancel).await;
         }
         let Ok(_place) = self.following.acquire().await else { return };
@@ -99,7 +100,7 @@ impl Callers {
         self.watch.borrow_mut().ended.push(id);
     }
 
-    /// Looks at every job once more, through another gateway than the last time.
+    /// Reads every job once more, through another gateway than the last time.
     pub(super) async fn look_again(&self, caller: usize) {
         let ids = self.accounts.all.borrow()[caller].ids.clone();
         for id in ids {
@@ -133,7 +134,7 @@ impl Callers {
                     self.note(caller, |account| account.refused = Some(why));
                     return None;
                 }
-                // An answer that breaks off is no answer.
+                // An answer that breaks off counts as none.
                 CreateAnswer::Given(answer) => answer.json::<Value>().await.ok(),
             };
             if let Some(id) = id.as_ref().and_then(|accepted| accepted["id"].as_str()) {
@@ -165,7 +166,7 @@ impl Callers {
         None
     }
 
-    /// The job's record; `None` when its caller was told that there is none.
+    /// Returns the job's record; `None` if the gateway answered that there is none.
     async fn record(
         &self,
         caller: usize,
@@ -205,7 +206,8 @@ impl Callers {
         self.patiently_from(caller, caller, wanted, request).await;
     }
 
-    /// Asks one gateway after the other, from `turn` on, until one answers with a wanted status or refuses for good.
+    /// Asks one gateway after the other, from `turn` on, until one answers with a wanted status or
+    /// refuses for good.
     async fn patiently_from(
         &self,
         caller: usize,
@@ -229,7 +231,7 @@ impl Callers {
                 }
             };
             *self.accounts.troubles.borrow_mut().entry(trouble).or_default() += 1;
-            // Callers that failed together do not come back together.
+            // Jitter keeps callers that failed together from returning together.
             let jitter = 1.0 + (caller % 16) as f64 / 16.0;
             sleep(after.unwrap_or(pause).mul_f64(jitter)).await;
             pause = (pause * 2).min(PAUSE_MAX);
@@ -244,7 +246,7 @@ impl Callers {
     }
 }
 
-/// Whether the same request may be answered otherwise later.
+/// Returns true if the same request may get another answer later.
 fn is_passing(status: StatusCode) -> bool {
     status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
 }

@@ -1,23 +1,23 @@
-//! What the witnesses saw, as plain values: the checker reads nothing else.
+//! Observations of the witnesses as plain values. The checker reads nothing else.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
-/// A job as somebody saw it at one moment.
+/// Observed state of a job at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sighting {
-    /// Its state.
+    /// State of the job.
     pub state: String,
-    /// Claims so far.
+    /// Number of claims so far.
     pub attempt: u64,
-    /// Its receipt, if it has one.
+    /// Receipt of the job, if it has one.
     pub receipt: Option<ReceiptSeen>,
 }
 
-/// What a receipt promises.
+/// Promises of a receipt.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReceiptSeen {
-    /// The attempt that claims to have made the audio.
+    /// Attempt that claims to have made the audio.
     pub attempt: u64,
     /// SHA-256 of the file, hex.
     pub sha256: String,
@@ -28,110 +28,110 @@ pub struct ReceiptSeen {
 }
 
 impl Sighting {
-    /// True for a state that no job leaves.
+    /// Returns true for a state that no job leaves.
     #[must_use]
     pub fn is_final(&self) -> bool {
         matches!(self.state.as_str(), "succeeded" | "failed" | "cancelled" | "expired")
     }
 }
 
-/// Bytes that somebody read.
+/// Digest and length of bytes that were read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BytesSeen {
-    /// Their SHA-256, hex.
+    /// SHA-256 of the bytes, hex.
     pub sha256: String,
-    /// How many.
+    /// Number of bytes.
     pub bytes: u64,
 }
 
-/// What one caller saw of its job over HTTP.
+/// Observations of one caller of its job over HTTP.
 #[derive(Clone, Debug, Default)]
 pub struct Account {
-    /// Its idempotency key, or the id it chose.
+    /// Idempotency key, or the id that the caller chose.
     pub key: String,
-    /// What it asked to be spoken, as a number in the plan.
+    /// Index of the utterance in the plan.
     pub utterance: usize,
-    /// True for the jobs before the first fault; they tell which bytes are right.
+    /// True for the jobs before the first fault; their bytes are the right ones.
     pub undisturbed: bool,
-    /// Every id that it was given for its key.
+    /// Every id that the caller was given for its key.
     pub ids: BTreeSet<String>,
-    /// An answer that no correct request should get.
+    /// Answer that no correct request should get.
     pub refused: Option<String>,
-    /// Whether it asked for a cancel.
+    /// True if the caller asked for a cancel.
     pub cancel_asked: bool,
-    /// Final records it was shown, in the order of time.
+    /// Final records that the caller was shown, in the order of time.
     pub ends: Vec<Sighting>,
-    /// Set when it was told that its accepted job does not exist.
+    /// True if the caller was told that its accepted job does not exist.
     pub told_missing: bool,
-    /// The audio it downloaded.
+    /// Audio that the caller downloaded.
     pub audio: Option<BytesSeen>,
 }
 
-/// A job's hash in Redis at the end.
+/// Hash of a job in Redis at the end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     /// State, attempt and receipt.
     pub seen: Sighting,
-    /// Class of the last failure, if it had one.
+    /// Class of the last failure, if there was one.
     pub failure: Option<String>,
 }
 
-/// Redis and the store when all is over.
+/// Redis and the store at the end.
 #[derive(Clone, Debug, Default)]
 pub struct Census {
     /// All jobs by id.
     pub jobs: HashMap<String, Record>,
-    /// What should be empty and is not, with how much is in it.
+    /// Amounts that should be zero and are not.
     pub leftovers: BTreeMap<String, i64>,
     /// Files of the store by key.
     pub files: HashMap<String, BytesSeen>,
 }
 
-/// How often each kind of process was killed.
+/// Number of kills by kind of process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kills {
-    /// Workers.
+    /// Kills of workers.
     pub workers: usize,
-    /// Gateways.
+    /// Kills of gateways.
     pub gateways: usize,
-    /// Redis.
+    /// Kills of Redis.
     pub redis: usize,
 }
 
 impl Kills {
-    /// All of them.
+    /// Returns the number of all kills.
     #[must_use]
     pub const fn total(&self) -> usize {
         self.workers + self.gateways + self.redis
     }
 }
 
-/// How long jobs took to come back from workers that were gone.
+/// Times that jobs took to come back from lost workers.
 #[derive(Clone, Debug, Default)]
 pub struct RecoveryTimes {
-    /// Of each lost lease: until the queue had its job again, or it had ended.
+    /// Time of each lost lease until the queue had its job again, or the job had ended.
     pub taken_back: Vec<Duration>,
-    /// Of each lost lease: until its job was claimed again or had ended.
+    /// Time of each lost lease until its job was claimed again or had ended.
     pub claimed_again: Vec<Duration>,
     /// Lost leases whose jobs were never seen again.
     pub open: Vec<String>,
-    /// How long Redis did not answer, each time; these do not count above.
+    /// Times without an answer of Redis; the times above leave them out.
     pub outages: Vec<Duration>,
 }
 
-/// Everything that was seen in a run.
+/// All observations of a run.
 #[derive(Clone, Debug, Default)]
 pub struct SoakEvidence {
-    /// By the callers.
+    /// Observations of the callers.
     pub accounts: Vec<Account>,
-    /// By the observer in Redis, of jobs that had ended: different sightings, in the order of time.
+    /// Different sightings of ended jobs in Redis, in the order of time.
     pub watched: HashMap<String, Vec<Sighting>>,
-    /// At the end.
+    /// Redis and the store at the end.
     pub census: Census,
-    /// By the driver.
+    /// Kills by the driver.
     pub kills: Kills,
-    /// By the driver: processes that ended though nobody killed them.
+    /// Processes that ended without a kill.
     pub died: Vec<String>,
-    /// By the observer.
+    /// Recovery times that the observer measured.
     pub recovery: RecoveryTimes,
 }

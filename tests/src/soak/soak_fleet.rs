@@ -1,5 +1,6 @@
-//! The processes of a run: Redis, gateways and workers on the tiny model, each with a line of its own to Redis that can be
-//! broken, and a folder as store.
+//! The processes of a run: Redis, and gateways and workers on the tiny model, with a folder as
+//! store. Each gateway and worker reaches Redis through a proxy of its own that can break the
+//! connection.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -16,7 +17,7 @@ use csm_testing::proxy::FaultProxy;
 /// Jobs that a worker runs at once.
 const SLOTS: usize = 5;
 
-/// One gateway or worker.
+/// Gateway or worker.
 pub(super) struct Member {
     program: &'static str,
     name: String,
@@ -26,7 +27,7 @@ pub(super) struct Member {
     log: PathBuf,
     admin: SocketAddr,
     pub(super) process: Process,
-    /// Between it and Redis.
+    /// Proxy between this process and Redis.
     pub(super) line: FaultProxy,
 }
 
@@ -53,12 +54,13 @@ impl Member {
         Ok(Self { program, name, births: 1, args, environment, log, admin, process, line })
     }
 
-    /// The name of this process, new at every start. A worker's name in Redis begins with it.
+    /// Returns the name of this process, new at every start. A worker's name in Redis begins with
+    /// it.
     pub(super) fn tag(&self) -> String {
         format!("{}-{}", self.name, self.births)
     }
 
-    /// Starts the program anew, on its old ports.
+    /// Starts the program again on its old ports.
     pub(super) fn restart(&mut self) -> anyhow::Result<()> {
         self.births += 1;
         self.process = spawn(self.program, &self.args, &self.environment, &self.name, self.births, &self.log)?;
@@ -75,19 +77,19 @@ fn spawn(
     log: &Path,
 ) -> anyhow::Result<Process> {
     let mut environment = environment.to_vec();
-    // What a worker calls itself in Redis begins with its host's name.
+    // A worker's name in Redis begins with its host's name.
     environment.push(pair("HOSTNAME", format!("{name}-{births}")));
     let log = File::options().create(true).append(true).open(log)?;
     Process::start(program, args, &environment, Some(log))
 }
 
-/// The whole fleet. Dropping it kills everything.
+/// Whole fleet. Dropping it kills every process.
 pub(super) struct SoakFleet {
     pub(super) redis: LocalRedis,
     redis_pid: u32,
     pub(super) gateways: Vec<Member>,
     pub(super) workers: Vec<Member>,
-    /// Of the public API, one for each gateway.
+    /// Addresses of the public API, one for each gateway.
     pub(super) addresses: Vec<SocketAddr>,
 }
 
@@ -114,7 +116,8 @@ impl SoakFleet {
                 pair("CSM_DEVICE", "cpu"),
                 pair("CSM_DEVELOPMENT_WATERMARK", "true"),
                 pair("CSM_SLOTS", SLOTS),
-                // Four processes share the machine; threads that spin would take it from one another.
+                // Four processes share the machine; threads that spin would take its cores from one
+                // another.
                 pair("CSM_THREADS", 1),
             ];
             let member = Member::start("csm-worker", format!("worker-{number}"), server, folder, more).await?;
@@ -127,7 +130,7 @@ impl SoakFleet {
         Ok(fleet)
     }
 
-    /// A gateway or worker; Redis is none.
+    /// Returns a gateway or worker; `None` for Redis.
     pub(super) fn member(&mut self, target: Target) -> Option<&mut Member> {
         match target {
             Target::Worker(number) => self.workers.get_mut(number),
@@ -141,7 +144,7 @@ impl SoakFleet {
         send_signal(self.redis_pid, signal).await
     }
 
-    /// SIGKILL, and a new server at once, on the same port and data.
+    /// Kills Redis with SIGKILL and at once starts a new server on the same port and data.
     pub(super) async fn restart_redis(&mut self) -> anyhow::Result<()> {
         self.redis.restart().await?;
         self.redis_pid = redis_pid(&self.redis.url()).await?;
@@ -149,7 +152,7 @@ impl SoakFleet {
     }
 }
 
-/// What Redis says its process is.
+/// Returns Redis' own process id.
 async fn redis_pid(url: &str) -> anyhow::Result<u32> {
     let mut connection = redis::Client::open(url)?.get_multiplexed_async_connection().await?;
     let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;

@@ -1,4 +1,4 @@
-//! What a run has shown, as lines for a reader.
+//! The result of a run as lines of text.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,33 +11,33 @@ use super::soak_evidence::{Kills, RecoveryTimes};
 /// Lines shown of each kind of damage.
 const EXAMPLES: usize = 5;
 
-/// The figures of a run and everything that was wrong.
+/// Figures and damages of a run.
 #[derive(Clone, Debug, Default)]
 pub struct SoakReport {
     /// Jobs accepted under load.
     pub accepted: usize,
     /// Ended jobs by state, those before the first fault included.
     pub states: BTreeMap<String, usize>,
-    /// Ended jobs by attempts.
+    /// Ended jobs by number of attempts.
     pub attempts: BTreeMap<u64, usize>,
-    /// Files that no record points to: what is left of attempts that were not committed.
+    /// Files that no record points to, left by attempts that were not committed.
     pub orphans: usize,
     /// Kills by kind.
     pub kills: Kills,
-    /// How lost leases came back; times ascending.
+    /// Recovery times of lost leases, ascending.
     pub recovery: RecoveryTimes,
-    /// What was wrong.
+    /// Damages by kind.
     pub damages: Damages,
 }
 
 impl SoakReport {
-    /// True when nothing was wrong and enough was shown.
+    /// Returns true if no damage was found and the run was long enough.
     #[must_use]
     pub fn passed(&self) -> bool {
         self.damages.is_empty()
     }
 
-    /// One line with the verdict and its figures.
+    /// Formats the verdict and its figures as one line.
     #[must_use]
     pub fn verdict(&self, seed: u64) -> String {
         let word = if self.passed() { "PASS" } else { "FAIL" };
@@ -65,7 +65,7 @@ impl SoakReport {
     }
 }
 
-/// The time that this share of them stayed within, in seconds; `times` are ascending.
+/// Returns the time in seconds that this share of the times stayed within; `times` are ascending.
 fn at(times: &[Duration], share: f64) -> f64 {
     let place = (times.len() as f64 * share).ceil() as usize;
     times.get(place.max(1) - 1).copied().unwrap_or_default().as_secs_f64()
@@ -105,7 +105,7 @@ impl fmt::Display for SoakReport {
     }
 }
 
-/// Kinds of damage that are shown even when there was none.
+/// Kinds of damage that are shown even if there was none.
 const ALWAYS_SHOWN: [Damage; 8] = [
     Damage::Lost,
     Damage::CommittedTwice,

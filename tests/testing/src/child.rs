@@ -1,14 +1,14 @@
-//! This test binary started once more, as a process of its own that tests may send signals to.
+//! The test binary started once more, as a process of its own that tests may send signals to.
 
 use std::process::{ExitStatus, Stdio};
 
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 
-/// Begins each line that a child means for its parent; the test harness prints others.
+/// Beginning of each line from a child to its parent; the test harness prints others.
 const MARK: &str = "child says: ";
 
-/// A running child.
+/// Running child process.
 pub struct Child {
     process: tokio::process::Child,
     lines: Lines<BufReader<ChildStdout>>,
@@ -27,7 +27,7 @@ impl Child {
         Self { process, lines }
     }
 
-    /// The next text that the child passes to [`say`].
+    /// Returns the next text that the child passes to [`say`].
     pub async fn says(&mut self) -> String {
         loop {
             let line = self.lines.next_line().await.unwrap().unwrap();
@@ -37,19 +37,19 @@ impl Child {
         }
     }
 
-    /// Sends a signal, given as the `kill` command takes it.
+    /// Sends a signal, named as for the `kill` command.
     pub async fn signal(&self, signal: &str) {
         let pid = self.process.id().unwrap().to_string();
         assert!(Command::new("kill").args([signal, &pid]).status().await.unwrap().success());
     }
 
-    /// Waits for its end.
+    /// Waits for the child's end.
     pub async fn ended(&mut self) -> ExitStatus {
         self.process.wait().await.unwrap()
     }
 }
 
-/// In a child: tells the parent.
+/// Sends a text from a child to its parent.
 #[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub fn say(text: &str) {
     println!("\n{MARK}{text}");

@@ -1,5 +1,7 @@
-//! What tests, soak runs and benchmarks share: the programs as processes, a TCP proxy that breaks connections, an S3
-//! protocol server, and the paths of golden values.
+//! Shared parts of tests, soak runs and benchmarks.
+//!
+//! Here are the programs as processes, a TCP proxy that breaks connections, an S3 protocol server,
+//! and the paths of golden values.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]

@@ -15,15 +15,15 @@ use tokio::time::timeout;
 
 /// Longest wait for a program to become ready or to end.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two looks at a readiness port that does not answer yet.
+/// Pause between two requests to a readiness port that does not answer yet.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
-/// Ports given out. They lie below the range that systems use for outgoing connections, so that a program that starts anew
-/// finds its port free.
+/// Range of the ports given out. The range lies below that of outgoing connections, so a restarted
+/// program finds its port free.
 const PORTS: std::ops::Range<u16> = 10_000..20_000;
 /// Ports tried before giving up.
 const PORT_TRIES: usize = 100;
 
-/// A running program. Dropping it kills it.
+/// Running program. Dropping it kills it.
 #[derive(Debug)]
 pub struct Process {
     name: String,
@@ -31,8 +31,9 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a program that lies beside this one (or beside a test's folder), with nothing of `CSM_*` and `AWS_*` from
-    /// outside. What it logs goes to `log`, else where our own errors go.
+    /// Starts a program that lies beside this one (or beside a test's folder), without any `CSM_*`
+    /// and `AWS_*` of the environment. Its log goes to `log`, or else to this process' standard
+    /// error.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -54,7 +55,7 @@ impl Process {
         Ok(Self { name: program.to_owned(), child })
     }
 
-    /// SIGKILL, as a crash; waits until the process is gone.
+    /// Sends SIGKILL, as in a crash; waits until the process is gone.
     ///
     /// # Errors
     /// If the system refuses.
@@ -62,7 +63,7 @@ impl Process {
         self.child.kill().await
     }
 
-    /// SIGTERM, as a rollout; answers how the program ended.
+    /// Sends SIGTERM, as in a rollout; returns the program's exit status.
     ///
     /// # Errors
     /// If it does not end.
@@ -72,7 +73,7 @@ impl Process {
         Ok(ended.with_context(|| format!("{} did not end after SIGTERM", self.name))??)
     }
 
-    /// Waits until the program ends by itself; answers how.
+    /// Waits until the program ends by itself; returns its exit status.
     ///
     /// # Errors
     /// If it does not.
@@ -81,7 +82,7 @@ impl Process {
         Ok(ended.with_context(|| format!("{} did not end by itself", self.name))??)
     }
 
-    /// SIGSTOP: the process stands still until [`Self::resume`].
+    /// Sends SIGSTOP: the process stands still until [`Self::resume`].
     ///
     /// # Errors
     /// If the process is gone.
@@ -89,7 +90,7 @@ impl Process {
         self.signal("STOP").await
     }
 
-    /// SIGCONT.
+    /// Sends SIGCONT.
     ///
     /// # Errors
     /// If the process is gone.
@@ -97,7 +98,7 @@ impl Process {
         self.signal("CONT").await
     }
 
-    /// How the process ended, if it has.
+    /// Returns the exit status if the process has ended.
     ///
     /// # Errors
     /// If the system refuses to tell.
@@ -110,7 +111,7 @@ impl Process {
         send_signal(pid, signal).await
     }
 
-    /// Waits until the program says on its health port that it is ready.
+    /// Waits until the program's health port reports that it is ready.
     ///
     /// # Errors
     /// If it ends before, or takes longer than a minute.
@@ -138,7 +139,8 @@ pub async fn send_signal(pid: u32, signal: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An address on this machine that nobody listens on at this moment, and that this process has not given out before.
+/// Returns an address on this machine that is free at this moment, and that this process has not
+/// returned before.
 ///
 /// # Errors
 /// If no port is free.
@@ -154,7 +156,7 @@ pub fn free_address() -> io::Result<SocketAddr> {
     Err(io::ErrorKind::AddrInUse.into())
 }
 
-/// Where cargo puts programs: beside this program, or, for a test, one folder above it.
+/// Returns the path of a program: beside this program, or, for a test, one folder above it.
 fn binary(program: &str) -> io::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let beside = here.with_file_name(program);

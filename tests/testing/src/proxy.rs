@@ -1,7 +1,9 @@
-//! A TCP proxy that breaks connections on purpose: it delays, stalls, cuts and refuses, as told while it runs.
+//! A TCP proxy that breaks connections on purpose: it delays, stalls, cuts and refuses, as told
+//! while it runs.
 //!
-//! A delay holds each piece of data back for a fixed time in each direction and bounds no throughput: pieces travel behind
-//! one another. Its clock is a thread of its own, since timers of the async runtime are a millisecond coarse.
+//! A delay holds each block of data back for a fixed time in each direction. The delay does not
+//! limit throughput, because blocks travel behind one another. The proxy's clock is a thread of its
+//! own, because timers of the async runtime have a resolution of a millisecond.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -15,22 +17,22 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinHandle, JoinSet};
 
-/// Read from a connection at once, in bytes.
+/// Most bytes read from a connection at once.
 const PIECE_BYTES: usize = 64 * 1024;
-/// Pause after a connection could not be accepted.
+/// Pause after a failure to accept a connection.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
-/// What is done to the connections at this moment.
+/// Faults of the connections at this moment.
 #[derive(Clone, Copy, Debug, Default)]
 struct Faults {
     delay: Duration,
     stalled: bool,
     refusing: bool,
-    /// How often everything was cut; a connection ends when the number is no longer that of its birth.
+    /// Number of cuts so far. A connection ends if the number has changed since its start.
     cuts: u64,
 }
 
-/// A proxy in front of one server. Dropping it closes everything.
+/// Proxy in front of one server. Dropping it closes every connection.
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
@@ -53,18 +55,19 @@ impl FaultProxy {
         Ok(Self { address, faults, accepting })
     }
 
-    /// Where to connect instead of the server itself.
+    /// Returns the address to connect to instead of the server's own.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Holds back what comes from now on for `each_way`; zero ends it.
+    /// Holds back data that arrives from now on for `each_way`; zero ends the delay.
     pub fn delay(&self, each_way: Duration) {
         self.faults.send_modify(|faults| faults.delay = each_way);
     }
 
-    /// Keeps connections open while nothing passes, as a broken line does; `false` lets all that waits go on.
+    /// Keeps connections open while no data passes, as on a broken line; `false` lets the held data
+    /// go on.
     pub fn stall(&self, stalled: bool) {
         self.faults.send_modify(|faults| faults.stalled = stalled);
     }
@@ -74,7 +77,7 @@ impl FaultProxy {
         self.faults.send_modify(|faults| faults.refusing = refusing);
     }
 
-    /// Closes all connections, with whatever was under way in them.
+    /// Closes all connections and drops the data under way in them.
     pub fn cut(&self) {
         self.faults.send_modify(|faults| faults.cuts += 1);
     }
@@ -92,7 +95,7 @@ impl Drop for FaultProxy {
 }
 
 async fn accept(listener: TcpListener, upstream: SocketAddr, faults: watch::Receiver<Faults>, alarms: Sender<Alarm>) {
-    // Owned here, so that the connections end with the proxy.
+    // The accept loop owns the connections, so they end with the proxy.
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -110,7 +113,7 @@ async fn accept(listener: TcpListener, upstream: SocketAddr, faults: watch::Rece
     }
 }
 
-/// One connection, until either side closes it or it is cut.
+/// Serves one connection until either side closes it or it is cut.
 async fn serve(
     caller: TcpStream,
     upstream: SocketAddr,
@@ -130,7 +133,7 @@ async fn serve(
     }
 }
 
-/// One direction of a connection: reading goes on while earlier pieces are held back.
+/// Passes one direction of a connection; reading goes on while earlier blocks are held back.
 async fn pass(
     mut from: OwnedReadHalf,
     mut to: OwnedWriteHalf,
@@ -143,7 +146,7 @@ async fn pass(
         let mut buffer = vec![0; PIECE_BYTES];
         loop {
             let length = from.read(&mut buffer).await?;
-            // While the line is stalled nothing more is read, so that no more than this piece is held here.
+            // During a stall no further data is read, so at most this block is held here.
             let delay = flowing(&mut seen).await?.delay;
             if length == 0 || late.send((Instant::now() + delay, buffer[..length].to_vec())).is_err() {
                 return Ok::<(), io::Error>(());
@@ -171,19 +174,19 @@ async fn flowing(faults: &mut watch::Receiver<Faults>) -> io::Result<Faults> {
 async fn until(due: Instant, alarms: &Sender<Alarm>) {
     if due > Instant::now() {
         let (bell, rung) = oneshot::channel();
-        // Both fail only while the proxy ends.
+        // Both calls fail only while the proxy ends.
         let _ = alarms.send(Alarm { due, bell });
         let _ = rung.await;
     }
 }
 
-/// A wish to be woken.
+/// Request to be woken at a time.
 struct Alarm {
     due: Instant,
     bell: oneshot::Sender<()>,
 }
 
-/// Rings each alarm when it is due, until nobody can ask for one any more.
+/// Wakes each request when it is due, until the other end of the channel is dropped.
 fn ring(requests: &Receiver<Alarm>) {
     let (mut waiting, mut count) = (BTreeMap::<(Instant, u64), oneshot::Sender<()>>::new(), 0);
     loop {

@@ -21,7 +21,7 @@ pub const SECRET_KEY: &str = "test-secret";
 /// Bucket that exists from the start.
 pub const BUCKET: &str = "audio-test";
 
-/// Serves until dropped.
+/// S3 server that runs until it is dropped.
 pub struct S3Server {
     /// Address of the server.
     pub address: SocketAddr,
@@ -30,7 +30,7 @@ pub struct S3Server {
 }
 
 impl S3Server {
-    /// Starts with one empty bucket, [`BUCKET`].
+    /// Starts a server with one empty bucket, [`BUCKET`].
     pub async fn start() -> Self {
         let root = tempfile::tempdir().unwrap();
         fs::create_dir(root.path().join(BUCKET)).unwrap();
@@ -45,7 +45,7 @@ impl S3Server {
                 let service = service.clone();
                 tokio::spawn(async move {
                     let http = Builder::new(TokioExecutor::new());
-                    // A client that hangs up is no fault of the server's.
+                    // A client that hangs up is not a fault of the server.
                     let _ = http.serve_connection(TokioIo::new(socket), service).await;
                 });
             }
@@ -53,7 +53,7 @@ impl S3Server {
         Self { address, root, serving }
     }
 
-    /// Where the server keeps an object.
+    /// Returns the file in which the server keeps an object.
     pub fn object_path(&self, key: &str) -> PathBuf {
         self.root.path().join(BUCKET).join(key)
     }

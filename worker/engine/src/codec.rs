@@ -1,7 +1,8 @@
-//! Mimi: a caller's recording to codes, and codes to sound while they come.
+//! The Mimi codec: encodes recordings to codes, and decodes codes to audio as they come.
 //!
-//! The encoder's convolutions are candle's and see whole recordings; the decoder is ours and streams several utterances
-//! side by side (see [`Decoder`]). All 32 codebooks are decoded, always in f32.
+//! The encoder uses candle's convolutions and takes whole recordings. The decoder is this project's
+//! own and streams several utterances side by side (see [`Decoder`]). All 32 codebooks are decoded,
+//! always in f32.
 
 mod decoder;
 mod encoder;
@@ -21,6 +22,7 @@ use csm_shared::audio::{FRAME_SAMPLES, Frame};
 use csm_shared::models::weight_files;
 use csm_shared::prompt::CONFIG_FILE;
 
+pub use crate::weights::CODEC_FOLDER;
 use crate::weights::{ConfigError, ConfigObject, LoadProgress, WeightsError, map, read_json};
 pub use decoder::Decoder;
 use decoder::Network;
@@ -28,70 +30,70 @@ use encoder::Encoder;
 pub use mimi_config::MimiConfig;
 use quantizer::Quantizer;
 
-/// The folder beside a checkpoint that holds the codec when the checkpoint itself does not.
-pub const CODEC_FOLDER: &str = "mimi";
-/// What the codec's tensors begin with inside a checkpoint.
+/// Prefix of the codec's tensors inside the model's weights.
 pub const CODEC_PREFIX: &str = "codec_model";
-/// The longest recording that is encoded, and the longest utterance decoded at once: the model's window.
+/// Largest number of frames of a recording to encode or of an utterance to decode at once: the
+/// model's window.
 pub const MAX_FRAMES: usize = 2048;
 
-/// Frames that a one-shot decode takes at once: enough that reading the weights costs little.
+/// Frames that a one-shot decode takes at once, enough to make reading the weights cheap.
 const BLOCK_FRAMES: usize = 8;
-/// The codec's file in its own folder.
+/// File of the codec in its own folder.
 const CODEC_FILE: &str = "model.safetensors";
 
-/// Why the codec cannot be loaded or refuses its input.
+/// Error of loading the codec, or of its input.
 #[derive(Debug, thiserror::Error)]
 pub enum CodecError {
-    /// The codec's config is missing a key or asks for what is not supported.
+    /// The codec's config lacks a key or asks for an unsupported value.
     #[error("codec: {0}")]
     Config(#[from] ConfigError),
     /// The files cannot be read.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// No codec anywhere.
+    /// The model folder holds no codec.
     #[error(
         "{folder} holds no codec: neither {CODEC_PREFIX}.* tensors in the checkpoint nor {CODEC_FOLDER}/{CODEC_FILE}"
     )]
     NoCodec {
-        /// The model folder.
+        /// Path of the model folder.
         folder: PathBuf,
     },
-    /// A code that the codebook does not have.
+    /// A code is not in its codebook.
     #[error("frame {frame}, codebook {codebook}: code {code} is not below {limit}")]
     CodeOutOfRange {
         /// Index of the frame.
         frame: usize,
-        /// Codebook.
+        /// Index of the codebook.
         codebook: usize,
-        /// The code.
+        /// Code in question.
         code: u32,
-        /// Codes end here.
+        /// Number of codes of a codebook.
         limit: usize,
     },
-    /// A row for no slot, or two for one.
+    /// A row names a slot that does not exist, or two rows name the same slot.
     #[error("slot {slot} is given twice or is not below {slots}")]
     Slot {
-        /// The slot.
+        /// Slot in question.
         slot: usize,
-        /// Slots end here.
+        /// Number of slots.
         slots: usize,
     },
-    /// More than [`MAX_FRAMES`].
+    /// The input is longer than [`MAX_FRAMES`].
     #[error("{frames} frames are more than the {MAX_FRAMES} of the model's window")]
     TooLong {
         /// Frames of the input.
         frames: usize,
     },
-    /// The device refused, or a tensor is missing or misshapen (then it is named).
+    /// The device failed, or a tensor is missing or misshapen (the message names it).
     #[error("codec: {0}")]
     Device(#[from] candle_core::Error),
 }
 
-/// Threads that pack the decoder's weights. They stay floats, so packing is a copy, as quick as the file is read.
+/// Threads that pack the decoder's weights. The weights stay floats, so packing is a copy, as fast
+/// as reading the file.
 const PACKING_THREADS: usize = 1;
 
-/// One codec: the encoder on a device, the decoder's weights on the host.
+/// The codec of a model: the encoder on a device, the decoder's weights on the host.
 pub struct Codec {
     config: MimiConfig,
     encoder: Encoder,
@@ -100,10 +102,12 @@ pub struct Codec {
 }
 
 impl Codec {
-    /// Loads the codec of a model folder in f32: `codec_model.*` of the checkpoint, or the folder `mimi` beside it.
+    /// Loads the codec of a model folder in f32: `codec_model.*` of the model's weights, or the
+    /// folder `mimi` inside.
     ///
     /// # Errors
-    /// There is none, its config is not supported, or a tensor is missing or misshapen.
+    /// [`CodecError`] if there is no codec, its config is not supported, or a tensor is missing or
+    /// misshapen.
     pub fn load(folder: &Path, device: &Device, progress: &mut dyn FnMut(LoadProgress)) -> Result<Self, CodecError> {
         let (files, config, prefix) = open(folder)?;
         let mut tracker = LoadTracker::new(&files, prefix, progress);
@@ -118,16 +122,16 @@ impl Codec {
         Ok(Self { config, encoder, network, encoder_bytes })
     }
 
-    /// The codec's dimensions.
+    /// Returns the codec's dimensions.
     #[must_use]
     pub fn config(&self) -> &MimiConfig {
         &self.config
     }
 
-    /// Codes of a whole recording, 24 kHz mono, padded with silence to whole frames.
+    /// Returns the codes of a whole recording, 24 kHz mono, padded with silence to whole frames.
     ///
     /// # Errors
-    /// More than [`MAX_FRAMES`], or a failing device.
+    /// [`CodecError`] if the recording is longer than [`MAX_FRAMES`] or the device fails.
     pub fn encode(&self, pcm: &[f32]) -> Result<Vec<Frame>, CodecError> {
         let frames = pcm.len().div_ceil(FRAME_SAMPLES);
         if frames == 0 {
@@ -141,10 +145,10 @@ impl Codec {
         Ok(self.network.quantizer.encode(&self.encoder.latents(padded)?)?)
     }
 
-    /// Sound of a whole utterance, 1920 samples a frame, 24 kHz mono.
+    /// Returns the audio of a whole utterance, 1920 samples a frame, 24 kHz mono.
     ///
     /// # Errors
-    /// A code is out of range, more than [`MAX_FRAMES`], or a failing device.
+    /// [`CodecError`] if a code is out of range or there are more than [`MAX_FRAMES`] frames.
     pub fn decode(&self, frames: &[Frame]) -> Result<Vec<f32>, CodecError> {
         if frames.len() > MAX_FRAMES {
             return Err(CodecError::TooLong { frames: frames.len() });
@@ -157,26 +161,27 @@ impl Codec {
         Ok(pcm)
     }
 
-    /// A decoder of `slots` utterances side by side, on `threads` threads (the caller included), all slots silent. It
-    /// shares the weights; see [`Decoder::memory`] for what it adds.
+    /// Returns a decoder of `slots` utterances side by side, on `threads` threads (the caller
+    /// included), with all slots silent. The decoder shares the weights; [`Decoder::memory`] tells
+    /// what it adds.
     #[must_use]
     pub fn new_decoder(&self, slots: usize, threads: usize) -> Decoder {
         Decoder::new(Arc::clone(&self.network), slots, threads)
     }
 
-    /// Bytes of the weights, the encoder's on its device and the decoder's on the host.
+    /// Returns the bytes of the weights, the encoder's on its device and the decoder's on the host.
     #[must_use]
     pub fn memory(&self) -> u64 {
         self.encoder_bytes + self.network.bytes() as u64
     }
 }
 
-/// A tensor's numbers on the host.
+/// Returns a tensor's numbers on the host.
 fn numbers(vb: &VarBuilder<'_>, name: &str, shape: &[usize]) -> candle_core::Result<Vec<f32>> {
     vb.get(shape, name)?.flatten_all()?.to_vec1()
 }
 
-/// The codec's file, its config, and the prefix of its tensors.
+/// Opens the codec's file; returns its config and the prefix of its tensors too.
 fn open(folder: &Path) -> Result<(MmapedSafetensors, MimiConfig, &'static str), CodecError> {
     let files = map(&weight_files(folder).map_err(WeightsError::from)?)?;
     if files.tensors().iter().any(|(name, _)| name.starts_with(CODEC_PREFIX)) {
@@ -194,7 +199,7 @@ fn open(folder: &Path) -> Result<(MmapedSafetensors, MimiConfig, &'static str), 
     Ok((map(&[beside.join(CODEC_FILE)])?, config, ""))
 }
 
-/// Progress by parts: candle reads a part's tensors in one go.
+/// Progress tracker by parts, because candle reads all tensors of a part at once.
 struct LoadTracker<'a> {
     tensors: Vec<(String, u64)>,
     done: LoadProgress,

@@ -35,6 +35,10 @@
 mod device;
 mod load;
 
+mod command;
+mod error;
+mod utterance;
+
 mod active_utterance;
 mod prefill;
 
@@ -61,28 +65,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 
-use csm_shared::audio::{Clip, Frame};
-use csm_shared::job::Sampling;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use csm_shared::job::FinishReason;
 pub use device::DeviceChoice;
-pub use frame_stream::{AudioFrame, FRAMES_AHEAD, FrameStream};
+pub use command::{AudioFrame, FRAMES_AHEAD, MAX_SLOTS};
+pub use error::EngineError;
+pub use frame_stream::FrameStream;
 pub use load::{LoadStage, ModelInfo};
 pub use meter::EngineStats;
 pub use progress_counter::ProgressCounter;
+pub use utterance::{PromptSegment, SegmentAudio, Utterance};
 
 use crate::model::WeightChoice;
 use backend::{EngineParts, SpeechModel};
-use engine_thread::{Admission, EngineCommand};
+use command::{Admission, COMMANDS, EngineCapacity, EngineCommand};
 use frame_stream::EngineLink;
 use meter::Meter;
-
-/// Largest number of slots of one engine.
-pub const MAX_SLOTS: usize = 32;
-/// Capacity of the command queue. The thread takes all commands between two steps, so a sender
-/// waits for one step at most.
-const COMMANDS: usize = 64;
 
 /// Configuration of an engine: the model to load and the device.
 #[derive(Debug, Clone)]
@@ -101,99 +100,6 @@ pub struct EngineConfig {
     pub threads: Option<usize>,
     /// Limit of the prefix cache, in bytes of keys and values; 0 switches the cache off.
     pub prefix_cache_bytes: u64,
-}
-
-/// Audio of a context segment.
-#[derive(Debug, Clone, PartialEq)]
-pub enum SegmentAudio {
-    /// A recording, to be encoded.
-    Clip(Clip),
-    /// Codes of frames that this model made, without the end frame.
-    Codes(Vec<Frame>),
-}
-
-impl SegmentAudio {
-    /// Frames of 80 ms, the last one possibly in part.
-    #[must_use]
-    pub fn frames(&self) -> usize {
-        match self {
-            Self::Clip(clip) => clip.frames(),
-            Self::Codes(frames) => frames.len(),
-        }
-    }
-}
-
-/// Segment of the context: a text and its audio.
-#[derive(Debug, Clone, PartialEq)]
-pub struct PromptSegment {
-    /// Ids of `[speaker]text`, made by `csm_shared::prompt`.
-    pub text_ids: Vec<u32>,
-    /// Audio of this text.
-    pub audio: SegmentAudio,
-}
-
-/// Input of one generation: a text to speak and its context.
-#[derive(Debug, Clone)]
-pub struct Utterance {
-    /// Context segments, oldest first.
-    pub context: Vec<PromptSegment>,
-    /// Number of leading context segments to cache (a larger number means all). Later segments are
-    /// not cached, because they would evict prefixes that recur.
-    pub recurring: usize,
-    /// Ids of the text to speak, made by `csm_shared::prompt`.
-    pub text_ids: Vec<u32>,
-    /// Temperature, top-k and seed of the draws.
-    pub sampling: Sampling,
-    /// Budget in frames of 80 ms, at least 1; the speech is cut there. Prompt and frames share the
-    /// model's window.
-    pub max_frames: u32,
-    /// Draw index of the first frame. The index is 0 unless earlier utterances of the job have used
-    /// draws of the same seed.
-    pub first_frame: u32,
-    /// Leading frames that an earlier attempt at this utterance made; the stream begins with them.
-    /// The engine drops all of them if the model makes another first frame.
-    pub resumed_frames: Vec<Frame>,
-}
-
-/// Reason why the engine refused an utterance or has ended.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum EngineError {
-    /// Every slot is taken; try again when one is free.
-    #[error("every slot is taken")]
-    NoFreeSlot,
-    /// The utterance can never be spoken by this model; the engine still works.
-    #[error("the utterance cannot be spoken: {0}")]
-    Refused(String),
-    /// The engine could not be started.
-    #[error("the engine cannot start: {0}")]
-    Start(String),
-    /// The model or the device failed during generation; the engine has ended.
-    #[error("the model failed: {0}")]
-    Model(String),
-    /// The engine's thread panicked; the engine has ended.
-    #[error("the engine panicked: {0}")]
-    Panicked(String),
-    /// The engine made no progress and was given up.
-    #[error("the engine is stuck")]
-    Stuck,
-    /// The last handle was dropped; the engine has ended.
-    #[error("the engine was closed")]
-    Closed,
-}
-
-impl EngineError {
-    /// Returns whether the utterance is at fault, so that every engine would refuse it.
-    #[must_use]
-    pub fn is_invalid(&self) -> bool {
-        matches!(self, Self::Refused(_))
-    }
-}
-
-/// Capacity of an engine.
-#[derive(Debug, Clone, Copy)]
-struct EngineCapacity {
-    slots: usize,
-    prefix_cache_bytes: u64,
 }
 
 /// Handle of a ready engine. Dropping the last handle ends all streams and joins the threads. The

@@ -1,18 +1,22 @@
-//! CSM on one device: prompts go in, one frame of 32 Mimi codes per utterance comes out of every step.
+//! CSM on one device. Prompts go in; every step returns one frame of 32 Mimi codes per utterance.
 //!
-//! Two Llama-style transformers make a frame. The backbone reads the prompt and all earlier frames and gives one hidden
-//! state and the first code; the depth decoder starts from that state, forgets everything between frames, and gives the
-//! other 31 codes one after another. A [`Model`] has slots, one utterance each; a step takes any of them, at their own
-//! positions, through the weights together. What an utterance says does not depend on the others, nor on its slot.
+//! Two Llama-style transformers make a frame. The backbone reads the prompt and all earlier frames,
+//! and computes one hidden state and the first code. The depth decoder starts from that state and
+//! computes the other 31 codes one after another; it keeps nothing between frames.
 //!
-//! Two forward passes do the work behind one trait ([`net::Net`]): [`cpu`] on packed, possibly quantised matrices, and
-//! [`tensor`] on candle's tensors, for CUDA. Each is the other's test.
+//! A [`Model`] has slots, one utterance each. A step takes any of them, each at its own position,
+//! through the weights together. The codes of an utterance depend neither on the other utterances
+//! nor on its slot.
+//!
+//! Two forward passes implement one trait ([`net::Net`]): [`cpu`] on packed, possibly quantised
+//! matrices, and [`tensor`] on candle's tensors, for CUDA. Each pass is tested against the other.
 
 pub mod config;
 pub mod csm_weights;
 pub mod position;
 pub mod sampler;
 
+mod backend_prefix;
 mod cpu;
 mod format;
 mod net;
@@ -41,43 +45,43 @@ use csm_kernels::threads_or_all;
 use csm_weights::Weights;
 use net::{FrameInput, FrameSampler, Net};
 
-/// The frame that means "the utterance has ended". It is not part of the audio.
+/// Frame of zeros that marks the end of an utterance; not part of the audio.
 pub const END_FRAME: Frame = [0; CODEBOOKS];
 
-/// Why the model cannot be loaded or cannot step.
+/// Reason why the model cannot be loaded or cannot step.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelError {
-    /// The folder's `config.json` does not describe a CSM checkpoint.
+    /// The folder's `config.json` does not describe a CSM model.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The folder's tensors are missing or not as the config says.
+    /// The folder's tensors are missing or do not match the config.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// A prompt position holds an id that the checkpoint does not have.
+    /// A prompt position holds an id that the model does not have.
     #[error("prompt position {position}: {kind} id {id} is not below {limit}")]
     IdOutOfRange {
-        /// Index in the prompt piece given.
+        /// Index among the given positions.
         position: usize,
         /// `text` or `audio`.
         kind: &'static str,
         /// The id.
         id: u32,
-        /// Ids end here.
+        /// Exclusive upper limit of the ids.
         limit: usize,
     },
     /// The next position would exceed the model's window.
     #[error("the model's window of {limit} positions is full")]
     WindowFull {
-        /// Positions that the model has.
+        /// Positions of the window.
         limit: usize,
     },
     /// A step without a prompt, or after the frame that ended the utterance.
     #[error("there is no hidden state to continue from: prefill a prompt first, and stop after the end frame")]
     NothingToContinue,
-    /// A prompt piece after the first frame.
+    /// Prompt positions after the first frame.
     #[error("the prompt is complete once a frame has been made")]
     PromptAfterFrame,
-    /// The logits hold no number to choose by: the device or the weights are broken.
+    /// Logits from which no code can be drawn: the device or the weights are broken.
     #[error("the logits of frame {frame_index}, codebook {codebook} are not finite")]
     NotFinite {
         /// Frame of the utterance.
@@ -85,18 +89,19 @@ pub enum ModelError {
         /// Codebook of the frame.
         codebook: usize,
     },
-    /// The number format is not one of the device's.
+    /// Number format that the device does not support.
     #[error("{0}")]
     Format(String),
-    /// A slot that the model does not have, or twice the same in one step.
+    /// Slot that the model does not have, or that is named twice in one step.
     #[error("slot {slot} of {slots} cannot be used here: it is not there, or twice in one step")]
     Slot {
         /// The slot.
         slot: usize,
-        /// Slots of the model.
+        /// Number of the model's slots.
         slots: usize,
     },
-    /// A prefix is taken from a slot that has spoken, put into one that is not empty, or of another model.
+    /// Prefix taken from a slot that has made frames, restored into a slot that is not empty, or
+    /// from another model.
     #[error("a prefix goes from a slot that has only read into an empty one of the same model")]
     StrangePrefix,
     /// The device refused an operation.
@@ -104,62 +109,64 @@ pub enum ModelError {
     Device(#[from] candle_core::Error),
 }
 
-/// How a checkpoint is held.
+/// Options of [`Model::load`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LoadOptions {
     /// Number format of the matrices.
     pub weights: WeightChoice,
-    /// Utterances that can be stepped together.
+    /// Number of utterances that can be stepped together.
     pub slots: usize,
-    /// CPU threads of loading and, on the CPU, of the forward pass; as many as there are cores when absent.
+    /// CPU threads of loading and, on the CPU, of the forward pass. `None`: one per core.
     pub threads: Option<usize>,
 }
 
-/// One checkpoint resident on one device.
+/// Weights and slots of one model, resident on one device.
 pub struct Model {
     config: CsmConfig,
     format: WeightFormat,
     net: Box<dyn Net>,
     slots: Vec<SlotState>,
-    /// The parts of a step are measured.
+    /// Whether the parts of a step are measured.
     timed: bool,
     times: Option<StepTimes>,
 }
 
-/// What the model remembers of an utterance beside keys and values.
+/// State of one slot's utterance, apart from keys and values.
 #[derive(Clone, Default)]
 struct SlotState {
     /// Positions read.
     positions: usize,
-    /// Frames spoken.
+    /// Frames made.
     frames: usize,
-    /// The last frame, read when the next one is asked for.
+    /// Last frame, which the next step reads.
     pending: Option<Frame>,
-    /// Whether there is something to continue from.
+    /// Whether a hidden state is ready to make the first frame from.
     ready: bool,
 }
 
-/// Where the time of the last step went.
+/// Durations of the parts of a step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StepTimes {
-    /// Reading the frames spoken before.
+    /// Time to read the frames of the step before.
     pub backbone: Duration,
-    /// The first code's head and the other 31 codes.
+    /// Time of the first code's head and of the other 31 codes.
     pub depth: Duration,
-    /// Drawing the codes from their logits. On CUDA it is a part of the graph, and counts as depth.
+    /// Time to draw the codes from their logits. On CUDA drawing is a part of the graph and counts
+    /// as depth.
     pub sampling: Duration,
 }
 
-/// One frame with the logits it was drawn from.
+/// Frame with the logits it was drawn from.
 pub struct TracedFrame {
     /// The codes.
     pub codes: Frame,
-    /// `(32, audio_vocab)` in f32 on the CPU; row `k` is what code `k` was drawn from, before temperature and masks.
+    /// Logits `(32, audio_vocab)` in f32 on the CPU. Row `k` is the distribution of code `k`,
+    /// before temperature and masks.
     pub logits: Tensor,
 }
 
 impl LoadOptions {
-    /// Unquantised, on all cores: what other formats are held against.
+    /// Returns the options of unquantised weights on all cores, the reference for other formats.
     #[must_use]
     pub fn f32(slots: usize) -> Self {
         Self { weights: WeightChoice::Format(WeightFormat::F32), slots, threads: None }
@@ -167,7 +174,7 @@ impl LoadOptions {
 }
 
 impl Model {
-    /// Loads the checkpoint of `folder`. Reads either weight layout; quantises while it reads.
+    /// Loads the model of `folder`, in either weight layout; quantises while reading.
     ///
     /// # Errors
     /// The config, a tensor, the number format or the device is at fault; each error names which.
@@ -195,64 +202,69 @@ impl Model {
         Self { config, format, net, slots: vec![SlotState::default(); slots], timed, times: None }
     }
 
-    /// Dimensions and vocabularies.
+    /// Returns the dimensions and vocabularies.
     #[must_use]
     pub fn config(&self) -> &CsmConfig {
         &self.config
     }
 
-    /// What the matrices are held in.
+    /// Returns the number format of the matrices.
     #[must_use]
     pub fn format(&self) -> WeightFormat {
         self.format
     }
 
-    /// Positions that one [`Model::prefill`] between two steps should carry at most, so that it takes about as long as a
-    /// step.
+    /// Returns the most positions that one [`Model::prefill`] between two steps should carry, so
+    /// that it takes about as long as a step.
     #[must_use]
     pub fn prefill_block(&self) -> usize {
         self.net.prefill_block()
     }
 
-    /// Positions of the window that a slot has used. The last frame counts once the next one has been asked for.
+    /// Returns the positions of the window that a slot has used. The last frame counts from the
+    /// next step on.
     #[must_use]
     pub fn positions(&self, slot: usize) -> usize {
         self.slots.get(slot).map_or(0, |slot| slot.positions)
     }
 
-    /// Where the time of the last step went; `None` before the first, and on CUDA unless [`Model::time_parts`] was called:
-    /// there the host only asks for work, and its clock says nothing about when that is done.
+    /// Returns the times of the last step; `None` before the first.
+    ///
+    /// On CUDA the times are `None` unless [`Model::time_parts`] was called. The host only queues
+    /// work there, so its clock does not show when the work is done.
     #[must_use]
     pub fn step_times(&self) -> Option<StepTimes> {
         self.times
     }
 
-    /// Has the parts of every step measured from now on, on CUDA by waiting for the device between them. That costs a little
-    /// time, since the host falls behind, so it is for benches.
+    /// Measures the parts of every step from now on, on CUDA by waiting for the device between
+    /// them. Waiting slows steps a little, because the host falls behind: for benches only.
     pub fn time_parts(&mut self) {
         self.timed = true;
     }
 
-    /// Bytes of weights that one step reads, whatever the number of rows.
+    /// Returns the bytes of weights that one step reads, whatever the number of rows.
     #[must_use]
     pub fn bytes_per_step(&self) -> u64 {
         self.net.bytes_per_step()
     }
 
-    /// What is resident, in bytes. Keys and values count in full, though the system gives their memory as it is used.
+    /// Returns the resident bytes by name. Keys and values count in full, though the system
+    /// provides their memory only as it is used.
     #[must_use]
     pub fn memory(&self) -> Vec<(&'static str, u64)> {
         self.net.memory()
     }
 
-    /// Makes a slot ready for another utterance; nothing of the last one can be read again.
+    /// Makes a slot ready for another utterance. Nothing of the last one can be read again.
     pub fn reset(&mut self, slot: usize) {
         if let Some(slot) = self.slots.get_mut(slot) {
             *slot = SlotState::default();
         }
     }
 
-    /// Reads prompt positions, oldest first; several calls are the same as one with all positions.
+    /// Reads prompt positions, oldest first. Several calls give the same result as one call with
+    /// all positions.
     ///
     /// # Errors
     /// An id is out of range, the window is full, or a frame has already been made.
@@ -276,16 +288,18 @@ impl Model {
         Ok(())
     }
 
-    /// The next frame of each row. [`END_FRAME`] ends an utterance: it is no audio, and no step may follow it.
+    /// Makes the next frame of each row. [`END_FRAME`] ends an utterance: it is not audio, and no
+    /// step may follow it.
     ///
     /// # Errors
-    /// A slot without a prompt, ended or named twice, a full window, or a failing device. After the last, no slot can go
-    /// on.
+    /// A slot has no prompt, has ended or is named twice, a window is full, or the device fails.
+    /// After a failure of the device no slot can go on.
     pub fn step(&mut self, rows: &[Row]) -> Result<Vec<Frame>, ModelError> {
         self.frames(rows, &mut FrameSampler::new(self.config.codebook_size))
     }
 
-    /// [`Model::step`] of one row, with the logits of all 32 codes.
+    /// Makes one row's frame as [`Model::step`] does, and returns the logits of all 32 codes with
+    /// it.
     ///
     /// # Errors
     /// As [`Model::step`].
@@ -334,7 +348,8 @@ impl Model {
         Ok(frames)
     }
 
-    /// The time between two parts of a step. Where they are measured, the device is done with the first of them.
+    /// Returns the current time, at the end of a part of a step. If parts are measured, waits until
+    /// the device has finished that part.
     fn mark(&self) -> Result<Instant, ModelError> {
         if self.timed {
             self.net.finish()?;

@@ -1,8 +1,10 @@
-//! Random checkpoints, written as ordinary Hugging Face folders, so that the whole fleet runs without a download.
+//! Models with random weights, written as ordinary Hugging Face folders, so that the whole fleet
+//! runs without a download.
 //!
-//! The weights are seeded noise: such a model hisses, it does not speak. [`make_tiny`] is small enough for any CPU,
-//! [`make_random`] has the full dimensions for load and speed tests. What is written is what the published checkpoints
-//! look like (`config.json`, `tokenizer.json`, `*.safetensors`), so the loader under test is the real loader.
+//! The weights are seeded noise: such a model hisses, it does not speak. [`make_tiny`] is small
+//! enough for any CPU; [`make_random`] has the full dimensions, for load and speed tests. The files
+//! are those of the published models (`config.json`, `tokenizer.json`, `*.safetensors`), so the
+//! loader under test is the real loader.
 
 mod config_json;
 mod dims;
@@ -20,68 +22,72 @@ use std::path::{Path, PathBuf};
 use dims::Dims;
 use tensors::Tensor;
 
-/// The two ways CSM weights are published.
+/// Layouts in which CSM weights are published.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FolderLayout {
-    /// `transformers` names, q/k rows in halves for rotate-half RoPE, the codec inside as `codec_model.*`.
+    /// `transformers` names, q/k rows in halves for rotate-half RoPE, the codec in the same file as
+    /// `codec_model.*`.
     Transformers,
-    /// torchtune names, q/k rows for interleaved RoPE, the codec apart in `mimi/`.
+    /// torchtune names, q/k rows for interleaved RoPE, the codec in a folder `mimi/`.
     Original,
 }
 
-/// Full-size shapes that [`make_random`] can write.
+/// Full-size dimensions that [`make_random`] can write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
     /// `sesame/csm-1b`: 1.55 G CSM weights in bf16, and the Mimi codec in f32; about 3.5 GB.
     OneB,
 }
 
-/// Why a checkpoint could not be written.
+/// Error of writing a random model.
 #[derive(Debug, thiserror::Error)]
 pub enum RandomModelError {
-    /// The folder holds a model already; it is never overwritten.
+    /// The folder already holds a model, which is never overwritten.
     #[error("{} holds a model already (config.json): choose an empty folder", .0.display())]
     AlreadyThere(PathBuf),
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("cannot write {}: {source}", path.display())]
     Io {
-        /// What was being written.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// What the system said.
+        /// Error of the system.
         source: std::io::Error,
     },
     /// The weights file could not be written.
     #[error("cannot write {}: {source}", path.display())]
     Weights {
-        /// What was being written.
+        /// Path of the file.
         path: PathBuf,
-        /// What the format's writer said.
+        /// Error of the safetensors writer.
         source: safetensors::SafeTensorError,
     },
 }
 
-/// Writes the tiny model into `dir` in one layout: the same weights, thus the same logits, in either.
+/// Writes the tiny model into `dir` in one layout. The weights and thus the logits are the same in
+/// both layouts.
 ///
-/// Real audio vocabulary (32 codebooks of 2048 codes and 3 specials), window of 2048 and Mimi strides; everything else
-/// is shrunk. The text vocabulary is one id a byte and four specials. The same bytes on every call.
+/// The audio vocabulary (32 codebooks of 2048 codes and 3 specials), the window of 2048 and Mimi's
+/// strides are real; all else is shrunk. The text vocabulary is one id per byte and four specials.
+/// Every call writes the same bytes.
 ///
 /// # Errors
-/// [`RandomModelError`] when the folder holds a model already or cannot be written.
+/// [`RandomModelError`] if the folder already holds a model or cannot be written.
 pub fn make_tiny(dir: &Path, layout: FolderLayout) -> Result<(), RandomModelError> {
     write(dir, &dims::TINY, layout)
 }
 
-/// Writes a full-size random model into `dir`, in the transformers layout, holding one tensor in memory at a time.
+/// Writes a full-size random model into `dir`, in the transformers layout. Memory holds one tensor
+/// at a time.
 ///
 /// # Errors
-/// [`RandomModelError`] when the folder holds a model already or cannot be written.
+/// [`RandomModelError`] if the folder already holds a model or cannot be written.
 pub fn make_random(dir: &Path, size: Size) -> Result<(), RandomModelError> {
     match size {
         Size::OneB => write(dir, &dims::ONE_B, FolderLayout::Transformers),
     }
 }
 
-/// Whether `folder` holds a model made here: noise, not speech. Its `config.json` says so.
+/// Returns whether the `config.json` of `folder` says that the model is random: noise, not speech.
 #[must_use]
 pub fn is_noise(folder: &Path) -> bool {
     let config = fs::read(folder.join("config.json")).ok();
@@ -89,7 +95,7 @@ pub fn is_noise(folder: &Path) -> bool {
     config.is_some_and(|config| config[config_json::NOISE_ONLY] == true)
 }
 
-/// Writes one folder. `config.json` comes last: a folder that has one is whole.
+/// Writes one folder. `config.json` is written last: a folder that has one is complete.
 fn write(dir: &Path, dims: &Dims, layout: FolderLayout) -> Result<(), RandomModelError> {
     if dir.join("config.json").exists() {
         return Err(RandomModelError::AlreadyThere(dir.to_owned()));
@@ -120,8 +126,8 @@ fn write(dir: &Path, dims: &Dims, layout: FolderLayout) -> Result<(), RandomMode
     write_file(&dir.join("config.json"), pretty(&config))
 }
 
-/// Writes a weights file. The format's writer fills a temporary file, readable by its owner alone, and renames it; the
-/// result gets the rights of any other file here.
+/// Writes a weights file. The safetensors writer fills a temporary file that only its owner can
+/// read, and renames it. The result then gets the permissions of an ordinary file in this folder.
 fn write_weights(path: &Path, tensors: impl IntoIterator<Item = Tensor>) -> Result<(), RandomModelError> {
     let io = |source| RandomModelError::Io { path: path.to_owned(), source };
     let rights = fs::File::create(path).and_then(|file| file.metadata()).map_err(io)?.permissions();
@@ -140,7 +146,7 @@ fn write_file(path: &Path, text: String) -> Result<(), RandomModelError> {
     fs::write(path, text).map_err(|source| RandomModelError::Io { path: path.to_owned(), source })
 }
 
-/// Two-space JSON with a last newline, as the published folders have it.
+/// Returns JSON with an indent of two spaces and a final newline, as in the published folders.
 fn pretty(value: &serde_json::Value) -> String {
     format!("{value:#}\n")
 }

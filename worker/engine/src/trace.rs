@@ -1,7 +1,7 @@
-//! One utterance written down number by number, to hold a checkpoint against the reference implementation.
+//! Trace of one utterance, number by number, to compare a model with the reference implementation.
 //!
-//! What comes out is for debugging: its waveform is plain Mimi output, **without a watermark**, as tensors in a
-//! safetensors file, and must not be passed on as speech.
+//! The trace is for debugging. Its waveform is plain Mimi output **without a watermark**, stored as
+//! tensors in a safetensors file, and must not be passed on as speech.
 
 #[cfg(test)]
 mod tests;
@@ -18,40 +18,40 @@ use crate::codec::{Codec, CodecError};
 use crate::model::position::segment;
 use crate::model::{END_FRAME, LoadOptions, Model, ModelError, Position, Row};
 
-/// Says in the file what its waveform is.
+/// Notice in the file's metadata about its waveform.
 const NOTICE: &str = "debugging trace of csm-fleet; the waveform carries no watermark";
 
-/// What to trace.
+/// Options of a trace.
 #[derive(Clone, Debug)]
 pub struct TraceOptions {
-    /// The model folder.
+    /// Folder of the model.
     pub folder: PathBuf,
-    /// What to say.
+    /// Text to speak.
     pub text: String,
-    /// Who says it.
+    /// Speaker of the text.
     pub speaker: u32,
-    /// Earlier turns, oldest first.
+    /// Context segments, oldest first.
     pub context: Vec<TraceContext>,
-    /// Frames at most.
+    /// Largest number of frames.
     pub frames: u32,
-    /// How codes are drawn.
+    /// Temperature, top-k and seed of the draws.
     pub sampling: Sampling,
-    /// The safetensors file to write.
+    /// Path of the safetensors file to write.
     pub out: PathBuf,
 }
 
-/// An earlier turn.
+/// Segment of the context.
 #[derive(Clone, Debug)]
 pub struct TraceContext {
-    /// Its recording, a WAV file.
+    /// Recording of the segment, a WAV file.
     pub recording: PathBuf,
-    /// Who spoke.
+    /// Speaker of the segment.
     pub speaker: u32,
-    /// What was said.
+    /// Text of the segment.
     pub text: String,
 }
 
-/// What a trace holds.
+/// Summary of a trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceSummary {
     /// Positions of the prompt.
@@ -62,7 +62,7 @@ pub struct TraceSummary {
     pub ended: bool,
 }
 
-/// Why there is no trace.
+/// Error of a trace.
 #[derive(Debug, thiserror::Error)]
 pub enum TraceError {
     /// The prompt cannot be built or does not fit.
@@ -71,38 +71,39 @@ pub enum TraceError {
     /// A context recording cannot be used.
     #[error("{path}: {reason}")]
     Recording {
-        /// The file.
+        /// Path of the recording.
         path: PathBuf,
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
-    /// The model.
+    /// The model failed.
     #[error(transparent)]
     Model(#[from] ModelError),
-    /// The codec.
+    /// The codec failed.
     #[error(transparent)]
     Codec(#[from] CodecError),
     /// The trace cannot be written.
     #[error("{path}: {reason}")]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why.
+        /// Reason of the failure.
         reason: String,
     },
 }
 
-/// Speaks on the CPU in f32 and writes a safetensors file of
+/// Generates on the CPU in f32 and writes a safetensors file with these tensors:
 ///
 /// | tensor | shape | |
 /// |---|---|---|
 /// | `prompt` | (positions, 33) i64 | columns 0..31 the codes of an audio position, column 32 the id of a text position, -1 where absent |
-/// | `logits` | (frames, 32, audio_vocab) f32 | what each code was drawn from, before temperature and masks |
-/// | `codes` | (frames, 32) u32 | the codes drawn; all 0 in the last row when the model ended the utterance |
+/// | `logits` | (frames, 32, audio_vocab) f32 | logits of each draw, before temperature and masks |
+/// | `codes` | (frames, 32) u32 | the codes drawn; all 0 in the last row if the model ended the utterance |
 /// | `audio` | (samples) f32 | Mimi's one-shot waveform of the codes, end frame left out, 24 kHz, not watermarked |
 ///
 /// # Errors
-/// The folder, a recording, the prompt or the output file is at fault; the error says which.
+/// [`TraceError`] if the folder, a recording, the prompt or the output file is at fault; the error
+/// says which.
 pub fn trace(options: &TraceOptions) -> Result<TraceSummary, TraceError> {
     let device = Device::Cpu;
     let tokenizer = PromptTokenizer::from_folder(&options.folder)?;
@@ -165,7 +166,7 @@ fn tensors(
     ]))
 }
 
-/// A position as the reference lays it out; -1 where a column is absent.
+/// Returns a position in the reference's columns; -1 marks an absent column.
 fn prompt_row(position: &Position) -> [i64; CODEBOOKS + 1] {
     let mut row = [-1; CODEBOOKS + 1];
     match position {

@@ -1,6 +1,6 @@
-//! Files of a checkpoint: reading and mapping tensors, their SHA-256, and the numbers of a `config.json`.
+//! Weight files: reading and mapping of tensors, their SHA-256, and the numbers of a `config.json`.
 //!
-//! Both the model and the codec stand on this module. It knows neither of them.
+//! Model and codec both use this module, which depends on neither.
 
 mod config_object;
 mod error;
@@ -13,3 +13,6 @@ pub use error::{LoadProgress, WeightsError};
 pub(crate) use files::TensorFiles;
 pub use files::map;
 pub use hash::weights_sha256;
+
+/// Folder of the codec inside a model folder whose weights do not include the codec.
+pub const CODEC_FOLDER: &str = "mimi";

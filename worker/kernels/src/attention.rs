@@ -1,7 +1,8 @@
 //! Attention of one group of query heads over the keys and values of the head they share.
 //!
-//! Keys lie in blocks of sixteen positions with the positions side by side, so that sixteen scores are made at once;
-//! values lie row by row. Nothing past the last position is used: what an earlier utterance left there cannot be seen.
+//! Keys lie in blocks of sixteen positions, with the positions side by side, so that sixteen scores
+//! are computed at once. Values lie row by row. Positions from `len` on are never used, so the keys
+//! and values of an earlier utterance have no effect.
 
 use super::math::{LANES, exp, sum_lanes};
 use super::simd_fn;
@@ -9,7 +10,8 @@ use super::simd_fn;
 /// Positions of a block of keys.
 pub const BLOCK: usize = LANES;
 
-/// Writes one position's key into the blocks of its head, `(capacity / 16, head_dim)` groups of sixteen.
+/// Writes one position's key into the blocks of its head, `(capacity / 16, head_dim)` groups of
+/// sixteen.
 pub fn write_key(keys: &mut [[f32; BLOCK]], position: usize, key: &[f32]) {
     let block = &mut keys[position / BLOCK * key.len()..][..key.len()];
     for (group, value) in block.iter_mut().zip(key) {
@@ -18,10 +20,11 @@ pub fn write_key(keys: &mut [[f32; BLOCK]], position: usize, key: &[f32]) {
 }
 
 simd_fn! {
-    /// `out = softmax(query . keys / sqrt(head_dim)) . values` over positions `0..len`, for each head of `query`.
+    /// Computes `out = softmax(query . keys / sqrt(head_dim)) . values` over positions `0..len`,
+    /// for each head of `query`.
     ///
-    /// `query` and `out`: `(group, head_dim)`. `values`: `(capacity, head_dim)`. `scores`: at least `len` rounded up to
-    /// blocks, overwritten.
+    /// `query` and `out`: `(group, head_dim)`. `values`: `(capacity, head_dim)`. `scores`: scratch,
+    /// at least `len` rounded up to blocks.
     pub fn attend(
         query: &[f32], keys: &[[f32; BLOCK]], values: &[f32], len: usize, head_dim: usize, scores: &mut [f32], out: &mut [f32],
     ) {
@@ -75,7 +78,8 @@ simd_fn! {
         }
     }
 
-    /// Rotates each head of `x` in the rotate-half form by one position's angles, `(head_dim / 2)` cosines and sines.
+    /// Rotates each head of `x` in the rotate-half form by one position's angles, `(head_dim / 2)`
+    /// cosines and sines.
     pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
         for head in x.chunks_exact_mut(2 * cos.len()) {
             let (low, high) = head.split_at_mut(cos.len());

@@ -8,7 +8,7 @@ use std::str::FromStr;
 pub enum WeightFormat {
     /// 32-bit floats: the reference for every other format, and the slowest.
     F32,
-    /// 16-bit floats with the exponent of f32, as the checkpoint was trained. CUDA only.
+    /// 16-bit floats with the exponent of f32, as the model was trained. CUDA only.
     Bf16,
     /// 8 bits and a scale for every 32 weights (GGUF's Q8_0), 1.0625 bytes a weight.
     Q8_0,
@@ -20,7 +20,7 @@ impl WeightFormat {
     /// All formats.
     pub const ALL: [Self; 4] = [Self::F32, Self::Bf16, Self::Q8_0, Self::Q4K];
 
-    /// The format's name, as it is written on the command line.
+    /// Returns the format's name, as it is written on the command line.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -1,9 +1,13 @@
-//! The CPU's kernels: packed matrices, the threads that share them, and the small functions between two products.
+//! CPU kernels: packed matrices, the threads that share them, and the small functions between
+//! products.
 //!
-//! A decoder that makes one frame after another is bound by the speed at which weights come from memory, so a matrix is
-//! stored in the order in which it is read and is read once for all rows. Two rules hold everywhere here: an output
-//! depends on its own row and the weights alone, and its terms are added in one fixed order. So a row's result is the same
-//! bits alone or among others, on one thread or many, and on every CPU that has fused multiply-add.
+//! A decoder that makes one frame after another is bound by the speed at which weights come from
+//! memory. A matrix is therefore stored in the order in which it is read, and is read once for all
+//! rows.
+//!
+//! Two rules hold for all kernels. An output depends only on its own row and on the weights, and
+//! its terms are added in one fixed order. A row's result thus has the same bits alone or among
+//! others, on one thread or many, and on every CPU with fused multiply-add.
 
 pub mod attention;
 mod format;

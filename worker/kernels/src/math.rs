@@ -1,14 +1,18 @@
-//! Functions of single numbers and of rows, in plain loops that the compiler turns into vector instructions.
+//! Functions of single numbers and of rows, in plain loops that the compiler turns into vector
+//! instructions.
 
 use super::simd_fn;
 
-/// Lanes in which sums over a row are kept before they are added up; fixed, so that a sum is the same bits everywhere.
+/// Lanes in which sums over a row are kept before they are added up. The number is fixed, so that a
+/// sum has the same bits everywhere.
 pub const LANES: usize = 16;
 
-/// `e^x`, off by less than 2.5e-7 of itself, for `x` from -87.336 to 88.722, which is where the result is a normal finite
-/// number. An `x` beyond counts as the nearer end, so no result is 0 or infinite; NaN stays NaN.
+/// Computes `e^x` with a relative error below 2.5e-7, for `x` from -87.336 to 88.722: there the
+/// result is a normal finite number. An `x` beyond counts as the nearer end, so no result is 0 or
+/// infinite; NaN stays NaN.
 ///
-/// The argument is split into `n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite), `e^r` is a polynomial of degree 6.
+/// The argument is split into `n ln 2 + r` with `|r| <= ln 2 / 2` (Cody and Waite); `e^r` is a
+/// polynomial of degree 6.
 #[inline(always)]
 pub fn exp(x: f32) -> f32 {
     const ROUND: f32 = 12_582_912.0;
@@ -23,7 +27,8 @@ pub fn exp(x: f32) -> f32 {
     for term in [8.333_334e-3_f32, 4.166_666_6e-2, 0.166_666_67, 0.5, 1.0, 1.0] {
         e = e.mul_add(r, term);
     }
-    // The whole number n is the low bits of `shifted`: a cast would check for what cannot be, one number at a time.
+    // The integer n is in the low bits of `shifted`. A cast would check for values that cannot
+    // occur, one number at a time.
     let n = shifted.to_bits().wrapping_sub(ROUND.to_bits()).cast_signed();
     // 2^128 is no f32, so the power is applied in two halves.
     let power = |n: i32| f32::from_bits((n.wrapping_add(127) << 23).cast_unsigned());
@@ -31,7 +36,7 @@ pub fn exp(x: f32) -> f32 {
     e * power(half) * power(n.wrapping_sub(half))
 }
 
-/// Sum of one value per lane, in a fixed order.
+/// Adds up one value per lane, in a fixed order.
 #[inline(always)]
 pub fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
     let mut width = LANES / 2;
@@ -45,7 +50,7 @@ pub fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {
 }
 
 simd_fn! {
-    /// `y = x / sqrt(mean(x^2) + eps) * weight`, one row.
+    /// Computes `y = x / sqrt(mean(x^2) + eps) * weight` for one row.
     pub fn rms_norm(x: &[f32], weight: &[f32], eps: f32, y: &mut [f32]) {
         let mut squares = [0.0; LANES];
         let (whole, rest) = x.as_chunks::<LANES>();
@@ -63,14 +68,14 @@ simd_fn! {
         }
     }
 
-    /// `y = silu(gate) * up`, element by element.
+    /// Computes `y = silu(gate) * up`, element by element.
     pub fn swiglu(gate: &[f32], up: &[f32], y: &mut [f32]) {
         for ((y, &gate), &up) in y.iter_mut().zip(gate).zip(up) {
             *y = gate / (1.0 + exp(-gate)) * up;
         }
     }
 
-    /// `x += y`, element by element.
+    /// Computes `x += y`, element by element.
     pub fn add(x: &mut [f32], y: &[f32]) {
         for (x, y) in x.iter_mut().zip(y) {
             *x += y;

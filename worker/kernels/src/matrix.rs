@@ -1,10 +1,11 @@
 //! A weight matrix, packed in the order in which it is read, times rows of activations.
 //!
-//! Sixteen outputs make a tile: for every input (f32) or every four inputs (8 and 4 bits) the tile holds the weights of
-//! its sixteen outputs side by side, so one vector register holds the same input's weights of sixteen outputs and sums
-//! need no shuffling. A task is a few neighbouring tiles over all rows; their weights come from memory once, whatever the
-//! number of rows.
+//! Sixteen outputs make a tile. For every input (f32) or every four inputs (8 and 4 bits) the tile
+//! holds the weights of its sixteen outputs side by side. A vector register thus holds the same
+//! input's weights of sixteen outputs, and sums need no shuffling. A task is a few neighbouring
+//! tiles over all rows; their weights come from memory once, whatever the number of rows.
 
+use super::pages::Plain;
 use candle_core::Result;
 
 use super::pool::{Pool, Scattered};
@@ -26,17 +27,19 @@ mod wide;
 const TILE: usize = 16;
 /// Rows whose sums stay in registers while a tile passes.
 const ROWS: usize = 8;
-/// Tasks of a product for each thread: enough that one who comes late leaves little to wait for.
+/// Tasks of a product for each thread: enough that a late thread leaves little to wait for.
 const SHARES: usize = 6;
-/// One output of a tile's sixteen, for up to [`ROWS`] rows.
+/// Sums of a tile's sixteen outputs, for up to [`ROWS`] rows.
 type Sums = [[f32; TILE]; ROWS];
 
-/// One line of the cache; quantised tiles are whole lines.
+/// Cache line; quantised tiles are whole lines.
 #[derive(Clone, Copy)]
 #[repr(C, align(64))]
 pub(super) struct Line([u8; 64]);
 
-/// Weights `(out, width)`.
+impl Plain for Line {}
+
+/// Weight matrix `(out, width)`, packed into tiles.
 pub struct Matrix {
     tiles: PackedTiles,
     out: usize,
@@ -50,10 +53,11 @@ enum PackedTiles {
 }
 
 impl Matrix {
-    /// Packs row-major weights on up to `threads` threads. [`WeightFormat::Bf16`] is for GPUs; here it is held as f32.
+    /// Packs row-major weights on up to `threads` threads. [`WeightFormat::Bf16`] is for GPUs and
+    /// is held as f32 here.
     ///
     /// # Errors
-    /// The quantiser refuses, which it does not for finite weights.
+    /// The quantiser fails; it accepts all finite weights.
     pub fn new(format: WeightFormat, weight: &[f32], out: usize, width: usize, threads: usize) -> Result<Self> {
         let tiles = match format {
             WeightFormat::F32 | WeightFormat::Bf16 => {
@@ -65,17 +69,17 @@ impl Matrix {
         Ok(Self { tiles, out, width })
     }
 
-    /// Outputs of a row.
+    /// Returns the number of outputs of a row.
     pub fn out(&self) -> usize {
         self.out
     }
 
-    /// Inputs of a row.
+    /// Returns the number of inputs of a row.
     pub fn width(&self) -> usize {
         self.width
     }
 
-    /// Bytes of memory, which are the bytes read by one [`Matrix::apply`].
+    /// Returns the bytes of memory, which one [`Matrix::apply`] reads once.
     pub fn bytes(&self) -> usize {
         match &self.tiles {
             PackedTiles::Full(tiles) => tiles.bytes(),
@@ -84,9 +88,11 @@ impl Matrix {
         }
     }
 
-    /// `y[r * out + o]` = the sum over `i` of `weight[o][i] * x[r * stride + i]`, for `rows` rows.
+    /// Computes `y[r * out + o]`, the sum over `i` of `weight[o][i] * x[r * stride + i]`, for
+    /// `rows` rows.
     ///
-    /// `stride` may be less than the width: a convolution over a time-major signal is a product of overlapping rows.
+    /// `stride` may be less than the width: a convolution over a time-major signal is a product of
+    /// overlapping rows.
     pub fn apply(&self, pool: &Pool, x: &[f32], stride: usize, rows: usize, y: &mut [f32]) {
         if rows == 0 {
             return;
@@ -113,8 +119,8 @@ impl Matrix {
         }
     }
 
-    /// Calls `sums(tile, first row, rows, sums)` for every tile and every `per_pass` rows, at most [`ROWS`], and writes what
-    /// comes to `y`.
+    /// Calls `sums(tile, first row, rows, sums)` for every tile and every `per_pass` rows, at most
+    /// [`ROWS`], and writes the results to `y`.
     #[expect(
         unsafe_code,
         reason = "tiles are columns of the row-major result, which no safe split can give to threads"
@@ -129,7 +135,7 @@ impl Matrix {
     ) {
         let y = Scattered::new(y);
         let tiles = self.out.div_ceil(TILE);
-        // Neighbouring tiles go to one thread, because it reads ahead of what it computes.
+        // Neighbouring tiles go to one thread, because a thread reads ahead of what it computes.
         let run = tiles.div_ceil(pool.threads() * SHARES);
         pool.run(tiles.div_ceil(run), &|task| {
             for tile in (task * run..tiles).take(run) {
@@ -150,7 +156,8 @@ impl Matrix {
     }
 }
 
-/// Calls `pack(tile, place)` for every tile, on up to `threads` threads; tiles are pieces of `packed` of equal size.
+/// Calls `pack(tile, place)` for every tile, on up to `threads` threads. Tiles are parts of
+/// `packed` of equal size.
 fn pack<T: Send>(
     packed: &mut [T],
     tiles: usize,

@@ -1,7 +1,8 @@
-//! Memory for weights: zeroed, aligned to pages, and in huge pages where the system has them.
+//! Memory for weights: zeroed, aligned to pages, and in huge pages if the system has them.
 //!
-//! A step reads gigabytes in order. With pages of 4 KB the processor looks up a translation for every sixty-fourth line and
-//! stops reading ahead at every page's end; with pages of 2 MB the same loop reads about a third faster.
+//! A step reads gigabytes in order. With pages of 4 KB the processor looks up a translation for
+//! every sixty-fourth line and stops reading ahead at every page's end. With pages of 2 MB the same
+//! loop reads about a third faster.
 
 #![expect(unsafe_code, reason = "a mapping is bytes, and weights are read as what they are")]
 
@@ -11,22 +12,21 @@ use std::ops::{Deref, DerefMut};
 use candle_core::{Error, Result};
 use memmap2::MmapMut;
 
-/// Types that any bits are a value of, and that are aligned to a page at most.
+/// Types for which any bits are a value, and whose alignment is at most a page.
 pub(super) trait Plain: Copy {}
 
 impl Plain for [f32; 16] {}
-impl Plain for super::matrix::Line {}
 
-/// `len` elements.
+/// Mapping of `len` elements.
 pub(super) struct Pages<T> {
-    /// `None` of no elements.
+    /// Mapped memory; `None` if there are no elements.
     map: Option<MmapMut>,
     len: usize,
     kind: PhantomData<T>,
 }
 
 impl<T: Plain> Pages<T> {
-    /// All bits zero.
+    /// Maps `len` elements with all bits zero.
     ///
     /// # Errors
     /// The system has no memory.
@@ -38,7 +38,7 @@ impl<T: Plain> Pages<T> {
         };
         #[cfg(target_os = "linux")]
         if let Some(map) = &map {
-            // A wish: systems without huge pages refuse it, and only speed is lost.
+            // A hint: systems without huge pages refuse it, and only speed is lost.
             let _ = map.advise(memmap2::Advice::HugePage);
         }
         Ok(Self { map, len, kind: PhantomData })
@@ -51,7 +51,8 @@ impl<T: Plain> Deref for Pages<T> {
     fn deref(&self) -> &[T] {
         match &self.map {
             None => &[],
-            // SAFETY: the mapping starts at a page, holds `len` elements, and any bits are an element.
+            // SAFETY: the mapping starts at a page, holds `len` elements, and any bits are an
+            // element.
             Some(map) => unsafe { std::slice::from_raw_parts(map.as_ptr().cast(), self.len) },
         }
     }

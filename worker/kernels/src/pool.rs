@@ -1,10 +1,13 @@
 //! Fork and join over a few threads, for regions of some microseconds.
 //!
-//! A frame has about a thousand parallel regions, each as long as a matrix takes to come from memory, so threads wait for
-//! the next one by spinning, but only for [`SPINS`] turns: an idle engine uses no CPU. Tasks are taken one by one from a
-//! counter, and a region ends when its tasks are done and whoever *joined* it has left; a thread that the system has
-//! taken off its core joins nothing and is waited for by nobody. (Pools that wait for all threads at a barrier lose a
-//! scheduler slice per region when a neighbour wants the core.)
+//! A frame has about a thousand parallel regions, each as long as a matrix takes to come from
+//! memory. Threads therefore wait for the next region by spinning, but only for [`SPINS`] turns: an
+//! idle engine uses no CPU.
+//!
+//! Tasks are taken one by one from a counter. A region ends when its tasks are done and every
+//! thread that *joined* it has left. A thread that the system has taken off its core joins nothing,
+//! so no thread waits for it. (A pool that waits for all threads at a barrier loses a scheduler
+//! slice per region when another process wants the core.)
 
 #![expect(unsafe_code, reason = "a region's tasks borrow from its caller, which waits for everyone who may call them")]
 
@@ -15,16 +18,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-/// Turns of the waiting loop before a thread sleeps: about half a millisecond, ten times as long as a long region. A step
-/// ends long before that, so threads sleep only between steps, when there is nothing to say.
+/// Turns of the waiting loop before a thread sleeps: about half a millisecond, ten times as long as
+/// a long region. The pauses within a step are far shorter, so threads sleep only between steps.
 const SPINS: u32 = 20_000;
-/// A region is open for joining.
+/// Bit of the state: a region is open for joining.
 const OPEN: u64 = 1 << 31;
-/// One more region.
+/// Unit of the state's epoch: one more region.
 const EPOCH: u64 = 1 << 32;
-/// The pool is being dropped.
+/// Bit of the state: the pool is being dropped.
 const CLOSED: u64 = 1 << 30;
-/// Threads inside the region.
+/// Mask of the state: number of threads inside the region.
 const JOINED: u64 = CLOSED - 1;
 
 type Task<'a> = &'a (dyn Fn(usize) + Sync);
@@ -44,8 +47,9 @@ struct PoolState {
     wake: Condvar,
 }
 
-// SAFETY: `task` is written only while nobody is joined and the region is not open, by the one caller of `Pool::run`
-// (which takes the `run_lock` lock), and read only by joined threads, whose joining reads the state that the writer released.
+// SAFETY: `task` is written only while no thread is joined and the region is not open, by the one
+// caller of `Pool::run` that holds `run_lock`. Only joined threads read it; joining reads the state
+// that the writer released.
 unsafe impl Sync for PoolState {}
 
 /// Threads that run the tasks of one region at a time; the caller is one of them.
@@ -116,13 +120,14 @@ impl PoolState {
     }
 }
 
-/// The threads asked for, or one for each core.
+/// Returns the number of threads asked for, or one for each core.
 pub fn threads_or_all(asked: Option<usize>) -> usize {
     asked.or_else(|| std::thread::available_parallelism().ok().map(usize::from)).unwrap_or(1)
 }
 
 impl Pool {
-    /// A pool of `threads`, the caller of [`Pool::run`] included. Where the system gives fewer, there are fewer.
+    /// Creates a pool of `threads`, the caller of [`Pool::run`] included. The pool is smaller if
+    /// the system refuses threads.
     pub fn new(threads: usize) -> Self {
         let shared = Arc::new(PoolState {
             state: AtomicU64::new(0),
@@ -143,14 +148,15 @@ impl Pool {
         Self { shared, run_lock: Mutex::new(()), threads }
     }
 
-    /// Threads, the caller included.
+    /// Returns the number of threads, the caller included.
     pub fn threads(&self) -> usize {
         self.threads.len() + 1
     }
 
-    /// Calls `task` once with each of `0..tasks`, on any thread and in any order; returns when all calls have.
+    /// Calls `task` once with each of `0..tasks`, on any thread and in any order; returns when all
+    /// calls have.
     ///
-    /// A panic of a task is raised here, after the others have ended.
+    /// A panic of a task is raised here, after the other threads have left.
     pub fn run(&self, tasks: usize, task: Task<'_>) {
         if self.threads.is_empty() || tasks < 2 {
             (0..tasks).for_each(task);
@@ -158,9 +164,10 @@ impl Pool {
         }
         let _run_lock = self.run_lock.lock().unwrap_or_else(PoisonError::into_inner);
         let shared = &*self.shared;
-        // SAFETY: the lifetime ends with this call, and so do all uses: `leave` closes the region and waits for joiners.
+        // SAFETY: the lifetime ends with this call, and so do all uses: `leave` closes the region
+        // and waits for joiners.
         let task: Task<'static> = unsafe { std::mem::transmute::<Task<'_>, Task<'static>>(task) };
-        // SAFETY: no region is open and nobody is joined; the lock keeps other callers away.
+        // SAFETY: no region is open and no thread is joined; the lock keeps other callers away.
         unsafe { *shared.region.task.get() = Some(task) };
         shared.region.tasks.store(tasks, Ordering::Relaxed);
         shared.region.next.store(0, Ordering::Relaxed);
@@ -174,7 +181,7 @@ impl Pool {
             turns += 1;
             if turns < SPINS { std::hint::spin_loop() } else { std::thread::yield_now() }
         }
-        // SAFETY: nobody is joined any more.
+        // SAFETY: no thread is joined any more.
         unsafe { *shared.region.task.get() = None };
         let theirs = shared.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(panic) = own.err().or(theirs) {
@@ -182,13 +189,14 @@ impl Pool {
         }
     }
 
-    /// Calls `task` once with each piece of `items` of `size` elements (the last may be shorter) and its index.
+    /// Calls `task` once with each chunk of `items` of `size` elements (the last may be shorter)
+    /// and its index.
     pub fn run_chunks<T: Send>(&self, items: &mut [T], size: usize, task: &(dyn Fn(usize, &mut [T]) + Sync)) {
         let whole = Scattered::new(items);
         let (len, size) = (whole.len, size.max(1));
         self.run(len.div_ceil(size), &|index| {
             let start = index * size;
-            // SAFETY: pieces of different indices do not overlap, and each index comes once.
+            // SAFETY: chunks of different indices do not overlap, and each index comes once.
             task(index, unsafe { whole.slice(start, size.min(len - start)) });
         });
     }
@@ -205,7 +213,7 @@ impl Drop for Pool {
     }
 }
 
-/// A slice whose parts are written by different tasks.
+/// Slice whose parts are written by different tasks.
 pub(super) struct Scattered<'a, T> {
     start: *mut T,
     len: usize,
@@ -220,7 +228,7 @@ impl<'a, T> Scattered<'a, T> {
         Self { start: items.as_mut_ptr(), len: items.len(), _borrowed: std::marker::PhantomData }
     }
 
-    /// Elements `start..start + len`. Panics outside the slice.
+    /// Returns the elements `start..start + len`. Panics outside the slice.
     ///
     /// # Safety
     /// No other part that is alive at the same time may overlap this one.

@@ -1,13 +1,14 @@
-//! Activations, norms and biases over whole rows, between the matrix products of the codec and of SilentCipher.
+//! Activations, norms and biases over whole rows, between the matrix products of the codec and of
+//! SilentCipher.
 
 use crate::math::{LANES, exp, sum_lanes};
 use crate::simd_fn;
 
-/// Sums that stay in registers: a head of the released model.
+/// Sums that stay in registers: the width of a head of the released codec.
 const WIDE: usize = 4 * LANES;
 
-/// Half the complementary error function of `x / sqrt(2)`, for `x >= 0`: the chance of a normal number above `x`,
-/// within 1e-7 (Abramowitz and Stegun 7.1.26).
+/// Returns half the complementary error function of `x / sqrt(2)`, for `x >= 0`. The result is the
+/// probability of a normal number above `x`, within 1e-7 (Abramowitz and Stegun 7.1.26).
 #[inline(always)]
 fn upper_tail(x: f32) -> f32 {
     let t = 1.0 / (0.327_591_1 * std::f32::consts::FRAC_1_SQRT_2).mul_add(x, 1.0);
@@ -18,7 +19,7 @@ fn upper_tail(x: f32) -> f32 {
     0.5 * t * sum * exp(-0.5 * x * x)
 }
 
-/// Sum of `f` over a row, in a fixed order.
+/// Sums `f` over a row, in a fixed order.
 #[inline(always)]
 fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut sums = [0.0; LANES];
@@ -35,7 +36,7 @@ fn sum(x: &[f32], f: impl Fn(f32) -> f32) -> f32 {
 }
 
 simd_fn! {
-    /// `y = x` where positive, else `e^x - 1`.
+    /// Computes `y = x` if `x` is positive, else `y = e^x - 1`.
     pub fn elu(x: &[f32], y: &mut [f32]) {
         for (y, &x) in y.iter_mut().zip(x) {
             let below = exp(x) - 1.0;
@@ -43,7 +44,7 @@ simd_fn! {
         }
     }
 
-    /// `x += bias`, the bias repeated row by row.
+    /// Computes `x += bias`, the bias repeated row by row.
     pub fn add_bias(x: &mut [f32], bias: &[f32]) {
         for row in x.chunks_exact_mut(bias.len()) {
             for (x, bias) in row.iter_mut().zip(bias) {
@@ -52,7 +53,7 @@ simd_fn! {
         }
     }
 
-    /// `x += y * scale`, the scale repeated row by row.
+    /// Computes `x += y * scale`, the scale repeated row by row.
     pub fn add_scaled(x: &mut [f32], y: &[f32], scale: &[f32]) {
         for (x, y) in x.chunks_exact_mut(scale.len()).zip(y.chunks_exact(scale.len())) {
             for ((x, y), scale) in x.iter_mut().zip(y).zip(scale) {
@@ -61,7 +62,7 @@ simd_fn! {
         }
     }
 
-    /// `x` times the normal distribution function of `x`, in place.
+    /// Multiplies `x` by the normal distribution function of `x`, in place.
     pub fn gelu(x: &mut [f32]) {
         for x in x {
             let tail = upper_tail(x.abs());
@@ -69,7 +70,8 @@ simd_fn! {
         }
     }
 
-    /// Each row of `x` to mean 0 and deviation 1, times `weight`, plus `bias`.
+    /// Normalises each row of `x` to mean 0 and deviation 1, then multiplies by `weight` and adds
+    /// `bias`.
     pub fn layer_norm(x: &[f32], weight: &[f32], bias: &[f32], eps: f32, y: &mut [f32]) {
         let width = weight.len();
         for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
@@ -82,7 +84,7 @@ simd_fn! {
         }
     }
 
-    /// Weights that sum to one, from scores that are first multiplied by `scale`; in place.
+    /// Turns scores, first multiplied by `scale`, into weights that sum to one, in place.
     pub fn softmax(scores: &mut [f32], scale: f32) {
         let largest = scores.iter().fold(f32::NEG_INFINITY, |largest, score| largest.max(*score));
         for score in scores.iter_mut() {
@@ -94,8 +96,8 @@ simd_fn! {
         }
     }
 
-    /// Turns each head of `x` (heads * head_dim, one row) by the angles of one position: `cos` and `sin` have half a
-    /// head's width, and the first half of a head turns with its second.
+    /// Rotates each head of `x` (heads * head_dim, one row) by the angles of one position. `cos`
+    /// and `sin` have half a head's width; the first half of a head turns with its second.
     pub fn rotate(x: &mut [f32], cos: &[f32], sin: &[f32]) {
         for head in x.chunks_exact_mut(2 * cos.len()) {
             let (first, second) = head.split_at_mut(cos.len());
@@ -105,7 +107,8 @@ simd_fn! {
         }
     }
 
-    /// Dot products of `query (head_dim)` with `scores.len()` keys; `keys (head_dim, window)`.
+    /// Computes the dot products of `query (head_dim)` with `scores.len()` keys; `keys (head_dim,
+    /// window)`.
     pub fn dot_all(query: &[f32], keys: &[f32], scores: &mut [f32]) {
         let window = keys.len() / query.len();
         scores.fill(0.0);
@@ -116,7 +119,7 @@ simd_fn! {
         }
     }
 
-    /// Sum of the first `weights.len()` rows of `values (window, head_dim)`, each times its weight.
+    /// Sums the first `weights.len()` rows of `values (window, head_dim)`, each times its weight.
     pub fn mix(weights: &[f32], values: &[f32], out: &mut [f32]) {
         let width = out.len();
         let (whole, rest) = out.as_chunks_mut::<WIDE>();
@@ -138,7 +141,7 @@ simd_fn! {
             }
         }
     }
-    /// `out = (value + bias[0]) * sigmoid(gate + bias[1])`.
+    /// Computes `out = (value + bias[0]) * sigmoid(gate + bias[1])`.
     pub fn gated(values: &[f32], gates: &[f32], bias: [f32; 2], out: &mut [f32]) {
         for ((out, value), gate) in out.iter_mut().zip(values).zip(gates) {
             *out = (value + bias[0]) / (1.0 + exp(-(gate + bias[1])));

@@ -1,8 +1,9 @@
-//! One body, compiled for several instruction sets, chosen once at run time.
+//! Functions whose one body is compiled for several instruction sets; the set is chosen once, at
+//! run time.
 
 use std::sync::OnceLock;
 
-/// What the CPU can do.
+/// Instruction set of the CPU.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
     /// 512-bit vectors with the 8-bit dot product (Intel since Ice Lake, AMD since Zen 4).
@@ -11,11 +12,11 @@ pub(crate) enum Level {
     /// 256-bit vectors with fused multiply-add.
     #[cfg(target_arch = "x86_64")]
     Avx2,
-    /// Whatever the target was compiled for.
+    /// Instruction set that the target was compiled for.
     Portable,
 }
 
-/// This CPU's level.
+/// Returns this CPU's level.
 pub(crate) fn level() -> Level {
     static LEVEL: OnceLock<Level> = OnceLock::new();
     *LEVEL.get_or_init(detect)
@@ -41,9 +42,11 @@ fn detect() -> Level {
     Level::Portable
 }
 
-/// Defines functions whose bodies are compiled once per instruction set of [`Level`] and chosen at each call.
+/// Defines functions whose bodies are compiled once per instruction set of [`Level`] and chosen at
+/// each call.
 ///
-/// The body must not call anything large that is not `#[inline(always)]`: a callee is compiled for the target's baseline.
+/// The body must not call anything large that is not `#[inline(always)]`: a callee is compiled for
+/// the target's baseline.
 macro_rules! simd_fn {
     ($($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident: $kind:ty),* $(,)?) $body:block)*) => {$(
         $(#[$meta])*

@@ -10,7 +10,7 @@ use super::attention::{BLOCK, attend, write_key};
 use super::*;
 use crate::WeightFormat;
 
-/// Numbers that look random, in -1..1.
+/// Returns pseudorandom numbers in -1..1.
 fn noise(seed: u64, count: usize) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut next = || {
@@ -26,7 +26,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|value| value.to_bits()).collect()
 }
 
-/// The product in f64, and how large its terms are.
+/// Computes the product in f64, and the sum of its squared terms.
 fn reference(weight: &[f32], x: &[f32], stride: usize, (out, width, rows): (usize, usize, usize)) -> Vec<(f64, f64)> {
     let cell = |row: usize, o: usize| {
         let terms = (0..width).map(|i| f64::from(weight[o * width + i]) * f64::from(x[row * stride + i]));
@@ -35,7 +35,7 @@ fn reference(weight: &[f32], x: &[f32], stride: usize, (out, width, rows): (usiz
     (0..rows).flat_map(|row| (0..out).map(move |o| (row, o))).map(|(row, o)| cell(row, o)).collect()
 }
 
-/// Weights as a format holds them, by candle alone: what it has quantised, made floats again.
+/// Returns weights as a format holds them, by candle alone: quantised, then made floats again.
 fn held(format: WeightFormat, weight: &[f32], out: usize, width: usize) -> Vec<f32> {
     let kind = match format {
         WeightFormat::F32 | WeightFormat::Bf16 => return weight.to_vec(),
@@ -48,11 +48,13 @@ fn held(format: WeightFormat, weight: &[f32], out: usize, width: usize) -> Vec<f
     held.narrow(1, 0, width).unwrap().flatten_all().unwrap().to_vec1().unwrap()
 }
 
-/// How far a product of `weight` with activations in 8 bits can be off the true one. An activation is rounded by up to half
-/// a step, a step being a 127th of the largest of its 32. Where terms are few, the bound is the sum of what each can be off
-/// by, which nothing passes. Where they are many, it is 4.5 times the root of the sum of squares: the error of a term is
-/// even within its bound and so has a deviation of 1/sqrt(3) of that, which makes 7.8 deviations; sums of even errors pass
-/// them less often than once in 10^12.
+/// Bounds the error of a product of `weight` with activations in 8 bits. An activation is rounded
+/// by up to half a step; a step is a 127th of the largest of its 32.
+///
+/// If terms are few, the bound is the sum of their greatest errors, which no error exceeds. If
+/// terms are many, the bound is 4.5 times the root of the sum of squares. The error of a term is
+/// uniform within its bound and so has a deviation of 1/sqrt(3) of it, which makes the bound 7.8
+/// deviations. Sums of uniform errors exceed 7.8 deviations less often than once in 10^12.
 fn rounding(weight: &[f32], x: &[f32]) -> f64 {
     let (mut sum, mut squares) = (0.0, 0.0);
     for (weight, x) in weight.chunks(32).zip(x.chunks(32)) {

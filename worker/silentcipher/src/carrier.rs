@@ -6,9 +6,8 @@
 use std::collections::VecDeque;
 
 use super::BnMode;
-use super::cipher_model::BAND;
 use super::network::{ConvStack, ConvStackState, Frame};
-use super::stft::ROWS;
+use super::stft::{BAND, ROWS};
 
 /// Encoder, the message's spectra, and carrier decoder.
 pub(super) struct Carrier {

@@ -2,11 +2,9 @@
 
 use super::carrier::Carrier;
 use super::network::{ConvStack, Frame};
-use super::stft::{ROWS, Spectrum};
+use super::stft::{BAND, ROWS, Spectrum};
 use super::{BnMode, SilentCipherError};
 
-/// Rows that carry the mark: up to 11 kHz.
-pub(super) const BAND: usize = 1024;
 /// Symbols: four that carry two bits each, and the terminator.
 pub(super) const SYMBOLS: usize = 5;
 

@@ -10,7 +10,8 @@ use csm_shared::audio::SAMPLE_RATE;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
-use super::cipher_model::{BAND, SYMBOLS};
+use super::cipher_model::SYMBOLS;
+use super::stft::BAND;
 use super::torch_checkpoint::{Tensors, assemble};
 use super::{BnMode, Bounds, CSM_MESSAGE_SDR, ExpectedPayload, Payload, SilentCipher, SilentCipherError};
 

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use realfft::num_complex::Complex32;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
+/// Rows that carry the mark: up to 11 kHz.
+pub(super) const BAND: usize = 1024;
 /// Samples of a frame.
 pub(super) const SIZE: usize = 4096;
 /// Samples from one frame to the next.

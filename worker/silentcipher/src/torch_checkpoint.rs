@@ -9,7 +9,8 @@ use candle_core::pickle::PthTensors;
 use candle_core::{DType, Device, Tensor};
 
 use super::carrier::Carrier;
-use super::cipher_model::{BAND, Reader, SYMBOLS, SilentCipherModel};
+use super::cipher_model::{Reader, SYMBOLS, SilentCipherModel};
+use super::stft::BAND;
 use super::network::{BatchNorm, ConvStack, GatedConv};
 use super::{CSM_MESSAGE_SDR, SilentCipherError};
 

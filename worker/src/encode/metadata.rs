@@ -1,11 +1,13 @@
-//! What every file says of itself in words that any player shows: the program, and that the speech was generated.
+//! Metadata of every file with a header, which any player shows: the program, and that the speech
+//! was generated.
 
-/// The program that made the file.
+/// Program that made the file.
 pub(super) const PROGRAM: &str = "csm-fleet";
-/// What the file holds.
+/// Description of the content.
 pub(super) const NOTE: &str = "AI-generated speech, inaudibly watermarked";
 
-/// A Vorbis comment, without framing bit, as FLAC and Opus carry it: the encoder's name and the two texts.
+/// Returns a Vorbis comment without framing bit, as FLAC and Opus carry it: the encoder's name and
+/// the two texts.
 pub(super) fn vorbis_comment(vendor: &str) -> Vec<u8> {
     let entries = [format!("ENCODER={PROGRAM}"), format!("DESCRIPTION={NOTE}")];
     let mut comment = Vec::new();
@@ -22,7 +24,7 @@ fn push_text(bytes: &mut Vec<u8>, text: &str) {
     bytes.extend_from_slice(text.as_bytes());
 }
 
-/// A length over 4 GiB cannot be said; no text here is near it.
+/// Appends a length. The field cannot hold more than 4 GiB; no text here is near that.
 fn push_length(bytes: &mut Vec<u8>, length: usize) {
     bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
 }

@@ -1,7 +1,8 @@
-//! The Opus encoder of speech: libopus at 24 kHz, mono, in an Ogg stream after RFC 7845.
+//! Opus encoder of speech: libopus at 24 kHz, mono, in an Ogg stream as RFC 7845 has it.
 //!
-//! The mark has to live through the coding, so the bit rate is a measured one: 24 clips of 2.5 s each of a synthetic voice
-//! and of hiss, how many were found in the decoded stream, and the least score `z` (found means `z > 6`).
+//! The mark must survive the coding, so the bit rate was chosen by measurement. The test clips are
+//! 24 of a synthetic voice and 24 of hiss, of 2.5 s each. Each cell holds how many were detected in
+//! the decoded stream, and the least score `z`. Detected means `z > 6`.
 //!
 //! | b/s | voice, `Voip` | voice, `Audio` | hiss, `Voip` | hiss, `Audio` | bytes of a clip |
 //! |---|---|---|---|---|---|
@@ -12,8 +13,8 @@
 //! | 24,000 | 22, 5.5 | 22, 5.3 | 24, 7.2 | 24, 7.1 | 7,800 |
 //! | 16,000 | 1, 2.8 | 7, 3.4 | 20, 4.8 | 19, 5.2 | 5,400 |
 //!
-//! At 64,000 a tenth of the score is lost, which leaves room for what a caller does to the file; below 48,000 short clips
-//! come near the threshold.
+//! At 64,000 a tenth of the score is lost, which leaves room for what a caller does to the file.
+//! Below 48,000, short clips come near the threshold.
 
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::AudioFormat;
@@ -24,18 +25,19 @@ use sha2::{Digest as _, Sha256};
 use super::{EncodeError, metadata, pcm};
 use crate::marks::Marked;
 
-/// Bits per second.
+/// Bit rate, in bits a second.
 pub(super) const BITRATE: i32 = 64_000;
-/// Samples of one packet: 20 ms, the longest for which every mode of Opus is to be had.
+/// Samples of one packet: 20 ms, the longest that every mode of Opus supports.
 const PACKET_SAMPLES: usize = 480;
 /// Packets of one page: 1 s, the most that RFC 7845 recommends.
 const PAGE_PACKETS: usize = 50;
-/// The longest packet of 20 ms that Opus knows, in bytes.
+/// Longest packet of 20 ms that Opus has, in bytes.
 const PACKET_BYTES_MAX: usize = 1_275;
-/// Positions in Ogg Opus count at 48 kHz.
+/// Granule positions per sample: Ogg Opus counts them at 48 kHz.
 const POSITIONS_PER_SAMPLE: u64 = 48_000 / SAMPLE_RATE as u64;
 
-/// A complete Ogg Opus stream. Decoded after RFC 7845 it has as many samples as `speech`, in step with them.
+/// Encodes a complete Ogg Opus stream. Decoded after RFC 7845, it has as many samples as `speech`,
+/// in step with them.
 pub(super) fn encode(speech: &Marked) -> Result<Vec<u8>, EncodeError> {
     encode_at(speech, BITRATE, Application::Audio)
 }
@@ -56,7 +58,7 @@ pub(super) fn encode_at(speech: &Marked, bitrate: i32, application: Application)
     let mut speech = speech.samples().chunks(PACKET_SAMPLES);
     for packet in 1..=packets {
         let mut samples = speech.next().unwrap_or_default().to_vec();
-        samples.resize(PACKET_SAMPLES, 0); // what the delay pushes out behind the last sample
+        samples.resize(PACKET_SAMPLES, 0); // flushes the encoder's delay
         let coded = encoder.encode_vec(&samples, PACKET_BYTES_MAX).map_err(failed)?;
         let (info, position) = match packet {
             last if last == packets => (PacketWriteEndInfo::EndStream, end),
@@ -71,7 +73,7 @@ pub(super) fn encode_at(speech: &Marked, bitrate: i32, application: Application)
     Ok(ogg.into_inner())
 }
 
-/// The identification header: version 1, mono, no gain, channel mapping 0.
+/// Returns the identification header: version 1, mono, no gain, channel mapping 0.
 fn head(pre_skip: u16) -> Vec<u8> {
     let mut head = b"OpusHead\x01\x01".to_vec();
     head.extend_from_slice(&pre_skip.to_le_bytes());
@@ -80,15 +82,15 @@ fn head(pre_skip: u16) -> Vec<u8> {
     head
 }
 
-/// The comment header.
+/// Returns the comment header.
 fn tags() -> Vec<u8> {
     let mut tags = b"OpusTags".to_vec();
     tags.append(&mut metadata::vorbis_comment(opus::version()));
     tags
 }
 
-/// The stream's serial number. Streams that are put one behind another must differ in it, and the same speech should
-/// give the same file: it is drawn from the samples.
+/// Returns the serial number of the stream, a hash of the samples. Chained streams must differ in
+/// it, and the same speech should give the same file.
 fn serial(speech: &Marked) -> u32 {
     let digest = Sha256::digest(pcm(speech));
     u32::from_le_bytes([digest[0], digest[1], digest[2], digest[3]])

@@ -1,4 +1,4 @@
-//! Round trips: what decoders make of the files, and whether the mark is still in it.
+//! Round trips: decoders get the samples back from the files, and the mark is still in them.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the measuring tests print what they measured")]
@@ -16,7 +16,7 @@ use rand::{Rng, SeedableRng};
 use super::{encode, pcm};
 use crate::marks::{Marked, Watermark, WatermarkKey};
 
-/// Lengths at the edges: nothing, a sample, a block and a page of either coding, and next to them.
+/// Lengths at the edges: none, one sample, a block and a page of either coding, and next to them.
 const LENGTHS: [usize; 12] = [0, 1, 15, 324, 325, 480, 4_095, 4_096, 4_097, 23_844, 24_000, 60_001];
 
 fn watermark() -> Watermark {
@@ -30,13 +30,13 @@ fn mark(clip: &[f32]) -> Marked {
     marked
 }
 
-/// So many samples of marked speech.
+/// Returns `samples` samples of marked speech.
 fn speech(samples: usize) -> Marked {
     mark(&voice(1, samples))
 }
 
-/// A voice from a seed: syllables of 120 to 250 ms, pulses of gliding pitch through three resonances with some breath,
-/// and pauses. Peak 0.5.
+/// Returns a synthetic voice from a seed: syllables of 120 to 250 ms and pauses, peak 0.5. A
+/// syllable is pulses of gliding pitch through three resonances, with some breath.
 fn voice(seed: u64, samples: usize) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut between =
@@ -70,13 +70,13 @@ fn voice(seed: u64, samples: usize) -> Vec<f32> {
     out.iter().map(|sample| 0.5 * sample / peak).collect()
 }
 
-/// White noise, as a checkpoint of random weights speaks.
+/// Returns white noise, as a model of random weights makes it.
 fn hiss(seed: u64, samples: usize) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     (0..samples).map(|_| 0.05 * (random.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0)).collect()
 }
 
-/// A two-pole resonance.
+/// Two-pole resonance.
 struct FormantFilter {
     feedback: [f32; 2],
     state: [f32; 2],
@@ -96,7 +96,7 @@ impl FormantFilter {
     }
 }
 
-/// The place of a text in a file.
+/// Returns the position of a text in a file.
 fn find(file: &[u8], text: &[u8]) -> Option<usize> {
     file.windows(text.len()).position(|window| window == text)
 }

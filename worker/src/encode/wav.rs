@@ -1,19 +1,20 @@
-//! The WAV encoder of speech. It takes [`Marked`] and nothing else, so that unmarked speech has no way into a file.
+//! WAV encoder of speech. The encoder takes [`Marked`] and nothing else, so unmarked speech cannot
+//! get into a file.
 //!
-//! The file also says what it is in words that any player shows: a LIST/INFO chunk names the program and that the speech
-//! was generated.
+//! A LIST/INFO chunk, which any player shows, names the program and says that the speech was
+//! generated.
 
 use csm_shared::audio::format_chunk;
 
 use super::metadata;
 use crate::marks::Marked;
 
-/// The texts of the LIST/INFO chunk: the program, and a comment.
+/// Texts of the LIST/INFO chunk: the program, and a comment.
 const INFO: [(&[u8; 4], &str); 2] = [(b"ISFT", metadata::PROGRAM), (b"ICMT", metadata::NOTE)];
-/// Bytes of a chunk's head: its name and its length.
+/// Bytes of a chunk's head: name and length.
 const CHUNK_HEAD: usize = 8;
 
-/// A complete WAV file: RIFF, PCM, 24 kHz, mono, 16 bit.
+/// Encodes a complete WAV file: RIFF, PCM, 24 kHz, mono, 16 bit.
 #[must_use]
 pub fn encode(speech: &Marked) -> Vec<u8> {
     let samples = speech.samples();
@@ -27,13 +28,13 @@ pub fn encode(speech: &Marked) -> Vec<u8> {
     wav
 }
 
-/// How many bytes [`encode`] makes of so many samples.
+/// Returns the length in bytes of a file of `samples` samples.
 #[must_use]
 pub fn encoded_len(samples: usize) -> usize {
     CHUNK_HEAD + b"WAVE".len() + format_chunk().len() + info_chunk().len() + CHUNK_HEAD + samples * 2
 }
 
-/// The LIST/INFO chunk, of even length, its head included.
+/// Returns the LIST/INFO chunk, of even length, its head included.
 fn info_chunk() -> Vec<u8> {
     let mut entries = b"INFO".to_vec();
     for (name, text) in INFO {
@@ -48,7 +49,8 @@ fn info_chunk() -> Vec<u8> {
     chunk
 }
 
-/// A chunk's name and length. A length over 4 GiB (a day of speech) cannot be said and stands as the greatest there is.
+/// Appends the name and length of a chunk. A length over 4 GiB (a day of speech) does not fit and
+/// becomes the greatest value.
 fn push_head(bytes: &mut Vec<u8>, name: &[u8; 4], length: usize) {
     bytes.extend_from_slice(name);
     bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());

@@ -1,8 +1,8 @@
-//! The signer of a program that was built without C2PA: there is none.
+//! Signer of a program that was built without C2PA, and so cannot sign.
 
 use super::{ProvenanceError, SigningAlgorithm};
 
-/// Puts signed manifests into files. This program cannot: no value of this type exists.
+/// Signer of files. Without C2PA, no value of this type exists.
 #[derive(Clone, Debug)]
 pub enum Signer {}
 
@@ -14,7 +14,7 @@ impl Signer {
     /// Signs a complete WAV file.
     ///
     /// # Errors
-    /// None: there is no signer to ask.
+    /// None: without a signer, this cannot be called.
     pub fn sign_wav(&self, _wav: Vec<u8>) -> Result<Vec<u8>, ProvenanceError> {
         match *self {}
     }

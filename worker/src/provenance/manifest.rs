@@ -1,4 +1,4 @@
-//! The manifest itself: what it says, how it is signed, and the test that a key has to pass.
+//! The manifest: its content, its signature, and the self-test of a key.
 
 #[cfg(test)]
 mod tests;
@@ -15,16 +15,16 @@ use serde_json::json;
 
 use super::{ProvenanceError, SigningAlgorithm};
 
-/// The program that a manifest names.
+/// Program that a manifest names.
 const PROGRAM: &str = "csm-fleet";
-/// IPTC's term for what a trained model made.
+/// IPTC's term for media that a trained model made.
 const TRAINED_ALGORITHMIC_MEDIA: &str = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
-/// The media type by which the library knows WAV files.
+/// Media type of WAV files in the library.
 const WAV: &str = "audio/wav";
 /// Samples of the self-test's clip.
 const SELF_TEST_SAMPLES: i16 = 480;
 
-/// Puts signed manifests into files. Cloning shares the key.
+/// Signer that puts manifests into files. Cloning shares the key.
 #[derive(Clone)]
 pub struct Signer {
     key: Arc<BoxedSigner>,
@@ -32,10 +32,10 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// A signer that has signed a fixed clip and found everything in order when it read it back.
+    /// Creates a signer and runs its self-test.
     ///
-    /// `chain` and `key` are PEM files: the signer's certificate first, each followed by its issuer's, and the key in
-    /// PKCS #8.
+    /// `chain` and `key` are PEM files: the signer's certificate first, each followed by its
+    /// issuer's, and the key in PKCS #8.
     pub(super) fn new(chain: &[u8], key: &[u8], algorithm: SigningAlgorithm) -> Result<Self, ProvenanceError> {
         let refused = |error: c2pa::Error| ProvenanceError::Key(error.to_string());
         let key = create_signer::from_keys(chain, key, algorithm.into(), None).map_err(refused)?;
@@ -45,10 +45,11 @@ impl Signer {
         Ok(signer)
     }
 
-    /// Signs a complete WAV file: its samples and chunks stay as they are, a last chunk with the manifest is added.
+    /// Signs a complete WAV file: appends a chunk with the manifest. Samples and other chunks do
+    /// not change.
     ///
     /// # Errors
-    /// [`ProvenanceError::Signing`]; the certificate may have come to its end since the start.
+    /// [`ProvenanceError::Signing`], for example if the certificate has expired since the start.
     pub fn sign_wav(&self, wav: Vec<u8>) -> Result<Vec<u8>, ProvenanceError> {
         self.sign(wav).map_err(|error| ProvenanceError::Signing(error.to_string()))
     }
@@ -60,19 +61,20 @@ impl Signer {
         Ok(signed.into_inner())
     }
 
-    /// Signs a clip, reads it back, and holds every certificate against its issuer's.
+    /// Signs a clip, reads it back, and checks every certificate against its issuer's.
     fn self_test(&self, chain: &[u8]) -> Result<(), ProvenanceError> {
         let refused = |error: c2pa::Error| ProvenanceError::Key(error.to_string());
         let clip = Clip::from_samples((0..SELF_TEST_SAMPLES).collect()).to_wav();
         let signed = self.sign(clip).map_err(refused)?;
-        // Whom others trust is not known here. The chain is coherent if whoever trusts its certificates trusts the clip.
+        // The trust lists of readers are not known here. The chain is coherent if a reader that
+        // trusts its certificates trusts the clip.
         let mut settings = offline()?;
         settings.trust.user_anchors = Some(String::from_utf8_lossy(chain).into_owned());
         let context = Context::new().with_settings(settings).map_err(refused)?;
         let reader = Reader::from_context(context).with_stream(WAV, Cursor::new(signed)).map_err(refused)?;
         match reader.validation_state() {
             ValidationState::Trusted => Ok(()),
-            // A lone certificate: its issuer's is not there to be held against.
+            // A lone certificate cannot be checked, because its issuer's is missing.
             ValidationState::Valid if certificates(chain) == 1 => Ok(()),
             _ => Err(ProvenanceError::SelfTest(complaints(&reader))),
         }
@@ -99,7 +101,7 @@ impl From<SigningAlgorithm> for SigningAlg {
     }
 }
 
-/// What every manifest says.
+/// Returns the content of every manifest.
 fn definition() -> serde_json::Value {
     let program = json!({ "name": PROGRAM, "version": env!("CARGO_PKG_VERSION") });
     json!({
@@ -116,7 +118,7 @@ fn definition() -> serde_json::Value {
     })
 }
 
-/// Settings under which the library asks nobody outside for anything.
+/// Returns settings under which the library makes no request to the network.
 fn offline() -> Result<Settings, ProvenanceError> {
     let quiet = json!({
         "core": { "allowed_network_hosts": [] },
@@ -125,12 +127,12 @@ fn offline() -> Result<Settings, ProvenanceError> {
     Settings::new().with_json(&quiet.to_string()).map_err(|error| ProvenanceError::Key(error.to_string()))
 }
 
-/// How many certificates a PEM file holds.
+/// Counts the certificates in a PEM file.
 fn certificates(chain: &[u8]) -> usize {
     String::from_utf8_lossy(chain).matches("-----BEGIN CERTIFICATE-----").count()
 }
 
-/// What a reader holds against a file.
+/// Lists the faults that a reader found in a file.
 fn complaints(reader: &Reader) -> String {
     let failures = reader.validation_results().and_then(|results| results.active_manifest());
     let failures = failures.map_or(&[][..], |manifest| manifest.failure().as_slice());

@@ -15,7 +15,7 @@ const PAUSE_MOST: Duration = Duration::from_secs(60);
 
 /// Completes the marker as its policy asks. Weights from a hub are retried until they load;
 /// meanwhile the probes show why the worker is not ready. A folder does not change, so unusable
-/// weights in one end the worker.
+/// weights in a folder end the worker.
 ///
 /// # Errors
 /// [`MarkError`]: no speech may be generated.

@@ -33,7 +33,7 @@ pub(super) struct ContextWindow {
 pub(super) struct UtteranceContext {
     /// Context segments, oldest first.
     pub(super) context: Vec<PromptSegment>,
-    /// How many leading segments later sentences will have as context too.
+    /// Number of leading segments that later sentences will have as context too.
     pub(super) recurring: usize,
     /// Positions that the context takes.
     pub(super) positions: usize,
@@ -70,7 +70,7 @@ impl ContextWindow {
     }
 
     /// Adds a sentence that ended by itself. A sentence that was cut off or ran away must not be
-    /// added: its text and sound do not match, and the model would go on like that.
+    /// added. Its text and sound do not match, and the model would go on like that.
     pub(super) fn push(&mut self, text_ids: Vec<u32>, frames: Vec<Frame>) {
         let segment = PromptSegment { text_ids, audio: SegmentAudio::Codes(frames) };
         if self.given.is_empty() && self.voice.is_none() {

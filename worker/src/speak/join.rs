@@ -14,8 +14,9 @@ use csm_shared::text::Pause;
 
 /// Samples that are judged together, and faded at the edges of a sentence: 10 ms.
 const BLOCK_SAMPLES: usize = 240;
-/// Loudness (root mean square) below which a block is silence: -46 dBFS. That is above the noise of
-/// a room and a breath out. It is below the softest consonant except its edges, which are kept.
+/// Loudness (root mean square) below which a block is silence: -46 dBFS. The threshold is above the
+/// noise of a room and a breath out. Only the edges of the softest consonants are below it, and
+/// edges are kept.
 const SILENCE_RMS: f32 = 0.005;
 /// Longest silence kept before a sentence, for a soft onset: 60 ms.
 const HEAD_SAMPLES_MAX: usize = 1_440;
@@ -58,7 +59,7 @@ pub(super) struct Joiner {
 }
 
 impl Joiner {
-    /// Begins the next sentence; `pause` follows that sentence's predecessor.
+    /// Begins the next sentence; `pause` separates it from the one before.
     pub(super) fn begin(&mut self, pause: Pause) {
         // A silent sentence still contributes its pause: keep the longer of the two.
         let unheard = self.head.is_some();
@@ -122,7 +123,7 @@ impl Joiner {
         }
     }
 
-    /// Keeps a block of the current sentence, and hands out what came before its sound.
+    /// Keeps a block of the current sentence. A loud block releases all samples before it.
     fn keep(&mut self, mut block: Vec<f32>, loud: bool, out: &mut Vec<f32>) {
         for sample in &mut block {
             if self.fading == 0 {

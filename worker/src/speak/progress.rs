@@ -1,8 +1,9 @@
 //! Progress events of a running attempt. Each holds the number of frames for followers, and the
 //! codes for a later attempt. If the delivery is live, it also holds the marked samples.
 //!
-//! An event whose write failed may have been written all the same. It is therefore kept and written
-//! again under its own id, before any other event. No follower gets a sample twice or misses one.
+//! An event whose write failed may have been written all the same. The event is therefore kept and
+//! written again under its own id, before any other event. No follower gets a sample twice or
+//! misses one.
 
 use csm_queue::live::{AudioChunk, CodesChunk, Event, Origin, SentenceFrame};
 use csm_shared::audio::FRAME_SAMPLES;
@@ -15,7 +16,7 @@ use crate::marks::Marked;
 /// frames and those that have not left the engine.
 pub(super) const PROGRESS_EVERY: u32 = 5;
 
-// All samples since the last event fit into the next one, except after a pause was held back.
+// As a rule, all samples since the last event fit into the next one.
 const _: () = assert!(PROGRESS_EVERY as usize * FRAME_SAMPLES < AudioChunk::SAMPLES_MAX);
 
 /// Publisher of the frames of one attempt, as they come.
@@ -110,7 +111,7 @@ impl ProgressPublisher {
         self.unconfirmed = None;
     }
 
-    /// Defers the pending event, whose write failed, until the next frame makes one due.
+    /// Defers the pending event, whose write failed, until the next event is due.
     pub(super) const fn defer(&mut self) {
         self.due = false;
     }
@@ -131,7 +132,7 @@ impl ProgressPublisher {
         Some(PendingEvent { sequence: self.sequence, event: Event::Progress { frames, max_frames, audio }, codes })
     }
 
-    /// Number of frames received.
+    /// Returns the number of frames received.
     pub(super) const fn frames(&self) -> u32 {
         self.frames
     }

@@ -1,7 +1,8 @@
-//! One job spoken piece by piece: each hears the voice and the last turns, and all become one recording.
+//! Generation of a job sentence by sentence. Each sentence has the voice and the last sentences as
+//! context, and all become one recording.
 //!
-//! Between two pieces the job holds no slot for a moment. Nobody can take it: a worker runs as many jobs as its engine has
-//! slots, and each job holds one at most.
+//! Between two sentences the job holds no slot for a moment. No other job can take that slot: a
+//! worker runs as many jobs as its engine has slots, and each job holds at most one.
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -16,21 +17,21 @@ use super::context_window::{ContextWindow, UtteranceContext};
 use super::join::{Joiner, pause_frames};
 use csm_engine::engine::{AudioFrame, Engine, EngineError, FrameStream, PromptSegment, Utterance};
 
-/// Where utterances are spoken: the engine, or a script in tests.
+/// Generator of utterances: the engine, or a script in tests.
 pub(super) trait SpeechEngine {
-    /// The frames of one utterance.
+    /// Frames of one utterance.
     type Frames: Frames;
 
     /// Begins an utterance.
     fn admit(&self, utterance: Utterance) -> impl Future<Output = Result<Self::Frames, EngineError>> + Send;
 }
 
-/// The frames of one utterance; dropping them calls it off.
+/// Frames of one utterance; dropping them cancels it.
 pub(super) trait Frames {
-    /// The next frame, `None` after the last.
+    /// Returns the next frame, or `None` after the last.
     fn next(&mut self) -> impl Future<Output = Option<Result<AudioFrame, EngineError>>> + Send;
 
-    /// Why the utterance ended, once it has.
+    /// Returns the reason that the utterance ended, once it has.
     fn finish_reason(&self) -> Option<FinishReason>;
 }
 
@@ -52,59 +53,60 @@ impl Frames for FrameStream {
     }
 }
 
-/// What is to be spoken, and within which limits.
+/// Input of an attempt: the text to generate, and its limits.
 pub(super) struct AttemptPlan {
-    /// The pieces.
+    /// Plan of the sentences.
     pub(super) plan: SpeechPlan,
-    /// The job's context segments, whose texts are the plan's.
+    /// Context segments of the job, with the texts of the plan.
     pub(super) context: Vec<PromptSegment>,
-    /// How codes are drawn.
+    /// Sampling of the codes.
     pub(super) sampling: Sampling,
-    /// Frames that the whole job may take.
+    /// Most frames of the whole job.
     pub(super) budget: u32,
-    /// Positions that the model has.
+    /// Number of positions that the model has.
     pub(super) positions: usize,
-    /// Frames of each piece that an earlier attempt spoke; all of them but for the last piece that has any.
+    /// Frames that an earlier attempt generated, by sentence. All sentences are complete except the
+    /// last one that has any.
     pub(super) resumed_frames: Vec<Vec<Frame>>,
 }
 
-/// One frame of a job, and the samples that it completes, possibly none.
+/// A frame of a job, and the samples that it completes, possibly none.
 #[derive(Debug, PartialEq)]
 pub(super) struct StreamedFrame {
-    /// The piece that it is of, from 0.
+    /// Number of the sentence that the frame belongs to, from 0.
     pub(super) sentence: usize,
     pub(super) codes: Frame,
-    /// Whether an earlier attempt spoke it.
+    /// Whether an earlier attempt generated the frame.
     pub(super) replayed: bool,
     pub(super) pcm: Vec<f32>,
 }
 
-/// A job on its way from script to recording.
+/// Running generation of a job, from plan to recording.
 pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     engine: &'a B,
     remaining: std::vec::IntoIter<PlannedSentence>,
     sampling: Sampling,
-    /// What was spoken of the pieces to come, the next one first.
+    /// Resumed frames of the sentences to come, the next sentence first.
     resumed_frames: VecDeque<Vec<Frame>>,
     window: ContextWindow,
     joiner: Joiner,
-    /// What follows the piece spoken last; `None` before the first.
+    /// Pause after the last sentence that was begun; `None` before the first.
     pause: Option<Pause>,
     current: Option<Current<B::Frames>>,
-    /// Samples of the last piece that wait for the next frame to go with.
+    /// Samples of the last sentence that wait for the next frame.
     ready: Vec<f32>,
     done: Vec<SentenceReceipt>,
-    /// Frames left of the job's budget.
+    /// Rest of the job's budget, in frames.
     left: u32,
-    /// Pieces were never begun, since the budget was used up.
+    /// Whether sentences were skipped because the budget was used up.
     cut_off: bool,
 }
 
-/// The piece that is being spoken.
+/// Sentence that is being generated.
 struct Current<F> {
     frames: F,
     codes: Vec<Frame>,
-    /// What an earlier attempt spoke of it.
+    /// Frames of the sentence that an earlier attempt generated.
     resumed_frames: Vec<Frame>,
     text_ids: Vec<u32>,
     sentence: SentenceReceipt,
@@ -113,11 +115,11 @@ struct Current<F> {
 /// Remaining audio, receipts and finish reason of a job.
 #[derive(Debug, PartialEq)]
 pub(super) struct Ending {
-    /// The last samples.
+    /// Last samples of the recording.
     pub(super) pcm: Vec<f32>,
-    /// Every piece of the text.
+    /// Receipts of all sentences.
     pub(super) sentences: Vec<SentenceReceipt>,
-    /// Why the whole of it ended.
+    /// Finish reason of the whole job.
     pub(super) finish: FinishReason,
 }
 
@@ -140,7 +142,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         }
     }
 
-    /// One more frame; `None` after the last.
+    /// Returns the next frame, or `None` after the last.
     pub(super) async fn next(&mut self) -> Result<Option<StreamedFrame>, EngineError> {
         loop {
             let Some(current) = &mut self.current else {
@@ -163,11 +165,11 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         }
     }
 
-    /// Begins a piece, or lists it unspoken when no budget is left.
+    /// Begins a sentence, or lists it without audio if no budget is left.
     async fn begin(&mut self, planned: PlannedSentence) -> Result<(), EngineError> {
         let PlannedSentence { text, text_ids, max_frames, first_frame, pause } = planned;
         let resumed_frames = self.resumed_frames.pop_front().unwrap_or_default();
-        // The recording shall not be longer than the budget, pauses and all.
+        // The recording must not be longer than the budget, pauses included.
         self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
         let max_frames = max_frames.min(self.left);
         let mut sentence = SentenceReceipt {
@@ -203,11 +205,12 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         Ok(())
     }
 
-    /// Ends the current piece.
+    /// Ends the current sentence.
     fn end(&mut self, finish: FinishReason) {
         let Some(Current { codes, resumed_frames, text_ids, mut sentence, .. }) = self.current.take() else { return };
         if codes != resumed_frames {
-            // The sentence differs from the resumed one, or is the last resumed one: drop what follows.
+            // The sentence differs from the resumed one, or is the last resumed one: later resumed
+            // frames do not apply.
             self.resumed_frames.clear();
         }
         self.ready.append(&mut self.joiner.end());
@@ -219,7 +222,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         }
     }
 
-    /// Ends the recording. To be called after the last frame.
+    /// Ends the recording. Must be called after the last frame.
     pub(super) fn finish(self) -> Ending {
         let (mut rest, places) = self.joiner.finish();
         let (mut pcm, mut sentences) = (self.ready, self.done);

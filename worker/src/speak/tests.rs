@@ -1,4 +1,5 @@
-//! Recitals in a booth that speaks by a script: what each piece is asked with, what becomes of its ending, and the sound.
+//! Sentence streams on a scripted engine: the request of each sentence, the effect of its ending,
+//! and the audio.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -21,22 +22,22 @@ use csm_engine::random_model::{FolderLayout, make_tiny};
 mod resume;
 
 const WINDOW: usize = 2_048;
-/// Loudness of the booth's voice.
+/// Loudness of the scripted voice.
 const VOICE: f32 = 0.4;
 
-/// How one utterance goes: frames of silence, of sound, of silence, and its end.
+/// Script of one utterance: frames of silence, of sound, of silence, and its end.
 #[derive(Clone, Copy)]
 struct ScriptedUtterance {
     frames: [u32; 3],
     end: FinishReason,
 }
 
-/// An utterance that ends by itself after `frames` frames of sound.
+/// Returns an utterance that ends by itself after `frames` frames of sound.
 fn eos_after(frames: u32) -> ScriptedUtterance {
     ScriptedUtterance { frames: [0, frames, 0], end: FinishReason::Eos }
 }
 
-/// A booth with one slot.
+/// Scripted engine with one slot.
 #[derive(Default)]
 struct ScriptedEngine {
     utterances: Mutex<VecDeque<ScriptedUtterance>>,
@@ -65,7 +66,7 @@ impl SpeechEngine for ScriptedEngine {
             self.utterances.lock().unwrap().pop_front().expect("the script is as long as the text");
         let number = self.asked.lock().unwrap().len() as u32 + 1;
         let silent = |count| (0..count).map(|_| vec![0.000_1; FRAME_SAMPLES]);
-        // Each sample differs from the one before, so that losing one would show.
+        // Each sample differs from the one before, so that a lost sample would show.
         let voice = |frame: u32| {
             let at = |n: usize| {
                 VOICE * if n.is_multiple_of(2) { 1.0 } else { -1.0 } * (1.0 - 0.000_01 * (n as f32 + frame as f32))
@@ -81,7 +82,7 @@ impl SpeechEngine for ScriptedEngine {
     }
 }
 
-/// The codes of a frame of the `number`th utterance.
+/// Returns the codes of a frame of utterance `number`.
 fn codes(number: u32, index: u32) -> Frame {
     std::array::from_fn(|book| (number * 100 + index + book as u32) % 2_048)
 }
@@ -115,7 +116,7 @@ fn sampling() -> Sampling {
     Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(3) }
 }
 
-/// A script of pieces with so many frames each.
+/// Returns a plan of sentences with at most `frames` frames each.
 fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
     let mut first_frame = 0;
     let pieces = frames.iter().enumerate().map(|(number, &max_frames)| {
@@ -229,7 +230,7 @@ async fn the_budget_of_the_job_cuts_it_off_and_says_what_was_not_spoken() {
     );
     let told: Vec<_> = ending.sentences.iter().map(|s| (s.frames, s.max_frames, s.finish_reason)).collect();
     let (eos, length) = (FinishReason::Eos, FinishReason::Length);
-    // The booth's script knows no budget, and says that the second piece ended by itself.
+    // The scripted engine has no budget, and reports that the second sentence ended by itself.
     assert_eq!(told, [(30, 45, eos), (12, 12, eos), (0, 0, length), (0, 0, length)]);
     assert_eq!(ending.finish, length);
     assert!(audio.len() <= 45 * FRAME_SAMPLES && audio.len() > 44 * FRAME_SAMPLES, "no longer than was asked for");
@@ -250,7 +251,7 @@ async fn a_dropped_sentence_stream_frees_its_slot() {
     assert_eq!(engine.busy.load(Ordering::SeqCst), 0);
 }
 
-/// The engine itself, of which it is said that every utterance ends by itself: the tiny model never does.
+/// Real engine that reports every utterance as ended by itself, which the tiny model never does.
 struct AlwaysEosEngine(Engine);
 
 struct AlwaysEosFrames(FrameStream);
@@ -297,7 +298,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
     audio.extend(&ending.pcm);
     assert_eq!(ending.sentences.iter().map(|s| s.context_positions).collect::<Vec<_>>(), [16, 16 + 15, 16 + 15 + 16]);
 
-    // The same by hand: the last piece with the codes of the other two before it.
+    // The same by hand: the last sentence with the codes of the other two as context.
     let mut context = vec![voice()];
     let mut last = Vec::new();
     for PlannedSentence { text_ids, max_frames, first_frame, .. } in attempt_plan(&[4, 5, 6], 100).plan.sentences {
@@ -320,7 +321,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
         }
         context.push(PromptSegment { text_ids, audio: SegmentAudio::Codes(codes) });
     }
-    // The end of the recording is the end of its last piece as it was.
+    // The end of the recording is the end of its last sentence, unchanged.
     assert_eq!(audio[audio.len() - 5 * FRAME_SAMPLES..], last[FRAME_SAMPLES..]);
 }
 

@@ -1,4 +1,5 @@
-//! What transformers answers on a small CSM, and what we answer on the same files (`tests/golden/README.md`).
+//! Golden values: the worker against Hugging Face transformers, on the same files of a small CSM
+//! (`tests/golden/README.md`).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -14,9 +15,9 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
 use serde_json::Value;
 
-/// Of a row's largest magnitude.
+/// Largest difference of a logit, relative to the largest magnitude of its row.
 const LOGIT_TOLERANCE: f32 = 1e-4;
-/// Of full scale.
+/// Largest difference of a sample, relative to full scale.
 const PCM_TOLERANCE: f32 = 1e-4;
 
 fn golden() -> PathBuf {
@@ -58,7 +59,7 @@ fn greedy(frame_index: u32) -> Row {
     Row { slot: 1, sampling, frame_index }
 }
 
-/// The transformers folder with its 4.x config in place.
+/// Returns a copy of the transformers folder with the config of transformers 4.x.
 fn older_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (from, to) in [("config.4x.json", "config.json"), ("model.safetensors", "model.safetensors")] {
@@ -67,7 +68,7 @@ fn older_folder() -> tempfile::TempDir {
     folder
 }
 
-/// A case's prompt from its words: tokenizer, Mimi and prompt builder together.
+/// Builds a case's prompt from its text: tokenizer, Mimi and prompt builder together.
 fn prompt(case: &str, tokenizer: &PromptTokenizer, codec: &Codec) -> Vec<Position> {
     let description = description();
     let turns = description[case]["segments"].as_array().unwrap().clone();
@@ -82,7 +83,8 @@ fn prompt(case: &str, tokenizer: &PromptTokenizer, codec: &Codec) -> Vec<Positio
         .collect()
 }
 
-/// A case's prompt as the reference laid it out: column 32 is the text id, the others the codes.
+/// Returns a case's prompt in the layout of the reference: column 32 is the text id, the others are
+/// the codes.
 fn reference_prompt(case: &str) -> Vec<Position> {
     let rows = values()[&format!("{case}.prompt")].to_vec2::<i64>().unwrap();
     let position = |row: &Vec<i64>| match u32::try_from(row[CODEBOOKS]) {
@@ -92,7 +94,8 @@ fn reference_prompt(case: &str) -> Vec<Position> {
     rows.iter().map(position).collect()
 }
 
-/// Largest difference of two rows, relative to the largest magnitude of the expected one.
+/// Returns the largest difference of two rows, relative to the largest magnitude of the expected
+/// one.
 fn relative_difference(got: &Tensor, expected: &Tensor) -> f32 {
     let largest = |tensor: Tensor| tensor.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
     largest((got - expected).unwrap()) / largest(expected.clone())

@@ -1,5 +1,5 @@
-//! Whole attempts on the tiny model, with the samples that they send while they speak: all of the file's, each once, however
-//! many attempts it takes.
+//! Whole attempts on the tiny model with live delivery: every sample of the file is sent once, in
+//! one attempt or in many.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -113,7 +113,7 @@ impl LiveFixture {
         Box::pin(events.map(Result::unwrap))
     }
 
-    /// Speaks an attempt to its end, which is the job's.
+    /// Runs an attempt to its end and commits its result.
     async fn finish(&self, context: &AttemptContext, job: Claimed) -> (Receipt, Vec<u8>) {
         let receipt = speak(context, &job).await.unwrap();
         let id = job.lease.at().id;
@@ -124,7 +124,8 @@ impl LiveFixture {
         (receipt, file)
     }
 
-    /// Speaks an attempt until `events` of it with samples are out, then drops it and hands the job back.
+    /// Runs an attempt until `events` events with samples are out, then drops it and releases the
+    /// job.
     async fn cut_off(&self, context: &AttemptContext, events: usize) {
         let job = self.claim().await;
         let at = job.lease.at();
@@ -143,7 +144,8 @@ impl LiveFixture {
         job.lease.release().await.unwrap();
     }
 
-    /// All samples that were sent, which the follower has found to be in a row, and how many events brought them.
+    /// Returns all samples that were sent, and the number of events that brought them. The follower
+    /// checks that no sample is missing.
     async fn sent(&self, id: JobId) -> (Vec<u8>, usize) {
         let events: Vec<_> = self.follow(id, EventId::START).await.collect().await;
         let sent: Vec<_> = events.iter().filter_map(|event| samples(&event.event)).collect();
@@ -190,7 +192,8 @@ async fn what_is_sent_is_the_file_in_one_attempt_or_in_many() {
     assert!(file == undisturbed && fixture.sent(cut).await.0 == undisturbed, "every sample once, in four attempts");
 }
 
-/// A worker with other weights begins anew. A listener gets what it says from where the first was cut off.
+/// A worker with other weights starts the job over. A follower gets its samples from the point
+/// where the first worker was cut off.
 #[tokio::test]
 async fn an_attempt_that_begins_anew_goes_on_behind_what_was_sent() {
     let fixture = LiveFixture::start().await;

@@ -1,4 +1,4 @@
-//! A measuring process: it does one thing and prints what it measured as its last line.
+//! A measuring process. Its last line of output is the measurement.
 
 use std::process::Stdio;
 
@@ -6,10 +6,10 @@ use anyhow::{Context as _, Result, bail};
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
-/// Lines of a failed process that are shown.
+/// Last lines of a failed process that are shown.
 const LINES_SHOWN: usize = 6;
 
-/// Runs `command` to its end and reads its last line.
+/// Runs `command` to its end and parses its last line.
 pub(crate) async fn measure<T: DeserializeOwned>(command: &mut Command) -> Result<T> {
     let name = command.as_std().get_program().to_string_lossy().into_owned();
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output().await;
@@ -22,7 +22,7 @@ pub(crate) async fn measure<T: DeserializeOwned>(command: &mut Command) -> Resul
     serde_json::from_str(line).with_context(|| format!("{name} printed no measurement:\n{}", tail(&output.stdout)))
 }
 
-/// The last lines, without what was overwritten by progress bars.
+/// Returns the last lines, without text that progress bars have overwritten.
 fn tail(said: &[u8]) -> String {
     let said = String::from_utf8_lossy(said);
     let lines: Vec<_> = said.lines().map(|line| line.rsplit('\r').next().unwrap_or(line)).collect();

@@ -1,4 +1,4 @@
-//! `csm bench engine`: runs every measurement in turn, then prints the tables and writes them down.
+//! `csm bench engine`: takes every measurement in turn, then prints the tables and saves them.
 
 use std::fmt;
 use std::fs;
@@ -24,20 +24,20 @@ use csm_report::today;
 
 use super::{SubjectArgs, command_line};
 
-/// Slots of the engine that is measured as a worker runs it; a worker's default.
+/// Slots of the measured engine: a worker's default.
 const ENGINE_SLOTS: u8 = 5;
-/// Batches of the peers that have them, and of the codecs.
+/// Batch sizes of the peers that can batch, and of the codecs.
 const PEER_ROWS: [u8; 2] = [1, 5];
-/// Number formats of the peers, each one's best and its example's, on the CPU and on CUDA.
+/// Number formats of the peers, by device: the fastest, and the choice of the peer's example.
 const CANDLE_ON_CPU: [(BenchPart, &str); 2] = [(BenchPart::CandleF32, "f32"), (BenchPart::CandleF16, "f16")];
 const CANDLE_ON_CUDA: [(BenchPart, &str); 1] = [(BenchPart::CandleBf16, "bf16")];
 const TRANSFORMERS_ON_CPU: [&str; 2] = ["bf16", "f32"];
 const TRANSFORMERS_ON_CUDA: [&str; 1] = ["bf16"];
-/// Frames that a codec decodes in one call: one, as the first sound needs it, and two seconds.
+/// Frames that a codec decodes in one call: one, as for the first sound, and two seconds.
 const CODEC_CALLS: [u16; 2] = [1, 25];
-/// The peer's script in the peers' folder.
+/// Script in the peers' folder.
 const PEER_SCRIPT: &str = "transformers_peer.py";
-/// Bytes that the bandwidth is measured over, or an eighth of the memory where that is less.
+/// Buffer of the bandwidth measurement, in bytes; an eighth of the memory if that is less.
 const BUFFER_BYTES: u64 = 1 << 30;
 
 #[derive(Args, Debug)]
@@ -47,7 +47,7 @@ pub(crate) struct EngineArgs {
     /// Rows of a step, one measurement each
     #[arg(long, default_value = "1,2,5,8,16", value_delimiter = ',', value_name = "N,N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     slots: Vec<u8>,
-    /// Number formats of our weights; the engine's threads are measured with the first
+    /// Number formats of csm-fleet's weights; the threaded engine is measured with the first
     #[arg(long, default_value = "q8_0,f32", value_delimiter = ',', value_name = "FORMAT,FORMAT")]
     weights: Vec<WeightFormat>,
     /// Frames that are timed
@@ -70,7 +70,7 @@ pub(crate) struct EngineArgs {
     docs: Option<PathBuf>,
 }
 
-/// Whether and where there are peers.
+/// Folder of the peers' scripts, if any.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Peers {
     None,
@@ -111,7 +111,7 @@ pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode> {
 
 struct EngineBench {
     args: EngineArgs,
-    /// Measurements that a peer could not make, and why.
+    /// Measurements that a peer could not make, each with the reason.
     skipped: Vec<String>,
 }
 
@@ -166,7 +166,7 @@ impl EngineBench {
         Ok(Floor { read, copy, buffer: buffer as u64 })
     }
 
-    /// One of this program's own measurements of a model.
+    /// Takes one of this program's own measurements of a model.
     async fn ours<T: DeserializeOwned>(
         &self,
         part: BenchPart,
@@ -178,7 +178,7 @@ impl EngineBench {
         self.part(part, &["--weights", format.name(), "--rows", &rows, "--frames", &frames]).await
     }
 
-    /// One of a codec, of as many frames as a model is timed with, and two calls at least.
+    /// Measures a codec over as many frames as a model, but at least two calls.
     async fn codec(&self, part: BenchPart, rows: u8, block: u16) -> Result<CodecMeasurement> {
         let frames = self.args.frames.max(2 * block).to_string();
         let (rows, block) = (rows.to_string(), block.to_string());
@@ -190,7 +190,7 @@ impl EngineBench {
         eprintln!("{name} {}", arguments.join(" "));
         let mut command = Command::new(std::env::current_exe().context("this program's own file")?);
         command.args(["bench", "part", &name]).args(self.args.subject.to_arguments()).args(arguments);
-        // candle's threads, for its modules.
+        // Threads of candle's modules.
         let threads = self.args.subject.threads().to_string();
         command.env("RAYON_NUM_THREADS", &threads).env("CANDLE_NUM_THREADS", &threads);
         measure(&mut command).await
@@ -241,14 +241,14 @@ impl EngineBench {
         measure(&mut command).await
     }
 
-    /// A peer that cannot be measured takes nothing from the rest: it is named in the report.
+    /// Records a peer's failure in the report, so the other measurements go on.
     fn or_skipped<T>(&mut self, what: &str, run: Result<T>) -> Option<T> {
         let reason = |error: anyhow::Error| format!("{what}: {error:#}").lines().collect::<Vec<_>>().join(" / ");
         run.map_err(|error| self.skipped.push(reason(error))).ok()
     }
 }
 
-/// Rows and frames of a call.
+/// Returns rows and frames of each call of a codec.
 fn codec_batches() -> impl Iterator<Item = (u8, u16)> {
     CODEC_CALLS.into_iter().flat_map(|block| PEER_ROWS.map(|rows| (rows, block)))
 }

@@ -1,4 +1,4 @@
-//! The tables of `csm bench engine`, as Markdown for terminal and file alike.
+//! Tables of `csm bench engine` in Markdown, for the terminal and for a file.
 
 use std::fmt;
 
@@ -12,13 +12,13 @@ use csm_report::Table;
 /// Frames in a second of audio.
 const FRAMES_PER_SECOND: f64 = 12.5;
 
-/// How fast the memory is that the weights are read from, in bytes per second.
+/// Bandwidth of the memory that holds the weights, in bytes per second.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct Floor {
     pub(crate) read: f64,
-    /// Both what is read and what is written.
+    /// Bytes read and bytes written, added.
     pub(crate) copy: f64,
-    /// Bytes that were streamed.
+    /// Length of the buffer, in bytes.
     pub(crate) buffer: u64,
 }
 
@@ -65,7 +65,7 @@ impl EngineBenchReport {
         writeln!(f, "\n```sh\n{}\n```", self.command)
     }
 
-    /// Ours, by format and rows.
+    /// Returns csm-fleet's steps by format and rows.
     fn ours(&self) -> Table {
         let mut table = Table::new(&[
             "weights, rows",
@@ -131,8 +131,9 @@ impl EngineBenchReport {
         table
     }
 
-    /// Frames per second of ours over those of each peer, where that is a fair question: at the same number of rows, or
-    /// against a peer that speaks for one after another however many there are.
+    /// Returns csm-fleet's frames per second divided by each peer's, for comparable measurements.
+    /// Two measurements compare if their rows are equal, or if the peer speaks one utterance after
+    /// another.
     fn ratios(&self) -> Table {
         let peers: Vec<_> = self.peers.iter().map(named).collect();
         let headings: Vec<_> = ["ours"].into_iter().chain(peers.iter().map(String::as_str)).collect();
@@ -185,7 +186,7 @@ impl EngineBenchReport {
         write!(f, "\n## The engine, {}, {} slots\n\n{table}", run.weights, run.slots)
     }
 
-    /// What is resident at the rows that the engine was measured with.
+    /// Writes the resident memory at the rows of the engine's measurement.
     fn memory(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(engine) = &self.engine else { return Ok(()) };
         let run = self.steps.iter().filter(|run| run.weights == engine.weights && run.rows <= engine.slots);
@@ -239,7 +240,7 @@ impl fmt::Display for EngineBenchReport {
     }
 }
 
-/// Ours over a peer's frames per second; `None` where their rows cannot be set side by side.
+/// Returns csm-fleet's frames per second divided by a peer's; `None` if their rows do not compare.
 pub(crate) fn ratio(ours: &StepMeasurement, peer: &StepMeasurement) -> Option<f64> {
     let fair = ours.rows == peer.rows || peer.implementation == CANDLE_CSM;
     fair.then(|| ours.frames_per_second() / peer.frames_per_second())
@@ -249,7 +250,7 @@ fn named(run: &StepMeasurement) -> String {
     format!("{}, {}, {}", run.implementation, run.weights, run.rows)
 }
 
-/// Three digits that mean something.
+/// Formats a value with three significant digits.
 pub(crate) fn number(value: f64) -> String {
     let digits = if value >= 100.0 {
         0

@@ -1,4 +1,4 @@
-//! The machine that was measured, as Linux tells it.
+//! The measured machine, as Linux describes it.
 
 use std::fs;
 use std::path::Path;
@@ -11,14 +11,14 @@ use csm_report::{cores, cpu_name, kilobytes};
 
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Machine {
-    /// The processor's name.
+    /// Name of the processor.
     pub(crate) cpu: String,
-    /// The name of the accelerator that the model runs on, if it does.
+    /// Name of the accelerator, if the model runs on one.
     pub(crate) accelerator: Option<String>,
     pub(crate) cores: usize,
     pub(crate) memory_bytes: u64,
     pub(crate) kernel: String,
-    /// Work that waited for a core when the bench began, by the average of the last minute.
+    /// Load average of the last minute before the benchmark began.
     pub(crate) load: f64,
 }
 
@@ -35,12 +35,13 @@ impl Machine {
         }
     }
 
-    /// What the model runs on.
+    /// Returns the name of the device that runs the model.
     pub(crate) fn name(&self) -> &str {
         self.accelerator.as_deref().unwrap_or(&self.cpu)
     }
 
-    /// Writes a text of Markdown into `folder`, in a file named `name` and the processor or accelerator, and says so.
+    /// Writes Markdown into a file of `folder`, named after `name` and the processor or
+    /// accelerator. Prints the file's path.
     pub(crate) fn write_down(&self, folder: &Path, name: &str, text: &str) -> anyhow::Result<()> {
         let file = folder.join(format!("{name}-{}.md", self.slug()));
         let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
@@ -49,7 +50,7 @@ impl Machine {
         Ok(())
     }
 
-    /// [`Machine::name`] as part of a file's name.
+    /// Returns [`Machine::name`] in a form for file names.
     pub(crate) fn slug(&self) -> String {
         let words = self.name().to_lowercase();
         let words = words.split(|letter: char| !letter.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
@@ -57,7 +58,7 @@ impl Machine {
     }
 }
 
-/// The greatest resident size of this process so far.
+/// Returns the peak resident size of this process so far.
 pub(crate) fn peak_rss_bytes() -> u64 {
     kilobytes(&fs::read_to_string("/proc/self/status").unwrap_or_default(), "VmHWM:").unwrap_or(0)
 }

@@ -1,4 +1,4 @@
-//! `csm bench part`: one measurement in a process of its own. `csm bench engine` starts these; nobody else needs them.
+//! `csm bench part`: one measurement in a process of its own, started by `csm bench engine`.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -13,20 +13,20 @@ use super::SubjectArgs;
 use super::machine::peak_rss_bytes;
 use super::measurements::{CodecMeasurement, EngineMeasurement, Stages, StepMeasurement};
 
-/// How ours is called in tables.
+/// Name of csm-fleet in tables.
 pub(crate) const OURS: &str = "csm-fleet";
-/// How candle's CSM is called.
+/// Name of candle's CSM in tables.
 pub(crate) const CANDLE_CSM: &str = "candle-transformers csm";
-/// How candle's Mimi is called.
+/// Name of candle's Mimi in tables.
 pub(crate) const CANDLE_MIMI: &str = "candle-transformers mimi";
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BenchPart {
-    /// Our model, codec and mark, one after another
+    /// csm-fleet's model, codec and mark, one after another
     Steps,
-    /// Our engine with its threads
+    /// csm-fleet's engine with its threads
     Engine,
-    /// Our codec
+    /// csm-fleet's codec
     Codec,
     /// candle's CSM in f32
     CandleF32,
@@ -40,12 +40,12 @@ pub(crate) enum BenchPart {
 
 #[derive(Args, Debug)]
 pub(crate) struct PartArgs {
-    /// What to measure
+    /// Measurement to take
     #[arg(value_enum)]
     part: BenchPart,
     #[command(flatten)]
     pub(crate) subject: SubjectArgs,
-    /// Number format of our weights
+    /// Number format of csm-fleet's weights
     #[arg(long, default_value = "auto", value_name = "FORMAT")]
     weights: WeightChoice,
     /// Utterances at once

@@ -1,4 +1,4 @@
-//! `csm bench quality`: number formats held against f32 on the CPU, on the CPU or another device.
+//! `csm bench quality`: number formats on any device, compared with f32 on the CPU.
 
 use std::fs;
 use std::path::PathBuf;
@@ -17,18 +17,18 @@ use csm_report::today;
 
 use super::{SubjectArgs, command_line};
 
-/// Said of every checkpoint.
+/// Explanation for every model.
 const MEANING: &str = "\
 The f32 model speaks greedily on the CPU, and its frames are forced on the other, so that both have read the same before each frame.
 A code's logits are compared while the codes before it in its frame agree. Errors are in standard deviations of the row of
 f32 logits; \"same codes\" is the share of compared codes that both choose, \"same frames\" that of frames whose 32 codes
 agree; \"until they part\" counts the frames before the first difference, had nothing been forced.";
-/// Said of random ones beside it.
+/// Further explanation for random weights.
 const OF_NOISE: &str = "\
 These weights are random. That tells what a format does to the products of this model's shapes, and it is a floor for the
 choices: random logits lie close together, so that errors which a trained model would not notice change them. It tells
 nothing about trained weights' outliers, which quantise worse, nor about how anything sounds.";
-/// Said of trained ones beside it.
+/// Further explanation for trained weights.
 const OF_SPEECH: &str = "\
 One utterance, greedy. It tells how far the numbers are apart, not how it sounds: for that, listen, or score many.";
 
@@ -36,7 +36,7 @@ One utterance, greedy. It tells how far the numbers are apart, not how it sounds
 pub(crate) struct QualityArgs {
     #[command(flatten)]
     subject: SubjectArgs,
-    /// Number formats to hold against f32
+    /// Number formats to compare with f32
     #[arg(long, default_value = "q8_0,q4_k", value_delimiter = ',', value_name = "FORMAT,FORMAT")]
     weights: Vec<WeightFormat>,
     /// Frames to speak

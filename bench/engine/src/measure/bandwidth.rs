@@ -1,4 +1,5 @@
-//! How fast this machine reads memory: the floor under every frame, since each step reads all weights once.
+//! Bandwidth of this machine's memory: the floor under every frame, because each step reads all
+//! weights once.
 
 use std::hint::black_box;
 use std::thread;
@@ -6,32 +7,32 @@ use std::time::{Duration, Instant};
 
 use super::{BenchError, Subject};
 
-/// Passes over the buffer; the fastest counts, since a floor must not be undercut.
+/// Passes over the buffer. The fastest counts, because a floor must not be undercut.
 const PASSES: usize = 8;
-/// Sums that a thread keeps at once, so that adding never waits for the last addition.
+/// Independent sums of a thread, so an addition never waits for the one before.
 const LANES: usize = 32;
 
 /// Bytes per second, by the fastest of a few passes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bandwidth {
-    /// Read.
+    /// Bytes read per second.
     pub read: f64,
-    /// Copied: read and written, both counted.
+    /// Bytes copied per second, read and written both counted.
     pub copy: f64,
-    /// Bytes of the buffer.
+    /// Length of the buffer, in bytes.
     pub buffer: usize,
-    /// Threads that shared it.
+    /// Threads that shared the buffer.
     pub threads: usize,
 }
 
-/// Main memory, streamed by `threads` threads at once through a buffer of `buffer` bytes. It should be many times the last
-/// cache. A copy goes from its first half to its second.
+/// Measures main memory, streamed by `threads` threads at once through a buffer of `buffer` bytes.
+/// The buffer should be many times the last cache. A copy goes from its first half to its second.
 #[must_use]
 pub fn host_bandwidth(threads: usize, buffer: usize) -> Bandwidth {
     let threads = threads.max(1);
     let part = (buffer / size_of::<u64>() / 2 / threads).max(LANES) / LANES * LANES;
     let mut parts: Vec<(Vec<u64>, Vec<u64>)> = Vec::new();
-    // Each thread touches its part first, so that it lies where that thread reads it.
+    // Each thread touches its part first, so the part lies in that thread's memory.
     thread::scope(|scope| {
         let made: Vec<_> = (0..threads).map(|_| scope.spawn(|| (vec![1; part], vec![2; part]))).collect();
         parts.extend(made.into_iter().filter_map(|thread| thread.join().ok()));
@@ -52,7 +53,7 @@ pub fn host_bandwidth(threads: usize, buffer: usize) -> Bandwidth {
     }
 }
 
-/// The fastest of several passes, all parts at once in each.
+/// Returns the fastest of several passes; in each pass all parts run at once.
 fn fastest<T: Send>(parts: &mut [T], pass: impl Fn(&mut T) + Sync) -> Duration {
     let passes = (0..PASSES).map(|_| {
         let begun = Instant::now();
@@ -76,11 +77,12 @@ fn sum(numbers: &[u64]) -> u64 {
     sums.iter().fold(0, |all, sum| all.wrapping_add(*sum))
 }
 
-/// The device's own memory, by copies of the first half of a buffer of `buffer` bytes to its second. What it reads alone is
-/// not told apart: both numbers are the copy's.
+/// Measures the device's own memory, by copies of the first half of a buffer of `buffer` bytes to
+/// its second. Reading is not measured apart: both numbers are the copy's.
 ///
 /// # Errors
-/// The device is not there, has no room, or is the CPU, whose memory [`host_bandwidth`] measures.
+/// The device is absent, has too little memory, or is the CPU, whose memory [`host_bandwidth`]
+/// measures.
 pub fn device_bandwidth(subject: &Subject, buffer: usize) -> Result<Bandwidth, BenchError> {
     match (subject.open_device()?, buffer) {
         #[cfg(feature = "cuda")]
@@ -92,7 +94,7 @@ pub fn device_bandwidth(subject: &Subject, buffer: usize) -> Result<Bandwidth, B
     }
 }
 
-/// Bytes read and written per second by copies of `bytes` each.
+/// Returns bytes read and written per second by copies of `bytes` each.
 #[cfg(feature = "cuda")]
 fn cuda_copies(device: &candle_core::CudaDevice, bytes: usize) -> Result<f64, BenchError> {
     use candle_core::backend::BackendDevice as _;
@@ -102,7 +104,7 @@ fn cuda_copies(device: &candle_core::CudaDevice, bytes: usize) -> Result<f64, Be
     for _ in 0..PASSES {
         device.synchronize()?;
         let begun = Instant::now();
-        // Several at once, beside which the host's call is nothing.
+        // Several copies at once, so the cost of the host's call does not count.
         for _ in 0..PASSES {
             device.memcpy_dtod(&from, &mut to)?;
         }

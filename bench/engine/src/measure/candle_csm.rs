@@ -1,6 +1,8 @@
-//! candle-transformers' own CSM on the same weights, as its example runs it: one utterance, a growing cache.
+//! candle-transformers' own CSM on the same weights, run as in its example: one utterance, a
+//! growing cache.
 //!
-//! It knows the names and the rotary form of the original release alone. [`Renamed`] gives it those from either layout.
+//! The module knows only the tensor names and the rotary form of the original release. [`Renamed`]
+//! converts either layout to them.
 
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
@@ -21,32 +23,33 @@ use csm_engine::model::csm_weights::names::{Layout, Names};
 use csm_engine::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig};
 use csm_engine::weights::{WeightsError, map};
 
-/// What candle's module holds weights in and computes in.
+/// Number type of candle's weights and computations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CandleDtype {
-    /// Its example's choice on a CPU.
+    /// Choice of candle's example on a CPU.
     F32,
-    /// Faster there.
+    /// Faster than f32 on a CPU.
     F16,
-    /// Its example's choice on CUDA; on a CPU it takes many times longer.
+    /// Choice of candle's example on CUDA; many times slower on a CPU.
     Bf16,
 }
 
-/// What to measure.
+/// Settings of the measurement.
 #[derive(Clone, Debug)]
 pub struct CandlePlan {
-    /// The checkpoint, and where it runs.
+    /// Model and device.
     pub subject: Subject,
-    /// What it computes in.
+    /// Number type of the computation.
     pub dtype: CandleDtype,
-    /// Measured frames.
+    /// Number of measured frames.
     pub frames: usize,
 }
 
-/// Speaks with candle's CSM, by CSM's own sampling; answers the time of each measured frame.
+/// Speaks with candle's CSM and CSM's own sampling; returns the time of each measured frame.
 ///
 /// # Errors
-/// [`BenchError::Unsuitable`] for dimensions that candle's module does not have; a folder that cannot be read.
+/// [`BenchError::Unsuitable`] for dimensions that candle's module does not have; other errors if
+/// the folder cannot be read.
 pub fn candle_csm(plan: &CandlePlan) -> Result<Vec<Duration>, BenchError> {
     let Subject { folder, prompt, .. } = &plan.subject;
     let config = published(&CsmConfig::from_folder(folder).map_err(ModelError::from)?)?;
@@ -83,7 +86,7 @@ pub fn candle_csm(plan: &CandlePlan) -> Result<Vec<Duration>, BenchError> {
     Ok(times)
 }
 
-/// The one set of dimensions that candle's module has.
+/// Returns the one set of dimensions that candle's module has.
 fn published(config: &CsmConfig) -> Result<Config, BenchError> {
     let original = json!({
         "backbone_flavor": "llama-1B",
@@ -107,16 +110,17 @@ fn published(config: &CsmConfig) -> Result<Config, BenchError> {
     })
 }
 
-/// A checkpoint of either layout under the original's names, its query and key rows in the original's rotary form.
+/// Model of either layout under the original's names, with query and key rows in the original's
+/// rotary form.
 pub(super) struct Renamed {
     files: MmapedSafetensors,
-    /// By original name.
+    /// Sources by original name.
     sources: HashMap<String, TensorSource>,
 }
 
 struct TensorSource {
     name: String,
-    /// Rows of a head, where they are to be reordered.
+    /// Rows of a head, if the tensor's rows are to be reordered.
     head_dim: Option<usize>,
 }
 
@@ -157,7 +161,7 @@ impl SimpleBackend for Renamed {
         let Some(source) = self.sources.get(name) else { candle_core::bail!("{name} is no tensor of CSM") };
         let tensor = self.files.load(&source.name, device)?.to_dtype(dtype)?;
         let Some(head_dim) = source.head_dim else { return Ok(tensor) };
-        // From the halves of a head to its pairs.
+        // Rows go from the two halves of a head to interleaved pairs.
         let (rows, width) = tensor.dims2()?;
         let halves = tensor.reshape((rows / head_dim, 2, head_dim / 2, width))?;
         halves.transpose(1, 2)?.contiguous()?.reshape((rows, width))

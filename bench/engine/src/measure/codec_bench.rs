@@ -1,4 +1,4 @@
-//! Mimi's decoder, streamed: ours, and candle's own on the same weights.
+//! Mimi's decoder as a stream: csm-fleet's, and candle's own on the same weights.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -13,32 +13,32 @@ use super::{BenchError, Subject, WARM_UP};
 use csm_engine::codec::{CODEC_FOLDER, CODEC_PREFIX, Codec, CodecError, MimiConfig};
 use csm_engine::weights::{WeightsError, map};
 
-/// Positions that candle's rotary table has; 327 s of sound.
+/// Positions of candle's rotary table: 327 s of audio.
 const CANDLE_POSITIONS: usize = 8192;
 
-/// What to measure.
+/// Settings of the measurement.
 #[derive(Clone, Debug)]
 pub struct CodecPlan {
-    /// The checkpoint. The codec runs on the host's CPU, whatever the device.
+    /// Model to measure. Its codec runs on the host's CPU, whatever the device.
     pub subject: Subject,
     /// Utterances side by side.
     pub rows: usize,
-    /// Frames of each that one call decodes.
+    /// Frames of each utterance that one call decodes.
     pub frames_per_call: usize,
-    /// Measured calls.
+    /// Number of measured calls.
     pub calls: usize,
 }
 
-/// What was measured.
+/// Times and audio of the measurement.
 #[derive(Clone, Debug)]
 pub struct CodecFrames {
-    /// Each measured call, all rows together.
+    /// Times of the measured calls, all rows together.
     pub times: Vec<Duration>,
-    /// The sound of the first row, the calls of the warm-up included, 24 kHz.
+    /// Audio of the first row at 24 kHz, including the calls of the warm-up.
     pub pcm: Vec<f32>,
 }
 
-/// Decodes with ours.
+/// Decodes with csm-fleet's codec.
 ///
 /// # Errors
 /// The folder cannot be loaded.
@@ -78,7 +78,7 @@ pub fn candle_mimi(plan: &CodecPlan) -> Result<CodecFrames, BenchError> {
     })
 }
 
-/// The codec's tensors, inside the checkpoint or apart from it.
+/// Returns the codec's tensors, from the model's file or from a file apart.
 fn weights(folder: &Path) -> Result<VarBuilder<'static>, BenchError> {
     let builder = |folder: &Path| {
         let files = map(&weight_files(folder).map_err(WeightsError::from)?)?;
@@ -89,7 +89,7 @@ fn weights(folder: &Path) -> Result<VarBuilder<'static>, BenchError> {
     Ok(found.map_err(CodecError::from)?)
 }
 
-/// Runs `decode` for each call. It answers the time of the decoding alone, and the first row's sound.
+/// Runs `decode` for each call. Returns the time of the decoding alone, and the first row's audio.
 fn measure(
     plan: &CodecPlan,
     mut decode: impl FnMut(usize) -> Result<(Duration, Vec<f32>), BenchError>,
@@ -106,7 +106,7 @@ fn measure(
 }
 
 impl CodecPlan {
-    /// Codes of one row's call, that differ from frame to frame and from row to row.
+    /// Returns codes of one row's call, which differ from frame to frame and from row to row.
     fn frames(&self, call: usize, row: usize, codes: usize) -> impl Iterator<Item = Frame> {
         let frames = call * self.frames_per_call..(call + 1) * self.frames_per_call;
         frames.map(move |index| {
@@ -115,7 +115,7 @@ impl CodecPlan {
     }
 }
 
-/// Candle's settings for a codec of these dimensions, otherwise as published.
+/// Returns candle's settings for a codec of these dimensions, otherwise as published.
 fn candle_config(config: &MimiConfig) -> mimi::Config {
     let published = mimi::Config::v0_1(Some(CODEBOOKS));
     mimi::Config {

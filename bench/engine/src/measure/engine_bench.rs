@@ -1,7 +1,8 @@
 //! The engine as a worker runs it: codec beside the model, prompts fed between steps.
 //!
-//! What shows only here: how soon the first sound leaves, how long a running row waits while another one's prompt is read,
-//! what all slots together say when the codec overlaps the steps, and the memory of slots that are full.
+//! Only this measurement shows the delay of the first sound, and the pause of a running row during
+//! another row's prompt. Further results are the throughput of all slots while the codec overlaps
+//! the steps, and the memory of full slots.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,41 +17,41 @@ use csm_engine::model::{CsmConfig, ModelError, WeightChoice};
 /// Frames of an utterance whose prompt fills the rest of the window.
 const FRAMES_OF_THE_FULL: u32 = 4;
 
-/// What to measure.
+/// Settings of the measurement.
 #[derive(Clone, Debug)]
 pub struct EnginePlan {
-    /// The checkpoint.
+    /// Model and device.
     pub subject: Subject,
-    /// Number format.
+    /// Number format of the weights.
     pub weights: WeightChoice,
-    /// Utterances at a time, 2 or more.
+    /// Utterances at once, 2 or more.
     pub slots: usize,
-    /// Frames that each part of the measurement takes.
+    /// Frames of each part of the measurement.
     pub frames: u32,
     /// Positions of the prompt that is admitted beside a running row.
     pub admitted: usize,
 }
 
-/// What was measured.
+/// Results of the measurement.
 #[derive(Clone, Debug)]
 pub struct EngineTimings {
     /// Number format of the matrices.
     pub format: String,
-    /// From admission to the first sound, alone.
+    /// Time from admission to the first sound of an utterance alone.
     pub first_sound: Duration,
-    /// Frames that the model had made by then.
+    /// Frames that the model had made by the first sound.
     pub first_sound_frames: u64,
-    /// One utterance alone.
+    /// Counters of one utterance alone.
     pub alone: EngineStats,
-    /// A running one, while the long prompt was read and until its first sound.
+    /// Counters of a running utterance, while the long prompt was read and until its first sound.
     pub admitting: EngineStats,
-    /// All slots at once.
+    /// Counters of all slots at once.
     pub together: EngineStats,
-    /// How long the latter took.
+    /// Duration of the part with all slots.
     pub together_for: Duration,
 }
 
-/// Loads the engine, speaks by it, and fills every slot to the last position of the window.
+/// Loads the engine, takes the timings, and fills every slot to the last position of the window.
 ///
 /// # Errors
 /// The folder cannot be loaded, or the engine fails.
@@ -94,7 +95,7 @@ impl BenchEngine {
         }
     }
 
-    /// Positions of the window that a prompt of `positions` leaves to its frames.
+    /// Returns how many positions of the window a prompt of `positions` leaves for frames.
     fn frames_left(&self, positions: usize) -> u32 {
         u32::try_from(self.engine.info().max_positions.saturating_sub(positions)).unwrap_or(u32::MAX)
     }
@@ -106,7 +107,8 @@ impl BenchEngine {
         Ok(stream)
     }
 
-    /// Reads on and on, and adds a permit to `heard` for each frame. An utterance that ends is begun anew.
+    /// Reads frames without end, and adds a permit to `heard` for each. An utterance that ends is
+    /// followed by another.
     async fn listen(
         self,
         mut stream: FrameStream,
@@ -122,7 +124,8 @@ impl BenchEngine {
         }
     }
 
-    /// The slots from 0 on speak, each from its first sound on; they are listened to until the readers are dropped.
+    /// Starts an utterance in each of the first `slots` slots and waits for its first sound. The
+    /// readers run until they are dropped.
     async fn running(&self, slots: usize, positions: usize) -> Result<(Readers, Arc<Semaphore>), EngineError> {
         let (mut readers, heard) = (JoinSet::new(), Arc::new(Semaphore::new(0)));
         for which in 0..slots {
@@ -143,7 +146,7 @@ impl BenchEngine {
         Ok((first_sound, first.frames, stats))
     }
 
-    /// One row runs; beside it a long prompt is read, up to its first sound.
+    /// Runs one row; beside it a long prompt is read, up to its first sound.
     async fn admitting(&self, plan: &EnginePlan) -> Result<EngineStats, BenchError> {
         let (mut readers, _heard) = self.running(1, plan.subject.prompt).await?;
         let _before = self.engine.take_stats();
@@ -156,7 +159,7 @@ impl BenchEngine {
         Ok(stats)
     }
 
-    /// All slots speak.
+    /// Runs all slots at once.
     async fn together(&self, plan: &EnginePlan) -> Result<(EngineStats, Duration), BenchError> {
         let (mut readers, heard) = self.running(plan.slots, plan.subject.prompt).await?;
         heard.forget_permits(usize::MAX);
@@ -168,7 +171,8 @@ impl BenchEngine {
         Ok(measured)
     }
 
-    /// Every slot holds an utterance of the whole window, so that all of its memory is in use once.
+    /// Fills every slot with an utterance of the whole window, so that all of its memory is used
+    /// once.
     async fn fill(&self, plan: &EnginePlan) -> Result<(), BenchError> {
         let positions = self.frames_left(FRAMES_OF_THE_FULL as usize) as usize;
         let mut streams = Vec::with_capacity(plan.slots);
@@ -182,10 +186,10 @@ impl BenchEngine {
     }
 }
 
-/// Tasks that listen.
+/// Tasks that read frames.
 type Readers = JoinSet<Result<(), EngineError>>;
 
-/// Waits until so many frames have been heard since the last wait.
+/// Waits until `frames` frames have been received since the last wait.
 async fn frames_heard(readers: &mut Readers, heard: &Semaphore, frames: u32) -> Result<(), EngineError> {
     tokio::select! {
         Ok(permits) = heard.acquire_many(frames) => permits.forget(),
@@ -194,7 +198,7 @@ async fn frames_heard(readers: &mut Readers, heard: &Semaphore, frames: u32) -> 
     Ok(())
 }
 
-/// How a reader's task ended.
+/// Returns the result of a reader's task; a panic becomes an error.
 fn joined(ended: Result<Result<(), EngineError>, JoinError>) -> Result<(), EngineError> {
     ended.unwrap_or_else(|error| Err(EngineError::Panicked(error.to_string())))
 }

@@ -1,8 +1,10 @@
-//! What a number format, or a device, costs: its logits and choices beside those of f32 on the CPU, on the same weights.
+//! Cost of a number format, or of a device: its logits and choices beside those of f32 on the CPU,
+//! on the same weights.
 //!
-//! The f32 model speaks greedily; its frames are then forced on the other model, frame by frame, so that both have read the
-//! same before each frame. Within a frame each model goes on from its own codes. So a code's logits are compared while the
-//! codes before it in the frame agree, and no further: beyond, the two answer different questions.
+//! The f32 model speaks greedily. Its frames are then forced on the other model, frame by frame, so
+//! both have read the same before each frame. Within a frame each model goes on from its own codes.
+//! So the logits of a code are compared only while the codes before it in the frame agree: beyond,
+//! the inputs differ.
 
 use candle_core::Device;
 use csm_shared::audio::{CODEBOOKS, Frame};
@@ -11,48 +13,50 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use super::{BenchError, Subject, prompt};
 use csm_engine::model::{END_FRAME, LoadOptions, Model, Row, TracedFrame, WeightChoice, WeightFormat};
 
-/// What to compare.
+/// Settings of the comparison.
 #[derive(Clone, Debug)]
 pub struct QualityPlan {
-    /// The checkpoint, and the device of what is held against the CPU's f32.
+    /// Model, and the device to compare with f32 on the CPU.
     pub subject: Subject,
-    /// Formats to hold against f32.
+    /// Formats to compare with f32.
     pub formats: Vec<WeightFormat>,
-    /// Frames at most; fewer when the f32 model ends its utterance.
+    /// Most frames; fewer if the f32 model ends its utterance.
     pub frames: usize,
 }
 
-/// One format beside f32.
+/// Result of one format beside f32.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Quality {
-    /// The format.
+    /// Number format.
     pub format: WeightFormat,
-    /// Frames spoken.
+    /// Number of frames spoken.
     pub frames: usize,
-    /// Codes whose logits were compared.
+    /// Number of codes whose logits were compared.
     pub compared: usize,
     /// Mean difference of a logit, in standard deviations of its row of f32 logits.
     pub mean_error: f64,
-    /// Greatest such difference.
+    /// Greatest difference of a logit, in the same unit.
     pub max_error: f64,
-    /// Mean divergence of the other's distribution from f32's, in nats, at temperature 1.
+    /// Mean divergence of the format's distribution from f32's, in nats, at temperature 1.
     pub mean_kl: f64,
-    /// Share of compared codes for which both choose the same.
+    /// Share of the compared codes for which both choose the same.
     pub same_code: f64,
     /// Share of frames in which both choose the same 32 codes.
     pub same_frame: f64,
-    /// Frames that both say alike before they first differ, had nothing been forced; all frames if they never do.
+    /// Frames that both would speak alike before they first differ, without forcing; all frames if
+    /// they never differ.
     pub until_divergence: usize,
 }
 
-/// What f32 said and from which logits.
+/// Frame of the f32 model: its codes and their logits.
 struct ReferenceFrame {
     codes: Frame,
-    /// By codebook.
+    /// Logits by codebook.
     logits: Vec<Vec<f32>>,
 }
 
-/// Compares each format of `plan` with f32; one model is in memory at a time. `progress` is told what is being run.
+/// Compares each format of `plan` with f32; one model is in memory at a time. `progress` receives
+/// the format that runs.
 ///
 /// # Errors
 /// The folder cannot be loaded in a format, or the device fails.
@@ -81,7 +85,8 @@ pub fn compare(plan: &QualityPlan, progress: &mut dyn FnMut(WeightFormat)) -> Re
         .collect()
 }
 
-/// Speaks greedily. `on_frame` answers each frame with the one that the next is to follow, or with the end.
+/// Speaks greedily. For each frame, `on_frame` returns the frame that the next one is to follow, or
+/// the end.
 fn generate(
     plan: &QualityPlan,
     device: &Device,
@@ -153,10 +158,10 @@ impl Tally {
     }
 }
 
-/// Two rows of logits for the same code.
+/// Difference of two rows of logits for the same code.
 #[derive(Debug, PartialEq)]
 pub(super) struct RowDifference {
-    /// Of all logits, in standard deviations of the first row.
+    /// Mean difference of the logits, in standard deviations of the first row.
     pub(super) mean: f64,
     pub(super) max: f64,
     /// Divergence of the second distribution from the first, in nats.

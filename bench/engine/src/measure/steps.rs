@@ -1,7 +1,8 @@
-//! Our model, step by step: all rows speak together, then the codec and the mark take their frames.
+//! csm-fleet's model, step by step: all rows speak together, then the codec and the mark process
+//! their frames.
 //!
-//! Here the parts run one after another, so that each has its own time. The engine overlaps the codec with the next step;
-//! [`super::run_engine`] measures that.
+//! The parts run one after another here, so each has its own time. The engine overlaps the codec
+//! with the next step; [`super::run_engine`] measures that.
 
 use std::time::{Duration, Instant};
 
@@ -12,12 +13,12 @@ use csm_engine::codec::Codec;
 use csm_engine::model::{END_FRAME, LoadOptions, Model, Row, WeightChoice, WeightFormat};
 use csm_shared::watermark::{MarkStream, Watermark, WatermarkKey};
 
-/// What to measure.
+/// Settings of the measurement.
 #[derive(Clone, Debug)]
 pub struct StepsPlan {
-    /// The checkpoint.
+    /// Model and device.
     pub subject: Subject,
-    /// Number format.
+    /// Number format of the weights.
     pub weights: WeightChoice,
     /// Rows of every step.
     pub rows: usize,
@@ -25,39 +26,39 @@ pub struct StepsPlan {
     pub frames: usize,
 }
 
-/// Where one frame of all rows went.
+/// Times of one frame of all rows, by stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrameTimes {
-    /// The whole step of the model.
+    /// Whole step of the model.
     pub model: Duration,
-    /// Of it: reading the last frames.
+    /// Part of the step that reads the last frames.
     pub backbone: Duration,
-    /// Of it: the codes' logits.
+    /// Part of the step that computes the codes' logits.
     pub depth: Duration,
-    /// Of it: drawing the codes.
+    /// Part of the step that draws the codes.
     pub sampling: Duration,
-    /// Codes to sound.
+    /// Decoding of the codes to audio.
     pub codec: Duration,
-    /// The mark.
+    /// Marking of the audio.
     pub watermark: Duration,
 }
 
-/// What was measured.
+/// Results of the measurement.
 #[derive(Clone, Debug)]
 pub struct Steps {
     /// Number format of the matrices.
     pub format: WeightFormat,
-    /// Each measured frame.
+    /// Times of each measured frame.
     pub times: Vec<FrameTimes>,
-    /// Utterances that the model ended, and that were begun anew.
+    /// Utterances that the model ended, each followed by another.
     pub ended: usize,
     /// Bytes of weights that one step reads.
     pub bytes_per_step: u64,
-    /// What is resident, in bytes, the codec included.
+    /// Resident bytes by purpose, including the codec.
     pub memory: Vec<(&'static str, u64)>,
 }
 
-/// One row's mark, and where it is in its utterance.
+/// State of one row: its mark, and its position in the utterance.
 struct Voice {
     row: Row,
     mark: MarkStream,
@@ -108,7 +109,7 @@ fn begin(model: &mut Model, slot: usize, positions: usize) -> Result<(), BenchEr
     Ok(())
 }
 
-/// One frame of every row, from the model to the mark.
+/// Makes one frame of every row, from the model to the mark.
 fn frame(
     model: &mut Model,
     decoder: &mut csm_engine::codec::Decoder,

@@ -48,7 +48,7 @@ async fn a_long_prompt_is_read_beside_a_running_row() {
     assert_eq!(run.format, "f32");
 }
 
-/// What the codec's peer is measured at is the same work: the same sound.
+/// Checks that the codec's peer does the same work, because its audio is the same.
 #[test]
 fn candles_mimi_decodes_the_same_sound() {
     let folder = tempfile::tempdir().unwrap();
@@ -61,7 +61,7 @@ fn candles_mimi_decodes_the_same_sound() {
     assert!(theirs.pcm.len() == ours.pcm.len() && worst < 1e-3 * peak, "{worst} of {peak}");
 }
 
-/// What candle's CSM reads is the same model: the tensors that the original layout holds.
+/// Checks that candle's CSM reads the same model: the tensors of the original layout.
 #[test]
 fn candles_csm_gets_the_originals_tensors_from_either_layout() {
     let folder = tempfile::tempdir().unwrap();
@@ -124,7 +124,7 @@ fn f32_differs_from_itself_in_nothing_and_four_bits_differ_most() {
 
 #[test]
 fn a_row_is_compared_in_deviations_and_nats() {
-    // Deviation 1, and one logit off by a half: uniform shifts change no distribution.
+    // Deviation 1, and one logit off by a half; a uniform shift changes no distribution.
     let row = RowDifference::new(&[1.0, -1.0, 1.0, -1.0], &[1.5, -1.0, 1.0, -1.0]);
     assert!((row.mean - 0.125).abs() < 1e-9 && (row.max - 0.5).abs() < 1e-9 && row.kl > 0.0, "{row:?}");
     let shifted = RowDifference::new(&[1.0, -1.0], &[3.0, 1.0]);

@@ -20,7 +20,8 @@ fn message(id: &str, event: &Event) -> String {
     format!("id: {id}\nevent: {}\ndata: {}\n\n", event.name(), serde_json::to_string(event).unwrap())
 }
 
-/// A gateway that gives one scripted answer per connection, then closes it. Returns the requests it saw.
+/// Starts a gateway that gives one scripted answer per connection, then closes the connection.
+/// Returns the requests received.
 async fn gateway(answers: Vec<(u16, String)>) -> (GatewayClient, tokio::task::JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
@@ -43,7 +44,7 @@ async fn gateway(answers: Vec<(u16, String)>) -> (GatewayClient, tokio::task::Jo
 async fn a_cut_stream_is_taken_up_where_it_was_and_nothing_comes_twice() {
     let started = Event::Started { worker: "w".into() };
     let first = message("1-1", &started) + &message("1-2", &progress(1)) + "id: 1-3\nevent: progress\ndata: {\"cut";
-    // The second attempt begins below the sequence of the first, but above it in order.
+    // The second attempt begins below the sequence of the first, but later in order.
     let second = message("1-2", &progress(1)) + ": still here\n\n" + &message("2-1", &started);
     let third =
         message("2-2", &progress(4)) + &message("2-18446744073709551615", &cancelled()) + &message("9-9", &started);
@@ -102,7 +103,7 @@ async fn a_gateway_that_stays_away_is_given_up() {
         follower.opened = Instant::now();
         follower.cut("away").await.unwrap();
     }
-    // A connection that held is no failure, though nothing came.
+    // A connection that lasted is no failure, even if no event came.
     follower.opened = Instant::now();
     tokio::time::advance(CONNECTION_HELD_MIN).await;
     follower.cut("closed").await.unwrap();

@@ -1,4 +1,4 @@
-//! Dead letters for a reader.
+//! Dead letters as text.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::commands::queue::brief;
 /// Longest failure in a line of the list, in characters.
 const ERROR_MAX: usize = 80;
 
-/// A letter in one line: when, which, whose, how often, and why.
+/// Formats a letter as one line: time, job, tenant, attempts and failure.
 pub(super) fn line(letter: &DeadLetter) -> String {
     let DeadLetter { id, at, lane, tenant, attempt, class, error, .. } = letter;
     format!("{at:.0}  {id}  {lane} of {tenant}  attempts {attempt}  {class}: {}", cut(error))
 }
 
-/// The first line of a failure, cut to a readable length.
+/// Returns the first line of a failure, cut to a readable length.
 fn cut(error: &str) -> String {
     let first = error.lines().next().unwrap_or_default();
     if first.len() == error.len() && first.chars().count() <= ERROR_MAX {
@@ -28,7 +28,7 @@ fn cut(error: &str) -> String {
     first.chars().take(ERROR_MAX - 3).collect::<String>() + "..."
 }
 
-/// A letter and its job's record, several lines with a last newline.
+/// Formats a letter and its job's record as several lines with a last newline.
 pub(super) fn whole(letter: &DeadLetter, record: Option<&JobRecord>) -> String {
     let attempts = format!(
         "{}: {} failed by themselves, {} ended with a worker that ran nothing else",
@@ -48,13 +48,13 @@ pub(super) fn whole(letter: &DeadLetter, record: Option<&JobRecord>) -> String {
         Some(record) => lines.extend(of_record(record)),
     }
     lines.iter().fold(String::new(), |mut text, (name, value)| {
-        // Writing to a string does not fail.
+        // Writing to a string cannot fail.
         let _ = writeln!(text, "  {name:<9} {value}");
         text
     })
 }
 
-/// What the letter does not say.
+/// Returns the facts that only the job's record holds.
 fn of_record(record: &JobRecord) -> Vec<(&'static str, String)> {
     let instant = |at: Option<Timestamp>| at.map_or_else(|| "-".to_owned(), |at| format!("{at:.3}"));
     let budget = Duration::from_millis(u64::from(record.max_frames) * u64::from(FRAME_MS));

@@ -1,7 +1,7 @@
-//! CUDA from outside: the driver, its devices, and whether the worker that was built for CUDA starts here.
+//! CUDA checked from outside: the driver, its devices, and whether the CUDA worker starts here.
 //!
-//! A CUDA worker is a program of its own, because the loader refuses it wherever a CUDA library is missing. What the
-//! loader says then is put into words here.
+//! A CUDA worker is a program of its own, because the loader refuses it if a CUDA library is
+//! missing. The loader's message is translated into advice here.
 
 use std::fs;
 use std::os::unix::process::ExitStatusExt as _;
@@ -11,18 +11,18 @@ use std::process::Output;
 use super::CheckResult;
 use super::program::{answer, find, first_line};
 
-/// The oldest driver that takes what the toolkit 13.0 emits.
+/// Oldest driver that accepts code of the CUDA toolkit 13.0.
 const DRIVER_LEAST: u32 = 580;
-/// The driver's library, which no toolkit brings.
+/// Library of the driver, which no toolkit contains.
 const DRIVER_LIBRARY: &str = "libcuda.so.1";
-/// What the loader of shared libraries exits with when one is missing.
+/// Exit status of the loader of shared libraries if one is missing.
 const LOADER_EXIT: i32 = 127;
 
 const GPU: &str = "gpu";
 const DRIVER: &str = "driver";
 const WORKER: &str = "cuda worker";
 
-/// A GPU as `nvidia-smi` tells it.
+/// GPU as `nvidia-smi` describes it.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Gpu {
     pub(super) name: String,
@@ -57,7 +57,7 @@ async fn gpu() -> Option<Gpu> {
     if told.status.success() { parse_gpu(&first_line(&told.stdout)) } else { None }
 }
 
-/// A line such as `NVIDIA L4, 580.65.06, 8.9`.
+/// Parses a line such as `NVIDIA L4, 580.65.06, 8.9`.
 pub(super) fn parse_gpu(line: &str) -> Option<Gpu> {
     let mut fields = line.split(',').map(str::trim);
     let name = fields.next()?.to_owned();
@@ -74,7 +74,8 @@ fn has_device() -> bool {
     })
 }
 
-/// Whether the loader finds the driver's library: a child is asked to preload it, and complains if it cannot.
+/// Checks whether the loader finds the driver's library. A child is asked to preload the library
+/// and complains if it cannot.
 async fn driver_loads() -> bool {
     match find("true") {
         Some(program) => {
@@ -131,7 +132,8 @@ async fn worker(given: Option<&Path>, gpu: Option<&Gpu>, there: bool) -> CheckRe
     if there { CheckResult::problem(WORKER, what, advice) } else { CheckResult::warning(WORKER, what, advice) }
 }
 
-/// The worker that `make cuda` left beside this program's own folder, for this GPU if there is a choice.
+/// Returns the worker that `make cuda` left beside this program's own folder, preferably one for
+/// this GPU.
 fn built(gpu: Option<&Gpu>) -> Option<PathBuf> {
     let own = std::env::current_exe().ok()?;
     let folders = fs::read_dir(own.parent()?.parent()?.join("cuda")).ok()?.flatten();
@@ -141,12 +143,12 @@ fn built(gpu: Option<&Gpu>) -> Option<PathBuf> {
     workers.into_iter().next()
 }
 
-/// The capability that names the folder of a worker.
+/// Returns the compute capability that names the folder of a worker.
 fn capability_of(worker: &Path) -> Option<u32> {
     worker.parent()?.file_name()?.to_str()?.parse().ok()
 }
 
-/// Why a program ended at its start, and what to do.
+/// Returns why a program ended at its start, and advice.
 pub(super) fn in_words(output: &Output) -> (String, String) {
     let said = first_line(&output.stderr);
     match (output.status.code(), missing_library(&said)) {
@@ -169,7 +171,8 @@ pub(super) fn in_words(output: &Output) -> (String, String) {
     }
 }
 
-/// The library that the loader names in `x: error while loading shared libraries: libcuda.so.1: cannot open ...`.
+/// Returns the library named in `x: error while loading shared libraries: libcuda.so.1: cannot open
+/// ...`.
 fn missing_library(said: &str) -> Option<&str> {
     let rest = said.split_once("error while loading shared libraries: ")?.1;
     Some(rest.split_once(':')?.0)

@@ -1,14 +1,14 @@
-//! Processor and memory, held against what the model asks of them.
+//! Processor and memory, compared with the needs of the model.
 
 use std::fs;
 
 use super::CheckResult;
 use csm_report::kilobytes;
 
-/// What a full-size worker needs on a CPU: q8_0 weights, codec, caches of five slots.
+/// Memory that a full-size worker needs on a CPU: q8_0 weights, codec, caches of five slots.
 const MODEL_BYTES: u64 = 4 << 30;
 
-/// Cores and the instructions that quantised weights are multiplied with.
+/// Checks the cores and the instructions that multiply quantised weights.
 pub(super) fn processor() -> CheckResult {
     const CHECK: &str = "cpu";
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -23,7 +23,7 @@ pub(super) fn processor() -> CheckResult {
     }
 }
 
-/// The best instructions that the kernels are written for and this CPU has.
+/// Returns the best instruction set that both the kernels and this CPU support.
 fn instructions() -> Option<&'static str> {
     #[cfg(target_arch = "x86_64")]
     {
@@ -38,7 +38,7 @@ fn instructions() -> Option<&'static str> {
     None
 }
 
-/// Free memory, no more than the control group allows, against the model's need.
+/// Compares free memory, as far as the control group allows it, with the model's need.
 pub(super) fn memory() -> CheckResult {
     const CHECK: &str = "memory";
     let info = fs::read_to_string("/proc/meminfo").unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The model: whether its files are here, and if not, whether they can be had.
+//! The model: whether its files are here, and if not, whether they can be downloaded.
 
 use std::path::PathBuf;
 
@@ -44,7 +44,7 @@ pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> CheckResu
     }
 }
 
-/// Whether a token is given, or saved where `hf auth login` saves it.
+/// Returns true if a token is given, or saved where `hf auth login` saves it.
 fn has_token(hub: &HubOptions) -> bool {
     let given = hub.token.as_ref().is_some_and(|token| !token.expose_secret().is_empty());
     let home = std::env::var_os("HF_HOME").map(PathBuf::from);

@@ -1,4 +1,4 @@
-//! Places: the data folder, the disk under it, the ports.
+//! Places on this machine: the data folder, the disk under it, the ports.
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 use super::CheckResult;
 use super::program::{answer, find};
 
-/// Below this, `csm dev` stops taking jobs within minutes.
+/// Free bytes below which `csm dev` stops taking jobs within minutes.
 const DISK_LEAST: u64 = 100 << 20;
-/// Room for a day of audio and Redis' file.
+/// Free bytes that hold a day of audio and Redis' file.
 const DISK_GOOD: u64 = 2 << 30;
-/// Where gateway and worker have health and metrics unless told otherwise.
+/// Default ports for health and metrics of gateway and worker.
 const ADMIN_PORTS: [u16; 2] = [9090, 9091];
 
-/// Whether the data folder can be written, or made.
+/// Checks whether the data folder can be written, or made.
 pub(super) fn folder(data: &Path) -> CheckResult {
     const CHECK: &str = "data folder";
     let existing = nearest(data);
@@ -31,7 +31,7 @@ pub(super) fn folder(data: &Path) -> CheckResult {
     }
 }
 
-/// Free space under the data folder, as `df` tells it.
+/// Checks the free space under the data folder, as `df` reports it.
 pub(super) async fn disk(data: &Path) -> CheckResult {
     const CHECK: &str = "disk";
     let existing = nearest(data);
@@ -52,13 +52,13 @@ pub(super) async fn disk(data: &Path) -> CheckResult {
     CheckResult::ok(CHECK, what)
 }
 
-/// The available bytes in the answer of `df -Pk`.
+/// Reads the available bytes from the answer of `df -Pk`.
 pub(super) fn free_bytes(told: &str) -> Option<u64> {
     let row = told.lines().nth(1)?;
     Some(row.split_whitespace().nth(3)?.parse::<u64>().ok()? * 1024)
 }
 
-/// Whether the ports are free that a fleet takes unless told otherwise.
+/// Checks whether the default ports of a fleet are free.
 pub(super) fn ports(listen: SocketAddr) -> CheckResult {
     const CHECK: &str = "ports";
     let admin = ADMIN_PORTS.map(|port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port));
@@ -75,7 +75,7 @@ pub(super) fn ports(listen: SocketAddr) -> CheckResult {
     )
 }
 
-/// The folder itself or, until it is made, the nearest one above it.
+/// Returns the folder itself or, until it exists, its nearest existing ancestor.
 fn nearest(data: &Path) -> PathBuf {
     let above = data.ancestors().find(|folder| folder.is_dir());
     above.filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new(".")).to_owned()

@@ -1,4 +1,4 @@
-//! Programs on this machine: where they are and what they answer.
+//! Programs on this machine: their paths and their answers.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use tokio::process::Command;
 
-/// How long a program may take to answer a question such as `--version`.
+/// Longest time for a program to answer a question such as `--version`.
 const ANSWER_LIMIT: Duration = Duration::from_secs(20);
 
-/// The file that `PATH` names for a program.
+/// Finds a program's file in `PATH`.
 pub(super) fn find(program: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH")?;
     std::env::split_paths(&path).map(|folder| folder.join(program)).find(|file| is_executable(file))
@@ -21,7 +21,8 @@ fn is_executable(file: &Path) -> bool {
     file.metadata().is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
 }
 
-/// Runs a program to its end. `None` if it cannot be started or does not end in time; then it is killed.
+/// Runs a program to its end. Returns `None` if it cannot be started, or if it was killed at the
+/// time limit.
 pub(super) async fn answer(program: impl AsRef<OsStr>, arguments: &[&str], env: &[(&str, &str)]) -> Option<Output> {
     let child = Command::new(program)
         .args(arguments)
@@ -34,7 +35,7 @@ pub(super) async fn answer(program: impl AsRef<OsStr>, arguments: &[&str], env: 
     tokio::time::timeout(ANSWER_LIMIT, child).await.ok()?.ok()
 }
 
-/// The first line of what a program said, without the space around it.
+/// Returns the first line of a program's output, without the space around it.
 pub(super) fn first_line(said: &[u8]) -> String {
     String::from_utf8_lossy(said).lines().find(|line| !line.trim().is_empty()).unwrap_or_default().trim().to_owned()
 }

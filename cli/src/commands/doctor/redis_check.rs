@@ -1,4 +1,4 @@
-//! Redis: the server that `csm dev` starts, and the one that a fleet is told to use.
+//! Redis: the server that `csm dev` starts, and the server that a fleet is told to use.
 
 use std::time::Duration;
 
@@ -9,13 +9,14 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::CheckResult;
 use super::program::{answer, find, first_line};
 
-/// Servers that `csm dev` can start, with the oldest version whose commands the queue uses.
+/// Servers that `csm dev` can start, each with the oldest version that has the queue's commands.
 const SERVERS: [(&str, (u32, u32)); 2] = [("redis-server", (6, 2)), ("valkey-server", (7, 2))];
 
 const INSTALL: &str =
     "Install it: apt-get install redis-server, dnf install valkey, apk add valkey, brew install redis";
 
-/// The program that `csm dev` and the tests start. Where a server is configured, only they need it.
+/// Checks the program that `csm dev` and the tests start. With a configured server, nothing else
+/// needs it.
 pub(super) async fn server(configured: bool) -> CheckResult {
     const CHECK: &str = "redis-server";
     let Some((name, oldest, file)) = SERVERS.iter().find_map(|&(name, oldest)| Some((name, oldest, find(name)?)))
@@ -46,14 +47,14 @@ pub(super) async fn server(configured: bool) -> CheckResult {
     }
 }
 
-/// Major and minor of `Redis server v=7.0.15 sha=...`.
+/// Parses major and minor of `Redis server v=7.0.15 sha=...`.
 pub(super) fn version(said: &str) -> Option<(u32, u32)> {
     let numbers = said.split_once("v=")?.1;
     let mut numbers = numbers.split(['.', ' ']).map(str::parse);
     Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
 }
 
-/// Whether the server at `url` answers, what it is and what waits there, and which of its settings could cost jobs.
+/// Checks whether the server at `url` answers, and which of its settings could cost jobs.
 pub(super) async fn reachable(url: &SecretString) -> CheckResult {
     const CHECK: &str = "redis";
     const SCHEMES: &str = "It begins with redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)";
@@ -75,7 +76,7 @@ pub(super) async fn reachable(url: &SecretString) -> CheckResult {
     }
 }
 
-/// What the server is, and what waits there.
+/// Describes the server and the jobs that wait there.
 async fn answers(client: &RedisClient) -> Result<String, QueueError> {
     let server = client.capabilities().await?;
     let stats = Queue::new(client.clone(), &QueueArgs::default()).stats().await?;

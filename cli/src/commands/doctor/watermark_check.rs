@@ -1,4 +1,5 @@
-//! The watermark: which marks files would carry, by which key, and whether SilentCipher's weights are here.
+//! The watermark: the marks that files would carry, their key, and whether SilentCipher's weights
+//! are here.
 
 use csm_shared::models::{self, HubOptions, ModelSource};
 use csm_worker::marks::{ChosenPolicy, MarkArgs, Policy, WatermarkKey};
@@ -6,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::CheckResult;
 
-/// The policy, the key and the weights, a line each.
+/// Checks the policy, the key and the weights, a line each.
 pub(super) async fn check(marks: &MarkArgs, secret: Option<&SecretString>, hub: &HubOptions) -> [CheckResult; 3] {
     let chosen = marks.choose(hub).await;
     let weights = weights(&chosen).await;
@@ -25,7 +26,7 @@ fn marks(policy: Policy) -> &'static str {
     }
 }
 
-/// Whose mark it is.
+/// Checks the key of the mark.
 pub(super) fn key(secret: Option<&SecretString>) -> CheckResult {
     const CHECK: &str = "mark's key";
     match secret.map(SecretString::expose_secret).filter(|secret| !secret.is_empty()) {
@@ -51,7 +52,7 @@ fn development(check: &'static str) -> CheckResult {
     )
 }
 
-/// Whether SilentCipher's weights are here, and if not, what follows.
+/// Checks whether SilentCipher's weights are here, and what follows if not.
 async fn weights(chosen: &ChosenPolicy) -> CheckResult {
     const CHECK: &str = "silentcipher";
     let here = HubOptions { offline: true, ..chosen.hub.clone() };

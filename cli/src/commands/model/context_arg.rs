@@ -5,14 +5,15 @@ use std::str::FromStr;
 
 use csm_shared::job::{Speaker, Text};
 
-/// A turn spoken before. Its parts are split at the first `:NUMBER:`, so paths and texts may hold colons of their own.
+/// Context segment. Its parts are split at the first `:NUMBER:`, so paths and texts may hold
+/// colons.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ContextArg {
-    /// The recording.
+    /// Recording of the segment.
     pub(crate) file: PathBuf,
-    /// Who spoke.
+    /// Speaker of the segment.
     pub(crate) speaker: Speaker,
-    /// What was said.
+    /// Text of the segment.
     pub(crate) text: Text,
 }
 
@@ -30,7 +31,7 @@ impl FromStr for ContextArg {
     }
 }
 
-/// File, number and text around the first `:NUMBER:` that leaves a file's name before it.
+/// Returns file, number and text around the first `:NUMBER:` that leaves a file name before it.
 fn split(argument: &str) -> Option<(&str, &str, &str)> {
     let colons = argument.match_indices(':').map(|(at, _)| at).filter(|&at| at > 0);
     colons.into_iter().find_map(|at| {

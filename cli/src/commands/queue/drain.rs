@@ -1,4 +1,4 @@
-//! `csm queue drain`: nothing in, everything out.
+//! `csm queue drain`: closes the intake and waits until the queue is empty.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use csm_queue::queue::{Queue, QueueError, QueueStats};
 use csm_shared::process::shutdown::Shutdown;
 use indicatif::ProgressBar;
 
-/// Between two looks.
+/// Pause between two reads of the queue.
 const EVERY: Duration = Duration::from_millis(500);
 
-/// Closes the intake and waits until no job is open, or the user is tired of it.
+/// Closes the intake and waits until no job is open, or until a signal comes.
 pub(super) async fn run(queue: &Queue, reopen: bool) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals().context("signals")?;
     queue.close(true).await?;
@@ -33,7 +33,8 @@ pub(super) async fn run(queue: &Queue, reopen: bool) -> anyhow::Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
-/// Shows what is left, on one line of a terminal or a line for each change, until nothing is. Redis may be away meanwhile.
+/// Shows what is left until the queue is empty: on one line of a terminal, or else a line for each
+/// change. Redis may be unreachable meanwhile.
 async fn until_empty(queue: &Queue) -> Result<(), QueueError> {
     let (bar, mut last) = (ProgressBar::new_spinner(), String::new());
     loop {
@@ -57,7 +58,7 @@ async fn until_empty(queue: &Queue) -> Result<(), QueueError> {
     Ok(())
 }
 
-/// What is left, and what may keep it from ever ending.
+/// Formats what is left, and what may keep the queue from ever emptying.
 fn left(stats: &QueueStats) -> String {
     let waiting = stats.open.saturating_sub(stats.running + stats.delayed);
     let mut line = format!(

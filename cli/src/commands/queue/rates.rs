@@ -1,21 +1,22 @@
-//! What happened between two looks at the queue, by the second.
+//! Events per second between two reads of the queue.
 
 use std::time::Duration;
 
 use csm_queue::queue::QueueStats;
 use csm_shared::job::JobState;
 
-/// Events a second between two looks.
+/// Rates between two reads of the queue, per second.
 #[derive(Debug, PartialEq)]
 pub(super) struct Rates {
-    /// Jobs that ended, by their end.
+    /// Ended jobs per second, by final state.
     pub(super) ended: Vec<(JobState, f64)>,
-    /// Frames made by the workers that both looks saw.
+    /// Frames per second of the workers that both reads saw.
     pub(super) frames: f64,
 }
 
 impl Rates {
-    /// From the counts of two looks; `None` where no time lies between them. A count that has shrunk was begun anew.
+    /// Computes rates from the counts of two reads; `None` if no time lies between them. A count
+    /// that has shrunk was restarted from zero.
     pub(super) fn between(before: &QueueStats, now: &QueueStats, elapsed: Duration) -> Option<Self> {
         if elapsed.is_zero() {
             return None;
@@ -29,7 +30,7 @@ impl Rates {
             let then = before.workers.iter().find(|other| other.owner == worker.owner)?;
             Some(per_second(then.report.frames, worker.report.frames))
         });
-        // A sum of no floats would be -0.0.
+        // `sum` of no floats would be -0.0.
         Some(Self { ended: ended.collect(), frames: frames.fold(0.0, |sum, rate| sum + rate) })
     }
 }

@@ -1,4 +1,5 @@
-//! The queue's numbers for a reader: lines with colours for a terminal; without the colours they are plain text.
+//! The queue's numbers as lines with colours for a terminal; without the colours they are plain
+//! text.
 
 use std::fmt;
 use std::time::Duration;
@@ -11,10 +12,10 @@ use super::rates::Rates;
 
 /// Longest bar of a worker's slots, in characters.
 const BAR_MAX: u8 = 16;
-/// Between two columns.
+/// Space between two columns.
 const GAP: &str = "  ";
 
-/// One look at the queue, beside an earlier one if there was one.
+/// Numbers of one read of the queue, with an earlier one to take rates over, if any.
 #[derive(Debug)]
 pub(crate) struct View<'a> {
     now: &'a QueueStats,
@@ -22,17 +23,17 @@ pub(crate) struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    /// A first look.
+    /// Makes a view of a first read.
     pub(crate) const fn of(now: &'a QueueStats) -> Self {
         Self { now, before: None }
     }
 
-    /// A look that lies `elapsed` after an earlier one.
+    /// Makes a view of a read that lies `elapsed` after an earlier one.
     pub(crate) const fn since(now: &'a QueueStats, before: &'a QueueStats, elapsed: Duration) -> Self {
         Self { now, before: Some((before, elapsed)) }
     }
 
-    /// Lanes, totals, rates, then a line for each worker.
+    /// Returns lanes, totals and rates, then a line for each worker.
     pub(crate) fn lines(&self) -> Vec<Line<'static>> {
         let lanes = self.now.lanes.iter().map(|lane| self.lane(lane)).collect();
         let mut lines = table(["lane", "depth", "waiting audio", "running audio", "oldest", "predicted wait"], lanes);
@@ -68,7 +69,7 @@ impl<'a> View<'a> {
         Line::from(vec![Span::raw(head), dead, Span::raw("; "), Span::styled(intake, alarm(now.closed))])
     }
 
-    /// Ends of jobs, where there was an earlier look, and frames.
+    /// Returns ended jobs per second, if there was an earlier read, and frames per second.
     fn rates(&self) -> Vec<Line<'static>> {
         let workers = match self.now.workers.len() {
             1 => "1 worker".to_owned(),
@@ -93,7 +94,7 @@ impl fmt::Display for View<'_> {
 
 fn worker(worker: &WorkerStatus) -> [Span<'static>; 6] {
     let report = &worker.report;
-    // Several workers of one machine differ in what follows its name.
+    // The boot id, behind the host name, tells workers of one machine apart.
     let boot = worker.owner.rsplit(':').next().unwrap_or_default();
     let rate = if report.frames_per_second > 0.0 { format!("{:.1}", report.frames_per_second) } else { "-".to_owned() };
     let state = match (report.draining, report.running) {
@@ -111,7 +112,7 @@ fn worker(worker: &WorkerStatus) -> [Span<'static>; 6] {
     ]
 }
 
-/// Busy slots of all, as a bar. One that is neither empty nor full does not look so.
+/// Draws the busy share of all slots as a bar. A bar is empty or full only if the slots are.
 fn bar(busy: u8, slots: u8) -> String {
     let length = slots.min(BAR_MAX);
     let scaled = (u32::from(busy.min(slots)) * u32::from(length)).div_ceil(u32::from(slots.max(1))) as u8;
@@ -119,7 +120,8 @@ fn bar(busy: u8, slots: u8) -> String {
     "█".repeat(full.into()) + &"░".repeat((length - full).into())
 }
 
-/// Rows under headings, each column as wide as its widest cell; the first begins at the left, the others end at the right.
+/// Formats rows under headings, each column as wide as its widest cell. The first column is aligned
+/// left, the others right.
 fn table<const N: usize>(headings: [&'static str; N], cells: Vec<[Span<'static>; N]>) -> Vec<Line<'static>> {
     let rows: Vec<_> = std::iter::once(headings.map(|heading| heading.bold())).chain(cells).collect();
     let width = |column: usize| rows.iter().map(|row| row[column].width()).max().unwrap_or(0);
@@ -139,7 +141,7 @@ fn alarm(raised: bool) -> Style {
     if raised { Style::new().red().bold() } else { Style::new() }
 }
 
-/// A duration in at most two units.
+/// Formats a duration in at most two units.
 pub(crate) fn brief(time: Duration) -> String {
     let seconds = time.as_secs();
     let (minutes, hours) = (seconds / 60, seconds / 3_600);
@@ -159,7 +161,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A worker that has made so many frames.
+    /// Makes a worker that has made `frames` frames.
     pub(crate) fn worker(owner: &str, frames: u64) -> WorkerStatus {
         let report = WorkerReport {
             host: owner.split(':').next().unwrap_or_default().to_owned(),

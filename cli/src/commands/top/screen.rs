@@ -1,4 +1,4 @@
-//! The view on a terminal: drawn at every look and at every change of size, gone without a trace at the end.
+//! The view on a terminal: drawn at every read and at every change of size, and removed at the end.
 
 use anyhow::Context as _;
 use crossterm::event::{Event, EventStream, KeyCode, KeyEventKind, KeyModifiers};
@@ -14,7 +14,7 @@ use super::StatsResult;
 use super::stats_history::StatsHistory;
 use crate::commands::queue::View;
 
-/// The terminal, taken over. It is given back when this is dropped, and at a panic.
+/// Terminal in raw mode, restored on drop and at a panic.
 struct Screen(DefaultTerminal);
 
 impl Screen {
@@ -29,7 +29,7 @@ impl Drop for Screen {
     }
 }
 
-/// Shows look after look until `q`, Ctrl-C or a signal.
+/// Shows each read of the queue until `q`, Escape, Ctrl-C or a signal.
 pub(super) async fn watch(
     updates: &mut mpsc::Receiver<StatsResult>,
     history: &mut StatsHistory,
@@ -50,14 +50,15 @@ pub(super) async fn watch(
     }
 }
 
-/// Whether the reader has had enough.
+/// Returns true for a key that ends the view.
 fn is_end(event: &Event) -> bool {
     let Event::Key(key) = event else { return false };
     let control_c = key.code == KeyCode::Char('c') && key.modifiers.contains(KeyModifiers::CONTROL);
     key.kind == KeyEventKind::Press && (control_c || matches!(key.code, KeyCode::Char('q' | 'Q') | KeyCode::Esc))
 }
 
-/// A heading, what is wrong, and the view; where the terminal is too low for all workers, how many more lines there are.
+/// Draws a heading, the current failure, and the view. If the terminal is too low for all workers,
+/// the last line counts the rest.
 fn draw(frame: &mut Frame<'_>, view: &View<'_>, trouble: Option<&str>) {
     let second = trouble.map_or_else(Line::default, |trouble| Line::from(trouble.to_owned().red().bold()));
     let mut lines = vec![Line::from(vec!["csm top".bold(), "  q ends".dim()]), second];

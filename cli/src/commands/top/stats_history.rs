@@ -1,4 +1,4 @@
-//! The queue's numbers of the last seconds: what is shown, and what rates are taken over.
+//! The queue's numbers of the last seconds: the ones shown, and the ones that rates are taken over.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
@@ -8,10 +8,11 @@ use csm_queue::queue::{QueueError, QueueStats, REPORT_EVERY};
 use super::StatsResult;
 use crate::commands::queue::View;
 
-/// Rates are taken over this time: workers tell of their frames every few seconds, not between any two of its reads.
+/// Time over which rates are taken. Workers report their frames every few seconds, so two
+/// neighbouring reads may differ by nothing.
 const RATE_WINDOW: Duration = REPORT_EVERY.saturating_mul(2);
 
-/// Never empty, oldest look first.
+/// Reads of the queue, oldest first; there is always a last one.
 #[derive(Debug)]
 pub(super) struct StatsHistory {
     earlier: VecDeque<(Instant, QueueStats)>,
@@ -20,15 +21,16 @@ pub(super) struct StatsHistory {
 }
 
 impl StatsHistory {
-    /// Begins with a look made now.
+    /// Begins with a read made now.
     pub(super) fn new(stats: QueueStats) -> Self {
         Self { earlier: VecDeque::new(), last: (Instant::now(), stats), trouble: None }
     }
 
-    /// Takes what a look made now brought. Where it brought nothing, the last one stays, with a word of what is wrong.
+    /// Records the result of a read made now. After a failed read the last numbers stay, with the
+    /// failure beside them.
     ///
     /// # Errors
-    /// What will not pass by itself.
+    /// A failure that will not pass by itself.
     pub(super) fn take(&mut self, told: StatsResult) -> Result<(), QueueError> {
         match told {
             Ok(stats) => self.add(Instant::now(), stats),
@@ -40,19 +42,19 @@ impl StatsHistory {
 
     fn add(&mut self, at: Instant, stats: QueueStats) {
         self.earlier.push_back(std::mem::replace(&mut self.last, (at, stats)));
-        // The newest look that is old enough, and all after it.
+        // Keep the newest read that is old enough, and all after it.
         while self.earlier.get(1).is_some_and(|(second, _)| at.duration_since(*second) >= RATE_WINDOW) {
             self.earlier.pop_front();
         }
         self.trouble = None;
     }
 
-    /// Why the last look is not of this second.
+    /// Returns why the last read failed, if it did.
     pub(super) fn trouble(&self) -> Option<&str> {
         self.trouble.as_deref()
     }
 
-    /// The last look, beside the one that it is held against.
+    /// Returns the last read, with the earlier one that rates are taken over.
     pub(super) fn view(&self) -> View<'_> {
         let (at, now) = &self.last;
         match self.earlier.front() {
@@ -75,7 +77,7 @@ mod tests {
         history.last.0 = start;
         for second in 1..=60 {
             let mut now = QueueStats::empty();
-            // One job each second, then three.
+            // The test ends one job each second, then three.
             now.ended[0].1 = if second <= 30 { second } else { 30 + (second - 30) * 3 };
             history.add(start + Duration::from_secs(second), now);
             let rate = if second <= 30 { "1.0 succeeded" } else { "3.0 succeeded" };

@@ -1,8 +1,8 @@
-//! Live audio: the samples of a job that go out with its progress events while it is spoken.
+//! Live audio: the samples of a job, sent with its progress events while it runs.
 //!
-//! Every sample of the recording goes out once, in order, each event saying how many came before it. They are the samples as
-//! they carry the builtin mark. Where the finished file carries another mark on top, its bytes are others; their number is
-//! the same.
+//! Every sample of the recording goes out once, in order, and each event says how many came before
+//! it. The samples carry the builtin mark. If the finished file carries another mark on top, its
+//! samples differ, but their number is the same.
 
 use std::fmt;
 
@@ -15,7 +15,7 @@ use csm_shared::audio::FRAME_SAMPLES;
 /// Bytes of a sample.
 const SAMPLE_BYTES: usize = 2;
 
-/// Samples in a row of one job: 24 kHz, mono, 16 bit.
+/// Consecutive samples of one job: 24 kHz, mono, 16 bit.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "AudioChunkWire", into = "AudioChunkWire")]
 pub struct AudioChunk {
@@ -29,8 +29,9 @@ impl AudioChunk {
     /// Most characters of base64 that one event carries.
     pub const BASE64_MAX: usize = (Self::SAMPLES_MAX * SAMPLE_BYTES).div_ceil(3) * 4;
 
-    /// The samples `pcm` (16 bit, lowest byte first) with `offset` samples of the job before them. `None` where there is half
-    /// a sample, none at all, or more than [`Self::SAMPLES_MAX`].
+    /// Creates a chunk of the samples `pcm` (16 bit, lowest byte first) that follow `offset`
+    /// samples of the job. Returns `None` if `pcm` holds half a sample, no sample, or more than
+    /// [`Self::SAMPLES_MAX`].
     #[must_use]
     pub fn new(offset: u64, pcm: &[u8]) -> Option<Self> {
         let fits = !pcm.is_empty() && pcm.len() <= Self::SAMPLES_MAX * SAMPLE_BYTES;
@@ -39,25 +40,25 @@ impl AudioChunk {
         (fits && whole && ends).then(|| Self { offset, pcm: pcm.to_vec() })
     }
 
-    /// Samples of the job before these.
+    /// Returns the number of samples of the job before this chunk.
     #[must_use]
     pub const fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// Samples in it.
+    /// Returns the number of samples in this chunk.
     #[must_use]
     pub const fn samples(&self) -> u32 {
         (self.pcm.len() / SAMPLE_BYTES) as u32
     }
 
-    /// Samples of the job up to the last of these.
+    /// Returns the number of samples of the job up to the end of this chunk.
     #[must_use]
     pub const fn end(&self) -> u64 {
         self.offset + self.samples() as u64
     }
 
-    /// The samples: 16 bit, lowest byte first.
+    /// Returns the samples: 16 bit, lowest byte first.
     #[must_use]
     pub fn pcm(&self) -> &[u8] {
         &self.pcm
@@ -70,7 +71,7 @@ impl fmt::Debug for AudioChunk {
     }
 }
 
-/// As it stands in an event.
+/// An [`AudioChunk`] as it is written in an event.
 #[derive(Serialize, Deserialize)]
 struct AudioChunkWire {
     offset: u64,

@@ -1,4 +1,4 @@
-//! What happens to a job, as its followers hear it.
+//! Events of a job, as its followers receive them.
 
 use std::fmt;
 use std::str::FromStr;
@@ -11,20 +11,21 @@ use csm_shared::job::{Failure, FailureClass, Invalid, JobRecord, JobState, Recei
 /// Sequence of the terminal event of an attempt: nothing can follow it.
 const TERMINAL_SEQUENCE: u64 = u64::MAX;
 
-/// Place of an event in its job's story: `<attempt>-<sequence>`, which is also its id in the Redis Stream.
+/// Position of an event in its job's stream: `<attempt>-<sequence>`, which is also its id in the
+/// Redis Stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct EventId {
-    /// The claim's number; 0 before the first.
+    /// Number of the claim; 0 before the first.
     pub attempt: u64,
-    /// Place within the attempt, from 1.
+    /// Position within the attempt, from 1.
     pub sequence: u64,
 }
 
 impl EventId {
-    /// Before every event.
+    /// Position before every event.
     pub const START: Self = Self { attempt: 0, sequence: 0 };
 
-    /// Where the end of a job stands whose last claim was `attempt`.
+    /// Returns the position of the terminal event of a job whose last claim was `attempt`.
     #[must_use]
     pub const fn terminal(attempt: u64) -> Self {
         Self { attempt, sequence: TERMINAL_SEQUENCE }
@@ -41,7 +42,8 @@ impl FromStr for EventId {
     type Err = Invalid;
 
     fn from_str(text: &str) -> Result<Self, Invalid> {
-        // No job is claimed that often; Redis itself would refuse the very last id as a place to go on from.
+        // No job is claimed that often. Redis itself would refuse to read on after the very last
+        // id.
         let attempt = |text: &str| text.parse().ok().filter(|&attempt: &u64| attempt < u64::MAX);
         let parts = text.split_once('-').and_then(|(a, s)| Some((attempt(a)?, s.parse().ok()?)));
         let (attempt, sequence) =
@@ -50,13 +52,13 @@ impl FromStr for EventId {
     }
 }
 
-/// One thing that happened.
+/// An event of a job.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// A worker began an attempt.
     Started {
-        /// The worker process.
+        /// Name of the worker process.
         worker: String,
     },
     /// More audio exists.
@@ -65,34 +67,35 @@ pub enum Event {
         frames: u32,
         /// The frame budget.
         max_frames: u32,
-        /// The samples since the last event that had any, for a job whose delivery is live. All of them in order are the
-        /// recording: as many as the receipt of [`Event::Done`] says, unless an attempt of another build or model spoke less
-        /// than one before it had sent.
+        /// The samples since the last event that had any, for a job whose delivery is live. All of
+        /// them in order are the recording: as many as the receipt of [`Event::Done`] says. They
+        /// are more if an attempt of another build or model generated less than an earlier attempt
+        /// had sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         audio: Option<AudioChunk>,
     },
     /// The result is committed. Terminal.
     Done {
-        /// The account of it.
+        /// Receipt of the result.
         receipt: Box<Receipt>,
     },
     /// There will be no result. Terminal.
     Error {
         /// `failed`, `cancelled` or `expired`.
         state: JobState,
-        /// Why, for a failed job.
+        /// The failure, for a failed job.
         failure: Option<Failure>,
     },
 }
 
 impl Event {
-    /// True for the event after which none comes.
+    /// Returns true if no event follows this one.
     #[must_use]
     pub const fn is_terminal(&self) -> bool {
         matches!(self, Self::Done { .. } | Self::Error { .. })
     }
 
-    /// The event's name in SSE and in Redis.
+    /// Returns the event's name in SSE and in Redis.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -103,7 +106,7 @@ impl Event {
         }
     }
 
-    /// The terminal event of a job that has ended; `None` for one that has not.
+    /// Returns the terminal event of a job that has ended, or `None` for one that has not.
     #[must_use]
     pub fn of_end(record: &JobRecord) -> Option<Self> {
         match (record.state, &record.receipt) {
@@ -121,11 +124,11 @@ impl Event {
     }
 }
 
-/// An event with its place.
+/// An event with its position.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LiveEvent {
-    /// Its place.
+    /// Position in the job's stream.
     pub id: EventId,
-    /// What happened.
+    /// The event itself.
     pub event: Event,
 }

@@ -1,4 +1,4 @@
-//! The reading side: a job's events from any place in its story to its end.
+//! The reading side: a job's events from any position in its stream to the end.
 
 use std::time::Duration;
 
@@ -11,27 +11,28 @@ use crate::queue::{Queue, QueueError};
 use crate::redis_client::RedisFault;
 use csm_shared::job::JobId;
 
-/// Longest pause between two reads: what a lost wake-up can cost.
+/// Longest pause between two reads, and so the longest delay after a lost wake-up.
 const READ_AT_LEAST_EVERY: Duration = Duration::from_millis(250);
-/// Reads without news before the job's record is asked whether it has ended.
+/// Reads without news before the job's record is checked for an end.
 const QUIET_READS: u32 = 4;
-/// Events fetched per step back to where live audio was heard to.
+/// Events fetched per step when searching backwards for the last live audio.
 const LOOK_BACK: usize = 8;
 
 impl Subscriptions {
-    /// The events after `after`, as they come, ending with the terminal one. `None` when there is no such job.
+    /// Returns the events after `after`, as they come, ending with the terminal one. Returns `None`
+    /// if there is no such job.
     ///
-    /// Live audio comes without a gap: where the samples that come next are not the next samples, or the end comes before the
-    /// last of them, the stream ends with an error.
+    /// Live audio comes without a gap. The stream ends with an error if samples are missing between
+    /// two events, or before the end.
     ///
-    /// Dropping the stream is how a follower leaves.
+    /// A follower leaves by dropping the stream.
     pub async fn follow(
         &self,
         queue: &Queue,
         job: JobId,
         after: EventId,
     ) -> Result<Option<impl Stream<Item = Result<LiveEvent, QueueError>> + Send + use<>>, QueueError> {
-        // Subscribed before the first read, so that nothing falls between the two.
+        // Subscribed before the first read, so that no event is missed between the two.
         let subscription = self.subscribe(&job);
         if queue.record(&job).await?.is_none() {
             return Ok(None);
@@ -63,10 +64,10 @@ struct Follower {
     queue: Queue,
     job: JobId,
     last: EventId,
-    /// Samples of live audio up to `last`; `None` where that was not looked up yet.
+    /// Samples of live audio up to `last`; `None` if not looked up yet.
     heard: Option<u64>,
     ready: std::vec::IntoIter<LiveEvent>,
-    /// Reads without news since the last event or look at the record.
+    /// Reads without news since the last event or the last check of the record.
     quiet: u32,
     ended: bool,
 }
@@ -86,7 +87,7 @@ impl Follower {
             if self.quiet >= QUIET_READS {
                 self.quiet = 0;
                 if let Some(end) = self.end_by_record().await? {
-                    // What was written since the read comes before the end.
+                    // Events written since the read come before the end.
                     let batch = self.read().await?;
                     if batch.is_empty() {
                         return self.deliver(end).await.map(Some);
@@ -97,7 +98,7 @@ impl Follower {
                 }
             }
             self.quiet += 1;
-            // Woken, or the timer: both lead to a read.
+            // A wake-up and the timer both lead to a read.
             let _ = tokio::time::timeout(READ_AT_LEAST_EVERY, self.subscription.woken()).await;
         }
         Ok(None)
@@ -125,7 +126,7 @@ impl Follower {
         Ok(event)
     }
 
-    /// Samples of live audio in the events before `id`.
+    /// Counts the samples of live audio in the events before `id`.
     async fn heard_before(&self, id: EventId) -> Result<u64, QueueError> {
         let mut before = id;
         for _ in 0..2 * EVENTS_MAX / LOOK_BACK {
@@ -153,7 +154,8 @@ impl Follower {
         reply.ids.iter().map(parse).collect::<Result<_, _>>()
     }
 
-    /// The end as the job's record tells it, for when nobody lived to write it, or it was read past or has expired.
+    /// Reads the end from the job's record. This is needed if no process wrote the terminal event,
+    /// or if that event was read past or has expired.
     async fn end_by_record(&self) -> Result<Option<LiveEvent>, QueueError> {
         let Some(record) = self.queue.record(&self.job).await? else {
             return Err(QueueError::Redis(RedisFault::Unavailable(format!("job {} is no longer known", self.job))));

@@ -1,4 +1,4 @@
-//! The writing side.
+//! The writing side: events into a job's stream.
 
 use std::time::Duration;
 
@@ -8,18 +8,20 @@ use crate::redis_client::RedisFault;
 use csm_shared::job::{JobId, JobRecord};
 use csm_shared::process::telemetry::JOBS_TOTAL;
 
-/// Longest try to announce an end, for which a slot or a round of housekeeping waits. Followers read an end that nobody
-/// announced from the record about as soon.
+/// Longest time to announce an end, while a slot or a housekeeping round waits. Followers read an
+/// unannounced end from the record about as soon.
 const ANNOUNCE_LIMIT: Duration = Duration::from_secs(2);
 
 impl Live {
-    /// Writes one event, trying once: followers can do without any event but the last. Writing the same id twice, or one
-    /// below the last, adds nothing and is no error: it is what a worker that lost its lease would do.
+    /// Writes one event, trying once: followers can do without any event but the last. An id that
+    /// is not above the last adds nothing and is no error. Such a write is a repeat, or comes from
+    /// a worker that lost its lease.
     pub async fn publish(&self, job: &JobId, id: EventId, event: &Event) -> Result<(), RedisFault> {
         self.publish_with(job, id, event, None).await
     }
 
-    /// [`Live::publish`] with the frames that were spoken since the last event, for whoever has to continue them.
+    /// Writes an event like [`Live::publish`], with the frames generated since the last event, so
+    /// that another attempt can resume after them.
     pub async fn publish_with(
         &self,
         job: &JobId,
@@ -37,9 +39,11 @@ impl Live {
         self.redis.script_once::<u8>(&script).await.map(|_| ())
     }
 
-    /// Writes the terminal event of a job that has ended, and counts the end; does nothing for a job that has not.
+    /// Writes the terminal event of a job that has ended, and counts the end. Does nothing for a
+    /// job that has not ended.
     ///
-    /// For whoever brought the end about, once. Should the writing fail, followers tell the end from the record.
+    /// To be called once, by the process that ended the job. If the write fails, followers read the
+    /// end from the record.
     pub async fn conclude(&self, queue: &Queue, job: &JobId) -> Result<(), QueueError> {
         let Some(record) = queue.record(job).await? else { return Ok(()) };
         if !record.state.is_final() {
@@ -55,7 +59,8 @@ impl Live {
         Ok(())
     }
 
-    /// Writes the terminal event of a job that has ended, with patience; does nothing for one that has not.
+    /// Writes the terminal event of a job that has ended, trying again while Redis is unavailable.
+    /// Does nothing for a job that has not ended.
     async fn announce_end(&self, record: &JobRecord) -> Result<(), RedisFault> {
         let Some(event) = Event::of_end(record) else { return Ok(()) };
         let id = EventId::terminal(record.attempt);

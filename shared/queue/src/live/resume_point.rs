@@ -1,12 +1,15 @@
-//! Checkpoints: the codes that a worker has spoken travel with its progress events, so that another worker can go on where
-//! it was cut off.
+//! Resume points: generated codes travel with a job's progress events, so that another worker can
+//! go on after an interruption.
 //!
-//! They are a field of their own beside the event in the job's stream; followers do not see it. Each entry carries the frames
-//! since the last one, says which frame of the job comes first, and names by an [`Origin`] all that its frames depend on.
-//! The ids fence them: a worker that lost its lease cannot write behind its successor. Whoever reads takes what is of its own
-//! origin and without a gap from the first frame on. What is missing or unreadable costs the work, never the job.
+//! The codes are a field beside the event in the job's stream; followers do not see it. Each entry
+//! carries the frames since the last one, and the number of the first of them in the job. An
+//! [`Origin`] names everything that the frames depend on. The event ids fence the codes: a worker
+//! that lost its lease cannot write behind its successor. A reader takes the entries of its own
+//! origin that follow from the first frame without a gap. A missing or unreadable entry costs
+//! repeated work, never the job.
 //!
-//! An entry of five frames is about 250 bytes, so a job in progress adds about 0.6 KB for each second of speech to Redis.
+//! An entry of five frames is about 250 bytes, so a running job adds about 0.6 KB to Redis for each
+//! second of speech.
 
 use redis::streams::{StreamId, StreamRangeReply};
 use sha2::{Digest as _, Sha256};
@@ -16,7 +19,7 @@ use crate::redis_client::RedisFault;
 use csm_shared::audio::{CODEBOOKS, Frame};
 use csm_shared::job::JobId;
 
-/// The stream's field.
+/// Name of the stream's field.
 pub(super) const FIELD: &str = "codes";
 /// Bits of one code.
 const CODE_BITS: usize = 11;
@@ -28,12 +31,13 @@ const ORIGIN_BYTES: usize = 16;
 // A frame is a whole number of bytes.
 const _: () = assert!((CODEBOOKS * CODE_BITS).is_multiple_of(8));
 
-/// All that frames depend on, as a digest: two engines with the same origin go on with the same draws to the same bits.
+/// Digest of everything that frames depend on. Two engines with the same origin go on with the same
+/// draws to the same bits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin([u8; ORIGIN_BYTES]);
 
 impl Origin {
-    /// The origin that these facts make together.
+    /// Computes the origin of these facts.
     #[must_use]
     pub fn of(facts: &[&str]) -> Self {
         let mut hash = Sha256::new();
@@ -48,23 +52,24 @@ impl Origin {
     }
 }
 
-/// A frame and the sentence of its job that it is of, from 0.
+/// Number of a sentence in its job, from 0, and a frame of that sentence.
 pub type SentenceFrame = (u16, Frame);
 
-/// Frames of one job in a row.
+/// Consecutive frames of one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodesChunk {
-    /// What they depend on.
+    /// Origin of the frames.
     pub origin: Origin,
-    /// Frames of the job before the first of them.
+    /// Frames of the job before this chunk.
     pub from: u32,
-    /// The frames, by ascending sentences.
+    /// The frames, by ascending sentence.
     pub frames: Vec<SentenceFrame>,
 }
 
 impl CodesChunk {
-    /// The chunk in bytes: origin, first frame, and for each sentence its number, the number of its frames and these, 11 bits a
-    /// code, numbers with the lowest byte first. `None` where a code is too large or a sentence too long for that.
+    /// Encodes the chunk: origin, first frame, and for each sentence its number, its count of
+    /// frames and its frames. A code takes 11 bits; numbers have the lowest byte first. Returns
+    /// `None` if a code is too large or a sentence too long.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = self.origin.0.to_vec();
@@ -79,7 +84,7 @@ impl CodesChunk {
         Some(bytes)
     }
 
-    /// Reads what [`CodesChunk::encode`] wrote; `None` of anything else.
+    /// Reads what [`CodesChunk::encode`] wrote; returns `None` for anything else.
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let (origin, rest) = bytes.split_first_chunk()?;
@@ -115,7 +120,7 @@ fn pack(frame: &Frame, bytes: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// The frame of [`FRAME_BYTES`] bytes.
+/// Reads the frame in [`FRAME_BYTES`] bytes.
 fn unpack(bytes: &[u8]) -> Frame {
     std::array::from_fn(|codebook| {
         let first = codebook * CODE_BITS;
@@ -125,7 +130,8 @@ fn unpack(bytes: &[u8]) -> Frame {
     })
 }
 
-/// What was spoken of a job, as far as it can be continued, and how much of it went out.
+/// State from which a job can be resumed: its generated frames, and how many samples were
+/// published.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResumePoint {
     frames: Vec<SentenceFrame>,
@@ -133,26 +139,26 @@ pub struct ResumePoint {
 }
 
 impl ResumePoint {
-    /// Frames in it.
+    /// Returns the number of frames that can be resumed.
     #[must_use]
     pub fn len(&self) -> usize {
         self.frames.len()
     }
 
-    /// Whether there is nothing to continue.
+    /// Returns whether there is nothing to resume.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.frames.is_empty()
     }
 
-    /// Samples of live audio that followers have been sent, by whichever attempt and of whatever origin. Nobody may be sent
-    /// one of them again.
+    /// Returns how many samples of live audio followers have been sent, by any attempt of any
+    /// origin. None of them may be sent again.
     #[must_use]
     pub const fn published(&self) -> u64 {
         self.published
     }
 
-    /// The frames of each sentence from the first on, up to the last sentence that has any.
+    /// Returns the frames of each sentence, from the first up to the last sentence that has any.
     #[must_use]
     pub fn into_sentences(self) -> Vec<Vec<Frame>> {
         let mut sentences = Vec::new();
@@ -163,7 +169,8 @@ impl ResumePoint {
         sentences
     }
 
-    /// Takes the next chunk. One behind a gap is left out; one that begins earlier tells the story anew from there.
+    /// Takes the next chunk. A chunk behind a gap is left out. A chunk that begins earlier replaces
+    /// the frames from there on.
     fn take(&mut self, chunk: CodesChunk) {
         let from = chunk.from as usize;
         if from > self.frames.len() {
@@ -178,16 +185,19 @@ impl ResumePoint {
 }
 
 impl Live {
-    /// What earlier attempts spoke of a job, of `origin` and without a gap, and how many samples they sent. Tries once.
+    /// Reads what earlier attempts of a job generated, of `origin` and without a gap, and how many
+    /// samples they sent. Tries once.
     ///
-    /// To be called by an attempt that has written its first event: from then on nobody before it can add anything.
+    /// To be called by an attempt that has written its first event: from then on no earlier attempt
+    /// can add anything.
     ///
     /// # Errors
-    /// Redis is away. A job whose audio is not live can be begun anew; of one whose audio is, nothing may be sent.
+    /// [`RedisFault`]. A job without live audio can then begin again; for a job with live audio
+    /// nothing may be sent.
     pub async fn resume_point(&self, job: &JobId, origin: Origin) -> Result<ResumePoint, RedisFault> {
         let key = stream_key(self.redis.prefix(), job);
         let (mut resume_point, mut last) = (ResumePoint::default(), EventId::START.to_string());
-        // Trimming is approximate, so there may be some more.
+        // Trimming is approximate, so a stream may hold more than `EVENTS_MAX` events.
         for _ in 0..2 * EVENTS_MAX / READ_MAX {
             let mut command = redis::cmd("XRANGE");
             command.arg(&key).arg(format!("({last}")).arg("+").arg("COUNT").arg(READ_MAX);
@@ -212,7 +222,7 @@ fn chunk(entry: &StreamId) -> Option<CodesChunk> {
     CodesChunk::decode(&entry.get::<Vec<u8>>(FIELD)?)
 }
 
-/// Samples of the job up to the last of this entry.
+/// Returns the number of samples of the job up to the end of this entry.
 fn audio_end(entry: &StreamId) -> Option<u64> {
     match serde_json::from_str(&entry.get::<String>("event")?).ok()? {
         Event::Progress { audio, .. } => Some(audio?.end()),

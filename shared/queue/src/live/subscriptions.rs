@@ -1,5 +1,5 @@
-//! One pub/sub connection per process, shared by all that follow a job. A message on a job's channel wakes its followers;
-//! so does every reconnection, since messages of the gap are lost.
+//! A pub/sub connection per process, shared by all followers of jobs. A message on a job's channel
+//! wakes its followers. So does every reconnection, because messages sent meanwhile are lost.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,12 +14,12 @@ use super::wake_channel;
 use crate::redis_client::{RedisClient, RedisFault};
 use csm_shared::job::JobId;
 
-/// Subscriptions waiting to be made or ended.
+/// Largest number of commands that wait for the task.
 const COMMANDS_MAX: usize = 1_024;
 /// Pause before a lost connection is made again.
 const RECONNECT_PAUSE: Duration = Duration::from_millis(250);
 
-/// Wakes the followers of each job.
+/// Handle on the task that wakes the followers of each job.
 #[derive(Clone)]
 pub struct Subscriptions {
     state: Arc<SubscriptionState>,
@@ -32,7 +32,7 @@ struct SubscriptionState {
     _stop: DropGuard,
 }
 
-/// One job that somebody follows.
+/// A channel with at least one follower.
 struct Topic {
     followers: usize,
     wake: watch::Sender<()>,
@@ -43,7 +43,8 @@ enum SubscriptionCommand {
     Unsubscribe(String),
 }
 
-/// A listener's place in a topic; leaving it ends the subscription when it was the last.
+/// A follower's subscription to a channel. Dropping the last one of a channel ends the subscription
+/// in Redis.
 pub struct Subscription {
     state: Arc<SubscriptionState>,
     channel: String,
@@ -51,15 +52,16 @@ pub struct Subscription {
 }
 
 impl Subscription {
-    /// Returns when a message came since the last call, or may have been missed.
+    /// Returns when a message has come since the last call, or may have been missed.
     pub async fn woken(&mut self) {
-        // The sender lives in the topic, and the topic as long as this subscription.
+        // Cannot fail: the sender lives in the topic, and the topic as long as this subscription.
         let _ = self.wake.changed().await;
     }
 }
 
 impl Subscriptions {
-    /// Starts the task that listens; it ends when the last handle and the last follower are gone.
+    /// Starts the task that listens. The task ends when the last handle and the last follower are
+    /// gone.
     #[must_use]
     pub fn start(redis: RedisClient) -> Self {
         let (commands, inbox) = mpsc::channel(COMMANDS_MAX);
@@ -86,12 +88,13 @@ impl Subscriptions {
         Self { state }
     }
 
-    /// The Redis client that followers read with.
+    /// Returns the Redis client that followers read with.
     pub(super) fn redis(&self) -> &RedisClient {
         &self.state.redis
     }
 
-    /// Subscribes to a job: from here on every message about the job's events wakes it.
+    /// Subscribes to a job: from now on every message about the job's events wakes the
+    /// subscription.
     pub(super) fn subscribe(&self, job: &JobId) -> Subscription {
         self.subscribe_to(wake_channel(self.state.redis.prefix(), job))
     }
@@ -121,7 +124,8 @@ impl Drop for Subscription {
 }
 
 impl SubscriptionState {
-    /// Asks the task to (un)subscribe. When its inbox is full the wish is dropped: followers have a timer behind them.
+    /// Sends the task a command. If its inbox is full the command is dropped: followers also read
+    /// on a timer.
     fn command(&self, command: SubscriptionCommand) {
         if self.commands.try_send(command).is_err() {
             tracing::warn!("cannot queue subscription command");
@@ -142,7 +146,8 @@ impl SubscriptionState {
     }
 }
 
-/// Connects again and again, each time subscribing to all topics and waking everybody, until the last handle is gone.
+/// Connects again and again until the last handle is gone. Each new connection subscribes to all
+/// topics and wakes all followers.
 async fn listen(
     redis: &RedisClient,
     mut inbox: mpsc::Receiver<SubscriptionCommand>,

@@ -1,11 +1,11 @@
-//! Asks a freshly started server whether it is ready, and whether it is ours.
+//! Check that a freshly started server is ready, and that it is the one that was started.
 
 use std::time::Duration;
 
 use backon::{ExponentialBuilder, Retryable};
 use redis::RedisError;
 
-/// The longest one question may take.
+/// Longest time for one try.
 const QUESTION_LIMIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, thiserror::Error)]
@@ -24,7 +24,7 @@ pub(super) async fn until_ready(port: u16, pid: u32) {
         .with_min_delay(Duration::from_millis(5))
         .with_max_delay(Duration::from_millis(200))
         .without_max_times();
-    // Without a limit of tries the answer can only be "ready".
+    // Tries are not limited, so the outcome can only be "ready".
     let _ = (|| ask(port, pid)).retry(backoff).await;
 }
 

@@ -1,8 +1,9 @@
-//! Ties a child to this process: when this process ends, however it ends, the child is told to.
+//! Tie between this process and a child: when this process ends, however it ends, the child gets
+//! SIGTERM.
 //!
-//! A small shell waits at the other end of a pipe. The system closes the pipe when this process is gone, even after
-//! `kill -9`, and the shell passes SIGTERM on. (The parent-death signal of Linux would need unsafe code, and fires when
-//! the *thread* that started the child ends.)
+//! A small shell waits at the other end of a pipe. The system closes the pipe when this process is
+//! gone, even after `kill -9`, and the shell then sends SIGTERM. (The parent-death signal of Linux
+//! would need unsafe code, and fires when the *thread* that started the child ends.)
 
 use std::io;
 use std::process::Stdio;
@@ -11,7 +12,7 @@ use tokio::process::{Child, Command};
 
 const SCRIPT: &str = "read -r _; kill -TERM \"$1\"";
 
-/// The rope between this process and one child.
+/// Pipe and shell that tie one child to this process.
 #[derive(Debug)]
 pub(super) struct Tether {
     shell: Child,
@@ -31,7 +32,7 @@ impl Tether {
         Ok(Self { shell })
     }
 
-    /// The shell's pid, for tests.
+    /// Returns the shell's pid, for tests.
     #[cfg(test)]
     pub(super) fn id(&self) -> Option<u32> {
         self.shell.id()
@@ -42,7 +43,8 @@ impl Tether {
         drop(self.shell.stdin.take());
     }
 
-    /// Unties the child; to be done before it is waited for, since then its pid may belong to another process.
+    /// Unties the child. To be called before the child is waited for: afterwards its pid may belong
+    /// to another process.
     pub(super) async fn cut(&mut self) {
         // Fails only for a shell that has ended already.
         let _ = self.shell.kill().await;

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::janitor::PROMOTE_LIMIT;
+use super::PROMOTE_LIMIT;
+use super::job_hash::job_id;
 use super::lease::{Lease, WorkerId};
 use super::script::call;
 use super::{LEASE, Queue, QueueError, RECORD_TTL, ms};
@@ -200,6 +201,3 @@ async fn claimed(lease: Lease, payload: &str, waited: Duration, alone: bool) -> 
     }
 }
 
-pub(super) fn job_id(text: &str) -> Result<JobId, QueueError> {
-    text.parse().map_err(|_| QueueError::Corrupt(format!("job id {text:?}")))
-}

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use redis::streams::StreamRangeReply;
 use serde::Serialize;
 
-use super::claim::job_id;
+use super::job_hash::job_id;
 use super::script::call;
 use super::{Queue, QueueError};
 use csm_shared::job::JobId;

@@ -7,14 +7,13 @@ use rand::RngExt as _;
 use redis::{FromRedisValue, Script, ScriptInvocation};
 use tokio_util::sync::CancellationToken;
 
-use super::claim::job_id;
+use super::PROMOTE_LIMIT;
+use super::job_hash::job_id;
 use super::script::call;
 use super::{BEAT_EVERY, LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
 use crate::live::Live;
 use csm_shared::job::{Failure, FailureClass, JobId, JobState};
 
-/// Retries moved per call and shard.
-pub(super) const PROMOTE_LIMIT: u32 = 64;
 /// Lost leases handled per call and shard.
 const REAP_LIMIT: u32 = 64;
 /// Jobs expired per call and shard.

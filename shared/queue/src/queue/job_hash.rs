@@ -75,3 +75,7 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
         replayed_as: replayed_as.map(|id| id.parse().map_err(|_| corrupt("replayed_as"))).transpose()?,
     }))
 }
+
+pub(super) fn job_id(text: &str) -> Result<JobId, QueueError> {
+    text.parse().map_err(|_| QueueError::Corrupt(format!("job id {text:?}")))
+}

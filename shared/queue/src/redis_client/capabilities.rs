@@ -3,14 +3,10 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use futures::future::join_all;
 use redis::aio::MultiplexedConnection;
 use redis::{RedisResult, Value};
 
-use super::RedisClient;
-use super::fault::{self, FaultScope, RedisFault};
-use super::node::{Node, PoolKind};
-use super::topology::Topology;
+use super::fault::{self, FaultScope};
 
 /// What a server is, and which of the newer commands it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,44 +32,8 @@ impl fmt::Display for Capabilities {
     }
 }
 
-impl RedisClient {
-    /// What the server is and can do; asked once for each server. In a cluster any one node speaks for all.
-    pub async fn capabilities(&self) -> Result<Capabilities, RedisFault> {
-        let node = self.topology.node(None).await?;
-        let mut connection = node.connection(PoolKind::Short).await?;
-        Ok(of_node(&node, &mut connection).await?.clone())
-    }
-
-    /// One line for each setting of the server, or of each master of a cluster, that could cost jobs; and for each that
-    /// could not be looked at. Empty: nothing to worry about.
-    pub async fn advice(&self) -> Vec<String> {
-        let nodes = match self.topology.nodes().await {
-            Ok(nodes) => nodes,
-            Err(error) => return vec![format!("the settings of Redis were not checked: {error}")],
-        };
-        let look = async |node: &Node| settings(&mut *node.connection(PoolKind::Short).await?).await;
-        let advice = join_all(nodes.iter().map(async |node| (node.name(), look(node).await))).await;
-        let mut lines = Vec::new();
-        for (name, settings) in advice {
-            let said = match settings {
-                Ok(settings) => settings.advice(&self.topology),
-                Err(error) => vec![format!("its settings were not checked: {error}")],
-            };
-            lines.extend(said.into_iter().map(|line| format!("Redis {name}: {line}")));
-        }
-        lines
-    }
-}
-
-/// What a server is and can do; asked once, over a connection to it.
-pub(super) async fn of_node<'a>(
-    node: &'a Node,
-    connection: &mut MultiplexedConnection,
-) -> RedisResult<&'a Capabilities> {
-    node.capabilities.get_or_try_init(|| probe(connection)).await
-}
-
-async fn probe(connection: &mut MultiplexedConnection) -> RedisResult<Capabilities> {
+/// Asks a server what it is and which of the newer commands it has.
+pub(super) async fn probe(connection: &mut MultiplexedConnection) -> RedisResult<Capabilities> {
     let info = Info::of(connection).await?;
     // A name that the server does not know is answered by nil.
     let mut names = redis::cmd("COMMAND");
@@ -131,7 +91,8 @@ impl ServerSettings {
         self.configured.as_ref().map_err(String::as_str)
     }
 
-    fn advice(&self, topology: &Topology) -> Vec<String> {
+    /// Returns a line for each setting that could cost jobs. `single` says that the URL names a single server.
+    pub(super) fn advice(&self, single: bool) -> Vec<String> {
         let mut lines = Vec::new();
         match self.info.get("maxmemory_policy") {
             Some("noeviction") => {}
@@ -155,8 +116,8 @@ impl ServerSettings {
                     .to_owned(),
             );
         }
-        match (self.info.get("redis_mode"), topology) {
-            (Some("cluster"), Topology::Single(_)) => {
+        match (self.info.get("redis_mode"), single) {
+            (Some("cluster"), true) => {
                 lines.push("it is one node of a cluster: write redis+cluster:// in CSM_REDIS_URL".to_owned());
             }
             (Some("sentinel"), _) => {

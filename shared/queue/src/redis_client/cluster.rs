@@ -11,8 +11,7 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue as _, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
-use super::node::{Node, PoolKind};
-use super::topology::LOOKUP_LIMIT;
+use super::node::{LOOKUP_LIMIT, Node, PoolKind};
 
 /// Nodes that are asked at once for the map.
 const ASKED_AT_ONCE: usize = 4;

@@ -91,7 +91,7 @@ impl RedisClient {
 async fn sync_method(routed: &mut RoutedConnection<'_>, key: Option<&[u8]>) -> RedisResult<Result<SyncMethod, String>> {
     routed.settle(key).await?;
     let (node, connection) = routed.current()?;
-    let can = capabilities::of_node(node, connection).await?;
+    let can = node.capabilities(connection).await?;
     let settings = capabilities::settings(connection).await?;
     if !settings.keeps_aof() {
         return Ok(Err("appendonly is no; set appendonly yes".to_owned()));

@@ -7,9 +7,12 @@ use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 use tokio::sync::OnceCell;
 
-use super::capabilities::Capabilities;
+use super::capabilities::{self, Capabilities};
 use super::connection_pool::{Connection, Pool, pool};
 use super::fault;
+
+/// Longest search for who is in charge.
+pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Longest wait for the answer to one short command.
 pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -37,8 +40,8 @@ pub(super) struct Node {
     client: Client,
     short: Pool,
     synced: Pool,
-    /// What it can do, once asked.
-    pub(super) capabilities: OnceCell<Capabilities>,
+    /// Capabilities of the server, once it was asked.
+    capabilities: OnceCell<Capabilities>,
 }
 
 impl Node {
@@ -63,6 +66,11 @@ impl Node {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
             _ => "localhost",
         }
+    }
+
+    /// Returns what the server is and can do. The server is asked once, over a connection to it.
+    pub(super) async fn capabilities(&self, connection: &mut MultiplexedConnection) -> RedisResult<&Capabilities> {
+        self.capabilities.get_or_try_init(|| capabilities::probe(connection)).await
     }
 
     /// A pooled connection.

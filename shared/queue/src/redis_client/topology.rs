@@ -1,7 +1,6 @@
 //! Which server to ask: the one, the master that sentinels name, or the node of a cluster that owns the key's slot.
 
 use std::sync::{Arc, PoisonError};
-use std::time::Duration;
 
 use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
 use redis::{ConnectionInfo, ErrorKind, RedisError, RedisResult};
@@ -9,10 +8,7 @@ use tokio::time::timeout;
 
 use super::address::Address;
 use super::cluster::Cluster;
-use super::node::Node;
-
-/// Longest search for who is in charge.
-pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
+use super::node::{LOOKUP_LIMIT, Node};
 
 /// One way to find a server.
 pub(super) enum Topology {

@@ -1,13 +1,13 @@
-//! Lists, addresses, abbreviations and titles.
+//! Rules for lists, addresses, abbreviations and titles.
 
 use super::{Rule, RuleMatch, begins_sentence, capital};
 use crate::text::numbers::{MONTHS, WEEKDAYS};
 
-/// What is said otherwise than it is written.
+/// Rules for text whose spoken form differs from its letters.
 pub(super) const RULES: &[Rule] = &[
-    // Items of a list begin paragraphs of their own.
+    // Each item of a list becomes a paragraph.
     (r"\n *(?:[-*•–—]+ +|([0-9]{1,2}[.)] ))", |found| Some(format!("\n\n{}", found.get(1)))),
-    // Addresses. Of a link only the host is said.
+    // Addresses. Only the host of a link is read.
     (r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b", |found| Some(address(found.get(0)))),
     (
         r"\b(?:https?://(?:www\.)?|www\.)((?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+)(?::[0-9]+)?(?:[/?#](?:\S*[\w/=])?)?",
@@ -16,7 +16,8 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b((?:[A-Za-z0-9-]+\.)+(?:com|org|net|edu|gov|io|dev|ai|app|info|co\.uk))\b(?:/(?:\S*[\w/=])?)?", |found| {
         Some(address(found.get(1)))
     }),
-    // Abbreviations whose meaning is certain. A capital after a period and a blank begins a sentence: `So did I. E coli`.
+    // Abbreviations with a certain meaning. A capital after a period and a blank begins a sentence:
+    // `So did I. E coli`.
     (r"\b(?:[Ee]\.g\b\.?|e\. g\.|[Ee]g\.)", |found| Some(cased(found, "for example"))),
     (r"\b(?:[Ii]\.e\b\.?|i\. e\.|[Ii]e\.)", |found| Some(cased(found, "that is"))),
     (r"(?i)\betc\b(\.?)", |found| {
@@ -26,7 +27,7 @@ pub(super) const RULES: &[Rule] = &[
     (r"(?i)\bapprox\.", |found| Some(cased(found, "approximately"))),
     (r"\b(Mr|Mrs|Dr|Prof|St)\. ", title),
     (r"\bNo\.( ?)([0-9])", |found| (!is_answer(found)).then(|| format!("number {}", found.get(2)))),
-    // A hash has a meaning behind a letter and before a number.
+    // A hash has a meaning only behind a letter or before a number.
     (r"\b([A-GJcf])#", |found| {
         (!found.after().is_some_and(char::is_alphanumeric)).then(|| format!("{} sharp", found.get(1)))
     }),
@@ -36,7 +37,8 @@ pub(super) const RULES: &[Rule] = &[
     }),
 ];
 
-/// Words that begin with a capital only because a sentence or a greeting does, and so are no street's name.
+/// Words that have a capital only because they begin a sentence or a greeting, so they name no
+/// street.
 const STARTERS: &str = "A About After All Although An And Are Around As Ask At Because Before Behind Both But By Call Can \
     Could Dear Did Do Does During Even Every For From Had Has Have He Hello Her Here Hi His How However I If In Inside Into \
     Is It Its Later Let Like Meet My Near No Not Now Of On Once Only Or Our Outside Over Perhaps Please See She \
@@ -44,12 +46,13 @@ const STARTERS: &str = "A About After All Although An And Are Around As Ask At B
     Tomorrow Toward Towards Under Unless Until Via Visit Was We Were What When Where Whether While Who Why Will \
     With Within Without Would Yes Yesterday Yet You Your";
 
-/// `words`, with a capital where the match has one.
+/// Returns `words`, with a capital if the match has one.
 fn cased(found: &RuleMatch<'_>, words: &str) -> String {
     if found.get(0).starts_with(char::is_uppercase) { capital(words) } else { words.to_owned() }
 }
 
-/// A title in front of a name: `Dr. Jones` and `In St. Louis`, but neither `Elm Dr. Nobody` nor `Main St. He`.
+/// Replaces a title in front of a name, as in `Dr. Jones` and `In St. Louis`, but not in
+/// `Elm Dr. Nobody` or `Main St. He`.
 fn title(found: &RuleMatch<'_>) -> Option<String> {
     let last = found.head.trim_end().rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
     let name = last.starts_with(char::is_uppercase)
@@ -68,15 +71,16 @@ fn title(found: &RuleMatch<'_>) -> Option<String> {
     found.rest.starts_with(char::is_uppercase).then(|| format!("{words} "))
 }
 
-/// Whether `No.` is all of a sentence and the number behind it begins the next: `Any left? No. 10 were sold.` What begins
-/// the text or a paragraph is a heading.
+/// Returns true if `No.` is a whole sentence and the number begins the next:
+/// `Any left? No. 10 were sold.` At the beginning of the text or of a paragraph, `No.` is a
+/// heading.
 fn is_answer(found: &RuleMatch<'_>) -> bool {
     let said = found.head.trim_end();
     let same_paragraph = !said.is_empty() && !found.head[said.len()..].contains("\n\n");
     same_paragraph && !found.get(1).is_empty() && begins_sentence(found.head)
 }
 
-/// `name@example.com` as `name at example dot com`.
+/// Spells an address: `name@example.com` as `name at example dot com`.
 fn address(text: &str) -> String {
     text.replace('.', " dot ").replace('@', " at ").replace('_', " underscore ").replace('-', " dash ")
 }

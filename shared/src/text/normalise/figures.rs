@@ -1,9 +1,10 @@
-//! Numbers that are neither dates nor times nor sums of money: rows of digits, ranges, ordinals, fractions and the rest.
+//! Rules for all numbers except dates, times and sums of money: rows of digits, ranges, ordinals,
+//! fractions and the rest.
 
 use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{cardinal, decimal, digits, number, ordinal, parse, part, plural, whole};
 
-/// Rows of digits that are no number, ranges, and the sign of a number.
+/// Rules for rows of digits that are no number, for ranges, and for the sign of a number.
 pub(super) const ROWS: &[Rule] = &[
     (r"\(([0-9]{3})\) ?([0-9]{3}-[0-9]{4})\b", |found| Some(format!("{}-{}", found.get(1), found.get(2)))),
     (r"\b[0-9]+(?:-[0-9]+){2,}\b", |found| Some(row(found.get(0)))),
@@ -19,7 +20,7 @@ pub(super) const ROWS: &[Rule] = &[
     }),
 ];
 
-/// All numbers that are left.
+/// Rules for all remaining numbers.
 pub(super) const NUMBERS: &[Rule] = &[
     (r"\b([0-9]+(?:,[0-9]{3})*)(?:st|nd|rd|th)\b", |found| Some(ordinal(parse(found.get(1))?))),
     (r"\b([0-9]+0)'?s\b", |found| Some(plural(&number(found.get(1))))),
@@ -36,14 +37,15 @@ pub(super) const NUMBERS: &[Rule] = &[
     (r"[0-9]+(?:,[0-9]{3})*", |found| Some(found.apart(&number(found.get(0))))),
 ];
 
-/// Groups of digits, each digit by itself.
+/// Reads groups of digits digit by digit.
 fn row(groups: &str) -> String {
     groups.split(['-', ' ']).map(digits).collect::<Vec<_>>().join(", ")
 }
 
-/// A telephone number of three and four digits, which a range such as `500-1000` looks like. It is one behind a word that
-/// tells to call, a plus or an area code, and where no range can be: its last part begins with a zero, or its first is 555,
-/// as in all numbers of films and examples.
+/// Reads a telephone number of three and four digits, which looks like a range such as `500-1000`.
+/// The digits are a telephone number behind a word that tells to call, behind a plus, or behind an
+/// area code. So are digits that cannot be a range: the last part begins with a zero, or the first
+/// is 555, as in films and examples.
 fn phone(found: &RuleMatch<'_>) -> Option<String> {
     let part_of_more = found.before().is_some_and(|before| "$€£¥.,/-".contains(before)) || goes_on(found.rest);
     let international = found.head.trim_end().rsplit(' ').next().is_some_and(|last| last.starts_with('+'));
@@ -52,7 +54,7 @@ fn phone(found: &RuleMatch<'_>) -> Option<String> {
     phone.then(|| row(found.get(0)))
 }
 
-/// `call 911`, and `a 911 call`.
+/// Reads an emergency number, as in `call 911` and `a 911 call`.
 fn emergency(found: &RuleMatch<'_>) -> Option<String> {
     const NOUNS: [&str; 4] = ["call", "calls", "operator", "dispatcher"];
     let part_of_more = found.before().is_some_and(|before| "$€£¥.,/-".contains(before)) || goes_on(found.rest);
@@ -62,7 +64,8 @@ fn emergency(found: &RuleMatch<'_>) -> Option<String> {
     (!part_of_more && (noun || told_to_call(found.head))).then(|| digits(found.get(0)))
 }
 
-/// Whether the words before a number tell to call it: `call us at`, `tel.`, `dial 555-0123 or`.
+/// Returns true if the words before a number tell to call it: `call us at`, `tel.`,
+/// `dial 555-0123 or`.
 fn told_to_call(head: &str) -> bool {
     const CUES: [&str; 10] =
         ["call", "calling", "dial", "dialing", "dialling", "fax", "hotline", "phone", "tel", "telephone"];
@@ -88,7 +91,8 @@ fn told_to_call(head: &str) -> bool {
     false
 }
 
-/// Halves, thirds and other common parts; other numbers about a slash are dates, scores and hours.
+/// Reads halves, thirds and other common fractions. Other numbers around a slash are dates, scores
+/// and hours.
 fn fraction(found: &RuleMatch<'_>) -> Option<String> {
     if [found.before(), found.after()].contains(&Some('/')) {
         return None;

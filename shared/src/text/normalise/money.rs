@@ -1,9 +1,10 @@
-//! Sums of money.
+//! Rules for sums of money.
 
 use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{amount, money, note, scale};
 
-/// From one sum to another. They come before other ranges, which know neither currencies nor thousands.
+/// Rules for ranges of sums. Other ranges come later, because their rules know neither currencies
+/// nor thousands.
 pub(super) const RANGES: &[Rule] = &[(
     r"(?x)
     (?:\bUS)? ([$€£¥])\ ? ([0-9]+(?:,[0-9]{3})*) (?:\.([0-9]+))?
@@ -14,7 +15,7 @@ pub(super) const RANGES: &[Rule] = &[(
     range,
 )];
 
-/// Single sums.
+/// Rules for single sums.
 pub(super) const RULES: &[Rule] = &[
     (r"([$€£¥]) ?(\.[0-9])", |found| Some(format!("{}0{}", found.get(1), found.get(2)))),
     (
@@ -29,13 +30,14 @@ pub(super) const RULES: &[Rule] = &[
         |found| Some(found.apart(&money(found.get(1), found.get(2), found.get(3), found.get(4)))),
     ),
     (r"([0-9]+(?:,[0-9]{3})*)(?:\.([0-9]+))? ?(thousand|million|billion|trillion|bn|[kKmMB])? ?([$€£¥])", |found| {
-        // The name of a variable begins with the sign, too.
+        // A dollar sign can also begin the name of a variable.
         let name = found.get(4) == "$" && found.after().is_some_and(char::is_alphanumeric);
         (!name).then(|| found.apart(&money(found.get(4), found.get(1), found.get(2), found.get(3))))
     }),
 ];
 
-/// `$100-150k` as one sum, from its least to its most; sums with cents and `$5-$10` one after the other.
+/// Reads a range of sums. `$100-150k` is read as one sum with two numbers. Sums with cents and
+/// `$5-$10` are read one after the other.
 fn range(found: &RuleMatch<'_>) -> Option<String> {
     let (sign, other_sign) = (found.get(1), found.get(5));
     let (low, low_part, low_scale) = (found.get(2), found.get(3), found.get(4));

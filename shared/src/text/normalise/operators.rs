@@ -1,11 +1,11 @@
-//! Signs of arithmetic between what they can join: numbers, and letters that stand for numbers. Elsewhere the same signs
-//! are stars around words, tags and arrows, which have no sound.
+//! Rules for signs of arithmetic between numbers, or letters that stand for numbers. Elsewhere the
+//! same signs are stars around words, tags and arrows, which have no sound.
 
 use super::{Rule, RuleMatch, goes_on};
 
-/// What joins two numbers, or says how large one is.
+/// Rules for signs that join or compare two numbers, or stand before one.
 pub(super) const RULES: &[Rule] = &[
-    // The brackets of a tag are no signs of order.
+    // The brackets of a tag compare nothing.
     (r"<(/?[A-Za-z][A-Za-z0-9-]*(?: [^<>\n]*=[^<>\n]*)?) ?/?>", |found| Some(format!(" {} ", found.get(1)))),
     (r"={3,}", |_| Some(" ".into())),
     (r"!==?", |_| Some(" is not equal to ".into())),
@@ -31,21 +31,21 @@ pub(super) const RULES: &[Rule] = &[
     }),
 ];
 
-/// `words` apart from what touches the match.
+/// Returns `words` with spaces around them.
 fn spaced(found: &RuleMatch<'_>, words: &str) -> String {
     let space = if found.before().is_none_or(char::is_whitespace) { "" } else { " " };
     format!("{space}{words} ")
 }
 
-/// Whether `text` begins with a number, its sign and its currency included.
+/// Returns true if `text` begins with a number, its sign and its currency included.
 fn number_follows(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
     let bare = unsigned.strip_prefix(['$', '€', '£', '¥']).unwrap_or(unsigned);
     bare.strip_prefix('.').unwrap_or(bare).starts_with(|digit: char| digit.is_ascii_digit())
 }
 
-/// Whether a sign of order stands before a number, or between blanks and two words: `<5`, `x > y`. A `>` that begins a line
-/// marks what is quoted.
+/// Returns true if `<` or `>` stands before a number, or with blanks between two words: `<5`,
+/// `x > y`. A `>` that begins a line marks a quotation.
 fn compares(found: &RuleMatch<'_>) -> bool {
     let joins = |before: char| before.is_alphanumeric() || ")%".contains(before);
     if number_follows(found.rest) {
@@ -57,7 +57,8 @@ fn compares(found: &RuleMatch<'_>) -> bool {
     between_blanks && left.ends_with(joins) && right
 }
 
-/// Whether a star stands between numbers, or a number and a letter, or two letters apart: `2*3`, `2*x`, `a * b`.
+/// Returns true if a star stands between numbers, a number and a letter, or two single letters:
+/// `2*3`, `2*x`, `a * b`.
 fn multiplies(found: &RuleMatch<'_>) -> bool {
     let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
     let blanks = (found.head.len() - left.len(), found.rest.len() - right.len());
@@ -74,7 +75,7 @@ fn multiplies(found: &RuleMatch<'_>) -> bool {
     }
 }
 
-/// `x^2`, `10^6`, `2^n`; faces such as `^_^` have nothing to raise.
+/// Reads a power, such as `x^2`, `10^6` and `2^n`. Faces such as `^_^` are no powers.
 fn power(found: &RuleMatch<'_>) -> Option<String> {
     if !found.before().is_some_and(|before| before.is_alphanumeric() || before == ')') {
         return None;

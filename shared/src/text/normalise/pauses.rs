@@ -1,6 +1,7 @@
-//! Punctuation and blanks as pauses: one mark of many, one space, or the end of a paragraph.
+//! Punctuation and blanks as pauses: one mark out of several, one space, or the end of a paragraph.
 
-/// Every run of punctuation and blanks becomes one mark and one space, or the end of a paragraph.
+/// Replaces every run of punctuation and blanks by one mark and one space, or by the end of a
+/// paragraph.
 pub(super) fn punctuation(text: &str) -> String {
     let in_run = |character: char| character.is_whitespace() || ",;:.!?".contains(character);
     let (mut said, mut rest) = (String::with_capacity(text.len()), text);
@@ -16,7 +17,7 @@ pub(super) fn punctuation(text: &str) -> String {
     said
 }
 
-/// What a run between two words becomes; `next` is the text behind it.
+/// Appends the pause for a run between two words; `next` is the text behind it.
 fn pause(said: &mut String, run: &str, next: &str) {
     let mark = run.split_whitespace().filter_map(|group| strongest(group, next)).max_by_key(|&mark| strength(mark));
     let paragraph = run.matches('\n').count() >= 2;
@@ -31,7 +32,8 @@ fn pause(said: &mut String, run: &str, next: &str) {
     }
 }
 
-/// The one mark of several without a blank between: `?!` asks, `.,` follows an abbreviation, dots trail off.
+/// Returns the mark that stands for a group without blanks. `?!` becomes a question mark, the last
+/// mark wins in `.,` behind an abbreviation, and an ellipsis becomes a comma or a period.
 fn strongest(group: &str, next: &str) -> Option<char> {
     let last = group.chars().next_back()?;
     if let Some(loud) = ['?', '!'].into_iter().find(|&loud| group.contains(loud)) {

@@ -1,19 +1,21 @@
-//! Single characters: what stands for the same becomes one, what has a name is said, and what has no sound goes.
+//! Single characters: variants become one character, named characters become words, and characters
+//! without a sound are removed.
 
 use super::Rule;
 
-/// What is left when everything that has digits in it is said.
+/// Rules for signs that remain after all text with digits is in words.
 pub(super) const RULES: &[Rule] = &[
     (r" ?° ?([CF])\b", |found| {
         Some(format!(" degrees {}", if found.get(1) == "C" { "Celsius" } else { "Fahrenheit" }))
     }),
-    // Plurals in brackets.
+    // A plural in brackets.
     (r"([A-Za-z])\(s\)", |found| Some(format!("{}s", found.get(1)))),
-    // A dash between words, and hyphens that stand for one.
+    // A dash between words, and hyphens in place of a dash.
     (r" -+ |--+", |_| Some(", ".into())),
 ];
 
-/// Many characters for one meaning become one, runs of blanks one space, and what has no sound goes.
+/// Replaces characters of the same meaning by one, and runs of blanks by one space. Characters
+/// without a sound are removed.
 pub(super) fn characters(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for character in text.chars() {
@@ -51,13 +53,13 @@ pub(super) fn characters(text: &str) -> String {
     plain
 }
 
-/// Arrows, boxes, symbols and emoji.
+/// Returns true for arrows, boxes, symbols and emoji.
 fn is_picture(character: char) -> bool {
     matches!(character, '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}' | '\u{2500}'..='\u{27bf}'
         | '\u{2b00}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '©' | '®' | '™')
 }
 
-/// Every single character as it is said.
+/// Replaces every single character by its spoken form.
 pub(super) fn marks(text: &str) -> String {
     let mut said = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
@@ -70,7 +72,8 @@ pub(super) fn marks(text: &str) -> String {
     said
 }
 
-/// What one character becomes; `inside` says that it stands between two letters.
+/// Appends the spoken form of one character. `inside` means that it stands between two letters or
+/// digits.
 fn mark(said: &mut String, character: char, inside: bool) {
     match character {
         '\'' | '-' if inside => said.push(character),

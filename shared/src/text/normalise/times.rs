@@ -1,9 +1,9 @@
-//! Dates and times of day.
+//! Rules for dates and times of day.
 
 use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{MONTHS, clock, number, ordinal, parse};
 
-/// Days of months.
+/// Rules for dates.
 pub(super) const DATES: &[Rule] = &[
     (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})\b", iso_date),
     (r"\b(Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.? ([0-9])", |found| {
@@ -16,9 +16,9 @@ pub(super) const DATES: &[Rule] = &[
     ),
 ];
 
-/// Times of day, and what else a colon joins.
+/// Rules for times of day, and for other numbers with a colon between them.
 pub(super) const CLOCK: &[Rule] = &[
-    // A point instead of the colon is a time only with its half of the day.
+    // A point instead of the colon marks a time only before AM or PM.
     (r"\b([0-9]{1,2})\.([0-5][0-9])( to [0-9]{1,2}[.:][0-5][0-9] ?(?:[AaPp][Mm]|[AaPp]\. ?[Mm])\b)", with_colon),
     (r"\b([0-9]{1,2})\.([0-5][0-9])( ?(?:[AaPp][Mm]|[AaPp]\. ?[Mm])\b)", with_colon),
     (r"([0-9]) ?(?:([AaPp])[Mm]\b|([AaPp])\. ?[Mm]\b\.?)", |found| {
@@ -36,7 +36,8 @@ fn iso_date(found: &RuleMatch<'_>) -> Option<String> {
     (1..=31).contains(&day).then(|| format!("{name} {}, {}", ordinal(day), number(found.get(1))))
 }
 
-/// `May 5`, `May 5-10` and `May 5–June 10`, but not the number of `In May 10,000 came`.
+/// Reads the days in `May 5`, `May 5-10` and `May 5–June 10`, but not the number in
+/// `In May 10,000 came`.
 fn month_day(found: &RuleMatch<'_>) -> Option<String> {
     let (month, tail, other_month) = (found.get(1), found.get(3), found.get(4));
     let day = |digits| parse(digits).filter(|day| (1..=31).contains(day)).map(ordinal);
@@ -54,7 +55,7 @@ fn month_day(found: &RuleMatch<'_>) -> Option<String> {
     }
 }
 
-/// Whether what stands behind a number says that it counts something, and is no day.
+/// Returns true if the text behind a number shows that it counts something, so that it is no day.
 fn is_amount(rest: &str) -> bool {
     const SCALES: [&str; 6] = ["percent", "hundred", "thousand", "million", "billion", "trillion"];
     let next = rest.trim_start_matches(' ');

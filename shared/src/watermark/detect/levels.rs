@@ -1,4 +1,5 @@
-//! From samples to sums by place in the period: levels, how far each stands out, and what is folded of it.
+//! Steps from samples to sums by place in the period: levels, their residuals, and the folded
+//! residuals.
 
 use std::f32::consts::PI;
 use std::sync::Arc;
@@ -9,17 +10,18 @@ use crate::audio::SAMPLE_RATE;
 use crate::watermark::embed::{FRAME, HOP};
 use crate::watermark::watermark_key::{BINS, CHIP_HOPS, FIRST_BIN, PERIOD};
 
-/// The share of all levels that lies below the one taken as loud.
+/// Share of all levels that lies below the level taken as loud.
 const LOUD_QUANTILE: f32 = 0.99;
-/// Levels that lie further below the loud one are left out.
+/// Range below the loud level, in dB; lower levels are left out.
 const RANGE_DB: f32 = 60.0;
-/// The level of 16-bit rounding in one bin of one frame; what lies below carries no mark.
+/// Level of 16-bit rounding in one bin of one frame. Lower levels carry no mark.
 const ROUNDING_DB: f32 = -74.0;
-/// How far one level can pull: a little more than the mark's own 1.5 dB.
+/// Limit of one residual: a little more than the mark's own 1.5 dB.
 const CLIP_DB: f32 = 2.0;
-/// How many times its own error, squared, the mean of a place must be before it counts as steady.
+/// Ratio of a place's squared mean to its squared standard error, above which the mean counts as
+/// steady.
 const STEADY_FACTOR: f32 = 6.0;
-/// The least repetitions from which something counts as steady.
+/// Least repetitions for a level to count as steady.
 const STEADY_REPEATS: usize = 3;
 
 /// Sums by hop of the period and bin.
@@ -28,7 +30,7 @@ pub(super) type Period = [[f32; BINS]; PERIOD];
 /// Levels in dB of the marked bins and one neighbour on either side.
 type Levels = [f32; BINS + 2];
 
-/// Whole frames in so many samples.
+/// Counts the whole frames in `samples` samples.
 pub(super) fn hops_of(samples: usize) -> usize {
     if samples < FRAME { 0 } else { (samples - FRAME) / HOP + 1 }
 }
@@ -47,12 +49,12 @@ impl Analyser {
         }
     }
 
-    /// How far each level of each whole frame stands out.
+    /// Computes the residuals of each whole frame.
     pub(super) fn residuals(&self, samples: &[f32]) -> Residuals {
         Residuals::new(&self.levels(samples))
     }
 
-    /// The levels of each whole frame, (hops, BINS + 2).
+    /// Computes the levels of each whole frame, (hops, BINS + 2).
     fn levels(&self, samples: &[f32]) -> Vec<Levels> {
         let mut frame = self.forward.make_input_vec();
         let mut spectrum = self.forward.make_output_vec();
@@ -71,9 +73,10 @@ impl Analyser {
     }
 }
 
-/// How far each level stands out from its neighbours in the same frame.
+/// Residuals: the difference of each level from the mean of itself and its two neighbours in the
+/// same frame.
 pub(super) struct Residuals {
-    /// By hop and bin; none where the level is too low to carry a mark.
+    /// Residuals by hop and bin; `None` if the level is too low to carry a mark.
     values: Vec<[Option<f32>; BINS]>,
 }
 
@@ -90,13 +93,14 @@ impl Residuals {
         Self { values: levels.iter().map(residual).collect() }
     }
 
-    /// Seconds that the usable levels would fill if they filled the whole band.
+    /// Returns the seconds that the usable levels would fill if they filled the whole band.
     pub(super) fn filled_seconds(&self) -> f32 {
         let usable = self.values.iter().flatten().flatten().count();
         usable as f32 / BINS as f32 * HOP as f32 / SAMPLE_RATE as f32
     }
 
-    /// The periods of each `hops` hops, a multiple of [`PERIOD`], on top of each other; the last ones may be fewer.
+    /// Folds each run of `hops` hops, a multiple of [`PERIOD`], into one period. The last run may
+    /// be shorter.
     pub(super) fn fold(&self, hops: usize) -> impl Iterator<Item = Period> {
         let steady: [[f32; BINS]; CHIP_HOPS] =
             std::array::from_fn(|place| std::array::from_fn(|bin| self.steady(place, bin)));
@@ -112,8 +116,9 @@ impl Residuals {
         })
     }
 
-    /// What a bin shows at each repetition of one place in the chip. The chips change from one repetition to the next,
-    /// so this is the audio's and not the mark's. A mean that chance would explain shrinks to zero.
+    /// Returns the residual of a bin that recurs at one place of every chip. The chips change from
+    /// one repetition to the next, so this residual comes from the audio and not from the mark. A
+    /// mean that chance would explain shrinks to zero.
     fn steady(&self, place: usize, bin: usize) -> f32 {
         let repeats = || self.values.iter().skip(place).step_by(CHIP_HOPS).filter_map(|values| values[bin]);
         let count = repeats().count();
@@ -127,7 +132,8 @@ impl Residuals {
     }
 }
 
-/// The level below which [`LOUD_QUANTILE`] of all levels lie; of no levels, silence.
+/// Returns the level below which [`LOUD_QUANTILE`] of all levels lie, or silence if there are no
+/// levels.
 fn loud(levels: &[Levels]) -> f32 {
     let mut all: Vec<f32> = levels.iter().flatten().copied().collect();
     let Some(last) = all.len().checked_sub(1) else { return f32::NEG_INFINITY };

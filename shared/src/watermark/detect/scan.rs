@@ -1,7 +1,8 @@
-//! Every place of a clip against every key: the whole of it, and windows of it.
+//! Scan of a clip for the marks of several keys, as a whole and in windows.
 //!
-//! The clip is folded block by block ([`BLOCK_HOPS`]), once for each trial grid. A window is a run of blocks, and its
-//! sums are theirs, so the windows cost little next to the transforms, and one grid's blocks are all that is kept.
+//! The clip is folded block by block ([`BLOCK_HOPS`]), once for each trial grid. A window is a run
+//! of blocks, and its sums are the sums of its blocks. Windows therefore cost little next to the
+//! transforms, and only one grid's blocks are kept at a time.
 
 use super::levels::{Analyser, Period, hops_of};
 use crate::audio::SAMPLE_RATE;
@@ -9,17 +10,17 @@ use crate::watermark::Region;
 use crate::watermark::embed::HOP;
 use crate::watermark::watermark_key::{self, BINS, CHIP_HOPS, Chips, PERIOD, ROWS};
 
-/// Samples between two trial grids; half of it, out of a frame, is the greatest error.
+/// Samples between two trial grids. The greatest error is half of it: 30 of a frame's 960 samples.
 const GRID_STEP: usize = 60;
 /// Places at which the pattern may begin: trial grids times hops of the period.
 pub(in crate::watermark) const HYPOTHESES: usize = HOP / GRID_STEP * PERIOD;
-/// Hops of a block, whole periods: 1.28 s.
+/// Hops of a block: four whole periods, 1.28 s.
 const BLOCK_HOPS: usize = 4 * PERIOD;
-/// Blocks of the least window: 2.56 s.
+/// Blocks of the shortest window: 2.56 s.
 const WINDOW_BLOCKS: usize = 2;
-/// The most blocks over which "loud" and "steady" are measured in one: 10.24 s.
+/// Most blocks over which "loud" and "steady" are measured together: 10.24 s.
 const STRETCH_BLOCKS: usize = 8;
-/// The least hops worth folding.
+/// Least hops that are worth folding.
 const MIN_HOPS: usize = 2 * CHIP_HOPS;
 
 /// A run of blocks.
@@ -34,15 +35,16 @@ impl BlockRange {
         self.first <= other.first && other.first + other.blocks <= self.first + self.blocks
     }
 
-    /// The window in a clip of so many samples, in milliseconds.
+    /// Returns the window in a clip of `samples` samples, in milliseconds.
     fn region(self, samples: usize) -> Region {
         let ms = |block: usize| (block * BLOCK_HOPS * HOP).min(samples) as u64 * 1_000 / u64::from(SAMPLE_RATE);
         Region { start_ms: ms(self.first), end_ms: ms(self.first + self.blocks) }
     }
 }
 
-/// The windows of a clip of `blocks` blocks, the whole of it first: runs of 2, 4, 8 and so on, each half a run after
-/// the one before; the last run ends with the clip.
+/// Lists the windows of a clip of `blocks` blocks, the whole clip first. The others are runs of 2,
+/// 4, 8 and so on blocks, each half a run after the one before. The last run of each length ends
+/// with the clip.
 pub(super) fn windows(blocks: usize) -> Vec<BlockRange> {
     let mut all = vec![BlockRange { first: 0, blocks }];
     let mut length = WINDOW_BLOCKS;
@@ -54,8 +56,8 @@ pub(super) fn windows(blocks: usize) -> Vec<BlockRange> {
     all
 }
 
-/// What these windows of a clip say in milliseconds: where a short one speaks, a longer one around it adds nothing;
-/// those that touch are one.
+/// Merges the windows that detect the mark into regions, in milliseconds. A window that contains a
+/// shorter one of them adds nothing. Windows that touch become one region.
 pub(super) fn regions(speaking: &[BlockRange], samples: usize) -> Vec<Region> {
     let mut sorted = speaking.to_vec();
     sorted.sort_by_key(|window| window.blocks);
@@ -76,11 +78,12 @@ pub(super) fn regions(speaking: &[BlockRange], samples: usize) -> Vec<Region> {
     merged
 }
 
-/// What a clip says about keys.
+/// Scores of a clip's windows with each key.
 pub(in crate::watermark) struct Scan {
     /// The windows, the whole clip first.
     pub(in crate::watermark) windows: Vec<BlockRange>,
-    /// The greatest correlation of each window with each key, (windows, keys); 0 where there is nothing to correlate.
+    /// Greatest correlation of each window with each key, (windows, keys); 0 if there is nothing to
+    /// correlate.
     pub(in crate::watermark) scores: Vec<Vec<f32>>,
     /// Seconds that the usable levels would fill if they filled the whole band.
     pub(super) filled_seconds: f32,
@@ -113,9 +116,9 @@ impl Scan {
     }
 }
 
-/// The blocks of a clip, folded, and the seconds that its usable levels fill. "Loud" and "steady" are measured over
-/// stretches of at most [`STRETCH_BLOCKS`], as equal as may be, so that no part of a long clip is judged by another far
-/// away.
+/// Returns the folded blocks of a clip, and the seconds that its usable levels fill. "Loud" and
+/// "steady" are measured over stretches of at most [`STRETCH_BLOCKS`] blocks, as equal as possible.
+/// No part of a long clip is then judged by another part far away.
 fn fold_blocks(analyser: &Analyser, samples: &[f32]) -> (Vec<Period>, f32) {
     let blocks = hops_of(samples.len()).div_ceil(BLOCK_HOPS);
     let stretches = blocks.div_ceil(STRETCH_BLOCKS);
@@ -144,8 +147,8 @@ fn sum<'a>(blocks: impl Iterator<Item = &'a Period>) -> Period {
 /// Sums by chip of the period and bin.
 type Folded = [[f32; BINS]; ROWS];
 
-/// One period's sums by chip, of norm one, if the period begins `start` hops before the pattern's; none when all of
-/// them are zero.
+/// Sums one period by chip, scaled to norm one, as if the pattern had begun `start` hops before the
+/// period. Returns `None` if all sums are zero.
 fn align(period: &Period, start: usize) -> Option<Folded> {
     let mut folded = [[0.0; BINS]; ROWS];
     for (hop, sums) in period.iter().enumerate() {

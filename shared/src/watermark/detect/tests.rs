@@ -1,4 +1,4 @@
-//! The arithmetic of windows, parts and chances.
+//! Tests of the arithmetic of windows, parts and chances.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -35,7 +35,8 @@ fn parts_are_the_finest_windows_that_speak_and_touching_ones_are_one() {
     };
     assert_eq!(of(&[]), []);
     assert_eq!(of(&[window(0, 20)]), [(0, 20)]);
-    // The window of two blocks says it better than those around it; the other one of four stands alone.
+    // The window of two blocks replaces the longer ones around it; the other window of four blocks
+    // stands alone.
     assert_eq!(of(&[window(0, 20), window(4, 4), window(5, 2), window(12, 4)]), [(5, 7), (12, 16)]);
     assert_eq!(of(&[window(3, 2), window(1, 2), window(2, 2), window(5, 2), window(9, 2)]), [(1, 7), (9, 11)]);
     // The last block is cut short.
@@ -52,7 +53,8 @@ fn a_higher_score_is_a_smaller_chance_and_the_thresholds_are_what_they_claim() {
     assert!((4e-4..5e-4).contains(&p_value(INCONCLUSIVE_ABOVE)));
 }
 
-/// The sum of the chances of all looks, each at its own correlation of the same score, is the chance of that score.
+/// The chances of all tests, each at its own correlation for the same score, add up to the chance
+/// of that score.
 #[test]
 fn the_looks_share_one_chance() {
     for (blocks, keys) in [(1, 1), (2, 3), (7, 1), (40, 8)] {
@@ -61,7 +63,8 @@ fn the_looks_share_one_chance() {
         let scan = Scan { scores: vec![vec![correlation; keys]; windows.len()], windows, filled_seconds: 10.0 };
         let beside = keys;
         let single = |score: f32| (-0.5 * f64::from(score).powi(2)).exp();
-        // exp(-c²/2) = exp(-z²/2) / looks, so a look's share of the chance is exp(-c²/2) / exp(-z²/2) = 1 / looks.
+        // exp(-c²/2) = exp(-z²/2) / looks, so the share of one test is exp(-c²/2) / exp(-z²/2) = 1
+        // / looks.
         let shares: f64 =
             (0..keys).flat_map(|key| scan.scores_of(key, beside)).map(|z| single(correlation) / single(z)).sum();
         assert!((shares - 1.0).abs() < 1e-3, "{blocks} blocks, {keys} keys: {shares}");

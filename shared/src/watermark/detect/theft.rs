@@ -1,5 +1,5 @@
-//! Why "detected" is no proof of origin: the pattern repeats, so its average over one marked file is most of the pattern, and
-//! whoever has that can put it on other audio.
+//! Attack that shows why "detected" is no proof of origin. The pattern repeats, so its average over
+//! one marked file is most of the pattern, and can be put on other audio.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::watermark::embed::{EmbedPlan, MarkStream};
 use crate::watermark::watermark_key::{BINS, Chips, PERIOD, ROWS, chip_at};
 use crate::watermark::{Marked, Watermark, WatermarkKey};
 
-/// Ten seconds of noise.
+/// Returns ten seconds of noise.
 fn clip(seed: u64) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     (0..240_000).map(|_| 0.1 * (random.next_u32() as f32 / u32::MAX as f32 - 0.5)).collect()
@@ -24,7 +24,7 @@ fn marked(mut stream: MarkStream, clip: &[f32]) -> Marked {
     marked
 }
 
-/// The signs as one who knows the scheme and not the key reads them off a file that begins where its utterance did.
+/// Reads the signs off a file that begins with its utterance, knowing the scheme but not the key.
 fn read_off(file: &[f32]) -> Chips {
     let Some(period) = Analyser::new().residuals(file).fold(PERIOD * file.len()).next() else { panic!("no sound") };
     let mut sums = [[0.0_f32; BINS]; ROWS];
@@ -48,6 +48,7 @@ fn the_pattern_can_be_read_off_one_file_and_put_on_another() {
 
     let forged = marked(MarkStream::new(Arc::new(EmbedPlan::new(&stolen))), &clip(2));
     let z = Detector::new(&key).detect(&forged.to_f32()).z;
-    // With half of the signs right by chance: should this ever fail, the documentation says too much against the mark.
+    // Half of the signs are right by chance. If this assertion ever fails, the documentation
+    // overstates the weakness of the mark.
     assert!(right > 550 && z > DETECTED_ABOVE, "{right} of {} signs, z = {z:.1}", ROWS * BINS);
 }

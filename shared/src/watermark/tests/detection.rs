@@ -1,4 +1,4 @@
-//! Where the mark is found, where it is not, and where nothing can be said.
+//! Tests of the detector's verdicts: detected, not detected and inconclusive.
 
 use std::time::{Duration, Instant};
 
@@ -19,7 +19,7 @@ fn marked_voices(count: u64, seconds: f32) -> Vec<Vec<f32>> {
     (0..count).map(|seed| mark(&voice(100 + seed, seconds)).to_f32()).collect()
 }
 
-/// The least score over clips of `seconds`, each cut out 137 ms after the utterance began.
+/// Returns the least score over clips of `seconds`, each cut out 137 ms after the utterance began.
 fn weakest(clips: &[Vec<f32>], seconds: f32, damage: impl Fn(&[f32]) -> Vec<f32>) -> f32 {
     let cut = samples_of(0.137)..samples_of(0.137 + seconds);
     clips.iter().map(|clip| detect(&damage(&clip[cut.clone()])).z).fold(f32::INFINITY, f32::min)
@@ -79,8 +79,8 @@ fn faint_hiss_and_bursts_are_found() {
     }
 }
 
-/// Rounding to 16 bit takes over from the mark: at one step RMS it is still there, at a tenth nothing is left but
-/// zeros.
+/// Rounding to 16 bit drowns the mark. At one step RMS the mark is still there; at a tenth, only
+/// zeros are left.
 #[test]
 fn near_silence_is_the_edge() {
     let score = |steps: f32| detect(&mark(&hiss(6, 5.0, steps / 32_768.0)).to_f32());

@@ -1,4 +1,4 @@
-//! What the embedder does to the sound, and that it does not matter how the sound is handed to it.
+//! Tests of the embedder: its effect on the sound, and its independence of the chunking.
 
 use proptest::prelude::*;
 
@@ -14,7 +14,7 @@ fn in_one_call(clip: &[f32]) -> Marked {
     marked
 }
 
-/// What the mark added, in floats.
+/// Returns the signal that the mark added, in floats.
 fn added(clip: &[f32], marked: &Marked) -> Vec<f32> {
     marked.to_f32().iter().zip(clip).map(|(out, input)| out - input).collect()
 }

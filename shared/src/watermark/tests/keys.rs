@@ -1,4 +1,4 @@
-//! Secrets: what is taken, what is refused, and that none is shown.
+//! Tests of secrets and rings of keys: the accepted, the refused, and that no secret is shown.
 
 use super::signals::voice;
 use super::{mark, watermark};
@@ -39,7 +39,8 @@ fn a_key_shows_its_id_alone() {
     assert!(!WatermarkKey::parse("hunter2").unwrap_err().to_string().contains("hunter2"));
 }
 
-/// Audio marked by an earlier version must be found by a later one: neither the key's name nor its pattern may move.
+/// A later version must find audio that an earlier version marked: neither the key's name nor its
+/// pattern may change.
 #[test]
 fn a_secret_keeps_its_name_and_its_pattern() {
     let key = WatermarkKey::development();
@@ -62,7 +63,7 @@ fn a_ring_is_read_by_lines_and_commas() {
         assert_eq!(ids(&ring), expected, "{ring:?}");
     }
     assert_eq!(ids(" \n,"), []);
-    // A passphrase that holds a comma, as the digits of its bytes.
+    // A passphrase that contains a comma, as the digits of its bytes.
     let digits: String = DEVELOPMENT_SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(ids(&digits), [WatermarkKey::development().id()]);
     let refused = WatermarkKey::parse_ring("a passphrase with spaces,short").unwrap_err();
@@ -85,7 +86,7 @@ fn the_finding_names_the_key_of_the_ring_whose_mark_it_is() {
     assert_eq!((found.verdict, found.key_id), (Verdict::NotDetected, ring[0].id().to_string()));
 }
 
-/// More keys are more chances of an error, and each pays its share.
+/// Each key of a ring is one more chance of an error, and lowers the score by its share.
 #[test]
 fn a_ring_pays_for_every_key() {
     let clip = mark(&voice(71, 1.5)).to_f32();

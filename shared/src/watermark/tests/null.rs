@@ -1,4 +1,5 @@
-//! The null: how high unmarked audio, and audio under other keys, scores. The threshold stands on this.
+//! Null distribution: scores of unmarked audio, and of audio marked under other keys. The threshold
+//! rests on it.
 
 use std::path::PathBuf;
 
@@ -14,7 +15,7 @@ fn other_keys(count: usize) -> Vec<Chips> {
     (0..count).map(|n| WatermarkKey::parse(&format!("a wrong key, number {n}")).unwrap().chips()).collect()
 }
 
-/// Scores as a detector of one key gives them.
+/// Scores that a detector with one key gives.
 #[derive(Default)]
 struct NullScores(Vec<f32>);
 
@@ -74,11 +75,12 @@ fn unmarked_audio_and_wrong_keys_stay_below_the_threshold() {
         }
     }
     all.report("the null");
-    // The bound says that one in 19,200 such scores passes 5.6 by chance in less than half of all cases.
+    // By the bound, the chance that any of 19,200 such scores passes 5.6 is less than one half.
     assert!(all.max() < DETECTED_ABOVE - 0.4);
 }
 
-/// Measures recordings of a folder, `CSM_SPEECH_DIR`: the scores under 200 other keys, and how often the mark is found.
+/// Measures recordings of a folder, `CSM_SPEECH_DIR`: the scores under 200 other keys, and how
+/// often the mark is found.
 #[test]
 #[ignore = "needs a folder of WAV recordings in CSM_SPEECH_DIR"]
 fn measure_a_folder_of_recordings() {

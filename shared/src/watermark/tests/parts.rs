@@ -1,4 +1,4 @@
-//! Recordings of which a part is marked, and long ones.
+//! Tests with partly marked recordings and with long ones.
 
 use super::mark;
 use super::signals::{hiss, looped, resampled, samples_of, voice};
@@ -8,7 +8,7 @@ fn examine(clip: &[f32]) -> Finding {
     Detector::new(&WatermarkKey::development()).examine(clip)
 }
 
-/// `clip` within `bed`, from `at` seconds on.
+/// Returns `bed` with `clip` in it, from `at` seconds on.
 fn within(bed: &[f32], at: f32, clip: &[f32]) -> Vec<f32> {
     let mut whole = bed.to_vec();
     whole[samples_of(at)..][..clip.len()].copy_from_slice(clip);
@@ -38,7 +38,7 @@ fn two_utterances_are_two_parts() {
     assert!(first.end_ms < 10_000 && second.start_ms > 17_000, "{found:?}");
 }
 
-/// Each utterance's pattern begins with it, so that the whole recording has none in common.
+/// Each utterance begins its own pattern, so the whole recording has no pattern in common.
 #[test]
 fn many_short_utterances_are_one_long_part() {
     let joined: Vec<f32> = (0..9).flat_map(|n| mark(&voice(40 + n, 3.07)).to_f32()).collect();
@@ -55,7 +55,7 @@ fn a_short_clip_is_one_part_and_its_report_has_it_all() {
     assert_eq!(whole.regions, [Region { start_ms: 0, end_ms: 9_000 }]);
 }
 
-/// What was not looked at gets no "no".
+/// A recording that was not examined as a whole never gets "not detected".
 #[test]
 fn only_so_much_of_a_long_recording_is_looked_at() {
     let mut long = looped(39, MAX_SECONDS as f32, 0.1);

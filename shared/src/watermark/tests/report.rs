@@ -1,4 +1,4 @@
-//! Which finding a report puts on top.
+//! Tests of the order of findings in a report.
 
 use crate::watermark::{DISCLAIMER, Finding, Region, Scheme, Verdict, WatermarkReport};
 

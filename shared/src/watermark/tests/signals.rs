@@ -1,4 +1,4 @@
-//! What the tests listen to: a synthetic voice, hiss, bursts, loops and tones, each from a seed.
+//! Test signals: a synthetic voice, hiss, bursts, loops and tones, each from a seed.
 
 use std::f32::consts::TAU;
 
@@ -12,7 +12,7 @@ pub(super) fn samples_of(seconds: f32) -> usize {
     (seconds * RATE) as usize
 }
 
-/// Draws from [0, 1).
+/// Random draws from [0, 1).
 struct UniformDraws(ChaCha8Rng);
 
 impl UniformDraws {
@@ -28,19 +28,20 @@ impl UniformDraws {
         low + (high - low) * self.unit()
     }
 
-    /// Of variance one, near enough to normal.
+    /// Draws a number of variance one, near enough to normal.
     fn normal(&mut self) -> f32 {
         (0..12).map(|_| self.unit()).sum::<f32>() - 6.0
     }
 }
 
-/// White noise of the given RMS.
+/// Makes white noise of the given RMS.
 pub(super) fn hiss(seed: u64, seconds: f32, rms: f32) -> Vec<f32> {
     let mut draw = UniformDraws::new(seed);
     (0..samples_of(seconds)).map(|_| rms * draw.normal()).collect()
 }
 
-/// Noise with most of its power below 1 kHz, in bursts of 50 to 300 ms and pauses as long; `rms` within the bursts.
+/// Makes noise with most of its power below 1 kHz, in bursts of 50 to 300 ms and pauses as long.
+/// `rms` is the level within the bursts.
 pub(super) fn bursts(seed: u64, seconds: f32, rms: f32) -> Vec<f32> {
     let mut draw = UniformDraws::new(seed);
     let (mut out, mut low, mut loud) = (Vec::new(), 0.0, false);
@@ -55,20 +56,21 @@ pub(super) fn bursts(seed: u64, seconds: f32, rms: f32) -> Vec<f32> {
     out
 }
 
-/// One codec frame of noise, over and over.
+/// Repeats one codec frame of noise over and over.
 pub(super) fn looped(seed: u64, seconds: f32, rms: f32) -> Vec<f32> {
     let frame = hiss(seed, 0.08, rms);
     frame.iter().copied().cycle().take(samples_of(seconds)).collect()
 }
 
-/// A harmonic tone that never changes.
+/// Makes a harmonic tone that never changes.
 pub(super) fn organ(seconds: f32, hertz: f32, partials: usize) -> Vec<f32> {
     let partial = |n: usize, h: usize| (TAU * (hertz * h as f32 * n as f32 / RATE).fract()).sin() / h as f32;
     (0..samples_of(seconds)).map(|n| 0.2 * (1..=partials).map(|h| partial(n, h)).sum::<f32>()).collect()
 }
 
-/// A voice: syllables of 120 to 250 ms, each a pulse train of gliding pitch through three resonances of its own, opened
-/// by a breath of noise; every fifth or so is a pause. Peak 0.5.
+/// Makes a voice of peak 0.5, from syllables of 120 to 250 ms. Each syllable is a pulse train of
+/// gliding pitch through three resonances of its own, opened by a breath of noise. About every
+/// fifth syllable is a pause.
 pub(super) fn voice(seed: u64, seconds: f32) -> Vec<f32> {
     let mut draw = UniformDraws::new(seed);
     let base = draw.between(90.0, 230.0);
@@ -108,7 +110,7 @@ fn syllable(draw: &mut UniformDraws, base: f32, length: usize, out: &mut Vec<f32
     }
 }
 
-/// A two-pole resonance.
+/// Two-pole resonance.
 struct VoiceResonance {
     feedback: [f32; 2],
     state: [f32; 2],
@@ -127,27 +129,28 @@ impl VoiceResonance {
     }
 }
 
-/// The clip multiplied and rounded to 16 bit again.
+/// Amplifies the clip and rounds it to 16 bit again.
 pub(super) fn amplified(clip: &[f32], decibels: f32) -> Vec<f32> {
     let gain = 10f32.powf(decibels / 20.0);
     rounded(clip.iter().map(|sample| sample * gain))
 }
 
-/// The clip under white noise, at so many dB below it.
+/// Adds white noise at this many dB below the clip.
 pub(super) fn with_noise(clip: &[f32], seed: u64, decibels: f32) -> Vec<f32> {
     let level = super::rms(clip) * 10f32.powf(-decibels / 20.0);
     let noise = hiss(seed, clip.len() as f32 / RATE + 0.01, level);
     rounded(clip.iter().zip(noise).map(|(sample, noise)| sample + noise))
 }
 
-/// The clip at a lower rate and back again.
+/// Resamples the clip to a lower rate and back.
 pub(super) fn round_trip(clip: &[f32], rate: u32) -> Vec<f32> {
-    // To go from 24 kHz to `rate` with a reader that always goes to 24 kHz, the file states 24 kHz * 24 kHz / rate.
+    // The WAV reader always resamples to 24 kHz: a header of 24 kHz * 24 kHz / rate makes it go
+    // down to `rate`.
     let down = read_as(clip, 24_000 * 24_000 / rate);
     read_as(&down, rate)
 }
 
-/// The clip played at `speed` times its speed, by linear interpolation.
+/// Plays the clip at `speed` times its speed, by linear interpolation.
 pub(super) fn resampled(clip: &[f32], speed: f64) -> Vec<f32> {
     let value = |n: usize| {
         let place = n as f64 * speed;

@@ -1,4 +1,5 @@
-//! Each planted damage is found, by its own name and no other, in evidence that is otherwise sound.
+//! Tests that each planted damage is found, by its own name only, in evidence that is otherwise
+//! sound.
 
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ fn ended(state: &str, attempt: u64, receipt: Option<ReceiptSeen>) -> Sighting {
     Sighting { state: state.to_owned(), attempt, receipt }
 }
 
-/// Three jobs: one before the faults, one that took two attempts, one that was called off.
+/// Makes evidence of three jobs: one before the faults, one with two attempts, one cancelled.
 fn sound() -> SoakEvidence {
     let mut evidence = SoakEvidence {
         kills: Kills { workers: 2, gateways: 1, redis: 0 },
@@ -54,7 +55,7 @@ fn sound() -> SoakEvidence {
     evidence
 }
 
-/// Damages of sound evidence after something was done to it.
+/// Returns the damages of sound evidence after a change.
 fn damages(plant: impl FnOnce(&mut SoakEvidence)) -> Vec<Damage> {
     let mut evidence = sound();
     plant(&mut evidence);

@@ -1,9 +1,9 @@
 use super::*;
 
-/// Longer than anything here takes on a slow machine.
+/// Longest time of any step on a slow machine.
 const LIMIT: Duration = Duration::from_secs(20);
 
-/// A server that says everything back.
+/// Starts a server that sends all data back.
 async fn echo() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -47,7 +47,7 @@ async fn a_delay_counts_in_each_direction_and_keeps_the_order() {
     proxy.delay(each_way);
     let begin = Instant::now();
     stream.write_all(b"b").await.unwrap();
-    // The second piece is passed on without a delay of its own, but not before the first.
+    // The second block is passed on without a delay of its own, but not before the first.
     while begin.elapsed() < each_way / 2 {
         tokio::task::yield_now().await;
     }

@@ -1,12 +1,14 @@
-//! Codes to sound, for several utterances at once and while the codes come.
+//! Decoder from codes to audio, for several utterances at once and as the codes come.
 //!
-//! A slot holds all that one utterance leaves behind: the past of every convolution, the windows of attention, the
-//! count of frames. The rows of a call share each matrix product, and a product's row is the same bits in any company
-//! (see [`csm_kernels`]); everything else is done row by row. So a slot's samples are the same bits however its
-//! frames are cut into calls and whatever the other slots do, and a reset slot is a fresh one because it is made anew.
+//! A slot holds the state of one utterance: the past of every convolution, the windows of
+//! attention, the count of frames. The rows of a call share each matrix product. A row of a product
+//! has the same bits whatever the other rows are (see [`csm_kernels`]); all else is done row by
+//! row. A slot's samples therefore have the same bits however its frames are cut into calls and
+//! whatever the other slots do. A reset makes a slot's state anew.
 //!
-//! It runs on the host's CPU whatever the model runs on: 80 ms of sound take a core some milliseconds, which a GPU's
-//! host has to spare, and there is one decoder to prove.
+//! The decoder runs on the host's CPU whatever the model runs on. A frame of 80 ms takes a core
+//! some milliseconds, which a GPU's host can spare. A single implementation also needs only one
+//! proof.
 
 mod conv;
 mod decoder_transformer;
@@ -29,7 +31,7 @@ use decoder_transformer::{Attending, AttentionWindow, DecoderTransformer, Transf
 use seanet::{SeaNet, StageScratch};
 use upsample::Upsample;
 
-/// The weights from codes to sound, on the host.
+/// Weights of the decoder, on the host.
 pub(super) struct Network {
     pub(super) quantizer: Quantizer,
     upsample: Upsample,
@@ -37,28 +39,28 @@ pub(super) struct Network {
     seanet: SeaNet,
 }
 
-/// What one utterance leaves behind.
+/// State of one utterance.
 struct DecoderState {
-    /// Frames decoded.
+    /// Number of frames decoded.
     frames: usize,
-    /// The last frame's latent.
+    /// Latent of the last frame.
     latent: Vec<f32>,
     window: AttentionWindow,
     histories: Vec<Vec<f32>>,
 }
 
-/// Room for one call; what it holds means nothing to the next.
+/// Buffers of one call; their content means nothing to the next call.
 #[derive(Default)]
 struct DecoderScratch {
     frames: Vec<f32>,
     latents: Vec<f32>,
     transformer: TransformerScratch,
     shared: StageScratch,
-    /// For each row of the call.
+    /// Buffers of each row of the call.
     rows: Vec<StageScratch>,
 }
 
-/// One row in the stages that are run row by row.
+/// State of a row in the stages that run row by row.
 struct Tail<'a> {
     signal: Signal<'a>,
     x: &'a [f32],
@@ -66,18 +68,19 @@ struct Tail<'a> {
     pcm: Vec<f32>,
 }
 
-/// A decoder of several utterances, each in its slot.
+/// Decoder of several utterances, each in its slot.
 pub struct Decoder {
     network: Arc<Network>,
     slots: Vec<DecoderState>,
     scratch: DecoderScratch,
     pool: Pool,
-    /// For products inside a task of `pool`.
+    /// Pool of the caller alone, for products inside a task of `pool`.
     alone: Pool,
 }
 
 impl Network {
-    /// Reads `upsample`, `decoder_transformer` and `decoder`; `done` is told the prefix of what has been read.
+    /// Reads `upsample`, `decoder_transformer` and `decoder`; calls `done` with the prefix of each
+    /// part read.
     pub(super) fn load(
         config: &MimiConfig,
         quantizer: Quantizer,
@@ -93,7 +96,7 @@ impl Network {
         Ok(Self { quantizer, upsample, transformer, seanet })
     }
 
-    /// Bytes of the weights.
+    /// Returns the bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         self.quantizer.bytes() + self.upsample.bytes() + self.transformer.bytes() + self.seanet.bytes()
     }
@@ -107,7 +110,7 @@ impl Network {
         }
     }
 
-    /// Bytes of one slot.
+    /// Returns the bytes of one slot.
     fn slot_bytes(&self) -> usize {
         let floats = self.quantizer.hidden() + self.transformer.window_floats() + self.seanet.memory().floats();
         floats * size_of::<f32>()
@@ -120,24 +123,26 @@ impl Decoder {
         Self { network, slots, scratch: DecoderScratch::default(), pool: Pool::new(threads), alone: Pool::new(1) }
     }
 
-    /// Forgets the slot's utterance: its next frame begins a new one, from silence. A slot that is not there is
-    /// ignored.
+    /// Resets a slot, so that its next frame begins a new utterance from silence. A slot that does
+    /// not exist is ignored.
     pub fn reset(&mut self, slot: usize) {
         if let Some(slot) = self.slots.get_mut(slot) {
             *slot = self.network.new_slot();
         }
     }
 
-    /// Bytes of all slots.
+    /// Returns the bytes of all slots.
     #[must_use]
     pub fn memory(&self) -> u64 {
         (self.slots.len() * self.network.slot_bytes()) as u64
     }
 
-    /// The next frames of some slots, to 1920 samples a frame for each row, 24 kHz mono.
+    /// Decodes the next frames of some slots. Returns 1920 samples a frame for each row, 24 kHz
+    /// mono.
     ///
     /// # Errors
-    /// A slot is none of the decoder's or comes twice, or a code is out of range; then nothing has changed in any slot.
+    /// [`CodecError`] if a slot does not exist or comes twice, or if a code is out of range. No
+    /// slot has changed then.
     pub fn push(&mut self, rows: &[(usize, &[Frame])]) -> Result<Vec<Vec<f32>>, CodecError> {
         let Self { network, slots, scratch, pool, alone } = self;
         let count = slots.len();
@@ -159,7 +164,7 @@ impl Decoder {
 }
 
 impl Network {
-    /// Frames of checked codes, at least one a row.
+    /// Decodes frames of checked codes, at least one for each row.
     fn decode(
         &self,
         pool: &Pool,
@@ -182,7 +187,8 @@ impl Network {
             .collect();
         self.seanet.begin(pool, &mut signals, &scratch.latents, &mut scratch.shared);
         let mut tails = tails(signals, &scratch.shared, &mut scratch.rows);
-        // Each row on a thread of its own, but for one that would be left alone with them: it gets all threads.
+        // Each row runs on a thread of its own. If one row would be left for a last round alone, it
+        // gets all threads.
         let spread = tails.len() - usize::from(tails.len() % pool.threads() == 1);
         let (spread, left) = tails.split_at_mut(spread);
         pool.run_chunks(spread, 1, &|_, tails| tails.iter_mut().for_each(|tail| self.finish(alone, tail)));
@@ -198,7 +204,7 @@ impl Network {
         tail.pcm = self.seanet.finish(pool, &mut tail.signal, tail.x, tail.scratch);
     }
 
-    /// `scratch.latents (frames * stride, hidden)` of all rows, one after the other.
+    /// Writes `scratch.latents (frames * stride, hidden)` of all rows, one after the other.
     fn latents(&self, pool: &Pool, rows: &mut [(&mut DecoderState, &[Frame])], scratch: &mut DecoderScratch) {
         let DecoderScratch { frames, latents, .. } = scratch;
         let codes: Vec<&Frame> = rows.iter().flat_map(|(_, frames)| frames.iter()).collect();
@@ -215,7 +221,7 @@ impl Network {
     }
 }
 
-/// Each signal with its part of what the shared stages made, and room of its own.
+/// Returns each signal with its part of the shared stages' output, and with its own buffers.
 fn tails<'a>(signals: Vec<Signal<'a>>, shared: &'a StageScratch, rooms: &'a mut Vec<StageScratch>) -> Vec<Tail<'a>> {
     let frames: usize = signals.iter().map(|signal| signal.frames).sum();
     let mut x = shared.signal();
@@ -231,7 +237,7 @@ fn tails<'a>(signals: Vec<Signal<'a>>, shared: &'a StageScratch, rooms: &'a mut 
     signals.into_iter().zip(rooms).map(tail).collect()
 }
 
-/// Refuses codes that no codebook has; `first` is the number of the first frame in the utterance.
+/// Refuses codes out of range; `first` is the index of the first frame in the utterance.
 fn check(frames: &[Frame], first: usize, limit: usize) -> Result<(), CodecError> {
     for (frame, codes) in (first..).zip(frames) {
         for (codebook, &code) in codes.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! A recording to latents, on candle: whole recordings only, as context is given.
+//! Encoder from recordings to latents, on candle. The input is always a whole recording, because
+//! contexts consist of those.
 
 pub(super) mod encoder_transformer;
 
@@ -10,7 +11,7 @@ use candle_transformers::models::mimi::seanet::SeaNetEncoder;
 use super::MimiConfig;
 use encoder_transformer::EncoderTransformer;
 
-/// SEANet, transformer and downsampling on one device.
+/// Encoder: SEANet, transformer and downsampling, on one device.
 pub(super) struct Encoder {
     seanet: SeaNetEncoder,
     transformer: EncoderTransformer,
@@ -19,7 +20,8 @@ pub(super) struct Encoder {
 }
 
 impl Encoder {
-    /// Reads `encoder`, `encoder_transformer` and `downsample`; `done` is told the prefix of what has been read.
+    /// Reads `encoder`, `encoder_transformer` and `downsample`; calls `done` with the prefix of
+    /// each part read.
     pub(super) fn load(config: &MimiConfig, vb: &VarBuilder<'_>, done: &mut dyn FnMut(&str)) -> Result<Self> {
         let seanet = SeaNetEncoder::new(&config.seanet(), vb.pp("encoder"))?;
         done("encoder.");
@@ -30,7 +32,7 @@ impl Encoder {
         Ok(Self { seanet, transformer, downsample, device: vb.device().clone() })
     }
 
-    /// Latents `(1, hidden, frames)` of whole frames of sound.
+    /// Returns the latents `(1, hidden, frames)` of whole frames of audio.
     pub(super) fn latents(&self, pcm: Vec<f32>) -> Result<Tensor> {
         let samples = pcm.len();
         let x = self.seanet.forward(&Tensor::from_vec(pcm, (1, 1, samples), &self.device)?)?;

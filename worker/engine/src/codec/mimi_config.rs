@@ -1,4 +1,5 @@
-//! Mimi's dimensions, from transformers' `MimiConfig` (inside the model's `config.json`, or the codec's own).
+//! Dimensions of Mimi, read from transformers' `MimiConfig` (inside the model's `config.json`, or
+//! the codec's own).
 
 use candle_transformers::models::mimi::{conv, seanet};
 use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES, SAMPLE_RATE};
@@ -6,10 +7,10 @@ use serde_json::json;
 
 use crate::weights::{ConfigError, ConfigObject};
 
-/// Base of Mimi's rotary positions where the config names none (`MimiConfig`'s default).
+/// Base of Mimi's rotary positions if the config names none (`MimiConfig`'s default).
 const DEFAULT_THETA: f64 = 10_000.0;
 
-/// One codec's dimensions. Only what is checked to be supported can be read.
+/// Dimensions of a codec. Only supported dimensions can be read.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MimiConfig {
     /// Width of a latent.
@@ -28,7 +29,7 @@ pub struct MimiConfig {
     pub residual_kernel_size: usize,
     /// Growth of dilation from one residual block to the next.
     pub dilation_growth: usize,
-    /// How much narrower a residual block is inside.
+    /// Factor by which a residual block is narrower inside.
     pub compress: usize,
     /// Latents of the convolutions per frame of codes.
     pub latent_stride: usize,
@@ -42,7 +43,7 @@ pub struct MimiConfig {
     pub heads: usize,
     /// Width inside the feed-forward block.
     pub intermediate: usize,
-    /// Latents that a latent may look back on, itself included.
+    /// Number of latents that a latent attends to, itself included.
     pub sliding_window: usize,
     /// Epsilon of the layer norms.
     pub norm_eps: f64,
@@ -77,7 +78,7 @@ impl MimiConfig {
         Ok(config)
     }
 
-    /// Refuses what the code does not do, rather than making wrong sound of it.
+    /// Refuses unsupported settings, which would give wrong audio.
     fn check(&self, keys: &ConfigObject<'_>) -> Result<(), ConfigError> {
         keys.only("sampling_rate", &json!(SAMPLE_RATE))?;
         keys.only("audio_channels", &json!(1))?;
@@ -104,7 +105,7 @@ impl MimiConfig {
         Ok(())
     }
 
-    /// Candle's settings of the convolution stacks.
+    /// Returns candle's settings of the convolution stacks.
     pub(super) fn seanet(&self) -> seanet::Config {
         seanet::Config {
             dimension: self.hidden,

@@ -1,24 +1,24 @@
-//! Codes to the vectors that they stand for, and back: one semantic codebook and 31 acoustic ones.
+//! Quantizer: converts codes to vectors and back, with one semantic codebook and 31 acoustic ones.
 //!
-//! Each of the two groups is a residual quantizer with a projection before and behind it. The vectors are kept once, on
-//! the host, for both directions.
+//! Each of the two groups is a residual quantizer with a projection before and after it. The
+//! vectors are held once, on the host, for both directions.
 
 use candle_core::{D, Device, Result, Tensor};
 use candle_nn::VarBuilder;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
 use super::{MimiConfig, PACKING_THREADS, numbers};
-use crate::model::WeightFormat;
+use csm_kernels::WeightFormat;
 use csm_kernels::math::add;
 use csm_kernels::{Matrix, Pool};
 
-/// Codebooks of each group and the group's name.
+/// Number of codebooks and name of each group.
 const GROUPS: [(usize, &str); 2] =
     [(1, "semantic_residual_vector_quantizer"), (CODEBOOKS - 1, "acoustic_residual_vector_quantizer")];
-/// A codebook entry that was never used keeps this many uses, as the reference has it.
+/// Smallest usage count of a codebook entry, for entries never used, as in the reference.
 const MIN_USAGE: f32 = 1e-5;
 
-/// All codebooks.
+/// Codebooks and projections of both groups.
 pub(super) struct Quantizer {
     groups: Vec<Group>,
     hidden: usize,
@@ -27,11 +27,11 @@ pub(super) struct Quantizer {
 }
 
 struct Group {
-    /// `(dim, hidden)`.
+    /// Input projection `(dim, hidden)`.
     input: Tensor,
-    /// `(hidden, dim)`.
+    /// Output projection `(hidden, dim)`.
     output: Matrix,
-    /// Per codebook `(codes, dim)`.
+    /// Vectors of each codebook, `(codes, dim)`.
     tables: Vec<Vec<f32>>,
 }
 
@@ -56,11 +56,11 @@ impl Group {
         })
     }
 
-    /// Codes of `latents (frames, hidden)`, codebook by codebook.
+    /// Returns the codes of `latents (frames, hidden)`, codebook by codebook.
     fn encode(&self, latents: &Tensor, dim: usize) -> Result<Vec<Vec<u32>>> {
         let mut residual = latents.matmul(&self.input.t()?)?;
         let code = |table: &Vec<f32>| {
-            // The nearest vector is the one with the least |v|^2 / 2 - v * x.
+            // The nearest vector has the least |v|^2 / 2 - v * x.
             let table = Tensor::from_slice(table, (table.len() / dim, dim), &Device::Cpu)?;
             let half_squares = (table.sqr()?.sum(D::Minus1)? / 2.0)?;
             let codes = half_squares.broadcast_sub(&residual.matmul(&table.t()?)?)?.argmin(D::Minus1)?;
@@ -72,7 +72,7 @@ impl Group {
 }
 
 impl Quantizer {
-    /// Reads the codebooks that a frame has; a file may hold more.
+    /// Reads the codebooks that a frame uses; a file may hold more.
     pub(super) fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let groups = GROUPS.iter().map(|(codebooks, name)| Group::load(config, *codebooks, &vb.pp(name)));
         Ok(Self {
@@ -83,17 +83,17 @@ impl Quantizer {
         })
     }
 
-    /// Codes end here.
+    /// Returns the number of codes of a codebook.
     pub(super) fn codes(&self) -> usize {
         self.codes
     }
 
-    /// Width of a latent.
+    /// Returns the width of a latent.
     pub(super) fn hidden(&self) -> usize {
         self.hidden
     }
 
-    /// Bytes of the weights.
+    /// Returns the bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         let group = |group: &Group| {
             let floats = group.input.elem_count() + group.tables.iter().map(Vec::len).sum::<usize>();
@@ -102,7 +102,7 @@ impl Quantizer {
         self.groups.iter().map(group).sum()
     }
 
-    /// Frames of codes in range, to latents `(frames, hidden)`.
+    /// Converts frames of valid codes to latents `(frames, hidden)`.
     pub(super) fn decode(&self, pool: &Pool, frames: &[&Frame], latents: &mut Vec<f32>) {
         latents.clear();
         latents.resize(frames.len() * self.hidden, 0.0);
@@ -122,7 +122,7 @@ impl Quantizer {
         }
     }
 
-    /// The nearest codes of latents `(1, hidden, frames)`, on any device.
+    /// Returns the nearest codes of latents `(1, hidden, frames)`, on any device.
     pub(super) fn encode(&self, latents: &Tensor) -> Result<Vec<Frame>> {
         let latents = latents.to_device(&Device::Cpu)?.squeeze(0)?.t()?.contiguous()?;
         let codes =

@@ -10,7 +10,7 @@ pub(super) fn codec() -> Codec {
     Codec::load(&folder("hf"), &Device::Cpu, &mut |_| {}).unwrap()
 }
 
-/// Frames that look random and differ by `salt`.
+/// Returns frames that look random and differ by `salt`.
 pub(super) fn frames(count: u32, salt: u32) -> Vec<Frame> {
     let salt = salt.wrapping_mul(7_919);
     let code = |frame: u32, codebook: u32| (frame * 2_654_435 + codebook * 40_503).wrapping_add(salt) / 13 % 64;
@@ -46,10 +46,10 @@ fn bad_input_is_named() {
 fn memory_is_what_the_weights_and_the_slots_take() {
     let codec = codec();
     let file = std::fs::metadata(folder("hf").join("model.safetensors")).unwrap().len();
-    // The small layers' matrices are padded, so they take more than in the file.
+    // The small layers' matrices are padded, so they take more bytes than in the file.
     assert!((100_000..4 * file).contains(&codec.memory()), "{}", codec.memory());
     let (one, five) = (codec.new_decoder(1, 1).memory(), codec.new_decoder(5, 1).memory());
-    // Two layers of keys and values, 50 places of 32 floats, and the rest.
+    // Keys and values of two layers, 50 places of 32 floats each, and the rest.
     assert!(one > 2 * 2 * 50 * 32 * 4 && five == 5 * one, "{one} {five}");
 }
 
@@ -65,7 +65,7 @@ fn progress_ends_with_everything() {
     }
 }
 
-/// A folder with a changed copy of the original layout's codec.
+/// Loads the original layout's codec with a changed config, or without its file; returns the error.
 fn changed(config: impl Fn(&mut serde_json::Value), file: bool) -> String {
     let copy = tempfile::tempdir().unwrap();
     let from = folder("original");

@@ -7,9 +7,9 @@ use csm_shared::audio::Frame;
 use csm_shared::job::Sampling;
 use tokio::sync::mpsc;
 
-use super::Utterance;
+use super::utterance::Utterance;
 use super::decoder_thread::GeneratedCodes;
-use super::frame_stream::AudioFrame;
+use super::command::AudioFrame;
 use super::guard::Budget;
 use super::prefill::Prompt;
 use super::schedule::Need;
@@ -148,8 +148,8 @@ impl ActiveUtterance {
         self.last_frame = None;
     }
 
-    /// Returns the next frame for the decoder: the next resumed frame, or `made` after those.
-    /// Returns `None` if the stream has no room.
+    /// Returns the next frame for the decoder: `made`, or the next resumed frame if `made` is
+    /// `None`. Returns `None` if there is no frame or the stream has no room.
     pub(super) fn hand_over(&mut self, id: SlotId, made: Option<Frame>) -> Option<GeneratedCodes> {
         let before = self.resumed_frames.get(self.frames_made as usize);
         let (codes, replayed) = (made.or(before.copied())?, before.is_some());

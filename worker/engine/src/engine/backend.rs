@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use csm_shared::audio::{Clip, Frame};
 
-use super::EngineError;
+use super::error::EngineError;
 use super::prefill::PromptLimits;
 use crate::codec::{self, Codec};
 use crate::model::{Model, Position, Prefix, Row, StepTimes};

@@ -17,10 +17,10 @@ use csm_shared::job::FinishReason;
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
-use super::EngineError;
+use super::error::EngineError;
 use super::backend::Decode;
-use super::frame_stream::AudioFrame;
-use super::guard::{Guard, GuardDecision};
+use super::command::{AudioFrame, FRAMES_AHEAD};
+use super::guard::{Guard, GuardDecision, HELD_FRAMES};
 use super::meter::Meter;
 use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
 use super::slots::SlotId;
@@ -32,6 +32,10 @@ const FIRST_BLOCKS: [usize; 8] = [1, 1, 1, 1, 2, 2, 2, 2];
 /// Size of each later block: 4 frames, 320 ms. The codec's weights are read once for all frames of
 /// a block.
 pub(super) const BLOCK_FRAMES: usize = 4;
+
+// A held frame, or one that waits for its block, takes room in its stream. If such frames took all
+// the room, no frame could come that ends the wait.
+const _: () = assert!(HELD_FRAMES as usize + BLOCK_FRAMES <= FRAMES_AHEAD);
 /// Capacity of the job queue; the engine's thread waits if it is full. A job holds at least one
 /// frame or concerns one utterance, so the streams' capacity also bounds the queue.
 const JOBS: usize = 256;
@@ -50,7 +54,7 @@ pub(super) enum DecodeJob {
 pub(super) struct GeneratedCodes {
     pub(super) id: SlotId,
     pub(super) codes: Frame,
-    /// Whether an earlier attempt made it.
+    /// Whether an earlier attempt made the frame.
     pub(super) replayed: bool,
     /// Reserved place in the stream.
     pub(super) permit: OwnedPermit<AudioFrame>,

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use candle_core::Device;
 
-use super::EngineError;
+use super::error::EngineError;
 
 /// Device for the model, written as `cpu`, `cuda`, `cuda:1` or `auto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -13,11 +13,12 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::WeakSender;
 
 use super::backend::Encode;
-use super::frame_stream::AudioFrame;
+use super::command::AudioFrame;
 use super::meter::Meter;
 use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
 use super::slots::SlotId;
-use super::{EngineError, MAX_SLOTS};
+use super::error::EngineError;
+use super::command::MAX_SLOTS;
 
 /// Capacity of the request queue. If it is full, the slot asks again after the next answer.
 const REQUESTS: usize = MAX_SLOTS;

@@ -17,30 +17,16 @@ use super::active_utterance::ActiveUtterance;
 use super::backend::{EngineParts, SpeechModel};
 use super::decoder_thread::{DecodeJob, DecoderHandle};
 use super::encoder_thread::{EncodeRequest, EncoderHandle};
-use super::frame_stream::{FRAMES_AHEAD, StreamEnds};
+use super::command::{Admission, EngineCommand, FRAMES_AHEAD, StreamEnds};
 use super::meter::{Meter, PrefixLookup};
 use super::prefill;
 use super::prefix_cache::PrefixCache;
 use super::schedule::{NextWork, Schedule};
 use super::side_thread::{EngineNotifier, NOTICES, Notice};
 use super::slots::{SlotId, Slots};
-use super::{COMMANDS, EngineCapacity, EngineError, Utterance};
+use super::error::EngineError;
+use super::command::{COMMANDS, EngineCapacity};
 use crate::model::END_FRAME;
-
-/// A command from a handle or a stream to the thread.
-pub(super) enum EngineCommand {
-    /// Take a slot for an utterance.
-    Admit(Box<Admission>),
-    /// Look at the slots and notices again.
-    Wake,
-}
-
-/// An utterance that asks for a slot, with the channel for the answer.
-pub(super) struct Admission {
-    pub(super) utterance: Utterance,
-    pub(super) span: tracing::Span,
-    pub(super) reply: oneshot::Sender<Result<StreamEnds, EngineError>>,
-}
 
 struct EngineThread<M: SpeechModel> {
     model: M,

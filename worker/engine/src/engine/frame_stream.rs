@@ -1,34 +1,10 @@
 //! The caller's end of an utterance: a stream of frames, then the reason of the end.
 
-use csm_shared::audio::Frame;
 use csm_shared::job::FinishReason;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::EngineError;
-use super::engine_thread::EngineCommand;
-
-/// Capacity of a stream in frames, including those in the codec (2.56 s of audio). When the stream
-/// is full, its slot pauses; other slots go on.
-pub const FRAMES_AHEAD: usize = 32;
-
-/// A frame of audio, 80 ms long.
-#[derive(Debug, Clone, PartialEq)]
-pub struct AudioFrame {
-    /// Codes of the frame, codebook 0 first.
-    pub codes: Frame,
-    /// Samples of the frame: 1920 at 24 kHz, nominally within -1..1, not watermarked.
-    pub pcm: Vec<f32>,
-    /// Whether the frame is a resumed one
-    /// ([`Utterance::resumed_frames`](super::Utterance::resumed_frames)), not made here.
-    pub replayed: bool,
-}
-
-/// Receivers that the engine's thread returns for an admitted utterance.
-pub(super) struct StreamEnds {
-    pub(super) frames: mpsc::Receiver<AudioFrame>,
-    /// Reason of the end; the sender is dropped without a value if the engine ends first.
-    pub(super) finish: oneshot::Receiver<FinishReason>,
-}
+use super::error::EngineError;
+use super::command::{AudioFrame, EngineCommand, StreamEnds};
 
 /// A stream's link to its engine. The link does not keep the engine alive.
 pub(super) struct EngineLink {

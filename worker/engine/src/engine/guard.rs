@@ -7,8 +7,6 @@
 use csm_shared::audio::Frame;
 use csm_shared::job::FinishReason;
 
-use super::decoder_thread::BLOCK_FRAMES;
-use super::frame_stream::FRAMES_AHEAD;
 
 /// Consecutive equal frames after which the model counts as stuck: 800 ms. Two frames drawn in
 /// succession agree in all 32 codes only if the model is sure of each code. Equal frames occur in
@@ -35,10 +33,6 @@ pub(super) const FRAMES_OF_ANY_TEXT: u32 = 125;
 /// eight. A number of three digits is one id and takes up to twenty frames. The allowances of its
 /// neighbours and of any text cover the rest.
 pub(super) const FRAMES_PER_ID: u32 = 12;
-
-// A held frame, or one that waits for its block, takes room in its stream. If such frames took all
-// the room, no frame could come that ends the wait.
-const _: () = assert!(HELD_FRAMES as usize + BLOCK_FRAMES <= FRAMES_AHEAD);
 
 /// Limit on an utterance's frames, and the finish reason at that limit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,7 +11,8 @@ use tokio::sync::watch;
 
 use super::backend::{Decode as _, Encode as _, EngineParts, SpeechModel};
 use super::prefill::PromptLimits;
-use super::{EngineConfig, EngineError};
+use super::error::EngineError;
+use super::EngineConfig;
 use crate::codec::Codec;
 use crate::model::{END_FRAME, LoadOptions, LoadProgress, Model, Position, Row, weights_sha256};
 use crate::random_model;

@@ -10,9 +10,10 @@ use std::thread::JoinHandle;
 use csm_shared::audio::Frame;
 use tokio::sync::mpsc;
 
-use super::engine_thread::EngineCommand;
+use super::command::EngineCommand;
 use super::slots::SlotId;
-use super::{EngineError, MAX_SLOTS};
+use super::error::EngineError;
+use super::command::MAX_SLOTS;
 
 /// Capacity of the queue of notices to the engine's thread. The queue is never full. Between two
 /// reads each slot runs away at most once, the encoder's full queue is answered once, and each

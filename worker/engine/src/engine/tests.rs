@@ -1,6 +1,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-//! The engine over a scripted model (order of work, stalls, endings, contexts) and over the tiny checkpoint (numbers).
+//! Tests of the engine, over a scripted model (order of work, stalls, endings, contexts) and over
+//! the tiny model (numbers).
 
 mod contexts;
 mod endings;
@@ -16,13 +17,13 @@ mod tiny;
 use std::path::Path;
 use std::time::Duration;
 
-use csm_shared::audio::Frame;
+use csm_shared::audio::{Clip, Frame};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 
 use super::*;
 use crate::model::WeightFormat;
 
-/// An end that should come at once must come within this.
+/// Time limit for an event that should come at once.
 const SOON: Duration = Duration::from_secs(20);
 
 async fn soon<T>(future: impl Future<Output = T>) -> T {
@@ -45,12 +46,12 @@ fn say(text_ids: Vec<u32>, seed: u64, max_frames: u32) -> Utterance {
     }
 }
 
-/// A turn with a recording.
+/// Returns a context segment with a recording.
 fn clip_segment(text_ids: Vec<u32>, clip: Clip) -> PromptSegment {
     PromptSegment { text_ids, audio: SegmentAudio::Clip(clip) }
 }
 
-/// The settings of an engine on the CPU, in f32.
+/// Returns the settings of an engine on the CPU, in f32.
 fn settings(folder: &Path, slots: usize) -> EngineConfig {
     EngineConfig {
         folder: folder.to_owned(),

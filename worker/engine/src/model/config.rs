@@ -1,8 +1,9 @@
-//! The dimensions of a checkpoint, from its `config.json`.
+//! Dimensions of a model, from its `config.json`.
 //!
-//! Three forms are read: transformers' `CsmConfig` as 4.x writes it (`rope_theta` and `rope_scaling`), as 5.x writes it
-//! (`rope_parameters`), and the original release's two flavour names. A file that has both transformers' keys and flavours
-//! (the published one does) is read by transformers' keys.
+//! Three forms are read: transformers' `CsmConfig` as 4.x writes it (`rope_theta` and
+//! `rope_scaling`), as 5.x writes it (`rope_parameters`), and the original release's two flavour
+//! names. If a file has both transformers' keys and flavour names, as the published one does,
+//! transformers' keys decide.
 
 #[cfg(test)]
 mod tests;
@@ -18,10 +19,10 @@ use crate::weights::{ConfigObject, read_json};
 
 /// Rotary base of a transformers config that names none (`CsmConfig.default_theta`).
 const DEFAULT_THETA: f64 = 500_000.0;
-/// Codes of a Mimi codebook where nothing says otherwise.
+/// Codes of a Mimi codebook if no config names their number.
 const MIMI_CODEBOOK_SIZE: usize = 2048;
 
-/// One checkpoint's dimensions.
+/// Dimensions of one model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CsmConfig {
     /// The transformer over positions.
@@ -34,18 +35,18 @@ pub struct CsmConfig {
     pub audio_vocab: usize,
     /// Codes of a Mimi codebook: only ids below this are ever drawn. At most `audio_vocab`.
     pub codebook_size: usize,
-    /// Positions of the window that prompt and speech share.
+    /// Positions of the window that prompt and generated frames share.
     pub max_positions: usize,
 }
 
-/// One transformer's dimensions.
+/// Dimensions of one transformer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TransformerConfig {
-    /// Layers.
+    /// Number of layers.
     pub layers: usize,
     /// Width of a position.
     pub hidden: usize,
-    /// Width inside the feed-forward block.
+    /// Width within the feed-forward block.
     pub intermediate: usize,
     /// Query heads; a multiple of `kv_heads`.
     pub heads: usize,
@@ -55,11 +56,11 @@ pub struct TransformerConfig {
     pub head_dim: usize,
     /// Epsilon of the RMS norms.
     pub norm_eps: f64,
-    /// Rotary positions.
+    /// Settings of the rotary positions.
     pub rope: RopeConfig,
 }
 
-/// Rotary positions.
+/// Settings of the rotary positions.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RopeConfig {
     /// Base of the frequencies.
@@ -71,13 +72,14 @@ pub struct RopeConfig {
 /// Llama 3's frequency scaling.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RopeScaling {
-    /// How much slower long waves turn.
+    /// Factor by which long waves turn slower.
     pub factor: f64,
-    /// Waves longer than `original_max_positions` / this are long.
+    /// Limit of long waves: those longer than `original_max_positions / low_freq_factor`.
     pub low_freq_factor: f64,
-    /// Waves shorter than `original_max_positions` / this stay as they are.
+    /// Limit of short waves, which do not change: those shorter than `original_max_positions /
+    /// high_freq_factor`.
     pub high_freq_factor: f64,
-    /// Positions of the first training.
+    /// Window of the first training, in positions.
     pub original_max_positions: f64,
 }
 
@@ -85,15 +87,16 @@ impl CsmConfig {
     /// Reads `config.json` of a model folder.
     ///
     /// # Errors
-    /// The file cannot be read, or a key is missing, unusable or contradicts another; the error names it.
+    /// The file cannot be read, or a key is missing, unusable or contradicts another; the error
+    /// names the key.
     pub fn from_folder(folder: &Path) -> Result<Self, ConfigError> {
         let config = read_json(&folder.join(CONFIG_FILE))?;
-        let codec = folder.join(crate::codec::CODEC_FOLDER).join(CONFIG_FILE);
+        let codec = folder.join(crate::weights::CODEC_FOLDER).join(CONFIG_FILE);
         let codec = if codec.is_file() { Some(read_json(&codec)?) } else { None };
         Self::from_json(&config, codec.as_ref())
     }
 
-    /// Reads a `config.json`; `codec` is the codec's own, where it stands beside the checkpoint.
+    /// Reads a `config.json`. `codec` is the codec's own config, if one is stored beside the model.
     ///
     /// # Errors
     /// As [`CsmConfig::from_folder`].
@@ -110,7 +113,7 @@ impl CsmConfig {
     }
 }
 
-/// The codec's codebook size, inside the model's config or in its own.
+/// Reads the codec's codebook size, from the model's config or from the codec's own.
 fn codebook_size(root: &ConfigObject<'_>, codec: Option<&Value>) -> Result<Option<usize>, ConfigError> {
     if let Some(inner) = root.inner("codec_config")? {
         return inner.size("codebook_size").map(Some);
@@ -162,7 +165,7 @@ fn transformer(keys: &ConfigObject<'_>) -> Result<TransformerConfig, ConfigError
     })
 }
 
-/// Rotary settings: one object in 5.x, the base beside a nullable object in 4.x.
+/// Reads the rotary settings: one object in 5.x; in 4.x the base beside a nullable object.
 fn rope(keys: &ConfigObject<'_>) -> Result<RopeConfig, ConfigError> {
     let parameters = keys.inner("rope_parameters")?;
     let (base, scaling) = match &parameters {
@@ -193,7 +196,8 @@ fn llama3(keys: &ConfigObject<'_>) -> Result<RopeScaling, ConfigError> {
     Ok(scaling)
 }
 
-/// The original release: dimensions by flavour name (SesameAILabs/csm `models.py`).
+/// Reads the form of the original release: dimensions by flavour name (SesameAILabs/csm
+/// `models.py`).
 fn original(root: &ConfigObject<'_>) -> Result<CsmConfig, ConfigError> {
     root.only("audio_num_codebooks", &json!(CODEBOOKS))?;
     Ok(CsmConfig {

@@ -1,8 +1,9 @@
 //! The forward pass on the CPU: plain rows of f32 through the packed matrices of [`csm_kernels`].
 //!
-//! Everything is written over *entries*, rows at a position of a slot. A step of five utterances is five entries of five
-//! slots, a piece of a prompt is thirty-two entries of one; both read each weight once. An entry's result depends on its
-//! own row and its slot's earlier positions only, bit for bit.
+//! The pass works on *entries*: a row at a position of a slot. A step of five utterances is five
+//! entries of five slots; a prefill block is thirty-two entries of one slot. Both read each weight
+//! once. The result of an entry depends only on its own row and on earlier positions of its slot,
+//! bit for bit.
 
 mod cache;
 mod depth;
@@ -13,20 +14,20 @@ use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
 use super::csm_weights::{ModelPart, Weights};
-use super::net::{BackendPrefix, FrameInput, FrameSampler, Net, Row};
+use super::backend_prefix::BackendPrefix;
+use super::net::{FrameInput, FrameSampler, Net, Row};
 use super::position::Position;
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::weights::WeightsError;
 use csm_kernels::{Matrix, Pool};
 
 use cache::PackedKvCache;
-pub(super) use cache::PackedPrefix;
 use depth::PackedDepth;
 use stack::{PackedStack, RowPosition};
 use table::EmbeddingTable;
 
-/// Positions of a prompt that go through the backbone at once. They cost as much as about one frame, which is what a
-/// running utterance may have to wait.
+/// Prompt positions that go through the backbone at once. They take about as long as one frame, and
+/// running utterances wait that long at most.
 const PREFILL_BLOCK: usize = 32;
 
 /// Both transformers, their tables, and the state of every slot.
@@ -52,7 +53,8 @@ impl CpuNet {
         threads: usize,
     ) -> Result<Self, WeightsError> {
         let pool = Pool::new(threads);
-        // Tables are gathered, never multiplied: beside quantised matrices they keep the checkpoint's own precision.
+        // Tables are gathered, never multiplied. Beside quantised matrices they are kept in bf16,
+        // the precision of training.
         let dtype = if format == WeightFormat::F32 { DType::F32 } else { DType::BF16 };
         let text = EmbeddingTable::new(&weights.text_embedding(dtype)?)?;
         let (audio, depth_rows) = weights.audio_embeddings(dtype)?;
@@ -70,7 +72,8 @@ impl CpuNet {
         self.backbone.hidden()
     }
 
-    /// Runs rows `x` through the backbone and keeps the normed state of each of `last`, indices into `entries`.
+    /// Runs rows `x` through the backbone and stores the normed state of each entry in `last`
+    /// (indices into `entries`).
     fn run(&mut self, entries: &[RowPosition], mut x: Vec<f32>, last: &[usize]) {
         self.backbone.forward(&self.pool, &mut self.kv, entries, &mut x);
         let width = self.width();
@@ -80,7 +83,7 @@ impl CpuNet {
         }
     }
 
-    /// Adds what the backbone reads at a position to a row of zeros.
+    /// Adds the embedding of a position to a row of zeros.
     fn embed(&self, position: &Position, row: &mut [f32]) {
         match position {
             Position::Text(id) => self.text.add(*id as usize, row),
@@ -126,7 +129,8 @@ impl Net for CpuNet {
         Ok(())
     }
 
-    /// A position's bits do not depend on how many are read together, so frames are read as a prompt is.
+    /// Reads frames as a prompt: a position's bits do not depend on how many positions are read
+    /// together.
     fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
         let positions: Vec<_> = frames.iter().map(|&frame| Position::Audio(frame)).collect();
         self.prefill(slot, start, &positions)

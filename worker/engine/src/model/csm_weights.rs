@@ -1,9 +1,11 @@
-//! Reading a checkpoint: both published layouts come out as one.
+//! Reading of the weights: both published layouts are converted to one internal layout.
 //!
-//! The layout is told by key names: the original release (torchtune names, rotary pairs interleaved) or transformers
-//! (rotary halves). All tensors are checked by name and shape before the first is read, so a wrong file is refused in
-//! milliseconds and the error lists what is wrong. Query and key rows of the original layout are reordered to the halves
-//! form; projections that are always used together become one matrix.
+//! Tensor names tell the layout: the original release (torchtune names, rotary pairs interleaved)
+//! or transformers (rotary halves). All tensors are checked by name and shape before the first is
+//! read. A wrong file is therefore refused in milliseconds, and the error lists its faults.
+//!
+//! Query and key rows of the original layout are reordered to the halves form. Projections that are
+//! always used together become one matrix.
 
 pub mod names;
 #[cfg(test)]
@@ -19,17 +21,17 @@ use super::{CsmConfig, TransformerConfig};
 use crate::weights::{LoadProgress, TensorFiles, WeightsError};
 use names::{Layout, Names, TensorSpec};
 
-/// Which of the two transformers.
+/// One of the two transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelPart {
-    /// Reads positions, gives the first code.
+    /// The transformer that reads positions and gives the first code.
     Backbone,
-    /// Gives the other codes of a frame.
+    /// The transformer that gives the other codes of a frame.
     Depth,
 }
 
 impl ModelPart {
-    /// The part's dimensions.
+    /// Returns the part's dimensions.
     #[must_use]
     pub fn config(self, config: &CsmConfig) -> &TransformerConfig {
         match self {
@@ -39,7 +41,7 @@ impl ModelPart {
     }
 }
 
-/// One layer in the internal layout.
+/// Tensors of one layer in the internal layout.
 pub(super) struct LayerWeights {
     pub(super) attention_norm: Tensor,
     pub(super) qkv: Tensor,
@@ -49,7 +51,8 @@ pub(super) struct LayerWeights {
     pub(super) down: Tensor,
 }
 
-/// An open checkpoint whose tensors are all there. They come to the CPU, in f32 unless another format is asked for.
+/// Open weight files that hold every tensor. Tensors are read to the CPU, in f32 unless another
+/// format is asked for.
 pub(super) struct Weights<'a> {
     files: TensorFiles,
     names: Names,
@@ -92,7 +95,8 @@ impl<'a> Weights<'a> {
         Ok(Self { files, names, config, done, progress })
     }
 
-    /// The audio tables of backbone and depth decoder, `(32 * audio_vocab, hidden)` each. One tensor when tied.
+    /// Reads the audio tables of backbone and depth decoder, `(32 * audio_vocab, hidden)` each. A
+    /// tied table is read once.
     pub(super) fn audio_embeddings(&mut self, dtype: DType) -> Result<(Tensor, Tensor), WeightsError> {
         let backbone = self.names.audio_embedding(ModelPart::Backbone, self.config);
         let depth = self.names.audio_embedding(ModelPart::Depth, self.config);
@@ -103,32 +107,32 @@ impl<'a> Weights<'a> {
         Ok((backbone, depth))
     }
 
-    /// `(text_vocab, hidden)`.
+    /// Reads the text embedding, `(text_vocab, hidden)`.
     pub(super) fn text_embedding(&mut self, dtype: DType) -> Result<Tensor, WeightsError> {
         self.load_as(&self.names.text_embedding(self.config), dtype)
     }
 
-    /// `(depth hidden, hidden)`.
+    /// Reads the projection to the depth decoder, `(depth hidden, hidden)`.
     pub(super) fn projection(&mut self) -> Result<Tensor, WeightsError> {
         self.load(&self.names.projection(self.config))
     }
 
-    /// `(audio_vocab, hidden)`.
+    /// Reads the head of the first code, `(audio_vocab, hidden)`.
     pub(super) fn first_code_head(&mut self) -> Result<Tensor, WeightsError> {
         self.load(&self.names.first_code_head(self.config))
     }
 
-    /// `(31, depth hidden, audio_vocab)`.
+    /// Reads the heads of the other codes, `(31, depth hidden, audio_vocab)`.
     pub(super) fn code_heads(&mut self) -> Result<Tensor, WeightsError> {
         self.load(&self.names.code_heads(self.config))
     }
 
-    /// `(hidden)` of the part.
+    /// Reads the final norm of a part, `(hidden)`.
     pub(super) fn final_norm(&mut self, part: ModelPart) -> Result<Tensor, WeightsError> {
         self.load(&self.names.final_norm(part, self.config))
     }
 
-    /// One layer, query and key rows in the rotary halves form, joint projections fused.
+    /// Reads one layer: query and key rows in the rotary halves form, joint projections fused.
     pub(super) fn layer(&mut self, part: ModelPart, index: usize) -> Result<LayerWeights, WeightsError> {
         let config = part.config(self.config);
         let specs = self.names.layer(part, self.config, index);
@@ -165,7 +169,7 @@ impl<'a> Weights<'a> {
     }
 }
 
-/// The name under which the file holds `spec`, and its bytes; or what is wrong.
+/// Returns the name under which the files hold `spec` and the tensor's bytes, or the fault.
 fn find<'s>(files: &TensorFiles, spec: &'s TensorSpec) -> Result<(&'s str, u64), String> {
     let held = [Some(&spec.name), spec.alias.as_ref()].into_iter().flatten();
     let Some((name, info)) = held.filter_map(|name| Some((name, files.info(name)?))).next() else {
@@ -181,8 +185,8 @@ fn find<'s>(files: &TensorFiles, spec: &'s TensorSpec) -> Result<(&'s str, u64),
     Ok((name, (info.data_offsets.1 - info.data_offsets.0) as u64))
 }
 
-/// Reorders the rows of a query or key projection `(heads * head_dim, hidden)`: row pairs (2i, 2i + 1) of each head,
-/// which the original rotates together, become rows (i, i + head_dim / 2).
+/// Reorders the rows of a query or key projection `(heads * head_dim, hidden)`. Row pairs (2i, 2i +
+/// 1) of each head, which the original layout rotates together, become rows (i, i + head_dim / 2).
 fn halves(weight: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
     let (rows, width) = weight.dims2()?;
     weight.reshape((heads, rows / heads / 2, 2, width))?.transpose(1, 2)?.reshape((rows, width))

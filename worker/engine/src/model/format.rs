@@ -6,21 +6,21 @@ use std::str::FromStr;
 use candle_core::Device;
 pub use csm_kernels::WeightFormat;
 
-/// A format, or the one that suits the device.
+/// Number format of the matrices, or the default of the device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum WeightChoice {
-    /// bf16 on CUDA, Q8_0 on the CPU.
+    /// The default of the device: bf16 on CUDA, Q8_0 on the CPU.
     #[default]
     Auto,
-    /// This one.
+    /// The given format.
     Format(WeightFormat),
 }
 
 impl WeightChoice {
-    /// The format for `device`.
+    /// Returns the format for `device`.
     ///
     /// # Errors
-    /// The device does not have the format; the sentence says which it has.
+    /// The device does not support the format; the message names the formats that it supports.
     pub fn on(self, device: &Device) -> Result<WeightFormat, String> {
         use WeightFormat::{Bf16, F32, Q4K, Q8_0};
         let (place, auto, known): (_, _, &[_]) =

@@ -1,4 +1,4 @@
-//! What a forward pass is asked for, whichever device it runs on; and how codes are drawn from its logits.
+//! Interface of a forward pass on any device, and the drawing of codes from its logits.
 
 use std::time::{Duration, Instant};
 
@@ -7,76 +7,64 @@ use csm_shared::job::Sampling;
 
 use super::position::Position;
 use super::sampler::{self, DrawKey};
-use super::{ModelError, cpu, tensor};
+use super::ModelError;
+use super::backend_prefix::BackendPrefix;
 use csm_kernels::Pool;
 
-/// One utterance's part of a step.
+/// Part of one utterance in a step.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Row {
-    /// Its slot.
+    /// Slot of the utterance.
     pub slot: usize,
-    /// How its codes are drawn.
+    /// Settings by which the codes are drawn.
     pub sampling: Sampling,
-    /// Its frame, from 0; with the seed and the codebook it decides the draws.
+    /// Index of the frame in the utterance, from 0. Seed, frame index and codebook decide a draw.
     pub frame_index: u32,
 }
 
-/// A frame that was spoken and is now read.
+/// Frame that was made and is now read by the backbone.
 pub(super) struct FrameInput {
     pub(super) slot: usize,
-    /// Position it takes.
+    /// Position that the frame takes.
     pub(super) position: usize,
     pub(super) frame: Frame,
 }
 
-/// Keys and values of a slot's first positions.
-pub(super) enum BackendPrefix {
-    Cpu(cpu::PackedPrefix),
-    Tensor(tensor::TensorPrefix),
-}
-
-/// Both transformers on one device, with the state of every slot. Checks are made by the [`Model`](super::Model).
+/// Both transformers on one device, with the state of every slot. [`Model`](super::Model) checks
+/// the arguments.
 pub(super) trait Net: Send {
-    /// Positions that one call of [`Net::prefill`] should carry at most.
+    /// Returns the most positions that one call of [`Net::prefill`] should carry.
     fn prefill_block(&self) -> usize;
-    /// Reads positions behind the `start` that the slot holds.
+    /// Reads positions that follow the `start` positions of the slot.
     fn prefill(&mut self, slot: usize, start: usize, positions: &[Position]) -> Result<(), ModelError>;
     /// Reads one frame per row.
     fn read_frames(&mut self, rows: &[FrameInput]) -> Result<(), ModelError>;
-    /// Reads frames of one slot behind the `start` that it holds, to the bits that [`Net::read_frames`] of one after another gives.
+    /// Reads frames that follow the `start` positions of one slot, with the same bits as one
+    /// [`Net::read_frames`] after another.
     fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError>;
-    /// Speaks one frame per row from what its slot has read.
+    /// Makes one frame per row from the positions that its slot has read.
     fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError>;
     /// Copies the slot's first positions.
     fn save_prefix(&self, slot: usize, positions: usize) -> Result<BackendPrefix, ModelError>;
-    /// Bytes of such a copy.
+    /// Returns the bytes of a copy of so many positions.
     fn prefix_bytes(&self, positions: usize) -> usize;
-    /// Writes a copy into a slot.
+    /// Writes a copied prefix into a slot.
     fn restore_prefix(&mut self, slot: usize, prefix: &BackendPrefix) -> Result<(), ModelError>;
-    /// Whether calls come back before their work is done.
+    /// Returns whether calls return before their work is done.
     fn runs_ahead(&self) -> bool;
     /// Waits until all work is done.
     fn finish(&self) -> Result<(), ModelError>;
-    /// Bytes of weights that one step reads.
+    /// Returns the bytes of weights that one step reads.
     fn bytes_per_step(&self) -> u64;
-    /// What is resident, in bytes.
+    /// Returns the resident bytes by name.
     fn memory(&self) -> Vec<(&'static str, u64)>;
 }
 
-impl BackendPrefix {
-    pub(super) fn bytes(&self) -> usize {
-        match self {
-            Self::Cpu(prefix) => prefix.bytes(),
-            Self::Tensor(prefix) => prefix.bytes(),
-        }
-    }
-}
-
-/// Turns logits into codes, and remembers them where a test or a measurement asks for it.
+/// Sampler of codes. Keeps the logits if a test asks for them, and measures the time of drawing.
 pub(super) struct FrameSampler {
     codebook_size: usize,
     trace: Option<Vec<f32>>,
-    /// The traced row of a batch that is always whole.
+    /// Index of the traced row when logits come for all slots at once.
     row: usize,
     spent: Duration,
 }
@@ -86,24 +74,25 @@ impl FrameSampler {
         Self { codebook_size, trace: None, row: 0, spent: Duration::ZERO }
     }
 
-    /// Remembers the logits of the one row that is spoken, in slot `row`.
+    /// Creates a sampler that keeps the logits of the only row, in slot `row`.
     pub(super) fn traced(codebook_size: usize, row: usize) -> Self {
         Self { trace: Some(Vec::new()), row, ..Self::new(codebook_size) }
     }
 
-    /// Whether logits are asked for.
+    /// Returns whether logits are kept.
     pub(super) fn is_traced(&self) -> bool {
         self.trace.is_some()
     }
 
-    /// Remembers one codebook's logits `(slots, audio_vocab)` where asked to.
+    /// Keeps one codebook's logits `(slots, audio_vocab)` if the sampler is traced.
     pub(super) fn trace_logits(&mut self, logits: &[f32], audio_vocab: usize) {
         if let Some(trace) = &mut self.trace {
             trace.extend_from_slice(&logits[self.row * audio_vocab..][..audio_vocab]);
         }
     }
 
-    /// Draws the rows' codes of one codebook from `logits (rows, audio_vocab)`. Ids that are no codes are never drawn.
+    /// Draws the rows' codes of one codebook from `logits (rows, audio_vocab)`. Ids that are no
+    /// codes are never drawn.
     pub(super) fn draw(
         &mut self,
         pool: &Pool,
@@ -130,17 +119,17 @@ impl FrameSampler {
         drawn.into_iter().zip(rows).map(finite).collect()
     }
 
-    /// Notes time that went into drawing elsewhere.
+    /// Adds time that was spent drawing elsewhere.
     pub(super) fn add_time(&mut self, time: Duration) {
         self.spent += time;
     }
 
-    /// Time that went into drawing.
+    /// Returns the time spent drawing.
     pub(super) fn time(&self) -> Duration {
         self.spent
     }
 
-    /// All logits, in the order of drawing; empty unless traced.
+    /// Returns all logits, in the order of drawing; empty unless traced.
     pub(super) fn into_trace(self) -> Vec<f32> {
         self.trace.unwrap_or_default()
     }

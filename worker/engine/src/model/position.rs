@@ -1,20 +1,20 @@
-//! What one position of the backbone's input can be, and how a segment becomes positions.
+//! Positions of the backbone's input, and the positions of a segment.
 
 use csm_shared::audio::Frame;
 
 use super::{CsmConfig, END_FRAME, ModelError};
 
-/// One position of the backbone's input.
+/// Position of the backbone's input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Position {
     /// A text id: one embedding row.
     Text(u32),
-    /// A frame of codes: the sum of 32 embedding rows. [`END_FRAME`] ends a recording.
+    /// A frame of codes: the sum of 32 embedding rows. [`END_FRAME`] ends the audio of a segment.
     Audio(Frame),
 }
 
 impl Position {
-    /// Whether the checkpoint has the ids; `index` names the position in the error.
+    /// Checks that the model has the ids. `index` names the position in the error.
     pub(super) fn check(&self, index: usize, config: &CsmConfig) -> Result<(), ModelError> {
         let (kind, id, limit) = match self {
             Self::Text(id) => ("text", *id, config.text_vocab),
@@ -24,7 +24,8 @@ impl Position {
     }
 }
 
-/// The positions of one segment: its text, then, for a context segment, its recording and the frame that ends it.
+/// Returns the positions of one segment: its text and, for a context segment, its recording and the
+/// end frame.
 #[must_use]
 pub fn segment(text_ids: &[u32], recording: Option<&[Frame]>) -> Vec<Position> {
     let mut positions: Vec<_> = text_ids.iter().map(|&id| Position::Text(id)).collect();

@@ -1,14 +1,15 @@
-//! Frames that a slot did not speak itself: what another one said is continued.
+//! Frames that a slot did not make itself but continues from.
 
 use csm_shared::audio::Frame;
 
 use super::{END_FRAME, Model, ModelError, Position};
 
 impl Model {
-    /// Replaces the frame that a slot spoke last, before the next step reads it: what another model said is continued.
+    /// Replaces the last frame of a slot before the next step reads it. The slot then continues the
+    /// output of another model.
     ///
     /// # Errors
-    /// The slot has spoken no frame, or a code is out of range.
+    /// The slot has made no frame, or a code is out of range.
     pub fn force(&mut self, slot: usize, frame: Frame) -> Result<(), ModelError> {
         Position::Audio(frame).check(0, &self.config)?;
         let state = self.slot(slot)?;
@@ -19,11 +20,13 @@ impl Model {
         Ok(())
     }
 
-    /// Takes frames that were spoken before as if steps had made them: the next step continues behind the last of them, with
-    /// the very bits that it would have had there. No code is drawn, so this costs a prompt's time, not that of steps.
+    /// Takes frames that were made earlier as if steps had made them. The next step continues after
+    /// the last of them, with the same bits as if this slot had made them. No code is drawn, so a
+    /// frame costs a position of the backbone instead of a step.
     ///
     /// # Errors
-    /// There is nothing to continue from, a code is out of range or the window is full; then nothing has changed.
+    /// There is nothing to continue from, a code is out of range or the window is full. The slot is
+    /// then unchanged.
     pub fn replay(&mut self, slot: usize, frames: &[Frame]) -> Result<(), ModelError> {
         let state = self.slot(slot)?;
         let Some((&last, earlier)) = frames.split_last() else { return Ok(()) };

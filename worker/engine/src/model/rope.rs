@@ -1,12 +1,13 @@
-//! Rotary positions with Llama 3's frequency scaling, in the rotate-half form that all weights are normalised to.
+//! Rotary positions with Llama 3's frequency scaling, in the rotate-half form that all weights are
+//! normalised to.
 
 use super::{RopeConfig, TransformerConfig};
 
-/// Radians per position of each pair of a head.
+/// Returns the radians per position for each pair of a head.
 ///
-/// Wavelengths above `original_max_positions / low_freq_factor` turn `factor` times slower, those below
-/// `original_max_positions / high_freq_factor` as they were, those between by interpolation
-/// (Llama 3.1; transformers' `_compute_llama3_parameters`).
+/// Wavelengths above `original_max_positions / low_freq_factor` turn `factor` times slower.
+/// Wavelengths below `original_max_positions / high_freq_factor` do not change. Between the two
+/// limits the frequency is interpolated (Llama 3.1; transformers' `_compute_llama3_parameters`).
 pub(super) fn inverse_frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f32> {
     let frequency = |pair: usize| {
         let plain = config.theta.powf(-((2 * pair) as f64) / head_dim as f64);
@@ -21,7 +22,7 @@ pub(super) fn inverse_frequencies(config: &RopeConfig, head_dim: usize) -> Vec<f
     (0..head_dim / 2).map(|pair| frequency(pair) as f32).collect()
 }
 
-/// Cosines and sines of positions `0..positions`, `(positions, head_dim / 2)` each.
+/// Returns cosines and sines of positions `0..positions`, `(positions, head_dim / 2)` each.
 pub(super) fn tables(config: &TransformerConfig, positions: usize) -> (Vec<f32>, Vec<f32>) {
     let frequencies = inverse_frequencies(&config.rope, config.head_dim);
     let angles = |turn: fn(f32) -> f32| {

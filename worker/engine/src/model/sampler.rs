@@ -1,16 +1,20 @@
-//! Drawing a code from logits: temperature, top-k, and noise that depends on nothing but where it is used.
+//! Drawing of a code from logits: temperature, top-k, and noise that depends only on seed, frame,
+//! codebook and code.
 //!
-//! The draw is the exponential race `argmax(p_i / e_i)`, as in Sesame's reference, with `e_i` computed from the seed and
-//! the counter (code / 4, codebook, frame) by Philox 4x32-10 (Salmon et al., "Parallel random numbers: as easy as
-//! 1, 2, 3", 2011). There is no generator state: a code drawn alone, in a batch, on another worker or out of order is the
-//! same code, and the noise of one candidate does not depend on which others are left.
+//! The draw is the exponential race `argmax(p_i / e_i)`, as in Sesame's reference. Philox 4x32-10
+//! computes `e_i` from the seed and the counter (code / 4, codebook, frame). Source: Salmon et al.,
+//! "Parallel random numbers: as easy as 1, 2, 3", 2011.
+//!
+//! There is no generator state. A code is the same whether it is drawn alone, in a batch, on
+//! another worker or out of order. The noise of one candidate does not depend on the other
+//! candidates.
 
 use csm_shared::job::Sampling;
 
 #[cfg(test)]
 mod tests;
 
-/// Where a draw is made.
+/// Coordinates of one draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DrawKey {
     /// The job's seed.
@@ -21,10 +25,12 @@ pub struct DrawKey {
     pub codebook: usize,
 }
 
-/// The code drawn from `logits`, one per valid code. `None` when they hold NaN or nothing finite.
+/// Draws a code from `logits`, one per valid code. Returns `None` if they hold NaN or nothing
+/// finite.
 ///
-/// Temperature 0 takes the largest (the first of equals). Otherwise logits below the `topk`-th largest are left out
-/// (equals of the `topk`-th stay in) and the draw is from the softmax of `logits / temperature` over the rest.
+/// Temperature 0 takes the largest logit (the first of equals). Otherwise logits below the
+/// `topk`-th largest are left out; equals of the `topk`-th stay in. The draw is from the softmax of
+/// `logits / temperature` over the rest.
 #[must_use]
 pub fn sample(logits: &[f32], sampling: &Sampling, draw: DrawKey) -> Option<u32> {
     if logits.iter().any(|logit| logit.is_nan()) {
@@ -41,24 +47,26 @@ pub fn sample(logits: &[f32], sampling: &Sampling, draw: DrawKey) -> Option<u32>
     }))
 }
 
-/// The noise that [`sample`] adds to each code's logit divided by temperature, for codes from 0.
+/// Writes the noise of the codes from 0 on. [`sample`] adds it to each logit divided by
+/// temperature.
 #[expect(clippy::cast_possible_truncation, reason = "noise is within -4 and 24")]
 pub fn gumbel(draw: DrawKey, noise: &mut [f32]) {
     let made = GumbelNoise::new(draw);
     for (group, noise) in (0..).zip(noise.chunks_mut(4)) {
-        // One call answers for four codes.
+        // A call gives the words of four codes.
         let words = made.words(group);
         noise.iter_mut().zip(words).for_each(|(noise, bits)| *noise = gumbel_of(bits) as f32);
     }
 }
 
-/// Index of the largest score, the first of equals; `None` when none is above -inf.
+/// Returns the index of the largest score, the first of equals; `None` if none is above -inf.
 fn best(scores: impl Iterator<Item = f64>) -> Option<u32> {
     let first = (None, f64::NEG_INFINITY);
     (0..).zip(scores).fold(first, |best, (code, score)| if score > best.1 { (Some(code), score) } else { best }).0
 }
 
-/// The `k`-th largest value, the smallest when there are fewer; `None` of nothing. NaN must not occur.
+/// Returns the `k`-th largest value, or the smallest if there are fewer; `None` if there is none.
+/// NaN must not occur.
 fn kth_largest(logits: &[f32], k: usize) -> Option<f32> {
     let index = k.clamp(1, logits.len().max(1)) - 1;
     let mut sorted = logits.to_vec();
@@ -80,7 +88,7 @@ impl GumbelNoise {
         gumbel_of(self.words(code / 4)[(code % 4) as usize])
     }
 
-    /// The bits of codes `4 * group` and the three behind it.
+    /// Returns the bits of code `4 * group` and of the three codes after it.
     fn words(&self, group: u32) -> [u32; 4] {
         let DrawKey { seed, frame_index, codebook } = self.0;
         #[expect(clippy::cast_possible_truncation, reason = "the key is the seed's two halves; a codebook is below 32")]
@@ -89,14 +97,14 @@ impl GumbelNoise {
     }
 }
 
-/// Standard Gumbel noise of 32 random bits, `-ln(e)` of an exponential `e`: adding it to `ln p` and taking the largest is
-/// the race.
+/// Converts 32 random bits to standard Gumbel noise, `-ln(e)` of an exponential `e`. The
+/// exponential race takes the largest `ln p` plus noise.
 fn gumbel_of(bits: u32) -> f64 {
     let uniform = (f64::from(bits) + 0.5) / (f64::from(u32::MAX) + 1.0);
     -(-uniform.ln()).ln()
 }
 
-/// Philox 4x32-10: four words that look random, from a counter and a key.
+/// Computes Philox 4x32-10: four pseudorandom words from a counter and a key.
 #[expect(clippy::cast_possible_truncation, reason = "the halves of a 64-bit product")]
 fn philox(mut counter: [u32; 4], mut key: [u32; 2]) -> [u32; 4] {
     const ROUNDS: usize = 10;

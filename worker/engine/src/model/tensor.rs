@@ -1,13 +1,18 @@
-//! The forward pass on candle's tensors, for CUDA; on the CPU it runs too, slowly, as the other pass's test.
+//! The forward pass on candle's tensors, for CUDA. On the CPU the pass is slow, and serves to test
+//! the other pass.
 //!
-//! Prompts go through candle's products. On CUDA the steps are kernels of our own, replayed as graphs ([`graph`]): the step
-//! on tensors below, in candle's operations, is their plain form, which the CPU can test.
+//! Prompts go through candle's products. On CUDA the steps are kernels of this crate, replayed as
+//! graphs ([`graph`]). The step below, in candle's operations, is their plain form, which the CPU
+//! can test.
 //!
-//! A step has one shape, whatever is going on: all slots are computed, attention goes over the whole window, and masks
-//! from the slots' lengths decide what is seen. So a row's result does not depend on the others. Rows of slots that do not
-//! take part write to a position that nobody reads.
+//! A step always has the same shape: all slots are computed, and attention covers the whole window.
+//! Masks from the slots' lengths decide which positions are seen, so the result of a row does not
+//! depend on the others. Rows of slots that take no part write to a position that is never read.
 
+#[cfg(feature = "cuda")]
+mod address;
 mod attention;
+mod cache;
 mod depth;
 mod draw;
 #[cfg(feature = "cuda")]
@@ -21,7 +26,8 @@ use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
 use super::csm_weights::{ModelPart, Weights};
-use super::net::{BackendPrefix, FrameInput, FrameSampler, Net, Row};
+use super::backend_prefix::{BackendPrefix, TensorPrefix};
+use super::net::{FrameInput, FrameSampler, Net, Row};
 use super::position::Position;
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::weights::WeightsError;
@@ -30,16 +36,17 @@ use csm_kernels::Pool;
 use depth::TensorDepth;
 use draw::TensorSampler;
 use linear::Linear;
-use stack::{BatchPositions, TensorKvCache, TensorStack};
+use cache::{BatchPositions, TensorKvCache};
+use stack::TensorStack;
 
-/// Positions of a prompt that go through the backbone at once: enough to fill the matrix units, and little enough that
-/// attention scores stay a few MB.
+/// Prompt positions that go through the backbone at once: enough to fill the matrix units, and few
+/// enough that attention scores stay within a few MB.
 const PREFILL_BLOCK: usize = 128;
 
 /// Both transformers, their tables, and the state of every slot.
 pub(super) struct TensorNet {
     device: Device,
-    /// Makes the noise of draws that are not the graphs'.
+    /// Threads that make the noise of draws outside the graphs.
     pool: Pool,
     dtype: DType,
     /// `(text_vocab, hidden)`.
@@ -57,21 +64,9 @@ pub(super) struct TensorNet {
     audio_vocab: usize,
     codebook_size: usize,
     bytes_per_step: u64,
-    /// On CUDA steps are replayed.
+    /// Captured steps, on CUDA.
     #[cfg(feature = "cuda")]
     graphs: Option<graph::Graphs>,
-}
-
-/// The first positions of one slot: keys and values of every layer.
-pub(super) struct TensorPrefix {
-    layers: Vec<(Tensor, Tensor)>,
-}
-
-impl TensorPrefix {
-    pub(super) fn bytes(&self) -> usize {
-        let of = |tensor: &Tensor| tensor.elem_count() * tensor.dtype().size_in_bytes();
-        self.layers.iter().map(|(keys, values)| of(keys) + of(values)).sum()
-    }
 }
 
 impl TensorNet {
@@ -133,7 +128,8 @@ impl TensorNet {
         })
     }
 
-    /// Rows of positions that are all text or all audio, `(positions, hidden)`: one row of text, the sum of a frame's 32.
+    /// Embeds positions that are all text or all audio, `(positions, hidden)`. A text id is one
+    /// row; a frame is the sum of its 32 rows.
     fn embed(&self, run: &[Position]) -> CandleResult<Tensor> {
         let ids: Vec<u32> = run.iter().flat_map(|position| self.rows_of(position)).collect();
         let count = ids.len();
@@ -166,7 +162,7 @@ impl TensorNet {
     }
 
     fn read_frames_on_tensors(&mut self, rows: &[FrameInput]) -> CandleResult<()> {
-        // Slots that read nothing write to the position behind the window.
+        // Slots that read nothing write to the position after the window.
         let mut positions = vec![self.window; self.slots];
         let mut frames = vec![[0; CODEBOOKS]; self.slots];
         for input in rows {
@@ -204,7 +200,8 @@ impl Net for TensorNet {
         Ok(self.read_frames_on_tensors(rows)?)
     }
 
-    /// One by one, in the shape of a step: the device's kernels for a run of positions add in another order.
+    /// Reads frames one by one, in the shape of a step: the device's kernels for a run of positions
+    /// add in another order.
     fn replay(&mut self, slot: usize, start: usize, frames: &[Frame]) -> Result<(), ModelError> {
         for (position, &frame) in (start..).zip(frames) {
             self.read_frames(&[FrameInput { slot, position, frame }])?;

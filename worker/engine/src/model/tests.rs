@@ -23,7 +23,7 @@ fn load(format: WeightFormat) -> Model {
     Model::load(&folder(), &Device::Cpu, &options, &mut |_| {}).unwrap()
 }
 
-/// The same checkpoint through the forward pass on tensors.
+/// Loads the same model into the forward pass on tensors.
 fn tensors(format: WeightFormat) -> Model {
     let config = CsmConfig::from_folder(&folder()).unwrap();
     let mut silent = |_| {};
@@ -44,7 +44,7 @@ fn row(slot: usize, sampling: Sampling, frame_index: u32) -> Row {
     Row { slot, sampling, frame_index }
 }
 
-/// A prompt longer than one piece, text and audio mixed.
+/// Returns a prompt longer than one prefill block, text and audio mixed.
 fn prompt() -> Vec<Position> {
     let frame = |index: u32| Position::Audio(std::array::from_fn(|codebook| (index * 7 + codebook as u32) % 64));
     (0..158).map(|index| if index % 50 < 20 { Position::Text(index % 256) } else { frame(index) }).collect()
@@ -54,7 +54,7 @@ fn generate(model: &mut Model, slot: usize, sampling: Sampling, frames: u32) -> 
     (0..frames).map(|index| model.step(&[row(slot, sampling, index)]).unwrap()[0]).collect()
 }
 
-/// Logits of the first frame.
+/// Returns the logits of the first frame.
 fn logits(model: &mut Model, slot: usize) -> Vec<f32> {
     let frame = model.step_traced(&row(slot, sampling(0.0, 0), 0)).unwrap();
     frame.logits.flatten_all().unwrap().to_vec1().unwrap()
@@ -87,14 +87,14 @@ fn frames_fed_back_are_the_same_as_frames_prefilled() {
     assert_eq!(model.positions(0), prompt().len() + 5);
 }
 
-/// All logits, bit by bit.
+/// Returns the bits of all logits.
 fn bits(frame: &TracedFrame) -> Vec<u32> {
     let logits: Vec<f32> = frame.logits.flatten_all().unwrap().to_vec1().unwrap();
     logits.into_iter().map(f32::to_bits).collect()
 }
 
-/// What [`Model::replay`] rests on, in every format and in both forward passes: a slot that was given frames, in any pieces,
-/// goes on bit for bit like the slot that made them.
+/// Checks [`Model::replay`] in every format and in both forward passes. A slot that was given
+/// frames, in any portions, continues bit for bit like the slot that made them.
 #[test]
 fn a_slot_that_was_given_frames_goes_on_like_the_one_that_made_them() {
     let formats = [WeightFormat::F32, WeightFormat::Q8_0, WeightFormat::Q4K];
@@ -121,7 +121,7 @@ fn a_slot_that_was_given_frames_goes_on_like_the_one_that_made_them() {
             assert!(bits(&again) == bits(&at_the_end), "{name} {pieces:?}: other logits");
             assert_eq!(model.positions(1), model.positions(0));
         }
-        // Some made, some given.
+        // Some frames made, some given.
         model.reset(2);
         model.prefill(2, &prompt()).unwrap();
         generate(&mut model, 2, sampling, 3);
@@ -142,14 +142,15 @@ fn what_cannot_have_been_spoken_is_not_replayed() {
     assert_eq!(model.positions(0), prompt().len(), "nothing was read");
 }
 
-/// Speaks in one slot of a model, alone, what a prompt of a length leads to.
+/// Generates the frames after a prompt of `length` positions, in one slot, alone.
 fn generate_alone(model: &mut Model, slot: usize, length: usize) -> Vec<Frame> {
     model.reset(slot);
     model.prefill(slot, &prompt()[..length]).unwrap();
     generate(model, slot, sampling(0.9, length as u64), 4)
 }
 
-/// Four rows say alone and in company the same; answers what the longest prompt, of 158 positions, leads to.
+/// Checks that four rows give the same frames alone and together. Returns the frames of the longest
+/// prompt, of 158 positions.
 fn batch_changes_nothing(model: &mut Model) -> Vec<Frame> {
     let format = model.format();
     let lengths = [158, 3, 40, 77];
@@ -159,7 +160,7 @@ fn batch_changes_nothing(model: &mut Model) -> Vec<Frame> {
         model.prefill(slot, &prompt()[..length]).unwrap();
     }
     for index in 0..4 {
-        // Backwards, so that a row's place among the rows is not its slot.
+        // In reverse, so that a row's place among the rows is not its slot.
         let rows: Vec<_> = (0..4).rev().map(|slot| row(slot, sampling(0.9, lengths[slot] as u64), index)).collect();
         let frames = model.step(&rows).unwrap();
         for (slot, expected) in expected.iter().enumerate() {
@@ -199,7 +200,7 @@ fn a_prefix_restored_is_a_prefix_read() {
     }
 }
 
-/// Rows of two slots at different positions, one of them joining late.
+/// Generates frames in two slots at different positions; one slot joins late.
 fn generate_in_batch(model: &mut Model, temperature: f32) -> Vec<Frame> {
     for slot in [1, 3] {
         model.reset(slot);
@@ -224,7 +225,8 @@ fn both_forward_passes_say_the_same() {
     }
 }
 
-/// candle's quantised product rounds activations in another way, so one code may fall differently, and all after it.
+/// candle's quantised product rounds activations differently. One code may therefore differ, and
+/// then all codes after it.
 #[test]
 fn both_forward_passes_quantise_alike() {
     let first = |mut model: Model| {
@@ -349,7 +351,7 @@ fn nothing_follows_the_end_frame() {
     assert!(matches!(after, Err(ModelError::NothingToContinue)));
 }
 
-/// Weights that are no numbers are noticed on the device in each of the formats.
+/// Checks that weights of NaN are noticed on the device in each of the formats.
 fn broken_weights_are_noticed(device: &Device, formats: &[WeightFormat]) {
     let broken = csm_weights::tests::changed(|tensors| {
         let nan = (tensors["backbone_model.norm.weight"].zeros_like().unwrap() * f64::NAN).unwrap();

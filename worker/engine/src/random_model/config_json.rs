@@ -1,15 +1,15 @@
-//! `config.json` in the forms in which CSM is published, and the model card.
+//! Forms of `config.json` in which CSM is published, and the model card.
 
 use serde_json::{Value, json};
 
 use super::dims::{AUDIO_VOCAB, CODES, Dims, Mimi, RATIOS, StackDims, WINDOW};
 use csm_shared::audio::{CODEBOOKS, SAMPLE_RATE};
 
-/// The key by which `config.json` says that the weights were trained on nothing. Loaders of others pass over it.
+/// Key of `config.json` that marks random weights. Other loaders ignore it.
 pub(super) const NOISE_ONLY: &str = "noise_only";
 
-/// Llama-3 rope scaling as the converted checkpoints write it: the wavelength bounds 8192 and 2048 positions, over a
-/// given original context.
+/// Returns the Llama-3 rope scaling as the converted models write it: the wavelength bounds 8192
+/// and 2048 positions, relative to the original context.
 fn rope_scaling(original_context: u32) -> Value {
     json!({
         "rope_type": "llama3",
@@ -24,7 +24,7 @@ const ROPE_THETA: f64 = 500_000.0;
 const BACKBONE_CONTEXT: u32 = 1024;
 const DEPTH_CONTEXT: u32 = 16;
 
-/// The form of transformers 5: `rope_parameters`, codec inside.
+/// Returns the form of transformers 5: `rope_parameters`, codec inside.
 pub(super) fn transformers(dims: &Dims) -> Value {
     let rope = |context| with(rope_scaling(context), json!({ "rope_theta": ROPE_THETA }));
     let depth = with(depth_fields(dims), json!({ "rope_parameters": rope(DEPTH_CONTEXT) }));
@@ -42,8 +42,8 @@ pub(super) fn transformers(dims: &Dims) -> Value {
     )
 }
 
-/// The form beside the original weights: the keys of transformers 4 (`rope_theta`, `rope_scaling`) and the original
-/// ones. No flavour is named, since none has these dimensions.
+/// Returns the form beside the original weights: the keys of transformers 4 (`rope_theta`,
+/// `rope_scaling`) and the original ones. No flavour is named, because none has these dimensions.
 pub(super) fn original(dims: &Dims) -> Value {
     let rope = |context| json!({ "rope_theta": ROPE_THETA, "rope_scaling": rope_scaling(context) });
     with(
@@ -58,7 +58,7 @@ pub(super) fn original(dims: &Dims) -> Value {
     )
 }
 
-/// `mimi/config.json` beside the original weights.
+/// Returns the `mimi/config.json` beside the original weights.
 pub(super) fn mimi_original(mimi: &Mimi) -> Value {
     with(mimi_fields(mimi), json!({ "architectures": ["MimiModel"], "torch_dtype": "float32", "rope_theta": 10000.0 }))
 }
@@ -151,7 +151,7 @@ fn mimi_fields(mimi: &Mimi) -> Value {
     })
 }
 
-/// `base` with the fields of `more` added; both are objects.
+/// Returns `base` with the fields of `more` added; both are objects.
 fn with(mut base: Value, more: Value) -> Value {
     if let (Value::Object(base), Value::Object(more)) = (&mut base, more) {
         base.extend(more);
@@ -159,7 +159,7 @@ fn with(mut base: Value, more: Value) -> Value {
     base
 }
 
-/// The folder's `README.md`.
+/// Returns the text of the folder's `README.md`.
 pub(super) fn card(dims: &Dims) -> String {
     format!(
         "---\nlibrary_name: transformers\ntags: [csm, random-weights]\n---\n\

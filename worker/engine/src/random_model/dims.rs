@@ -1,20 +1,21 @@
-//! The dimensions of the checkpoints made here, under the names of `config.json`.
+//! Dimensions of the random models, under the names of `config.json`.
 
 use safetensors::Dtype;
 
 /// Audio ids per codebook: 2048 codes and 3 specials.
 pub(super) const AUDIO_VOCAB: usize = 2051;
-/// Entries of one Mimi codebook.
+/// Entries of a Mimi codebook.
 pub(super) const CODES: usize = 2048;
-/// Mimi's SEANet strides, decoder order; with the last factor 2 of the resampling convolution they make 1920 samples.
+/// Mimi's SEANet strides in decoder order. With the factor 2 of the resampling convolution they
+/// give 1920 samples a frame.
 pub(super) const RATIOS: [usize; 4] = [8, 6, 5, 4];
 /// Positions of the backbone's window.
 pub(super) const WINDOW: usize = 2048;
 
-/// One whole CSM with its codec.
+/// Dimensions of a CSM and its codec.
 pub(super) struct Dims {
     pub(super) title: &'static str,
-    /// Dtype of the CSM weights; the codec's are always f32.
+    /// Format of the CSM weights; the codec's weights are always f32.
     pub(super) dtype: Dtype,
     pub(super) text_vocab: usize,
     /// Id of `<|begin_of_text|>`; the other three specials follow it.
@@ -24,7 +25,7 @@ pub(super) struct Dims {
     pub(super) mimi: Mimi,
 }
 
-/// A Llama stack: the backbone or the depth decoder.
+/// Dimensions of a Llama stack: the backbone or the depth decoder.
 pub(super) struct StackDims {
     pub(super) layers: usize,
     pub(super) hidden: usize,
@@ -34,7 +35,7 @@ pub(super) struct StackDims {
     pub(super) ff: usize,
 }
 
-/// The codec.
+/// Dimensions of the codec.
 pub(super) struct Mimi {
     pub(super) hidden: usize,
     pub(super) codebook_dim: usize,
@@ -46,7 +47,8 @@ pub(super) struct Mimi {
     pub(super) loudness: f32,
 }
 
-/// Small enough for any CPU; about 9 M weights, most of them the real audio vocabulary.
+/// Dimensions small enough for any CPU: about 9 M weights, most of them for the real audio
+/// vocabulary.
 pub(super) const TINY: Dims = Dims {
     title: "tiny",
     dtype: Dtype::F32,
@@ -57,7 +59,7 @@ pub(super) const TINY: Dims = Dims {
     mimi: Mimi { hidden: 32, codebook_dim: 16, filters: 4, layers: 2, heads: 2, ff: 64, loudness: 0.07 },
 };
 
-/// `sesame/csm-1b` with `kyutai/mimi`.
+/// Dimensions of `sesame/csm-1b` with `kyutai/mimi`.
 pub(super) const ONE_B: Dims = Dims {
     title: "1b",
     dtype: Dtype::BF16,
@@ -69,7 +71,7 @@ pub(super) const ONE_B: Dims = Dims {
 };
 
 impl Dims {
-    /// The dtype as `config.json` spells it.
+    /// Returns the weights' format as `config.json` spells it.
     pub(super) fn dtype_name(&self) -> &'static str {
         if self.dtype == Dtype::BF16 { "bfloat16" } else { "float32" }
     }

@@ -1,29 +1,30 @@
 //! Seeded noise by counter: element `i` of a tensor depends on the tensor's name and on `i` alone.
 //!
-//! So the weights are the same in either layout, in whatever order and on whatever machine they are written, and a
-//! tensor of 500 MB is made in one pass that the compiler vectorises.
+//! The weights are therefore the same in both layouts, in any order of writing and on any machine.
+//! A tensor of 500 MB is made in one pass that the compiler vectorises.
 
 use half::bf16;
 use half::slice::HalfFloatSliceExt;
 use safetensors::Dtype;
 
-/// Changing it changes every weight of every checkpoint made here.
+/// Seed of all weights; another value changes every weight of every random model.
 const SEED: u64 = 0x0043_534d_464c_4545;
-/// Elements made at a time; they stay in the first-level cache.
+/// Elements made at a time, so that they stay in the first-level cache.
 const CHUNK: usize = 4096;
 
-/// What a tensor is filled with.
+/// Content of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Fill {
     /// The same value everywhere.
     Constant(f32),
-    /// Evenly spread around `mean` with this standard deviation.
+    /// Values spread evenly around `mean` with the standard deviation `std`.
     Noise { mean: f32, std: f32 },
-    /// Noise of which each run of `taps` sums to zero: a convolution that passes no constant offset.
+    /// Noise in runs of `taps` that each sum to zero: a convolution that passes no constant offset.
     NoOffset { std: f32, taps: usize },
 }
 
-/// The bytes (little endian) of `len` elements of the tensor `name`. `dtype` is BF16, or else F32 is written.
+/// Returns the little-endian bytes of `len` elements of the tensor `name`: bf16 if `dtype` is BF16,
+/// else f32.
 pub(super) fn bytes(name: &str, fill: Fill, len: usize, dtype: Dtype) -> Vec<u8> {
     let key = key(name);
     let mut out = Vec::with_capacity(len * if dtype == Dtype::BF16 { 2 } else { 4 });
@@ -62,7 +63,7 @@ fn fill_from(values: &mut [f32], key: u64, start: usize, fill: Fill) {
 }
 
 fn noise(values: &mut [f32], key: u64, start: usize, mean: f32, std: f32) {
-    // A uniform draw of width 1 has the deviation 1/sqrt(12).
+    // A uniform draw of width 1 has the standard deviation 1/sqrt(12).
     let width = std * 12f32.sqrt();
     for (offset, value) in values.iter_mut().enumerate() {
         let draw = mix(key, (start + offset) as u32) >> 8;
@@ -70,7 +71,8 @@ fn noise(values: &mut [f32], key: u64, start: usize, mean: f32, std: f32) {
     }
 }
 
-/// A 32-bit mixer (xor-shift and multiply) over the counter, with the key added before and between its rounds.
+/// Mixes the counter to 32 bits by xor-shift and multiply, with the key added before and between
+/// the rounds.
 fn mix(key: u64, counter: u32) -> u32 {
     let mut x = counter.wrapping_add(key as u32);
     x = (x ^ (x >> 16)).wrapping_mul(0x7feb_352d);
@@ -78,7 +80,7 @@ fn mix(key: u64, counter: u32) -> u32 {
     x ^ (x >> 16)
 }
 
-/// FNV-1a of the name over the seed.
+/// Returns the FNV-1a hash of the name, started from the seed.
 fn key(name: &str) -> u64 {
     name.bytes()
         .fold(SEED ^ 0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3))

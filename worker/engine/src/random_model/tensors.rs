@@ -1,6 +1,6 @@
-//! Every tensor of a CSM and of its codec: name, shape and what fills it.
+//! All tensors of a CSM and of its codec: name, shape and content.
 //!
-//! Names are those that `transformers` saves; the original names are made from them.
+//! The names are those that `transformers` saves; the original names are made from them.
 
 use std::borrow::Cow;
 
@@ -10,18 +10,19 @@ use super::dims::{AUDIO_VOCAB, CODES, Dims, Mimi, RATIOS, StackDims};
 use super::noise::{self, Fill};
 use csm_shared::audio::CODEBOOKS;
 
-/// Deviation of an audio embedding row: the sum of 32 of them weighs about as much as one text row.
+/// Deviation of an audio embedding row: the sum of 32 rows weighs about as much as one text row.
 const AUDIO_EMBEDDING_STD: f32 = 0.2;
-/// Gain of the encoder's first convolution: speech at -25 dBFS moves the latents across codebook cells.
+/// Gain of the encoder's first convolution: speech at -25 dBFS moves the latents across codebook
+/// cells.
 const ENCODER_GAIN: f32 = 20.0;
-/// How much each Mimi transformer layer adds to its residual.
+/// Scale of what each Mimi transformer layer adds to its residual.
 const LAYER_SCALE: f32 = 0.25;
 
-/// One tensor to be written; its data is made when the writer asks for it.
+/// Tensor to write; its data is made when the writer asks for it.
 #[derive(Debug, Clone)]
 pub(super) struct Tensor {
     pub(super) name: String,
-    /// The name that seeds the noise: the same in both layouts.
+    /// Name that seeds the noise, the same in both layouts.
     seed_name: String,
     shape: Vec<usize>,
     dtype: Dtype,
@@ -29,12 +30,12 @@ pub(super) struct Tensor {
     rows: Rows,
 }
 
-/// The order of a projection's output rows.
+/// Order of a projection's output rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rows {
-    /// As made.
+    /// Order of the noise.
     AsMade,
-    /// From halves to interleaved pairs within each head of this many rows.
+    /// Reordered from halves to interleaved pairs within each head of `head_dim` rows.
     Interleaved { head_dim: usize },
 }
 
@@ -43,13 +44,13 @@ impl Tensor {
         Self { seed_name: name.clone(), name, shape: shape.to_vec(), dtype, fill, rows: Rows::AsMade }
     }
 
-    /// The same tensor under a longer name.
+    /// Returns the same tensor with `prefix` before its name.
     pub(super) fn under(mut self, prefix: &str) -> Self {
         self.name.insert_str(0, prefix);
         self
     }
 
-    /// The same weight as the original (torchtune) files hold it.
+    /// Returns the same weight as the original (torchtune) files hold it.
     pub(super) fn into_original(mut self, dims: &Dims) -> Self {
         if self.name.ends_with("q_proj.weight") || self.name.ends_with("k_proj.weight") {
             let stack = if self.name.starts_with("depth_decoder.") { &dims.depth } else { &dims.backbone };
@@ -86,7 +87,8 @@ impl View for Tensor {
     }
 }
 
-/// Reorders the rows of each head from halves `[0, d/2, ..]` to pairs: row `j * d/2 + i` becomes row `2 i + j`.
+/// Reorders the rows of each head from halves `[0, d/2, ..]` to pairs: row `j * d/2 + i` becomes
+/// row `2 i + j`.
 fn interleave(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
     let width = bytes.len() / rows;
     let half = head_dim / 2;
@@ -100,8 +102,8 @@ fn interleave(bytes: &[u8], rows: usize, head_dim: usize) -> Vec<u8> {
         .collect()
 }
 
-/// The tensors of backbone and depth decoder. The audio embedding, which both use, is there once, under the depth
-/// decoder's name, as `transformers` saves it.
+/// Returns the tensors of backbone and depth decoder. The audio embedding, which both use, is
+/// written once, under the depth decoder's name, as `transformers` saves it.
 pub(super) fn csm(dims: &Dims) -> Vec<Tensor> {
     let (hidden, depth) = (dims.backbone.hidden, dims.depth.hidden);
     let mut out = Vec::new();
@@ -136,7 +138,7 @@ fn stack(out: &mut Vec<Tensor>, prefix: &str, stack: &StackDims, dtype: Dtype) {
     add(format!("{prefix}.norm.weight"), &[hidden], NORM);
 }
 
-/// The tensors of the codec under the names of `kyutai/mimi`.
+/// Returns the tensors of the codec under the names of `kyutai/mimi`.
 pub(super) fn codec(mimi: &Mimi) -> Vec<Tensor> {
     let mut out = Vec::new();
     encoder(&mut out, mimi);
@@ -154,7 +156,8 @@ pub(super) fn codec(mimi: &Mimi) -> Vec<Tensor> {
     out
 }
 
-/// SEANet encoder: a convolution, then per stride a residual block and a strided convolution that doubles the width.
+/// Adds the SEANet encoder: a convolution, then for each stride a residual block and a strided
+/// convolution that doubles the width.
 fn encoder(out: &mut Vec<Tensor>, mimi: &Mimi) {
     let mut width = mimi.filters;
     push(out, "encoder.layers.0.conv.weight", &[width, 1, 7], centred(ENCODER_GAIN / 7f32.sqrt()));
@@ -167,13 +170,14 @@ fn encoder(out: &mut Vec<Tensor>, mimi: &Mimi) {
     conv(out, "encoder.layers.14", [mimi.hidden, width, 3]);
 }
 
-/// SEANet decoder: the encoder's mirror with transposed convolutions, of kernels twice their stride.
+/// Adds the SEANet decoder: the encoder's mirror with transposed convolutions, whose kernels are
+/// twice their stride.
 fn decoder(out: &mut Vec<Tensor>, mimi: &Mimi) {
     let mut width = mimi.filters << RATIOS.len();
     conv(out, "decoder.layers.0", [width, mimi.hidden, 7]);
     for (step, ratio) in RATIOS.iter().enumerate() {
         let name = format!("decoder.layers.{}", 3 * step + 2);
-        // Each output sample of a transposed convolution is reached by 2 taps of each input channel.
+        // Two taps of each input channel reach each output sample of a transposed convolution.
         push(out, &format!("{name}.conv.weight"), &[width, width / 2, 2 * ratio], fan_in(2 * width));
         push(out, &format!("{name}.conv.bias"), &[width / 2], centred(0.1));
         width /= 2;
@@ -189,7 +193,7 @@ fn residual_block(out: &mut Vec<Tensor>, name: &str, width: usize) {
     conv(out, &format!("{name}.block.3"), [width, width / 2, 1]);
 }
 
-/// A convolution of shape (out, in, kernel) with bias.
+/// Adds a convolution of shape (out, in, kernel) with bias.
 fn conv(out: &mut Vec<Tensor>, name: &str, shape: [usize; 3]) {
     push(out, &format!("{name}.conv.weight"), &shape, fan_in(shape[1] * shape[2]));
     push(out, &format!("{name}.conv.bias"), &[shape[0]], centred(0.1));
@@ -215,7 +219,7 @@ fn quantizer(out: &mut Vec<Tensor>, name: &str, mimi: &Mimi, layers: usize) {
     let prefix = format!("quantizer.{name}");
     let (hidden, dim) = (mimi.hidden, mimi.codebook_dim);
     push(out, &format!("{prefix}.input_proj.weight"), &[dim, hidden, 1], fan_in(hidden));
-    // The decoder sums 32 codebooks, so each brings its share of a latent of deviation one.
+    // The decoder sums 32 codebooks, so each gives its share of a latent of deviation one.
     let share = Fill::Noise { mean: 0.0, std: ((dim * CODEBOOKS) as f32).sqrt().recip() };
     push(out, &format!("{prefix}.output_proj.weight"), &[hidden, dim, 1], share);
     for layer in 0..layers {
@@ -226,14 +230,14 @@ fn quantizer(out: &mut Vec<Tensor>, name: &str, mimi: &Mimi, layers: usize) {
     }
 }
 
-/// Near one, yet not one: a forgotten norm weight shows.
+/// Norm weights near one but not one, so that a forgotten norm weight shows.
 const NORM: Fill = Fill::Noise { mean: 1.0, std: 0.1 };
 
 fn centred(std: f32) -> Fill {
     Fill::Noise { mean: 0.0, std }
 }
 
-/// Noise that keeps the deviation of `inputs` summed inputs.
+/// Returns noise that keeps the deviation when `inputs` inputs are summed.
 fn fan_in(inputs: usize) -> Fill {
     centred((inputs as f32).sqrt().recip())
 }
@@ -242,7 +246,8 @@ fn push(out: &mut Vec<Tensor>, name: &str, shape: &[usize], fill: Fill) {
     out.push(Tensor::new(name.to_owned(), shape, Dtype::F32, fill));
 }
 
-/// The name that the original files give to a CSM tensor; the map of the published conversion, read backwards.
+/// Returns a CSM tensor's name in the original files: the map of the published conversion, read
+/// backwards.
 fn original_name(name: &str) -> String {
     match name {
         "embed_text_tokens.weight" => "text_embeddings.weight".to_owned(),

@@ -23,13 +23,14 @@ fn shapes(bytes: &[u8]) -> BTreeMap<String, Vec<usize>> {
     file.iter().map(|(name, view)| (name.to_owned(), view.shape().to_vec())).collect()
 }
 
-/// Rows of a two-dimensional f32 tensor.
+/// Returns the rows of a two-dimensional f32 tensor.
 fn rows(file: &SafeTensors<'_>, name: &str) -> Vec<Vec<u8>> {
     let view = file.tensor(name).unwrap();
     view.data().chunks(view.shape()[1] * 4).map(<[u8]>::to_vec).collect()
 }
 
-/// If this changes, every published number measured on the tiny model changes with it: change it knowingly.
+/// If these bytes change, every published number measured on the tiny model changes too: change
+/// them only on purpose.
 #[test]
 fn the_tiny_model_is_the_same_bytes_everywhere() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -149,7 +150,7 @@ fn noise_has_the_stated_mean_and_deviation_in_either_dtype() {
     let mean = floats.iter().sum::<f32>() / 1e5;
     let std = (floats.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / 1e5).sqrt();
     assert!((mean - 0.5).abs() < 0.005 && (std - 0.25).abs() < 0.005, "{mean} {std}");
-    // Neighbours are not alike.
+    // Neighbouring values are not correlated.
     let lag = floats.windows(2).map(|w| (w[0] - mean) * (w[1] - mean)).sum::<f32>() / 1e5 / (std * std);
     assert!(lag.abs() < 0.02, "{lag}");
     let halves = noise::bytes("a", fill, 100_000, Dtype::BF16);

@@ -1,18 +1,22 @@
-//! The `tokenizer.json` of the checkpoints made here: Llama-3's byte-level form with one id a byte and no merges.
+//! The `tokenizer.json` of the random models: Llama-3's byte-level form with one id per byte and no
+//! merges.
 
 use serde_json::{Map, Value, json};
 
-/// The special tokens that CSM uses, in the order of their ids.
+/// Special tokens that CSM uses, in the order of their ids.
 pub(super) const SPECIALS: [&str; 4] = ["<|begin_of_text|>", "<|end_of_text|>", "<|AUDIO|>", "<|audio_eos|>"];
 
-/// A tokenizer whose 256 byte tokens have the ids 0..256 and whose specials start at `first_special`.
+/// Returns a tokenizer whose 256 byte tokens have the ids 0..256, and whose specials start at
+/// `first_special`.
 ///
-/// Like the published Llama-3 file it puts `<|begin_of_text|>` before a text that is encoded with specials.
+/// Like the published Llama-3 file, the tokenizer puts `<|begin_of_text|>` before a text that is
+/// encoded with specials.
 pub(super) fn json(first_special: usize) -> Value {
     let specials = || SPECIALS.iter().enumerate().map(|(offset, name)| (*name, first_special + offset));
     let mut vocab: Map<String, Value> =
         byte_letters().enumerate().map(|(id, letter)| (letter.to_string(), json!(id))).collect();
-    // Named here too: ids with a gap before them are kept only if the vocabulary has them.
+    // Ids after a gap are kept only if the vocabulary has them, so the vocabulary names the
+    // specials too.
     vocab.extend(specials().map(|(name, id)| (name.to_owned(), json!(id))));
     let added: Vec<Value> = specials()
         .map(|(name, id)| {
@@ -48,7 +52,7 @@ pub(super) fn json(first_special: usize) -> Value {
             "end_of_word_suffix": null,
             "fuse_unk": false,
             "byte_fallback": false,
-            // True would turn a typed-in special of the vocabulary into its id.
+            // With `true`, a special token typed into a text would become its id.
             "ignore_merges": false,
             "vocab": vocab,
             "merges": [],
@@ -56,8 +60,8 @@ pub(super) fn json(first_special: usize) -> Value {
     })
 }
 
-/// The letter that byte-level BPE writes for each byte, in id order: printable bytes stand for themselves and come
-/// first, the rest follow as the letters from U+0100 on.
+/// Returns the letter that byte-level BPE writes for each byte, in id order. Printable bytes stand
+/// for themselves and come first; the others are the letters from U+0100 on.
 fn byte_letters() -> impl Iterator<Item = char> {
     let printable = |byte: &u8| matches!(byte, 33..=126 | 161..=172 | 174..=255);
     let hidden = (0..=u8::MAX).filter(move |byte| !printable(byte)).count() as u32;

@@ -1,31 +1,31 @@
-//! Reading numbers out of a `config.json`, with errors that name the key.
+//! Reading of numbers from a `config.json`, with errors that name the key.
 
 use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
-/// Why a config does not describe a checkpoint.
+/// Error of a config that describes no usable model.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// The file cannot be read or is not a JSON object.
     #[error("{path}: {reason}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the reader said.
+        /// Message of the reader.
         reason: String,
     },
     /// A key is missing, or its value is not what it must be.
     #[error("config key {key}: {problem}")]
     Key {
-        /// The key, with the keys that lead to it.
+        /// Key, with the keys that lead to it.
         key: String,
-        /// What is wrong, and what is expected.
+        /// Problem, with the expected value.
         problem: String,
     },
 }
 
-/// One JSON object of a config, and the keys that lead to it.
+/// JSON object of a config, with the keys that lead to it.
 pub(crate) struct ConfigObject<'a> {
     object: &'a Map<String, Value>,
     path: String,
@@ -39,7 +39,7 @@ pub(crate) fn read_json(path: &Path) -> Result<Value, ConfigError> {
 }
 
 impl<'a> ConfigObject<'a> {
-    /// The outermost object.
+    /// Returns the outermost object.
     pub(crate) fn root(value: &'a Value) -> Result<Self, ConfigError> {
         let Value::Object(object) = value else {
             return Err(ConfigError::Key { key: "(root)".into(), problem: "is not a JSON object".into() });
@@ -47,12 +47,12 @@ impl<'a> ConfigObject<'a> {
         Ok(Self { object, path: String::new() })
     }
 
-    /// Whether the key is there and not null.
+    /// Returns whether the key is present and not null.
     pub(crate) fn has(&self, key: &str) -> bool {
         self.value(key).is_some()
     }
 
-    /// An inner object, or `None` when the key is missing or null.
+    /// Returns an inner object; `None` if the key is missing or null.
     pub(crate) fn inner(&self, key: &str) -> Result<Option<ConfigObject<'a>>, ConfigError> {
         match self.value(key) {
             None => Ok(None),
@@ -61,23 +61,23 @@ impl<'a> ConfigObject<'a> {
         }
     }
 
-    /// A whole number of at least 1.
+    /// Returns a whole number of at least 1.
     pub(crate) fn size(&self, key: &str) -> Result<usize, ConfigError> {
         self.required(key, |value| value.as_u64().filter(|&size| size > 0 && u32::try_from(size).is_ok()))
             .map(|size| usize::try_from(size).unwrap_or(usize::MAX))
     }
 
-    /// A finite number above 0.
+    /// Returns a finite number above 0.
     pub(crate) fn positive(&self, key: &str) -> Result<f64, ConfigError> {
         self.required(key, |value| value.as_f64().filter(|number| number.is_finite() && *number > 0.0))
     }
 
-    /// A text.
+    /// Returns a string.
     pub(crate) fn text(&self, key: &str) -> Result<&'a str, ConfigError> {
         self.required(key, Value::as_str)
     }
 
-    /// A list of whole numbers of at least 1.
+    /// Returns a list of whole numbers of at least 1.
     pub(crate) fn sizes(&self, key: &str) -> Result<Vec<usize>, ConfigError> {
         self.required(key, |value| {
             let sizes = value.as_array()?.iter().map(|size| usize::try_from(size.as_u64()?).ok().filter(|&n| n > 0));
@@ -85,7 +85,7 @@ impl<'a> ConfigObject<'a> {
         })
     }
 
-    /// Refuses every value but `expected`; a missing key means `expected` too.
+    /// Refuses every value except `expected`; a missing key counts as `expected`.
     pub(crate) fn only(&self, key: &str, expected: &Value) -> Result<(), ConfigError> {
         match self.value(key) {
             Some(value) if value != expected => {
@@ -95,7 +95,7 @@ impl<'a> ConfigObject<'a> {
         }
     }
 
-    /// An error about `key`.
+    /// Returns an error about `key`.
     pub(crate) fn error(&self, key: &str, problem: &str) -> ConfigError {
         ConfigError::Key { key: format!("{}{key}", self.path), problem: problem.into() }
     }

@@ -1,42 +1,42 @@
-//! Why weights cannot be read, and how far their loading has come.
+//! Errors of reading weights, and the progress of loading.
 
 use std::path::PathBuf;
 
 use csm_shared::models::HubError;
 
-/// Problems of a checkpoint that one error lists.
+/// Largest number of problems that an error lists.
 const MAX_PROBLEMS_SHOWN: usize = 8;
 
-/// Why a checkpoint cannot be read.
+/// Error of reading weights.
 #[derive(Debug, thiserror::Error)]
 pub enum WeightsError {
-    /// The folder holds no weights, or not all of them.
+    /// The folder lacks some or all weight files.
     #[error(transparent)]
     Files(#[from] HubError),
     /// A file cannot be read.
     #[error("{path}: {reason}")]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// What the reader said.
+        /// Message of the reader.
         reason: String,
     },
-    /// Neither layout's key names are present.
+    /// The key names of neither layout are present.
     #[error("{folder}: neither {original} nor {transformers} is present, so this is no CSM checkpoint")]
     UnknownLayout {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
-        /// Name of a tensor in every checkpoint of the original release.
+        /// Name of a tensor in all weights of the original layout.
         original: &'static str,
-        /// Name of a tensor in every checkpoint of transformers' layout.
+        /// Name of a tensor in all weights of transformers' layout.
         transformers: &'static str,
     },
-    /// Tensors are missing or have another shape than the config says.
+    /// Tensors are missing or do not have the shape that the config gives.
     #[error("{folder}: {}", listed(problems))]
     Tensors {
-        /// The folder.
+        /// Path of the folder.
         folder: PathBuf,
-        /// One sentence per tensor.
+        /// Problems, one sentence per tensor.
         problems: Vec<String>,
     },
     /// The device refused a tensor.
@@ -52,7 +52,7 @@ fn listed(problems: &[String]) -> String {
     }
 }
 
-/// How far loading has come.
+/// Progress of loading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadProgress {
     /// Tensors on the device.

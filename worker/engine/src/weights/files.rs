@@ -1,4 +1,5 @@
-//! Reading weight files: a tensor at a time where most are repacked and let go, mapped where they are used as they lie.
+//! Reading of weight files. Tensors that are repacked are read one at a time; tensors that are used
+//! as stored are mapped.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -10,10 +11,11 @@ use safetensors::tensor::{Metadata, TensorInfo};
 
 use super::WeightsError;
 
-/// The longest header that the format allows, in bytes.
+/// Longest header that the format allows, in bytes.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
-/// Safetensors files whose tensors are read one by one, so that no more of a file is in memory than is being packed.
+/// Safetensors files whose tensors are read one by one, so that memory holds only the tensor being
+/// packed.
 pub(crate) struct TensorFiles {
     files: Vec<OneFile>,
 }
@@ -21,23 +23,23 @@ pub(crate) struct TensorFiles {
 struct OneFile {
     path: PathBuf,
     file: File,
-    /// Where the tensors' bytes begin.
+    /// Offset of the tensors' bytes.
     start: u64,
     metadata: Metadata,
 }
 
 impl TensorFiles {
-    /// Reads the headers and checks that the files are as long as these say.
+    /// Reads the headers and checks that the files have the length that the headers give.
     pub(crate) fn open(paths: &[PathBuf]) -> Result<Self, WeightsError> {
         Ok(Self { files: paths.iter().map(|path| OneFile::open(path)).collect::<Result<_, _>>()? })
     }
 
-    /// Format, shape and place of a tensor.
+    /// Returns format, shape and offsets of a tensor.
     pub(crate) fn info(&self, name: &str) -> Option<&TensorInfo> {
         self.files.iter().find_map(|file| file.metadata.info(name))
     }
 
-    /// Reads a tensor as it is stored, to the CPU.
+    /// Reads a tensor in its stored format, to the CPU.
     pub(crate) fn read(&self, name: &str) -> Result<Tensor, WeightsError> {
         let found = self.files.iter().find_map(|file| Some((file, file.metadata.info(name)?)));
         let Some((file, info)) = found else {
@@ -84,9 +86,9 @@ pub fn map(files: &[PathBuf]) -> Result<MmapedSafetensors, WeightsError> {
         File::open(path).map_err(|error| failed(path, &error))?;
     }
     #[expect(unsafe_code, reason = "mapping 6 GB beats reading it twice; model files are never written in place")]
-    // SAFETY: the mapping is undefined behaviour only if another process changes the file under it. The folders
-    // that this project and the hub's cache write are renamed into place whole; a folder of the user's own is theirs to
-    // leave alone while a worker runs.
+    // SAFETY: the mapping is undefined behaviour only if another process changes the file under it.
+    // Folders that this project or the hub's cache writes are renamed into place when complete. A
+    // folder of the operator's own must not be changed while a worker runs.
     let mapped = unsafe { MmapedSafetensors::multi(files) };
     mapped.map_err(|error| {
         let path = files.first().cloned().unwrap_or_default();

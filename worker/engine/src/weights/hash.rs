@@ -1,4 +1,4 @@
-//! The checkpoint's name in a receipt: a SHA-256 that says which weights spoke.
+//! The weights' identity in a receipt: a SHA-256 of the weight files.
 
 use std::fmt::Write as _;
 use std::io::Read as _;
@@ -10,15 +10,17 @@ use sha2::{Digest, Sha256};
 
 use super::WeightsError;
 
-/// Bytes read at a time.
+/// Number of bytes read at a time.
 const BLOCK_BYTES: usize = 1 << 20;
-/// The codec of a checkpoint that does not include one.
+/// Codec file of a model folder whose weights do not include the codec.
 const CODEC_FILE: &str = "mimi/model.safetensors";
 
-/// The SHA-256 of the weight files, in lower-case hex: the checkpoint's, and the codec's where it lies apart in `mimi/`.
+/// Returns the SHA-256 of the weight files, in lower-case hex. The codec's file in `mimi/` is
+/// included if there is one.
 ///
-/// Of one file it is what `sha256sum model.safetensors` prints; of several it is the SHA-256 of what `sha256sum` prints
-/// for all of them, the codec last (`<hash>  <name>\n` each).
+/// For one file the result is the hash that `sha256sum model.safetensors` prints. For several files
+/// it is the SHA-256 of the lines that `sha256sum` prints for all of them, `<hash>  <name>\n` each,
+/// the codec last.
 ///
 /// # Errors
 /// A file is missing or cannot be read.

@@ -1,5 +1,5 @@
-//! What the tiles' kernels for 256-bit vectors share: eight of a tile's sixteen outputs at a time, one side and then the
-//! other.
+//! Shared functions of the tiles' kernels for 256-bit vectors. A vector holds eight of a tile's
+//! sixteen outputs: one side, then the other.
 
 #![expect(unsafe_code, reason = "vector loads and stores through checked references")]
 
@@ -10,7 +10,7 @@ use super::{Line, TILE};
 /// Outputs of a vector.
 pub(super) const SIDE: usize = 8;
 
-/// Half of a line: four weights of each of the eight outputs of a side.
+/// Loads half of a line: four weights of each of the eight outputs of a side.
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn load(line: &Line, side: usize) -> __m256i {
@@ -19,7 +19,7 @@ pub(super) fn load(line: &Line, side: usize) -> __m256i {
     unsafe { _mm256_load_si256(part.as_ptr().cast()) }
 }
 
-/// Eight f16 of a line, as f32; `eight` says which.
+/// Converts eight f16 of a line to f32; `eight` says which.
 #[inline]
 #[target_feature(enable = "avx2,f16c")]
 pub(super) fn halves(line: &Line, eight: usize) -> __m256 {

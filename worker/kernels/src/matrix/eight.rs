@@ -1,5 +1,5 @@
-//! Tiles of Q8_0 weights: 8 bits each, and a scale in f16 for every 32 inputs of an output (the format of GGUF; the
-//! quantiser is candle's). 1.0625 bytes a weight.
+//! Tiles of Q8_0 weights: 8 bits each, and a scale in f16 for every 32 inputs of an output, 1.0625
+//! bytes a weight. The format is GGUF's; the quantiser is candle's.
 
 use candle_core::quantized::GgmlDType;
 
@@ -12,7 +12,8 @@ const LINES: usize = 2 * BLOCK * TILE / 64 + 1;
 /// Bytes of a block in GGUF: a scale and 32 values.
 const STORED: usize = 2 + BLOCK;
 
-/// The packing: `(pairs of blocks)` runs of [`LINES`] lines. Weights are stored plus 128, so that they are unsigned.
+/// Packing of Q8_0: `(pairs of blocks)` runs of [`LINES`] lines. Weights are stored plus 128, so
+/// that they are unsigned.
 pub(super) struct Eight;
 
 impl Packing for Eight {
@@ -26,7 +27,7 @@ impl Packing for Eight {
     sums_of_this_cpu!(interleaved);
 }
 
-/// From `(16, blocks)` blocks of GGUF to a tile's lines.
+/// Reorders `(16, blocks)` blocks of GGUF into a tile's lines.
 fn repack(stored: &[u8], blocks: usize, lines: &mut [Line]) {
     for (pair, lines) in lines.chunks_exact_mut(LINES).enumerate() {
         for half in 0..2 {
@@ -69,8 +70,8 @@ pub(super) fn tile_sums(lines: &[Line], rows: [&[Block]; ROWS], count: usize, su
 
 #[cfg(target_arch = "x86_64")]
 mod vnni {
-    //! The same sums by the 8-bit dot product: the integers are exact and the f32 operations are those of the plain
-    //! loop, so the bits are too.
+    //! The same sums by the 8-bit dot product. The integers are exact and the f32 operations are
+    //! those of the plain loop, so the bits are the same too.
 
     use std::arch::x86_64::{
         _mm512_cvtepi32_ps, _mm512_dpbusd_epi32, _mm512_fmadd_ps, _mm512_mul_ps, _mm512_set1_epi32, _mm512_set1_ps,
@@ -112,8 +113,9 @@ mod vnni {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod narrow {
-    //! The same sums for CPUs without the 8-bit dot product, bit for bit. Two products are added in 32 bits, so weights and
-    //! activations are taken in 16: of an output's four weights the first and third, then the second and fourth.
+    //! The same sums for CPUs without the 8-bit dot product, bit for bit. The instruction adds two
+    //! products in 32 bits, so weights and activations are widened to 16 bits. Of an output's four
+    //! weights the first and third are taken first, then the second and fourth.
 
     use std::arch::x86_64::{
         _mm256_add_epi32, _mm256_and_si256, _mm256_cvtepi32_ps, _mm256_fmadd_ps, _mm256_madd_epi16, _mm256_mul_ps,
@@ -138,7 +140,7 @@ pub(super) mod narrow {
                 let [values @ .., scales, totals] = block;
                 let mut dots = [[_mm256_setzero_si256(); R]; 2];
                 for row in 0..R {
-                    // The weights are 128 too great.
+                    // The weights are stored plus 128.
                     let below = _mm256_set1_epi32(-128 * totals[row]);
                     dots[0][row] = below;
                     dots[1][row] = below;

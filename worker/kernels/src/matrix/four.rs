@@ -1,5 +1,6 @@
-//! Tiles of Q4_K weights: 4 bits each, with a 6-bit scale and a 6-bit minimum for every 32 inputs of an output and two f16
-//! for every 256 (the format of GGUF; the quantiser is candle's). 0.578 bytes a weight.
+//! Tiles of Q4_K weights: 4 bits each, 0.578 bytes a weight. Every 32 inputs of an output have a
+//! 6-bit scale and a 6-bit minimum, and every 256 have two factors in f16. The format is GGUF's;
+//! the quantiser is candle's.
 
 use candle_core::quantized::GgmlDType;
 
@@ -11,18 +12,18 @@ use super::{Line, ROWS, Sums, TILE};
 const BLOCKS: usize = UNIT / BLOCK;
 /// Lines of a block: 32 inputs of 16 outputs, two weights in a byte.
 const BLOCK_LINES: usize = BLOCK * TILE / 128;
-/// Where the scales of a super-block begin: 8 blocks of 16 outputs.
+/// First line of a super-block's scales: 8 blocks of 16 outputs.
 const SCALES: usize = BLOCKS * BLOCK_LINES;
-/// Where the minima begin.
+/// First line of a super-block's minima.
 const MINIMA: usize = SCALES + BLOCKS * TILE / 64;
-/// The line of the f16 factors of scales, then of minima.
+/// Line of the f16 factors of scales, then of minima.
 pub(super) const FACTORS: usize = MINIMA + BLOCKS * TILE / 64;
 /// Lines of a super-block.
 pub(super) const LINES: usize = FACTORS + 1;
 /// Bytes of a super-block in GGUF: two factors, packed scales and minima, weights.
 const STORED: usize = 2 + 2 + 12 + UNIT / 2;
 
-/// The packing: `(super-blocks)` runs of [`LINES`] lines.
+/// Packing of Q4_K: `(super-blocks)` runs of [`LINES`] lines.
 pub(super) struct Four;
 
 impl Packing for Four {
@@ -36,7 +37,7 @@ impl Packing for Four {
     sums_of_this_cpu!(rows);
 }
 
-/// From `(16, super-blocks)` super-blocks of GGUF to a tile's lines.
+/// Reorders `(16, super-blocks)` super-blocks of GGUF into a tile's lines.
 fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
     for (unit, lines) in lines.chunks_exact_mut(LINES).enumerate() {
         for lane in 0..TILE {
@@ -51,7 +52,8 @@ fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
                 for index in 0..BLOCK {
                     let value = weights[block / 2 * BLOCK + index] >> (block % 2 * 4) & 15;
                     let (group, place) = (index / 4, lane * 4 + index % 4);
-                    // The lower halves hold the first four groups, the upper halves the others.
+                    // The low halves of the bytes hold the first four groups, the high halves the
+                    // others.
                     lines[block * BLOCK_LINES + group % 4].0[place] |= value << (group / 4 * 4);
                 }
             }
@@ -59,7 +61,8 @@ fn repack(stored: &[u8], units: usize, lines: &mut [Line]) {
     }
 }
 
-/// Six bits each, spread over twelve bytes: the first four blocks whole, the high bits of the others in their leftover.
+/// Unpacks a block's scale and minimum, six bits each, from twelve bytes. The first four blocks are
+/// stored whole; the high bits of the others fill the leftover bits.
 fn scale_and_minimum(packed: &[u8], block: usize) -> (u8, u8) {
     match block.checked_sub(4) {
         None => (packed[block] & 63, packed[block + 4] & 63),
@@ -156,7 +159,7 @@ mod vnni {
         store(acc, sums);
     }
 
-    /// Sixteen of a line's bytes as f32.
+    /// Converts sixteen of a line's bytes to f32.
     #[target_feature(enable = "avx512f")]
     fn bytes(line: &Line, quarter: usize) -> __m512 {
         let part = &line.0.as_chunks::<TILE>().0[quarter];
@@ -168,8 +171,8 @@ mod vnni {
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod narrow {
-    //! The same sums for CPUs without the 8-bit dot product, bit for bit. A block's products fit into 16 bits: two times eight
-    //! of at most 15 times 127.
+    //! The same sums for CPUs without the 8-bit dot product, bit for bit. The products of a block
+    //! fit into 16 bits: two times eight of at most 15 times 127.
 
     #![expect(unsafe_code, reason = "vector loads from checked references")]
 
@@ -214,7 +217,7 @@ pub(super) mod narrow {
                         _mm256_mul_ps(halves(&unit[FACTORS], 2 + side), bytes(&unit[MINIMA + index / 4], eight));
                     for row in 0..R {
                         let block = &rows[row][at][index];
-                        // Neighbouring pairs: an output's four products.
+                        // Adds neighbouring pairs: an output's four products.
                         let dot = _mm256_cvtepi32_ps(_mm256_madd_epi16(products[row], _mm256_set1_epi16(1)));
                         let scale = _mm256_mul_ps(scale, _mm256_set1_ps(block.scale));
                         let below = _mm256_set1_ps(-(block.scale * block.sum as f32));
@@ -227,7 +230,7 @@ pub(super) mod narrow {
         store(&acc, sums);
     }
 
-    /// Eight of a line's bytes as f32.
+    /// Converts eight of a line's bytes to f32.
     #[target_feature(enable = "avx2")]
     fn bytes(line: &Line, eight: usize) -> __m256 {
         let part = &line.0.as_chunks::<SIDE>().0[eight];

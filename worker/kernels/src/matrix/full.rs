@@ -6,7 +6,7 @@ use super::{ROWS, Sums, TILE, pack};
 use crate::pages::Pages;
 use crate::simd::{self, Level};
 
-/// `(tiles, width)` groups of sixteen weights.
+/// Tiles as `(tiles, width)` groups of sixteen weights.
 pub(super) struct FullTiles {
     groups: Pages<[f32; TILE]>,
     width: usize,
@@ -32,7 +32,7 @@ impl FullTiles {
         size_of_val(&*self.groups)
     }
 
-    /// Sums of one tile for `count` rows of `x`.
+    /// Computes the sums of one tile for `count` rows of `x`.
     #[cfg_attr(target_arch = "x86_64", expect(unsafe_code, reason = "calls a function compiled for what the CPU has"))]
     pub(super) fn sums(&self, tile: usize, x: &[f32], stride: usize, count: usize, sums: &mut Sums) {
         let groups = &self.groups[tile * self.width..][..self.width];
@@ -62,7 +62,8 @@ pub(super) fn tile_sums(groups: &[[f32; TILE]], rows: [&[f32]; ROWS], count: usi
     }
 }
 
-/// Calls `add(weights, values)` for every input: a tile's weights for it, and its value in every row.
+/// Calls `add(weights, values)` for every input, with the tile's weights for it and its value in
+/// every row.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn each_input<const R: usize>(groups: &[[f32; TILE]], rows: [&[f32]; R], mut add: impl FnMut(&[f32; TILE], [f32; R])) {
@@ -92,7 +93,8 @@ fn each_input<const R: usize>(groups: &[[f32; TILE]], rows: [&[f32]; R], mut add
 
 #[cfg(target_arch = "x86_64")]
 pub(super) mod narrow {
-    //! The same sums for 256-bit vectors, bit for bit, with the sums of up to four rows in registers.
+    //! The same sums for 256-bit vectors, bit for bit, with the sums of up to four rows in
+    //! registers.
 
     #![expect(unsafe_code, reason = "vector loads from checked references")]
 
@@ -101,8 +103,8 @@ pub(super) mod narrow {
     use super::super::avx2::{SIDE, store};
     use super::{ROWS, Sums, TILE, each_input};
 
-    /// Rows at a time: eight sums, which the fused multiply-adds need to be independent of one another, and what they add fit
-    /// the sixteen registers.
+    /// Rows at a time. Four rows give the eight independent sums that the fused multiply-adds need;
+    /// the sums and their operands fit the sixteen registers.
     const AT_ONCE: usize = 4;
 
     #[target_feature(enable = "avx2,fma")]
@@ -125,7 +127,7 @@ pub(super) mod narrow {
         each_input(groups, rows, |group, values| {
             let [first, second] = load(group);
             for row in 0..R {
-                // One load for both sides: loads are what there is least time for.
+                // A single load serves both sides, because loads are the bottleneck.
                 let value = _mm256_set1_ps(values[row]);
                 acc[0][row] = _mm256_fmadd_ps(first, value, acc[0][row]);
                 acc[1][row] = _mm256_fmadd_ps(second, value, acc[1][row]);
@@ -155,7 +157,7 @@ mod wide {
     use super::super::wide::{by_rows, store};
     use super::{ROWS, Sums, TILE, each_input};
 
-    /// Groups between what is computed and what is asked for: 4 KB.
+    /// Groups between the computed group and the prefetched one: 4 KB.
     const AHEAD: usize = 64;
 
     by_rows!("avx512f,avx512bw,avx512vl,avx512dq,avx512vnni,avx2,fma,f16c", &[[f32; TILE]], [&[f32]; ROWS]);
@@ -174,10 +176,10 @@ mod wide {
         store(acc, sums);
     }
 
-    /// As for the quantised tiles: asks for the group that lies [`AHEAD`] behind this one.
+    /// Prefetches the group that lies [`AHEAD`] after this one, as for the quantised tiles.
     #[target_feature(enable = "avx512f")]
     fn ahead(group: &[f32; TILE]) {
-        // A hint, for which any address will do.
+        // A prefetch is a hint: any address will do.
         _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(group).wrapping_add(AHEAD).cast());
     }
 

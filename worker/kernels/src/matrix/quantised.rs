@@ -1,4 +1,4 @@
-//! Tiles of quantised weights: what 8 and 4 bits have in common, and what each says of itself.
+//! Tiles of quantised weights: code for 8 and 4 bits, and the trait by which the two differ.
 
 use std::marker::PhantomData;
 
@@ -12,25 +12,27 @@ use crate::pages::Pages;
 #[cfg(target_arch = "x86_64")]
 use crate::simd;
 
-/// A way to hold weights in a tile.
+/// Packing of weights in a tile.
 pub(super) trait Packing {
-    /// The format of GGUF that candle's quantiser makes.
+    /// Format of GGUF that candle's quantiser makes.
     const STORED: GgmlDType;
     /// Lines that hold [`UNIT`] inputs of sixteen outputs.
     const UNIT_LINES: usize;
 
-    /// From the sixteen outputs' rows of `units` units each, as GGUF stores them, to a tile's lines.
+    /// Reorders the sixteen outputs' rows of `units` units each, as GGUF stores them, into a tile's
+    /// lines.
     fn repack(stored: &[u8], units: usize, lines: &mut [Line]);
 
     /// Whether the kernel for 256-bit vectors reads rows side by side.
     const INTERLEAVED: bool;
 
-    /// Sums of a tile for rows `first..first + count` of `x`.
+    /// Computes the sums of a tile for rows `first..first + count` of `x`.
     fn sums(lines: &[Line], x: &Quantised, first: usize, count: usize, sums: &mut Sums);
 }
 
-/// Defines [`Packing::sums`]: of `vnni::sums`, `narrow::sums` and `tile_sums` of its file the one for this CPU. It is given the
-/// method of [`Quantised`] that gives `narrow` its rows, and defines [`Packing::INTERLEAVED`] by it.
+/// Defines [`Packing::sums`], which calls `vnni::sums`, `narrow::sums` or `tile_sums` of the file,
+/// whichever suits this CPU. The argument names the method of [`Quantised`] that gives `narrow` its
+/// rows, and decides [`Packing::INTERLEAVED`].
 macro_rules! sums_of_this_cpu {
     (rows) => {
         const INTERLEAVED: bool = false;
@@ -64,7 +66,7 @@ macro_rules! sums_of_this_cpu {
 }
 pub(super) use sums_of_this_cpu;
 
-/// `(tiles, units)` runs of [`Packing::UNIT_LINES`] lines.
+/// Tiles as `(tiles, units)` runs of [`Packing::UNIT_LINES`] lines.
 pub(super) struct QuantisedTiles<P> {
     lines: Pages<Line>,
     per_tile: usize,
@@ -94,7 +96,7 @@ impl<P: Packing> QuantisedTiles<P> {
         size_of_val(&*self.lines)
     }
 
-    /// Rows as [`QuantisedTiles::sums`] wants them.
+    /// Quantises rows for [`QuantisedTiles::sums`].
     pub(super) fn rows(&self, pool: &Pool, x: &[f32], stride: usize, width: usize, rows: usize) -> Quantised {
         let x = Quantised::new(pool, x, stride, width, rows);
         #[cfg(target_arch = "x86_64")]
@@ -104,13 +106,13 @@ impl<P: Packing> QuantisedTiles<P> {
         x
     }
 
-    /// Sums of one tile for rows `first..first + count` of `x`.
+    /// Computes the sums of one tile for rows `first..first + count` of `x`.
     pub(super) fn sums(&self, tile: usize, x: &Quantised, first: usize, count: usize, sums: &mut Sums) {
         P::sums(&self.lines[tile * self.per_tile..][..self.per_tile], x, first, count, sums);
     }
 }
 
-/// f16 to f32, for finite numbers.
+/// Converts f16 to f32, for finite numbers.
 #[inline(always)]
 pub(super) fn half_to_f32(bits: u16) -> f32 {
     let magnitude = f32::from_bits(u32::from(bits & 0x7fff) << 13) * f32::from_bits((254 - 15) << 23);

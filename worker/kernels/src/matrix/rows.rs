@@ -5,13 +5,14 @@ use crate::{Pool, simd_fn};
 
 /// Inputs that share a scale.
 pub(super) const BLOCK: usize = 32;
-/// Inputs of a tile's smallest unit, to which rows are padded with zeros: the super-block of 4-bit weights.
+/// Inputs of a tile's smallest unit, the super-block of 4-bit weights. Rows are padded with zeros
+/// to whole units.
 pub(super) const UNIT: usize = 256;
 
-/// Added to a small number, it leaves the nearest whole one in the low bits.
+/// Number that, added to a small one, leaves the nearest integer in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// One row's block: 32 values, what they are multiples of, and their sum.
+/// Block of one row: 32 values, the scale that they are multiples of, and their sum.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
 pub(super) struct Block {
@@ -21,20 +22,20 @@ pub(super) struct Block {
     pub(super) sum: i32,
 }
 
-/// `(rows, blocks)`.
+/// Quantised rows, `(rows, blocks)`.
 pub(super) struct Quantised {
     blocks: Vec<Block>,
     per_row: usize,
     per_pass: usize,
-    /// The same, as [`Quantised::interleave`] writes it; empty before.
+    /// The same rows as [`Quantised::interleave`] writes them; empty before.
     #[cfg(target_arch = "x86_64")]
     interleaved: Vec<i32>,
 }
 
-/// Most interleaved rows that pass a tile together: sums of more than these do not fit the registers.
+/// Most interleaved rows that pass a tile together: the sums of more do not fit the registers.
 #[cfg(target_arch = "x86_64")]
 const INTERLEAVED_MAX: usize = 6;
-/// Words of a row's block between those of the other rows: its values in pairs, the bits of its scale, its sum.
+/// Words of a block of one interleaved row: its values in pairs, the bits of its scale, its sum.
 #[cfg(target_arch = "x86_64")]
 pub(super) const WORDS: usize = BLOCK / 2 + 2;
 
@@ -52,7 +53,7 @@ impl Quantised {
         Self::of(blocks, per_row)
     }
 
-    /// Of blocks that are made already.
+    /// Wraps blocks that are quantised already.
     pub(super) fn of(blocks: Vec<Block>, per_row: usize) -> Self {
         Self {
             blocks,
@@ -63,19 +64,23 @@ impl Quantised {
         }
     }
 
-    /// Rows that pass a tile together, but for the last of them.
+    /// Returns the number of rows that pass a tile together; the last pass may have fewer.
     pub(super) fn per_pass(&self) -> usize {
         self.per_pass
     }
 
-    /// Blocks of the `count` rows from `first` on, one row after another; the rest of the array is not to be read.
+    /// Returns the blocks of the `count` rows from `first` on, one row after another. The rest of
+    /// the array is not to be read.
     pub(super) fn rows(&self, first: usize, count: usize) -> [&[Block]; ROWS] {
         std::array::from_fn(|row| &self.blocks[(first + row.min(count - 1)) * self.per_row..][..self.per_row])
     }
 
-    /// Writes the rows once more, for kernels without a dot product of 8 bits: values in 16 bits, and rows that pass a tile
-    /// together side by side, so that the kernel reads one stream, `(blocks, WORDS, rows)`. A word is a pair of values: of
-    /// every four the first and the third, the second and the fourth.
+    /// Writes the rows once more, for kernels without a dot product of 8 bits. Values take 16 bits,
+    /// and rows that pass a tile together lie side by side, so that the kernel reads one stream,
+    /// `(blocks, WORDS, rows)`.
+    ///
+    /// A word is a pair of values: of every four the first and the third, then the second and the
+    /// fourth.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn interleave(mut self) -> Self {
         let rows = self.blocks.len() / self.per_row;
@@ -99,7 +104,7 @@ impl Quantised {
         self
     }
 
-    /// The `count` rows from `first` on, all that pass a tile together, side by side.
+    /// Returns the `count` rows from `first` on, which pass a tile together, side by side.
     #[cfg(target_arch = "x86_64")]
     pub(super) fn interleaved(&self, first: usize, count: usize) -> &[i32] {
         &self.interleaved[first * self.per_row * WORDS..][..count * self.per_row * WORDS]
@@ -107,7 +112,7 @@ impl Quantised {
 }
 
 simd_fn! {
-    /// Each block's largest magnitude becomes 127; ties round to even.
+    /// Quantises a row. Each block's largest magnitude becomes 127; ties round to even.
     fn quantise(x: &[f32], blocks: &mut [Block]) {
         let (whole, rest) = x.as_chunks::<BLOCK>();
         for (values, block) in whole.iter().zip(blocks.iter_mut()) {
@@ -124,7 +129,8 @@ simd_fn! {
 #[inline(always)]
 #[expect(clippy::cast_possible_truncation, reason = "the low byte is the number")]
 fn fill(x: &[f32; BLOCK], block: &mut Block) {
-    // Lanes are folded pairwise: a NaN anywhere must show in the result, so it is kept by the comparison.
+    // Lanes are folded pairwise. The comparison keeps a NaN, so that a NaN in any lane shows in the
+    // result.
     let mut largest = [0.0_f32; BLOCK];
     for lane in 0..BLOCK {
         let magnitude = x[lane].abs();
@@ -142,7 +148,8 @@ fn fill(x: &[f32; BLOCK], block: &mut Block) {
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
     let mut sum = 0;
     for (place, value) in block.values.iter_mut().zip(x) {
-        // Within -127..127; a number that is none is made something here, and its scale says what it was.
+        // Within -127..127. NaN and infinity become some number here; the scale is NaN in that
+        // case.
         let shifted = value.mul_add(inverse, ROUND);
         *place = shifted.to_bits().wrapping_sub(ROUND.to_bits()) as i8;
         sum += i32::from(*place);

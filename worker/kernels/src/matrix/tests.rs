@@ -15,7 +15,8 @@ type Kernel<T, X> = fn(&[T], [&[X]; ROWS], usize, &mut Sums);
 
 const UNITS: usize = 3;
 
-/// Lines of any bytes, but that those for which `is_halves` says so hold f16 of an ordinary size.
+/// Returns lines of random bytes. Lines for which `is_halves` holds contain f16 of an ordinary size
+/// instead.
 fn lines(random: &mut ChaCha8Rng, count: usize, is_halves: impl Fn(usize) -> bool) -> Vec<Line> {
     let line = |place| {
         let mut line = Line([0; 64]);
@@ -30,7 +31,7 @@ fn lines(random: &mut ChaCha8Rng, count: usize, is_halves: impl Fn(usize) -> boo
     (0..count).map(line).collect()
 }
 
-/// Rows with the greatest values on both sides among them.
+/// Returns rows, some with the greatest values of both signs.
 fn rows(random: &mut ChaCha8Rng) -> Vec<Vec<Block>> {
     let mut block = |extreme: bool| {
         let values: [i8; BLOCK] = std::array::from_fn(|_| {
@@ -41,12 +42,12 @@ fn rows(random: &mut ChaCha8Rng) -> Vec<Vec<Block>> {
     (0..ROWS).map(|row| (0..UNITS * UNIT / BLOCK).map(|_| block(row % 2 == 0)).collect()).collect()
 }
 
-/// The first `count` of them as they are after quantising.
+/// Returns the first `count` rows as they are after quantising.
 fn quantised(rows: [&[Block]; ROWS], count: usize) -> Quantised {
     Quantised::of(rows[..count].concat(), UNITS * UNIT / BLOCK)
 }
 
-/// Gathers the sums of passes `(rows, first, count)`.
+/// Collects the sums of all passes `(rows, first, count)`.
 fn pass_by_pass(x: &Quantised, rows: usize, sums: &mut Sums, pass: impl Fn(&Quantised, usize, usize, &mut Sums)) {
     for first in (0..rows).step_by(x.per_pass()) {
         let (count, mut made) = (x.per_pass().min(rows - first), [[0.0; TILE]; ROWS]);

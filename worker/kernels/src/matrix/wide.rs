@@ -1,4 +1,5 @@
-//! What the tiles' kernels for 512-bit vectors share, and some of it with those for 256 bits ([`super::avx2`]).
+//! Shared functions of the tiles' kernels for 512-bit vectors; some serve those for 256 bits too
+//! ([`super::avx2`]).
 
 #![expect(unsafe_code, reason = "vector loads and stores through checked references")]
 
@@ -10,12 +11,13 @@ use std::arch::x86_64::{
 use super::rows::Block;
 use super::{Line, Sums};
 
-/// Lines between what is computed and what is asked for: 16 KB, into the second level of the cache.
+/// Lines between the computed line and the prefetched one: 16 KB, into the second level of the
+/// cache.
 const AHEAD: usize = 256;
 
-/// Defines `sums(tile, rows, count, sums)`, which calls `block::<R>(tile, rows, sums)` with as many rows as there are, so
-/// that their sums stay in registers. It is safe to call for functions with the same features only; everyone else says why
-/// the CPU has them.
+/// Defines `sums(tile, rows, count, sums)`, which calls `block::<R>(tile, rows, sums)` with as many
+/// rows as there are, so that their sums stay in registers. Only functions with the same features
+/// call it safely; other callers state why the CPU has the features.
 macro_rules! by_rows {
     ($features:literal, $tile:ty, $rows:ty) => {
         #[target_feature(enable = $features)]
@@ -35,13 +37,13 @@ macro_rules! by_rows {
 }
 pub(super) use by_rows;
 
-/// Asks for the lines that lie [`AHEAD`] behind these. While several rows are computed a line is wanted less often than the
-/// hardware expects of a stream, and it stops running ahead of it.
+/// Prefetches the lines that lie [`AHEAD`] after these. While several rows are computed, lines are
+/// read less often than the hardware expects of a stream, and it stops running ahead.
 #[inline]
 #[target_feature(enable = "sse")]
 pub(super) fn ahead(lines: &[Line]) {
     for line in lines {
-        // A hint, for which any address will do.
+        // A prefetch is a hint: any address will do.
         _mm_prefetch::<_MM_HINT_T1>(std::ptr::from_ref(line).wrapping_add(AHEAD).cast());
     }
 }
@@ -53,7 +55,7 @@ pub(super) fn load(line: &Line) -> __m512i {
     unsafe { _mm512_load_si512(line.0.as_ptr().cast()) }
 }
 
-/// Sixteen f16 of a line's first or second half, as f32.
+/// Converts sixteen f16 of a line's first or second half to f32.
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn halves(line: &Line, half: usize) -> __m512 {
@@ -62,7 +64,7 @@ pub(super) fn halves(line: &Line, half: usize) -> __m512 {
     _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(part.as_ptr().cast::<__m256i>()) })
 }
 
-/// The four values of a block's group, as one number for all lanes.
+/// Returns the four values of a block's group, as one number for all lanes.
 #[inline(always)]
 pub(super) fn four(block: &Block, group: usize) -> i32 {
     let values = &block.values;

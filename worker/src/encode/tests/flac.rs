@@ -1,10 +1,10 @@
-//! FLAC: the blocks of its head, and the samples by another decoder.
+//! FLAC: the metadata blocks, and the samples as another decoder reads them.
 
 use csm_shared::audio::{ClipError, read};
 
 use super::*;
 
-/// The metadata blocks: type and content. The rest are frames.
+/// Splits a file into its metadata blocks (type and content) and the frames.
 fn blocks(file: &[u8]) -> (Vec<(u8, &[u8])>, &[u8]) {
     assert_eq!(file[..4], *b"fLaC");
     let (mut blocks, mut rest) = (Vec::new(), &file[4..]);

@@ -1,4 +1,4 @@
-//! Ogg Opus, decoded after RFC 7845: length, place, mark.
+//! Ogg Opus, decoded after RFC 7845: length, alignment, mark.
 
 use std::io::Cursor;
 
@@ -10,10 +10,10 @@ use super::super::opus::{BITRATE, encode_at};
 use super::*;
 use crate::marks::{DETECTED_ABOVE, Verdict};
 
-/// A stream as a player sees it.
+/// A stream as a player decodes it.
 struct DecodedOpus {
     samples: Vec<f32>,
-    /// The granule position of the last page.
+    /// Granule position of the last page.
     end: u64,
     pages: usize,
 }
@@ -93,7 +93,8 @@ fn other_speech_has_another_serial_number() {
     assert_ne!(serial(480), serial(481));
 }
 
-/// Least score over clips of 2.5 s, and how many of them are detected.
+/// Returns the least score of the clips, how many of them are detected, and the mean bytes of a
+/// clip.
 fn scores(clips: &[Marked], bitrate: i32, application: Application) -> (f32, usize, usize) {
     let detector = watermark().detector();
     let (mut least, mut found, mut bytes) = (f32::INFINITY, 0, 0);

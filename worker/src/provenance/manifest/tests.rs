@@ -1,4 +1,4 @@
-//! Signed files: what a reader makes of them, what stays as it was, and keys that are refused.
+//! Signed files: what a reader finds in them, what does not change, and keys that are refused.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -29,7 +29,7 @@ fn watermark() -> Watermark {
     Watermark::new(&WatermarkKey::development())
 }
 
-/// Marked noise.
+/// Returns marked noise.
 fn speech(samples: u32) -> Marked {
     let mut state = 1u32;
     let mut noise = || {
@@ -42,7 +42,7 @@ fn speech(samples: u32) -> Marked {
     marked
 }
 
-/// Reads a file as somebody who trusts the tests' root.
+/// Reads a file with trust in the root of the tests.
 fn reader(wav: &[u8]) -> Reader {
     let mut settings = offline().unwrap();
     settings.trust.user_anchors = Some(std::fs::read_to_string(file("signer.pem")).unwrap());
@@ -68,7 +68,7 @@ fn a_signed_file_says_what_made_it_and_is_still_the_same_marked_audio() {
     assert_eq!(actions["actions"][0]["softwareAgent"]["name"], "csm-fleet");
     assert_eq!(actions["actions"][0]["softwareAgent"]["version"], env!("CARGO_PKG_VERSION"));
 
-    // Behind the head, which holds the length of all, the unsigned file is there as it was.
+    // After the head, which holds the total length, the unsigned file follows unchanged.
     assert_eq!(signed[8..plain.len()], plain[8..]);
     let clip = Clip::from_wav(&signed).unwrap();
     assert_eq!(clip.samples(), speech.samples());
@@ -109,7 +109,8 @@ fn a_key_that_cannot_sign_is_refused_at_the_start() {
         path
     };
 
-    // Somebody else's key, nobody's key, no certificate, a certificate whose time is over.
+    // Another signer's key, a text that is no key, a text that is no certificate, an expired
+    // certificate.
     let other = refused(&chain, &file("expired.key"));
     assert!(matches!(other, ProvenanceError::Key(_) | ProvenanceError::SelfTest(_)), "{other}");
     let text = written("text", "no key");
@@ -118,7 +119,7 @@ fn a_key_that_cannot_sign_is_refused_at_the_start() {
     let expired = refused(&file("expired.pem"), &file("expired.key"));
     assert!(matches!(expired, ProvenanceError::Key(_) | ProvenanceError::SelfTest(_)), "{expired}");
 
-    // A signer under a root that did not sign it, and one on its own, whose issuer nobody can look at.
+    // A signer under a root that did not sign it, and a signer without its issuer's certificate.
     let pem = std::fs::read_to_string(&chain).unwrap();
     let (leaf, root) = pem.split_at(pem[1..].find("-----BEGIN").unwrap() + 1);
     let twice = written("twice.pem", &format!("{leaf}{leaf}"));
@@ -126,7 +127,7 @@ fn a_key_that_cannot_sign_is_refused_at_the_start() {
     let swapped = refused(&written("swapped.pem", &format!("{root}{leaf}")), &key);
     assert!(matches!(swapped, ProvenanceError::Key(_) | ProvenanceError::SelfTest(_)), "{swapped}");
     assert!(args(&written("leaf.pem", leaf), &key).signer().unwrap().is_some());
-    // The key's own kind is asked for by name.
+    // The algorithm must be that of the key.
     let wrong = ProvenanceArgs { c2pa_alg: SigningAlgorithm::Ed25519, ..args(&chain, &key) };
     assert!(matches!(wrong.signer(), Err(ProvenanceError::Key(_))));
 }

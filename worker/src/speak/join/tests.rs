@@ -1,4 +1,4 @@
-//! Joins on made signals: what is silence and what is not is known to the sample.
+//! Joins of synthetic signals, whose silence is known to the sample.
 
 use std::f32::consts::TAU;
 
@@ -6,12 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A steady tone far over the threshold, of whole blocks so that blocks are loud or silent as a whole.
+/// Returns a steady tone far above the threshold, in whole blocks, so that each block is loud or
+/// silent as a whole.
 fn tone(blocks: usize) -> Vec<f32> {
     (0..blocks * BLOCK_SAMPLES).map(|n| 0.3 * (TAU * 440.0 * n as f32 / 24_000.0).cos()).collect()
 }
 
-/// The noise of a room, far under the threshold and no zero.
+/// Returns the noise of a room, far below the threshold but not zero.
 fn room(blocks: usize) -> Vec<f32> {
     (0..blocks * BLOCK_SAMPLES).map(|n| if n % 2 == 0 { 0.000_5 } else { -0.000_5 }).collect()
 }
@@ -22,7 +23,7 @@ fn speech(before: usize, sound: usize, behind: usize) -> Vec<f32> {
 
 type Joined = (Vec<f32>, Vec<Option<Range<u64>>>);
 
-/// Joins pieces that are pushed in parts of `part` samples.
+/// Joins sentences that are pushed in parts of `part` samples.
 fn join(pieces: &[Vec<f32>], pause: Pause, part: usize) -> Joined {
     let (mut joiner, mut out) = (Joiner::default(), Vec::new());
     for piece in pieces {
@@ -37,7 +38,7 @@ fn join(pieces: &[Vec<f32>], pause: Pause, part: usize) -> Joined {
     (out, places)
 }
 
-/// Lengths of the runs of silent blocks, those at the ends left out.
+/// Returns the lengths of the runs of silent blocks, without those at the ends.
 fn gaps(audio: &[f32]) -> Vec<usize> {
     let loud: Vec<_> =
         audio.chunks(BLOCK_SAMPLES).map(|block| block.iter().any(|sample| sample.abs() > 0.02)).collect();
@@ -68,7 +69,8 @@ fn seconds_of_silence_become_one_pause() {
         assert!(samples <= 9_600, "400 ms");
     }
     let (out, places) = join(&pieces, Pause::Sentence, 1_920);
-    // The first piece begins and the last ends as it was; a join keeps 180 ms behind a piece and 60 ms before one.
+    // The start of the first sentence and the end of the last do not change. A join keeps 180 ms
+    // after a sentence and 60 ms before one.
     let starts = [0, (35 + 18) * 240, (35 + 18 + 46 + 24) * 240];
     let ends = [(35 + 18) * 240, (35 + 18 + 46 + 18) * 240 + 6 * 240, (35 + 18 + 46 + 24 + 17) * 240];
     let expected: Vec<_> = starts.into_iter().zip(ends).map(|(start, end)| Some(start..end)).collect();
@@ -94,7 +96,7 @@ fn speech_without_any_silence_gets_it() {
 
 #[test]
 fn no_edge_clicks() {
-    // The worst there is: full level up to the last sample, and from the first.
+    // The worst case: full level up to the last sample, and from the first.
     let level = vec![0.9; 20 * BLOCK_SAMPLES];
     let (out, _) = join(&[level.clone(), level], Pause::Clause, 1_920);
     let step = out.windows(2).map(|pair| (pair[1] - pair[0]).abs()).fold(0.0, f32::max);

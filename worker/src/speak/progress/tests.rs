@@ -11,7 +11,8 @@ fn origin() -> Origin {
     Origin::of(&["a"])
 }
 
-/// Tells `new` frames behind `old` replayed ones; `written` says which events reach the stream.
+/// Publishes `new` frames after `old` replayed ones; `written` decides which events reach the
+/// stream.
 fn published(old: u32, new: u32, written: impl Fn(u32) -> bool) -> Vec<(u32, Vec<u32>)> {
     let (mut publisher, mut told) = (ProgressPublisher::new(origin(), 100, None), Vec::new());
     for number in 0..old + new {
@@ -52,7 +53,8 @@ fn what_was_not_written_goes_before_the_next_event() {
     assert_eq!(told, [(2, vec![2]), (3, (3..13).collect())]);
 }
 
-/// Of an attempt that says something else everything is told, so that the stream is its own story from there.
+/// If an attempt differs from the earlier one, everything from there is published, so that the
+/// stream holds its codes.
 #[test]
 fn a_replayed_frame_behind_a_new_one_is_told() {
     let mut publisher = ProgressPublisher::new(origin(), 100, None);
@@ -70,7 +72,7 @@ fn a_replayed_frame_behind_a_new_one_is_told() {
     assert_eq!(hear(sentence_frame(1, 6, true)), (Some((2, 5)), 1));
 }
 
-/// A listener, who keeps every event by its place: the same place twice is one event.
+/// Follower that keeps every event by its number: the same number twice is one event.
 #[derive(Default)]
 struct LiveReceiver {
     pcm: Vec<u8>,
@@ -92,12 +94,12 @@ impl LiveReceiver {
     }
 }
 
-/// What becomes of an event.
+/// Outcome of a write.
 #[derive(Clone, Copy, PartialEq)]
 enum Written {
     Yes,
     No,
-    /// And nobody says so.
+    /// Written, but reported as failed.
     Silently,
 }
 
@@ -109,8 +111,9 @@ fn stream() -> MarkStream {
     Watermark::new(&WatermarkKey::development()).stream()
 }
 
-/// A whole attempt of `frames` frames, the first `old` of them replayed; every fourth brings nothing and the next one more.
-/// Ends after `cut` of them as if killed, if it comes to that.
+/// Runs an attempt of `frames` frames, the first `old` of them replayed. Every fourth frame brings
+/// no samples, and the next one more. Stops after `cut` frames, as if killed, if `cut` is not more
+/// than `frames`.
 fn attempt(to: &mut LiveReceiver, old: usize, frames: usize, cut: usize, written: impl Fn(usize) -> Written) {
     to.last = 0;
     let (mut publisher, mut stream) = (ProgressPublisher::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
@@ -160,7 +163,7 @@ fn samples_go_out_from_the_first_frame_to_the_last() {
     assert!(short.pcm == recording(1));
 }
 
-/// Silence that is held back comes at once: more events, none of them large.
+/// Silence that was held back comes at once: more events, none of them large.
 #[test]
 fn many_samples_at_once_are_cut_into_bounded_events() {
     let (mut receiver, mut stream) = (LiveReceiver::default(), stream());
@@ -181,7 +184,7 @@ fn many_samples_at_once_are_cut_into_bounded_events() {
     assert_eq!(receiver.events, [most, most, most, 20 * FRAME_SAMPLES as u32 - 3 * most - 480]);
 }
 
-/// Whatever fails and however: what reaches the listener is the recording.
+/// The follower receives the recording, whatever fails and however.
 #[test]
 fn an_event_in_doubt_is_written_again_as_it_was() {
     for fault in [Written::No, Written::Silently] {
@@ -194,8 +197,8 @@ fn an_event_in_doubt_is_written_again_as_it_was() {
     }
 }
 
-/// The next attempt repeats what was told of, and goes on with the sample behind the last that was sent, wherever the one
-/// before it was killed, and also when it repeats nothing.
+/// The next attempt replays the published codes, and sends samples from the first unsent one. The
+/// point where the earlier attempt was killed does not matter, nor whether anything is replayed.
 #[test]
 fn an_attempt_goes_on_behind_the_last_sample_that_was_sent() {
     for cut in 0..23 {
@@ -209,7 +212,7 @@ fn an_attempt_goes_on_behind_the_last_sample_that_was_sent() {
     }
 }
 
-/// Another build may say less than was sent: nothing is sent twice, and nothing behind it.
+/// Another build may make less than was sent. No sample is sent twice, and none after the end.
 #[test]
 fn a_shorter_recording_sends_nothing_more() {
     let mut receiver = LiveReceiver::default();

@@ -1,4 +1,4 @@
-//! Recitals that go on where an earlier attempt was cut off, and whose checkpoint they take.
+//! Sentence streams that resume a cut-off attempt from its resume point.
 
 use super::super::origin;
 use super::super::sentence_stream::StreamedFrame;
@@ -9,7 +9,7 @@ fn frames_of(number: u32, frames: u32) -> Vec<Frame> {
     (0..frames).map(|index| codes(number, index)).collect()
 }
 
-/// Only an engine that would go on with the same draws to the same bits takes a checkpoint.
+/// Only an engine that would draw the same bits takes a resume point.
 #[test]
 fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
     let info = || ModelInfo {
@@ -37,7 +37,7 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
     assert_ne!(origin(&info(), &plan(&[4, 6])), ours, "the text is cut in another way");
 }
 
-/// Each piece gets its own frames, as long as the pieces before it were what they had been.
+/// Each sentence gets its own frames, as long as the sentences before it did not change.
 #[tokio::test]
 async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
     let engine = ScriptedEngine::new([eos_after(3), eos_after(0), eos_after(5), eos_after(4)]);

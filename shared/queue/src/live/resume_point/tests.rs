@@ -11,7 +11,7 @@ fn origin() -> Origin {
     Origin::of(&["weights", "q8_0", "cpu"])
 }
 
-/// A frame that no other number gives.
+/// Returns a frame that no other number gives.
 fn frame(number: u32) -> Frame {
     std::array::from_fn(|codebook| (number * 37 + codebook as u32 * 11) % 2_048)
 }
@@ -49,7 +49,7 @@ proptest! {
 fn half_a_chunk_is_none() {
     let bytes = chunk(3, [(0, 1), (0, 2), (4, 3)]).encode().unwrap();
     for cut in 0..bytes.len() {
-        // At the border of a run the rest is a smaller chunk.
+        // A cut at the border of a run leaves a smaller chunk.
         let whole = CodesChunk::decode(&bytes[..cut]).map_or(0, |chunk| chunk.frames.len());
         assert_eq!(whole, if cut == 16 + 4 + 4 + 88 { 2 } else { 0 }, "cut at {cut}");
     }
@@ -85,7 +85,8 @@ fn chunks_in_a_row_are_the_pieces() {
     assert_eq!(sentences, [vec![frame(0), frame(1)], vec![], vec![frame(2), frame(3)]]);
 }
 
-/// What comes behind a gap is nobody's, until the gap is told again; and a later attempt may begin anew anywhere.
+/// Frames behind a gap are left out until the gap is filled. A later attempt may begin again
+/// anywhere.
 #[test]
 fn a_gap_is_not_crossed_and_a_story_told_anew_replaces_the_old_one() {
     let mut resume_point = ResumePoint::default();
@@ -133,7 +134,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     let numbers = |range: std::ops::Range<u32>| range.map(frame).collect::<Vec<_>>();
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)], "the first attempt has been cut off");
 
-    // The second attempt is of other weights, and the third goes on behind the first.
+    // The second attempt has other weights, and the third resumes after the first.
     let other = CodesChunk { origin: Origin::of(&["other weights", "q8_0", "cpu"]), ..chunk(0, [(0, 77)]) };
     write(&live, &job, 2, 2, Some(&other)).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)]);
@@ -141,7 +142,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     write(&live, &job, 3, 602, Some(&chunk(600, [(1, 600), (1, 601)]))).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..602)]);
 
-    // An event that is gone ends what can be continued, and nobody is told of an error.
+    // A deleted event ends the frames that can be resumed, without an error.
     let key = stream_key("test", &job);
     let mut gone = redis::cmd("XDEL");
     client.command::<u64>(gone.arg(&key).arg("1-42")).await.unwrap();
@@ -151,7 +152,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     assert!(live.resume_point(&job, origin()).await.unwrap().is_empty(), "the beginning was trimmed away");
 }
 
-/// What was sent is counted whoever sent it, and whether or not it can be continued.
+/// Samples sent by any attempt are counted, whether or not its frames can be resumed.
 #[tokio::test]
 async fn a_successor_reads_how_much_was_sent() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,52 +1,52 @@
-//! Causal convolutions over time-major signals, straight and transposed, as one matrix product each.
+//! Causal convolutions over time-major signals, plain and transposed, as one matrix product each.
 //!
-//! A signal is (steps, channels). The window of a step is the last `kernel` steps up to it, which lie side by side in
-//! memory, so a convolution is a product with rows that overlap. A transposed convolution of stride `s` and kernel
-//! `2 s` is a convolution of kernel 2 whose every output row holds `s` steps: its state is the last input step, and no
-//! unfinished output is carried over.
+//! A signal is (steps, channels). The window of a step is the last `kernel` steps up to it, which
+//! are adjacent in memory. A convolution is therefore a product with overlapping rows. A transposed
+//! convolution of stride `s` and kernel `2 s` is a convolution of kernel 2 whose output rows hold
+//! `s` steps each. Its state is the last input step, and no unfinished output is carried over.
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
 use super::numbers;
 use crate::codec::PACKING_THREADS;
-use crate::model::WeightFormat;
+use csm_kernels::WeightFormat;
 use csm_kernels::rowwise::{add_bias, elu};
 use csm_kernels::{Matrix, Pool};
 
-/// What a convolution remembers of its input: as many floats for each convolution as its entry says.
+/// Sizes of the convolutions' pasts: for each convolution the number of floats.
 #[derive(Default)]
 pub(super) struct Memory(Vec<usize>);
 
-/// One utterance's part of a call.
+/// Part of one utterance in a call.
 pub(super) struct Signal<'a> {
-    /// The last input steps of every convolution, by its index.
+    /// Last input steps of every convolution, by its index.
     pub(super) histories: &'a mut [Vec<f32>],
     /// Frames of this call.
     pub(super) frames: usize,
 }
 
-/// Room for what passes between two layers; what it holds means nothing from one call to the next.
+/// Buffers between two layers; their content means nothing to the next call.
 #[derive(Default)]
 pub(super) struct ConvScratch {
     padded: Vec<f32>,
     windows: Vec<f32>,
 }
 
-/// The shape of a convolution.
+/// Shape of a convolution.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Shape {
     /// Channels of the input.
     pub(super) inputs: usize,
     /// Channels of the output.
     pub(super) outputs: usize,
-    /// Steps of the input that one output step sees.
+    /// Input steps that one output step depends on.
     pub(super) kernel: usize,
-    /// Steps from one of them to the next.
+    /// Distance between these input steps.
     pub(super) dilation: usize,
 }
 
-/// A convolution of one state per signal.
+/// Convolution with a state for each signal.
 pub(super) struct Conv {
     weight: Matrix,
     bias: Vec<f32>,
@@ -56,12 +56,12 @@ pub(super) struct Conv {
 }
 
 impl Memory {
-    /// A silent past for every convolution.
+    /// Returns a silent past for every convolution.
     pub(super) fn histories(&self) -> Vec<Vec<f32>> {
         self.0.iter().map(|&floats| vec![0.0; floats]).collect()
     }
 
-    /// Floats of one signal's past.
+    /// Returns the floats of one signal's past.
     pub(super) fn floats(&self) -> usize {
         self.0.iter().sum()
     }
@@ -73,14 +73,14 @@ impl Memory {
 }
 
 impl Shape {
-    /// Floats of the input that the next call needs again.
+    /// Returns the number of input floats that the next call needs again.
     fn remembered(self) -> usize {
         (self.kernel - 1) * self.dilation * self.inputs
     }
 }
 
 impl Conv {
-    /// A convolution with `weight (outputs, inputs, kernel)` and `bias (outputs)`.
+    /// Reads a convolution with `weight (outputs, inputs, kernel)` and `bias (outputs)`.
     pub(super) fn load(shape: Shape, vb: &VarBuilder<'_>, memory: &mut Memory) -> Result<Self> {
         let Shape { inputs, outputs, kernel, .. } = shape;
         let vb = vb.pp("conv");
@@ -97,8 +97,8 @@ impl Conv {
         Self::new(shape, &windows, bias, memory)
     }
 
-    /// A transposed convolution with `weight (inputs, outputs, 2 * stride)` and `bias (outputs)`; its output rows are
-    /// `stride` steps.
+    /// Reads a transposed convolution with `weight (inputs, outputs, 2 * stride)` and
+    /// `bias (outputs)`; its output rows hold `stride` steps each.
     pub(super) fn load_transposed(
         inputs: usize,
         outputs: usize,
@@ -129,17 +129,17 @@ impl Conv {
         Ok(Self { weight, bias, shape, activated: false, index: memory.add(shape) })
     }
 
-    /// The same with ELU before it.
+    /// Returns the same convolution with ELU before it.
     pub(super) fn activated(self) -> Self {
         Self { activated: true, ..self }
     }
 
-    /// Bytes of the weights.
+    /// Returns the bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         self.weight.bytes() + size_of_val(self.bias.as_slice())
     }
 
-    /// `x (steps, inputs)` of all signals, one after the other, to `y (steps, outputs)`.
+    /// Convolves `x (steps, inputs)` of all signals, one after the other, to `y (steps, outputs)`.
     pub(super) fn forward(
         &self,
         pool: &Pool,
@@ -162,7 +162,8 @@ impl Conv {
         add_bias(y, &self.bias);
     }
 
-    /// Each signal's activated input behind its past, and the end of it as the new past.
+    /// Writes each signal's activated input after its past to `padded`, and keeps the end as the
+    /// new past.
     fn pad(&self, signals: &mut [Signal<'_>], x: &[f32], padded: &mut Vec<f32>) {
         let per_frame = x.len() / frames(signals);
         padded.resize(x.len() + signals.len() * self.shape.remembered(), 0.0);
@@ -184,7 +185,8 @@ impl Conv {
         }
     }
 
-    /// Every step's window on its own, so that signals that do not lie side by side share one product.
+    /// Copies every step's window, so that signals that are not adjacent in memory share one
+    /// product.
     fn gather(&self, signals: &[Signal<'_>], steps: usize, padded: &[f32], windows: &mut Vec<f32>) {
         let Shape { inputs, kernel, dilation, .. } = self.shape;
         let per_frame = steps / frames(signals);

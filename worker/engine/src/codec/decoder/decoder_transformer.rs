@@ -1,19 +1,21 @@
-//! The decoder's transformer over the rows of all signals: products together, attention in each signal's own window.
+//! The decoder's transformer over the rows of all signals: products are shared, attention runs in
+//! each signal's own window.
 //!
-//! A latent sees itself and the `sliding_window - 1` before it. Keys and values lie in a ring of `sliding_window`
-//! places, the place of a latent being its position modulo the window; a latent takes its place before it looks, so
-//! exactly its window is there. Which place comes first depends on the position alone, and so do the bits of every sum.
+//! A latent attends to itself and the `sliding_window - 1` before it. Keys and values are in a ring
+//! of `sliding_window` places. A latent's place is its position modulo the window. The latent is
+//! written before it attends, so the ring holds exactly its window. The order of the places depends
+//! on the position alone, and so do the bits of every sum.
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
 use super::numbers;
 use crate::codec::{MimiConfig, PACKING_THREADS};
-use crate::model::WeightFormat;
+use csm_kernels::WeightFormat;
 use csm_kernels::rowwise::{add_scaled, dot_all, gelu, layer_norm, mix, rotate, softmax};
 use csm_kernels::{Matrix, Pool};
 
-/// The weights.
+/// Weights of the decoder's transformer.
 pub(super) struct DecoderTransformer {
     layers: Vec<DecoderLayer>,
     /// Radians per position, for half a head.
@@ -40,28 +42,28 @@ struct CodecLayerNorm {
     bias: Vec<f32>,
 }
 
-/// Keys and values of one signal that later latents may still look at.
+/// Keys and values of one signal that later latents may still attend to.
 pub(super) struct AttentionWindow {
     layers: Vec<Ring>,
-    /// Latents seen.
+    /// Number of latents seen.
     position: usize,
 }
 
 struct Ring {
-    /// `(heads, head_dim, window)`.
+    /// Keys `(heads, head_dim, window)`.
     keys: Vec<f32>,
-    /// `(heads, window, head_dim)`.
+    /// Values `(heads, window, head_dim)`.
     values: Vec<f32>,
 }
 
-/// One signal in one call.
+/// Part of one signal in a call.
 pub(super) struct Attending<'a> {
     pub(super) window: &'a mut AttentionWindow,
-    /// Latents of this call.
+    /// Number of latents in this call.
     pub(super) steps: usize,
 }
 
-/// One signal in one layer.
+/// Attention of one signal in one layer.
 struct AttendTask<'a> {
     ring: &'a mut Ring,
     position: usize,
@@ -70,7 +72,7 @@ struct AttendTask<'a> {
     scores: &'a mut [f32],
 }
 
-/// Room for one pass.
+/// Buffers of one pass.
 #[derive(Default)]
 pub(super) struct TransformerScratch {
     normed: Vec<f32>,
@@ -136,7 +138,7 @@ impl DecoderTransformer {
         })
     }
 
-    /// Bytes of the weights; norms and scales, a thousandth of them, left out.
+    /// Returns the bytes of the weights, without norms and scales, which are a thousandth of them.
     pub(super) fn bytes(&self) -> usize {
         let layer = |layer: &DecoderLayer| {
             [&layer.qkv, &layer.out, &layer.up, &layer.down].map(Matrix::bytes).iter().sum::<usize>()
@@ -144,19 +146,19 @@ impl DecoderTransformer {
         self.layers.iter().map(layer).sum()
     }
 
-    /// The window before the first latent.
+    /// Returns the window before the first latent.
     pub(super) fn new_window(&self) -> AttentionWindow {
         let floats = self.hidden * self.window;
         let ring = || Ring { keys: vec![0.0; floats], values: vec![0.0; floats] };
         AttentionWindow { layers: self.layers.iter().map(|_| ring()).collect(), position: 0 }
     }
 
-    /// Floats of one signal's window.
+    /// Returns the floats of one signal's window.
     pub(super) fn window_floats(&self) -> usize {
         2 * self.layers.len() * self.hidden * self.window
     }
 
-    /// `x (steps, hidden)` of all signals, one after the other, in place.
+    /// Runs the stack in place on `x (steps, hidden)` of all signals, one after the other.
     pub(super) fn forward(
         &self,
         pool: &Pool,
@@ -187,7 +189,7 @@ impl DecoderTransformer {
         }
     }
 
-    /// The rotary angles of all rows, the same for all layers.
+    /// Computes the rotary angles of all rows, which all layers share.
     fn angles(&self, signals: &[Attending<'_>], scratch: &mut TransformerScratch) {
         let positions = signals.iter().flat_map(|signal| signal.window.position..signal.window.position + signal.steps);
         scratch.cos.clear();
@@ -201,7 +203,7 @@ impl DecoderTransformer {
         }
     }
 
-    /// `scratch.qkv` to `scratch.mixed`, a task for each signal.
+    /// Attends from `scratch.qkv` to `scratch.mixed`, with a task for each signal.
     fn attend(&self, pool: &Pool, layer: usize, signals: &mut [Attending<'_>], scratch: &mut TransformerScratch) {
         let TransformerScratch { normed, qkv, mixed, scores, cos, sin, .. } = scratch;
         mixed.resize(normed.len(), 0.0);
@@ -226,7 +228,7 @@ impl DecoderTransformer {
         pool.run_chunks(&mut tasks, 1, &|_, tasks| tasks.iter_mut().for_each(|task| self.attend_task(task)));
     }
 
-    /// One signal's latents in order, each with its window.
+    /// Attends for one signal's latents in order, each with its window.
     fn attend_task(&self, task: &mut AttendTask<'_>) {
         let (hidden, window) = (self.hidden, self.window);
         let head_dim = hidden / self.heads;

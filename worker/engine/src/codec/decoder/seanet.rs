@@ -1,4 +1,4 @@
-//! SEANet's decoder: latents to samples through convolutions of growing rate and falling width.
+//! SEANet's decoder: converts latents to samples by convolutions of growing rate and falling width.
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
@@ -9,12 +9,13 @@ use crate::codec::MimiConfig;
 use csm_kernels::Pool;
 use csm_kernels::math::add;
 
-/// Stages that run for all signals at once. Their weights (42 MB in the released model) are worth reading once for all;
-/// the 2 MB of the later stages stay in the cache, and so do the activations if one frame of one signal goes through
-/// all of them before the next.
+/// Number of stages that run for all signals at once. Their weights (42 MB in the released model)
+/// are worth reading once for all signals. The 2 MB of the later stages stay in the cache. The
+/// activations stay there too if each frame of a signal passes through all later stages before the
+/// next frame.
 const SHARED_STAGES: usize = 2;
 
-/// The weights.
+/// Weights of SEANet's decoder.
 pub(super) struct SeaNet {
     first: Conv,
     stages: Vec<Stage>,
@@ -22,7 +23,7 @@ pub(super) struct SeaNet {
     memory: Memory,
 }
 
-/// One transposed convolution and the residual units behind it.
+/// Transposed convolution and the residual units after it.
 struct Stage {
     up: Conv,
     units: Vec<Unit>,
@@ -33,7 +34,7 @@ struct Unit {
     widen: Conv,
 }
 
-/// Room for one pass through the stages.
+/// Buffers of one pass through the stages.
 #[derive(Default)]
 pub(super) struct StageScratch {
     conv: ConvScratch,
@@ -43,7 +44,7 @@ pub(super) struct StageScratch {
 }
 
 impl SeaNet {
-    /// Reads the layers as transformers names them.
+    /// Reads the layers by transformers' names.
     pub(super) fn load(config: &MimiConfig, vb: &VarBuilder<'_>) -> Result<Self> {
         let vb = vb.pp("layers");
         let mut memory = Memory::default();
@@ -75,7 +76,7 @@ impl SeaNet {
         Ok(Self { first, stages, last, memory })
     }
 
-    /// Bytes of the weights.
+    /// Returns the bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         let stages = self.stages.iter().flat_map(|stage| {
             let units = stage.units.iter().flat_map(|unit| [&unit.narrow, &unit.widen]);
@@ -84,12 +85,13 @@ impl SeaNet {
         stages.chain([&self.first, &self.last]).map(Conv::bytes).sum()
     }
 
-    /// What a signal remembers.
+    /// Returns the sizes of a signal's past.
     pub(super) fn memory(&self) -> &Memory {
         &self.memory
     }
 
-    /// The first layers, for all signals at once: latents `(steps, hidden)` in `scratch.x` to the signal of the stages.
+    /// Runs the first layers for all signals at once: latents `(steps, hidden)` become the stages'
+    /// signal in `scratch.x`.
     pub(super) fn begin(&self, pool: &Pool, signals: &mut [Signal<'_>], latents: &[f32], scratch: &mut StageScratch) {
         self.first.forward(pool, signals, latents, &mut scratch.conv, &mut scratch.x);
         for stage in self.stages.iter().take(SHARED_STAGES) {
@@ -97,7 +99,8 @@ impl SeaNet {
         }
     }
 
-    /// The rest for one signal: what [`SeaNet::begin`] gave for it, `(steps, channels)`, to samples.
+    /// Runs the other layers for one signal: its output of [`SeaNet::begin`], `(steps, channels)`,
+    /// becomes samples.
     pub(super) fn finish(
         &self,
         pool: &Pool,
@@ -122,7 +125,7 @@ impl SeaNet {
 }
 
 impl Stage {
-    /// `scratch.x` in place.
+    /// Runs the stage on `scratch.x` in place.
     fn forward(&self, pool: &Pool, signals: &mut [Signal<'_>], scratch: &mut StageScratch) {
         let StageScratch { conv, x, narrow, wide } = scratch;
         self.up.forward(pool, signals, x, conv, wide);
@@ -136,7 +139,7 @@ impl Stage {
 }
 
 impl StageScratch {
-    /// What the last pass left.
+    /// Returns the output of the last pass.
     pub(super) fn signal(&self) -> &[f32] {
         &self.x
     }

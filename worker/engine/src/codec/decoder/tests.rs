@@ -18,7 +18,7 @@ use crate::codec::{Codec, open};
 use crate::engine::MAX_SLOTS;
 use csm_kernels::rowwise;
 
-/// The window of the small codec, in frames.
+/// Window of the small codec, in frames.
 const WINDOW_FRAMES: usize = 25;
 
 fn random(rng: &mut ChaCha8Rng, count: usize) -> Vec<f32> {
@@ -30,7 +30,7 @@ fn largest_difference(a: &[f32], b: &[f32]) -> f32 {
     a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// All frames in calls of the sizes that `sizes` gives in turn.
+/// Decodes all frames in calls of the given sizes in turn.
 fn streamed(decoder: &mut Decoder, slot: usize, frames: &[Frame], sizes: &[usize]) -> Vec<f32> {
     let mut pcm = Vec::new();
     let (mut rest, mut sizes) = (frames, sizes.iter().cycle());
@@ -42,7 +42,7 @@ fn streamed(decoder: &mut Decoder, slot: usize, frames: &[Frame], sizes: &[usize
     pcm
 }
 
-/// A whole utterance through candle's layers, and the transformer that the encoder is proven with.
+/// Decodes a whole utterance by candle's layers and by the transformer that proves the encoder.
 fn by_candle(frames: &[Frame]) -> Vec<f32> {
     let (files, config, prefix) = open(&folder("hf")).unwrap();
     let vb = VarBuilder::from_backend(Box::new(files), DType::F32, Device::Cpu).pp(prefix);
@@ -83,14 +83,15 @@ fn however_the_frames_are_cut_the_samples_are_the_same_bits() {
     }
 }
 
-/// One utterance of a random schedule.
+/// Utterance of a random schedule.
 struct DecodedUtterance {
     frames: Vec<Frame>,
     done: usize,
     pcm: Vec<f32>,
 }
 
-/// Utterances come and go in random slots, in calls of random rows and sizes; each must sound as it does alone.
+/// Runs a random schedule: utterances come and go in random slots, in calls of random rows and
+/// sizes. Each must have the same samples as alone.
 fn schedule(codec: &Codec, seed: u64, most: usize) {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let slots = rng.random_range(most.div_ceil(6)..=most);
@@ -147,7 +148,7 @@ fn a_reset_slot_is_a_fresh_one() {
     streamed(&mut decoder, 1, &before, &[3]);
     decoder.reset(1);
     assert_eq!(streamed(&mut decoder, 1, &after, &[2]), streamed(&mut codec.new_decoder(2, 1), 1, &after, &[2]));
-    // A slot that was never used must not have been touched by all this.
+    // An unused slot must not have changed.
     assert_eq!(streamed(&mut decoder, 0, &after, &[2]), codec.decode(&after).unwrap());
 }
 
@@ -167,7 +168,7 @@ fn a_refused_call_leaves_no_trace() {
     pcm.extend(streamed(&mut decoder, 0, &first[4..], &[5]));
     assert_eq!(pcm, codec.decode(&first).unwrap());
     assert_eq!(streamed(&mut decoder, 1, &second, &[9]), codec.decode(&second).unwrap());
-    // Frames are counted over the utterance, not the call.
+    // The error counts frames over the utterance, not over the call.
     assert!(refused(&mut decoder, &[(1, &bad)]).starts_with("frame 10, "));
     assert_eq!(decoder.push(&[]).unwrap(), Vec::<Vec<f32>>::new());
     assert_eq!(decoder.push(&[(1, &[]), (0, &[])]).unwrap(), [[], []] as [[f32; 0]; 2]);
@@ -232,7 +233,7 @@ fn functions_are_their_definitions() {
         Tensor::from_slice(&x, x.len(), &Device::Cpu).unwrap().gelu_erf().unwrap().to_vec1().unwrap();
     let worst = largest_difference(&y, &expected);
     assert!(worst < 2e-6, "gelu: {worst}");
-    // A width of whole registers and a rest.
+    // The width is some whole registers and a rest.
     let mut rng = ChaCha8Rng::seed_from_u64(2);
     let (weights, values) = (random(&mut rng, 5), random(&mut rng, 7 * 72));
     let mut mixed = vec![f32::NAN; 72];

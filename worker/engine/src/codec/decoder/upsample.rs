@@ -1,15 +1,17 @@
-//! From latents at the rate of frames to those of the convolutions: a transposed convolution of each channel alone.
+//! Upsampling of latents from the frame rate to the rate of the convolutions: a transposed
+//! convolution of each channel alone.
 
 use candle_core::Result;
 use candle_nn::VarBuilder;
 
 use super::numbers;
 
-/// The weights.
+/// Weights of the upsampling.
 pub(super) struct Upsample {
     /// Latents per frame, and half the kernel.
     stride: usize,
-    /// What a frame's latent gives to its own steps, `(stride, hidden)`, and to those of the next.
+    /// Factors of a frame's latent for its own steps, `(stride, hidden)`; `next` holds those for
+    /// the next frame's steps.
     own: Vec<f32>,
     next: Vec<f32>,
 }
@@ -26,17 +28,18 @@ impl Upsample {
         })
     }
 
-    /// Latents per frame.
+    /// Returns the number of latents per frame.
     pub(super) fn stride(&self) -> usize {
         self.stride
     }
 
-    /// Bytes of the weights.
+    /// Returns the bytes of the weights.
     pub(super) fn bytes(&self) -> usize {
         2 * size_of_val(self.own.as_slice())
     }
 
-    /// One signal's `x (frames, hidden)` to `y (frames * stride, hidden)`, behind the latent `previous (hidden)`.
+    /// Upsamples one signal's `x (frames, hidden)` to `y (frames * stride, hidden)`, after the
+    /// latent `previous (hidden)`.
     pub(super) fn forward(&self, previous: &mut [f32], x: &[f32], y: &mut [f32]) {
         let hidden = previous.len();
         for (x, y) in x.chunks_exact(hidden).zip(y.chunks_exact_mut(self.stride * hidden)) {

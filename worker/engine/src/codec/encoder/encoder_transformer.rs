@@ -1,7 +1,8 @@
-//! The encoder's transformer: causal, with a sliding window, in pieces that bound its memory and change no number.
+//! The encoder's transformer: causal, with a sliding window. The input is cut into blocks, which
+//! bound the memory and change no number.
 //!
-//! A latent sees itself and the `sliding_window - 1` before it; the keys before a piece are kept until the piece has
-//! used them.
+//! A latent attends to itself and the `sliding_window - 1` before it. The keys before a block are
+//! kept until the block has used them.
 
 use candle_core::{DType, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
@@ -10,7 +11,7 @@ use candle_nn::{LayerNorm, Linear, Module, VarBuilder, layer_norm, linear_no_bia
 
 use crate::codec::MimiConfig;
 
-/// Latents of a piece; its scores take a few MB.
+/// Latents of a block; its scores take a few MB.
 const MAX_BLOCK: usize = 512;
 
 struct EncoderLayer {
@@ -26,24 +27,24 @@ struct EncoderLayer {
     mlp_scale: Tensor,
 }
 
-/// The stack.
+/// Transformer stack of the encoder.
 pub(in crate::codec) struct EncoderTransformer {
     layers: Vec<EncoderLayer>,
-    /// `(1, head_dim / 2)`: radians per position.
+    /// Radians per position, `(1, head_dim / 2)`.
     frequencies: Tensor,
     heads: usize,
     window: usize,
 }
 
-/// Keys and values that later pieces of a recording may still look at.
+/// Keys and values that later blocks of a recording may still attend to.
 struct Past {
-    /// Per layer `(1, heads, kept, head_dim)`; nothing before the first latent.
+    /// Keys and values of each layer, `(1, heads, kept, head_dim)`; `None` before the first latent.
     kept: Vec<Option<(Tensor, Tensor)>>,
-    /// Latents seen.
+    /// Number of latents seen.
     position: usize,
 }
 
-/// What all layers of one piece share.
+/// Inputs that all layers of a block share.
 struct BlockInputs {
     cos: Tensor,
     sin: Tensor,
@@ -68,7 +69,7 @@ impl EncoderLayer {
         })
     }
 
-    /// `x (1, t, hidden)`.
+    /// Runs the layer on `x (1, t, hidden)`.
     fn forward(
         &self,
         x: &Tensor,
@@ -128,7 +129,8 @@ impl EncoderTransformer {
         Ok(Self { layers, frequencies, heads: config.heads, window: config.sliding_window })
     }
 
-    /// `x (1, hidden, t)`, channels first as the convolutions have it: a whole recording.
+    /// Runs the stack on a whole recording `x (1, hidden, t)`, channels first as in the
+    /// convolutions.
     pub(in crate::codec) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let mut past = Past { kept: vec![None; self.layers.len()], position: 0 };
         let x = x.transpose(1, 2)?.contiguous()?;
@@ -156,7 +158,8 @@ impl EncoderTransformer {
     }
 }
 
-/// `(t, before + t)`: 0 where latent `i` may see key `j`, -inf where the key lies ahead or behind the window.
+/// Returns the mask `(t, before + t)`. An entry is 0 if latent `i` may attend to key `j`, else -inf
+/// (the key is ahead or outside the window).
 fn mask(before: usize, t: usize, window: usize, device: &Device) -> Result<Tensor> {
     let visible = |i: usize, j: usize| j <= before + i && before + i - j < window;
     let mask: Vec<f32> = (0..t)

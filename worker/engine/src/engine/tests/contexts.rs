@@ -1,9 +1,9 @@
-//! Contexts: recordings, their order, and what is kept of them, over the scripted model.
+//! Contexts: recordings, their order, and the cached prefixes, over the scripted model.
 
 use super::scripted::{ModelCall, ModelScript, PREFILL_BLOCK, ScriptedOutcome};
 use super::*;
 
-/// A clip of so many frames; `level` tells it from others of that length.
+/// Returns a clip of `frames` frames; `level` tells it from others of that length.
 fn clip(frames: usize, level: i16) -> Clip {
     Clip::from_samples(vec![level; 1920 * frames - 5])
 }
@@ -13,7 +13,7 @@ async fn speak(engine: &Engine, context: Vec<PromptSegment>, name: u32) -> usize
     soon(listen(engine.admit(utterance).await.unwrap())).await.0.len()
 }
 
-/// What was done to get prompts into the model.
+/// Returns the model calls that read prompts.
 fn prompts(script: &ModelScript) -> Vec<ModelCall> {
     script.calls().into_iter().filter(|asked| !matches!(asked, ModelCall::Step(_))).collect()
 }
@@ -37,7 +37,7 @@ async fn context_comes_before_the_text_in_pieces_of_its_own() {
     let codes = PromptSegment { text_ids: vec![3, 4], audio: SegmentAudio::Codes(vec![[9; 32]; PREFILL_BLOCK]) };
     speak(&engine, vec![clip_segment(vec![3, 4], clip(2, 1)), codes, clip_segment(vec![3], clip(1, 1))], 7).await;
     assert_eq!(script.encoded(), [2, 1], "codes are not encoded");
-    // Text ids, frames and an end frame for each turn; then 3 text ids.
+    // Text ids, frames and an end frame for each segment; then 3 text ids.
     let (one, two, three) = (2 + 2 + 1, 2 + PREFILL_BLOCK + 1, 1 + 1 + 1);
     let all = one + two + three;
     let expected = [fed(one), saved(one), fed(PREFILL_BLOCK), fed(two - PREFILL_BLOCK), fed(three), saved(all), fed(3)];
@@ -58,7 +58,8 @@ async fn a_running_utterance_does_not_wait_for_a_recording() {
     assert_eq!(soon(listen(waiting)).await.0.len(), 3);
 }
 
-/// More slots come to wait for the encoder than it takes requests; those whose callers leave are not encoded.
+/// More slots wait for the encoder than its queue takes; if the callers leave, the recordings are
+/// not encoded.
 #[tokio::test]
 async fn recordings_that_nobody_waits_for_are_not_encoded() {
     let (release, blocked) = std::sync::mpsc::channel();
@@ -102,7 +103,8 @@ async fn a_voice_is_read_once_and_then_copied() {
         assert_eq!(speak(&engine, vec![voice()], name).await, 2);
     }
     assert_eq!(prompts(&script), [fed(5), saved(5), fed(3), restored(5), fed(3)]);
-    // The voice and one more turn: the voice is copied, the turn is read, and both are kept.
+    // The voice and one more segment: the voice is copied, the segment is read, and both are
+    // cached.
     let more = || vec![voice(), clip_segment(vec![9], clip(1, 1))];
     speak(&engine, more(), 7).await;
     speak(&engine, more(), 8).await;
@@ -110,14 +112,14 @@ async fn a_voice_is_read_once_and_then_copied() {
     let stats = engine.take_stats();
     assert_eq!((stats.prefix_hits, stats.prefix_parts, stats.prefix_misses), (2, 1, 1));
     assert!(stats.prefix_bytes > 0);
-    // The same ids said as one turn are another prompt: nothing of it is found.
+    // The same ids as one segment are another prompt: no prefix matches.
     let other = PromptSegment { text_ids: vec![3, 4, 9], audio: SegmentAudio::Codes(vec![[7; 32]; 2]) };
     speak(&engine, vec![other], 7).await;
     assert_eq!(engine.take_stats().prefix_misses, 1);
 }
 
-/// A piece of a long text has the pieces before it as context, and the next piece has others: what comes behind the
-/// caller's turns is not worth a place.
+/// Each sentence of a long text has other sentences before it as context. Only the caller's
+/// segments recur, so later ones are not cached.
 #[tokio::test]
 async fn what_cannot_be_asked_for_again_is_not_kept() {
     let script = ModelScript::default();

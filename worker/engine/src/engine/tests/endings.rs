@@ -1,4 +1,4 @@
-//! How utterances end, and how the engine does, over the scripted model.
+//! Endings of utterances and of the engine, over the scripted model.
 
 use std::pin::pin;
 
@@ -36,7 +36,7 @@ async fn draws_are_counted_from_where_the_utterance_says() {
     assert_eq!(script.steps(), [[(1, 70)], [(1, 71)], [(1, 72)]]);
 }
 
-/// An end before anything was said is answered by one second try, from the same prompt with other draws.
+/// An end frame before any other causes one second try, from the same prompt with other draws.
 #[tokio::test]
 async fn an_end_at_once_is_tried_again_once() {
     const AGAIN: u32 = 1 << 30;
@@ -65,7 +65,8 @@ async fn an_end_at_once_without_draws_is_the_end() {
     assert_eq!((codes.len(), finish, script.steps().len()), (0, FinishReason::Eos, 1));
 }
 
-/// From draw 3 on the model says 77 over and over. The first of them is heard, the repeats are not.
+/// From draw 3 on the model repeats code 77. The first of these frames is delivered, the repeats
+/// are not.
 #[tokio::test]
 async fn a_model_that_repeats_itself_is_stopped() {
     let script = (3..100).fold(ModelScript::default(), |script, draw| script.at(1, draw, ScriptedOutcome::Say(77)));
@@ -76,7 +77,8 @@ async fn a_model_that_repeats_itself_is_stopped() {
     assert!(engine.admit(say(vec![2], 0, 1)).await.is_ok(), "whoever hears of the end finds the slot free");
 }
 
-/// One repeat less than what counts as stuck: all of it is heard, wherever it ends.
+/// With one repeat less than counts as stuck, all frames are delivered, wherever the utterance
+/// ends.
 #[tokio::test]
 async fn repeats_that_end_in_time_are_spoken() {
     let repeated = 3..3 + REPEATED_FRAMES - 1;
@@ -111,8 +113,8 @@ async fn a_pause_is_spoken_in_full() {
     }
 }
 
-/// A pause in which the codes repeat themselves, and once, by a hair, are no silence: neither run is long enough to end the
-/// utterance, and together they would take all room in the stream.
+/// A pause whose codes repeat for a while, with one frame just above silence. Neither run is long
+/// enough to end the utterance, but together they would fill the stream.
 #[tokio::test]
 async fn silence_and_repeats_by_turns_are_stopped_before_the_stream_is_full() {
     const SAME: u32 = 77;
@@ -127,7 +129,7 @@ async fn silence_and_repeats_by_turns_are_stopped_before_the_stream_is_full() {
     assert_eq!((first_codes(&codes), finish), ((1..=5 + SILENT_KEPT).collect(), FinishReason::Runaway));
 }
 
-/// What a pause repeats from its start on is no reason to cut it short.
+/// A pause whose codes repeat from its start is not cut short.
 #[tokio::test]
 async fn a_pause_that_begins_with_repeats_is_spoken_in_full() {
     const SAME: u32 = 77;
@@ -141,7 +143,7 @@ async fn a_pause_that_begins_with_repeats_is_spoken_in_full() {
     assert_eq!(pcm.iter().filter(|sample| **sample == 0.0).count(), (SILENT_FRAMES as usize - 1) * 1920);
 }
 
-/// The reader takes nothing until the model has run away: what it hears and where it ends are the same.
+/// A reader that takes nothing until the model has run away gets the same frames and the same end.
 #[tokio::test]
 async fn a_late_reader_hears_the_same_runaway() {
     let script = silent_from(3, SILENT_FRAMES);
@@ -162,7 +164,7 @@ async fn a_text_that_takes_far_too_long_has_run_away() {
     }
 }
 
-/// The failing utterance and the one beside it both hear why.
+/// Checks that the failing utterance and the one beside it both get the error.
 async fn everyone_hears(script: ModelScript, expected: EngineError) {
     let (script, release) = script.blocked_at(1, 0);
     let engine = script.start(2).await;
@@ -224,7 +226,8 @@ async fn a_sample_that_is_no_number_ends_every_stream() {
     everyone_hears(ModelScript::default().sound(1, 3, ScriptedOutcome::NotANumber), reason).await;
 }
 
-/// The engine sleeps, since its only utterance waits for the codes; it is woken by the end of the thread that fails.
+/// The engine sleeps, because its only utterance waits for codes; the end of the failing thread
+/// wakes it.
 #[tokio::test]
 async fn a_failing_encoder_ends_every_stream_with_the_reason() {
     for (outcome, expected) in [

@@ -1,4 +1,5 @@
-//! Defects planted between the engine and its model. The schedules of [`invariance`](super::invariance) must find each.
+//! Defects planted between the engine and its model. The schedules of
+//! [`invariance`](super::invariance) must find each of them.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -16,22 +17,22 @@ use crate::codec::{Codec, Decoder};
 use crate::model::{LoadOptions, Model, Position, Prefix, Row, StepTimes};
 use crate::random_model::{FolderLayout, make_tiny};
 
-/// Schedules within which a defect must be found.
+/// Number of schedules within which a defect must be found.
 const SCHEDULES: u64 = 60;
 const SLOTS: usize = 3;
 
-/// What is wrong.
+/// Planted defect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum EngineDefect {
-    /// Nothing: the schedules find no fault with the engine over a model that this module only passes on.
+    /// No defect: the schedules find no fault with a model that this module only wraps.
     None,
-    /// In every slot but the first all positions are off by one.
+    /// All positions are off by one in every slot but the first.
     WrongPosition,
-    /// A slot still sees the last prompt of who had it before.
+    /// A slot still sees the prompt of its last occupant.
     LeakedPrompt,
-    /// A slot's decoder goes on from the sound of who had it before.
+    /// A slot's decoder continues from the audio of its last occupant.
     UnresetDecoder,
-    /// A prefix is found by its length.
+    /// A prefix is found by its length alone.
     SomebodysPrefix,
     /// Draws are counted by slot, not by utterance.
     DrawsOfTheSlot,
@@ -40,9 +41,9 @@ enum EngineDefect {
 struct DefectiveModel {
     model: Model,
     defect: EngineDefect,
-    /// The positions that each slot has read since its last reset.
+    /// Positions that each slot has read since its last reset.
     read: Vec<Vec<Position>>,
-    /// Prefixes copied so far, by their positions.
+    /// Prefixes saved so far, by their number of positions.
     kept: RefCell<HashMap<usize, Arc<Prefix>>>,
 }
 
@@ -96,7 +97,8 @@ impl SpeechModel for DefectiveModel {
     }
 
     fn restore_prefix(&mut self, slot: usize, prefix: &Arc<Prefix>) -> Result<(), EngineError> {
-        // A prefix is of an empty slot's positions, the defects' own among them.
+        // A prefix goes into an empty slot and includes the positions that a defect adds at a
+        // reset.
         self.model.reset(slot);
         SpeechModel::restore_prefix(&mut self.model, slot, prefix)
     }
@@ -137,7 +139,7 @@ async fn start(folder: &Path, defect: EngineDefect) -> Engine {
     Engine::spawn(capacity, load).unwrap().ready().await.unwrap()
 }
 
-/// What the schedules find, the first of it.
+/// Returns the first fault that the schedules find.
 async fn found(folder: &Path, known: &[ReferenceRun], defect: EngineDefect) -> Option<String> {
     let engine = start(folder, defect).await;
     for seed in 0..SCHEDULES {

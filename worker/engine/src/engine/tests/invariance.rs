@@ -1,6 +1,8 @@
-//! What an utterance says depends on nothing but itself: not on its slot or who had it before, on who speaks beside it,
-//! on the order of arrival, on readers that stall or leave, nor on what the prefix cache holds. Codes and samples are
-//! compared bit by bit with the same utterance spoken alone in an engine of its own, over random schedules.
+//! The result of an utterance depends on its prompt and sampling alone. The slot, its last
+//! occupant, the utterances beside it and the order of arrival do not change the result. Readers
+//! that stall or leave and the content of the prefix cache do not change it either. Over random
+//! schedules, codes and samples are compared bit by bit with the same utterance alone in an engine
+//! of its own.
 
 use std::ops::Range;
 
@@ -12,17 +14,17 @@ use super::*;
 use crate::codec::Codec;
 use crate::random_model::{FolderLayout, make_tiny};
 
-/// Random schedules of each weight format; over 500 together.
+/// Number of random schedules of each weight format; over 500 together.
 const SCHEDULES: [(WeightFormat, u64); 3] =
     [(WeightFormat::F32, 200), (WeightFormat::Q8_0, 160), (WeightFormat::Q4K, 144)];
-/// Different utterances of each weight format.
+/// Number of different utterances of each weight format.
 const UTTERANCES: usize = 20;
-/// Slots and threads of the engines that the schedules share, so that slots are used again and again.
+/// Slots and threads of the engines that the schedules share, so that slots are reused often.
 const ENGINES: [(usize, usize); 6] = [(1, 2), (3, 1), (5, 2), (8, 1), (16, 2), (MAX_SLOTS, 1)];
-/// Room for a few contexts only, so that prefixes come and go.
+/// Size of the prefix cache: a few contexts only, so that prefixes come and go.
 pub(super) const PREFIX_CACHE_BYTES: u64 = 60_000;
 
-/// An utterance, and what it says alone.
+/// An utterance with its result when it runs alone.
 pub(super) struct ReferenceRun {
     utterance: Utterance,
     codes: Vec<Frame>,
@@ -53,8 +55,8 @@ impl Random {
         (0..count).map(|_| self.within(0..256)).collect()
     }
 
-    /// One of a few voices and turns, so that contexts share beginnings; those for one place are of one size, so that they
-    /// differ in nothing but what is said.
+    /// Returns one of a few contexts, so that contexts share beginnings. Segments for one place
+    /// have one size, so that they differ in content alone.
     fn context(&mut self) -> Vec<PromptSegment> {
         let mut context = Vec::new();
         for place in 0..self.one_of(&[0, 0, 1, 1, 2, 3]) {
@@ -78,7 +80,7 @@ impl Random {
             topk: TopK::new(self.one_of(&[1, 5, 50, 50, 2048])).unwrap(),
             seed: Seed::new(self.0.random()),
         };
-        // Some are longer than what waits for a reader, so that a reader can stall its slot.
+        // Some utterances are longer than a stream's capacity, so that a reader can stall its slot.
         let max_frames = if index % 10 == 9 { FRAMES_AHEAD as u32 + 4 } else { self.within(2..9) };
         let first_frame = self.one_of(&[0, 0, 0, 7, 100_000]);
         let (context, text_ids) = (self.context(), self.ids(text));
@@ -91,7 +93,8 @@ async fn start(config: EngineConfig) -> Engine {
     Engine::start(config).unwrap().ready().await.unwrap()
 }
 
-/// Speaks each utterance alone, in an engine of its own that keeps nothing, and decodes its codes at once.
+/// Runs each utterance alone, in an engine of its own without a prefix cache, and decodes its codes
+/// at once.
 pub(super) async fn alone(config: &EngineConfig, seed: u64) -> Vec<ReferenceRun> {
     let codec = Codec::load(&config.folder, &Device::Cpu, &mut |_| {}).unwrap();
     let mut random = Random::new(seed);
@@ -113,7 +116,7 @@ pub(super) async fn alone(config: &EngineConfig, seed: u64) -> Vec<ReferenceRun>
     known
 }
 
-/// An utterance under way: which it is, and how far it has been heard.
+/// An utterance under way: its index, and the frames received so far.
 struct LiveRun {
     which: usize,
     stream: FrameStream,
@@ -122,7 +125,7 @@ struct LiveRun {
 }
 
 impl LiveRun {
-    /// Takes one frame; false at the end.
+    /// Takes one frame; returns false at the end.
     async fn read(&mut self) -> bool {
         let Some(frame) = self.stream.next().await else { return false };
         let frame = frame.unwrap();
@@ -131,7 +134,7 @@ impl LiveRun {
         true
     }
 
-    /// Compares what was heard with what is known.
+    /// Compares the received frames with the reference.
     fn check(&self, known: &ReferenceRun, ended: bool, schedule: &str) {
         let Self { which, codes, pcm, .. } = self;
         let (frames, samples) = if ended { (known.codes.len(), known.pcm.len()) } else { (codes.len(), pcm.len()) };
@@ -144,8 +147,8 @@ impl LiveRun {
     }
 }
 
-/// One random schedule: utterances arrive one by one or many at once, are read, stall while others are read, and are
-/// dropped, in any order.
+/// Runs one random schedule: utterances arrive one by one or many at once. The test reads them,
+/// lets them stall while it reads others, and drops them, in any order.
 pub(super) async fn run(engine: &Engine, known: &[ReferenceRun], seed: u64) {
     let slots = engine.info().slots;
     let schedule = format!("schedule {seed}, {slots} slots");
@@ -202,8 +205,9 @@ async fn schedules(format: WeightFormat, count: u64) {
     }
 }
 
-/// That the schedules had copied prefixes to get wrong: what is spoken twice finds its context, and one that goes on from
-/// there finds a part. Which of the utterances before did so depends on their readers.
+/// Checks that the schedules had copied prefixes to get wrong. A repeated utterance finds its whole
+/// context, and one with a longer context finds a part. The finds of earlier utterances depend on
+/// their readers.
 async fn prefixes_are_found(engine: &Engine, known: &[ReferenceRun]) {
     let with_context = known.iter().find(|known| !known.utterance.context.is_empty());
     let utterance = &with_context.unwrap().utterance;

@@ -1,9 +1,9 @@
-//! Signs of life: a number that stands still only while nothing gets on.
+//! The progress number stands still only while nothing makes progress.
 
 use super::scripted::{ModelScript, ScriptedOutcome};
 use super::*;
 
-/// Checks that the number stands still for a while; answers it.
+/// Checks that the number stands still for a while; returns it.
 async fn still(engine: &Engine) -> u64 {
     let before = engine.progress();
     tokio::time::sleep(Duration::from_millis(50)).await;
@@ -17,7 +17,7 @@ async fn progress_stands_still_while_the_model_is_stuck_and_goes_on_with_it() {
     let engine = script.start(2).await;
     let begun = engine.progress();
     let mut stream = engine.admit(say(vec![1], 0, 20)).await.unwrap();
-    // The seventh waits for the eighth, to be decoded with it.
+    // The seventh frame waits for the eighth, because one block holds both.
     for _ in 0..6 {
         soon(stream.next()).await.unwrap().unwrap();
     }
@@ -33,7 +33,7 @@ async fn progress_stands_still_while_the_model_is_stuck_and_goes_on_with_it() {
     assert!(engine.progress() >= stuck + 13);
 }
 
-/// A recording that is being encoded gets its time, and is a sign itself.
+/// A recording under way counts as progress within its time limit, and once more when it is done.
 #[tokio::test]
 async fn a_recording_counts_while_it_is_encoded() {
     let (release, blocked) = std::sync::mpsc::channel();
@@ -49,7 +49,7 @@ async fn a_recording_counts_while_it_is_encoded() {
     still(&engine).await;
 }
 
-/// Nobody waits for a thread that may never come back.
+/// A thread that may never return is not joined.
 #[tokio::test]
 async fn an_engine_that_was_given_up_has_ended_and_is_not_waited_for() {
     let (script, release) = ModelScript::default().blocked_at(1, 0);

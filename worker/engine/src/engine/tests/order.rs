@@ -35,7 +35,8 @@ async fn five_speak_and_a_sixth_is_told_that_no_slot_is_free() {
     assert!(engine.admit(say(vec![5], 0, 1)).await.is_ok(), "a finished utterance has freed its slot");
 }
 
-/// Once all prompts are in, every step takes everyone who is not done; and nobody speaks a frame twice or out of order.
+/// Once all prompts are in, every step takes all utterances that are not done. No utterance repeats
+/// a frame or makes one out of order.
 #[tokio::test]
 async fn rows_are_stepped_together_and_leave_when_they_are_done() {
     let (script, release) = ModelScript::default().blocked_at(9, 0);
@@ -105,7 +106,7 @@ async fn a_stream_dropped_while_every_slot_waits_for_its_reader_leaves_a_free_sl
 async fn a_slow_reader_stalls_its_own_slot_only() {
     let script = ModelScript::default();
     let engine = script.start(2).await;
-    // Text enough for as many frames.
+    // The text is long enough for so many frames.
     let slow = engine.admit(say(vec![1; 10], 0, 200)).await.unwrap();
     let quick = engine.admit(say(vec![2; 10], 0, 200)).await.unwrap();
     let (codes, _, _) = soon(listen(quick)).await;
@@ -148,7 +149,7 @@ async fn the_threads_sleep_while_every_slot_waits_for_its_reader() {
 async fn long_prompts_do_not_stall_a_running_utterance() {
     let (script, release) = ModelScript::default().blocked_at(1, 1);
     let engine = script.start(3).await;
-    // As many frames as there is room for, so that the reader plays no part.
+    // The utterance has as many frames as the stream holds, so that the reader plays no part.
     let running = engine.admit(say(vec![1], 0, FRAMES_AHEAD as u32)).await.unwrap();
     soon(script.reached(1, 2)).await;
     let long = [2, 3].map(|name| engine.admit(say(vec![name; 5 * PREFILL_BLOCK + 1], 0, 4)));
@@ -181,7 +182,8 @@ async fn long_prompts_do_not_stall_a_running_utterance() {
     );
 }
 
-/// The first frames are heard as they come; then the codec takes two, then four at a time; the rest at the end.
+/// The first frames are delivered one by one; then the codec takes two, then four at a time, and
+/// the rest at the end.
 #[tokio::test]
 async fn sound_is_made_frame_by_frame_first_and_in_blocks_later() {
     let script = ModelScript::default();
@@ -198,7 +200,8 @@ async fn sound_is_made_frame_by_frame_first_and_in_blocks_later() {
     assert_eq!((stats.pushes, stats.decoded), (script.pushed().len() as u64, 24));
 }
 
-/// Frames are made while the codec is at work, and what has gathered is decoded in one call.
+/// The model makes frames while the codec works, and one call decodes the frames that have
+/// gathered.
 #[tokio::test]
 async fn the_codec_works_beside_the_model() {
     let (release, blocked) = std::sync::mpsc::channel();
@@ -206,7 +209,7 @@ async fn the_codec_works_beside_the_model() {
         ModelScript::default().sound(1, 1, scripted::ScriptedOutcome::Block(blocked)).blocked_at(1, 1);
     let engine = script.start(3).await;
     let first = engine.admit(say(vec![1], 0, 20)).await.unwrap();
-    // Once the codec holds the first frame alone, there is no other that it could have gathered.
+    // The codec now holds the first frame alone, because there was no other to gather.
     soon(script.until(|script| !script.pushed().is_empty())).await;
     soon(script.reached(1, 2)).await;
     let mut more = pin!(futures::future::join_all([2, 3].map(|name| engine.admit(say(vec![name], 0, 20)))));
@@ -223,7 +226,7 @@ async fn the_codec_works_beside_the_model() {
     assert!(script.pushed().iter().any(|rows| rows.len() == 3), "{:?}", script.pushed());
 }
 
-/// What still comes for a slot's last tenant is not heard by the next one.
+/// Late frames of a slot's last occupant do not reach the next one.
 #[tokio::test]
 async fn sound_goes_to_the_occupant_it_was_made_for() {
     let (notices, _heard) = std::sync::mpsc::sync_channel(8);

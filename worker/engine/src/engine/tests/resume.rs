@@ -1,5 +1,5 @@
-//! Utterances that go on where an earlier attempt was cut off: whatever the frame, what is heard is bit for bit what an
-//! undisturbed run gives.
+//! Resumed utterances: wherever an earlier attempt was cut off, the resumed stream is bit for bit
+//! that of an undisturbed run.
 
 use super::super::guard::{FRAMES_OF_ANY_TEXT, FRAMES_PER_ID, REPEATED_FRAMES, SILENT_FRAMES};
 use super::invariance::Random;
@@ -8,14 +8,14 @@ use super::*;
 use crate::model::END_FRAME;
 use crate::random_model::{FolderLayout, make_tiny};
 
-/// Random utterances of each weight format; each is cut at every frame.
+/// Number of random utterances of each weight format; each is cut at every frame.
 const UTTERANCES: usize = 14;
-/// Resumed utterances that are spoken side by side.
+/// Number of resumed utterances that run side by side.
 const SIDE_BY_SIDE: usize = 4;
 
 type Output = (Vec<Frame>, Vec<f32>, FinishReason);
 
-/// Reads a stream to its end; answers also how many frames were replayed, which come first.
+/// Reads a stream to its end. Returns also how many frames were replayed, which come first.
 async fn heard(mut stream: FrameStream) -> (Output, usize) {
     let (mut codes, mut pcm, mut replayed) = (Vec::new(), Vec::new(), 0);
     while let Some(frame) = stream.next().await {
@@ -30,7 +30,8 @@ async fn heard(mut stream: FrameStream) -> (Output, usize) {
     ((codes, pcm, stream.finish_reason().unwrap()), replayed)
 }
 
-/// Speaks an utterance undisturbed, then once for each frame that it may be cut at, each time by a fresh script.
+/// Runs an utterance undisturbed, then once for each frame at which it may be cut, each time with a
+/// fresh script.
 async fn cut_everywhere(script: impl Fn() -> ModelScript, utterance: Utterance) -> Output {
     let engine = script().start(1).await;
     let (undisturbed, none) = soon(heard(engine.admit(utterance.clone()).await.unwrap())).await;
@@ -85,7 +86,8 @@ async fn whatever_ends_an_utterance_ends_it_after_every_cut() {
     assert_eq!((codes.len() as u32, finish), (needed, FinishReason::Runaway));
 }
 
-/// The guard counts over the cut: repeats and silence that began before it, and those that end in time.
+/// The guard counts across the cut: repeats and silence that began before it, whether or not they
+/// end in time.
 #[tokio::test]
 async fn the_guard_has_heard_what_was_spoken() {
     let repeats = |frames| {
@@ -108,7 +110,7 @@ async fn the_guard_has_heard_what_was_spoken() {
     assert_eq!((codes.len(), finish), (60, FinishReason::Length));
 }
 
-/// What was spoken at the second try goes on with the second try's draws.
+/// Frames of a second try continue with the second try's draws.
 #[tokio::test]
 async fn a_second_try_is_known_again() {
     const AGAIN: u32 = 1 << 30;
@@ -146,7 +148,7 @@ async fn what_this_model_would_not_say_is_spoken_anew() {
     }
 }
 
-/// What was spoken goes to a reader as it takes it, and stops nobody.
+/// Resumed frames go to a reader as it takes them, and no other slot waits.
 #[tokio::test]
 async fn a_slow_reader_of_what_was_spoken_stalls_its_own_slot_only() {
     let script = ModelScript::default();

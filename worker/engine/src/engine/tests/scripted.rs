@@ -1,5 +1,5 @@
-//! A model that does as it is told and writes down what it was asked. An utterance is named by its last text id; its
-//! frame `i` has the code `i + 1`, except in codebook 1, which holds the name.
+//! A scripted model that records the calls it gets. The last text id names an utterance. Frame `i`
+//! of an utterance has the code `i + 1`, except in codebook 1, which holds the name.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, mpsc};
@@ -12,10 +12,10 @@ use super::*;
 use crate::model::{END_FRAME, Position, Row, StepTimes};
 
 pub(super) const WINDOW: usize = 2048;
-/// Positions of a piece.
+/// Positions of a prefill block.
 pub(super) const PREFILL_BLOCK: usize = 128;
 
-/// One thing that the model was asked.
+/// A call of the model.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum ModelCall {
     Prefill {
@@ -24,7 +24,7 @@ pub(super) enum ModelCall {
     },
     /// Names and frame indexes.
     Step(Vec<(u32, u32)>),
-    /// Frames that were taken over.
+    /// Number of replayed frames.
     Replay(usize),
     Save {
         positions: usize,
@@ -35,29 +35,29 @@ pub(super) enum ModelCall {
     },
 }
 
-/// What befalls an utterance at a frame, in the model or in the codec.
+/// Scripted outcome for an utterance at a frame, in the model or in the codec.
 pub(super) enum ScriptedOutcome {
     End,
     Fail,
     Panic,
-    /// This code instead, all over; in the codec, this sample.
+    /// Code to return in all codebooks; in the codec, the sample to return.
     Say(u32),
     /// No sound.
     Silence,
     NotANumber,
-    /// Waits until the other end is dropped.
+    /// Blocks until the other end is dropped.
     Block(mpsc::Receiver<()>),
 }
 
-/// Waits until the other end is dropped; not for ever, since a test that fails first stops its engine, and that waits for
-/// this thread.
+/// Waits until the other end is dropped, but not for ever. A test that fails first stops its
+/// engine, and the stop waits for this thread.
 fn hold(until_dropped: &mpsc::Receiver<()>) {
     let _ = until_dropped.recv_timeout(2 * SOON);
 }
 
-/// Of each call, the rows' names and numbers of frames.
+/// Names and numbers of frames of the rows, for each call.
 type Pushes = Arc<Mutex<Vec<Vec<(u32, usize)>>>>;
-/// What comes first befalls first.
+/// Outcomes by key, each list in order of use.
 type ScriptedOutcomes = Arc<Mutex<HashMap<(u32, u32), VecDeque<ScriptedOutcome>>>>;
 
 #[derive(Clone, Default)]
@@ -65,34 +65,34 @@ pub(super) struct ModelScript {
     pub(super) calls: Arc<Mutex<Vec<ModelCall>>>,
     /// Names and numbers of frames, of all rows of each call.
     pushed: Pushes,
-    /// Frames of each recording.
+    /// Frames of each encoded recording.
     encoded: Arc<Mutex<Vec<usize>>>,
     outcomes: ScriptedOutcomes,
     sounds: ScriptedOutcomes,
-    /// By frames of the recording, and 0.
+    /// Outcomes of encodings; the key is the recording's number of frames, and 0.
     recordings: ScriptedOutcomes,
 }
 
 impl ModelScript {
-    /// What befalls an utterance's draw in the model.
+    /// Adds an outcome for an utterance's draw in the model.
     pub(super) fn at(self, name: u32, draw: u32, outcome: ScriptedOutcome) -> Self {
         add(&self.outcomes, (name, draw), outcome);
         self
     }
 
-    /// What befalls an utterance's code in the codec.
+    /// Adds an outcome for an utterance's code in the codec.
     pub(super) fn sound(self, name: u32, code: u32, outcome: ScriptedOutcome) -> Self {
         add(&self.sounds, (name, code), outcome);
         self
     }
 
-    /// What befalls the encoding of a recording with so many frames.
+    /// Adds an outcome for the encoding of a recording of `frames` frames.
     pub(super) fn recording(self, frames: u32, outcome: ScriptedOutcome) -> Self {
         add(&self.recordings, (frames, 0), outcome);
         self
     }
 
-    /// An utterance that blocks the thread at a draw until the returned sender is dropped.
+    /// Makes an utterance block the thread at a draw until the returned sender is dropped.
     pub(super) fn blocked_at(self, name: u32, draw: u32) -> (Self, mpsc::Sender<()>) {
         let (release, blocked) = mpsc::channel();
         (self.at(name, draw, ScriptedOutcome::Block(blocked)), release)
@@ -121,12 +121,12 @@ impl ModelScript {
         self.calls.lock().unwrap().clone()
     }
 
-    /// Names and frames of each call of the codec.
+    /// Returns names and numbers of frames, for each call of the codec.
     pub(super) fn pushed(&self) -> Vec<Vec<(u32, usize)>> {
         self.pushed.lock().unwrap().clone()
     }
 
-    /// Frames of each recording that was encoded.
+    /// Returns the frames of each encoded recording.
     pub(super) fn encoded(&self) -> Vec<usize> {
         self.encoded.lock().unwrap().clone()
     }
@@ -148,7 +148,7 @@ impl ModelScript {
         self.until(|script| script.steps_of(name) >= steps).await;
     }
 
-    /// Waits until something is so.
+    /// Waits until `is_so` returns true.
     pub(super) async fn until(&self, is_so: impl Fn(&Self) -> bool) {
         while !is_so(self) {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -184,7 +184,7 @@ fn outcome(outcomes: &ScriptedOutcomes, key: (u32, u32)) -> Option<ScriptedOutco
 
 struct ScriptedModel {
     script: ModelScript,
-    /// The positions of each slot.
+    /// Positions that each slot has read.
     slots: Vec<Vec<Position>>,
 }
 

@@ -1,4 +1,4 @@
-//! The pure parts: slot table, schedule, prompt, caches, guard, device names.
+//! Tests of the pure parts: slot table, schedule, prompt, caches, guard, device names.
 
 use std::time::Instant;
 
@@ -21,12 +21,12 @@ const PREFILL_BLOCK: usize = 128;
 #[derive(Debug, Clone)]
 enum SlotOperation {
     Admit,
-    /// Release the n-th id ever given, be it old or current.
+    /// Release the n-th id ever given, whether old or current.
     Release(usize),
 }
 
 proptest! {
-    /// Against a plain list of who sits where.
+    /// The slot table agrees with a plain list of occupants.
     #[test]
     fn an_id_finds_its_occupant_until_released_and_never_another(
         count in 1usize..6,
@@ -62,8 +62,9 @@ proptest! {
         }
     }
 
-    /// Whatever the others need, a slot that can make a frame waits for one piece of prompt at most, and whoever can
-    /// make a frame is in every step; and a prompt waits for one piece of each other and the steps between.
+    /// A slot that can make a frame waits for at most one prefill block, whatever the others need.
+    /// Every step includes all slots that can make a frame. A prompt waits for one block of each
+    /// other slot and the steps between.
     #[test]
     fn nobody_waits_for_more_than_one_piece(
         needs in prop::collection::vec(prop::collection::vec(0u8..3, 5), 1..60),
@@ -107,7 +108,7 @@ proptest! {
         }
     }
 
-    /// Whatever comes, in runs of frames that repeat the one before and of silent ones.
+    /// Any frames, in runs of silence and of repeats of the frame before.
     #[test]
     fn no_more_frames_are_held_than_leave_room_for_a_block(
         runs in prop::collection::vec((any::<bool>(), prop::bool::weighted(0.8), 1u32..26), 1..20),
@@ -126,7 +127,7 @@ proptest! {
         }
     }
 
-    /// Against a plain list of everything ever kept.
+    /// The prefix cache agrees with a plain list of all prefixes ever saved.
     #[test]
     fn a_prefix_is_found_where_all_of_it_begins_the_context(
         kept in prop::collection::vec(contexts(), 1..12),
@@ -150,7 +151,8 @@ proptest! {
     }
 }
 
-/// Contexts of few and short segments of few different positions, so that many share a beginning.
+/// Returns contexts of few and short segments of few different positions, so that many share a
+/// beginning.
 fn contexts() -> impl Strategy<Value = (Vec<Position>, Vec<usize>)> {
     prop::collection::vec(prop::collection::vec(0u32..2, 1..3), 1..4).prop_map(|segments| {
         let (mut positions, mut cuts) = (Vec::new(), Vec::new());
@@ -213,7 +215,7 @@ fn codes_are_kept_by_their_samples_and_bounded() {
     codes(&clip(2, 2), true);
 }
 
-/// A step of the loop, by hand: 50 ms a frame, and a reader that keeps up or does not.
+/// Steps of the loop, by hand: 50 ms a frame, with a reader that keeps up or falls behind.
 #[test]
 fn gaps_are_between_frames_that_nobody_held_up() {
     let (frames, mut reader) = mpsc::channel(2);
@@ -274,7 +276,7 @@ fn prompts_take_turns() {
     assert_eq!(schedule.next(&waiting), None);
 }
 
-/// Feeds a whole prompt; answers its positions and the sizes of the pieces.
+/// Feeds a whole prompt; returns its positions and the sizes of the blocks.
 fn feed(prompt: &mut Prompt) -> (Vec<Position>, Vec<usize>) {
     let (mut fed, mut pieces) = (Vec::new(), Vec::new());
     while !prompt.is_complete() {

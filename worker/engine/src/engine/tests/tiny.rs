@@ -1,4 +1,4 @@
-//! The real model and codec of the tiny checkpoint.
+//! Tests with the real code of model and codec, over the tiny model.
 
 use super::*;
 use crate::random_model::{FolderLayout, make_tiny};
@@ -11,7 +11,7 @@ fn clip(samples: usize) -> Clip {
     Clip::from_samples((0..samples).map(|i| ((i as f32 * 0.07).sin() * 9000.0) as i16).collect())
 }
 
-/// Utterances of different prompts, contexts, seeds and lengths.
+/// Returns five utterances of different prompts, contexts, seeds and lengths.
 fn five() -> Vec<Utterance> {
     let ids = |seed: u32, count: u32| (0..count).map(|i| (i * 37 + seed * 11) % 256).collect::<Vec<_>>();
     let context = vec![clip_segment(ids(9, 12), clip(1920 * 7 + 100))];
@@ -89,7 +89,7 @@ async fn both_layouts_speak_the_same() {
     assert!(heard[0] == heard[1]);
 }
 
-/// Hiss that can be heard, is not clipped, and has no offset: about -25 dBFS.
+/// The hiss is audible, not clipped, and has no offset: about -25 dBFS.
 #[tokio::test]
 async fn the_tiny_model_hisses_audibly() {
     let folder = tempfile::tempdir().unwrap();

@@ -19,7 +19,7 @@ const FREQUENCIES: [(usize, f32); 12] = [
     (31, 9.418_306e-8),
 ];
 
-/// The published shape, as transformers 5.x writes it.
+/// Returns the published config, as transformers 5.x writes it.
 fn newer() -> Value {
     let rope = |low: f64, high: f64, original: u32| {
         json!({"rope_type": "llama3", "rope_theta": 500_000.0, "factor": 32.0, "low_freq_factor": low,
@@ -39,7 +39,7 @@ fn newer() -> Value {
     })
 }
 
-/// The same, as transformers 4.x writes it.
+/// Returns the same config, as transformers 4.x writes it.
 fn older() -> Value {
     let mut config = newer();
     let move_rope = |object: &mut Value| {

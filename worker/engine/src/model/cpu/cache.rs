@@ -1,15 +1,17 @@
 //! Keys and values of every slot, in the order in which attention reads them.
 
 use crate::model::TransformerConfig;
+use crate::model::backend_prefix::PackedPrefix;
 use csm_kernels::attention::{BLOCK, write_key};
 
-/// Keys and values of one transformer for all slots; the system gives the memory when a position is first written.
+/// Keys and values of one transformer for all slots. The system provides memory when a position is
+/// first written.
 pub(super) struct PackedKvCache {
     layers: Vec<PackedLayerCache>,
     slots: usize,
     kv_heads: usize,
     head_dim: usize,
-    /// Positions of a slot, whole blocks.
+    /// Positions of a slot, rounded up to whole blocks.
     capacity: usize,
 }
 
@@ -18,19 +20,6 @@ pub(super) struct PackedLayerCache {
     keys: Vec<[f32; BLOCK]>,
     /// `(slots, kv_heads, capacity, head_dim)`.
     values: Vec<f32>,
-}
-
-/// The first positions of one slot, all layers.
-pub(in crate::model) struct PackedPrefix {
-    keys: Vec<[f32; BLOCK]>,
-    values: Vec<f32>,
-    positions: usize,
-}
-
-impl PackedPrefix {
-    pub(in crate::model) fn bytes(&self) -> usize {
-        size_of_val(&*self.keys) + size_of_val(&*self.values)
-    }
 }
 
 impl PackedKvCache {
@@ -42,12 +31,12 @@ impl PackedKvCache {
         Self { layers, slots, kv_heads: config.kv_heads, head_dim: config.head_dim, capacity }
     }
 
-    /// Bytes when every slot's window is full.
+    /// Returns the bytes when every slot's window is full.
     pub(super) fn bytes(&self) -> usize {
         2 * self.layers.len() * self.slots * self.kv_heads * self.capacity * self.head_dim * size_of::<f32>()
     }
 
-    /// Writes one position of one slot, `(kv_heads, head_dim)` each.
+    /// Writes the key and value of one position of one slot, `(kv_heads, head_dim)` each.
     pub(super) fn write(&mut self, layer: usize, slot: usize, position: usize, key: &[f32], value: &[f32]) {
         let size = self.capacity * self.head_dim;
         let layer = &mut self.layers[layer];
@@ -59,7 +48,7 @@ impl PackedKvCache {
         }
     }
 
-    /// Keys and values of one head of one slot.
+    /// Returns the keys and values of one head of one slot.
     pub(super) fn head(&self, layer: usize, slot: usize, head: usize) -> (&[[f32; BLOCK]], &[f32]) {
         let size = self.capacity * self.head_dim;
         let start = (slot * self.kv_heads + head) * size;
@@ -80,13 +69,13 @@ impl PackedKvCache {
         prefix
     }
 
-    /// Bytes of what [`PackedKvCache::save_prefix`] copies.
+    /// Returns the bytes that [`PackedKvCache::save_prefix`] copies.
     pub(super) fn prefix_bytes(&self, positions: usize) -> usize {
         let floats = (positions.next_multiple_of(BLOCK) + positions) * self.head_dim;
         self.layers.len() * self.kv_heads * floats * size_of::<f32>()
     }
 
-    /// Writes what [`PackedKvCache::save_prefix`] copied into a slot.
+    /// Writes a prefix from [`PackedKvCache::save_prefix`] into a slot.
     pub(super) fn restore_prefix(&mut self, slot: usize, prefix: &PackedPrefix) {
         let size = self.capacity * self.head_dim;
         let groups = prefix.positions.div_ceil(BLOCK) * self.head_dim;

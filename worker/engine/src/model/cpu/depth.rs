@@ -1,7 +1,9 @@
-//! The depth decoder: from each row's hidden state and first code to the other 31 codes of its frame.
+//! The depth decoder: from each row's hidden state and first code to the other 31 codes of its
+//! frame.
 //!
-//! It reads `projection(row)` of every code it has drawn. The rows are known at load, so the product is taken once for the
-//! whole table, and 30 of 31 projections of every frame are gone.
+//! The decoder reads `projection(row)` of every code that it has drawn. The rows are known at load,
+//! so the product is computed once for the whole table. Every frame then needs only one projection,
+//! that of the hidden state.
 
 use candle_core::{DType, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
@@ -17,20 +19,21 @@ use crate::weights::WeightsError;
 use csm_kernels::{Matrix, Pool};
 
 pub(super) struct PackedDepth {
-    /// Of the backbone's hidden state, `(depth hidden, backbone hidden)`.
+    /// Projection of the backbone's hidden state, `(depth hidden, backbone hidden)`.
     projection: Matrix,
-    /// `(31 * audio_vocab, depth hidden)`: row `k * audio_vocab + code`; the last codebook is never read back.
+    /// Projected table, `(31 * audio_vocab, depth hidden)`: row `k * audio_vocab + code`. The last
+    /// codebook is never read back.
     rows: EmbeddingTable,
     stack: PackedStack,
-    /// Head `k - 1` answers codebook `k`, `(audio_vocab, depth hidden)`.
+    /// Heads, `(audio_vocab, depth hidden)` each: head `k - 1` is for codebook `k`.
     heads: Vec<Matrix>,
-    /// One row of the batch each; forgotten with every frame.
+    /// Keys and values, one slot per row of the batch, overwritten by every frame.
     kv: PackedKvCache,
     audio_vocab: usize,
 }
 
 impl PackedDepth {
-    /// `embedding`: the depth decoder's own audio table, `(32 * audio_vocab, backbone hidden)`.
+    /// Loads the decoder. `embedding`: its own audio table, `(32 * audio_vocab, backbone hidden)`.
     pub(super) fn load(
         weights: &mut Weights<'_>,
         config: &CsmConfig,
@@ -52,12 +55,12 @@ impl PackedDepth {
         Ok(Self { projection, rows, stack, heads, kv, audio_vocab: config.audio_vocab })
     }
 
-    /// Bytes of the matrices.
+    /// Returns the bytes of the matrices.
     pub(super) fn bytes(&self) -> usize {
         self.stack.bytes() + self.projection.bytes() + self.heads.iter().map(Matrix::bytes).sum::<usize>()
     }
 
-    /// Bytes of the matrices that one frame reads, each as often as it is read.
+    /// Returns the bytes that one frame reads: each matrix counts as often as it is read.
     pub(super) fn bytes_per_frame(&self) -> usize {
         (CODEBOOKS - 1) * self.stack.bytes() + self.bytes() - self.stack.bytes()
     }
@@ -72,7 +75,7 @@ impl PackedDepth {
 
     /// Completes `frames`, whose first codes are drawn. `hidden`: `(rows, backbone hidden)`.
     ///
-    /// Positions are 0 for the hidden state and `k + 1` for code `k`.
+    /// Position 0 is the hidden state; position `k + 1` is code `k`.
     pub(super) fn frames(
         &mut self,
         pool: &Pool,
@@ -117,7 +120,7 @@ impl PackedDepth {
     }
 }
 
-/// `projection` of every row but the last codebook's, in the table's own number format.
+/// Computes `projection` of every row but the last codebook's, in the table's own number format.
 fn project(pool: &Pool, projection: &Tensor, table: &Tensor, vocab: usize) -> Result<Tensor, WeightsError> {
     let projection = matrix(WeightFormat::F32, pool, projection)?;
     let (out, width) = (projection.out(), projection.width());

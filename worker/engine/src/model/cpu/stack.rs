@@ -1,4 +1,4 @@
-//! A stack of Llama layers over entries: what backbone and depth decoder have in common.
+//! Stack of Llama layers over entries, shared by backbone and depth decoder.
 
 use std::cell::RefCell;
 
@@ -16,7 +16,7 @@ use csm_kernels::{Matrix, Pool};
 /// Elements of the gate that one task takes.
 const GATE_PIECE: usize = 1024;
 
-/// A row's place.
+/// Slot and position of a row.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RowPosition {
     pub(super) slot: usize,
@@ -32,12 +32,12 @@ struct PackedLayer {
     down: Matrix,
 }
 
-/// The stack. Positions and earlier keys are the cache's.
+/// Stack of layers. Keys and values of earlier positions are in the cache.
 pub(super) struct PackedStack {
     layers: Vec<PackedLayer>,
     norm: Vec<f32>,
     eps: f32,
-    /// `(positions, head_dim / 2)` each.
+    /// Cosines `(positions, head_dim / 2)`; `sin` has the same shape.
     cos: Vec<f32>,
     sin: Vec<f32>,
     hidden: usize,
@@ -46,7 +46,7 @@ pub(super) struct PackedStack {
     head_dim: usize,
 }
 
-/// A matrix of a `(out, width)` tensor, packed on as many threads as `pool` has.
+/// Packs a `(out, width)` tensor into a matrix, on as many threads as `pool` has.
 pub(super) fn matrix(format: WeightFormat, pool: &Pool, weight: &Tensor) -> Result<Matrix, WeightsError> {
     let (out, width) = weight.dims2()?;
     Ok(Matrix::new(format, &vector(weight)?, out, width, pool.threads())?)
@@ -57,7 +57,7 @@ fn vector(tensor: &Tensor) -> candle_core::Result<Vec<f32>> {
 }
 
 impl PackedStack {
-    /// `positions`: how many the rotary tables cover.
+    /// Loads the layers of one transformer. `positions`: length of the rotary tables.
     pub(super) fn load(
         weights: &mut Weights<'_>,
         config: &CsmConfig,
@@ -100,20 +100,20 @@ impl PackedStack {
         self.hidden
     }
 
-    /// Bytes of the matrices, read once per [`PackedStack::forward`].
+    /// Returns the bytes of the matrices, which every [`PackedStack::forward`] reads once.
     pub(super) fn bytes(&self) -> usize {
         let of =
             |layer: &PackedLayer| [&layer.qkv, &layer.attention_out, &layer.gate_up, &layer.down].map(Matrix::bytes);
         self.layers.iter().flat_map(of).sum()
     }
 
-    /// The final norm of one row.
+    /// Applies the final norm to one row.
     pub(super) fn norm(&self, x: &[f32], y: &mut [f32]) {
         rms_norm(x, &self.norm, self.eps, y);
     }
 
-    /// Takes `x (entries, hidden)` through all layers in place. Entries of one slot come in ascending positions, right
-    /// behind those that the cache holds.
+    /// Takes `x (entries, hidden)` through all layers in place. Entries of one slot come in
+    /// ascending positions, directly after those in the cache.
     pub(super) fn forward(&self, pool: &Pool, cache: &mut PackedKvCache, entries: &[RowPosition], x: &mut [f32]) {
         let (rows, head_dim) = (entries.len(), self.head_dim);
         let attended = self.heads * head_dim;
@@ -145,7 +145,7 @@ impl PackedStack {
         }
     }
 
-    /// Rotates queries and keys, and writes keys and values to their places.
+    /// Rotates queries and keys, and writes keys and values to the cache.
     fn place(&self, layer: usize, cache: &mut PackedKvCache, entries: &[RowPosition], qkv: &mut [f32]) {
         let (half, turned) = (self.head_dim / 2, (self.heads + self.kv_heads) * self.head_dim);
         let width = turned + self.kv_heads * self.head_dim;
@@ -186,7 +186,7 @@ impl PackedStack {
     }
 }
 
-/// `gated = silu(gate) * up` of rows that hold the gate's half first.
+/// Computes `gated = silu(gate) * up`. Rows of `both` hold the gate half first.
 fn gate(pool: &Pool, both: &[f32], width: usize, gated: &mut [f32]) {
     // A piece lies within one row.
     let piece = if width.is_multiple_of(GATE_PIECE) { GATE_PIECE } else { width };

@@ -3,7 +3,7 @@
 use candle_core::{DType, Result, Tensor};
 use half::bf16;
 
-/// `(rows, width)`.
+/// Embedding table, `(rows, width)`.
 pub(super) struct EmbeddingTable {
     values: Values,
     width: usize,
@@ -15,7 +15,7 @@ enum Values {
 }
 
 impl EmbeddingTable {
-    /// Of a tensor in f32 or bf16.
+    /// Builds the table from a tensor: bf16 stays bf16, any other format becomes f32.
     pub(super) fn new(table: &Tensor) -> Result<Self> {
         let (_, width) = table.dims2()?;
         let flat = table.flatten_all()?;

@@ -10,17 +10,17 @@ pub const ORIGINAL_PROBE: &str = "backbone.layers.0.attn.q_proj.weight";
 /// A name that only the transformers layout has.
 pub const TRANSFORMERS_PROBE: &str = "backbone_model.layers.0.self_attn.q_proj.weight";
 
-/// Who wrote the file, which decides names and the rotary form of query and key rows.
+/// Layout of a weight file. The layout decides the names and the rotary form of query and key rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layout {
     /// The original release: torchtune names, rotary pairs interleaved.
     Original,
-    /// transformers: rotary halves.
+    /// The layout of transformers: rotary halves.
     Transformers,
 }
 
 impl Layout {
-    /// Tells the layout by its names.
+    /// Detects the layout from the names that the files hold.
     pub fn detect(holds: impl Fn(&str) -> bool) -> Option<Self> {
         if holds(TRANSFORMERS_PROBE) {
             Some(Self::Transformers)
@@ -32,41 +32,41 @@ impl Layout {
     }
 }
 
-/// One tensor as a file should hold it.
+/// Expected name and shape of one tensor.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TensorSpec {
-    /// Its name.
+    /// Name of the tensor.
     pub name: String,
-    /// Another name that may stand in for it (tied tensors are often stored once).
+    /// Second name under which the tensor may be stored (tied tensors are often stored once).
     pub alias: Option<String>,
-    /// Its shape.
+    /// Shape of the tensor.
     pub shape: Vec<usize>,
 }
 
 /// The tensors of one layer. Projections are `(out, in)`, norms `(hidden)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LayerSpecs {
-    /// Before attention.
+    /// Norm before attention.
     pub attention_norm: TensorSpec,
-    /// `(heads * head_dim, hidden)`.
+    /// Query projection, `(heads * head_dim, hidden)`.
     pub query: TensorSpec,
-    /// `(kv_heads * head_dim, hidden)`.
+    /// Key projection, `(kv_heads * head_dim, hidden)`.
     pub key: TensorSpec,
-    /// `(kv_heads * head_dim, hidden)`.
+    /// Value projection, `(kv_heads * head_dim, hidden)`.
     pub value: TensorSpec,
-    /// `(hidden, heads * head_dim)`.
+    /// Output projection of attention, `(hidden, heads * head_dim)`.
     pub attention_out: TensorSpec,
-    /// Before the feed-forward block.
+    /// Norm before the feed-forward block.
     pub mlp_norm: TensorSpec,
-    /// `(intermediate, hidden)`, through SiLU.
+    /// Gate projection, `(intermediate, hidden)`, through SiLU.
     pub gate: TensorSpec,
-    /// `(intermediate, hidden)`.
+    /// Up projection, `(intermediate, hidden)`.
     pub up: TensorSpec,
-    /// `(hidden, intermediate)`.
+    /// Down projection, `(hidden, intermediate)`.
     pub down: TensorSpec,
 }
 
-/// Names of one layout.
+/// Tensor names of one layout.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Names {
     /// The layout.
@@ -78,7 +78,7 @@ fn spec(name: impl Into<String>, shape: &[usize]) -> TensorSpec {
 }
 
 impl Names {
-    /// Every tensor of the model (not of the codec).
+    /// Returns every tensor of the model (not of the codec).
     #[must_use]
     pub fn all(self, config: &CsmConfig) -> Vec<TensorSpec> {
         let mut all = vec![
@@ -107,15 +107,15 @@ impl Names {
         }
     }
 
-    /// `(text_vocab, hidden)`.
+    /// Returns the text embedding, `(text_vocab, hidden)`.
     #[must_use]
     pub fn text_embedding(self, config: &CsmConfig) -> TensorSpec {
         let name = self.pick("text_embeddings.weight", "embed_text_tokens.weight");
         spec(name, &[config.text_vocab, config.backbone.hidden])
     }
 
-    /// `(32 * audio_vocab, hidden)`. In the transformers layout each part has its own name, and a tied table may be
-    /// stored under either.
+    /// Returns the audio table of a part, `(32 * audio_vocab, hidden)`. In the transformers layout
+    /// each part has its own name, and a tied table may be stored under either.
     #[must_use]
     pub fn audio_embedding(self, part: ModelPart, config: &CsmConfig) -> TensorSpec {
         let names =
@@ -129,35 +129,36 @@ impl Names {
         TensorSpec { alias: alias.map(Into::into), ..spec(name, &shape) }
     }
 
-    /// `(depth hidden, hidden)`.
+    /// Returns the projection to the depth decoder, `(depth hidden, hidden)`.
     #[must_use]
     pub fn projection(self, config: &CsmConfig) -> TensorSpec {
         let name = self.pick("projection.weight", "depth_decoder.model.inputs_embeds_projector.weight");
         spec(name, &[config.depth.hidden, config.backbone.hidden])
     }
 
-    /// `(audio_vocab, hidden)`: codebook 0.
+    /// Returns the head of codebook 0, `(audio_vocab, hidden)`.
     #[must_use]
     pub fn first_code_head(self, config: &CsmConfig) -> TensorSpec {
         let name = self.pick("codebook0_head.weight", "lm_head.weight");
         spec(name, &[config.audio_vocab, config.backbone.hidden])
     }
 
-    /// `(31, depth hidden, audio_vocab)`: codebooks 1 to 31, in x out.
+    /// Returns the heads of codebooks 1 to 31, `(31, depth hidden, audio_vocab)`, stored as in x
+    /// out.
     #[must_use]
     pub fn code_heads(self, config: &CsmConfig) -> TensorSpec {
         let name = self.pick("audio_head", "depth_decoder.codebooks_head.weight");
         spec(name, &[CODEBOOKS - 1, config.depth.hidden, config.audio_vocab])
     }
 
-    /// `(hidden)` of the part.
+    /// Returns the final norm of a part, `(hidden)`.
     #[must_use]
     pub fn final_norm(self, part: ModelPart, config: &CsmConfig) -> TensorSpec {
         let leaf = self.pick("norm.scale", "norm.weight");
         spec(format!("{}.{leaf}", self.prefix(part)), &[part.config(config).hidden])
     }
 
-    /// One layer of a part.
+    /// Returns the tensors of one layer of a part.
     #[must_use]
     pub fn layer(self, part: ModelPart, config: &CsmConfig, index: usize) -> LayerSpecs {
         let dims = part.config(config);

@@ -13,7 +13,7 @@ fn golden(folder: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(folder)
 }
 
-/// The golden checkpoint (transformers layout) with changed tensors.
+/// Copies the golden model (transformers layout) with changed tensors.
 pub(crate) fn changed(change: impl FnOnce(&mut HashMap<String, Tensor>)) -> tempfile::TempDir {
     let from = golden("hf");
     let mut tensors = candle_core::safetensors::load(from.join("model.safetensors"), &Device::Cpu).unwrap();
@@ -32,7 +32,7 @@ fn refused(folder: &Path) -> String {
     load(folder).err().unwrap()
 }
 
-/// `sha256sum a b | sha256sum`
+/// Output of `sha256sum a b | sha256sum`, if both files hold "abc".
 const SHA256_OF_LISTING: &str = "6e0534855d1d183250459e82c311fb77578cf75019787625a10154399462260d";
 const NORM: &str = "backbone_model.norm.weight";
 const QUERY: &str = "depth_decoder.model.layers.1.self_attn.q_proj.weight";

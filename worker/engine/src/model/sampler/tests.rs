@@ -50,7 +50,8 @@ fn top_k_keeps_ties_of_the_last_place() {
 
 #[test]
 fn draws_follow_the_softmax() {
-    // Chi-square over 8 codes, 7 degrees of freedom: 24.3 is passed by one in a thousand; the draws never change.
+    // Chi-square over 8 codes, 7 degrees of freedom: one in a thousand exceeds 24.3. The draws
+    // never change.
     const DRAWS: u32 = 20_000;
     let logits: Vec<f32> = (0..8).map(|code| code as f32 * 0.35 - 1.0).collect();
     let temperature = 0.7;

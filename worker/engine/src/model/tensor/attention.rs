@@ -1,13 +1,13 @@
 //! Grouped-query attention over the slots' keys and values, without repeating them.
 //!
-//! Query heads that share a key head are laid side by side as more rows of one matrix product, so a key is read once for
-//! its whole group.
+//! Query heads that share a key head become more rows of one matrix product. A key is thus read
+//! once for its whole group.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
 use super::linear::Linear;
-use super::stack::{BatchPositions, Rotation, TensorLayerCache};
+use super::cache::{BatchPositions, Rotation, TensorLayerCache};
 use crate::model::TransformerConfig;
 
 /// Projections of one attention block; query, key and value rows are one matrix.
@@ -28,7 +28,8 @@ impl Attention {
         self.qkv.bytes() + self.out.bytes()
     }
 
-    /// `x (rows, t, hidden)` at its place; what it adds to the cache it sees.
+    /// Computes attention for `x (rows, t, hidden)` at `place`. The keys and values of `x` are
+    /// appended first and are seen too.
     pub(super) fn forward(
         &self,
         x: &Tensor,
@@ -65,8 +66,8 @@ impl Attention {
     }
 }
 
-/// Writes keys and values `(rows, kv_heads, t, head_dim)` to their places; answers those that may be looked at and the
-/// mask over them, which broadcasts over `(rows, heads, t, seen)`.
+/// Writes keys and values `(rows, kv_heads, t, head_dim)` to their places. Returns the keys and
+/// values that may be seen and their mask, which broadcasts over `(rows, heads, t, seen)`.
 fn append(
     cache: &TensorLayerCache,
     place: &BatchPositions,
@@ -103,7 +104,8 @@ fn append_at(
     Ok((own_keys.narrow(2, 0, start + t)?, own_values.narrow(2, 0, start + t)?, mask))
 }
 
-/// `(t, start + t)`: 0 where position `i` may see `j`, that is `j <= start + i`, and -inf elsewhere.
+/// Returns a mask `(t, start + t)`: 0 if position `i` may see `j`, that is `j <= start + i`,
+/// otherwise -inf.
 fn causal(start: usize, t: usize, device: &Device) -> Result<Tensor> {
     let total = start + t;
     let mask: Vec<f32> =

@@ -1,33 +1,38 @@
-//! The depth decoder: from each slot's hidden state and first code to the other 31 codes of its frame.
+//! The depth decoder: from each slot's hidden state and first code to the other 31 codes of its
+//! frame.
 //!
-//! It reads `projection(row)` of every code it has drawn. The rows are known at load, so the product is taken once for the
-//! whole table, and 30 of 31 projections of every frame are gone.
+//! The decoder reads `projection(row)` of every code that it has drawn. The rows are known at load,
+//! so the product is computed once for the whole table. Every frame then needs only one projection,
+//! that of the hidden state.
 
 use candle_core::{DType, Tensor};
 use csm_shared::audio::CODEBOOKS;
 
 use super::draw::TensorSampler;
 use super::linear::Linear;
-use super::stack::{BatchPositions, TensorKvCache, TensorStack};
+use super::cache::{BatchPositions, TensorKvCache};
+use super::stack::TensorStack;
 use crate::model::csm_weights::{ModelPart, Weights};
 use crate::model::net::FrameSampler;
 use crate::model::{CsmConfig, ModelError, WeightFormat};
 use crate::weights::WeightsError;
 
 pub(super) struct TensorDepth {
-    /// Of the backbone's hidden state.
+    /// Projection of the backbone's hidden state.
     pub(super) projection: Linear,
-    /// `(31 * audio_vocab, depth hidden)`: row `k * audio_vocab + code`; the last codebook is never read back.
+    /// Projected table, `(31 * audio_vocab, depth hidden)`: row `k * audio_vocab + code`. The last
+    /// codebook is never read back.
     pub(super) rows: Tensor,
     pub(super) stack: TensorStack,
-    /// Head `k - 1` answers codebook `k`.
+    /// Heads of the codes: head `k - 1` is for codebook `k`.
     pub(super) heads: Vec<Linear>,
     pub(super) kv: TensorKvCache,
     audio_vocab: usize,
 }
 
 impl TensorDepth {
-    /// `embedding`: the depth decoder's own audio table, `(32 * audio_vocab, backbone hidden)`, on its device.
+    /// Loads the decoder. `embedding`: its own audio table, `(32 * audio_vocab, backbone hidden)`,
+    /// on its device.
     pub(super) fn load(
         weights: &mut Weights<'_>,
         config: &CsmConfig,
@@ -60,7 +65,7 @@ impl TensorDepth {
         self.stack.bytes() + self.projection.bytes() + self.heads.iter().map(Linear::bytes).sum::<usize>()
     }
 
-    /// Bytes of the matrices that one frame reads, each as often as it is read.
+    /// Returns the bytes that one frame reads: each matrix counts as often as it is read.
     pub(super) fn bytes_per_frame(&self) -> usize {
         (CODEBOOKS - 1) * self.stack.bytes() + self.bytes() - self.stack.bytes()
     }
@@ -75,7 +80,7 @@ impl TensorDepth {
 
     /// Draws the other 31 codes. `hidden (slots, 1, backbone hidden)`, `first (slots)`.
     ///
-    /// Positions are 0 for the hidden state and `k + 1` for code `k`.
+    /// Position 0 is the hidden state; position `k + 1` is code `k`.
     pub(super) fn frames(
         &self,
         hidden: &Tensor,
@@ -98,7 +103,7 @@ impl TensorDepth {
         Ok(())
     }
 
-    /// The projected rows of the slots' codes, `(slots, 1, hidden)`.
+    /// Returns the projected rows of the slots' codes, `(slots, 1, hidden)`.
     fn row(&self, codebook: usize, codes: &Tensor) -> candle_core::Result<Tensor> {
         let offset = u32::try_from(codebook * self.audio_vocab).unwrap_or(u32::MAX);
         let index = (codes + Tensor::full(offset, codes.shape(), codes.device())?)?;

@@ -1,8 +1,10 @@
-//! Drawing codes in candle's operations: what [`crate::model::sampler`] says, for all slots at once.
+//! Drawing of codes in candle's operations, by the rules of [`crate::model::sampler`], for all
+//! slots at once.
 //!
-//! Nothing in candle makes Philox: its integer operations have neither exclusive or nor the high half of a product. The
-//! noise of a frame depends on seeds and counters only, so it is made before the logits are known, for all codes. The graphs
-//! of CUDA draw in a kernel, which makes noise for the codes among the `topk` largest alone.
+//! The host computes Philox, because candle's integer operations have neither exclusive or nor the
+//! high half of a product. The noise of a frame depends only on seeds and counters, so it is made
+//! for all codes before the logits are known. The CUDA graphs draw in a kernel, which makes noise
+//! only for codes among the `topk` largest.
 
 use candle_core::{D, DType, Device, Result, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
@@ -16,18 +18,19 @@ use csm_kernels::Pool;
 pub(super) struct TensorSampler {
     /// `(slots, 32, codes)`: Gumbel noise, 0 for greedy rows.
     noise: Tensor,
-    /// `(slots, 1)`: what logits are multiplied by.
+    /// `(slots, 1)`: factor of the logits, 1 / temperature; 1 for greedy rows.
     sharpness: Tensor,
-    /// `(slots, 1)`: index of the smallest logit that may be drawn, in descending order.
+    /// `(slots, 1)`: index, in descending order, of the smallest logit that may be drawn.
     last: Tensor,
-    /// `(slots)` each, as drawn.
+    /// Codes drawn so far, `(slots)` for each codebook.
     codes: Vec<Tensor>,
-    /// `(slots)`: 0 while all logits are numbers.
+    /// `(slots)`: 0 while all logits are finite, then NaN.
     broken: Tensor,
 }
 
 impl TensorSampler {
-    /// For the rows in their slots; empty slots draw greedily, and nobody hears what.
+    /// Prepares the draws of the rows in their slots. Empty slots draw greedily; their codes are
+    /// not used.
     pub(super) fn new(rows: &[Option<&Row>], codes: usize, pool: &Pool, device: &Device) -> Result<Self> {
         let slots = rows.len();
         let mut noise = vec![0.0_f32; slots * CODEBOOKS * codes];
@@ -58,7 +61,7 @@ impl TensorSampler {
         })
     }
 
-    /// Codes of one codebook, `(slots)`, from `logits (slots, audio_vocab)`.
+    /// Draws the codes of one codebook, `(slots)`, from `logits (slots, audio_vocab)`.
     pub(super) fn draw(&mut self, codebook: usize, logits: &Tensor, sampler: &mut FrameSampler) -> Result<Tensor> {
         let logits = logits.to_dtype(DType::F32)?;
         if sampler.is_traced() {
@@ -66,7 +69,7 @@ impl TensorSampler {
         }
         let codes = self.noise.dim(2)?;
         let logits = logits.narrow(1, 0, codes)?.contiguous()?;
-        // A sum that is multiplied by 0 is 0, unless a part of it was no number.
+        // A sum times 0 is 0, unless a term is NaN or infinite.
         self.broken = (&self.broken + (logits.sum(D::Minus1)? * 0.0)?)?;
         let (sorted, _) = logits.sort_last_dim(false)?;
         let least = sorted.gather(&self.last, 1)?;
@@ -78,7 +81,7 @@ impl TensorSampler {
         Ok(drawn)
     }
 
-    /// The complete frames of `rows`: the one transfer of a frame.
+    /// Returns the complete frames of `rows`, by the only transfer of a frame.
     pub(super) fn frames(&self, rows: &[Row]) -> std::result::Result<Vec<Frame>, ModelError> {
         let mut columns = vec![self.broken.clone()];
         for codes in &self.codes {

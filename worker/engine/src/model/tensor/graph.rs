@@ -1,9 +1,10 @@
-//! A frame on CUDA: two graphs of our own kernels (`graph/step.cu`), captured once and replayed for every frame.
+//! A frame on CUDA: two graphs of this crate's kernels (`graph/step.cu`), captured once and
+//! replayed for every frame.
 //!
-//! One reads the frames that were spoken last, the other speaks the next ones, drawing included; each is one launch for the
-//! host, and a frame brings one transfer back. Every slot is computed in every step, those that take no part too: their
-//! weights are read anyway, and a graph has one shape. The prompt goes through candle's products ([`super::stack`]) into the
-//! same keys, values and states.
+//! The first graph reads the last frames; the second makes the next ones, drawing included. Each is
+//! one launch for the host, and a frame needs one transfer back. Every slot is computed in every
+//! step, even if it takes no part: the weights are read anyway, and a graph has one shape. The
+//! prompt goes through candle's products ([`super::stack`]) into the same keys, values and states.
 
 mod capture;
 mod launch;
@@ -18,22 +19,23 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 
 use super::depth::TensorDepth;
 use super::linear::Linear;
-use super::stack::{TensorKvCache, TensorStack};
+use super::cache::TensorKvCache;
+use super::stack::TensorStack;
 use crate::model::net::{FrameInput, FrameSampler, Row};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};
 
 use capture::FrameSteps;
-pub(super) use launch::address;
 
-/// Codes of a codebook at most, and dimensions of a head, as the kernels have them.
+/// Most codes of a codebook that the kernels support.
 const CODES_MAX: usize = 2048;
+/// Most dimensions of a head that the kernels support.
 const HEAD_DIM_MAX: usize = 128;
-/// Words that say how a row draws: `Draw` of the kernels.
+/// Words of a row's draw settings: `Draw` of the kernels.
 const DRAW_WORDS: usize = 6;
-/// Words of a row's answer: its codes, and what was wrong with its logits.
+/// Words of a row's result: its codes, then 1 + the first codebook with broken logits, or 0.
 const FRAME_WORDS: usize = CODEBOOKS + 1;
 
-/// What the graphs read and write, beside what they share with the prompt's way.
+/// Captured graphs of a frame, with the buffers that only they use.
 pub(super) struct Graphs {
     stream: Arc<CudaStream>,
     read_frames: CudaGraph,
@@ -41,37 +43,39 @@ pub(super) struct Graphs {
     buffers: Buffers,
     slots: usize,
     audio_vocab: usize,
-    /// What the graphs name by address alone. The matrices are held by the pass that these belong to.
+    /// Tensors whose addresses are in the graphs, kept alive here. The owner of the graphs holds
+    /// the matrices.
     _held: Vec<Tensor>,
 }
 
-// SAFETY: a graph is launched through `&mut` or by dropping it, so by one thread at a time, as CUDA asks.
+// SAFETY: a graph is used through `&mut` or when it is dropped, so by one thread at a time, as CUDA
+// requires.
 #[expect(unsafe_code, reason = "cudarc's graphs hold pointers and say nothing of threads")]
 unsafe impl Send for Graphs {}
 
-/// Device memory between host and kernels, and between kernels.
+/// Device memory that passes values between host and kernels, and between kernels.
 struct Buffers {
-    /// `(slots)` positions, -1 for rows that read nothing; behind them `(slots, 32)` codes.
+    /// `(slots)` positions, -1 for rows that read nothing, followed by `(slots, 32)` codes.
     inputs: CudaSlice<u32>,
-    /// `(slots, DRAW_WORDS)`.
+    /// Draw settings, `(slots, DRAW_WORDS)`.
     draws: CudaSlice<u32>,
-    /// `(slots, FRAME_WORDS)`.
+    /// Results, `(slots, FRAME_WORDS)`.
     frames: CudaSlice<u32>,
-    /// `(32, slots, audio_vocab)`: what the last codes were drawn from.
+    /// Logits of the last codes, `(32, slots, audio_vocab)`.
     logits: CudaSlice<f32>,
     backbone: GraphScratch,
     depth: GraphScratch,
 }
 
-/// One transformer's values between its kernels, of all slots.
+/// Values of one transformer between its kernels, for all slots.
 struct GraphScratch {
-    /// `(slots, hidden)`, the residual stream.
+    /// Residual stream, `(slots, hidden)`.
     x: CudaSlice<f32>,
-    /// `(slots, (heads + 2 * kv_heads) * head_dim)`.
+    /// Queries, keys and values, `(slots, (heads + 2 * kv_heads) * head_dim)`.
     qkv: CudaSlice<f32>,
-    /// `(slots, heads * head_dim)`.
+    /// Results of attention, `(slots, heads * head_dim)`.
     mixed: Tensor,
-    /// `(slots, intermediate)`.
+    /// Gated values, `(slots, intermediate)`.
     gated: Tensor,
 }
 
@@ -88,18 +92,18 @@ impl GraphScratch {
     }
 }
 
-/// What the graphs are made of.
+/// Parts of the model that the graphs use.
 pub(super) struct GraphInputs<'a> {
     pub(super) config: &'a CsmConfig,
     pub(super) format: WeightFormat,
     pub(super) dtype: DType,
-    /// `(32 * audio_vocab, hidden)`.
+    /// Audio table, `(32 * audio_vocab, hidden)`.
     pub(super) audio: &'a Tensor,
     pub(super) backbone: &'a TensorStack,
     pub(super) head: &'a Linear,
     pub(super) depth: &'a TensorDepth,
     pub(super) kv: &'a TensorKvCache,
-    /// `(slots, 1, hidden)`.
+    /// Normed states, `(slots, 1, hidden)`.
     pub(super) hidden: &'a Tensor,
     pub(super) slots: usize,
 }
@@ -111,7 +115,7 @@ impl Graphs {
         check(config)?;
         let Device::Cuda(device) = parts.audio.device() else { candle_core::bail!("graphs are CUDA's") };
         let buffers = Buffers {
-            // Rows that take no part, for the first runs.
+            // Positions of -1 for the first runs: no row takes part.
             inputs: device.clone_htod(&vec![u32::MAX; slots * (1 + CODEBOOKS)])?,
             draws: device.alloc_zeros(slots * DRAW_WORDS)?,
             frames: device.alloc_zeros(slots * FRAME_WORDS)?,
@@ -139,7 +143,7 @@ impl Graphs {
         self.read_frames.launch().w()
     }
 
-    /// Speaks one frame per row.
+    /// Makes one frame per row.
     pub(super) fn step(
         &mut self,
         rows: &[Row],
@@ -186,7 +190,8 @@ impl Graphs {
     }
 }
 
-/// What the kernels are made for; every CSM checkpoint is far inside.
+/// Checks the limits of the kernels. CSM-1B is just within them: 2048 codes, and heads of 128 in
+/// the depth decoder.
 fn check(config: &CsmConfig) -> Result<()> {
     if config.codebook_size > CODES_MAX {
         candle_core::bail!("on CUDA a codebook has at most {CODES_MAX} codes, and not {}", config.codebook_size);
@@ -216,7 +221,8 @@ fn check(config: &CsmConfig) -> Result<()> {
     Ok(())
 }
 
-/// Captures the launches of `record`, behind a first run of them: a kernel cannot be loaded while a graph is captured.
+/// Captures the launches of `record` after a first run of them: a kernel cannot be loaded while a
+/// graph is captured.
 fn captured(device: &CudaDevice, record: impl Fn() -> Result<()>) -> Result<CudaGraph> {
     record()?;
     device.synchronize()?;

@@ -5,15 +5,15 @@ use candle_core::{DType, Device, Module as _, Result, Tensor};
 
 use crate::model::WeightFormat;
 
-/// Outputs are padded to a multiple of this, for which quantised kernels are made.
+/// Multiple to which the outputs of quantised matrices are padded: the kernels are made for it.
 const PAD: usize = 16;
-/// What candle holds [`WeightFormat::Q8_0`] in.
+/// candle's type of [`WeightFormat::Q8_0`].
 const KIND: GgmlDType = GgmlDType::Q8_0;
-/// Widths are padded to a multiple of this on CUDA: candle's kernel for many rows reads so much at a time, beyond a
-/// shorter row and into memory that nobody has written.
+/// Multiple to which widths are padded on CUDA. candle's kernel for many rows reads this much at a
+/// time; beyond a shorter row it would read memory that was never written.
 const CUDA_WIDTHS: usize = 256;
 
-/// `(out, width)` weights.
+/// Weight matrix, `(out, width)`.
 pub(super) struct Linear {
     weight: Weight,
     out: usize,
@@ -23,14 +23,15 @@ pub(super) struct Linear {
 }
 
 enum Weight {
-    /// `(width, out)`, a view of the stored `(out, width)`.
+    /// Weights `(width, out)`, a view of the stored `(out, width)`.
     Dense(Tensor),
-    /// Padded to whole blocks: `width` inputs, and outputs that are left out.
+    /// Weights padded to whole blocks. `width` counts the padded inputs; the results of padded
+    /// outputs are dropped.
     Quantised { weight: QMatMul, width: usize },
 }
 
 impl Linear {
-    /// Of a tensor `(out, width)` in f32 on the CPU.
+    /// Converts a tensor `(out, width)`, in f32 on the CPU, to `format` on `device`.
     pub(super) fn new(format: WeightFormat, dtype: DType, device: &Device, weight: &Tensor) -> Result<Self> {
         let (out, width) = weight.dims2()?;
         match format {
@@ -67,23 +68,23 @@ impl Linear {
         self.width
     }
 
-    /// Where the weights lie on their device, row by row.
+    /// Returns the device address of the weights, which lie row by row.
     #[cfg(feature = "cuda")]
     pub(super) fn address(&self) -> Result<u64> {
         match &self.weight {
-            Weight::Dense(weight) => super::graph::address(weight),
+            Weight::Dense(weight) => super::address::address(weight),
             Weight::Quantised { weight: QMatMul::QTensor(stored), .. } => Ok(stored.device_ptr()? as u64),
             Weight::Quantised { .. } => candle_core::bail!("CANDLE_DEQUANTIZE_ALL is for the CPU: unset it"),
         }
     }
 
-    /// `x (rows, t, width)` to `(rows, t, out)`.
+    /// Multiplies `x (rows, t, width)`; returns `(rows, t, out)`.
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (rows, t, width) = x.dims3()?;
         let flat = x.reshape((rows * t, width))?;
         let y = match &self.weight {
             Weight::Dense(weight) => flat.matmul(weight)?,
-            // Whatever the environment has made candle hold it in, the weight is padded.
+            // The weight is padded even if candle holds it as floats (`CANDLE_DEQUANTIZE_ALL`).
             Weight::Quantised { weight, width: padded } => {
                 let padded = flat.pad_with_zeros(1, 0, padded - width)?;
                 weight.forward(&padded.contiguous()?)?.narrow(1, 0, self.out)?.contiguous()?
@@ -99,7 +100,7 @@ mod tests {
 
     use super::*;
 
-    /// candle holds a quantised matrix as floats where `CANDLE_DEQUANTIZE_ALL` is set.
+    /// candle holds a quantised matrix as floats if `CANDLE_DEQUANTIZE_ALL` is set.
     #[test]
     fn padding_is_not_heard_however_candle_holds_the_matrix() {
         let weight = Tensor::randn(0_f32, 1.0, (5, 40), &Device::Cpu).unwrap();

@@ -1,4 +1,4 @@
-//! The same model on a CUDA device. Nothing here runs without one: `make test-cuda`.
+//! The same model on a CUDA device. `make test-cuda` runs these tests.
 
 use super::*;
 
@@ -19,7 +19,7 @@ fn f32_says_what_the_cpu_says() {
     }
 }
 
-/// All 32 rows of logits of the first frame, as far as both drew the same codes before.
+/// Compares the logits of six frames, each as far as both models drew the same codes.
 #[test]
 #[ignore = "needs a CUDA device"]
 fn logits_are_near_those_of_f32_in_every_format() {
@@ -51,7 +51,7 @@ fn logits_are_near_those_of_f32_in_every_format() {
 fn a_row_is_the_same_alone_and_in_company_in_every_format_and_size() {
     for format in FORMATS {
         let expected = batch_changes_nothing(&mut on_cuda(format, 4));
-        // More slots than one tile holds, and a slot of the last.
+        // More slots than one tile holds, and a slot of the last tile.
         assert_eq!(generate_alone(&mut on_cuda(format, 32), 29, 158), expected, "{format}: 32 slots");
     }
 }
@@ -76,7 +76,7 @@ fn frames_given_are_frames_made_and_a_reset_slot_is_new_in_every_format() {
         let again = model.step_traced(&row(1, sampling, 40)).unwrap();
         assert_eq!(again.codes, at_the_end.codes, "{format}");
         assert!(bits(&again) == bits(&at_the_end), "{format}: other logits");
-        // A prefix that was kept.
+        // A prefix that was saved.
         let mut model = on_cuda(format, 2);
         model.prefill(0, &prompt()[..100]).unwrap();
         let prefix = model.save_prefix(0).unwrap();

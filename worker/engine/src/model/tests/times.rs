@@ -1,14 +1,15 @@
-//! What the times of a step's parts say on a device that works while the host goes on.
+//! Times of a step's parts on a device that works while the host goes on.
 
 use std::sync::Mutex;
 use std::time::Duration;
 
 use super::*;
 
-/// How long the device takes for one part, of which the host notices nothing.
+/// Time that the device takes for one part, unnoticed by the host.
 const PART: Duration = Duration::from_millis(20);
 
-/// The forward pass of the CPU, as a device that owes the time of its work until it is waited for.
+/// The forward pass of the CPU, acting as a device. The time of its work passes when it is waited
+/// for.
 struct Late {
     net: Box<dyn Net>,
     owed: Mutex<Duration>,
@@ -38,7 +39,7 @@ impl Net for Late {
         self.net.replay(slot, start, frames)
     }
 
-    /// The codes' transfer waits for everything before it.
+    /// Waits for all work before, as the transfer of the codes does.
     fn step(&mut self, rows: &[Row], sampler: &mut FrameSampler) -> Result<Vec<Frame>, ModelError> {
         self.owe();
         let frames = self.net.step(rows, sampler)?;
@@ -46,7 +47,7 @@ impl Net for Late {
         Ok(frames)
     }
 
-    fn save_prefix(&self, slot: usize, positions: usize) -> Result<net::BackendPrefix, ModelError> {
+    fn save_prefix(&self, slot: usize, positions: usize) -> Result<backend_prefix::BackendPrefix, ModelError> {
         self.net.save_prefix(slot, positions)
     }
 
@@ -54,7 +55,7 @@ impl Net for Late {
         self.net.prefix_bytes(positions)
     }
 
-    fn restore_prefix(&mut self, slot: usize, prefix: &net::BackendPrefix) -> Result<(), ModelError> {
+    fn restore_prefix(&mut self, slot: usize, prefix: &backend_prefix::BackendPrefix) -> Result<(), ModelError> {
         self.net.restore_prefix(slot, prefix)
     }
 

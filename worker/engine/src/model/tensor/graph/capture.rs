@@ -1,17 +1,19 @@
-//! What the graphs of a frame are made of: the launches of the kernels, in order.
+//! Launches of the kernels of both graphs, in order.
 
 use candle_core::cuda_backend::CudaDevice;
 use candle_core::{DType, Result, Tensor};
 use csm_shared::audio::CODEBOOKS;
 
-use super::launch::{Kernels, address, address_of};
+use super::launch::Kernels;
+use crate::model::tensor::address::{address, address_of};
 use super::{Buffers, GraphInputs, GraphScratch};
 use crate::model::tensor::attention::Attention;
 use crate::model::tensor::linear::Linear;
-use crate::model::tensor::stack::{TensorKvCache, TensorStack};
+use crate::model::tensor::cache::TensorKvCache;
+use crate::model::tensor::stack::TensorStack;
 use crate::model::{TransformerConfig, WeightFormat};
 
-// As the kernels have them.
+// Constants of `step.cu`, with the same values.
 const THREADS: u32 = 256;
 const WARPS: usize = 8;
 const ATTEND_THREADS: u32 = 512;
@@ -19,58 +21,58 @@ const SAMPLE_THREADS: u32 = 512;
 const CHUNK: usize = 32;
 const TILE_OUTS: usize = 8;
 const PLACES: usize = 24;
-/// Bytes of a place for every thread.
+/// Bytes of one place of the ring for all threads of a block.
 const PLACE_BYTES: usize = 16 * THREADS as usize;
-/// Numbers of rows that products of bf16 and Q8_0 are compiled for, in eights.
+/// Row counts, in eights, for which the products of bf16 and Q8_0 are compiled.
 const EIGHTS: [usize; 3] = [1, 2, 4];
-/// Products of at most this many outputs are cut finer, so that they fill the device.
+/// Most outputs of a product that is cut finer, so that it fills the device.
 const FEW_OUTS: usize = 2048;
-/// Tiles of a block of the gated product.
+/// Tiles per block of the gated product.
 const GATED_TILES: usize = 8;
-/// Bytes of shared memory that every device from compute capability 8.0 on gives a block.
+/// Bytes of shared memory that a block can have on every device from compute capability 8.0 on.
 const SHARED_BYTES: usize = 99 * 1024;
 
-/// One transformer as its kernels are given it.
+/// Transformer with the buffers and gains that its kernels use.
 struct CapturedTransformer<'a> {
     config: &'a TransformerConfig,
     stack: &'a TensorStack,
     kv: &'a TensorKvCache,
     scratch: &'a GraphScratch,
     layers: Vec<Gains>,
-    /// Of the final norm, f32.
+    /// Gains of the final norm, f32.
     gains: Tensor,
     cos: Tensor,
     sin: Tensor,
 }
 
-/// One layer's gains, f32.
+/// Gains of one layer's norms, f32.
 struct Gains {
     attention: Tensor,
     mlp: Tensor,
 }
 
-/// Where the rows of a pass stand.
+/// Positions of the rows of a pass.
 #[derive(Clone, Copy)]
 enum At {
-    /// Each where the buffer of positions says.
+    /// A position for each row, in the buffer at this address.
     Own(u64),
-    /// All at one.
+    /// The same position for all rows.
     Together(usize),
 }
 
 /// Gains of a norm, f32, and its epsilon.
 type Norm<'a> = (&'a Tensor, f32);
 
-/// What is multiplied, and what is done with the sums.
+/// Kind of a product: its input, and the use of its sums.
 #[derive(Clone, Copy)]
 enum Product<'a> {
-    /// Of the input as it is, stored.
+    /// Input as it is; sums stored.
     Plain,
-    /// Of the input as it is, added.
+    /// Input as it is; sums added to the output.
     Added,
-    /// Of the normed input, stored.
+    /// Normed input; sums stored.
     Normed(Norm<'a>),
-    /// Of the normed input, two products gated into one.
+    /// Normed input; the sums of two products gated into one.
     Gated(Norm<'a>),
 }
 
@@ -95,14 +97,14 @@ impl<'a> FrameSteps<'a> {
         })
     }
 
-    /// What the kernels name by address, but for buffers and matrices.
+    /// Returns the tensors whose addresses the kernels receive, except buffers and matrices.
     pub(super) fn tensors(&self) -> Vec<Tensor> {
         let GraphInputs { audio, hidden, depth, .. } = *self.parts;
         let shared = [audio, hidden, &depth.rows].map(Clone::clone);
         [&self.backbone, &self.depth].into_iter().flat_map(CapturedTransformer::tensors).chain(shared).collect()
     }
 
-    /// Reads the frames of the buffer.
+    /// Launches the reading of the frames in the buffer.
     pub(super) fn read_frames(&self) -> Result<()> {
         let GraphInputs { config, slots, .. } = *self.parts;
         let (hidden, vocab) = (config.backbone.hidden, config.audio_vocab);
@@ -119,13 +121,13 @@ impl<'a> FrameSteps<'a> {
         self.kernels.launch(&self.typed("settle"), (slots, 1), THREADS, 0, &parameters)
     }
 
-    /// Speaks frames into the buffer, from what the slots have read.
+    /// Launches the making of frames into the buffer, from the positions that the slots have read.
     pub(super) fn step(&self) -> Result<()> {
         let GraphInputs { depth, head, .. } = *self.parts;
         let hidden = address(self.parts.hidden)?;
         let x = address_of(&self.buffers.depth.x);
         self.product(Product::Plain, &depth.projection, hidden, x)?;
-        // Nobody looks at position 0 but through the keys and values that it leaves.
+        // Only the keys and values of position 0 are used later.
         self.pass(&self.depth, At::Together(0), false)?;
         self.product(Product::Plain, head, hidden, self.logits(0))?;
         self.sample(0)?;
@@ -138,8 +140,8 @@ impl<'a> FrameSteps<'a> {
         Ok(())
     }
 
-    /// Takes the residual stream through all layers; unless it is `whole`, the last one is left once it has its keys and
-    /// values.
+    /// Takes the residual stream through all layers. Unless `whole`, the last layer stops once its
+    /// keys and values are written.
     fn pass(&self, part: &CapturedTransformer<'_>, at: At, whole: bool) -> Result<()> {
         let CapturedTransformer { stack, scratch, .. } = part;
         let (x, qkv) = (address_of(&scratch.x), address_of(&scratch.qkv));
@@ -173,7 +175,7 @@ impl<'a> FrameSteps<'a> {
         } else {
             let tiles = if sides == 2 { GATED_TILES } else { 1 + usize::from(outs > FEW_OUTS) };
             let eights = EIGHTS.into_iter().find(|eights| slots <= eights * 8).unwrap_or(EIGHTS[2]);
-            // The ring of weights, and later the sums in its place.
+            // Shared memory holds the ring of weights, later the sums in its place.
             let chunks_of_a_warp = by.width().div_ceil(CHUNK).div_ceil(WARPS);
             let ring = (chunks_of_a_warp * tiles).min(PLACES / tiles * tiles) * PLACE_BYTES;
             let sums = WARPS * eights * 8 * tiles * TILE_OUTS * size_of::<f32>();
@@ -209,7 +211,8 @@ impl<'a> FrameSteps<'a> {
             dim as u64,
             capacity as u64,
         ];
-        // Queries, sums, the new key and value, and the scores or, later, the parts of the result: 4 dimensions a thread.
+        // Shared memory holds queries, sums, the new key and value, and the scores. The parts of
+        // the result, 4 dimensions a thread, take the place of the scores later.
         let parts_of_the_result = 4 * ATTEND_THREADS as usize;
         let shared = (group * (dim + 1 + capacity.max(parts_of_the_result)) + 2 * dim) * size_of::<f32>();
         if shared > SHARED_BYTES {
@@ -246,7 +249,7 @@ impl<'a> FrameSteps<'a> {
         address_of(&self.buffers.logits) + (codebook * slots * config.audio_vocab * size_of::<f32>()) as u64
     }
 
-    /// A kernel's name with the type of keys, values and tables.
+    /// Returns the name of a kernel with the type of keys, values and tables.
     fn typed(&self, name: &str) -> String {
         format!("{name}_{}", if self.parts.dtype == DType::BF16 { "bf16" } else { "f32" })
     }
@@ -277,7 +280,7 @@ impl<'a> CapturedTransformer<'a> {
         })
     }
 
-    /// What the kernels name by address.
+    /// Returns the tensors whose addresses the kernels receive.
     fn tensors(&self) -> Vec<Tensor> {
         let gains = self.layers.iter().flat_map(|gains| [gains.attention.clone(), gains.mlp.clone()]);
         let caches = self.kv.layers.iter().flat_map(|layer| [layer.keys.clone(), layer.values.clone()]);
@@ -285,7 +288,7 @@ impl<'a> CapturedTransformer<'a> {
     }
 }
 
-/// A float as a parameter.
+/// Returns the bits of a float, as a parameter.
 fn float(value: f32) -> u64 {
     u64::from(value.to_bits())
 }

@@ -1,4 +1,4 @@
-//! Launching the kernels of `step.cu`.
+//! Launches of the kernels of `step.cu`.
 
 use std::ffi::c_void;
 use std::ptr;
@@ -11,16 +11,19 @@ use half::bf16;
 /// The kernels, compiled by this crate's build script.
 const STEP: &str = include_str!(concat!(env!("OUT_DIR"), "/step.ptx"));
 
-/// Where programmatic dependent launch begins: a kernel's blocks may start before its predecessor has ended.
+/// Compute capability from which programmatic dependent launch exists: a kernel's blocks may start
+/// before its predecessor has ended.
 const STARTS_EARLY: i32 = 9;
 
-/// Bytes of shared memory that a block gets without being asked for, less those of the kernels' fixed arrays.
+/// Bytes of shared memory that a block gets without a request, less those of the kernels' fixed
+/// arrays.
 const GIVEN_BYTES: usize = 40 * 1024;
 
-/// The kernels, and the stream they run in: the device's own.
+/// Launcher of the kernels, in the device's own stream.
 pub(super) struct Kernels<'a> {
     device: &'a CudaDevice,
-    /// Whether kernels start before their predecessors have ended. They wait for their inputs themselves.
+    /// Whether kernels start before their predecessors have ended. Such kernels wait for their
+    /// inputs themselves.
     early: bool,
 }
 
@@ -30,7 +33,8 @@ impl<'a> Kernels<'a> {
         Ok(Self { device, early: major >= STARTS_EARLY })
     }
 
-    /// Launches `name` in a grid of (x, y) blocks. Each parameter is given by its bits, smaller ones in the low half.
+    /// Launches `name` in a grid of (x, y) blocks. Each parameter is given by its bits, smaller
+    /// ones in the low half.
     #[expect(unsafe_code, reason = "a launch: the driver reads as many parameters as the kernel has")]
     pub(super) fn launch(
         &self,
@@ -66,8 +70,9 @@ impl<'a> Kernels<'a> {
         };
         let mut values = parameters.to_vec();
         let mut addresses: Vec<*mut c_void> = values.iter_mut().map(|value| ptr::from_mut(value).cast()).collect();
-        // SAFETY: the callers in `graph.rs` give each kernel the parameters that `step.cu` declares, and addresses of memory
-        // that lives as long as the graphs and is as large as the kernel's comment says.
+        // SAFETY: the callers in `capture.rs` give each kernel the parameters that `step.cu`
+        // declares. The addresses are those of memory that lives as long as the graphs and is as
+        // large as the kernel's comment says.
         unsafe {
             sys::cuLaunchKernelEx(&raw const config, kernel.cu_function(), addresses.as_mut_ptr(), ptr::null_mut())
         }
@@ -76,20 +81,3 @@ impl<'a> Kernels<'a> {
     }
 }
 
-/// Where a buffer lies on the device.
-pub(super) fn address_of<T>(buffer: &CudaSlice<T>) -> u64 {
-    // The guard would record an event for other streams; there are none.
-    buffer.device_ptr(buffer.stream()).0
-}
-
-/// Where the first entry of a tensor lies on its device.
-pub(in crate::model::tensor) fn address(tensor: &Tensor) -> Result<u64> {
-    let (storage, layout) = tensor.storage_and_layout();
-    let Storage::Cuda(storage) = &*storage else { candle_core::bail!("the tensor is not on CUDA") };
-    let start = match tensor.dtype() {
-        DType::BF16 => address_of(storage.as_cuda_slice::<bf16>()?),
-        DType::F32 => address_of(storage.as_cuda_slice::<f32>()?),
-        other => candle_core::bail!("no kernel reads {other:?}"),
-    };
-    Ok(start + (layout.start_offset() * tensor.dtype().size_in_bytes()) as u64)
-}

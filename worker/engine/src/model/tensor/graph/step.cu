@@ -1,13 +1,15 @@
 // The kernels of one frame: both transformers for all slots at once, and the drawing of codes.
 //
-// Rows are slots. What a row comes to depends on that row alone, bit for bit: every sum runs in an order that the widths
-// decide, and rows are columns of the same matrix instructions. Kernels follow each other in one stream; from compute
-// capability 9.0 on the next one starts early, fetches its first weights, and waits for its inputs (`wait_for_inputs`),
-// which every thread must do before it touches anything that another kernel writes.
+// Rows are slots. A row's result depends on that row alone, bit for bit: every sum runs in an order
+// that the widths decide, and all rows go through the same matrix instructions.
 //
-// Weights `(outs, width)` are bf16, f32, or ggml's Q8_0 (blocks of 32: an f16 scale, 32 signed bytes). Widths are multiples
-// of 8. The residual stream, logits, cosines, sines and gains are f32; `T` is what the keys, the values and the inputs of
-// plain products are held in.
+// Kernels follow each other in one stream. From compute capability 9.0 on the next kernel starts
+// early, fetches its first weights, and waits for its inputs (`wait_for_inputs`). Every thread must
+// wait before it touches anything that another kernel writes.
+//
+// Weights `(outs, width)` are bf16, f32, or ggml's Q8_0 (blocks of 32: an f16 scale, 32 signed
+// bytes). Widths are multiples of 8. The residual stream, logits, cosines, sines and gains are f32.
+// `T` is the type of the keys, the values and the inputs of plain products.
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -17,23 +19,24 @@ namespace {
 
 constexpr int WARP = 32;
 constexpr int WARPS = 8;
-// Threads of a product.
+// Threads of a block of a product.
 constexpr int THREADS = WARPS * WARP;
 // Inputs that a warp multiplies at once, 8 a thread; as long as a block of Q8_0.
 constexpr int CHUNK = 32;
 constexpr int Q8_BYTES = 34;
-// Rows of Q8_0 are as long as a whole number of these.
+// Rows of Q8_0 are padded to a multiple of this many inputs.
 constexpr int Q8_ROW = 256;
 // Outputs of a matrix instruction.
 constexpr int TILE_OUTS = 8;
 
-// Places of 8 weights that a thread has in the ring: 96 KB a block, what every device from compute capability 8.0 on gives.
+// Places of 8 weights that a thread has in the ring. A block needs 96 KB, which every device from
+// compute capability 8.0 on can give.
 constexpr int PLACES = 24;
 
 constexpr int CODEBOOKS = 32;
 constexpr int ATTEND_THREADS = 512;
 constexpr int SAMPLE_THREADS = 512;
-// Codes of a codebook at most.
+// Most codes of a codebook.
 constexpr int CODES_MAX = 2048;
 
 __device__ __forceinline__ void wait_for_inputs() {
@@ -87,7 +90,7 @@ template <class X> __device__ __forceinline__ void clear8(X (&to)[8]) {
     for (int i = 0; i < 8; i++) to[i] = static_cast<X>(0.0f);
 }
 
-// Eight inputs of a row as four pairs of bf16.
+// Packs eight inputs of a row into four pairs of bf16.
 __device__ __forceinline__ void pairs8(const float (&from)[8], uint32_t (&to)[4]) {
 #pragma unroll
     for (int i = 0; i < 4; i++) to[i] = pair(from[2 * i], from[2 * i + 1]);
@@ -100,11 +103,12 @@ __device__ __forceinline__ void pairs8(const __nv_bfloat16 (&from)[8], uint32_t 
 
 __device__ __forceinline__ float silu(float x) { return x / (1.0f + expf(-x)); }
 
-// What a product does with its sums.
+// Use of a product's sums.
 enum Then { STORE, ADD, GATE };
 
-// Weights as the ring holds them. `fetch` begins to bring 8 weights of row `out` from input `k` on, or zeros where `out` is
-// below 0 or `k` behind the width; beside them, where there are scales, those of the two rows of `columns`.
+// Weights as the ring holds them. `fetch` begins to copy 8 weights of row `out` from input `k` on,
+// or zeros if `out` is below 0 or `k` is past the width. If the format has scales, `fetch` also
+// copies those of the two rows in `columns`.
 struct Bf16 {
     static constexpr bool SCALED = false;
     __device__ static void fetch(uint4 *place, const void *weights, long out, int k, int width, const long (&)[2]) {
@@ -119,7 +123,8 @@ struct Bf16 {
     }
 };
 
-// Blocks lie on even addresses, which an asynchronous copy cannot read, so a thread stores what it has read.
+// Blocks lie at even addresses, which an asynchronous copy cannot read, so a thread loads and
+// stores them itself.
 struct Q8 {
     static constexpr bool SCALED = true;
     __device__ static const uint16_t *block(const void *weights, long out, int k, int width) {
@@ -137,7 +142,7 @@ struct Q8 {
         if (columns[1] >= 0) made.w = __ldg(block(weights, columns[1], k, width));
         *place = made;
     }
-    // Every signed byte is a bf16.
+    // Every signed byte is exact in bf16.
     __device__ static void pairs(const uint4 &place, uint32_t (&to)[4]) {
         const uint32_t halves[2] = {place.x, place.y};
 #pragma unroll
@@ -152,20 +157,23 @@ struct Q8 {
     }
 };
 
-// y (rows, outs) from x (rows, width), both dense, by matrix instructions.
+// Computes y (rows, outs) from x (rows, width), both dense, by matrix instructions.
 //
-// A block makes `NT` tiles of outputs for all rows, at most 8 * `H`; its warps share the width, a chunk each in turn, and
-// their sums are added in order. A thread takes 8 inputs in a row at once, of weights and of x, and spreads them over two
-// instructions, so the order within a chunk is a permutation, the same for both. With `NORM`, x is RMS-normed on the way:
-// gains before, and the row's factor, whose sum of squares is gathered meanwhile, after. `GATE` has twice as many rows of
-// weights, gates first.
+// A block makes `NT` tiles of outputs for all rows, at most 8 * `H`. Its warps share the width, a
+// chunk each in turn, and their sums are added in order. A thread takes 8 inputs in a row at once,
+// of weights and of x, and spreads them over two instructions. The order within a chunk is thus a
+// permutation, the same for both.
 //
-// Weights stream through a ring in shared memory, of which every thread fills and reads its own places, so that no warp
-// waits for another; the ring is filled before the inputs are there.
+// With `NORM`, x is RMS-normed on the way. The gains are applied before the product and the row's
+// factor after it; the sum of squares for the factor is gathered meanwhile. With `GATE`, there are
+// twice as many rows of weights, gates first.
+//
+// Weights stream through a ring in shared memory. Every thread fills and reads its own places, so
+// that no warp waits for another. The ring is filled before the inputs are there.
 template <class W, class X, int H, int NT, bool NORM, Then THEN, class Y>
 __device__ __forceinline__ void product(const void *weights, const X *x, const float *gains, float eps, Y *y, int rows,
                                         int width, int outs) {
-    // Chunks that the ring holds, and those whose inputs are loaded together.
+    // Chunks in the ring, and chunks whose inputs are loaded together.
     constexpr int STEPS = PLACES / NT, U = NORM ? (H == 4 ? 2 : 4) : 8 / H;
     constexpr int OUTS = (THEN == GATE ? NT / 2 : NT) * TILE_OUTS;
     constexpr int ROW = NT * TILE_OUTS;
@@ -175,7 +183,7 @@ __device__ __forceinline__ void product(const void *weights, const X *x, const f
     const int lane = threadIdx.x % WARP, warp = threadIdx.x / WARP, group = lane / 4, quad = lane % 4;
     const int chunks = (width + CHUNK - 1) / CHUNK, own = (chunks - warp + WARPS - 1) / WARPS;
 
-    // The row of weights behind a tile's output, or -1.
+    // Returns the row of weights of a tile's output, or -1.
     auto out_of = [&](int tile, int column) -> long {
         const bool up = THEN == GATE && tile >= NT / 2;
         const int out = blockIdx.x * OUTS + (up ? tile - NT / 2 : tile) * TILE_OUTS + column;
@@ -213,7 +221,7 @@ __device__ __forceinline__ void product(const void *weights, const X *x, const f
                 else clear8(raw[u][h]);
             }
     };
-    // Where registers allow, the next inputs are on their way while these are multiplied.
+    // If registers allow (without NORM), the next inputs load while these are multiplied.
     if (!NORM) take(0);
     for (int first = 0; first < own; first += U) {
         if (NORM) take(first);
@@ -244,7 +252,7 @@ __device__ __forceinline__ void product(const void *weights, const X *x, const f
                 W::pairs(place, b);
 #pragma unroll
                 for (int m = 0; m < (H + 1) / 2; m++) {
-                    // Rows 8 to 15 of a tile are none where H is 1.
+                    // If H is 1, a tile has no rows 8 to 15.
                     uint32_t low[4], high[4];
 #pragma unroll
                     for (int i = 0; i < 4; i++) low[i] = a[u][2 * m][i], high[i] = H > 1 ? a[u][(2 * m + 1) % H][i] : 0;
@@ -265,7 +273,7 @@ __device__ __forceinline__ void product(const void *weights, const X *x, const f
         }
     }
 
-    // Nobody needs the ring any more.
+    // The ring is no longer needed.
     asm volatile("cp.async.wait_all;" ::: "memory");
     __syncthreads();
     float *sums = reinterpret_cast<float *>(ring);
@@ -312,7 +320,7 @@ __device__ __forceinline__ float over_warp(float sum) {
     return sum;
 }
 
-// The same in f32 throughout, a warp for each output: what other formats are held against, not fast.
+// The same product in f32 throughout, a warp for each output: the slow reference for other formats.
 template <bool NORM, Then THEN>
 __device__ __forceinline__ void product_f32(const float *weights, const float *x, const float *gains, float eps, float *y,
                                             int rows, int width, int outs) {
@@ -358,14 +366,18 @@ __device__ __forceinline__ void product_f32(const float *weights, const float *x
     }
 }
 
-// Attention of one new position a row over the keys and values `(slots, kv_heads, capacity, dim)` of its slot; the new ones
-// are rotated and appended first. `qkv (rows, (heads + 2 * kv_heads) * dim)`; a block takes one row's key head with the `G`
-// query heads that share it. `DIMS` is at least `dim / 32`. Rows stand at `positions`, or all at `together`; below 0 a row
-// takes no part.
+// Attention of one new position a row over the keys and values `(slots, kv_heads, capacity, dim)`
+// of its slot. First the new key, rotated, and the new value are appended. `qkv (rows, (heads + 2 *
+// kv_heads) * dim)`.
+//
+// A block takes one key head of a row, with the `G` query heads that share it. `DIMS` is at least
+// `dim / 32`. Rows stand at `positions`, or all at `together` if `positions` is null. A row whose
+// position is below 0 takes no part.
 template <class T, int G, int DIMS>
 __device__ __forceinline__ void attend(const float *qkv, const float *cosines, const float *sines, T *keys, T *values,
                                        T *mixed, const int *positions, int together, int kv_heads, int dim, int capacity) {
-    // Lanes that share a key, 4 dimensions each at a time; keys and values that a thread has on their way at once.
+    // LANES threads share a key, 4 dimensions each at a time. A thread loads AT_ONCE keys or VALUES
+    // values together.
     constexpr int LANES = 8, AT_ONCE = DIMS == 4 ? 1 : 4, VALUES = DIMS == 4 ? 2 : 4, KEYS = ATTEND_THREADS / LANES;
     extern __shared__ float shared[];
     const int head = blockIdx.x, row = blockIdx.y, heads = kv_heads * G, half = dim / 2;
@@ -382,7 +394,7 @@ __device__ __forceinline__ void attend(const float *qkv, const float *cosines, c
     const size_t slot = (static_cast<size_t>(row) * kv_heads + head) * capacity * dim;
     keys += slot, values += slot;
 
-    // What was kept is on its way while the new position is made.
+    // Keys and values of earlier positions load while the new position is computed.
     const int part = threadIdx.x % LANES, own_key = threadIdx.x / LANES;
     float key[AT_ONCE][DIMS][4];
     auto load_keys = [&](int base) {
@@ -429,7 +441,7 @@ __device__ __forceinline__ void attend(const float *qkv, const float *cosines, c
     }
     __syncthreads();
 
-    // The warp goes on as one, for the exchange.
+    // All lanes of a warp run the same rounds, because they exchange sums.
     for (int base = 0; base <= at; base += AT_ONCE * KEYS) {
         if (base > 0) load_keys(base);
 #pragma unroll
@@ -505,7 +517,8 @@ __device__ __forceinline__ void attend(const float *qkv, const float *cosines, c
     }
 }
 
-// The residual stream of a frame that is read: the sum of its 32 codes' rows. A block takes 256 of a row's inputs.
+// Writes the residual stream of a frame that is read: the sum of its 32 codes' rows. A block takes
+// 256 inputs of a row.
 template <class T>
 __device__ __forceinline__ void embed(const T *table, const uint32_t *codes, const int *positions, float *x, int hidden,
                                       int vocab) {
@@ -523,7 +536,7 @@ __device__ __forceinline__ void embed(const T *table, const uint32_t *codes, con
     x[static_cast<size_t>(row) * hidden + d] = sum;
 }
 
-// The state behind the last layer, RMS-normed, of the rows that took part.
+// Writes the state after the last layer, RMS-normed, of the rows that take part.
 template <class T>
 __device__ __forceinline__ void settle(const float *x, const float *gains, float eps, const int *positions, T *state,
                                        int hidden) {
@@ -545,14 +558,14 @@ __device__ __forceinline__ void settle(const float *x, const float *gains, float
         state[static_cast<size_t>(row) * hidden + d] = static_cast<T>(x[d] * gains[d] * factor);
 }
 
-// How a row's codes are drawn; made by the host.
+// Draw settings of a row, made by the host.
 struct Draw {
     uint32_t seed_low, seed_high, frame;
     float temperature;
     uint32_t topk, speaks;
 };
 
-// Philox 4x32-10 of the counter (group, codebook, frame, 0), as model/sampler.rs has it.
+// Computes Philox 4x32-10 of the counter (group, codebook, frame, 0), as model/sampler.rs does.
 __device__ void philox(uint32_t (&counter)[4], uint32_t low, uint32_t high) {
     for (int round = 0; round < 10; round++) {
         if (round > 0) low += 0x9E3779B9u, high += 0xBB67AE85u;
@@ -572,15 +585,16 @@ __device__ double gumbel(const Draw &draw, int codebook, int code) {
     return -log(-log((static_cast<double>(bits) + 0.5) / 4294967296.0));
 }
 
-// A float's bits as an unsigned number of the same order; the two zeros are one.
+// Returns a float's bits as an unsigned number of the same order; both zeros give one number.
 __device__ __forceinline__ uint32_t ordered(float x) {
     const uint32_t bits = __float_as_uint(x + 0.0f);
     return bits & 0x80000000u ? ~bits : bits | 0x80000000u;
 }
 
-// Draws a code a row from `logits (rows, vocab)`, of which the first `codes` may be drawn, as model/sampler.rs says. Writes
-// it to `frames (rows, 33)`, whose last entry is 1 + the first codebook with a logit that is no number, or 0. Unless
-// `table` is null, the residual stream `x (rows, hidden)` becomes the code's row of `table (vocab, hidden)`.
+// Draws a code a row from `logits (rows, vocab)` by the rules of model/sampler.rs; only the first
+// `codes` may be drawn. Writes the code to `frames (rows, 33)`. The last entry of a frame is 1 +
+// the first codebook with broken logits, or 0. Unless `table` is null, the residual stream `x
+// (rows, hidden)` becomes the code's row of `table (vocab, hidden)`.
 template <class T>
 __device__ __forceinline__ void sample(const float *logits, const Draw *draws, uint32_t *frames, const T *table, float *x,
                                        int codebook, int codes, int vocab, int hidden) {
@@ -598,7 +612,8 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
     uint32_t *frame = frames + row * (CODEBOOKS + 1);
     int drawn = 0;
     if (draw.speaks) {
-        // A thread's own codes, in the order of the logits' values; 0 is below every number.
+        // Keys of a thread's own codes, in the order of the logits' values; 0 is below every
+        // number.
         float logit[MOST];
         uint32_t key[MOST];
         bool odd = false;
@@ -611,7 +626,8 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
         }
         odd = __syncthreads_or(odd);
 
-        // The topk-th largest, or a bound that lets the same codes through, eight bits at a time from the top.
+        // Find the topk-th largest key, or a bound that admits the same codes, eight bits at a time
+        // from the top.
         uint32_t least = 1, left = min(max(draw.topk, 1u), static_cast<uint32_t>(codes));
         const bool greedy = draw.temperature == 0.0f;
         for (int shift = 24; !greedy && left > 0 && shift >= 0; shift -= 8) {
@@ -620,7 +636,7 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
 #pragma unroll
             for (int i = 0; i < MOST; i++) {
                 const bool counts = key[i] > 0 && (shift == 24 || key[i] >> (shift + 8) == least >> (shift + 8));
-                // Logits lie close together, so that a warp counts what it has in common once.
+                // Logits lie close together, so a warp adds keys of the same bin at once.
                 const uint32_t bin = counts ? (key[i] >> shift) % BINS : BINS;
                 const uint32_t same = __match_any_sync(~0u, bin);
                 if (counts && lane == __ffs(same) - 1) atomicAdd(&bins[bin], __popc(same));
@@ -644,7 +660,7 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
                     if (before < left && before + counts[i] >= left) {
                         const uint32_t above = shift == 24 ? 0 : least >> (shift + 8) << (shift + 8);
                         least_shared = above | static_cast<uint32_t>(top - i) << shift;
-                        // A bin that is let through as a whole needs no closer look.
+                        // A bin that is admitted as a whole needs no further rounds.
                         left_shared = before + counts[i] == left ? 0 : left - before;
                     }
                     before += counts[i];
@@ -654,7 +670,7 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
             least = least_shared, left = left_shared;
         }
 
-        // The largest, the first of equals.
+        // Take the largest score, the first of equals.
         double best = -INFINITY;
         int best_code = 0;
         auto consider = [&](double score, int code) {
@@ -694,7 +710,7 @@ __device__ __forceinline__ void sample(const float *logits, const Draw *draws, u
 
 }  // namespace
 
-// Names: what, weights, then eights of rows and tiles of outputs.
+// Names of kernels: product, weights, eights of rows, tiles of outputs.
 #define PRODUCT(NAME, W, X, H, NT, NORM, THEN, Y)                                                                          \
     extern "C" __global__ void __launch_bounds__(THREADS)                                                                   \
         NAME(const void *weights, const X *x, const float *gains, float eps, Y *y, int rows, int width, int outs) {        \
