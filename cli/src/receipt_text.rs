@@ -113,16 +113,9 @@ mod tests {
 
     fn receipt_of(wav: &[u8]) -> Receipt {
         Receipt {
-            seed: 7,
             model: "tiny".into(),
-            noise_only: true,
             weights_sha256: "ab".into(),
-            worker: "host:1".into(),
             attempt: 2,
-            frames: 2,
-            resumed_frames: 0,
-            samples: 3840,
-            duration_ms: 160,
             finish_reason: FinishReason::Length,
             queue_ms: 1234,
             compute_ms: 320,
@@ -130,10 +123,8 @@ mod tests {
             rtf: Some(2.0),
             bytes: wav.len() as u64,
             sha256: sha256_hex(wav),
-            format: AudioFormat::default(),
-            watermarks: Vec::new(),
             location: "jobs/x.wav".into(),
-            sentences: Vec::new(),
+            ..csm_testing::receipt_of_frames(2)
         }
     }
 
@@ -160,7 +151,7 @@ mod tests {
             spoken.append(stream.finish());
             spoken
         };
-        for format in AudioFormat::ALL {
+        for format in AudioFormat::ALL.iter().copied() {
             for (audio, samples) in [(&spoken, 3840), (&Marked::default(), 0)] {
                 let file = encode(audio, format).unwrap();
                 let receipt = Receipt { format, samples, ..receipt_of(&file) };

@@ -1,4 +1,4 @@
-//! What every request needs, built once: the queue, the live channel, the store, and the limits on what is held at a time.
+//! Parts that all requests share, built once: queue, live channel, store, and limits on memory.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -14,81 +14,93 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayArgs;
-use crate::detections::Detections;
+use crate::watermark::Detections;
 use crate::window_check::WindowCheck;
 
-/// How long a request waits out a fault of Redis before it is answered 503.
+/// Longest fault of Redis that a new request waits out before it is answered 503.
 const REDIS_PATIENCE: Duration = Duration::from_secs(3);
-/// How long those wait it out who already hold a job: longer than Redis needs to restart.
-const HOLDER_PATIENCE: Duration = Duration::from_secs(20);
-/// Bytes of HTTP request bodies in memory at a time, over all requests.
+/// Longest fault of Redis that a call for an accepted job waits out. Redis restarts in less.
+const ACCEPTED_JOB_PATIENCE: Duration = Duration::from_secs(20);
+/// Largest memory for HTTP request bodies, over all requests, in bytes.
 const BODY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
-/// Unit in which that memory is handed out.
+/// Unit in which [`BODY_MEMORY_BYTES`] is handed out, in bytes.
 pub(crate) const BODY_MEMORY_UNIT: usize = 1024;
-/// WebSockets open at a time.
+/// Largest number of open WebSockets.
 const SOCKETS_MAX: usize = 1_024;
 
-/// Cheap handle on everything that requests share.
+/// Cheap handle on the parts that requests share.
 #[derive(Clone)]
 pub(crate) struct App(Arc<AppState>);
 
-/// The parts behind [`App`].
+/// Queue for calls on behalf of accepted jobs: a call waits out a restart of Redis.
+///
+/// A type of its own, so that code for new requests cannot pick it by mistake.
+pub(crate) struct PatientQueue(Queue);
+
+impl PatientQueue {
+    /// Returns the queue, for a call on behalf of a job that was accepted.
+    pub(crate) const fn for_accepted_job(&self) -> &Queue {
+        &self.0
+    }
+}
+
+/// Parts behind [`App`].
 pub(crate) struct AppState {
-    /// The queue as a new request sees it: it gives up soon.
+    /// Queue for new requests: a call fails soon if Redis is away.
     pub(crate) queue: Queue,
-    /// The queue for those who already hold a job: it waits out a restart of Redis.
-    pub(crate) patient_queue: Queue,
-    /// Announces the ends of jobs that the gateway brings about.
+    /// Queue for calls on behalf of accepted jobs.
+    pub(crate) patient_queue: PatientQueue,
+    /// Channel on which the gateway publishes the ends of jobs that it ends itself.
     pub(crate) live: Live,
-    /// Follows jobs.
+    /// Subscriptions to the events of jobs.
     pub(crate) subscriptions: Subscriptions,
-    /// Finished audio.
+    /// Store of finished audio.
     pub(crate) store: Store,
-    /// Measures prompts.
+    /// Check of requests against the model's window.
     pub(crate) window_check: WindowCheck,
-    /// Audio is answered with a redirect where the store can sign one.
+    /// True if audio is answered with a redirect, provided that the store can sign URLs.
     pub(crate) redirect_audio: bool,
-    /// Work that outlives its request; waited for at the end.
+    /// Tasks that outlive their request; the shutdown waits for them.
     pub(crate) tasks: TaskTracker,
-    /// The end was asked for: idle followers leave, requests in progress finish.
+    /// Start of the shutdown: idle followers leave, requests in progress finish.
     pub(crate) stop: CancellationToken,
-    /// The grace is over: requests in progress give up.
+    /// End of the grace: requests in progress are answered 503.
     pub(crate) late: CancellationToken,
     /// Memory for request bodies, in units of [`BODY_MEMORY_UNIT`].
     pub(crate) body_memory: Semaphore,
-    /// Places for WebSockets.
+    /// Permits for open WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
-    /// Looks for marks in recordings.
+    /// Search for marks in recordings.
     pub(crate) detections: Detections,
 }
 
-/// A part that requests need could not be made.
+/// Fault of the settings of a part that requests need.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// The address of Redis is wrong.
+    /// Address of Redis that cannot be used.
     #[error("CSM_REDIS_URL: {0}")]
     Redis(#[from] RedisFault),
-    /// The store's settings are wrong.
+    /// Settings of the store that cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// A secret of the watermark is no key.
+    /// Secret of the watermark that is no key.
     #[error("CSM_WATERMARK_KEY or CSM_WATERMARK_OLD_KEYS: {0}")]
     Watermark(#[from] WatermarkError),
 }
 
 impl App {
-    /// Makes the parts; nothing is asked over the network yet.
+    /// Makes the parts, without a call over the network.
     pub(crate) async fn new(
         args: &GatewayArgs,
         window_check: WindowCheck,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let (redis, patient) =
-            (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, HOLDER_PATIENCE)?);
+            (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
         Ok(Self(Arc::new(AppState {
             detections: Detections::new(args.watermark.detector()?, redis.clone()),
             queue: Queue::new(redis, &args.queue),
-            patient_queue: Queue::new(patient.clone(), &args.queue),
+            patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
             live: Live::new(patient.clone()),
             subscriptions: Subscriptions::start(patient),
             store: args.store.build().await?,

@@ -1,59 +1,66 @@
-//! What a request says beside its body: whose it is, and which job it asks for.
+//! Caller of a request, from its headers and path: the tenant, and the job that is asked for.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use csm_queue::queue::fingerprint;
+use csm_queue::queue::{Ticket, fingerprint};
 use csm_shared::job::limits::IDEMPOTENCY_KEY_CHARS;
 use csm_shared::job::{Invalid, JobId, Tenant};
 use serde_json::{Value, json};
 
-/// The header that names the tenant.
+/// Header that names the tenant.
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
-/// The header by which a repeated request is known.
+/// Header by which a repeated request is recognised.
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Whose request it is, and which job it asks for.
+/// Tenant of a request, and the job that it asks for.
 #[derive(Clone, Debug)]
 pub(crate) struct Caller {
-    /// Who pays.
+    /// Tenant of the job.
     pub(crate) tenant: Tenant,
-    /// The job: a new one, or the one that the caller named.
+    /// Id of the job: a new one, or the one that the caller named.
     pub(crate) job: JobId,
-    /// The caller named the job, so the same request may come again and mean the same job.
+    /// True if the caller named the job: the same request may come again and mean the same job.
     pub(crate) repeats: bool,
 }
 
 impl Caller {
-    /// A caller for a new job, of which nobody can ask twice.
+    /// Makes a caller for a new job, which no second request can name.
     pub(crate) fn new(tenant: Tenant) -> Self {
         Self { tenant, job: JobId::generate(), repeats: false }
     }
 
-    /// The caller of a request whose idempotency key, if it has one, names the job.
+    /// Reads the caller of a request whose idempotency key, if it has one, names the job.
     pub(crate) fn by_key(headers: &HeaderMap) -> Result<Self, Invalid> {
         let tenant = tenant(headers)?;
         let Some(key) = headers.get(IDEMPOTENCY_KEY).map(key).transpose()? else { return Ok(Self::new(tenant)) };
         Ok(Self { job: JobId::of_key(&tenant, key), tenant, repeats: true })
     }
 
-    /// The caller of a request that names the job by its id.
+    /// Reads the caller of a request that names the job by its id.
     pub(crate) fn by_id(headers: &HeaderMap, id: &str) -> Result<Self, Invalid> {
         Ok(Self { tenant: tenant(headers)?, job: id.parse()?, repeats: true })
     }
 
-    /// What tells this request from another one for the same job; empty where there can be no other.
-    pub(super) fn fingerprint(&self, body: &Value) -> String {
-        // Two digests rather than one of a copy: a body may be large.
+    /// Makes the ticket of a job that the request `body` asks for, on the default terms.
+    pub(crate) fn ticket(&self, body: &Value) -> Ticket {
+        Ticket { fingerprint: self.fingerprint(body), tenant: self.tenant.clone(), ..Ticket::new(self.job) }
+    }
+
+    /// Returns a digest of tenant and body, by which requests for the same job are compared. Empty
+    /// if no second request can name the job.
+    fn fingerprint(&self, body: &Value) -> String {
+        // A digest of a digest saves a copy of the body, which may be large.
         if self.repeats { fingerprint(&json!([self.tenant.as_str(), fingerprint(body)])) } else { String::new() }
     }
 }
 
-/// Whose request it is.
+/// Reads the tenant.
 pub(crate) fn tenant(headers: &HeaderMap) -> Result<Tenant, Invalid> {
     headers
         .get(X_TENANT)
         .map_or_else(|| Ok(Tenant::default()), |value| String::from_utf8_lossy(value.as_bytes()).parse())
 }
 
+/// Reads an idempotency key.
 fn key(value: &HeaderValue) -> Result<&str, Invalid> {
     const NAME: &str = "Idempotency-Key";
     let (bytes, limit) = (value.as_bytes(), &IDEMPOTENCY_KEY_CHARS);

@@ -1,4 +1,6 @@
-//! The gateway's settings: flags first, then `CSM_*` variables, then defaults; parsed once, before any socket opens.
+//! Settings of the gateway: flags first, then `CSM_*` variables, then defaults.
+//!
+//! The settings are parsed once, before any socket opens.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -12,7 +14,7 @@ use csm_shared::store::StoreArgs;
 use csm_shared::watermark::{Detector, WatermarkError, WatermarkKey};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// What a gateway needs to know.
+/// Settings of a gateway.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayArgs {
     /// Address of the public API
@@ -35,28 +37,29 @@ pub struct GatewayArgs {
     #[arg(long, env = "CSM_GATEWAY_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]
     pub drain: Duration,
 
-    /// Where Redis is.
+    /// Address of Redis.
     #[command(flatten)]
     pub redis: RedisArgs,
 
-    /// How the queue is shared out, and what is taken in.
+    /// Shards and limits of the queue.
     #[command(flatten)]
     pub queue: QueueArgs,
 
-    /// Where finished audio is.
+    /// Store of finished audio.
     #[command(flatten)]
     pub store: StoreArgs,
 
-    /// How the model hub is reached.
+    /// Access to the model hub.
     #[command(flatten)]
     pub hub: HubOptions,
 
-    /// Whose marks are looked for.
+    /// Keys of the marks that are looked for.
     #[command(flatten)]
     pub watermark: DetectionKeyArgs,
 }
 
-/// Whose marks `POST /v1/watermark/detect` looks for. Without a key the gateway serves everything else.
+/// Keys of the marks that `POST /v1/watermark/detect` looks for. Without a key the gateway serves
+/// everything else.
 #[derive(Args, Clone, Debug, Default)]
 pub struct DetectionKeyArgs {
     /// Secret of the watermark, the same as the workers'; without it no recording is looked at
@@ -73,10 +76,11 @@ pub struct DetectionKeyArgs {
 }
 
 impl DetectionKeyArgs {
-    /// A detector for these keys' marks; `None` without a current key (a variable set to nothing counts as not set).
+    /// Makes a detector for the marks of these keys; `None` without a current key. A variable that
+    /// is set to nothing counts as not set.
     ///
     /// # Errors
-    /// [`WatermarkError`] where a secret is no key, or there are too many.
+    /// [`WatermarkError`] if a secret is no key, or if there are too many.
     pub(crate) fn detector(&self) -> Result<Option<Detector>, WatermarkError> {
         let mut keys = match &self.watermark_key {
             Some(secret) if !secret.expose_secret().is_empty() => vec![WatermarkKey::parse(secret.expose_secret())?],

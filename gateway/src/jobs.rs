@@ -1,26 +1,32 @@
-//! One verb a file.
+//! `/v1/jobs`: the native face. One file for each route, the request, and the documents.
 
-pub(crate) mod cancel_job;
-pub(crate) mod create_job;
-pub(crate) mod detect_watermark;
-pub(crate) mod generate;
-pub(crate) mod get_audio;
-pub(crate) mod get_job;
-pub(crate) mod job_events;
-pub(crate) mod put_job;
-pub(crate) mod ws;
+mod audio;
+mod cancel;
+mod create;
+mod documents;
+mod events;
+mod get;
+mod put;
+mod request;
+
+pub(crate) use audio::get_audio;
+pub(crate) use cancel::cancel_job;
+pub(crate) use create::create_job;
+pub(crate) use events::job_events;
+pub(crate) use get::get_job;
+pub(crate) use put::put_job;
 
 use csm_shared::job::{JobId, JobRecord};
 
 use crate::app::App;
-use crate::problem::Problem;
+use crate::http::Problem;
 
-/// The job that a path names. What is no id is no job either.
+/// Reads the job id of a path. Text that is no id names no job.
 fn job_id(id: &str) -> Result<JobId, Problem> {
     id.parse().map_err(|_| Problem::no_job(id))
 }
 
-/// The record of the job that a path names.
+/// Reads the record of the job that a path names.
 async fn record(app: &App, id: &str) -> Result<JobRecord, Problem> {
     app.queue.record(&job_id(id)?).await?.ok_or_else(|| Problem::no_job(id))
 }

@@ -1,33 +1,32 @@
-//! The HTTP and WebSocket front of csm-fleet: a request becomes a job in the queue, the job's audio goes back to its
-//! caller. It knows the model's tokenizer and window, and nothing else of the model.
+//! HTTP and WebSocket front of csm-fleet: a request becomes a job in the queue, and the job's audio
+//! goes back to its caller. Of the model the gateway knows the tokenizer and the window only.
 //!
-//! Reading order: settings ([`GatewayArgs`]), what requests share (`app`), the paths (`router`, `routes`), a request's way
-//! in (`body`, `request`, `window_check`, `submit`) and out (`wait`, `socket`, `response`, `provenance_headers`, `problem`), then the server itself.
-
-#![forbid(unsafe_code)]
-
-mod config;
+//! Reading order:
+//!
+//! 1. [`config`]: settings; [`app`]: parts that all requests share; [`router`]: every path.
+//! 2. [`http`]: bodies, ranges, request ids, and problem documents with their pages.
+//! 3. [`caller`]: tenant and job of a request; [`fields`]: one reader for each request field.
+//! 4. [`submit`]: a checked request enters the queue, after [`window_check`]; [`wait`]: from a
+//!    request to finished audio; [`provenance`]: headers of every answer with audio.
+//! 5. The faces, one folder each with its routes, request and documents: [`jobs`] (`/v1/jobs`),
+//!    [`compat`] (`/generate`, `/ws`), [`watermark`] (`/v1/watermark`).
+//! 6. [`readiness`]: checks of Redis and the store; [`server`]: connections and the drain.
 
 mod app;
-mod router;
-mod routes;
-
-mod body;
-mod detections;
-mod request;
-mod request_id;
-mod submit;
-mod window_check;
-
-mod problem;
-mod provenance_headers;
-mod range;
-mod response;
-mod socket;
-mod wait;
-
+mod caller;
+mod compat;
+mod config;
+mod fields;
+mod http;
+mod jobs;
+mod provenance;
 mod readiness;
+mod router;
 mod server;
+mod submit;
+mod wait;
+mod watermark;
+mod window_check;
 
 use std::net::SocketAddr;
 
@@ -47,42 +46,42 @@ pub use config::{DetectionKeyArgs, GatewayArgs};
 use app::App;
 use window_check::WindowCheck;
 
-/// The gateway could not start, or did not end well.
+/// Fault at the start or the end of the gateway.
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
-    /// The public address could not be bound.
+    /// Public address that could not be bound.
     #[error("cannot listen on {address}: {source}")]
     Listen {
-        /// The address as given.
+        /// Address as configured.
         address: SocketAddr,
-        /// What the system answered.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// The admin address could not be bound.
+    /// Admin address that could not be bound.
     #[error(transparent)]
     Admin(#[from] AdminError),
-    /// There is no tokenizer.
+    /// Missing tokenizer.
     #[error("CSM_MODEL: {0}")]
     Model(#[from] HubError),
-    /// The tokenizer or the model's config cannot be read.
+    /// Unreadable tokenizer or config of the model.
     #[error("CSM_MODEL: {0}")]
     Tokenizer(#[from] PromptError),
-    /// Redis or the store is set up wrong.
+    /// Settings of Redis, the store or the watermark that cannot be used.
     #[error(transparent)]
     App(#[from] AppError),
-    /// The end was asked for before the start was done.
+    /// Shutdown before the start was done.
     #[error("stopped before the gateway was ready")]
     Stopped,
-    /// A task of the gateway panicked.
+    /// Panic of a task.
     #[error("the gateway failed: {0}")]
     Panicked(#[from] tokio::task::JoinError),
 }
 
-/// A running gateway.
+/// Running gateway.
 pub struct Gateway {
-    /// Where the public API listens.
+    /// Address of the public API.
     pub address: SocketAddr,
-    /// Where health, readiness and metrics are.
+    /// Address of health, readiness and metrics.
     pub admin_address: SocketAddr,
     server: JoinHandle<()>,
 }
@@ -97,11 +96,13 @@ impl Gateway {
     }
 }
 
-/// Binds both ports, gets the tokenizer, and serves until `stop` is cancelled; then drains within `args.drain`. Redis and
-/// the store need not be there yet: readiness tells.
+/// Binds both ports, gets the tokenizer, and serves until `stop` is cancelled; then drains within
+/// `args.drain`.
+///
+/// Redis and the store may still be away; the readiness shows their state.
 ///
 /// # Errors
-/// [`GatewayError`]; nothing is left running then.
+/// [`GatewayError`]; no task is left running then.
 pub async fn serve(
     args: &GatewayArgs,
     metrics: PrometheusHandle,
@@ -110,7 +111,7 @@ pub async fn serve(
     let failed = |source| GatewayError::Listen { address: args.listen, source };
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    // Health and metrics stay until everything else has ended.
+    // Health and metrics stay until all else has ended.
     let over = CancellationToken::new();
     let guard = over.clone().drop_guard();
     let (readiness, seen) = watch::channel(Readiness::Starting { phase: "getting the tokenizer".to_owned() });
@@ -124,11 +125,13 @@ pub async fn serve(
     Ok(Gateway { address, admin_address, server })
 }
 
+/// Gets the model's tokenizer, from the hub if need be.
 async fn open_window_check(args: &GatewayArgs) -> Result<WindowCheck, GatewayError> {
     let folder = resolve(&args.model, ModelFiles::Tokenizer, &args.hub).await?;
     Ok(tokio::task::spawn_blocking(move || WindowCheck::open(&folder.path)).await??)
 }
 
+/// Runs the background tasks and the server until the drain is over.
 async fn run(
     listener: TcpListener,
     app: App,
@@ -138,7 +141,7 @@ async fn run(
 ) {
     app.tasks.spawn(readiness::run(app.clone(), readiness.clone()));
     app.tasks.spawn(readiness::log_advice(app.clone()));
-    app.tasks.spawn(Janitor::new(app.patient_queue.clone(), app.live.clone()).run(app.stop.clone()));
+    app.tasks.spawn(Janitor::new(app.patient_queue.for_accepted_job().clone(), app.live.clone()).run(app.stop.clone()));
     let router = router::router(app.clone());
     server::run(listener, router, app, grace).await;
 }

@@ -1,13 +1,14 @@
-//! What is said beside audio wherever it leaves: that it was generated, and which marks it carries.
+//! Headers of every answer with audio: the audio was generated, and carries these marks.
 //!
 //! | header | value |
 //! |---|---|
 //! | `x-ai-generated` | IPTC's term for the digital source of what a trained model made: `trainedAlgorithmicMedia` |
 //! | `x-watermark` | the marks in this very file by its receipt, `<scheme>:<key id>`, separated by `, ` |
 //!
-//! The first is on every answer that holds audio, may come to hold it (events, WebSocket), or stands for it (a redirect to
-//! the store, "not modified"). The second is where a receipt is at hand and names a mark; live audio carries the builtin
-//! mark without it. A caller who keeps only the bytes loses both: the words and the marks in the file stay.
+//! `x-ai-generated` is on every answer that holds audio, may hold it later (events, WebSocket), or
+//! stands for it (a redirect to the store, "not modified"). `x-watermark` is on answers with a
+//! receipt that names a mark; live audio carries the builtin mark without the header. A caller that
+//! keeps only the bytes loses both headers; the words and the marks in the file stay.
 
 use std::convert::Infallible;
 
@@ -16,28 +17,28 @@ use axum::response::{IntoResponseParts, ResponseParts};
 use csm_shared::job::Receipt;
 use csm_shared::watermark::{Finding, Verdict};
 
-/// Says that the audio was generated, in a term of <http://cv.iptc.org/newscodes/digitalsourcetype/>.
+/// Header of generated audio, with a term of <http://cv.iptc.org/newscodes/digitalsourcetype/>.
 const AI_GENERATED: (HeaderName, HeaderValue) =
     (HeaderName::from_static("x-ai-generated"), HeaderValue::from_static("trainedAlgorithmicMedia"));
-/// Names the marks.
+/// Header that names the marks.
 const WATERMARK: HeaderName = HeaderName::from_static("x-watermark");
 
-/// The headers of an answer with audio.
+/// Headers of an answer with audio.
 #[derive(Clone, Debug)]
 pub(crate) struct Provenance {
     watermark: Option<HeaderValue>,
 }
 
 impl Provenance {
-    /// Of audio that is not finished, or not yet known.
+    /// Headers of audio that is not finished, or not yet known.
     pub(crate) const LIVE: Self = Self { watermark: None };
 
-    /// Of a finished file.
+    /// Makes the headers of a finished file.
     pub(crate) fn of(receipt: &Receipt) -> Self {
         let there = receipt.watermarks.iter().filter(|finding| finding.verdict != Verdict::NotDetected);
         let named = |finding: &Finding| format!("{}:{}", finding.scheme.name(), finding.key_id);
         let named = there.map(named).collect::<Vec<_>>().join(", ");
-        // A key id that no header can hold did not come from a worker of this project.
+        // Workers write key ids that a header can hold; any other id is left out.
         Self { watermark: HeaderValue::try_from(named).ok().filter(|named| !named.is_empty()) }
     }
 }

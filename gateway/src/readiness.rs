@@ -1,4 +1,4 @@
-//! Looks at Redis and the store every few seconds: readiness for the probes, the queue's numbers for dashboards.
+//! Regular checks of Redis and the store: readiness for the probes, gauges for dashboards.
 
 use std::time::Duration;
 
@@ -12,12 +12,12 @@ use tokio::time::timeout;
 
 use crate::app::App;
 
-/// Pause between two looks.
-const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// Longest time for one answer.
+/// Pause between two checks.
+const CHECK_EVERY: Duration = Duration::from_secs(2);
+/// Longest time for the answer of Redis or the store.
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
-/// Looks until the app is told to stop.
+/// Checks until the app is told to stop.
 pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
     let check = async {
         loop {
@@ -33,25 +33,26 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
             if let Ok(stats) = app.queue.stats().await {
                 publish(&stats);
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
     };
     app.stop.run_until_cancelled(Box::pin(check)).await;
     readiness.send_replace(Readiness::Draining);
 }
 
-/// Says once, as soon as Redis answers, what it is and which of its settings could cost jobs.
+/// Logs once, as soon as Redis answers, its version and those of its settings that can lose jobs.
 pub(crate) async fn log_advice(app: App) {
     let redis = app.queue.redis();
     let log_advice = async {
         while redis.ping().await.is_err() {
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::time::sleep(CHECK_EVERY).await;
         }
         redis.log_server().await;
     };
     app.stop.run_until_cancelled(Box::pin(log_advice)).await;
 }
 
+/// Returns the readiness of the moment.
 async fn check(app: &App) -> Readiness {
     let redis = async { app.queue.redis().ping().await.map_err(|error| error.to_string()) };
     let store = async { app.store.check().await.map_err(|error| error.to_string()) };
@@ -65,6 +66,7 @@ async fn check(app: &App) -> Readiness {
     }
 }
 
+/// Sets the gauges of the queue.
 fn publish(stats: &QueueStats) {
     for lane in &stats.lanes {
         let name = lane.lane.name();

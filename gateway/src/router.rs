@@ -1,4 +1,4 @@
-//! Every path on one screen, and the layers around them.
+//! Every path of the public API, and the layers around the routes.
 
 use std::any::Any;
 
@@ -13,20 +13,23 @@ use tower_http::trace::{DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
 use crate::app::App;
-use crate::problem::Problem;
-use crate::request_id::{self, RequestId};
-use crate::routes::{cancel_job, create_job, detect_watermark, generate, get_audio, get_job, job_events, put_job, ws};
+use crate::http::Problem;
+use crate::http::problem::pages;
+use crate::http::request_id::{self, RequestId};
+use crate::{compat, jobs, watermark};
 
-/// The public API. Layers run from the bottom up: id, trace, panics, then the route.
+/// Builds the public API. Layers run from the bottom up: id, trace, panics, then the route.
 pub(crate) fn router(app: App) -> Router {
     Router::new()
-        .route("/generate", post(generate::generate))
-        .route("/ws", get(ws::ws))
-        .route("/v1/jobs", post(create_job::create_job))
-        .route("/v1/jobs/{id}", get(get_job::get_job).put(put_job::put_job).delete(cancel_job::cancel_job))
-        .route("/v1/jobs/{id}/audio", get(get_audio::get_audio))
-        .route("/v1/jobs/{id}/events", get(job_events::job_events))
-        .route("/v1/watermark/detect", post(detect_watermark::detect_watermark))
+        .route("/generate", post(compat::generate))
+        .route("/ws", get(compat::ws))
+        .route("/v1/jobs", post(jobs::create_job))
+        .route("/v1/jobs/{id}", get(jobs::get_job).put(jobs::put_job).delete(jobs::cancel_job))
+        .route("/v1/jobs/{id}/audio", get(jobs::get_audio))
+        .route("/v1/jobs/{id}/events", get(jobs::job_events))
+        .route("/v1/watermark/detect", post(watermark::detect_watermark))
+        .route("/problems", get(pages::problem_list))
+        .route("/problems/{code}", get(pages::problem_page))
         .fallback(async |uri: Uri| Problem::no_route(uri.path()))
         .method_not_allowed_fallback(async |method: Method| Problem::wrong_method(method.as_str()))
         .with_state(app)
@@ -41,12 +44,13 @@ pub(crate) fn router(app: App) -> Router {
         .layer(middleware::from_fn(request_id::layer))
 }
 
-/// Names the request by id, method and path: never by its query, headers or text.
+/// Makes the span of a request from its id, method and path: never from query, headers or text.
 fn span(request: &Request) -> Span {
     let id = request.extensions().get::<RequestId>().map_or("", |id| &id.0);
     tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
 }
 
+/// Answers for a handler that panicked.
 fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
     let text = panic.downcast::<String>().map(|text| *text);
     let text = text.or_else(|panic| panic.downcast::<&str>().map(|text| (*text).to_owned())).unwrap_or_default();
@@ -56,7 +60,7 @@ fn panicked(panic: Box<dyn Any + Send + 'static>) -> Response {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::problem;
+    use crate::http::problem;
 
     #[test]
     fn a_panic_becomes_a_problem_without_its_text() {

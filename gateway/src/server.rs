@@ -1,6 +1,7 @@
-//! Accepts connections, serves each in a task of its own, and brings them all to an end in order and in time.
+//! Connections: accepted, each served in a task of its own, and drained in order and in time.
 //!
-//! HTTP/1.1 only: it carries everything this API has, WebSockets included, and its headers can be timed.
+//! The server speaks HTTP/1.1 only. HTTP/1.1 carries all of this API, WebSockets included, and its
+//! header reads have a time limit.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -20,19 +21,19 @@ use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
-/// Connections open at a time; more wait to be accepted.
+/// Largest number of open connections; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 8_192;
-/// Longest time for a request's headers, and for an idle connection between two requests.
+/// Longest time for the headers of a request, and for an idle connection between two requests.
 const HEADER_READ_LIMIT: Duration = Duration::from_secs(30);
-/// Pause after a failed accept, such as for want of file descriptors.
+/// Pause after a failed accept, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long answers get to leave after the grace is over.
+/// Longest time for answers to leave after the end of the grace.
 const FLUSH_LIMIT: Duration = Duration::from_secs(3);
 
 /// Serves until the app is told to stop, then drains within `grace` (and [`FLUSH_LIMIT`]).
 pub(crate) async fn run(listener: TcpListener, router: Router, app: App, grace: Duration) {
     let mut connections = JoinSet::new();
-    // Ends by the token alone; the listener is closed with it, so that callers go elsewhere.
+    // Only the token ends it. The listener is closed with it, so that callers go elsewhere.
     app.stop.run_until_cancelled(accept(listener, router, &app.stop, &mut connections)).await;
     tracing::info!(connections = connections.len(), grace_s = grace.as_secs(), "draining connections");
     if timeout(grace, drained(&mut connections, &app)).await.is_ok() {
@@ -47,13 +48,14 @@ pub(crate) async fn run(listener: TcpListener, router: Router, app: App, grace: 
     }
 }
 
-/// Returns when every connection has closed and all that they left behind is done.
+/// Returns when every connection has closed and every task of a request is done.
 async fn drained(connections: &mut JoinSet<()>, app: &App) {
     while connections.join_next().await.is_some() {}
     app.tasks.close();
     app.tasks.wait().await;
 }
 
+/// Accepts connections without end.
 async fn accept(
     listener: TcpListener,
     router: Router,
@@ -80,8 +82,9 @@ async fn accept(
     }
 }
 
+/// Serves one connection until it closes; on `stop` it closes after the request in progress.
 async fn serve(stream: TcpStream, caller: SocketAddr, router: Router, stop: CancellationToken) {
-    // Small answers and events leave at once.
+    // Without Nagle's algorithm small answers and events leave at once.
     let _ = stream.set_nodelay(true);
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_LIMIT);
@@ -95,6 +98,6 @@ async fn serve(stream: TcpStream, caller: SocketAddr, router: Router, stop: Canc
         }
     };
     if let Err(error) = served {
-        tracing::debug!(%caller, error, "cannot serve connection");
+        tracing::debug!(%caller, error = %error, "cannot serve connection");
     }
 }

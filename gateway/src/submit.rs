@@ -1,31 +1,45 @@
-//! A valid request into the queue, and the cancellation of a job when its caller leaves: a job whose caller leaves before the answer is
-//! called off.
+//! Checked requests, their way into the queue, and the cancellation of jobs whose caller leaves.
 
 use std::time::Duration;
 
+use axum::body::Bytes;
 use csm_queue::queue::{Cancel, Enqueue, Queue, QueueError, Ticket};
-use csm_shared::job::{Invalid, JobId, JobState, Reason};
+use csm_shared::job::{Invalid, JobId, JobSpec, JobState, Reason};
 use csm_shared::process::telemetry::JOBS_ACCEPTED_TOTAL;
 use jiff::Timestamp;
 use tracing::Instrument as _;
 
 use crate::app::App;
-use crate::problem::Problem;
-use crate::request::{self, ApiStyle, Caller, JobRequest};
+use crate::caller::Caller;
+use crate::http::Problem;
 
-/// A job in the queue.
+/// Request for a job, checked by the constructors of its fields.
+#[derive(Clone, Debug)]
+pub(crate) struct JobRequest {
+    /// Id, tenant and terms of the job.
+    pub(crate) ticket: Ticket,
+    /// Payload of the job.
+    pub(crate) spec: JobSpec,
+    /// True if the same request may come again and mean the same job.
+    pub(crate) repeats: bool,
+}
+
+/// Reader of a face's request body. The model's window is not checked by it.
+pub(crate) type ReadRequest = fn(&[u8], &Caller) -> Result<JobRequest, Invalid>;
+
+/// Job in the queue.
 pub(crate) struct Submitted {
-    /// What ends the job if the caller leaves. Nothing does for a job that the caller may ask for again.
+    /// Cancels the job when dropped. Disarmed for repeatable requests, whose caller can come back.
     pub(crate) cancel_on_drop: CancelOnDrop,
-    /// Where it stands.
+    /// State of the job.
     pub(crate) state: JobState,
-    /// Predicted wait, where known.
+    /// Predicted wait, if known.
     pub(crate) wait: Option<Duration>,
-    /// The same request came before, and this is its job.
+    /// True if the same request came before and made this job.
     pub(crate) repeated: bool,
 }
 
-/// A job that ends with its caller: dropped before [`CancelOnDrop::disarm`], it is cancelled.
+/// Guard of a job: the job is cancelled if the guard is dropped before [`CancelOnDrop::disarm`].
 pub(crate) struct CancelOnDrop {
     app: App,
     id: JobId,
@@ -33,12 +47,12 @@ pub(crate) struct CancelOnDrop {
 }
 
 impl CancelOnDrop {
-    /// The job.
+    /// Returns the id of the job.
     pub(crate) const fn id(&self) -> JobId {
         self.id
     }
 
-    /// The job goes on, or has ended, without its caller.
+    /// Ends the guard without a cancellation: the job has ended, or goes on without its caller.
     pub(crate) fn disarm(mut self) {
         self.armed = false;
     }
@@ -51,7 +65,7 @@ impl Drop for CancelOnDrop {
         }
         let (app, id) = (self.app.clone(), self.id);
         self.app.tasks.spawn(async move {
-            match cancel(&app, &app.patient_queue, id).await {
+            match cancel(&app, app.patient_queue.for_accepted_job(), id).await {
                 Ok(outcome) => tracing::info!(job = %id, ?outcome, "cancelled job of caller that left"),
                 Err(error) => tracing::warn!(job = %id, error = %error, "cannot cancel job of caller that left"),
             }
@@ -59,16 +73,18 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// Reads and measures a request off the async threads: a large one keeps a core busy for a while.
+/// Reads a request and checks it against the model's window.
+///
+/// Both run on a blocking thread, because a large request takes a core for a while.
 pub(crate) async fn parse_and_check(
     app: &App,
-    body: axum::body::Bytes,
-    style: ApiStyle,
+    body: Bytes,
+    read: ReadRequest,
     caller: Caller,
 ) -> Result<JobRequest, Problem> {
     let app = app.clone();
     let checked = tokio::task::spawn_blocking(move || {
-        let job_request = request::read(&body, style, caller)?;
+        let job_request = read(&body, &caller)?;
         app.window_check.check(&job_request.spec).map(|()| job_request)
     });
     Ok(checked.await.map_err(Problem::internal)??)
@@ -76,8 +92,9 @@ pub(crate) async fn parse_and_check(
 
 /// Enqueues a job.
 ///
-/// It runs in a task of its own, which ends whatever the caller does: were it dropped half way, the job might be accepted
-/// after its cancellation. If the caller is gone by then, the guard is dropped with the task's result.
+/// The call to the queue runs in a task of its own, which always runs to its end. If the call were
+/// dropped half way, the job could be accepted after its cancellation. If the caller leaves
+/// meanwhile, the guard is dropped with the task's result.
 pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitted, Problem> {
     refuse_late(app, &job_request).await?;
     let lane = job_request.spec.lane;
@@ -87,11 +104,11 @@ pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitt
             Ok(Enqueue::Accepted { wait }) => {
                 Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false })
             }
-            // Without a name from the caller it can only be the same call, whose first answer was lost.
+            // If the caller named no job, the queue saw this very call before and its reply was lost.
             Ok(Enqueue::Exists(state)) => {
                 Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats })
             }
-            // The answer may have been lost, not the job; dropping the guard cancels it.
+            // The job may be in the queue although the reply was lost: dropping the guard cancels it.
             Err(error @ QueueError::Redis(_)) => Err(error),
             Err(error) => {
                 cancel_on_drop.disarm();
@@ -109,8 +126,8 @@ pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitt
     Ok(submitted)
 }
 
-/// Refuses a job whose deadline is over, unless the job is there already: whoever repeats a request is told of its job,
-/// however late.
+/// Refuses a job whose deadline is over. A repeated request is never refused for its deadline: the
+/// answer names its job, however late.
 async fn refuse_late(app: &App, job_request: &JobRequest) -> Result<(), Problem> {
     let Ticket { id, deadline: Some(deadline), .. } = &job_request.ticket else { return Ok(()) };
     let now = Timestamp::now();
@@ -128,7 +145,7 @@ async fn refuse_late(app: &App, job_request: &JobRequest) -> Result<(), Problem>
     .into())
 }
 
-/// Calls a job off, and tells its followers if that was its end.
+/// Cancels a job, and publishes the end to its followers if the job ended by it.
 pub(crate) async fn cancel(app: &App, queue: &Queue, id: JobId) -> Result<Cancel, QueueError> {
     let outcome = queue.cancel(&id).await?;
     if outcome == Cancel::Cancelled {

@@ -1,4 +1,6 @@
-//! One request to finished audio, for callers who wait: submit, follow to the end, fetch. Used by `/generate` and `/ws`.
+//! From a request to finished audio, for callers who wait: submit, follow to the end, fetch.
+//!
+//! `/generate` and `/ws` use it.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -10,22 +12,21 @@ use csm_shared::store::{ObjectKey, StoreError};
 use futures::StreamExt as _;
 
 use crate::app::App;
-use crate::problem::Problem;
-use crate::request::JobRequest;
-use crate::submit::submit;
+use crate::http::Problem;
+use crate::submit::{JobRequest, submit};
 
 /// Longest time that a caller is kept waiting for audio.
 const WAIT_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// A job that was finished while its caller waited.
+/// Result of a job that succeeded while its caller waited.
 pub(crate) struct FinishedAudio {
-    /// The file.
+    /// Bytes of the file.
     pub(crate) audio: Bytes,
-    /// Its account.
+    /// Receipt of the job.
     pub(crate) receipt: Box<Receipt>,
 }
 
-/// Speaks, and answers the WAV file. Dropping the future calls the job off.
+/// Submits a job and returns its audio file. The job is cancelled if the future is dropped.
 pub(crate) async fn wait_for_audio(app: &App, job_request: JobRequest) -> Result<FinishedAudio, Problem> {
     let cancel_on_drop = submit(app, job_request).await?.cancel_on_drop;
     let job = cancel_on_drop.id();
@@ -42,8 +43,9 @@ pub(crate) async fn wait_for_audio(app: &App, job_request: JobRequest) -> Result
     }
 }
 
+/// Follows a job and returns its terminal event.
 async fn end_of(app: &App, job: JobId) -> Result<Event, Problem> {
-    let events = app.subscriptions.follow(&app.patient_queue, job, EventId::START).await?;
+    let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, EventId::START).await?;
     let mut events = pin!(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
     while let Some(event) = events.next().await {
         let event = event?.event;
@@ -54,17 +56,17 @@ async fn end_of(app: &App, job: JobId) -> Result<Event, Problem> {
     Err(Problem::internal(format!("the events of job {job} ended without an end")))
 }
 
-/// The audio that a receipt speaks of.
+/// Reads the whole audio file of a receipt.
 pub(crate) async fn fetch(app: &App, job: JobId, receipt: &Receipt) -> Result<Bytes, Problem> {
     app.store.get(&location(receipt)?).await.map_err(|error| missing_is_gone(job, error))
 }
 
-/// Where a receipt's audio lies.
+/// Returns the store key of a receipt's audio file.
 pub(crate) fn location(receipt: &Receipt) -> Result<ObjectKey, Problem> {
     receipt.location.parse().map_err(Problem::internal)
 }
 
-/// A committed result that the store has no longer was removed, by its own rules or by somebody.
+/// Maps a failed read of a committed result. A file that is missing was removed from the store.
 pub(crate) fn missing_is_gone(job: JobId, error: StoreError) -> Problem {
     match error {
         StoreError::NotFound(_) => Problem::audio_gone(job),

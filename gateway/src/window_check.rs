@@ -1,4 +1,4 @@
-//! Measures a request against the model's window, with the model's tokenizer and without the model.
+//! Check of a request against the model's window: the tokenizer counts the prompt's positions.
 
 use std::path::Path;
 
@@ -18,8 +18,11 @@ impl WindowCheck {
         Ok(Self { tokenizer: PromptTokenizer::from_folder(folder)?, max_positions: max_positions(folder)? })
     }
 
-    /// Refuses a job of which one sentence, with the context and its longest speech, exceeds the window, with all numbers.
-    /// The refusal names what is too long: the context, or else what was said of the text that would not fit alone.
+    /// Refuses a job if the context, the words and the longest speech of one sentence exceed the
+    /// window.
+    ///
+    /// The refusal names the field to shorten: `context_segments` if the text alone fits, otherwise
+    /// `max_audio_length_ms` (one sentence) or `text` (several).
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Invalid> {
         let plan = SpeechPlan::new(&self.tokenizer, spec);
         let text = || spec.text.as_str();

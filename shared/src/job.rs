@@ -64,6 +64,22 @@ pub struct JobSpec {
 }
 
 impl JobSpec {
+    /// Makes the job of a text and a seed. Every other field has the default of a request.
+    #[must_use]
+    pub fn new(text: Text, seed: Seed) -> Self {
+        Self {
+            text,
+            normalize: true,
+            speaker: Speaker::default(),
+            budget: AudioBudget::default(),
+            sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed },
+            context: Context::default(),
+            lane: Lane::default(),
+            format: AudioFormat::default(),
+            delivery: Delivery::default(),
+        }
+    }
+
     /// Returns the sentences of the text, in the order of speech.
     #[must_use]
     pub fn sentences(&self) -> Vec<Sentence> {

@@ -13,9 +13,9 @@
 //!
 //! # What was measured
 //! Counts of marked clips that the detector found, and their least score `z`. Found means `z > 6`.
-//! Recordings: 64 texts of 12 to 16 s, spoken by espeak-ng in eight voices. ffmpeg damaged each
-//! recording; then two clips were cut out of it at any sample. Voice: the synthetic voice of the
-//! tests, a fifth of it pauses, cut 137 ms in.
+//! Recordings: 64 texts of 12 to 16 s, spoken by espeak-ng in eight voices. Each recording was
+//! damaged with ffmpeg; then two clips were cut out of it at any sample. Voice: the synthetic voice
+//! of the tests, a fifth of it pauses, cut 137 ms in.
 //!
 //! | clips | 1 s | 2.5 s | 5 s |
 //! |---|---|---|---|
@@ -54,8 +54,8 @@
 //!   found in it, the verdict is inconclusive.
 //! * A change of speed by 1 % hides the mark. A thorough search ([`Detector::examine_thoroughly`])
 //!   also tries other speeds, up to 2 % off.
-//! * Changed pitch and neural codecs are expected to remove the mark. This includes Mimi, which
-//!   encodes speech that returns as context.
+//! * Changed pitch and neural codecs are expected to remove the mark, Mimi included, which encodes
+//!   speech that returns as context.
 //! * The mark proves no origin. Its pattern repeats every 320 ms, so the average over one marked
 //!   file shows most of the pattern. From one clip of 10 s, 605 of 704 signs were read off; put on
 //!   another clip, they scored `z = 14`. Any holder of a marked file can mark other audio with it,
@@ -114,7 +114,7 @@ pub enum WatermarkError {
         /// The detector's score.
         z: f32,
     },
-    /// The self-test found the mark where there was none.
+    /// The self-test found a mark in an unmarked clip.
     #[error("the watermark's self-test found a mark in an unmarked clip (z = {z:.1})")]
     MarkInvented {
         /// The detector's score.

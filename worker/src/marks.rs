@@ -1,8 +1,10 @@
-//! What the worker does with marks: which of them audio gets, and that nothing leaves without.
+//! Marks of the worker's audio: which marks the audio gets, and checks that none leaves without
+//! them.
 //!
-//! Everything that is spoken goes through a [`Marking`]. What leaves while it is being spoken carries the builtin mark, and
-//! is listened to now and then. The finished file carries what the [`Policy`] says, and is listened to by every detector of
-//! the policy before anybody gets it. Any failure is an error and no audio.
+//! All generated speech goes through a [`Marking`]. Live audio carries the builtin mark and is
+//! checked now and then. The finished file carries the marks that the [`Policy`] names. Every
+//! detector of the policy checks the file before it is delivered. Any failure is an error, and no
+//! audio leaves.
 
 mod policy;
 #[cfg(test)]
@@ -27,20 +29,20 @@ use csm_silentcipher::{BnMode, SilentCipher, SilentCipherError};
 pub(crate) use whole::SilentCipherMark;
 use whole::{ForJob, WholeMark};
 
-/// Samples of live audio between two looks for the mark: 30 s.
+/// Samples of live audio between two checks of the mark: 30 s.
 const LIVE_CHECK_EVERY_SAMPLES: usize = 30 * SAMPLE_RATE as usize;
-/// Samples that a look takes in: 5 s. The first comes when there are as many.
+/// Samples that one check examines: 5 s. The first check comes after as many samples.
 const LIVE_CHECK_WINDOW_SAMPLES: usize = 5 * SAMPLE_RATE as usize;
 
 /// Longest search for a mark in a finished recording.
 const FINAL_CHECK_LIMIT: Duration = Duration::from_secs(60);
-/// Longest that SilentCipher takes for each second of audio.
+/// Longest time that SilentCipher may take for each second of audio.
 const MARKING_LIMIT_PER_SECOND: Duration = Duration::from_secs(2);
 
-/// Audio could not be marked, or its mark was not found again. It does not leave.
+/// Failure to mark audio, or to find its mark again. The audio must not leave the worker.
 #[derive(Debug, thiserror::Error)]
 pub enum MarkError {
-    /// The builtin mark's own reasons.
+    /// The builtin mark failed.
     #[error(transparent)]
     Builtin(#[from] WatermarkError),
     /// Audio does not hold the mark that was put on it.
@@ -49,23 +51,23 @@ pub enum MarkError {
     /// SilentCipher failed on a recording.
     #[error(transparent)]
     Silentcipher(#[from] SilentCipherError),
-    /// There are no weights for a mark of the policy.
+    /// The weights for a mark of the policy are not available.
     #[error("SilentCipher's weights: {0}")]
     Weights(#[from] HubError),
-    /// There are, but they make no mark.
+    /// The weights are there, but make no mark.
     #[error("SilentCipher's weights in {}: {why}", .folder.display())]
     Unusable {
-        /// Where they are.
+        /// Folder of the weights.
         folder: PathBuf,
-        /// What is wrong with them.
+        /// Reason why the weights are unusable.
         why: String,
     },
-    /// The thread that loaded them panicked.
+    /// The thread that loaded the weights panicked.
     #[error("loading SilentCipher: {0}")]
     Died(String),
 }
 
-/// The marks of finished files, with what they need.
+/// Marks of finished files, with the schemes that make them.
 #[derive(Clone)]
 enum Files {
     Builtin,
@@ -73,7 +75,7 @@ enum Files {
     Both(Arc<dyn WholeMark>),
 }
 
-/// Puts marks on speech, as the policy says. Cloning shares tables and models.
+/// Marker of speech under a policy. Cloning shares tables and models.
 #[derive(Clone)]
 pub struct Marker {
     builtin: Watermark,
@@ -83,20 +85,20 @@ pub struct Marker {
 }
 
 impl Marker {
-    /// A marker of the builtin mark alone that has passed its self-test.
+    /// Builds a marker of the builtin mark alone, and runs its self-test.
     ///
     /// # Errors
-    /// [`MarkError`]: nothing may be spoken.
+    /// [`MarkError`]: the worker must not generate speech.
     pub fn new(key: &WatermarkKey) -> Result<Self, MarkError> {
         let builtin = Watermark::new(key);
         builtin.self_test()?;
         Ok(Self { detector: Arc::new(builtin.detector()), builtin, files: Files::Builtin, silentcipher: None })
     }
 
-    /// The marker with SilentCipher's weights for what `policy` asks of them, after a self-test. Takes long.
+    /// Adds SilentCipher, as far as `policy` needs it, and runs its self-test. Takes long.
     ///
     /// # Errors
-    /// [`MarkError::Unusable`] names the folder: nothing may be spoken.
+    /// [`MarkError::Unusable`] names the folder; the worker must not generate speech.
     pub fn with_silentcipher(self, key: &WatermarkKey, policy: Policy, folder: &Path) -> Result<Self, MarkError> {
         let unusable = |why| MarkError::Unusable { folder: folder.to_owned(), why };
         let cipher = SilentCipher::load(folder, BnMode::Running).map_err(|error| unusable(error.to_string()))?;
@@ -105,7 +107,7 @@ impl Marker {
         Ok(Self { silentcipher: Some(Arc::clone(&mark)), ..self.with(policy, mark) })
     }
 
-    /// SilentCipher, where the policy has it.
+    /// Returns SilentCipher, if its weights are loaded.
     pub(crate) fn silentcipher(&self) -> Option<Arc<SilentCipherMark>> {
         self.silentcipher.clone()
     }
@@ -132,28 +134,30 @@ impl Marker {
         }
     }
 
-    /// The builtin mark must be in `audio`, unless that is too little to tell.
+    /// Fails if the builtin mark is not in `audio`, unless `audio` is too short or too quiet to
+    /// tell.
     fn check(&self, audio: &[f32]) -> Result<Finding, MarkError> {
         require_detected(self.detector.examine(audio))
     }
 }
 
-/// One utterance on its way through the marks.
+/// Marking of one utterance while it is generated.
 pub struct Marking {
     marker: Marker,
     job: JobId,
     stream: MarkStream,
-    /// Everything handed out.
+    /// Marked samples handed out so far.
     live: Marked,
-    /// Samples handed out at the next look.
+    /// Number of samples handed out at which the next check is due.
     next_check: usize,
-    /// What was pushed, where the file is to carry none of the live mark. It does not leave.
+    /// Unmarked input, kept only under policy `silentcipher`, whose files carry no builtin mark.
+    /// Never delivered.
     unmarked: Option<Vec<f32>>,
 }
 
 impl Marking {
-    /// Marks the next samples (24 kHz, full scale 1) and hands out what may leave at once. Now and then it looks for the mark
-    /// in what it hands out: after the first 5 s, then each 30 s.
+    /// Marks the next samples (24 kHz, full scale 1) and returns those that may leave at once.
+    /// Checks the returned audio for the mark after the first 5 s, then every 30 s.
     ///
     /// # Errors
     /// [`MarkError::Lost`]: these samples must not leave, nor any after them.
@@ -170,8 +174,8 @@ impl Marking {
         Ok(ready)
     }
 
-    /// Looks for the mark in the last 5 s; where it is not, in all that came since the look before, since 5 s may hold
-    /// little more than a pause.
+    /// Looks for the mark in the last 5 s. If the mark is not there, looks in the last 30 s,
+    /// because 5 s may hold little more than a pause.
     fn check_live(&self) -> Result<(), MarkError> {
         let live = self.live.samples();
         let last = |samples: usize| -> Vec<f32> {
@@ -183,7 +187,8 @@ impl Marking {
             .map(drop)
     }
 
-    /// Ends the utterance: hands out the rest that may leave at once.
+    /// Ends the utterance. Returns the rest of the live audio, and the whole utterance for its
+    /// other marks.
     #[must_use]
     pub fn finish(self) -> (Marked, Finished) {
         let Self { marker, job, stream, mut live, unmarked, .. } = self;
@@ -193,7 +198,7 @@ impl Marking {
     }
 }
 
-/// A whole utterance, not yet with all its marks.
+/// Whole utterance that may still lack marks of the policy.
 pub struct Finished {
     marker: Marker,
     job: JobId,
@@ -202,7 +207,8 @@ pub struct Finished {
 }
 
 impl Finished {
-    /// How long [`Finished::complete`] may take on a slow machine, while others finish as well.
+    /// Returns the time limit of [`Finished::complete`], enough for a slow machine that finishes
+    /// several utterances at once.
     #[must_use]
     pub fn time_limit(&self) -> Duration {
         let seconds = self.live.samples().len().div_ceil(SAMPLE_RATE as usize) as u32;
@@ -212,8 +218,9 @@ impl Finished {
         }
     }
 
-    /// Puts on what marks of the policy are missing, and looks for all of them. What is too short or too quiet to tell is let
-    /// through, and its finding says so. Takes long; not for a thread that others wait for.
+    /// Adds the marks of the policy that are missing, and looks for all marks of the policy. Passes
+    /// audio that is too short or too quiet to tell, with a finding that says so. Takes long: call
+    /// it on a thread that may block.
     ///
     /// # Errors
     /// [`MarkError`]: the audio must not leave.
@@ -243,7 +250,8 @@ fn put(mark: &dyn WholeMark, job: &JobId, audio: &[f32]) -> Result<Marked, MarkE
     Marked::by(&ForJob { mark, job }, audio)
 }
 
-/// The finding, without places: a receipt is about the whole.
+/// Returns the finding without its regions, because a receipt is about the whole file. Fails if the
+/// verdict is "not detected".
 fn require_detected(found: Finding) -> Result<Finding, MarkError> {
     match found.verdict {
         Verdict::Detected | Verdict::Inconclusive => Ok(Finding { regions: Vec::new(), ..found }),

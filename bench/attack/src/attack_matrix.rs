@@ -1,4 +1,5 @@
-//! The matrix: how much of the marked audio is still found after each attack, by length and source.
+//! Attack matrix: the share of marked clips that are still found after each attack, by length and
+//! source.
 
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::watermark::{Detector, Verdict, Watermark};
@@ -11,16 +12,17 @@ use super::corpus::{CorpusSource, LENGTHS, Unmarked};
 use super::lossy_codec::BATCH;
 use super::parallel;
 
-/// The lengths, by place in [`LENGTHS`], at which gated attacks must leave this share of clips detectable.
+/// Lengths, by index into [`LENGTHS`], and the least share of clips that gated attacks must leave
+/// detectable there.
 const GATES: [(usize, f64); 2] = [(1, 0.95), (2, 0.99)];
 
-/// A clip before and after the mark.
+/// Clip before and after the mark.
 pub(crate) struct Pair {
     pub(crate) clip: Unmarked,
     pub(crate) marked: Vec<i16>,
 }
 
-/// A clip as the worker marks it: frame by frame through a stream.
+/// Marks a clip as the worker does, frame by frame through a stream.
 pub(crate) fn mark(watermark: &Watermark, pcm: &[f32]) -> Vec<i16> {
     let mut stream = watermark.stream();
     let mut marked: Vec<i16> = Vec::with_capacity(pcm.len());
@@ -40,17 +42,17 @@ pub(crate) fn floats(samples: &[i16]) -> Vec<f32> {
     samples.iter().map(|&sample| float(sample)).collect()
 }
 
-/// Some clips of one source and length under one attack.
+/// Clips of one source and length under one attack.
 struct Task<'a> {
     attack: usize,
     source: CorpusSource,
     length: usize,
-    /// The first clip's, for the draws.
+    /// Number of the first clip, which seeds the draws.
     number: usize,
     clips: Vec<&'a [i16]>,
 }
 
-/// What was found in one cell.
+/// Result of one cell.
 #[derive(Clone, Default)]
 struct Cell {
     clips: usize,
@@ -70,7 +72,7 @@ impl Cell {
     }
 }
 
-/// All cells of one attack, by source and length; and what the codec made of the audio.
+/// Results of one attack: its cells by source and length, and the size of the coded audio.
 #[derive(Clone, Default)]
 struct MatrixRow {
     cells: [[Cell; LENGTHS.len()]; CorpusSource::ALL.len()],
@@ -96,7 +98,8 @@ fn tasks(pairs: &[Pair]) -> Vec<Task<'_>> {
     tasks
 }
 
-/// Attacks every clip in every way, prints a table by source and makes the demands of [`GATES`].
+/// Applies every attack to every clip, prints a table for each source and makes the demands of
+/// [`GATES`].
 pub(crate) fn run(report: &mut AttackReport, detector: &Detector, pairs: &[Pair]) -> anyhow::Result<()> {
     let tasks = tasks(pairs);
     let attacked = parallel::map(&tasks, |_, task| {
@@ -138,7 +141,7 @@ fn print(report: &mut AttackReport, source: CorpusSource, rows: &[MatrixRow]) {
     report.say(table);
 }
 
-/// The attack's name; gated ones in bold, codecs with the rate that came out.
+/// Returns the attack's name: gated ones in bold, codecs with the bit rate that came out.
 fn name(attack: &Attack, row: &MatrixRow) -> String {
     let rate = 8.0 * row.coded_bytes as f64 / row.seconds.max(1.0) / 1_000.0;
     let rate = if row.coded_bytes > 0 { format!(" ({rate:.0} kb/s)") } else { String::new() };

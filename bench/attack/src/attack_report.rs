@@ -1,4 +1,4 @@
-//! What was measured, for terminal and file alike, and whether it is enough.
+//! Report of the measurements, for terminal and file alike, and of the demands that were not met.
 
 use std::fmt::{self, Write as _};
 use std::fs;
@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::Context as _;
 
-/// Everything said so far, and what was found wanting.
+/// Text so far, and the demands that were not met.
 #[derive(Default)]
 pub(crate) struct AttackReport {
     text: String,
@@ -14,7 +14,7 @@ pub(crate) struct AttackReport {
 }
 
 impl AttackReport {
-    /// Prints a paragraph or table, apart from what went before, and keeps it.
+    /// Prints a paragraph or table, with a blank line before it, and keeps it for the file.
     pub(crate) fn say(&mut self, block: impl fmt::Display) {
         let block = block.to_string();
         let (block, apart) = (block.trim_matches('\n'), if self.text.is_empty() { "" } else { "\n" });
@@ -22,7 +22,7 @@ impl AttackReport {
         writeln!(self.text, "{apart}{block}").unwrap_or_default();
     }
 
-    /// A demand on the results: its failure is named at the end.
+    /// Makes a demand on the results. A failure is named at the end.
     pub(crate) fn demand(&mut self, met: bool, failure: impl FnOnce() -> String) {
         if !met {
             self.failures.push(failure());
@@ -33,7 +33,7 @@ impl AttackReport {
         &self.failures
     }
 
-    /// Writes everything said into `file`, under the head.
+    /// Writes the text so far into `file`.
     pub(crate) fn write(&self, file: &Path) -> anyhow::Result<()> {
         let folder = file.parent().unwrap_or(Path::new("."));
         let written = fs::create_dir_all(folder).and_then(|()| fs::write(file, &self.text));
@@ -41,7 +41,7 @@ impl AttackReport {
     }
 }
 
-/// Processor, cores, kernel, as Linux tells them; and the load, where others were at work.
+/// Returns cores, processor and kernel, as Linux reports them, and the load of the machine.
 pub(crate) fn machine() -> (String, String) {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let name = csm_report::cpu_name(&read("/proc/cpuinfo"));

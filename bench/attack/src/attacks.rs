@@ -1,4 +1,4 @@
-//! What happens to audio on its way: each attack on one clip, with draws from the clip's own number.
+//! Attacks on one clip, with draws that the clip's own number seeds.
 
 use std::f64::consts::{SQRT_2, TAU};
 
@@ -10,36 +10,36 @@ use super::lossy_codec::LossyCodec;
 
 /// Samples of one hop of the mark: no cut falls on its grid.
 pub(crate) const HOP: usize = 480;
-/// The greatest part of a clip that a crop takes from either end.
+/// Greatest share of a clip that a crop removes from either end.
 const CROP_SHARE: f32 = 0.1;
 /// Samples of one lost packet: 20 ms.
 const PACKET: usize = 480;
 /// Packets lost, in a hundred.
 const LOST_PERCENT: usize = 10;
-/// Corner of the high-pass filter.
+/// Corner frequency of the high-pass filter.
 const HIGH_PASS_HZ: f64 = 250.0;
-/// Draws of the attacks.
+/// Number that keeps the draws of the attacks apart from others.
 const PURPOSE: u32 = 1;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Kind {
-    /// 16 bit, as every delivered sample is.
+    /// Rounding to 16 bit, as of every delivered sample.
     Rounding,
-    /// So many dB, held at full scale.
+    /// Gain in dB, clamped at full scale.
     Gain(f32),
-    /// Up to [`CROP_SHARE`] off at either end, never by whole hops.
+    /// Removal of up to [`CROP_SHARE`] at either end, never of whole hops.
     Crop,
-    /// To another rate and back.
+    /// Resampling to another rate and back.
     Rate(u32),
     Coded(LossyCodec),
-    /// White noise, so many dB below the clip's RMS.
+    /// White noise at this many dB below the clip's RMS.
     Noise(f32),
-    /// [`LOST_PERCENT`] of all packets silent.
+    /// Silence in [`LOST_PERCENT`] of all packets.
     Dropout,
-    /// Played at so many times the speed, the pitch with it.
+    /// Playback at this many times the speed, which changes the pitch too.
     Speed(f32),
     Polarity,
-    /// Second order, at [`HIGH_PASS_HZ`].
+    /// Second-order high-pass filter at [`HIGH_PASS_HZ`].
     HighPass,
 }
 
@@ -47,9 +47,9 @@ pub(crate) enum Kind {
 pub(crate) struct Attack {
     pub(crate) name: &'static str,
     pub(crate) kind: Kind,
-    /// Whether the mark must survive it.
+    /// Whether the mark must survive the attack.
     pub(crate) gated: bool,
-    /// Whether the detector then looks for other speeds too.
+    /// Whether the detector tries other speeds after the attack.
     pub(crate) any_speed: bool,
 }
 
@@ -91,7 +91,8 @@ pub(crate) const ATTACKS: [Attack; 22] = [
 ];
 
 impl Attack {
-    /// The clips after the attack, and the bytes of their coded form where there is one. `number` is the first clip's.
+    /// Attacks the clips. Returns them with the number of bytes of their coded form, 0 if there is
+    /// none. `number` is that of the first clip.
     pub(crate) fn apply(&self, number: usize, clips: &[&[i16]]) -> anyhow::Result<(Vec<Vec<i16>>, u64)> {
         if let Kind::Coded(codec) = self.kind {
             let clips: Vec<_> = clips.iter().map(|clip| clip.to_vec()).collect();
@@ -111,7 +112,8 @@ impl Attack {
             }
             Kind::Crop => crop(&mut draw, clip),
             Kind::Rate(rate) => {
-                // A reader that always goes to 24 kHz goes down to `rate` when the file states 24 kHz * 24 kHz / rate.
+                // The WAV reader always resamples to 24 kHz: a header of 24 kHz * 24 kHz / rate
+                // makes it go down to `rate`.
                 read_as(&read_as(clip, SAMPLE_RATE * SAMPLE_RATE / rate)?, rate)?
             }
             Kind::Noise(decibels) => {
@@ -144,7 +146,7 @@ fn crop(draw: &mut AttackRng, clip: &[i16]) -> Vec<i16> {
     clip[head..clip.len() - tail].to_vec()
 }
 
-/// The clip as if it had been recorded at `rate`, brought to 24 kHz.
+/// Resamples the clip to 24 kHz as if it had been recorded at `rate`.
 fn read_as(clip: &[i16], rate: u32) -> anyhow::Result<Vec<i16>> {
     let mut wav = Clip::from_samples(clip.to_vec()).to_wav();
     wav[24..28].copy_from_slice(&rate.to_le_bytes());
@@ -167,7 +169,7 @@ fn dropout(draw: &mut AttackRng, clip: &[i16]) -> Vec<i16> {
     out
 }
 
-/// Butterworth, by the bilinear transform.
+/// Applies a Butterworth high-pass filter, made by the bilinear transform.
 fn high_pass(clip: &[i16]) -> Vec<i16> {
     let angle = TAU * HIGH_PASS_HZ / f64::from(SAMPLE_RATE);
     let (cosine, alpha) = (angle.cos(), angle.sin() / SQRT_2);
@@ -176,7 +178,7 @@ fn high_pass(clip: &[i16]) -> Vec<i16> {
     clip.iter().map(|&sample| to_i16(filter.pass(float(sample)))).collect()
 }
 
-/// Two poles, two zeros.
+/// Filter of two poles and two zeros.
 pub(crate) struct Biquad {
     b: [f64; 3],
     a: [f64; 2],

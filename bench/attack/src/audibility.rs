@@ -1,4 +1,5 @@
-//! A proxy for what can be heard: the added signal under the speech, the loudness, and steps where pieces meet.
+//! Proxy for audibility: the added signal under the speech, the loudness, and steps at the edges of
+//! hops and frames.
 
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::watermark::Watermark;
@@ -14,23 +15,23 @@ use super::parallel;
 
 /// Samples of one segment: 20 ms.
 const SEGMENT: usize = 480;
-/// Segments so far below the loud ones are pauses.
+/// Level below the loudest segment, in dB, under which a segment is a pause.
 const PAUSE_DB: f64 = 40.0;
-/// The greatest change of loudness, in dB, in the mean over clips of one length.
+/// Greatest change of loudness, in dB, in the mean over clips of one length.
 const LOUDNESS_LIMIT_DB: f64 = 0.1;
-/// What the power of the added signal's steps at edges may be of that elsewhere.
+/// Greatest power of the added signal's steps at edges, relative to that elsewhere.
 const STEP_LIMIT: f64 = 1.1;
 
-/// What one clip shows.
+/// Measurements of one clip.
 #[derive(Default)]
 struct Audibility {
-    /// SNR of its active segments, in dB.
+    /// SNR of each active segment, in dB.
     segments: Vec<f64>,
-    /// Loudness after less before, in dB.
+    /// Loudness after the mark less that before, in dB.
     loudness: Option<f64>,
     hops: LoudnessSteps,
     frames: LoudnessSteps,
-    /// At frames, were each of them marked as a stream of its own.
+    /// Steps at frames, if each frame is marked as a stream of its own.
     apart: LoudnessSteps,
 }
 
@@ -105,7 +106,7 @@ fn segments(pcm: &[f32], added: &[f64]) -> Vec<f64> {
     levels.iter().filter(|(speech, _)| *speech > loud - PAUSE_DB).map(|(speech, added)| speech - added).collect()
 }
 
-/// Prints two tables and demands that the loudness stays and that nothing steps at edges.
+/// Prints two tables. Demands that the loudness stays and that the mark does not step at edges.
 pub(crate) fn run(report: &mut AttackReport, watermark: &Watermark, pairs: &[Pair]) -> anyhow::Result<()> {
     let heard = parallel::map(pairs, |_, pair| Ok(hear(watermark, pair)))?;
     report.say("\n## Audibility proxy\n");

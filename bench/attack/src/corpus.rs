@@ -1,4 +1,5 @@
-//! What is marked and attacked: speech of espeak-ng, and the hiss of the tiny model. Made anew in every run, from seeds.
+//! Corpus of the benchmark: speech of espeak-ng, and hiss of the tiny model. Every run makes it
+//! anew from seeds.
 
 mod espeak;
 mod text;
@@ -9,14 +10,15 @@ use csm_shared::audio::SAMPLE_RATE;
 pub(crate) use espeak::Espeak;
 pub(crate) use tiny::Tiny;
 
-/// Seconds of the clips.
+/// Lengths of the clips, in seconds.
 pub(crate) const LENGTHS: [f32; 4] = [1.0, 2.5, 5.0, 10.0];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum CorpusSource {
     /// espeak-ng: speech by formants, clean pauses.
     Espeak,
-    /// The tiny model through the engine: its weights are noise, so it hisses. It has no pauses and a full band.
+    /// The tiny model through the engine. The weights are noise, so the model hisses, without
+    /// pauses and over the full band.
     Tiny,
 }
 
@@ -36,7 +38,7 @@ impl CorpusSource {
 pub(crate) struct Unmarked {
     pub(crate) source: CorpusSource,
     pub(crate) length: usize,
-    /// 24 kHz, full scale 1.
+    /// Samples at 24 kHz, full scale 1.
     pub(crate) pcm: Vec<f32>,
 }
 
@@ -44,12 +46,12 @@ pub(crate) fn samples_of(seconds: f32) -> usize {
     (seconds * SAMPLE_RATE as f32) as usize
 }
 
-/// Samples of one clip of every length, one after another.
+/// Counts the samples of one clip of every length together.
 pub(crate) fn samples_of_all() -> usize {
     LENGTHS.iter().map(|&seconds| samples_of(seconds)).sum()
 }
 
-/// One utterance cut into clips, one of each length, as far as it reaches; the longest come first.
+/// Cuts an utterance into clips, one of each length, as far as it reaches. The longest come first.
 fn cut(source: CorpusSource, utterance: &[f32]) -> Vec<Unmarked> {
     let (mut rest, mut clips) = (utterance, Vec::with_capacity(LENGTHS.len()));
     for (length, &seconds) in LENGTHS.iter().enumerate().rev() {

@@ -1,4 +1,4 @@
-//! What the mark costs: one thread's CPU time for a second of audio.
+//! Cost of the mark: one thread's CPU time for a second of audio.
 
 use std::fs;
 use std::time::{Duration, Instant};
@@ -11,12 +11,13 @@ use csm_report::Table;
 use super::attack_report::AttackReport;
 use super::corpus::LENGTHS;
 
-/// What marking may take of one core, in percent, for a stream in real time.
+/// Greatest share of one core for marking a stream in real time, in percent.
 const EMBED_LIMIT_PERCENT: f64 = 3.0;
 /// Clips that are timed.
 const CLIPS: usize = 20;
 
-/// CPU time of the calling thread, where Linux tells it; else the wall's.
+/// Returns a clock of the calling thread's CPU time, or of wall time if Linux does not report CPU
+/// time.
 fn clock() -> impl Fn() -> Duration {
     let cpu = || -> Option<Duration> {
         let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
@@ -29,7 +30,7 @@ fn clock() -> impl Fn() -> Duration {
     }
 }
 
-/// CPU seconds of `work`.
+/// Measures the CPU seconds of `work`.
 pub(crate) fn cpu_seconds<T>(work: impl FnOnce() -> T) -> (f64, T) {
     let elapsed = clock();
     let result = work();
@@ -46,7 +47,7 @@ pub(crate) fn run(report: &mut AttackReport, watermark: &Watermark, detector: &D
     let (any_speed, score) =
         cpu_seconds(|| clips.iter().take(2).map(|clip| detector.examine_thoroughly(clip).score).sum::<f64>());
     let any_speed = any_speed * clips.len() as f64 / clips.len().clamp(1, 2) as f64;
-    // The results are used, or the compiler might leave the work out.
+    // The assertion uses the results; otherwise the compiler might leave the work out.
     assert!(bytes > 0 && z >= 0.0 && score >= 0.0, "nothing was marked or looked at");
     let percent = 100.0 * embed / audio;
     report.demand(percent < EMBED_LIMIT_PERCENT, || format!("marking takes {percent:.2} % of a core"));

@@ -1,4 +1,5 @@
-//! Lossy coding and back, by ffmpeg as a child process: twenty clips to a process, each a file of its own.
+//! Lossy coding and decoding by ffmpeg as a child process: twenty clips to a process, each a file
+//! of its own.
 
 use std::ffi::OsString;
 use std::fs;
@@ -10,16 +11,16 @@ use csm_shared::audio::SAMPLE_RATE;
 
 /// Clips that one process codes.
 pub(crate) const BATCH: usize = 20;
-/// Samples by which what comes out of an MP3 decoder is longer, at least, while the delay of both ends is in it.
+/// Least number of samples that MP3 adds, if the delay of encoder and decoder is left in.
 const MP3_DELAY: usize = 1_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum LossyCodec {
-    /// LAME at so many kb/s, without the header by which a decoder would take the delay off again.
+    /// LAME at this many kb/s, without the header by which a decoder would remove the delay again.
     Mp3(u16),
     /// libvorbis, quality 3.
     Vorbis,
-    /// libopus at so many kb/s, variable.
+    /// libopus at this many kb/s, variable bit rate.
     Opus(u16),
 }
 
@@ -33,7 +34,7 @@ impl LossyCodec {
         ["-c:a", coder].into_iter().chain(rest.split(' ')).map(str::to_owned).collect()
     }
 
-    /// The clips coded and decoded, and the bytes that they took meanwhile.
+    /// Encodes and decodes the clips. Returns them with the number of bytes of their coded form.
     pub(crate) fn round_trip(self, clips: &[Vec<i16>]) -> anyhow::Result<(Vec<Vec<i16>>, u64)> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
         let (mut coded, mut bytes) = (Vec::with_capacity(clips.len()), 0);
@@ -59,7 +60,7 @@ impl LossyCodec {
     }
 }
 
-/// 24 kHz, mono, 16 bit, without a header.
+/// Returns ffmpeg's options for raw samples: 24 kHz, mono, 16 bit, without a header.
 fn raw_form() -> Vec<String> {
     ["-f", "s16le", "-ar", &SAMPLE_RATE.to_string(), "-ac", "1"].map(str::to_owned).to_vec()
 }
@@ -69,7 +70,7 @@ fn samples(path: &Path) -> anyhow::Result<Vec<i16>> {
     Ok(bytes.chunks_exact(2).map(|pair| i16::from_le_bytes([pair[0], pair[1]])).collect())
 }
 
-/// One process: each input, under its options, becomes the output of its number.
+/// Runs one process: each input, under its options, becomes the output of its number.
 fn ffmpeg<'a, P: Into<OsString>>(
     inputs: impl Iterator<Item = (&'a [String], P)>,
     form: &[String],

@@ -1,8 +1,10 @@
-//! `make attack`: what the builtin mark survives, what it is mistaken for, what of it could be heard, what it costs.
+//! `make attack`: what the builtin mark survives, its false positives, its audibility and its cost.
 //!
-//! All audio is made on the spot ([`corpus`], [`sounds`]), marked as the worker marks it, attacked ([`attacks`], [`codec`])
-//! and looked at by the detector that ships ([`matrix`]). The threshold is held against unmarked audio ([`null`]). The exit
-//! code is 1 when a demand is not met; the last line then names all that are not.
+//! All audio is made on the spot ([`corpus`], [`sounds`]) and marked as the worker marks it. The
+//! audio is then attacked ([`attacks`], [`lossy_codec`]) and examined by the detector that ships
+//! ([`attack_matrix`]). The threshold is compared with the scores of unmarked audio
+//! ([`null_distribution`]). The exit code is 1 if a demand is not met; the last line then names all
+//! such demands.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
@@ -34,14 +36,14 @@ use csm_shared::watermark::{Watermark, WatermarkKey};
 
 use attack_report::AttackReport;
 
-/// How much is measured, and where it is written down.
+/// Arguments: the amount of audio, and the files of the results.
 #[derive(Parser, Clone, Debug)]
 #[command(about = "What the builtin watermark survives, what it is mistaken for, and what it costs")]
 struct AttackArgs {
     /// Clips of each length and source
     #[arg(long, default_value_t = 100)]
     clips: usize,
-    /// Distinct unmarked clips, at least
+    /// Least number of distinct unmarked clips
     #[arg(long, default_value_t = 3_000)]
     null: usize,
     /// Few clips, to try the program: 4 of each length, 40 unmarked, 1 by SilentCipher
@@ -56,13 +58,13 @@ struct AttackArgs {
     /// Seconds of audio on which SilentCipher's cost is measured
     #[arg(long, default_value_t = 3.0)]
     silentcipher_seconds: f64,
-    /// Folder of the report and the plot; without it there are none
+    /// Folder of the report and the plot; without it, neither is written
     #[arg(long)]
     docs: Option<PathBuf>,
     /// A Python with the packages of bench/attack/requirements.txt, for the plot
     #[arg(long, default_value = ".venv/bin/python")]
     python: PathBuf,
-    /// Where the scores of the null go, for the plot
+    /// File for the scores of unmarked audio, for the plot
     #[arg(long, default_value = "target/attack/null.csv")]
     csv: PathBuf,
 }

@@ -1,4 +1,5 @@
-//! The null: how high unmarked audio scores under the deployment's one key, and audio marked under other keys.
+//! Null distribution: scores under the deployment's one key, of unmarked audio and of audio marked
+//! under other keys.
 
 use std::fs;
 use std::io::Write as _;
@@ -20,20 +21,21 @@ use super::{parallel, sounds};
 
 /// Attacked copies of each clip.
 const COPIES: usize = 2;
-/// Of so many clips one is also looked at in any speed, which takes ten times as long.
+/// Distance between clips that are also examined at any speed, which takes ten times as long.
 const AT_ANY_SPEED: usize = 8;
-/// Clips that are in memory at a time.
+/// Clips that are held in memory at a time.
 const WAVE: usize = 160;
-/// Utterances of the matrix have numbers below this; those of the null begin here.
+/// Number of the null's first utterance. The utterances of the matrix have lower numbers.
 const FIRST_UTTERANCE: usize = 1_000_000;
-/// Places at which the pattern may begin: 8 grids times 16 hops. Checked against the detector's own p-value.
+/// Places at which the pattern may begin: 8 grids times 16 hops. The number is checked against the
+/// detector's own p-value.
 const HYPOTHESES: f64 = 128.0;
 
 const GROUPS: [&str; 6] =
     ["espeak-ng", "tiny model", "other sounds", "attacked copies", "marked under other keys", "looked at in any speed"];
 
 struct Score {
-    /// Place in [`GROUPS`].
+    /// Index into [`GROUPS`].
     group: usize,
     z: f32,
     found: bool,
@@ -45,7 +47,7 @@ struct Null<'a> {
 }
 
 impl Null<'_> {
-    /// Scores unmarked clips, and attacked copies of them.
+    /// Scores unmarked clips and attacked copies of them.
     fn add(&mut self, group: usize, clips: &[Vec<f32>]) -> anyhow::Result<()> {
         let rounded: Vec<Vec<i16>> =
             clips.iter().map(|pcm| pcm.iter().map(|&sample| to_i16(sample)).collect()).collect();
@@ -53,7 +55,7 @@ impl Null<'_> {
         self.score(group, &rounded, Detector::examine)?;
         let some: Vec<_> = rounded.iter().step_by(AT_ANY_SPEED).cloned().collect();
         self.score(5, &some, Detector::examine_thoroughly)?;
-        // Every attack but the first, which is none.
+        // Every attack except the first, which changes nothing.
         let attacks = ATTACKS.len() - 1;
         let mut batches: Vec<(usize, Vec<&[i16]>)> = Vec::new();
         for attack in 0..attacks {
@@ -87,8 +89,9 @@ impl Null<'_> {
     }
 }
 
-/// Scores at least `least` distinct unmarked clips, of which 45 % are espeak-ng's in all of its voices and 30 % the tiny
-/// model's; then the corpus under other keys. No score may pass the threshold.
+/// Scores at least `least` distinct unmarked clips, then the corpus marked under other keys. Of the
+/// unmarked clips 45 % are espeak-ng's in all of its voices, and 30 % the tiny model's. No score
+/// may pass the threshold.
 pub(crate) fn run(
     report: &mut AttackReport,
     (espeak, tiny): (&Espeak, &mut Tiny),
@@ -119,7 +122,7 @@ pub(crate) fn run(
     Ok(scores)
 }
 
-/// `count` numbers in runs of `length`.
+/// Splits `count` numbers into runs of `length`.
 fn waves(count: usize, length: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
     (0..count).step_by(length).map(move |begin| begin..(begin + length).min(count))
 }
@@ -164,7 +167,7 @@ impl NullDistribution {
         report.demand(found == 0, || format!("{found} false positives"));
     }
 
-    /// Writes `group,z` into `csv` and has `plot` drawn from it by `python`.
+    /// Writes `group,z` into `csv` and runs `python` to draw `plot` from it.
     pub(crate) fn draw(&self, python: &Path, csv: &Path, plot: &Path) -> anyhow::Result<()> {
         let folder = csv.parent().context("the file of scores has no folder")?;
         fs::create_dir_all(folder).with_context(|| folder.display().to_string())?;

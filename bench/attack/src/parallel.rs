@@ -1,15 +1,16 @@
-//! The same work on many items, on as many threads as the machine has cores.
+//! Parallel work: the same function on many items, on as many threads as the machine has cores.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-/// Cores that this process may use.
+/// Returns the number of cores that this process may use.
 pub(crate) fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
-/// `work` of each item, in their order. The first failure ends the rest.
+/// Applies `work` to each item and returns the results in the items' order. The first failure ends
+/// the rest.
 pub(crate) fn map<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(usize, &T) -> anyhow::Result<R> + Sync,

@@ -1,6 +1,8 @@
-//! SilentCipher beside the builtin mark: a few rows where its weights are given, and its cost in any case.
+//! SilentCipher beside the builtin mark: a few rows if its weights are given, and its cost in any
+//! case.
 //!
-//! It is two orders of magnitude slower than the builtin mark, so few clips go through it.
+//! SilentCipher is two orders of magnitude slower than the builtin mark, so few clips go through
+//! it.
 
 use std::path::Path;
 
@@ -19,14 +21,15 @@ use super::corpus::{CorpusSource, LENGTHS};
 use super::lossy_codec::LossyCodec;
 use super::parallel::cores;
 
-/// Length of the clips, by place in [`LENGTHS`]: 5 s.
+/// Length of the clips, as an index into [`LENGTHS`]: 5 s.
 const LENGTH: usize = 2;
-/// What happens to them.
+/// Attacks on the clips.
 const KINDS: [Kind; 4] = [Kind::Rounding, Kind::Crop, Kind::Coded(LossyCodec::Mp3(128)), Kind::Rate(16_000)];
-/// The job whose mark they carry.
+/// Job whose mark the clips carry.
 const JOB: &str = "0b5e55ed-0000-4000-8000-000000000000";
 
-/// Marks `clips` clips of each source with the weights of `folder` and looks for the payload after each attack.
+/// Marks `clips` clips of each source with the weights of `folder`, and looks for the payload after
+/// each attack.
 pub(crate) fn run(
     report: &mut AttackReport,
     folder: Option<&Path>,
@@ -75,7 +78,8 @@ pub(crate) fn run(
     Ok(())
 }
 
-/// Adds what it costs on networks of the real widths, with random weights, measured on `seconds` of noise.
+/// Adds SilentCipher's cost, measured on networks of the real widths with random weights and
+/// `seconds` of noise.
 pub(crate) fn add_cost(report: &mut AttackReport, seconds: f64) -> anyhow::Result<()> {
     let mut table =
         Table::new(["SilentCipher", "mark", "read at one place", "look for a mark that is not there, in all"]);

@@ -1,4 +1,4 @@
-//! Sounds that are no speech, for the null: noise, tones, clicks, silence, music.
+//! Sounds other than speech, for the null: noise, tones, clicks, silence, music.
 
 use std::f32::consts::TAU;
 
@@ -6,7 +6,7 @@ use super::attack_rng::AttackRng;
 use super::corpus::samples_of;
 
 const RATE: f32 = 24_000.0;
-/// Draws of the sounds.
+/// Number that keeps the draws of the sounds apart from others.
 const PURPOSE: u32 = 4;
 /// Semitones of the chords: major, minor, fourths, a cluster.
 const CHORDS: [[i32; 3]; 4] = [[0, 4, 7], [0, 3, 7], [0, 5, 10], [0, 1, 2]];
@@ -59,7 +59,7 @@ pub(crate) const SOUNDS: [(&str, Make); 13] = [
     ("music", music),
 ];
 
-/// One sound, by its number and kind.
+/// Makes the sound of a number, which also selects its kind.
 pub(crate) fn sound(number: usize, seconds: f32) -> Vec<f32> {
     let (_, make) = SOUNDS[number % SOUNDS.len()];
     make(&mut AttackRng::new(PURPOSE, number), samples_of(seconds))
@@ -89,7 +89,7 @@ fn bursts(draw: &mut AttackRng, samples: usize) -> Vec<f32> {
     out
 }
 
-/// Chords of plucked strings in a steady metre, a bass, and a drum on every beat.
+/// Makes chords of plucked strings in a steady metre, a bass, and a drum on every beat.
 fn music(draw: &mut AttackRng, samples: usize) -> Vec<f32> {
     let beat = samples_of(60.0 / draw.between(70.0, 160.0));
     let root = draw.between(110.0, 220.0);

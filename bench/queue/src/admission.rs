@@ -23,7 +23,7 @@ const SHORTEST: Duration = Duration::from_secs(1);
 pub(crate) async fn run() -> anyhow::Result<()> {
     let server = BenchServer::start().await?;
     let queue = server.queue()?;
-    let line = spec(Lane::Standard)?;
+    let line = spec(Lane::Standard);
     let rate = 5.0 * f64::from(line.expected_frames()) / SERVICE.as_secs_f64();
     let (seen, stop) = (Arc::new(Mutex::new(HashMap::new())), CancellationToken::new());
     let mut workers = Vec::new();

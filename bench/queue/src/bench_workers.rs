@@ -8,10 +8,7 @@ use anyhow::Context as _;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, Claimed, Queue, QueueArgs, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
-use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, FinishReason, JobSpec, Lane, Receipt, Sampling, Seed, Speaker,
-    Temperature, Text, TopK,
-};
+use csm_shared::job::{FinishReason, JobSpec, Lane, Receipt};
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -46,44 +43,21 @@ pub(crate) fn queue(redis_url: &str) -> anyhow::Result<Queue> {
 }
 
 /// Makes a request of about 300 bytes.
-pub(crate) fn spec(lane: Lane) -> anyhow::Result<JobSpec> {
-    Ok(JobSpec {
-        text: Text::new(&"A sentence of some length. ".repeat(7))?,
-        normalize: true,
-        speaker: Speaker::new(0)?,
-        budget: AudioBudget::default(),
-        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
-        context: Context::default(),
-        lane,
-        format: AudioFormat::default(),
-        delivery: Delivery::default(),
-    })
+pub(crate) fn spec(lane: Lane) -> JobSpec {
+    let text = "A sentence of some length. ".repeat(7);
+    csm_testing::job().text(&text).frames(125).lane(lane).spec()
 }
 
 /// Makes a receipt without audio, as long as a real one.
 pub(crate) fn receipt(frames: u32) -> Receipt {
     Receipt {
-        seed: 7,
-        model: "none".into(),
-        noise_only: true,
         weights_sha256: "0".repeat(64),
-        worker: "bench".into(),
-        attempt: 1,
-        frames,
-        resumed_frames: 0,
-        samples: u64::from(frames) * 1_920,
-        duration_ms: u64::from(frames) * 80,
         finish_reason: FinishReason::Length,
-        queue_ms: 1,
-        compute_ms: 1,
         first_audio_ms: None,
         rtf: None,
         bytes: 0,
         sha256: "0".repeat(64),
-        format: AudioFormat::default(),
-        watermarks: Vec::new(),
-        location: "none".into(),
-        sentences: Vec::new(),
+        ..csm_testing::receipt_of_frames(frames)
     }
 }
 

@@ -41,7 +41,7 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
 }
 
 async fn fill(queue: &Queue, jobs: u64) -> anyhow::Result<()> {
-    let spec = spec(Lane::Bulk)?;
+    let spec = spec(Lane::Bulk);
     let mut calls = futures::stream::iter(0..jobs)
         .map(|_| async { queue.enqueue(&Ticket::new(JobId::generate()), &spec).await })
         .buffer_unordered(IN_FLIGHT);

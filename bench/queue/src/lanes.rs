@@ -43,7 +43,7 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
 }
 
 async fn live_waits(queue: &Queue, bulk: u64) -> anyhow::Result<Vec<f64>> {
-    let line = spec(Lane::Bulk)?;
+    let line = spec(Lane::Bulk);
     let mut fill = futures::stream::iter(0..bulk)
         .map(|_| async { queue.enqueue(&Ticket::new(JobId::generate()), &line).await })
         .buffer_unordered(64);
@@ -69,7 +69,7 @@ async fn live_waits(queue: &Queue, bulk: u64) -> anyhow::Result<Vec<f64>> {
             tokio::spawn(worker.run(stop.clone()))
         })
         .collect();
-    let live = spec(Lane::Live)?;
+    let live = spec(Lane::Live);
     let (mut ticks, mut called) = (tokio::time::interval(EVERY), HashMap::new());
     for _ in 0..LIVE_JOBS {
         ticks.tick().await;

@@ -10,10 +10,7 @@ use csm_queue::queue::{
     Claim, Enqueue, Lease, Queue, QueueArgs, QueueError, Ticket, WorkerCapacity, WorkerId, WorkerReport,
 };
 use csm_queue::redis_client::{RedisArgs, RedisClient};
-use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Failure, FailureClass, JobId, JobSpec, JobState, Lane, Sampling, Seed,
-    Speaker, Temperature, Text, TopK,
-};
+use csm_shared::job::{Failure, FailureClass, JobId, JobSpec, JobState, Lane};
 use tempfile::TempDir;
 
 use crate::{assert_status, csm, run, stderr, stdout};
@@ -108,17 +105,8 @@ impl TestQueue {
 }
 
 fn spec(lane: Lane) -> JobSpec {
-    JobSpec {
-        text: Text::new("A sentence of a few words, so that it takes some time to say.").unwrap(),
-        normalize: true,
-        speaker: Speaker::new(0).unwrap(),
-        budget: AudioBudget::from_ms(90_000).unwrap(),
-        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
-        context: Context::default(),
-        lane,
-        format: AudioFormat::default(),
-        delivery: Delivery::default(),
-    }
+    let text = "A sentence of a few words, so that it takes some time to say.";
+    csm_testing::job().text(text).frames(1_125).lane(lane).spec()
 }
 
 /// Returns the cells of a table's row.

@@ -1,4 +1,4 @@
-//! `POST /generate`: text in, audio out in one answer, as the integration that this replaces did it.
+//! `POST /generate`: text in, audio out in one answer.
 
 use axum::Json;
 use axum::extract::{Request, State};
@@ -6,21 +6,33 @@ use axum::response::IntoResponse;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_shared::audio::SAMPLE_RATE;
+use serde::Serialize;
 
+use super::request::read;
 use crate::app::App;
-use crate::body;
-use crate::problem::Problem;
-use crate::provenance_headers::Provenance;
-use crate::request::{ApiStyle, Caller, tenant};
-use crate::response::Generated;
+use crate::caller::{Caller, tenant};
+use crate::http::{Problem, body};
+use crate::provenance::Provenance;
 use crate::submit::parse_and_check;
 use crate::wait::{FinishedAudio, wait_for_audio};
 
+/// Answer of `/generate`: exactly the fields of the integration that it replaces.
+#[derive(Debug, Serialize)]
+struct Generated {
+    /// WAV file as base64.
+    audio: String,
+    /// Format of the audio: always `wav`.
+    format: &'static str,
+    /// Sample rate in Hz.
+    sample_rate: u32,
+}
+
+/// Speaks a text while the caller waits. The job is cancelled if the caller leaves.
 pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
     let tenant = tenant(request.headers());
     let job_request = {
         let body = body::read(&app, request).await?;
-        parse_and_check(&app, body.bytes.clone(), ApiStyle::Compat, Caller::new(tenant?)).await?
+        parse_and_check(&app, body.bytes.clone(), read, Caller::new(tenant?)).await?
     };
     let FinishedAudio { audio, receipt } = wait_for_audio(&app, job_request).await?;
     let generated = Generated { audio: BASE64.encode(&audio), format: "wav", sample_rate: SAMPLE_RATE };

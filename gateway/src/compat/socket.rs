@@ -1,7 +1,8 @@
-//! One WebSocket of the old integration: a JSON request in, one binary WAV or one JSON problem out, again and again.
+//! Open WebSocket: for each JSON request one binary WAV file, or one JSON problem.
 //!
-//! One job at a time and in order. While one is spoken, a single further message is taken off the socket, which is how a
-//! caller's leaving is noticed; the rest waits in TCP.
+//! A socket has one job at a time, in the order of its requests. During a job a single further
+//! message is taken off the socket, so that the departure of the caller is noticed. Further messages
+//! wait in TCP.
 
 use std::convert::Infallible;
 use std::error::Error as _;
@@ -12,9 +13,10 @@ use csm_shared::job::Tenant;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
+use super::request::read;
 use crate::app::App;
-use crate::problem::Problem;
-use crate::request::{ApiStyle, Caller};
+use crate::caller::Caller;
+use crate::http::Problem;
 use crate::submit::parse_and_check;
 use crate::wait::wait_for_audio;
 
@@ -22,23 +24,24 @@ use crate::wait::wait_for_audio;
 const PING_EVERY: Duration = Duration::from_secs(20);
 /// Silence, pongs included, after which a caller counts as gone.
 const SILENCE_MAX: Duration = Duration::from_secs(70);
-/// Longest time for one message to be taken by the caller.
+/// Longest time for the caller to take one message.
 const SEND_LIMIT: Duration = Duration::from_secs(60);
-/// How long the caller's answer to a close is waited for.
+/// Longest wait for the caller's answer to a close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
-/// Why a session ends.
+/// Reason why a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum SessionEnd {
-    /// The caller left, or fell silent.
+    /// The caller left or fell silent.
     Gone,
     /// A message was over the limit.
     TooLarge,
-    /// The gateway ends.
+    /// The gateway shuts down.
     Restart,
 }
 
 impl SessionEnd {
+    /// Returns code and reason of the close frame; `None` if the caller is gone.
     const fn close(self) -> Option<(CloseCode, &'static str)> {
         match self {
             Self::Gone => None,
@@ -48,20 +51,21 @@ impl SessionEnd {
     }
 }
 
-/// An open socket.
+/// Open socket of a caller.
 pub(crate) struct Session {
     socket: WebSocket,
     app: App,
     tenant: Tenant,
     request_id: String,
-    /// The message that came while another was being answered.
+    /// Message that came while another one was being answered.
     next: Option<Message>,
+    /// Time of the last message, pongs included.
     heard: Instant,
     ping: Interval,
 }
 
 impl Session {
-    /// A session of a tenant; problems on it carry the id of the request that opened it.
+    /// Makes the session of a tenant. Its problems carry the id of the request that opened it.
     pub(crate) fn new(socket: WebSocket, app: App, tenant: Tenant, request_id: String) -> Self {
         let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -74,7 +78,7 @@ impl Session {
         let Some((code, reason)) = end.close() else { return };
         let frame = CloseFrame { code, reason: reason.into() };
         if self.send(Message::Close(Some(frame))).await.is_ok() {
-            // Cut at once, the connection might break before the caller has read why.
+            // If the connection were cut at once, it could break before the caller reads the frame.
             let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = self.socket.recv().await {} }).await;
             if end == SessionEnd::TooLarge {
                 tokio::time::sleep(CLOSE_LIMIT).await;
@@ -105,11 +109,11 @@ impl Session {
         }
     }
 
-    /// Speaks one request. Leaving early drops the work, which calls the job off.
+    /// Answers one request. If the caller leaves, the work is dropped, which cancels the job.
     async fn answer(&mut self, request: Message) -> Result<(), SessionEnd> {
         let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
         let mut work = Box::pin(async move {
-            let job_request = parse_and_check(&app, request.into_data(), ApiStyle::Compat, caller).await?;
+            let job_request = parse_and_check(&app, request.into_data(), read, caller).await?;
             wait_for_audio(&app, job_request).await
         });
         let result: Result<_, Problem> = loop {
@@ -126,7 +130,8 @@ impl Session {
         .await
     }
 
-    /// A request is kept, a ping or pong only noted; anything else is the end.
+    /// Returns a message that is a request. A ping or pong only counts as a sign of life; anything
+    /// else ends the session.
     fn sort(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<Message>, SessionEnd> {
         self.heard = Instant::now();
         match received {
@@ -137,8 +142,9 @@ impl Session {
         }
     }
 
+    /// Sends a ping, or ends the session of a silent caller.
     async fn probe(&mut self) -> Result<(), SessionEnd> {
-        // With a message waiting nobody reads, so nobody would hear a pong.
+        // While a message waits the socket is not read, so a pong would go unnoticed.
         if self.next.is_none() && self.heard.elapsed() > SILENCE_MAX {
             return Err(SessionEnd::Gone);
         }

@@ -1,4 +1,4 @@
-//! `GET /ws`: the upgrade; what is said on the socket is in [`crate::socket`].
+//! `GET /ws`: the upgrade to a WebSocket. [`super::socket`] serves the open socket.
 
 use std::sync::Arc;
 
@@ -10,13 +10,14 @@ use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use csm_shared::job::limits::BODY_BYTES;
 
+use super::socket::Session;
 use crate::app::App;
-use crate::problem::Problem;
-use crate::provenance_headers::Provenance;
-use crate::request::tenant;
-use crate::request_id::RequestId;
-use crate::socket::Session;
+use crate::caller::tenant;
+use crate::http::Problem;
+use crate::http::request_id::RequestId;
+use crate::provenance::Provenance;
 
+/// Opens a WebSocket under one of few permits.
 pub(crate) async fn ws(
     State(app): State<App>,
     Extension(RequestId(request_id)): Extension<RequestId>,
@@ -33,7 +34,7 @@ pub(crate) async fn ws(
     let most = BODY_BYTES.max as usize;
     let upgrade = upgrade.max_message_size(most).max_frame_size(most);
     let opened = upgrade.on_upgrade(move |socket| {
-        // Servers do not wait for upgraded connections; the tracker does.
+        // The server does not wait for upgraded connections; the tracker does.
         let tasks = app.tasks.clone();
         tasks.track_future(async move {
             Session::new(socket, app, tenant, request_id).run().await;

@@ -1,15 +1,15 @@
-//! Bytes to a JSON value, or a refusal that says where the text breaks and in which field that is.
+//! JSON text of a body, or a refusal that names the place and the field of the error.
 
 use csm_shared::job::{Invalid, Reason};
 use serde_json::Value;
 
-/// Bytes of the broken text that are shown.
+/// Bytes of the broken text that a refusal shows.
 const SHOWN_BYTES: usize = 24;
-/// Status of text that is no JSON.
+/// HTTP status of text that is not JSON.
 const STATUS: u16 = 400;
 
-/// Parses a whole body. Numbers that no double can hold are refused here, too.
-pub(super) fn parse(body: &[u8]) -> Result<Value, Invalid> {
+/// Parses a whole body. Refuses numbers that no double can hold, too.
+pub(crate) fn parse_json(body: &[u8]) -> Result<Value, Invalid> {
     let mut reader = serde_json::Deserializer::from_slice(body);
     let value: Value = serde_path_to_error::deserialize(&mut reader).map_err(|error| {
         let path = error.path().to_string();
@@ -25,7 +25,7 @@ fn refusal(body: &[u8], field: &str, error: &serde_json::Error) -> Invalid {
     Invalid { status: STATUS, reason: Reason::Malformed, ..malformed }
 }
 
-/// The text from the place where it breaks; a number is shown from its beginning.
+/// Returns the text from the place of the error on; a number is shown from its beginning.
 fn shown(body: &[u8], error: &serde_json::Error) -> String {
     if error.is_eof() {
         return "(end of the text)".to_owned();

@@ -1,30 +1,56 @@
-//! A JSON object read field by field: each reader says by path what it found and what it expected, and what nobody took is
-//! unknown. `null` counts as absent.
+//! A JSON object that is read field by field. `null` counts as absent.
+//!
+//! The object collects the names that its readers ask for. The refusal of an unknown field lists
+//! these names, in the order in which they were asked for.
 
 use csm_shared::job::Invalid;
 use serde_json::{Map, Value};
 
-/// Whole numbers up to here are exact in a double.
-const EXACT_MAX: f64 = 1e30;
+/// Largest magnitude of a double that is read as a whole number.
+const WHOLE_FLOAT_MAX: f64 = 1e30;
 
-/// The fields not yet read, and where the object stands in the request.
-pub(super) struct Object {
-    path: String,
-    fields: Map<String, Value>,
+/// Treatment of the fields that no reader asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UnknownFields {
+    /// The request is refused.
+    Refuse,
+    /// The fields are ignored.
+    Ignore,
 }
 
-impl Object {
-    /// The object at `path`, empty for the request itself.
-    pub(super) fn new(path: &str, value: Value) -> Result<Self, Invalid> {
+/// JSON object of a request, or within a request.
+pub(crate) struct JsonObject {
+    /// Place of the object in the request; empty for the request itself.
+    path: String,
+    /// Fields that were not read yet.
+    fields: Map<String, Value>,
+    /// Names that were asked for, as a refusal lists them: `text, topk (top_k)`.
+    known: String,
+    unknown: UnknownFields,
+}
+
+impl JsonObject {
+    /// Opens the object that is the whole request.
+    pub(crate) fn of_request(body: Value, unknown: UnknownFields) -> Result<Self, Invalid> {
+        Self::at(String::new(), body, unknown)
+    }
+
+    /// Opens an object within this one, at `path`; unknown fields are treated as in this one.
+    pub(super) fn inner(&self, path: &str, value: Value) -> Result<Self, Invalid> {
+        Self::at(path.to_owned(), value, self.unknown)
+    }
+
+    fn at(path: String, value: Value, unknown: UnknownFields) -> Result<Self, Invalid> {
         match value {
-            Value::Object(fields) => Ok(Self { path: path.to_owned(), fields }),
+            Value::Object(fields) => Ok(Self { path, fields, known: String::new(), unknown }),
             other => {
-                let field = if path.is_empty() { "(body)" } else { path };
+                let field = if path.is_empty() { "(body)" } else { &path };
                 Err(Invalid::malformed(field, other, "a JSON object"))
             }
         }
     }
 
+    /// Reads a string.
     pub(super) fn string(&mut self, name: &str) -> Result<Option<String>, Invalid> {
         match self.take(&[name]) {
             None => Ok(None),
@@ -33,6 +59,7 @@ impl Object {
         }
     }
 
+    /// Reads a boolean.
     pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, Invalid> {
         match self.take(&[name]) {
             None => Ok(None),
@@ -41,21 +68,23 @@ impl Object {
         }
     }
 
-    /// A whole number under the first of its names that is there; `50.0` is whole.
+    /// Reads a whole number under the first of its names that is present; `50.0` is whole.
     pub(super) fn integer(&mut self, names: &[&str]) -> Result<Option<i128>, Invalid> {
         let Some((path, value)) = self.take(names) else { return Ok(None) };
         let whole = value.as_number().and_then(|number| {
-            let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= EXACT_MAX);
+            let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= WHOLE_FLOAT_MAX);
             number.as_i128().or_else(|| float().map(|float| float as i128))
         });
         whole.map(Some).ok_or_else(|| Invalid::malformed(&path, value, "a whole number"))
     }
 
+    /// Reads a number.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<f64>, Invalid> {
         let Some((path, value)) = self.take(&[name]) else { return Ok(None) };
         value.as_f64().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "a number"))
     }
 
+    /// Reads a list under the first of its names that is present.
     pub(super) fn list(&mut self, names: &[&str]) -> Result<Option<Vec<Value>>, Invalid> {
         match self.take(names) {
             None => Ok(None),
@@ -64,23 +93,76 @@ impl Object {
         }
     }
 
-    /// Refuses the first field that nobody took.
-    pub(super) fn refuse_rest(self, known: &str) -> Result<(), Invalid> {
+    /// Ends the reading. Refuses the first field that no reader asked for, unless such fields are
+    /// ignored.
+    pub(crate) fn finish(self) -> Result<(), Invalid> {
         match self.fields.iter().next() {
-            None => Ok(()),
-            Some((name, value)) => {
-                Err(Invalid::malformed(&self.at(name), value, format!("a known field; there are {known}")))
+            Some((name, value)) if self.unknown == UnknownFields::Refuse => {
+                let expected = format!("a known field; there are {}", self.known);
+                Err(Invalid::malformed(&self.path_of(name), value, expected))
             }
+            _ => Ok(()),
         }
     }
 
+    /// Removes the value under the first of `names` that is present, with the path of that name.
     fn take(&mut self, names: &[&str]) -> Option<(String, Value)> {
+        self.add_known(names);
         let name = names.iter().find(|name| self.fields.contains_key(**name))?;
         let value = self.fields.remove(*name)?;
-        (!value.is_null()).then(|| (self.at(name), value))
+        (!value.is_null()).then(|| (self.path_of(name), value))
     }
 
-    fn at(&self, name: &str) -> String {
+    fn add_known(&mut self, names: &[&str]) {
+        let [name, aliases @ ..] = names else { return };
+        if !self.known.is_empty() {
+            self.known.push_str(", ");
+        }
+        self.known.push_str(name);
+        if !aliases.is_empty() {
+            self.known.push_str(&format!(" ({})", aliases.join(", ")));
+        }
+    }
+
+    fn path_of(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use serde_json::json;
+
+    use super::*;
+
+    /// Reads `topk` and `text` and ends the reading.
+    fn read(body: Value, unknown: UnknownFields) -> Result<(), Invalid> {
+        let mut object = JsonObject::of_request(body, unknown)?;
+        object.integer(&["topk", "top_k", "k"])?;
+        object.string("text")?;
+        object.finish()
+    }
+
+    #[test]
+    fn a_refused_field_is_told_the_names_that_were_asked_for() {
+        let refused = read(json!({"text": "a", "tempo": 1}), UnknownFields::Refuse).unwrap_err();
+        assert_eq!((refused.field.as_str(), refused.value.as_str()), ("tempo", "1"));
+        assert_eq!(refused.limit, "a known field; there are topk (top_k, k), text");
+        assert_eq!(read(json!({"text": "a", "tempo": 1}), UnknownFields::Ignore), Ok(()));
+    }
+
+    #[test]
+    fn an_inner_object_lists_its_own_fields_and_treats_unknown_ones_alike() {
+        for (unknown, refused) in [(UnknownFields::Refuse, true), (UnknownFields::Ignore, false)] {
+            let mut object = JsonObject::of_request(json!({"text": "a"}), unknown).unwrap();
+            object.string("text").unwrap();
+            let mut inner = object.inner("parts[0]", json!({"audio": "b", "tempo": 1})).unwrap();
+            inner.string("audio").unwrap();
+            let end = inner.finish().map_err(|invalid| (invalid.field, invalid.limit));
+            let expected = ("parts[0].tempo".to_owned(), "a known field; there are audio".to_owned());
+            assert_eq!(end, if refused { Err(expected) } else { Ok(()) });
+        }
     }
 }

@@ -1,11 +1,11 @@
-//! A recording inside a request: base64 of an audio file.
+//! A recording within a request: base64 of an audio file.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_shared::audio::{self, Clip, FORMATS};
 use csm_shared::job::{Invalid, Reason};
 
-/// Status of a recording that is larger or longer than any that is read.
+/// HTTP status of a recording that is larger or longer than the decoder takes.
 const TOO_LARGE_STATUS: u16 = 413;
 
 /// Decodes the recording at `path`.

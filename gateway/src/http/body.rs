@@ -1,5 +1,6 @@
-//! Reads a request's body within limits: bytes, time, and memory over all requests. Says no before reading where the length
-//! is announced.
+//! Request bodies, read within limits: bytes, time, and memory over all requests.
+//!
+//! A body whose announced length is too large is refused before it is read.
 
 use std::time::Duration;
 
@@ -13,19 +14,19 @@ use futures::StreamExt as _;
 use tokio::sync::SemaphorePermit;
 
 use crate::app::{App, BODY_MEMORY_UNIT};
-use crate::problem::Problem;
+use crate::http::Problem;
 
 /// Longest time for a whole body.
 const BODY_READ_LIMIT: Duration = Duration::from_secs(60);
-/// What a refused caller may still send before the connection is cut: without it most clients would see a broken
-/// connection instead of the answer.
+/// Bytes that a refused caller may still send before the connection is cut. Without them most
+/// clients would see a broken connection instead of the answer.
 const LINGER_BYTES: usize = 256 * 1024 * 1024;
-/// For how long it may.
+/// Longest time for these bytes.
 const LINGER_LIMIT: Duration = Duration::from_secs(15);
 
-/// A body with the memory that it was granted.
+/// Body with the memory that it was granted.
 pub(crate) struct BufferedBody<'a> {
-    /// The bytes.
+    /// Bytes of the body.
     pub(crate) bytes: Bytes,
     _memory: SemaphorePermit<'a>,
 }
@@ -56,15 +57,20 @@ pub(crate) async fn read(app: &App, request: Request) -> Result<BufferedBody<'_>
     }
 }
 
+/// Returns the length that the headers announce.
 fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
+/// Reason why a body was not read to its end.
 enum BodyFault {
+    /// The connection failed.
     Off,
+    /// The body is longer than allowed; the rest is still to come.
     TooLong(Body),
 }
 
+/// Collects a body of at most `most` bytes.
 async fn collect(body: Body, most: usize) -> Result<Bytes, BodyFault> {
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
@@ -78,7 +84,7 @@ async fn collect(body: Body, most: usize) -> Result<Bytes, BodyFault> {
     Ok(bytes.into())
 }
 
-/// Reads and forgets what a refused caller still sends, while the answer is already on its way.
+/// Reads and drops the bytes that a refused caller still sends while the answer is on its way.
 fn linger(app: &App, body: Body) {
     let forget = async move {
         let mut stream = body.into_data_stream();
@@ -92,7 +98,7 @@ fn linger(app: &App, body: Body) {
     };
     let stop = app.stop.clone();
     app.tasks.spawn(async move {
-        // However it ends, the connection ends with it.
+        // Every outcome ends the connection.
         let _ = tokio::time::timeout(LINGER_LIMIT, stop.run_until_cancelled_owned(forget)).await;
     });
 }

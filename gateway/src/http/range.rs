@@ -1,19 +1,19 @@
-//! The `Range` header (RFC 9110, section 14): one range of bytes, against a known length.
+//! `Range` header (RFC 9110, section 14): one range of bytes of a file of known length.
 
 use std::ops::Range;
 
-/// What a `Range` header asks for.
+/// Part of a file that a `Range` header asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Requested {
-    /// Everything: what is not understood, or names several ranges, may be passed over.
+    /// Whole file: a header that is not understood, or names several ranges, may be ignored.
     Whole,
-    /// These bytes; never empty, never beyond the end.
+    /// Range of bytes; never empty, never beyond the end.
     Part(Range<u64>),
-    /// Bytes that are not there.
+    /// Range behind the end of the file.
     Unsatisfiable,
 }
 
-/// Reads the header's value for a file of `length` bytes.
+/// Reads the value of the header for a file of `length` bytes.
 pub(crate) fn requested(value: &str, length: u64) -> Requested {
     let Some(spec) = value.trim().strip_prefix("bytes=") else { return Requested::Whole };
     let Some((first, last)) = spec.trim().split_once('-') else { return Requested::Whole };
@@ -26,7 +26,7 @@ pub(crate) fn requested(value: &str, length: u64) -> Requested {
     if range.is_empty() { Requested::Unsatisfiable } else { Requested::Part(range) }
 }
 
-/// Digits only: no sign, no space.
+/// Reads a number of digits only, without sign or space.
 fn number(text: &str) -> Option<u64> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok()).flatten()
 }

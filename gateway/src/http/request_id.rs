@@ -1,4 +1,4 @@
-//! The outermost layer: gives every request an id, says it back, and writes out problems with it.
+//! Request ids: the outermost layer gives each request one, answers with it, and writes problems.
 
 use axum::extract::Request;
 use axum::http::{HeaderName, HeaderValue};
@@ -6,14 +6,14 @@ use axum::middleware::Next;
 use axum::response::Response;
 use uuid::Uuid;
 
-use crate::problem;
+use crate::http::problem;
 
-/// The header that carries the id, in and out.
+/// Header that carries the id, in requests and answers.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-/// The longest id that is taken over from a caller.
+/// Longest id that is taken over from a caller.
 const LENGTH_MAX: usize = 128;
 
-/// The id of the request at hand.
+/// Id of a request, kept in its extensions.
 #[derive(Clone, Debug)]
 pub(crate) struct RequestId(pub(crate) String);
 
@@ -29,7 +29,8 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     response
 }
 
-/// Letters, digits and a few signs: nothing that could forge a line in a log.
+/// Returns whether an id holds only letters, digits and a few signs, so that it cannot forge a line
+/// of a log.
 fn is_plain(id: &str) -> bool {
     (1..=LENGTH_MAX).contains(&id.len())
         && id

@@ -1,4 +1,4 @@
-//! `GET /v1/jobs/{id}/audio`: the file, whole or in part, or a redirect to where the store serves it.
+//! `GET /v1/jobs/{id}/audio`: the file, whole or in part, or a redirect to the store's URL of it.
 
 use std::time::Duration;
 
@@ -12,16 +12,17 @@ use csm_shared::job::{JobRecord, JobState, Receipt};
 
 use super::record;
 use crate::app::App;
-use crate::problem::Problem;
-use crate::provenance_headers::Provenance;
-use crate::range::{Requested, requested};
+use crate::http::Problem;
+use crate::http::range::{Requested, requested};
+use crate::provenance::Provenance;
 use crate::wait::{fetch, location, missing_is_gone};
 
-/// How long a signed URL is good for.
+/// Validity of a signed URL.
 const URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
-/// A result never changes.
-const CACHE: &str = "private, max-age=86400, immutable";
+/// `Cache-Control` of a result, which never changes.
+const CACHE_FOREVER: &str = "private, max-age=86400, immutable";
 
+/// Answers with the audio of a job that has succeeded.
 pub(crate) async fn get_audio(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -37,7 +38,7 @@ pub(crate) async fn get_audio(
     let provenance = Provenance::of(receipt);
     let etag = format!("\"{}\"", receipt.sha256);
     if matches_any(&headers, &etag) {
-        let known = [(ETAG, etag), (CACHE_CONTROL, CACHE.to_owned())];
+        let known = [(ETAG, etag), (CACHE_CONTROL, CACHE_FOREVER.to_owned())];
         return Ok((StatusCode::NOT_MODIFIED, provenance, known).into_response());
     }
     if let Some(url) = signed_url(&app, receipt).await? {
@@ -47,7 +48,7 @@ pub(crate) async fn get_audio(
     let always = [
         (CONTENT_TYPE, receipt.format.media_type().to_owned()),
         (ACCEPT_RANGES, "bytes".to_owned()),
-        (CACHE_CONTROL, CACHE.to_owned()),
+        (CACHE_CONTROL, CACHE_FOREVER.to_owned()),
         (ETAG, etag.clone()),
     ];
     match range_of(&headers, &etag, receipt.bytes)? {
@@ -61,6 +62,7 @@ pub(crate) async fn get_audio(
     }
 }
 
+/// Returns a URL of the store, if redirects are wanted and the store can sign URLs.
 async fn signed_url(app: &App, receipt: &Receipt) -> Result<Option<String>, Problem> {
     if !app.redirect_audio {
         return Ok(None);
@@ -68,7 +70,8 @@ async fn signed_url(app: &App, receipt: &Receipt) -> Result<Option<String>, Prob
     Ok(app.store.presign_get(&location(receipt)?, URL_LIFETIME).await?)
 }
 
-/// The part asked for; `None` for the whole. A range on condition of another version is passed over.
+/// Reads the part that is asked for; `None` means the whole file. A range is ignored if `If-Range`
+/// names another version of the file.
 fn range_of(headers: &HeaderMap, etag: &str, bytes: u64) -> Result<Option<std::ops::Range<u64>>, Problem> {
     let of_this_version = text(headers, &IF_RANGE).is_none_or(|condition| condition == etag);
     match text(headers, &RANGE).filter(|_| of_this_version) {
@@ -81,6 +84,7 @@ fn range_of(headers: &HeaderMap, etag: &str, bytes: u64) -> Result<Option<std::o
     }
 }
 
+/// Returns whether `If-None-Match` names the file's version.
 fn matches_any(headers: &HeaderMap, etag: &str) -> bool {
     let known = text(headers, &IF_NONE_MATCH).unwrap_or_default();
     known.split(',').map(|known| known.trim().trim_start_matches("W/")).any(|known| known == etag || known == "*")

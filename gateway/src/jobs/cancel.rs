@@ -1,16 +1,17 @@
-//! `DELETE /v1/jobs/{id}`: calls a job off. Repeating it is harmless.
+//! `DELETE /v1/jobs/{id}`: cancels a job. A repeated cancel is harmless.
 
 use axum::Json;
 use axum::extract::{Path, State};
 use csm_queue::queue::Cancel;
 use csm_shared::job::JobState;
 
+use super::documents::Cancelled;
 use super::job_id;
 use crate::app::App;
-use crate::problem::Problem;
-use crate::response::Cancelled;
+use crate::http::Problem;
 use crate::submit::cancel;
 
+/// Cancels a job and answers with the outcome.
 pub(crate) async fn cancel_job(State(app): State<App>, Path(id): Path<String>) -> Result<Json<Cancelled>, Problem> {
     let job = job_id(&id)?;
     let status = match cancel(&app, &app.queue, job).await? {

@@ -1,4 +1,4 @@
-//! The documents that callers get: what a job looks like from outside.
+//! JSON documents of the native face: a job as its callers see it.
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
@@ -6,26 +6,26 @@ use csm_shared::job::{Failure, JobId, JobRecord, JobState, Lane, Receipt};
 use jiff::Timestamp;
 use serde::Serialize;
 
-/// A job's place in its lane.
+/// Place of a job in its lane.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct QueuePlace {
-    /// Jobs that it waits behind, counted up to a thousand.
+    /// Jobs in front of the job, counted up to 1000.
     pub(crate) ahead: u64,
-    /// Seconds that it was expected to wait when it joined, where the fleet's rate was known.
+    /// Seconds of wait that were predicted when the job joined, if the fleet's speed was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wait_s: Option<f64>,
 }
 
-/// How far a running job is.
+/// Progress of a running job.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub(crate) struct JobProgress {
     /// Frames of 80 ms so far.
     pub(crate) frames: u32,
-    /// The frame budget.
+    /// Frame budget of the job.
     pub(crate) max_frames: u32,
 }
 
-/// Where to go from here.
+/// Paths of a job's resources.
 #[derive(Debug, Serialize)]
 pub(crate) struct Links {
     #[serde(rename = "self")]
@@ -42,12 +42,12 @@ impl Links {
     }
 }
 
-/// The path of a job.
+/// Returns the path of a job.
 pub(crate) fn job_path(id: &JobId) -> String {
     format!("/v1/jobs/{id}")
 }
 
-/// A job just accepted, or found to have been by a request that was repeated.
+/// Answer to a request for a job: the new job, or the one that an earlier request made.
 #[derive(Debug, Serialize)]
 pub(crate) struct Accepted {
     id: String,
@@ -60,13 +60,14 @@ pub(crate) struct Accepted {
 }
 
 impl Accepted {
+    /// Makes the answer; the link to the audio is there only if the job has succeeded.
     pub(crate) fn new(id: &JobId, status: JobState, lane: Lane, seed: u64, queue: Option<QueuePlace>) -> Self {
         let links = Links::of(id, status == JobState::Succeeded);
         Self { id: id.to_string(), status, lane, seed, queue, links }
     }
 }
 
-/// A job's record.
+/// Record of a job.
 #[derive(Debug, Serialize)]
 pub(crate) struct JobDocument {
     id: String,
@@ -74,11 +75,11 @@ pub(crate) struct JobDocument {
     lane: Lane,
     tenant: String,
     attempt: u64,
-    /// Attempts that failed by themselves.
+    /// Attempts that failed on a living worker.
     failures: u32,
-    /// Attempts that ended with their worker.
+    /// Attempts that ended because their worker was lost.
     crashes: u32,
-    /// A worker died with it beside others: it runs with nothing beside it.
+    /// True if a worker was lost with this job and others; the job then runs alone.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     suspect: bool,
     cancel_requested: bool,
@@ -90,7 +91,7 @@ pub(crate) struct JobDocument {
     receipt: Option<Receipt>,
     #[serde(skip_serializing_if = "Option::is_none")]
     failure: Option<Failure>,
-    /// The job that an operator made of this one after it had failed.
+    /// New job that an operator made of this one after its failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed_as: Option<String>,
     created_at: Timestamp,
@@ -102,7 +103,8 @@ pub(crate) struct JobDocument {
 }
 
 impl JobDocument {
-    /// The document of a record. A place is shown only while the job waits, progress only while it runs.
+    /// Makes the document of a record. The place is shown only while the job waits, the progress
+    /// only while it runs.
     pub(crate) fn new(record: JobRecord, queue: Option<QueuePlace>, progress: Option<JobProgress>) -> Self {
         Self {
             id: record.id.to_string(),
@@ -133,22 +135,11 @@ impl IntoResponse for JobDocument {
     }
 }
 
-/// What a cancel led to.
+/// Outcome of a cancel.
 #[derive(Debug, Serialize)]
 pub(crate) struct Cancelled {
-    /// The job.
+    /// Id of the job.
     pub(crate) id: String,
-    /// `cancelled`, or `cancelling` while its worker still has to hear of it.
+    /// `cancelled`, or `cancelling` while the job's worker has not stopped yet.
     pub(crate) status: &'static str,
-}
-
-/// The answer of `/generate`, exactly as the integration that it replaces gave it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Generated {
-    /// base64 of a WAV file.
-    pub(crate) audio: String,
-    /// Always `wav`.
-    pub(crate) format: &'static str,
-    /// In Hz.
-    pub(crate) sample_rate: u32,
 }

@@ -1,10 +1,12 @@
-//! `GET /v1/jobs/{id}/events`: what happens to a job, as server-sent events, from any place in its story to its end.
+//! `GET /v1/jobs/{id}/events`: the job's events as server-sent events, from any event to the end.
 //!
-//! A stream that ends without `done` or `error` was cut: the caller connects again with `Last-Event-ID` and misses nothing.
+//! A stream that ends without `done` or `error` was cut. The caller connects again with
+//! `Last-Event-ID` and misses nothing.
 //!
-//! With a live delivery the `progress` events bring the samples, `audio: {offset, samples, pcm}`, each sample once: those
-//! that follow an event are the same for every caller and every connection. Where one is missing the stream is cut. No more
-//! than one read of the job's stream is held for a slow caller.
+//! With a live delivery the `progress` events carry the samples, `audio: {offset, samples, pcm}`.
+//! Each sample comes once, and the samples behind an event are the same for every caller and every
+//! connection. If samples are missing, the stream is cut. For a slow caller at most one read of the
+//! job's stream is held.
 
 use std::time::Duration;
 
@@ -18,12 +20,13 @@ use futures::{Stream, StreamExt as _};
 
 use super::job_id;
 use crate::app::App;
-use crate::problem::Problem;
-use crate::provenance_headers::Provenance;
+use crate::http::Problem;
+use crate::provenance::Provenance;
 
-/// Silence after which a comment is sent, so that nobody in between takes the connection for dead.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// Silence after which a comment is sent, so that proxies keep the connection open.
+const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
 
+/// Answers with the event stream of a job.
 pub(crate) async fn job_events(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -31,12 +34,14 @@ pub(crate) async fn job_events(
 ) -> Result<impl IntoResponse, Problem> {
     let job = job_id(&id)?;
     let after = last_event_id(&headers)?;
-    let events = app.subscriptions.follow(&app.patient_queue, job, after).await?.ok_or_else(|| Problem::no_job(&id))?;
+    let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, after).await?;
+    let events = events.ok_or_else(|| Problem::no_job(&id))?;
     let events = events.take_until(app.stop.clone().cancelled_owned());
     let unbuffered = [("x-accel-buffering", "no")];
-    Ok((Provenance::LIVE, unbuffered, Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))))
+    Ok((Provenance::LIVE, unbuffered, Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_EVERY))))
 }
 
+/// Reads the event behind which the stream begins; the default is the first one.
 fn last_event_id(headers: &HeaderMap) -> Result<EventId, Problem> {
     match headers.get("last-event-id") {
         None => Ok(EventId::START),
@@ -44,7 +49,7 @@ fn last_event_id(headers: &HeaderMap) -> Result<EventId, Problem> {
     }
 }
 
-/// Ends, without a terminal event, at the first failure.
+/// Converts events to server-sent events; ends without a terminal event at the first failure.
 fn to_sse(
     events: impl Stream<Item = Result<LiveEvent, QueueError>>,
 ) -> impl Stream<Item = Result<SseEvent, axum::Error>> {

@@ -1,4 +1,4 @@
-//! `GET /v1/jobs/{id}?wait=SECONDS`: the job's record, at once or when the job has ended or the time is over.
+//! `GET /v1/jobs/{id}?wait=SECONDS`: the job's record, at once, or after its end or the wait.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -10,11 +10,12 @@ use csm_shared::job::limits::WAIT_SECONDS;
 use csm_shared::job::{Invalid, JobId, JobState};
 use futures::StreamExt as _;
 
+use super::documents::{JobDocument, JobProgress, QueuePlace};
 use super::{job_id, record};
 use crate::app::App;
-use crate::problem::Problem;
-use crate::response::{JobDocument, JobProgress, QueuePlace};
+use crate::http::Problem;
 
+/// Answers with the document of a job.
 pub(crate) async fn get_job(
     State(app): State<App>,
     Path(id): Path<String>,
@@ -32,13 +33,15 @@ pub(crate) async fn get_job(
     Ok(JobDocument::new(record, place, progress))
 }
 
+/// Reads the wait; the default is none.
 fn wait_of(query: &HashMap<String, String>) -> Result<Duration, Invalid> {
     let Some(text) = query.get("wait") else { return Ok(Duration::ZERO) };
     let seconds = text.parse().ok().filter(|&seconds| WAIT_SECONDS.allows(seconds));
     seconds.map(Duration::from_secs).ok_or_else(|| Invalid::outside("wait", text, &WAIT_SECONDS))
 }
 
-/// Follows a job to its end, for `wait` at most and not beyond the gateway's own end. Answers how far it was seen to be.
+/// Follows a job until it ends, `wait` is over, or the gateway shuts down. Returns the last
+/// progress that was seen.
 async fn follow_for(app: &App, job: JobId, wait: Duration) -> Result<Option<JobProgress>, Problem> {
     let events = app.subscriptions.follow(&app.queue, job, EventId::START).await?;
     let mut events = pin!(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);

@@ -1,13 +1,14 @@
-//! `PUT /v1/jobs/{id}`: accepts a job under the caller's own id, as often as it is asked.
+//! `PUT /v1/jobs/{id}`: accepts a job under the caller's own id; the request can be repeated.
 
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 
-use super::create_job::accept;
+use super::create::accept;
 use crate::app::App;
-use crate::problem::Problem;
-use crate::request::Caller;
+use crate::caller::Caller;
+use crate::http::Problem;
 
+/// Accepts a job under the id of the path.
 pub(crate) async fn put_job(
     State(app): State<App>,
     Path(id): Path<String>,

@@ -1,7 +1,8 @@
-//! `POST /v1/watermark/detect?job=ID`: is one of our marks in this recording?
+//! `POST /v1/watermark/detect?job=ID`: looks for the project's marks in a recording.
 //!
-//! The body is the file. Its content tells its format; bare samples, which have no head, need their media type. A job, where
-//! one is named, is the one that the recording may come from: SilentCipher's mark must then name it.
+//! The body is the file. The format is read from its content; bare samples have no header and need
+//! their media type. `job` names the job that the recording may come from: a mark of SilentCipher
+//! must then name the same job.
 
 use std::collections::HashMap;
 
@@ -14,16 +15,16 @@ use csm_shared::job::{AudioFormat, Invalid, JobId, Reason};
 use csm_shared::watermark::WatermarkReport;
 
 use crate::app::App;
-use crate::body;
-use crate::problem::Problem;
+use crate::http::{Problem, body};
 
-/// Status of a file of no known format.
+/// HTTP status of a file of no known format.
 const UNKNOWN_STATUS: u16 = 415;
-/// Status of a file that is too large or lasts too long.
+/// HTTP status of a file that is too large or lasts too long.
 const TOO_LARGE_STATUS: u16 = 413;
-/// Bytes at the start of an unknown file that are shown.
+/// Bytes at the start of an unknown file that its refusal shows.
 const SHOWN_BYTES: usize = 8;
 
+/// Answers with the report on a recording.
 pub(crate) async fn detect_watermark(
     State(app): State<App>,
     Query(query): Query<HashMap<String, String>>,
@@ -42,23 +43,26 @@ pub(crate) async fn detect_watermark(
     Ok(Json(report))
 }
 
-/// The job that the recording may come from. It need not be known any more: recordings outlive records.
+/// Reads the job that the recording may come from. Its record may have expired: recordings live
+/// longer.
 fn job_of(query: &HashMap<String, String>) -> Result<Option<JobId>, Invalid> {
     let Some(text) = query.get("job") else { return Ok(None) };
     text.parse().map(Some).map_err(|_| Invalid::malformed("job", text, "a job's id, which is a UUID"))
 }
 
-/// Whether a media type is the one that bare samples are delivered as, blanks aside.
+/// Returns whether a media type, blanks aside, is that of bare samples.
 fn is_bare(kind: &[u8]) -> bool {
     let kind = kind.iter().filter(|byte| !byte.is_ascii_whitespace()).map(u8::to_ascii_lowercase);
     kind.eq(AudioFormat::Pcm.media_type().bytes())
 }
 
+/// Decodes the recording.
 fn recording(bytes: &Bytes, bare: bool) -> Result<Clip, Problem> {
     let read = if bare { Clip::from_pcm(bytes) } else { audio::read(bytes) };
     read.map_err(|error| refusal(bytes, &error).into())
 }
 
+/// Describes why a file is no recording.
 fn refusal(bytes: &Bytes, error: &ClipError) -> Invalid {
     let (field, size) = ("(body)", format!("{} bytes", bytes.len()));
     let limit = format!("{FORMATS} ({error})");

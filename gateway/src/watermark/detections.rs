@@ -1,4 +1,7 @@
-//! Looks for marks in a recording that a caller sends: the builtin mark here, SilentCipher's by a worker that has it.
+//! Search for marks in a caller's recording.
+//!
+//! The gateway looks for the builtin mark itself. A worker with the model of SilentCipher looks for
+//! that mark.
 
 use std::sync::Arc;
 
@@ -9,43 +12,50 @@ use csm_shared::job::JobId;
 use csm_shared::watermark::{Detector, Finding, Scheme, Verdict, WatermarkReport};
 use tokio::sync::Semaphore;
 
-use crate::problem::Problem;
+use crate::http::Problem;
 
-/// Recordings that are decoded and looked at at a time: a processor and up to 200 MB each.
+/// Recordings that are decoded and examined at a time: each takes one core and up to 200 MB.
 const DETECTIONS_MAX: usize = 4;
-/// Recordings that wait for a worker's answer at a time: up to 12 MB each. The queue has a bound of its own, for all gateways.
+/// Recordings of this gateway that wait for a worker at a time, up to 12 MB each. The detect queue
+/// has a bound of its own, for all gateways.
 const PENDING_MAX: usize = 16;
 
-/// What detections share.
+/// Detector, limits and queue that all detections share.
 pub(crate) struct Detections {
-    /// `None` where the gateway was given no key.
+    /// `None` if the gateway has no watermark key.
     detector: Option<Arc<Detector>>,
+    /// Permits to examine a recording.
     permits: Arc<Semaphore>,
+    /// Permits to wait for a worker.
     pending: Semaphore,
     queue: DetectQueue,
 }
 
-/// What a worker said.
+/// Outcome of a question to the workers.
 enum WorkerAnswer {
+    /// Findings of a worker; none if no worker ever marked with SilentCipher.
     Findings(Vec<Finding>),
-    /// No worker is there to look, though some have marked so.
+    /// No worker is there to look, although some have marked with SilentCipher.
     NoWorker,
 }
 
 impl Detections {
+    /// Makes the shared parts.
     pub(crate) fn new(detector: Option<Detector>, redis: RedisClient) -> Self {
         let permits = Arc::new(Semaphore::new(DETECTIONS_MAX));
         let pending = Semaphore::new(PENDING_MAX);
         Self { detector: detector.map(Arc::new), permits, pending, queue: DetectQueue::new(redis) }
     }
 
-    /// The detector, where there is a key for it.
+    /// Returns the detector; refuses the request if the gateway has no key.
     pub(crate) fn detector(&self) -> Result<Arc<Detector>, Problem> {
         self.detector.clone().ok_or_else(Problem::no_watermark_key)
     }
 
-    /// What can be said about a recording, which may come from `job`. What a worker was to say and did not is an error, unless
-    /// the builtin mark is there, which stands by itself.
+    /// Reports on a recording that may come from `job`.
+    ///
+    /// A missing answer of a worker is an error, unless the builtin mark was detected: a detected
+    /// mark decides alone.
     pub(crate) async fn report(
         &self,
         detector: Arc<Detector>,
@@ -62,15 +72,17 @@ impl Detections {
             Ok(WorkerAnswer::NoWorker) => not_looked_for.push(Scheme::Silentcipher),
             Err(problem) if findings[0].verdict != Verdict::Detected => return Err(problem),
             Err(_) => {
-                tracing::warn!("cannot look for SilentCipher's mark");
+                tracing::warn!("cannot look for mark of SilentCipher");
                 not_looked_for.push(Scheme::Silentcipher);
             }
         }
         WatermarkReport::of(findings, not_looked_for).ok_or_else(|| Problem::internal("a report without findings"))
     }
 
-    /// Looks for the builtin mark, under one of few permits. Answers the part of the recording that a worker may be asked about,
-    /// whether that is all of it, and what was found.
+    /// Looks for the builtin mark, under one of few permits.
+    ///
+    /// Returns the part of the recording that a worker may be asked about, whether that part is the
+    /// whole, and the finding.
     async fn examine(
         &self,
         detector: Arc<Detector>,
@@ -80,7 +92,7 @@ impl Detections {
         let permit =
             permit.map_err(|_| Problem::overloaded("Too many recordings are being looked at at once. Try again."))?;
         let looking = tokio::task::spawn_blocking(move || {
-            // A caller who leaves does not make the thread free.
+            // The thread stays busy if the caller leaves, so it keeps the permit.
             let _permit = permit;
             let clip = read()?;
             let finding = detector.examine(&clip.to_f32());
@@ -92,6 +104,7 @@ impl Detections {
         looking.await.map_err(Problem::internal)?
     }
 
+    /// Asks a worker for SilentCipher's mark.
     async fn ask_worker(&self, clip: &Clip, job: Option<JobId>) -> Result<WorkerAnswer, Problem> {
         match self.queue.availability().await.map_err(Problem::undetermined)? {
             DetectorAvailability::Available => {}
@@ -108,7 +121,7 @@ impl Detections {
     }
 }
 
-/// What was not found in the beginning of a recording may still be in the rest.
+/// Weakens a finding about the beginning of a recording: the mark may still be in the rest.
 fn of_a_part(finding: Finding) -> Finding {
     let verdict = if finding.verdict == Verdict::NotDetected { Verdict::Inconclusive } else { finding.verdict };
     Finding { verdict, ..finding }
@@ -116,7 +129,7 @@ fn of_a_part(finding: Finding) -> Finding {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use std::sync::mpsc::channel;
     use std::time::Duration;
@@ -130,7 +143,7 @@ mod tests {
 
     #[tokio::test]
     async fn more_than_a_few_at_once_are_refused_at_once() {
-        // Nobody answers there, and nobody is asked.
+        // No server listens at this address, and no call is made.
         let redis = RedisArgs { redis_url: "redis://127.0.0.1:9".into(), key_prefix: "csm".into() };
         let redis = RedisClient::new(&redis, Duration::ZERO).unwrap();
         let detections = Arc::new(Detections::new(Some(Detector::new(&WatermarkKey::development())), redis));
@@ -146,7 +159,7 @@ mod tests {
             let began = began.clone();
             let reading = tokio::spawn(look(Box::new(move || {
                 began.send(()).unwrap();
-                // Until the other end is dropped.
+                // Blocks until the other end is dropped.
                 let _ = released.recv();
                 Err(Problem::internal("a recording of this test"))
             })));

@@ -2,10 +2,10 @@
 //! can find, such as SilentCipher's.
 //!
 //! A worker that can detect the mark announces itself again and again; each announcement counts for
-//! [`AVAILABLE_FOR`]. It also records for good that this fleet marks its audio this way. A gateway
-//! adds a recording to a bounded list and waits for the answer over a connection of its own. A
-//! worker takes one recording after another and spends at most [`EXAMINE_MAX`] on each. The clock
-//! of Redis decides what has expired.
+//! [`AVAILABLE_FOR`]. The worker also records for good that this fleet marks its audio this way. A
+//! gateway adds a recording to a bounded list and waits for the answer over a connection of its
+//! own. A worker takes one recording after another and spends at most [`EXAMINE_MAX`] on each. The
+//! clock of Redis decides what has expired.
 //!
 //! A gateway that finds no worker can tell whether the fleet ever had one. A request without an
 //! answer reports that no worker answered. Neither case means "not detected".
@@ -56,8 +56,9 @@ const PUT: &str = "if redis.call('LLEN', KEYS[1]) >= tonumber(ARGV[1]) then retu
     redis.call('SET', KEYS[2], 1, 'PX', ARGV[2]) return 1";
 /// Script that leaves an answer for the gateway, for as long as the gateway may still wait.
 const ANSWER: &str = "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('PEXPIRE', KEYS[1], ARGV[2]) return 1";
-/// Script that records until when a worker is available, and removes workers whose time is over. It
-/// also records for good that the scheme is used, because marked files outlive their workers.
+/// Script that records until when a worker is available, and removes workers whose time is over.
+/// The script also records for good that the scheme is used, because marked files outlive their
+/// workers.
 const ANNOUNCE: &str = "local now = redis.call('TIME')[1] redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now) \
     redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
     redis.call('SADD', KEYS[2], ARGV[3]) return 1";
@@ -180,8 +181,8 @@ impl DetectQueue {
     }
 
     /// Examines recordings one after another until `stop`, and finishes the one in hand. `detect`
-    /// runs on a thread that may block. It must return within [`EXAMINE_MAX`], or soon after
-    /// `stop`.
+    /// runs on a thread that may block. The function must return within [`EXAMINE_MAX`], or soon
+    /// after `stop`.
     pub async fn serve<F>(&self, detect: F, stop: CancellationToken)
     where
         F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
@@ -213,8 +214,8 @@ impl DetectQueue {
         }
     }
 
-    /// Serves requests until `stop`. It ends only between two requests, so that no request is taken
-    /// off the list and lost.
+    /// Serves requests until `stop`. The loop ends only between two requests, so that no request is
+    /// taken off the list and lost.
     async fn serve_requests<F>(&self, detect: &Arc<F>, stop: &CancellationToken)
     where
         F: Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,

@@ -2,8 +2,8 @@
 //! one.
 //!
 //! The server keeps an append-only file in its own folder, synced before every answer. An answered
-//! write therefore survives `kill -9` and a restart. (With a sync every second, Redis may hold
-//! answered writes back while a sync is under way.)
+//! write therefore survives `kill -9` and a restart. With a sync only every second, Redis may hold
+//! answered writes back while a sync is under way.
 //!
 //! The server ends with its parent, however the parent ends ([`tether`]). A signal for the parent's
 //! terminal does not reach the server, so that a drain still has its queue.

@@ -1,8 +1,12 @@
-//! The job queue: lanes as Redis Streams, the payload in a hash per job, every transition one Lua script.
+//! The job queue: lanes are Redis Streams, a job's payload is in a hash, and every transition is
+//! one Lua script.
 //!
-//! Promise: every accepted job reaches exactly one final state with exactly one committed result. Work may run more than
-//! once; a write of a worker that lost its lease is refused by (owner, attempt), so nobody can see that it did.
-//! Redis semantics this rests on: a script is atomic; a stream entry stays in the group's pending list until acknowledged.
+//! Promise: every accepted job reaches exactly one final state with exactly one committed result.
+//! Work may run more than once. A write by a worker that lost its lease is refused by (owner,
+//! attempt), so the repetition is invisible from outside.
+//!
+//! The queue relies on two properties of Redis. A script is atomic. A stream entry stays in the
+//! group's pending list until it is acknowledged.
 
 mod claim;
 mod dead_letters;
@@ -40,15 +44,16 @@ use crate::redis_client::RedisClient;
 use csm_shared::job::JobId;
 use script::Scripts;
 
-/// How long a job stays its worker's after the attempt's last sign of progress.
+/// Time that a lease lasts after the attempt's last sign of progress.
 pub const LEASE: Duration = Duration::from_secs(15);
-/// How often a worker beats for each lease it holds.
+/// Interval between two heartbeats of a lease.
 pub const BEAT_EVERY: Duration = Duration::from_secs(5);
-/// Attempts that may fail, or lose a worker that ran nothing else, before the job does.
+/// Failed attempts after which the job fails. A lost worker counts only if it ran nothing else.
 pub const MAX_FAILED_ATTEMPTS: u32 = 3;
-/// Waiting and running jobs of one lane and shard; beyond it new ones are refused.
+/// Most waiting and running jobs of one lane and shard; further jobs are refused.
 pub const LANE_DEPTH_MAX: u64 = 1_000_000;
-/// How long a job's record outlives its final state, and so how long an idempotency key is remembered.
+/// Time that a job's record outlives its final state, and so how long an idempotency key is
+/// remembered. A dead letter is kept longer.
 pub const RECORD_TTL: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Retries moved per call and shard.
@@ -64,7 +69,7 @@ pub struct Queue {
 }
 
 impl Queue {
-    /// The queue behind a Redis client.
+    /// Creates a handle on the queue behind a Redis client.
     #[must_use]
     pub fn new(redis: RedisClient, options: &QueueArgs) -> Self {
         Self::with_scripts(redis, options, Scripts::new())
@@ -76,19 +81,19 @@ impl Queue {
         Self { redis, shards, options, scripts }
     }
 
-    /// The Redis client underneath.
+    /// Returns the underlying Redis client.
     #[must_use]
     pub const fn redis(&self) -> &RedisClient {
         &self.redis
     }
 
-    /// The keys of the shard that a job lives on.
+    /// Returns the keys of the shard that a job lives on.
     fn shard_of(&self, id: &JobId) -> &RedisKeys {
         &self.shards[usize::from(id.spread(self.shards.len() as u16))]
     }
 }
 
-/// Whole milliseconds, as scripts take durations.
+/// Converts a duration to whole milliseconds, as scripts take it.
 const fn ms(duration: Duration) -> u64 {
     duration.as_millis() as u64
 }

@@ -1,9 +1,10 @@
-//! The way to Redis for the queue and the live channel: pools for short commands, and connections of their own for
-//! whatever blocks or subscribes. No blocking command may run on a pooled connection.
+//! The Redis client of the queue and the live channel. Short commands share pools; whatever blocks
+//! or subscribes gets a connection of its own. No blocking command may run on a pooled connection.
 //!
-//! One type over three topologies: a single server, the master that sentinels name, the nodes of a cluster. A call settles
-//! on the server that owns its first key ([`routing`]); all its keys must be of one slot. What a fault means is decided in one
-//! place ([`fault`]); the table of faults, with what callers of the gateway see, is `docs/redis.md`.
+//! The client covers three topologies: a single server, the master that sentinels name, and the
+//! nodes of a cluster. A call settles on the server that owns its first key ([`routing`]); all its
+//! keys must be of one slot. The meaning of a fault is decided in one place ([`fault`]). The table
+//! of faults, with what callers of the gateway see, is `docs/redis.md`.
 
 mod address;
 mod capabilities;
@@ -34,14 +35,14 @@ use topology::Topology;
 
 /// Longest pause between two tries of one command.
 const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
-/// Tries of one command are bounded by time; this bounds their number as well.
+/// Largest number of tries of one command, which time bounds as well.
 const RETRY_TIMES_MAX: usize = 1_000;
 
-/// Where Redis is.
+/// Address of Redis, and the prefix of all keys.
 #[derive(Args, Clone, Debug)]
 pub struct RedisArgs {
-    /// Redis or Valkey, `redis://host:port`, `redis+sentinel://host:port,host:port/master` or
-    /// `redis+cluster://host:port,host:port`; `rediss` for TLS
+    /// URL of Redis or Valkey: `redis://host:port`, `redis+sentinel://host:port,host:port/master`
+    /// or `redis+cluster://host:port,host:port`; `rediss` for TLS
     #[arg(
         long,
         env = "CSM_REDIS_URL",
@@ -64,21 +65,21 @@ pub struct RedisClient {
 }
 
 impl RedisClient {
-    /// Prepares the way; connects at the first call. `patience` is how long a failing command is tried again before the
-    /// caller hears of it.
+    /// Prepares the client, which connects at the first call. `patience` is how long a failing
+    /// command is tried again before the caller gets the fault.
     pub fn new(args: &RedisArgs, patience: Duration) -> Result<Self, RedisFault> {
         let topology = Arc::new(Topology::new(&args.redis_url)?);
         Ok(Self { topology, prefix: args.key_prefix.clone(), patience })
     }
 
-    /// First part of every key.
+    /// Returns the first part of every key.
     #[must_use]
     pub fn prefix(&self) -> &str {
         &self.prefix
     }
 
-    /// Runs a script, trying again while Redis is unavailable and patience lasts. It must be idempotent: a try whose answer
-    /// was lost may have been carried out.
+    /// Runs a script, trying again while Redis is unavailable and patience lasts. The script must
+    /// be idempotent: a try whose answer was lost may have been carried out.
     pub async fn script<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisFault> {
         self.patiently(|| self.script_once(script)).await
     }
@@ -95,19 +96,20 @@ impl RedisClient {
         self.patiently(|| self.command_once(command)).await
     }
 
-    /// Runs a short command once. One without a key goes to any node of a cluster.
+    /// Runs a short command once. A command without a key goes to any node of a cluster.
     pub async fn command_once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFault> {
         let mut routed = RoutedConnection::new(&self.topology);
         let outcome = command.query_async(&mut routed).await;
         routed.end(outcome)
     }
 
-    /// Runs short, idempotent commands in one round trip, trying again like [`Self::script`]. Their keys are of one slot.
+    /// Runs short, idempotent commands in one round trip, trying again like [`Self::script`]. Their
+    /// keys must be of one slot.
     pub async fn pipeline<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
         self.patiently(|| self.pipeline_once(pipeline)).await
     }
 
-    /// Runs short commands in one round trip, once. Their keys are of one slot.
+    /// Runs short commands in one round trip, once. Their keys must be of one slot.
     pub async fn pipeline_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
         let mut routed = RoutedConnection::new(&self.topology);
         let outcome = pipeline.query_async(&mut routed).await;
@@ -122,7 +124,7 @@ impl RedisClient {
         self.patiently_for(RESPONSE_TIMEOUT, attempt).await
     }
 
-    /// Like [`Self::patiently`], for an attempt that may rightly take up to `one_try`.
+    /// Tries like [`Self::patiently`], for an attempt that may rightly take up to `one_try`.
     async fn patiently_for<T, F: Future<Output = Result<T, RedisFault>>>(
         &self,
         one_try: Duration,
@@ -135,25 +137,29 @@ impl RedisClient {
             .with_total_delay(Some(self.patience))
             .with_jitter();
         let tries = attempt.retry(backoff).when(RedisFault::is_transient);
-        // Patience bounds the pauses; a server that never answers must not stretch it by the tries themselves.
+        // Patience bounds only the pauses. The limit also bounds the tries at a server that never
+        // answers.
         let limit = self.patience + one_try;
         let silent = |_| RedisFault::Unavailable(format!("no answer within {} s", limit.as_secs()));
         tokio::time::timeout(limit, tries).await.map_err(silent)?
     }
 
-    /// A connection of the caller's own to the server that owns `key`, for commands on it that block for up to `block`.
+    /// Opens a connection of the caller's own to the server that owns `key`, for commands on it
+    /// that block for up to `block`.
     pub async fn blocking_connection(&self, key: &str, block: Duration) -> Result<MultiplexedConnection, RedisFault> {
         let node = self.topology.node_anew(Some(key_slot::of_key(key.as_bytes()))).await?;
         Ok(node.blocking(block).await?)
     }
 
-    /// A connection of the caller's own, for subscriptions. In a cluster any node hears what is published on any other.
+    /// Opens a connection of the caller's own, for subscriptions. In a cluster any node passes on
+    /// what is published on another.
     pub async fn pubsub(&self) -> Result<PubSub, RedisFault> {
         let node = self.topology.node_anew(None).await?;
         Ok(node.pubsub().await?)
     }
 
-    /// Logs what the server is, and each of its settings that can lose jobs. To be called once it answers.
+    /// Logs what the server is, and each of its settings that can lose jobs. To be called once
+    /// Redis answers.
     pub async fn log_server(&self) {
         if let Ok(server) = self.capabilities().await {
             tracing::info!(%server, "connected to Redis");
@@ -163,20 +169,22 @@ impl RedisClient {
         }
     }
 
-    /// Answers whether Redis does.
+    /// Checks that Redis answers.
     pub async fn ping(&self) -> Result<(), RedisFault> {
         self.command_once(&redis::cmd("PING")).await
     }
 
-    /// Returns what the server is and can do. Each server is asked once; any node of a cluster answers for all.
+    /// Returns what the server is and can do. Each server is asked once; any node of a cluster
+    /// answers for all.
     pub async fn capabilities(&self) -> Result<Capabilities, RedisFault> {
         let node = self.topology.node(None).await?;
         let mut connection = node.connection(PoolKind::Short).await?;
         Ok(node.capabilities(&mut connection).await?.clone())
     }
 
-    /// Returns one line for each setting of the server, or of each master of a cluster, that could cost jobs. A
-    /// setting that cannot be read has a line too. No line means nothing to worry about.
+    /// Returns a line for each setting that could lose jobs, of the server or of each master of a
+    /// cluster. A server whose settings cannot be read also gets a line. No line means that nothing
+    /// needs attention.
     pub async fn advice(&self) -> Vec<String> {
         let nodes = match self.topology.nodes().await {
             Ok(nodes) => nodes,

@@ -1,15 +1,16 @@
 //! The encodings of a result.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr, VariantArray};
 
 use super::Invalid;
 
 /// Container and coding of a result; always 24 kHz mono.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default, Display, EnumString, IntoStaticStr, VariantArray,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_fn = unknown, parse_err_ty = Invalid)]
 pub enum AudioFormat {
     /// RIFF WAVE, 16-bit PCM, with metadata about its origin.
     #[default]
@@ -24,17 +25,12 @@ pub enum AudioFormat {
 
 impl AudioFormat {
     /// All formats.
-    pub const ALL: [Self; 4] = [Self::Wav, Self::Pcm, Self::Flac, Self::Opus];
+    pub const ALL: &'static [Self] = Self::VARIANTS;
 
     /// Returns the name in requests and receipts, which is also the file extension.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Wav => "wav",
-            Self::Pcm => "pcm",
-            Self::Flac => "flac",
-            Self::Opus => "opus",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Returns the media type.
@@ -49,17 +45,7 @@ impl AudioFormat {
     }
 }
 
-impl fmt::Display for AudioFormat {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for AudioFormat {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let found = Self::ALL.into_iter().find(|format| format.name() == text);
-        found.ok_or_else(|| Invalid::malformed("format", text, "wav, pcm, flac or opus"))
-    }
+/// Refuses a name that no variant of [`AudioFormat`] has.
+fn unknown(text: &str) -> Invalid {
+    Invalid::malformed("format", text, "wav, pcm, flac or opus")
 }

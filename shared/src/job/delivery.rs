@@ -1,16 +1,15 @@
 //! The delivery of a result: as a file, or as a file and live samples.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr};
 
 use super::limits::LIVE_AUDIO_MS;
 use super::{AudioBudget, Invalid};
 
 /// Way in which a result reaches its caller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default, Display, EnumString, IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_fn = unknown, parse_err_ty = Invalid)]
 pub enum Delivery {
     /// As a file, once it is finished.
     #[default]
@@ -22,11 +21,8 @@ pub enum Delivery {
 impl Delivery {
     /// Returns the name in requests.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Store => "store",
-            Self::Both => "both",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 
     /// Refuses live audio of a result that may become longer than [`LIVE_AUDIO_MS`].
@@ -48,20 +44,7 @@ impl Delivery {
     }
 }
 
-impl fmt::Display for Delivery {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Delivery {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        match text {
-            "store" => Ok(Self::Store),
-            "both" => Ok(Self::Both),
-            _ => Err(Invalid::malformed("delivery", text, "store or both")),
-        }
-    }
+/// Refuses a name that no variant of [`Delivery`] has.
+fn unknown(text: &str) -> Invalid {
+    Invalid::malformed("delivery", text, "store or both")
 }

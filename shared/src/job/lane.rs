@@ -1,15 +1,29 @@
 //! Lanes: the queue's streams of work, by urgency.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
+use strum::{Display, EnumString, IntoStaticStr};
 
 use super::Invalid;
 
 /// Urgency of a job. The order of the variants is the order of service.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, Default)]
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    Default,
+    Display,
+    EnumString,
+    IntoStaticStr,
+)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase", parse_err_fn = unknown, parse_err_ty = Invalid)]
 pub enum Lane {
     /// Interactive: the caller plays the audio while it is generated.
     Live,
@@ -36,26 +50,12 @@ impl Lane {
 
     /// Returns the lane's name in keys, metrics and the API.
     #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Live => "live",
-            Self::Standard => "standard",
-            Self::Bulk => "bulk",
-        }
+    pub fn name(self) -> &'static str {
+        self.into()
     }
 }
 
-impl fmt::Display for Lane {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Lane {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let found = Self::ALL.into_iter().find(|lane| lane.name() == text);
-        found.ok_or_else(|| Invalid::malformed("lane", text, "live, standard or bulk"))
-    }
+/// Refuses a name that no variant of [`Lane`] has.
+fn unknown(text: &str) -> Invalid {
+    Invalid::malformed("lane", text, "live, standard or bulk")
 }

@@ -11,19 +11,11 @@ fn spec() -> JobSpec {
         clip: Clip::from_samples((0..4_000).map(|n| (n % 300) as i16 - 150).collect()),
     };
     JobSpec {
-        text: Text::new("  How are you?  ").expect("valid"),
         normalize: false,
-        speaker: Speaker::new(0).expect("valid"),
         budget: AudioBudget::from_ms(1_000).expect("valid"),
-        sampling: Sampling {
-            temperature: Temperature::new(0.9).expect("valid"),
-            topk: TopK::new(50).expect("valid"),
-            seed: Seed::new(u64::MAX),
-        },
         context: Context::new(vec![segment]).expect("valid"),
         lane: Lane::Live,
-        format: AudioFormat::default(),
-        delivery: Delivery::default(),
+        ..JobSpec::new(Text::new("  How are you?  ").expect("valid"), Seed::new(u64::MAX))
     }
 }
 
@@ -82,8 +74,8 @@ fn context_is_bounded_in_number_and_in_seconds() {
 
 #[test]
 fn a_final_state_has_no_successor() {
-    for from in JobState::ALL {
-        for to in JobState::ALL {
+    for from in JobState::ALL.iter().copied() {
+        for to in JobState::ALL.iter().copied() {
             assert!(!(from.is_final() && from.may_become(to)), "{from} -> {to}");
         }
         assert_eq!(from.name().parse::<JobState>(), Ok(from));

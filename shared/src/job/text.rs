@@ -56,7 +56,7 @@ const fn frames(ms: u64) -> u32 {
 }
 
 /// Speaker number within [`SPEAKER`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Speaker(u8);
 
 impl Speaker {

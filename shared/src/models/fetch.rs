@@ -14,7 +14,7 @@ use hf_hub::{HFClient, HFResult};
 use secrecy::ExposeSecret;
 
 use super::download_progress::DownloadProgress;
-use super::layout::{self, FolderFiles, CODEC_FOLDER, CONFIG, Index, SINGLE, TOKENIZER, bad_file};
+use super::layout::{self, CODEC_FOLDER, CONFIG, FolderFiles, Index, SINGLE, TOKENIZER, bad_file};
 use super::source::HubId;
 use super::{HubError, HubOptions, ModelFiles, ModelFolder, codec_id};
 

@@ -7,10 +7,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::*;
 use crate::audio::Clip;
-use crate::job::{
-    AudioBudget, AudioFormat, Context, Delivery, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature, Text,
-    TopK,
-};
+use crate::job::{AudioBudget, Context, JobSpec, Seed, Segment, Speaker, Text};
 
 const BEGIN: u32 = 256;
 const END: u32 = 257;
@@ -127,15 +124,10 @@ fn job(text: &str, budget_ms: u64) -> JobSpec {
         clip: Clip::from_samples(vec![1; 1_920 * 25]),
     };
     JobSpec {
-        text: Text::new(text).unwrap(),
-        normalize: true,
         speaker: Speaker::new(3).unwrap(),
         budget: AudioBudget::from_ms(budget_ms).unwrap(),
-        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(1) },
         context: Context::new(vec![segment]).unwrap(),
-        lane: Lane::Standard,
-        format: AudioFormat::default(),
-        delivery: Delivery::default(),
+        ..JobSpec::new(Text::new(text).unwrap(), Seed::new(1))
     }
 }
 

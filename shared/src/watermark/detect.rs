@@ -12,15 +12,15 @@
 //!
 //! # How sure it is
 //! The chips are independent fair signs, and each sum is divided by its own norm. For *any* audio
-//! made without the key, one correlation therefore exceeds `c` with a chance of at most `exp(-c * c
-//! / 2)` over the keys (Hoeffding). For the greatest correlation over the 128 places at which the
-//! pattern may begin, the bound is 128 times that. No model of speech enters the bound.
+//! made without the key, one correlation exceeds `c` with a chance of at most `exp(-c * c / 2)`
+//! over keys (Hoeffding). For the greatest correlation over the 128 places at which the pattern may
+//! begin, the bound is 128 times that. No model of speech enters the bound.
 //!
 //! Half of the chance of an error belongs to the whole clip, and the windows share the other half.
-//! Keys and speeds share alike. A window is therefore one of `n` tests, and its score is `z =
-//! sqrt(c * c - 2 ln n)`. One threshold then holds for all clips and rings of keys. The chance that
-//! unmarked audio of any length exceeds `z` anywhere is at most `128 * exp(-z * z / 2)`, the
-//! p-value. At [`DETECTED_ABOVE`] this is 2 in a million clips.
+//! Keys and speeds share alike. A window is therefore one of `n` tests, and its score is
+//! `z = sqrt(c * c - 2 ln n)`. The same threshold then holds for all clips and rings of keys. The
+//! chance that unmarked audio of any length exceeds `z` anywhere is at most
+//! `128 * exp(-z * z / 2)`, the p-value. At [`DETECTED_ABOVE`] this is 2 in a million clips.
 
 mod levels;
 mod scan;

@@ -12,7 +12,7 @@ pub const DISCLAIMER: &str = "\"not_detected\" means that none of the marks that
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Scheme {
-    /// This project's own keyed mark.
+    /// Keyed mark of this project.
     Builtin,
     /// SilentCipher, the mark of CSM's own release.
     Silentcipher,
@@ -38,7 +38,7 @@ pub enum Verdict {
     /// The recording is too short, too quiet, not examined as a whole, or too near the threshold to
     /// tell.
     Inconclusive,
-    /// The key's mark was not found. This does NOT mean that a human made the recording.
+    /// The key's mark was not found. The verdict does NOT mean that a human made the recording.
     NotDetected,
 }
 

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
+mod builders;
 pub mod child;
 pub mod process;
 pub mod proxy;
@@ -13,6 +14,8 @@ pub mod proxy;
 pub mod s3_server;
 
 use std::path::{Path, PathBuf};
+
+pub use builders::{JobBuilder, job, receipt, receipt_of_frames};
 
 /// Returns the path of a file of golden values, below `tests/golden`.
 #[must_use]

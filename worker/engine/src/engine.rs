@@ -67,9 +67,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
+pub use command::{AudioFrame, FRAMES_AHEAD, MAX_SLOTS};
 pub use csm_shared::job::FinishReason;
 pub use device::DeviceChoice;
-pub use command::{AudioFrame, FRAMES_AHEAD, MAX_SLOTS};
 pub use error::EngineError;
 pub use frame_stream::FrameStream;
 pub use load::{LoadStage, ModelInfo};

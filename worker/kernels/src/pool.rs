@@ -6,8 +6,8 @@
 //!
 //! Tasks are taken one by one from a counter. A region ends when its tasks are done and every
 //! thread that *joined* it has left. A thread that the system has taken off its core joins nothing,
-//! so no thread waits for it. (A pool that waits for all threads at a barrier loses a scheduler
-//! slice per region when another process wants the core.)
+//! so no thread waits for it. A barrier for all threads would lose a scheduler slice per region
+//! when another process wants the core.
 
 #![expect(unsafe_code, reason = "a region's tasks borrow from its caller, which waits for everyone who may call them")]
 

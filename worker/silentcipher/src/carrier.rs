@@ -1,7 +1,9 @@
-//! From a voice and a message to what is taken away from the voice.
+//! Carrier: the networks that turn a voice and a message into the pattern to subtract from the
+//! voice.
 //!
-//! The encoder's features, the magnitudes and the message's own spectrum go through the carrier decoder together. It gets
-//! magnitudes and message 32 times each, so the weights of the repeats are added up once, at loading.
+//! The encoder's features, the magnitudes and the message's own spectrum go through the carrier
+//! decoder together. The decoder takes magnitudes and message 32 times each, so the weights of the
+//! repeats are added up once, at loading.
 
 use std::collections::VecDeque;
 
@@ -9,16 +11,18 @@ use super::BnMode;
 use super::network::{ConvStack, ConvStackState, Frame};
 use super::stft::{BAND, ROWS};
 
-/// Encoder, the message's spectra, and carrier decoder.
+/// Encoder, spectra of the message, and carrier decoder.
 pub(super) struct Carrier {
     pub(super) encoder: ConvStack,
-    /// One by symbol, (BAND).
+    /// Spectrum of each symbol, (BAND).
     pub(super) messages: Vec<Vec<f32>>,
-    /// Its first layer takes the encoder's channels, one of magnitudes, and one of the message.
+    /// Carrier decoder. Its first layer takes the encoder's channels, one channel of magnitudes,
+    /// and one of the message.
     pub(super) decoder: ConvStack,
 }
 
-/// What [`Carrier::push`] remembers: the networks' frames, and those that the encoder has not answered yet.
+/// State of [`Carrier::push`]: the networks' frames, and the frames that still wait for the
+/// encoder's output.
 pub(super) struct CarrierState {
     encoder: ConvStackState,
     decoder: ConvStackState,
@@ -26,17 +30,18 @@ pub(super) struct CarrierState {
 }
 
 impl Carrier {
-    /// Frames to either side on which one depends.
+    /// Returns the number of frames to either side on which a frame depends.
     pub(super) fn context(&self) -> usize {
         self.encoder.context() + self.decoder.context()
     }
 
-    /// Rows that running statistics need: the band, and what its last row depends on.
+    /// Returns the number of rows that running statistics need: the band, and the rows on which its
+    /// last row depends.
     pub(super) fn rows(&self) -> usize {
         (BAND + self.context()).min(ROWS)
     }
 
-    /// A whole clip with its own statistics: magnitudes (ROWS) to infos (BAND).
+    /// Computes a whole clip with its own statistics, from magnitudes (ROWS) to infos (BAND).
     pub(super) fn batch(
         &self,
         frames: Vec<Frame>,
@@ -55,7 +60,8 @@ impl Carrier {
         CarrierState { encoder: self.encoder.begin(), decoder: self.decoder.begin(), waiting: VecDeque::new() }
     }
 
-    /// Takes the next frame's magnitudes ([`Carrier::rows`]); gives the info (BAND) of the frame [`Carrier::context`] before.
+    /// Takes the next frame's magnitudes ([`Carrier::rows`]). Returns the info (BAND) of the frame
+    /// [`Carrier::context`] frames earlier, if there is one.
     pub(super) fn push(
         &self,
         state: &mut CarrierState,
@@ -68,7 +74,7 @@ impl Carrier {
         self.decode(state, feature, message_sdr)
     }
 
-    /// The infos of the last frames.
+    /// Returns the infos of the last frames.
     pub(super) fn finish(&self, mut state: CarrierState, message_sdr: f32) -> candle_core::Result<Vec<Frame>> {
         let mut infos = Vec::new();
         let encoder = std::mem::replace(&mut state.encoder, self.encoder.begin());
@@ -93,7 +99,8 @@ impl Carrier {
     }
 }
 
-/// The decoder's answer as a magnitude of root mean square `10^(-sdr/20)` over all rows, (BAND): the rows above hold none.
+/// Scales the decoder's output to magnitudes of root mean square `10^(-sdr/20)` over all rows,
+/// (BAND). The rows above the band hold none.
 fn info(mut frame: Frame, message_sdr: f32) -> Frame {
     frame.truncate(BAND);
     let squares: f64 = frame.iter().map(|&value| f64::from(value).powi(2)).sum();

@@ -1,4 +1,4 @@
-//! The three networks and what lies between them.
+//! The three networks of SilentCipher, and the steps between them.
 
 use super::carrier::Carrier;
 use super::network::{ConvStack, Frame};
@@ -8,7 +8,7 @@ use super::{BnMode, SilentCipherError};
 /// Symbols: four that carry two bits each, and the terminator.
 pub(super) const SYMBOLS: usize = 5;
 
-/// Everything that the files hold.
+/// Contents of the model's files.
 #[derive(Clone)]
 pub(super) struct SilentCipherModel {
     pub(super) carrier: std::sync::Arc<Carrier>,
@@ -17,10 +17,10 @@ pub(super) struct SilentCipherModel {
     pub(super) message_sdr: f32,
 }
 
-/// The network that reads the mark back.
+/// Network that reads the mark back.
 pub(super) struct Reader {
     pub(super) stack: ConvStack,
-    /// One by row of the band.
+    /// Weights of the readout, one for each row of the band.
     pub(super) weight: Vec<f32>,
     pub(super) bias: f32,
 }
@@ -30,8 +30,8 @@ impl SilentCipherModel {
         Self { message_sdr: decibels, ..self.clone() }
     }
 
-    /// What is to be taken away from each frame, (BAND), before it is multiplied by the level of the whole. `symbols` begin
-    /// with the first frame and repeat.
+    /// Returns the pattern to subtract from each frame, (BAND), before the level of the whole clip
+    /// scales it. `symbols` begin with the first frame and repeat.
     pub(super) fn inform(
         &self,
         spectra: &[Spectrum],
@@ -54,7 +54,8 @@ impl SilentCipherModel {
         Ok(infos)
     }
 
-    /// How likely each symbol is in each frame, as logits. `samples` are at 44.1 kHz and the networks' level.
+    /// Returns the logits of each symbol in each frame. `samples` are at 44.1 kHz and the networks'
+    /// level.
     pub(super) fn logits(&self, samples: &[f32], mode: BnMode) -> Result<Vec<[f32; SYMBOLS]>, SilentCipherError> {
         let spectra = super::stft::transform(samples);
         let frames = spectra.iter().map(|spectrum| spectrum.magnitudes(BAND, 1.0)).collect();

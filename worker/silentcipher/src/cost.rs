@@ -1,4 +1,4 @@
-//! What marking and looking cost, measured on networks of the real widths with random weights.
+//! Cost of marking and searching, measured on networks of the real widths with random weights.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -26,16 +26,17 @@ const MAX_SECONDS: f64 = 60.0;
 /// Seconds of work for each second of audio, with as many threads as `RAYON_NUM_THREADS` says.
 #[derive(Clone, Copy, Debug)]
 pub struct Cost {
-    /// Marking a clip.
+    /// Cost of marking a clip.
     pub embed: f64,
-    /// Reading it at one place.
+    /// Cost of reading a clip at one place.
     pub read: f64,
-    /// Seconds in all, not by second of audio, of looking everywhere for a mark that is not there, in at most 4.9 s: of a longer
-    /// clip less is read.
+    /// Seconds of a whole search for a mark that is not there, in a clip of at most 4.9 s. The
+    /// value is not per second of audio, because less of a longer clip is read.
     pub find: f64,
 }
 
-/// Measures on a clip of noise, at most a minute long. Random weights cost what the real ones do.
+/// Measures the cost on a clip of noise, at most a minute long. Random weights cost as much as the
+/// real ones.
 ///
 /// # Errors
 /// [`SilentCipherError::Compute`].
@@ -58,7 +59,7 @@ pub fn cost(seconds: f64, mode: BnMode) -> Result<Cost, SilentCipherError> {
 }
 
 impl SilentCipher {
-    /// Random networks of these widths. They mark nothing that could be found.
+    /// Builds random networks of these widths. Their mark cannot be found.
     pub(super) fn random(widths: &[&[usize]; 3], seed: u64, mode: BnMode) -> Result<Self, SilentCipherError> {
         let mut random = ChaCha8Rng::seed_from_u64(seed);
         let mut draw = |shape: &[usize], scale: f32, offset: f32| {
@@ -70,7 +71,8 @@ impl SilentCipher {
         for (file, widths) in widths.iter().enumerate() {
             let mut by_name = HashMap::new();
             for (at, pair) in widths.windows(2).enumerate() {
-                // The carrier decoder's last layer is 1x1; the message decoder's have dropouts between them.
+                // The carrier decoder's last layer is 1x1; the message decoder has dropouts between
+                // its layers.
                 let kernel = if file == 1 && at + 2 == widths.len() { 1 } else { 3 };
                 let index = if file == 2 { 2 * at + 1 } else { at };
                 let scale = 2.0 / ((pair[0] * kernel * kernel) as f32).sqrt();
@@ -97,7 +99,7 @@ impl SilentCipher {
     }
 }
 
-/// A number between -1 and 1.
+/// Draws a number between -1 and 1.
 fn symmetric(random: &mut ChaCha8Rng) -> f32 {
     random.next_u32() as f32 / u32::MAX as f32 * 2.0 - 1.0
 }

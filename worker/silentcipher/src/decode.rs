@@ -1,18 +1,18 @@
-//! The package's own reading of a clip: one symbol for each frame, and a vote.
+//! Decoding of a clip as the package does it: one symbol for each frame, and a vote.
 
 use super::cipher_model::SYMBOLS;
 use super::payload::{PERIOD, Payload};
 
-/// What the vote of a clip's frames came to.
+/// Result of the vote of a clip's frames.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Decoded {
     /// The forty bits.
     pub payload: Payload,
-    /// Share of the frames that agree with the vote; 1 when the clip holds one round only, whatever is in it.
+    /// Share of the frames that agree with the vote; 1 for any clip of one round only.
     pub confidence: f32,
 }
 
-/// The most likely symbol of each frame; the smallest of equals.
+/// Returns the most likely symbol of each frame, the smallest of equals.
 pub(super) fn argmax(logits: &[[f32; SYMBOLS]]) -> Vec<u8> {
     let best = |frame: &[f32; SYMBOLS]| {
         (1..SYMBOLS).fold(0, |best, symbol| if frame[symbol] > frame[best] { symbol } else { best }) as u8
@@ -20,8 +20,8 @@ pub(super) fn argmax(logits: &[[f32; SYMBOLS]]) -> Vec<u8> {
     logits.iter().map(best).collect()
 }
 
-/// The vote over whole rounds: by place of the round the commonest symbol, the smallest of equals. `None` when there is no
-/// whole round, or not exactly one terminator.
+/// Votes over whole rounds: for each place of the round the commonest symbol, the smallest of
+/// equals. Returns `None` if there is no whole round, or not exactly one terminator.
 pub(super) fn vote(symbols: &[u8]) -> Option<Decoded> {
     let (rounds, _) = symbols.as_chunks::<PERIOD>();
     if rounds.is_empty() {

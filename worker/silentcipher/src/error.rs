@@ -1,8 +1,8 @@
-//! Why a model cannot be loaded or a clip cannot be marked.
+//! Errors of loading a model and of marking or reading a clip.
 
 use std::path::PathBuf;
 
-/// SilentCipher failed. Nothing that was to carry its mark may leave.
+/// Failure of SilentCipher. Audio that was to carry its mark must not leave.
 #[derive(Debug, thiserror::Error)]
 pub enum SilentCipherError {
     /// A file is missing or is not what it should be.
@@ -10,17 +10,17 @@ pub enum SilentCipherError {
     Read {
         /// The file.
         file: PathBuf,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A file is larger than any checkpoint of this model.
+    /// A file is larger than any weights of this model.
     #[error("{} has {bytes} bytes, more than the {limit} that a SilentCipher checkpoint may have", .file.display())]
     TooLarge {
         /// The file.
         file: PathBuf,
-        /// Its size.
+        /// Size of the file, in bytes.
         bytes: u64,
-        /// The limit.
+        /// Limit of the size, in bytes.
         limit: u64,
     },
     /// A tensor is not in its file.
@@ -38,9 +38,9 @@ pub enum SilentCipherError {
         file: PathBuf,
         /// The tensor's name.
         key: String,
-        /// Its shape.
+        /// Shape of the tensor.
         shape: Vec<usize>,
-        /// What was expected.
+        /// The shape that was expected.
         expected: String,
     },
     /// A tensor or a setting has an impossible value.
@@ -50,7 +50,7 @@ pub enum SilentCipherError {
         file: PathBuf,
         /// The tensor's or setting's name.
         key: String,
-        /// What was expected.
+        /// The value that was expected.
         expected: &'static str,
     },
     /// A clip is too long for its own statistics.
@@ -58,13 +58,13 @@ pub enum SilentCipherError {
     TooLong {
         /// Whole seconds of the clip.
         seconds: usize,
-        /// The limit.
+        /// Limit of the length, in seconds.
         limit: usize,
     },
     /// A sample is infinite or not a number.
     #[error("the clip holds samples that are no finite numbers")]
     NotFinite,
-    /// A search was to end before it had begun.
+    /// The bounds of a search left no time for a reading.
     #[error("there was no time to read the clip")]
     OutOfTime,
     /// A computation failed.

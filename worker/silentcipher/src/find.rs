@@ -1,12 +1,19 @@
-//! Looking for known payloads.
+//! Search for known payloads in a clip.
 //!
-//! The message decoder wants its frames where the marker had them, and a recording may have been cut anywhere. So the loudest
-//! five rounds are read at the clip's own grid, then the loudest three (of a clip of up to five rounds all of it) at seven
-//! more places of the hop; where one of all these gives a hint, closer around the best, and last a longer piece there. At each
-//! place the known symbols are laid over the frames' log-probabilities wherever the round may begin: see [`evidence`].
+//! The message decoder needs its frames where the marker had them, but a recording may have been
+//! cut anywhere. The search therefore reads the clip at several places of the hop:
 //!
-//! That a part of a clip does not show the mark says nothing about the rest, which may be what was marked. So only a clip of
-//! which everything was read at every coarse place gets a "not detected"; of any other that is "inconclusive".
+//! 1. The loudest five rounds at the clip's own grid.
+//! 2. The loudest three rounds (a clip of up to five rounds as a whole) at seven more places.
+//! 3. If one of these places gives a hint, places closer around the best one.
+//! 4. A longer excerpt at the best place.
+//!
+//! At each place the known symbols are compared with the frames' log-probabilities, wherever the
+//! round may begin: see [`mark_evidence`].
+//!
+//! A part of a clip without the mark says nothing about the rest, which may be the part that was
+//! marked. Only a clip that was read as a whole at every coarse place gets "not detected". Any
+//! other clip gets "inconclusive" instead.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -21,29 +28,31 @@ use super::resample::resample;
 use super::stft::HOP;
 use super::{Bounds, ExpectedPayload, RATE, SilentCipher, SilentCipherError, scaled};
 
-/// Longest piece of a clip that is read, in seconds.
+/// Longest excerpt of a clip that is read, in seconds.
 pub const MAX_FIND_SECONDS: usize = 20;
 /// Rounds that are read at the clip's own grid: 4.9 s.
 const FIRST_ROUNDS: usize = 5;
-/// Rounds of the piece of a longer clip on which other places are tried: 2.9 s.
+/// Rounds of the excerpt of a longer clip that is read at other places: 2.9 s.
 const SEARCH_ROUNDS: usize = 3;
-/// The search goes on only where some place is less likely than this, its rotations counted.
+/// Chance of the best place, its rotations counted, above which the search stops.
 const HINT_BELOW: f64 = 0.5;
 /// Samples of a round.
 const ROUND_SAMPLES: usize = PERIOD * HOP;
-/// Places of the hop that are tried after the clip's own, those first that are furthest from all before.
+/// Places of the hop that are tried after the clip's own. Each is as far as possible from all
+/// before.
 const COARSE_PLACES: [usize; 7] = [1024, 512, 1536, 256, 768, 1280, 1792];
-/// Then these to either side of the best.
+/// Distances to either side of the best place that are tried next.
 const FINE_STEPS: [usize; 3] = [128, 64, 32];
-/// All places that can be tried: the clip's own, the coarse and fine ones, and the best again on a longer piece.
+/// Number of places that can be tried: the clip's own, the coarse and fine ones, and the best one
+/// again on a longer excerpt.
 const MAX_PLACES: usize = 1 + COARSE_PLACES.len() + 2 * FINE_STEPS.len() + 1;
 
-/// Where to look.
+/// Places at which a search looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reach {
-    /// Where a marker puts it that has made the clip as it is, and marked all of it.
+    /// The clip's own beginning: the clip is as its marker made it, marked as a whole.
     InPlace,
-    /// Anywhere: the clip may have been cut, and may hold other sound.
+    /// Every place: the clip may have been cut, and may hold other sound.
     Anywhere,
 }
 
@@ -81,14 +90,14 @@ pub(super) fn find(
 struct PayloadSearch<'a> {
     cipher: &'a SilentCipher,
     known: &'a [ExpectedPayload],
-    /// At 44.1 kHz.
+    /// Samples of the clip at 44.1 kHz.
     samples: &'a [f32],
     bounds: &'a Bounds,
-    /// Seconds of the slowest reading by sample.
+    /// Seconds per sample of the slowest reading so far.
     pace: Cell<f64>,
 }
 
-/// The place that shows most so far.
+/// Place with the strongest evidence so far.
 struct Best {
     phase: usize,
     piece: Range<usize>,
@@ -96,7 +105,7 @@ struct Best {
 }
 
 impl PayloadSearch<'_> {
-    /// The place that decides, and whether all was read that a "not detected" needs.
+    /// Returns the place that decides, and whether enough was read for "not detected".
     fn run(&self, reach: Reach) -> Result<(Best, bool), SilentCipherError> {
         let first = loudest(self.samples, FIRST_ROUNDS);
         let whole = first.len() == self.samples.len();
@@ -106,7 +115,7 @@ impl PayloadSearch<'_> {
             return Ok((best, whole));
         }
         if reach == Reach::InPlace {
-            // All of the clip was marked, so any part of it tells.
+            // All of the clip was marked, so any part of it decides.
             self.at_length(&mut best)?;
             return Ok((best, true));
         }
@@ -116,7 +125,8 @@ impl PayloadSearch<'_> {
         Ok((best, whole && tried))
     }
 
-    /// Follows a hint: closer around the best place, then there at length. False where the time did not allow all of it.
+    /// Follows a hint: tries places closer around the best one, then reads a longer excerpt there.
+    /// Returns false if the time did not suffice.
     fn refine(&self, excerpt: &Range<usize>, best: &mut Best) -> Result<bool, SilentCipherError> {
         for step in FINE_STEPS {
             let beside = [(best.phase + HOP - step) % HOP, (best.phase + step) % HOP];
@@ -130,7 +140,8 @@ impl PayloadSearch<'_> {
         Ok(true)
     }
 
-    /// Looks at a piece at these places of the hop, until one detects. False where the time did not allow all of them.
+    /// Reads an excerpt at these places of the hop, until one detects a payload. Returns false if
+    /// the time did not suffice for all of them.
     fn try_places(&self, places: &[usize], piece: &Range<usize>, best: &mut Best) -> Result<bool, SilentCipherError> {
         for &phase in places {
             let Some(evidence) = self.weigh_excerpt(piece, phase)? else { return Ok(false) };
@@ -144,7 +155,8 @@ impl PayloadSearch<'_> {
         Ok(true)
     }
 
-    /// Looks at a longer piece at the best place, as long as the time allows, and takes it where it shows more.
+    /// Reads a longer excerpt at the best place, as long as the time allows. Keeps the excerpt if
+    /// its evidence is stronger.
     fn at_length(&self, best: &mut Best) -> Result<(), SilentCipherError> {
         let in_time = self.bounds.left().as_secs_f64() / self.pace.get().max(f64::MIN_POSITIVE);
         let in_time = (in_time as usize).saturating_sub(HOP) / ROUND_SAMPLES;
@@ -153,14 +165,16 @@ impl PayloadSearch<'_> {
             return Ok(());
         }
         let Some(more) = self.weigh_excerpt(&longer, best.phase)? else { return Ok(()) };
-        // Both may be held up by the same bound by names, and only one of them clear of the bound by frames.
+        // Both excerpts may have the same bound by names, while only one of them passes the bound
+        // by frames.
         if more.detects() || more.p_value() < best.evidence.p_value() {
             *best = Best { piece: longer, evidence: more, ..*best };
         }
         Ok(())
     }
 
-    /// What a piece shows from its sample `phase` on; `None` where it is not to be read any more.
+    /// Returns the evidence of an excerpt from its sample `phase` on, or `None` if the bounds allow
+    /// no further reading.
     fn weigh_excerpt(&self, piece: &Range<usize>, phase: usize) -> Result<Option<MarkEvidence>, SilentCipherError> {
         let piece = &self.samples[piece.clone()];
         let piece = &piece[phase.min(piece.len())..];
@@ -175,7 +189,8 @@ impl PayloadSearch<'_> {
     }
 }
 
-/// The loudest piece of at most `rounds` rounds and one hop, beginning with a round of the clip.
+/// Returns the loudest excerpt of at most `rounds` rounds and one hop, beginning with a round of
+/// the clip.
 fn loudest(samples: &[f32], rounds: usize) -> Range<usize> {
     let energies: Vec<f64> = samples
         .chunks(ROUND_SAMPLES)

@@ -1,19 +1,26 @@
-//! SilentCipher 44.1k (Sony, 2024): the mark of CSM's own release, as its Python package computes it.
+//! SilentCipher 44.1k (Sony, 2024): the mark of CSM's own release, as its Python package computes
+//! it.
 //!
-//! Forty bits, repeated every 21 hops (0.975 s), are taken away from the magnitudes below 11 kHz by two small networks
-//! ([`carrier`]); a third reads them back. Sesame runs the package with the statistics of the clip at hand in every
-//! BatchNorm ([`BnMode::Batch`]); with the checkpoint's own ([`BnMode::Running`]) it can be done piece by piece.
+//! The mark is forty bits, repeated every 21 hops (0.975 s). Two small networks ([`carrier`])
+//! compute the pattern to subtract from the magnitudes below 11 kHz. A third network reads the bits
+//! back. Sesame runs the package with the statistics of the current clip in every BatchNorm
+//! ([`BnMode::Batch`]). With the statistics of the weights ([`BnMode::Running`]), audio can be
+//! marked as a stream.
 //!
 //! # What it costs
-//! Embedding is 10 GMAC per second of audio with running statistics (the lowest 1030 rows suffice) and 19 with the clip's
-//! (all rows count), reading is 52 for each place looked at. [`cost`] measures it. In memory, running statistics need
-//! about 1 MB per second of audio (its spectrum and samples) and 10 MB for the networks; the clip's own statistics need
-//! every activation at once, 17 MB per second, so there clips are limited to [`MAX_BATCH_SECONDS`].
+//! Embedding takes 10 GMAC per second of audio with running statistics, because the lowest 1030
+//! rows suffice. With the clip's own statistics all rows count, and embedding takes 19 GMAC.
+//! Reading takes 52 GMAC for each place that is tried. [`cost`] measures both.
+//!
+//! Running statistics need about 1 MB of memory per second of audio (its spectrum and samples), and
+//! 10 MB for the networks. The clip's own statistics need every activation at once, 17 MB per
+//! second. Clips are therefore limited to [`MAX_BATCH_SECONDS`] in that mode.
 //!
 //! # What it cannot do
-//! The networks are public and have no key: whoever has them can read the forty bits, copy or overwrite them, and write a
-//! key's sixteen on any audio. Nothing shorter than 36,864 samples at 44.1 kHz (0.84 s) holds them once. Silence holds
-//! nothing and comes back as it is.
+//! The networks are public and have no key. Any holder of the networks can read the forty bits,
+//! copy or overwrite them, and write a key's sixteen bits on any audio. A clip shorter than 36,864
+//! samples at 44.1 kHz (0.84 s) cannot hold the forty bits once. Silence holds no mark and comes
+//! back unchanged.
 
 #![forbid(unsafe_code)]
 
@@ -56,21 +63,23 @@ use stft::Spectrum;
 
 /// The rate at which the networks were trained, in Hz.
 const RATE: usize = 44_100;
-/// Mean square to which a clip is brought before the networks see it: the average of their training speech.
+/// Mean square to which a clip is brought before the networks see it: the average of their training
+/// speech.
 const VOICE_POWER: f64 = 0.002_837_200_844_477_648;
-/// Longest clip that is marked or decoded with its own statistics, in seconds: a gigabyte of activations.
+/// Longest clip that is marked or decoded with its own statistics, in seconds: a gigabyte of
+/// activations.
 pub const MAX_BATCH_SECONDS: usize = 60;
 
-/// Which statistics BatchNorm uses.
+/// Statistics that BatchNorm uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BnMode {
-    /// The clip's own, as Sesame runs it: every sample depends on the whole clip.
+    /// The clip's own, as Sesame uses them: every sample depends on the whole clip.
     Batch,
-    /// The checkpoint's, as Sony's benchmark runs it: a sample depends on 0.4 s around it.
+    /// The weights' own, as Sony's benchmark uses them: a sample depends on 0.4 s around it.
     Running,
 }
 
-/// A loaded model. Cloning shares the weights.
+/// Loaded model. Cloning shares the weights.
 #[derive(Clone)]
 pub struct SilentCipher {
     model: Arc<SilentCipherModel>,
@@ -78,8 +87,8 @@ pub struct SilentCipher {
 }
 
 impl SilentCipher {
-    /// Loads `enc_c.ckpt`, `dec_c.ckpt` and `dec_m_0.ckpt` of a folder, and the mark's strength from `message_sdr` of
-    /// `hparams.yaml` where that is there; else it is [`CSM_MESSAGE_SDR`].
+    /// Loads `enc_c.ckpt`, `dec_c.ckpt` and `dec_m_0.ckpt` from a folder. The mark's strength is
+    /// `message_sdr` of `hparams.yaml`, or [`CSM_MESSAGE_SDR`] if that is absent.
     ///
     /// # Errors
     /// [`SilentCipherError`] naming the file, and the tensor or setting in it.
@@ -87,19 +96,20 @@ impl SilentCipher {
         Ok(Self { model: Arc::new(torch_checkpoint::model(folder)?), mode })
     }
 
-    /// The same model with another strength: the ratio of voice to mark in dB.
+    /// Returns the same model with another strength: the ratio of voice to mark in dB.
     #[must_use]
     pub fn with_message_sdr(&self, decibels: f32) -> Self {
         Self { model: Arc::new(self.model.with_message_sdr(decibels)), mode: self.mode }
     }
 
-    /// The ratio of voice to mark that clips are marked with, in dB.
+    /// Returns the ratio of voice to mark that clips are marked with, in dB.
     #[must_use]
     pub fn message_sdr(&self) -> f32 {
         self.model.message_sdr
     }
 
-    /// Marks a clip (24 kHz, full scale 1); as many samples come back. A silent clip comes back as it was.
+    /// Marks a clip (24 kHz, full scale 1) and returns as many samples. A silent clip comes back
+    /// unchanged.
     ///
     /// # Errors
     /// [`SilentCipherError::NotFinite`], [`SilentCipherError::TooLong`] in [`BnMode::Batch`],
@@ -108,7 +118,7 @@ impl SilentCipher {
         self.embed_at(clip, SAMPLE_RATE as usize, payload)
     }
 
-    /// [`SilentCipher::embed`] at any rate.
+    /// Marks a clip as [`SilentCipher::embed`] does, at any rate.
     fn embed_at(&self, clip: &[f32], rate: usize, payload: Payload) -> Result<Vec<f32>, SilentCipherError> {
         let inner = resample(clip, rate, RATE);
         let Some(marked) = self.mark(&inner, payload)? else { return Ok(clip.to_vec()) };
@@ -117,7 +127,7 @@ impl SilentCipher {
         Ok(marked)
     }
 
-    /// Marks samples at 44.1 kHz; `None` when they are silent.
+    /// Marks samples at 44.1 kHz. Returns `None` if they are silent.
     fn mark(&self, samples: &[f32], payload: Payload) -> Result<Option<Vec<f32>>, SilentCipherError> {
         let Some(gain) = self.gain(samples)? else { return Ok(None) };
         let mut spectra = stft::transform(&scaled(samples, gain));
@@ -130,7 +140,7 @@ impl SilentCipher {
         Ok(Some(scaled(&stft::inverse(&spectra, samples.len()), 1.0 / gain)))
     }
 
-    /// What brings samples to the networks' level; `None` when they are silent.
+    /// Returns the gain that brings samples to the networks' level, or `None` if they are silent.
     fn gain(&self, samples: &[f32]) -> Result<Option<f32>, SilentCipherError> {
         let limit = MAX_BATCH_SECONDS * RATE;
         if self.mode == BnMode::Batch && samples.len() > limit {
@@ -144,8 +154,8 @@ impl SilentCipher {
         Ok((power as f32 > 0.0).then(|| (VOICE_POWER / power).sqrt() as f32))
     }
 
-    /// What the package's decoder makes of a clip (24 kHz): a majority of its frames, at the clip's own beginning. That it
-    /// answers at all is no evidence of a mark; see [`SilentCipher::find`].
+    /// Decodes a clip (24 kHz) as the package does: by a majority of its frames, from the clip's
+    /// own beginning. An answer alone is no evidence of a mark; see [`SilentCipher::find`].
     ///
     /// # Errors
     /// As [`SilentCipher::embed`].
@@ -155,19 +165,25 @@ impl SilentCipher {
         Ok(decode::vote(&decode::argmax(&self.model.logits(&scaled(&inner, gain), self.mode)?)))
     }
 
-    /// Looks for known payloads in a clip (24 kHz), at every rotation and, where the clip's own beginning does not show
-    /// one, at other places of the hop. Takes long: see [`cost`]. What was found names its key, else the first does. A clip of
-    /// which not all was read, because it is longer than 4.9 s or by the bounds, gets no "not detected".
+    /// Looks for known payloads in a clip (24 kHz), at every rotation. If the clip's own beginning
+    /// shows none, other places of the hop are tried as well. Takes long: see [`cost`].
+    ///
+    /// The finding names the key that was found, else the first key. A clip that is longer than 4.9
+    /// s, or that the bounds keep from being read as a whole, never gets "not detected".
     ///
     /// # Errors
-    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`], [`SilentCipherError::OutOfTime`].
+    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`],
+    /// [`SilentCipherError::OutOfTime`].
     pub fn find(&self, clip: &[f32], known: &[ExpectedPayload], bounds: &Bounds) -> Result<Finding, SilentCipherError> {
         find::find(self, clip, known, Reach::Anywhere, bounds)
     }
 
-    /// [`SilentCipher::find`] for a clip as it came from [`SilentCipher::embed`] or [`SilentCipher::stream`], from its
-    /// first sample on: it looks nowhere but where the mark must be, and its "not detected" means that it is lost. One reading
-    /// of at most 4.9 s, and one of at most [`MAX_FIND_SECONDS`] where that does not show it.
+    /// Looks for a known payload in a clip as it came from [`SilentCipher::embed`] or
+    /// [`SilentCipher::stream`], from its first sample on. Reads only the place at which the mark
+    /// must be, so "not detected" means that the mark is lost.
+    ///
+    /// Reads at most 4.9 s once. If that does not show the mark, reads at most [`MAX_FIND_SECONDS`]
+    /// once more.
     ///
     /// # Errors
     /// As [`SilentCipher::find`].
@@ -182,7 +198,7 @@ impl SilentCipher {
     }
 }
 
-/// The strength that CSM uses, in dB.
+/// Strength that CSM uses: the ratio of voice to mark in dB.
 pub const CSM_MESSAGE_SDR: f32 = 36.0;
 
 fn scaled(samples: &[f32], gain: f32) -> Vec<f32> {

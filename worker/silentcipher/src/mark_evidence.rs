@@ -1,19 +1,24 @@
-//! What one reading of a clip says about known payloads, and how sure that is.
+//! Evidence of one reading of a clip for known payloads, and its strength.
 //!
 //! # What the p-value means
-//! It is the greater of two bounds, each multiplied by the number of places, rotations and payloads that can be tried.
-//! * *Frames*: the chance that so many of the known symbols agree with the frames of unmarked sound, when each agrees with
-//!   probability 0.35 (a fourth is expected), or with the mean over all 21 rotations where that is more: a decoder that
-//!   says one thing all the time is no evidence. It takes frames as independent. They overlap and the networks see ten to
-//!   either side, so this bound is an ordering, not a calibrated rate, until it is held against unmarked speech.
-//! * *Names*: the chance that a key drawn at random would have named so many of the round's symbols as this one does. It
-//!   assumes nothing about the sound, which may be anything, marked for somebody else included. A key's 16 bits alone
-//!   cannot bring it below 2^-16 for each place and key, so where the job is unknown a finding is never surer than that.
+//! The p-value is the greater of two bounds. Each bound is multiplied by the number of places,
+//! rotations and payloads that can be tried.
+//! * *Frames*: the chance that so many of the known symbols agree with the frames of unmarked
+//!   sound. Each symbol is taken to agree with probability 0.35 (a fourth is expected), or with the
+//!   mean over all 21 rotations if that is more. A decoder that gives the same symbol all the time
+//!   is then no evidence. The bound takes frames as independent, but frames overlap and the
+//!   networks see ten frames to either side. Until it is compared with unmarked speech, the bound
+//!   is an ordering and not a calibrated rate.
+//! * *Names*: the chance that a key drawn at random would name as many of the round's symbols as
+//!   this key does. The bound assumes nothing about the sound, which may even carry the mark of
+//!   another key. A key's 16 bits alone cannot bring the bound below 2^-16 for each place and key.
+//!   If the job is unknown, a finding is therefore never surer than that.
 //!
 //! # What it does not mean
-//! That the holder of the key made the mark. The key's 16 bits are the head of its public id, and the networks are public, so
-//! anybody can write them. The job's 24 bits are an HMAC under the key: they can be copied with the audio that holds them, but
-//! made for a job only with the key.
+//! The p-value does not show that the holder of the key made the mark. The key's 16 bits are the
+//! head of its public id and the networks are public, so any party can write them. The job's 24
+//! bits are an HMAC under the key. A copy of the audio copies them too, but only the holder of the
+//! key can make them for a job.
 
 use std::ops::Range;
 
@@ -23,41 +28,44 @@ use super::cipher_model::SYMBOLS;
 use super::payload::{KEY_SYMBOLS, PERIOD};
 use super::{ExpectedPayload, decode};
 
-/// Detected means that the bound by frames is not greater, and the bound by names not greater than its own limit.
+/// Limit of the bound by frames for "detected". The bound by names must keep to its own limit as
+/// well.
 pub const DETECTED_BELOW: f64 = 1e-6;
-/// The limit of the bound by names where the job is known, and where the key alone is: eight keys, each right at one of all
-/// places, are below it.
+/// Limits of the bound by names: if the job is known, and if only the key is known. Eight keys,
+/// each right at one of all places, are below the second limit.
 const NAMES_BELOW: [f64; 2] = [1e-6, 2e-3];
-/// The limit of the bound by the job's own symbols.
+/// Limit of the bound by the job's own symbols.
 const JOB_BELOW: f64 = 1e-3;
-/// Evidence that is not enough, but stronger than this, is inconclusive.
+/// P-value below which evidence that is not enough for "detected" is inconclusive.
 const INCONCLUSIVE_BELOW: f64 = 1e-2;
-/// Fewer whole rounds than this prove nothing.
+/// Least number of whole rounds that can prove a mark.
 pub(super) const MIN_ROUNDS: usize = 2;
-/// Probability that a symbol of unmarked sound agrees, at least.
+/// Least probability assumed for a symbol of unmarked sound to agree.
 const CHANCE: f64 = 0.35;
 /// Probability that a symbol of a random key agrees.
 const NAME_CHANCE: f64 = 0.25;
 
-/// What one place of a clip shows.
+/// Evidence of one place of a clip.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MarkEvidence {
     /// Mean log-probability of the known symbols, at the best rotation.
     pub(super) soft: f64,
     /// Share of the known symbols that agree.
     pub(super) share: f64,
-    /// The chance of so many, all rotations of this place and all payloads counted.
+    /// Chance that as many symbols agree, with all rotations of this place and all payloads
+    /// counted.
     pub(super) frames_chance: f64,
-    /// And all places.
+    /// Bound by frames: that chance with all places counted.
     frames_bound: f64,
     names_bound: f64,
-    /// The same of the job's symbols alone, which jobs of one key do not share; 0 where the job is unknown.
+    /// Bound by names of the job's symbols alone, which the jobs of one key do not share; 0 if the
+    /// job is unknown.
     job_bound: f64,
-    /// Whole rounds.
+    /// Whole rounds that were read.
     rounds: usize,
-    /// Which payload it is evidence of, by place among those that are looked for.
+    /// Index of the payload among those that are looked for.
     pub(super) of: usize,
-    /// Whether its job's part is looked for, too.
+    /// Whether the job's part of the payload is looked for, too.
     has_job: bool,
 }
 
@@ -74,7 +82,7 @@ impl MarkEvidence {
         has_job: false,
     };
 
-    /// What this place alone says.
+    /// Returns the verdict of this place alone.
     pub(super) fn verdict(&self) -> Verdict {
         let names_below = NAMES_BELOW[usize::from(!self.has_job)];
         if self.rounds < MIN_ROUNDS {
@@ -95,7 +103,7 @@ impl MarkEvidence {
         self.frames_bound.max(self.names_bound)
     }
 
-    /// The same as the `of`-th of so many payloads that are looked for.
+    /// Counts the evidence as that of payload number `of` among `payloads` that are looked for.
     fn among(self, of: usize, payloads: usize) -> Self {
         let times = |chance: f64| (chance * payloads as f64).min(1.0);
         Self {
@@ -109,15 +117,15 @@ impl MarkEvidence {
     }
 }
 
-/// What the frames of one place show of all that is looked for: the payload that is detected, or else fits best. One of
-/// `places` that can be tried.
+/// Returns the evidence of one place: for the payload that is detected, or else fits best. The
+/// place is one of `places` that can be tried.
 pub(super) fn strongest(logits: &[[f32; SYMBOLS]], known: &[ExpectedPayload], places: usize) -> MarkEvidence {
     let each = known.iter().enumerate().map(|(at, one)| weigh(logits, one, places).among(at, known.len()));
     let best = each.max_by(|a, b| a.detects().cmp(&b.detects()).then(a.soft.total_cmp(&b.soft)));
     best.unwrap_or(MarkEvidence::NONE)
 }
 
-/// Lays the known symbols over the frames of one place.
+/// Compares the known symbols with the frames of one place.
 fn weigh(logits: &[[f32; SYMBOLS]], known: &ExpectedPayload, places: usize) -> MarkEvidence {
     let symbols = known.symbols();
     let mut columns = [[0.0_f64; SYMBOLS]; PERIOD];
@@ -142,7 +150,7 @@ fn weigh(logits: &[[f32; SYMBOLS]], known: &ExpectedPayload, places: usize) -> M
     let Some(rotation) = rotations.iter().copied().max_by(|&a, &b| soft(a).total_cmp(&soft(b))) else {
         return MarkEvidence::NONE;
     };
-    // How unlikely it is that a key or job drawn at random names as many of these symbols.
+    // Chance that a key or job drawn at random names as many of these symbols.
     let named = |part: Range<usize>| {
         let fits = part.filter_map(|place| {
             let column = &columns[(place + PERIOD - rotation) % PERIOD];
@@ -168,8 +176,9 @@ fn weigh(logits: &[[f32; SYMBOLS]], known: &ExpectedPayload, places: usize) -> M
     }
 }
 
-/// Where the round may begin: wherever a column's likeliest symbol is the terminator, or else where it comes nearest to it.
-/// It does not depend on what is looked for, so only these rotations count as tried.
+/// Returns the rotations at which the round may begin: at each column whose likeliest symbol is the
+/// terminator, else at the column nearest to that. The rotations do not depend on the payload, so
+/// only these count as tried.
 fn rotations(columns: &[[f64; SYMBOLS]; PERIOD]) -> Vec<usize> {
     let lead = |at: usize| columns[at][0] - columns[at][1..].iter().fold(f64::NEG_INFINITY, |a, &b| a.max(b));
     let ends: Vec<usize> = (0..PERIOD).filter(|&at| lead(at) > 0.0).collect();
@@ -185,7 +194,7 @@ fn log_softmax(logits: &[f32; SYMBOLS]) -> [f64; SYMBOLS] {
     logits.map(|logit| logit - top - sum)
 }
 
-/// The chance of at least `hits` in `trials` that succeed with probability `chance` each.
+/// Returns the chance of at least `hits` in `trials` that succeed with probability `chance` each.
 pub(super) fn tail(trials: usize, hits: usize, chance: f64) -> f64 {
     if hits == 0 || chance >= 1.0 {
         return 1.0;

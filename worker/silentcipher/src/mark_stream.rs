@@ -1,9 +1,12 @@
-//! The mark on a stream, piece by piece.
+//! Marking of a stream.
 //!
-//! Everything has its place counted from the stream's first sample: frames every 2048 samples at 44.1 kHz, frame `t` with
-//! symbol `t mod 21`. A sample leaves when the seven frames after its own are there, 0.37 s later. The networks want the
-//! voice at a level, and the mark is as strong as the voice; both come from the sound up to the frame, as if a second of
-//! speech at the training's level had gone before.
+//! Places are counted from the stream's first sample: frames every 2048 samples at 44.1 kHz, frame
+//! `t` with symbol `t mod 21`. A sample leaves when the seven frames after its own are there, 0.37
+//! s later.
+//!
+//! The networks need the voice at a fixed level, and the strength of the mark follows the voice.
+//! Both levels are estimated from the sound up to the frame, as if a second of speech at the
+//! training level had preceded it.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -20,7 +23,8 @@ use super::{Payload, RATE, SilentCipherError, VOICE_POWER};
 /// Samples of speech at [`VOICE_POWER`] that count as heard before the stream.
 const PRIOR_SAMPLES: f64 = RATE as f64;
 
-/// One stream on its way through the mark, with running statistics. However it is cut up, the same samples come out.
+/// Marking of one stream, with running statistics. The output is the same however the input is cut
+/// up.
 pub struct SilentStream {
     model: Arc<SilentCipherModel>,
     symbols: [u8; PERIOD],
@@ -28,7 +32,7 @@ pub struct SilentStream {
     framer: Framer,
     level: RunningPower,
     carrier: CarrierState,
-    /// Frames that the networks have not answered, with the gain at which these saw them.
+    /// Frames that wait for the networks' output, with the gain of the networks' input.
     waiting: VecDeque<(Spectrum, f32)>,
     overlap: Overlap,
     down: Resampler,
@@ -56,10 +60,11 @@ impl SilentStream {
         }
     }
 
-    /// Takes the next samples (24 kHz, full scale 1) and gives those that are ready.
+    /// Takes the next samples (24 kHz, full scale 1) and returns those that are ready.
     ///
     /// # Errors
-    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`]. The stream is of no use afterwards.
+    /// [`SilentCipherError::NotFinite`], [`SilentCipherError::Compute`]. The stream is of no use
+    /// after an error.
     pub fn push(&mut self, samples: &[f32]) -> Result<Vec<f32>, SilentCipherError> {
         if !samples.iter().all(|sample| sample.is_finite()) {
             return Err(SilentCipherError::NotFinite);
@@ -74,7 +79,7 @@ impl SilentStream {
         Ok(ready)
     }
 
-    /// The last samples: as many in all as were put in.
+    /// Returns the last samples. In all, as many samples come out as went in.
     ///
     /// # Errors
     /// As [`SilentStream::push`].
@@ -117,12 +122,13 @@ impl SilentStream {
     }
 }
 
-/// Root mean square of the magnitudes of a long sound at [`VOICE_POWER`]: the window's mean square is 3/8.
+/// Returns the root mean square of the magnitudes of a long sound at [`VOICE_POWER`]: the window's
+/// mean square is 3/8.
 fn nominal_rms() -> f32 {
     (VOICE_POWER * (SIZE * SIZE) as f64 * 0.375 / 2.0 / ROWS as f64).sqrt() as f32
 }
 
-/// The mean square of all sound up to a frame's end.
+/// Mean square of all sound up to a frame's end.
 struct RunningPower {
     /// Sums over whole hops that no frame has taken in yet.
     hops: VecDeque<f64>,
@@ -149,7 +155,7 @@ impl RunningPower {
         }
     }
 
-    /// The gain of the next frame: its last hop counts, as far as it has sound.
+    /// Returns the gain of the next frame. The frame's last hop counts as far as it holds sound.
     fn next_gain(&mut self) -> f32 {
         let (energy, samples) = match self.hops.pop_front() {
             Some(energy) => (energy, HOP),

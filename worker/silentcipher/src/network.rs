@@ -1,8 +1,9 @@
 //! Gated convolutions over time and frequency, one frame at a time.
 //!
-//! A layer is `norm(conv(x) * sigmoid(gate(x)))`. Both convolutions are one product of candle's, with the weights side by side,
-//! and every frame of the output is made by one and the same call from three frames of the input. So it is the same bits
-//! however the frames come, and only two frames need be held for each layer.
+//! A layer is `norm(conv(x) * sigmoid(gate(x)))`. Both convolutions are one matrix product of
+//! candle, with the weights side by side. The same call makes every frame of the output from three
+//! frames of the input. The output therefore has the same bits however the frames arrive, and each
+//! layer holds only two frames.
 
 use std::collections::VecDeque;
 
@@ -11,13 +12,13 @@ use candle_core::{Device, Storage, Tensor, bail};
 use super::BnMode;
 use csm_kernels::rowwise::gated;
 
-/// One frame of a feature map: (channels, rows), a channel's rows side by side.
+/// Frame of a feature map: (channels, rows), a channel's rows side by side.
 pub(super) type Frame = Vec<f32>;
 
-/// Added to a variance before its root is taken.
+/// Term added to a variance before its root is taken.
 const EPS: f64 = 1e-5;
 
-/// BatchNorm's values, one by channel.
+/// Parameters of a BatchNorm, one value for each channel.
 pub(super) struct BatchNorm {
     pub(super) weight: Vec<f32>,
     pub(super) bias: Vec<f32>,
@@ -25,16 +26,16 @@ pub(super) struct BatchNorm {
     pub(super) variance: Vec<f32>,
 }
 
-/// One gated convolution with its normalisation.
+/// Gated convolution with its normalisation.
 pub(super) struct GatedConv {
-    /// (2 outputs, inputs * kernel^2): the convolution's rows, then the gate's.
+    /// Weights, (2 outputs, inputs * kernel^2): the convolution's rows, then the gate's.
     weight: Tensor,
-    /// In the same order.
+    /// Biases: the convolution's, then the gate's.
     bias: Vec<f32>,
     norm: BatchNorm,
     inputs: usize,
     outputs: usize,
-    /// 1 or 3.
+    /// Width of the kernel: 1 or 3.
     kernel: usize,
 }
 
@@ -46,14 +47,15 @@ struct Moments {
 }
 
 impl GatedConv {
-    /// `weight` is (2 outputs, inputs, kernel, kernel), the convolution's part first; kernel is 1 or 3.
+    /// Builds a layer. `weight` is (2 outputs, inputs, kernel, kernel), the convolution's part
+    /// first; the kernel is 1 or 3.
     pub(super) fn new(weight: &Tensor, bias: Vec<f32>, norm: BatchNorm) -> candle_core::Result<Self> {
         let (doubled, inputs, kernel, _) = weight.dims4()?;
         let weight = weight.reshape((doubled, inputs * kernel * kernel))?.contiguous()?;
         Ok(Self { weight, bias, norm, inputs, outputs: doubled / 2, kernel })
     }
 
-    /// The gated convolution before its normalisation. What is not there counts as zeros.
+    /// Computes the gated convolution before its normalisation. A missing frame counts as zeros.
     fn gated(&self, before: Option<&Frame>, here: &Frame, after: Option<&Frame>) -> candle_core::Result<Frame> {
         let rows = here.len() / self.inputs;
         let columns = if self.kernel == 1 { here.clone() } else { unfold([before, Some(here), after], rows) };
@@ -80,7 +82,8 @@ impl GatedConv {
         }
     }
 
-    /// A whole clip, normalised by its own statistics. Frames that have been used are let go.
+    /// Computes a whole clip, normalised by its own statistics. Input frames are freed after their
+    /// last use.
     fn batch(&self, mut frames: Vec<Frame>) -> candle_core::Result<Vec<Frame>> {
         let mut moments = Moments { sums: vec![0.0; self.outputs], squares: vec![0.0; self.outputs], count: 0 };
         let mut out = Vec::with_capacity(frames.len());
@@ -117,7 +120,7 @@ impl Moments {
         }
     }
 
-    /// Mean and biased variance.
+    /// Returns mean and biased variance.
     fn finish(self) -> (Vec<f32>, Vec<f32>) {
         let count = self.count.max(1) as f64;
         let mean = |sum: f64| sum / count;
@@ -127,7 +130,8 @@ impl Moments {
     }
 }
 
-/// The frames' values in the order of the weights, (channels * 9, rows): by channel, then by row -1, 0, 1, then by frame.
+/// Returns the frames' values in the order of the weights, (channels * 9, rows): by channel, then
+/// by row -1, 0, 1, then by frame.
 fn unfold(frames: [Option<&Frame>; 3], rows: usize) -> Vec<f32> {
     let channels = frames[1].map_or(0, |frame| frame.len() / rows);
     let mut columns = vec![0.0; channels * 9 * rows];
@@ -144,12 +148,12 @@ fn unfold(frames: [Option<&Frame>; 3], rows: usize) -> Vec<f32> {
     columns
 }
 
-/// Layers one after another.
+/// Stack of layers, one after another.
 pub(super) struct ConvStack {
     layers: Vec<GatedConv>,
 }
 
-/// What a [`ConvStack`] remembers between frames: for each layer the last two frames of its input.
+/// State of a [`ConvStack`] between frames: the last two input frames of each layer.
 pub(super) struct ConvStackState(Vec<VecDeque<Frame>>);
 
 impl ConvStack {
@@ -157,12 +161,13 @@ impl ConvStack {
         Self { layers }
     }
 
-    /// Frames, and rows, to either side on which a value depends; also the frames by which [`ConvStack::push`] lags behind.
+    /// Returns the number of frames, and of rows, to either side on which a value depends.
+    /// [`ConvStack::push`] lags behind by as many frames.
     pub(super) fn context(&self) -> usize {
         self.layers.iter().filter(|layer| layer.kernel == 3).count()
     }
 
-    /// The output of a whole clip.
+    /// Computes the output of a whole clip.
     pub(super) fn whole(&self, mut frames: Vec<Frame>, mode: BnMode) -> candle_core::Result<Vec<Frame>> {
         if mode == BnMode::Batch {
             for layer in &self.layers {
@@ -184,7 +189,8 @@ impl ConvStack {
         ConvStackState(self.layers.iter().map(|_| VecDeque::new()).collect())
     }
 
-    /// Takes the next frame; gives the one [`ConvStack::context`] frames before it, when there is one.
+    /// Takes the next frame. Returns the output of the frame [`ConvStack::context`] frames earlier,
+    /// if there is one.
     pub(super) fn push(&self, state: &mut ConvStackState, frame: Frame) -> candle_core::Result<Option<Frame>> {
         self.push_from(0, state, frame)
     }
@@ -212,7 +218,7 @@ impl ConvStack {
         Ok(Some(frame))
     }
 
-    /// The last frames of a stream.
+    /// Returns the last frames of a stream.
     pub(super) fn finish(&self, mut state: ConvStackState) -> candle_core::Result<Vec<Frame>> {
         let mut out = Vec::new();
         for (at, layer) in self.layers.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The forty bits: what they say and how they lie in the symbols.
+//! Payload of the mark: the meaning of its forty bits, and their place in the symbols.
 
 use csm_shared::job::JobId;
 use csm_shared::watermark::WatermarkKey;
@@ -9,16 +9,17 @@ pub(super) const PERIOD: usize = 21;
 const KEY_BYTES: usize = 2;
 /// Symbols of a round that name the key.
 pub(super) const KEY_SYMBOLS: usize = KEY_BYTES * 4;
-/// Separates these tags from the key's other uses.
+/// Domain that separates these tags from the key's other uses.
 const JOB_DOMAIN: &[u8] = b"csm-fleet silentcipher v1 job:";
 
-/// The forty bits that one recording carries.
+/// Forty bits that one recording carries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Payload(pub [u8; 5]);
 
 impl Payload {
-    /// The payload of a job: 16 bits of the key's id, and 24 bits of the HMAC-SHA256 of the job's id under the key. Without
-    /// the key nobody can tell which job a recording is from, or make the payload of a job; the key's 16 bits are public.
+    /// Builds the payload of a job: 16 bits of the key's id, and 24 bits of the HMAC-SHA256 of the
+    /// job's id under the key. Only a holder of the key can tell a recording's job, or make the
+    /// payload of a job. The key's 16 bits are public.
     #[must_use]
     pub fn new(key: &WatermarkKey, job: &JobId) -> Self {
         let [a, b, ..] = key.id().bytes();
@@ -26,7 +27,8 @@ impl Payload {
         Self([a, b, c, d, e])
     }
 
-    /// One round of symbols: each pair of bits plus one, most significant first, and the terminator 0.
+    /// Returns one round of symbols: each pair of bits plus one, most significant first, and the
+    /// terminator 0.
     pub(super) fn symbols(self) -> [u8; PERIOD] {
         std::array::from_fn(|at| match self.0.get(at / 4) {
             Some(byte) => (byte >> (6 - 2 * (at % 4)) & 3) + 1,
@@ -34,7 +36,7 @@ impl Payload {
         })
     }
 
-    /// The payload of 20 symbols 1 to 4; `None` when one is a terminator.
+    /// Builds the payload from 20 symbols of 1 to 4. Returns `None` if one is a terminator.
     pub(super) fn of(symbols: impl Iterator<Item = u8>) -> Option<Self> {
         let mut bytes = [0_u8; 5];
         for (at, symbol) in symbols.take(PERIOD - 1).enumerate() {
@@ -44,7 +46,8 @@ impl Payload {
     }
 }
 
-/// What a detector knows of the payload it looks for: the key's part, and the job's where the job is known.
+/// Known parts of the payload that a detector looks for: the key's part, and the job's part if the
+/// job is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ExpectedPayload {
     key: [u8; KEY_BYTES],
@@ -52,21 +55,22 @@ pub struct ExpectedPayload {
 }
 
 impl ExpectedPayload {
-    /// Any job's payload under this key.
+    /// Expects the payload of any job under this key.
     #[must_use]
     pub fn key(key: &WatermarkKey) -> Self {
         let [a, b, ..] = key.id().bytes();
         Self { key: [a, b], job: None }
     }
 
-    /// This payload and no other.
+    /// Expects exactly this payload.
     #[must_use]
     pub const fn payload(payload: Payload) -> Self {
         let Payload([a, b, c, d, e]) = payload;
         Self { key: [a, b], job: Some([c, d, e]) }
     }
 
-    /// The payloads of all `keys`: of this job where there is one, else of any. What comes twice counts once.
+    /// Lists the expected payloads of all `keys`: of `job` if it is given, else of any job. Equal
+    /// payloads count once.
     #[must_use]
     pub fn all(keys: &[WatermarkKey], job: Option<&JobId>) -> Vec<Self> {
         let mut all = Vec::new();
@@ -79,7 +83,7 @@ impl ExpectedPayload {
         all
     }
 
-    /// The known symbols of one round; `None` where any is right.
+    /// Returns the known symbols of one round; `None` if any symbol is right.
     pub(super) fn symbols(&self) -> [Option<u8>; PERIOD] {
         let [a, b] = self.key;
         let [c, d, e] = self.job.unwrap_or_default();
@@ -88,12 +92,13 @@ impl ExpectedPayload {
         std::array::from_fn(|at| (at < known || at == PERIOD - 1).then_some(symbols[at]))
     }
 
-    /// Whether the job is known.
+    /// Returns whether the job is known.
     pub(super) const fn has_job(&self) -> bool {
         self.job.is_some()
     }
 
-    /// The first half of the key's id, four hexadecimal digits: as much of it as the mark carries.
+    /// Returns the first half of the key's id, four hexadecimal digits: the part that the mark
+    /// carries.
     pub(super) fn key_id(&self) -> String {
         self.key.iter().map(|byte| format!("{byte:02x}")).collect()
     }

@@ -1,7 +1,7 @@
-//! torchaudio's resampler (`sinc_interp_hann`, filter width 6, roll-off 0.99), piece by piece.
+//! torchaudio's resampler as a stream (`sinc_interp_hann`, filter width 6, roll-off 0.99).
 //!
-//! Rates are reduced by their common divisor to `from` and `to`. Each block of `from` samples gives `to` new ones, each from a
-//! filter of its own over the block and `width` samples to either side.
+//! Rates are reduced by their common divisor to `from` and `to`. Each block of `from` samples gives
+//! `to` new ones, each from a filter of its own over the block and `width` samples to either side.
 
 use std::f32::consts::PI;
 
@@ -10,12 +10,12 @@ const CROSSINGS: f32 = 6.0;
 /// Cut-off, as a share of the lower rate's half.
 const ROLL_OFF: f64 = 0.99;
 
-/// A stream between two rates. Its state is the samples that later filters still reach.
+/// Resampling stream between two rates. Its state is the samples that later filters still reach.
 pub(super) struct Resampler {
     from: usize,
     to: usize,
     width: usize,
-    /// (to, 2 width + from)
+    /// Filter taps, (to, 2 width + from).
     filters: Vec<f32>,
     /// Samples from `width` before the next block on.
     held: Vec<f32>,
@@ -33,7 +33,7 @@ impl Resampler {
         Self { from, to, width, filters, held: vec![0.0; width], received: 0, sent: 0 }
     }
 
-    /// The samples that these complete.
+    /// Takes the next samples and returns those that they complete.
     pub(super) fn push(&mut self, samples: &[f32]) -> Vec<f32> {
         if self.from == self.to {
             return samples.to_vec();
@@ -43,7 +43,7 @@ impl Resampler {
         self.blocks()
     }
 
-    /// The last samples: as many in all as `received * to / from`, rounded up.
+    /// Returns the last samples. In all, `received * to / from` samples come out, rounded up.
     pub(super) fn finish(mut self) -> Vec<f32> {
         if self.from == self.to {
             return Vec::new();
@@ -70,7 +70,7 @@ impl Resampler {
     }
 }
 
-/// A whole clip at another rate.
+/// Resamples a whole clip.
 pub(super) fn resample(clip: &[f32], from: usize, to: usize) -> Vec<f32> {
     let mut resampler = Resampler::new(from, to);
     let mut out = resampler.push(clip);
@@ -82,7 +82,7 @@ fn product(filter: &[f32], reach: &[f32]) -> f32 {
     filter.iter().zip(reach).map(|(tap, sample)| f64::from(tap * sample)).sum::<f64>() as f32
 }
 
-/// The filters, in torchaudio's own f32 steps.
+/// Computes the filters in torchaudio's own f32 steps.
 fn filters(from: usize, to: usize, width: usize, base: f64) -> Vec<f32> {
     let scale = (base / from as f64) as f32;
     let taps = 2 * width + from;

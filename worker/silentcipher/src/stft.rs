@@ -1,7 +1,8 @@
-//! Short-time spectra of 4096 samples every 2048, periodic Hann, and back; piece by piece.
+//! Short-time Fourier transform and its inverse, as streams: 4096 samples every 2048, periodic Hann
+//! window.
 //!
-//! Frame `t` is centred at sample `2048 t`. Before the first sample the signal is mirrored. At the end it is filled up with zeros
-//! to a multiple of 4096, by a whole 4096 where it is one already, and mirrored there.
+//! Frame `t` is centred at sample `2048 t`. The signal is mirrored before its first sample. Its end
+//! is padded with zeros to a multiple of 4096, by a whole 4096 if it is one already, and mirrored.
 
 use std::f64::consts::PI;
 use std::sync::Arc;
@@ -18,22 +19,23 @@ pub(super) const HOP: usize = SIZE / 2;
 /// Rows of a spectrum.
 pub(super) const ROWS: usize = SIZE / 2 + 1;
 
-/// One frame's spectrum, (ROWS).
+/// Spectrum of one frame, (ROWS).
 #[derive(Clone)]
 pub(super) struct Spectrum(pub(super) Vec<Complex32>);
 
 impl Spectrum {
-    /// Magnitudes of the lowest `rows` rows, times `gain`.
+    /// Returns the magnitudes of the lowest `rows` rows, times `gain`.
     pub(super) fn magnitudes(&self, rows: usize, gain: f32) -> Vec<f32> {
         self.0[..rows].iter().map(|bin| magnitude(*bin) * gain).collect()
     }
 
-    /// Sum of the squared magnitudes.
+    /// Returns the sum of the squared magnitudes.
     pub(super) fn energy(&self) -> f64 {
         self.0.iter().map(|bin| f64::from(bin.norm_sqr())).sum()
     }
 
-    /// Takes `info * rms` away from the lowest magnitudes, not below zero, where magnitudes count `gain` times. Phases stay.
+    /// Subtracts `info * rms` from the lowest magnitudes times `gain`, but not below zero, and
+    /// divides by `gain` again. Phases stay.
     pub(super) fn subtract(&mut self, info: &[f32], gain: f32, rms: f32) {
         for (bin, info) in self.0.iter_mut().zip(info) {
             let before = magnitude(*bin) * gain;
@@ -48,12 +50,12 @@ fn magnitude(bin: Complex32) -> f32 {
     bin.norm_sqr().sqrt()
 }
 
-/// Samples in, spectra out.
+/// Forward transform: samples in, spectra out.
 pub(super) struct Framer {
     fft: Arc<dyn RealToComplex<f32>>,
     window: Arc<[f32]>,
-    /// Once the mirrored beginning is there: the sample before the next frame, which the mirror at the end reaches, and the
-    /// samples from there on.
+    /// Samples that later frames need. Once the mirrored beginning is there, they start one sample
+    /// before the next frame, because the mirror at the end reaches it.
     held: Vec<f32>,
     received: usize,
 }
@@ -64,7 +66,7 @@ impl Framer {
         Self { fft, window: window(), held: Vec::new(), received: 0 }
     }
 
-    /// The spectra that these samples complete.
+    /// Returns the spectra that these samples complete.
     pub(super) fn push(&mut self, samples: &[f32]) -> Vec<Spectrum> {
         let before = self.received;
         self.received += samples.len();
@@ -79,7 +81,7 @@ impl Framer {
         self.frames()
     }
 
-    /// The last spectra.
+    /// Returns the last spectra.
     pub(super) fn finish(mut self) -> Vec<Spectrum> {
         let mut spectra = self.push(&vec![0.0; SIZE - self.received % SIZE]);
         let last = self.held.len() - 1;
@@ -110,11 +112,11 @@ impl Framer {
     }
 }
 
-/// Spectra in, samples out.
+/// Inverse transform: spectra in, samples out.
 pub(super) struct Overlap {
     inverse: Arc<dyn ComplexToReal<f32>>,
     window: Arc<[f32]>,
-    /// The second half of the last frame, windowed.
+    /// Second half of the last frame, windowed.
     tail: Option<Vec<f32>>,
 }
 
@@ -123,7 +125,8 @@ impl Overlap {
         Self { inverse: RealFftPlanner::new().plan_fft_inverse(SIZE), window: window(), tail: None }
     }
 
-    /// The samples between the last frame's centre and this one's; none for the first frame.
+    /// Returns the samples between the last frame's centre and this one's; none for the first
+    /// frame.
     pub(super) fn push(&mut self, spectrum: &Spectrum) -> Vec<f32> {
         let mut bins = spectrum.0.clone();
         bins[0].im = 0.0;
@@ -140,7 +143,7 @@ impl Overlap {
     }
 }
 
-/// The spectra of a whole clip: two for each started 4096 samples, and one.
+/// Transforms a whole clip into `1 + 2 (samples / 4096 + 1)` spectra, with an integer quotient.
 pub(super) fn transform(samples: &[f32]) -> Vec<Spectrum> {
     let mut framer = Framer::new();
     let mut spectra = framer.push(samples);
@@ -148,7 +151,7 @@ pub(super) fn transform(samples: &[f32]) -> Vec<Spectrum> {
     spectra
 }
 
-/// The first `samples` samples of these spectra.
+/// Returns the first `samples` samples of these spectra.
 pub(super) fn inverse(spectra: &[Spectrum], samples: usize) -> Vec<f32> {
     let mut overlap = Overlap::new();
     let mut out: Vec<f32> = spectra.iter().flat_map(|spectrum| overlap.push(spectrum)).collect();

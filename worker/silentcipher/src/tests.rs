@@ -1,4 +1,5 @@
-//! Against the Python package's values (`tests/golden/silentcipher`), and what must hold without them.
+//! Tests against the Python package's values (`tests/golden/silentcipher`), and tests that need no
+//! reference.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the measuring tests print what they measured")]
@@ -25,24 +26,24 @@ fn folder() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/silentcipher")
 }
 
-/// The narrow random model at the strength of most cases.
+/// Loads the narrow random model at the strength of most cases.
 fn narrow(mode: BnMode) -> SilentCipher {
     SilentCipher::load(&folder().join("narrow"), mode).unwrap().with_message_sdr(36.0)
 }
 
-/// `golden.json`.
+/// Reads `golden.json`.
 fn cases() -> &'static Value {
     static CASES: OnceLock<Value> = OnceLock::new();
     CASES.get_or_init(|| serde_json::from_slice(&std::fs::read(folder().join("golden.json")).unwrap()).unwrap())
 }
 
-/// A tensor of `golden.safetensors` with its shape.
+/// Reads a tensor of `golden.safetensors` with its shape.
 fn golden(name: &str) -> (Vec<usize>, Vec<f32>) {
     let (shape, bytes) = raw(name);
     (shape, bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
 }
 
-/// A tensor of indices.
+/// Reads a tensor of indices.
 fn indices(name: &str) -> Vec<usize> {
     let index = |bytes: &[u8; 8]| usize::try_from(i64::from_le_bytes(*bytes)).unwrap();
     raw(name).1.as_chunks::<8>().0.iter().map(index).collect()
@@ -56,7 +57,7 @@ fn raw(name: &str) -> (Vec<usize>, Vec<u8>) {
     (tensor.shape().to_vec(), tensor.data().to_vec())
 }
 
-/// A slice of the clip that all cases are cut from.
+/// Returns a slice of the clip that all cases are cut from.
 fn clip(start: usize, length: usize) -> Vec<f32> {
     let (_, bytes) = raw("clip");
     let samples = &bytes.as_chunks::<2>().0[start..start + length];
@@ -73,13 +74,13 @@ fn bytes(value: &Value) -> [u8; 5] {
     bytes.try_into().unwrap()
 }
 
-/// Greatest difference.
+/// Returns the greatest difference.
 fn distance(ours: &[f32], theirs: &[f32]) -> f32 {
     assert_eq!(ours.len(), theirs.len());
     ours.iter().zip(theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
 }
 
-/// Theirs over the difference, in dB.
+/// Returns the ratio of `theirs` to the difference, in dB.
 fn snr(ours: &[f32], theirs: &[f32]) -> f64 {
     assert_eq!(ours.len(), theirs.len());
     let square = |value: f32| f64::from(value).powi(2);
@@ -93,7 +94,7 @@ fn assert_snr(what: &str, ours: &[f32], theirs: &[f32], least: f64) {
     assert!(snr >= least, "{what}: {snr:.1} dB, less than {least}");
 }
 
-/// Voiced and hissing stretches with pauses: `samples` of 24 kHz.
+/// Returns `samples` samples at 24 kHz: voiced and hissing stretches with pauses.
 fn voice(samples: usize) -> Vec<f32> {
     let long: Vec<f32> = clip(0, 48_000);
     (0..samples).map(|at| long[at % long.len()] * (1.0 + 0.2 * (at as f32 / 7000.0).sin())).collect()

@@ -1,4 +1,5 @@
-//! From the published files to networks. Widths and numbers of layers are what the tensors say; everything else is checked.
+//! Loader of the published files. The tensors determine widths and numbers of layers; everything
+//! else is checked.
 
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -10,8 +11,8 @@ use candle_core::{DType, Device, Tensor};
 
 use super::carrier::Carrier;
 use super::cipher_model::{Reader, SYMBOLS, SilentCipherModel};
-use super::stft::BAND;
 use super::network::{BatchNorm, ConvStack, GatedConv};
+use super::stft::BAND;
 use super::{CSM_MESSAGE_SDR, SilentCipherError};
 
 /// The three files, in the order encoder, carrier decoder, message decoder.
@@ -29,21 +30,21 @@ pub(super) struct Tensors {
     pub(super) by_name: HashMap<String, Tensor>,
 }
 
-/// One layer as it is in its file.
+/// Layer as its file holds it.
 struct ConvParts {
-    /// (2 outputs, inputs, kernel, kernel)
+    /// Weights, (2 outputs, inputs, kernel, kernel).
     weight: Tensor,
     bias: Vec<f32>,
     norm: BatchNorm,
 }
 
-/// Reads a folder.
+/// Reads the model from a folder.
 pub(super) fn model(folder: &Path) -> Result<SilentCipherModel, SilentCipherError> {
     let [encoder, carrier, reader] = FILES.map(|name| read(&folder.join(name)));
     assemble(&encoder?, &carrier?, &reader?, message_sdr(&folder.join(SETTINGS))?)
 }
 
-/// The model of these tensors.
+/// Builds the model of these tensors.
 pub(super) fn assemble(
     encoder: &Tensors,
     carrier: &Tensors,
@@ -74,7 +75,7 @@ pub(super) fn assemble(
     Ok(SilentCipherModel { carrier: Arc::new(carrier), reader: Arc::new(reader), message_sdr })
 }
 
-/// The encoder alone.
+/// Builds the encoder alone.
 #[cfg(test)]
 pub(super) fn encoder(tensors: &Tensors) -> Result<ConvStack, SilentCipherError> {
     Ok(stack(tensors.layers(0, 1, 1, None)?)?)
@@ -89,7 +90,8 @@ fn outputs(layers: &[ConvParts]) -> candle_core::Result<usize> {
     layers.last().map_or(Ok(0), |layer| Ok(layer.weight.dim(0)? / 2))
 }
 
-/// Adds up the weights of the repeated inputs behind the first `features`: what is left is one of each.
+/// Adds up the weights of the repeated inputs behind the first `features`, so that one of each is
+/// left.
 fn fold(weight: &Tensor, features: usize) -> candle_core::Result<Tensor> {
     let repeats = (weight.dim(1)? - features) / 2;
     let sum = |start| weight.narrow(1, start, repeats)?.to_dtype(DType::F64)?.sum_keepdim(1)?.to_dtype(DType::F32);
@@ -106,7 +108,7 @@ impl Tensors {
         SilentCipherError::Shape { file: self.file.clone(), key: key.to_owned(), shape: shape.to_vec(), expected }
     }
 
-    /// A tensor of this shape, row by row.
+    /// Returns the values of a tensor of this shape, row by row.
     fn values(&self, key: &str, shape: &[usize]) -> Result<Vec<f32>, SilentCipherError> {
         let tensor = self.get(key)?;
         if tensor.dims() != shape {
@@ -126,8 +128,9 @@ impl Tensors {
         Ok(values)
     }
 
-    /// The layers `main.{first}`, `main.{first + step}` and so on, up to the last there is. `inputs` is the first one's
-    /// number of inputs, 0 for any, and `outputs` the last one's.
+    /// Reads the layers `main.{first}`, `main.{first + step}` and so on, up to the last one.
+    /// `inputs` is the number of inputs of the first layer, 0 for any. `outputs` is the number of
+    /// outputs of the last layer.
     fn layers(
         &self,
         first: usize,
@@ -183,14 +186,16 @@ impl Tensors {
     }
 }
 
-/// Reads a file of `torch.save`. A `module.` before a name, which data-parallel training leaves, is taken off.
+/// Reads a file of `torch.save`. Removes the `module.` that data-parallel training puts before
+/// names.
 pub(super) fn read(file: &Path) -> Result<Tensors, SilentCipherError> {
     let failed = |reason: String| SilentCipherError::Read { file: file.to_owned(), reason };
     let bytes = std::fs::metadata(file).map_err(|error| failed(error.to_string()))?.len();
     if bytes > MAX_FILE_BYTES {
         return Err(SilentCipherError::TooLarge { file: file.to_owned(), bytes, limit: MAX_FILE_BYTES });
     }
-    // candle's reader of pickles takes the lists in them to be as long as torch writes them.
+    // candle's reader of pickles relies on lists as long as torch writes them, and panics
+    // otherwise.
     let read = catch_unwind(AssertUnwindSafe(|| read_all(file, bytes)));
     let by_name = read.map_err(|_| failed("the file is no checkpoint of torch".to_owned()))?.map_err(failed)?;
     Ok(Tensors { file: file.to_owned(), by_name })
@@ -212,7 +217,7 @@ fn read_all(file: &Path, bytes: u64) -> Result<HashMap<String, Tensor>, String> 
     Ok(by_name)
 }
 
-/// The line `message_sdr:` of the settings.
+/// Reads the line `message_sdr:` of the settings.
 fn message_sdr(file: &Path) -> Result<f32, SilentCipherError> {
     let text = match std::fs::read_to_string(file) {
         Ok(text) => text,

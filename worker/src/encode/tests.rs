@@ -115,7 +115,7 @@ fn bare_samples_are_the_samples() {
 #[test]
 fn the_same_speech_gives_the_same_file() {
     let speech = speech(24_000);
-    for format in AudioFormat::ALL {
+    for format in AudioFormat::ALL.iter().copied() {
         assert_eq!(encode(&speech, format).unwrap(), encode(&speech, format).unwrap(), "{format}");
     }
 }

@@ -1,74 +1,59 @@
-//! Which marks a finished file carries, and where SilentCipher's weights come from.
+//! Watermark policy: the marks of a finished file, and the source of SilentCipher's weights.
 
-use std::fmt;
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use clap::Args;
 use csm_shared::models::{self, HubError, HubOptions, ModelSource, SILENTCIPHER};
+use strum::{Display, EnumString};
 
-/// Which marks a finished file carries. There is no way to ask for none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Marks of a finished file. No policy asks for none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Display, EnumString)]
+#[strum(serialize_all = "lowercase", parse_err_fn = unknown, parse_err_ty = String)]
 pub enum Policy {
     /// The builtin mark.
     Builtin,
-    /// SilentCipher's.
+    /// SilentCipher's mark.
     Silentcipher,
-    /// Both.
+    /// Both marks.
     Both,
 }
 
-impl FromStr for Policy {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "builtin" => Ok(Self::Builtin),
-            "silentcipher" => Ok(Self::Silentcipher),
-            "both" => Ok(Self::Both),
-            _ => Err(format!("{text:?} is no watermark policy: give builtin, silentcipher or both; there is no off")),
-        }
-    }
+/// Refuses a name that no variant of [`Policy`] has.
+fn unknown(text: &str) -> String {
+    format!("{text:?} is no watermark policy: give builtin, silentcipher or both; there is no off")
 }
 
-impl fmt::Display for Policy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Builtin => "builtin",
-            Self::Silentcipher => "silentcipher",
-            Self::Both => "both",
-        })
-    }
-}
-
-/// What may be chosen about marks. That there is one may not.
+/// Watermark settings. The scheme can be chosen; marking cannot be switched off.
 #[derive(Args, Clone, Debug)]
 pub struct MarkArgs {
-    /// Marks of finished files: `builtin`, `silentcipher` or `both`; live audio carries the builtin mark always [default:
-    /// `both` where SilentCipher's weights are a folder or in the cache, else `builtin`]
+    /// Marks of finished files: `builtin`, `silentcipher` or `both`. Live audio always carries the
+    /// builtin mark [default: `both` if SilentCipher's weights are a folder or in the cache, else
+    /// `builtin`]
     #[arg(long, env = "CSM_WATERMARK", value_name = "POLICY")]
     pub watermark: Option<Policy>,
-    /// SilentCipher's weights: a hub id or a folder. Only a policy that needs them fetches them, and nobody ships them: their
-    /// makers state no licence for them, so whether you may use them is yours to judge
+    /// SilentCipher's weights: a hub id or a folder. Only a policy that needs the weights downloads
+    /// them, and no release contains them. Their makers state no licence, so whether you may use
+    /// them is yours to judge
     #[arg(long, env = "CSM_SILENTCIPHER", default_value = SILENTCIPHER, value_name = "ID|DIR")]
     pub silentcipher: ModelSource,
 }
 
-/// What was chosen.
+/// Policy in force, with its reason and the source of its weights.
 #[derive(Clone, Debug)]
 pub struct ChosenPolicy {
-    /// The marks.
+    /// Marks of finished files.
     pub policy: Policy,
-    /// Why these.
+    /// Reason for the choice.
     pub why: String,
-    /// Where SilentCipher's weights come from.
+    /// Source of SilentCipher's weights.
     pub source: ModelSource,
-    /// How to reach the hub. Offline, where nobody asked for a policy that needs the weights.
+    /// Access to the model hub. Offline, if no policy was asked for.
     pub hub: HubOptions,
 }
 
 impl MarkArgs {
-    /// Settles on a policy: the one that was asked for, else what the weights at hand allow. Downloads nothing.
+    /// Chooses the policy: the one that was asked for, else the one that the local weights allow.
+    /// Downloads nothing.
     pub async fn choose(&self, hub: &HubOptions) -> ChosenPolicy {
         let source = self.silentcipher.clone();
         if let Some(policy) = self.watermark {
@@ -91,13 +76,14 @@ impl MarkArgs {
 }
 
 impl ChosenPolicy {
-    /// Whether trying again can help: the hub may answer later, a folder stays as it is.
+    /// Returns whether trying again can help: the hub may answer later, but a folder stays as it
+    /// is.
     #[must_use]
     pub fn may_recover(&self) -> bool {
         matches!(self.source, ModelSource::Hub(_))
     }
 
-    /// The folder of the weights, downloading what is missing where it may.
+    /// Returns the folder of the weights. Downloads what is missing, unless the hub is offline.
     ///
     /// # Errors
     /// [`HubError`].

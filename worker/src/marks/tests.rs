@@ -1,4 +1,5 @@
-//! The mark on what a codec really makes: the tiny model's, whose speech is noise of its own kind.
+//! Test of the mark on the output of a real codec. The tiny model's codec makes a noise of its own
+//! kind.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![allow(clippy::print_stdout, reason = "the measuring tests print what they measured")]

@@ -12,28 +12,29 @@ use super::{Embedder, Finding, MarkError, Marked, Verdict, WatermarkKey};
 use csm_silentcipher::{Bounds, CSM_MESSAGE_SDR, ExpectedPayload, Payload, SilentCipher, SilentCipherError};
 
 const RATE: f32 = SAMPLE_RATE as f32;
-/// Longest recording that SilentCipher marks as a whole: 2 min, about 120 MB. What is longer it marks as a stream.
+/// Longest recording that SilentCipher marks as a whole: 2 min, about 120 MB. Longer recordings are
+/// marked as a stream.
 const WHOLE_SAMPLES: usize = 120 * SAMPLE_RATE as usize;
-/// Pieces of a stream: 1 s.
+/// Samples that are pushed into a stream at once: 1 s.
 const PIECE_SAMPLES: usize = SAMPLE_RATE as usize;
 /// Samples of the self-test's clip: 3 s, three rounds of SilentCipher's message.
 const SELF_TEST_SAMPLES: usize = 3 * SAMPLE_RATE as usize;
-/// Whose mark the self-test puts on.
+/// Job whose mark the self-test uses.
 const SELF_TEST_JOB: &str = "5e1f7e57-0000-4000-8000-000000000000";
-/// Brings the self-test's clip to the loudness of speech.
+/// Gain that brings the self-test's clip to the loudness of speech.
 const LOUDNESS: f32 = 0.1;
 
-/// A scheme that marks a finished recording for a job, and finds its mark again. A trait, so that the policy is tested with
-/// marks that fail on purpose.
+/// Scheme that marks a finished recording for a job, and finds the mark again. The trait lets tests
+/// use marks that fail on purpose.
 pub(super) trait WholeMark: Send + Sync {
-    /// Marks a recording (24 kHz, full scale 1); as many samples come back.
+    /// Marks a recording (24 kHz, full scale 1) and returns as many samples.
     fn embed(&self, clip: &[f32], job: &JobId) -> Result<Vec<f32>, MarkError>;
 
     /// Looks for this job's mark.
     fn examine(&self, clip: &[f32], job: &JobId) -> Result<Finding, MarkError>;
 }
 
-/// The mark for one job.
+/// Mark for one job.
 pub(super) struct ForJob<'a> {
     pub(super) mark: &'a dyn WholeMark,
     pub(super) job: &'a JobId,
@@ -47,8 +48,9 @@ impl Embedder for ForJob<'_> {
     }
 }
 
-/// SilentCipher under one key. One recording at a time: it takes all cores, and memory by the length of the recording. Who
-/// searches others' recordings steps back between two readings.
+/// SilentCipher under one key. The lock admits one recording at a time, because a recording takes
+/// all cores, and memory by its length. A search by [`SilentCipherMark::find`] releases the lock
+/// between two readings.
 pub(crate) struct SilentCipherMark {
     cipher: SilentCipher,
     key: WatermarkKey,
@@ -56,13 +58,14 @@ pub(crate) struct SilentCipherMark {
 }
 
 impl SilentCipherMark {
-    /// Marks with the statistics of the checkpoint, so that the length of a recording has no limit, and as strongly as CSM
-    /// does.
+    /// Builds a mark that is as strong as CSM's own. `cipher` uses running statistics, so the
+    /// length of a recording has no limit.
     pub(crate) fn new(cipher: &SilentCipher, key: &WatermarkKey) -> Self {
         Self { cipher: cipher.with_message_sdr(CSM_MESSAGE_SDR), key: key.clone(), lock: Arc::default() }
     }
 
-    /// Looks for any of these payloads in a recording that may come from anywhere, until a time or a stop.
+    /// Looks for any payload of `known` in a recording from any source. The search ends at `until`,
+    /// or if `stop` is cancelled.
     pub(crate) fn find(
         &self,
         clip: &[f32],
@@ -75,7 +78,7 @@ impl SilentCipherMark {
     }
 
     fn lock(&self) -> MutexGuard<'_, ()> {
-        // It guards no data that a panic could have spoiled.
+        // The lock guards no data that a panic could have spoiled.
         self.lock.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -102,7 +105,8 @@ impl WholeMark for SilentCipherMark {
     }
 }
 
-/// Marks a fixed clip and looks for the mark in it, and in the clip as it was. What is wrong, if anything.
+/// Marks a fixed clip, then looks for the mark in the marked clip and in the unmarked one. The
+/// error says what is wrong.
 pub(super) fn self_test(mark: &dyn WholeMark) -> Result<(), String> {
     let (clip, job) = (voice(), SELF_TEST_JOB.parse().unwrap_or_else(|_| JobId::generate()));
     let said = |error: MarkError| format!("the self-test failed: {error}");
@@ -122,7 +126,8 @@ pub(super) fn self_test(mark: &dyn WholeMark) -> Result<(), String> {
     Ok(())
 }
 
-/// The self-test's clip, the same in every process: a tone of gliding pitch through two resonances, over a little noise.
+/// Makes the self-test's clip, the same in every process: a tone of gliding pitch through two
+/// resonances, over a little noise.
 fn voice() -> Vec<f32> {
     let mut noise = 1_u32;
     let (mut phase, mut first, mut second) = (0.0, Resonator::at(700.0, 120.0), Resonator::at(1_900.0, 200.0));
@@ -139,7 +144,7 @@ fn voice() -> Vec<f32> {
     (0..SELF_TEST_SAMPLES).map(sample).collect()
 }
 
-/// A resonance of two poles.
+/// Two-pole resonance.
 struct Resonator {
     feedback: [f32; 2],
     before: [f32; 2],
@@ -168,7 +173,7 @@ mod tests {
 
     use super::*;
 
-    /// Searching others' recordings waits for those who mark, and not for longer than it may.
+    /// A search waits while a recording is being marked, but no longer than its time limit.
     #[test]
     fn a_search_waits_for_its_turn_in_vain_or_until_it_comes() {
         let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");

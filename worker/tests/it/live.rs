@@ -13,10 +13,7 @@ use csm_queue::live::{Event, EventId, Live, LiveEvent, Subscriptions};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, Claimed, Commit, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
-use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, FinishReason, JobId, JobSpec, Lane, Receipt, Sampling, Seed, Speaker,
-    Temperature, Text, TopK,
-};
+use csm_shared::job::{AudioFormat, Delivery, FinishReason, JobId, Lane, Receipt};
 use csm_shared::prompt::PromptTokenizer;
 use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::encode::AudioEncoder;
@@ -77,20 +74,9 @@ impl LiveFixture {
 
     async fn enqueue(&self, delivery: Delivery) -> JobId {
         let id = JobId::generate();
-        let spec = JobSpec {
-            text: Text::new(
-                "All good things take time, and so does this. Nothing is so good that it takes none at all.",
-            )
-            .unwrap(),
-            normalize: true,
-            speaker: Speaker::new(0).unwrap(),
-            budget: AudioBudget::from_ms(u64::from(FRAMES) * 80).unwrap(),
-            sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
-            context: Context::default(),
-            lane: Lane::Live,
-            format: AudioFormat::Pcm,
-            delivery,
-        };
+        let text = "All good things take time, and so does this. Nothing is so good that it takes none at all.";
+        let job = csm_testing::job().text(text).frames(FRAMES.into()).lane(Lane::Live).format(AudioFormat::Pcm);
+        let spec = job.delivery(delivery).spec();
         self.queue.enqueue(&Ticket::new(id), &spec).await.unwrap();
         id
     }

@@ -1,4 +1,4 @@
-//! espeak-ng as a child process: voices, speeds, pitches and texts by draws.
+//! espeak-ng as a child process, with drawn voices, speeds, pitches and texts.
 
 use std::fs;
 use std::process::{Command, Stdio};
@@ -13,20 +13,21 @@ use super::{CorpusSource, Unmarked, cut, samples_of_all, text};
 /// Voices of the corpus that is marked.
 const ENGLISH: [&str; 8] =
     ["en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029", "en-us-nyc"];
-/// What changes their timbre.
+/// Variants that change the timbre of a voice.
 const TIMBRES: [&str; 18] = [
     "m1", "m2", "m3", "m4", "m5", "m6", "m7", "m8", "f1", "f2", "f3", "f4", "f5", "klatt", "klatt3", "adam", "croak",
     "steph",
 ];
-/// Words of the first try; a voice that takes too little time over them is given twice as many, [`TRIES`] times.
+/// Words of the first try. A voice that speaks them in too little time gets twice as many, in up to
+/// [`TRIES`] tries.
 const WORDS: usize = 70;
 const TRIES: usize = 3;
-/// What is quieter than this before the first word is left out.
+/// Level of the first word's beginning; quieter samples before it are left out.
 const FIRST_SOUND: f32 = 0.01;
-/// Draws of the utterances.
+/// Number that keeps the draws of the utterances apart from others.
 const PURPOSE: u32 = 2;
 
-/// The synthesiser, and every voice that it has without other packages.
+/// Synthesiser, with every voice that it has without other packages.
 pub(crate) struct Espeak {
     voices: Vec<String>,
 }
@@ -34,7 +35,7 @@ pub(crate) struct Espeak {
 impl Espeak {
     pub(crate) fn find() -> anyhow::Result<Self> {
         let list = run(Command::new("espeak-ng").arg("--voices"))?;
-        // Pty Language Age/Gender VoiceName File; files under mb/ belong to MBROLA.
+        // Columns: Pty Language Age/Gender VoiceName File. Files under mb/ belong to MBROLA.
         let voices = list.lines().skip(1).filter_map(|line| {
             let mut columns = line.split_whitespace();
             let language = columns.nth(1)?;
@@ -49,7 +50,8 @@ impl Espeak {
         self.voices.len()
     }
 
-    /// `count` utterances from number `first` on, cut into one clip of each length: English voices, or all that there are.
+    /// Makes `count` utterances from number `first` on, each cut into one clip of each length. The
+    /// voices are English, or all that there are.
     pub(crate) fn speak(&self, first: usize, count: usize, all_voices: bool) -> anyhow::Result<Vec<Unmarked>> {
         let numbers: Vec<_> = (first..first + count).collect();
         let spoken = parallel::map(&numbers, |_, &number| {
@@ -61,12 +63,13 @@ impl Espeak {
     }
 }
 
-/// Some of the listed languages cannot be asked for by the name that they are listed by.
+/// Returns whether a voice can be asked for by its listed name. Some of the listed languages
+/// cannot.
 fn is_spoken(voice: &str) -> bool {
     run(Command::new("espeak-ng").args(["-q", "-v", &format!("{voice}+{}", TIMBRES[0]), "a"])).is_ok()
 }
 
-/// An utterance long enough for one clip of each length.
+/// Makes an utterance that is long enough for one clip of each length.
 fn utterance(draw: &mut AttackRng, voice: &str) -> anyhow::Result<Vec<f32>> {
     let voice = format!("{voice}+{}", draw.pick(&TIMBRES));
     let (speed, pitch) = ((120 + draw.below(90)).to_string(), (15 + draw.below(70)).to_string());

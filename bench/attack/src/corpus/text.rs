@@ -1,4 +1,4 @@
-//! Sentences that nobody has said before, put together by draws.
+//! Random sentences, put together by draws.
 
 use super::super::attack_rng::AttackRng;
 
@@ -83,7 +83,7 @@ const PLACES: [&str; 16] = [
 ];
 const LINKS: [&str; 8] = [", and ", ", but ", " because ", " while ", "; later ", ", although ", ", so ", " until "];
 
-/// A text of at least so many words.
+/// Makes a text of at least `words` words.
 pub(crate) fn paragraph(draw: &mut AttackRng, words: usize) -> String {
     let mut text = String::new();
     while text.split_whitespace().count() < words {

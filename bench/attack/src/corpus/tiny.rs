@@ -15,16 +15,16 @@ use tokio::runtime::Runtime;
 use super::super::attack_rng::AttackRng;
 use super::{CorpusSource, LENGTHS, Unmarked, cut, samples_of_all, text};
 
-/// Utterances at a time.
+/// Utterances that are generated at a time.
 const SLOTS: usize = 16;
 /// Words of a text: enough ids for the frames that are asked for.
 const WORDS: usize = 12;
-/// Rounds of [`SLOTS`] utterances for each one that would do if none of them ended early.
+/// Rounds of [`SLOTS`] utterances for each round that would suffice if no utterance ended early.
 const ROUNDS: usize = 4;
-/// Draws of the texts.
+/// Number that keeps the draws of the texts apart from others.
 const PURPOSE: u32 = 3;
 
-/// The loaded model.
+/// Loaded tiny model.
 pub(crate) struct Tiny {
     engine: Engine,
     tokenizer: PromptTokenizer,
@@ -54,7 +54,7 @@ impl Tiny {
         Ok(Self { engine, tokenizer, runtime, next: 1, _folder: folder })
     }
 
-    /// `count` clips of each length, from utterances of seeds never used before.
+    /// Makes `count` clips of each length, from utterances of seeds never used before.
     pub(crate) fn speak(&mut self, count: usize) -> anyhow::Result<Vec<Unmarked>> {
         let mut clips: Vec<Unmarked> = Vec::new();
         let mut missing = [count; LENGTHS.len()];

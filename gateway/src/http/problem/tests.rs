@@ -1,7 +1,10 @@
-//! Callers see codes, fields and limits; they never see what happened inside.
+//! Documents of problems: callers see codes, fields and limits, and never the inner cause.
 
+use axum::response::IntoResponse as _;
+use csm_queue::queue::QueueError;
 use csm_queue::redis_client::RedisFault;
 use csm_shared::job::{Lane, Tenant, TopK};
+use csm_shared::store::StoreError;
 use serde_json::{Value, json};
 
 use super::*;
@@ -69,4 +72,28 @@ fn what_redis_cannot_promise_is_no_passing_fault() {
     let problem: Problem = QueueError::Redis(RedisFault::Unsupported(secret.into())).into();
     assert_eq!((problem.0.status.as_u16(), problem.0.headers.len()), (501, 0));
     assert!(!document(&problem).to_string().contains("10.0.0.7"));
+}
+
+#[test]
+fn constructors_answer_with_a_status_of_their_catalogue_entry() {
+    let (job, limit) = (JobId::generate(), Duration::from_secs(60));
+    let problems = [
+        Problem::internal(""),
+        Problem::unavailable(""),
+        Problem::slow_body(limit),
+        Problem::took_too_long(job, limit),
+        Problem::unreadable(StatusCode::BAD_REQUEST),
+        Problem::no_upgrade(StatusCode::UPGRADE_REQUIRED, String::new()),
+        Problem::no_audio(job, JobState::Failed, None),
+        Problem::no_audio(job, JobState::Cancelled, None),
+        Problem::no_audio(job, JobState::Expired, None),
+        Problem::job_ended(job, JobState::Failed, None),
+        Problem::job_ended(job, JobState::Cancelled, None),
+        Problem::job_ended(job, JobState::Expired, None),
+        QueueError::Conflict(job).into(),
+    ];
+    for problem in problems {
+        let ProblemParts { kind, status, .. } = &*problem.0;
+        assert!(kind.statuses.contains(&status.as_u16()), "{}: {status}", kind.code);
+    }
 }

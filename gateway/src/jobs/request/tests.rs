@@ -1,30 +1,30 @@
-//! What is refused, under which path, with which words; and what is taken.
+//! Native requests: accepted fields, and refusals with their path, value and limit.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use csm_shared::job::Tenant;
+use csm_queue::queue::Durability;
+use csm_shared::job::{Delivery, Lane, Tenant};
 
 use super::*;
 
-/// What is to be said, by a request of nobody in particular.
-fn read(body: &[u8], style: ApiStyle) -> Result<JobSpec, Invalid> {
-    super::read(body, style, Caller::new(Tenant::default())).map(|job_request| job_request.spec)
+/// Reads the payload of a request for a new job of the default tenant.
+fn read(body: &str) -> Result<JobSpec, Invalid> {
+    super::read(body.as_bytes(), &Caller::new(Tenant::default())).map(|job_request| job_request.spec)
 }
 
+/// Returns status, field, value and limit of a refusal.
 fn refused(body: &str) -> (u16, String, String, String) {
-    let Invalid { status, field, value, limit, .. } = read(body.as_bytes(), ApiStyle::Native).unwrap_err();
+    let Invalid { status, field, value, limit, .. } = read(body).unwrap_err();
     (status, field, value, limit)
 }
 
 #[test]
-fn live_delivery_is_for_the_native_style_and_for_short_results() {
-    let delivery = |body: &str, style| read(body.as_bytes(), style).map(|spec| spec.delivery);
-    let both = r#"{"text": "Hello", "delivery": "both"}"#;
-    assert_eq!(delivery(both, ApiStyle::Native), Ok(Delivery::Both));
-    assert_eq!(delivery(both, ApiStyle::Compat), Ok(Delivery::Store));
-    assert_eq!(delivery(r#"{"text": "Hello"}"#, ApiStyle::Native), Ok(Delivery::Store));
+fn live_delivery_is_for_short_results() {
+    let delivery = |body: &str| read(body).map(|spec| spec.delivery);
+    assert_eq!(delivery(r#"{"text": "Hello", "delivery": "both"}"#), Ok(Delivery::Both));
+    assert_eq!(delivery(r#"{"text": "Hello"}"#), Ok(Delivery::Store));
     let most = |ms| format!(r#"{{"text": "Hello", "delivery": "both", "max_audio_length_ms": {ms}}}"#);
-    assert_eq!(delivery(&most(120_000), ApiStyle::Native), Ok(Delivery::Both));
+    assert_eq!(delivery(&most(120_000)), Ok(Delivery::Both));
     let long = format!(r#"{{"text": "{}", "delivery": "both"}}"#, "This is one of many sentences. ".repeat(60));
     for body in [most(120_080), long] {
         let (status, field, value, limit) = refused(&body);
@@ -43,23 +43,20 @@ fn wav() -> String {
 }
 
 #[test]
-fn defaults_are_those_of_the_integration_replaced() {
-    let spec = read(br#"{"text": "Hello"}"#, ApiStyle::Compat).unwrap();
-    assert_eq!((spec.speaker.get(), spec.budget.ms(), spec.lane), (0, 10_000, Lane::Live));
+fn defaults_are_those_of_the_compatible_face_but_for_the_lane() {
+    let spec = read(r#"{"text": "Hello"}"#).unwrap();
+    assert_eq!((spec.speaker.get(), spec.budget.ms(), spec.lane), (0, 10_000, Lane::Standard));
     assert_eq!((spec.sampling.temperature.get(), spec.sampling.topk.get()), (0.9, 50));
     assert!(spec.normalize);
-    assert_eq!(read(br#"{"text": "Hello"}"#, ApiStyle::Native).unwrap().lane, Lane::Standard);
 }
 
 #[test]
 fn a_long_text_gets_the_time_it_needs_unless_the_request_says_how_much() {
     let sentence = "This is one of many sentences that follow one another for quite a while. ";
     let body = |more: &str| format!(r#"{{"text": "{}"{more}}}"#, sentence.repeat(40));
-    let spec = read(body("").as_bytes(), ApiStyle::Compat).unwrap();
-    assert_eq!(spec.budget.ms(), 40 * ((2_000 + 72 * 100) / 80 * 80));
-    assert!(read(body(r#", "normalize": false"#).as_bytes(), ApiStyle::Native).is_ok_and(|spec| !spec.normalize));
-    let told = body(r#", "max_audio_length_ms": 10000"#);
-    assert_eq!(read(told.as_bytes(), ApiStyle::Native).unwrap().budget.ms(), 10_000);
+    assert_eq!(read(&body("")).unwrap().budget.ms(), 40 * ((2_000 + 72 * 100) / 80 * 80));
+    assert!(read(&body(r#", "normalize": false"#)).is_ok_and(|spec| !spec.normalize));
+    assert_eq!(read(&body(r#", "max_audio_length_ms": 10000"#)).unwrap().budget.ms(), 10_000);
 }
 
 #[test]
@@ -69,7 +66,7 @@ fn aliases_nulls_and_whole_floats_are_taken() {
             "context": [{{"text": "b", "speaker": 1, "audio": "{}"}}], "lane": "bulk"}}"#,
         wav()
     );
-    let spec = read(body.as_bytes(), ApiStyle::Native).unwrap();
+    let spec = read(&body).unwrap();
     assert_eq!((spec.sampling.topk.get(), spec.sampling.seed.get(), spec.lane), (9, u64::MAX, Lane::Bulk));
     assert_eq!(spec.context.segments()[0].clip.frames(), 1);
 }
@@ -107,8 +104,29 @@ fn wrong_types_name_path_value_and_what_was_expected() {
     for (body, expected) in cases {
         assert_eq!(refused(body), expected, "{body}");
     }
-    assert_eq!(refused(r#"{"text": "a", "tempo": 1}"#).1, "tempo");
-    assert!(read(br#"{"text": "a", "tempo": 1}"#, ApiStyle::Compat).is_ok(), "old clients may send more");
+}
+
+#[test]
+fn an_unknown_field_is_refused_with_the_list_of_fields() {
+    let (status, field, value, limit) = refused(r#"{"text": "a", "tempo": 1}"#);
+    assert_eq!((status, field.as_str(), value.as_str()), (422, "tempo", "1"));
+    let fields = "text, normalize, speaker, max_audio_length_ms, temperature, topk (top_k), seed, \
+        context_segments (context), lane, format, delivery, expires_in, deadline, durability";
+    assert_eq!(limit, format!("a known field; there are {fields}"));
+
+    let audio = wav();
+    let body =
+        format!(r#"{{"text": "a", "context": [{{"text": "b", "speaker": 1, "audio": "{audio}", "voice": 2}}]}}"#);
+    let (status, field, value, limit) = refused(&body);
+    assert_eq!((status, field.as_str(), value.as_str()), (422, "context_segments[0].voice", "2"));
+    assert_eq!(limit, "a known field; there are text, speaker, audio");
+}
+
+#[test]
+fn of_several_refused_values_the_budget_is_reported_first() {
+    assert_eq!(refused(r#"{"speaker": 99, "max_audio_length_ms": 1}"#).1, "max_audio_length_ms");
+    assert_eq!(refused(r#"{"speaker": 99}"#).1, "text");
+    assert_eq!(refused(r#"{"text": "a", "speaker": 99, "topk": 0, "tempo": 1}"#).1, "speaker");
 }
 
 #[test]
@@ -145,13 +163,13 @@ fn recordings_are_named_by_their_place() {
     let typed = r#"{"text": "a", "context_segments": [{"text": "b", "speaker": "x", "audio": ""}]}"#;
     assert_eq!(refused(typed).1, "context_segments[0].speaker");
     let many = format!(r#"{{"text": "a", "context_segments": [{}]}}"#, vec!["0"; 33].join(","));
-    assert_eq!(refused(&many), (422, CONTEXT.into(), "33".into(), "0 to 32 segments".into()));
+    assert_eq!(refused(&many), (422, "context_segments".into(), "33".into(), "0 to 32 segments".into()));
 }
 
+/// Reads a request for the job `id` of a tenant.
 fn job_request(body: &str, tenant: &str, id: &str) -> JobRequest {
-    let job = id.parse().unwrap();
-    super::read(body.as_bytes(), ApiStyle::Native, Caller { tenant: tenant.parse().unwrap(), job, repeats: true })
-        .unwrap()
+    let caller = Caller { tenant: tenant.parse().unwrap(), job: id.parse().unwrap(), repeats: true };
+    super::read(body.as_bytes(), &caller).unwrap()
 }
 
 #[test]
@@ -169,12 +187,10 @@ fn a_request_is_known_again_by_tenant_and_content() {
 }
 
 #[test]
-fn only_the_native_style_knows_terms() {
-    let body = br#"{"text": "a", "expires_in": 60, "deadline": "2999-01-31T12:00:00Z", "durability": "fsync"}"#;
-    let terms = |style| {
-        let ticket = super::read(body, style, Caller::new(Tenant::default())).unwrap().ticket;
-        (ticket.expires_in.map(|wait| wait.as_secs()), ticket.deadline.is_some(), ticket.durability)
-    };
-    assert_eq!(terms(ApiStyle::Native), (Some(60), true, csm_queue::queue::Durability::Fsync));
-    assert_eq!(terms(ApiStyle::Compat), (None, false, csm_queue::queue::Durability::Default));
+fn terms_become_those_of_the_ticket() {
+    let body = r#"{"text": "a", "expires_in": 60, "deadline": "2999-01-31T12:00:00Z", "durability": "fsync"}"#;
+    let ticket = super::read(body.as_bytes(), &Caller::new(Tenant::default())).unwrap().ticket;
+    assert_eq!(ticket.expires_in.map(|wait| wait.as_secs()), Some(60));
+    assert!(ticket.deadline.is_some());
+    assert_eq!(ticket.durability, Durability::Fsync);
 }

@@ -68,9 +68,9 @@ pub enum Event {
         /// The frame budget.
         max_frames: u32,
         /// The samples since the last event that had any, for a job whose delivery is live. All of
-        /// them in order are the recording: as many as the receipt of [`Event::Done`] says. They
-        /// are more if an attempt of another build or model generated less than an earlier attempt
-        /// had sent.
+        /// them in order are the recording: as many as the receipt of [`Event::Done`] says. There
+        /// are more samples if an attempt of another build or model generated less than an earlier
+        /// attempt had sent.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         audio: Option<AudioChunk>,
     },

@@ -154,8 +154,8 @@ impl Follower {
         reply.ids.iter().map(parse).collect::<Result<_, _>>()
     }
 
-    /// Reads the end from the job's record. This is needed if no process wrote the terminal event,
-    /// or if that event was read past or has expired.
+    /// Reads the end from the job's record. Needed if no process wrote the terminal event, or if
+    /// that event was read past or has expired.
     async fn end_by_record(&self) -> Result<Option<LiveEvent>, QueueError> {
         let Some(record) = self.queue.record(&self.job).await? else {
             return Err(QueueError::Redis(RedisFault::Unavailable(format!("job {} is no longer known", self.job))));

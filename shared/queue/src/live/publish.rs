@@ -55,7 +55,7 @@ impl Live {
             Ok(Err(error)) => error.to_string(),
             Err(late) => late.to_string(),
         };
-        tracing::warn!(job = %job, why, "cannot announce end of job");
+        tracing::warn!(job = %job, error = why, "cannot announce end of job");
         Ok(())
     }
 

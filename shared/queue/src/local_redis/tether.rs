@@ -2,8 +2,8 @@
 //! SIGTERM.
 //!
 //! A small shell waits at the other end of a pipe. The system closes the pipe when this process is
-//! gone, even after `kill -9`, and the shell then sends SIGTERM. (The parent-death signal of Linux
-//! would need unsafe code, and fires when the *thread* that started the child ends.)
+//! gone, even after `kill -9`, and the shell then sends SIGTERM. The parent-death signal of Linux
+//! would need unsafe code, and fires when the *thread* that started the child ends.
 
 use std::io;
 use std::process::Stdio;

@@ -1,4 +1,4 @@
-//! The worker's side: take one job, with a lease on it.
+//! The worker's side: claim one job, with a lease on it.
 
 use std::time::Duration;
 
@@ -11,41 +11,42 @@ use super::script::call;
 use super::{LEASE, Queue, QueueError, RECORD_TTL, ms};
 use csm_shared::job::{Failure, FailureClass, JobId, JobSpec, wire};
 
-/// Entries of ended jobs that one run of the script may clear away, so that no run takes long.
+/// Entries of ended jobs that one run of the script may remove, so that no run takes long.
 const SCAN_LIMIT: u32 = 64;
-/// How long a job that this build cannot read waits for one that can.
+/// Delay of a job that this build cannot read, until another build may try it.
 const UNREADABLE_PAUSE: Duration = Duration::from_secs(10);
-/// How long a worker that was told to hold waits at the most before it asks again.
+/// Longest pause of a worker that was told to hold, before it asks again.
 pub const HOLD_PAUSE: Duration = Duration::from_millis(500);
-/// How long a worker that empties itself for suspects keeps others from doing the same without asking again: one that has
-/// died must not hold up the suspects for as long as a lease.
+/// Time for which a worker that empties itself for suspects, the warden, keeps this role without
+/// asking again. A dead warden must not hold up the suspects for as long as a lease.
 const WARDEN: Duration = HOLD_PAUSE.saturating_mul(3);
-/// How much sooner another must be empty to do it in its place.
+/// Time by which another worker must be idle sooner to become the warden instead.
 const SOONER: Duration = Duration::from_secs(1);
 
-/// What a worker has and runs, which decides what it may take.
+/// Slots and running jobs of a worker, which decide what it may claim.
 #[derive(Clone, Copy, Debug)]
 pub struct WorkerCapacity {
-    /// Jobs that it can run at once.
+    /// Jobs that the worker can run at once.
     pub slots: u8,
-    /// Jobs that it runs.
+    /// Jobs that the worker runs now.
     pub running: u8,
-    /// Those of the bulk lane among them.
+    /// Running jobs of the bulk lane.
     pub bulk: u8,
-    /// How long until the last of them will likely have ended.
+    /// Time until the last running job will likely have ended.
     pub busy_for: Duration,
-    /// Slots that bulk jobs may not take, so that whoever listens need not wait for one of them to end.
+    /// Slots that bulk jobs may not take, so that other jobs need not wait for a bulk job to end.
     pub reserve: u8,
 }
 
 impl WorkerCapacity {
-    /// A worker of `slots` slots that runs nothing and keeps none back.
+    /// Returns the capacity of a worker of `slots` slots that runs nothing and reserves nothing.
     #[must_use]
     pub const fn empty(slots: u8) -> Self {
         Self { slots, running: 0, bulk: 0, busy_for: Duration::ZERO, reserve: 0 }
     }
 
-    /// Whether one more job may be of the bulk lane. A worker of one slot has none to keep back.
+    /// Returns whether one more job may be of the bulk lane. A worker of one slot has none to
+    /// reserve.
     #[must_use]
     pub const fn accepts_bulk(&self) -> bool {
         let reserve = if self.reserve < self.slots { self.reserve } else { self.slots.saturating_sub(1) };
@@ -53,57 +54,58 @@ impl WorkerCapacity {
     }
 }
 
-/// What a claim brought.
+/// Outcome of a claim.
 #[derive(Debug)]
 pub enum Claim {
     /// A job to run.
     Job(Box<Claimed>),
-    /// A job whose time in the queue was over; it has ended, which its followers should hear.
+    /// A job whose time in the queue was over. The job has ended, and its followers should be told.
     Expired(JobId),
     /// There is nothing to take.
     Nothing,
-    /// Suspects wait, and this worker is to take nothing until it runs nothing, and to ask again every [`HOLD_PAUSE`].
+    /// Suspects wait. The worker must take nothing until it is idle, and ask again every
+    /// [`HOLD_PAUSE`].
     Hold,
 }
 
 /// A claimed job.
 #[derive(Debug)]
 pub struct Claimed {
-    /// The right to run it.
+    /// Right to run the job.
     pub lease: Lease,
-    /// What to say.
+    /// Text and settings of the job.
     pub spec: JobSpec,
-    /// From acceptance to this claim.
+    /// Time from acceptance to this claim.
     pub waited: Duration,
-    /// A worker died with it: nothing may run beside it.
+    /// True if a worker died with the job before: nothing may run beside it.
     pub alone: bool,
 }
 
-/// What a claim brought from one shard.
+/// Outcome of a claim on one shard.
 enum ShardClaim {
     Took(Claim),
     Empty,
-    /// Suspects wait there, and this worker is to empty itself for them.
+    /// Suspects wait on the shard, and the worker must become idle for them.
     Hold,
 }
 
 /// Answer of the script: verdict, id, attempt, payload, waited ms, alone.
 type Answer = Option<Vec<Option<String>>>;
 
-/// One worker's way to its jobs. A worker has one: the queue remembers the last claim of each, so that a job whose claim was
-/// not answered is not left without anybody who runs it.
+/// Handle with which a worker claims its jobs; a worker has only one. The queue remembers the last
+/// claim of each worker, so that a job whose claim was not answered still finds its worker.
 pub struct Claimer {
     queue: Queue,
     worker_id: WorkerId,
     build: String,
-    /// The shard to begin with.
+    /// Shard to begin with.
     first: usize,
-    /// By shard: the claim that was made there and not answered.
+    /// Claim that was made and not answered, by shard.
     pub(super) unanswered: Vec<Option<Uuid>>,
 }
 
 impl Queue {
-    /// The way to jobs of a worker, whose build dead letters name.
+    /// Creates the claimer of a worker. Dead letters name its `build`.
     #[must_use]
     pub fn claimer(&self, worker_id: &WorkerId, build: &str) -> Claimer {
         let unanswered = vec![None; self.shards.len()];
@@ -112,11 +114,12 @@ impl Queue {
 }
 
 impl Claimer {
-    /// Takes the job whose turn it is, if there is one. Never waits. A job whose payload cannot be read is given back,
-    /// for a worker of another build; after as many tries as any job has it is a dead letter.
+    /// Takes the job whose turn it is, if there is one; never waits. A job whose payload cannot be
+    /// read is given back, for a worker of another build. After as many tries as any job has, it is
+    /// a dead letter.
     ///
-    /// Should the answer be lost on the way, the next call asks for it again. Only a worker that never does leaves a job to
-    /// the reaper.
+    /// If the answer is lost on the way, the next call asks for it again. Only a worker that never
+    /// calls again leaves a job to the reaper.
     pub async fn claim(&mut self, capacity: WorkerCapacity) -> Result<Claim, QueueError> {
         // A shard out of reach does not keep the others' jobs from being claimed.
         let mut fault = None;
@@ -128,7 +131,8 @@ impl Claimer {
                     return Ok(claim);
                 }
                 Ok(ShardClaim::Empty) => {}
-                // The next call begins here, and so sees first whether the worker is idle enough.
+                // The next call begins with this shard, and so checks first whether the worker is
+                // idle enough.
                 Ok(ShardClaim::Hold) => {
                     self.first = shard;
                     return Ok(Claim::Hold);
@@ -139,7 +143,7 @@ impl Claimer {
         fault.map_or(Ok(Claim::Nothing), Err)
     }
 
-    /// Has the next claim begin with a shard, in which there may be something.
+    /// Makes the next claim begin with a shard that may have work.
     pub fn begin_with(&mut self, shard: usize) {
         self.first = shard;
     }
@@ -169,7 +173,7 @@ impl Claimer {
             let Some(answer) = answer else { return Ok(ShardClaim::Empty) };
             let field = |index: usize| answer.get(index).cloned().flatten().unwrap_or_default();
             match field(0).as_str() {
-                // Nothing but entries of ended jobs so far. Each round clears some away, so the loop ends.
+                // Only entries of ended jobs so far. Each round removes some, so the loop ends.
                 "again" => {}
                 "hold" => return Ok(ShardClaim::Hold),
                 "expired" => return Ok(ShardClaim::Took(Claim::Expired(job_id(&field(1))?))),
@@ -200,4 +204,3 @@ async fn claimed(lease: Lease, payload: &str, waited: Duration, alone: bool) -> 
         }
     }
 }
-

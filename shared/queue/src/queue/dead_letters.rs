@@ -1,4 +1,4 @@
-//! Jobs that were given up: what an operator reads, makes into new jobs, or throws away.
+//! Jobs that were given up. An operator reads them, replays them as new jobs, or deletes them.
 
 use jiff::Timestamp;
 use redis::streams::StreamRangeReply;
@@ -9,35 +9,35 @@ use super::script::call;
 use super::{Queue, QueueError};
 use csm_shared::job::JobId;
 
-/// A job that failed for no fault of its request, as its last attempt left it.
+/// A failed job whose request was not at fault, as its last attempt left it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
-    /// The job.
+    /// Id of the job.
     pub id: String,
-    /// When it was given up.
+    /// Time at which the job was given up.
     pub at: Timestamp,
     /// Class of the last failure, as in [`csm_shared::job::FailureClass`].
     pub class: String,
-    /// The last failure.
+    /// Message of the last failure.
     pub error: String,
     /// The job's lane.
     pub lane: String,
-    /// Whose it was.
+    /// Tenant of the job.
     pub tenant: String,
-    /// Claims.
+    /// Number of claims.
     pub attempt: u64,
     /// Attempts that failed by themselves.
     pub failures: u64,
-    /// Attempts that ended with a worker that ran nothing else.
+    /// Attempts whose worker was lost while it ran nothing else.
     pub crashes: u64,
     /// The last worker.
     pub worker: String,
-    /// Its build.
+    /// Build of the last worker.
     pub build: String,
 }
 
 impl Queue {
-    /// The oldest dead letters, up to `limit` from each shard.
+    /// Returns the oldest dead letters, up to `limit` from each shard.
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
         let mut letters = Vec::new();
         for keys in &*self.shards {
@@ -52,7 +52,7 @@ impl Queue {
         Ok(letters)
     }
 
-    /// The dead letter of a job.
+    /// Returns the dead letter of a job.
     pub async fn dead_letter(&self, id: &JobId) -> Result<Option<DeadLetter>, QueueError> {
         let keys = self.shard_of(id);
         let mut get = redis::cmd("HGET");
@@ -64,8 +64,9 @@ impl Queue {
         reply.ids.first().map(letter).transpose()
     }
 
-    /// Makes a dead letter into a new job of the same request, which it answers; the old one stays failed and names the new.
-    /// `None` where the job is no dead letter. Repeating it gives the same new job.
+    /// Makes a dead letter into a new job of the same request, and returns the new id. The old job
+    /// stays failed and names the new one. Returns `None` if the job is no dead letter. Repeating
+    /// the call returns the same new job.
     pub async fn replay(&self, id: &JobId) -> Result<Option<JobId>, QueueError> {
         let new = self.id_beside(id);
         let mut script = call(&self.scripts.replay, self.shard_of(id));
@@ -74,14 +75,14 @@ impl Queue {
         if made.is_empty() { Ok(None) } else { job_id(&made).map(Some) }
     }
 
-    /// Throws a dead letter away, with its payload. False where the job is no dead letter.
+    /// Deletes a dead letter and its payload. Returns false if the job is no dead letter.
     pub async fn purge(&self, id: &JobId) -> Result<bool, QueueError> {
         let mut script = call(&self.scripts.purge, self.shard_of(id));
         script.arg(id.to_string());
         Ok(self.redis.script::<u64>(&script).await? > 0)
     }
 
-    /// A new id on the same shard.
+    /// Generates a new id on the same shard.
     fn id_beside(&self, id: &JobId) -> JobId {
         let shards = self.shards.len() as u16;
         std::iter::repeat_with(JobId::generate).find(|new| new.spread(shards) == id.spread(shards)).unwrap_or(*id)

@@ -1,4 +1,4 @@
-//! The caller's side: put a job in, ask about it, call it off.
+//! The caller's side: enqueue a job, read its record, cancel it.
 
 use std::time::Duration;
 
@@ -7,38 +7,39 @@ use super::ticket::{Durability, Ticket};
 use super::{LANE_DEPTH_MAX, Queue, QueueError, RECORD_TTL, ms};
 use csm_shared::job::{JobId, JobRecord, JobSpec, JobState, wire};
 
-/// How many waiting jobs are counted before "at least that many" is answered.
+/// Largest number of waiting jobs that is counted; the answer then means "at least that many".
 const AHEAD_MAX: u64 = 1_000;
-/// Longest wait for the disk of Redis: synced every second, it may take two.
+/// Longest wait for the disk of Redis. With a sync every second, a write may take two seconds.
 const FSYNC_LIMIT: Duration = Duration::from_secs(5);
 
-/// What became of an enqueue.
+/// Outcome of an enqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Enqueue {
     /// The job is now queued.
     Accepted {
-        /// Predicted wait; `None` while no worker has told how fast it is.
+        /// Predicted wait; `None` while no worker has reported its rate.
         wait: Option<Duration>,
     },
-    /// A job of this id and request was there already, in this state; nothing changed.
+    /// A job of this id and request existed already, in this state; nothing changed.
     Exists(JobState),
 }
 
-/// What became of a request to cancel.
+/// Outcome of a request to cancel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cancel {
-    /// It had not begun and now never will, or it was cancelled before.
+    /// The job had not begun and now never will, or was cancelled before.
     Cancelled,
-    /// It is running; its worker learns of it at the next beat, or sooner by a message.
+    /// The job is running. Its worker learns of the request at the next heartbeat, or sooner by a
+    /// message.
     Cancelling,
-    /// It had already reached this other final state.
+    /// The job had already reached this other final state.
     AlreadyFinal(JobState),
-    /// No such job.
+    /// There is no such job.
     Missing,
 }
 
 impl Queue {
-    /// Accepts a job, or says that it was there. Safe to repeat after a lost answer.
+    /// Accepts a job, or tells that it existed already. Safe to repeat after a lost answer.
     pub async fn enqueue(&self, ticket: &Ticket, spec: &JobSpec) -> Result<Enqueue, QueueError> {
         let keys = self.shard_of(&ticket.id);
         let (tenant_max, wait_max) =
@@ -83,7 +84,7 @@ impl Queue {
         }
     }
 
-    /// The job's record, while it is kept.
+    /// Returns the job's record, while it is kept.
     pub async fn record(&self, id: &JobId) -> Result<Option<JobRecord>, QueueError> {
         let mut command = redis::cmd("HMGET");
         command.arg(self.shard_of(id).job(id)).arg(&super::job_hash::FIELDS);
@@ -91,8 +92,8 @@ impl Queue {
         super::job_hash::read(id, fields)
     }
 
-    /// Jobs of its stream that a queued job still waits behind, counted up to a thousand; `None` when it is not waiting
-    /// there.
+    /// Counts the jobs of its stream that a queued job still waits behind, up to a thousand.
+    /// Returns `None` if the job does not wait in a stream.
     pub async fn ahead(&self, id: &JobId) -> Result<Option<u64>, QueueError> {
         let mut script = call(&self.scripts.ahead, self.shard_of(id));
         script.arg(id.to_string()).arg(AHEAD_MAX);
@@ -100,7 +101,7 @@ impl Queue {
         Ok(u64::try_from(ahead).ok())
     }
 
-    /// Calls a job off. Repeating it is harmless.
+    /// Cancels a job. Repeating it is harmless.
     pub async fn cancel(&self, id: &JobId) -> Result<Cancel, QueueError> {
         let mut script = call(&self.scripts.cancel, self.shard_of(id));
         script.arg(id.to_string()).arg(ms(RECORD_TTL));

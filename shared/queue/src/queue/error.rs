@@ -1,11 +1,11 @@
-//! What the queue answers when it cannot do what was asked.
+//! Errors of the queue.
 
 use std::time::Duration;
 
 use crate::redis_client::RedisFault;
 use csm_shared::job::{JobId, Lane, Tenant, wire};
 
-/// A transition that did not happen.
+/// Reason why a transition did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum QueueError {
     /// Redis was unavailable or refused.
@@ -16,22 +16,22 @@ pub enum QueueError {
     Full {
         /// The lane.
         lane: Lane,
-        /// Jobs waiting and running in it.
+        /// Jobs waiting and running in the lane.
         depth: u64,
-        /// Its limit.
+        /// Limit of the lane.
         limit: u64,
     },
     /// A tenant holds as many jobs as it may.
     #[error("tenant {tenant} holds {open} jobs; the limit is {limit}")]
     TenantFull {
-        /// Whose.
+        /// The tenant.
         tenant: Tenant,
-        /// Its jobs waiting and running, on the job's shard.
+        /// Jobs of the tenant, waiting and running, on the job's shard.
         open: u64,
-        /// Their limit, on the job's shard.
+        /// Limit of the tenant on the job's shard.
         limit: u64,
     },
-    /// The job could not be begun in time.
+    /// The job could not begin in time.
     #[error("the wait in lane {lane} would be about {} s; the limit is {} s", wait.as_secs(), limit.as_secs())]
     Busy {
         /// The lane.
@@ -41,7 +41,7 @@ pub enum QueueError {
         /// Longest wait that the lane, or the caller, allows.
         limit: Duration,
     },
-    /// The job could not be begun by the caller's deadline, and later still less.
+    /// The job could not begin by the caller's deadline, and a later try would do no better.
     #[error("the wait in lane {lane} would be about {} s, beyond the deadline", wait.as_secs())]
     TooLate {
         /// The lane.
@@ -49,19 +49,19 @@ pub enum QueueError {
         /// Predicted wait.
         wait: Duration,
     },
-    /// A job of this id is there, of another request.
+    /// A job of this id exists, made by another request.
     #[error("job {0} was made by another request")]
     Conflict(JobId),
-    /// The queue takes nothing in, by an operator's order.
+    /// An operator has closed the intake of the queue.
     #[error("the queue takes no new jobs")]
     Closed,
-    /// A record that nobody could have written, or a newer version's.
+    /// A record in Redis is damaged, or was written by a newer version.
     #[error("job record is unreadable: {0}")]
     Corrupt(String),
 }
 
 impl QueueError {
-    /// True when the same call may succeed later.
+    /// Returns true if the same call may succeed later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {

@@ -1,5 +1,5 @@
-//! Housekeeping that any live process may do: put back what dead workers held, and wake retries that are due. Gateways do
-//! it too, so that a fleet with no worker left still has its backlog in order.
+//! Housekeeping that any live process may do: requeue the jobs of dead workers, and wake retries
+//! that are due. Gateways do it too, so that a fleet without workers keeps its backlog in order.
 
 use std::time::Duration;
 
@@ -18,32 +18,36 @@ use csm_shared::job::{Failure, FailureClass, JobId, JobState};
 const REAP_LIMIT: u32 = 64;
 /// Jobs expired per call and shard.
 const EXPIRE_LIMIT: u32 = 64;
-/// Calls of one round while each finds as much as it may.
+/// Largest number of calls in one round to expire jobs. Another call follows only if the last one
+/// reached its limit.
 const CALLS_MAX: u32 = 100;
-/// Nobody looked at the leases for that long: Redis was away. A lease was renewed for long enough to outlast less.
+/// Shortest time without any check of the leases that means an absence of Redis. A lease that was
+/// renewed on time outlasts a shorter absence.
 const REDIS_ABSENCE_MIN: Duration = LEASE.saturating_sub(BEAT_EVERY).saturating_sub(Duration::from_secs(2));
-/// What every lease is then good for at least: workers try again every second or two.
+/// Time that every lease is given at least after an absence of Redis; workers try again every
+/// second or two.
 const LEASE_GRACE: Duration = BEAT_EVERY;
-/// Open jobs looked at per call and shard.
+/// Open jobs checked per call and shard.
 const RECONCILE_LIMIT: u32 = 256;
-/// How long ago the last look at an open job must be.
+/// Shortest time between two checks of an open job.
 const RECONCILE_AFTER: Duration = Duration::from_secs(60);
-/// A consumer that has been idle for that long and holds nothing is taken out.
+/// Idle time after which a consumer that holds nothing is removed.
 const CONSUMER_IDLE: Duration = LEASE.saturating_mul(10);
-/// Mean pause between two rounds, jittered by half so that processes do not march in step.
+/// Mean pause between two rounds, jittered by half so that processes do not run in step.
 const ROUND_PAUSE: Duration = Duration::from_secs(2);
 
 /// A job whose worker was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reaped {
-    /// The job.
+    /// Id of the job.
     pub id: JobId,
-    /// Where it went: queued again, failed, or cancelled.
+    /// New state of the job: queued again, failed, or cancelled.
     pub state: JobState,
 }
 
 impl Queue {
-    /// Puts back, or fails, jobs whose lease ran out; after an absence of Redis, leases get time for a beat instead.
+    /// Requeues, or fails, jobs whose lease ran out. After an absence of Redis, leases get time for
+    /// a heartbeat instead.
     pub async fn reap(&self) -> Result<Vec<Reaped>, QueueError> {
         let lost = Failure::new(FailureClass::WorkerLost, "the worker stopped renewing its lease");
         let lost = serde_json::to_string(&lost)?;
@@ -62,7 +66,8 @@ impl Queue {
         reaped.await?.into_iter().flatten().map(read).collect()
     }
 
-    /// Moves due retries into their lanes; says how many.
+    /// Moves due retries into their streams, and a parked job of a tenant with room; returns how
+    /// many.
     pub async fn promote(&self) -> Result<u64, QueueError> {
         let tenant_max = self.options.per_shard(self.options.tenant_running_max);
         let moved = self.on_all::<u64>(&self.scripts.promote, |script| {
@@ -79,12 +84,13 @@ impl Queue {
         job_ids(&expired.await?)
     }
 
-    /// Puts back what has fallen out of the queue without any script's doing, such as with a deleted stream.
+    /// Repairs jobs that fell out of the queue without any script's doing, such as with a deleted
+    /// stream.
     pub async fn reconcile(&self) -> Result<Vec<JobId>, QueueError> {
         self.reconcile_after(RECONCILE_AFTER).await
     }
 
-    /// [`Self::reconcile`] for jobs at which nobody has looked for `after`.
+    /// Repairs jobs like [`Self::reconcile`], if their last check is at least `after` ago.
     pub async fn reconcile_after(&self, after: Duration) -> Result<Vec<JobId>, QueueError> {
         let mended = self.on_all(&self.scripts.reconcile, |script| {
             script.arg(RECONCILE_LIMIT).arg(ms(after));
@@ -92,7 +98,8 @@ impl Queue {
         job_ids(&mended.await?)
     }
 
-    /// Takes out stream consumers that are gone; says how many.
+    /// Removes stream consumers that are gone, lapsed reports of workers and outdated dead letters.
+    /// Returns the number of consumers.
     pub async fn tidy(&self) -> Result<u64, QueueError> {
         let gone = self.on_all::<u64>(&self.scripts.tidy, |script| {
             script.arg(ms(CONSUMER_IDLE));
@@ -100,8 +107,8 @@ impl Queue {
         Ok(gone.await?.into_iter().sum())
     }
 
-    /// Runs a script on every shard. One that is out of reach does not keep the others from it: its fault is logged, and
-    /// answered only where no shard did anything.
+    /// Runs a script on every shard. A shard that is out of reach does not keep the others from it.
+    /// Its fault is logged, and returned only if no shard did anything.
     async fn on_all<T: FromRedisValue>(
         &self,
         script: &Script,
@@ -130,20 +137,20 @@ fn job_ids(ids: &[Vec<String>]) -> Result<Vec<JobId>, QueueError> {
     ids.iter().flatten().map(|id| job_id(id)).collect()
 }
 
-/// The loop that does all of it, until told to stop.
+/// Task that does all housekeeping, round by round, until it is stopped.
 pub struct Janitor {
     queue: Queue,
     live: Live,
 }
 
 impl Janitor {
-    /// A janitor for a queue; ends of jobs that it brings about are announced on the live channel.
+    /// Creates a janitor for a queue. Jobs that it ends are announced on the live channel.
     #[must_use]
     pub const fn new(queue: Queue, live: Live) -> Self {
         Self { queue, live }
     }
 
-    /// Works until `stop` is cancelled.
+    /// Does one round after another until `stop` is cancelled.
     pub async fn run(self, stop: CancellationToken) {
         loop {
             let pause = ROUND_PAUSE.mul_f64(rand::rng().random_range(0.5..1.5));
@@ -155,7 +162,8 @@ impl Janitor {
         }
     }
 
-    /// Each kind of work once. What fails does not keep the rest from being done.
+    /// Does each kind of housekeeping. A failure of one kind does not keep the others from being
+    /// done.
     pub(super) async fn round(&self) {
         log_failure(self.queue.promote().await);
         for Reaped { id, state } in log_failure(self.queue.reap().await) {

@@ -1,11 +1,11 @@
-//! Reads a job's hash into a [`JobRecord`].
+//! Decoding of a job's hash into a [`JobRecord`].
 
 use jiff::Timestamp;
 
 use super::QueueError;
 use csm_shared::job::{JobId, JobRecord};
 
-/// The fields read, in the order that [`read`] expects: all but the payload.
+/// Fields of the hash that make a record, in the order that [`read`] expects.
 pub(super) const FIELDS: [&str; 16] = [
     "state",
     "lane",
@@ -25,7 +25,7 @@ pub(super) const FIELDS: [&str; 16] = [
     "replayed_as",
 ];
 
-/// The record, or `None` when there is no such job.
+/// Decodes the record; returns `None` if there is no such job.
 pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<JobRecord>, QueueError> {
     let corrupt = |what: &str| QueueError::Corrupt(format!("{id}: {what}"));
     let fields: [Option<String>; FIELDS.len()] = fields.try_into().map_err(|_| corrupt("wrong number of fields"))?;

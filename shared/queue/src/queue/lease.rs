@@ -1,5 +1,5 @@
-//! A worker's right to run one attempt. It is owned, moved along, and spent once: every way to end it consumes it, and
-//! every write it makes is fenced by (owner, attempt).
+//! A worker's right to run one attempt. Every way to end a lease consumes it, and every write is
+//! fenced by (owner, attempt).
 
 use std::fmt;
 use std::time::Duration;
@@ -11,24 +11,25 @@ use super::script::call;
 use super::{MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
 use csm_shared::job::{Failure, JobId, JobState, Receipt};
 
-/// A worker process: `<host>:<boot uuid>`, new at every start, so that nobody inherits a dead process's leases.
+/// Name of a worker process: `<host>:<boot uuid>`. Each start has a new name, so that no process
+/// inherits a dead one's leases.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerId(String);
 
 impl WorkerId {
-    /// The name of this process from now on.
+    /// Creates the name of this process.
     #[must_use]
     pub fn of_this_process(host: &str) -> Self {
         Self(format!("{host}:{}", Uuid::new_v4().simple()))
     }
 
-    /// The name.
+    /// Returns the name.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Eight digits that tell this process from others in the name of a file.
+    /// Returns eight digits that tell this process from others in the name of a file.
     #[must_use]
     pub fn tag(&self) -> &str {
         let boot = self.0.rsplit(':').next().unwrap_or_default();
@@ -42,23 +43,23 @@ impl fmt::Display for WorkerId {
     }
 }
 
-/// What a beat learned.
+/// Outcome of a heartbeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Beat {
     /// The lease is renewed.
     Kept,
-    /// The lease is renewed, and the caller wants the job called off.
+    /// The lease is renewed, and the caller wants the job cancelled.
     CancelRequested,
     /// The lease is renewed, and the caller's deadline is over.
     Late,
-    /// Somebody else has the job, or it has ended.
+    /// The lease is lost: another worker has the job, the job waits again, or it has ended.
     Lost,
 }
 
-/// What became of a commit.
+/// Outcome of a commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Commit {
-    /// It is the job's final state.
+    /// The commit is the job's final state.
     Committed,
     /// The caller had cancelled; the result was not taken.
     Cancelled,
@@ -66,10 +67,10 @@ pub enum Commit {
     Stale,
 }
 
-/// What became of a retry or a release.
+/// Outcome of a retry or a release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
-    /// It waits again.
+    /// The job waits again.
     Queued,
     /// Too many attempts have failed.
     Failed,
@@ -79,7 +80,7 @@ pub enum Retry {
     Stale,
 }
 
-/// The right to run one attempt of a job, until it is spent or runs out.
+/// Right to run one attempt of a job, until it is spent or runs out.
 pub struct Lease {
     queue: Queue,
     at: LeaseRef,
@@ -91,18 +92,18 @@ impl fmt::Debug for Lease {
     }
 }
 
-/// The fence of a lease: enough to beat, not enough to end it.
+/// Fence of a lease: enough for a heartbeat, not enough to end the lease.
 #[derive(Clone, Debug)]
 pub struct LeaseRef {
-    /// The job.
+    /// Id of the job.
     pub id: JobId,
-    /// The claim's number.
+    /// Number of the claim.
     pub attempt: u64,
     worker_id: WorkerId,
 }
 
 impl LeaseRef {
-    /// The worker that holds it.
+    /// Returns the worker that holds the lease.
     #[must_use]
     pub const fn worker_id(&self) -> &WorkerId {
         &self.worker_id
@@ -114,7 +115,7 @@ impl Lease {
         Self { queue, at: LeaseRef { id, attempt, worker_id } }
     }
 
-    /// The fence, for the task that beats.
+    /// Returns the fence, for the task that sends heartbeats.
     #[must_use]
     pub const fn at(&self) -> &LeaseRef {
         &self.at
@@ -140,8 +141,9 @@ impl Lease {
         self.again(failure, delay, false).await
     }
 
-    /// Gives the job back because this worker is about to end for a reason that may be any of its jobs'. The job runs again
-    /// with nothing beside it; this attempt counts against it only if nothing ran beside it now.
+    /// Gives the job back because this worker is about to end, for a reason that may be any of its
+    /// jobs. The job runs again with nothing beside it. The attempt counts against the job only if
+    /// nothing ran beside it now.
     pub async fn suspect(self, failure: &Failure) -> Result<Retry, QueueError> {
         self.again(failure, Duration::ZERO, true).await
     }
@@ -157,7 +159,7 @@ impl Lease {
         self.requeued(script).await
     }
 
-    /// Gives the job back unburnt: nothing failed.
+    /// Gives the job back without counting the attempt as failed.
     pub async fn release(self) -> Result<Retry, QueueError> {
         let mut script = self.fenced(&self.queue.scripts.release);
         script.arg(ms(RECORD_TTL));
@@ -193,13 +195,14 @@ impl Lease {
 }
 
 impl Queue {
-    /// The channel on which a running job's worker hears that it was called off.
+    /// Returns the channel on which a running job's worker learns of a cancel.
     #[must_use]
     pub fn cancel_channel(&self, at: &LeaseRef) -> String {
         self.shard_of(&at.id).cancel_channel(&at.id)
     }
 
-    /// Makes a lease end in `good_for` from now: [`super::LEASE`] after the attempt's last sign of progress.
+    /// Renews a lease until `good_for` from now. The caller chooses the end: [`super::LEASE`] after
+    /// the attempt's last sign of progress.
     pub async fn beat(&self, at: &LeaseRef, good_for: Duration) -> Result<Beat, QueueError> {
         let mut script = self.fenced(&self.scripts.beat, at);
         script.arg(ms(good_for));

@@ -1,15 +1,17 @@
-//! An operator's orders: hold a lane back, take nothing in. Both are marks that the scripts obey; no job moves.
+//! Orders of an operator: pause a lane, close the intake. Both are marks that the scripts obey; no
+//! job moves.
 
 use super::{Queue, QueueError};
 use csm_shared::job::Lane;
 
 impl Queue {
-    /// Holds a lane back, or lets it go on. Its running jobs are not touched, and new ones are still taken in.
+    /// Pauses a lane, or lets it go on. Its running jobs are not touched, and new ones are still
+    /// accepted.
     pub async fn pause(&self, lane: Lane, paused: bool) -> Result<(), QueueError> {
         self.mark(&format!("paused:{lane}"), paused).await
     }
 
-    /// Takes no new jobs in, or does so again. What waits and runs goes on.
+    /// Closes the intake of new jobs, or opens it again. Waiting and running jobs go on.
     pub async fn close(&self, closed: bool) -> Result<(), QueueError> {
         self.mark("closed", closed).await
     }

@@ -1,9 +1,9 @@
-//! The only place that spells a key of the queue, besides `prelude.lua`, which begins from the same root. All keys of one
-//! shard share a hash tag, so that a script may touch several of them on a Redis Cluster.
+//! Names of the queue's keys. Only `prelude.lua` spells them as well, from the same root. All keys
+//! of one shard share a hash tag, so that a script may touch several of them on a Redis Cluster.
 
 use csm_shared::job::{JobId, Lane};
 
-/// Stream of suspects: jobs that run again with nothing beside them.
+/// Name of the stream of suspects: jobs that run again with nothing beside them.
 pub(super) const SUSPECTS: &str = "suspects";
 
 /// Key names of one shard under one prefix.
@@ -13,13 +13,14 @@ pub struct RedisKeys {
 }
 
 impl RedisKeys {
-    /// Names of shard `shard` under `prefix`.
+    /// Creates the names of shard `shard` under `prefix`.
     #[must_use]
     pub fn new(prefix: &str, shard: u16) -> Self {
         Self { root: format!("{prefix}:{{q{shard}}}:") }
     }
 
-    /// What every key of the shard begins with: the one key that scripts are called with, and build the others from.
+    /// Returns the beginning of every key of the shard. Scripts get it as their one key, and build
+    /// the others from it.
     #[must_use]
     pub fn root(&self) -> &str {
         &self.root
@@ -29,85 +30,86 @@ impl RedisKeys {
         format!("{}{name}", self.root)
     }
 
-    /// Work stream of a lane: one entry per waiting or running job.
+    /// Returns the work stream of a lane: one entry per waiting or running job.
     #[must_use]
     pub fn lane(&self, lane: Lane) -> String {
         self.key(&format!("s:{lane}"))
     }
 
-    /// Work stream of suspects.
+    /// Returns the work stream of suspects.
     #[must_use]
     pub fn suspects(&self) -> String {
         self.key(&format!("s:{SUSPECTS}"))
     }
 
-    /// Hash of a job: its record and payload.
+    /// Returns the hash of a job: its record and payload.
     #[must_use]
     pub fn job(&self, id: &JobId) -> String {
         self.key(&format!("job:{id}"))
     }
 
-    /// Pub/sub channel that tells a running job's worker to beat at once, since the caller has called the job off.
+    /// Returns the pub/sub channel that makes a running job's worker send a heartbeat at once,
+    /// because the job was cancelled.
     #[must_use]
     pub fn cancel_channel(&self, id: &JobId) -> String {
         format!("{}:cancel", self.job(id))
     }
 
-    /// Sorted set of retries, by the time they are due (ms).
+    /// Returns the sorted set of retries, by the time they are due (ms).
     #[must_use]
     pub fn delayed(&self) -> String {
         self.key("delayed")
     }
 
-    /// Sorted set of running jobs, by the end of their lease (ms).
+    /// Returns the sorted set of running jobs, by the end of their lease (ms).
     #[must_use]
     pub fn leases(&self) -> String {
         self.key("leases")
     }
 
-    /// Sorted set of jobs without a final state, by the time of the last look at them (ms).
+    /// Returns the sorted set of jobs without a final state, by the time of their last check (ms).
     #[must_use]
     pub fn open(&self) -> String {
         self.key("open")
     }
 
-    /// Sorted set of queued jobs that expire, by when (ms).
+    /// Returns the sorted set of queued jobs that expire, by the time they do (ms).
     #[must_use]
     pub fn deadlines(&self) -> String {
         self.key("deadlines")
     }
 
-    /// List of wake tokens that idle workers block on.
+    /// Returns the list of wake tokens that idle workers block on.
     #[must_use]
     pub fn wake(&self) -> String {
         self.key("wake")
     }
 
-    /// Stream of dead letters.
+    /// Returns the stream of dead letters.
     #[must_use]
     pub fn dead_letters(&self) -> String {
         self.key("dlq")
     }
 
-    /// Hash of the shard's numbers: see `prelude.lua`.
+    /// Returns the hash of the shard's counters: see `prelude.lua`.
     #[must_use]
     pub fn counters(&self) -> String {
         self.key("book")
     }
 
-    /// Hash of open and running jobs by tenant.
+    /// Returns the hash that counts open and running jobs by tenant.
     #[must_use]
     pub fn tenants(&self) -> String {
         self.key("tenants")
     }
 
-    /// Hash of what workers say of themselves.
+    /// Returns the hash of the workers' reports and last claims.
     #[must_use]
     pub fn workers(&self) -> String {
         self.key("workers")
     }
 
-    /// Sorted set of workers, by the time until which their word is good (ms).
+    /// Returns the sorted set of workers, by the time their last report expires (ms).
     #[must_use]
     pub fn alive(&self) -> String {
         self.key("alive")

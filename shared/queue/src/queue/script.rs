@@ -1,4 +1,5 @@
-//! The Lua transitions, each a file under `lua/`, each called with the root of its shard's keys.
+//! The Lua transitions. Each is a file under `lua/` and is called with the root of its shard's
+//! keys.
 
 use redis::{Script, ScriptInvocation};
 
@@ -6,13 +7,14 @@ use super::RedisKeys;
 
 macro_rules! scripts {
     ($($name:ident),+ $(,)?) => {
-        /// One script per transition.
+        /// The scripts, one per transition.
         pub(super) struct Scripts {
             $(pub(super) $name: Script,)+
         }
 
         impl Scripts {
-            /// The scripts as they are, or with their sources changed by `edit`, which tests use to plant defects.
+            /// Loads the scripts with their sources changed by `edit`, with which tests plant
+            /// defects.
             pub(super) fn edited(edit: &dyn Fn(&str, &str) -> String) -> Self {
                 let prelude = edit("prelude", include_str!("lua/prelude.lua"));
                 let whole = |name: &str, body: &str| Script::new(&format!("{prelude}\n{}", edit(name, body)));
@@ -34,7 +36,7 @@ impl Scripts {
     }
 }
 
-/// A call of a script on one shard, to which arguments are added.
+/// Prepares a call of a script on one shard, to which arguments are added.
 pub(super) fn call<'a>(script: &'a Script, keys: &RedisKeys) -> ScriptInvocation<'a> {
     script.key(keys.root())
 }

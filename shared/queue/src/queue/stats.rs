@@ -1,4 +1,4 @@
-//! What autoscaling, dashboards and operators read.
+//! Numbers about the queue, for autoscaling, dashboards and operators.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -14,38 +14,38 @@ use super::{Queue, QueueError};
 use csm_shared::audio::FRAME_MS;
 use csm_shared::job::{JobState, Lane};
 
-/// One lane at one moment.
+/// Numbers of a lane at one moment.
 #[derive(Clone, Debug, Serialize)]
 pub struct LaneStats {
     /// The lane.
     pub lane: Lane,
-    /// Entries: waiting, running, and called off but not yet skipped.
+    /// Entries of the lane: jobs that wait, jobs that run, and cancelled ones not yet skipped.
     pub depth: u64,
-    /// Age of its oldest entry.
+    /// Age of the oldest entry.
     pub oldest: Option<Duration>,
-    /// Audio that waits, as expected from the texts.
+    /// Audio of the waiting jobs, as expected from their texts.
     pub waiting_audio: Duration,
-    /// Audio of the jobs that run, as expected.
+    /// Audio of the running jobs, as expected from their texts.
     pub running_audio: Duration,
-    /// An operator holds it back.
+    /// True while an operator holds the lane back.
     pub paused: bool,
 }
 
-/// A worker as it last told of itself.
+/// A worker and its last report.
 #[derive(Clone, Debug, Serialize)]
 pub struct WorkerStatus {
-    /// Its name.
+    /// Name of the worker.
     pub owner: String,
-    /// What it said.
+    /// Last report of the worker.
     pub report: WorkerReport,
 }
 
-/// The queue at one moment, all shards together.
+/// Numbers of the queue at one moment, all shards together.
 #[derive(Clone, Debug, Serialize)]
 pub struct QueueStats {
-    /// By lane, most urgent first.
+    /// Numbers by lane, most urgent first.
     pub lanes: Vec<LaneStats>,
-    /// Jobs that wait to run alone, or do.
+    /// Suspects: jobs that wait to run alone, or run alone.
     pub suspects: u64,
     /// Jobs under a lease.
     pub running: u64,
@@ -55,7 +55,7 @@ pub struct QueueStats {
     pub open: u64,
     /// Dead letters.
     pub dead: u64,
-    /// Jobs that have ended since the queue was made, by their end.
+    /// Jobs that have ended since the queue was created, by final state.
     pub ended: Vec<(JobState, u64)>,
     /// Frames a second that the living workers can make.
     pub frames_per_second: f64,
@@ -63,12 +63,12 @@ pub struct QueueStats {
     pub frames_per_expected: f64,
     /// Living workers.
     pub workers: Vec<WorkerStatus>,
-    /// An operator lets nothing in.
+    /// True while an operator has closed the intake.
     pub closed: bool,
 }
 
 impl Queue {
-    /// Reads the numbers, one round trip for each shard.
+    /// Reads the numbers, with one round trip for each shard.
     pub async fn stats(&self) -> Result<QueueStats, QueueError> {
         let mut stats = QueueStats { frames_per_expected: 0.0, ..QueueStats::empty() };
         for keys in &*self.shards {
@@ -81,7 +81,7 @@ impl Queue {
     }
 }
 
-/// What one shard is asked, in the order in which [`QueueStats::add`] reads the answers.
+/// Builds the commands for one shard, in the order in which [`QueueStats::add`] reads the answers.
 fn question(keys: &RedisKeys) -> redis::Pipeline {
     let mut pipeline = redis::pipe();
     pipeline.cmd("HGETALL").arg(keys.counters()).cmd("HGETALL").arg(keys.workers());
@@ -105,7 +105,7 @@ impl Answers {
 }
 
 impl QueueStats {
-    /// A queue with nothing in it and nobody at work.
+    /// Returns the numbers of an empty queue without workers.
     #[must_use]
     pub fn empty() -> Self {
         let lane = |lane| LaneStats {
@@ -123,7 +123,7 @@ impl QueueStats {
             delayed: 0,
             open: 0,
             dead: 0,
-            ended: JobState::ALL.into_iter().filter(|state| state.is_final()).map(|state| (state, 0)).collect(),
+            ended: JobState::ALL.iter().copied().filter(|state| state.is_final()).map(|state| (state, 0)).collect(),
             frames_per_second: 0.0,
             frames_per_expected: 1.0,
             workers: Vec::new(),
@@ -131,9 +131,11 @@ impl QueueStats {
         }
     }
 
-    /// What a job is promised that joins `lane` now: what waits there at the lane's share of the fleet's rate, or all that
-    /// waits at the whole rate, whichever is sooner. `None` while no worker has told its rate. The scripts reckon the same
-    /// (`predicted_wait` in `prelude.lua`), from what workers last told of other shards.
+    /// Predicts the wait of a job that joins `lane` now, or returns `None` while no worker has
+    /// reported its rate. The wait is the lane's backlog divided by the lane's share of the fleet's
+    /// rate. At most, the wait is the whole backlog divided by the whole rate. The scripts
+    /// calculate the same (`predicted_wait` in `prelude.lua`), from what workers last reported of
+    /// other shards.
     #[must_use]
     pub fn predicted_wait(&self, lane: Lane) -> Option<Duration> {
         if self.frames_per_second <= 0.0 {
@@ -180,7 +182,8 @@ impl QueueStats {
         self.closed |= counters.contains_key("closed");
         for (name, status) in workers {
             let Some(owner) = name.strip_prefix("status:") else { continue };
-            // A worker tells every shard the same; one of another build may tell what this one cannot read.
+            // A worker reports the same to every shard. A report of another build may be unreadable
+            // here.
             if let Ok(report) = serde_json::from_str(&status)
                 && !self.workers.iter().any(|known| known.owner == owner)
             {
@@ -191,7 +194,7 @@ impl QueueStats {
     }
 }
 
-/// Age of a stream entry, from the milliseconds in its id.
+/// Returns the age of a stream entry, from the milliseconds in its id.
 fn age(entry: &str) -> Option<Duration> {
     let added: i64 = entry.split('-').next()?.parse().ok()?;
     let elapsed = Timestamp::now().as_millisecond().saturating_sub(added);

@@ -1,4 +1,5 @@
-//! What cannot be shown from outside: leases used after their loss, and scripts with defects planted in them.
+//! Tests of what cannot be shown from outside: leases used after their loss, and scripts with
+//! defects planted in them.
 
 mod finds_planted_defect;
 mod history;
@@ -13,10 +14,8 @@ use super::script::Scripts;
 use super::*;
 use crate::local_redis::{LocalRedis, LocalRedisOptions};
 use crate::redis_client::RedisArgs;
-use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Failure, FailureClass, FinishReason, JobSpec, Lane, Receipt, Sampling,
-    Seed, Speaker, Text,
-};
+use csm_shared::job::{Failure, FailureClass, JobSpec, Lane, Receipt};
+use csm_testing::job;
 
 /// Texts of different cost.
 const TEXTS: [&str; 3] = [
@@ -26,10 +25,10 @@ const TEXTS: [&str; 3] = [
     Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then. Well, then.",
 ];
 
-/// The streams: those of the lanes, and that of suspects.
+/// Streams: those of the lanes, and that of suspects.
 const QUEUES: [&str; 4] = ["live", "standard", "bulk", SUSPECTS];
 
-/// What a test changes in one of the scripts.
+/// Change that a test makes in one of the scripts.
 #[derive(Clone, Copy)]
 struct LuaDefect {
     script: &'static str,
@@ -37,7 +36,7 @@ struct LuaDefect {
     new: &'static str,
 }
 
-/// A server that is quick because it does not write to the disk at every answer.
+/// Server that is quick because it does not write to the disk at every answer.
 struct TestRedis {
     server: LocalRedis,
     _data: TempDir,
@@ -60,8 +59,8 @@ impl TestRedis {
     }
 }
 
-/// A queue with a defect, and with little regard for the clock, which the model does not have: a lane never loses patience,
-/// and a consumer is tidied away as soon as it holds nothing.
+/// Creates a queue with a defect. The model has no clock, so this queue hardly uses one. A lane
+/// never loses patience, and a consumer is removed as soon as it holds nothing.
 fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Option<LuaDefect>) -> Queue {
     let scripts = Scripts::edited(&|name, source| {
         let source = match name {
@@ -77,50 +76,18 @@ fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Opti
     Queue::with_scripts(redis.client(prefix), options, scripts)
 }
 
-/// `source` with `old`, which it must contain, made `new`.
+/// Returns `source` with `old`, which it must contain, replaced by `new`.
 fn replaced(source: &str, old: &str, new: &str) -> String {
     assert!(source.contains(old), "the scripts no longer say: {old}");
     source.replace(old, new)
 }
 
 fn spec(lane: Lane, text: &str) -> JobSpec {
-    JobSpec {
-        normalize: true,
-        text: Text::new(text).expect("valid"),
-        speaker: Speaker::new(0).expect("valid"),
-        budget: AudioBudget::default(),
-        sampling: Sampling { temperature: Default::default(), topk: Default::default(), seed: Seed::new(1) },
-        context: Context::default(),
-        lane,
-        format: AudioFormat::default(),
-        delivery: Delivery::default(),
-    }
+    job().text(text).lane(lane).frames(125).seed(1).spec()
 }
 
 fn receipt(attempt: u64) -> Receipt {
-    Receipt {
-        seed: 1,
-        model: "m".into(),
-        noise_only: true,
-        weights_sha256: "00".into(),
-        worker: "w".into(),
-        attempt,
-        frames: 10,
-        resumed_frames: 0,
-        samples: 19_200,
-        duration_ms: 800,
-        finish_reason: FinishReason::Eos,
-        queue_ms: 1,
-        compute_ms: 1,
-        first_audio_ms: Some(1),
-        rtf: Some(0.5),
-        bytes: 10,
-        sha256: "ab".into(),
-        format: AudioFormat::default(),
-        watermarks: Vec::new(),
-        location: "audio/x/a1.wav".into(),
-        sentences: Vec::new(),
-    }
+    Receipt { attempt, ..csm_testing::receipt() }
 }
 
 #[tokio::test]
@@ -229,7 +196,7 @@ async fn a_wait_is_predicted_from_all_shards() {
         frames: 0,
         draining: false,
     };
-    // The fleet needs a second for a job, wherever it waits.
+    // The fleet needs a second for a job, on whichever shard it waits.
     for shard in [3, 3, 5] {
         queue.enqueue(&Ticket::new(on(shard)), &spec).await.expect("enqueue");
         queue.report(&owner, &report).await.expect("report");

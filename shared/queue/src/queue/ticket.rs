@@ -1,4 +1,4 @@
-//! What comes with a job when it joins the queue: whose it is, how long it may wait, how safely it is kept.
+//! Terms on which a job joins the queue: its tenant, how long it may wait, how safely it is kept.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,36 +10,39 @@ use serde_json::Value;
 use csm_shared::job::{JobId, Tenant};
 use csm_shared::process::digest::sha256_hex;
 
-/// What an accepted job has survived when the caller hears of it.
+/// Crash that an accepted job survives from the moment the caller is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Durability {
-    /// Whatever Redis is set up for: with `appendfsync always`, a crash of its machine; else a crash of its process.
+    /// Crash that Redis is configured for: of its machine with `appendfsync always`, else of its
+    /// process.
     #[default]
     Default,
-    /// The write is on the server's disk (`WAITAOF`, or `appendfsync always`).
+    /// Crash of the machine: the write is on the server's disk, by `WAITAOF` or `appendfsync
+    /// always`.
     Fsync,
 }
 
-/// A job's way into the queue.
+/// Request of a job to join the queue.
 #[derive(Clone, Debug)]
 pub struct Ticket {
-    /// The job. Two tickets of one id are one job.
+    /// Id of the job. Two tickets of one id are one job.
     pub id: JobId,
-    /// Whose it is.
+    /// Tenant of the job.
     pub tenant: Tenant,
-    /// Digest of the request; a second request of the same id must have the same. Empty where nobody repeats.
+    /// Digest of the request; a second request of the same id must have the same. Empty if the
+    /// request is never repeated.
     pub fingerprint: String,
     /// Longest wait in the queue.
     pub expires_in: Option<Duration>,
-    /// When the result is of no more use.
+    /// Time after which the result is of no use.
     pub deadline: Option<Timestamp>,
-    /// What the job has survived when it counts as accepted.
+    /// Crash that the job survives once it counts as accepted.
     pub durability: Durability,
 }
 
 impl Ticket {
-    /// A ticket without conditions.
+    /// Creates a ticket without conditions.
     #[must_use]
     pub fn new(id: JobId) -> Self {
         Self {
@@ -53,7 +56,7 @@ impl Ticket {
     }
 }
 
-/// Digest of a request's JSON, whatever the order of its fields.
+/// Computes the digest of a request's JSON, whatever the order of its fields.
 #[must_use]
 pub fn fingerprint(request: &Value) -> String {
     let mut text = String::new();
@@ -61,8 +64,8 @@ pub fn fingerprint(request: &Value) -> String {
     sha256_hex(text.as_bytes())
 }
 
-/// Writes JSON with the fields of each object by name. Parsed JSON keeps the order it came in or not, by what other packages
-/// of a build ask of `serde_json`.
+/// Writes JSON with the fields of each object sorted by name. Parsed JSON keeps its order only if
+/// other packages of the build ask `serde_json` for it.
 fn write_sorted(value: &Value, text: &mut String) {
     match value {
         Value::Object(fields) => {

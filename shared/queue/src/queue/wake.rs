@@ -1,6 +1,6 @@
-//! How an idle worker waits: BLPOP on the shards' lists of wake tokens, over connections of its own; a wait ends with its
-//! connection, never before.
-//! A lost token costs at most [`WAIT_MAX`], never a job.
+//! Waiting of an idle worker: BLPOP on the shards' lists of wake tokens, over connections of its
+//! own. A wait that is under way is never given up while its connection stays open. A lost token
+//! costs at most [`WAIT_MAX`], never a job.
 
 use std::time::Duration;
 
@@ -10,23 +10,24 @@ use tokio::task::JoinSet;
 use super::Queue;
 use crate::redis_client::RedisFault;
 
-/// Longest wait of one call; also the longest that a lost wake token can delay a job.
+/// Longest wait of one call, and longest delay of a job after a lost wake token.
 pub(super) const WAIT_MAX: Duration = Duration::from_secs(1);
 
-/// A shard's place, and its connection if that is still good.
+/// Number of a shard, and its connection if that is still good.
 type Waited = (usize, Result<MultiplexedConnection, RedisFault>);
 
-/// One waiter with connections of its own, one for each shard.
+/// Waiter with a connection of its own for each shard.
 pub struct WakeListener {
     queue: Queue,
-    /// By shard; `None` before the first wait, after a fault, and while a wait is under way.
+    /// Connections by shard; `None` before the first wait, after a fault, and while a wait is under
+    /// way.
     connections: Vec<Option<MultiplexedConnection>>,
     idle: Vec<bool>,
     waits: JoinSet<Waited>,
 }
 
 impl Queue {
-    /// A waiter; connects at its first wait.
+    /// Creates a waiter, which connects at its first wait.
     #[must_use]
     pub fn wake_listener(&self) -> WakeListener {
         let shards = self.shards.len();
@@ -36,8 +37,8 @@ impl Queue {
 }
 
 impl WakeListener {
-    /// Returns when there may be work, and on which shard, after [`WAIT_MAX`] at the latest. Waits that are under
-    /// way go on until the next call, also when this one is dropped.
+    /// Returns the shard on which there may be work, after [`WAIT_MAX`] at the latest. Waits that
+    /// are under way go on until the next call, even if this call is dropped.
     pub async fn wait(&mut self) -> Result<usize, RedisFault> {
         for shard in 0..self.connections.len() {
             if std::mem::take(&mut self.idle[shard]) {
@@ -51,7 +52,7 @@ impl WakeListener {
                 Ok(shard)
             }
             Some(Err(error)) => {
-                // Which shard's it was is not known; all begin anew.
+                // The failed wait does not tell its shard, so all begin again.
                 self.waits.abort_all();
                 self.waits = JoinSet::new();
                 self.idle.fill(true);

@@ -1,5 +1,5 @@
-//! What a worker says of itself, every few seconds: for operators to read, and for the fleet's capacity, from which waits are
-//! predicted.
+//! Reports of workers, sent every few seconds. Operators read them, and they add up to the fleet's
+//! capacity, from which waits are predicted.
 
 use std::time::Duration;
 
@@ -9,37 +9,37 @@ use super::script::call;
 use super::{Queue, QueueError, WorkerId, ms};
 use csm_shared::job::Lane;
 
-/// How often a worker reports.
+/// Interval between two reports of a worker.
 pub const REPORT_EVERY: Duration = Duration::from_secs(5);
-/// How long a report is good for.
+/// Time for which a report counts.
 const REPORT_TTL: Duration = REPORT_EVERY.saturating_mul(4);
 
-/// One worker at one moment.
+/// State of a worker at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerReport {
-    /// The machine or pod.
+    /// Machine or pod of the worker.
     pub host: String,
-    /// The model it speaks with.
+    /// Model that the worker runs.
     pub model: String,
-    /// Its build.
+    /// Build of the worker.
     pub build: String,
-    /// Jobs that it can run at once.
+    /// Jobs that the worker can run at once.
     pub slots: u8,
-    /// Jobs that it runs.
+    /// Jobs that the worker runs now.
     pub running: u8,
-    /// Frames a second that all its slots together make, measured over its last jobs from claim to commit; 0 before the
-    /// first.
+    /// Frames a second of all slots together, measured over the last jobs from claim to commit; 0
+    /// before the first.
     pub frames_per_second: f64,
-    /// Frames made since it started.
+    /// Frames made since the worker started.
     pub frames: u64,
-    /// True once it claims nothing more.
+    /// True once the worker claims nothing more.
     pub draining: bool,
 }
 
 impl Queue {
-    /// Takes a worker's report, on every shard.
+    /// Records a worker's report on every shard.
     pub async fn report(&self, worker_id: &WorkerId, report: &WorkerReport) -> Result<(), QueueError> {
-        // A worker that drains adds nothing to what the fleet can do.
+        // A draining worker adds nothing to the fleet's capacity.
         let rate = if report.draining { 0.0 } else { report.frames_per_second };
         let capacity = (rate * 1_000.0) as u64;
         let (status, waiting) = (serde_json::to_string(report)?, self.waiting().await?);
@@ -55,7 +55,8 @@ impl Queue {
         Ok(())
     }
 
-    /// Frames that wait in each lane, by shard; of a single shard, whose scripts know, nothing is asked.
+    /// Reads the frames that wait in each lane, by shard. Reads nothing for a single shard, whose
+    /// scripts know its own numbers.
     async fn waiting(&self) -> Result<Vec<[u64; Lane::ALL.len()]>, QueueError> {
         let mut waiting = vec![[0; Lane::ALL.len()]; self.shards.len()];
         if self.shards.len() > 1 {
@@ -71,7 +72,7 @@ impl Queue {
         Ok(waiting)
     }
 
-    /// Takes a worker out of the list.
+    /// Removes a worker from the list.
     pub async fn leave(&self, worker_id: &WorkerId) -> Result<(), QueueError> {
         for keys in &*self.shards {
             let mut script = call(&self.scripts.report, keys);

@@ -1,25 +1,25 @@
-//! From the URL to who is asked for the server: itself, sentinels, or the nodes of a cluster.
+//! Address of Redis from its URL: the server itself, its sentinels, or nodes of its cluster.
 
 use redis::sentinel::SentinelNodeConnectionInfo;
 use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError, RedisResult, TlsMode};
 
-/// Port of sentinels that name none.
+/// Port of sentinels whose URL names none.
 const SENTINEL_PORT: u16 = 26_379;
 
-/// Where Redis is, by the URL's scheme.
+/// Address of Redis, by the URL's scheme.
 #[derive(Debug)]
 pub(super) enum Address {
-    /// `redis://`, `rediss://`, and whatever else redis-rs knows: one server.
+    /// `redis://`, `rediss://`, and every other scheme that redis-rs knows: one server.
     Single(ConnectionInfo),
-    /// `redis+sentinel://[user:pass@]host:port,host:port/master[/db][?sentinel_auth=user:pass]`: the sentinels, the name
-    /// that they watch the master under, and how to log in to the master.
+    /// `redis+sentinel://[user:pass@]host:port,host:port/master[/db][?sentinel_auth=user:pass]`:
+    /// the sentinels, the name under which they watch the master, and the login to the master.
     Sentinel { sentinels: Vec<ConnectionInfo>, name: String, master: SentinelNodeConnectionInfo },
-    /// `redis+cluster://[user:pass@]host:port,host:port`: nodes to ask for the others.
+    /// `redis+cluster://[user:pass@]host:port,host:port`: nodes that know the others.
     Cluster { seeds: Vec<ConnectionInfo> },
 }
 
 impl Address {
-    /// Reads a URL. Errors never repeat it, since it may hold a password.
+    /// Parses a URL. Errors never repeat the URL, because it may hold a password.
     pub(super) fn parse(url: &str) -> RedisResult<Self> {
         let Some((scheme, kind)) = url.split_once("://").and_then(|(scheme, _)| scheme.split_once('+')) else {
             return Ok(Self::Single(url.into_connection_info()?));
@@ -33,9 +33,9 @@ impl Address {
     }
 }
 
-/// A URL in pieces, each as it was written (percent signs included).
+/// Parts of a URL, each as it was written (percent signs included).
 struct UrlParts<'a> {
-    /// With its `@`, or empty.
+    /// Login with its `@`, or empty.
     login: &'a str,
     hosts: Vec<&'a str>,
     path: Vec<&'a str>,
@@ -82,13 +82,13 @@ impl<'a> UrlParts<'a> {
         Ok(Address::Cluster { seeds: self.connections(&format!("{scheme}://{}", self.login), &options, None)? })
     }
 
-    /// One connection per host, with what stands before and after it.
+    /// Builds a connection for each host, with the parts of the URL before and after it.
     fn connections(&self, before: &str, after: &str, port: Option<u16>) -> RedisResult<Vec<ConnectionInfo>> {
         if self.hosts.is_empty() {
             return Err(wrong("the Redis URL names no host"));
         }
         let connection = |host: &&str| match port {
-            // What follows the bracket of an IPv6 address, or the whole name.
+            // The port is in what follows the bracket of an IPv6 address, or in the whole name.
             Some(port) if !host.rsplit(']').next().is_some_and(|end| end.contains(':')) => {
                 format!("{before}{host}:{port}{after}").into_connection_info()
             }

@@ -1,4 +1,4 @@
-//! What the server is and can do, and what about its settings could cost jobs.
+//! Capabilities of the server, and advice on settings that could lose jobs.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,12 +8,12 @@ use redis::{RedisResult, Value};
 
 use super::fault::{self, FaultScope};
 
-/// What a server is, and which of the newer commands it has.
+/// Kind and version of a server, and the newer commands that it has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Capabilities {
     /// `redis` or `valkey`.
     pub server: &'static str,
-    /// Its version, such as `8.0.1`.
+    /// Version of the server, such as `8.0.1`.
     pub version: String,
     /// `WAITAOF`: wait until a write is on disk (Redis 7.2, Valkey 7.2).
     pub waitaof: bool,
@@ -47,20 +47,20 @@ pub(super) async fn probe(connection: &mut MultiplexedConnection) -> RedisResult
     Ok(Capabilities { server, version: version.to_owned(), waitaof: has(0), xackdel: has(1), xnack: has(2) })
 }
 
-/// The settings that decide what a crash can cost.
+/// Settings that decide what a crash can cost.
 pub(super) struct ServerSettings {
     info: Info,
     configured: Result<Configured, String>,
 }
 
-/// What only CONFIG GET tells.
+/// Settings that only CONFIG GET tells.
 pub(super) struct Configured {
     pub(super) appendfsync: String,
     pub(super) no_fsync_on_rewrite: String,
     min_replicas: String,
 }
 
-/// Asks a server for its settings, as they are now.
+/// Asks a server for its present settings.
 pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisResult<ServerSettings> {
     let info = Info::of(connection).await?;
     let mut pipeline = redis::pipe();
@@ -81,17 +81,18 @@ pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisRes
 }
 
 impl ServerSettings {
-    /// Whether the server keeps an append-only file.
+    /// Returns whether the server keeps an append-only file.
     pub(super) fn keeps_aof(&self) -> bool {
         self.info.get("aof_enabled") == Some("1")
     }
 
-    /// What CONFIG GET tells, or why it does not.
+    /// Returns the settings from CONFIG GET, or why they are not known.
     pub(super) fn configured(&self) -> Result<&Configured, &str> {
         self.configured.as_ref().map_err(String::as_str)
     }
 
-    /// Returns a line for each setting that could cost jobs. `single` says that the URL names a single server.
+    /// Returns a line for each setting that could lose jobs. `single` says that the URL names a
+    /// single server.
     pub(super) fn advice(&self, single: bool) -> Vec<String> {
         let mut lines = Vec::new();
         match self.info.get("maxmemory_policy") {

@@ -1,5 +1,5 @@
-//! The nodes of a cluster, and which of them owns which slots. The map is fetched from whichever node answers first, and
-//! fetched again after any sign that it is out of date.
+//! The nodes of a cluster, and the slots that each of them owns. The map comes from the node that
+//! answers first, and is fetched again after any sign that it is out of date.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -13,21 +13,21 @@ use tokio::time::timeout;
 
 use super::node::{LOOKUP_LIMIT, Node, PoolKind};
 
-/// Nodes that are asked at once for the map.
+/// Known nodes that are asked for the map at once, beside as many seeds.
 const ASKED_AT_ONCE: usize = 4;
 
-/// A cluster.
+/// A cluster: its seeds, and what is known of its nodes and slots.
 pub(super) struct Cluster {
     seeds: Vec<ConnectionInfo>,
     state: Mutex<ClusterState>,
-    /// Held while the map is fetched, so that all that need it share one fetch.
+    /// Lock held while the map is fetched, so that all calls that need the map share one fetch.
     fetch: tokio::sync::Mutex<()>,
 }
 
 #[derive(Default)]
 struct ClusterState {
     map: Option<Arc<[SlotOwner]>>,
-    /// By `host:port`.
+    /// Nodes by `host:port`.
     nodes: HashMap<String, Arc<Node>>,
 }
 
@@ -43,7 +43,7 @@ impl Cluster {
         Self { seeds, state: Mutex::default(), fetch: tokio::sync::Mutex::default() }
     }
 
-    /// The master that owns a slot, or any master.
+    /// Returns the master that owns a slot, or any master.
     pub(super) async fn owner(&self, slot: Option<u16>) -> RedisResult<Arc<Node>> {
         let map = self.map().await?;
         let owner = match slot {
@@ -55,7 +55,7 @@ impl Cluster {
         self.node(&owner.host, owner.port)
     }
 
-    /// All masters.
+    /// Returns all masters.
     pub(super) async fn owners(&self) -> RedisResult<Vec<Arc<Node>>> {
         let map = self.map().await?;
         let mut places: Vec<_> = map.iter().map(|owner| (&owner.host, owner.port)).collect();
@@ -64,7 +64,7 @@ impl Cluster {
         places.into_iter().map(|(host, port)| self.node(host, port)).collect()
     }
 
-    /// The node at an address, such as a redirection names.
+    /// Returns the node at an address, such as a redirection names.
     pub(super) fn node(&self, host: &str, port: u16) -> RedisResult<Arc<Node>> {
         let mut state = self.state();
         if let Some(node) = state.nodes.get(&format!("{host}:{port}")) {
@@ -75,14 +75,14 @@ impl Cluster {
         Ok(node)
     }
 
-    /// This node may have lost its slots, or its life.
+    /// Forgets a node that may have lost its slots or died, and the map.
     pub(super) fn forget(&self, node: &Arc<Node>) {
         let mut state = self.state();
         state.map = None;
         state.nodes.retain(|_, known| !Arc::ptr_eq(known, node));
     }
 
-    /// The map is out of date.
+    /// Forgets the map, because it is out of date.
     pub(super) fn forget_map(&self) {
         self.state().map = None;
     }
@@ -119,7 +119,7 @@ impl Cluster {
         Ok(map)
     }
 
-    /// How to reach another node: as the first seed is reached.
+    /// Returns how to reach another node: like the first seed.
     fn connection_to(&self, host: &str, port: u16) -> ConnectionInfo {
         let seed = self.seeds[0].clone();
         let address = match seed.addr().clone() {
@@ -132,7 +132,7 @@ impl Cluster {
     }
 }
 
-/// The map as one node knows it.
+/// Fetches the map as one node knows it.
 async fn slots_by(node: Arc<Node>) -> RedisResult<Arc<[SlotOwner]>> {
     let mut connection = node.connection(PoolKind::Short).await?;
     let answer: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut *connection).await?;
@@ -145,8 +145,8 @@ async fn slots_by(node: Arc<Node>) -> RedisResult<Arc<[SlotOwner]>> {
     Ok(owners.into())
 }
 
-/// Reads `[first, last, [host, port, ...], replicas...]`. A node that does not know its own address leaves the host out:
-/// it is where it was asked.
+/// Reads `[first, last, [host, port, ...], replicas...]`. A node that does not know its own address
+/// leaves the host out; the host that was asked then stands for it.
 fn owner(range: Vec<Value>, asked: &str) -> RedisResult<SlotOwner> {
     let unreadable = || RedisError::from((ErrorKind::UnexpectedReturnType, "unreadable answer to CLUSTER SLOTS"));
     let mut range = range.into_iter();

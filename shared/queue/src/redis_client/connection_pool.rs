@@ -10,26 +10,27 @@ use redis::{AsyncConnectionConfig, ConnectionInfo, ErrorKind, RedisError, RedisR
 
 /// Longest wait for a free pooled connection.
 const POOL_WAIT: Duration = Duration::from_secs(5);
-/// A connection that was handed out within this time is handed out again unasked; an older one is asked first.
+/// Time since its last use within which a connection is handed out unchecked. An older one is
+/// checked first.
 const FRESH_FOR: Duration = Duration::from_secs(1);
 
 /// A pool of connections to one server.
 pub(super) type Pool = managed::Pool<Manager>;
-/// A pooled connection, back in its pool when dropped.
+/// A pooled connection, which returns to its pool when dropped.
 pub(super) type Connection = managed::Object<Manager>;
-/// Why there is no pooled connection.
+/// Reason why there is no pooled connection.
 pub(super) type PoolError = managed::PoolError<RedisError>;
 
-/// Makes connections, and asks those that have not been used for a while, or not since one was lost, whether they are still
-/// good.
+/// Maker of connections. The manager also checks a connection that was not used for a while, or not
+/// since another was lost.
 pub(super) struct Manager {
     redis: deadpool_redis::Manager,
-    /// When a connection was lost.
+    /// Time at which a connection was last lost.
     lost: Mutex<Option<Instant>>,
 }
 
 impl Manager {
-    /// A connection was lost: others may be, too.
+    /// Notes that a connection was lost: others may be, too.
     pub(super) fn doubt(&self) {
         *self.lost.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -53,7 +54,7 @@ impl managed::Manager for Manager {
     }
 }
 
-/// A pool of up to `size` connections; connects at the first use.
+/// Creates a pool of up to `size` connections, which connects at the first use.
 pub(super) fn pool(server: &ConnectionInfo, config: AsyncConnectionConfig, size: usize) -> RedisResult<Pool> {
     let redis = deadpool_redis::Manager::new_with_config(server.clone(), config)?;
     let manager = Manager { redis, lost: Mutex::default() };

@@ -1,48 +1,51 @@
-//! What can go wrong with Redis, and what to do about it. The table for operators is in `docs/redis.md`.
+//! Faults of Redis, and what to do about them. The table for operators is in `docs/redis.md`.
 
 use redis::{ErrorKind, RedisError};
 
 use super::connection_pool::PoolError;
 
-/// Redis did not do what was asked.
+/// A request that Redis did not carry out.
 #[derive(Debug, thiserror::Error)]
 pub enum RedisFault {
-    /// Out of reach, loading, failing over, full, or too slow; worth another try later.
+    /// Redis is out of reach, loading, failing over, full, or too slow; worth another try later.
     #[error("Redis is unavailable: {0}")]
     Unavailable(String),
-    /// Reached, and it refused: a wrong setting or a defect of ours.
+    /// Redis was reached and refused: a wrong setting, or a defect of this program.
     #[error("Redis refused: {0}")]
     Refused(#[source] RedisError),
-    /// This server, as it is set, cannot do it. Nothing was written.
+    /// The server cannot do it with its present settings. Nothing was written.
     #[error("this Redis cannot do that: {0}")]
     Unsupported(String),
 }
 
 impl RedisFault {
-    /// True when the same call may succeed later.
+    /// Returns true if the same call may succeed later.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
 }
 
-/// What an answer says about the place that gave it; the graver, the greater.
+/// Scope of a fault, in order of severity: this moment, this server, this call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum FaultScope {
-    /// The right server, for the moment unable: try again there.
+    /// The right server cannot do it at the moment: try again there.
     Moment,
-    /// Perhaps no longer the right server, or the connection is dead: drop it, look again who is in charge.
+    /// The server may no longer be the right one, or the connection is dead: drop it, and look up
+    /// the server again.
     Server,
     /// The call is at fault: another try gets the same answer.
     Call,
 }
 
-/// Answers by which the right server says "not now".
+/// Answers with which the right server says "not now".
 const MOMENT: [&str; 5] = ["ASK", "BUSY", "MISCONF", "OOM", "TRYAGAIN"];
-/// Answers of a server that is, or is about to be, in charge no more; and of one that has just started.
+/// Answers of a server that is no longer in charge, is about to lose that role, or has just
+/// started.
 const SERVER: [&str; 7] = ["CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "UNBLOCKED"];
 
-/// Judges an error. Of a pipeline's errors the gravest counts: a call at fault is not worth another try.
+/// Judges an error. The most severe error of a pipeline counts: a call at fault is not worth
+/// another try.
 pub(super) fn scope_of(error: &RedisError) -> FaultScope {
     if let Some(answers) = error.clone().into_server_errors() {
         let scopes =
@@ -55,13 +58,14 @@ pub(super) fn scope_of(error: &RedisError) -> FaultScope {
     if lost || leaderless { FaultScope::Server } else { FaultScope::Call }
 }
 
-/// Whether the connection is gone.
+/// Returns whether the connection is gone.
 pub(super) fn is_lost(error: &RedisError) -> bool {
     error.is_io_error() && !error.is_timeout() || error.is_connection_dropped()
 }
 
 fn scope_of_answer(code: &str, details: &str) -> FaultScope {
-    // Redis before 7 wraps what a script met: "ERR Error running script ...: -READONLY You can't write ...".
+    // Redis before 7 wraps the error that a script met: "ERR Error running script ...: -READONLY
+    // You can't write ...".
     let inner = (code == "ERR").then(|| details.split_whitespace().find_map(|word| word.strip_prefix('-'))).flatten();
     match inner.unwrap_or(code) {
         code if MOMENT.contains(&code) => FaultScope::Moment,
@@ -80,7 +84,7 @@ impl From<RedisError> for RedisFault {
     }
 }
 
-/// The pool's own troubles as Redis errors, so that one judgement does for all.
+/// Converts the pool's own errors to Redis errors, so that [`scope_of`] judges them all.
 pub(super) fn of_pool(error: PoolError) -> RedisError {
     match error {
         PoolError::Backend(error) => error,

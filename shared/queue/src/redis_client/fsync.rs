@@ -11,24 +11,25 @@ use super::key_slot;
 use super::node::RESPONSE_TIMEOUT;
 use super::routing::RoutedConnection;
 
-/// How long the mark that is written before each wait is kept, ms.
+/// Time that the mark written before each wait is kept, in milliseconds.
 const MARK_TTL_MS: u64 = 60_000;
 
-/// How a server can promise that a write is on disk.
+/// Means by which a server confirms that a write is on disk.
 enum SyncMethod {
-    /// It tells when, by WAITAOF.
+    /// WAITAOF: the server tells when the write is on disk.
     Wait,
-    /// It answers no sooner: `appendfsync always`.
+    /// `appendfsync always`: the reply already means that the write is on disk.
     Answer,
 }
 
 impl RedisClient {
-    /// Runs a script like [`Self::script`], and returns once what it wrote is in the server's append-only file on disk.
-    /// Waits up to `timeout` for the disk in each try.
+    /// Runs a script like [`Self::script`], and returns once its writes are in the server's
+    /// append-only file on disk. Each try waits up to `timeout` for the disk.
     ///
     /// # Errors
-    /// [`RedisFault::Unsupported`], before anything is written, if the server is set so that it cannot promise it;
-    /// [`RedisFault::Unavailable`] if the disk is too slow, when the script has run nevertheless.
+    /// [`RedisFault::Unsupported`], before anything is written, if the server's settings cannot
+    /// guarantee it. [`RedisFault::Unavailable`] if the disk is too slow; the script has run
+    /// nevertheless.
     pub async fn script_fsynced<T: FromRedisValue>(
         &self,
         script: &ScriptInvocation<'_>,
@@ -62,10 +63,11 @@ impl RedisClient {
         }
     }
 
-    /// Waits until the writes of this connection are on disk; false if that takes too long.
+    /// Waits until the writes of this connection are on disk; returns false if that takes too long.
     ///
-    /// WAITAOF looks at what *this connection* wrote last. A script that finds its work done (a repeat after a lost answer)
-    /// writes nothing, so a mark is written first: what another connection wrote before it is on disk when the mark is.
+    /// WAITAOF covers what *this connection* wrote last. A script that finds its work done (a
+    /// repeat after a lost answer) writes nothing, so a mark is written first. An earlier write of
+    /// another connection is on disk when the mark is.
     async fn wait(&self, routed: &mut RoutedConnection<'_>, timeout: Duration) -> RedisResult<bool> {
         let mark = self.mark(routed.key());
         let mut write = redis::cmd("SET");
@@ -79,15 +81,16 @@ impl RedisClient {
         Ok(synced?.0 > 0)
     }
 
-    /// A key in the slot of another, so that it is written on the same node.
+    /// Returns a key in the slot of another, so that it is written on the same node.
     fn mark(&self, beside: Option<&[u8]>) -> Vec<u8> {
         let tag = beside.map_or(b"".as_slice(), key_slot::tag);
         [self.prefix.as_bytes(), b":{", tag, b"}:fsync"].concat()
     }
 }
 
-/// How the server of a key can promise it, as it is set now; or what is missing. Asks over the call's own connection: a
-/// second one from the same pool might be held by a call that waits for a second one, too.
+/// Returns how the server of a key can confirm the write with its present settings, or what is
+/// missing. Asks over the call's own connection. A second one from the same pool might be held by a
+/// call that also waits for a second one.
 async fn sync_method(routed: &mut RoutedConnection<'_>, key: Option<&[u8]>) -> RedisResult<Result<SyncMethod, String>> {
     routed.settle(key).await?;
     let (node, connection) = routed.current()?;
@@ -112,15 +115,16 @@ async fn sync_method(routed: &mut RoutedConnection<'_>, key: Option<&[u8]>) -> R
     })
 }
 
-/// The script's first key. A call does not show its keys, but the command it sends does.
+/// Returns the script's first key. A call does not show its keys, but the command that it sends
+/// does.
 async fn script_key(script: &ScriptInvocation<'_>) -> Option<Vec<u8>> {
     let mut reader = KeyReader::default();
-    // Ends in the reader's refusal, always.
+    // Always ends in the reader's refusal.
     let _ = script.invoke_async::<Value>(&mut reader).await;
     reader.key
 }
 
-/// A connection to nowhere that reads the first key of what it is to send.
+/// A connection to nowhere that reads the first key of the command to send.
 #[derive(Default)]
 struct KeyReader {
     key: Option<Vec<u8>>,

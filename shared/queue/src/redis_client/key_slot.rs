@@ -1,24 +1,27 @@
-//! Which slot of a Redis Cluster a command belongs to: CRC-16 (XMODEM) of its key, or of the part between braces, modulo
-//! 16384 (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
+//! Slot of a Redis Cluster that a command belongs to: the CRC-16 (XMODEM) of its key, or of the
+//! part between braces, modulo 16384
+//! (<https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/>).
 
 use redis::{Arg, Cmd};
 
 /// Slots of a cluster.
 const SLOTS: u16 = 16_384;
 
-/// The slot of a key.
+/// Returns the slot of a key.
 pub(super) fn of_key(key: &[u8]) -> u16 {
     crc16(tag(key)) % SLOTS
 }
 
-/// The part of a key that decides on its slot: what is between its first `{` and the next `}`, if that is anything.
+/// Returns the part of a key that decides its slot: the part between its first `{` and the next
+/// `}`, if that is not empty.
 pub(super) fn tag(key: &[u8]) -> &[u8] {
     let inside = key.iter().position(|&byte| byte == b'{').map(|open| &key[open + 1..]);
     let end = |inside: &[u8]| inside.iter().position(|&byte| byte == b'}').filter(|&end| end > 0);
     inside.and_then(|inside| Some(&inside[..end(inside)?])).unwrap_or(key)
 }
 
-/// The first key of a command; none if it has no key, or is none of those that the fleet sends.
+/// Returns the first key of a command, or `None` if it has none. Knows the commands that the fleet
+/// sends.
 pub(super) fn first_key(command: &Cmd) -> Option<&[u8]> {
     let arg = |place: usize| match command.args_iter().nth(place) {
         Some(Arg::Simple(bytes)) => Some(bytes),
@@ -38,7 +41,7 @@ pub(super) fn first_key(command: &Cmd) -> Option<&[u8]> {
     }
 }
 
-/// A command's name, in capitals.
+/// Returns a command's name in capitals.
 pub(super) fn name(command: &Cmd) -> Option<Vec<u8>> {
     match command.args_iter().next() {
         Some(Arg::Simple(name)) => Some(name.to_ascii_uppercase()),

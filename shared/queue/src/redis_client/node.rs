@@ -1,4 +1,5 @@
-//! One server: its pools for short commands, and connections beside them for whatever blocks or subscribes.
+//! A Redis server: pools for short commands, and separate connections for whatever blocks or
+//! subscribes.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use super::capabilities::{self, Capabilities};
 use super::connection_pool::{Connection, Pool, pool};
 use super::fault;
 
-/// Longest search for who is in charge.
+/// Longest search for the server in charge.
 pub(super) const LOOKUP_LIMIT: Duration = Duration::from_secs(5);
 
 /// Longest wait for the answer to one short command.
@@ -20,22 +21,24 @@ pub(super) const RESPONSE_TIMEOUT: Duration = Duration::from_secs(2);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pooled connections of one process to one server, for calls that are answered at once.
 const POOL_SIZE: usize = 16;
-/// The same for writes that wait for the server's disk, up to two seconds each; they must not keep the others waiting.
+/// Pooled connections for writes that wait for the server's disk, up to two seconds each. Such
+/// writes must not keep other calls waiting.
 const SYNCED_POOL_SIZE: usize = 64;
-/// How long a connection may be silent before the system asks whether the other end is still there, and how often it asks.
+/// TCP keepalive: the silence after which the system probes the other end, and the interval of its
+/// probes.
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
 
-/// Which pool serves a call.
+/// Kind of the pool that serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum PoolKind {
-    /// Answered at once.
+    /// Calls that are answered at once.
     Short,
-    /// Answered when the disk has it.
+    /// Writes that are answered once they are on disk.
     Synced,
 }
 
-/// One server.
+/// A Redis server.
 pub(super) struct Node {
     client: Client,
     short: Pool,
@@ -47,7 +50,8 @@ pub(super) struct Node {
 impl Node {
     /// Prepares the pools; connects at the first use.
     pub(super) fn new(server: &ConnectionInfo) -> RedisResult<Self> {
-        // Without delay: an event of several segments must not wait for the acknowledgement of its first.
+        // Without `nodelay` an event of several segments would wait for the acknowledgement of its
+        // first.
         let tcp = TcpSettings::default().set_nodelay(true).set_keepalive(KEEPALIVE);
         let server = server.clone().set_tcp_settings(tcp);
         let short = pool(&server, config(RESPONSE_TIMEOUT), POOL_SIZE)?;
@@ -55,12 +59,12 @@ impl Node {
         Ok(Self { client: Client::open(server)?, short, synced, capabilities: OnceCell::new() })
     }
 
-    /// `host:port`.
+    /// Returns `host:port`.
     pub(super) fn name(&self) -> String {
         self.client.get_connection_info().addr().to_string()
     }
 
-    /// The host's name or address.
+    /// Returns the host's name or address.
     pub(super) fn host(&self) -> &str {
         match self.client.get_connection_info().addr() {
             ConnectionAddr::Tcp(host, _) | ConnectionAddr::TcpTls { host, .. } => host,
@@ -73,29 +77,29 @@ impl Node {
         self.capabilities.get_or_try_init(|| capabilities::probe(connection)).await
     }
 
-    /// A pooled connection.
+    /// Takes a connection from a pool.
     pub(super) async fn connection(&self, kind: PoolKind) -> RedisResult<Connection> {
         let pool = match kind {
             PoolKind::Short => &self.short,
             PoolKind::Synced => &self.synced,
         };
-        // Boxed: every call's future holds this one, which is large.
+        // Boxed, because this future is large and every call's future holds it.
         Box::pin(pool.get()).await.map_err(fault::of_pool)
     }
 
-    /// A connection was lost: those in the pools are asked before they are used again.
+    /// Makes the pools check their connections before the next use, because one was lost.
     pub(super) fn doubt(&self) {
         for pool in [&self.short, &self.synced] {
             pool.manager().doubt();
         }
     }
 
-    /// A connection of the caller's own, for commands that block for up to `block`.
+    /// Opens a connection of the caller's own, for commands that block for up to `block`.
     pub(super) async fn blocking(&self, block: Duration) -> RedisResult<MultiplexedConnection> {
         self.client.get_multiplexed_async_connection_with_config(&config(block + RESPONSE_TIMEOUT)).await
     }
 
-    /// A connection of the caller's own, for subscriptions.
+    /// Opens a connection of the caller's own, for subscriptions.
     pub(super) async fn pubsub(&self) -> RedisResult<PubSub> {
         let slow = |_| RedisError::from((ErrorKind::Io, "no answer to a subscription"));
         tokio::time::timeout(RESPONSE_TIMEOUT, self.client.get_async_pubsub()).await.map_err(slow)?

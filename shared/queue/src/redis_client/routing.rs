@@ -1,5 +1,6 @@
-//! One call's way to a server: it settles on the server that owns the first key it is given, takes a pooled connection
-//! there, follows a cluster's redirections, and drops the connection when the call fails in a way that blames it.
+//! Connection of a call to a server. The call settles on the server that owns the first key it is
+//! given, and takes a pooled connection there. The call follows a cluster's redirections. The
+//! connection is dropped if the call fails in a way that blames it.
 
 use std::sync::Arc;
 
@@ -14,38 +15,38 @@ use super::key_slot;
 use super::node::{Node, PoolKind};
 use super::topology::Topology;
 
-/// Redirections of one command.
+/// Largest number of redirections of one command.
 const HOPS_MAX: usize = 5;
 
-/// One call's connection, taken when its first command comes.
+/// Connection of a call, taken when its first command comes.
 pub(super) struct RoutedConnection<'a> {
     topology: &'a Topology,
     pool: PoolKind,
     current: Option<NodeConnection>,
-    /// The first key that came by.
+    /// First key of the call.
     key: Option<Vec<u8>>,
-    /// A connection that had died in its pool was replaced.
+    /// True once a connection that had died in its pool was replaced.
     replaced: bool,
 }
 
 struct NodeConnection {
     node: Arc<Node>,
     connection: Connection,
-    /// The slot is on its way to this node, which serves it only to those who say ASKING.
+    /// True if the slot is moving to this node, which serves it only after ASKING.
     asking: bool,
-    /// A command was sent and its answer has not been read.
+    /// True while a command was sent and its answer has not been read.
     busy: bool,
-    /// No answer has come over it in this call.
+    /// True while no answer has come over the connection in this call.
     unproven: bool,
 }
 
 impl<'a> RoutedConnection<'a> {
-    /// For a call that is answered at once.
+    /// Creates the connection of a call that is answered at once.
     pub(super) fn new(topology: &'a Topology) -> Self {
         Self::of(topology, PoolKind::Short)
     }
 
-    /// For a call that waits for the server's disk.
+    /// Creates the connection of a call that waits for the server's disk.
     pub(super) fn synced(topology: &'a Topology) -> Self {
         Self::of(topology, PoolKind::Synced)
     }
@@ -54,7 +55,7 @@ impl<'a> RoutedConnection<'a> {
         Self { topology, pool, current: None, key: None, replaced: false }
     }
 
-    /// The first key that came by.
+    /// Returns the first key of the call.
     pub(super) fn key(&self) -> Option<&[u8]> {
         self.key.as_deref()
     }
@@ -71,12 +72,12 @@ impl<'a> RoutedConnection<'a> {
         Ok(())
     }
 
-    /// The server settled on, and the connection to it.
+    /// Returns the server settled on, and the connection to it.
     pub(super) fn current(&mut self) -> RedisResult<(&Node, &mut MultiplexedConnection)> {
         self.current.as_mut().map(|current| (&*current.node, &mut *current.connection)).ok_or_else(lost)
     }
 
-    /// Ends the call: a server or connection to blame is not used again.
+    /// Ends the call. A server or connection to blame is not used again.
     pub(super) fn end<T>(mut self, result: RedisResult<T>) -> Result<T, RedisFault> {
         if let Err(error) = &result
             && fault::scope_of(error) == FaultScope::Server
@@ -93,8 +94,9 @@ impl<'a> RoutedConnection<'a> {
         drop(Connection::take(current.connection));
     }
 
-    /// Gives up a pooled connection that turned out to have died before the call, once: it was handed out unasked. True when
-    /// the call may begin anew; what was sent may have been carried out, so this rests on calls being idempotent.
+    /// Gives up a pooled connection that had died before the call, at most once; the pool hands it
+    /// out unchecked. Returns true if the call may begin again. The command may have been carried
+    /// out, so the repetition relies on idempotent calls.
     fn replace(&mut self, error: &RedisError) -> bool {
         let stale =
             |current: &mut NodeConnection| current.unproven && Object::metrics(&current.connection).recycle_count > 0;
@@ -147,7 +149,8 @@ impl<'a> RoutedConnection<'a> {
             }
             answers => answers?,
         };
-        // A plain pipeline has one answer for each command; those that were sent elsewhere go there one by one.
+        // A plain pipeline has one answer for each command. Redirected commands are sent on one by
+        // one.
         if offset == 0 && count == pipeline.len() {
             for (command, answer) in pipeline.cmd_iter().zip(&mut answers) {
                 if let Value::ServerError(error) = &answer
@@ -160,7 +163,8 @@ impl<'a> RoutedConnection<'a> {
         Ok(answers)
     }
 
-    /// Goes where a redirection points. On a single server there is nowhere to go, and it is an error like any other.
+    /// Follows a redirection. On a single server there is nowhere to go, and a redirection is an
+    /// error like any other.
     async fn follow(&mut self, error: &RedisError) -> RedisResult<()> {
         let (Topology::Cluster(cluster), Some(redirection)) = (self.topology, redirection(error)) else {
             return Err(error.clone());
@@ -203,7 +207,8 @@ impl NodeConnection {
 
 impl Drop for RoutedConnection<'_> {
     fn drop(&mut self) {
-        // The call was given up half way: the answer that is still to come must not hold up the next user.
+        // The call was dropped half way. Its pending answer must not hold up the next user of the
+        // connection.
         if let Some(current) = self.current.take_if(|current| current.busy) {
             drop(Connection::take(current.connection));
         }
@@ -229,17 +234,18 @@ impl ConnectionLike for RoutedConnection<'_> {
     }
 }
 
-/// While a slot moves, its old owner sends commands for keys that it does not have to the new one. A script must not go
-/// there: it would meet the keys that have moved and miss those that have not, and write as if they did not exist. It waits
-/// until the move is over.
+/// Returns whether a command may go to the new owner of a moving slot. While a slot moves, its old
+/// owner redirects commands for keys that it does not have. A script must not follow: it would find
+/// the moved keys, miss the others, and write as if those did not exist. The script waits until the
+/// move is over.
 fn may_ask(command: &Cmd) -> bool {
     const SCRIPTS: [&[u8]; 4] = [b"EVAL", b"EVALSHA", b"FCALL", b"SCRIPT"];
     key_slot::name(command).is_none_or(|name| !SCRIPTS.contains(&name.as_slice()))
 }
 
-/// Where a cluster's node says a key is.
+/// Place of a key according to a node of the cluster.
 struct Redirection<'a> {
-    /// Empty: the host that said so.
+    /// Host of the key; empty for the host that answered.
     host: &'a str,
     port: u16,
     asking: bool,

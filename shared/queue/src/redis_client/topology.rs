@@ -1,4 +1,5 @@
-//! Which server to ask: the one, the master that sentinels name, or the node of a cluster that owns the key's slot.
+//! Choice of the server to ask: the single one, the master that sentinels name, or the node of a
+//! cluster that owns the key's slot.
 
 use std::sync::{Arc, PoisonError};
 
@@ -10,7 +11,7 @@ use super::address::Address;
 use super::cluster::Cluster;
 use super::node::{LOOKUP_LIMIT, Node};
 
-/// One way to find a server.
+/// A way to find the server in charge.
 pub(super) enum Topology {
     Single(Arc<Node>),
     Sentinel(Box<Sentinel>),
@@ -28,7 +29,7 @@ impl Topology {
         })
     }
 
-    /// The server for a slot, or any that takes writes.
+    /// Returns the server for a slot, or any that takes writes.
     pub(super) async fn node(&self, slot: Option<u16>) -> RedisResult<Arc<Node>> {
         match self {
             Self::Single(node) => Ok(Arc::clone(node)),
@@ -37,7 +38,8 @@ impl Topology {
         }
     }
 
-    /// Like [`Self::node`], asking anew who is in charge: for connections that are kept for long.
+    /// Returns the server like [`Self::node`], after asking again which one is in charge. For
+    /// connections that are kept for long.
     pub(super) async fn node_anew(&self, slot: Option<u16>) -> RedisResult<Arc<Node>> {
         match self {
             Self::Single(_) => {}
@@ -47,7 +49,7 @@ impl Topology {
         self.node(slot).await
     }
 
-    /// All servers that take writes.
+    /// Returns all servers that take writes.
     pub(super) async fn nodes(&self) -> RedisResult<Vec<Arc<Node>>> {
         match self {
             Self::Cluster(cluster) => cluster.owners().await,
@@ -55,7 +57,7 @@ impl Topology {
         }
     }
 
-    /// This server may be in charge no more: the next call looks again.
+    /// Forgets a server that may no longer be in charge; the next call looks it up again.
     pub(super) fn forget(&self, node: &Arc<Node>) {
         match self {
             Self::Single(_) => {}
@@ -77,7 +79,7 @@ impl Sentinel {
         Ok(Self { lookup: tokio::sync::Mutex::new(client), master: std::sync::Mutex::default() })
     }
 
-    /// The master; all that wait for it share one search.
+    /// Returns the master. All calls that wait for it share one search.
     async fn master(&self) -> RedisResult<Arc<Node>> {
         if let Some(node) = self.known() {
             return Ok(node);
@@ -89,7 +91,8 @@ impl Sentinel {
         }
     }
 
-    /// The master that sentinels name now; where none of them answers, the one they named last.
+    /// Returns the master that sentinels name now or, if none of them answers, the one they named
+    /// last.
     async fn master_anew(&self) -> RedisResult<Arc<Node>> {
         let mut lookup = self.lookup.lock().await;
         match self.search(&mut lookup).await {
@@ -99,7 +102,7 @@ impl Sentinel {
     }
 
     async fn search(&self, lookup: &mut SentinelClient) -> RedisResult<Arc<Node>> {
-        // The client asks the server whether it is a master indeed.
+        // The client also asks the server whether it is a master.
         let slow = |_| RedisError::from((ErrorKind::Io, "no sentinel named a master in time"));
         let client = timeout(LOOKUP_LIMIT, lookup.async_get_client()).await.map_err(slow)??;
         let found = Node::new(client.get_connection_info())?;
@@ -114,7 +117,7 @@ impl Sentinel {
         self.master.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Forgets this master, unless another has been found meanwhile.
+    /// Forgets this master, unless another was found meanwhile.
     fn forget(&self, node: &Arc<Node>) {
         let mut master = self.master.lock().unwrap_or_else(PoisonError::into_inner);
         if master.as_ref().is_some_and(|known| Arc::ptr_eq(known, node)) {

@@ -7,12 +7,11 @@ use csm_queue::live::{Live, Subscriptions};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, Claimed, Queue, QueueArgs, RedisKeys, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
-use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
-};
+use csm_shared::job::{JobId, JobSpec, Lane};
+use csm_testing::job;
 use tempfile::TempDir;
 
-/// Longer than a restart of Redis takes.
+/// Patience longer than a restart of Redis takes.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 pub(crate) struct TestFleet {
@@ -38,38 +37,39 @@ impl TestFleet {
         Self { redis, queue, live, subscriptions: Subscriptions::start(client.clone()), client, _data: data }
     }
 
-    /// The same queue for a caller who gives up at once.
+    /// Returns the same queue for a caller that gives up at once.
     pub(crate) fn impatient_queue(&self) -> Queue {
         let args = RedisArgs { redis_url: self.redis.url(), key_prefix: "test".into() };
         Queue::new(RedisClient::new(&args, Duration::ZERO).unwrap(), &QueueArgs::default())
     }
 
-    /// Gives Redis a command, as a meddling hand would.
+    /// Sends Redis a command, as an intruding client would.
     pub(crate) async fn redis_cli(&self, words: &[&str]) {
         let mut command = redis::cmd(words[0]);
         self.client.command::<redis::Value>(command.arg(&words[1..])).await.unwrap();
     }
 
-    /// Sets Redis' `maxmemory`; `0` is no limit.
+    /// Sets `maxmemory` of Redis; `0` is no limit.
     pub(crate) async fn limit_memory(&self, limit: &str) {
         let mut config = redis::cmd("CONFIG");
         self.client.command::<()>(config.arg("SET").arg("maxmemory").arg(limit)).await.unwrap();
     }
 
-    /// Sets the end of every lease into the past, as if Redis had been there all the time.
+    /// Moves the end of every lease into the past, as if Redis had been reachable all the time.
     pub(crate) async fn expire_leases(&self) {
         self.redis_cli(&["HDEL", &RedisKeys::new("test", 0).counters(), "reaped_ms"]).await;
         self.set_all_scores(&RedisKeys::new("test", 0).leases()).await;
     }
 
-    /// Makes it seem that nobody could reach Redis for a minute, during which every lease ran out.
+    /// Makes it seem that Redis was unreachable for a minute, during which every lease ran out.
     pub(crate) async fn be_away_for_a_minute(&self) {
         self.expire_leases().await;
         let before = jiff::Timestamp::now().as_millisecond() - 60_000;
         self.redis_cli(&["HSET", &RedisKeys::new("test", 0).counters(), "reaped_ms", &before.to_string()]).await;
     }
 
-    /// Sets the end of a job's time in the queue, and the caller's deadline if there is one, into the past.
+    /// Moves the end of a job's time in the queue, and the caller's deadline if there is one, into
+    /// the past.
     pub(crate) async fn pass_deadline(&self, id: &JobId) {
         let keys = RedisKeys::new("test", 0);
         let mut known = redis::cmd("HEXISTS");
@@ -95,7 +95,7 @@ impl TestFleet {
     }
 }
 
-/// Takes the next job for a worker that runs nothing, or none.
+/// Claims the next job for a worker that runs nothing; returns `None` if there is none.
 pub(crate) async fn try_claim(queue: &Queue, owner: &WorkerId) -> Option<Claimed> {
     match queue.claimer(owner, "a test").claim(WorkerCapacity::empty(5)).await.unwrap() {
         Claim::Job(job) => Some(*job),
@@ -103,21 +103,11 @@ pub(crate) async fn try_claim(queue: &Queue, owner: &WorkerId) -> Option<Claimed
     }
 }
 
-/// The same where a job must wait.
+/// Claims the next job for a worker that runs nothing; panics if there is none.
 pub(crate) async fn claim(queue: &Queue, owner: &WorkerId) -> Claimed {
     try_claim(queue, owner).await.expect("a job waits")
 }
 
 pub(crate) fn spec(lane: Lane) -> JobSpec {
-    JobSpec {
-        text: Text::new("Hello.").unwrap(),
-        normalize: true,
-        speaker: Speaker::new(0).unwrap(),
-        budget: AudioBudget::from_ms(800).unwrap(),
-        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
-        context: Context::default(),
-        lane,
-        format: AudioFormat::default(),
-        delivery: Delivery::default(),
-    }
+    job().lane(lane).spec()
 }

@@ -1,4 +1,5 @@
-//! The live channel on a real Redis: order, replay, ends that nobody wrote, and a connection that breaks.
+//! The live channel on a real Redis: order, replay, ends without an event, and a connection that
+//! breaks.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_queue::live::{AudioChunk, Event, EventId, LiveEvent};
@@ -117,13 +118,13 @@ async fn nobody_can_follow_a_job_that_does_not_exist() {
     assert!(fleet.subscriptions.follow(&fleet.queue, JobId::generate(), EventId::START).await.unwrap().is_none());
 }
 
-/// Progress with `samples` samples, each of them its own number.
+/// Builds a progress event with `samples` samples, each of them its own number.
 fn sound(offset: u64, samples: u64) -> Event {
     let pcm: Vec<u8> = (offset..offset + samples).flat_map(|sample| (sample as u16).to_le_bytes()).collect();
     Event::Progress { frames: 1, max_frames: 10, audio: AudioChunk::new(offset, &pcm) }
 }
 
-/// How far the samples of these events go; `None` where one was missing or came twice.
+/// Returns how far the samples of these events go; `None` if one was missing or came twice.
 fn heard(events: &[Event]) -> Option<u64> {
     events.iter().try_fold(0, |heard, event| match event {
         Event::Progress { audio: Some(audio), .. } => (audio.offset() == heard).then(|| audio.end()),
@@ -131,7 +132,7 @@ fn heard(events: &[Event]) -> Option<u64> {
     })
 }
 
-/// Everything until the end or the cut, and whether it was cut.
+/// Collects all events until the end or the cut, and whether there was a cut.
 async fn hear(fleet: &TestFleet, id: JobId, after: EventId) -> (Vec<Event>, bool) {
     let stream = fleet.subscriptions.follow(&fleet.queue, id, after).await.unwrap().expect("the job is known");
     let all = tokio::time::timeout(LIMIT, Box::pin(stream).collect::<Vec<_>>()).await.expect("an end or a cut");
@@ -144,7 +145,7 @@ async fn live_audio_comes_whole_from_any_place_and_over_attempts() {
     let fleet = TestFleet::start().await;
     let id = enqueue(&fleet).await;
     let started = Event::Started { worker: "b".into() };
-    // More than one read brings, and more events without sound than one look back.
+    // More events than one read brings, and more without audio than one step back.
     let mut told: Vec<_> = (0..40).map(|n| (at(1, n + 2), sound(n * 100, 100))).collect();
     told.extend((0..20).map(|n| (at(1, n + 50), progress(n as u32))));
     told.extend([(at(2, 1), started), (at(2, 2), sound(4_000, 7)), (at(2, 3), sound(4_007, 11_520))]);
@@ -170,7 +171,7 @@ async fn a_gap_in_live_audio_cuts_the_stream() {
         fleet.live.publish(&id, at(2, 4), &next).await.unwrap();
         let (events, cut) = hear(&fleet, id, EventId::START).await;
         assert_eq!((events.len(), heard(&events), cut), (2, Some(last_heard), true));
-        // The same for whoever comes back.
+        // A follower that comes back gets the same.
         for after in [at(1, 2), at(1, 3)] {
             let (events, cut) = hear(&fleet, id, after).await;
             assert!(cut && heard(&events) == Some(0), "{events:?}");

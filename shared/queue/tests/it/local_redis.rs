@@ -9,7 +9,7 @@ use tokio::time::{sleep, timeout};
 
 use csm_testing::child::{Child, say};
 
-/// Not a test: the process that is killed.
+/// Runs as the process that is killed; not a test.
 #[tokio::test]
 #[ignore = "started by the test below"]
 async fn process_with_a_redis() {

@@ -1,4 +1,5 @@
-//! The queue, the live channel and the client against real servers, which each test starts for itself.
+//! Tests of the queue, the live channel and the client against real servers, which each test starts
+//! for itself.
 
 mod fleet;
 mod live;

@@ -10,35 +10,10 @@ mod suspects;
 use std::time::Duration;
 
 use csm_queue::queue::{Beat, Cancel, Commit, Enqueue, LEASE, Queue, Reaped, RedisKeys, Retry, Ticket, WorkerId};
-use csm_shared::job::{AudioFormat, Failure, FailureClass, FinishReason, JobId, JobState, Lane, Receipt};
+use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
+use csm_testing::receipt;
 
 use crate::fleet::{TestFleet, claim, spec, try_claim};
-
-fn receipt() -> Receipt {
-    Receipt {
-        seed: 1,
-        model: "m".into(),
-        noise_only: true,
-        weights_sha256: "00".into(),
-        worker: "w".into(),
-        attempt: 1,
-        frames: 1,
-        resumed_frames: 0,
-        samples: 1920,
-        duration_ms: 80,
-        finish_reason: FinishReason::Length,
-        queue_ms: 1,
-        compute_ms: 1,
-        first_audio_ms: Some(1),
-        rtf: Some(0.5),
-        bytes: 10,
-        sha256: "ab".into(),
-        format: AudioFormat::default(),
-        watermarks: Vec::new(),
-        location: "audio/x/a1.wav".into(),
-        sentences: Vec::new(),
-    }
-}
 
 fn failure() -> Failure {
     Failure::new(FailureClass::Transient, "the store was away")

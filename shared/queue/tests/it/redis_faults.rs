@@ -1,5 +1,6 @@
-//! Every fault of `docs/redis.md` that can be brought about on one real server: within its patience the client tries again
-//! and succeeds, beyond it the caller hears `Unavailable`, and nobody inherits a connection that is no good.
+//! The faults of `docs/redis.md` that can be caused on one real server. Within its patience the
+//! client tries again and succeeds; beyond it the caller gets `Unavailable`. No later call gets a
+//! broken connection.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::time::Duration;
@@ -10,13 +11,14 @@ use tokio::time::timeout;
 
 use crate::topology::servers::{PATIENCE, TestServer, command, is_unavailable, programs, until};
 
-/// A script that writes.
+/// Runs a script that writes.
 fn write(client: &RedisClient) -> impl Future<Output = Result<i64, RedisFault>> {
     let client = client.clone();
     async move { client.script(&Script::new("return redis.call('INCR', KEYS[1])").key("counter")).await }
 }
 
-/// The fault is on: an impatient caller hears `Unavailable`. A patient one, who comes meanwhile, succeeds once it is over.
+/// Checks a fault that is under way. An impatient caller gets `Unavailable`; a patient one that
+/// comes meanwhile succeeds once the fault is over.
 async fn passes(server: &TestServer, end: impl AsyncFnOnce()) {
     let (patient, impatient) = (server.client(PATIENCE), server.client(Duration::ZERO));
     let answer = write(&impatient).await;
@@ -38,7 +40,8 @@ async fn scripts_that_the_server_forgot_are_loaded_again() {
     }
 }
 
-/// Connections are not asked before each use; those that died with their server must not fail the calls that find them.
+/// Connections are not checked before each use. A call that finds one that died with its server
+/// must not fail.
 #[tokio::test]
 async fn a_connection_that_died_in_its_pool_is_replaced_within_the_call() {
     for program in programs() {
@@ -132,7 +135,7 @@ async fn a_server_with_no_room_for_another_client_is_unavailable() {
 async fn a_server_that_loads_its_data_is_waited_for() {
     const KEYS: usize = 4_000;
     for program in programs() {
-        // Loading takes half a millisecond a key, and now and then answers clients.
+        // Loading takes half a millisecond a key, and the server answers clients now and then.
         let slow = ["--key-load-delay 500", "--loading-process-events-interval-bytes 1024"];
         let mut server = TestServer::start(program.as_deref(), &slow).await;
         let client = server.client(Duration::ZERO);

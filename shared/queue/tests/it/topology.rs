@@ -1,5 +1,5 @@
-//! The Redis client over each topology, on real servers: sentinels that name another master, a cluster whose slots move
-//! and whose nodes die, and writes that are on disk before they are answered.
+//! The Redis client over each topology, on real servers. Sentinels name another master, slots of a
+//! cluster move and its nodes die. Synced writes are on disk before they are answered.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 pub(crate) mod servers;
@@ -15,7 +15,7 @@ use redis::Script;
 use crate::fleet::{claim, spec, try_claim};
 use servers::{ClusterOfThree, PATIENCE, Sentinels, TestServer, client, command, is_unavailable, programs, until};
 
-/// Adds one to each of some keys; answers their sum.
+/// Adds one to each of some keys and returns their sum.
 async fn add(client: &RedisClient, keys: &[&str]) -> Result<i64, RedisFault> {
     let script =
         Script::new("local sum = 0; for _, key in ipairs(KEYS) do sum = sum + redis.call('INCR', key) end; return sum");
@@ -26,7 +26,7 @@ async fn add(client: &RedisClient, keys: &[&str]) -> Result<i64, RedisFault> {
     client.script(&call).await
 }
 
-/// A connection for subscriptions, as soon as there is somebody to give one.
+/// Opens a connection for subscriptions, as soon as a server gives one.
 async fn subscription(client: &RedisClient) -> redis::aio::PubSub {
     let deadline = tokio::time::Instant::now() + PATIENCE;
     loop {
@@ -40,12 +40,13 @@ async fn subscription(client: &RedisClient) -> redis::aio::PubSub {
     }
 }
 
-/// What is published reaches a subscriber, and what is pushed reaches somebody who blocks.
+/// Checks that a published message reaches a subscriber, and a pushed item a blocked reader.
 async fn delivers(client: &RedisClient, key: &str) {
     let mut pubsub = subscription(client).await;
     pubsub.subscribe("news").await.unwrap();
     let mut heard = pubsub.on_message();
-    // A message is sent once, and the nodes of a cluster that has just changed may not pass it on yet.
+    // A message is sent only once, and the nodes of a cluster that has just changed may not pass it
+    // on yet.
     let mut again = tokio::time::interval(Duration::from_millis(200));
     let heard = tokio::time::timeout(PATIENCE, async {
         loop {
@@ -66,7 +67,7 @@ async fn delivers(client: &RedisClient, key: &str) {
     assert_eq!(popped.unwrap(), (key.to_owned(), "token".to_owned()));
 }
 
-/// Jobs put into a queue.
+/// Enqueues `count` jobs and returns their ids.
 async fn enqueue(queue: &Queue, count: usize) -> Vec<JobId> {
     let mut ids = Vec::new();
     for _ in 0..count {
@@ -77,7 +78,8 @@ async fn enqueue(queue: &Queue, count: usize) -> Vec<JobId> {
     ids
 }
 
-/// Runs all jobs of a queue to their end: exactly these come, each once, and each ends as its worker says.
+/// Runs all jobs of a queue to their end. Exactly the expected jobs come, each once, and each ends
+/// as its worker says.
 async fn all_end(queue: &Queue, mut expected: Vec<JobId>) {
     let (owner, failure) = (WorkerId::of_this_process("host"), Failure::new(FailureClass::Invalid, "a test"));
     let mut seen = Vec::new();
@@ -118,7 +120,7 @@ async fn jobs_of_all_shards_survive_the_death_of_a_node() {
         let mut cluster = ClusterOfThree::start(program.as_deref()).await;
         let options = QueueArgs { queue_shards: 8, ..QueueArgs::default() };
         let queue = Queue::new(client(&cluster.url(), PATIENCE), &options);
-        // So many that every shard has some.
+        // Enough that every shard has some.
         let mut ids = enqueue(&queue, 96).await;
         let mut woken = queue.wake_listener();
         woken.wait().await.unwrap();
@@ -130,7 +132,8 @@ async fn jobs_of_all_shards_survive_the_death_of_a_node() {
         let waiting = tokio::spawn(async move { enqueue(&waiting, 8).await });
         cluster.nodes[1].redis.restart().await.unwrap();
         ids.extend(waiting.await.unwrap());
-        // A claim tries each shard once: it says so while one is still out of reach and the others have nothing.
+        // A claim tries each shard once. The claim fails if one is still out of reach and the
+        // others have nothing.
         cluster.whole().await;
         all_end(&queue, ids).await;
     }
@@ -199,7 +202,8 @@ async fn keys_of_a_cluster_go_to_their_owners_and_follow_a_slot_that_moves() {
             .cmd("GET")
             .arg("{x}1");
 
-        // The slot begins to move: a key that its old owner does not have is looked for at the new one.
+        // The slot begins to move: a key that its old owner does not have is looked for at the new
+        // one.
         let (from, to) = cluster.owner_and_other("{x}").await;
         let (from, to) = (&cluster.nodes[from], &cluster.nodes[to]);
         let slot: u16 = from.client(PATIENCE).command(&command("CLUSTER KEYSLOT {x}")).await.unwrap();
@@ -209,7 +213,8 @@ async fn keys_of_a_cluster_go_to_their_owners_and_follow_a_slot_that_moves() {
         assert_eq!(add(&impatient, &["{x}stays"]).await.unwrap(), 2);
         assert_eq!(impatient.command::<i64>(&command("INCR {x}new")).await.unwrap(), 1);
         assert_eq!(impatient.pipeline_once::<(String,)>(&pipeline).await.unwrap().0, "1");
-        // A script waits until the move is over, were its keys all there (ASK) or some here and some there (TRYAGAIN).
+        // A script waits until the move is over, whether all its keys have moved (ASK) or only some
+        // of them (TRYAGAIN).
         for keys in [["{x}new", "{x}1"], ["{x}stays", "{x}new"]] {
             let answer = add(&impatient, &keys).await;
             assert!(is_unavailable(&answer), "{answer:?}");
@@ -222,7 +227,7 @@ async fn keys_of_a_cluster_go_to_their_owners_and_follow_a_slot_that_moves() {
             node.say(&format!("CLUSTER SETSLOT {slot} NODE {}", to.id().await)).await;
         }
         waiting.await.unwrap().unwrap();
-        // This client has not heard that the move is over; its first try is sent on.
+        // The client does not know that the move is over; its first try is redirected.
         assert_eq!(impatient.pipeline_once::<(String,)>(&pipeline).await.unwrap().0, "1");
         assert_eq!(add(&impatient, &["{x}stays"]).await.unwrap(), 4);
     }
@@ -306,8 +311,9 @@ async fn a_synced_write_is_on_disk_before_it_is_answered() {
         assert_eq!(calls().await, "");
         assert_eq!(client.script_fsynced::<i64>(&script.key("a"), limit).await.unwrap(), 1);
         assert!(calls().await.starts_with("calls=1,"));
-        // The next sync is up to a second away, so 1 ms is too short; even if somebody else wrote, and the script itself
-        // does not: it speaks for a job that is not safe yet.
+        // The next sync is up to a second away, so 1 ms is too short. The limit is too short even
+        // if another connection wrote and the script itself does not, because its job is not safe
+        // yet.
         until("a wait is too short", || async {
             let _ = client.script_fsynced::<i64>(&script.key("a"), limit).await.unwrap();
             server.say("SET b 1").await;
@@ -326,8 +332,9 @@ async fn a_synced_write_is_on_disk_before_it_is_answered() {
     }
 }
 
-/// More at a time than a process has connections for ordinary calls, of which each would need a second one to look at the
-/// settings, or would hold one while it waits for the disk.
+/// More synced writes run at a time than a process has connections for ordinary calls. None may
+/// need a second connection to read the settings, or hold an ordinary one while it waits for the
+/// disk.
 #[tokio::test]
 async fn many_synced_writes_keep_neither_each_other_nor_ordinary_calls_waiting() {
     for program in programs() {

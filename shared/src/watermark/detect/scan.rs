@@ -116,9 +116,9 @@ impl Scan {
     }
 }
 
-/// Returns the folded blocks of a clip, and the seconds that its usable levels fill. "Loud" and
-/// "steady" are measured over stretches of at most [`STRETCH_BLOCKS`] blocks, as equal as possible.
-/// No part of a long clip is then judged by another part far away.
+/// Returns the folded blocks of a clip, and the seconds that its usable levels fill. The clip is
+/// divided into stretches of at most [`STRETCH_BLOCKS`] blocks, as equal as possible. Each stretch
+/// has its own "loud" and "steady", so no part of a long clip is judged by another part far away.
 fn fold_blocks(analyser: &Analyser, samples: &[f32]) -> (Vec<Period>, f32) {
     let blocks = hops_of(samples.len()).div_ceil(BLOCK_HOPS);
     let stretches = blocks.div_ceil(STRETCH_BLOCKS);

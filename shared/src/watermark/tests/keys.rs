@@ -1,4 +1,4 @@
-//! Tests of secrets and rings of keys: the accepted, the refused, and that no secret is shown.
+//! Tests of secrets and rings of keys: accepted and refused values, and that no secret is shown.
 
 use super::signals::voice;
 use super::{mark, watermark};

@@ -7,13 +7,13 @@ use csm_shared::audio::Frame;
 use csm_shared::job::Sampling;
 use tokio::sync::mpsc;
 
-use super::utterance::Utterance;
-use super::decoder_thread::GeneratedCodes;
 use super::command::AudioFrame;
+use super::decoder_thread::GeneratedCodes;
 use super::guard::Budget;
 use super::prefill::Prompt;
 use super::schedule::Need;
 use super::slots::SlotId;
+use super::utterance::Utterance;
 use crate::model::{END_FRAME, Row};
 
 /// Distance between the draw indices of a second try and of the first, larger than any job's frame

@@ -17,9 +17,9 @@ use csm_shared::job::FinishReason;
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
-use super::error::EngineError;
 use super::backend::Decode;
 use super::command::{AudioFrame, FRAMES_AHEAD};
+use super::error::EngineError;
 use super::guard::{Guard, GuardDecision, HELD_FRAMES};
 use super::meter::Meter;
 use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};

@@ -14,11 +14,11 @@ use tokio::sync::mpsc::WeakSender;
 
 use super::backend::Encode;
 use super::command::AudioFrame;
+use super::command::MAX_SLOTS;
+use super::error::EngineError;
 use super::meter::Meter;
 use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};
 use super::slots::SlotId;
-use super::error::EngineError;
-use super::command::MAX_SLOTS;
 
 /// Capacity of the request queue. If it is full, the slot asks again after the next answer.
 const REQUESTS: usize = MAX_SLOTS;

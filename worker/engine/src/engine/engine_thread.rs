@@ -15,17 +15,17 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::active_utterance::ActiveUtterance;
 use super::backend::{EngineParts, SpeechModel};
+use super::command::{Admission, EngineCommand, FRAMES_AHEAD, StreamEnds};
+use super::command::{COMMANDS, EngineCapacity};
 use super::decoder_thread::{DecodeJob, DecoderHandle};
 use super::encoder_thread::{EncodeRequest, EncoderHandle};
-use super::command::{Admission, EngineCommand, FRAMES_AHEAD, StreamEnds};
+use super::error::EngineError;
 use super::meter::{Meter, PrefixLookup};
 use super::prefill;
 use super::prefix_cache::PrefixCache;
 use super::schedule::{NextWork, Schedule};
 use super::side_thread::{EngineNotifier, NOTICES, Notice};
 use super::slots::{SlotId, Slots};
-use super::error::EngineError;
-use super::command::{COMMANDS, EngineCapacity};
 use crate::model::END_FRAME;
 
 struct EngineThread<M: SpeechModel> {

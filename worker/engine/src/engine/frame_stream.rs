@@ -3,8 +3,8 @@
 use csm_shared::job::FinishReason;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::error::EngineError;
 use super::command::{AudioFrame, EngineCommand, StreamEnds};
+use super::error::EngineError;
 
 /// A stream's link to its engine. The link does not keep the engine alive.
 pub(super) struct EngineLink {

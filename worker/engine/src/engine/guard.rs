@@ -7,7 +7,6 @@
 use csm_shared::audio::Frame;
 use csm_shared::job::FinishReason;
 
-
 /// Consecutive equal frames after which the model counts as stuck: 800 ms. Two frames drawn in
 /// succession agree in all 32 codes only if the model is sure of each code. Equal frames occur in
 /// steady silence, which a pause may hold for a while.

@@ -9,10 +9,10 @@ use csm_shared::audio::{Clip, to_i16};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use tokio::sync::watch;
 
-use super::backend::{Decode as _, Encode as _, EngineParts, SpeechModel};
-use super::prefill::PromptLimits;
-use super::error::EngineError;
 use super::EngineConfig;
+use super::backend::{Decode as _, Encode as _, EngineParts, SpeechModel};
+use super::error::EngineError;
+use super::prefill::PromptLimits;
 use crate::codec::Codec;
 use crate::model::{END_FRAME, LoadOptions, LoadProgress, Model, Position, Row, weights_sha256};
 use crate::random_model;

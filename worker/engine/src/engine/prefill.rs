@@ -7,8 +7,8 @@
 use csm_shared::audio::{Clip, Frame};
 use csm_shared::prompt::{SegmentSize, Window};
 
-use super::prefix_cache::PromptContext;
 use super::error::EngineError;
+use super::prefix_cache::PromptContext;
 use super::utterance::{PromptSegment, SegmentAudio, Utterance};
 use crate::model::{Position, position::segment};
 

@@ -11,9 +11,9 @@ use csm_shared::audio::Frame;
 use tokio::sync::mpsc;
 
 use super::command::EngineCommand;
-use super::slots::SlotId;
-use super::error::EngineError;
 use super::command::MAX_SLOTS;
+use super::error::EngineError;
+use super::slots::SlotId;
 
 /// Capacity of the queue of notices to the engine's thread. The queue is never full. Between two
 /// reads each slot runs away at most once, the encoder's full queue is answered once, and each

@@ -1,4 +1,4 @@
-//! Keys and values of a slot's first positions, as each forward pass saves them.
+//! Prefixes: keys and values of a slot's first positions, in the form of each forward pass.
 
 use candle_core::Tensor;
 use csm_kernels::attention::BLOCK;
@@ -18,7 +18,7 @@ impl BackendPrefix {
     }
 }
 
-/// The first positions of one slot, all layers.
+/// Keys and values of every layer, as the CPU's pass saves them.
 pub(super) struct PackedPrefix {
     pub(super) keys: Vec<[f32; BLOCK]>,
     pub(super) values: Vec<f32>,
@@ -31,7 +31,7 @@ impl PackedPrefix {
     }
 }
 
-/// The first positions of one slot: keys and values of every layer.
+/// Keys and values of every layer, as the pass on tensors saves them.
 pub(super) struct TensorPrefix {
     pub(super) layers: Vec<(Tensor, Tensor)>,
 }

@@ -13,8 +13,8 @@ mod table;
 use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::csm_weights::{ModelPart, Weights};
 use super::backend_prefix::BackendPrefix;
+use super::csm_weights::{ModelPart, Weights};
 use super::net::{FrameInput, FrameSampler, Net, Row};
 use super::position::Position;
 use super::{CsmConfig, ModelError, WeightFormat};
@@ -26,8 +26,8 @@ use depth::PackedDepth;
 use stack::{PackedStack, RowPosition};
 use table::EmbeddingTable;
 
-/// Prompt positions that go through the backbone at once. They take about as long as one frame, and
-/// running utterances wait that long at most.
+/// Prompt positions that go through the backbone at once. A block takes about as long as one frame,
+/// and running utterances wait that long at most.
 const PREFILL_BLOCK: usize = 32;
 
 /// Both transformers, their tables, and the state of every slot.

@@ -21,7 +21,7 @@ use super::{CsmConfig, TransformerConfig};
 use crate::weights::{LoadProgress, TensorFiles, WeightsError};
 use names::{Layout, Names, TensorSpec};
 
-/// One of the two transformers.
+/// Name of one of the two transformers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ModelPart {
     /// The transformer that reads positions and gives the first code.

@@ -5,10 +5,10 @@ use std::time::{Duration, Instant};
 use csm_shared::audio::Frame;
 use csm_shared::job::Sampling;
 
-use super::position::Position;
-use super::sampler::{self, DrawKey};
 use super::ModelError;
 use super::backend_prefix::BackendPrefix;
+use super::position::Position;
+use super::sampler::{self, DrawKey};
 use csm_kernels::Pool;
 
 /// Part of one utterance in a step.

@@ -25,22 +25,22 @@ use std::time::Instant;
 use candle_core::{DType, Device, Result as CandleResult, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
-use super::csm_weights::{ModelPart, Weights};
 use super::backend_prefix::{BackendPrefix, TensorPrefix};
+use super::csm_weights::{ModelPart, Weights};
 use super::net::{FrameInput, FrameSampler, Net, Row};
 use super::position::Position;
 use super::{CsmConfig, ModelError, WeightFormat};
 use crate::weights::WeightsError;
 use csm_kernels::Pool;
 
+use cache::{BatchPositions, TensorKvCache};
 use depth::TensorDepth;
 use draw::TensorSampler;
 use linear::Linear;
-use cache::{BatchPositions, TensorKvCache};
 use stack::TensorStack;
 
-/// Prompt positions that go through the backbone at once: enough to fill the matrix units, and few
-/// enough that attention scores stay within a few MB.
+/// Prompt positions that go through the backbone at once. The number fills the matrix units, and
+/// keeps attention scores within a few MB.
 const PREFILL_BLOCK: usize = 128;
 
 /// Both transformers, their tables, and the state of every slot.

@@ -225,8 +225,8 @@ fn both_forward_passes_say_the_same() {
     }
 }
 
-/// candle's quantised product rounds activations differently. One code may therefore differ, and
-/// then all codes after it.
+/// candle's quantised product rounds activations differently. A code may therefore differ, and then
+/// all codes after it.
 #[test]
 fn both_forward_passes_quantise_alike() {
     let first = |mut model: Model| {

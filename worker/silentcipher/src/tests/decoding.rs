@@ -1,4 +1,4 @@
-//! `decode_wav`: logits, votes and payloads.
+//! Tests of `decode_wav`: logits, votes and payloads.
 
 use serde_json::Value;
 
@@ -6,10 +6,11 @@ use super::{MODES, assert_snr, bytes, cases, clip, golden, narrow, number};
 use crate::resample::resample;
 use crate::{Decoded, Payload, RATE, SilentCipher, decode, scaled};
 
-/// The package's answer.
+/// Returns the package's answer.
 fn expected(case: &Value) -> Option<Decoded> {
     let payload = case["payload"].as_array()?;
-    // A second terminator at a byte's beginning makes the package answer a negative number, which is no byte.
+    // A second terminator at a byte's beginning makes the package answer a negative number, which
+    // is no byte.
     payload.iter().all(|byte| byte.as_u64().is_some()).then(|| Decoded {
         payload: Payload(bytes(&case["payload"])),
         confidence: case["confidence"].as_f64().unwrap() as f32,
@@ -79,7 +80,7 @@ fn a_payload_is_read_from_its_symbols_at_any_rotation() {
     }
 }
 
-/// With the small networks that were trained to: the payload comes back out of the very audio that it was put on.
+/// The small networks were trained to read the payload back out of the audio that they marked.
 #[test]
 fn trained_networks_read_what_they_marked_as_the_package_does() {
     let small = super::folder().join("small");

@@ -1,4 +1,4 @@
-//! `encode_wav`, stage by stage and as a whole.
+//! Tests of `encode_wav`, stage by stage and as a whole.
 
 use super::{MODES, assert_snr, bytes, cases, clip, distance, golden, indices, narrow, number, voice};
 use crate::resample::resample;
@@ -7,7 +7,7 @@ use crate::{BnMode, MAX_BATCH_SECONDS, Payload, RATE, SilentCipherError, scaled}
 
 const CSM: Payload = Payload([212, 211, 146, 56, 201]);
 
-/// The values of frames at the golden columns, row by row.
+/// Returns the values of frames at the golden columns, row by row.
 fn columns(rows: usize, value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
     let columns = indices("sample.columns");
     (0..rows * columns.len()).map(|at| value(columns[at % columns.len()], at / columns.len())).collect()
@@ -85,7 +85,7 @@ fn the_mark_is_there_and_as_strong_as_asked() {
             let marked = narrow(mode).with_message_sdr(decibels).embed_at(&voice, RATE, CSM).unwrap();
             super::snr(&marked, &voice)
         });
-        // Taking away stops at zero, so the mark is somewhat weaker than it says.
+        // The subtraction stops at zero, so the mark is somewhat weaker than asked.
         println!("{name}: {strong:.1} dB at 36, {weak:.1} dB at 47");
         assert!((36.0..44.0).contains(&strong) && (47.0..55.0).contains(&weak), "{name}: {strong:.1}, {weak:.1}");
     }

@@ -1,5 +1,6 @@
-//! The detector, on networks made by hand that mark noise and read it back: symbol `s` dampens every fifth group of rows,
-//! beginning with the `s`-th, and the decoder's channel `s` moves these under the rows that its readout adds up.
+//! Tests of the detector on handmade networks that mark noise and read the mark back. Symbol `s`
+//! dampens every fifth group of rows, beginning with the `s`-th. The decoder's channel `s` moves
+//! these groups under the rows that its readout adds up.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -21,10 +22,10 @@ use crate::{BnMode, Bounds, ExpectedPayload, Payload, RATE, SilentCipher, Silent
 
 /// Rows of a group.
 const GROUP: usize = 3;
-/// Samples of one round at 24 kHz, and a little.
+/// Samples of one round at 24 kHz, rounded up.
 const ROUND_SAMPLES: usize = 23_406;
 
-/// A layer whose output `o` is `scale` times the input `from(o)`, `shift(o)` rows further up.
+/// Adds a layer whose output `o` is `scale` times the input `from(o)`, `shift(o)` rows further up.
 fn layer(at: usize, inputs: usize, kernel: usize, outputs: &[(usize, isize, f32)], into: &mut HashMap<String, Tensor>) {
     let mut conv = vec![0.0; outputs.len() * inputs * kernel * kernel];
     for (out, (from, shift, scale)) in outputs.iter().enumerate() {
@@ -71,7 +72,7 @@ fn handmade(mode: BnMode) -> SilentCipher {
     SilentCipher { model: Arc::new(model), mode }
 }
 
-/// A search without bounds for one payload.
+/// Searches for one payload without bounds.
 fn find(cipher: &SilentCipher, clip: &[f32], known: &ExpectedPayload) -> Finding {
     cipher.find(clip, std::slice::from_ref(known), &Bounds::default()).unwrap()
 }
@@ -81,7 +82,7 @@ fn noise(samples: usize, seed: u64) -> Vec<f32> {
     (0..samples).map(|_| (random.next_u32() as f32 / u32::MAX as f32 - 0.5) * 0.3).collect()
 }
 
-/// As it is after a file of 16 bit.
+/// Rounds a clip to 16 bit, as a file does.
 fn rounded(clip: &[f32]) -> Vec<f32> {
     clip.iter().map(|sample| (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) / 32_768.0).collect()
 }
@@ -111,7 +112,7 @@ fn a_marked_clip_is_found_by_its_job_and_by_its_key() {
             assert_eq!(found.verdict, Verdict::Detected, "{name}: {found:?}");
             assert!(found.score > 0.9 && found.key_id == key.id().to_string()[..4]);
             assert_eq!(found.regions, [Region { start_ms: 0, end_ms: (4 * ROUND_SAMPLES / 24) as u64 }]);
-            // A key's sixteen bits are no more than that.
+            // A key's sixteen bits cannot bring the p-value below 2^-16.
             assert!(found.p_value > if known == ExpectedPayload::key(&key) { 1.5e-5 } else { 0.0 });
         }
     }
@@ -121,7 +122,7 @@ fn a_marked_clip_is_found_by_its_job_and_by_its_key() {
 fn a_clip_cut_anywhere_is_found() {
     let key = key("a key that marks recordings");
     let payload = payload(&key, JOB);
-    // So weak that only frames close to the marker's show it.
+    // The mark is so weak that only frames close to the marker's show it.
     let cipher = handmade(BnMode::Running).with_message_sdr(26.0);
     let marked = rounded(&cipher.embed(&noise(5 * ROUND_SAMPLES, 2), payload).unwrap());
     let mut random = ChaCha8Rng::seed_from_u64(3);
@@ -153,7 +154,7 @@ fn another_key_or_job_is_not_found() {
         assert_eq!(found.verdict, Verdict::NotDetected, "unmarked: {found:?}");
     }
 
-    // The same reading, held against many others.
+    // The same reading, compared with many other keys and jobs.
     let samples = resample(&marked, 24_000, RATE);
     let logits = cipher.model.logits(&scaled(&samples, cipher.gain(&samples).unwrap().unwrap()), cipher.mode).unwrap();
     let found = |known: ExpectedPayload| strongest(&logits, &[known], 15).detects();
@@ -192,12 +193,13 @@ fn any_of_several_keys_is_found_and_named_and_all_are_paid_for() {
     assert_eq!(ExpectedPayload::all(&[ours.clone(), ours.clone()], None).len(), 1);
 }
 
-/// What was not read may hold the mark, so a fruitless look at a part says nothing about the whole.
+/// The part that was not read may hold the mark, so a fruitless reading of another part says
+/// nothing about the whole.
 #[test]
 fn a_part_that_was_read_is_no_no_for_the_whole() {
     let ours = key("a key that marks recordings");
     let cipher = handmade(BnMode::Running);
-    // Loud in the middle, where nothing is marked; the mark is in the soft end.
+    // The loud beginning is not marked; the mark is in the soft end.
     let mut clip = noise(24 * ROUND_SAMPLES, 9);
     let soft: Vec<f32> = noise(5 * ROUND_SAMPLES, 10).iter().map(|sample| sample * 0.2).collect();
     clip.extend(cipher.embed(&soft, payload(&ours, JOB)).unwrap());
@@ -205,7 +207,7 @@ fn a_part_that_was_read_is_no_no_for_the_whole() {
         let found = find(&cipher, &clip, &known);
         assert_eq!(found.verdict, Verdict::Inconclusive, "{found:?}");
     }
-    // One whose mark was to be in all of it has lost it.
+    // A clip that should be marked as a whole has lost its mark.
     let lost = cipher.find_in_place(&clip, &ExpectedPayload::payload(payload(&ours, JOB))).unwrap();
     assert_eq!(lost.verdict, Verdict::NotDetected, "{lost:?}");
 }
@@ -228,7 +230,8 @@ fn a_search_keeps_to_its_bounds() {
     assert!(refused(&busy), "another one has the turn");
     drop(lock);
 
-    // Called off while it reads: it ends after that reading, and what it did not read is no "no".
+    // Cancelled during a reading, the search ends after that reading. The unread rest rules out
+    // "not detected".
     let (bounds, done) = (Bounds::default(), AtomicBool::new(false));
     let found = std::thread::scope(|scope| {
         scope.spawn(|| {
@@ -264,7 +267,8 @@ fn a_stream_is_found() {
 
 #[test]
 fn chunks_marked_by_themselves_are_not_found() {
-    // What other servers do to their streams: each begins the message anew, and none holds all of it.
+    // Other servers mark the chunks of a stream this way: each chunk begins the message anew, and
+    // none holds all of it.
     let payload = payload(&key("a key that marks recordings"), JOB);
     let cipher = handmade(BnMode::Running);
     let marked: Vec<f32> =

@@ -1,4 +1,4 @@
-//! Files that are not what they should be.
+//! Tests of loading: files that are not what they should be.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::{BnMode, SilentCipher, folder};
 use crate::{CSM_MESSAGE_SDR, SilentCipherError};
 
-/// A copy of the narrow model.
+/// Copies the narrow model.
 fn copy() -> TempDir {
     let copy = tempfile::tempdir().unwrap();
     for file in ["enc_c.ckpt", "dec_c.ckpt", "dec_m_0.ckpt", "hparams.yaml"] {
@@ -51,7 +51,8 @@ fn a_missing_or_broken_file_is_named() {
         let path = copy.path().join(file);
         let whole = fs::read(&path).unwrap();
         let mut wrong = whole.clone();
-        // Inside the last tensor's bytes or the directory behind them: the checksum or the directory no longer fits.
+        // The damage lies in the last tensor's bytes or the directory behind them, so the checksum
+        // or the directory no longer fits.
         wrong.iter_mut().skip(whole.len() / 2).step_by(97).for_each(|byte| *byte ^= 0x55);
         for broken in [Vec::new(), b"no zip at all".to_vec(), whole[..whole.len() / 2].to_vec(), wrong] {
             fs::write(&path, &broken).unwrap();

@@ -1,4 +1,4 @@
-//! Each part by itself: against the package, and against the plainest way to compute it.
+//! Tests of each part by itself, against the package and against the plainest way to compute it.
 
 use candle_core::{Device, Tensor};
 
@@ -54,7 +54,7 @@ fn spectra_are_torchs() {
         let bin = spectra[columns[column]].0[row];
         let ours = bin.norm();
         assert!((ours - theirs).abs() <= 1e-5 * theirs + 1e-7 * largest, "row {row}, column {column}: {ours} {theirs}");
-        // Where there is next to nothing, the phase is noise.
+        // If the magnitude is close to zero, the phase is noise.
         if theirs > 1e-3 * largest {
             let off = (bin.re / ours - re[at]).abs().max((bin.im / ours - im[at]).abs());
             assert!(off < 1e-4, "row {row}, column {column}: {off}");
@@ -103,7 +103,7 @@ fn spectra_in_pieces_are_the_whole_and_lead_back() {
     }
 }
 
-/// A layer's weights in the order of the files, and what it should answer, computed index by index.
+/// Reference layer: the weights in the order of the files, and the output computed index by index.
 struct PlainLayer {
     conv: Vec<f32>,
     gate: Vec<f32>,

@@ -1,11 +1,11 @@
-//! A stream is what it is however it is cut up, and close to the whole clip.
+//! Tests of the stream: the same output however the input is cut up, and close to the whole clip's.
 
 use super::{BnMode, narrow, snr, voice};
 use crate::{Payload, SilentCipher, SilentCipherError};
 
 const PAYLOAD: Payload = Payload([7, 99, 200, 31, 128]);
 
-/// The stream's samples, and how many had left before the end.
+/// Returns the stream's samples, and the number of those that had left before the end.
 fn streamed(cipher: &SilentCipher, clip: &[f32], pieces: &[usize]) -> (Vec<f32>, usize) {
     let mut stream = cipher.stream(PAYLOAD);
     let mut out = Vec::new();
@@ -50,7 +50,7 @@ fn a_sample_leaves_after_less_than_half_a_second() {
 
 #[test]
 fn the_mark_of_a_stream_is_that_of_the_clip() {
-    // At the level that the stream supposes, clip and stream differ by the running estimate alone.
+    // At the level that the stream assumes, clip and stream differ by the running estimate alone.
     let cipher = narrow(BnMode::Running);
     let clip: Vec<f32> =
         (0..48_000).map(|at| 0.0752 * (at as f32 * 0.13 + (at as f32 * 0.0007).sin() * 9.0).sin()).collect();

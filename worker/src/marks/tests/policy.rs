@@ -1,4 +1,4 @@
-//! What files carry under each policy, and that nothing leaves when a mark fails.
+//! Tests of the policies: the marks of files, and that no audio leaves when a mark fails.
 
 use std::sync::Arc;
 
@@ -16,16 +16,16 @@ use crate::marks::{
 /// Samples of a frame.
 const FRAME: usize = 1_920;
 
-/// A mark that anybody can see: the job's id in the first samples. It fails in the ways that it is told to.
+/// Visible mark: the job's id in the first samples. Its fields make it fail on purpose.
 #[derive(Clone, Copy, Default)]
 struct Stamp {
-    /// Leaves the clip as it is.
+    /// Whether `embed` leaves the clip as it is.
     forgets: bool,
-    /// Sees its mark everywhere.
+    /// Whether `examine` finds the mark everywhere.
     dreams: bool,
-    /// Cannot mark.
+    /// Whether `embed` fails.
     fails: bool,
-    /// Can never tell.
+    /// Whether `examine` can never tell.
     doubts: bool,
 }
 
@@ -65,7 +65,7 @@ fn noise(seconds: usize) -> Vec<f32> {
     (0..seconds * SAMPLE_RATE as usize).map(|_| (random.next_u32() >> 8) as f32 / (1 << 26) as f32 - 0.1).collect()
 }
 
-/// Pushes a clip frame by frame; what left live, and the end.
+/// Pushes a clip frame by frame. Returns the live audio and the finished utterance.
 fn say(mut marking: Marking, clip: &[f32]) -> Result<(Marked, super::super::Finished), MarkError> {
     let mut live = Marked::default();
     for frame in clip.chunks(FRAME) {
@@ -114,7 +114,7 @@ fn no_audio_leaves_when_a_mark_is_lost_or_cannot_be_made() {
         let failed = told(policy, Stamp { fails: true, ..Stamp::default() });
         assert!(matches!(failed, MarkError::Died(_)), "{policy}: {failed}");
     }
-    // The builtin mark, covered up by what comes after it.
+    // The builtin mark is lost, as if the other mark had covered it.
     let mut deaf = marker(Policy::Both, Stamp::default());
     deaf.detector = Arc::new(Detector::new(&other_key()));
     let (_, finished) = say(deaf.begin(&job), &clip).unwrap();
@@ -156,7 +156,7 @@ fn a_live_stream_without_its_mark_is_cut_at_the_first_look() {
 
 #[test]
 fn pauses_do_not_cut_a_live_stream() {
-    // 0.6 s of sound in each 5 s, so that no look sees more.
+    // Each 5 s hold 0.6 s of sound, so no check sees more.
     let clip: Vec<f32> = noise(90)
         .chunks(LIVE_CHECK_WINDOW_SAMPLES)
         .flat_map(|part| quiet_from(part, 6 * SAMPLE_RATE as usize / 10))

@@ -5,9 +5,7 @@
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, QueueArgs, Ticket, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
-use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, JobId, JobSpec, Lane, Sampling, Seed, Speaker, Temperature, Text, TopK,
-};
+use csm_shared::job::{JobId, JobSpec, Lane};
 
 use super::*;
 use csm_engine::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
@@ -121,17 +119,7 @@ async fn engine(folder: &std::path::Path) -> Engine {
 }
 
 fn spec() -> JobSpec {
-    JobSpec {
-        text: Text::new("Hello.").unwrap(),
-        normalize: true,
-        speaker: Speaker::new(0).unwrap(),
-        budget: AudioBudget::from_ms(800).unwrap(),
-        sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(7) },
-        context: Context::default(),
-        lane: Lane::Live,
-        format: AudioFormat::default(),
-        delivery: Delivery::default(),
-    }
+    csm_testing::job().lane(Lane::Live).spec()
 }
 
 /// The engine does nothing for its job, like a stuck one. The lease runs out although the heartbeat

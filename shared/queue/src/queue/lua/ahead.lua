@@ -1,4 +1,5 @@
--- How many entries of its stream a queued job still has before it, counted up to a limit; -1 when it is not waiting there.
+-- Counts the entries of its stream that a queued job still waits behind, up to a limit; -1 if it
+-- does not wait there.
 local id, limit = unpack(ARGV)
 local job = get(id, 'state', 'queue', 'entry')
 if job.state ~= 'queued' or not job.entry then

@@ -1,5 +1,6 @@
--- queued -> cancelled at once; running: the next beat tells the worker, and a message makes it beat now. The entry of a
--- queued job stays in its stream until a claim skips it: deleting an undelivered entry would make the group's lag unknowable.
+-- queued -> cancelled at once. running: a message makes the worker send a heartbeat now, and the
+-- answer to it says so. The entry of a queued job stays in its stream until a claim skips it.
+-- Deleting an undelivered entry would make the group's lag unknowable.
 local id, ttl_ms = unpack(ARGV)
 local job = job_of(id)
 local state = job.state

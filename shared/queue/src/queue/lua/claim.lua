@@ -1,10 +1,20 @@
--- queued -> running, one job a call, never waiting. Lanes share by weight (start-time fair queueing over expected frames);
--- one that was passed over for too long goes first. Entries of jobs that have ended are cleared away.
--- Arguments: idle is '1' when the worker runs nothing; bulk is '1' when the worker may take a bulk job; number names this
--- claim alone; repeated is '1' when the answer to this claim may have been lost; busy_ms is the time until the worker will
--- likely run nothing.
--- Answers nothing, or {'job', id, attempt, spec, waited_ms, alone}, or {'expired', id}, or {'again'}: scan_limit was reached,
--- or {'hold'}: the worker is to take nothing, from other shards neither, until it is idle.
+-- queued -> running, one job a call, never waiting. Lanes share by weight (start-time fair queueing
+-- over expected frames). A lane that was passed over for too long goes first. Entries of ended jobs
+-- are removed.
+--
+-- Arguments:
+-- - idle: '1' if the worker runs nothing
+-- - bulk: '1' if the worker may take a bulk job
+-- - number: names this claim alone
+-- - repeated: '1' if the answer to this claim may have been lost
+-- - busy_ms: time until the worker will likely run nothing
+--
+-- Answers:
+-- - nothing: there is no job to take
+-- - {'job', id, attempt, spec, waited_ms, alone}
+-- - {'expired', id}
+-- - {'again'}: scan_limit was reached
+-- - {'hold'}: the worker must take nothing until it is idle, from other shards neither
 local owner, build, lease_ms, scan_limit, promote_limit, idle, bulk, tenant_running_max, warden_ms, ttl_ms, number, repeated,
   busy_ms, sooner_ms = unpack(ARGV)
 lease_ms, scan_limit, tenant_running_max = tonumber(lease_ms), tonumber(scan_limit), tonumber(tenant_running_max)
@@ -15,7 +25,8 @@ local function answer_of(id, attempt, spec, created, alone)
   return { 'job', id, tostring(attempt), spec, tostring(math.max(0, now - created)), alone and '1' or '0' }
 end
 
--- A job that this claim brought and whose worker has not heard of it: the same answer again, with a new lease.
+-- If the worker did not get the first answer to this claim, it gets the same again, with a new
+-- lease.
 if repeated == '1' then
   local last_number, id = string.match(redis.call('HGET', WORKERS, 'claim:' .. owner) or '', '(%S+) (%S+)')
   local job = last_number == number and job_of(id) or {}
@@ -27,10 +38,11 @@ if repeated == '1' then
 end
 promote(tonumber(promote_limit), tenant_running_max)
 
--- How long a lane may be passed over while it has work.
+-- Longest time that a lane with work may be passed over.
 local PATIENCE_MS = { live = 1000, standard = 5000, bulk = 20000 }
 
--- Next undelivered entry of a stream; makes the group from the stream's start where it is missing.
+-- Returns the next undelivered entry of a stream. Creates the group, from the stream's start, if it
+-- is missing.
 local function read(stream)
   local read_one = { 'XREADGROUP', 'GROUP', GROUP, owner, 'COUNT', 1, 'STREAMS', stream, '>' }
   local reply = redis.pcall(unpack(read_one))
@@ -71,13 +83,15 @@ local function begin(id, job, alone)
   return answer_of(id, attempt, job.spec, job.created_ms, alone)
 end
 
--- A delivered entry becomes an answer, or nothing: its job has ended, is somewhere else, or waits for its tenant.
+-- Turns a delivered entry into an answer. Returns nothing if its job has ended, is somewhere else,
+-- or waits for its tenant.
 local function take(queue, found)
   local id = found.id
   local job = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner',
     'deadline_ms', 'attempt') or {}
   if job.state == 'running' and job.entry == found.entry then
-    -- The group was deleted by hand and made anew: the entry goes back to the worker that runs the job.
+    -- The group was deleted by hand and created again: the entry goes back to the worker that runs
+    -- the job.
     redis.call('XCLAIM', STREAM .. queue, GROUP, job.owner, 0, found.entry, 'JUSTID')
     return nil
   end
@@ -126,8 +140,9 @@ end
 local book = redis.call('HMGET', BOOK, 'suspects', 'tag', 'tag:live', 'tag:standard', 'tag:bulk',
   'served:live', 'served:standard', 'served:bulk', 'paused:live', 'paused:standard', 'paused:bulk')
 
--- Suspects run alone. An idle worker takes one at once; where none is idle, one worker, the warden, takes nothing more until
--- it is: the first to ask, until one asks that will be idle sooner_ms before it.
+-- Suspects run alone, and an idle worker takes one at once. If no worker is idle, one worker, the
+-- warden, takes nothing more until it is. The warden is the first worker to ask, until one asks
+-- that will be idle sooner_ms before it.
 if tonumber(book[1] or 0) > 0 then
   local warden, idle_at = string.match(redis.call('GET', WARDEN) or '', '(%S+) (%d+)')
   if idle then

@@ -1,5 +1,5 @@
--- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so; with another request's
--- fingerprint it is a conflict.
+-- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so. A
+-- second call with another request's fingerprint is a conflict.
 -- 0 means none for expires_in_ms, deadline_ms, tenant_open_max and wait_max_ms.
 local id, lane, spec, max_frames, cost, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max, tenant_open_max,
   wait_max_ms = unpack(ARGV)
@@ -10,7 +10,7 @@ end
 if redis.call('HGET', BOOK, 'closed') then
   return { 'closed', '', '' }
 end
--- What waits outside of its lane is bounded with all the rest.
+-- Jobs that wait outside of their lane are bounded together with all others.
 local depth = redis.call('XLEN', STREAM .. lane)
 local depth_max = tonumber(lane_depth_max)
 if depth >= depth_max or redis.call('ZCARD', OPEN) >= #LANES * depth_max then
@@ -29,10 +29,10 @@ local expires = expires_in > 0 and now + expires_in or nil
 if deadline > 0 then
   expires = math.min(expires or deadline, deadline)
 end
--- A job that nobody could begin in time is refused now rather than expired later.
+-- A job that cannot begin in time is refused now rather than expired later.
 if expires then
   local left = math.max(1, expires - now)
-  -- A deadline comes as the backlog goes: no later try would do better.
+  -- The deadline comes nearer while the backlog shrinks: no later try would do better.
   if wait and wait > left and expires == deadline then
     return { 'late', tostring(wait), '' }
   end

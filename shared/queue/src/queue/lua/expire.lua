@@ -1,4 +1,5 @@
--- queued -> expired for every job whose time in the queue is over. A running one goes on: its beat hears of a deadline.
+-- queued -> expired for every job whose time in the queue is over. A running job goes on, and its
+-- heartbeat is told of a deadline.
 local limit, ttl_ms = unpack(ARGV)
 local expired = {}
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', DEADLINES, '-inf', now_ms(), 'LIMIT', 0, limit)) do

@@ -1,5 +1,6 @@
--- running -> succeeded | failed | cancelled, fenced. A repeat of the same commit is told that it was committed.
--- field: 'receipt', 'failure' or ''. frames: of a success.
+-- running -> succeeded | failed | cancelled, fenced. A repeat of the same commit is told that it
+-- was committed.
+-- field: 'receipt', 'failure' or ''. frames: those of a success.
 local id, owner, attempt, state, field, value, ttl_ms, frames = unpack(ARGV)
 local job = held(id, owner, attempt)
 if not job then

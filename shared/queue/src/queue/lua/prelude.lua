@@ -1,21 +1,35 @@
--- Put before every script: the keys by name, and the moves that several transitions share.
+-- Put before every script: the keys by name, and the functions that several transitions share.
 --
--- A job's hash: spec, lane, tenant, cost (frames it is expected to take), max_frames, fingerprint (of the request), state,
--- queue and entry (its stream and its id there), attempt (claims so far), failures, crashes, suspect (a worker died with it),
--- alone (this attempt runs with nothing beside it), parked (waits for its tenant), owner, build, cancel, expires_ms,
--- deadline_ms, created_ms, started_ms, finished_ms, receipt, failure, dead (its entry among the dead letters), replayed_as.
+-- A job's hash:
+-- - request: spec, lane, tenant, cost (frames it is expected to take), max_frames, fingerprint (of
+--   the request)
+-- - place: state, queue and entry (its stream and its id there), parked (waits for its tenant)
+-- - attempts: attempt (claims so far), failures, crashes, owner, build
+-- - suspects: suspect (a worker died with it), alone (this attempt runs with nothing beside it)
+-- - end: cancel, receipt, failure, dead (its entry among the dead letters), replayed_as
+-- - times: created_ms, started_ms, finished_ms, expires_ms, deadline_ms
 --
--- The book, a hash: waiting:<lane> and running:<lane> (frames), served:<lane> (when it was last served or seen empty),
--- tag:<lane> and tag (virtual times of the fair queue), paused:<lane>, closed, suspects (waiting ones), capacity (frames a
--- second of the whole fleet, thousandths), elsewhere:<lane> (frames that wait on other shards, as workers last told), ratio
--- (frames taken for one expected, thousandths), ended:<state>, reaped_ms (when leases were last looked at).
+-- The book, a hash of counters and marks:
+-- - waiting:<lane> and running:<lane>: expected frames
+-- - served:<lane>: when the lane was last served, or first passed over since it was empty
+-- - tag:<lane> and tag: virtual times of the fair queue
+-- - paused:<lane>, closed: marks of an operator
+-- - suspects: number of those that wait
+-- - capacity: frames a second of the whole fleet, thousandths
+-- - elsewhere:<lane>: frames that wait on other shards, as workers last reported
+-- - ratio: frames taken for one expected, thousandths
+-- - ended:<state>: number of jobs
+-- - reaped_ms: when the leases were last checked
 --
--- Words: the warden is the one worker that empties itself for suspects while none is idle (its key holds its name and when
--- it will likely be empty); a token on the wake list wakes one idle worker; a job is parked while its tenant runs as many as
--- it may.
+-- Words:
+-- - warden: the one worker that empties itself for suspects while none is idle. Its key holds its
+--   name and when it will likely be empty.
+-- - token: an entry of the wake list, which wakes one idle worker.
+-- - parked: a job that waits while its tenant runs as many as it may.
 --
--- Every script but enqueue, replay and reconcile begins its writes with one that needs no memory: a Redis that is full
--- refuses a script by its first write, and a full queue must still be able to finish, take back and call off.
+-- Every script but enqueue, replay, reconcile and a repeated claim begins its writes with one that
+-- needs no memory. A full Redis refuses a script by its first write, and must still be able to
+-- finish, take back and cancel jobs.
 local ROOT = KEYS[1]
 local DELAYED, LEASES, OPEN, DEADLINES = ROOT .. 'delayed', ROOT .. 'leases', ROOT .. 'open', ROOT .. 'deadlines'
 local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
@@ -30,7 +44,7 @@ local UNPARK_SCAN_MAX = 64
 local DEAD_LETTERS_MAX = 100000
 local DEAD_TTL_MS = 7 * 24 * 60 * 60 * 1000
 
--- The time of this call.
+-- Time of this call, read once.
 local moment
 local function now_ms()
   if not moment then
@@ -49,12 +63,12 @@ local function get(id, ...)
   return job
 end
 
--- Reads the fields that the moves need.
+-- Reads the fields that the transitions need.
 local function job_of(id)
   return get(id, 'state', 'owner', 'attempt', 'queue', 'entry', 'lane', 'cost', 'tenant', 'cancel', 'alone')
 end
 
--- The job whose lease this attempt of this worker still holds, or nothing.
+-- Returns the job if this attempt of this worker still holds its lease, otherwise nothing.
 local function held(id, owner, attempt)
   local job = job_of(id)
   if job.state == 'running' and job.owner == owner and job.attempt == attempt then
@@ -62,14 +76,16 @@ local function held(id, owner, attempt)
   end
 end
 
--- Counts a tenant's open ('open:') or running ('running:') jobs; a count of nothing takes no memory.
+-- Counts a tenant's open ('open:') or running ('running:') jobs. A count of zero is deleted, so it
+-- takes no memory.
 local function count(what, tenant, by)
   if redis.call('HINCRBY', TENANTS, what .. tenant, by) <= 0 then
     redis.call('HDEL', TENANTS, what .. tenant)
   end
 end
 
--- Puts a queued job into a stream, notes that and further fields in its hash, and wakes one idle worker.
+-- Puts a queued job into a stream, records that and further fields in its hash, and wakes one idle
+-- worker.
 local function push_into(queue, id, ...)
   local entry = redis.call('XADD', STREAM .. queue, '*', 'id', id)
   redis.call('HSET', JOB .. id, 'queue', queue, 'entry', entry, ...)
@@ -87,7 +103,8 @@ local function push(id)
   push_into(job.suspect and SUSPECTS or job.lane, id)
 end
 
--- Puts the next job that waits for its tenant into its stream; false when there is none among the next few.
+-- Puts the next parked job of a tenant into its stream. Returns false if there is none among the
+-- next few.
 local function unpark(tenant)
   for _ = 1, UNPARK_SCAN_MAX do
     local id = redis.call('LPOP', PARKED .. ':' .. tenant)
@@ -105,13 +122,13 @@ local function unpark(tenant)
   return false
 end
 
--- Takes a delivered entry out of its stream, so that the stream's length stays waiting + running.
+-- Removes a delivered entry from its stream, so that the stream's length stays waiting + running.
 local function drop_entry(queue, entry)
   redis.call('XACK', STREAM .. queue, GROUP, entry)
   redis.call('XDEL', STREAM .. queue, entry)
 end
 
--- First step of every way out of running. The job's tenant has room for another one now.
+-- First step of every way out of running. The job's tenant then has room for another one.
 local function leave_running(id, job)
   drop_entry(job.queue, job.entry)
   redis.call('ZREM', LEASES, id)
@@ -121,7 +138,7 @@ local function leave_running(id, job)
   end
 end
 
--- Out of running and into the queue again: now, or when the delay is over.
+-- running -> queued: now, or when the delay is over.
 local function requeue(id, job, delay_ms)
   redis.call('HSET', JOB .. id, 'state', 'queued')
   redis.call('HDEL', JOB .. id, 'owner', 'queue', 'entry', 'alone')
@@ -138,7 +155,7 @@ local function requeue(id, job, delay_ms)
   end
 end
 
--- A failed job joins the dead letters, unless its own request was at fault.
+-- Adds a failed job to the dead letters, unless its own request was at fault.
 local function bury(id)
   local job = get(id, 'failure', 'lane', 'tenant', 'attempt', 'failures', 'crashes', 'owner', 'build')
   local read, failure = pcall(cjson.decode, job.failure or '')
@@ -153,8 +170,9 @@ local function bury(id)
   return true
 end
 
--- Queued, or out of running, -> a final state, with further fields of the record. The record stays for ttl_ms, a dead
--- letter's longer; a payload that nobody can need again goes at once.
+-- queued, or out of running, -> a final state, with further fields of the record. The record stays
+-- for ttl_ms, that of a dead letter longer. A payload that cannot be needed again is deleted at
+-- once.
 local function settle(id, job, state, ttl_ms, ...)
   redis.call('ZREM', OPEN, id)
   if job.state == 'queued' then
@@ -174,7 +192,8 @@ local function settle(id, job, state, ttl_ms, ...)
   redis.call('PEXPIRE', JOB .. id, ttl_ms)
 end
 
--- After a failed or lost attempt: another one, while the budget of tries lasts.
+-- Requeues a job after a failed or lost attempt while its budget of tries lasts; otherwise fails
+-- it.
 local function again_or_fail(id, job, delay_ms, budget, ttl_ms)
   if job.cancel then
     settle(id, job, 'cancelled', ttl_ms)
@@ -189,8 +208,9 @@ local function again_or_fail(id, job, delay_ms, budget, ttl_ms)
   return 'queued'
 end
 
--- A worker died with this job. Was it alone, the crash is its own; else all that were there are suspects, who run again one
--- by one, and nothing is counted against them.
+-- Assigns the blame for a worker that died with this job. If the job ran alone, the crash counts
+-- against it. Otherwise all jobs of the worker are suspects, which run again one by one, and
+-- nothing counts against them.
 local function blame(id, job)
   if job.alone then
     redis.call('HINCRBY', JOB .. id, 'crashes', 1)
@@ -213,7 +233,8 @@ local function accept(id, lane, cost, tenant, expires_ms, ...)
   end
 end
 
--- Moves retries that are due into their streams, at most `limit` of them, and one parked job of a tenant that has room.
+-- Moves due retries into their streams, at most `limit` of them, and one parked job of a tenant
+-- that has room.
 local function promote(limit, tenant_running_max)
   local moved = 0
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now_ms(), 'LIMIT', 0, limit)) do
@@ -233,9 +254,10 @@ local function promote(limit, tenant_running_max)
   return moved
 end
 
--- Expected wait of a job that joins a lane now, in ms: what waits there at the lane's share of the fleet's rate, or all that
--- waits at the whole rate, whichever is sooner. What waits on other shards is as the workers last told. Nil while no worker
--- has told its rate.
+-- Returns the expected wait of a job that joins a lane now, in ms; nil while no worker has reported
+-- its rate. The wait is the lane's backlog divided by the lane's share of the fleet's rate. At
+-- most, the wait is the whole backlog divided by the whole rate. The backlog of other shards is as
+-- workers last reported it.
 local function predicted_wait(lane)
   local book = redis.call('HMGET', BOOK, 'capacity', 'ratio', 'waiting:live', 'waiting:standard', 'waiting:bulk',
     'elsewhere:live', 'elsewhere:standard', 'elsewhere:bulk')
@@ -258,7 +280,7 @@ local function predicted_wait(lane)
   return math.floor(frames * tonumber(book[2] or 1000) / capacity * 1000)
 end
 
--- Takes a worker out of the list, and what it can do out of the fleet's capacity.
+-- Removes a worker from the list, and its rate from the fleet's capacity.
 local function leave(name)
   local capacity = redis.call('HGET', WORKERS, 'capacity:' .. name)
   redis.call('ZREM', ALIVE, name)
@@ -268,13 +290,13 @@ local function leave(name)
   end
 end
 
--- Takes out a worker that has ended, and the note of its last claim.
+-- Removes a worker that has ended, and the note of its last claim.
 local function dismiss(name)
   leave(name)
   redis.call('HDEL', WORKERS, 'claim:' .. name)
 end
 
--- The same for workers that have not told of themselves lately.
+-- Removes workers whose last report has expired.
 local function lapse()
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', ALIVE, '-inf', now_ms(), 'LIMIT', 0, 64)) do
     dismiss(name)

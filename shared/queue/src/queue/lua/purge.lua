@@ -1,4 +1,4 @@
--- Takes a job out of the dead letters, and its payload with it. The record stays until it expires.
+-- Removes a job from the dead letters, and its payload with it. The record stays until it expires.
 local id = unpack(ARGV)
 local entry = get(id, 'dead').dead
 if not entry then

@@ -1,10 +1,12 @@
--- running -> queued for every lease that ran out, or -> failed when too many attempts were lost. Any process may call it.
+-- running -> queued for every lease that ran out, or -> failed if too many attempts were lost. Any
+-- process may call it.
 local limit, budget, failure, ttl_ms, absence_ms, grace_ms = unpack(ARGV)
 local reaped, now = {}, now_ms()
--- All of the fleet looks at the leases every few seconds. Where nobody did for longer, Redis was out of reach, also for the
--- beats of workers that are well: each lease gets time for one more.
+-- Processes of the fleet check the leases every few seconds. If none did for longer, Redis was out
+-- of reach, also for the heartbeats of healthy workers. Each lease then gets time for one more
+-- heartbeat.
 local last = tonumber(redis.call('HGET', BOOK, 'reaped_ms') or 0)
--- Once a second is enough of a note, however many look.
+-- A note every second is enough, however many processes check.
 if now - last >= 1000 then
   redis.call('HDEL', BOOK, 'reaped_ms')
   redis.call('HSET', BOOK, 'reaped_ms', now)

@@ -1,6 +1,7 @@
--- Looks at the open jobs that were not looked at for the longest time, and puts back what has fallen out of the queue: a
--- queued job with no entry, a running one without a lease. No script loses one; a deleted stream or an evicted key does.
--- min_age_ms: how long ago the last look at a job must be.
+-- Checks the open jobs whose last check is oldest, and repairs those that fell out of the queue.
+-- Such a job is queued without an entry, or running without a lease. No script loses a job, but a
+-- deleted stream or an evicted key does.
+-- min_age_ms: shortest time since the last check of a job.
 local limit, min_age_ms = unpack(ARGV)
 local now, mended = now_ms(), {}
 
@@ -19,13 +20,13 @@ local function is_waiting(id)
   if not job.entry or #redis.call('XRANGE', STREAM .. job.queue, job.entry, job.entry) == 0 then
     return false
   end
-  -- Delivered to somebody while nobody runs it.
+  -- Delivered to a worker, while no worker runs it.
   local pending = redis.pcall('XPENDING', STREAM .. job.queue, GROUP, job.entry, job.entry, 1)
   if not pending.err and #pending > 0 then
     drop_entry(job.queue, job.entry)
     return false
   end
-  -- Suspects are looked for only where the book counts some.
+  -- Suspects are read only if the book counts some.
   if job.queue == SUSPECTS and tonumber(redis.call('HGET', BOOK, 'suspects') or 0) < 1 then
     redis.call('HSET', BOOK, 'suspects', 1)
   end

@@ -1,4 +1,4 @@
--- running -> queued by a worker that drains: nothing failed, so nothing is counted. Fenced.
+-- running -> queued by a worker that drains. Nothing failed, so nothing is counted. Fenced.
 local id, owner, attempt, ttl_ms = unpack(ARGV)
 local job = held(id, owner, attempt)
 if not job then

@@ -1,4 +1,5 @@
--- A dead letter becomes a new job of the same request; the old one stays failed and names it. Repeating it changes nothing.
+-- dead letter -> a new job of the same request. The old job stays failed and names the new one. A
+-- repeat changes nothing.
 local id, new_id = unpack(ARGV)
 local job = get(id, 'state', 'dead', 'replayed_as', 'spec', 'lane', 'max_frames', 'cost', 'tenant')
 if job.replayed_as then

@@ -1,6 +1,6 @@
--- What a worker says of itself; the sum of what living workers can do is the fleet's capacity.
--- status: JSON, '' when the worker leaves. capacity: frames a second, thousandths. A worker that stays also tells the frames
--- that wait on other shards in each lane.
+-- Records a worker's report. The fleet's capacity is the sum of the living workers' rates.
+-- status: JSON, '' when the worker leaves. capacity: frames a second, thousandths.
+-- A worker that stays also reports the frames that wait on other shards in each lane.
 local owner, status, capacity, good_for_ms, elsewhere_live, elsewhere_standard, elsewhere_bulk = unpack(ARGV)
 
 lapse()

@@ -1,5 +1,5 @@
--- running -> queued after a failed attempt, or -> failed when too many failed. Fenced. With suspect '1' the worker itself is
--- about to end, for a reason that may be any of its jobs': see blame.
+-- running -> queued after a failed attempt, or -> failed if too many failed. Fenced. suspect is '1'
+-- if the worker itself is about to end, for a reason that may be any of its jobs: see blame.
 local id, owner, attempt, failure, delay_ms, budget, suspect, ttl_ms = unpack(ARGV)
 local job = held(id, owner, attempt)
 if not job then

@@ -1,5 +1,5 @@
--- Takes out workers that are gone, their stream consumers, and dead letters as old as their records. A consumer that holds
--- an entry stays: deleting it would orphan the entry.
+-- Removes workers that are gone, their stream consumers, and dead letters as old as their records.
+-- A consumer that holds an entry stays, because deleting it would orphan the entry.
 local idle_ms = unpack(ARGV)
 lapse()
 redis.call('XTRIM', DLQ, 'MINID', now_ms() - DEAD_TTL_MS)

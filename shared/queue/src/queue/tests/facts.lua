@@ -1,4 +1,4 @@
--- Everything that a shard holds, as lines of text, for comparison with the model.
+-- Lists everything that a shard holds, as lines of text, for comparison with the model.
 -- KEYS: the shard's root. ARGV: ids of all jobs there ever were.
 local ROOT = KEYS[1]
 local jobs, lines, places = {}, {}, {}

@@ -1,4 +1,5 @@
-//! Defects planted in the scripts. Each must be found: by random histories, or by a look at the one thing that it breaks.
+//! Defects planted in the scripts. Each must be found, by random histories or by a check of the one
+//! thing that it breaks.
 
 use std::time::Duration;
 
@@ -97,8 +98,8 @@ fn what_is_found_is_told_in_few_steps() {
     assert!(found.history.len() <= 15, "{:#?}", found.history);
 }
 
-/// A retry falls due while no worker claims anything: a round of a gateway's housekeeping must put it into its lane and leave
-/// a token for whoever comes.
+/// Returns whether one round of a gateway's housekeeping puts a due retry into its lane while no
+/// worker claims anything.
 async fn wakes_a_retry_without_workers(defect: Option<LuaDefect>) -> bool {
     let redis = TestRedis::start().await;
     let queue = queue_with(&redis, "test", &QueueArgs::default(), defect);

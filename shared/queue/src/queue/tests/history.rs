@@ -1,4 +1,5 @@
-//! Plays a history on a real Redis beside the model and compares every answer and every fact.
+//! Play of a history on a real Redis beside the model, with a comparison of every answer and every
+//! fact.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -18,10 +19,10 @@ use crate::queue::{
 };
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
 
-/// Longer than any history takes.
+/// Time longer than any history takes.
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// A queue of its own for one history.
+/// Queue for one history.
 struct System {
     queue: Queue,
     keys: RedisKeys,
@@ -42,7 +43,7 @@ impl System {
         Self { queue, keys: RedisKeys::new(prefix, 0), jobs: Vec::new(), workers, facts }
     }
 
-    /// The number of a job, which is new where a replay made it.
+    /// Returns the number of a job, which is new if a replay made it.
     fn number(&mut self, id: JobId) -> usize {
         self.jobs.iter().position(|known| *known == id).unwrap_or_else(|| {
             self.jobs.push(id);
@@ -73,7 +74,8 @@ impl System {
         Ok(lines)
     }
 
-    /// Makes a move, and says what the queue answered. `fence` is the lease that the move is about.
+    /// Makes a move and returns what the queue answered. `fence` is the lease that the move is
+    /// about.
     async fn apply(&mut self, step: &QueueMove, fence: Option<Fence>) -> Result<String, QueueError> {
         let queue = self.queue.clone();
         let lease = fence.map(|fence| self.lease(fence));
@@ -193,7 +195,7 @@ impl System {
             QueueMove::Purge(job) => return Ok(queue.purge(&self.jobs[job]).await?.to_string()),
             QueueMove::WardenEnds => self.command(&["DEL", &format!("{}warden", self.keys.root())]).await?,
             QueueMove::GroupLost(queue) => {
-                // There may be none.
+                // The stream may have no group.
                 let _ = self
                     .command(&["XGROUP", "DESTROY", &format!("{}s:{}", self.keys.root(), QUEUES[queue]), "workers"])
                     .await;
@@ -203,7 +205,7 @@ impl System {
         Ok(String::new())
     }
 
-    /// Sets a job's time in a sorted set into the past.
+    /// Moves a job's time in a sorted set into the past.
     async fn pass(&self, key: &str, job: usize) -> Result<(), QueueError> {
         self.command(&["ZADD", key, "XX", "1", &self.jobs[job].to_string()]).await
     }
@@ -225,7 +227,8 @@ impl System {
     }
 }
 
-/// The first difference between model and queue, with the history that led to it.
+/// Plays a history. Fails at the first difference between model and queue, with the steps that led
+/// to it.
 async fn play(mut system: System, history: &[QueueMove], seen: Option<&AtomicUsize>) -> Result<(), String> {
     let mut model = QueueModel::default();
     for (at, step) in history.iter().enumerate() {
@@ -282,7 +285,7 @@ pub(super) fn search(cases: u32, shrinks: u32, seeded: bool, defect: Option<LuaD
     let outcome = runner.run(&Histories::sequential_strategy(1..80), |(_, history, seen)| {
         let prefix = format!("h{}", played.fetch_add(1, Ordering::SeqCst));
         let system = System::new(&redis, &prefix, defect, facts.clone());
-        // Told what was played, a runner that does not shrink panics.
+        // A runner that does not shrink panics if it is told what was played.
         let seen = seen.filter(|_| shrinks > 0);
         let outcome = runtime.block_on(play(system, &history, seen.as_deref()));
         outcome.map_err(TestCaseError::fail)

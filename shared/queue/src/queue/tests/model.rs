@@ -1,4 +1,5 @@
-//! What the queue should do, in plain Rust: no Redis, no scripts, no time. Jobs, workers and leases are numbers.
+//! Expected behaviour of the queue in plain Rust: no Redis, no scripts, no time. Jobs, workers and
+//! leases are numbers.
 
 mod facts;
 mod steps;
@@ -11,17 +12,17 @@ use csm_shared::job::{FailureClass, JobState, Lane};
 pub(super) const RUNNING_MAX: usize = 2;
 /// Jobs of one tenant that may be open.
 pub(super) const OPEN_MAX: usize = 7;
-/// The stream beside those of the lanes.
+/// Number of the suspects' stream, after those of the lanes.
 pub(super) const SUSPECTS: usize = 3;
 
-/// Where an open job is.
+/// Place of an open job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum JobPlace {
     /// In a stream, by the number of its entry: waiting, or running from there.
     Stream(usize, u64),
     Delayed,
     Parked,
-    /// It has ended.
+    /// No place: the job has ended.
     Nowhere,
 }
 
@@ -40,20 +41,20 @@ pub(super) struct ModelJob {
     pub(super) suspect: bool,
     pub(super) alone: bool,
     pub(super) cancel: bool,
-    /// Its time in the queue is over.
+    /// True if the time in the queue is over.
     pub(super) over: bool,
-    /// Waits for somebody to see that its time is over.
+    /// True while the job is among the deadlines: no script has yet seen that its time is over.
     pub(super) timed: bool,
-    /// Its lease has run out.
+    /// True if the lease has run out.
     pub(super) lost: bool,
-    /// Its delay is over.
+    /// True if the delay is over.
     pub(super) due: bool,
     pub(super) spec: bool,
     pub(super) dead: bool,
     pub(super) receipt: Option<u64>,
     pub(super) failure: Option<FailureClass>,
     pub(super) replayed_as: Option<usize>,
-    /// It was made by a replay, and so its id comes after those of all that were not.
+    /// True if a replay made the job, so that its id comes after those of all others.
     pub(super) is_replay: bool,
 }
 
@@ -91,7 +92,7 @@ impl ModelJob {
     }
 }
 
-/// The right to run one attempt, kept even when it was lost.
+/// Right to run one attempt, kept even after its loss.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fence {
     pub(super) job: usize,
@@ -99,7 +100,7 @@ pub(super) struct Fence {
     pub(super) attempt: u64,
 }
 
-/// An entry of a stream: the job, its own number, and to whom it was delivered.
+/// Entry of a stream: the job, the entry's number, and the worker that got it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ModelEntry {
     pub(super) job: usize,
@@ -112,7 +113,7 @@ pub(super) struct QueueModel {
     pub(super) jobs: Vec<ModelJob>,
     pub(super) fences: Vec<Fence>,
     pub(super) streams: [Vec<ModelEntry>; 4],
-    /// Jobs of the first tenant that were put aside, ended ones among them until they are looked at.
+    /// Parked jobs of the first tenant. Ended ones stay among them until they are reached.
     pub(super) parked: Vec<usize>,
     pub(super) dead: Vec<usize>,
     pub(super) paused: [bool; 3],
@@ -124,12 +125,12 @@ pub(super) struct QueueModel {
 }
 
 impl QueueModel {
-    /// Jobs of a tenant in a state.
+    /// Counts the jobs of a tenant in a state.
     pub(super) fn count(&self, tenant: usize, state: JobState) -> usize {
         self.jobs.iter().filter(|job| job.tenant == tenant && job.state == state).count()
     }
 
-    /// Jobs of a tenant that have not ended.
+    /// Counts the jobs of a tenant that have not ended.
     pub(super) fn open(&self, tenant: usize) -> usize {
         self.count(tenant, JobState::Queued) + self.count(tenant, JobState::Running)
     }
@@ -139,26 +140,26 @@ impl QueueModel {
         job.state == JobState::Running && job.owner == Some(fence.worker) && job.attempt == fence.attempt
     }
 
-    /// Jobs that `select` chooses, in the order of their ids.
+    /// Returns the jobs that `select` chooses, in the order of their ids.
     pub(super) fn by_id(&self, select: impl Fn(&ModelJob) -> bool) -> Vec<usize> {
         let mut chosen: Vec<_> = (0..self.jobs.len()).filter(|&job| select(&self.jobs[job])).collect();
         chosen.sort_by_key(|&job| (self.jobs[job].is_replay, job));
         chosen
     }
 
-    /// Whether a job runs from this entry.
+    /// Returns whether a job runs from this entry.
     pub(super) fn runs_from(&self, queue: usize, entry: ModelEntry) -> bool {
         let job = &self.jobs[entry.job];
         job.state == JobState::Running && job.place == JobPlace::Stream(queue, entry.number)
     }
 
-    /// Entries of the suspects' stream that nobody has taken.
+    /// Counts the entries of the suspects' stream that no worker has taken.
     pub(super) fn suspects(&self) -> usize {
         let waits = |entry: &&ModelEntry| entry.owner.is_none() && !self.runs_from(SUSPECTS, **entry);
         self.streams[SUSPECTS].iter().filter(waits).count()
     }
 
-    /// Makes a move and says what the queue must answer.
+    /// Makes a move and returns what the queue must answer.
     pub(super) fn apply(&mut self, step: &QueueMove) -> String {
         match *step {
             QueueMove::Enqueue { lane, text, tenant, limit } => self.enqueue(lane, text, tenant, limit),

@@ -1,4 +1,4 @@
-//! What may happen next, and how a history of it is drawn and shrunk.
+//! Steps that may come next, and how a history of them is drawn and shrunk.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -9,10 +9,10 @@ use super::model::{JobPlace, ModelJob, QueueModel, RUNNING_MAX};
 use super::{QUEUES, TEXTS};
 use csm_shared::job::{FailureClass, JobState, Lane};
 
-/// How many workers there are.
+/// Number of workers.
 pub(super) const WORKERS: usize = 3;
 
-/// What bounds a job's wait.
+/// Bound on a job's wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimeLimit {
     None,
@@ -20,7 +20,8 @@ pub(super) enum TimeLimit {
     Deadline,
 }
 
-/// One step of a history. Jobs, workers and leases go by their number; a lease is named even after it was lost.
+/// Step of a history. Jobs, workers and leases go by their number; a lease is named even after it
+/// was lost.
 #[derive(Clone, Debug)]
 pub(super) enum QueueMove {
     Enqueue {
@@ -62,7 +63,7 @@ pub(super) enum QueueMove {
     Replay(usize),
     Purge(usize),
     WardenEnds,
-    /// Somebody deletes the group of a stream.
+    /// The group of a stream is deleted by hand.
     GroupLost(usize),
 }
 
@@ -120,7 +121,7 @@ impl ReferenceStateMachine for Histories {
 
     fn preconditions(model: &QueueModel, step: &QueueMove) -> bool {
         let job_is = |job: usize, fits: fn(&ModelJob) -> bool| model.jobs.get(job).is_some_and(fits);
-        // Of two tenants with jobs put aside, either may go on; the model knows one.
+        // If two tenants have parked jobs, either may go on, and the model knows only one.
         let has_room = |tenant: usize| tenant == 0 || model.open(tenant) < RUNNING_MAX;
         match *step {
             QueueMove::Enqueue { tenant, .. } => has_room(tenant),

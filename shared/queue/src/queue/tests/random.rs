@@ -1,8 +1,9 @@
-//! Random interleavings of every script by several workers, operators and housekeepers, against the model.
+//! Random interleavings of every script by several workers, operators and housekeepers, against the
+//! model.
 
 use super::history::search;
 
-/// As many as there is time for at every run; `PROPTEST_CASES` asks for more.
+/// Histories of an ordinary run; `PROPTEST_CASES` asks for more.
 const CASES: u32 = 64;
 
 #[test]

@@ -1,16 +1,16 @@
-//! Lanes share by weight, none starves, and bulk leaves slots free.
+//! Fairness: lanes share by weight, none starves, and bulk jobs leave slots free.
 
 use csm_queue::queue::{Claim, Queue, RedisKeys, Ticket, WorkerCapacity, WorkerId};
-use csm_shared::job::{AudioBudget, JobId, JobSpec, Lane, Text};
+use csm_shared::job::{JobId, JobSpec, Lane};
+use csm_testing::job;
 use futures::future::try_join_all;
 
 use super::{enqueue, receipt};
-use crate::fleet::{TestFleet, claim, spec, try_claim};
+use crate::fleet::{TestFleet, claim, try_claim};
 
-/// A job that is expected to take so many frames.
+/// Returns a job that is expected to take `frames` frames.
 fn spec_of(lane: Lane, frames: u64) -> JobSpec {
-    let text = Text::new(&"Well, then. ".repeat(20)).unwrap();
-    let spec = JobSpec { text, budget: AudioBudget::from_ms(frames * 80).unwrap(), ..spec(lane) };
+    let spec = job().text(&"Well, then. ".repeat(20)).frames(frames).lane(lane).spec();
     assert_eq!(u64::from(spec.expected_frames()), frames);
     spec
 }
@@ -25,7 +25,7 @@ async fn fill(queue: &Queue, lane: Lane, frames: u64, jobs: usize) {
 async fn full_lanes_share_frames_by_weight() {
     let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
-    // Of jobs the bulk lane gets far more than its share of frames: the shares are not of jobs.
+    // The shares are of frames: counted in jobs, the bulk lane gets far more than its share.
     fill(queue, Lane::Live, 30, 300).await;
     fill(queue, Lane::Standard, 20, 120).await;
     fill(queue, Lane::Bulk, 10, 70).await;
@@ -63,7 +63,7 @@ async fn a_lane_that_was_empty_saves_nothing_up() {
 async fn a_lane_that_was_passed_over_for_too_long_goes_first() {
     let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
-    // One long job puts the bulk lane's next turn far away.
+    // A long job puts the bulk lane's next turn far away.
     fill(queue, Lane::Bulk, 200, 1).await;
     claim(queue, &owner).await;
     let waits = enqueue(queue, Lane::Bulk).await;

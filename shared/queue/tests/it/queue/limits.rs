@@ -1,4 +1,4 @@
-//! Bounds on how long a job waits and on how many one tenant has.
+//! Bounds on how long a job waits, and on how many jobs one tenant has.
 
 use std::time::Duration;
 

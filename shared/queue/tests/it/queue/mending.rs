@@ -1,4 +1,4 @@
-//! What happens to jobs when somebody's hand, or a lost disk, takes a part of the queue away.
+//! Repair of jobs after a part of the queue was deleted by hand, or lost with a disk.
 
 use std::time::Duration;
 

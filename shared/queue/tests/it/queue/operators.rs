@@ -1,4 +1,4 @@
-//! What operators do and see: pause, close, dead letters, numbers, and how much is taken in.
+//! Actions and views of operators: pause, close, dead letters, numbers, and how much is accepted.
 
 use std::time::Duration;
 
@@ -200,7 +200,8 @@ async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
     let later = Ticket { deadline: Some(Timestamp::now() + 1.hour()), ..fresh() };
     assert!(queue.enqueue(&later, &live).await.is_ok());
 
-    // Another lane waits for its share of the workers, or for all that waits, and not at all while nothing does.
+    // A job of another lane waits for its lane's share, or for the whole backlog, or not at all
+    // while its lane is empty.
     let standard = queue.enqueue(&fresh(), &spec(Lane::Standard)).await.unwrap();
     assert_eq!(standard, Enqueue::Accepted { wait: Some(Duration::ZERO) });
     queue.leave(&owner).await.unwrap();

@@ -1,4 +1,5 @@
-//! A worker dies with several jobs: all of them are suspects, run again one by one, and only the one at fault pays.
+//! Suspects: if a worker dies with several jobs, they run again one by one, and only the one at
+//! fault is charged.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
 use super::{enqueue, receipt, state};
 use crate::fleet::{TestFleet, claim, spec, try_claim};
 
-/// What a worker brings back that runs `running` jobs already.
+/// Claims a job for a worker that already runs `running` jobs.
 async fn claim_beside(queue: &Queue, owner: &WorkerId, running: u8) -> Option<Claimed> {
     match queue.claimer(owner, "a test").claim(WorkerCapacity { running, ..WorkerCapacity::empty(5) }).await.unwrap() {
         Claim::Job(job) => Some(*job),
@@ -18,13 +19,13 @@ async fn claim_beside(queue: &Queue, owner: &WorkerId, running: u8) -> Option<Cl
     }
 }
 
-/// The same for one that will be idle in that many seconds.
+/// Claims a job for a worker that will be idle in `seconds` seconds.
 async fn claim_busy_for(queue: &Queue, owner: &WorkerId, seconds: u64) -> Claim {
     let room = WorkerCapacity { running: 1, busy_for: Duration::from_secs(seconds), ..WorkerCapacity::empty(5) };
     queue.claimer(owner, "a test").claim(room).await.unwrap()
 }
 
-/// Five jobs that one worker runs together.
+/// Claims five jobs that one worker runs together.
 async fn five_together(queue: &Queue, owner: &WorkerId) -> Vec<Claimed> {
     let mut jobs = Vec::new();
     for running in 0..5 {

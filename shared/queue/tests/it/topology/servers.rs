@@ -1,5 +1,6 @@
-//! Servers for the tests of topologies: a single one, a master with replica and sentinel, a cluster of three masters. Each
-//! test runs against every server program named in `CSM_TEST_REDIS_SERVERS` (paths, colons between them).
+//! Servers for the tests of topologies: a single one, a master with replica and sentinel, a cluster
+//! of three masters. Each test runs against every server program named in `CSM_TEST_REDIS_SERVERS`
+//! (paths, colons between them).
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -13,12 +14,12 @@ use tempfile::TempDir;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-/// Longer than any failover of these tests takes on a busy machine.
+/// Patience longer than any failover of these tests takes on a busy machine.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// Pause between two looks at something that is to happen.
+/// Pause between two checks of a condition.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The server programs to test; `None` is the one on PATH.
+/// Returns the server programs to test; `None` is the one on PATH.
 pub(crate) fn programs() -> Vec<Option<PathBuf>> {
     let Some(named) = std::env::var_os("CSM_TEST_REDIS_SERVERS").filter(|named| !named.is_empty()) else {
         return vec![None];
@@ -26,7 +27,8 @@ pub(crate) fn programs() -> Vec<Option<PathBuf>> {
     std::env::split_paths(&named).map(Some).collect()
 }
 
-/// A server with settings beside the usual ones, such as `"--maxmemory 10mb"`, in a folder of its own.
+/// A server with settings beside the usual ones, such as `"--maxmemory 10mb"`, in a folder of its
+/// own.
 pub(crate) struct TestServer {
     pub(crate) redis: LocalRedis,
     _data: TempDir,
@@ -44,17 +46,17 @@ impl TestServer {
         Ok(Self { redis: LocalRedis::spawn(data.path(), &options).await?, _data: data })
     }
 
-    /// A client with patience, or without.
+    /// Returns a client with this patience.
     pub(crate) fn client(&self, patience: Duration) -> RedisClient {
         client(&self.redis.url(), patience)
     }
 
-    /// Says something to this very server, whatever topology it belongs to.
+    /// Sends a command to this very server, whatever topology it belongs to.
     pub(crate) async fn say(&self, words: &str) {
         self.client(PATIENCE).command::<()>(&command(words)).await.unwrap();
     }
 
-    /// One of its settings.
+    /// Returns a setting of the server.
     pub(crate) async fn config(&self, name: &str) -> String {
         let found: (String, String) =
             self.client(PATIENCE).command(&command(&format!("CONFIG GET {name}"))).await.unwrap();
@@ -67,12 +69,12 @@ impl TestServer {
         self.say(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}")).await;
     }
 
-    /// Its name within a cluster.
+    /// Returns the server's name within a cluster.
     pub(crate) async fn id(&self) -> String {
         self.client(PATIENCE).command(&command("CLUSTER MYID")).await.unwrap()
     }
 
-    /// A field of this server's INFO.
+    /// Returns a field of this server's INFO.
     pub(crate) async fn info(&self, field: &str) -> String {
         let info: String = self.client(PATIENCE).command(&command("INFO all")).await.unwrap();
         let value = info.lines().find_map(|line| line.strip_prefix(field)?.strip_prefix(':'));
@@ -84,7 +86,7 @@ pub(crate) fn client(url: &str, patience: Duration) -> RedisClient {
     RedisClient::new(&RedisArgs { redis_url: url.to_owned(), key_prefix: "test".to_owned() }, patience).unwrap()
 }
 
-/// A command from words with spaces between them.
+/// Builds a command from words with spaces between them.
 pub(crate) fn command(words: &str) -> redis::Cmd {
     let mut words = words.split(' ');
     let mut command = redis::cmd(words.next().unwrap());
@@ -94,7 +96,7 @@ pub(crate) fn command(words: &str) -> redis::Cmd {
     command
 }
 
-/// Waits until a look at something says so.
+/// Waits until a check of a condition succeeds.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut look: impl FnMut() -> F) {
     let looking = async {
         while !look().await {
@@ -104,7 +106,7 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut look: impl F
     timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("not within {} s: {what}", PATIENCE.as_secs()));
 }
 
-/// True for an answer that says "not now".
+/// Returns true for an answer that says "not now".
 pub(crate) fn is_unavailable<T>(answer: &Result<T, RedisFault>) -> bool {
     matches!(answer, Err(RedisFault::Unavailable(_)))
 }
@@ -143,7 +145,7 @@ impl Sentinels {
             .spawn()
             .unwrap();
         let sentinels = Self { master, replica, port, _sentinel: sentinel, _data: data };
-        // A failover needs a sentinel that has heard of the replica.
+        // A failover needs a sentinel that knows the replica.
         until("the sentinel knows the replica", || async {
             let masters = redis::Client::open(format!("redis://127.0.0.1:{port}")).unwrap();
             let Ok(mut connection) = masters.get_multiplexed_async_connection().await else { return false };
@@ -155,7 +157,7 @@ impl Sentinels {
         sentinels
     }
 
-    /// Has the sentinel make the replica the master, once it finds it fit.
+    /// Makes the sentinel promote the replica to master, once it finds the replica fit.
     pub(crate) async fn fail_over(&self) {
         let sentinel = client(&format!("redis://127.0.0.1:{}", self.port), Duration::ZERO);
         until("the sentinel finds the replica fit", || async {
@@ -215,7 +217,7 @@ impl ClusterOfThree {
                 && replica.info("slave_repl_offset").await == self.nodes[0].info("master_repl_offset").await
         })
         .await;
-        // A vote needs the others to know whose replica it is.
+        // For a vote the other nodes must know whose replica it is.
         for node in &self.nodes {
             until("the others know the replica", || async {
                 node.client(PATIENCE).command::<String>(&command("CLUSTER NODES")).await.unwrap().contains("slave")
@@ -226,7 +228,7 @@ impl ClusterOfThree {
     }
 
     async fn node(program: Option<&Path>) -> TestServer {
-        // Somebody may take the bus' port between the look at it and the server's start.
+        // Another process may take the bus port between the check and the server's start.
         let mut tries = 3;
         loop {
             tries -= 1;
@@ -255,7 +257,7 @@ impl ClusterOfThree {
         format!("redis+cluster://{}", hosts.join(","))
     }
 
-    /// The places of the node that owns a key's slot, and of one that does not.
+    /// Returns the indices of the node that owns a key's slot, and of one that does not.
     pub(crate) async fn owner_and_other(&self, key: &str) -> (usize, usize) {
         let (mut owner, mut other) = (None, None);
         for (place, node) in self.nodes.iter().enumerate() {
@@ -266,7 +268,7 @@ impl ClusterOfThree {
     }
 }
 
-/// A port that nobody uses, below the range that systems use for outgoing connections.
+/// Returns a free port, below the range that systems use for outgoing connections.
 fn free_port() -> u16 {
     let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
     std::iter::repeat_with(|| rand::random_range(10_000..20_000)).find(is_free).unwrap()

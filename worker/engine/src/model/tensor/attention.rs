@@ -6,8 +6,8 @@
 use candle_core::{D, DType, Device, Result, Tensor};
 use candle_nn::ops::softmax_last_dim;
 
-use super::linear::Linear;
 use super::cache::{BatchPositions, Rotation, TensorLayerCache};
+use super::linear::Linear;
 use crate::model::TransformerConfig;
 
 /// Projections of one attention block; query, key and value rows are one matrix.

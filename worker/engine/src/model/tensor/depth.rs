@@ -8,9 +8,9 @@
 use candle_core::{DType, Tensor};
 use csm_shared::audio::CODEBOOKS;
 
+use super::cache::{BatchPositions, TensorKvCache};
 use super::draw::TensorSampler;
 use super::linear::Linear;
-use super::cache::{BatchPositions, TensorKvCache};
 use super::stack::TensorStack;
 use crate::model::csm_weights::{ModelPart, Weights};
 use crate::model::net::FrameSampler;

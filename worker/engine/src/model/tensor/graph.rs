@@ -17,9 +17,9 @@ use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
 use candle_core::{DType, Device, Result, Tensor};
 use csm_shared::audio::{CODEBOOKS, Frame};
 
+use super::cache::TensorKvCache;
 use super::depth::TensorDepth;
 use super::linear::Linear;
-use super::cache::TensorKvCache;
 use super::stack::TensorStack;
 use crate::model::net::{FrameInput, FrameSampler, Row};
 use crate::model::{CsmConfig, END_FRAME, ModelError, TransformerConfig, WeightFormat};

@@ -1,4 +1,4 @@
-//! One weight matrix on the device, dense or quantised.
+//! Weight matrix on the device, dense or quantised.
 
 use candle_core::quantized::{GgmlDType, QMatMul, QTensor};
 use candle_core::{DType, Device, Module as _, Result, Tensor};
@@ -9,8 +9,8 @@ use crate::model::WeightFormat;
 const PAD: usize = 16;
 /// candle's type of [`WeightFormat::Q8_0`].
 const KIND: GgmlDType = GgmlDType::Q8_0;
-/// Multiple to which widths are padded on CUDA. candle's kernel for many rows reads this much at a
-/// time; beyond a shorter row it would read memory that was never written.
+/// Multiple to which widths are padded on CUDA, because candle's kernel for many rows reads this
+/// much at a time. Without padding the kernel would read unwritten memory beyond a shorter row.
 const CUDA_WIDTHS: usize = 256;
 
 /// Weight matrix, `(out, width)`.

@@ -1,4 +1,4 @@
-//! What must be seen in Redis, as lines of text; `facts.lua` tells the same of what is there.
+//! Facts that must be seen in Redis, as lines of text; `facts.lua` lists those that are there.
 
 use super::{JobPlace, ModelEntry, ModelJob, QueueModel};
 use crate::queue::tests::QUEUES;
@@ -11,13 +11,13 @@ fn line(name: &str, jobs: &[usize]) -> String {
     format!("{name}: {}", jobs.join(" "))
 }
 
-/// The name of a failure's class in a record.
+/// Returns the name of a failure's class in a record.
 fn class_name(class: FailureClass) -> String {
     serde_json::to_value(class).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
 }
 
 impl QueueModel {
-    /// Everything, line by line.
+    /// Returns all facts, line by line.
     pub(in crate::queue::tests) fn facts(&self) -> Vec<String> {
         let mut lines: Vec<_> = (0..QUEUES.len()).map(|queue| self.stream(queue)).collect();
         lines.push(line("delayed", &self.by_id(|job| job.place == JobPlace::Delayed)));
@@ -37,7 +37,7 @@ impl QueueModel {
                 lines.push(format!("book {name}:{lane}: {}", jobs.map(ModelJob::cost).sum::<u64>()));
             }
         }
-        for state in JobState::ALL.into_iter().filter(|state| state.is_final()) {
+        for state in JobState::ALL.iter().copied().filter(|state| state.is_final()) {
             let ended = self.jobs.iter().filter(|job| job.state == state).count();
             lines.push(format!("book ended:{state}: {ended}"));
         }

@@ -25,7 +25,7 @@ impl QueueModel {
         self.push(self.jobs.len() - 1);
     }
 
-    /// Queued -> waiting in its stream.
+    /// Puts a queued job into its stream.
     fn push(&mut self, job: usize) {
         let queue = if self.jobs[job].suspect { SUSPECTS } else { self.jobs[job].lane as usize };
         self.entries += 1;
@@ -82,7 +82,8 @@ impl QueueModel {
         "nothing".into()
     }
 
-    /// Reads a stream up to the first entry that has an answer: the answer, and the job if it begins.
+    /// Reads a stream up to the first entry that has an answer. Returns the answer, and the job if
+    /// it begins.
     fn serve(&mut self, queue: usize, worker: usize) -> Option<(String, Option<usize>)> {
         while let Some(at) = self.streams[queue].iter().position(|entry| entry.owner.is_none()) {
             let entry = self.streams[queue][at];

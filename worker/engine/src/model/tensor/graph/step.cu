@@ -1,6 +1,6 @@
 // The kernels of one frame: both transformers for all slots at once, and the drawing of codes.
 //
-// Rows are slots. A row's result depends on that row alone, bit for bit: every sum runs in an order
+// Rows are slots. A row's result depends on that row alone, bit for bit. Every sum runs in an order
 // that the widths decide, and all rows go through the same matrix instructions.
 //
 // Kernels follow each other in one stream. From compute capability 9.0 on the next kernel starts
@@ -106,8 +106,8 @@ __device__ __forceinline__ float silu(float x) { return x / (1.0f + expf(-x)); }
 // Use of a product's sums.
 enum Then { STORE, ADD, GATE };
 
-// Weights as the ring holds them. `fetch` begins to copy 8 weights of row `out` from input `k` on,
-// or zeros if `out` is below 0 or `k` is past the width. If the format has scales, `fetch` also
+// Weights as the ring holds them. `fetch` begins to copy 8 weights of row `out` from input `k` on.
+// If `out` is below 0 or `k` is past the width, it copies zeros. If the format has scales, it also
 // copies those of the two rows in `columns`.
 struct Bf16 {
     static constexpr bool SCALED = false;

@@ -1,0 +1,72 @@
+//! Request body of the compatible face. Unknown fields are ignored, as its clients expect.
+
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane};
+
+use crate::caller::Caller;
+use crate::fields::{
+    JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speaker, text,
+};
+use crate::submit::JobRequest;
+
+/// Reads a request's body.
+pub(super) fn read(body: &[u8], caller: &Caller) -> Result<JobRequest, Invalid> {
+    let body = parse_json(body)?;
+    let ticket = caller.ticket(&body);
+    let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
+    let budget = budget(&mut request)?;
+    let mut spec = JobSpec {
+        text: text(&mut request)?,
+        normalize: normalize(&mut request)?,
+        speaker: speaker(&mut request)?,
+        budget: budget.unwrap_or_default(),
+        sampling: sampling(&mut request, caller.job)?,
+        context: context(&mut request)?,
+        lane: Lane::Live,
+        format: AudioFormat::Wav,
+        delivery: Delivery::Store,
+    };
+    request.finish()?;
+    if budget.is_none() {
+        spec.budget = AudioBudget::of_sentences(&spec.sentences());
+    }
+    Ok(JobRequest { ticket, spec, repeats: caller.repeats })
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use csm_queue::queue::Durability;
+    use csm_shared::job::Tenant;
+
+    use super::*;
+
+    fn request(body: &str) -> JobRequest {
+        read(body.as_bytes(), &Caller::new(Tenant::default())).unwrap()
+    }
+
+    #[test]
+    fn defaults_are_those_of_the_integration_replaced() {
+        let spec = request(r#"{"text": "Hello"}"#).spec;
+        assert_eq!((spec.speaker.get(), spec.budget.ms(), spec.lane), (0, 10_000, Lane::Live));
+        assert_eq!((spec.sampling.temperature.get(), spec.sampling.topk.get()), (0.9, 50));
+        assert!(spec.normalize);
+    }
+
+    #[test]
+    fn a_long_text_gets_the_time_it_needs() {
+        let sentence = "This is one of many sentences that follow one another for quite a while. ";
+        let spec = request(&format!(r#"{{"text": "{}"}}"#, sentence.repeat(40))).spec;
+        assert_eq!(spec.budget.ms(), 40 * ((2_000 + 72 * 100) / 80 * 80));
+    }
+
+    #[test]
+    fn unknown_fields_and_those_of_the_native_face_are_ignored() {
+        let body = r#"{"text": "a", "tempo": 1, "lane": "bulk", "format": "flac", "delivery": "both",
+            "expires_in": 60, "deadline": "2999-01-31T12:00:00Z", "durability": "fsync"}"#;
+        let JobRequest { ticket, spec, .. } = request(body);
+        assert_eq!((spec.lane, spec.format, spec.delivery), (Lane::Live, AudioFormat::Wav, Delivery::Store));
+        assert_eq!((ticket.expires_in, ticket.deadline), (None, None));
+        assert_eq!(ticket.durability, Durability::Default);
+    }
+}

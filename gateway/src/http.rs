@@ -1,0 +1,8 @@
+//! Parts of HTTP that all routes share: bodies, byte ranges, request ids and problem documents.
+
+pub(crate) mod body;
+pub(crate) mod problem;
+pub(crate) mod range;
+pub(crate) mod request_id;
+
+pub(crate) use problem::Problem;

@@ -1,0 +1,42 @@
+//! Request body of the native face. Unknown fields are refused.
+
+use csm_shared::job::{AudioBudget, Invalid, JobSpec};
+
+use crate::caller::Caller;
+use crate::fields::{
+    JsonObject, UnknownFields, budget, context, delivery, format, lane, normalize, parse_json, sampling, speaker,
+    terms, text,
+};
+use crate::submit::JobRequest;
+
+/// Reads a request's body.
+pub(super) fn read(body: &[u8], caller: &Caller) -> Result<JobRequest, Invalid> {
+    let body = parse_json(body)?;
+    let ticket = caller.ticket(&body);
+    let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
+    // The refusal of an unknown field lists the fields in this order. Of several refused values the
+    // budget is reported first.
+    let (text, normalize, speaker) = (text(&mut request), normalize(&mut request), speaker(&mut request));
+    let budget = budget(&mut request)?;
+    let mut spec = JobSpec {
+        text: text?,
+        normalize: normalize?,
+        speaker: speaker?,
+        budget: budget.unwrap_or_default(),
+        sampling: sampling(&mut request, caller.job)?,
+        context: context(&mut request)?,
+        lane: lane(&mut request)?,
+        format: format(&mut request)?,
+        delivery: delivery(&mut request)?,
+    };
+    let ticket = terms(&mut request, ticket)?;
+    request.finish()?;
+    if budget.is_none() {
+        spec.budget = AudioBudget::of_sentences(&spec.sentences());
+    }
+    spec.delivery.check(spec.budget)?;
+    Ok(JobRequest { ticket, spec, repeats: caller.repeats })
+}
+
+#[cfg(test)]
+mod tests;
