@@ -1,9 +1,10 @@
 //! Identity of a build: a hash of what decides the bits of speech, and of nothing else.
 //!
-//! A worker continues the codes of another worker only if both builds have one identity. So the hash covers the
-//! kernels, the engine, the joining of sentences, the live watermark, and the packages that compute with them. A log
-//! line, a metric, a Lua script or a limit of the gateway leaves the identity as it is. Two builds that cut a text
-//! differently need no entry here: the plan of a job is part of the origin of its codes.
+//! A worker continues the codes of another worker only if both builds have one identity. So the hash
+//! covers the kernels, the engine, the joining of sentences, the live watermark, and the packages that
+//! compute with them. A log line, a metric, a Lua script or a limit of the gateway leaves the identity
+//! as it is. Two builds that cut a text differently need no entry here, because the plan of a job is
+//! part of the origin of its codes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -58,9 +59,16 @@ pub(crate) fn identity(root: &Path, facts: &[String]) -> io::Result<u32> {
     Ok(hasher.finish() as u32)
 }
 
-/// Returns the lines of a source that are neither blank nor a comment.
+/// Returns the lines of a source that are code: without blank lines, comments, log events and metrics.
+/// An event or a metric is a statement that begins a line and ends with `);`, as rustfmt writes it.
 fn code_lines(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with("//"))
+    let mut skips = false;
+    text.lines().map(str::trim).filter(move |line| {
+        let begins = line.starts_with("tracing::") || line.starts_with("metrics::");
+        let skipped = skips || begins;
+        skips = skipped && !line.ends_with(");");
+        !skipped && !line.is_empty() && !line.starts_with("//")
+    })
 }
 
 /// Returns a file, or all files below a folder in the order of their names, without tests.

@@ -149,7 +149,7 @@ mod tests {
             let mut stream = Watermark::new(&WatermarkKey::development()).stream();
             let mut spoken = stream.push(&[0.1; 3840]);
             spoken.append(stream.finish());
-            spoken
+            Marked::from(spoken)
         };
         for format in AudioFormat::ALL.iter().copied() {
             for (audio, samples) in [(&spoken, 3840), (&Marked::default(), 0)] {

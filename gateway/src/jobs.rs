@@ -1,4 +1,4 @@
-//! `/v1/jobs`: the native face. One file for each route, the request, and the documents.
+//! `/v1/jobs`: the native face, with one file for each route, its request and its documents.
 
 mod audio;
 mod cancel;

@@ -3,14 +3,14 @@
 //!
 //! Reading order:
 //!
-//! 1. [`config`]: settings; [`app`]: parts that all requests share; [`router`]: every path.
-//! 2. [`http`]: bodies, ranges, request ids, and problem documents with their pages.
-//! 3. [`caller`]: tenant and job of a request; [`fields`]: one reader for each request field.
-//! 4. [`submit`]: a checked request enters the queue, after [`window_check`]; [`wait`]: from a
-//!    request to finished audio; [`provenance`]: headers of every answer with audio.
-//! 5. The faces, one folder each with its routes, request and documents: [`jobs`] (`/v1/jobs`),
-//!    [`compat`] (`/generate`, `/ws`), [`watermark`] (`/v1/watermark`).
-//! 6. [`readiness`]: checks of Redis and the store; [`server`]: connections and the drain.
+//! 1. `config`: settings; `app`: parts that all requests share; `router`: every path.
+//! 2. `http`: bodies, ranges, request ids, and problem documents with their pages.
+//! 3. `caller`: tenant and job of a request; `fields`: one reader for each request field.
+//! 4. `submit`: a checked request enters the queue, after `window_check`; `wait`: from a
+//!    request to finished audio; `provenance`: headers of every answer with audio.
+//! 5. The faces, one folder each with its routes, request and documents: `jobs` (`/v1/jobs`),
+//!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`).
+//! 6. `readiness`: checks of Redis and the store; `server`: connections and the drain.
 
 mod app;
 mod caller;

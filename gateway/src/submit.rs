@@ -104,11 +104,11 @@ pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitt
             Ok(Enqueue::Accepted { wait }) => {
                 Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false })
             }
-            // If the caller named no job, the queue saw this very call before and its reply was lost.
+            // If the caller named no job, this very call was made before and its reply was lost.
             Ok(Enqueue::Exists(state)) => {
                 Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats })
             }
-            // The job may be in the queue although the reply was lost: dropping the guard cancels it.
+            // The reply may be lost while the job is in the queue; the dropped guard cancels it.
             Err(error @ QueueError::Redis(_)) => Err(error),
             Err(error) => {
                 cancel_on_drop.disarm();

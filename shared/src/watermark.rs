@@ -6,7 +6,7 @@
 //!
 //! [`MarkStream`] marks speech as it streams out of the codec. A keyed pattern of level changes of
 //! 1.5 dB covers 425 to 4800 Hz. The holder of the key finds the pattern again in the delivered
-//! audio, or in a part of it ([`Detector`]). The worker's encoders accept [`Marked`] alone.
+//! audio, or in a part of it ([`Detector`]). The worker's encoders accept [`BuiltinMarked`] alone.
 //!
 //! The mark serves to find a deployment's own output again. Nothing in it prevents forgery: see
 //! below.
@@ -81,8 +81,6 @@ pub use detect::{
 pub use embed::MarkStream;
 pub use findings::{DISCLAIMER, Finding, Region, Scheme, Verdict, WatermarkReport};
 pub use watermark_key::{DEVELOPMENT_SECRET, MIN_SECRET_BYTES, WatermarkKey, WatermarkKeyId};
-
-use crate::audio::to_i16;
 
 /// Samples of the self-test's clip: 3 s.
 const SELF_TEST_SAMPLES: usize = 72_000;
@@ -191,31 +189,18 @@ fn self_test_clip() -> Vec<f32> {
     (0..SELF_TEST_SAMPLES).map(|_| SELF_TEST_PEAK * uniform()).collect()
 }
 
-/// Scheme that marks whole recordings. An implementation promises that the samples it returns carry
-/// its mark; otherwise it fails.
-pub trait Embedder {
-    /// Error of a recording that cannot be marked.
-    type Error;
-
-    /// Marks a recording (24 kHz, full scale 1) and returns as many samples.
-    fn embed(&self, clip: &[f32]) -> Result<Vec<f32>, Self::Error>;
-}
-
-/// Marked audio: 24 kHz, mono, 16 bit. Only a [`MarkStream`] or an [`Embedder`] makes a value that
-/// holds samples.
+/// Audio with the builtin mark: 24 kHz, mono, 16 bit. Only a [`MarkStream`] makes a value that holds
+/// samples.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Marked {
+pub struct BuiltinMarked {
     samples: Vec<i16>,
 }
 
-impl Marked {
-    /// Marks a whole recording with `embedder` and rounds it to 16 bit. A recording that already
-    /// carries another mark then carries both.
-    ///
-    /// # Errors
-    /// The embedder's error.
-    pub fn by<E: Embedder>(embedder: &E, clip: &[f32]) -> Result<Self, E::Error> {
-        Ok(Self { samples: embedder.embed(clip)?.into_iter().map(to_i16).collect() })
+impl BuiltinMarked {
+    /// Returns the samples, owned.
+    #[must_use]
+    pub fn into_samples(self) -> Vec<i16> {
+        self.samples
     }
 
     /// Returns the samples.
@@ -236,7 +221,7 @@ impl Marked {
     }
 }
 
-impl fmt::Debug for Marked {
+impl fmt::Debug for BuiltinMarked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Marked({} samples)", self.samples.len())
     }

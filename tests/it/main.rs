@@ -5,6 +5,7 @@
 mod test_client;
 mod test_system;
 
+mod arrows;
 mod drain;
 mod faults;
 mod long_text;

@@ -6,6 +6,7 @@
 //! detector of the policy checks the file before it is delivered. Any failure is an error, and no
 //! audio leaves.
 
+mod marked;
 mod policy;
 #[cfg(test)]
 mod tests;
@@ -20,14 +21,15 @@ use csm_shared::job::JobId;
 use csm_shared::models::HubError;
 
 pub use csm_shared::watermark::{
-    DETECTED_ABOVE, Detection, Detector, Embedder, Finding, MarkStream, Marked, Scheme, Verdict, Watermark,
-    WatermarkError, WatermarkKey, WatermarkKeyId,
+    DETECTED_ABOVE, Detection, Detector, Finding, MarkStream, Scheme, Verdict, Watermark, WatermarkError, WatermarkKey,
+    WatermarkKeyId,
 };
+pub use marked::Marked;
 pub use policy::{ChosenPolicy, MarkArgs, Policy};
 
 use csm_silentcipher::{BnMode, SilentCipher, SilentCipherError};
 pub(crate) use whole::SilentCipherMark;
-use whole::{ForJob, WholeMark};
+use whole::WholeMark;
 
 /// Samples of live audio between two checks of the mark: 30 s.
 const LIVE_CHECK_EVERY_SAMPLES: usize = 30 * SAMPLE_RATE as usize;
@@ -165,7 +167,7 @@ impl Marking {
         if let Some(unmarked) = &mut self.unmarked {
             unmarked.extend_from_slice(pcm);
         }
-        let ready = self.stream.push(pcm);
+        let ready = Marked::from(self.stream.push(pcm));
         self.live.append(ready.clone());
         if self.live.samples().len() >= self.next_check {
             self.check_live()?;
@@ -192,7 +194,7 @@ impl Marking {
     #[must_use]
     pub fn finish(self) -> (Marked, Finished) {
         let Self { marker, job, stream, mut live, unmarked, .. } = self;
-        let rest = stream.finish();
+        let rest = Marked::from(stream.finish());
         live.append(rest.clone());
         (rest, Finished { marker, job, live, unmarked })
     }
@@ -231,8 +233,8 @@ impl Finished {
         }
         let (whole, mark) = match &marker.files {
             Files::Builtin => (live, None),
-            Files::Both(mark) => (put(&**mark, &job, &live.to_f32())?, Some(mark)),
-            Files::Silentcipher(mark) => (put(&**mark, &job, &unmarked.unwrap_or_default())?, Some(mark)),
+            Files::Both(mark) => (Marked::whole(&**mark, &job, &live.to_f32())?, Some(mark)),
+            Files::Silentcipher(mark) => (Marked::whole(&**mark, &job, &unmarked.unwrap_or_default())?, Some(mark)),
         };
         let audio = whole.to_f32();
         let mut findings = Vec::new();
@@ -244,10 +246,6 @@ impl Finished {
         }
         Ok((whole, findings))
     }
-}
-
-fn put(mark: &dyn WholeMark, job: &JobId, audio: &[f32]) -> Result<Marked, MarkError> {
-    Marked::by(&ForJob { mark, job }, audio)
 }
 
 /// Returns the finding without its regions, because a receipt is about the whole file. Fails if the

@@ -41,8 +41,9 @@ fn after((file, old, new): Edit<'_>) -> u32 {
 #[test]
 fn edits_that_decide_no_bit_keep_the_identity() {
     let same = identity(&root(), &[]).unwrap();
-    let edits: [Edit<'_>; 7] = [
+    let edits: [Edit<'_>; 8] = [
         ("worker/src/runner.rs", "tracing::", "tracing::error!(\"edited\"); tracing::"),
+        ("worker/engine/src/engine/device.rs", "cannot open CUDA device", "edited"),
         ("shared/src/process/telemetry.rs", "csm_", "csm_edited_"),
         ("shared/queue/src/queue/lua/claim.lua", "return false", "return nil"),
         ("shared/src/job/limits.rs", "const ", "/* edited */ const "),

@@ -31,7 +31,7 @@ fn write_marked(path: &Path, key: &WatermarkKey) {
     let mut stream = Watermark::new(key).stream();
     let mut marked = stream.push(&noise());
     marked.append(stream.finish());
-    fs::write(path, csm_worker::encode::wav::encode(&marked)).unwrap();
+    fs::write(path, csm_worker::encode::wav::encode(&marked.into())).unwrap();
 }
 
 #[test]

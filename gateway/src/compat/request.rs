@@ -3,9 +3,7 @@
 use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane};
 
 use crate::caller::Caller;
-use crate::fields::{
-    JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speaker, text,
-};
+use crate::fields::{JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speaker, text};
 use crate::submit::JobRequest;
 
 /// Reads a request's body.

@@ -1,7 +1,7 @@
 //! Open WebSocket: for each JSON request one binary WAV file, or one JSON problem.
 //!
 //! A socket has one job at a time, in the order of its requests. During a job a single further
-//! message is taken off the socket, so that the departure of the caller is noticed. Further messages
+//! message is taken off the socket, so that the departure of the caller is noticed. More messages
 //! wait in TCP.
 
 use std::convert::Infallible;

@@ -1,11 +1,11 @@
 //! Problem documents (RFC 9457): the only way from an error to an answer.
 //!
 //! [`Problem`] has one constructor for each kind of refusal. [`catalogue`] holds the code, title,
-//! meaning and remedy of each kind, [`conversions`] maps the errors of other crates, [`render`]
+//! meaning and remedy of each kind. [`conversions`] maps the errors of other crates. [`mod@render`]
 //! writes the document, and [`pages`] serves the page behind the document's `type`.
 //!
 //! A problem travels as an extension of its response until the request's id is known. Text that
-//! is not meant for callers stays in the problem's `cause` and is logged once, by [`render`].
+//! is not meant for callers stays in the problem's `cause` and is logged once, with the document.
 
 mod catalogue;
 mod conversions;

@@ -27,8 +27,8 @@ pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Resu
 
 /// Accepts a job and answers with its links.
 ///
-/// A caller that is refused for its headers is answered after the body was read: most clients send
-/// the whole body before they read the answer.
+/// A caller that is refused for its headers is answered after the body was read, because most
+/// clients send the whole body first.
 pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: Request) -> Result<Response, Problem> {
     let job_request = {
         let body = body::read(app, request).await?;

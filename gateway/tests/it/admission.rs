@@ -1,4 +1,4 @@
-//! Who is turned away at the door, why, and when to come back.
+//! Admission: refused requests, their reason, and the time of the next try.
 
 use std::time::Duration;
 
@@ -14,14 +14,14 @@ use crate::speech::{OLD_REQUEST, say};
 use crate::worker::TestWorker;
 use crate::ws::next;
 
-/// A request that is expected to take 12 frames.
+/// Returns a request that is expected to take 12 frames.
 fn twelve_frames(more: &serde_json::Value) -> String {
     let mut request = json!({"text": "Long enough to need all of a second.", "max_audio_length_ms": 1_000});
     request.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     request.to_string()
 }
 
-/// Makes the fleet as fast as one worker of that many frames a second.
+/// Reports one worker of so many frames a second as the whole fleet.
 async fn report(app: &TestApp, frames_per_second: f64) {
     let report = WorkerReport {
         host: "here".into(),
@@ -55,7 +55,7 @@ async fn a_wait_that_is_too_long_is_refused_with_the_time_that_it_is_too_long() 
     let told = second.body["queue"]["wait_s"].as_f64().unwrap();
     assert!(told > 0.0 && told <= 10.0, "{told}");
 
-    // Whoever asks for more than there is hears by how much; what is asked is what the queue expects.
+    // A refusal names the predicted wait and the limit.
     let refused = app.post("/v1/jobs", twelve_frames(&json!({}))).await;
     assert_eq!((refused.status.as_u16(), refused.text("code")), (429, "queue_busy"), "{}", refused.body);
     let wait = 2.0 * told;
@@ -69,7 +69,7 @@ async fn a_wait_that_is_too_long_is_refused_with_the_time_that_it_is_too_long() 
     assert_eq!(impatient.retry_after(), (wait - 3.0).ceil() as u64);
     assert!(impatient.text("detail").ends_with("the limit is 3.0 s."), "{}", impatient.body);
 
-    // A deadline comes nearer while the backlog shrinks: there is no time at which to come back.
+    // A deadline comes nearer while the backlog shrinks, so no later try can succeed.
     let deadline = (jiff::Timestamp::now() + jiff::SignedDuration::from_secs(3)).to_string();
     let hopeless = app.post("/v1/jobs", twelve_frames(&json!({"deadline": deadline}))).await;
     assert_eq!((hopeless.status.as_u16(), hopeless.text("code")), (429, "deadline_too_near"), "{}", hopeless.body);

@@ -1,4 +1,4 @@
-//! A gateway under test with everything around it.
+//! Gateway under test, with its Redis, store and model folder.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;
@@ -21,10 +21,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::tokenizer::write_model;
 
-/// Longest time for anything that is waited for here.
+/// Longest wait of a test for an event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running gateway, its Redis, its store, and our own way to both.
+/// Running gateway, with its Redis and its store, and the test's own clients of both.
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
@@ -38,7 +38,7 @@ pub(crate) struct TestApp {
     _folder: TempDir,
 }
 
-/// An answer, read to its end.
+/// Answer of the gateway, read to its end.
 #[derive(Debug)]
 pub(crate) struct TestResponse {
     pub(crate) status: StatusCode,
@@ -55,24 +55,26 @@ impl TestResponse {
         self.headers.contains_key(header)
     }
 
-    /// Says that it is the answer to a request that came before.
+    /// Returns whether the answer names the job of an earlier request.
     pub(crate) fn is_replay(&self) -> bool {
         self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
     }
 
-    /// Seconds after which to try again.
+    /// Returns the seconds of `Retry-After`.
     pub(crate) fn retry_after(&self) -> u64 {
         self.header("retry-after").parse().unwrap()
     }
 
-    /// A field of the body, as text.
+    /// Returns a field of the body that is a string.
     pub(crate) fn text(&self, field: &str) -> &str {
         self.body[field].as_str().unwrap_or_else(|| panic!("no {field} in {}", self.body))
     }
 }
 
-/// Puts the members of this test's snapshots in order, for the rest of its thread: whether parsed JSON keeps the order it
-/// came in depends on what other packages of a build ask of `serde_json`.
+/// Sorts the members of snapshots, for the rest of the test's thread.
+///
+/// Whether parsed JSON keeps its order depends on the features of `serde_json` that other packages
+/// of a build ask for.
 fn sort_snapshots() {
     let mut settings = insta::Settings::clone_current();
     settings.set_sort_maps(true);
@@ -80,6 +82,7 @@ fn sort_snapshots() {
 }
 
 impl TestApp {
+    /// Starts a gateway with the settings of a test.
     pub(crate) async fn start() -> Self {
         Self::start_with(|_| {}).await
     }
@@ -142,7 +145,7 @@ impl TestApp {
         self.send(self.request(Method::DELETE, path)).await
     }
 
-    /// Posts text as it is, valid JSON or not.
+    /// Posts text as it is, whether valid JSON or not.
     pub(crate) async fn post(&self, path: &str, body: impl Into<String>) -> TestResponse {
         let request = self.request(Method::POST, path).header("content-type", "application/json").body(body.into());
         self.send(request).await
@@ -165,7 +168,7 @@ impl TestApp {
         (response.status(), response.text().await.unwrap())
     }
 
-    /// Submits a job that is accepted; answers its id.
+    /// Submits a job that is accepted; returns its id.
     pub(crate) async fn submit(&self, body: &str) -> JobId {
         let answer = self.post("/v1/jobs", body).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
@@ -176,13 +179,24 @@ impl TestApp {
         self.queue.record(id).await.unwrap().unwrap()
     }
 
-    /// Waiting and running jobs over all lanes.
+    /// Returns the number of waiting and running jobs of all lanes.
     pub(crate) async fn depth(&self) -> u64 {
         self.queue.stats().await.unwrap().lanes.iter().map(|lane| lane.depth).sum()
     }
 
     pub(crate) async fn lane_depth(&self, lane: Lane) -> u64 {
         self.queue.stats().await.unwrap().lanes.iter().find(|stats| stats.lane == lane).unwrap().depth
+    }
+
+    /// Waits until a request follows the job: the gateway is subscribed to the job's channel.
+    pub(crate) async fn until_followed(&self, job: &JobId) {
+        let mut count = redis::cmd("PUBSUB");
+        count.arg("NUMSUB").arg(format!("csm:{{j:{job}}}:n"));
+        until("the job is followed", async || {
+            let (_, subscribers): (String, u64) = self.queue.redis().command(&count).await.unwrap();
+            subscribers > 0
+        })
+        .await;
     }
 
     /// Tells the gateway to stop and waits until it has.
@@ -193,7 +207,7 @@ impl TestApp {
     }
 }
 
-/// Waits until something holds.
+/// Waits until a condition holds.
 pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl FnMut() -> F) {
     let wait = async {
         while !holds().await {
@@ -203,7 +217,7 @@ pub(crate) async fn until<F: Future<Output = bool>>(what: &str, mut holds: impl 
     tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("never: {what}"));
 }
 
-/// The recorder belongs to the process, however many tests share it.
+/// Returns the recorder of the process, which all tests share.
 fn metrics() -> PrometheusHandle {
     static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
     HANDLE.get_or_init(|| PrometheusBuilder::new().install_recorder().unwrap()).clone()

@@ -1,4 +1,4 @@
-//! Everything a caller can get wrong: each a problem that names field, value and limit, and no job in any lane.
+//! Wrong requests: each is answered with field, value and limit, and no job enters a lane.
 
 use std::collections::BTreeMap;
 
@@ -89,15 +89,18 @@ async fn only_the_native_route_refuses_unknown_fields() {
     assert_eq!(app.depth().await, 0);
 }
 
-/// A request with a context of 1400 frames and `letters` letters, and the positions that it takes: the letters, "[1]", two
-/// control tokens, the frames, and one that ends them.
+/// Returns a request with a context of 1400 frames and `letters` letters, and the context's
+/// positions.
+///
+/// The positions are those of the letters, "[1]", two control tokens, the frames, and their end.
 fn with_context(text: &str, letters: usize) -> (String, usize) {
     let mut turn = segment(1_400);
     turn["text"] = "b".repeat(letters).into();
     (json!({"text": text, "context_segments": [turn]}).to_string(), letters + 5 + 1_401)
 }
 
-/// Posts `text` with a context that leaves it exactly `need` positions, then with one that leaves it one too few.
+/// Posts `text` with a context that leaves exactly `need` positions, then with one that leaves one
+/// position less.
 async fn full_then_too_full(text: &str, need: usize) -> TestResponse {
     let app = TestApp::start().await;
     let letters = MAX_POSITIONS - need - (5 + 1_401);
@@ -120,7 +123,7 @@ async fn both_numbers_of_a_full_window_are_named() {
 }
 
 #[tokio::test]
-async fn a_long_text_is_measured_piece_by_piece() {
+async fn a_long_text_is_measured_sentence_by_sentence() {
     let sentence = "A sentence of some length, which is one of very many in this text of ours.";
     // 100 ms for each byte and 2 s.
     let frames = (sentence.len() * 100 + 2_000) / 80;
@@ -147,7 +150,7 @@ async fn a_huge_body_is_refused_before_it_is_read() {
     assert_eq!(app.depth().await, 0);
 }
 
-/// As many simple clients do it: everything is sent before the answer is looked at.
+/// Sends the whole body before the answer is read, as many simple clients do.
 #[tokio::test]
 async fn who_sends_a_huge_body_to_its_end_still_reads_the_answer() {
     let app = TestApp::start().await;

@@ -1,6 +1,4 @@
-//! Calling jobs off: on request, and because their caller left.
-
-use std::time::Duration;
+//! Cancellation of jobs: on request, and because the caller left.
 
 use csm_queue::queue::{Beat, LEASE};
 use csm_shared::job::JobState;
@@ -16,7 +14,7 @@ async fn a_queued_job_is_cancelled_at_once_and_its_followers_hear() {
     let path = format!("/v1/jobs/{id}");
     let waiting = format!("{path}?wait=30");
     let (end, answer) = tokio::join!(app.get(&waiting), async {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        app.until_followed(&id).await;
         app.delete(&path).await
     });
     assert_eq!((answer.status.as_u16(), answer.text("status")), (200, "cancelled"));
@@ -53,7 +51,7 @@ async fn a_caller_who_leaves_takes_the_job_along() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());
     let call = || app.post("/generate", OLD_REQUEST);
 
-    // While it runs: the worker hears of it.
+    // While the job runs: the worker is told.
     let job = tokio::select! {
         answer = call() => panic!("{answer:?}"),
         job = worker.claim(&app) => job,
@@ -62,7 +60,7 @@ async fn a_caller_who_leaves_takes_the_job_along() {
     until("the running job is asked to stop", async || app.record(&id).await.cancel_requested).await;
     job.lease.cancelled().await.unwrap();
 
-    // While it waits: nobody gets it.
+    // While the job waits: no worker gets it.
     tokio::select! {
         answer = call() => panic!("{answer:?}"),
         () = until("the job is queued", async || app.depth().await == 1) => {}
@@ -75,7 +73,7 @@ async fn a_caller_who_leaves_takes_the_job_along() {
     assert!(worker.try_claim(&app).await.is_none());
 }
 
-/// The job of the newest entry of the live lane.
+/// Returns the job of the newest entry of the live lane.
 async fn newest(app: &TestApp) -> csm_shared::job::JobId {
     let lane = csm_queue::queue::RedisKeys::new("csm", 0).lane(csm_shared::job::Lane::Live);
     let mut range = redis::cmd("XREVRANGE");

@@ -1,4 +1,4 @@
-//! `POST /v1/watermark/detect`: what is found in whose recordings, and what is refused.
+//! `POST /v1/watermark/detect`: findings in recordings, and refusals.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -21,12 +21,12 @@ use crate::flac::flac;
 
 const PATH: &str = "/v1/watermark/detect";
 
-/// A file that `shared/tests/data/make.sh` made.
+/// Returns the path of a file that `shared/tests/data/make.sh` made.
 fn data(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "shared", "tests", "data", name].iter().collect()
 }
 
-/// Three seconds of a gliding harmonic sound over a little noise, which is voice enough.
+/// Makes three seconds of a gliding harmonic sound over a little noise, in place of a voice.
 fn voice() -> Vec<f32> {
     let mut noise = 1_u32;
     let mut phase = 0.0_f32;
@@ -41,7 +41,7 @@ fn voice() -> Vec<f32> {
     (0..72_000).map(sample).collect()
 }
 
-/// It, marked with the development key.
+/// Makes the voice marked with the development key.
 fn marked() -> Clip {
     let mut stream = Watermark::new(&WatermarkKey::development()).stream();
     let mut marked = stream.push(&voice());
@@ -73,18 +73,18 @@ fn detect_queue(app: &TestApp) -> DetectQueue {
     DetectQueue::new(redis(app))
 }
 
-/// What a worker found.
+/// Makes the finding of a worker.
 fn finding(verdict: Verdict) -> Finding {
     let (scheme, key_id) = (Scheme::Silentcipher, "0bad".to_owned());
     Finding { scheme, verdict, p_value: 1e-12, score: 0.97, key_id, regions: Vec::new() }
 }
 
-/// A worker at the detect queue that says `answer` of everything.
+/// Starts a worker at the detect queue that gives `answer` for every recording.
 async fn attended(app: &TestApp, answer: Result<Verdict, &'static str>) -> (CancellationToken, JoinHandle<()>) {
     attended_by(app, move |_| answer.map(|verdict| vec![finding(verdict)]).map_err(str::to_owned)).await
 }
 
-/// A worker at the detect queue that looks by `look`.
+/// Starts a worker at the detect queue that examines recordings with `look`.
 async fn attended_by(
     app: &TestApp,
     look: impl Fn(&DetectRequest) -> Result<Vec<Finding>, String> + Send + Sync + 'static,
@@ -143,7 +143,7 @@ async fn what_is_not_marked_is_not_found_and_nothing_more_is_claimed() {
 
 #[tokio::test]
 async fn the_mark_of_an_old_key_is_found_and_named() {
-    // It holds a comma, so that it stands in a list as its hexadecimal digits.
+    // The development secret holds a comma, so a list holds its hexadecimal digits.
     let hex: String = DEVELOPMENT_SECRET.bytes().map(|byte| format!("{byte:02x}")).collect();
     let app = TestApp::start_with(|args| {
         args.watermark.watermark_key = Some("a secret of this very year".to_owned().into());
@@ -177,7 +177,7 @@ async fn refusals_name_field_value_and_limit() {
     assert_eq!(app.get(PATH).await.status, 405);
 }
 
-/// A WAV file of ten minutes and a second, 4.8 MB.
+/// Makes a WAV file of ten minutes and a second, 4.8 MB.
 fn too_long() -> Vec<u8> {
     let mut file = Clip::from_samples(vec![0; 601 * 4_000]).to_wav();
     file[24..28].copy_from_slice(&8_000_u32.to_le_bytes());
@@ -195,14 +195,14 @@ async fn without_a_key_the_setting_is_named() {
     assert!(answer.text("detail").contains("CSM_WATERMARK_KEY"));
 }
 
-/// Who waits for a worker takes up no place of those who compute here.
+/// Requests that wait for a worker hold no permit to examine a recording.
 #[tokio::test]
 async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
     let app = TestApp::start().await;
     let (release, released) = std::sync::mpsc::channel::<()>();
     let released = Arc::new(Mutex::new(released));
     let look = move |_: &DetectRequest| {
-        // Until the other end is dropped.
+        // Blocks until the other end is dropped.
         let _ = released.lock().unwrap().recv();
         Ok(vec![finding(Verdict::Detected)])
     };
@@ -212,7 +212,7 @@ async fn the_builtin_mark_is_found_while_workers_are_waited_for() {
     }
     let plain = bytes::Bytes::from(plain().to_wav());
     let waiting = async {
-        // As many as there are places: in two workers' hands, and in the detect queue.
+        // Fills all places: one in each of two workers, and those of the detect queue.
         join_all((0..2 + REQUESTS_WAITING_MAX).map(|_| detect(&app, plain.clone()))).await
     };
     let meanwhile = async {
@@ -266,7 +266,7 @@ async fn a_job_that_is_named_reaches_the_worker() {
 }
 
 #[tokio::test]
-async fn a_worker_at_the_desk_is_asked() {
+async fn a_worker_at_the_detect_queue_is_asked() {
     let app = TestApp::start().await;
     let (stop, serving) = attended(&app, Ok(Verdict::Detected)).await;
     let answer = detect(&app, plain().to_wav()).await;
@@ -277,7 +277,8 @@ async fn a_worker_at_the_desk_is_asked() {
     serving.await.unwrap();
     assert!(answer.body.get("not_looked_for").is_none(), "{}", answer.body);
 
-    // It has said that it left. What it marked may be anywhere, so that nobody looks is no "not detected".
+    // The worker has left, but audio with its marks may be anywhere. Without a worker the verdict
+    // is therefore not "not detected".
     let answer = detect(&app, plain().to_wav()).await;
     assert_eq!((verdict(&answer), answer.body["findings"].as_array().unwrap().len()), ("inconclusive", 1));
     assert_eq!(answer.body["findings"][0]["verdict"], "not_detected");
@@ -327,12 +328,12 @@ async fn no_answer_is_no_not_detected() {
     let answer = detect(&app, plain().to_wav()).await;
     assert_eq!((answer.status.as_u16(), answer.text("code")), (503, "undetermined"), "{}", answer.body);
     assert!(!answer.body.to_string().contains("no memory"), "what went wrong inside stays inside");
-    // The mark that was found stands by itself.
+    // The detected builtin mark decides alone.
     assert_eq!(verdict(&detect(&app, marked().to_wav()).await), "detected");
     stop.cancel();
     serving.await.unwrap();
 
-    // Somebody is said to be there and takes nothing.
+    // A worker is registered and takes no request.
     let redis = redis(&app);
     let () =
         redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg("+inf").arg("nobody")).await.unwrap();

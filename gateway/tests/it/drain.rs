@@ -1,4 +1,4 @@
-//! The orderly end: who is idle is sent away, who waits for audio gets it while the grace lasts.
+//! Drain: idle connections are closed, and waiting callers get their audio within the grace.
 
 use std::time::Duration;
 
@@ -17,11 +17,11 @@ use crate::ws::{close_code, next, open};
 async fn idle_sockets_event_streams_and_polls_end_at_once() {
     let mut app = TestApp::start().await;
     let mut socket = open(&app).await;
-    let job = app.submit(&say("later")).await;
-    let events = app.request(Method::GET, &format!("/v1/jobs/{job}/events")).send().await.unwrap();
-    let poll = app.request(Method::GET, &format!("/v1/jobs/{job}?wait=60")).send();
+    let (streamed, polled) = (app.submit(&say("later")).await, app.submit(&say("later")).await);
+    let events = app.request(Method::GET, &format!("/v1/jobs/{streamed}/events")).send().await.unwrap();
+    let poll = app.request(Method::GET, &format!("/v1/jobs/{polled}?wait=60")).send();
     let poll = tokio::spawn(poll);
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    app.until_followed(&polled).await;
     app.stop.cancel();
 
     assert_eq!(close_code(next(&mut socket).await), 1012);
@@ -29,7 +29,9 @@ async fn idle_sockets_event_streams_and_polls_end_at_once() {
     let record: serde_json::Value = poll.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(record["status"], "queued");
     app.join().await;
-    assert_eq!(app.record(&job).await.state, JobState::Queued, "a job without a waiting caller stays");
+    for job in [streamed, polled] {
+        assert_eq!(app.record(&job).await.state, JobState::Queued, "a job without a waiting caller stays");
+    }
     assert!(app.request(Method::GET, "/").send().await.is_err(), "nobody listens");
 }
 

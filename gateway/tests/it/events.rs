@@ -1,6 +1,4 @@
-//! Server-sent events: the whole story, and the rest of it from any place.
-
-use std::time::Duration;
+//! Server-sent events: from the first to the last, and the rest from any event.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -34,10 +32,10 @@ async fn events_come_as_they_happen_and_can_be_replayed() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());
     let job = app.submit(&say("story")).await;
     let (events, receipt) = tokio::join!(read(&app, &job, None), async {
-        let job = worker.claim(&app).await;
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        worker.progress(&app, &job.lease, 2).await;
-        worker.succeed(&app, job).await
+        app.until_followed(&job).await;
+        let claimed = worker.claim(&app).await;
+        worker.progress(&app, &claimed.lease, 2).await;
+        worker.succeed(&app, claimed).await
     });
     let names: Vec<_> = events.iter().map(|event| event.event.as_str()).collect();
     assert_eq!(names, ["started", "progress", "progress", "done"]);
@@ -47,7 +45,7 @@ async fn events_come_as_they_happen_and_can_be_replayed() {
 
     for (place, event) in events.iter().enumerate() {
         let rest = read(&app, &job, Some(&event.id)).await;
-        // After the last event the end is told again: a caller never waits for nothing.
+        // After the last event the end is sent again, so that no caller waits in vain.
         let expected = if place == events.len() - 1 { &events[place..] } else { &events[place + 1..] };
         assert_eq!(rest, expected, "after {}", event.id);
     }
@@ -60,7 +58,7 @@ async fn samples_come_with_the_events_once_each_from_any_place() {
     let job = app.submit(r#"{"text": "story", "delivery": "both"}"#).await;
     let job_of = worker.claim(&app).await;
     assert!(job_of.spec.delivery.is_live());
-    // The same samples as the file holds, and one event without any.
+    // The events hold the samples of the file; one event has none.
     let pcm = wav("story")[44..].to_vec();
     let mut sent = 0;
     for (sequence, bytes) in (2..).zip([1_000, 0, 4_000, pcm.len() - 5_000]) {
@@ -102,7 +100,7 @@ async fn a_stream_with_samples_missing_is_cut_and_has_no_end() {
         }
         worker.succeed(&app, claimed).await;
         let names: Vec<_> = read(&app, &job, None).await.into_iter().map(|event| event.event).collect();
-        // Missing in the middle, and at the end.
+        // Samples are missing in the middle, then at the end.
         assert_eq!(names.len(), if pieces[1].0 == 501 { 1 } else { 2 }, "{names:?}");
         assert!(names.iter().all(|name| name == "progress"));
     }

@@ -1,4 +1,4 @@
-//! Redis goes away and comes back.
+//! Outages of Redis.
 
 use crate::app::{TestApp, until};
 use crate::speech::{OLD_REQUEST, decode, say};

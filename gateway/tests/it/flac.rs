@@ -3,7 +3,7 @@
 /// Samples of a frame.
 const BLOCK: usize = 4_096;
 
-/// 24 kHz, mono, 16 bit. No more than 128 frames.
+/// Makes a file of 24 kHz, mono, 16 bit, with at most 128 frames.
 pub(crate) fn flac(samples: &[i16]) -> Vec<u8> {
     let mut file = b"fLaC\x80\0\0\x22".to_vec();
     file.extend_from_slice(&(BLOCK as u16).to_be_bytes());
@@ -33,7 +33,7 @@ fn frame(file: &mut Vec<u8>, number: u8, block: &[i16]) {
     file.extend_from_slice(&check.to_be_bytes());
 }
 
-/// A cyclic redundancy check of `width` bits.
+/// Returns a cyclic redundancy check of `width` bits.
 fn checksum(bytes: &[u8], width: u32, polynomial: u16) -> u16 {
     let top = 1_u32 << (width - 1);
     let mask = (1_u32 << width) - 1;

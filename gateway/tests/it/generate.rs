@@ -1,4 +1,4 @@
-//! `POST /generate` as the old integration knows it.
+//! `POST /generate`, as clients of the replaced integration use it.
 
 use csm_shared::job::{Failure, FailureClass, Lane};
 use serde_json::json;

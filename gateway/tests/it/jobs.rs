@@ -1,4 +1,4 @@
-//! Submit, ask, wait.
+//! Jobs: submit, read, wait.
 
 use std::time::{Duration, Instant};
 
@@ -45,7 +45,7 @@ async fn a_long_poll_answers_when_the_job_ends() {
     let path = format!("/v1/jobs/{id}?wait=60");
     let started = Instant::now();
     let (answer, ()) = tokio::join!(app.get(&path), async {
-        tokio::time::sleep(Duration::from_millis(300)).await;
+        app.until_followed(&id).await;
         worker.work(&app, 1).await;
     });
     assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());

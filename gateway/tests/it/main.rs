@@ -1,4 +1,4 @@
-//! The gateway from outside: real sockets, a real Redis, a folder store, and the queue's other end in the test's hand.
+//! Gateway from outside: real sockets, a real Redis, a folder store, and workers driven by tests.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -19,6 +19,7 @@ mod events;
 mod faults;
 mod generate;
 mod jobs;
+mod problems;
 mod process;
 mod provenance;
 mod repeat;

@@ -1,4 +1,4 @@
-//! The gateway as the process that is deployed: settings from flags and environment, redirects to S3, SIGTERM.
+//! Gateway as a process: settings from flags and environment, redirects to S3, SIGTERM.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -14,7 +14,8 @@ use crate::worker::TestWorker;
 
 type Log = Lines<BufReader<ChildStderr>>;
 
-/// Starts the process beside a test's Redis, with an S3 store that nobody needs to reach; answers its address and its log.
+/// Starts the process with a test's Redis and an S3 store that is never reached. Returns the
+/// process, its address and its log.
 async fn start(app: &TestApp, model: &std::path::Path) -> (Child, String, Log) {
     let mut process = Command::new(env!("CARGO_BIN_EXE_csm-gateway"))
         .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--redirect-audio", "--model"])
@@ -31,7 +32,7 @@ async fn start(app: &TestApp, model: &std::path::Path) -> (Child, String, Log) {
     (process, address.split_whitespace().next().unwrap().to_owned(), lines)
 }
 
-/// The next line of the log that holds `words`.
+/// Returns the next line of the log that holds `words`.
 async fn line_with(lines: &mut Log, words: &str) -> String {
     let find = async {
         while let Some(line) = lines.next_line().await.unwrap() {

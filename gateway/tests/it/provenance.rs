@@ -1,4 +1,4 @@
-//! What is said beside audio wherever it leaves: that it was generated, how it is coded, and which marks it carries.
+//! Headers of answers with audio: generated, media type, and marks.
 
 use csm_shared::watermark::{Finding, Scheme, Verdict};
 use reqwest::{Method, Response};
@@ -13,7 +13,7 @@ fn finding(scheme: Scheme, verdict: Verdict) -> Finding {
     Finding { scheme, verdict, p_value: 1e-9, score: 9.0, key_id: "0badcafe".into(), regions: Vec::new() }
 }
 
-/// A worker that found both marks, one of them not for sure.
+/// Makes a worker that found both marks, one of them inconclusively.
 fn worker() -> TestWorker {
     TestWorker::who_found(vec![
         finding(Scheme::Builtin, Verdict::Detected),
@@ -21,7 +21,7 @@ fn worker() -> TestWorker {
     ])
 }
 
-/// Both headers of an answer.
+/// Returns both headers of an answer.
 fn told(response: &Response) -> (Option<&str>, Option<&str>) {
     let header = |name| response.headers().get(name).map(|value| value.to_str().unwrap());
     (header("x-ai-generated"), header("x-watermark"))

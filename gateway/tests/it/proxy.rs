@@ -1,4 +1,4 @@
-//! A way to Redis that can lose answers: what is asked gets through, what is answered may not.
+//! Proxy of Redis that can lose answers: commands arrive, their answers may not.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,17 +7,17 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What a request must hold for its answer to be lost.
+/// Text of a command whose answer is lost.
 pub(crate) const UNHEARD: &str = "unheard";
 
-/// Stands between a gateway and its Redis.
+/// Proxy between a gateway and its Redis.
 pub(crate) struct Proxy {
     pub(crate) address: SocketAddr,
     mute: Arc<AtomicBool>,
 }
 
 impl Proxy {
-    /// Listens in front of `server`. To be called on the runtime.
+    /// Listens in front of `server`. Must be called on the runtime.
     pub(crate) fn start(server: SocketAddr) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -33,7 +33,7 @@ impl Proxy {
         Self { address, mute }
     }
 
-    /// From now on answers to what speaks of [`UNHEARD`] are lost, or no longer.
+    /// Begins or ends the loss of answers to commands that hold [`UNHEARD`].
     pub(crate) fn lose_answers(&self, lose: bool) {
         self.mute.store(lose, Ordering::SeqCst);
     }

@@ -1,4 +1,4 @@
-//! The same request again, by key or by id: one job, whatever was lost on the way.
+//! Repeated requests, by key or by id: one job, even if answers are lost.
 
 use std::collections::BTreeSet;
 
@@ -115,7 +115,8 @@ async fn a_job_is_put_under_the_callers_own_id_once() {
     assert_eq!(app.depth().await, 0);
 }
 
-/// Who named the job will ask again and must find it; who did not cannot, and must not leave it behind.
+/// A caller that named its job asks again and must find it. A job without a name must not stay
+/// behind.
 #[tokio::test]
 async fn a_job_whose_acceptance_was_not_heard_stays_only_if_it_can_be_asked_for() {
     let mut proxy = None;

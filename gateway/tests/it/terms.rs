@@ -1,4 +1,4 @@
-//! On which terms jobs wait and are kept, and what their records show of it.
+//! Terms on which jobs wait and are kept, and their trace in records.
 
 use csm_shared::job::{Failure, FailureClass, JobState};
 use eventsource_stream::Eventsource as _;

@@ -1,4 +1,4 @@
-//! A small model folder: a byte-level tokenizer, one id a byte, and a config with the window.
+//! Small model folder: a byte-level tokenizer, one id a byte, and a config with the window.
 
 use std::path::Path;
 
@@ -32,7 +32,8 @@ fn tokenizer() -> Value {
     })
 }
 
-/// The letter that stands for each byte in byte-level BPE: printable bytes for themselves, the rest from U+0100 on.
+/// Returns the character of each byte in byte-level BPE: printable bytes stand for themselves, the
+/// others for U+0100 and up.
 fn byte_symbols() -> Vec<char> {
     let printable = |byte: u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let mut spare = 0x100..;

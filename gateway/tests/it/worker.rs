@@ -1,4 +1,4 @@
-//! The queue's other end, driven step by step: claims, publishes, stores a WAV, commits.
+//! Worker that a test drives step by step: claims, publishes, stores a WAV file, commits.
 
 use std::time::Duration;
 
@@ -13,10 +13,10 @@ use sha2::{Digest as _, Sha256};
 
 use crate::app::{PATIENCE, TestApp};
 
-/// One worker process.
+/// Worker of a test.
 pub(crate) struct TestWorker {
     owner: WorkerId,
-    /// What it says to have found in what it speaks.
+    /// Marks that the receipts of the worker name.
     findings: Vec<Finding>,
 }
 
@@ -25,7 +25,7 @@ impl TestWorker {
         Self::who_found(Vec::new())
     }
 
-    /// A worker whose receipts tell of marks.
+    /// Makes a worker whose receipts name marks.
     pub(crate) fn who_found(findings: Vec<Finding>) -> Self {
         Self { owner: WorkerId::of_this_process("test"), findings }
     }
@@ -63,7 +63,7 @@ impl TestWorker {
         }
     }
 
-    /// Speaks a few frames, commits them and tells so.
+    /// Stores two frames of audio, commits them and publishes the end.
     pub(crate) async fn succeed(&self, app: &TestApp, job: Claimed) -> Receipt {
         let id = job.lease.at().id;
         let wav = wav(job.spec.text.as_str());
@@ -75,7 +75,7 @@ impl TestWorker {
         receipt
     }
 
-    /// Fails a job for good and tells so.
+    /// Fails a job for good and publishes the end.
     pub(crate) async fn fail(&self, app: &TestApp, lease: Lease, failure: &Failure) {
         let job = lease.at().id;
         assert_eq!(lease.fail(failure).await.unwrap(), Commit::Committed);
@@ -131,7 +131,7 @@ impl TestWorker {
     }
 }
 
-/// The audio of a text: two frames whose samples depend on it.
+/// Makes the audio of a text: two frames whose samples depend on the text.
 pub(crate) fn wav(text: &str) -> Vec<u8> {
     let letters = text.bytes().cycle().take(2 * 1_920);
     Clip::from_samples(letters.zip((0..50).cycle()).map(|(letter, n)| i16::from(letter) * n).collect()).to_wav()

@@ -13,11 +13,12 @@ use crate::worker::{TestWorker, wav};
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
+/// Opens a WebSocket.
 pub(crate) async fn open(app: &TestApp) -> Socket {
     connect_async(format!("ws://{}/ws", app.address)).await.unwrap().0
 }
 
-/// The next message that is no ping.
+/// Returns the next message that is neither ping nor pong.
 pub(crate) async fn next(socket: &mut Socket) -> Message {
     let next = async {
         loop {
@@ -30,11 +31,18 @@ pub(crate) async fn next(socket: &mut Socket) -> Message {
     tokio::time::timeout(PATIENCE, next).await.unwrap()
 }
 
+/// Returns the code of a close message.
 pub(crate) fn close_code(message: Message) -> u16 {
     match message {
         Message::Close(Some(frame)) => frame.code.into(),
         other => panic!("{other:?}"),
     }
+}
+
+/// Reads until the answer to a ping.
+async fn until_pong(socket: &mut Socket) {
+    let pong = async { while !matches!(socket.next().await.unwrap().unwrap(), Message::Pong(_)) {} };
+    tokio::time::timeout(PATIENCE, pong).await.unwrap();
 }
 
 fn problem(message: &Message) -> Value {
@@ -46,7 +54,7 @@ async fn each_request_is_answered_with_one_wav_in_order() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());
     let mut socket = open(&app).await;
     socket.send(OLD_REQUEST.into()).await.unwrap();
-    // Sent before the first is answered: they wait their turn.
+    // Requests that are sent before the first answer wait their turn.
     for text in ["two", "three", "four"] {
         socket.send(say(text).into()).await.unwrap();
     }
@@ -62,14 +70,20 @@ async fn each_request_is_answered_with_one_wav_in_order() {
 async fn one_job_at_a_time() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());
     let mut socket = open(&app).await;
-    for text in ["one", "two"] {
-        socket.send(say(text).into()).await.unwrap();
-    }
+    socket.send(say("one").into()).await.unwrap();
     let first = worker.claim(&app).await;
-    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
-    assert!(worker.try_claim(&app).await.is_none(), "the second waits for the first");
+    socket.send(Message::Ping("read".into())).await.unwrap();
+    socket.send(say("two").into()).await.unwrap();
+    // The pong proves that the gateway reads the socket while the first job runs. The job below is
+    // accepted after the second request could have been.
+    until_pong(&mut socket).await;
+    app.submit(&say("between")).await;
+    assert_eq!(app.depth().await, 2, "the second request waits for the first");
     worker.succeed(&app, first).await;
-    worker.work(&app, 1).await;
+    worker.work(&app, 2).await;
+    for text in ["one", "two"] {
+        assert_eq!(next(&mut socket).await, Message::Binary(wav(text).into()), "{text}");
+    }
 }
 
 #[tokio::test]

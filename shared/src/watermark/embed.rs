@@ -13,7 +13,7 @@ use crate::audio::to_i16;
 use realfft::num_complex::Complex;
 use realfft::{ComplexToReal, RealFftPlanner, RealToComplex};
 
-use super::Marked;
+use super::BuiltinMarked;
 use super::watermark_key::{self, BINS, Chips, FIRST_BIN, PERIOD};
 
 /// Samples of one frame: 40 ms, which gives bins of 25 Hz.
@@ -95,22 +95,22 @@ impl MarkStream {
 
     /// Marks the next samples (24 kHz, full scale 1). Returns the samples that are ready, rounded
     /// to 16 bit and clamped at full scale. A sample that is no finite number counts as 0.
-    pub fn push(&mut self, pcm: &[f32]) -> Marked {
+    pub fn push(&mut self, pcm: &[f32]) -> BuiltinMarked {
         let mut out = Vec::with_capacity(pcm.len() + HOP);
         self.take(pcm, &mut out);
         self.taken += pcm.len();
         self.given += out.len();
-        Marked { samples: out }
+        BuiltinMarked { samples: out }
     }
 
     /// Ends the utterance and returns the rest of it.
     #[must_use]
-    pub fn finish(mut self) -> Marked {
+    pub fn finish(mut self) -> BuiltinMarked {
         let mut out = Vec::with_capacity(FRAME);
         // A frame of silence completes the last whole hop and the hop begun after it.
         self.take(&[0.0; FRAME], &mut out);
         out.truncate(self.taken - self.given);
-        Marked { samples: out }
+        BuiltinMarked { samples: out }
     }
 
     fn take(&mut self, pcm: &[f32], out: &mut Vec<i16>) {

@@ -12,7 +12,7 @@ mod parts;
 mod report;
 mod signals;
 
-use super::{Marked, Watermark, WatermarkKey};
+use super::{BuiltinMarked, Watermark, WatermarkKey};
 
 /// Returns the development key's mark.
 fn watermark() -> Watermark {
@@ -20,9 +20,9 @@ fn watermark() -> Watermark {
 }
 
 /// Marks a whole clip, handed in codec frame by codec frame.
-fn mark(clip: &[f32]) -> Marked {
+fn mark(clip: &[f32]) -> BuiltinMarked {
     let mut stream = watermark().stream();
-    let mut marked = Marked::default();
+    let mut marked = BuiltinMarked::default();
     for piece in clip.chunks(1_920) {
         marked.append(stream.push(piece));
     }

@@ -27,7 +27,7 @@ fn mark(clip: &[f32]) -> Marked {
     let mut stream = watermark().stream();
     let mut marked = stream.push(clip);
     marked.append(stream.finish());
-    marked
+    marked.into()
 }
 
 /// Returns `samples` samples of marked speech.

@@ -69,7 +69,7 @@ mod tests {
         let mut stream = Watermark::new(&WatermarkKey::development()).stream();
         let mut marked = stream.push(&(0..samples).map(|n| (n as f32 * 0.3).sin() * 0.5).collect::<Vec<_>>());
         marked.append(stream.finish());
-        marked
+        marked.into()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::JobId;
 use tokio_util::sync::CancellationToken;
 
-use super::{Embedder, Finding, MarkError, Marked, Verdict, WatermarkKey};
+use super::{Finding, MarkError, Marked, Verdict, WatermarkKey};
 use csm_silentcipher::{Bounds, CSM_MESSAGE_SDR, ExpectedPayload, Payload, SilentCipher, SilentCipherError};
 
 const RATE: f32 = SAMPLE_RATE as f32;
@@ -32,20 +32,6 @@ pub(super) trait WholeMark: Send + Sync {
 
     /// Looks for this job's mark.
     fn examine(&self, clip: &[f32], job: &JobId) -> Result<Finding, MarkError>;
-}
-
-/// Mark for one job.
-pub(super) struct ForJob<'a> {
-    pub(super) mark: &'a dyn WholeMark,
-    pub(super) job: &'a JobId,
-}
-
-impl Embedder for ForJob<'_> {
-    type Error = MarkError;
-
-    fn embed(&self, clip: &[f32]) -> Result<Vec<f32>, MarkError> {
-        self.mark.embed(clip, self.job)
-    }
 }
 
 /// SilentCipher under one key. The lock admits one recording at a time, because a recording takes
@@ -110,7 +96,7 @@ impl WholeMark for SilentCipherMark {
 pub(super) fn self_test(mark: &dyn WholeMark) -> Result<(), String> {
     let (clip, job) = (voice(), SELF_TEST_JOB.parse().unwrap_or_else(|_| JobId::generate()));
     let said = |error: MarkError| format!("the self-test failed: {error}");
-    let marked = Marked::by(&ForJob { mark, job: &job }, &clip).map_err(said)?;
+    let marked = Marked::whole(mark, &job, &clip).map_err(said)?;
     let with_mark = mark.examine(&marked.to_f32(), &job).map_err(said)?;
     if with_mark.verdict != Verdict::Detected {
         let Finding { p_value, score, .. } = with_mark;

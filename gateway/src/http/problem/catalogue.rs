@@ -257,7 +257,7 @@ catalogue! {
         code: "durability_unavailable",
         title: "Durability not available",
         statuses: [501],
-        meaning: "Redis, as configured, cannot promise durability fsync. Nothing was accepted.",
+        meaning: "Redis, as configured, cannot promise durability: fsync. Nothing was accepted.",
         remedy: "Send the request without durability, or have the operator set up Redis' \
             append-only file (docs/redis.md).",
     }

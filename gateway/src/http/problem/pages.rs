@@ -54,3 +54,34 @@ fn page(title: &str, body: &str) -> String {
         <body>\n<h1>{title}</h1>\n{body}</body>\n</html>\n"
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_page_of_every_kind_carries_title_statuses_meaning_and_remedy() {
+        let Html(list) = problem_list().await;
+        for kind in CATALOGUE {
+            let uri: Uri = kind.path().parse().unwrap_or_default();
+            let Ok(Html(page)) = problem_page(Path(kind.code.to_owned()), uri).await else {
+                panic!("{} has no page", kind.code)
+            };
+            assert!(page.contains(&format!("<h1>{}</h1>", kind.title)), "{page}");
+            for text in [statuses(kind).as_str(), kind.meaning, kind.remedy] {
+                assert!(page.contains(&format!("<dd>{text}</dd>")), "{page}");
+            }
+            assert!(list.contains(&format!("<a href=\"{}\">", kind.path())), "{list}");
+        }
+    }
+
+    #[test]
+    fn several_statuses_are_a_list_with_or() {
+        let statuses = |statuses: &'static [u16]| {
+            super::statuses(&ProblemKind { code: "", title: "", statuses, meaning: "", remedy: "" })
+        };
+        assert_eq!(statuses(&[404]), "404");
+        assert_eq!(statuses(&[422, 400]), "422 or 400");
+        assert_eq!(statuses(&[422, 400, 415]), "422, 400 or 415");
+    }
+}

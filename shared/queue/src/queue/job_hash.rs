@@ -1,11 +1,13 @@
 //! Decoding of a job's hash into a [`JobRecord`].
 
+use std::collections::HashMap;
+
 use jiff::Timestamp;
 
 use super::QueueError;
 use csm_shared::job::{JobId, JobRecord};
 
-/// Fields of the hash that make a record, in the order that [`read`] expects.
+/// Fields of the hash that make a record, in the order in which [`read`] is given their values.
 pub(super) const FIELDS: [&str; 16] = [
     "state",
     "lane",
@@ -28,54 +30,83 @@ pub(super) const FIELDS: [&str; 16] = [
 /// Decodes the record; returns `None` if there is no such job.
 pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<JobRecord>, QueueError> {
     let corrupt = |what: &str| QueueError::Corrupt(format!("{id}: {what}"));
-    let fields: [Option<String>; FIELDS.len()] = fields.try_into().map_err(|_| corrupt("wrong number of fields"))?;
-    let [
-        state,
-        lane,
-        attempt,
-        failures,
-        crashes,
-        suspect,
-        tenant,
-        worker,
-        cancel,
-        max_frames,
-        created,
-        started,
-        finished,
-        receipt,
-        failure,
-        replayed_as,
-    ] = fields;
-    let Some(state) = state else { return Ok(None) };
-    let number = |field: Option<String>, name: &str| -> Result<u64, QueueError> {
-        field.as_deref().and_then(|text| text.parse().ok()).ok_or_else(|| corrupt(name))
+    if fields.len() != FIELDS.len() {
+        return Err(corrupt("wrong number of fields"));
+    }
+    let named = FIELDS.into_iter().zip(fields);
+    let mut hash: HashMap<_, _> = named.filter_map(|(name, value)| Some((name, value?))).collect();
+    let Some(state) = hash.remove("state") else { return Ok(None) };
+    let text = hash.remove("lane").unwrap_or_default();
+    let lane = text.parse().map_err(|_| corrupt("lane"))?;
+    let text = hash.remove("tenant").unwrap_or_default();
+    let tenant = text.parse().map_err(|_| corrupt("tenant"))?;
+    let number = |name: &str| -> Result<u64, QueueError> {
+        hash.get(name).and_then(|text| text.parse().ok()).ok_or_else(|| corrupt(name))
     };
-    let instant = |field: Option<String>, name: &str| -> Result<Option<Timestamp>, QueueError> {
-        let ms = field.map(|text| text.parse::<i64>().map_err(|_| corrupt(name))).transpose()?;
+    let instant = |name: &str| -> Result<Option<Timestamp>, QueueError> {
+        let ms = hash.get(name).map(|text| text.parse::<i64>().map_err(|_| corrupt(name))).transpose()?;
         ms.map(|ms| Timestamp::from_millisecond(ms).map_err(|_| corrupt(name))).transpose()
     };
     Ok(Some(JobRecord {
         id: *id,
         state: state.parse().map_err(QueueError::Corrupt)?,
-        lane: lane.unwrap_or_default().parse().map_err(|_| corrupt("lane"))?,
-        attempt: number(attempt, "attempt")?,
-        failures: number(failures, "failures")? as u32,
-        crashes: number(crashes, "crashes")? as u32,
-        suspect: suspect.is_some(),
-        tenant: tenant.unwrap_or_default().parse().map_err(|_| corrupt("tenant"))?,
-        worker,
-        cancel_requested: cancel.is_some(),
-        max_frames: number(max_frames, "max_frames")? as u32,
-        created: instant(created, "created_ms")?.ok_or_else(|| corrupt("created_ms"))?,
-        started: instant(started, "started_ms")?,
-        finished: instant(finished, "finished_ms")?,
-        receipt: receipt.map(|json| serde_json::from_str(&json)).transpose()?,
-        failure: failure.map(|json| serde_json::from_str(&json)).transpose()?,
-        replayed_as: replayed_as.map(|id| id.parse().map_err(|_| corrupt("replayed_as"))).transpose()?,
+        lane,
+        attempt: number("attempt")?,
+        failures: number("failures")? as u32,
+        crashes: number("crashes")? as u32,
+        suspect: hash.contains_key("suspect"),
+        tenant,
+        worker: hash.get("owner").cloned(),
+        cancel_requested: hash.contains_key("cancel"),
+        max_frames: number("max_frames")? as u32,
+        created: instant("created_ms")?.ok_or_else(|| corrupt("created_ms"))?,
+        started: instant("started_ms")?,
+        finished: instant("finished_ms")?,
+        receipt: hash.get("receipt").map(|json| serde_json::from_str(json)).transpose()?,
+        failure: hash.get("failure").map(|json| serde_json::from_str(json)).transpose()?,
+        replayed_as: hash.get("replayed_as").map(|id| id.parse().map_err(|_| corrupt("replayed_as"))).transpose()?,
     }))
 }
 
+/// Parses the id of a job that a script answers.
 pub(super) fn job_id(text: &str) -> Result<JobId, QueueError> {
     text.parse().map_err(|_| QueueError::Corrupt(format!("job id {text:?}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FIELDS;
+
+    /// Names in the table of the job's hash at the head of `prelude.lua`.
+    fn listed(prelude: &str) -> Vec<&str> {
+        let (_, table) = prelude.split_once("-- A job's hash:").expect("the table");
+        let (table, _) = table.split_once("-- The book").expect("the end of the table");
+        table.split(|c: char| !c.is_ascii_lowercase() && c != '_').filter(|word| !word.is_empty()).collect()
+    }
+
+    /// Names that a script reads by `get(id, 'name', ...)`.
+    fn read_by(script: &str) -> impl Iterator<Item = &str> {
+        let calls = script.split("get(").skip(1).filter_map(|call| call.split_once(')'));
+        calls
+            .filter(|(arguments, _)| arguments.starts_with("id,"))
+            .flat_map(|(arguments, _)| arguments.split('\'').skip(1).step_by(2))
+    }
+
+    #[test]
+    fn every_field_is_in_the_table_of_the_prelude() {
+        let prelude = include_str!("lua/prelude.lua");
+        let listed = listed(prelude);
+        let scripts = [
+            prelude,
+            include_str!("lua/claim.lua"),
+            include_str!("lua/enqueue.lua"),
+            include_str!("lua/reconcile.lua"),
+            include_str!("lua/replay.lua"),
+        ];
+        let read: Vec<_> = scripts.into_iter().flat_map(read_by).collect();
+        assert!(read.len() > 30, "{read:?}");
+        for name in FIELDS.into_iter().chain(read) {
+            assert!(listed.contains(&name), "{name} is not in the table of prelude.lua");
+        }
+    }
 }

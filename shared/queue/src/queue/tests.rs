@@ -65,7 +65,7 @@ fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Opti
     let scripts = Scripts::edited(&|name, source| {
         let source = match name {
             "claim" => replaced(source, "now - book[i + 5] > PATIENCE_MS[lane]", "false"),
-            "tidy" => replaced(source, "field.idle > tonumber(ARGV[1])", "true"),
+            "tidy" => replaced(source, "field.idle > tonumber(idle_ms)", "true"),
             _ => source.to_owned(),
         };
         match defect {

@@ -10,7 +10,7 @@ use super::levels::Analyser;
 use super::{DETECTED_ABOVE, Detector};
 use crate::watermark::embed::{EmbedPlan, MarkStream};
 use crate::watermark::watermark_key::{BINS, Chips, PERIOD, ROWS, chip_at};
-use crate::watermark::{Marked, Watermark, WatermarkKey};
+use crate::watermark::{BuiltinMarked, Watermark, WatermarkKey};
 
 /// Returns ten seconds of noise.
 fn clip(seed: u64) -> Vec<f32> {
@@ -18,7 +18,7 @@ fn clip(seed: u64) -> Vec<f32> {
     (0..240_000).map(|_| 0.1 * (random.next_u32() as f32 / u32::MAX as f32 - 0.5)).collect()
 }
 
-fn marked(mut stream: MarkStream, clip: &[f32]) -> Marked {
+fn marked(mut stream: MarkStream, clip: &[f32]) -> BuiltinMarked {
     let mut marked = stream.push(clip);
     marked.append(stream.finish());
     marked

@@ -5,9 +5,9 @@ use proptest::prelude::*;
 use super::signals::{hiss, organ, samples_of, voice};
 use super::{db, mark, rms, watermark};
 use crate::watermark::embed::{FRAME, HOP};
-use crate::watermark::{Marked, Verdict};
+use crate::watermark::{BuiltinMarked, Verdict};
 
-fn in_one_call(clip: &[f32]) -> Marked {
+fn in_one_call(clip: &[f32]) -> BuiltinMarked {
     let mut stream = watermark().stream();
     let mut marked = stream.push(clip);
     marked.append(stream.finish());
@@ -15,7 +15,7 @@ fn in_one_call(clip: &[f32]) -> Marked {
 }
 
 /// Returns the signal that the mark added, in floats.
-fn added(clip: &[f32], marked: &Marked) -> Vec<f32> {
+fn added(clip: &[f32], marked: &BuiltinMarked) -> Vec<f32> {
     marked.to_f32().iter().zip(clip).map(|(out, input)| out - input).collect()
 }
 
@@ -28,7 +28,7 @@ proptest! {
     ) {
         let clip = &hiss(seed, 0.5, 0.2)[..length];
         let mut stream = watermark().stream();
-        let (mut marked, mut rest) = (Marked::default(), clip);
+        let (mut marked, mut rest) = (BuiltinMarked::default(), clip);
         for piece in pieces {
             let (now, later) = rest.split_at(piece.min(rest.len()));
             marked.append(stream.push(now));

@@ -39,7 +39,7 @@ fn speech(samples: u32) -> Marked {
     let mut stream = watermark().stream();
     let mut marked = stream.push(&(0..samples).map(|_| noise()).collect::<Vec<_>>());
     marked.append(stream.finish());
-    marked
+    marked.into()
 }
 
 /// Reads a file with trust in the root of the tests.

@@ -133,12 +133,12 @@ fn attempt(to: &mut LiveReceiver, old: usize, frames: usize, cut: usize, written
     for number in 0..frames.min(cut) {
         held.extend(frame(number));
         let ready = stream.push(&if number % 4 == 3 { Vec::new() } else { std::mem::take(&mut held) });
-        publisher.push(&sentence_frame(0, number as u32, number < old), &ready);
+        publisher.push(&sentence_frame(0, number as u32, number < old), &ready.into());
         tell(&mut publisher, number);
     }
     if cut > frames {
         let ready = stream.push(&held);
-        publisher.end(&ready, &stream.finish());
+        publisher.end(&ready.into(), &stream.finish().into());
         tell(&mut publisher, usize::MAX);
         assert_eq!(publisher.due(), None);
     }
@@ -148,7 +148,7 @@ fn recording(frames: usize) -> Vec<u8> {
     let mut stream = stream();
     let mut marked = stream.push(&(0..frames).flat_map(frame).collect::<Vec<_>>());
     marked.append(stream.finish());
-    encode::pcm(&marked)
+    encode::pcm(&marked.into())
 }
 
 #[test]
@@ -174,7 +174,7 @@ fn many_samples_at_once_are_cut_into_bounded_events() {
         "codes alone"
     );
     publisher.mark_published();
-    publisher.push(&sentence_frame(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()));
+    publisher.push(&sentence_frame(0, 1, false), &stream.push(&(0..20).flat_map(frame).collect::<Vec<_>>()).into());
     while let Some(pending) = publisher.due() {
         receiver.receive(pending);
         assert_eq!(pending.codes.is_some(), receiver.events.len() == 1, "the codes go with the first");

@@ -1,0 +1,162 @@
+//! Imports run one way, between crates and between the top modules of each crate, as ARCHITECTURE.md lists them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Who imports whom.
+type Arrows = BTreeMap<String, BTreeSet<String>>;
+
+/// Folders of the crates, from the root of the workspace.
+const CRATES: [&str; 14] = [
+    "shared",
+    "shared/queue",
+    "gateway",
+    "worker",
+    "worker/kernels",
+    "worker/engine",
+    "worker/silentcipher",
+    "cli",
+    "bench/report",
+    "bench/engine",
+    "bench/queue",
+    "bench/attack",
+    "tests",
+    "tests/testing",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The name of the crate in a folder.
+fn crate_name(folder: &str) -> String {
+    let manifest = read(&root().join(folder).join("Cargo.toml"));
+    let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")).unwrap();
+    name.trim_end_matches('"').to_owned()
+}
+
+/// The crates of the workspace that a crate needs, outside of its tests.
+fn needs(folder: &str) -> BTreeSet<String> {
+    let manifest = read(&root().join(folder).join("Cargo.toml"));
+    let tables = manifest.split("\n[").filter(|table| table.starts_with("dependencies]"));
+    let names = tables.flat_map(str::lines).filter_map(|line| line.split(['.', ' ', '=']).next());
+    names.filter(|name| name.starts_with("csm-")).map(str::to_owned).collect()
+}
+
+/// The source files of a crate, without tests.
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+        let stem = entry.file_stem().unwrap().to_string_lossy().into_owned();
+        if stem == "tests" {
+            continue;
+        }
+        if entry.is_dir() {
+            sources(&entry, found);
+        } else if entry.extension().is_some_and(|extension| extension == "rs") {
+            found.push(entry);
+        }
+    }
+}
+
+/// Code of a file without comments and without the tests at its end.
+fn code(path: &Path) -> String {
+    let text = read(path);
+    let before_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
+    before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
+}
+
+/// Which top modules of a crate import which others, by paths that begin with `crate::`.
+fn module_arrows(folder: &str) -> Arrows {
+    let src = root().join(folder).join("src");
+    let (mut files, mut arrows) = (Vec::new(), Arrows::new());
+    sources(&src, &mut files);
+    let top = |file: &Path| {
+        let first = file.strip_prefix(&src).unwrap().components().next().unwrap();
+        first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
+    };
+    let modules: BTreeSet<_> = files.iter().map(|file| top(file)).collect();
+    for file in &files {
+        let from = top(file);
+        if ["lib", "main", "bin"].contains(&from.as_str()) {
+            continue;
+        }
+        for path in code(file).split("crate::").skip(1) {
+            let to: String = path.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
+            if to != from && modules.contains(&to) {
+                arrows.entry(from.clone()).or_default().insert(to);
+            }
+        }
+    }
+    arrows
+}
+
+/// A circle in the arrows, if there is one: the names along it.
+fn circle(arrows: &Arrows) -> Option<Vec<String>> {
+    fn visit(at: &str, arrows: &Arrows, path: &mut Vec<String>, done: &mut BTreeSet<String>) -> Option<Vec<String>> {
+        if let Some(start) = path.iter().position(|name| name == at) {
+            return Some(path[start..].to_vec());
+        }
+        if !done.insert(at.to_owned()) {
+            return None;
+        }
+        path.push(at.to_owned());
+        let found = arrows.get(at).into_iter().flatten().find_map(|next| visit(next, arrows, path, done));
+        path.pop();
+        found
+    }
+    let mut done = BTreeSet::new();
+    arrows.keys().find_map(|name| visit(name, arrows, &mut Vec::new(), &mut done))
+}
+
+/// The lists of ARCHITECTURE.md: under each heading of the block, the arrows.
+fn listed() -> BTreeMap<String, Arrows> {
+    let page = read(&root().join("ARCHITECTURE.md"));
+    let block = page.split("```arrows\n").nth(1).expect("a block of arrows").split("```").next().unwrap();
+    let (mut lists, mut heading) = (BTreeMap::<String, Arrows>::new(), String::new());
+    for line in block.lines().filter(|line| !line.is_empty()) {
+        if let Some(name) = line.strip_suffix(':') {
+            heading = name.to_owned();
+            lists.entry(heading.clone()).or_default();
+        } else {
+            let (from, to) = line.trim().split_once(" -> ").unwrap_or_else(|| panic!("no arrow: {line}"));
+            let to = to.split(", ").map(str::to_owned).collect();
+            lists.entry(heading.clone()).or_default().insert(from.to_owned(), to);
+        }
+    }
+    lists
+}
+
+fn written(arrows: &Arrows) -> String {
+    let lines = arrows.iter().filter(|(_, to)| !to.is_empty());
+    let line = |(from, to): (&String, &BTreeSet<String>)| {
+        format!("  {from} -> {}\n", to.iter().cloned().collect::<Vec<_>>().join(", "))
+    };
+    lines.map(line).collect()
+}
+
+#[test]
+fn crates_and_modules_import_as_architecture_lists() {
+    let lists = listed();
+    let mut found: BTreeMap<String, Arrows> = CRATES.iter().map(|f| (crate_name(f), module_arrows(f))).collect();
+    found.retain(|_, arrows| !arrows.is_empty());
+    found.insert("crates".to_owned(), CRATES.iter().map(|folder| (crate_name(folder), needs(folder))).collect());
+    let text = |lists: &BTreeMap<String, Arrows>| -> String {
+        lists.iter().map(|(heading, arrows)| format!("{heading}:\n{}", written(arrows))).collect()
+    };
+    assert_eq!(text(&found), text(&lists), "left: the code; right: ARCHITECTURE.md");
+}
+
+#[test]
+fn no_imports_run_in_a_circle() {
+    assert_eq!(circle(&CRATES.iter().map(|folder| (crate_name(folder), needs(folder))).collect()), None);
+    for folder in CRATES {
+        assert_eq!(circle(&module_arrows(folder)), None, "{folder}");
+    }
+    let planted = [("a", "b"), ("b", "c"), ("c", "a")].map(|(from, to)| (from.to_owned(), [to.to_owned()].into()));
+    assert_eq!(circle(&planted.into()).map(|names| names.len()), Some(3));
+}
