@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak test-builds
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,10 @@ soak: ## Kill, pause and cut off a whole fleet under load and check every job: D
 	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --release --workspace --bin csm-soak --bin csm-gateway --bin csm-worker
 	@$(TARGET)/release/csm-soak --duration $(DURATION) --jobs $(JOBS) --seed $(SEED)
+
+test-builds: ## Cut jobs off and let two other builds of the worker take over: one goes on, one begins anew
+	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
+	@scripts/test-builds.sh
 
 bench-queue: ## The queue beside BullMQ, apalis-redis and Celery, and on long backlogs; needs node and python3, 10 minutes
 	@scripts/need.sh cargo cc cmake redis-server

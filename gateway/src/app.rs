@@ -14,17 +14,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::config::GatewayArgs;
-use crate::watermark::Detections;
+use crate::detections::Detections;
+use crate::http::body::BodyReader;
 use crate::window_check::WindowCheck;
 
 /// Longest fault of Redis that a new request waits out before it is answered 503.
 const REDIS_PATIENCE: Duration = Duration::from_secs(3);
 /// Longest fault of Redis that a call for an accepted job waits out. Redis restarts in less.
 const ACCEPTED_JOB_PATIENCE: Duration = Duration::from_secs(20);
-/// Largest memory for HTTP request bodies, over all requests, in bytes.
-const BODY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
-/// Unit in which [`BODY_MEMORY_BYTES`] is handed out, in bytes.
-pub(crate) const BODY_MEMORY_UNIT: usize = 1024;
 /// Largest number of open WebSockets.
 const SOCKETS_MAX: usize = 1_024;
 
@@ -66,8 +63,8 @@ pub(crate) struct AppState {
     pub(crate) stop: CancellationToken,
     /// End of the grace: requests in progress are answered 503.
     pub(crate) late: CancellationToken,
-    /// Memory for request bodies, in units of [`BODY_MEMORY_UNIT`].
-    pub(crate) body_memory: Semaphore,
+    /// Reader of request bodies.
+    pub(crate) bodies: BodyReader,
     /// Permits for open WebSockets.
     pub(crate) sockets: Arc<Semaphore>,
     /// Search for marks in recordings.
@@ -97,7 +94,9 @@ impl App {
     ) -> Result<Self, AppError> {
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
+        let tasks = TaskTracker::new();
         Ok(Self(Arc::new(AppState {
+            bodies: BodyReader::new(tasks.clone(), stop.clone()),
             detections: Detections::new(args.watermark.detector()?, redis.clone()),
             queue: Queue::new(redis, &args.queue),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
@@ -106,10 +105,9 @@ impl App {
             store: args.store.build().await?,
             window_check,
             redirect_audio: args.redirect_audio,
-            tasks: TaskTracker::new(),
+            tasks,
             stop,
             late: CancellationToken::new(),
-            body_memory: Semaphore::new(BODY_MEMORY_BYTES / BODY_MEMORY_UNIT),
             sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
         })))
     }

@@ -9,13 +9,14 @@
 //! 4. `submit`: a checked request enters the queue, after `window_check`; `wait`: from a
 //!    request to finished audio; `provenance`: headers of every answer with audio.
 //! 5. The faces, one folder each with its routes, request and documents: `jobs` (`/v1/jobs`),
-//!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`).
+//!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`) with the search of `detections`.
 //! 6. `readiness`: checks of Redis and the store; `server`: connections and the drain.
 
 mod app;
 mod caller;
 mod compat;
 mod config;
+mod detections;
 mod fields;
 mod http;
 mod jobs;
@@ -30,7 +31,7 @@ mod window_check;
 
 use std::net::SocketAddr;
 
-use csm_queue::queue::Janitor;
+use csm_queue::janitor::Janitor;
 use csm_shared::models::{HubError, ModelFiles, resolve};
 use csm_shared::process::admin::{self, AdminError, Readiness};
 use csm_shared::prompt::PromptError;

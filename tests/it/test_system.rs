@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use csm_engine::random_model::{self, FolderLayout};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_testing::process::{Process, free_address};
+use csm_testing::process::{Process, free_address, program_path};
 use tempfile::TempDir;
 
 use crate::test_client::TestClient;
@@ -93,9 +93,14 @@ impl TestSystem {
 
     /// Starts one more worker, without waiting for it.
     pub(crate) fn add_worker(&mut self) {
+        self.add_worker_from(&program_path("csm-worker").unwrap());
+    }
+
+    /// Starts one more worker from a program of the caller's choice, without waiting for it.
+    pub(crate) fn add_worker_from(&mut self, program: &Path) {
         let admin = free_address().unwrap();
         let args = ["--admin-listen".to_owned(), admin.to_string()];
-        let process = Process::start("csm-worker", &args, &self.environment, None).unwrap();
+        let process = Process::start_file(program, &args, &self.environment, None).unwrap();
         self.workers.push(WorkerProcess { process, admin });
     }
 
@@ -121,6 +126,16 @@ impl TestSystem {
         for worker in &mut self.workers {
             worker.process.ready(worker.admin).await.unwrap();
         }
+    }
+
+    /// Returns the metrics page of the gateway, then that of each worker.
+    pub(crate) async fn metrics(&self) -> Vec<String> {
+        let mut pages = Vec::new();
+        for admin in [self.gateway_admin].into_iter().chain(self.workers.iter().map(|worker| worker.admin)) {
+            let answer = reqwest::get(format!("http://{admin}/metrics")).await.unwrap();
+            pages.push(answer.text().await.unwrap());
+        }
+        pages
     }
 
     /// Returns the files in the folder store.

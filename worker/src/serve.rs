@@ -7,8 +7,9 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use csm_queue::detect_queue::DetectQueue;
+use csm_queue::janitor::Janitor;
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::{Janitor, Queue, WorkerId};
+use csm_queue::queue::{Queue, WorkerId};
 use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::process::admin::{self, AdminError, Readiness};

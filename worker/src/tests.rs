@@ -1,4 +1,5 @@
 //! Tests of the build's identity: the edits that change it, and those that do not.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

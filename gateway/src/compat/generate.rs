@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::request::read;
 use crate::app::App;
 use crate::caller::{Caller, tenant};
-use crate::http::{Problem, body};
+use crate::http::Problem;
 use crate::provenance::Provenance;
 use crate::submit::parse_and_check;
 use crate::wait::{FinishedAudio, wait_for_audio};
@@ -31,7 +31,7 @@ struct Generated {
 pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result<impl IntoResponse, Problem> {
     let tenant = tenant(request.headers());
     let job_request = {
-        let body = body::read(&app, request).await?;
+        let body = app.bodies.read(request).await?;
         parse_and_check(&app, body.bytes.clone(), read, Caller::new(tenant?)).await?
     };
     let FinishedAudio { audio, receipt } = wait_for_audio(&app, job_request).await?;

@@ -13,7 +13,7 @@ use super::documents::{Accepted, QueuePlace, job_path};
 use super::request::read;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::http::{Problem, body};
+use crate::http::Problem;
 use crate::submit::{Submitted, parse_and_check, submit};
 
 /// Header of an answer whose job was made by an earlier request.
@@ -31,7 +31,7 @@ pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Resu
 /// clients send the whole body first.
 pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: Request) -> Result<Response, Problem> {
     let job_request = {
-        let body = body::read(app, request).await?;
+        let body = app.bodies.read(request).await?;
         parse_and_check(app, body.bytes.clone(), read, caller?).await?
     };
     let (lane, seed) = (job_request.spec.lane, job_request.spec.sampling.seed.get());

@@ -15,7 +15,7 @@ use csm_shared::job::{AudioFormat, Invalid, JobId, Reason};
 use csm_shared::watermark::WatermarkReport;
 
 use crate::app::App;
-use crate::http::{Problem, body};
+use crate::http::Problem;
 
 /// HTTP status of a file of no known format.
 const UNKNOWN_STATUS: u16 = 415;
@@ -32,7 +32,7 @@ pub(crate) async fn detect_watermark(
 ) -> Result<Json<WatermarkReport>, Problem> {
     let job = job_of(&query)?;
     let bare = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_bare(kind.as_bytes()));
-    let body = body::read(&app, request).await?;
+    let body = app.bodies.read(request).await?;
     let detector = app.detections.detector()?;
     let bytes = body.bytes.clone();
     let report = app.detections.report(detector, job, move || recording(&bytes, bare));

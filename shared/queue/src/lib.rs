@@ -11,6 +11,7 @@
 #![forbid(unsafe_code)]
 
 pub mod detect_queue;
+pub mod janitor;
 pub mod live;
 pub mod local_redis;
 pub mod queue;

@@ -35,7 +35,6 @@ const DEFAULT_REGION: &str = "us-east-1";
 ///
 /// # Errors
 /// None in a program with S3; see `s3_absent.rs` for one without.
-#[expect(clippy::unnecessary_wraps, reason = "a program without S3 refuses")]
 pub(super) async fn open(settings: S3Settings) -> Result<Store, StoreError> {
     Ok(Store::S3(S3Store::connect(settings).await))
 }

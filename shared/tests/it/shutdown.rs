@@ -4,21 +4,23 @@
 use std::time::Duration;
 
 use csm_shared::process::shutdown::{EXIT_INTERRUPTED, Shutdown};
-
 use csm_testing::child::{Child, say};
+use tokio::signal::unix::{SignalKind, signal};
 
-/// Runs as the process that the tests send signals to; not a test itself. Its drain takes three
-/// seconds.
+/// Longest drain of the process, in case no signal ends it.
+const DRAIN_MAX: Duration = Duration::from_secs(60);
+
+/// Runs as the process that the tests send signals to; not a test itself. SIGUSR1 ends its drain.
 #[tokio::test]
 #[ignore = "started by the tests below"]
 async fn process_that_hangs() {
     let shutdown = Shutdown::on_signals().unwrap();
+    let mut drained = signal(SignalKind::user_defined1()).unwrap();
     say("ready");
     shutdown.begun().await;
     say("begun");
-    // Leaves time for a second signal; without one, the shutdown is orderly.
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    std::process::exit(0);
+    let drain = tokio::time::timeout(DRAIN_MAX, drained.recv()).await;
+    std::process::exit(i32::from(drain.is_err()));
 }
 
 async fn begin(signal: &str) -> Child {
@@ -33,6 +35,7 @@ async fn begin(signal: &str) -> Child {
 async fn the_first_signal_begins_the_shutdown() {
     for signal in ["-TERM", "-INT"] {
         let mut child = begin(signal).await;
+        child.signal("-USR1").await;
         assert_eq!(child.ended().await.code(), Some(0), "one signal leaves the process to its drain");
     }
 }

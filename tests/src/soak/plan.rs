@@ -290,7 +290,7 @@ mod tests {
                         away[worker] = true;
                     }
                     ChaosAction::Resume(Target::Worker(worker)) | ChaosAction::Flow(Target::Worker(worker)) => {
-                        away[worker] = false
+                        away[worker] = false;
                     }
                     _ => {}
                 }

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -43,7 +43,20 @@ impl Process {
         environment: &[(String, String)],
         log: Option<File>,
     ) -> anyhow::Result<Self> {
-        let mut command = Command::new(binary(program)?);
+        Self::start_file(&program_path(program)?, args, environment, log)
+    }
+
+    /// Starts the program in a file, in all else as [`Self::start`] does.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn start_file(
+        file: &Path,
+        args: &[String],
+        environment: &[(String, String)],
+        log: Option<File>,
+    ) -> anyhow::Result<Self> {
+        let mut command = Command::new(file);
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("CSM_") || name.starts_with("AWS_")) {
             command.env_remove(name);
         }
@@ -51,8 +64,9 @@ impl Process {
         if let Some(log) = log {
             command.stdout(log.try_clone()?).stderr(log);
         }
-        let child = command.spawn().with_context(|| format!("{program}; run `cargo build --bins` first"))?;
-        Ok(Self { name: program.to_owned(), child })
+        let child = command.spawn();
+        let child = child.with_context(|| format!("{}; run `cargo build --bins` first", file.display()))?;
+        Ok(Self { name: file.file_name().unwrap_or_default().to_string_lossy().into_owned(), child })
     }
 
     /// Sends SIGKILL, as in a crash; waits until the process is gone.
@@ -157,7 +171,10 @@ pub fn free_address() -> io::Result<SocketAddr> {
 }
 
 /// Returns the path of a program: beside this program, or, for a test, one folder above it.
-fn binary(program: &str) -> io::Result<PathBuf> {
+///
+/// # Errors
+/// If the path of this program is unknown.
+pub fn program_path(program: &str) -> io::Result<PathBuf> {
     let here = std::env::current_exe()?;
     let beside = here.with_file_name(program);
     if beside.exists() {

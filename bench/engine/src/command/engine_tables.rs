@@ -67,7 +67,7 @@ impl EngineBenchReport {
 
     /// Returns csm-fleet's steps by format and rows.
     fn ours(&self) -> Table {
-        let mut table = Table::new(&[
+        let mut table = Table::new([
             "weights, rows",
             "model ms",
             "median",
@@ -106,7 +106,7 @@ impl EngineBenchReport {
     }
 
     fn peer_steps(&self) -> Table {
-        let mut table = Table::new(&[
+        let mut table = Table::new([
             "peer, weights, rows",
             "ms",
             "median",
@@ -148,7 +148,7 @@ impl EngineBenchReport {
     }
 
     fn codecs(&self) -> Table {
-        let mut table = Table::new(&["codec, rows", "frames a call", "ms per frame and row", "over ours"]);
+        let mut table = Table::new(["codec, rows", "frames a call", "ms per frame and row", "over ours"]);
         for run in &self.codec {
             let ours = self.codec.iter().find(|ours| ours.batch() == run.batch());
             let share = ours.map(|ours| run.ms_per_frame_and_row / ours.ms_per_frame_and_row);
@@ -164,7 +164,7 @@ impl EngineBenchReport {
 
     fn engine(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(run) = &self.engine else { return Ok(()) };
-        let mut table = Table::new(&["the engine with its threads", ""]);
+        let mut table = Table::new(["the engine with its threads", ""]);
         let mut line = |what: String, value: String| table.row([what, value]);
         line(format!("all {} slots, sound included: frames/s", run.slots), number(run.frames_per_second));
         line("x real time".to_owned(), format!("{:.2}", run.frames_per_second / FRAMES_PER_SECOND));
@@ -191,7 +191,7 @@ impl EngineBenchReport {
         let Some(engine) = &self.engine else { return Ok(()) };
         let run = self.steps.iter().filter(|run| run.weights == engine.weights && run.rows <= engine.slots);
         let Some(run) = run.max_by_key(|run| run.rows) else { return Ok(()) };
-        let mut table = Table::new(&["resident", "MiB"]);
+        let mut table = Table::new(["resident", "MiB"]);
         for (name, bytes) in &run.memory {
             table.row([name.clone(), mib(*bytes)]);
         }

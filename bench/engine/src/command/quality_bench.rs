@@ -74,7 +74,7 @@ pub(crate) fn run(args: &QualityArgs) -> Result<ExitCode> {
 }
 
 fn table(compared: &[Quality]) -> Table {
-    let mut table = Table::new(&[
+    let mut table = Table::new([
         "weights",
         "mean error",
         "greatest",

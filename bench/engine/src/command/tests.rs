@@ -91,7 +91,7 @@ fn a_peers_line_is_read() {
 
 #[test]
 fn tables_are_markdown_that_lines_up() {
-    let mut table = Table::new(&["weights", "ms"]);
+    let mut table = Table::new(["weights", "ms"]);
     assert!(table.is_empty());
     table.row(["f32".to_owned(), "1592".to_owned()]);
     table.row(["a|b".to_owned()]);

@@ -68,15 +68,16 @@ impl TestFleet {
         self.redis_cli(&["HSET", &RedisKeys::new("test", 0).counters(), "reaped_ms", &before.to_string()]).await;
     }
 
-    /// Moves the end of a job's time in the queue, and the caller's deadline if there is one, into
-    /// the past.
+    /// Moves the end of a job's time in the queue and the caller's deadline into the past. A time
+    /// that Redis no longer holds stays absent, as if it had passed by itself.
     pub(crate) async fn pass_deadline(&self, id: &JobId) {
         let keys = RedisKeys::new("test", 0);
-        let mut known = redis::cmd("HEXISTS");
-        if self.client.command(known.arg(keys.job(id)).arg("deadline_ms")).await.unwrap() {
-            self.redis_cli(&["HSET", &keys.job(id), "deadline_ms", "1"]).await;
+        for field in ["deadline_ms", "expires_ms"] {
+            let mut known = redis::cmd("HEXISTS");
+            if self.client.command(known.arg(keys.job(id)).arg(field)).await.unwrap() {
+                self.redis_cli(&["HSET", &keys.job(id), field, "1"]).await;
+            }
         }
-        self.redis_cli(&["HSET", &keys.job(id), "expires_ms", "1"]).await;
         self.redis_cli(&["ZADD", &keys.deadlines(), "XX", "1", &id.to_string()]).await;
     }
 

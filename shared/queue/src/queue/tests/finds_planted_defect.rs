@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use super::history::{Counterexample, search};
 use super::{LuaDefect, TestRedis, queue_with, spec};
+use crate::janitor::Janitor;
 use crate::live::Live;
-use crate::queue::{Claim, Janitor, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
+use crate::queue::{Claim, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
 use csm_shared::job::{Failure, FailureClass, JobId, Lane};
 
 /// Histories within which a defect must be found.
@@ -111,6 +112,7 @@ async fn wakes_a_retry_without_workers(defect: Option<LuaDefect>) -> bool {
     job.lease.retry(&failure, Duration::from_millis(1)).await.expect("retry");
     let waits = async |queue: &Queue| queue.stats().await.expect("stats").lanes[Lane::Bulk as usize].depth == 1;
     assert!(!waits(&queue).await, "it waits elsewhere");
+    // The retry is due by the clock of Redis, and no change of a key shows it.
     tokio::time::sleep(Duration::from_millis(2)).await;
     Janitor::new(queue.clone(), Live::new(redis.client("test"))).round().await;
     waits(&queue).await

@@ -56,9 +56,9 @@ async fn a_claim_that_meets_an_overdue_job_ends_it() {
 async fn a_job_that_began_in_time_never_expires_by_its_wait() {
     let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
-    let id = enqueue_as(&fleet, |ticket| ticket.expires_in = Some(Duration::from_secs(2))).await;
+    let id = enqueue_for(&fleet, 1).await;
     let lease = claim(queue, &owner).await.lease;
-    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    fleet.pass_deadline(&id).await;
     assert!(queue.expire().await.unwrap().is_empty());
     assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept, "nobody set a deadline");
     assert_eq!(lease.release().await.unwrap(), Retry::Queued);

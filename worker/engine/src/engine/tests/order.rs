@@ -9,6 +9,10 @@ use super::super::slots::SlotId;
 use super::scripted::{ModelCall, ModelScript, PREFILL_BLOCK, WINDOW, info};
 use super::*;
 
+/// Looks in a row at which a sleeping thread must not have been scheduled.
+#[cfg(target_os = "linux")]
+const LOOKS: usize = 2_000;
+
 type Loaded = Result<(EngineParts<crate::model::Model>, ModelInfo), EngineError>;
 
 #[tokio::test]
@@ -117,19 +121,23 @@ async fn a_slow_reader_stalls_its_own_slot_only() {
     assert_eq!(codes.iter().map(|frame| frame[0]).collect::<Vec<_>>(), (1..=200).collect::<Vec<_>>());
 }
 
-/// Ticks of processor time that the engine's threads have used.
+/// Returns how often each of the engine's threads was scheduled, or `None` if one of them runs.
 #[cfg(target_os = "linux")]
-fn engine_ticks() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").unwrap();
-    let stats = tasks.filter_map(|task| std::fs::read_to_string(task.unwrap().path().join("stat")).ok());
-    stats
-        .filter_map(|stat| {
-            let (name, fields) = stat.split_once('(')?.1.split_once(") ")?;
-            let fields: Vec<_> = fields.split(' ').collect();
-            let ticks = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
-            ["csm-engine", "csm-codec", "csm-encode"].contains(&name).then_some(ticks)
-        })
-        .sum()
+fn switches_of_sleeping_threads() -> Option<Vec<String>> {
+    let mut switches = Vec::new();
+    for task in std::fs::read_dir("/proc/self/task").unwrap() {
+        // A thread may end between the two reads.
+        let Ok(status) = std::fs::read_to_string(task.unwrap().path().join("status")) else { continue };
+        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        if !["csm-engine", "csm-codec", "csm-encode"].contains(&field("Name:")) {
+            continue;
+        }
+        if !field("State:").starts_with('S') {
+            return None;
+        }
+        switches.push([field("voluntary_ctxt_switches:"), field("nonvoluntary_ctxt_switches:")].join(" "));
+    }
+    Some(switches)
 }
 
 #[cfg(target_os = "linux")]
@@ -139,10 +147,18 @@ async fn the_threads_sleep_while_every_slot_waits_for_its_reader() {
     let engine = script.start(1).await;
     let _unread = engine.admit(say(vec![1], 0, 200)).await.unwrap();
     soon(script.reached(1, FRAMES_AHEAD)).await;
-    let before = engine_ticks();
-    tokio::time::sleep(Duration::from_millis(500)).await;
-    let used = engine_ticks() - before;
-    assert!(used <= 5, "{used} of about 50 ticks were used");
+    // A thread that polls is scheduled again between two looks, sooner or later.
+    let asleep = async {
+        let (mut looks, mut before) = (0, None);
+        while looks < LOOKS {
+            let now = switches_of_sleeping_threads();
+            looks = if now.is_some() && now == before { looks + 1 } else { 0 };
+            before = now;
+            tokio::task::yield_now().await;
+        }
+        before.unwrap().len()
+    };
+    assert!(soon(asleep).await >= 2, "the engine's and the codec's thread were looked at");
 }
 
 #[tokio::test]

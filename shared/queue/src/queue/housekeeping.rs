@@ -1,26 +1,20 @@
-//! Housekeeping that any live process may do: requeue the jobs of dead workers, and wake retries
-//! that are due. Gateways do it too, so that a fleet without workers keeps its backlog in order.
+//! Housekeeping of the queue: requeues the jobs of dead workers, wakes due retries, expires and repairs
+//! jobs. Each call handles a bounded number; the janitor calls them in rounds.
 
 use std::time::Duration;
 
-use rand::RngExt as _;
 use redis::{FromRedisValue, Script, ScriptInvocation};
-use tokio_util::sync::CancellationToken;
 
 use super::PROMOTE_LIMIT;
 use super::job_hash::job_id;
 use super::script::call;
 use super::{BEAT_EVERY, LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
-use crate::live::Live;
 use csm_shared::job::{Failure, FailureClass, JobId, JobState};
 
 /// Lost leases handled per call and shard.
 const REAP_LIMIT: u32 = 64;
 /// Jobs expired per call and shard.
-const EXPIRE_LIMIT: u32 = 64;
-/// Largest number of calls in one round to expire jobs. Another call follows only if the last one
-/// reached its limit.
-const CALLS_MAX: u32 = 100;
+pub(crate) const EXPIRE_LIMIT: u32 = 64;
 /// Shortest time without any check of the leases that means an absence of Redis. A lease that was
 /// renewed on time outlasts a shorter absence.
 const REDIS_ABSENCE_MIN: Duration = LEASE.saturating_sub(BEAT_EVERY).saturating_sub(Duration::from_secs(2));
@@ -33,8 +27,6 @@ const RECONCILE_LIMIT: u32 = 256;
 const RECONCILE_AFTER: Duration = Duration::from_secs(60);
 /// Idle time after which a consumer that holds nothing is removed.
 const CONSUMER_IDLE: Duration = LEASE.saturating_mul(10);
-/// Mean pause between two rounds, jittered by half so that processes do not run in step.
-const ROUND_PAUSE: Duration = Duration::from_secs(2);
 
 /// A job whose worker was lost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,63 +127,4 @@ impl Queue {
 
 fn job_ids(ids: &[Vec<String>]) -> Result<Vec<JobId>, QueueError> {
     ids.iter().flatten().map(|id| job_id(id)).collect()
-}
-
-/// Task that does all housekeeping, round by round, until it is stopped.
-pub struct Janitor {
-    queue: Queue,
-    live: Live,
-}
-
-impl Janitor {
-    /// Creates a janitor for a queue. Jobs that it ends are announced on the live channel.
-    #[must_use]
-    pub const fn new(queue: Queue, live: Live) -> Self {
-        Self { queue, live }
-    }
-
-    /// Does one round after another until `stop` is cancelled.
-    pub async fn run(self, stop: CancellationToken) {
-        loop {
-            let pause = ROUND_PAUSE.mul_f64(rand::rng().random_range(0.5..1.5));
-            tokio::select! {
-                () = stop.cancelled() => return,
-                () = tokio::time::sleep(pause) => {}
-            }
-            self.round().await;
-        }
-    }
-
-    /// Does each kind of housekeeping. A failure of one kind does not keep the others from being
-    /// done.
-    pub(super) async fn round(&self) {
-        log_failure(self.queue.promote().await);
-        for Reaped { id, state } in log_failure(self.queue.reap().await) {
-            metrics::counter!(csm_shared::process::telemetry::LEASE_LOST_TOTAL).increment(1);
-            tracing::warn!(job = %id, state = %state, "reaped job of lost worker");
-            log_failure(self.live.conclude(&self.queue, &id).await);
-        }
-        for _ in 0..CALLS_MAX {
-            let expired = log_failure(self.queue.expire().await);
-            for id in &expired {
-                tracing::info!(job = %id, "expired job");
-                log_failure(self.live.conclude(&self.queue, id).await);
-            }
-            if expired.len() < EXPIRE_LIMIT as usize {
-                break;
-            }
-        }
-        for id in log_failure(self.queue.reconcile().await) {
-            metrics::counter!(csm_shared::process::telemetry::RECONCILED_TOTAL).increment(1);
-            tracing::error!(job = %id, "requeued job that was missing from queue");
-        }
-        log_failure(self.queue.tidy().await);
-    }
-}
-
-fn log_failure<T: Default>(done: Result<T, QueueError>) -> T {
-    done.unwrap_or_else(|error| {
-        tracing::warn!(error = %error, "cannot run housekeeping");
-        T::default()
-    })
 }

@@ -1,0 +1,100 @@
+//! Names of the metrics. Dashboards and alerts use them, so a name changes only together with the
+//! list here.
+
+use std::collections::BTreeSet;
+
+use crate::source_tree::{files, read};
+use crate::test_system::TestSystem;
+
+/// Names of all metrics, sorted.
+const NAMES: [&str; 22] = [
+    "csm_backlog_audio_seconds",
+    "csm_dlq_size",
+    "csm_first_audio_seconds",
+    "csm_fleet_frames_per_second",
+    "csm_frame_gap_seconds",
+    "csm_frame_step_seconds",
+    "csm_jobs_accepted_total",
+    "csm_jobs_total",
+    "csm_lease_lost_total",
+    "csm_model_load_seconds",
+    "csm_prefill_piece_seconds",
+    "csm_prefix_cache_bytes",
+    "csm_prefix_cache_total",
+    "csm_queue_depth",
+    "csm_queue_oldest_seconds",
+    "csm_queue_running",
+    "csm_queue_wait_seconds",
+    "csm_reconciled_total",
+    "csm_refused_total",
+    "csm_rtf",
+    "csm_slots",
+    "csm_workers",
+];
+/// Literals that begin like the name of a metric and name something else.
+const OTHER_LITERALS: [&str; 1] = ["csm_depth_decoder_model"];
+/// Folders of the code that records metrics.
+const FOLDERS: [&str; 4] = ["shared", "gateway", "worker", "cli"];
+
+fn listed() -> BTreeSet<String> {
+    NAMES.into_iter().map(str::to_owned).collect()
+}
+
+/// Fails with the names that only one of the two sets has.
+fn assert_listed(found: &BTreeSet<String>, place: &str) {
+    let listed = listed();
+    let added: Vec<_> = found.difference(&listed).collect();
+    let missing: Vec<_> = listed.difference(found).collect();
+    assert!(added.is_empty(), "{place} has names that are not in the list: {added:?}");
+    assert!(missing.is_empty(), "{place} lacks names of the list: {missing:?}");
+}
+
+/// Returns true for a file of tests.
+fn is_test(path: &str) -> bool {
+    path.contains("/tests/") || path.ends_with("/tests.rs")
+}
+
+/// Returns the string literals that consist of `csm_` and a name.
+fn literals(source: &str) -> impl Iterator<Item = String> {
+    source.split("\"csm_").skip(1).filter_map(|rest| {
+        let (name, _) = rest.split_once('"')?;
+        let plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+        plain.then(|| format!("csm_{name}"))
+    })
+}
+
+#[test]
+fn the_sources_have_the_metrics_of_the_list() {
+    assert!(NAMES.is_sorted());
+    let mut found = BTreeSet::new();
+    for path in FOLDERS.into_iter().flat_map(|folder| files(folder, "rs")).filter(|path| !is_test(path)) {
+        let source = read(&path);
+        found.extend(literals(source.split("\nmod tests {").next().unwrap_or_default()));
+    }
+    for other in OTHER_LITERALS {
+        assert!(found.remove(other), "no source has {other:?} any more");
+    }
+    assert_listed(&found, "the source");
+}
+
+#[test]
+fn the_operations_page_describes_the_metrics_of_the_list() {
+    let page = read("docs/operations.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `csm_")?.split_once('`'));
+    assert_listed(&rows.map(|(name, _)| format!("csm_{name}")).collect(), "docs/operations.md");
+}
+
+#[tokio::test]
+async fn the_metrics_pages_of_real_processes_show_names_of_the_list_alone() {
+    let system = TestSystem::start(1, 1).await;
+    let id = system.client.submit(1, 10).await;
+    system.client.finished(&id).await;
+    let pages = system.metrics().await.join("\n");
+    let types = pages.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let shown: BTreeSet<_> = types.map(str::to_owned).collect();
+    let unlisted: Vec<_> = shown.difference(&listed()).cloned().collect();
+    assert!(unlisted.is_empty(), "names that are not in the list: {unlisted:?}");
+    for name in ["csm_jobs_accepted_total", "csm_slots"] {
+        assert!(shown.contains(name), "{name} of the gateway or the worker is not shown: {pages}");
+    }
+}
