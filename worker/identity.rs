@@ -1,10 +1,10 @@
 //! Identity of a build: a hash of what decides the bits of speech, and of nothing else.
 //!
-//! A worker continues the codes of another worker only if both builds have one identity. So the hash
-//! covers the kernels, the engine, the joining of sentences, the live watermark, and the packages that
-//! compute with them. A log line, a metric, a Lua script or a limit of the gateway leaves the identity
-//! as it is. Two builds that cut a text differently need no entry here, because the plan of a job is
-//! part of the origin of its codes.
+//! A worker continues the codes of another worker only if both builds have one identity. So the
+//! hash covers the kernels, the engine, the joining of sentences, the live watermark, and the
+//! packages that compute with them. A log line, a metric, a Lua script or a limit of the gateway
+//! leaves the identity as it is. Two builds that cut a text differently need no entry here, because
+//! the plan of a job is part of the origin of its codes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -41,7 +41,8 @@ const PACKAGES: [&str; 10] = [
     "symphonia-adapter-libopus",
 ];
 
-/// Computes the identity of the sources below the root of the workspace, for one set of features and one target.
+/// Computes the identity of the sources below the root of the workspace. `facts` are the features and
+/// the target of the build.
 ///
 /// # Errors
 /// A source cannot be read.
@@ -59,8 +60,9 @@ pub(crate) fn identity(root: &Path, facts: &[String]) -> io::Result<u32> {
     Ok(hasher.finish() as u32)
 }
 
-/// Returns the lines of a source that are code: without blank lines, comments, log events and metrics.
-/// An event or a metric is a statement that begins a line and ends with `);`, as rustfmt writes it.
+/// Returns the lines of a source that are code: without blank lines, comments, log events and
+/// metrics. An event or a metric is a statement that begins a line and ends with `);`, as rustfmt
+/// writes it.
 fn code_lines(text: &str) -> impl Iterator<Item = &str> {
     let mut skips = false;
     text.lines().map(str::trim).filter(move |line| {

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Runs the worker's tests that need a CUDA device, on the one of this machine, of compute capability CAP.
+# Runs the engine's tests that need a CUDA device, on the one of this machine, of compute capability CAP.
 #   scripts/cuda/test.sh 89
 set -eu
 
@@ -11,4 +11,4 @@ esac
 
 # One at a time: no graph can be captured while another thread opens the device.
 LD_LIBRARY_PATH="$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" "${CARGO:-cargo}" test --locked --release \
-    --package csm-worker --features csm-worker/cuda --lib -- --ignored --test-threads=1 cuda
+    --package csm-engine --features csm-engine/cuda --lib -- --ignored --test-threads=1 cuda

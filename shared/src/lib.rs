@@ -1,7 +1,12 @@
-//! Words and plumbing that gateway and worker both import. No candle, no route and no Redis live here.
+//! Words and plumbing that gateway and worker both import. No candle, no route and no Redis live
+//! here.
 //!
-//! Reading order: the words ([`audio`], [`text`], [`job`], [`prompt`]), what both sides keep or check ([`store`],
-//! [`watermark`]), where models come from ([`models`]), and what every process needs ([`process`]).
+//! Reading order:
+//!
+//! - [`audio`], [`text`], [`job`], [`prompt`]: the words.
+//! - [`store`], [`watermark`]: what both sides keep or check.
+//! - [`models`]: from a model's name to a local folder.
+//! - [`process`]: what every process needs.
 
 #![forbid(unsafe_code)]
 

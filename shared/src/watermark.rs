@@ -189,8 +189,8 @@ fn self_test_clip() -> Vec<f32> {
     (0..SELF_TEST_SAMPLES).map(|_| SELF_TEST_PEAK * uniform()).collect()
 }
 
-/// Audio with the builtin mark: 24 kHz, mono, 16 bit. Only a [`MarkStream`] makes a value that holds
-/// samples.
+/// Audio with the builtin mark: 24 kHz, mono, 16 bit. Only a [`MarkStream`] makes a value that
+/// holds samples.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct BuiltinMarked {
     samples: Vec<i16>,

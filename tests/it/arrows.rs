@@ -1,10 +1,11 @@
-//! Imports run one way, between crates and between the top modules of each crate, as ARCHITECTURE.md lists them.
+//! Imports run one way, between crates and between the top modules of each crate, as
+//! ARCHITECTURE.md lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Who imports whom.
+/// Imports: for each importer, the imported.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// Folders of the crates, from the root of the workspace.
@@ -70,7 +71,7 @@ fn code(path: &Path) -> String {
     before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
 }
 
-/// Which top modules of a crate import which others, by paths that begin with `crate::`.
+/// Imports between the top modules of a crate, by paths that begin with `crate::`.
 fn module_arrows(folder: &str) -> Arrows {
     let src = root().join(folder).join("src");
     let (mut files, mut arrows) = (Vec::new(), Arrows::new());
@@ -113,7 +114,8 @@ fn circle(arrows: &Arrows) -> Option<Vec<String>> {
     arrows.keys().find_map(|name| visit(name, arrows, &mut Vec::new(), &mut done))
 }
 
-/// The lists of ARCHITECTURE.md by name. A list is `name: from -> to, to; from -> to`, wrapped with indented lines.
+/// The lists of ARCHITECTURE.md by name. A list is `name: from -> to, to; from -> to`, wrapped with
+/// indented lines.
 fn listed() -> BTreeMap<String, Arrows> {
     let page = read(&root().join("ARCHITECTURE.md"));
     let block = page.split("```arrows\n").nth(1).expect("a block of arrows").split("```").next().unwrap();

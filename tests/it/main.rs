@@ -2,14 +2,19 @@
 //! real signals.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and may say what it measured")]
 
+mod cut_off;
+mod source_tree;
 mod test_client;
 mod test_system;
 
 mod arrows;
+mod builds;
 mod drain;
 mod faults;
 mod long_text;
+mod metric_names;
 mod old_snippets;
+mod pages;
 mod promise;
 mod resume;
 mod s3;

@@ -1,5 +1,5 @@
-//! The janitor: housekeeping that any live process does in rounds. Gateways do it too, so that a fleet
-//! without workers keeps its backlog in order.
+//! The janitor: housekeeping that any live process does in rounds. Gateways do it too, so that a
+//! fleet without workers keeps its backlog in order.
 
 use std::time::Duration;
 

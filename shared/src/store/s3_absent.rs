@@ -8,9 +8,12 @@ use bytes::Bytes;
 use super::s3_settings::S3Settings;
 use super::{ObjectKey, Store, StoreError};
 
-/// A bucket. A program without the feature `s3` has none.
+/// Store of a program without S3. No value of this type exists.
 #[derive(Debug, Clone)]
-pub enum S3Store {}
+pub enum NoS3 {}
+
+/// Bucket as a store, which this program does not have.
+pub type S3Store = NoS3;
 
 /// Refuses the bucket.
 pub(super) async fn open(settings: S3Settings) -> Result<Store, StoreError> {
@@ -21,7 +24,7 @@ pub(super) async fn open(settings: S3Settings) -> Result<Store, StoreError> {
     )))
 }
 
-impl S3Store {
+impl NoS3 {
     pub(super) async fn put(&self, _: &ObjectKey, _: Bytes, _: &str) -> Result<(), StoreError> {
         match *self {}
     }

@@ -1,7 +1,13 @@
-//! CSM-1B over slots: the threads that own the model and the codec, the two forward passes, and Mimi.
+//! CSM-1B over slots: the threads that own the model and the codec, the two forward passes, and
+//! Mimi.
 //!
-//! Reading order: the engine ([`engine`]), the steps that it takes ([`model`], [`codec`]), the files below both
-//! ([`weights`]), random checkpoints for tests ([`random_model`]), and traces against the reference ([`trace`]).
+//! Reading order:
+//!
+//! - [`engine`]: the threads that own model and codec.
+//! - [`model`], [`codec`]: the steps of an engine.
+//! - [`weights`]: the files below both.
+//! - [`random_model`]: random weights for tests.
+//! - [`trace`]: traces against the reference.
 
 pub mod codec;
 pub mod engine;

@@ -17,8 +17,8 @@ pub struct Marked {
 }
 
 impl Marked {
-    /// Marks a whole recording (24 kHz, full scale 1) and rounds it to 16 bit. A recording that already
-    /// carries another mark then carries both.
+    /// Marks a whole recording (24 kHz, full scale 1) and rounds it to 16 bit. A recording that
+    /// already carries another mark then carries both.
     ///
     /// # Errors
     /// The mark's error.

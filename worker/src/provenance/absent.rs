@@ -2,11 +2,14 @@
 
 use super::{ProvenanceError, SigningAlgorithm};
 
-/// Signer of files. Without C2PA, no value of this type exists.
+/// Signer of a program without C2PA. No value of this type exists.
 #[derive(Clone, Debug)]
-pub enum Signer {}
+pub enum NoSigner {}
 
-impl Signer {
+/// Signer of files, which this program does not have.
+pub type Signer = NoSigner;
+
+impl NoSigner {
     pub(super) fn new(_chain: &[u8], _key: &[u8], _algorithm: SigningAlgorithm) -> Result<Self, ProvenanceError> {
         Err(ProvenanceError::NotBuilt)
     }

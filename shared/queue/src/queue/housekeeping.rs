@@ -1,5 +1,5 @@
-//! Housekeeping of the queue: requeues the jobs of dead workers, wakes due retries, expires and repairs
-//! jobs. Each call handles a bounded number; the janitor calls them in rounds.
+//! Housekeeping of the queue: requeues the jobs of dead workers, wakes due retries, expires and
+//! repairs jobs. Each call handles a bounded number; the janitor calls them in rounds.
 
 use std::time::Duration;
 

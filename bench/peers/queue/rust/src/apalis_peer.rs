@@ -1,9 +1,10 @@
 //! apalis with its Redis storage.
 //!
-//! Version 1.0.0 files every pushed task under its due time, so a push wakes no worker: neither the list's signal nor
-//! the pub/sub message is sent. Workers find such tasks only when they poll, so they poll often here. Without a poll
-//! strategy, as in the crate's README, an idle worker looks again only at its next heartbeat, 30 s later; the crate's
-//! own interval strategy falls silent the same way once a fetch takes longer than the interval.
+//! Version 1.0.0 files every pushed task under its due time, so a push wakes no worker: neither the
+//! list's signal nor the pub/sub message is sent. Workers find such tasks only when they poll, so
+//! they poll often here. Without a poll strategy, as in the crate's README, an idle worker looks
+//! again only at its next heartbeat, 30 s later; the crate's own interval strategy falls silent the
+//! same way once a fetch takes longer than the interval.
 
 use std::sync::Arc;
 use std::task::{Context, Poll};

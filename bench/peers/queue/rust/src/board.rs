@@ -32,7 +32,7 @@ impl Board {
         let _ = self.began[n].compare_exchange(0, self.now(), Ordering::Relaxed, Ordering::Relaxed);
     }
 
-    /// One more handler is over.
+    /// Counts a handler that ended.
     pub fn end(&self) {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }

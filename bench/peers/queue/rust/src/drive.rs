@@ -22,9 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(600);
 
 /// A job queue under measurement, with its consumers already running.
 pub trait Peer: Send + Sync + 'static {
-    /// What is promised about an accepted job, in words.
+    /// Promise about an accepted job, in words.
     const GUARANTEE: &'static str;
-    /// Which processes and connections there are, in words.
+    /// Processes and connections, in words.
     const SHAPE: &'static str;
 
     /// Enqueues one job with one call.
@@ -35,7 +35,7 @@ pub trait Peer: Send + Sync + 'static {
     fn stop(&self) -> impl Future<Output = Result<()>> + Send;
 }
 
-/// What a job carries: 300 bytes as JSON.
+/// Payload of a job: 300 bytes as JSON.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Payload {
     pub n: usize,
@@ -66,7 +66,8 @@ pub struct Wait {
     pub p99_ms: f64,
 }
 
-/// Enqueues `jobs` jobs numbered from `first`, `IN_FLIGHT` calls at a time, and waits until all are acknowledged.
+/// Enqueues `jobs` jobs numbered from `first`, `IN_FLIGHT` calls at a time, and waits until all are
+/// acknowledged.
 pub async fn throughput<P: Peer>(peer: &Arc<P>, board: &Arc<Board>, first: usize, jobs: usize) -> Result<Rate> {
     let next = Arc::new(AtomicUsize::new(first));
     let start = Instant::now();
@@ -90,7 +91,8 @@ pub async fn throughput<P: Peer>(peer: &Arc<P>, board: &Arc<Board>, first: usize
     Ok(Rate { enqueue_seconds, seconds: start.elapsed().as_secs_f64() })
 }
 
-/// Enqueues `jobs` jobs numbered from `first`, one every `GAP` whatever becomes of the earlier ones.
+/// Enqueues `jobs` jobs numbered from `first`, one every `GAP` whatever becomes of the earlier
+/// ones.
 pub async fn latency<P: Peer>(peer: &Arc<P>, board: &Arc<Board>, first: usize, jobs: usize) -> Result<Wait> {
     if jobs == 0 {
         return Ok(Wait { p50_ms: 0.0, p99_ms: 0.0 });

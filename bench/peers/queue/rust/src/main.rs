@@ -1,9 +1,10 @@
-//! One Rust job queue, measured: no-op jobs per second, and the wait from the enqueue call to the handler's start.
+//! Measurement of one Rust job queue: no-op jobs per second, and the wait from the enqueue call to the
+//! handler's start.
 //!
 //!     queue-peers bullmq-official|apalis-redis --redis URL --jobs N --consumers C --latency-jobs M
 //!
-//! Producer and consumers run in this one process, each with its own connections. The last line of stdout is one JSON
-//! object; see `../README.md` for what its fields mean.
+//! Producer and consumers run in this one process, each with its own connections. The last line of
+//! stdout is one JSON object; see `../README.md` for what its fields mean.
 
 mod apalis_peer;
 mod board;
@@ -15,10 +16,10 @@ use std::sync::Arc;
 use board::Board;
 use drive::{Peer, Rate, WARM_UP, Wait};
 
-/// What any step can fail with.
+/// Result of any step.
 pub type Result<T, E = Box<dyn std::error::Error + Send + Sync>> = std::result::Result<T, E>;
 
-/// Consumers that one worker object runs, as one of our worker processes runs five slots.
+/// Consumers that one worker object runs, as a worker process of csm-fleet runs five slots.
 pub const PER_WORKER: usize = 5;
 
 struct Args {
