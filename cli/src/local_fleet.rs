@@ -14,13 +14,14 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightChoice;
-use csm_gateway::{DetectionKeyArgs, GatewayArgs};
+use csm_gateway::GatewayArgs;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::HubOptions;
 use csm_shared::process::telemetry::start_metrics;
 use csm_shared::store::{StoreArgs, StoreLocation};
+use csm_shared::watermark::WatermarkKeyArgs;
 use csm_worker::Worker;
 use csm_worker::config::{PREFIX_CACHE_MB, WorkerArgs};
 use csm_worker::marks::MarkArgs;
@@ -230,21 +231,21 @@ impl FleetSettings<'_> {
             queue: QueueArgs::default(),
             store: self.store(),
             hub: self.model.hub.clone(),
-            watermark: DetectionKeyArgs {
-                watermark_key: self.secret().cloned(),
-                development_watermark: self.secret().is_none(),
-                watermark_old_keys: self.args.watermark_old_keys.clone(),
-            },
+            watermark: self.keys(),
         }
     }
 
-    /// Returns the watermark's secret, if there is one.
-    fn secret(&self) -> Option<&SecretString> {
-        self.args.watermark_key.as_ref().filter(|secret| !secret.expose_secret().is_empty())
+    /// Returns the keys of the watermark: the development key if there is no secret.
+    fn keys(&self) -> WatermarkKeyArgs {
+        let secret = self.args.watermark_key.as_ref().filter(|secret| !secret.expose_secret().is_empty());
+        WatermarkKeyArgs {
+            watermark_key: secret.cloned(),
+            development_watermark: secret.is_none(),
+            watermark_old_keys: self.args.watermark_old_keys.clone(),
+        }
     }
 
     fn worker(&self) -> WorkerArgs {
-        let secret = self.secret();
         WorkerArgs {
             model: self.model.source.clone(),
             slots: self.args.slots,
@@ -253,9 +254,7 @@ impl FleetSettings<'_> {
             weights: self.args.weights,
             threads: None,
             prefix_cache_mb: PREFIX_CACHE_MB,
-            watermark_key: secret.cloned(),
-            watermark_old_keys: self.args.watermark_old_keys.clone(),
-            development_watermark: secret.is_none(),
+            keys: self.keys(),
             marks: self.args.marks.clone(),
             provenance: self.args.provenance.clone(),
             drain: DRAIN,

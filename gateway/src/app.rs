@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::GatewayArgs;
+use crate::config::{self, GatewayArgs};
 use crate::detections::Detections;
 use crate::http::body::BodyReader;
 use crate::window_check::WindowCheck;
@@ -97,7 +97,7 @@ impl App {
         let tasks = TaskTracker::new();
         Ok(Self(Arc::new(AppState {
             bodies: BodyReader::new(tasks.clone(), stop.clone()),
-            detections: Detections::new(args.watermark.detector()?, redis.clone()),
+            detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
             queue: Queue::new(redis, &args.queue),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
             live: Live::new(patient.clone()),

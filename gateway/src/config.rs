@@ -11,8 +11,7 @@ use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::process::shutdown;
 use csm_shared::store::StoreArgs;
-use csm_shared::watermark::{Detector, WatermarkError, WatermarkKey};
-use secrecy::{ExposeSecret as _, SecretString};
+use csm_shared::watermark::{Detector, WatermarkError, WatermarkKeyArgs};
 
 /// Settings of a gateway.
 #[derive(Args, Clone, Debug)]
@@ -55,43 +54,17 @@ pub struct GatewayArgs {
 
     /// Keys of the marks that are looked for.
     #[command(flatten)]
-    pub watermark: DetectionKeyArgs,
+    pub watermark: WatermarkKeyArgs,
 }
 
-/// Keys of the marks that `POST /v1/watermark/detect` looks for. Without a key the gateway serves
-/// everything else.
-#[derive(Args, Clone, Debug, Default)]
-pub struct DetectionKeyArgs {
-    /// Secret of the watermark, the same as the workers'; without it no recording is looked at
-    #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
-    pub watermark_key: Option<SecretString>,
-
-    /// Without a secret, look for the mark of the published development key
-    #[arg(long, env = "CSM_DEVELOPMENT_WATERMARK", value_parser = clap::builder::FalseyValueParser::new())]
-    pub development_watermark: bool,
-
-    /// Secrets of before whose marks are still to be found: one a line, or with commas in between
-    #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
-    pub watermark_old_keys: Option<SecretString>,
-}
-
-impl DetectionKeyArgs {
-    /// Makes a detector for the marks of these keys; `None` without a current key. A variable that
-    /// is set to nothing counts as not set.
-    ///
-    /// # Errors
-    /// [`WatermarkError`] if a secret is no key, or if there are too many.
-    pub(crate) fn detector(&self) -> Result<Option<Detector>, WatermarkError> {
-        let mut keys = match &self.watermark_key {
-            Some(secret) if !secret.expose_secret().is_empty() => vec![WatermarkKey::parse(secret.expose_secret())?],
-            _ if self.development_watermark => vec![WatermarkKey::development()],
-            _ => return Ok(None),
-        };
-        if let Some(secrets) = &self.watermark_old_keys {
-            keys.append(&mut WatermarkKey::parse_ring(secrets.expose_secret())?);
-        }
-        Detector::with_keys(&keys).map(Some)
-    }
+/// Makes a detector for the marks of these keys; `None` without a current key. Without a detector
+/// the gateway serves everything but `POST /v1/watermark/detect`.
+///
+/// # Errors
+/// [`WatermarkError`] if a secret is no key, or if there are too many.
+pub(crate) fn detector(keys: &WatermarkKeyArgs) -> Result<Option<Detector>, WatermarkError> {
+    let Some(current) = keys.current()? else { return Ok(None) };
+    Detector::with_keys(&[vec![current], keys.old()?].concat()).map(Some)
 }
 
 #[cfg(test)]
@@ -123,7 +96,7 @@ mod tests {
         let detector = |more: &[&str]| {
             let always = ["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"];
             let parsed = GatewayArgsCli::try_parse_from(always.iter().chain(more)).map(|cli| cli.gateway.watermark);
-            parsed.unwrap_or_else(|error| panic!("{error}")).detector()
+            detector(&parsed.unwrap_or_else(|error| panic!("{error}")))
         };
         let old = ["--watermark-old-keys", "a secret of last year, another of the year before"];
         assert!(detector(&[]).is_ok_and(|detector| detector.is_none()));

@@ -42,7 +42,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use app::AppError;
-pub use config::{DetectionKeyArgs, GatewayArgs};
+pub use config::GatewayArgs;
 
 use app::App;
 use window_check::WindowCheck;

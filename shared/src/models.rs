@@ -118,17 +118,25 @@ pub async fn resolve(source: &ModelSource, needed: ModelFiles, options: &HubOpti
         ModelSource::Hub(id) => id,
     };
     let hub = Hub::new(options)?;
+    fetched_or_cached(id, options, hub.fetch(id, needed), hub.cached(id, needed)).await
+}
+
+/// Waits for `fetched`. If the hub cannot be reached, or is not to be asked, `cached` is used.
+async fn fetched_or_cached<T>(
+    id: &HubId,
+    options: &HubOptions,
+    fetched: impl Future<Output = Result<T, HubError>>,
+    cached: impl Future<Output = Result<T, HubError>>,
+) -> Result<T, HubError> {
     if options.offline {
-        return hub.cached(id, needed).await;
+        return cached.await;
     }
-    match hub.fetch(id, needed).await {
-        Err(error) if error.is_unreachable() => match hub.cached(id, needed).await {
-            Ok(model) => {
-                tracing::warn!(model = %id, error = %error, "cannot reach hub, using cached model");
-                Ok(model)
-            }
-            Err(_) => Err(error),
-        },
+    match fetched.await {
+        Err(error) if error.is_unreachable() => {
+            let Ok(found) = cached.await else { return Err(error) };
+            tracing::warn!(model = %id, error = %error, "cannot reach hub, using cache");
+            Ok(found)
+        }
         done => done,
     }
 }

@@ -64,6 +64,7 @@
 mod detect;
 mod embed;
 mod findings;
+mod key_args;
 mod speed;
 #[cfg(test)]
 mod tests;
@@ -80,6 +81,7 @@ pub use detect::{
 };
 pub use embed::MarkStream;
 pub use findings::{DISCLAIMER, Finding, Region, Scheme, Verdict, WatermarkReport};
+pub use key_args::WatermarkKeyArgs;
 pub use watermark_key::{DEVELOPMENT_SECRET, MIN_SECRET_BYTES, WatermarkKey, WatermarkKeyId};
 
 /// Samples of the self-test's clip: 3 s.

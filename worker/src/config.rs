@@ -3,19 +3,17 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::marks::{MarkArgs, WatermarkError, WatermarkKey};
+use crate::provenance::ProvenanceArgs;
 use clap::Args;
+use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
+use csm_engine::model::WeightChoice;
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::process::shutdown;
 use csm_shared::store::StoreArgs;
-use csm_shared::watermark::MAX_KEYS;
-use secrecy::{ExposeSecret as _, SecretString};
-
-use crate::marks::{MarkArgs, WatermarkError, WatermarkKey};
-use crate::provenance::ProvenanceArgs;
-use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
-use csm_engine::model::WeightChoice;
+use csm_shared::watermark::{MAX_KEYS, WatermarkKeyArgs};
 
 /// Most threads that the kernels can be given.
 const MAX_THREADS: i64 = 1024;
@@ -49,16 +47,9 @@ pub struct WorkerArgs {
     /// Memory for cached contexts, such as voices, in MiB; 0 disables the cache
     #[arg(long, env = "CSM_PREFIX_CACHE_MB", default_value_t = PREFIX_CACHE_MB, value_name = "MIB")]
     pub prefix_cache_mb: u32,
-    /// Secret of the watermark: a passphrase or hex digits, 16 bytes or more
-    #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
-    pub watermark_key: Option<SecretString>,
-    /// Former secrets, separated by commas or newlines: their SilentCipher marks are still found in
-    /// recordings that gateways send
-    #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
-    pub watermark_old_keys: Option<SecretString>,
-    /// Without a secret, use the published development key, whose mark proves nothing
-    #[arg(long, env = "CSM_DEVELOPMENT_WATERMARK", value_parser = clap::builder::FalseyValueParser::new())]
-    pub development_watermark: bool,
+    /// Keys of the watermark.
+    #[command(flatten)]
+    pub keys: WatermarkKeyArgs,
     /// Marks that files carry.
     #[command(flatten)]
     pub marks: MarkArgs,
@@ -106,18 +97,13 @@ impl WorkerArgs {
     /// Returns the watermark's key: the secret if one is set, or the development key if it is
     /// allowed. An empty variable counts as not set.
     pub fn watermark_key(&self) -> Result<WatermarkKey, WorkerConfigError> {
-        match &self.watermark_key {
-            Some(secret) if !secret.expose_secret().is_empty() => Ok(WatermarkKey::parse(secret.expose_secret())?),
-            _ if self.development_watermark => Ok(WatermarkKey::development()),
-            _ => Err(WorkerConfigError::NoWatermarkKey),
-        }
+        self.keys.current()?.ok_or(WorkerConfigError::NoWatermarkKey)
     }
 
     /// Returns the former keys. Together with the current key there are at most [`MAX_KEYS`], the
     /// limit of a detector.
     pub fn watermark_old_keys(&self) -> Result<Vec<WatermarkKey>, WorkerConfigError> {
-        let secrets = self.watermark_old_keys.as_ref().map(SecretString::expose_secret).unwrap_or_default();
-        let keys = WatermarkKey::parse_ring(secrets).map_err(WorkerConfigError::OldKeys)?;
+        let keys = self.keys.old().map_err(WorkerConfigError::OldKeys)?;
         let all = keys.len() + 1;
         if all > MAX_KEYS { Err(WorkerConfigError::OldKeys(WatermarkError::Keys { keys: all })) } else { Ok(keys) }
     }

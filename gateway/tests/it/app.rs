@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use csm_gateway::{DetectionKeyArgs, Gateway, GatewayArgs, serve};
+use csm_gateway::{Gateway, GatewayArgs, serve};
 use csm_queue::live::Live;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Queue, QueueArgs};
@@ -12,6 +12,7 @@ use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::job::{JobId, JobRecord, Lane};
 use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::store::{Store, StoreArgs, StoreLocation};
+use csm_shared::watermark::WatermarkKeyArgs;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
@@ -106,7 +107,7 @@ impl TestApp {
             queue: QueueArgs::default(),
             store: StoreArgs { location, endpoint: None, region: None, path_style: None },
             hub: HubOptions::default(),
-            watermark: DetectionKeyArgs { development_watermark: true, ..DetectionKeyArgs::default() },
+            watermark: WatermarkKeyArgs { development_watermark: true, ..WatermarkKeyArgs::default() },
         };
         change(&mut args);
         let stop = CancellationToken::new();

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
-use csm_gateway::DetectionKeyArgs;
 use csm_queue::detect_queue::{DetectQueue, DetectRequest, DetectorAvailability, REQUESTS_WAITING_MAX};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::audio::{Clip, to_i16};
 use csm_shared::job::{AudioFormat, JobId};
+use csm_shared::watermark::WatermarkKeyArgs;
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
 use futures::future::join_all;
 use redis::Cmd;
@@ -189,7 +189,7 @@ fn too_long() -> Vec<u8> {
 
 #[tokio::test]
 async fn without_a_key_the_setting_is_named() {
-    let app = TestApp::start_with(|args| args.watermark = DetectionKeyArgs::default()).await;
+    let app = TestApp::start_with(|args| args.watermark = WatermarkKeyArgs::default()).await;
     let answer = detect(&app, marked().to_wav()).await;
     assert_eq!((answer.status.as_u16(), answer.text("code")), (501, "no_watermark_key"));
     assert!(answer.text("detail").contains("CSM_WATERMARK_KEY"));

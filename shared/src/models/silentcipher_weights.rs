@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use super::fetch::Hub;
 use super::layout::FolderFiles;
-use super::{HubError, HubOptions, ModelSource};
+use super::{HubError, HubOptions, ModelSource, fetched_or_cached};
 
 /// Repository of SilentCipher's authors.
 pub const SILENTCIPHER: &str = "sony/silentcipher";
@@ -36,19 +36,7 @@ pub async fn silentcipher(source: &ModelSource, options: &HubOptions) -> Result<
         ModelSource::Hub(id) => id,
     };
     let hub = Hub::new(options)?;
-    if options.offline {
-        return hub.cached_folder(id, files).await;
-    }
-    match hub.fetch_folder(id, files).await {
-        Err(error) if error.is_unreachable() => match hub.cached_folder(id, files).await {
-            Ok(found) => {
-                tracing::warn!(model = %id, error = %error, "cannot reach hub, using cached weights");
-                Ok(found)
-            }
-            Err(_) => Err(error),
-        },
-        done => done,
-    }
+    fetched_or_cached(id, options, hub.fetch_folder(id, files), hub.cached_folder(id, files)).await
 }
 
 fn open_folder(path: &Path) -> Result<PathBuf, HubError> {
