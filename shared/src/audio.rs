@@ -10,7 +10,7 @@
 
 mod clip_resample;
 mod container;
-mod flac_mp3;
+mod flac_mp3_decode;
 mod mixdown;
 mod ogg;
 #[cfg(test)]
@@ -128,8 +128,8 @@ pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
     }
     let source = match container(bytes).ok_or(ClipError::UnknownFormat)? {
         Container::Wav(bytes) => wav_decode::wav(bytes),
-        Container::Flac(bytes) => flac_mp3::flac(bytes),
-        Container::Mp3(bytes) => flac_mp3::mp3(bytes),
+        Container::Flac(bytes) => flac_mp3_decode::flac(bytes),
+        Container::Mp3(bytes) => flac_mp3_decode::mp3(bytes),
         Container::Ogg(bytes) => ogg::ogg(bytes),
     };
     Clip::from_source(source?)

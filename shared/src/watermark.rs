@@ -225,6 +225,6 @@ impl BuiltinMarked {
 
 impl fmt::Debug for BuiltinMarked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Marked({} samples)", self.samples.len())
+        write!(f, "BuiltinMarked({} samples)", self.samples.len())
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn spans(page: &str) -> Vec<(usize, String)> {
     spans
 }
 
-/// Returns the anchors of the headings, as GitHub makes them.
+/// Returns the anchors of the headings, as GitHub makes them, and those of `<a id="...">`.
 pub(super) fn anchors(page: &str) -> Vec<String> {
     let mut anchors: Vec<String> = Vec::new();
     let mut bases: Vec<String> = Vec::new();
@@ -70,6 +70,8 @@ pub(super) fn anchors(page: &str) -> Vec<String> {
         anchors.push(if earlier == 0 { base.clone() } else { format!("{base}-{earlier}") });
         bases.push(base);
     }
+    let ids = page.split("<a id=\"").skip(1).filter_map(|rest| rest.split_once('"'));
+    anchors.extend(ids.map(|(id, _)| id.to_owned()));
     anchors
 }
 

@@ -137,13 +137,13 @@ local function serve(queue)
   end
 end
 
-local book = redis.call('HMGET', BOOK, 'suspects', 'tag', 'tag:live', 'tag:standard', 'tag:bulk',
+local book = fields_of(BOOK, 'suspects', 'tag', 'tag:live', 'tag:standard', 'tag:bulk',
   'served:live', 'served:standard', 'served:bulk', 'paused:live', 'paused:standard', 'paused:bulk')
 
 -- Suspects run alone, and an idle worker takes one at once. If no worker is idle, one worker, the
 -- warden, takes nothing more until it is. The warden is the first worker to ask, until one asks
 -- that will be idle sooner_ms before it.
-if tonumber(book[1] or 0) > 0 then
+if tonumber(book.suspects or 0) > 0 then
   local warden, idle_at = string.match(redis.call('GET', WARDEN) or '', '(%S+) (%d+)')
   if idle then
     local answer = serve(SUSPECTS)
@@ -165,11 +165,12 @@ if tonumber(book[1] or 0) > 0 then
   end
 end
 
-local clock, order = tonumber(book[2] or 0), {}
+local clock, order = tonumber(book.tag or 0), {}
 for i, lane in ipairs(LANES) do
-  if not book[i + 8] and (lane ~= 'bulk' or bulk) then
-    local overdue = book[i + 5] and now - book[i + 5] > PATIENCE_MS[lane]
-    order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book[i + 2] or 0)), served = book[i + 5],
+  if not book['paused:' .. lane] and (lane ~= 'bulk' or bulk) then
+    local served = book['served:' .. lane]
+    local overdue = served and now - served > PATIENCE_MS[lane]
+    order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book['tag:' .. lane] or 0)), served = served,
       overdue = overdue, rank = i }
   end
 end

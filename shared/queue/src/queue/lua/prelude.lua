@@ -54,13 +54,18 @@ local function now_ms()
   return moment
 end
 
--- Reads the named fields of a job's hash into a table by name; an absent field is false.
-local function get(id, ...)
-  local values, job = redis.call('HMGET', JOB .. id, ...), {}
+-- Reads named fields of a hash into a table by name; an absent field is false.
+local function fields_of(key, ...)
+  local values, named = redis.call('HMGET', key, ...), {}
   for i = 1, select('#', ...) do
-    job[select(i, ...)] = values[i]
+    named[select(i, ...)] = values[i]
   end
-  return job
+  return named
+end
+
+-- Reads named fields of a job's hash.
+local function get(id, ...)
+  return fields_of(JOB .. id, ...)
 end
 
 -- Reads the fields that the transitions need.
@@ -259,15 +264,15 @@ end
 -- most, the wait is the whole backlog divided by the whole rate. The backlog of other shards is as
 -- workers last reported it.
 local function predicted_wait(lane)
-  local book = redis.call('HMGET', BOOK, 'capacity', 'ratio', 'waiting:live', 'waiting:standard', 'waiting:bulk',
+  local book = fields_of(BOOK, 'capacity', 'ratio', 'waiting:live', 'waiting:standard', 'waiting:bulk',
     'elsewhere:live', 'elsewhere:standard', 'elsewhere:bulk')
-  local capacity = tonumber(book[1] or 0)
+  local capacity = tonumber(book.capacity or 0)
   if capacity <= 0 then
     return nil
   end
   local all, weights, own = 0, 0, 0
-  for i, name in ipairs(LANES) do
-    local frames = math.max(0, tonumber(book[i + 2] or 0)) + tonumber(book[i + 5] or 0)
+  for _, name in ipairs(LANES) do
+    local frames = math.max(0, tonumber(book['waiting:' .. name] or 0)) + tonumber(book['elsewhere:' .. name] or 0)
     all = all + frames
     if name == lane then
       own = frames
@@ -277,7 +282,7 @@ local function predicted_wait(lane)
     end
   end
   local frames = math.min(all, own * weights / WEIGHT[lane])
-  return math.floor(frames * tonumber(book[2] or 1000) / capacity * 1000)
+  return math.floor(frames * tonumber(book.ratio or 1000) / capacity * 1000)
 end
 
 -- Removes a worker from the list, and its rate from the fleet's capacity.

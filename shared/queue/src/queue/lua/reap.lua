@@ -1,5 +1,7 @@
--- running -> queued for every lease that ran out, or -> failed if too many attempts were lost. Any
--- process may call it.
+-- running -> queued for every lease that ran out, or -> failed if failures and crashes have used up
+-- the budget of tries. Any process may call it. `blame` in prelude.lua makes suspects: jobs that ran
+-- beside others run again alone, uncharged. absence_ms: time without a check of the leases that means
+-- that Redis was away; grace_ms: what each lease gets then.
 local limit, budget, failure, ttl_ms, absence_ms, grace_ms = unpack(ARGV)
 local reaped, now = {}, now_ms()
 -- Processes of the fleet check the leases every few seconds. If none did for longer, Redis was out

@@ -79,7 +79,7 @@ planted! {
     a_tidied_consumer_takes_its_entry_along: "tidy",
         "field.pending == 0 and" => "";
     a_paused_lane_is_served: "claim",
-        "if not book[i + 8] and" => "if";
+        "if not book['paused:' .. lane] and" => "if";
     a_tenant_may_run_any_number: "claim",
         "if tenant_running_max > 0\n    and" => "if false and";
     a_lease_ends_with_the_group_of_its_stream: "beat",
