@@ -57,7 +57,7 @@ PYTHON ?= .venv/bin/python
 BENCH_MODEL ?= .data/csm-1b-random
 bench-engine: $(if $(filter .venv/%,$(PYTHON)),.venv/golden) ## The engine beside its peers, full size: docs/benchmarks/ gets the tables; 30 minutes, 16 GB
 	@scripts/need.sh cargo cc cmake
-	$(CARGO) build --locked --release -p csm-cli
+	$(CARGO) build --locked --release -p csm-cli --config 'profile.release.package.candle-transformers.opt-level=3'
 	[ -e $(BENCH_MODEL)/config.json ] || $(TARGET)/release/csm model make-random $(BENCH_MODEL)
 	$(TARGET)/release/csm bench engine --model $(BENCH_MODEL) --weights q8_0,q4_k,f32 --python $(PYTHON) --docs docs/benchmarks
 	$(TARGET)/release/csm bench quality --model $(BENCH_MODEL) --docs docs/benchmarks

@@ -12,13 +12,19 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// Files and folders that decide the bits, from the root of the workspace.
-pub(crate) const SOURCES: [&str; 9] = [
+pub(crate) const SOURCES: [&str; 15] = [
     "shared/src/audio",
     "shared/src/audio.rs",
+    "shared/src/prompt",
+    "shared/src/prompt.rs",
+    "shared/src/watermark.rs",
     "shared/src/watermark/embed.rs",
     "shared/src/watermark/watermark_key.rs",
     "worker/engine/src",
     "worker/kernels/src",
+    "worker/src/marks.rs",
+    "worker/src/marks/marked.rs",
+    "worker/src/speak.rs",
     "worker/src/speak/context_window.rs",
     "worker/src/speak/join.rs",
     "worker/src/speak/sentence_stream.rs",
@@ -50,7 +56,7 @@ pub(crate) fn identity(root: &Path, facts: &[String]) -> io::Result<u32> {
     let mut hasher = DefaultHasher::new();
     for source in SOURCES {
         for file in files(&root.join(source))? {
-            let text = fs::read_to_string(&file)?;
+            let text = String::from_utf8_lossy(&fs::read(&file)?).into_owned();
             file.strip_prefix(root).unwrap_or(&file).to_string_lossy().hash(&mut hasher);
             code_lines(&text).for_each(|line| line.hash(&mut hasher));
         }

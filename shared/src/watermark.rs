@@ -6,7 +6,8 @@
 //!
 //! [`MarkStream`] marks speech as it streams out of the codec. A keyed pattern of level changes of
 //! 1.5 dB covers 425 to 4800 Hz. The holder of the key finds the pattern again in the delivered
-//! audio, or in a part of it ([`Detector`]). The worker's encoders accept [`BuiltinMarked`] alone.
+//! audio, or in a part of it ([`Detector`]). The worker's encoders accept marked
+//! audio alone.
 //!
 //! The mark serves to find a deployment's own output again. Nothing in it prevents forgery: see
 //! below.

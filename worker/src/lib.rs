@@ -8,7 +8,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
-mod detect;
+mod detect_service;
 pub mod runner;
 mod serve;
 pub mod speak;

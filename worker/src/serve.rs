@@ -1,7 +1,7 @@
 //! A whole worker in three phases: bind and check what can be checked at once, load the model, run
 //! until stopped.
 
-mod marks;
+mod load_marks;
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{WorkerArgs, WorkerConfigError};
-use crate::detect;
+use crate::detect_service;
 use crate::encode::AudioEncoder;
 use crate::marks::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 use crate::provenance::ProvenanceError;
@@ -142,7 +142,7 @@ async fn work(
     state: &watch::Sender<Readiness>,
     stop: &CancellationToken,
 ) -> Result<(), WorkerError> {
-    let marks = marks::complete(parts.marker, &parts.key, &parts.chosen, state);
+    let marks = load_marks::complete(parts.marker, &parts.key, &parts.chosen, state);
     let Some(marker) = stop.run_until_cancelled(marks).await else { return Ok(()) };
     let marker = marker?;
     let Some(loaded) = stop.run_until_cancelled(load(args, state)).await else { return Ok(()) };
@@ -214,7 +214,7 @@ fn serve_detection(
     stop: &CancellationToken,
 ) -> Option<JoinHandle<()>> {
     let (mark, stop) = (marker.silentcipher()?, stop.clone());
-    let detect = detect::silentcipher(mark, keys, stop.clone());
+    let detect = detect_service::silentcipher(mark, keys, stop.clone());
     Some(tokio::spawn(async move { queue.serve(detect, stop).await }))
 }
 

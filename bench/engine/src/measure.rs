@@ -9,7 +9,7 @@
 mod bandwidth;
 mod candle_csm;
 mod codec_bench;
-mod engine_bench;
+mod engine_run;
 mod quality;
 mod steps;
 
@@ -25,7 +25,7 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 pub use bandwidth::{Bandwidth, device_bandwidth, host_bandwidth};
 pub use candle_csm::{CandleDtype, CandlePlan, candle_csm};
 pub use codec_bench::{CodecFrames, CodecPlan, candle_mimi, our_codec};
-pub use engine_bench::{EnginePlan, EngineTimings, run_engine};
+pub use engine_run::{EnginePlan, EngineTimings, run_engine};
 pub use quality::{Quality, QualityPlan, compare};
 pub use steps::{FrameTimes, Steps, StepsPlan, step};
 

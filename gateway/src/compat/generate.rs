@@ -12,7 +12,7 @@ use super::request::read;
 use crate::app::App;
 use crate::caller::{Caller, tenant};
 use crate::http::Problem;
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 use crate::submit::parse_and_check;
 use crate::wait::{FinishedAudio, wait_for_audio};
 

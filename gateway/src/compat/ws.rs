@@ -15,7 +15,7 @@ use crate::app::App;
 use crate::caller::tenant;
 use crate::http::Problem;
 use crate::http::request_id::RequestId;
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 
 /// Opens a WebSocket under one of few permits.
 pub(crate) async fn ws(

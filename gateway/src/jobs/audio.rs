@@ -14,7 +14,7 @@ use super::record;
 use crate::app::App;
 use crate::http::Problem;
 use crate::http::range::{Requested, requested};
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 use crate::wait::{fetch, location, missing_is_gone};
 
 /// Validity of a signed URL.

@@ -21,7 +21,7 @@ use futures::{Stream, StreamExt as _};
 use super::job_id;
 use crate::app::App;
 use crate::http::Problem;
-use crate::provenance::Provenance;
+use crate::provenance_headers::Provenance;
 
 /// Silence after which a comment is sent, so that proxies keep the connection open.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);

@@ -35,7 +35,7 @@
 mod device;
 mod load;
 
-mod command;
+mod engine_command;
 mod error;
 mod utterance;
 
@@ -67,9 +67,9 @@ use std::thread::JoinHandle;
 
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use command::{AudioFrame, FRAMES_AHEAD, MAX_SLOTS};
 pub use csm_shared::job::FinishReason;
 pub use device::DeviceChoice;
+pub use engine_command::{AudioFrame, FRAMES_AHEAD, MAX_SLOTS};
 pub use error::EngineError;
 pub use frame_stream::FrameStream;
 pub use load::{LoadStage, ModelInfo};
@@ -79,7 +79,7 @@ pub use utterance::{PromptSegment, SegmentAudio, Utterance};
 
 use crate::model::WeightChoice;
 use backend::{EngineParts, SpeechModel};
-use command::{Admission, COMMANDS, EngineCapacity, EngineCommand};
+use engine_command::{Admission, COMMANDS, EngineCapacity, EngineCommand};
 use frame_stream::EngineLink;
 use meter::Meter;
 

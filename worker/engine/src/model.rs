@@ -18,12 +18,12 @@ pub mod sampler;
 
 mod backend_prefix;
 mod cpu;
-mod format;
 mod net;
 mod prefix;
 mod replay;
 mod rope;
 mod tensor;
+mod weight_choice;
 
 #[cfg(test)]
 mod tests;
@@ -36,10 +36,10 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 
 pub use crate::weights::{LoadProgress, WeightsError, weights_sha256};
 pub use config::{ConfigError, CsmConfig, RopeConfig, TransformerConfig};
-pub use format::{WeightChoice, WeightFormat};
 pub use net::Row;
 pub use position::Position;
 pub use prefix::Prefix;
+pub use weight_choice::{WeightChoice, WeightFormat};
 
 use csm_kernels::threads_or_all;
 use csm_weights::Weights;

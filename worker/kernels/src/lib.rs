@@ -10,18 +10,18 @@
 //! others, on one thread or many, and on every CPU with fused multiply-add.
 
 pub mod attention;
-mod format;
+mod huge_pages;
 pub mod math;
 mod matrix;
-mod pages;
 mod pool;
 pub mod rowwise;
 mod simd;
+mod weight_format;
 
-pub use format::WeightFormat;
 pub use matrix::Matrix;
 pub use pool::{Pool, threads_or_all};
 use simd::simd_fn;
+pub use weight_format::WeightFormat;
 
 #[cfg(test)]
 mod tests;

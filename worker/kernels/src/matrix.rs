@@ -5,7 +5,7 @@
 //! input's weights of sixteen outputs, and sums need no shuffling. A task is a few neighbouring
 //! tiles over all rows; their weights come from memory once, whatever the number of rows.
 
-use super::pages::Plain;
+use super::huge_pages::Plain;
 use candle_core::Result;
 
 use super::pool::{Pool, Scattered};

@@ -10,7 +10,7 @@ use super::MarkError;
 use super::whole::WholeMark;
 
 /// Audio that carries a mark: 24 kHz, mono, 16 bit. The encoders and the live events accept nothing
-/// else. No code outside of the marks can make a value that holds samples.
+/// else. Samples get into a value by a mark alone: by the builtin one, or by [`Marked::whole`].
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Marked {
     samples: Vec<i16>,
@@ -44,6 +44,7 @@ impl Marked {
     }
 }
 
+/// Audio of the builtin mark, which only a [`MarkStream`](csm_shared::watermark::MarkStream) makes.
 impl From<BuiltinMarked> for Marked {
     fn from(marked: BuiltinMarked) -> Self {
         Self { samples: marked.into_samples() }

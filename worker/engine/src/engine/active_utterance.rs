@@ -7,8 +7,8 @@ use csm_shared::audio::Frame;
 use csm_shared::job::Sampling;
 use tokio::sync::mpsc;
 
-use super::command::AudioFrame;
 use super::decoder_thread::GeneratedCodes;
+use super::engine_command::AudioFrame;
 use super::guard::Budget;
 use super::prefill::Prompt;
 use super::schedule::Need;

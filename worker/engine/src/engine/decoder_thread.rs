@@ -18,7 +18,7 @@ use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
 
 use super::backend::Decode;
-use super::command::{AudioFrame, FRAMES_AHEAD};
+use super::engine_command::{AudioFrame, FRAMES_AHEAD};
 use super::error::EngineError;
 use super::guard::{Guard, GuardDecision, HELD_FRAMES};
 use super::meter::Meter;

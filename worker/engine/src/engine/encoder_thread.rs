@@ -13,8 +13,8 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc::WeakSender;
 
 use super::backend::Encode;
-use super::command::AudioFrame;
-use super::command::MAX_SLOTS;
+use super::engine_command::AudioFrame;
+use super::engine_command::MAX_SLOTS;
 use super::error::EngineError;
 use super::meter::Meter;
 use super::side_thread::{EngineNotifier, JoinOnDrop, Notice};

@@ -15,10 +15,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::active_utterance::ActiveUtterance;
 use super::backend::{EngineParts, SpeechModel};
-use super::command::{Admission, EngineCommand, FRAMES_AHEAD, StreamEnds};
-use super::command::{COMMANDS, EngineCapacity};
 use super::decoder_thread::{DecodeJob, DecoderHandle};
 use super::encoder_thread::{EncodeRequest, EncoderHandle};
+use super::engine_command::{Admission, EngineCommand, FRAMES_AHEAD, StreamEnds};
+use super::engine_command::{COMMANDS, EngineCapacity};
 use super::error::EngineError;
 use super::meter::{Meter, PrefixLookup};
 use super::prefill;

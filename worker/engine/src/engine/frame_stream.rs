@@ -3,7 +3,7 @@
 use csm_shared::job::FinishReason;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use super::command::{AudioFrame, EngineCommand, StreamEnds};
+use super::engine_command::{AudioFrame, EngineCommand, StreamEnds};
 use super::error::EngineError;
 
 /// A stream's link to its engine. The link does not keep the engine alive.

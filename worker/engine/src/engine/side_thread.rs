@@ -10,8 +10,8 @@ use std::thread::JoinHandle;
 use csm_shared::audio::Frame;
 use tokio::sync::mpsc;
 
-use super::command::EngineCommand;
-use super::command::MAX_SLOTS;
+use super::engine_command::EngineCommand;
+use super::engine_command::MAX_SLOTS;
 use super::error::EngineError;
 use super::slots::SlotId;
 

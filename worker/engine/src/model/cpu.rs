@@ -7,8 +7,8 @@
 
 mod cache;
 mod depth;
+mod embedding_table;
 mod stack;
-mod table;
 
 use candle_core::DType;
 use csm_shared::audio::{CODEBOOKS, Frame};
@@ -23,8 +23,8 @@ use csm_kernels::{Matrix, Pool};
 
 use cache::PackedKvCache;
 use depth::PackedDepth;
+use embedding_table::EmbeddingTable;
 use stack::{PackedStack, RowPosition};
-use table::EmbeddingTable;
 
 /// Prompt positions that go through the backbone at once. A block takes about as long as one frame,
 /// and running utterances wait that long at most.

@@ -9,11 +9,11 @@
 //! Masks from the slots' lengths decide which positions are seen, so the result of a row does not
 //! depend on the others. Rows of slots that take no part write to a position that is never read.
 
-#[cfg(feature = "cuda")]
-mod address;
 mod attention;
 mod cache;
 mod depth;
+#[cfg(feature = "cuda")]
+mod device_address;
 mod draw;
 #[cfg(feature = "cuda")]
 mod graph;

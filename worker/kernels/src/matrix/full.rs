@@ -3,7 +3,7 @@
 use candle_core::Result;
 
 use super::{ROWS, Sums, TILE, pack};
-use crate::pages::Pages;
+use crate::huge_pages::Pages;
 use crate::simd::{self, Level};
 
 /// Tiles as `(tiles, width)` groups of sixteen weights.

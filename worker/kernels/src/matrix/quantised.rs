@@ -8,7 +8,7 @@ use candle_core::{Device, Result, Tensor};
 use super::rows::{Quantised, UNIT};
 use super::{Line, Sums, TILE, pack};
 use crate::Pool;
-use crate::pages::Pages;
+use crate::huge_pages::Pages;
 #[cfg(target_arch = "x86_64")]
 use crate::simd;
 

@@ -10,8 +10,8 @@ use csm_shared::audio::{CODEBOOKS, Frame};
 use half::bf16;
 
 use super::cache::PackedKvCache;
+use super::embedding_table::EmbeddingTable;
 use super::stack::{PackedStack, RowPosition, matrix};
-use super::table::EmbeddingTable;
 use crate::model::csm_weights::{ModelPart, Weights};
 use crate::model::net::{FrameSampler, Row};
 use crate::model::{CsmConfig, ModelError, WeightFormat};

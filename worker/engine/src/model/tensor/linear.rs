@@ -72,7 +72,7 @@ impl Linear {
     #[cfg(feature = "cuda")]
     pub(super) fn address(&self) -> Result<u64> {
         match &self.weight {
-            Weight::Dense(weight) => super::address::address(weight),
+            Weight::Dense(weight) => super::device_address::address(weight),
             Weight::Quantised { weight: QMatMul::QTensor(stored), .. } => Ok(stored.device_ptr()? as u64),
             Weight::Quantised { .. } => candle_core::bail!("CANDLE_DEQUANTIZE_ALL is for the CPU: unset it"),
         }

@@ -6,9 +6,9 @@ use csm_shared::audio::CODEBOOKS;
 
 use super::launch::Kernels;
 use super::{Buffers, GraphInputs, GraphScratch};
-use crate::model::tensor::address::{address, address_of};
 use crate::model::tensor::attention::Attention;
 use crate::model::tensor::cache::TensorKvCache;
+use crate::model::tensor::device_address::{address, address_of};
 use crate::model::tensor::linear::Linear;
 use crate::model::tensor::stack::TensorStack;
 use crate::model::{TransformerConfig, WeightFormat};

@@ -3,10 +3,9 @@
 use std::ffi::c_void;
 use std::ptr;
 
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, DevicePtr as _, sys};
+use candle_core::Result;
+use candle_core::cuda_backend::cudarc::driver::sys;
 use candle_core::cuda_backend::{CudaDevice, WrapErr as _};
-use candle_core::{DType, Result, Storage, Tensor};
-use half::bf16;
 
 /// The kernels, compiled by this crate's build script.
 const STEP: &str = include_str!(concat!(env!("OUT_DIR"), "/step.ptx"));
