@@ -5,9 +5,9 @@
 set -eu
 CARGO=${CARGO:-cargo}
 cd "$(dirname "$0")/.."
-builds=${CARGO_TARGET_DIR:-target}/builds
-mkdir -p "$builds"
-builds=$(cd "$builds" && pwd)
+mkdir -p "${CARGO_TARGET_DIR:-target}/builds"
+target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
+builds=$target/builds
 
 # copy NAME: the working tree, with its changes, in $builds/NAME.
 copy() {
@@ -28,10 +28,11 @@ edit() {
     mv "$1.edited" "$1"
 }
 
-# build NAME: builds the copy; packages of the registry are compiled once for both.
+# build NAME: builds the copy in the target folder of this tree, so that packages of the registry are compiled once. The
+# last build below puts this tree's own worker back.
 build() {
-    (cd "$builds/$1" && CARGO_TARGET_DIR="$builds/target" $CARGO build --locked -p csm-worker)
-    cp "$builds/target/debug/csm-worker" "$builds/csm-worker-$1"
+    (cd "$builds/$1" && CARGO_TARGET_DIR="$target" $CARGO build --locked --workspace --bin csm-worker)
+    cp "$target/debug/csm-worker" "$builds/csm-worker-$1"
 }
 
 copy log
