@@ -8,6 +8,7 @@ cd "$(dirname "$0")/.."
 mkdir -p "${CARGO_TARGET_DIR:-target}/builds"
 target=$(cd "${CARGO_TARGET_DIR:-target}" && pwd)
 builds=$target/builds
+mkdir -p "$builds"
 
 # copy NAME: the working tree, with its changes, in $builds/NAME.
 copy() {
@@ -28,12 +29,14 @@ edit() {
     mv "$1.edited" "$1"
 }
 
-# build NAME: builds the copy in the target folder of this tree, so that packages of the registry are compiled once. The
-# last build below puts this tree's own worker back.
+# build NAME: builds the copy in the target folder of this tree, so that packages of the registry are compiled once.
 build() {
     (cd "$builds/$1" && CARGO_TARGET_DIR="$target" $CARGO build --locked --workspace --bin csm-worker)
     cp "$target/debug/csm-worker" "$builds/csm-worker-$1"
 }
+
+$CARGO build --locked --workspace --bins --tests
+cp "$target/debug/csm-worker" "$builds/csm-worker-own"
 
 copy log
 edit "$builds/log/worker/src/runner.rs" 's/"draining worker"/"draining worker of another build"/'
@@ -44,6 +47,8 @@ copy kernel
 edit "$builds/kernel/worker/kernels/src/math.rs" 's/^    let x = x\.clamp(.*;$/& let _edited = 0;/'
 build kernel
 
-$CARGO build --locked --workspace --bins --tests
+# Cargo holds this tree's worker for fresh and leaves the last copy's at its place. A new file, since the old one is a link.
+rm "$target/debug/csm-worker"
+cp "$builds/csm-worker-own" "$target/debug/csm-worker"
 CSM_TEST_WORKER_LOG=$builds/csm-worker-log CSM_TEST_WORKER_KERNEL=$builds/csm-worker-kernel \
     $CARGO nextest run --locked --workspace --run-ignored only -E 'package(csm-tests) & test(builds::)'
