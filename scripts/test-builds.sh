@@ -29,14 +29,18 @@ edit() {
     mv "$1.edited" "$1"
 }
 
-# build NAME: builds the copy in the target folder of this tree, so that packages of the registry are compiled once.
+# build NAME: builds the copy in a copy of the target folder, so that only what was edited is compiled again.
 build() {
-    (cd "$builds/$1" && CARGO_TARGET_DIR="$target" $CARGO build --locked --workspace --bin csm-worker)
-    cp "$target/debug/csm-worker" "$builds/csm-worker-$1"
+    mkdir -p "$builds/$1/target/debug"
+    for part in .fingerprint build deps; do
+        cp -a "$target/debug/$part" "$builds/$1/target/debug/"
+    done
+    (cd "$builds/$1" && CARGO_TARGET_DIR="$builds/$1/target" $CARGO build --locked --workspace --bin csm-worker)
+    mv "$builds/$1/target/debug/csm-worker" "$builds/csm-worker-$1"
+    rm -rf "${builds:?}/$1"
 }
 
 $CARGO build --locked --workspace --bins --tests
-cp "$target/debug/csm-worker" "$builds/csm-worker-own"
 
 copy log
 edit "$builds/log/worker/src/runner.rs" 's/"draining worker"/"draining worker of another build"/'
@@ -47,8 +51,5 @@ copy kernel
 edit "$builds/kernel/worker/kernels/src/math.rs" 's/^    let x = x\.clamp(.*;$/& let _edited = 0;/'
 build kernel
 
-# Cargo holds this tree's worker for fresh and leaves the last copy's at its place. A new file, since the old one is a link.
-rm "$target/debug/csm-worker"
-cp "$builds/csm-worker-own" "$target/debug/csm-worker"
 CSM_TEST_WORKER_LOG=$builds/csm-worker-log CSM_TEST_WORKER_KERNEL=$builds/csm-worker-kernel \
     $CARGO nextest run --locked --workspace --run-ignored only -E 'package(csm-tests) & test(builds::)'
