@@ -57,8 +57,8 @@ end
 -- Reads named fields of a hash into a table by name; an absent field is false.
 local function fields_of(key, ...)
   local values, named = redis.call('HMGET', key, ...), {}
-  for i = 1, select('#', ...) do
-    named[select(i, ...)] = values[i]
+  for i, name in ipairs({ ... }) do
+    named[name] = values[i]
   end
   return named
 end
