@@ -64,7 +64,7 @@ impl TestRedis {
 fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Option<LuaDefect>) -> Queue {
     let scripts = Scripts::edited(&|name, source| {
         let source = match name {
-            "claim" => replaced(source, "now - book[i + 5] > PATIENCE_MS[lane]", "false"),
+            "claim" => replaced(source, "now - served > PATIENCE_MS[lane]", "false"),
             "tidy" => replaced(source, "field.idle > tonumber(idle_ms)", "true"),
             _ => source.to_owned(),
         };
