@@ -200,7 +200,7 @@ impl Clip {
     /// Returns the samples as floats in [-1, 1).
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
-        self.samples.iter().map(|&sample| f32::from(sample) / I16_SCALE).collect()
+        self.samples.iter().copied().map(to_f32).collect()
     }
 
     /// Returns the length in milliseconds, rounded down.
@@ -253,6 +253,12 @@ pub fn format_chunk() -> [u8; 24] {
     chunk[20..22].copy_from_slice(&2u16.to_le_bytes()); // bytes per sample of all channels
     chunk[22..24].copy_from_slice(&16u16.to_le_bytes()); // bits
     chunk
+}
+
+/// Converts a 16-bit sample to [-1, 1).
+#[must_use]
+pub fn to_f32(sample: i16) -> f32 {
+    f32::from(sample) / I16_SCALE
 }
 
 /// Converts a float sample to 16 bit: rounded, and clamped to full scale.

@@ -77,6 +77,8 @@ use std::sync::Arc;
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
+use crate::audio::to_f32;
+
 pub use detect::{
     DETECTED_ABOVE, Detection, Detector, INCONCLUSIVE_ABOVE, MAX_KEYS, MAX_SECONDS, MIN_FILLED_SECONDS, MIN_SECONDS,
 };
@@ -215,7 +217,7 @@ impl BuiltinMarked {
     /// Returns the samples as floats in [-1, 1), as a [`Detector`] takes them.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
-        self.samples.iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
+        self.samples.iter().copied().map(to_f32).collect()
     }
 
     /// Appends `next`. The parts of one stream, appended in order, are the utterance.

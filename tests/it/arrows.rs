@@ -2,8 +2,8 @@
 //! ARCHITECTURE.md lists them.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
+
+use crate::source_tree::{files, read};
 
 /// Imports: for each importer, the imported.
 type Arrows = BTreeMap<String, BTreeSet<String>>;
@@ -26,46 +26,29 @@ const CRATES: [&str; 14] = [
     "tests/testing",
 ];
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
-}
-
-fn read(path: &Path) -> String {
-    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
-}
-
 /// The name of the crate in a folder.
 fn crate_name(folder: &str) -> String {
-    let manifest = read(&root().join(folder).join("Cargo.toml"));
+    let manifest = read(&format!("{folder}/Cargo.toml"));
     let name = manifest.lines().find_map(|line| line.strip_prefix("name = \"")).unwrap();
     name.trim_end_matches('"').to_owned()
 }
 
 /// The crates of the workspace that a crate needs, outside of its tests.
 fn needs(folder: &str) -> BTreeSet<String> {
-    let manifest = read(&root().join(folder).join("Cargo.toml"));
+    let manifest = read(&format!("{folder}/Cargo.toml"));
     let tables = manifest.split("\n[").filter(|table| table.starts_with("dependencies]"));
     let names = tables.flat_map(str::lines).filter_map(|line| line.split(['.', ' ', '=']).next());
     names.filter(|name| name.starts_with("csm-")).map(str::to_owned).collect()
 }
 
 /// The source files of a crate, without tests.
-fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
-        let stem = entry.file_stem().unwrap().to_string_lossy().into_owned();
-        if stem == "tests" {
-            continue;
-        }
-        if entry.is_dir() {
-            sources(&entry, found);
-        } else if entry.extension().is_some_and(|extension| extension == "rs") {
-            found.push(entry);
-        }
-    }
+fn sources(src: &str) -> Vec<String> {
+    let is_test = |path: &str| path[src.len()..].split('/').any(|part| part.trim_end_matches(".rs") == "tests");
+    files(src, "rs").into_iter().filter(|path| !is_test(path)).collect()
 }
 
 /// Code of a file without comments and without the tests at its end.
-fn code(path: &Path) -> String {
+fn code(path: &str) -> String {
     let text = read(path);
     let before_tests = text.split("#[cfg(test)]\nmod tests {").next().unwrap_or_default().to_owned();
     before_tests.lines().filter(|line| !line.trim_start().starts_with("//")).collect::<Vec<_>>().join("\n")
@@ -73,15 +56,11 @@ fn code(path: &Path) -> String {
 
 /// Imports between the top modules of a crate, by paths that begin with `crate::`.
 fn module_arrows(folder: &str) -> Arrows {
-    let src = root().join(folder).join("src");
-    let (mut files, mut arrows) = (Vec::new(), Arrows::new());
-    sources(&src, &mut files);
-    let top = |file: &Path| {
-        let first = file.strip_prefix(&src).unwrap().components().next().unwrap();
-        first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
-    };
-    let modules: BTreeSet<_> = files.iter().map(|file| top(file)).collect();
-    for file in &files {
+    let src = format!("{folder}/src/");
+    let (sources, mut arrows) = (sources(&src), Arrows::new());
+    let top = |file: &str| file[src.len()..].split('/').next().unwrap().trim_end_matches(".rs").to_owned();
+    let modules: BTreeSet<_> = sources.iter().map(|file| top(file)).collect();
+    for file in &sources {
         let from = top(file);
         if ["lib", "main", "bin"].contains(&from.as_str()) {
             continue;
@@ -117,7 +96,7 @@ fn circle(arrows: &Arrows) -> Option<Vec<String>> {
 /// The lists of ARCHITECTURE.md by name. A list is `name: from -> to, to; from -> to`, wrapped with
 /// indented lines.
 fn listed() -> BTreeMap<String, Arrows> {
-    let page = read(&root().join("ARCHITECTURE.md"));
+    let page = read("ARCHITECTURE.md");
     let block = page.split("```arrows\n").nth(1).expect("a block of arrows").split("```").next().unwrap();
     let lists = block.trim().replace("\n  ", " ");
     let list = |line: &str| {

@@ -1,31 +1,15 @@
 //! The table of docs/queue.md names tests that exist.
 
-use std::fs;
-use std::path::Path;
-
-/// Appends every Rust source under a folder to `text`.
-fn sources(folder: &Path, text: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() && !path.ends_with("target") {
-            sources(&path, text);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text.push_str(&fs::read_to_string(&path).unwrap());
-        }
-    }
-}
+use crate::source_tree::{files, read};
 
 #[test]
 fn every_test_that_the_promise_names_exists() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-    let page = fs::read_to_string(root.join("docs/queue.md")).unwrap();
+    let page = read("docs/queue.md");
     let table = page.split_once("| clause | the test that would fail |").unwrap().1;
     let rows: Vec<_> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
     assert!(rows.len() >= 8, "the table has its rows");
-    let mut code = String::new();
-    for part in ["shared", "gateway", "worker", "tests", "cli"] {
-        sources(&root.join(part), &mut code);
-    }
+    let parts = ["shared", "gateway", "worker", "tests", "cli"];
+    let code: String = parts.into_iter().flat_map(|part| files(part, "rs")).map(|file| read(&file)).collect();
     for row in rows {
         let cell = row.rsplit('|').nth(1).unwrap();
         let names: Vec<_> = cell.split('`').skip(1).step_by(2).filter(|name| !name.starts_with("make ")).collect();

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use csm_shared::audio::SAMPLE_RATE;
+use csm_shared::audio::{SAMPLE_RATE, to_f32};
 use csm_shared::job::JobId;
 use csm_shared::models::HubError;
 
@@ -181,7 +181,7 @@ impl Marking {
     fn check_live(&self) -> Result<(), MarkError> {
         let live = self.live.samples();
         let last = |samples: usize| -> Vec<f32> {
-            live[live.len().saturating_sub(samples)..].iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
+            live[live.len().saturating_sub(samples)..].iter().copied().map(to_f32).collect()
         };
         self.marker
             .check(&last(LIVE_CHECK_WINDOW_SAMPLES))

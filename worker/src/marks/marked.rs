@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use csm_shared::audio::to_i16;
+use csm_shared::audio::{to_f32, to_i16};
 use csm_shared::job::JobId;
 use csm_shared::watermark::BuiltinMarked;
 
@@ -35,7 +35,7 @@ impl Marked {
     /// Returns the samples as floats in [-1, 1), as a detector takes them.
     #[must_use]
     pub fn to_f32(&self) -> Vec<f32> {
-        self.samples.iter().map(|&sample| f32::from(sample) / 32_768.0).collect()
+        self.samples.iter().copied().map(to_f32).collect()
     }
 
     /// Appends `next`. The parts of one stream, appended in order, are the utterance.
