@@ -26,7 +26,7 @@ const FILES: [&str; 3] = ["enc_c.ckpt", "dec_c.ckpt", "dec_m_0.ckpt"];
 
 /// Returns small networks with random weights: well formed, but their mark cannot be found.
 fn random_weights() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/silentcipher/narrow")
+    csm_testing::golden("silentcipher/narrow")
 }
 
 /// Returns a copy of the random weights in which `file` holds `content`.
@@ -203,7 +203,7 @@ async fn weights_in_the_cache_are_used_unasked_and_never_fetched_unasked() {
 
 /// Returns small trained networks: their mark can be found.
 fn trained_weights() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/silentcipher/small")
+    csm_testing::golden("silentcipher/small")
 }
 
 #[tokio::test]

@@ -32,8 +32,6 @@ pub(crate) fn silentcipher(
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::path::Path;
-
     use csm_shared::audio::Clip;
     use csm_shared::job::JobId;
 
@@ -42,7 +40,7 @@ mod tests {
 
     /// Marks the clip of the small test networks with `key` for `job`.
     fn marked(cipher: &SilentCipher, key: &WatermarkKey, job: &JobId) -> Vec<f32> {
-        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/golden.safetensors");
+        let file = csm_testing::golden("silentcipher/golden.safetensors");
         let bytes = std::fs::read(file).unwrap();
         let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
         let clip = Clip::from_pcm(tensors.tensor("clip").unwrap().data()).unwrap().to_f32();
@@ -51,7 +49,7 @@ mod tests {
 
     #[test]
     fn an_old_key_and_a_named_job_are_looked_for_until_the_worker_ends() {
-        let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");
+        let weights = csm_testing::golden("silentcipher/small");
         let cipher = SilentCipher::load(&weights, BnMode::Running).unwrap();
         let key = |secret: &str| WatermarkKey::parse(secret).unwrap();
         let (current, old) = (key("the secret of this year"), key("the secret of last year"));

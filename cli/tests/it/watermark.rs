@@ -95,7 +95,7 @@ fn an_old_key_s_mark_is_found_and_named() {
 
 /// Returns the folder of small trained networks, and the clip of their golden values.
 fn silentcipher() -> (PathBuf, Vec<f32>) {
-    let golden = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher");
+    let golden = csm_testing::golden("silentcipher");
     let bytes = fs::read(golden.join("golden.safetensors")).unwrap();
     // The header's length, the header in JSON, the data.
     let (length, rest) = bytes.split_first_chunk::<8>().unwrap();

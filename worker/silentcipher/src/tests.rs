@@ -23,7 +23,7 @@ use super::{BnMode, SilentCipher};
 const MODES: [(BnMode, &str); 2] = [(BnMode::Batch, "batch"), (BnMode::Running, "running")];
 
 fn folder() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/silentcipher")
+    csm_testing::golden("silentcipher")
 }
 
 /// Loads the narrow random model at the strength of most cases.

@@ -154,7 +154,6 @@ impl Resonator {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use std::path::Path;
     use std::time::Duration;
 
     use super::*;
@@ -162,7 +161,7 @@ mod tests {
     /// A search waits while a recording is being marked, but no longer than its time limit.
     #[test]
     fn a_search_waits_for_its_turn_in_vain_or_until_it_comes() {
-        let weights = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden/silentcipher/small");
+        let weights = csm_testing::golden("silentcipher/small");
         let cipher = SilentCipher::load(&weights, csm_silentcipher::BnMode::Running).unwrap();
         let key = WatermarkKey::development();
         let (silent, known, stop) =

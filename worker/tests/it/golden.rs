@@ -21,7 +21,7 @@ const LOGIT_TOLERANCE: f32 = 1e-4;
 const PCM_TOLERANCE: f32 = 1e-4;
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/golden")
+    csm_testing::golden("")
 }
 
 fn values() -> HashMap<String, Tensor> {

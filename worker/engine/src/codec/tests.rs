@@ -3,7 +3,7 @@
 use super::*;
 
 pub(super) fn folder(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(name)
+    csm_testing::golden(name)
 }
 
 pub(super) fn codec() -> Codec {

@@ -11,7 +11,7 @@ use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use super::*;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden/hf")
+    csm_testing::golden("hf")
 }
 
 fn model() -> Model {

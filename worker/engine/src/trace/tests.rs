@@ -5,7 +5,7 @@ use csm_shared::job::{Seed, Temperature, TopK};
 use super::*;
 
 fn golden() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden")
+    csm_testing::golden("")
 }
 
 fn options(out: &Path) -> TraceOptions {

@@ -1,17 +1,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
-use std::path::PathBuf;
 
 use candle_core::Device;
+use csm_testing::golden;
 
 use super::super::{LoadOptions, Model};
 use super::*;
 use crate::weights::weights_sha256;
-
-fn golden(folder: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/golden").join(folder)
-}
 
 /// Copies the golden model (transformers layout) with changed tensors.
 pub(crate) fn changed(change: impl FnOnce(&mut HashMap<String, Tensor>)) -> tempfile::TempDir {
