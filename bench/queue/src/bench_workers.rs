@@ -26,7 +26,10 @@ pub(crate) struct BenchServer {
 impl BenchServer {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let data = TempDir::new()?;
-        let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await?;
+        // A backlog of a bench may be larger than that of `csm dev`.
+        let settings = ["--maxmemory", "0"].map(str::to_owned).to_vec();
+        let options = LocalRedisOptions { settings, ..LocalRedisOptions::default() };
+        let redis = LocalRedis::spawn(data.path(), &options).await?;
         Ok(Self { redis, _data: data })
     }
 
