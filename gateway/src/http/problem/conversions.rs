@@ -53,6 +53,14 @@ impl From<QueueError> for Problem {
                 let detail = format!("Tenant {tenant} has {open} jobs waiting and running; the limit is {limit}.");
                 Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
             }
+            QueueError::LaneBytesFull { lane, bytes, limit } => {
+                let detail = format!("The requests of lane {lane} take {bytes} bytes; the limit is {limit}.");
+                Self::new(ProblemCode::LaneFull, detail).retry_after(RETRY_FULL_SECONDS)
+            }
+            QueueError::TenantBytesFull { tenant, bytes, limit } => {
+                let detail = format!("The requests of tenant {tenant} take {bytes} bytes; the limit is {limit}.");
+                Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
+            }
             QueueError::Busy { lane, wait, limit } => {
                 let (wait_s, limit_s) = (wait.as_secs_f64(), limit.as_secs_f64());
                 let detail =

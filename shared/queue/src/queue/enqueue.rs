@@ -44,6 +44,8 @@ impl Queue {
         let keys = self.shard_of(&ticket.id);
         let (tenant_max, wait_max) =
             (self.options.per_shard(self.options.tenant_open_max), self.options.wait_max(spec.lane));
+        let [lane_bytes_max, tenant_bytes_max] =
+            [self.options.lane_bytes_max, self.options.tenant_bytes_max].map(|bound| self.options.per_shard(bound));
         let mut script = call(&self.scripts.enqueue, keys);
         script
             .arg(ticket.id.to_string())
@@ -57,7 +59,9 @@ impl Queue {
             .arg(ticket.deadline.map_or(0, |deadline| deadline.as_millisecond().max(1)))
             .arg(LANE_DEPTH_MAX)
             .arg(tenant_max)
-            .arg(ms(wait_max));
+            .arg(ms(wait_max))
+            .arg(lane_bytes_max)
+            .arg(tenant_bytes_max);
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
             Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,
@@ -74,6 +78,14 @@ impl Queue {
             "tenant" => {
                 Err(QueueError::TenantFull { tenant: ticket.tenant.clone(), open: number(detail)?, limit: tenant_max })
             }
+            "lane_bytes" => {
+                Err(QueueError::LaneBytesFull { lane: spec.lane, bytes: number(detail)?, limit: lane_bytes_max })
+            }
+            "tenant_bytes" => Err(QueueError::TenantBytesFull {
+                tenant: ticket.tenant.clone(),
+                bytes: number(detail)?,
+                limit: tenant_bytes_max,
+            }),
             "late" => Err(QueueError::TooLate { lane: spec.lane, wait: Duration::from_millis(number(detail)?) }),
             "busy" => Err(QueueError::Busy {
                 lane: spec.lane,

@@ -6,7 +6,7 @@ use crate::redis_client::RedisFault;
 use csm_shared::job::{JobId, Lane, Tenant, wire};
 
 /// Reason why a transition did not happen.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// Redis was unavailable or refused.
     #[error(transparent)]
@@ -28,6 +28,26 @@ pub enum QueueError {
         tenant: Tenant,
         /// Jobs of the tenant, waiting and running, on the job's shard.
         open: u64,
+        /// Limit of the tenant on the job's shard.
+        limit: u64,
+    },
+    /// The requests of a lane take as many bytes of Redis as they may.
+    #[error("the requests of lane {lane} take {bytes} bytes; the limit is {limit}")]
+    LaneBytesFull {
+        /// The lane.
+        lane: Lane,
+        /// Bytes of the requests of waiting and running jobs, on the job's shard.
+        bytes: u64,
+        /// Limit of the lane on the job's shard.
+        limit: u64,
+    },
+    /// The requests of a tenant take as many bytes of Redis as they may.
+    #[error("the requests of tenant {tenant} take {bytes} bytes; the limit is {limit}")]
+    TenantBytesFull {
+        /// The tenant.
+        tenant: Tenant,
+        /// Bytes of the requests of waiting and running jobs, on the job's shard.
+        bytes: u64,
         /// Limit of the tenant on the job's shard.
         limit: u64,
     },
@@ -55,6 +75,9 @@ pub enum QueueError {
     /// An operator has closed the intake of the queue.
     #[error("the queue takes no new jobs")]
     Closed,
+    /// The events of an ended job cannot be read from the store.
+    #[error("the archived events cannot be read: {0}")]
+    Archive(String),
     /// A record in Redis is damaged, or was written by a newer version.
     #[error("job record is unreadable: {0}")]
     Corrupt(String),
@@ -66,7 +89,8 @@ impl QueueError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Redis(fault) => fault.is_transient(),
-            Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed => true,
+            Self::LaneBytesFull { .. } | Self::TenantBytesFull { .. } => true,
+            Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed | Self::Archive(_) => true,
             Self::TooLate { .. } | Self::Conflict(_) | Self::Corrupt(_) => false,
         }
     }

@@ -23,6 +23,14 @@ pub struct QueueArgs {
     /// Jobs of one tenant that run at a time; further jobs of the tenant wait apart. 0 is no bound
     #[arg(long, env = "CSM_TENANT_RUNNING_MAX", default_value_t = 0, value_name = "JOBS")]
     pub tenant_running_max: u64,
+    /// Bytes of Redis that the requests of one lane may take, of jobs that wait and run; further jobs
+    /// are refused with 429. 0 is no bound. With several shards each takes its part
+    #[arg(long, env = "CSM_LANE_BYTES_MAX", default_value_t = LANE_BYTES_MAX, value_name = "BYTES")]
+    pub lane_bytes_max: u64,
+    /// Bytes of Redis that the requests of one tenant may take, of jobs that wait and run; further
+    /// jobs are refused with 429. 0 is no bound. With several shards each takes its part
+    #[arg(long, env = "CSM_TENANT_BYTES_MAX", default_value_t = 0, value_name = "BYTES")]
+    pub tenant_bytes_max: u64,
     /// Predicted wait in the live lane beyond which a job is refused with 429. 0 is no bound
     #[arg(long, env = "CSM_LIVE_WAIT_MAX_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub live_wait_max_seconds: u64,
@@ -34,6 +42,9 @@ pub struct QueueArgs {
     pub bulk_wait_max_seconds: u64,
 }
 
+/// Default bound on the bytes of one lane's requests. Three lanes fill three quarters of a Redis of
+/// 1 GiB.
+const LANE_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
 /// Largest number of shards.
 pub const SHARDS_MAX: u16 = 64;
 
@@ -43,6 +54,8 @@ impl Default for QueueArgs {
             queue_shards: 1,
             tenant_open_max: 0,
             tenant_running_max: 0,
+            lane_bytes_max: 0,
+            tenant_bytes_max: 0,
             live_wait_max_seconds: 0,
             standard_wait_max_seconds: 0,
             bulk_wait_max_seconds: 0,

@@ -1,8 +1,8 @@
 -- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so. A
 -- second call with another request's fingerprint is a conflict.
--- 0 means none for expires_in_ms, deadline_ms, tenant_open_max and wait_max_ms.
+-- 0 means none for expires_in_ms, deadline_ms, tenant_open_max, wait_max_ms and the bounds on bytes.
 local id, lane, spec, max_frames, cost, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max, tenant_open_max,
-  wait_max_ms = unpack(ARGV)
+  wait_max_ms, lane_bytes_max, tenant_bytes_max = unpack(ARGV)
 local known = get(id, 'state', 'fingerprint')
 if known.state then
   return { known.fingerprint == fingerprint and 'exists' or 'conflict', known.state, '' }
@@ -23,6 +23,18 @@ if open_max > 0 then
     return { 'tenant', tostring(open), '' }
   end
 end
+local function bytes_full(key, field, bytes_max)
+  local held = tonumber(redis.call('HGET', key, field) or 0)
+  return bytes_max > 0 and held + #spec > bytes_max and tostring(held)
+end
+local held = bytes_full(BOOK, 'bytes:' .. lane, tonumber(lane_bytes_max))
+if held then
+  return { 'lane_bytes', held, '' }
+end
+held = bytes_full(TENANTS, 'bytes:' .. tenant, tonumber(tenant_bytes_max))
+if held then
+  return { 'tenant_bytes', held, '' }
+end
 local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(wait_max_ms)
 local expires_in, deadline = tonumber(expires_in_ms), tonumber(deadline_ms)
 local expires = expires_in > 0 and now + expires_in or nil
@@ -41,10 +53,10 @@ end
 if wait and wait_max > 0 and wait > wait_max then
   return { 'busy', tostring(wait), tostring(wait_max) }
 end
-local fields = { 'spec', spec, 'max_frames', max_frames, 'fingerprint', fingerprint }
+local fields = { 'max_frames', max_frames, 'fingerprint', fingerprint }
 if deadline > 0 then
   fields[#fields + 1] = 'deadline_ms'
   fields[#fields + 1] = deadline
 end
-accept(id, lane, cost, tenant, expires, unpack(fields))
+accept(id, lane, cost, tenant, expires, spec, unpack(fields))
 return { 'accepted', wait and tostring(wait) or '', '' }

@@ -1,8 +1,8 @@
 -- Put before every script: the keys by name, and the functions that several transitions share.
 --
 -- A job's hash:
--- - request: spec, lane, tenant, cost (frames it is expected to take), max_frames, fingerprint (of
---   the request)
+-- - request: spec, bytes (of spec), lane, tenant, cost (frames it is expected to take), max_frames,
+--   fingerprint (of the request)
 -- - place: state, queue and entry (its stream and its id there), parked (waits for its tenant)
 -- - attempts: attempt (claims so far), failures, crashes, owner, build
 -- - suspects: suspect (a worker died with it), alone (this attempt runs with nothing beside it)
@@ -11,6 +11,7 @@
 --
 -- The book, a hash of counters and marks:
 -- - waiting:<lane> and running:<lane>: expected frames
+-- - bytes:<lane>: bytes of the requests of open jobs
 -- - served:<lane>: when the lane was last served, or first passed over since it was empty
 -- - tag:<lane> and tag: virtual times of the fair queue
 -- - paused:<lane>, closed: marks of an operator
@@ -81,8 +82,8 @@ local function held(id, owner, attempt)
   end
 end
 
--- Counts a tenant's open ('open:') or running ('running:') jobs. A count of zero is deleted, so it
--- takes no memory.
+-- Counts a tenant's open ('open:') or running ('running:') jobs, or the bytes of the requests of
+-- open jobs ('bytes:'). A count of zero is deleted, so it takes no memory.
 local function count(what, tenant, by)
   if redis.call('HINCRBY', TENANTS, what .. tenant, by) <= 0 then
     redis.call('HDEL', TENANTS, what .. tenant)
@@ -187,6 +188,11 @@ local function settle(id, job, state, ttl_ms, ...)
   redis.call('HINCRBY', BOOK, (job.state == 'queued' and 'waiting:' or 'running:') .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'ended:' .. state, 1)
   count('open:', job.tenant, -1)
+  local bytes = get(id, 'bytes').bytes
+  if bytes then
+    redis.call('HINCRBY', BOOK, 'bytes:' .. job.lane, -bytes)
+    count('bytes:', job.tenant, -bytes)
+  end
   redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms(), ...)
   if state == 'failed' and bury(id) then
     ttl_ms = DEAD_TTL_MS
@@ -225,13 +231,15 @@ local function blame(id, job)
 end
 
 -- nothing -> queued, with further fields of the record.
-local function accept(id, lane, cost, tenant, expires_ms, ...)
+local function accept(id, lane, cost, tenant, expires_ms, spec, ...)
   local now = now_ms()
   push_into(lane, id, 'state', 'queued', 'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0, 'lane', lane,
-    'cost', cost, 'tenant', tenant, ...)
+    'cost', cost, 'tenant', tenant, 'spec', spec, 'bytes', #spec, ...)
   redis.call('ZADD', OPEN, now, id)
   redis.call('HINCRBY', BOOK, 'waiting:' .. lane, cost)
+  redis.call('HINCRBY', BOOK, 'bytes:' .. lane, #spec)
   count('open:', tenant, 1)
+  count('bytes:', tenant, #spec)
   if expires_ms then
     redis.call('HSET', JOB .. id, 'expires_ms', expires_ms)
     redis.call('ZADD', DEADLINES, expires_ms, id)

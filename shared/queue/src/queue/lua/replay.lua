@@ -8,7 +8,7 @@ end
 if job.state ~= 'failed' or not job.dead or not job.spec then
   return ''
 end
-accept(new_id, job.lane, job.cost, job.tenant, nil, 'spec', job.spec, 'max_frames', job.max_frames, 'fingerprint', '')
+accept(new_id, job.lane, job.cost, job.tenant, nil, job.spec, 'max_frames', job.max_frames, 'fingerprint', '')
 redis.call('HSET', JOB .. id, 'replayed_as', new_id)
 redis.call('HDEL', JOB .. id, 'spec', 'dead')
 redis.call('XDEL', DLQ, job.dead)

@@ -91,6 +91,25 @@ for _, name in ipairs(numbers) do
   table.insert(lines, 'book ' .. name .. ': ' .. (redis.call('HGET', ROOT .. 'book', name) or '0'))
 end
 
+-- The model does not know how long a payload is. The counts must be those of the open jobs.
+local function bytes_of(field, value)
+  local bytes = 0
+  for id, job in pairs(jobs) do
+    if open(id) and job[field] == value then
+      bytes = bytes + #job.spec
+    end
+  end
+  return bytes
+end
+for _, lane in ipairs({ 'live', 'standard', 'bulk' }) do
+  local counted = tonumber(redis.call('HGET', ROOT .. 'book', 'bytes:' .. lane) or 0)
+  table.insert(lines, 'book bytes:' .. lane .. ' off by ' .. (counted - bytes_of('lane', lane)))
+end
+for _, tenant in ipairs({ 'default', 'other' }) do
+  local counted = tonumber(redis.call('HGET', ROOT .. 'tenants', 'bytes:' .. tenant) or 0)
+  table.insert(lines, 'tenants bytes:' .. tenant .. ' off by ' .. (counted - bytes_of('tenant', tenant)))
+end
+
 for _, id in ipairs(ARGV) do
   local job = jobs[id]
   local words = { job.state or 'missing', 'lane=' .. (job.lane or ''), 'tenant=' .. (job.tenant or '') }

@@ -28,10 +28,12 @@ impl QueueModel {
         lines.push(line("dead letters", &self.dead));
         for (tenant, name) in TENANTS.iter().enumerate() {
             lines.push(format!("tenants open:{name}: {}", self.open(tenant)));
+            lines.push(format!("tenants bytes:{name} off by 0"));
             lines.push(format!("tenants running:{name}: {}", self.count(tenant, JobState::Running)));
         }
         lines.push(format!("book suspects: {}", self.suspects()));
         for lane in Lane::ALL {
+            lines.push(format!("book bytes:{lane} off by 0"));
             for (name, state) in [("waiting", JobState::Queued), ("running", JobState::Running)] {
                 let jobs = self.jobs.iter().filter(|job| job.lane == lane && job.state == state);
                 lines.push(format!("book {name}:{lane}: {}", jobs.map(ModelJob::cost).sum::<u64>()));
