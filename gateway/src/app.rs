@@ -7,6 +7,7 @@ use std::time::Duration;
 use csm_queue::live::{Live, Subscriptions};
 use csm_queue::queue::Queue;
 use csm_queue::redis_client::{RedisClient, RedisFault};
+use csm_queue::temporary_objects::TemporaryObjects;
 use csm_shared::store::{Store, StoreError};
 use csm_shared::watermark::WatermarkError;
 use tokio::sync::Semaphore;
@@ -53,6 +54,8 @@ pub(crate) struct AppState {
     pub(crate) subscriptions: Subscriptions,
     /// Store of finished audio.
     pub(crate) store: Store,
+    /// Objects of the store that are removed after a time.
+    pub(crate) temporary_objects: TemporaryObjects,
     /// Check of requests against the model's window.
     pub(crate) window_check: WindowCheck,
     /// True if audio is answered with a redirect, provided that the store can sign URLs.
@@ -94,15 +97,16 @@ impl App {
     ) -> Result<Self, AppError> {
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
-        let tasks = TaskTracker::new();
+        let (tasks, store) = (TaskTracker::new(), args.store.build().await?);
         Ok(Self(Arc::new(AppState {
             bodies: BodyReader::new(tasks.clone(), stop.clone()),
             detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
             queue: Queue::new(redis, &args.queue),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
-            live: Live::new(patient.clone()),
-            subscriptions: Subscriptions::start(patient),
-            store: args.store.build().await?,
+            live: Live::new(patient.clone()).with_store(store.clone()),
+            subscriptions: Subscriptions::start(patient.clone()).with_store(store.clone()),
+            temporary_objects: TemporaryObjects::new(patient, store.clone()),
+            store,
             window_check,
             redirect_audio: args.redirect_audio,
             tasks,

@@ -221,7 +221,7 @@ async fn cancelled_stream() {
     listener.receive_all().await;
     assert_eq!(
         listener.end.as_ref().map(|(name, end)| (name.as_str(), &end["state"])),
-        Some(("error", &json!("cancelled")))
+        Some(("no_result", &json!("cancelled")))
     );
     let heard = samples(&listener.pcm);
     assert!((HEARD..LONG_FRAMES as usize * FRAME_SAMPLES).contains(&heard.len()), "{} samples", heard.len());

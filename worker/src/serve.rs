@@ -156,7 +156,7 @@ async fn work(
     let host = host();
     let worker_id = WorkerId::of_this_process(&host);
     let queue = Queue::new(parts.redis.clone(), &args.queue);
-    let live = Live::new(parts.redis.clone());
+    let live = Live::new(parts.redis.clone()).with_store(parts.store.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
     let detect_stop = stop.child_token();
     let keys = [vec![parts.key], parts.old_keys].concat();

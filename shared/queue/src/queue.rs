@@ -88,6 +88,11 @@ impl Queue {
         &self.redis
     }
 
+    /// Returns the same queue through another client, which may have another patience.
+    pub(crate) fn through(&self, redis: RedisClient) -> Self {
+        Self { redis, ..self.clone() }
+    }
+
     /// Returns the keys of the shard that a job lives on.
     fn shard_of(&self, id: &JobId) -> &RedisKeys {
         &self.shards[usize::from(id.spread(self.shards.len() as u16))]

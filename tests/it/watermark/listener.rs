@@ -98,7 +98,7 @@ impl LiveListener {
             assert_eq!(audio["samples"], pcm.len() / 2);
             self.pcm.extend(pcm);
         }
-        if matches!(name, "done" | "error") {
+        if matches!(name, "done" | "no_result") {
             self.end = Some((name.to_owned(), data));
         }
     }

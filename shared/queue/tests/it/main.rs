@@ -1,9 +1,12 @@
 //! Tests of the queue, the live channel and the client against real servers, which each test starts
 //! for itself.
 
+mod archive;
 mod fleet;
+mod followers;
 mod live;
 mod local_redis;
 mod queue;
 mod redis_faults;
+mod temporary_objects;
 mod topology;
