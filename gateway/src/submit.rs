@@ -12,6 +12,7 @@ use tracing::Instrument as _;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
+use crate::recordings::store_recordings;
 
 /// Request for a job, checked by the constructors of its fields.
 #[derive(Clone, Debug)]
@@ -95,8 +96,9 @@ pub(crate) async fn parse_and_check(
 /// The call to the queue runs in a task of its own, which always runs to its end. If the call were
 /// dropped half way, the job could be accepted after its cancellation. If the caller leaves
 /// meanwhile, the guard is dropped with the task's result.
-pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitted, Problem> {
+pub(crate) async fn submit(app: &App, mut job_request: JobRequest) -> Result<Submitted, Problem> {
     refuse_late(app, &job_request).await?;
+    job_request.spec = Box::pin(store_recordings(&app.temporary_objects, job_request.spec)).await?;
     let lane = job_request.spec.lane;
     let cancel_on_drop = CancelOnDrop { app: app.clone(), id: job_request.ticket.id, armed: !job_request.repeats };
     let enqueue = async move {

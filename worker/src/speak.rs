@@ -11,6 +11,7 @@ mod attempt_progress;
 mod context_window;
 mod join;
 mod progress;
+mod recordings;
 mod sentence_stream;
 #[cfg(test)]
 mod tests;
@@ -20,7 +21,7 @@ use std::time::{Duration, Instant};
 use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_queue::queue::LeaseRef;
 use csm_queue::redis_client::RedisFault;
-use csm_shared::audio::SAMPLE_RATE;
+use csm_shared::audio::{Clip, SAMPLE_RATE};
 use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, SentenceReceipt};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
@@ -34,6 +35,7 @@ use csm_engine::engine::{Engine, EngineError, ModelInfo, PromptSegment, SegmentA
 
 pub use attempt_progress::AttemptProgress;
 use progress::{PendingEvent, ProgressPublisher};
+pub use recordings::RecordingError;
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
 
 /// Longest time to publish an event, or to read the resume point.
@@ -65,6 +67,9 @@ pub enum AttemptError {
     /// The tokenizer refused the text.
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    /// A recording of the context could not be read from the store.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// The engine refused or failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -95,13 +100,16 @@ impl AttemptError {
     pub fn failure(&self) -> Failure {
         let class = match self {
             Self::Prompt(_) => FailureClass::Invalid,
+            Self::Recording(error) if error.is_gone() => FailureClass::Invalid,
             Self::Engine(error) if error.is_invalid() => FailureClass::Invalid,
             Self::Engine(_) | Self::Mark(_) | Self::Encode(_) | Self::Join(_) => FailureClass::Resource,
             Self::Sink(error) if error.is_permanent() => FailureClass::Resource,
-            Self::Sink(_) | Self::StoreTimedOut | Self::Publish(_) => FailureClass::Transient,
+            Self::Recording(_) | Self::Sink(_) | Self::StoreTimedOut | Self::Publish(_) => FailureClass::Transient,
         };
         let message = match self {
             Self::Prompt(_) => "the text could not be tokenized".to_owned(),
+            Self::Recording(error) if error.is_gone() => "a recording of the context is no longer kept".to_owned(),
+            Self::Recording(_) => "a recording of the context could not be read".to_owned(),
             Self::Engine(error) if error.is_invalid() => error.to_string(),
             Self::Engine(_) => "the model or its device failed while speaking".to_owned(),
             Self::Sink(_) | Self::StoreTimedOut => "the audio could not be stored".to_owned(),
@@ -196,7 +204,8 @@ impl AttemptContext {
         progress: &AttemptProgress,
     ) -> Result<GeneratedAudio, AttemptError> {
         let begun = Instant::now();
-        let mut plan = self.attempt_plan(spec)?;
+        let clips = progress.during(recordings::FETCH_LIMIT, recordings::fetch(&self.store, &spec.context)).await?;
+        let mut plan = self.attempt_plan(spec, clips)?;
         let origin = origin(self.engine.info(), &plan.plan);
         let live = spec.delivery.is_live();
         let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
@@ -229,14 +238,13 @@ impl AttemptContext {
         Ok(GeneratedAudio { audio, frames, resumed, sentences, finish, first_audio, compute })
     }
 
-    /// Plans the job for the engine.
-    fn attempt_plan(&self, spec: &JobSpec) -> Result<AttemptPlan, PromptError> {
+    /// Plans the job for the engine; `clips` are the recordings of its context.
+    fn attempt_plan(&self, spec: &JobSpec, clips: Vec<Clip>) -> Result<AttemptPlan, PromptError> {
         let mut plan = SpeechPlan::new(&self.tokenizer, spec)?;
-        let texts = std::mem::take(&mut plan.context_ids).into_iter();
-        let segments = texts.zip(spec.context.segments());
+        let segments = std::mem::take(&mut plan.context_ids).into_iter().zip(clips);
         Ok(AttemptPlan {
             context: segments
-                .map(|(text_ids, segment)| PromptSegment { text_ids, audio: SegmentAudio::Clip(segment.clip.clone()) })
+                .map(|(text_ids, clip)| PromptSegment { text_ids, audio: SegmentAudio::Clip(clip) })
                 .collect(),
             plan,
             sampling: spec.sampling,

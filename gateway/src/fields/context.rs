@@ -20,7 +20,7 @@ pub(crate) fn context(object: &mut JsonObject) -> Result<Context, Invalid> {
     let (mut segments, mut total_ms) = (Vec::with_capacity(values.len()), 0);
     for (index, value) in values.into_iter().enumerate() {
         let segment = segment(object, &format!("{CONTEXT}[{index}]"), value)?;
-        total_ms += segment.clip.duration_ms();
+        total_ms += segment.recording.duration_ms();
         // Checked before the next decoding: a small WAV file of a low rate can hold minutes.
         if !CONTEXT_AUDIO_MS.allows(total_ms) {
             return Err(Invalid::outside(CONTEXT, format!("{total_ms} ms of audio or more"), &CONTEXT_AUDIO_MS));
@@ -36,7 +36,7 @@ fn segment(request: &JsonObject, path: &str, value: Value) -> Result<Segment, In
     let segment = Segment {
         text: text(&mut object).map_err(within)?,
         speaker: speaker(&mut object).map_err(within)?,
-        clip: clip(&format!("{path}.audio"), object.string("audio")?)?,
+        recording: clip(&format!("{path}.audio"), object.string("audio")?)?.into(),
     };
     object.finish()?;
     Ok(segment)

@@ -22,6 +22,7 @@ mod jobs;
 mod problems;
 mod process;
 mod provenance;
+mod recordings;
 mod repeat;
 mod terms;
 mod ws;

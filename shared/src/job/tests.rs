@@ -8,7 +8,7 @@ fn spec() -> JobSpec {
     let segment = Segment {
         text: Text::new("Good morning.").expect("valid"),
         speaker: Speaker::new(1).expect("valid"),
-        clip: Clip::from_samples((0..4_000).map(|n| (n % 300) as i16 - 150).collect()),
+        recording: Clip::from_samples((0..4_000).map(|n| (n % 300) as i16 - 150).collect()).into(),
     };
     JobSpec {
         normalize: false,
@@ -24,6 +24,27 @@ fn the_wire_twin_gives_back_the_same_spec() {
     let spec = spec();
     let payload = wire::encode(&spec).expect("encodes");
     assert_eq!(wire::decode(&payload).expect("decodes"), spec);
+}
+
+#[test]
+fn a_payload_refers_to_recordings_in_the_store() {
+    let pcm: Vec<u8> = (0..=u8::MAX).cycle().take(2 * 24_000).collect();
+    let stored = StoredRecording::of(&pcm, |sha256| format!("context/1/{sha256}.pcm"));
+    let mut spec = spec();
+    spec.context = spec.context.map_recordings(|_| Recording::Stored(stored.clone()));
+    let recording = &spec.context.segments()[0].recording;
+    assert_eq!((recording.samples(), recording.duration_ms(), recording.frames()), (24_000, 1_000, 13));
+    let payload = wire::encode(&spec).expect("encodes");
+    assert!(payload.len() < 1_000, "{} bytes", payload.len());
+    assert_eq!(wire::decode(&payload).expect("decodes"), spec);
+    assert!(wire::decode(&payload.replace(r#""samples":24000"#, r#""samples":0"#)).is_err(), "no sample");
+    assert!(wire::decode(&payload.replace(r#""samples":24000"#, r#""samples":2904001"#)).is_err(), "121 s");
+    assert!(wire::decode(&payload.replace(&stored.sha256, "abc")).is_err(), "no digest");
+
+    assert_eq!(stored.read(&pcm).expect("the same bytes").samples().len(), 24_000);
+    let mut other = pcm;
+    other[100] ^= 1;
+    assert!(matches!(stored.read(&other), Err(WrongRecording::Digest { .. })));
 }
 
 #[test]
@@ -64,7 +85,7 @@ fn context_is_bounded_in_number_and_in_seconds() {
     let segment = |seconds: usize| Segment {
         text: Text::new("hm").expect("valid"),
         speaker: Speaker::new(0).expect("valid"),
-        clip: Clip::from_samples(vec![1; seconds * 24_000]),
+        recording: Clip::from_samples(vec![1; seconds * 24_000]).into(),
     };
     assert!(Context::new((0..32).map(|_| segment(1)).collect()).is_ok());
     assert_eq!(Context::new((0..33).map(|_| segment(1)).collect()).expect_err("too many").status, 422);
