@@ -7,7 +7,8 @@
 //! 2. `http`: bodies, ranges, request ids, and problem documents with their pages.
 //! 3. `caller`: tenant and job of a request; `fields`: one reader for each request field.
 //! 4. `submit`: a checked request enters the queue, after `window_check` and with its long
-//!    `recordings` in the store; `wait`: from a request to finished audio; `provenance_headers`: headers of every answer with audio.
+//!    `recordings` in the store; `wait`: from a request to finished audio; `provenance_headers`:
+//!    headers of every answer with audio.
 //! 5. The faces, one folder each with its routes, request and documents: `jobs` (`/v1/jobs`),
 //!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`) with the search of `detections`.
 //! 6. `readiness`: checks of Redis and the store; `server`: connections and the drain.
