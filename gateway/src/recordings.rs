@@ -7,8 +7,6 @@
 //! An object is kept for [`KEEP`] after the end of its period. Its key names the period, so a
 //! removal never meets a job that has just been accepted.
 
-use std::time::Duration;
-
 use csm_queue::temporary_objects::TemporaryObjects;
 use csm_shared::audio::Clip;
 use csm_shared::job::{JobSpec, Recording, StoredRecording};
@@ -21,7 +19,7 @@ use crate::http::Problem;
 /// Largest size of all recordings of a job together, in bytes of samples, that stay in its payload.
 const INLINE_BYTES_MAX: usize = 16 * 1_024;
 /// Time during which the same recording has the same key.
-const PERIOD: Duration = Duration::from_hours(7 * 24);
+const PERIOD: SignedDuration = SignedDuration::from_hours(7 * 24);
 /// Time that recordings are kept after the end of their period: a job may wait for a week, and its
 /// dead letter for another.
 const KEEP: SignedDuration = SignedDuration::from_hours(14 * 24);
@@ -52,7 +50,7 @@ pub(crate) async fn store_recordings(objects: &TemporaryObjects, spec: JobSpec) 
 
 async fn store(objects: &TemporaryObjects, recording: Recording, now: Timestamp) -> Result<Recording, Problem> {
     let Recording::Clip(clip) = recording else { return Ok(recording) };
-    let period = now.as_second() / PERIOD.as_secs() as i64;
+    let period = now.as_second() / PERIOD.as_secs();
     let naming = tokio::task::spawn_blocking(move || {
         let pcm = pcm(&clip);
         let stored = StoredRecording::of(&pcm, |sha256| format!("context/{period}/{sha256}.pcm"));
@@ -60,7 +58,7 @@ async fn store(objects: &TemporaryObjects, recording: Recording, now: Timestamp)
     });
     let (pcm, stored) = naming.await.map_err(Problem::internal)?;
     let key: ObjectKey = stored.location.parse().map_err(Problem::internal)?;
-    let period_end = Timestamp::from_second((period + 1) * PERIOD.as_secs() as i64).map_err(Problem::internal)?;
+    let period_end = Timestamp::from_second((period + 1) * PERIOD.as_secs()).map_err(Problem::internal)?;
     objects.register(&key, period_end + KEEP).await.map_err(Problem::unavailable)?;
     if !is_stored(objects.store(), &key, pcm.len()).await? {
         objects.store().put(&key, pcm.into(), MEDIA_TYPE).await?;

@@ -1,5 +1,7 @@
 //! Recordings of contexts: in the store, not in Redis.
 
+#![expect(clippy::print_stdout, reason = "the figures of the test")]
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_shared::audio::Clip;
@@ -20,7 +22,7 @@ const BYTES_OF_126: u64 = 20_000_000;
 
 /// Returns a segment whose samples depend on `number`.
 fn long_segment(number: usize) -> serde_json::Value {
-    let samples = (0..FRAMES * 1_920).map(|n| (n.wrapping_mul(number + 31) % 997) as i16);
+    let samples = (0..FRAMES * 1_920).map(|n| i16::try_from(n.wrapping_mul(number + 31) % 997).unwrap());
     let wav = Clip::from_samples(samples.collect()).to_wav();
     json!({ "text": "Good morning.", "speaker": 1, "audio": BASE64.encode(wav) })
 }

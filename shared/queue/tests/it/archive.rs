@@ -1,5 +1,6 @@
 //! Events of ended live jobs: out of Redis, and still heard from any place.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the figures of the test")]
 
 use csm_queue::live::{AudioChunk, Event, EventId, Live, LiveEvent};
 use csm_queue::queue::{Ticket, WorkerId};

@@ -1,5 +1,6 @@
 //! Many followers on a real Redis: what they cost it, and what they leave behind.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::print_stdout, reason = "the figures of the test")]
 
 use std::time::Duration;
 
