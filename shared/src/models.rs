@@ -2,22 +2,26 @@
 //!
 //! A name is a hub id, a folder, or `tiny`. Models of the hub are downloaded into the usual Hugging
 //! Face cache, which other tools share. If the hub cannot be reached, the cached files are used.
-//! [`weight_files`] alone decides which weight files of a folder its loaders must read.
+//! Each downloaded file is compared with the digest that the hub states, and with that of its
+//! [`Pin`]. [`weight_files`] alone decides which weight files of a folder its loaders must read.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
+mod checksum;
 mod download_progress;
 mod error;
 mod fetch;
 mod layout;
+mod pins;
 mod silentcipher_weights;
 mod source;
 
 pub use error::HubError;
 pub use layout::weight_files;
+pub use pins::{PINS, Pin};
 pub use silentcipher_weights::{SILENTCIPHER, SILENTCIPHER_FOLDER, silentcipher};
 pub use source::{HubId, InvalidSource, ModelSource};
 
@@ -29,7 +33,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// Returns the repository of the codec for models that do not include one, such as the original CSM
 /// release.
 fn codec_id() -> HubId {
-    HubId { owner: "kyutai".to_owned(), name: "mimi".to_owned(), revision: "main".to_owned() }
+    HubId { owner: "kyutai".to_owned(), name: "mimi".to_owned(), revision: source::DEFAULT_REVISION.to_owned() }
 }
 
 /// Options for the model hub: how to reach it, and the folder of its files.
@@ -59,6 +63,10 @@ pub struct HubOptions {
     /// Time without a byte after which a running download is given up.
     #[arg(skip = STALL_LIMIT)]
     pub stall_timeout: Duration,
+
+    /// Commits and digests of repositories that this project names itself.
+    #[arg(skip = PINS)]
+    pub pins: &'static [Pin],
 }
 
 impl Default for HubOptions {
@@ -70,6 +78,7 @@ impl Default for HubOptions {
             endpoint: None,
             contact_timeout: Duration::from_secs(10),
             stall_timeout: STALL_LIMIT,
+            pins: PINS,
         }
     }
 }

@@ -1,7 +1,9 @@
-//! Parts that every process needs: health and metrics port, logs and metric names, shutdown by
-//! signals, digests.
+//! Parts that every process needs: health and metrics port, logs and metric names, figures of the
+//! process, limits of open files, shutdown by signals, digests.
 
 pub mod admin;
+pub mod descriptors;
 pub mod digest;
+pub mod figures;
 pub mod shutdown;
 pub mod telemetry;

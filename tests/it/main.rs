@@ -12,6 +12,7 @@ mod builds;
 mod drain;
 mod faults;
 mod long_text;
+mod manifests;
 mod metric_names;
 mod old_snippets;
 mod pages;

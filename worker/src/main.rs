@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 use clap::Parser;
+use csm_shared::process::descriptors;
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{self, TelemetryArgs};
 use csm_worker::config::WorkerArgs;
@@ -21,6 +22,7 @@ struct WorkerCli {
 async fn main() -> anyhow::Result<()> {
     let cli = WorkerCli::parse();
     telemetry::start_logs(&cli.telemetry)?;
+    descriptors::raise_limit();
     let shutdown = Shutdown::on_signals()?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;
     let worker = csm_worker::serve(&cli.worker, metrics, shutdown.token().clone()).await?;

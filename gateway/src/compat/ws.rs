@@ -9,12 +9,14 @@ use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use csm_shared::job::limits::BODY_BYTES;
+use csm_shared::process::telemetry::WEBSOCKETS;
 
 use super::socket::Session;
 use crate::app::App;
 use crate::caller::tenant;
 use crate::http::Problem;
 use crate::http::request_id::RequestId;
+use crate::http::request_metrics::OpenCount;
 use crate::provenance_headers::Provenance;
 
 /// Opens a WebSocket under one of few permits.
@@ -37,6 +39,7 @@ pub(crate) async fn ws(
         // The server does not wait for upgraded connections; the tracker does.
         let tasks = app.tasks.clone();
         tasks.track_future(async move {
+            let _open = OpenCount::new(WEBSOCKETS);
             Session::new(socket, app, tenant, request_id).run().await;
             drop(permit);
         })

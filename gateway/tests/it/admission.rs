@@ -86,7 +86,7 @@ async fn a_tenant_has_so_many_jobs_and_no_more() {
     let headers = [("x-tenant", "acme"), ("idempotency-key", "k")];
     let named = app.send_with(Method::POST, "/v1/jobs", &headers, &say("one")).await;
     assert_eq!((named.status.as_u16(), of_tenant(&app, "acme", &say("two")).await.status.as_u16()), (202, 202));
-    let record = app.get(named.header("location")).await;
+    let record = app.send_with(Method::GET, named.header("location"), &[("x-tenant", "acme")], "").await;
     assert_eq!(record.text("tenant"), "acme");
 
     let full = of_tenant(&app, "acme", &say("three")).await;

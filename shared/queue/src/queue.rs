@@ -13,6 +13,7 @@ mod dead_letters;
 mod enqueue;
 mod error;
 mod housekeeping;
+mod id_secret;
 mod job_hash;
 mod lease;
 mod operate;

@@ -86,6 +86,6 @@ impl From<QueueError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if error.is_permanent() { Self::internal(error) } else { Self::unavailable(error) }
+        if error.is_permanent() { Self::store_unusable(error) } else { Self::unavailable(error) }
     }
 }
