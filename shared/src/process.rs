@@ -1,7 +1,8 @@
 //! Parts that every process needs: health and metrics port, logs and metric names, shutdown by
-//! signals, digests.
+//! signals, digests, errors as text.
 
 pub mod admin;
 pub mod digest;
+pub mod error_chain;
 pub mod shutdown;
 pub mod telemetry;

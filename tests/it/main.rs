@@ -18,6 +18,7 @@ mod pages;
 mod promise;
 mod resume;
 mod s3;
+mod settings;
 mod slots;
 mod soak;
 mod watermark;
