@@ -148,6 +148,14 @@ catalogue! {
         meaning: "No job has this id, the id is not a UUID, or the record has expired.",
         remedy: "Check the id. Read results within a day of the job's end.",
     }
+    RecordUnreadable {
+        code: "record_unreadable",
+        title: "Job cannot be read",
+        statuses: [410],
+        meaning: "The record of the job is damaged, or was written by another version of this \
+            service. The log names the field.",
+        remedy: "Send a new request; if versions are mixed, ask again after the upgrade.",
+    }
     JobNotFinished {
         code: "job_not_finished",
         title: "Job not finished",
