@@ -19,6 +19,7 @@ use csm_engine::engine::{
 use csm_engine::model::WeightChoice;
 use csm_engine::random_model::{FolderLayout, make_tiny};
 
+mod blame;
 mod resume;
 
 const WINDOW: usize = 2_048;
