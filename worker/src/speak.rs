@@ -24,7 +24,7 @@ use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_queue::queue::LeaseRef;
 use csm_queue::redis_client::RedisFault;
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{FinishReason, JobSpec, Receipt, SentenceReceipt};
+use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
 use csm_shared::store::Store;
@@ -76,6 +76,7 @@ struct GeneratedAudio {
     frames: u32,
     resumed: u32,
     sentences: Vec<SentenceReceipt>,
+    warnings: Vec<ReceiptWarning>,
     finish: FinishReason,
     first_audio: Option<Duration>,
     compute: Duration,
@@ -148,6 +149,7 @@ impl AttemptContext {
             samples,
             duration_ms: samples * 1_000 / u64::from(SAMPLE_RATE),
             finish_reason: generated.finish,
+            warnings: generated.warnings,
             queue_ms: waited.as_millis() as u64,
             compute_ms: generated.compute.as_millis() as u64,
             first_audio_ms: generated.first_audio.map(|first| first.as_millis() as u64),
@@ -221,7 +223,7 @@ impl AttemptContext {
                 publisher.mark_published();
             }
         }
-        let Ending { pcm, sentences, finish } = stream.finish();
+        let Ending { pcm, sentences, warnings, finish } = stream.finish();
         let ready = marking.push(&pcm)?;
         let (rest, audio) = marking.finish();
         publisher.end(&ready, &rest);
@@ -230,7 +232,7 @@ impl AttemptContext {
             publisher.mark_published();
         }
         let (frames, resumed, compute) = (publisher.frames(), publisher.resumed(), begun.elapsed());
-        Ok(GeneratedAudio { audio, frames, resumed, sentences, finish, first_audio, compute })
+        Ok(GeneratedAudio { audio, frames, resumed, sentences, warnings, finish, first_audio, compute })
     }
 
     /// Plans the job for the engine.

@@ -20,6 +20,14 @@ pub enum AttemptError {
     /// The engine refused or failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The model spoke nothing for a sentence, however often it was asked.
+    #[error("the model spoke nothing for sentence {sentence} of the text, in {tries} tries")]
+    Empty {
+        /// Number of the sentence, from 1.
+        sentence: usize,
+        /// Tries with different draws.
+        tries: u32,
+    },
     /// A part that all jobs share was out of order for too long.
     #[error(transparent)]
     Shared(#[from] SharedFault),
@@ -78,6 +86,7 @@ pub(crate) async fn blame(error: &AttemptError, marker: &Marker, breaker: &Break
         AttemptError::Prompt(_) => job(FailureClass::Invalid, "the text could not be tokenized"),
         AttemptError::Engine(error) if error.is_invalid() => job(FailureClass::Invalid, &error.to_string()),
         AttemptError::Engine(_) => Blame::engine(),
+        AttemptError::Empty { .. } => job(FailureClass::Invalid, &error.to_string()),
         AttemptError::Shared(fault) => Blame::Shared(fault.clone()),
         AttemptError::Sink(_) => job(FailureClass::Resource, "the audio could not be stored"),
         AttemptError::Publish(fault) if fault.is_transient() => {

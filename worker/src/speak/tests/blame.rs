@@ -39,11 +39,15 @@ async fn marks_that_fail_their_self_test_burn_no_job() {
 async fn a_part_that_all_jobs_share_is_never_the_fault_of_a_job() {
     let (marker, breaker) = (Marker::new(&WatermarkKey::development()).unwrap(), Breaker::default());
     let store = SharedFault::new(SharedPart::Store, &"away");
-    let cases: [(AttemptError, fn(&Blame) -> bool); 4] = [
+    let cases: [(AttemptError, fn(&Blame) -> bool); 5] = [
         (PartError::<SinkError>::Shared(store).into(), |blame| matches!(blame, Blame::Shared(_))),
         (RedisFault::Unavailable("away".into()).into(), |blame| matches!(blame, Blame::Shared(_))),
         (EngineError::Model("no memory".into()).into(), |blame| matches!(blame, Blame::Engine(_))),
         (EngineError::Refused("too long".into()).into(), |blame| matches!(blame, Blame::Job(_))),
+        (
+            AttemptError::Empty { sentence: 2, tries: 4 },
+            |blame| matches!(blame, Blame::Job(failure) if failure.class == FailureClass::Invalid),
+        ),
     ];
     for (error, expected) in cases {
         let found = blame(&error, &marker, &breaker).await;
