@@ -28,7 +28,7 @@ pub use id::JobId;
 pub use id_secret::IdSecret;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
-pub use receipt::{FinishReason, Receipt, SentenceReceipt};
+pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, WarningCode};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
 pub use state::JobState;

@@ -106,7 +106,8 @@ pub enum ModelFiles {
 pub struct ModelFolder {
     /// Path of the folder.
     pub path: PathBuf,
-    /// Name of the model in receipts and logs: the hub id without revision, or the folder as given.
+    /// Name of the model in receipts and logs: the hub id without revision, or the last name of the
+    /// folder. Receipts go to callers, so the name tells no path of this machine.
     pub id: String,
     /// Commit on the hub; `None` for a folder.
     pub revision: Option<String>,
@@ -155,7 +156,14 @@ fn open_folder(path: &Path, needed: ModelFiles) -> Result<ModelFolder, HubError>
         return Err(HubError::NoFolder(path.to_owned()));
     }
     layout::require(path, needed)?;
-    Ok(ModelFolder { path: path.to_owned(), id: path.display().to_string(), revision: None })
+    Ok(ModelFolder { path: path.to_owned(), id: last_name(path), revision: None })
+}
+
+/// Returns the last name of a folder, also for paths such as `.` that do not show it.
+fn last_name(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let shown = path.file_name().or_else(|| whole.file_name());
+    shown.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -170,6 +178,18 @@ mod tests {
     struct HubOptionsCli {
         #[command(flatten)]
         hub: HubOptions,
+    }
+
+    #[test]
+    fn a_folder_goes_by_its_last_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let tiny = folder.path().join("tiny");
+        std::fs::create_dir(&tiny).unwrap();
+        for path in [tiny.clone(), tiny.join(""), tiny.join("."), tiny.join("../tiny")] {
+            assert_eq!(last_name(&path), "tiny", "{}", path.display());
+        }
+        assert_eq!(last_name(Path::new("/")), "model");
+        assert_ne!(last_name(Path::new(".")), ".");
     }
 
     #[test]

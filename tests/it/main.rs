@@ -19,6 +19,8 @@ mod pages;
 mod promise;
 mod resume;
 mod s3;
+mod settings;
+mod shared_faults;
 mod slots;
 mod soak;
 mod watermark;

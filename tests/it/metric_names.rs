@@ -7,7 +7,7 @@ use crate::source_tree::{files, read};
 use crate::test_system::TestSystem;
 
 /// Names of all metrics, sorted.
-const NAMES: [&str; 25] = [
+const NAMES: [&str; 26] = [
     "csm_backlog_audio_seconds",
     "csm_dlq_size",
     "csm_first_audio_seconds",
@@ -30,6 +30,7 @@ const NAMES: [&str; 25] = [
     "csm_reconciled_total",
     "csm_refused_total",
     "csm_rtf",
+    "csm_shared_part_broken",
     "csm_slots",
     "csm_websockets",
     "csm_workers",

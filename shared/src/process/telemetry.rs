@@ -56,6 +56,8 @@ pub const DLQ_SIZE: &str = "csm_dlq_size";
 pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
 /// Workers with a recent report.
 pub const WORKERS: &str = "csm_workers";
+/// 1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer).
+pub const SHARED_PART_BROKEN: &str = "csm_shared_part_broken";
 /// Time of loading the model, in seconds.
 pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
 

@@ -169,6 +169,14 @@ catalogue! {
         remedy: "Check the id, and send the X-Tenant of the job. Read results within a day of the \
             job's end.",
     }
+    RecordUnreadable {
+        code: "record_unreadable",
+        title: "Job cannot be read",
+        statuses: [410],
+        meaning: "The record of the job is damaged, or was written by another version of this \
+            service. The log names the field.",
+        remedy: "Send a new request; if versions are mixed, ask again after the upgrade.",
+    }
     JobNotFinished {
         code: "job_not_finished",
         title: "Job not finished",

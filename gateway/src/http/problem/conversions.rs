@@ -74,6 +74,10 @@ impl From<QueueError> for Problem {
                 let detail = "The key or id was used for another request. Repeat that one exactly, or use a new one.";
                 Self::new(ProblemCode::IdempotencyMismatch, detail).about(job)
             }
+            QueueError::Unreadable { id, why } => {
+                let detail = "The record of this job is damaged, or was written by another version of this service.";
+                Self::new(ProblemCode::RecordUnreadable, detail).about(id).because(why)
+            }
             QueueError::Redis(RedisFault::Unsupported(what)) => {
                 let detail = "Redis, as it is set up here, cannot promise durability \"fsync\". Nothing was accepted.";
                 Self::new(ProblemCode::DurabilityUnavailable, detail).because(what)

@@ -55,7 +55,15 @@ pub enum QueueError {
     /// An operator has closed the intake of the queue.
     #[error("the queue takes no new jobs")]
     Closed,
-    /// A record in Redis is damaged, or was written by a newer version.
+    /// The record of a job is damaged, or was written by a newer version.
+    #[error("record of job {id} is unreadable: {why}")]
+    Unreadable {
+        /// The job.
+        id: JobId,
+        /// Field that cannot be read.
+        why: String,
+    },
+    /// Redis answered what no script of this version answers.
     #[error("job record is unreadable: {0}")]
     Corrupt(String),
 }
@@ -67,7 +75,7 @@ impl QueueError {
         match self {
             Self::Redis(fault) => fault.is_transient(),
             Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed => true,
-            Self::TooLate { .. } | Self::Conflict(_) | Self::Corrupt(_) => false,
+            Self::TooLate { .. } | Self::Conflict(_) | Self::Unreadable { .. } | Self::Corrupt(_) => false,
         }
     }
 }

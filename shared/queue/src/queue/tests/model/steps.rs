@@ -229,7 +229,7 @@ impl QueueModel {
         }
     }
 
-    pub(super) fn release(&mut self, fence: usize) -> String {
+    pub(super) fn release(&mut self, fence: usize, delayed: bool) -> String {
         let fence = self.fences[fence];
         if !self.holds(fence) {
             return format!("{:?}", Retry::Stale);
@@ -239,7 +239,7 @@ impl QueueModel {
             self.settle(fence.job, JobState::Cancelled);
             return format!("{:?}", Retry::Cancelled);
         }
-        self.requeue(fence.job, false);
+        self.requeue(fence.job, delayed);
         format!("{:?}", Retry::Queued)
     }
 
