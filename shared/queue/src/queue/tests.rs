@@ -6,6 +6,7 @@ mod history;
 mod model;
 mod moves;
 mod random;
+mod server_clock;
 
 use tempfile::TempDir;
 

@@ -1,6 +1,7 @@
 //! Tests of the queue, the live channel and the client against real servers, which each test starts
 //! for itself.
 
+mod detectors;
 mod fleet;
 mod live;
 mod local_redis;

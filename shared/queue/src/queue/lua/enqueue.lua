@@ -27,6 +27,7 @@ local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(wait_max_ms
 local expires_in, deadline = tonumber(expires_in_ms), tonumber(deadline_ms)
 local expires = expires_in > 0 and now + expires_in or nil
 if deadline > 0 then
+  deadline = deadline + ahead_ms()
   expires = math.min(expires or deadline, deadline)
 end
 -- A job that cannot begin in time is refused now rather than expired later.

@@ -20,10 +20,12 @@
 -- - ratio: frames taken for one expected, thousandths
 -- - ended:<state>: number of jobs
 -- - reaped_ms: when the leases were last checked
+-- - ahead_ms: by how much the time of the book is ahead of the server's clock
+-- - grace_until_ms: when leases that ran out during an absence of Redis are lost
 --
 -- Words:
 -- - warden: the one worker that empties itself for suspects while none is idle. Its key holds its
---   name and when it will likely be empty.
+--   name, when it will likely be empty, and until when it keeps the role.
 -- - token: an entry of the wake list, which wakes one idle worker.
 -- - parked: a job that waits while its tenant runs as many as it may.
 --
@@ -44,16 +46,6 @@ local UNPARK_SCAN_MAX = 64
 local DEAD_LETTERS_MAX = 100000
 local DEAD_TTL_MS = 7 * 24 * 60 * 60 * 1000
 
--- Time of this call, read once.
-local moment
-local function now_ms()
-  if not moment then
-    local time = redis.call('TIME')
-    moment = time[1] * 1000 + math.floor(time[2] / 1000)
-  end
-  return moment
-end
-
 -- Reads named fields of a hash into a table by name; an absent field is false.
 local function fields_of(key, ...)
   local values, named = redis.call('HMGET', key, ...), {}
@@ -61,6 +53,25 @@ local function fields_of(key, ...)
     named[name] = values[i]
   end
   return named
+end
+
+-- Time of the book at this call, read once: the server's clock, and never before the last check of
+-- the leases. If the server's clock is set back, this time stands still until the next check, which
+-- notes the difference (ahead_ms), and then goes on.
+local moment, server_clock
+local function now_ms()
+  if not moment then
+    local time = redis.call('TIME')
+    local book = fields_of(BOOK, 'reaped_ms', 'ahead_ms')
+    server_clock = time[1] * 1000 + math.floor(time[2] / 1000)
+    moment = math.max(server_clock + (book.ahead_ms or 0), tonumber(book.reaped_ms or 0))
+  end
+  return moment
+end
+
+-- Returns by how much the time of the book is ahead of the server's clock.
+local function ahead_ms()
+  return now_ms() - server_clock
 end
 
 -- Reads named fields of a job's hash.
