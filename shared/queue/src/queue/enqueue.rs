@@ -7,8 +7,6 @@ use super::ticket::{Durability, Ticket};
 use super::{LANE_DEPTH_MAX, Queue, QueueError, RECORD_TTL, ms};
 use csm_shared::job::{JobId, JobRecord, JobSpec, JobState, wire};
 
-/// Largest number of waiting jobs that is counted; the answer then means "at least that many".
-const AHEAD_MAX: u64 = 1_000;
 /// Longest wait for the disk of Redis. With a sync every second, a write may take two seconds.
 const FSYNC_LIMIT: Duration = Duration::from_secs(5);
 
@@ -92,11 +90,11 @@ impl Queue {
         super::job_hash::read(id, fields)
     }
 
-    /// Counts the jobs of its stream that a queued job still waits behind, up to a thousand.
-    /// Returns `None` if the job does not wait in a stream.
+    /// Counts the jobs of its stream that a queued job still waits behind, in the same time however
+    /// many there are. Returns `None` if the job does not wait in a stream.
     pub async fn ahead(&self, id: &JobId) -> Result<Option<u64>, QueueError> {
         let mut script = call(&self.scripts.ahead, self.shard_of(id));
-        script.arg(id.to_string()).arg(AHEAD_MAX);
+        script.arg(id.to_string());
         let ahead: i64 = self.redis.script(&script).await?;
         Ok(u64::try_from(ahead).ok())
     }

@@ -3,6 +3,7 @@
 
 mod detectors;
 mod fleet;
+mod janitors;
 mod live;
 mod local_redis;
 mod queue;

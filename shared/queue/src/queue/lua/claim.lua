@@ -98,6 +98,9 @@ local function take(queue, found)
   if queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', -1)
   end
+  if job.state ~= 'queued' or job.entry == found.entry then
+    redis.call('ZREM', WAITS .. queue, id or '')
+  end
   if job.state ~= 'queued' or job.entry ~= found.entry then
     drop_entry(queue, found.entry)
     return nil

@@ -21,7 +21,10 @@
 -- - ended:<state>: number of jobs
 -- - reaped_ms: when the leases were last checked
 -- - ahead_ms: by how much the time of the book is ahead of the server's clock
+-- - janitor: the process that does the housekeeping, and a number that grows while it does
 -- - grace_until_ms: when leases that ran out during an absence of Redis are lost
+--
+-- waits:<stream>: sorted set of the jobs that wait in a stream, in the order of their entries.
 --
 -- Words:
 -- - warden: the one worker that empties itself for suspects while none is idle. Its key holds its
@@ -36,7 +39,7 @@ local ROOT = KEYS[1]
 local DELAYED, LEASES, OPEN, DEADLINES = ROOT .. 'delayed', ROOT .. 'leases', ROOT .. 'open', ROOT .. 'deadlines'
 local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
 local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
-local STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'
+local STREAM, JOB, WAITS = ROOT .. 's:', ROOT .. 'job:', ROOT .. 'waits:'
 local LANES = { 'live', 'standard', 'bulk' }
 local WEIGHT = { live = 16, standard = 4, bulk = 1 }
 local SUSPECTS = 'suspects'
@@ -100,11 +103,18 @@ local function count(what, tenant, by)
   end
 end
 
+-- Returns the place of a stream's entry among all entries: a number that grows with the entry's id.
+local function place_of(entry)
+  local ms, sequence = string.match(entry, '(%d+)-(%d+)')
+  return ms * 2048 + sequence
+end
+
 -- Puts a queued job into a stream, records that and further fields in its hash, and wakes one idle
 -- worker.
 local function push_into(queue, id, ...)
   local entry = redis.call('XADD', STREAM .. queue, '*', 'id', id)
   redis.call('HSET', JOB .. id, 'queue', queue, 'entry', entry, ...)
+  redis.call('ZADD', WAITS .. queue, place_of(entry), id)
   if queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', 1)
   end
