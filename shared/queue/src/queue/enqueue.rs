@@ -55,7 +55,8 @@ impl Queue {
             .arg(ticket.deadline.map_or(0, |deadline| deadline.as_millisecond().max(1)))
             .arg(LANE_DEPTH_MAX)
             .arg(tenant_max)
-            .arg(ms(wait_max));
+            .arg(ms(wait_max))
+            .arg(self.tenant_rate_max());
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
             Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,
@@ -72,6 +73,11 @@ impl Queue {
             "tenant" => {
                 Err(QueueError::TenantFull { tenant: ticket.tenant.clone(), open: number(detail)?, limit: tenant_max })
             }
+            "rate" => Err(QueueError::TenantRate {
+                tenant: ticket.tenant.clone(),
+                limit: self.options.tenant_rate_max,
+                pause: Duration::from_millis(number(detail)?),
+            }),
             "late" => Err(QueueError::TooLate { lane: spec.lane, wait: Duration::from_millis(number(detail)?) }),
             "busy" => Err(QueueError::Busy {
                 lane: spec.lane,
@@ -80,6 +86,11 @@ impl Queue {
             }),
             other => Err(QueueError::Corrupt(format!("enqueue answered {other:?}"))),
         }
+    }
+
+    /// Returns the jobs that a tenant may create and cancel in a minute on one shard.
+    fn tenant_rate_max(&self) -> u64 {
+        self.options.per_shard(self.options.tenant_rate_max)
     }
 
     /// Returns the job's record, while it is kept.
@@ -102,7 +113,7 @@ impl Queue {
     /// Cancels a job. Repeating it is harmless.
     pub async fn cancel(&self, id: &JobId) -> Result<Cancel, QueueError> {
         let mut script = call(&self.scripts.cancel, self.shard_of(id));
-        script.arg(id.to_string()).arg(ms(RECORD_TTL));
+        script.arg(id.to_string()).arg(ms(RECORD_TTL)).arg(self.tenant_rate_max());
         let verdict: String = self.redis.script(&script).await?;
         match verdict.as_str() {
             "missing" => Ok(Cancel::Missing),

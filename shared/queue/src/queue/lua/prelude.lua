@@ -26,6 +26,8 @@
 --
 -- waits:<stream>: sorted set of the jobs that wait in a stream, in the order of their entries.
 --
+-- rate:<tenant>: when the tenant may again create as many jobs at once as in a whole minute.
+--
 -- Words:
 -- - warden: the one worker that empties itself for suspects while none is idle. Its key holds its
 --   name, when it will likely be empty, and until when it keeps the role.
@@ -39,6 +41,7 @@ local ROOT = KEYS[1]
 local DELAYED, LEASES, OPEN, DEADLINES = ROOT .. 'delayed', ROOT .. 'leases', ROOT .. 'open', ROOT .. 'deadlines'
 local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
 local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
+local RATE = ROOT .. 'rate:'
 local STREAM, JOB, WAITS = ROOT .. 's:', ROOT .. 'job:', ROOT .. 'waits:'
 local LANES = { 'live', 'standard', 'bulk' }
 local WEIGHT = { live = 16, standard = 4, bulk = 1 }
@@ -48,6 +51,7 @@ local WAKE_TOKENS_MAX = 64
 local UNPARK_SCAN_MAX = 64
 local DEAD_LETTERS_MAX = 100000
 local DEAD_TTL_MS = 7 * 24 * 60 * 60 * 1000
+local RATE_WINDOW_MS = 60 * 1000
 
 -- Reads named fields of a hash into a table by name; an absent field is false.
 local function fields_of(key, ...)
@@ -196,6 +200,16 @@ local function bury(id)
   return true
 end
 
+-- Removes the entry of a job that ends while it waits in a stream. Otherwise entries of jobs that are
+-- created and cancelled would pile up while no worker reads the stream.
+local function withdraw(id, job)
+  drop_entry(job.queue, job.entry)
+  redis.call('ZREM', WAITS .. job.queue, id)
+  if job.queue == SUSPECTS then
+    redis.call('HINCRBY', BOOK, 'suspects', -1)
+  end
+end
+
 -- queued, or out of running, -> a final state, with further fields of the record. The record stays
 -- for ttl_ms, that of a dead letter longer. A payload that cannot be needed again is deleted at
 -- once.
@@ -204,6 +218,9 @@ local function settle(id, job, state, ttl_ms, ...)
   if job.state == 'queued' then
     redis.call('ZREM', DELAYED, id)
     redis.call('ZREM', DEADLINES, id)
+    if job.queue then
+      withdraw(id, job)
+    end
   end
   redis.call('HINCRBY', BOOK, (job.state == 'queued' and 'waiting:' or 'running:') .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'ended:' .. state, 1)
@@ -304,6 +321,22 @@ local function predicted_wait(lane)
   end
   local frames = math.min(all, own * weights / WEIGHT[lane])
   return math.floor(frames * tonumber(book.ratio or 1000) / capacity * 1000)
+end
+
+-- Returns when a tenant may again create as many jobs at once as in a whole minute.
+local function rate_whole_at(tenant)
+  return math.max(now_ms(), tonumber(redis.call('GET', RATE .. tenant) or 0))
+end
+
+-- Returns how long a tenant must wait, in ms, before it may create a job; `rate` is jobs a minute.
+local function rate_wait(tenant, rate)
+  return math.max(0, math.ceil(rate_whole_at(tenant) + RATE_WINDOW_MS / rate - RATE_WINDOW_MS - now_ms()))
+end
+
+-- Counts a job that a tenant has created or cancelled against its rate.
+local function spend_rate(tenant, rate)
+  local whole_at = math.min(rate_whole_at(tenant) + RATE_WINDOW_MS / rate, now_ms() + RATE_WINDOW_MS)
+  redis.call('SET', RATE .. tenant, whole_at, 'PX', RATE_WINDOW_MS)
 end
 
 -- Removes a worker from the list, and its rate from the fleet's capacity.

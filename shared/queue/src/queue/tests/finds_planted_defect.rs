@@ -45,10 +45,10 @@ planted! {
         "redis.call('HINCRBY', JOB .. id, 'crashes', 1)" => "";
     a_reaper_does_not_wait_for_the_end_of_a_lease: "reap",
         "'-inf', now, " => "'-inf', '+inf', ";
-    a_cancel_deletes_the_undelivered_entry: "cancel",
-        "settle(id, job, 'cancelled', ttl_ms)"
-        => "if job.entry then redis.call('XDEL', STREAM .. job.queue, job.entry) end
-            settle(id, job, 'cancelled', ttl_ms)";
+    a_cancelled_job_leaves_its_entry: "prelude",
+        "      withdraw(id, job)" => "";
+    a_cancelled_suspect_is_still_counted: "prelude",
+        "redis.call('HINCRBY', BOOK, 'suspects', -1)" => "";
     a_work_stream_has_a_greatest_length: "prelude",
         "redis.call('XADD', STREAM .. queue, '*', 'id', id)"
         => "redis.call('XADD', STREAM .. queue, 'MAXLEN', '=', 3, '*', 'id', id)";
