@@ -28,7 +28,7 @@ macro_rules! scripts {
 
 scripts! {
     enqueue, claim, beat, finish, retry, release, cancel, janitor, reap, promote, expire, reconcile, replay, purge, report, tidy,
-    ahead
+    mark, ahead
 }
 
 impl Scripts {
