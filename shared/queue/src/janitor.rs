@@ -27,8 +27,7 @@ const LOOK_PAUSE_MS: std::ops::Range<u64> = 1_500..2_500;
 const SILENCE_MAX: Duration = Duration::from_millis(2_500);
 /// The leases of a dead janitor's shard are checked again before that looks like an absence of
 /// Redis: after one look that still saw a sign, and one that came just too early.
-const _: () =
-    assert!(2 * LOOK_PAUSE_MS.end as u128 + SILENCE_MAX.as_millis() < REDIS_ABSENCE_MIN.as_millis());
+const _: () = assert!(2 * LOOK_PAUSE_MS.end as u128 + SILENCE_MAX.as_millis() < REDIS_ABSENCE_MIN.as_millis());
 /// Interval between two calls that tidy up beside a stream; the streams take turns.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
 /// Interval between two log lines about one absence of Redis.

@@ -54,7 +54,8 @@ impl From<QueueError> for Problem {
                 Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
             }
             QueueError::TenantRate { tenant, limit, pause } => {
-                let detail = format!("Tenant {tenant} creates and cancels jobs too often; the limit is {limit} a minute.");
+                let detail =
+                    format!("Tenant {tenant} creates and cancels jobs too often; the limit is {limit} a minute.");
                 Self::new(ProblemCode::TenantRate, detail).retry_after(retry_busy(pause, Duration::ZERO))
             }
             QueueError::Busy { lane, wait, limit } => {

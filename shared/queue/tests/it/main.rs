@@ -8,4 +8,5 @@ mod live;
 mod local_redis;
 mod queue;
 mod redis_faults;
+mod set_clock;
 mod topology;
