@@ -41,8 +41,8 @@ local ROOT = KEYS[1]
 local DELAYED, LEASES, OPEN, DEADLINES = ROOT .. 'delayed', ROOT .. 'leases', ROOT .. 'open', ROOT .. 'deadlines'
 local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
 local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
-local RATE = ROOT .. 'rate:'
-local STREAM, JOB, WAITS = ROOT .. 's:', ROOT .. 'job:', ROOT .. 'waits:'
+local WAITS, RATE = ROOT .. 'waits:', ROOT .. 'rate:'
+local STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'
 local LANES = { 'live', 'standard', 'bulk' }
 local WEIGHT = { live = 16, standard = 4, bulk = 1 }
 local SUSPECTS = 'suspects'
