@@ -11,6 +11,7 @@ mod worker;
 
 mod admission;
 mod audio;
+mod backlog;
 mod bad_input;
 mod browsers;
 mod cancel;

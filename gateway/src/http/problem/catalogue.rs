@@ -259,6 +259,13 @@ catalogue! {
         meaning: "The tenant has as many jobs waiting and running as its operator allows.",
         remedy: "Wait for jobs of the tenant to end; try again after Retry-After.",
     }
+    TenantRate {
+        code: "tenant_rate",
+        title: "Too many jobs of one tenant in a minute",
+        statuses: [429],
+        meaning: "The tenant creates and cancels more jobs a minute than its operator allows.",
+        remedy: "Try again after Retry-After; each cancelled job counts twice.",
+    }
     QueueBusy {
         code: "queue_busy",
         title: "Too long a wait",

@@ -179,6 +179,9 @@ impl QueueModel {
 
     fn settle(&mut self, index: usize, end: JobState) {
         let job = &mut self.jobs[index];
+        if let JobPlace::Stream(queue, number) = job.place {
+            self.streams[queue].retain(|entry| entry.number != number);
+        }
         (job.state, job.place, job.timed) = (end, JobPlace::Nowhere, false);
         let own_fault = matches!(job.failure, Some(FailureClass::Invalid | FailureClass::Deadline));
         job.dead = end == JobState::Failed && !own_fault;
