@@ -17,10 +17,9 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use csm_queue::live::{Event, EventId, LiveEvent};
 use csm_queue::queue::QueueError;
-use csm_shared::job::JobId;
 use futures::{Stream, StreamExt as _};
 
-use super::job_id;
+use super::record;
 use crate::app::App;
 use crate::http::Problem;
 use crate::provenance_headers::Provenance;
@@ -34,26 +33,19 @@ pub(crate) async fn job_events(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let job = job_id(&id)?;
+    let queue = app.patient_queue.for_accepted_job();
+    let record = record(queue, &headers, &id).await?;
     let after = last_event_id(&headers)?;
-    if has_heard_the_end(&app, job, after).await? {
+    // The caller has heard the end.
+    if record.state.is_final() && after >= EventId::terminal(record.attempt) {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }
-    let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, after).await?;
+    let events = app.subscriptions.follow(queue, record.id, after).await?;
     let events = events.ok_or_else(|| Problem::no_job(&id))?;
     let events = events.take_until(app.stop.clone().cancelled_owned());
     let unbuffered = [("x-accel-buffering", "no")];
     let sse = Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_EVERY));
     Ok((Provenance::LIVE, unbuffered, sse).into_response())
-}
-
-/// Returns whether the event at `after` was the job's last.
-async fn has_heard_the_end(app: &App, job: JobId, after: EventId) -> Result<bool, Problem> {
-    if after == EventId::START {
-        return Ok(false);
-    }
-    let record = app.patient_queue.for_accepted_job().record(&job).await?;
-    Ok(record.is_some_and(|record| record.state.is_final() && after >= EventId::terminal(record.attempt)))
 }
 
 /// Reads the event behind which the stream begins; the default is the first one.

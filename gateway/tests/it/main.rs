@@ -11,7 +11,9 @@ mod worker;
 
 mod admission;
 mod audio;
+mod backlog;
 mod bad_input;
+mod browsers;
 mod cancel;
 mod detect;
 mod drain;
@@ -24,5 +26,7 @@ mod process;
 mod provenance;
 mod recordings;
 mod repeat;
+mod requests_seen;
+mod tenants;
 mod terms;
 mod ws;

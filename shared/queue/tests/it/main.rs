@@ -2,11 +2,14 @@
 //! for itself.
 
 mod archive;
+mod detectors;
 mod fleet;
 mod followers;
+mod janitors;
 mod live;
 mod local_redis;
 mod queue;
 mod redis_faults;
+mod set_clock;
 mod temporary_objects;
 mod topology;
