@@ -10,7 +10,7 @@
 use csm_queue::temporary_objects::TemporaryObjects;
 use csm_shared::audio::Clip;
 use csm_shared::job::{JobSpec, Recording, StoredRecording};
-use csm_shared::store::{ObjectKey, Store, StoreError};
+use csm_shared::store::{ObjectKey, Store};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
 
@@ -60,19 +60,16 @@ async fn store(objects: &TemporaryObjects, recording: Recording, now: Timestamp)
     let key: ObjectKey = stored.location.parse().map_err(Problem::internal)?;
     let period_end = Timestamp::from_second((period + 1) * PERIOD.as_secs()).map_err(Problem::internal)?;
     objects.register(&key, period_end + KEEP).await.map_err(Problem::unavailable)?;
-    if !is_stored(objects.store(), &key, pcm.len()).await? {
+    if !is_stored(objects.store(), &key, pcm.len()).await {
         objects.store().put(&key, pcm.into(), MEDIA_TYPE).await?;
     }
     Ok(Recording::Stored(stored))
 }
 
-/// Returns whether the store has the whole object already.
-async fn is_stored(store: &Store, key: &ObjectKey, bytes: usize) -> Result<bool, Problem> {
-    match store.size(key).await {
-        Ok(size) => Ok(size == bytes as u64),
-        Err(StoreError::NotFound(_)) => Ok(false),
-        Err(error) => Err(error.into()),
-    }
+/// Returns whether the store is known to have the whole object already. Some stores deny a look at
+/// an object that is not there.
+async fn is_stored(store: &Store, key: &ObjectKey, bytes: usize) -> bool {
+    store.size(key).await.is_ok_and(|size| size == bytes as u64)
 }
 
 fn pcm(clip: &Clip) -> Vec<u8> {

@@ -185,6 +185,15 @@ impl TestSystem {
         tokio::time::timeout(READINESS_LIMIT, look).await.expect("the worker's readiness does not get there")
     }
 
+    /// Returns the bytes that a job's events take in Redis.
+    pub(crate) async fn event_bytes(&self, job: &str) -> u64 {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut usage = redis::cmd("MEMORY");
+        usage.arg("USAGE").arg(format!("csm:{{j:{job}}}:ev")).arg("SAMPLES").arg(0);
+        usage.query_async(&mut connection).await.unwrap()
+    }
+
     /// Returns the number of entries in the lanes.
     pub(crate) async fn lane_depth(&self) -> u64 {
         let client = redis::Client::open(self.redis.url()).unwrap();

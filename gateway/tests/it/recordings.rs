@@ -2,23 +2,35 @@
 
 #![expect(clippy::print_stdout, reason = "the figures of the test")]
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_shared::audio::Clip;
 use csm_shared::job::Recording;
 use csm_shared::store::ObjectKey;
+use futures::{StreamExt as _, stream};
 use serde_json::json;
+use tokio::time::timeout;
 
 use crate::app::TestApp;
+use crate::flac::constant_flac;
 use crate::speech::segment;
 use crate::worker::TestWorker;
 
-/// Jobs of one test, each with recordings of its own.
-const JOBS: usize = 16;
-/// Frames of a recording: 60 s.
+/// Frames of a long recording: 60 s.
 const FRAMES: usize = 750;
-/// Most bytes that 126 jobs may take in Redis.
-const BYTES_OF_126: u64 = 20_000_000;
+/// Jobs with long recordings, each with one of its own.
+const JOBS: usize = 126;
+/// Most bytes that these jobs may take in Redis.
+const BYTES_MAX: u64 = 20_000_000;
+/// Samples of the longest recording, 120 s, and the largest upload that holds them.
+const LONGEST: usize = 120 * 24_000;
+const UPLOAD_MAX: usize = 900;
+/// Jobs that are sent at the same time.
+const AT_ONCE: usize = 4;
+/// Longest wait for one answer, on a busy machine.
+const ANSWER_LIMIT: Duration = Duration::from_secs(120);
 
 /// Returns a segment whose samples depend on `number`.
 fn long_segment(number: usize) -> serde_json::Value {
@@ -33,19 +45,33 @@ async fn memory(app: &TestApp) -> u64 {
     used.unwrap().trim().parse().unwrap()
 }
 
-#[tokio::test]
-async fn jobs_with_long_recordings_take_little_of_redis_and_workers_get_every_sample() {
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn small_uploads_of_long_recordings_take_little_of_redis() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());
     let before = memory(&app).await;
-    for number in 0..JOBS {
+    let upload = |number: usize| BASE64.encode(constant_flac(LONGEST, i16::try_from(number).unwrap()));
+    assert!(upload(0).len() <= UPLOAD_MAX, "{} bytes", upload(0).len());
+    let send = async |number: usize| {
+        let segment = json!({ "text": "Good morning.", "speaker": 1, "audio": upload(number) });
+        let body = json!({ "text": "How are you?", "max_audio_length_ms": 1_000, "context": [segment] });
+        timeout(ANSWER_LIMIT, app.submit(&body.to_string())).await.unwrap();
+    };
+    stream::iter(0..JOBS).map(send).buffer_unordered(AT_ONCE).collect::<()>().await;
+    let bytes = memory(&app).await.saturating_sub(before);
+    println!("{JOBS} jobs with 120 s of context in {} bytes each take {bytes} bytes of Redis", upload(0).len());
+    assert!(bytes < BYTES_MAX, "{bytes} bytes");
+    let recording = &worker.claim(&app).await.spec.context.segments()[0].recording.clone();
+    assert!(matches!(recording, Recording::Stored(stored) if stored.samples as usize == LONGEST), "{recording:?}");
+}
+
+#[tokio::test]
+async fn workers_get_every_sample_of_a_stored_recording() {
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
+    for number in 0..2 {
         let body = json!({"text": "How are you?", "max_audio_length_ms": 1_000, "context": [long_segment(number)]});
         app.submit(&body.to_string()).await;
     }
-    let bytes = memory(&app).await.saturating_sub(before) / JOBS as u64;
-    println!("a job with 60 s of context takes {bytes} bytes of Redis, 126 take {}", 126 * bytes);
-    assert!(126 * bytes < BYTES_OF_126, "{bytes} bytes a job");
-
-    for number in 0..JOBS {
+    for number in 0..2 {
         let job = worker.claim(&app).await;
         let Recording::Stored(stored) = &job.spec.context.segments()[0].recording else { panic!("{:?}", job.spec) };
         let key: ObjectKey = stored.location.parse().unwrap();

@@ -36,6 +36,7 @@ use csm_shared::audio::{FRAME_MS, FRAME_SAMPLES};
 use csm_shared::job::JobId;
 use csm_shared::job::limits::LIVE_AUDIO_MS;
 use csm_shared::store::Store;
+use tokio::sync::Semaphore;
 
 /// Events kept per job; a job of the longest length writes fewer. The job bounds their size: codes
 /// for each frame, and samples for each frame of [`LIVE_AUDIO_MS`]. Samples are written once,
@@ -53,6 +54,8 @@ const _: () = {
     let loads = live_frames * FRAME_SAMPLES / AudioChunk::SAMPLES_MAX;
     assert!(live_frames + loads <= EVENTS_MAX);
 };
+/// Archives that one process makes at the same time. Each takes up to 18 MB of its memory.
+const ARCHIVES_AT_ONCE: usize = 2;
 /// Time that a job's events outlive their last write, in milliseconds.
 const EVENTS_TTL_MS: u64 = 10 * 60 * 1_000;
 
@@ -63,6 +66,8 @@ pub struct Live {
     scripts: Arc<LiveScripts>,
     /// Place of the archives; without one, the events of ended jobs stay in Redis until they expire.
     archives: Option<TemporaryObjects>,
+    /// Places of archives that are being made.
+    archiving: Arc<Semaphore>,
 }
 
 struct LiveScripts {
@@ -78,7 +83,12 @@ impl Live {
     pub fn new(redis: RedisClient) -> Self {
         let publish = redis::Script::new(include_str!("live/lua/publish.lua"));
         let archive = redis::Script::new(include_str!("live/lua/archive.lua"));
-        Self { redis, scripts: Arc::new(LiveScripts { publish, archive }), archives: None }
+        Self {
+            redis,
+            scripts: Arc::new(LiveScripts { publish, archive }),
+            archives: None,
+            archiving: Arc::new(Semaphore::new(ARCHIVES_AT_ONCE)),
+        }
     }
 
     /// Returns the handle with a store, to which the events of live jobs move when they end.

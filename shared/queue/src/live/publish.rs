@@ -94,6 +94,7 @@ impl Live {
     /// Moves the events before the terminal one to the store, and returns their number. The events
     /// of a job without live audio are small, and stay.
     async fn archive(&self, archives: &TemporaryObjects, record: &JobRecord) -> Result<usize, String> {
+        let _place = self.archiving.acquire().await.map_err(|error| error.to_string())?;
         let end = EventId::terminal(record.attempt);
         let events = self.events_before(&record.id, end).await.map_err(|error| error.to_string())?;
         if events.is_empty() {
