@@ -226,6 +226,7 @@ impl FleetSettings<'_> {
             admin_listen: ANY_PORT,
             model: self.model.source.clone(),
             redirect_audio: false,
+            memory: None,
             drain: DRAIN,
             redis: self.redis(),
             queue: QueueArgs::default(),

@@ -1,10 +1,13 @@
 //! Caller of a request, from its headers and path: the tenant, and the job that is asked for.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use csm_queue::queue::{Ticket, fingerprint};
+use csm_queue::queue::Ticket;
 use csm_shared::job::limits::IDEMPOTENCY_KEY_CHARS;
 use csm_shared::job::{Invalid, JobId, Tenant};
-use serde_json::{Value, json};
+use csm_shared::process::digest::{DigestWriter, sha256_hex};
+use serde_json::json;
+
+use crate::fields::RequestJson;
 
 /// Header that names the tenant.
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
@@ -41,15 +44,21 @@ impl Caller {
     }
 
     /// Makes the ticket of a job that the request `body` asks for, on the default terms.
-    pub(crate) fn ticket(&self, body: &Value) -> Ticket {
+    pub(crate) fn ticket(&self, body: &RequestJson<'_>) -> Ticket {
         Ticket { fingerprint: self.fingerprint(body), tenant: self.tenant.clone(), ..Ticket::new(self.job) }
     }
 
     /// Returns a digest of tenant and body, by which requests for the same job are compared. Empty
     /// if no second request can name the job.
-    fn fingerprint(&self, body: &Value) -> String {
+    fn fingerprint(&self, body: &RequestJson<'_>) -> String {
+        if !self.repeats {
+            return String::new();
+        }
         // A digest of a digest saves a copy of the body, which may be large.
-        if self.repeats { fingerprint(&json!([self.tenant.as_str(), fingerprint(body)])) } else { String::new() }
+        let mut digest = DigestWriter::default();
+        // Writing to a digest does not fail.
+        let _ = body.write_sorted(&mut digest);
+        sha256_hex(json!([self.tenant.as_str(), digest.finish()]).to_string().as_bytes())
     }
 }
 

@@ -17,6 +17,8 @@ const NAMES: [&str; 22] = [
     "csm_jobs_accepted_total",
     "csm_jobs_total",
     "csm_lease_lost_total",
+    "csm_gateway_memory_bytes",
+    "csm_gateway_memory_limit_bytes",
     "csm_model_load_seconds",
     "csm_prefill_piece_seconds",
     "csm_prefix_cache_bytes",

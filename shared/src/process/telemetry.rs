@@ -50,6 +50,10 @@ pub const DLQ_SIZE: &str = "csm_dlq_size";
 pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
 /// Workers with a recent report.
 pub const WORKERS: &str = "csm_workers";
+/// Memory that requests of this gateway hold, in bytes.
+pub const GATEWAY_MEMORY_BYTES: &str = "csm_gateway_memory_bytes";
+/// Memory that requests of this gateway may hold, in bytes.
+pub const GATEWAY_MEMORY_LIMIT_BYTES: &str = "csm_gateway_memory_limit_bytes";
 /// Time of loading the model, in seconds.
 pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
 
