@@ -4,7 +4,6 @@
 //! The meter sees the bytes of the connection instead. If there is no memory for more of them, the
 //! connection is not read.
 
-use std::future::Future as _;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
