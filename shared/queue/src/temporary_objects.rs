@@ -8,6 +8,7 @@
 //! A key must not be written again once its time is over: a removal that is under way would remove
 //! the new object.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +26,10 @@ const BATCHES_MAX: usize = 100;
 /// Mean pause between two rounds, jittered by half so that processes do not run in step.
 const ROUND_PAUSE: Duration = Duration::from_mins(1);
 
+/// Adds a key to the set. A write that needs no memory comes first, because a full Redis refuses a
+/// script by its first write.
+const REGISTER_WHEN_FULL: &str = "redis.call('ZREM', KEYS[1], '') redis.call('ZADD', KEYS[1], ARGV[1], ARGV[2])";
+
 /// Handle on the temporary objects of a store. Cheap to clone.
 #[derive(Clone)]
 pub struct TemporaryObjects {
@@ -32,6 +37,8 @@ pub struct TemporaryObjects {
     store: Store,
     /// Name of the sorted set.
     index: String,
+    /// Script that adds a key to the set, also if Redis is full.
+    register_when_full: Arc<redis::Script>,
 }
 
 /// Failure to write or remove a temporary object.
@@ -50,7 +57,8 @@ impl TemporaryObjects {
     #[must_use]
     pub fn new(redis: RedisClient, store: Store) -> Self {
         let index = format!("{}:temporary", redis.prefix());
-        Self { redis, store, index }
+        let register_when_full = Arc::new(redis::Script::new(REGISTER_WHEN_FULL));
+        Self { redis, store, index, register_when_full }
     }
 
     /// Returns the store.
@@ -59,7 +67,8 @@ impl TemporaryObjects {
         &self.store
     }
 
-    /// Writes an object that is removed at `until`. Writing the same object again is harmless.
+    /// Writes an object that is removed at `until`. Writing the same object again is harmless. A
+    /// full Redis does not refuse, because the object may make room in it.
     ///
     /// # Errors
     /// [`TemporaryObjectError`]: the object may or may not exist, and is removed all the same.
@@ -70,7 +79,9 @@ impl TemporaryObjects {
         content_type: &str,
         until: Timestamp,
     ) -> Result<(), TemporaryObjectError> {
-        self.register(key, until).await?;
+        let mut register = self.register_when_full.key(&self.index);
+        register.arg(until.as_millisecond()).arg(key.as_str());
+        self.redis.script::<()>(&register).await?;
         Ok(self.store.put(key, bytes, content_type).await?)
     }
 
@@ -78,7 +89,7 @@ impl TemporaryObjects {
     /// the object is written.
     ///
     /// # Errors
-    /// [`RedisFault`].
+    /// [`RedisFault`]: a full Redis refuses.
     pub async fn register(&self, key: &ObjectKey, until: Timestamp) -> Result<(), RedisFault> {
         let mut add = redis::cmd("ZADD");
         add.arg(&self.index).arg(until.as_millisecond()).arg(key.as_str());

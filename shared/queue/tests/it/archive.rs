@@ -95,6 +95,17 @@ async fn the_events_of_an_ended_live_job_leave_redis_and_every_sample_comes_agai
 }
 
 #[tokio::test]
+async fn events_of_an_ended_live_job_leave_a_full_redis_too() {
+    let (fleet, told) = (TestFleet::start().await, told());
+    let id = speak(&fleet, &told).await;
+    fleet.limit_memory("1mb").await;
+    fleet.live.conclude(&fleet.queue, &id).await.unwrap();
+    assert!(bytes_of(&fleet, id).await < BYTES_MAX);
+    let heard = hear(&fleet, id, told[100].id).await;
+    assert!(heard[..heard.len() - 1] == told[101..], "{} events", heard.len());
+}
+
+#[tokio::test]
 async fn an_archive_is_removed_after_the_events_would_have_expired() {
     let (fleet, told) = (TestFleet::start().await, told());
     let id = speak(&fleet, &told).await;
