@@ -9,7 +9,7 @@ use std::time::Duration;
 use csm_queue::detect_queue::DetectQueue;
 use csm_queue::janitor::Janitor;
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::{Queue, WorkerId};
+use csm_queue::queue::{Queue, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::process::admin::{self, AdminError, Readiness};
@@ -172,8 +172,11 @@ async fn work(
             live,
             worker: worker_id.to_string(),
         },
-        slots: args.slots,
-        reserve: args.reserve_slots,
+        capacity: WorkerCapacity {
+            live_reserve: args.live_reserve_slots,
+            reserve: args.reserve_slots,
+            ..WorkerCapacity::empty(args.slots)
+        },
         host,
         drain: args.drain,
         worker_id,

@@ -35,11 +35,11 @@ pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: 
         parse_and_check(app, body.bytes.clone(), read, caller?).await?
     };
     let (lane, seed) = (job_request.spec.lane, job_request.spec.sampling.seed.get());
-    let Submitted { cancel_on_drop, state, wait, repeated } = submit(app, job_request).await?;
+    let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, job_request).await?;
     let id = cancel_on_drop.id();
     // The job is accepted: a place that cannot be read is left out of the answer.
     let ahead = app.queue.ahead(&id).await.ok().flatten();
-    let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()) });
+    let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()), paused });
     cancel_on_drop.disarm();
     let accepted = Json(Accepted::new(&id, state, lane, seed, place));
     let mut response = (StatusCode::ACCEPTED, [(LOCATION, job_path(&id))], accepted).into_response();

@@ -27,7 +27,9 @@ pub(crate) async fn get_job(
     };
     let record = record(&app, &id).await?;
     let place = match record.state {
-        JobState::Queued => app.queue.ahead(&record.id).await?.map(|ahead| QueuePlace { ahead, wait_s: None }),
+        JobState::Queued => {
+            app.queue.ahead(&record.id).await?.map(|ahead| QueuePlace { ahead, wait_s: None, paused: false })
+        }
         _ => None,
     };
     Ok(JobDocument::new(record, place, progress))

@@ -28,6 +28,7 @@ async fn report(app: &TestApp, frames_per_second: f64) {
         model: "test".into(),
         build: "0".into(),
         slots: 1,
+        lane_slots: [1; 3],
         running: 0,
         frames_per_second,
         frames: 0,

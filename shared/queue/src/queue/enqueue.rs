@@ -20,6 +20,8 @@ pub enum Enqueue {
         /// Predicted wait; `None` while no worker has reported its rate.
         wait: Option<Duration>,
     },
+    /// The job is now queued, in a lane that an operator has paused. When it begins is unknown.
+    Paused,
     /// A job of this id and request existed already, in this state; nothing changed.
     Exists(JobState),
 }
@@ -50,7 +52,8 @@ impl Queue {
             .arg(spec.lane.name())
             .arg(wire::encode(spec)?)
             .arg(spec.budget.frames())
-            .arg(spec.expected_frames())
+            .arg(spec.expected_cost())
+            .arg(spec.cost_kind())
             .arg(ticket.tenant.as_str())
             .arg(&ticket.fingerprint)
             .arg(ticket.expires_in.map_or(0, ms))
@@ -67,6 +70,7 @@ impl Queue {
         match verdict {
             "accepted" if detail.is_empty() => Ok(Enqueue::Accepted { wait: None }),
             "accepted" => Ok(Enqueue::Accepted { wait: Some(Duration::from_millis(number(detail)?)) }),
+            "paused" => Ok(Enqueue::Paused),
             "exists" => Ok(Enqueue::Exists(detail.parse().map_err(QueueError::Corrupt)?)),
             "conflict" => Err(QueueError::Conflict(ticket.id)),
             "closed" => Err(QueueError::Closed),

@@ -4,7 +4,7 @@
 --
 -- Arguments:
 -- - idle: '1' if the worker runs nothing
--- - bulk: '1' if the worker may take a bulk job
+-- - standard, bulk: '1' if the worker may take a job of the lane
 -- - number: names this claim alone
 -- - repeated: '1' if the answer to this claim may have been lost
 -- - busy_ms: time until the worker will likely run nothing
@@ -15,10 +15,10 @@
 -- - {'expired', id}
 -- - {'again'}: scan_limit was reached
 -- - {'hold'}: the worker must take nothing until it is idle, from other shards neither
-local owner, build, lease_ms, scan_limit, promote_limit, idle, bulk, tenant_running_max, warden_ms, ttl_ms, number, repeated,
-  busy_ms, sooner_ms = unpack(ARGV)
+local owner, build, lease_ms, scan_limit, promote_limit, idle, standard, bulk, tenant_running_max, warden_ms, ttl_ms,
+  number, repeated, busy_ms, sooner_ms = unpack(ARGV)
 lease_ms, scan_limit, tenant_running_max = tonumber(lease_ms), tonumber(scan_limit), tonumber(tenant_running_max)
-idle, bulk = idle == '1', bulk == '1'
+idle, standard, bulk = idle == '1', standard == '1', bulk == '1'
 local now = now_ms()
 
 local function answer_of(id, attempt, spec, created, alone)
@@ -68,6 +68,8 @@ local function begin(id, job, alone)
     redis.call('HSET', JOB .. id, 'alone', '1')
   end
   redis.call('ZADD', LEASES, now + lease_ms, id)
+  -- Without a known rate the job counts as late from its beginning: see lane_here.
+  redis.call('ZADD', ENDS .. job.lane, now + math.ceil(job.cost * (frame_ms(owner) or 0)), id)
   -- The wait is over; from now on only a deadline ends the job.
   if job.expires_ms then
     redis.call('ZREM', DEADLINES, id)
@@ -167,7 +169,7 @@ end
 
 local clock, order = tonumber(book.tag or 0), {}
 for i, lane in ipairs(LANES) do
-  if not book['paused:' .. lane] and (lane ~= 'bulk' or bulk) then
+  if not book['paused:' .. lane] and (lane ~= 'standard' or standard) and (lane ~= 'bulk' or bulk) then
     local served = book['served:' .. lane]
     local overdue = served and now - served > PATIENCE_MS[lane]
     order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book['tag:' .. lane] or 0)), served = served,

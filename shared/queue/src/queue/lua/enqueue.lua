@@ -1,8 +1,8 @@
 -- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so. A
 -- second call with another request's fingerprint is a conflict.
 -- 0 means none for expires_in_ms, deadline_ms, tenant_open_max and wait_max_ms.
-local id, lane, spec, max_frames, cost, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max, tenant_open_max,
-  wait_max_ms = unpack(ARGV)
+local id, lane, spec, max_frames, base, kind, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max,
+  tenant_open_max, wait_max_ms = unpack(ARGV)
 local known = get(id, 'state', 'fingerprint')
 if known.state then
   return { known.fingerprint == fingerprint and 'exists' or 'conflict', known.state, '' }
@@ -23,7 +23,8 @@ if open_max > 0 then
     return { 'tenant', tostring(open), '' }
   end
 end
-local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(wait_max_ms)
+local now, wait_max = now_ms(), tonumber(wait_max_ms)
+local wait, paused = predicted_wait(lane)
 local expires_in, deadline = tonumber(expires_in_ms), tonumber(deadline_ms)
 local expires = expires_in > 0 and now + expires_in or nil
 if deadline > 0 then
@@ -41,10 +42,10 @@ end
 if wait and wait_max > 0 and wait > wait_max then
   return { 'busy', tostring(wait), tostring(wait_max) }
 end
-local fields = { 'spec', spec, 'max_frames', max_frames, 'fingerprint', fingerprint }
+local fields = { 'spec', spec, 'max_frames', max_frames, 'fingerprint', fingerprint, 'base', base, 'kind', kind }
 if deadline > 0 then
   fields[#fields + 1] = 'deadline_ms'
   fields[#fields + 1] = deadline
 end
-accept(id, lane, cost, tenant, expires, unpack(fields))
-return { 'accepted', wait and tostring(wait) or '', '' }
+accept(id, lane, corrected(lane, kind, base), tenant, expires, unpack(fields))
+return { paused and 'paused' or 'accepted', wait and tostring(wait) or '', '' }
