@@ -94,11 +94,12 @@ impl App {
     ) -> Result<Self, AppError> {
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
+        let identity = config::identity(args, window_check.max_positions())?;
         let tasks = TaskTracker::new();
         Ok(Self(Arc::new(AppState {
             bodies: BodyReader::new(tasks.clone(), stop.clone()),
             detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
-            queue: Queue::new(redis, &args.queue),
+            queue: Queue::new(redis, &args.queue).of_fleet(identity),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
             live: Live::new(patient.clone()),
             subscriptions: Subscriptions::start(patient),

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use clap::Args;
-use csm_queue::queue::QueueArgs;
+use csm_queue::queue::{FleetIdentity, QueueArgs};
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::process::shutdown;
@@ -65,6 +65,18 @@ pub struct GatewayArgs {
 pub(crate) fn detector(keys: &WatermarkKeyArgs) -> Result<Option<Detector>, WatermarkError> {
     let Some(current) = keys.current()? else { return Ok(None) };
     Detector::with_keys(&[vec![current], keys.old()?].concat()).map(Some)
+}
+
+/// Returns the values on which this gateway must agree with its fleet.
+///
+/// # Errors
+/// [`WatermarkError`] if a secret is no key.
+pub(crate) fn identity(args: &GatewayArgs, window: usize) -> Result<FleetIdentity, WatermarkError> {
+    // Former keys alone say nothing about the mark that the workers make.
+    let current = args.watermark.current()?;
+    let old = if current.is_some() { args.watermark.old()? } else { Vec::new() };
+    let marks = current.iter().chain(&old).map(|key| key.id().to_string()).collect();
+    Ok(FleetIdentity { model: args.model.name(), window, marks })
 }
 
 #[cfg(test)]

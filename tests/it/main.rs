@@ -14,6 +14,7 @@ mod faults;
 mod long_text;
 mod metric_names;
 mod old_snippets;
+mod other_fleet;
 mod pages;
 mod promise;
 mod resume;

@@ -142,7 +142,7 @@ impl Runner {
         match claimer.claim(occupancy.capacity(self.capacity)).await? {
             Claim::Job(job) => return Ok(Some(*job)),
             Claim::Expired(id) => {
-                tracing::info!(job = %id, "expired job in queue");
+                tracing::info!(job = %id, "ended job in queue without a run");
                 self.context.live.conclude(&self.queue, &id).await?;
             }
             Claim::Nothing => tokio::select! {

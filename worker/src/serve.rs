@@ -9,7 +9,7 @@ use std::time::Duration;
 use csm_queue::detect_queue::DetectQueue;
 use csm_queue::janitor::Janitor;
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::{Queue, WorkerCapacity, WorkerId};
+use csm_queue::queue::{FleetIdentity, Queue, QueueError, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::process::admin::{self, AdminError, Readiness};
@@ -36,6 +36,9 @@ const REDIS_WAIT_MAX: Duration = Duration::from_secs(30);
 const DETECT_GRACE: Duration = Duration::from_secs(2);
 /// Pause between two checks of a store that is not usable.
 const STORE_PAUSE: Duration = Duration::from_secs(2);
+
+/// Pause between two comparisons of a worker that differs from its fleet.
+const FLEET_PAUSE: Duration = Duration::from_secs(2);
 
 /// The reason that a worker did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -155,11 +158,19 @@ async fn work(
     }
     let host = host();
     let worker_id = WorkerId::of_this_process(&host);
-    let queue = Queue::new(parts.redis.clone(), &args.queue);
+    let keys = [vec![parts.key], parts.old_keys].concat();
+    let identity = FleetIdentity {
+        model: args.model.name(),
+        window: engine.info().max_positions,
+        marks: keys.iter().map(|key| key.id().to_string()).collect(),
+    };
+    let queue = Queue::new(parts.redis.clone(), &args.queue).of_fleet(identity);
+    if stop.run_until_cancelled(fleet_agrees(&queue, state)).await.is_none() {
+        return Ok(());
+    }
     let live = Live::new(parts.redis.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
     let detect_stop = stop.child_token();
-    let keys = [vec![parts.key], parts.old_keys].concat();
     let detection = serve_detection(&marker, keys, DetectQueue::new(parts.redis.clone()), &detect_stop);
     let runner = Runner {
         subscriptions: Subscriptions::start(parts.redis),
@@ -227,6 +238,15 @@ async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
         tracing::warn!(error = %error, "cannot use store, claiming no jobs until it works");
         state.send_replace(Readiness::Degraded { reason: format!("store: {error}") });
         tokio::time::sleep(STORE_PAUSE).await;
+    }
+}
+
+/// Waits until this worker agrees with its fleet, which logs what differs. A fault of Redis is no
+/// disagreement: the loop of claims waits for Redis.
+async fn fleet_agrees(queue: &Queue, state: &watch::Sender<Readiness>) {
+    while let Err(QueueError::OtherFleet(mismatch)) = queue.agree().await {
+        state.send_replace(Readiness::Degraded { reason: mismatch.to_string() });
+        tokio::time::sleep(FLEET_PAUSE).await;
     }
 }
 

@@ -79,7 +79,8 @@ impl WorkerCapacity {
 pub enum Claim {
     /// A job to run.
     Job(Box<Claimed>),
-    /// A job whose time in the queue was over. The job has ended, and its followers should be told.
+    /// A job that ended without a run: its time in the queue was over, or it asked for another model.
+    /// Its followers should be told.
     Expired(JobId),
     /// There is nothing to take.
     Nothing,
@@ -141,6 +142,7 @@ impl Claimer {
     /// If the answer is lost on the way, the next call asks for it again. Only a worker that never
     /// calls again leaves a job to the reaper.
     pub async fn claim(&mut self, capacity: WorkerCapacity) -> Result<Claim, QueueError> {
+        self.queue.agree().await?;
         // A shard out of reach does not keep the others' jobs from being claimed.
         let mut fault = None;
         let shards = self.unanswered.len();
@@ -188,7 +190,8 @@ impl Claimer {
                 .arg(number.simple().to_string())
                 .arg(u8::from(repeated.is_some()))
                 .arg(ms(capacity.busy_for))
-                .arg(ms(SOONER));
+                .arg(ms(SOONER))
+                .arg(self.queue.model());
             let answer: Answer = self.queue.redis.script_once(&script).await?;
             self.unanswered[shard] = None;
             let Some(answer) = answer else { return Ok(ShardClaim::Empty) };
@@ -198,6 +201,11 @@ impl Claimer {
                 "again" => {}
                 "hold" => return Ok(ShardClaim::Hold),
                 "expired" => return Ok(ShardClaim::Took(Claim::Expired(job_id(&field(1))?))),
+                "foreign" => {
+                    let id = job_id(&field(1))?;
+                    tracing::error!(job = %id, asked = field(2), runs = self.queue.model(), "failed job of another model");
+                    return Ok(ShardClaim::Took(Claim::Expired(id)));
+                }
                 "job" => {
                     let number = |index: usize| {
                         field(index)

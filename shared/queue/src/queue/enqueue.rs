@@ -43,6 +43,7 @@ pub enum Cancel {
 impl Queue {
     /// Accepts a job, or tells that it existed already. Safe to repeat after a lost answer.
     pub async fn enqueue(&self, ticket: &Ticket, spec: &JobSpec) -> Result<Enqueue, QueueError> {
+        self.agree().await?;
         let keys = self.shard_of(&ticket.id);
         let (tenant_max, wait_max) =
             (self.options.per_shard(self.options.tenant_open_max), self.options.wait_max(spec.lane));
@@ -60,7 +61,8 @@ impl Queue {
             .arg(ticket.deadline.map_or(0, |deadline| deadline.as_millisecond().max(1)))
             .arg(LANE_DEPTH_MAX)
             .arg(tenant_max)
-            .arg(ms(wait_max));
+            .arg(ms(wait_max))
+            .arg(self.model());
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
             Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fleet::FleetMismatch;
 use crate::redis_client::RedisFault;
 use csm_shared::job::{JobId, Lane, Tenant, wire};
 
@@ -52,6 +53,9 @@ pub enum QueueError {
     /// A job of this id exists, made by another request.
     #[error("job {0} was made by another request")]
     Conflict(JobId),
+    /// The process is set up differently from its fleet.
+    #[error(transparent)]
+    OtherFleet(#[from] FleetMismatch),
     /// An operator has closed the intake of the queue.
     #[error("the queue takes no new jobs")]
     Closed,
@@ -66,7 +70,9 @@ impl QueueError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Redis(fault) => fault.is_transient(),
-            Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed => true,
+            Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed | Self::OtherFleet(_) => {
+                true
+            }
             Self::TooLate { .. } | Self::Conflict(_) | Self::Corrupt(_) => false,
         }
     }

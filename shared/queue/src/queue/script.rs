@@ -35,7 +35,7 @@ macro_rules! scripts {
 
 scripts! {
     enqueue, claim, beat, finish, retry, release, cancel, reap, promote, expire, reconcile, replay, purge, report, tidy, ahead,
-    waits
+    waits, agree
 }
 
 impl Scripts {

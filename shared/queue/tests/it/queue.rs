@@ -1,6 +1,7 @@
 //! The queue's transitions on a real Redis: each move and each refusal.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod agreement;
 mod fairness;
 mod limits;
 mod mending;

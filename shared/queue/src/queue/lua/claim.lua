@@ -13,10 +13,11 @@
 -- - nothing: there is no job to take
 -- - {'job', id, attempt, spec, waited_ms, alone}
 -- - {'expired', id}
+-- - {'foreign', id, model}: the job asked for a model that is not the worker's, and has failed
 -- - {'again'}: scan_limit was reached
 -- - {'hold'}: the worker must take nothing until it is idle, from other shards neither
 local owner, build, lease_ms, scan_limit, promote_limit, idle, standard, bulk, tenant_running_max, warden_ms, ttl_ms,
-  number, repeated, busy_ms, sooner_ms = unpack(ARGV)
+  number, repeated, busy_ms, sooner_ms, model = unpack(ARGV)
 lease_ms, scan_limit, tenant_running_max = tonumber(lease_ms), tonumber(scan_limit), tonumber(tenant_running_max)
 idle, standard, bulk = idle == '1', standard == '1', bulk == '1'
 local now = now_ms()
@@ -90,7 +91,7 @@ end
 local function take(queue, found)
   local id = found.id
   local job = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner',
-    'deadline_ms', 'attempt') or {}
+    'deadline_ms', 'attempt', 'model') or {}
   if job.state == 'running' and job.entry == found.entry then
     -- The group was deleted by hand and created again: the entry goes back to the worker that runs
     -- the job.
@@ -108,6 +109,15 @@ local function take(queue, found)
     drop_entry(queue, found.entry)
     settle(id, job, 'expired', ttl_ms)
     return { 'expired', id }
+  end
+  -- All processes agree on a model, so no worker will come for the job. A replay takes the model of
+  -- the day.
+  if model ~= '' and job.model and job.model ~= model then
+    drop_entry(queue, found.entry)
+    local message = 'the job asked for model ' .. job.model .. ', and the fleet runs ' .. model
+    redis.call('HSET', JOB .. id, 'failure', cjson.encode({ class = 'resource', message = message }))
+    settle(id, job, 'failed', ttl_ms)
+    return { 'foreign', id, job.model }
   end
   if tenant_running_max > 0
     and tonumber(redis.call('HGET', TENANTS, 'running:' .. job.tenant) or 0) >= tenant_running_max then

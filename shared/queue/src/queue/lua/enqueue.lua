@@ -2,7 +2,7 @@
 -- second call with another request's fingerprint is a conflict.
 -- 0 means none for expires_in_ms, deadline_ms, tenant_open_max and wait_max_ms.
 local id, lane, spec, max_frames, base, kind, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max,
-  tenant_open_max, wait_max_ms = unpack(ARGV)
+  tenant_open_max, wait_max_ms, model = unpack(ARGV)
 local known = get(id, 'state', 'fingerprint')
 if known.state then
   return { known.fingerprint == fingerprint and 'exists' or 'conflict', known.state, '' }
@@ -43,6 +43,10 @@ if wait and wait_max > 0 and wait > wait_max then
   return { 'busy', tostring(wait), tostring(wait_max) }
 end
 local fields = { 'spec', spec, 'max_frames', max_frames, 'fingerprint', fingerprint, 'base', base, 'kind', kind }
+if model ~= '' then
+  fields[#fields + 1] = 'model'
+  fields[#fields + 1] = model
+end
 if deadline > 0 then
   fields[#fields + 1] = 'deadline_ms'
   fields[#fields + 1] = deadline

@@ -1,7 +1,7 @@
 -- Put before every script: the keys by name, and the functions that several transitions share.
 --
 -- A job's hash:
--- - request: spec, lane, tenant, max_frames, fingerprint (of the request)
+-- - request: spec, lane, tenant, max_frames, fingerprint (of the request), model (that it asks for)
 -- - work: base (estimated cost in frames, nothing measured), kind (jobs that take alike), cost (base,
 --   corrected by what jobs of the kind took)
 -- - place: state, queue and entry (its stream and its id there), parked (waits for its tenant)
