@@ -39,71 +39,99 @@ local function note_cost(id, job, owner)
   redis.call('HSET', COSTS, field, string.format('%.3f %.3f', before * COST_KEPT + took, estimated * COST_KEPT + base))
 end
 
--- Returns the numbers of a lane on this shard: the frames that wait, the jobs that do, the jobs that
--- run, and the times at which the first and the last of these will likely end. A job that is late
--- will likely take as long again as it is late.
+-- Largest number of a lane's ends that are looked at one by one.
+local ENDS_READ_MAX = 16
+
+-- Returns the numbers of a lane on this shard: the frames that wait, the jobs that do, and the jobs
+-- that run.
 local function lane_here(lane, frames)
-  local ends, now = ENDS .. lane, now_ms()
-  local running = redis.call('ZCARD', ends)
+  local running = redis.call('ZCARD', ENDS .. lane)
   frames = math.max(0, tonumber(frames or 0))
   -- Entries of jobs that were called off are counted as well, until a claim skips them.
   local jobs = frames > 0 and math.min(frames, math.max(0, redis.call('XLEN', STREAM .. lane) - running)) or 0
-  if running == 0 then
-    return { frames = frames, jobs = jobs, running = 0, first = 0, last = 0 }
+  return { frames = frames, jobs = jobs, running = running }
+end
+
+-- Returns the times at which the running jobs of a lane on this shard will likely end, the first few
+-- in order, and the last. A job that is late will likely take as long again as it is late.
+local function ends_here(lane)
+  local ends, now = {}, now_ms()
+  local read = redis.call('ZRANGE', ENDS .. lane, 0, ENDS_READ_MAX - 1, 'WITHSCORES')
+  for i = 2, #read, 2 do
+    ends[#ends + 1] = now + math.abs(read[i] - now)
   end
-  local before = string.format('(%d', now)
-  local later = redis.call('ZRANGEBYSCORE', ends, now, '+inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-  local late = redis.call('ZREVRANGEBYSCORE', ends, before, '-inf', 'WITHSCORES', 'LIMIT', 0, 1)[2]
-  local first = math.min(tonumber(later) or math.huge, late and 2 * now - late or math.huge)
-  local last = tonumber(redis.call('ZREVRANGE', ends, 0, 0, 'WITHSCORES')[2])
-  return { frames = frames, jobs = jobs, running = running, first = first, last = math.max(first, last) }
+  table.sort(ends)
+  local last = tonumber(redis.call('ZREVRANGE', ENDS .. lane, 0, 0, 'WITHSCORES')[2] or 0)
+  return ends, math.max(ends[#ends] or 0, last)
 end
 
 -- Returns the numbers of a lane on all shards. `others` holds those of the other shards as the last
--- report found them, in the same order.
+-- report found them: frames, jobs, running jobs, first and last end.
 local function lane_now(lane, frames, others)
-  local here, there = lane_here(lane, frames), {}
+  local at, there = lane_here(lane, frames), {}
   for number in string.gmatch(others or '', '%d+') do
     there[#there + 1] = tonumber(number)
   end
-  if #there < 5 then
-    return here
+  at.here, at.elsewhere = at.running, there[3] or 0
+  if #there == 5 then
+    at.frames, at.jobs, at.running = at.frames + there[1], at.jobs + there[2], at.running + there[3]
+    at.first, at.last = there[4], there[5]
   end
-  local first = here.first
-  if there[3] > 0 then
-    first = here.running > 0 and math.min(first, there[4]) or there[4]
-  end
-  return { frames = here.frames + there[1], jobs = here.jobs + there[2], running = here.running + there[3],
-    first = first, last = math.max(here.last, there[5]) }
+  return at
 end
 
--- Returns the slots that a job of the lane may take when they are free, in groups: how many, and
--- when the first and the last of them will be free, with the others evenly between.
-local function slots_of(lane, lanes, slots)
-  local all = lanes.live.running + lanes.standard.running + lanes.bulk.running
-  local free = slots.live - all
+-- Adds the slots that the running jobs of a lane will leave, at most `left` of them, to the groups.
+-- Returns how many it added.
+local function add_slots(groups, lane, at, left)
+  local added = 0
+  local function add(count, first, last)
+    count = math.min(count, left - added)
+    if count > 0 then
+      first, last = math.max(0, first - now_ms()), math.max(0, last - now_ms())
+      groups[#groups + 1] = { count = count, first = first, last = last }
+      added = added + count
+    end
+  end
+  if at.here > 0 then
+    local ends, last = ends_here(lane)
+    for _, time in ipairs(ends) do
+      add(1, time, time)
+    end
+    add(at.here - #ends, ends[#ends] or last, last)
+  end
+  add(at.elsewhere, at.first or 0, at.last or 0)
+  return added
+end
+
+-- Returns the number of free slots that a job of the lane may take.
+local function free_slots(lane, lanes, slots)
+  local free = slots.live - lanes.live.running - lanes.standard.running - lanes.bulk.running
   if lane ~= 'live' then
     free = math.min(free, slots.standard - lanes.standard.running - lanes.bulk.running)
   end
   if lane == 'bulk' then
     free = math.min(free, slots.bulk - lanes.bulk.running)
   end
-  free = math.max(0, free)
+  return math.max(0, free)
+end
+
+-- Returns the slots that a job of the lane may take, in groups in the order of time: how many, and
+-- when the first and the last of them will be free, with the others evenly between.
+local function groups_of(lane, lanes, slots, free)
   local groups, left = {}, slots[lane] - free
   if free > 0 then
     groups[1] = { count = free, first = 0, last = 0 }
   end
   -- A slot that a more urgent job leaves may be one that is kept for such jobs.
   for place = #LANES, 1, -1 do
-    local at = lanes[LANES[place]]
-    local count = math.min(at.running, left)
-    if count > 0 then
-      local first, last = math.max(0, at.first - now_ms()), math.max(0, at.last - now_ms())
-      groups[#groups + 1] = { count = count, first = first, last = last }
-      left = left - count
+    if left > 0 then
+      left = left - add_slots(groups, LANES[place], lanes[LANES[place]], left)
     end
   end
-  return free, groups
+  table.sort(groups, function(a, b)
+    return a.first < b.first
+  end)
+  return groups
 end
 
 -- Returns the time that the groups' slots have been free by `time`, all together.
@@ -120,29 +148,62 @@ local function time_free(groups, time)
   return sum
 end
 
--- Returns the time in ms at which the groups' slots have done `work`, ms of one slot, and are free
--- for one more job; `jobs` jobs are in front of it.
-local function time_of_turn(groups, work, jobs)
-  local count, first, last, turn = 0, math.huge, 0, 0
-  for _, group in ipairs(groups) do
-    count, first, last = count + group.count, math.min(first, group.first), math.max(last, group.last)
+-- Doublings of a job's cost that are told apart: more than the longest job at the largest factor.
+local SIZES = 18
+
+-- Returns the waiting work of a lane as jobs of like size, each with its number and its ms of one
+-- slot. Work that no size is known of, because it waits on other shards, counts as endlessly small
+-- jobs. scale: factor for the work of other lanes that goes first.
+local function sizes_of(lane, work, scale, each)
+  local fields, sizes, known = {}, {}, 0
+  for n = 0, SIZES - 1 do
+    fields[n + 1] = 'sizes:' .. lane .. ':' .. n
   end
-  for _, group in ipairs(groups) do
-    local place = math.ceil((jobs + 1) * group.count / count)
-    local spread = group.last - group.first
-    turn = math.max(turn, group.first + spread * (place - 1) / math.max(1, group.count - 1))
+  for n, number in ipairs(redis.call('HMGET', BOOK, unpack(fields))) do
+    local count = math.max(0, tonumber(number or 0)) * scale
+    if count > 0 then
+      local cost = 1.5 * 2 ^ (n - 1) * each
+      sizes[#sizes + 1] = { count = count, cost = cost }
+      known = known + count * cost
+    end
   end
-  local low, high = first, last + work / count
+  local excess = math.max(1, known / math.max(work, 1e-9))
+  for _, size in ipairs(sizes) do
+    size.cost = size.cost / excess
+  end
+  return sizes, math.max(0, work - known)
+end
+
+-- Returns the time in ms at which the groups' slots have done the work in front of one more job, and
+-- are free for it; `jobs` jobs are in front. A job holds one slot: however long it is, it keeps no
+-- other slot from those behind it.
+local function time_of_turn(groups, jobs, work, sizes, rest)
+  local function in_front(time)
+    local sum = rest
+    for _, size in ipairs(sizes) do
+      sum = sum + size.count * math.min(size.cost, time)
+    end
+    return sum
+  end
+  local count, last, turn = 0, 0, nil
+  for _, group in ipairs(groups) do
+    local place = math.ceil(jobs) + 1 - count
+    if not turn and place <= group.count then
+      turn = group.first + (group.last - group.first) * (place - 1) / math.max(1, group.count - 1)
+    end
+    count, last = count + group.count, math.max(last, group.last)
+  end
+  local low, high = groups[1].first, last + work / count
   for _ = 1, 40 do
     local middle = (low + high) / 2
-    if time_free(groups, middle) < work then
+    if time_free(groups, middle) <= in_front(middle - groups[1].first) then
       low = middle
     else
       high = middle
     end
   end
   -- With fewer jobs in front than slots, each gets a slot of its own, and so does this one.
-  return jobs < count and math.max(first, math.min(turn, high)) or high
+  return turn and math.min(turn, high) or high
 end
 
 -- Returns the expected wait in ms of a job that joins a lane now; nil while no worker has reported
@@ -168,12 +229,15 @@ local function predicted_wait(lane)
   end
   local own = lanes[lane]
   local frames = math.min(all, own.frames * weights / WEIGHT[lane])
-  local free, groups = slots_of(lane, lanes, slots)
-  if #groups == 0 then
-    return math.floor(frames * 1000000 / capacity), false
-  elseif free > own.jobs then
+  local free = free_slots(lane, lanes, slots)
+  if free > own.jobs then
     return 0, false
   end
-  local jobs = own.frames > 0 and own.jobs * frames / own.frames or 0
-  return math.floor(time_of_turn(groups, frames * tonumber(book.rated or 0) * 1000000 / capacity, jobs) + 0.5), false
+  local groups = groups_of(lane, lanes, slots, free)
+  if #groups == 0 then
+    return math.floor(frames * 1000000 / capacity), false
+  end
+  local each, scale = tonumber(book.rated or 0) * 1000000 / capacity, own.frames > 0 and frames / own.frames or 0
+  local sizes, rest = sizes_of(lane, frames * each, scale, each)
+  return math.floor(time_of_turn(groups, own.jobs * scale, frames * each, sizes, rest) + 0.5), false
 end

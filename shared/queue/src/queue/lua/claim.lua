@@ -69,7 +69,7 @@ local function begin(id, job, alone)
     redis.call('HSET', JOB .. id, 'alone', '1')
   end
   redis.call('ZADD', LEASES, now + lease_ms, id)
-  -- Without a known rate the job counts as late from its beginning: see lane_here.
+  -- Without a known rate the job counts as late from its beginning: see ends_here.
   redis.call('ZADD', ENDS .. job.lane, now + math.ceil(job.cost * (frame_ms(owner) or 0)), id)
   -- The wait is over; from now on only a deadline ends the job.
   if job.expires_ms then
@@ -80,7 +80,7 @@ local function begin(id, job, alone)
       redis.call('HDEL', JOB .. id, 'expires_ms')
     end
   end
-  redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, -job.cost)
+  count_waiting(job.lane, job.cost, -1)
   redis.call('HINCRBY', BOOK, 'running:' .. job.lane, job.cost)
   count('running:', job.tenant, 1)
   return answer_of(id, attempt, job.spec, job.created_ms, alone)

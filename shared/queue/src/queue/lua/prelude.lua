@@ -12,6 +12,7 @@
 --
 -- The book, a hash of counters and marks:
 -- - waiting:<lane> and running:<lane>: cost of the jobs, in frames
+-- - sizes:<lane>:<n>: waiting jobs whose cost is 2^n frames or more, and less than twice that
 -- - served:<lane>: when the lane was last served, or first passed over since it was empty
 -- - tag:<lane> and tag: virtual times of the fair queue
 -- - paused:<lane>, closed: marks of an operator
@@ -93,6 +94,12 @@ local function count(what, tenant, by)
   end
 end
 
+-- Adds a job to those that wait in its lane; with a sign of -1, takes it from them.
+local function count_waiting(lane, cost, sign)
+  redis.call('HINCRBY', BOOK, 'waiting:' .. lane, sign * cost)
+  redis.call('HINCRBY', BOOK, 'sizes:' .. lane .. ':' .. math.floor(math.log(cost) / math.log(2) + 1e-9), sign)
+end
+
 -- Puts a queued job into a stream, records that and further fields in its hash, and wakes one idle
 -- worker.
 local function push_into(queue, id, ...)
@@ -153,7 +160,7 @@ local function requeue(id, job, delay_ms)
   redis.call('HSET', JOB .. id, 'state', 'queued')
   redis.call('HDEL', JOB .. id, 'owner', 'queue', 'entry', 'alone')
   redis.call('HINCRBY', BOOK, 'running:' .. job.lane, -job.cost)
-  redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, job.cost)
+  count_waiting(job.lane, job.cost, 1)
   local expires = get(id, 'expires_ms').expires_ms
   if expires then
     redis.call('ZADD', DEADLINES, expires, id)
@@ -189,7 +196,11 @@ local function settle(id, job, state, ttl_ms, ...)
     redis.call('ZREM', DELAYED, id)
     redis.call('ZREM', DEADLINES, id)
   end
-  redis.call('HINCRBY', BOOK, (job.state == 'queued' and 'waiting:' or 'running:') .. job.lane, -job.cost)
+  if job.state == 'queued' then
+    count_waiting(job.lane, job.cost, -1)
+  else
+    redis.call('HINCRBY', BOOK, 'running:' .. job.lane, -job.cost)
+  end
   redis.call('HINCRBY', BOOK, 'ended:' .. state, 1)
   count('open:', job.tenant, -1)
   redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms(), ...)
@@ -235,7 +246,7 @@ local function accept(id, lane, cost, tenant, expires_ms, ...)
   push_into(lane, id, 'state', 'queued', 'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0, 'lane', lane,
     'cost', cost, 'tenant', tenant, ...)
   redis.call('ZADD', OPEN, now, id)
-  redis.call('HINCRBY', BOOK, 'waiting:' .. lane, cost)
+  count_waiting(lane, cost, 1)
   count('open:', tenant, 1)
   if expires_ms then
     redis.call('HSET', JOB .. id, 'expires_ms', expires_ms)
