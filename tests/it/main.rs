@@ -11,6 +11,7 @@ mod arrows;
 mod builds;
 mod drain;
 mod faults;
+mod live_reserve;
 mod long_text;
 mod metric_names;
 mod old_snippets;

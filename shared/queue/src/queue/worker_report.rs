@@ -100,9 +100,14 @@ impl LaneNumbers {
 impl Queue {
     /// Records a worker's report on every shard.
     pub async fn report(&self, worker_id: &WorkerId, report: &WorkerReport) -> Result<(), QueueError> {
-        // A draining worker adds nothing to the fleet's capacity.
-        let (rate, slots) =
-            if report.draining { (0.0, [0; Lane::ALL.len()]) } else { (report.frames_per_second, report.lane_slots) };
+        // A worker that drains, or differs from its fleet, adds nothing to the fleet's capacity. The
+        // comparison also keeps the fleet document while the worker is too busy to claim.
+        let differs = matches!(self.agree().await, Err(QueueError::OtherFleet(_)));
+        let (rate, slots) = if report.draining || differs {
+            (0.0, [0; Lane::ALL.len()])
+        } else {
+            (report.frames_per_second, report.lane_slots)
+        };
         let capacity = (rate * 1_000.0) as u64;
         let (status, lanes) = (serde_json::to_string(report)?, self.lanes_by_shard().await?);
         for (shard, keys) in self.shards.iter().enumerate() {
