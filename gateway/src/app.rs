@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::Queue;
+use csm_queue::queue::{Queue, QueueError};
 use csm_queue::redis_client::{RedisClient, RedisFault};
+use csm_shared::job::IdSecret;
+use csm_shared::process::descriptors;
 use csm_shared::store::{Store, StoreError};
 use csm_shared::watermark::WatermarkError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{self, GatewayArgs};
+use crate::config::{self, GatewayArgs, IdSecretError};
 use crate::detections::Detections;
 use crate::http::body::BodyReader;
 use crate::window_check::WindowCheck;
@@ -69,6 +71,8 @@ pub(crate) struct AppState {
     pub(crate) sockets: Arc<Semaphore>,
     /// Search for marks in recordings.
     pub(crate) detections: Detections,
+    /// Secret of the settings, from which idempotency keys become ids.
+    id_secret: Option<IdSecret>,
 }
 
 /// Fault of the settings of a part that requests need.
@@ -80,6 +84,9 @@ pub enum AppError {
     /// Settings of the store that cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Secret of ids that cannot be used.
+    #[error(transparent)]
+    IdSecret(#[from] IdSecretError),
     /// Secret of the watermark that is no key.
     #[error("CSM_WATERMARK_KEY or CSM_WATERMARK_OLD_KEYS: {0}")]
     Watermark(#[from] WatermarkError),
@@ -92,6 +99,7 @@ impl App {
         window_check: WindowCheck,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
+        let id_secret = args.id_secret.get()?;
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
         let identity = config::identity(args, window_check.max_positions())?;
@@ -109,8 +117,18 @@ impl App {
             tasks,
             stop,
             late: CancellationToken::new(),
-            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            sockets: Arc::new(Semaphore::new(SOCKETS_MAX.min(descriptors::for_sockets()))),
+            id_secret,
         })))
+    }
+
+    /// Returns the secret from which idempotency keys become ids: the one of the settings, else the
+    /// one that the gateways share in Redis.
+    pub(crate) async fn id_secret(&self) -> Result<IdSecret, QueueError> {
+        match &self.id_secret {
+            Some(secret) => Ok(secret.clone()),
+            None => self.queue.id_secret().await,
+        }
     }
 }
 

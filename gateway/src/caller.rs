@@ -1,10 +1,15 @@
 //! Caller of a request, from its headers and path: the tenant, and the job that is asked for.
+//!
+//! [`own_record`] is the only way from a job's id to its record: it knows whose the job is.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use csm_queue::queue::{Ticket, fingerprint};
+use csm_queue::queue::{Queue, Ticket, fingerprint};
 use csm_shared::job::limits::IDEMPOTENCY_KEY_CHARS;
-use csm_shared::job::{Invalid, JobId, Tenant};
+use csm_shared::job::{Invalid, JobId, JobRecord, Tenant};
 use serde_json::{Value, json};
+
+use crate::app::App;
+use crate::http::Problem;
 
 /// Header that names the tenant.
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
@@ -29,10 +34,11 @@ impl Caller {
     }
 
     /// Reads the caller of a request whose idempotency key, if it has one, names the job.
-    pub(crate) fn by_key(headers: &HeaderMap) -> Result<Self, Invalid> {
+    pub(crate) async fn by_key(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
         let tenant = tenant(headers)?;
         let Some(key) = headers.get(IDEMPOTENCY_KEY).map(key).transpose()? else { return Ok(Self::new(tenant)) };
-        Ok(Self { job: JobId::of_key(&tenant, key), tenant, repeats: true })
+        let secret = app.id_secret().await?;
+        Ok(Self { job: JobId::of_key(&secret, &tenant, key), tenant, repeats: true })
     }
 
     /// Reads the caller of a request that names the job by its id.
@@ -58,6 +64,18 @@ pub(crate) fn tenant(headers: &HeaderMap) -> Result<Tenant, Invalid> {
     headers
         .get(X_TENANT)
         .map_or_else(|| Ok(Tenant::default()), |value| String::from_utf8_lossy(value.as_bytes()).parse())
+}
+
+/// Reads the record of a job for its own tenant. `None` if there is no record.
+///
+/// Every route that takes a job's id comes through here. The job of another tenant is answered like
+/// one that does not exist, so that an id says nothing to others.
+pub(crate) async fn own_record(queue: &Queue, headers: &HeaderMap, job: JobId) -> Result<Option<JobRecord>, Problem> {
+    let tenant = tenant(headers)?;
+    match queue.record(&job).await? {
+        Some(record) if record.tenant != tenant => Err(Problem::no_job(&job.to_string())),
+        record => Ok(record),
+    }
 }
 
 /// Reads an idempotency key.

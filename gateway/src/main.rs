@@ -5,6 +5,7 @@
 use anyhow::Context as _;
 use clap::Parser;
 use csm_gateway::{GatewayArgs, GatewayError};
+use csm_shared::process::descriptors;
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{self, TelemetryArgs};
 
@@ -22,6 +23,7 @@ struct GatewayCli {
 async fn main() -> anyhow::Result<()> {
     let cli = GatewayCli::parse();
     telemetry::start_logs(&cli.telemetry)?;
+    descriptors::raise_limit();
     let shutdown = Shutdown::on_signals().context("signal handlers")?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;
     match csm_gateway::serve(&cli.gateway, metrics, shutdown.token().clone()).await {

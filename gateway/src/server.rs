@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use csm_shared::process::descriptors;
+use csm_shared::process::telemetry::HTTP_CONNECTIONS;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -20,6 +22,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
+use crate::http::request_metrics::OpenCount;
 
 /// Largest number of open connections; further ones wait to be accepted.
 const CONNECTIONS_MAX: usize = 8_192;
@@ -62,7 +65,7 @@ async fn accept(
     stop: &CancellationToken,
     connections: &mut JoinSet<()>,
 ) -> Infallible {
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX.min(descriptors::for_connections())));
     loop {
         let permit = Arc::clone(&permits).acquire_owned().await;
         match listener.accept().await {
@@ -86,6 +89,7 @@ async fn accept(
 async fn serve(stream: TcpStream, caller: SocketAddr, router: Router, stop: CancellationToken) {
     // Without Nagle's algorithm small answers and events leave at once.
     let _ = stream.set_nodelay(true);
+    let _open = OpenCount::new(HTTP_CONNECTIONS);
     let mut builder = Builder::new(TokioExecutor::new()).http1_only();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_READ_LIMIT);
     let service = TowerToHyperService::new(router);

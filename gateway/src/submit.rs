@@ -86,10 +86,15 @@ pub(crate) async fn parse_and_check(
 ) -> Result<JobRequest, Problem> {
     let app = app.clone();
     let checked = tokio::task::spawn_blocking(move || {
-        let job_request = read(&body, &caller)?;
+        let job_request = read(without_mark(&body), &caller)?;
         app.window_check.check(&job_request.spec).map(|()| job_request)
     });
     Ok(checked.await.map_err(Problem::internal)??)
+}
+
+/// Returns a text without the byte order mark that some editors and clients write before UTF-8.
+fn without_mark(body: &[u8]) -> &[u8] {
+    body.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(body)
 }
 
 /// Enqueues a job.

@@ -20,6 +20,8 @@ const WAIT_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Result of a job that succeeded while its caller waited.
 pub(crate) struct FinishedAudio {
+    /// Id of the job.
+    pub(crate) job: JobId,
     /// Bytes of the file.
     pub(crate) audio: Bytes,
     /// Receipt of the job.
@@ -37,7 +39,7 @@ pub(crate) async fn wait_for_audio(app: &App, job_request: JobRequest) -> Result
     };
     cancel_on_drop.disarm();
     match end {
-        Event::Done { receipt } => Ok(FinishedAudio { audio: fetch(app, job, &receipt).await?, receipt }),
+        Event::Done { receipt } => Ok(FinishedAudio { job, audio: fetch(app, job, &receipt).await?, receipt }),
         Event::Error { state, failure } => Err(Problem::job_ended(job, state, failure)),
         other => Err(Problem::internal(format!("{} is no end of a job", other.name()))),
     }

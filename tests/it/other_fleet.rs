@@ -1,38 +1,18 @@
 //! Processes whose settings differ from those of their fleet: they say so and take no jobs.
 
 use std::fs::{self, File};
-use std::time::Duration;
 
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::test_system::TestSystem;
-
-/// Longest wait for a health port to say what is wrong.
-const LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two requests to a health port.
-const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// Adds a worker with settings that differ, and returns its reason for not being ready, and its log.
 async fn refusal(system: &mut TestSystem, settings: &[(&str, &str)]) -> (String, String) {
     let logs = TempDir::new().unwrap();
     let file = logs.path().join("worker.log");
     system.add_worker_with(settings, File::create(&file).unwrap());
-    let url = format!("http://{}/readyz", system.workers.last().unwrap().admin);
-    let wait = async {
-        loop {
-            if let Ok(answer) = reqwest::get(&url).await {
-                let state: Value = answer.json().await.unwrap();
-                if state["status"] == "degraded" {
-                    return state["reason"].as_str().unwrap().to_owned();
-                }
-            }
-            tokio::time::sleep(LOOK_AGAIN).await;
-        }
-    };
-    let reason =
-        tokio::time::timeout(LIMIT, wait).await.unwrap_or_else(|_| panic!("{}", fs::read_to_string(&file).unwrap()));
-    (reason, fs::read_to_string(&file).unwrap())
+    let state = system.readiness_until(system.workers.len() - 1, |state| state["status"] == "degraded").await;
+    (state["reason"].as_str().unwrap().to_owned(), fs::read_to_string(&file).unwrap())
 }
 
 #[tokio::test]
@@ -57,4 +37,30 @@ async fn workers_that_differ_from_their_fleet_say_so_and_fail_no_job() {
         let record = system.client.finished(job).await;
         assert_eq!((&record["status"], &record["attempt"]), (&"succeeded".into(), &1.into()), "{record}");
     }
+}
+
+/// Sets a value of the fleet document, as a fleet of other settings would.
+async fn set(system: &TestSystem, name: &str, value: &str) {
+    let client = redis::Client::open(system.redis.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let mut set = redis::cmd("HSET");
+    set.arg("csm:{q0}:fleet").arg(name).arg(value).query_async::<u64>(&mut connection).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_running_worker_whose_fleet_has_changed_stops_claiming_and_says_so() {
+    let system = TestSystem::start(1, 2).await;
+    system.client.finished(&system.client.submit(0, 5).await).await;
+    set(&system, "window", "1024").await;
+    let degraded = system.readiness_until(0, |state| state["status"] == "degraded").await;
+    let reason = degraded["reason"].as_str().unwrap();
+    assert!(
+        reason.contains("fleet: ") && reason.contains("window is \"2048\" here and \"1024\" in the fleet"),
+        "{reason}"
+    );
+    set(&system, "window", "2048").await;
+    system.readiness_until(0, |state| state["status"] == "ready").await;
+    // The gateway compares again at once, because it disagreed as well.
+    let record = system.client.finished(&system.client.submit(1, 5).await).await;
+    assert_eq!((&record["status"], &record["attempt"]), (&"succeeded".into(), &1.into()), "{record}");
 }

@@ -9,12 +9,13 @@ use csm_shared::audio::SAMPLE_RATE;
 use serde::Serialize;
 
 use super::request::read;
+use super::result_summary::ResultSummary;
 use crate::app::App;
 use crate::caller::{Caller, tenant};
 use crate::http::Problem;
 use crate::provenance_headers::Provenance;
 use crate::submit::parse_and_check;
-use crate::wait::{FinishedAudio, wait_for_audio};
+use crate::wait::wait_for_audio;
 
 /// Answer of `/generate`: exactly the fields of the integration that it replaces.
 #[derive(Debug, Serialize)]
@@ -34,7 +35,8 @@ pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result
         let body = app.bodies.read(request).await?;
         parse_and_check(&app, body.bytes.clone(), read, Caller::new(tenant?)).await?
     };
-    let FinishedAudio { audio, receipt } = wait_for_audio(&app, job_request).await?;
-    let generated = Generated { audio: BASE64.encode(&audio), format: "wav", sample_rate: SAMPLE_RATE };
-    Ok((Provenance::of(&receipt), Json(generated)))
+    let finished = wait_for_audio(&app, job_request).await?;
+    let summary = ResultSummary::of(&finished).headers();
+    let generated = Generated { audio: BASE64.encode(&finished.audio), format: "wav", sample_rate: SAMPLE_RATE };
+    Ok((Provenance::of(&finished.receipt), summary, Json(generated)))
 }

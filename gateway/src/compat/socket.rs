@@ -1,4 +1,5 @@
-//! Open WebSocket: for each JSON request one binary WAV file, or one JSON problem.
+//! Open WebSocket: for each JSON request one binary WAV file, or one JSON problem. A caller who
+//! asked for receipts gets a JSON summary after each file.
 //!
 //! A socket has one job at a time, in the order of its requests. During a job a single further
 //! message is taken off the socket, so that the departure of the caller is noticed. More messages
@@ -14,6 +15,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::request::read;
+use super::result_summary::ResultSummary;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
@@ -57,6 +59,8 @@ pub(crate) struct Session {
     app: App,
     tenant: Tenant,
     request_id: String,
+    /// Whether a summary follows each file.
+    receipts: bool,
     /// Message that came while another one was being answered.
     next: Option<Message>,
     /// Time of the last message, pongs included.
@@ -69,7 +73,12 @@ impl Session {
     pub(crate) fn new(socket: WebSocket, app: App, tenant: Tenant, request_id: String) -> Self {
         let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
         ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { socket, app, tenant, request_id, next: None, heard: Instant::now(), ping }
+        Self { socket, app, tenant, request_id, receipts: false, next: None, heard: Instant::now(), ping }
+    }
+
+    /// Makes a summary follow each file, if the caller asked for receipts.
+    pub(crate) fn with_receipts(self, receipts: bool) -> Self {
+        Self { receipts, ..self }
     }
 
     /// Serves until the caller or the gateway leaves.
@@ -123,11 +132,18 @@ impl Session {
                 _ = self.ping.tick() => self.probe().await?,
             }
         };
-        self.send(match result {
-            Ok(finished) => Message::Binary(finished.audio),
-            Err(problem) => Message::Text(problem.to_message(&self.request_id).into()),
-        })
-        .await
+        let (answer, summary) = match result {
+            Ok(finished) => {
+                let summary = serde_json::to_string(&ResultSummary::of(&finished)).ok();
+                (Message::Binary(finished.audio), summary.filter(|_| self.receipts))
+            }
+            Err(problem) => (Message::Text(problem.to_message(&self.request_id).into()), None),
+        };
+        self.send(answer).await?;
+        match summary {
+            Some(summary) => self.send(Message::Text(summary.into())).await,
+            None => Ok(()),
+        }
     }
 
     /// Returns a message that is a request. A ping or pong only counts as a sign of life; anything

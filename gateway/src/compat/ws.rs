@@ -6,21 +6,27 @@ use axum::Extension;
 use axum::extract::State;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use csm_shared::job::limits::BODY_BYTES;
+use csm_shared::process::telemetry::WEBSOCKETS;
 
 use super::socket::Session;
 use crate::app::App;
 use crate::caller::tenant;
 use crate::http::Problem;
 use crate::http::request_id::RequestId;
+use crate::http::request_metrics::OpenCount;
 use crate::provenance_headers::Provenance;
+
+/// Parameter with which a caller asks for a summary after each file.
+const RECEIPTS: &str = "receipts=true";
 
 /// Opens a WebSocket under one of few permits.
 pub(crate) async fn ws(
     State(app): State<App>,
     Extension(RequestId(request_id)): Extension<RequestId>,
+    uri: Uri,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Problem> {
@@ -31,13 +37,15 @@ pub(crate) async fn ws(
     }
     let permit = Arc::clone(&app.sockets).try_acquire_owned();
     let permit = permit.map_err(|_| Problem::overloaded("Too many WebSockets are open. Try again."))?;
+    let receipts = uri.query().is_some_and(|query| query.split('&').any(|parameter| parameter == RECEIPTS));
     let most = BODY_BYTES.max as usize;
     let upgrade = upgrade.max_message_size(most).max_frame_size(most);
     let opened = upgrade.on_upgrade(move |socket| {
         // The server does not wait for upgraded connections; the tracker does.
         let tasks = app.tasks.clone();
         tasks.track_future(async move {
-            Session::new(socket, app, tenant, request_id).run().await;
+            let _open = OpenCount::new(WEBSOCKETS);
+            Session::new(socket, app, tenant, request_id).with_receipts(receipts).run().await;
             drop(permit);
         })
     });

@@ -28,7 +28,7 @@ pub(crate) async fn get_audio(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let record = record(&app, &id).await?;
+    let record = record(&app.queue, &headers, &id).await?;
     let JobRecord { id, state: JobState::Succeeded, receipt: Some(receipt), .. } = &record else {
         return Err(match record.state.is_final() {
             true => Problem::no_audio(record.id, record.state, record.failure),

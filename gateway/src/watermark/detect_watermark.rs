@@ -2,7 +2,7 @@
 //!
 //! The body is the file. The format is read from its content; bare samples have no header and need
 //! their media type. `job` names the job that the recording may come from: a mark of SilentCipher
-//! must then name the same job.
+//! must then name the same job. A job of another tenant is refused like one that never was.
 
 use std::collections::HashMap;
 
@@ -15,6 +15,7 @@ use csm_shared::job::{AudioFormat, Invalid, JobId, Reason};
 use csm_shared::watermark::WatermarkReport;
 
 use crate::app::App;
+use crate::caller::own_record;
 use crate::http::Problem;
 
 /// HTTP status of a file of no known format.
@@ -31,6 +32,10 @@ pub(crate) async fn detect_watermark(
     request: Request,
 ) -> Result<Json<WatermarkReport>, Problem> {
     let job = job_of(&query)?;
+    if let Some(job) = job {
+        // The record may have expired; another tenant's is refused.
+        own_record(&app.queue, request.headers(), job).await?;
+    }
     let bare = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_bare(kind.as_bytes()));
     let body = app.bodies.read(request).await?;
     let detector = app.detections.detector()?;

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use csm_gateway::{Gateway, GatewayArgs, serve};
+use csm_gateway::{Gateway, GatewayArgs, IdSecretArgs, serve};
 use csm_queue::live::Live;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Queue, QueueArgs};
@@ -103,6 +103,9 @@ impl TestApp {
             model: ModelSource::Folder(model),
             redirect_audio: false,
             drain: Duration::from_secs(10),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            id_secret: IdSecretArgs::default(),
             redis: redis_args.clone(),
             queue: QueueArgs::default(),
             store: StoreArgs { location, endpoint: None, region: None, path_style: None },

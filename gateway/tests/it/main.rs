@@ -11,7 +11,9 @@ mod worker;
 
 mod admission;
 mod audio;
+mod backlog;
 mod bad_input;
+mod browsers;
 mod cancel;
 mod detect;
 mod drain;
@@ -23,5 +25,7 @@ mod problems;
 mod process;
 mod provenance;
 mod repeat;
+mod requests_seen;
+mod tenants;
 mod terms;
 mod ws;

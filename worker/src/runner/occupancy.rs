@@ -26,6 +26,8 @@ struct OccupancyCounts {
     running: BTreeMap<u64, RunningJob>,
     frames: u64,
     spoken: Spoken,
+    /// Whether the engine has finished a job.
+    engine_proven: bool,
 }
 
 /// Speech of the last jobs: two sums to which every job adds, after both have shrunk by [`KEPT`]. A
@@ -105,6 +107,16 @@ impl Occupancy {
             counts.spoken.frames = counts.spoken.frames * KEPT + f64::from(frames);
             counts.spoken.seconds = counts.spoken.seconds * KEPT + took.as_secs_f64();
         });
+    }
+
+    /// Records that the engine has finished a job.
+    pub(super) fn prove_engine(&self) {
+        self.counts(|counts| counts.engine_proven = true);
+    }
+
+    /// Returns whether the engine has finished a job. Until then its device may fail every job.
+    pub(super) fn is_engine_proven(&self) -> bool {
+        self.counts(|counts| counts.engine_proven)
     }
 
     /// Returns the frames a second of one slot; 0 before the first job.

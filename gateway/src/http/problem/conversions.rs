@@ -36,7 +36,7 @@ impl From<Invalid> for Problem {
     }
 }
 
-/// Returns the time in which the backlog shrinks to `limit` if no job joins, in whole seconds.
+/// Returns the time in which a wait shrinks to `limit` if no job joins, in whole seconds.
 fn retry_busy(wait: Duration, limit: Duration) -> u32 {
     let seconds = wait.saturating_sub(limit).as_millis().div_ceil(1_000);
     u32::try_from(seconds).unwrap_or(RETRY_MAX_SECONDS).clamp(1, RETRY_MAX_SECONDS)
@@ -52,6 +52,11 @@ impl From<QueueError> for Problem {
             QueueError::TenantFull { tenant, open, limit } => {
                 let detail = format!("Tenant {tenant} has {open} jobs waiting and running; the limit is {limit}.");
                 Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
+            }
+            QueueError::TenantRate { tenant, limit, pause } => {
+                let detail =
+                    format!("Tenant {tenant} creates and cancels jobs too often; the limit is {limit} a minute.");
+                Self::new(ProblemCode::TenantRate, detail).retry_after(retry_busy(pause, Duration::ZERO))
             }
             QueueError::Busy { lane, wait, limit } => {
                 let (wait_s, limit_s) = (wait.as_secs_f64(), limit.as_secs_f64());
@@ -74,6 +79,10 @@ impl From<QueueError> for Problem {
                 let detail = "The key or id was used for another request. Repeat that one exactly, or use a new one.";
                 Self::new(ProblemCode::IdempotencyMismatch, detail).about(job)
             }
+            QueueError::Unreadable { id, why } => {
+                let detail = "The record of this job is damaged, or was written by another version of this service.";
+                Self::new(ProblemCode::RecordUnreadable, detail).about(id).because(why)
+            }
             QueueError::Redis(RedisFault::Unsupported(what)) => {
                 let detail = "Redis, as it is set up here, cannot promise durability \"fsync\". Nothing was accepted.";
                 Self::new(ProblemCode::DurabilityUnavailable, detail).because(what)
@@ -86,6 +95,6 @@ impl From<QueueError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if error.is_permanent() { Self::internal(error) } else { Self::unavailable(error) }
+        if error.is_permanent() { Self::store_unusable(error) } else { Self::unavailable(error) }
     }
 }

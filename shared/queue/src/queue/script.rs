@@ -34,8 +34,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    enqueue, claim, beat, finish, retry, release, cancel, reap, promote, expire, reconcile, replay, purge, report, tidy, ahead,
-    waits, agree
+    enqueue, claim, beat, finish, retry, release, cancel, janitor, reap, promote, expire, reconcile, replay, purge, report, tidy,
+    mark, ahead, waits, agree
 }
 
 impl Scripts {

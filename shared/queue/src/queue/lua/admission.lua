@@ -47,8 +47,7 @@ local ENDS_READ_MAX = 16
 local function lane_here(lane, frames)
   local running = redis.call('ZCARD', ENDS .. lane)
   frames = math.max(0, tonumber(frames or 0))
-  -- Entries of jobs that were called off are counted as well, until a claim skips them.
-  local jobs = frames > 0 and math.min(frames, math.max(0, redis.call('XLEN', STREAM .. lane) - running)) or 0
+  local jobs = frames > 0 and math.min(frames, redis.call('ZCARD', WAITS .. lane)) or 0
   return { frames = frames, jobs = jobs, running = running }
 end
 

@@ -1,8 +1,8 @@
 -- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so. A
 -- second call with another request's fingerprint is a conflict.
--- 0 means none for expires_in_ms, deadline_ms, tenant_open_max and wait_max_ms.
+-- 0 means none for expires_in_ms, deadline_ms, tenant_open_max, wait_max_ms and tenant_rate_max.
 local id, lane, spec, max_frames, base, kind, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max,
-  tenant_open_max, wait_max_ms, model = unpack(ARGV)
+  tenant_open_max, wait_max_ms, tenant_rate_max, model = unpack(ARGV)
 local known = get(id, 'state', 'fingerprint')
 if known.state then
   return { known.fingerprint == fingerprint and 'exists' or 'conflict', known.state, '' }
@@ -23,11 +23,17 @@ if open_max > 0 then
     return { 'tenant', tostring(open), '' }
   end
 end
+local rate = tonumber(tenant_rate_max)
+local pause = rate > 0 and rate_wait(tenant, rate) or 0
+if pause > 0 then
+  return { 'rate', tostring(pause), '' }
+end
 local now, wait_max = now_ms(), tonumber(wait_max_ms)
 local wait, paused = predicted_wait(lane)
 local expires_in, deadline = tonumber(expires_in_ms), tonumber(deadline_ms)
 local expires = expires_in > 0 and now + expires_in or nil
 if deadline > 0 then
+  deadline = deadline + ahead_ms()
   expires = math.min(expires or deadline, deadline)
 end
 -- A job that cannot begin in time is refused now rather than expired later.
@@ -52,4 +58,7 @@ if deadline > 0 then
   fields[#fields + 1] = deadline
 end
 accept(id, lane, corrected(lane, kind, base), tenant, expires, unpack(fields))
+if rate > 0 then
+  spend_rate(tenant, rate)
+end
 return { paused and 'paused' or 'accepted', wait and tostring(wait) or '', '' }

@@ -173,7 +173,9 @@ async fn live_jobs_wait_no_longer_behind_long_standard_jobs() {
     let reserveless = VirtualWorkers { live_reserve: 0, ..WORKERS };
     let without = play(reserveless, None, [arrivals("long", 0, 10, 24, long), live()].concat()).await;
     let without_p95 = p95(&without, "ordinary");
-    eprintln!("p95 of the live wait in ms: {idle_p95} idle, {behind_p95} behind long jobs, {without_p95} without reserve");
+    eprintln!(
+        "p95 of the live wait in ms: {idle_p95} idle, {behind_p95} behind long jobs, {without_p95} without reserve"
+    );
     assert!(behind_p95 <= 2 * idle_p95 + SLACK, "{idle_p95} ms, behind long jobs {behind_p95} ms");
     assert_eq!(wrong(&behind, "ordinary"), Vec::<String>::new());
     assert!(without_p95 > 10 * SLACK, "without a reserve live jobs wait for long ones, here {without_p95} ms");
