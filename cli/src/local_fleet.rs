@@ -228,6 +228,7 @@ impl FleetSettings<'_> {
             admin_listen: ANY_PORT,
             model: self.model.source.clone(),
             redirect_audio: false,
+            memory: None,
             drain: DRAIN,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),

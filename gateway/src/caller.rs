@@ -3,12 +3,14 @@
 //! [`own_record`] is the only way from a job's id to its record: it knows whose the job is.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use csm_queue::queue::{Queue, Ticket, fingerprint};
+use csm_queue::queue::{Queue, Ticket};
 use csm_shared::job::limits::IDEMPOTENCY_KEY_CHARS;
 use csm_shared::job::{Invalid, JobId, JobRecord, Tenant};
-use serde_json::{Value, json};
+use csm_shared::process::digest::{DigestWriter, sha256_hex};
+use serde_json::json;
 
 use crate::app::App;
+use crate::fields::RequestJson;
 use crate::http::Problem;
 
 /// Header that names the tenant.
@@ -47,15 +49,21 @@ impl Caller {
     }
 
     /// Makes the ticket of a job that the request `body` asks for, on the default terms.
-    pub(crate) fn ticket(&self, body: &Value) -> Ticket {
+    pub(crate) fn ticket(&self, body: &RequestJson<'_>) -> Ticket {
         Ticket { fingerprint: self.fingerprint(body), tenant: self.tenant.clone(), ..Ticket::new(self.job) }
     }
 
     /// Returns a digest of tenant and body, by which requests for the same job are compared. Empty
     /// if no second request can name the job.
-    fn fingerprint(&self, body: &Value) -> String {
+    fn fingerprint(&self, body: &RequestJson<'_>) -> String {
+        if !self.repeats {
+            return String::new();
+        }
         // A digest of a digest saves a copy of the body, which may be large.
-        if self.repeats { fingerprint(&json!([self.tenant.as_str(), fingerprint(body)])) } else { String::new() }
+        let mut digest = DigestWriter::default();
+        // Writing to a digest does not fail.
+        let _ = body.write_sorted(&mut digest);
+        sha256_hex(json!([self.tenant.as_str(), digest.finish()]).to_string().as_bytes())
     }
 }
 

@@ -8,7 +8,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args};
 use csm_queue::queue::{FleetIdentity, QueueArgs};
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::job::limits::ID_SECRET_BYTES;
@@ -34,9 +35,15 @@ pub struct GatewayArgs {
     #[arg(long, env = "CSM_MODEL", value_name = "ID|DIR")]
     pub model: ModelSource,
 
-    /// Answer requests for audio with a redirect to the store, where it can sign URLs
-    #[arg(long, env = "CSM_REDIRECT_AUDIO", value_parser = clap::builder::FalseyValueParser::new())]
+    /// Answer requests for audio with a redirect to the store, if it can sign URLs; false if callers
+    /// cannot reach the store's endpoint
+    #[arg(long, env = "CSM_REDIRECT_AUDIO", default_value = "true", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = FalseyValueParser::new())]
     pub redirect_audio: bool,
+
+    /// Memory that the process may use, in MiB, at least 512; default: the limit of its container, or
+    /// half of the machine's memory and at most 4096
+    #[arg(long, env = "CSM_GATEWAY_MEMORY_MIB", value_name = "MIB", value_parser = clap::value_parser!(u64).range(512..=1_048_576))]
+    pub memory: Option<u64>,
 
     /// Seconds that requests in progress get to finish after SIGTERM
     #[arg(long, env = "CSM_GATEWAY_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]
@@ -178,7 +185,7 @@ mod tests {
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(args.drain, Duration::from_secs(25));
-        assert!(!args.redirect_audio);
+        assert!(args.redirect_audio);
     }
 
     #[test]

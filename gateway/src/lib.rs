@@ -4,12 +4,13 @@
 //! Reading order:
 //!
 //! 1. `config`: settings; `app`: parts that all requests share; `router`: every path.
-//! 2. `http`: bodies, ranges, request ids, the check of `Host` and `Origin`, metrics, and problem
-//!    documents with their pages.
+//! 2. `resources`: memory, places and time that a caller may hold; `http`: bodies, ranges, request
+//!    ids, the check of `Host` and `Origin`, metrics, and problem documents with their pages.
 //! 3. `caller`: tenant and job of a request, and whose job an id is; `fields`: one reader for each
 //!    request field.
-//! 4. `submit`: a checked request enters the queue, after `window_check`; `wait`: from a
-//!    request to finished audio; `provenance_headers`: headers of every answer with audio.
+//! 4. `submit`: a checked request enters the queue, after `window_check`; `wait`: from a request to
+//!    the end of its job; `stored_audio`: a job's file on its way to the caller;
+//!    `provenance_headers`: headers of every answer with audio.
 //! 5. The faces, one folder each with its routes, request and documents: `jobs` (`/v1/jobs`),
 //!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`) with the search of `detections`.
 //! 6. `readiness`: checks of Redis and the store; `server`: connections and the drain.
@@ -24,8 +25,10 @@ mod http;
 mod jobs;
 mod provenance_headers;
 mod readiness;
+mod resources;
 mod router;
 mod server;
+mod stored_audio;
 mod submit;
 mod wait;
 mod watermark;

@@ -5,9 +5,13 @@
 use anyhow::Context as _;
 use clap::Parser;
 use csm_gateway::{GatewayArgs, GatewayError};
-use csm_shared::process::descriptors;
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{self, TelemetryArgs};
+use csm_shared::process::{descriptors, runtime};
+
+/// Allocator that gives memory back to the system soon after a large request.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// HTTP and WebSocket front of csm-fleet
 #[derive(Parser)]
@@ -19,9 +23,12 @@ struct GatewayCli {
     telemetry: TelemetryArgs,
 }
 
-#[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    let cli = GatewayCli::parse();
+fn main() -> anyhow::Result<()> {
+    runtime::run(serve(GatewayCli::parse()))?
+}
+
+/// Serves until a signal.
+async fn serve(cli: GatewayCli) -> anyhow::Result<()> {
     telemetry::start_logs(&cli.telemetry)?;
     descriptors::raise_limit();
     let shutdown = Shutdown::on_signals().context("signal handlers")?;

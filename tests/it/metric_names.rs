@@ -7,7 +7,7 @@ use crate::source_tree::{files, read};
 use crate::test_system::TestSystem;
 
 /// Names of all metrics, sorted.
-const NAMES: [&str; 26] = [
+const NAMES: [&str; 28] = [
     "csm_backlog_audio_seconds",
     "csm_dlq_size",
     "csm_first_audio_seconds",
@@ -19,6 +19,8 @@ const NAMES: [&str; 26] = [
     "csm_jobs_accepted_total",
     "csm_jobs_total",
     "csm_lease_lost_total",
+    "csm_gateway_memory_bytes",
+    "csm_gateway_memory_limit_bytes",
     "csm_model_load_seconds",
     "csm_prefill_piece_seconds",
     "csm_prefix_cache_bytes",

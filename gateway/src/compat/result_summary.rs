@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use csm_shared::job::{FinishReason, ReceiptWarning};
 use serde::Serialize;
 
-use crate::wait::FinishedAudio;
+use crate::wait::FinishedJob;
 
 /// Header with the id of the job.
 const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
@@ -25,8 +25,8 @@ pub(super) struct ResultSummary {
 
 impl ResultSummary {
     /// Makes the summary of a result.
-    pub(super) fn of(finished: &FinishedAudio) -> Self {
-        let FinishedAudio { job, receipt, .. } = finished;
+    pub(super) fn of(finished: &FinishedJob) -> Self {
+        let FinishedJob { job, receipt } = finished;
         Self { job: job.to_string(), finish_reason: receipt.finish_reason, warnings: receipt.warnings.clone() }
     }
 

@@ -24,6 +24,8 @@ use serde::Serialize;
 
 use catalogue::{ProblemCode, ProblemKind};
 
+use crate::resources::{UPLOAD_GRACE, UPLOAD_LIMIT, UPLOAD_RATE};
+
 pub(crate) use render::render;
 
 /// `Retry-After` if Redis or the store is out of reach, in seconds.
@@ -178,9 +180,12 @@ impl Problem {
         Self::new(ProblemCode::Draining, detail).retry_after(RETRY_UNAVAILABLE_SECONDS)
     }
 
-    /// Reports that the body did not arrive within `limit`.
-    pub(crate) fn slow_body(limit: Duration) -> Self {
-        let detail = format!("The request's body did not arrive within {} s.", limit.as_secs());
+    /// Reports that the body arrived too slowly.
+    pub(crate) fn slow_body() -> Self {
+        let (grace, rate, limit) = (UPLOAD_GRACE.as_secs(), UPLOAD_RATE, UPLOAD_LIMIT.as_secs());
+        let detail = format!(
+            "The request's body came too slowly. After {grace} s it needs {rate} bytes a second, and it has {limit} s in all."
+        );
         Self::new(ProblemCode::RequestTimeout, detail)
     }
 

@@ -1,4 +1,4 @@
-//! Times of requests, and numbers of what is open, for `/metrics`.
+//! Times of requests, for `/metrics`.
 
 use std::time::Instant;
 
@@ -29,21 +29,4 @@ pub(crate) async fn layer(request: Request, next: Next) -> Response {
 fn known_method(method: &Method) -> &'static str {
     let known = ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS"];
     known.into_iter().find(|known| method.as_str() == *known).unwrap_or(OTHER_METHOD)
-}
-
-/// One open thing in a gauge, until it is dropped.
-pub(crate) struct OpenCount(&'static str);
-
-impl OpenCount {
-    /// Counts one more in the gauge `name`.
-    pub(crate) fn new(name: &'static str) -> Self {
-        metrics::gauge!(name).increment(1.0);
-        Self(name)
-    }
-}
-
-impl Drop for OpenCount {
-    fn drop(&mut self) {
-        metrics::gauge!(self.0).decrement(1.0);
-    }
 }

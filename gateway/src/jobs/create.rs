@@ -31,14 +31,12 @@ pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Resu
 /// clients send the whole body first.
 pub(super) async fn accept(app: &App, caller: Result<Caller, Problem>, request: Request) -> Result<Response, Problem> {
     let json = require_json(request.headers());
-    let job_request = {
-        let body = app.bodies.read(request).await?;
-        let caller = caller?;
-        json?;
-        parse_and_check(app, body.bytes.clone(), read, caller).await?
-    };
-    let (lane, seed) = (job_request.spec.lane, job_request.spec.sampling.seed.get());
-    let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, job_request).await?;
+    let body = app.bodies.read(request).await?;
+    let caller = caller?;
+    json?;
+    let checked = parse_and_check(app, body, read, caller).await?;
+    let (lane, seed) = (checked.job_request.spec.lane, checked.job_request.spec.sampling.seed.get());
+    let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, checked).await?;
     let id = cancel_on_drop.id();
     // The job is accepted: a place that cannot be read is left out of the answer.
     let ahead = app.queue.ahead(&id).await.ok().flatten();

@@ -17,6 +17,7 @@ use csm_shared::watermark::WatermarkReport;
 use crate::app::App;
 use crate::caller::own_record;
 use crate::http::Problem;
+use crate::http::body::BufferedBody;
 
 /// HTTP status of a file of no known format.
 const UNKNOWN_STATUS: u16 = 415;
@@ -37,10 +38,9 @@ pub(crate) async fn detect_watermark(
         own_record(&app.queue, request.headers(), job).await?;
     }
     let bare = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_bare(kind.as_bytes()));
-    let body = app.bodies.read(request).await?;
+    let BufferedBody { bytes, memory } = app.bodies.read(request).await?;
     let detector = app.detections.detector()?;
-    let bytes = body.bytes.clone();
-    let report = app.detections.report(detector, job, move || recording(&bytes, bare));
+    let report = app.detections.report(detector, job, memory, move || recording(&bytes, bare));
     let report = tokio::select! {
         report = report => report?,
         () = app.late.cancelled() => return Err(Problem::draining()),

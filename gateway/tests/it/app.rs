@@ -102,6 +102,7 @@ impl TestApp {
             admin_listen: "127.0.0.1:0".parse().unwrap(),
             model: ModelSource::Folder(model),
             redirect_audio: false,
+            memory: None,
             drain: Duration::from_secs(10),
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),

@@ -20,6 +20,7 @@ mod drain;
 mod events;
 mod faults;
 mod generate;
+mod holdings;
 mod jobs;
 mod problems;
 mod process;

@@ -73,8 +73,13 @@ impl TestWorker {
 
     /// Stores two frames of audio, commits them and publishes the end.
     pub(crate) async fn succeed(&self, app: &TestApp, job: Claimed) -> Receipt {
-        let id = job.lease.at().id;
         let wav = wav(job.spec.text.as_str());
+        self.succeed_with(app, job, wav).await
+    }
+
+    /// Stores a file, commits it and publishes the end.
+    pub(crate) async fn succeed_with(&self, app: &TestApp, job: Claimed, wav: Vec<u8>) -> Receipt {
+        let id = job.lease.at().id;
         let receipt = self.receipt(&job, &wav);
         let key: ObjectKey = receipt.location.parse().unwrap();
         app.store.put(&key, Bytes::from(wav), receipt.format.media_type()).await.unwrap();

@@ -37,7 +37,7 @@ pub use lease::{Beat, Commit, Lease, LeaseRef, Retry, WorkerId};
 pub use options::{QueueArgs, SHARDS_MAX};
 pub use redis_keys::RedisKeys;
 pub use stats::{LaneStats, QueueStats, WorkerStatus};
-pub use ticket::{Durability, Ticket, fingerprint};
+pub use ticket::{Durability, Ticket};
 pub use wake::WakeListener;
 pub use worker_report::{REPORT_EVERY, WorkerReport};
 

@@ -58,6 +58,10 @@ pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
 pub const WORKERS: &str = "csm_workers";
 /// 1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer).
 pub const SHARED_PART_BROKEN: &str = "csm_shared_part_broken";
+/// Memory that requests of this gateway hold, in bytes.
+pub const GATEWAY_MEMORY_BYTES: &str = "csm_gateway_memory_bytes";
+/// Memory that requests of this gateway may hold, in bytes.
+pub const GATEWAY_MEMORY_LIMIT_BYTES: &str = "csm_gateway_memory_limit_bytes";
 /// Time of loading the model, in seconds.
 pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
 
@@ -152,4 +156,22 @@ pub fn start_metrics(stop: CancellationToken) -> Result<PrometheusHandle, Teleme
         }
     });
     Ok(handle)
+}
+
+/// One open thing in a gauge, until it is dropped.
+pub struct OpenCount(&'static str);
+
+impl OpenCount {
+    /// Counts one more in the gauge `name`.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        metrics::gauge!(name).increment(1.0);
+        Self(name)
+    }
+}
+
+impl Drop for OpenCount {
+    fn drop(&mut self) {
+        metrics::gauge!(self.0).decrement(1.0);
+    }
 }

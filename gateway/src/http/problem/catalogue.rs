@@ -111,7 +111,7 @@ catalogue! {
         code: "request_timeout",
         title: "Request too slow",
         statuses: [408],
-        meaning: "The body did not arrive within 60 s.",
+        meaning: "The body came too slowly: after 5 s it needs 8192 bytes a second, and it has 60 s in all.",
         remedy: "Send the request again, over a faster connection or with less context audio.",
     }
     UnreadableRequest {

@@ -10,6 +10,8 @@ use csm_shared::store::StoreError;
 
 use super::catalogue::ProblemCode;
 use super::{Problem, RETRY_FULL_SECONDS, RETRY_MAX_SECONDS};
+use crate::fields::FieldError;
+use crate::resources::{DecodeError, NoMemory};
 
 impl From<Reason> for ProblemCode {
     fn from(reason: Reason) -> Self {
@@ -33,6 +35,32 @@ impl From<Invalid> for Problem {
         let extra = &mut problem.0.extra;
         (extra.field, extra.value, extra.limit) = (Some(invalid.field), Some(invalid.value), Some(invalid.limit));
         problem
+    }
+}
+
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::Invalid(invalid) => invalid.into(),
+            FieldError::Overloaded => DecodeError::Overloaded.into(),
+        }
+    }
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Overloaded => {
+                Self::overloaded("Too many requests with recordings are being read at once. Try again.")
+            }
+            DecodeError::Clip(error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<NoMemory> for Problem {
+    fn from(_: NoMemory) -> Self {
+        Self::overloaded("Other requests hold the memory that this one needs. Try again.")
     }
 }
 

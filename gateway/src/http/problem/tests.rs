@@ -83,7 +83,7 @@ fn constructors_answer_with_a_status_of_their_catalogue_entry() {
     let problems = [
         Problem::internal(""),
         Problem::unavailable(""),
-        Problem::slow_body(limit),
+        Problem::slow_body(),
         Problem::took_too_long(job, limit),
         Problem::unreadable(StatusCode::BAD_REQUEST),
         Problem::no_upgrade(StatusCode::UPGRADE_REQUIRED, String::new()),
