@@ -255,6 +255,7 @@ impl FleetSettings<'_> {
         WorkerArgs {
             model: self.model.source.clone(),
             slots: self.args.slots,
+            live_reserve_slots: 1,
             reserve_slots: 1,
             device: DeviceChoice::Auto,
             weights: self.args.weights,

@@ -109,6 +109,7 @@ impl App {
         let id_secret = args.id_secret.get()?;
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
+        let identity = config::identity(args, window_check.max_positions())?;
         let (tasks, store) = (TaskTracker::new(), args.store.build().await?);
         let process_memory = memory_limit(args.memory.map(|mib| mib * 1_024 * 1_024));
         let memory = MemoryBudget::new(process_memory);
@@ -119,7 +120,7 @@ impl App {
             decoder: RecordingDecoder::new(),
             connection_limits: connection_limits(process_memory),
             detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
-            queue: Queue::new(redis, &args.queue),
+            queue: Queue::new(redis, &args.queue).of_fleet(identity),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
             live: Live::new(patient.clone()).with_store(store.clone()),
             subscriptions: Subscriptions::start(patient.clone()).with_store(store.clone()),

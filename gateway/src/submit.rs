@@ -51,6 +51,8 @@ pub(crate) struct Submitted {
     pub(crate) state: JobState,
     /// Predicted wait, if known.
     pub(crate) wait: Option<Duration>,
+    /// True if an operator holds the job's lane back.
+    pub(crate) paused: bool,
     /// True if the same request came before and made this job.
     pub(crate) repeated: bool,
 }
@@ -139,11 +141,14 @@ pub(crate) async fn submit(app: &App, checked: CheckedRequest) -> Result<Submitt
         };
         match cancel_on_drop.app.queue.enqueue(&job_request.ticket, &job_request.spec).await {
             Ok(Enqueue::Accepted { wait }) => {
-                Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false })
+                Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, paused: false, repeated: false })
+            }
+            Ok(Enqueue::Paused) => {
+                Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait: None, paused: true, repeated: false })
             }
             // If the caller named no job, this very call was made before and its reply was lost.
             Ok(Enqueue::Exists(state)) => {
-                Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats })
+                Ok(Submitted { cancel_on_drop, state, wait: None, paused: false, repeated: job_request.repeats })
             }
             // The reply may be lost while the job is in the queue; the dropped guard cancels it.
             Err(error @ QueueError::Redis(_)) => Err(error.into()),

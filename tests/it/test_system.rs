@@ -73,6 +73,8 @@ impl TestSystem {
             pair("CSM_DEVICE", "cpu"),
             pair("CSM_LOG", "warn"),
             pair("CSM_SLOTS", slots),
+            // Jobs of any lane fill all slots, so that a test knows what runs beside what.
+            pair("CSM_LIVE_RESERVE_SLOTS", 0),
         ];
         match keep {
             Keep::Folder => {

@@ -84,11 +84,11 @@ impl BenchWorker {
         while let Some(slot) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
             let slot = slot.context("slots are never closed")?;
             let room = WorkerCapacity {
-                slots: self.slots,
                 running: running.load(Ordering::SeqCst),
                 bulk: bulk.load(Ordering::SeqCst),
                 busy_for: self.service,
                 reserve: self.reserve,
+                ..WorkerCapacity::empty(self.slots)
             };
             let Claim::Job(job) = claimer.claim(room).await? else {
                 tokio::select! {

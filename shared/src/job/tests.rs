@@ -183,3 +183,23 @@ fn receipts_from_before_there_were_sentences_are_read() {
     let receipt: Receipt = serde_json::from_value(json).expect("an older receipt");
     assert!(receipt.sentences.is_empty());
 }
+
+#[test]
+fn a_job_costs_its_speech_its_prompt_and_the_recordings_to_be_encoded() {
+    let say = |text: &str| JobSpec::new(Text::new(text).expect("valid"), Seed::new(1));
+    let word = say("Yes.");
+    assert_eq!(word.expected_cost(), word.expected_frames(), "a prompt of a word costs nothing");
+    // 119 s of recordings are 1,487 frames: positions of the prompt, and work of the encoder.
+    let (text, speaker) = (Text::new("What was said before.").expect("valid"), Speaker::default());
+    let clip = Clip::from_samples(vec![0; crate::audio::FRAME_SAMPLES * 372]);
+    let context = Context::new(vec![Segment { text, speaker, clip }; 4]).expect("valid");
+    let recorded = JobSpec { context, ..word.clone() };
+    assert_eq!(recorded.expected_cost(), word.expected_frames() + 1_509 / 100 + 1_488 / 8);
+    // Jobs that take unlike are of unlike kinds: by recordings, budget, freedom and length.
+    let mut free = word.clone();
+    free.sampling.temperature = Temperature::new(2.0).expect("valid");
+    let short = JobSpec { budget: AudioBudget::from_ms(1_000).expect("valid"), ..word.clone() };
+    let kinds = [&word, &recorded, &free, &short, &say(&"Yes. ".repeat(80))].map(JobSpec::cost_kind);
+    assert_eq!(kinds.iter().collect::<std::collections::BTreeSet<_>>().len(), kinds.len(), "{kinds:?}");
+    assert_eq!(word.cost_kind(), say("No!").cost_kind());
+}

@@ -18,6 +18,8 @@ pub enum Enqueue {
         /// Predicted wait; `None` while no worker has reported its rate.
         wait: Option<Duration>,
     },
+    /// The job is now queued, in a lane that an operator has paused. When it begins is unknown.
+    Paused,
     /// A job of this id and request existed already, in this state; nothing changed.
     Exists(JobState),
 }
@@ -39,6 +41,7 @@ pub enum Cancel {
 impl Queue {
     /// Accepts a job, or tells that it existed already. Safe to repeat after a lost answer.
     pub async fn enqueue(&self, ticket: &Ticket, spec: &JobSpec) -> Result<Enqueue, QueueError> {
+        self.agree().await?;
         let keys = self.shard_of(&ticket.id);
         let (tenant_max, wait_max) =
             (self.options.per_shard(self.options.tenant_open_max), self.options.wait_max(spec.lane));
@@ -50,7 +53,8 @@ impl Queue {
             .arg(spec.lane.name())
             .arg(wire::encode(spec)?)
             .arg(spec.budget.frames())
-            .arg(spec.expected_frames())
+            .arg(spec.expected_cost())
+            .arg(spec.cost_kind())
             .arg(ticket.tenant.as_str())
             .arg(&ticket.fingerprint)
             .arg(ticket.expires_in.map_or(0, ms))
@@ -60,7 +64,8 @@ impl Queue {
             .arg(ms(wait_max))
             .arg(lane_bytes_max)
             .arg(tenant_bytes_max)
-            .arg(self.tenant_rate_max());
+            .arg(self.tenant_rate_max())
+            .arg(self.model());
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
             Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,
@@ -70,6 +75,7 @@ impl Queue {
         match verdict {
             "accepted" if detail.is_empty() => Ok(Enqueue::Accepted { wait: None }),
             "accepted" => Ok(Enqueue::Accepted { wait: Some(Duration::from_millis(number(detail)?)) }),
+            "paused" => Ok(Enqueue::Paused),
             "exists" => Ok(Enqueue::Exists(detail.parse().map_err(QueueError::Corrupt)?)),
             "conflict" => Err(QueueError::Conflict(ticket.id)),
             "closed" => Err(QueueError::Closed),

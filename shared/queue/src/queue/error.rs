@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::fleet::FleetMismatch;
 use crate::redis_client::RedisFault;
 use csm_shared::job::{JobId, Lane, Tenant, wire};
 
@@ -82,6 +83,9 @@ pub enum QueueError {
     /// A job of this id exists, made by another request.
     #[error("job {0} was made by another request")]
     Conflict(JobId),
+    /// The process is set up differently from its fleet.
+    #[error(transparent)]
+    OtherFleet(#[from] FleetMismatch),
     /// An operator has closed the intake of the queue.
     #[error("the queue takes no new jobs")]
     Closed,
@@ -114,7 +118,8 @@ impl QueueError {
             | Self::TenantBytesFull { .. }
             | Self::Busy { .. }
             | Self::Closed
-            | Self::Archive(_) => true,
+            | Self::Archive(_)
+            | Self::OtherFleet(_) => true,
             Self::TooLate { .. } | Self::Conflict(_) | Self::Unreadable { .. } | Self::Corrupt(_) => false,
         }
     }

@@ -61,6 +61,12 @@ for _, name in ipairs({ 'delayed', 'deadlines', 'leases', 'open' }) do
   table.insert(lines, name .. ': ' .. table.concat(ids, ' '))
 end
 
+for _, lane in ipairs({ 'live', 'standard', 'bulk' }) do
+  local ids = redis.call('ZRANGE', ROOT .. 'ends:' .. lane, 0, -1)
+  table.sort(ids)
+  table.insert(lines, 'ends ' .. lane .. ': ' .. table.concat(ids, ' '))
+end
+
 local parked = redis.call('LRANGE', ROOT .. 'parked:default', 0, -1)
 for _, id in ipairs(parked) do
   if jobs[id] and jobs[id].parked then

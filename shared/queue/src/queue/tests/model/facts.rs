@@ -23,6 +23,10 @@ impl QueueModel {
         lines.push(line("delayed", &self.by_id(|job| job.place == JobPlace::Delayed)));
         lines.push(line("deadlines", &self.by_id(|job| job.timed)));
         lines.push(line("leases", &self.by_id(|job| job.state == JobState::Running)));
+        for lane in Lane::ALL {
+            let runs = self.by_id(|job| job.lane == lane && job.state == JobState::Running);
+            lines.push(line(&format!("ends {lane}"), &runs));
+        }
         lines.push(line("open", &self.by_id(|job| !job.state.is_final())));
         lines.push(line("parked", &self.parked));
         lines.push(line("dead letters", &self.dead));
