@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use csm_shared::process::outage_log::OutageLog;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -74,7 +75,10 @@ async fn accept(
                 });
             }
             Err(error) => {
-                tracing::warn!(error = %error, "cannot accept connection");
+                static OUTAGE: OutageLog = OutageLog::new();
+                if let Some(outage) = OUTAGE.failed() {
+                    tracing::warn!(error = %error, %outage, "cannot accept connection");
+                }
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }
         }

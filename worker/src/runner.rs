@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use csm_queue::live::Subscriptions;
 use csm_queue::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerId};
+use csm_shared::process::outage_log::OutageLog;
 use csm_shared::process::telemetry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -124,7 +125,10 @@ impl Runner {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::warn!(error = %error, "cannot claim job, retrying");
+                    static OUTAGE: OutageLog = OutageLog::new();
+                    if let Some(outage) = OUTAGE.failed() {
+                        tracing::warn!(error = %error, %outage, "cannot claim job, retrying");
+                    }
                     tokio::time::sleep(TROUBLE_PAUSE).await;
                 }
             }

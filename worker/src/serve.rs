@@ -13,6 +13,7 @@ use csm_queue::queue::{Queue, WorkerId};
 use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::process::admin::{self, AdminError, Readiness};
+use csm_shared::process::outage_log::OutageLog;
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer};
 use csm_shared::store::{Store, StoreError};
@@ -221,7 +222,10 @@ fn serve_detection(
 /// Waits until the store is usable: audio that cannot be stored should not be generated.
 async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
     while let Err(error) = store.check().await {
-        tracing::warn!(error = %error, "cannot use store, claiming no jobs until it works");
+        static OUTAGE: OutageLog = OutageLog::new();
+        if let Some(outage) = OUTAGE.failed() {
+            tracing::warn!(error = %error, %outage, "cannot use store, claiming no jobs until it works");
+        }
         state.send_replace(Readiness::Degraded { reason: format!("store: {error}") });
         tokio::time::sleep(STORE_PAUSE).await;
     }

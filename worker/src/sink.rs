@@ -10,6 +10,7 @@ use bytes::Bytes;
 use csm_queue::queue::LeaseRef;
 use csm_shared::job::AudioFormat;
 use csm_shared::process::digest::sha256_hex;
+use csm_shared::process::outage_log::OutageLog;
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 
 /// Longest time to retry a store that is down. After that the audio in memory is lost and has to be
@@ -65,7 +66,12 @@ pub async fn put(store: &Store, at: &LeaseRef, format: AudioFormat, file: Vec<u8
     (|| store.put(&key, file.clone(), format.media_type()))
         .retry(backoff)
         .when(|error| !error.is_permanent())
-        .notify(|error, pause| tracing::warn!(error = %error, ?pause, "cannot store audio, retrying"))
+        .notify(|error, pause| {
+            static OUTAGE: OutageLog = OutageLog::new();
+            if let Some(outage) = OUTAGE.failed() {
+                tracing::warn!(error = %error, ?pause, %outage, "cannot store audio, retrying");
+            }
+        })
         .await?;
     Ok(Stored { key, bytes, sha256 })
 }

@@ -13,6 +13,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::wake_channel;
 use crate::redis_client::{RedisClient, RedisFault};
 use csm_shared::job::JobId;
+use csm_shared::process::outage_log::OutageLog;
 
 /// Largest number of commands that wait for the task.
 const COMMANDS_MAX: usize = 1_024;
@@ -128,7 +129,10 @@ impl SubscriptionState {
     /// on a timer.
     fn command(&self, command: SubscriptionCommand) {
         if self.commands.try_send(command).is_err() {
-            tracing::warn!("cannot queue subscription command");
+            static OUTAGE: OutageLog = OutageLog::new();
+            if let Some(outage) = OUTAGE.failed() {
+                tracing::warn!(%outage, "cannot queue subscription command");
+            }
         }
     }
 
@@ -162,9 +166,10 @@ async fn listen(
         if inbox.is_closed() {
             return;
         }
-        match outcome {
-            Ok(()) => tracing::warn!("reconnecting closed subscription connection"),
-            Err(fault) => tracing::warn!(error = %fault, "reconnecting failed subscription connection"),
+        static OUTAGE: OutageLog = OutageLog::new();
+        if let Some(outage) = OUTAGE.failed() {
+            let error = outcome.err().map(tracing::field::display);
+            tracing::warn!(error, %outage, "reconnecting subscription connection");
         }
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }

@@ -10,6 +10,7 @@ use super::job_hash::job_id;
 use super::script::call;
 use super::{BEAT_EVERY, LEASE, MAX_FAILED_ATTEMPTS, Queue, QueueError, RECORD_TTL, ms};
 use csm_shared::job::{Failure, FailureClass, JobId, JobState};
+use csm_shared::process::outage_log::OutageLog;
 
 /// Lost leases handled per call and shard.
 const REAP_LIMIT: u32 = 64;
@@ -113,7 +114,11 @@ impl Queue {
             match self.redis.script_once(&script).await {
                 Ok(answer) => done.push(answer),
                 Err(error) => {
-                    tracing::warn!(shard = keys.root(), error = %error, "cannot run housekeeping script");
+                    static OUTAGE: OutageLog = OutageLog::new();
+                    if let Some(outage) = OUTAGE.failed() {
+                        let shard = keys.root();
+                        tracing::warn!(shard, error = %error, %outage, "cannot run housekeeping script");
+                    }
                     fault = Some(error);
                 }
             }
