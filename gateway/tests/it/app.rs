@@ -103,6 +103,7 @@ impl TestApp {
             model: ModelSource::Folder(model),
             redirect_audio: false,
             drain: Duration::from_secs(10),
+            former_drain: None,
             redis: redis_args.clone(),
             queue: QueueArgs::default(),
             store: StoreArgs { location, endpoint: None, region: None, path_style: None },
