@@ -1,6 +1,11 @@
 //! The whole system as its users run it: real processes, a real Redis, a real S3 protocol server,
 //! real signals.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and may say what it measured")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and may say what it measured"
+)]
 
 mod cut_off;
 mod source_tree;
@@ -11,6 +16,7 @@ mod arrows;
 mod builds;
 mod drain;
 mod faults;
+mod log_readers;
 mod long_text;
 mod metric_names;
 mod old_snippets;
