@@ -15,11 +15,12 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightChoice;
-use csm_gateway::GatewayArgs;
+use csm_gateway::{GatewayArgs, IdSecretArgs};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions, SupervisedRedis, running_url};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::HubOptions;
+use csm_shared::process::descriptors;
 use csm_shared::process::shutdown::grace;
 use csm_shared::process::telemetry::start_metrics;
 use csm_shared::store::{StoreArgs, StoreLocation};
@@ -89,6 +90,18 @@ pub(crate) struct FleetArgs {
     /// Seconds for running jobs after a signal. Then they wait in the queue for the next start
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_name = "SECONDS", value_parser = grace)]
     drain: Duration,
+    /// Memory that the gateway may take itself to have, in MiB [default: half of the machine's, at most
+    /// 4096]
+    #[arg(long, env = "CSM_GATEWAY_MEMORY_MIB", value_name = "MIB", value_parser = clap::value_parser!(u64).range(512..=1_048_576))]
+    memory: Option<u64>,
+    /// Host names that requests may come to besides local ones, with commas in between
+    #[arg(long, env = "CSM_ALLOWED_HOSTS", value_name = "NAMES", value_delimiter = ',')]
+    allowed_hosts: Vec<String>,
+    /// Origins of web pages that may use the gateway besides its own, with commas in between
+    #[arg(long, env = "CSM_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    allowed_origins: Vec<String>,
+    #[command(flatten)]
+    id_secret: IdSecretArgs,
     /// Number format of the model's matrices: f32, q8_0, q4_k, or auto (q8_0 on the CPU)
     #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
     weights: WeightChoice,
@@ -138,6 +151,7 @@ impl LocalFleet {
     /// Starts everything; the API listens on `listen`. The workers may still be loading their model
     /// when this returns.
     pub(crate) async fn start(args: &FleetArgs, listen: SocketAddr) -> anyhow::Result<Self> {
+        descriptors::raise_limit();
         // Payloads and audio are their caller's: Redis and all parts inherit this.
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
         make_private(&args.data.join(STORE_FOLDER))?;
@@ -280,8 +294,12 @@ impl FleetSettings<'_> {
             admin_listen: ANY_PORT,
             model: self.model.source.clone(),
             redirect_audio: false,
+            memory: self.args.memory,
             drain: self.args.drain,
             former_drain: None,
+            allowed_hosts: self.args.allowed_hosts.clone(),
+            allowed_origins: self.args.allowed_origins.clone(),
+            id_secret: self.args.id_secret.clone(),
             redis: self.redis(),
             queue: QueueArgs::default(),
             store: self.store(),

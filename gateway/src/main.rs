@@ -10,10 +10,14 @@ use clap::Parser;
 use csm_gateway::{GatewayArgs, GatewayError};
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{self, TelemetryArgs};
-use csm_shared::process::{program, secrets};
+use csm_shared::process::{descriptors, program, secrets};
 
 /// Longest time from the end of the drain to the end of the process: answers leave, tasks end.
 const END_MARGIN: Duration = Duration::from_secs(8);
+
+/// Allocator that gives memory back to the system soon after a large request.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// HTTP and WebSocket front of csm-fleet
 #[derive(Parser)]
@@ -30,8 +34,10 @@ fn main() -> ExitCode {
     program::run(serve(&cli))
 }
 
+/// Serves until a signal.
 async fn serve(cli: &GatewayCli) -> anyhow::Result<ExitCode> {
     telemetry::start_logs(&cli.telemetry)?;
+    descriptors::raise_limit();
     secrets::warn_of_visible::<GatewayCli>();
     let shutdown = Shutdown::on_signals(cli.gateway.grace() + END_MARGIN).context("signal handlers")?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;

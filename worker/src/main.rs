@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use clap::Parser;
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{self, TelemetryArgs};
-use csm_shared::process::{program, secrets};
+use csm_shared::process::{descriptors, program, secrets};
 use csm_worker::config::WorkerArgs;
 
 /// Longest time from the end of the drain to the end of the process: jobs are handed back, the
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
 
 async fn serve(cli: &WorkerCli) -> anyhow::Result<ExitCode> {
     telemetry::start_logs(&cli.telemetry)?;
+    descriptors::raise_limit();
     secrets::warn_of_visible::<WorkerCli>();
     let shutdown = Shutdown::on_signals(cli.worker.drain + END_MARGIN).context("signal handlers")?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;

@@ -95,6 +95,8 @@ mod tests {
         assert_eq!(unused(set.into_iter().map(str::to_owned)), ["CSM_REDIS_URL", "CSM_STORE"]);
         let engine =
             ["CSM_MODEL", "CSM_DEVICE", "CSM_THREADS", "CSM_PREFIX_CACHE_MB", "CSM_DRAIN_SECONDS", "CSM_WEIGHTS"];
+        let gateway = ["CSM_ALLOWED_HOSTS", "CSM_ALLOWED_ORIGINS", "CSM_ID_SECRET_FILE", "CSM_GATEWAY_MEMORY_MIB"];
+        assert_eq!(unused(gateway.into_iter().map(str::to_owned)), [""; 0]);
         assert_eq!(unused(engine.into_iter().map(str::to_owned)), [""; 0]);
     }
 }

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
 use csm_shared::job::{AudioFormat, JobId};
-use csm_shared::process::program::causes;
+use csm_shared::process::error_chain::in_one_line;
 use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Scheme, Verdict, WatermarkKey, WatermarkReport};
 use csm_shared::{errln, outln};
 use csm_silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
@@ -70,7 +70,7 @@ pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
         let report = match detect(&search, file) {
             Ok(report) => report,
             Err(error) => {
-                errln!("error: {}", causes(&*error));
+                errln!("error: {}", in_one_line(&*error));
                 unreadable = true;
                 continue;
             }
