@@ -90,8 +90,8 @@ pub(crate) struct FleetArgs {
     /// Seconds for running jobs after a signal. Then they wait in the queue for the next start
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_name = "SECONDS", value_parser = grace)]
     drain: Duration,
-    /// Memory that the gateway may take itself to have, in MiB [default: half of the machine's, at most
-    /// 4096]
+    /// Memory that the gateway may use, in MiB [default: the container's limit, or half of the
+    /// machine's memory and at most 4096]
     #[arg(long, env = "CSM_GATEWAY_MEMORY_MIB", value_name = "MIB", value_parser = clap::value_parser!(u64).range(512..=1_048_576))]
     memory: Option<u64>,
     /// Host names that requests may come to besides local ones, with commas in between

@@ -52,6 +52,7 @@ pub struct GatewayArgs {
     /// Former name of the setting above; it wins if it is set
     #[arg(long = "drain", env = "CSM_GATEWAY_DRAIN_SECONDS", hide = true, value_name = "SECONDS", value_parser = shutdown::grace)]
     pub former_drain: Option<Duration>,
+
     /// Host names that requests may come to, besides local names and the address itself, with
     /// commas in between; `*` is any name [default: any on a public address, none on a loopback
     /// address]
