@@ -11,6 +11,7 @@ mod say;
 mod top;
 mod watermark;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +19,12 @@ use clap::{Args, Parser, Subcommand};
 use csm_queue::queue::{Queue, QueueArgs, SHARDS_MAX};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::process::telemetry::{LogFormat, TelemetryArgs};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::local_fleet::{DEFAULT_DATA, KEY_PREFIX, running_redis};
+
+/// Redis of a fleet whose settings do not name one.
+const DEFAULT_REDIS: &str = "redis://127.0.0.1:6379";
 
 /// Text to watermarked speech with CSM: the whole fleet, its client and its tools
 #[derive(Debug, Parser)]
@@ -103,8 +110,16 @@ pub(crate) struct UrlArgs {
 /// Queue in Redis, used without a gateway.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct RedisQueueArgs {
-    #[command(flatten)]
-    redis: RedisArgs,
+    /// URL of Redis or Valkey, as for the fleet [default: the Redis of the `csm dev` that runs here,
+    /// else redis://127.0.0.1:6379]
+    #[arg(long, env = "CSM_REDIS_URL", hide_env_values = true, value_name = "URL")]
+    redis_url: Option<SecretString>,
+    /// Data folder of the `csm dev` to look for
+    #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR", conflicts_with = "redis_url")]
+    data: PathBuf,
+    /// First part of every key
+    #[arg(long, env = "CSM_KEY_PREFIX", default_value = KEY_PREFIX, value_name = "NAME")]
+    key_prefix: String,
     /// Shards of the queue, the same number as for the fleet's other processes
     #[arg(long, env = "CSM_QUEUE_SHARDS", default_value_t = 1, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
@@ -112,10 +127,18 @@ pub(crate) struct RedisQueueArgs {
 }
 
 impl RedisQueueArgs {
-    /// Opens the queue. While Redis is unreachable, a call is retried for `patience`.
+    /// Opens the queue in the given Redis, else in that of the running `csm dev`, else at the usual
+    /// address. While Redis is unreachable, a call is retried for `patience`.
     pub(crate) fn open(&self, patience: Duration) -> anyhow::Result<Queue> {
-        let options = QueueArgs { queue_shards: self.queue_shards, ..QueueArgs::default() };
-        Ok(Queue::new(RedisClient::new(&self.redis, patience)?, &options))
+        let given = self.redis_url.as_ref().map(|url| url.expose_secret().to_owned());
+        let running = if given.is_none() { running_redis(&self.data) } else { None };
+        let is_dev = running.is_some();
+        let redis_url = given.or(running).unwrap_or_else(|| DEFAULT_REDIS.to_owned());
+        // `csm dev` has the usual prefix and one shard, whatever the shell says of other fleets.
+        let key_prefix = if is_dev { KEY_PREFIX.to_owned() } else { self.key_prefix.clone() };
+        let queue_shards = if is_dev { 1 } else { self.queue_shards };
+        let redis = RedisClient::new(&RedisArgs { redis_url, key_prefix }, patience)?;
+        Ok(Queue::new(redis, &QueueArgs { queue_shards, ..QueueArgs::default() }))
     }
 }
 

@@ -1,13 +1,14 @@
 //! The whole fleet in one process: a private Redis, a folder as store, the gateway, and workers
 //! with an engine each.
 //!
-//! Every setting is a value in this file. So a `CSM_REDIS_URL` or `CSM_STORE` of the shell cannot
-//! point the fleet at another one's data.
+//! The places of data are values in this file. So a `CSM_REDIS_URL` or `CSM_STORE` of the shell
+//! cannot point the fleet at another one's data. Other users cannot read what the fleet writes.
 
 mod choose;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
@@ -15,18 +16,20 @@ use clap::Args;
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightChoice;
 use csm_gateway::{GatewayArgs, IdSecretArgs};
-use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::local_redis::{LocalRedis, LocalRedisOptions, SupervisedRedis, running_url};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::HubOptions;
 use csm_shared::process::descriptors;
+use csm_shared::process::shutdown::grace;
 use csm_shared::process::telemetry::start_metrics;
 use csm_shared::store::{StoreArgs, StoreLocation};
 use csm_shared::watermark::WatermarkKeyArgs;
 use csm_worker::Worker;
-use csm_worker::config::{PREFIX_CACHE_MB, WorkerArgs};
+use csm_worker::config::{MAX_THREADS, PREFIX_CACHE_MB, WorkerArgs};
 use csm_worker::marks::MarkArgs;
 use csm_worker::provenance::ProvenanceArgs;
+use rustix::fs::Mode;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -39,29 +42,66 @@ pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOC
 /// Default address of the API.
 pub(crate) const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
 
+/// Default folder of the data.
+pub(crate) const DEFAULT_DATA: &str = ".data";
+/// First part of every key, here and by default in every fleet.
+pub(crate) const KEY_PREFIX: &str = "csm";
+/// Folder of Redis below that of the data.
+const REDIS_FOLDER: &str = "redis";
+/// Folder of the audio below that of the data.
+const STORE_FOLDER: &str = "store";
+
 /// Most workers in one process; each loads its own copy of the model.
 const WORKERS_MAX: u8 = 8;
-/// Longest time for running jobs to finish after a stop was asked for. Then they wait in the queue
-/// for the next start.
-const DRAIN: Duration = Duration::from_secs(30);
-/// Longest orderly end of one part, above every grace period that a part has itself.
-const STOP_LIMIT: Duration = Duration::from_secs(60);
+/// Longest orderly end of one part after its drain, above every grace period that it has itself.
+const STOP_MARGIN: Duration = Duration::from_secs(30);
+/// Longest end of the server, and of what the parts leave behind.
+const END_MARGIN: Duration = Duration::from_secs(15);
+/// Mode of the store's folder: its user alone.
+const PRIVATE: u32 = 0o700;
 
 /// Settings of a fleet on this machine.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FleetArgs {
     /// `auto`, `tiny`, a hub id such as unsloth/csm-1b, or a folder
-    #[arg(long, default_value = "auto", value_name = "MODEL")]
+    #[arg(long, env = "CSM_MODEL", default_value = "auto", value_name = "MODEL")]
     model: ModelChoice,
     /// Folder for Redis' file, the audio and the tiny model
-    #[arg(long, default_value = ".data", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR")]
     data: PathBuf,
     /// Workers, each with the model in its own memory
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(WORKERS_MAX)))]
     workers: u8,
     /// Jobs that a worker runs at once
-    #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
+    #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     slots: u8,
+    /// Slots that bulk jobs may not take; ignored if there is one slot only
+    #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
+    reserve_slots: u8,
+    /// `auto`, `cpu` or `cuda:N`
+    #[arg(long, env = "CSM_DEVICE", default_value = "auto", value_name = "DEVICE")]
+    device: DeviceChoice,
+    /// Threads of the CPU's kernels [default: one per processor]
+    #[arg(long, env = "CSM_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
+    threads: Option<u16>,
+    /// Memory for cached contexts, such as voices, in MiB; 0 disables the cache
+    #[arg(long, env = "CSM_PREFIX_CACHE_MB", default_value_t = PREFIX_CACHE_MB, value_name = "MIB")]
+    prefix_cache_mb: u32,
+    /// Seconds for running jobs after a signal. Then they wait in the queue for the next start
+    #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_name = "SECONDS", value_parser = grace)]
+    drain: Duration,
+    /// Memory that the gateway may use, in MiB [default: the container's limit, or half of the
+    /// machine's memory and at most 4096]
+    #[arg(long, env = "CSM_GATEWAY_MEMORY_MIB", value_name = "MIB", value_parser = clap::value_parser!(u64).range(512..=1_048_576))]
+    memory: Option<u64>,
+    /// Host names that requests may come to besides local ones, with commas in between
+    #[arg(long, env = "CSM_ALLOWED_HOSTS", value_name = "NAMES", value_delimiter = ',')]
+    allowed_hosts: Vec<String>,
+    /// Origins of web pages that may use the gateway besides its own, with commas in between
+    #[arg(long, env = "CSM_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    allowed_origins: Vec<String>,
+    #[command(flatten)]
+    id_secret: IdSecretArgs,
     /// Number format of the model's matrices: f32, q8_0, q4_k, or auto (q8_0 on the CPU)
     #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
     weights: WeightChoice,
@@ -79,6 +119,18 @@ pub(crate) struct FleetArgs {
     hub: HubOptions,
 }
 
+impl FleetArgs {
+    /// Returns the longest orderly end of a fleet: gateway, then workers, then Redis.
+    pub(crate) fn stop_limit(&self) -> Duration {
+        (self.drain + STOP_MARGIN) * 2 + END_MARGIN
+    }
+}
+
+/// Returns the URL of the Redis of the `csm dev` that runs with a data folder, if one does.
+pub(crate) fn running_redis(data: &Path) -> Option<String> {
+    running_url(&data.join(REDIS_FOLDER))
+}
+
 /// Running fleet. [`LocalFleet::stop`] ends it in order; dropping it kills its Redis.
 pub(crate) struct LocalFleet {
     /// Address of the API.
@@ -87,7 +139,8 @@ pub(crate) struct LocalFleet {
     pub(crate) admin_addresses: Vec<SocketAddr>,
     /// Model of the workers.
     pub(crate) model: ChosenModel,
-    redis: LocalRedis,
+    redis: SupervisedRedis,
+    stop_limit: Duration,
     gateway: FleetPart,
     workers: Vec<FleetPart>,
     loaded: Vec<oneshot::Receiver<()>>,
@@ -99,11 +152,15 @@ impl LocalFleet {
     /// when this returns.
     pub(crate) async fn start(args: &FleetArgs, listen: SocketAddr) -> anyhow::Result<Self> {
         descriptors::raise_limit();
+        // Payloads and audio are their caller's: Redis and all parts inherit this.
+        rustix::process::umask(Mode::RWXG | Mode::RWXO);
+        make_private(&args.data.join(STORE_FOLDER))?;
         let model = choose(&args.model, &args.data.join("models"), &args.hub).await?;
-        let redis = LocalRedis::spawn(&args.data.join("redis"), &LocalRedisOptions::default()).await?;
+        let options = LocalRedisOptions { socket: true, ..LocalRedisOptions::default() };
+        let redis = LocalRedis::spawn(&args.data.join(REDIS_FOLDER), &options).await?.supervise();
         let metrics_stop = CancellationToken::new();
         let metrics = start_metrics(metrics_stop.clone())?;
-        let settings = FleetSettings { args, model: &model, redis_url: redis.url() };
+        let settings = FleetSettings { args, model: &model, redis_url: redis.url().to_owned() };
 
         let stop = CancellationToken::new();
         let gateway = csm_gateway::serve(&settings.gateway(listen), metrics.clone(), stop.clone()).await?;
@@ -120,7 +177,8 @@ impl LocalFleet {
             loaded.push(told);
             workers.push(FleetPart::new(format!("worker {number}"), stop, run_worker(worker, tell)));
         }
-        Ok(Self { address, admin_addresses, model, redis, gateway, workers, loaded, metrics_stop })
+        let stop_limit = args.drain + STOP_MARGIN;
+        Ok(Self { address, admin_addresses, model, redis, stop_limit, gateway, workers, loaded, metrics_stop })
     }
 
     /// Returns the API's base URL.
@@ -154,12 +212,12 @@ impl LocalFleet {
     /// jobs or return them to the queue, and Redis writes its file. Returns the first failure after
     /// all have ended.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        let mut ended = vec![self.gateway.stop().await];
+        let mut ended = vec![self.gateway.stop(self.stop_limit).await];
         for worker in &self.workers {
             worker.stop.cancel();
         }
         for worker in self.workers {
-            ended.push(worker.stop().await);
+            ended.push(worker.stop(self.stop_limit).await);
         }
         ended.push(self.redis.shutdown().await.map_err(Into::into));
         self.metrics_stop.cancel();
@@ -192,15 +250,16 @@ impl FleetPart {
         }
     }
 
-    /// Lets the part finish its work. A part that had already ended was reported before.
-    async fn stop(self) -> anyhow::Result<()> {
+    /// Lets the part finish its work within `limit`. A part that had already ended was reported
+    /// before.
+    async fn stop(self, limit: Duration) -> anyhow::Result<()> {
         self.stop.cancel();
         if self.task.is_finished() {
             return Ok(());
         }
-        let ended = tokio::time::timeout(STOP_LIMIT, self.task).await;
+        let ended = tokio::time::timeout(limit, self.task).await;
         ended
-            .with_context(|| format!("the {} did not end within {} s", self.name, STOP_LIMIT.as_secs()))??
+            .with_context(|| format!("the {} did not end within {} s", self.name, limit.as_secs()))??
             .with_context(|| format!("the {} failed", self.name))
     }
 }
@@ -214,7 +273,14 @@ async fn run_worker(worker: Worker, loaded: oneshot::Sender<()>) -> anyhow::Resu
     Ok(worker.join().await?)
 }
 
-/// Settings of the parts. Each value is set here; none is left to the environment.
+/// Makes a folder that only this user can enter.
+fn make_private(folder: &Path) -> anyhow::Result<()> {
+    let made = std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::set_permissions(folder, std::fs::Permissions::from_mode(PRIVATE)));
+    made.with_context(|| format!("private folder {}", folder.display()))
+}
+
+/// Settings of the parts. The places of data are set here; none is left to the environment.
 struct FleetSettings<'a> {
     args: &'a FleetArgs,
     model: &'a ChosenModel,
@@ -228,11 +294,12 @@ impl FleetSettings<'_> {
             admin_listen: ANY_PORT,
             model: self.model.source.clone(),
             redirect_audio: false,
-            memory: None,
-            drain: DRAIN,
-            allowed_hosts: Vec::new(),
-            allowed_origins: Vec::new(),
-            id_secret: IdSecretArgs::default(),
+            memory: self.args.memory,
+            drain: self.args.drain,
+            former_drain: None,
+            allowed_hosts: self.args.allowed_hosts.clone(),
+            allowed_origins: self.args.allowed_origins.clone(),
+            id_secret: self.args.id_secret.clone(),
             redis: self.redis(),
             queue: QueueArgs::default(),
             store: self.store(),
@@ -255,16 +322,16 @@ impl FleetSettings<'_> {
         WorkerArgs {
             model: self.model.source.clone(),
             slots: self.args.slots,
-            live_reserve_slots: 1,
-            reserve_slots: 1,
-            device: DeviceChoice::Auto,
+            live_reserve_slots: self.args.live_reserve_slots,
+            reserve_slots: self.args.reserve_slots,
+            device: self.args.device,
             weights: self.args.weights,
-            threads: None,
-            prefix_cache_mb: PREFIX_CACHE_MB,
+            threads: self.args.threads,
+            prefix_cache_mb: self.args.prefix_cache_mb,
             keys: self.keys(),
             marks: self.args.marks.clone(),
             provenance: self.args.provenance.clone(),
-            drain: DRAIN,
+            drain: self.args.drain,
             admin_listen: ANY_PORT,
             redis: self.redis(),
             queue: QueueArgs::default(),
@@ -274,11 +341,11 @@ impl FleetSettings<'_> {
     }
 
     fn redis(&self) -> RedisArgs {
-        RedisArgs { redis_url: self.redis_url.clone(), key_prefix: "csm".to_owned() }
+        RedisArgs { redis_url: self.redis_url.clone(), key_prefix: KEY_PREFIX.to_owned() }
     }
 
     fn store(&self) -> StoreArgs {
-        let location = StoreLocation::Folder(self.args.data.join("store"));
+        let location = StoreLocation::Folder(self.args.data.join(STORE_FOLDER));
         StoreArgs { location, endpoint: None, region: None, path_style: None }
     }
 }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use csm_shared::audio::FRAME_MS;
+use csm_shared::errln;
+use csm_shared::process::output::printable_line;
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// Time between two turns of the spinner.
@@ -53,11 +55,13 @@ impl ProgressDisplay {
     }
 
     fn say(&mut self, line: String) {
+        // The names of workers come from another machine.
+        let line = printable_line(&line);
         if line == self.last_line {
             return;
         }
         if self.bar.is_hidden() {
-            eprintln!("{line}");
+            errln!("{line}");
         }
         self.bar.set_message(line.clone());
         self.last_line = line;

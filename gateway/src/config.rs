@@ -46,8 +46,12 @@ pub struct GatewayArgs {
     pub memory: Option<u64>,
 
     /// Seconds that requests in progress get to finish after SIGTERM
-    #[arg(long, env = "CSM_GATEWAY_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]
+    #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]
     pub drain: Duration,
+
+    /// Former name of the setting above; it wins if it is set
+    #[arg(long = "drain", env = "CSM_GATEWAY_DRAIN_SECONDS", hide = true, value_name = "SECONDS", value_parser = shutdown::grace)]
+    pub former_drain: Option<Duration>,
 
     /// Host names that requests may come to, besides local names and the address itself, with
     /// commas in between; `*` is any name [default: any on a public address, none on a loopback
@@ -83,6 +87,14 @@ pub struct GatewayArgs {
     /// Keys of the marks that are looked for.
     #[command(flatten)]
     pub watermark: WatermarkKeyArgs,
+}
+
+impl GatewayArgs {
+    /// Returns the time that requests in progress get to finish after SIGTERM.
+    #[must_use]
+    pub fn grace(&self) -> Duration {
+        self.former_drain.unwrap_or(self.drain)
+    }
 }
 
 /// Secret of the ids that idempotency keys name, the same in all gateways.
@@ -184,7 +196,7 @@ mod tests {
         let args = parsed.unwrap_or_else(|error| panic!("{error}"));
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin_listen.to_string(), "127.0.0.1:9090");
-        assert_eq!(args.drain, Duration::from_secs(25));
+        assert_eq!(args.grace(), Duration::from_secs(25));
         assert!(args.redirect_audio);
     }
 
@@ -217,6 +229,17 @@ mod tests {
         std::fs::write(&file, "x".repeat(5_000)).unwrap_or_else(|error| panic!("{error}"));
         assert!(get(&["--id-secret-file", path]).is_err());
         std::fs::remove_file(&file).unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    #[test]
+    fn the_drain_has_the_worker_s_name_and_its_former_one() {
+        let drain = |more: &[&str]| {
+            let always = ["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"];
+            GatewayArgsCli::try_parse_from(always.iter().chain(more)).map(|cli| cli.gateway.grace().as_secs()).ok()
+        };
+        assert_eq!(drain(&["--drain-seconds", "7"]), Some(7));
+        assert_eq!(drain(&["--drain", "8"]), Some(8));
+        assert_eq!(drain(&["--drain-seconds", "soon"]), None);
     }
 
     #[test]

@@ -59,7 +59,7 @@ use window_check::WindowCheck;
 #[derive(Debug, thiserror::Error)]
 pub enum GatewayError {
     /// Public address that could not be bound.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address} (--listen, CSM_LISTEN): {source}")]
     Listen {
         /// Address as configured.
         address: SocketAddr,
@@ -106,7 +106,7 @@ impl Gateway {
 }
 
 /// Binds both ports, gets the tokenizer, and serves until `stop` is cancelled; then drains within
-/// `args.drain`.
+/// `args.grace()`.
 ///
 /// Redis and the store may still be away; the readiness shows their state.
 ///
@@ -132,7 +132,7 @@ pub async fn serve(
     let app = Box::pin(App::new(args, window_check, stop)).await?;
     tracing::info!(%address, %admin_address, model = %args.model, "gateway listens");
     let router = router::router(app.clone(), same_site);
-    let server = tokio::spawn(run(listener, router, app, args.drain, readiness, guard));
+    let server = tokio::spawn(run(listener, router, app, args.grace(), readiness, guard));
     Ok(Gateway { address, admin_address, server })
 }
 

@@ -1,6 +1,11 @@
 //! The whole system as its users run it: real processes, a real Redis, a real S3 protocol server,
 //! real signals.
-#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test fails by panicking and may say what it measured")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a test fails by panicking and may say what it measured"
+)]
 
 mod cut_off;
 mod source_tree;
@@ -12,6 +17,7 @@ mod builds;
 mod drain;
 mod faults;
 mod live_reserve;
+mod log_readers;
 mod long_text;
 mod manifests;
 mod metric_names;

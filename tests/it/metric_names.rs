@@ -7,7 +7,7 @@ use crate::source_tree::{files, read};
 use crate::test_system::TestSystem;
 
 /// Names of all metrics, sorted.
-const NAMES: [&str; 28] = [
+const NAMES: [&str; 29] = [
     "csm_backlog_audio_seconds",
     "csm_dlq_size",
     "csm_first_audio_seconds",
@@ -21,6 +21,7 @@ const NAMES: [&str; 28] = [
     "csm_jobs_accepted_total",
     "csm_jobs_total",
     "csm_lease_lost_total",
+    "csm_log_lines_dropped_total",
     "csm_model_load_seconds",
     "csm_prefill_piece_seconds",
     "csm_prefix_cache_bytes",

@@ -126,6 +126,16 @@ impl TestSystem {
         self.workers.push(WorkerProcess { process, admin });
     }
 
+    /// Starts the gateway again on its old address, with more settings and its log in a file.
+    pub(crate) async fn restart_gateway_with(&mut self, settings: &[(&str, &str)], log: File) {
+        self.gateway.terminate().await.unwrap();
+        let more = settings.iter().map(|(name, value)| pair(name, value));
+        let environment: Vec<_> = self.environment.iter().cloned().chain(more).collect();
+        let args = ["--admin-listen".to_owned(), self.gateway_admin.to_string()];
+        self.gateway = Process::start("csm-gateway", &args, &environment, Some(log)).unwrap();
+        self.gateway.ready(self.gateway_admin).await.unwrap();
+    }
+
     /// Starts the gateway again on its old address, after a kill.
     pub(crate) async fn restart_gateway(&mut self) {
         self.gateway = start_gateway(&self.environment, self.gateway_admin);

@@ -16,7 +16,7 @@ use csm_shared::store::StoreArgs;
 use csm_shared::watermark::{MAX_KEYS, WatermarkKeyArgs};
 
 /// Most threads that the kernels can be given.
-const MAX_THREADS: i64 = 1024;
+pub const MAX_THREADS: i64 = 1024;
 
 /// Default memory for cached contexts, in MiB: some minutes of voices at full size.
 pub const PREFIX_CACHE_MB: u32 = 256;

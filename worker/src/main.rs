@@ -2,15 +2,19 @@
 
 #![forbid(unsafe_code)]
 
-use std::io::Write as _;
 use std::process::ExitCode;
+use std::time::Duration;
 
+use anyhow::Context as _;
 use clap::Parser;
-use csm_shared::process::descriptors;
-use csm_shared::process::error_chain::in_one_line;
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{self, TelemetryArgs};
+use csm_shared::process::{descriptors, program, secrets};
 use csm_worker::config::WorkerArgs;
+
+/// Longest time from the end of the drain to the end of the process: jobs are handed back, the
+/// detector and the engine end.
+const END_MARGIN: Duration = Duration::from_secs(14);
 
 /// Speech worker of csm-fleet
 #[derive(Parser)]
@@ -22,25 +26,19 @@ struct WorkerCli {
     telemetry: TelemetryArgs,
 }
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    match run(WorkerCli::parse()).await {
-        Ok(()) => ExitCode::SUCCESS,
-        // A wrong setting is no defect of the program, so there is no backtrace.
-        Err(error) => {
-            // Without standard error, the exit status alone tells.
-            let _ = writeln!(std::io::stderr(), "error: {}", in_one_line(error.as_ref()));
-            ExitCode::FAILURE
-        }
-    }
+fn main() -> ExitCode {
+    let cli: WorkerCli = secrets::parse();
+    program::run(serve(&cli))
 }
 
-async fn run(cli: WorkerCli) -> anyhow::Result<()> {
+async fn serve(cli: &WorkerCli) -> anyhow::Result<ExitCode> {
     telemetry::start_logs(&cli.telemetry)?;
     descriptors::raise_limit();
-    let shutdown = Shutdown::on_signals()?;
+    secrets::warn_of_visible::<WorkerCli>();
+    let shutdown = Shutdown::on_signals(cli.worker.drain + END_MARGIN).context("signal handlers")?;
     let metrics = telemetry::start_metrics(shutdown.token().clone())?;
     let worker = csm_worker::serve(&cli.worker, metrics, shutdown.token().clone()).await?;
     tracing::info!(address = %worker.admin_address, "serving health and metrics");
-    Ok(worker.join().await?)
+    worker.join().await?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,7 @@ use csm_queue::live::Subscriptions;
 use csm_queue::queue::{
     Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerCapacity, WorkerId,
 };
+use csm_shared::process::outage_log::OutageLog;
 use csm_shared::process::telemetry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -128,7 +129,10 @@ impl Runner {
                     self.context.breaker.trip(&SharedFault::new(SharedPart::Fleet, &mismatch));
                 }
                 Err(error) => {
-                    tracing::warn!(error = %error, "cannot claim job, retrying");
+                    static OUTAGE: OutageLog = OutageLog::new();
+                    if let Some(outage) = OUTAGE.failed() {
+                        tracing::warn!(error = %error, %outage, "cannot claim job, retrying");
+                    }
                     tokio::time::sleep(TROUBLE_PAUSE).await;
                 }
             }

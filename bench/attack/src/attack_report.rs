@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Context as _;
+use csm_shared::outln;
 
 /// Text so far, and the demands that were not met.
 #[derive(Default)]
@@ -18,7 +19,7 @@ impl AttackReport {
     pub(crate) fn say(&mut self, block: impl fmt::Display) {
         let block = block.to_string();
         let (block, apart) = (block.trim_matches('\n'), if self.text.is_empty() { "" } else { "\n" });
-        println!("{apart}{block}");
+        outln!("{apart}{block}");
         writeln!(self.text, "{apart}{block}").unwrap_or_default();
     }
 

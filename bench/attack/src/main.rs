@@ -7,7 +7,6 @@
 //! such demands.
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
 
 mod attack_rng;
 mod corpus;
@@ -32,6 +31,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Parser;
+use csm_shared::errln;
 use csm_shared::watermark::{Watermark, WatermarkKey};
 
 use attack_report::AttackReport;
@@ -83,12 +83,12 @@ fn main() -> anyhow::Result<ExitCode> {
     if let Some(folder) = &args.docs {
         let file = folder.join(format!("{}-watermark.md", csm_report::today()));
         report.write(&file)?;
-        eprintln!("written: {}", file.display());
+        errln!("written: {}", file.display());
     }
     if report.failures().is_empty() {
         return Ok(ExitCode::SUCCESS);
     }
-    eprintln!("FAILED: {}", report.failures().join("; "));
+    errln!("FAILED: {}", report.failures().join("; "));
     Ok(ExitCode::FAILURE)
 }
 
@@ -107,7 +107,7 @@ fn head(report: &mut AttackReport, args: &AttackArgs) {
 fn measure(report: &mut AttackReport, args: &AttackArgs, begun: Instant) -> anyhow::Result<()> {
     let watermark = Watermark::new(&WatermarkKey::development());
     let detector = watermark.detector();
-    let progress = |what: &str| eprintln!("[{:.0} s] {what}", begun.elapsed().as_secs_f64());
+    let progress = |what: &str| errln!("[{:.0} s] {what}", begun.elapsed().as_secs_f64());
     progress("speaking");
     let espeak = corpus::Espeak::find()?;
     let mut tiny = corpus::Tiny::load()?;

@@ -4,7 +4,6 @@
 //! tables.
 
 #![forbid(unsafe_code)]
-#![expect(clippy::print_stdout, reason = "a benchmark's result goes to standard output")]
 
 pub mod command;
 pub mod measure;

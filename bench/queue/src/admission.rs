@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use csm_queue::queue::{Enqueue, Queue, Ticket, WorkerId, WorkerReport};
 use csm_shared::job::{JobId, Lane};
+use csm_shared::outln;
 use tokio_util::sync::CancellationToken;
 
 use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};
@@ -83,11 +84,11 @@ async fn finished(queue: &Queue) -> anyhow::Result<()> {
 }
 
 fn print(predicted: &HashMap<JobId, Duration>, seen: &HashMap<JobId, Duration>) {
-    println!(
+    outln!(
         "\n### Predicted against seen waits ({JOBS} jobs at once, {WORKERS} workers of 5 slots; waits from 1 s on)\n"
     );
-    println!("| seen wait | jobs | predicted / seen p10 | p50 | p90 | within a factor of 2 |");
-    println!("|---|---:|---:|---:|---:|---:|");
+    outln!("| seen wait | jobs | predicted / seen p10 | p50 | p90 | within a factor of 2 |");
+    outln!("|---|---:|---:|---:|---:|---:|");
     let longest = seen.values().max().copied().unwrap_or_default();
     let step = (longest / 4).max(SHORTEST);
     for part in 0..4 {
@@ -100,7 +101,7 @@ fn print(predicted: &HashMap<JobId, Duration>, seen: &HashMap<JobId, Duration>) 
             continue;
         }
         let right = ratios.iter().filter(|ratio| (0.5..=2.0).contains(*ratio)).count();
-        println!(
+        outln!(
             "| {:.1} to {:.1} s | {} | {:.2} | {:.2} | {:.2} | {:.1} % |",
             from.as_secs_f64(),
             to.as_secs_f64(),

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, Claimed, Queue, QueueArgs, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
+use csm_shared::errln;
 use csm_shared::job::{FinishReason, JobSpec, Lane, Receipt};
 use tempfile::TempDir;
 use tokio::sync::{Notify, Semaphore};
@@ -109,7 +110,7 @@ impl BenchWorker {
                 }
                 let frames = job.spec.expected_frames();
                 if let Err(error) = job.lease.succeed(&receipt(frames)).await {
-                    eprintln!("a job was not committed: {error}");
+                    errln!("a job was not committed: {error}");
                 }
                 running.fetch_sub(1, Ordering::SeqCst);
                 bulk.fetch_sub(is_bulk, Ordering::SeqCst);

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use csm_queue::queue::{Claim, Queue, Ticket, WorkerCapacity, WorkerId};
 use csm_shared::job::{JobId, Lane};
+use csm_shared::outln;
 use futures::StreamExt as _;
 
 use super::BenchQueueArgs;
@@ -22,9 +23,9 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
     // The fill is not measured, and memory does not depend on the file.
     let mut off = redis::cmd("CONFIG");
     queue.redis().command::<()>(off.arg("SET").arg("appendonly").arg("no")).await?;
-    println!("\n### Claims on a long backlog (bulk lane, one claimer, append-only file off)\n");
-    println!("| jobs waiting | Redis bytes per job | claim p50 ms | p99 ms | p50 to that at 1,000 |");
-    println!("|---:|---:|---:|---:|---:|");
+    outln!("\n### Claims on a long backlog (bulk lane, one claimer, append-only file off)\n");
+    outln!("| jobs waiting | Redis bytes per job | claim p50 ms | p99 ms | p50 to that at 1,000 |");
+    outln!("|---:|---:|---:|---:|---:|");
     let empty = memory(&queue).await?;
     let (mut waiting, mut first, mut length) = (0, None, 1_000);
     while length <= args.backlog {
@@ -34,7 +35,7 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
         waiting = length - CLAIMS as u64;
         let p50 = percentile(&mut claims, 50.0);
         let base = *first.get_or_insert(p50);
-        println!("| {length} | {per_job} | {p50:.3} | {:.3} | {:.2} |", percentile(&mut claims, 99.0), p50 / base);
+        outln!("| {length} | {per_job} | {p50:.3} | {:.3} | {:.2} |", percentile(&mut claims, 99.0), p50 / base);
         length *= 10;
     }
     Ok(())

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use csm_queue::queue::{Queue, Ticket, WorkerId};
 use csm_shared::job::{JobId, Lane};
+use csm_shared::outln;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -23,12 +24,12 @@ const WORKERS: usize = 4;
 
 /// Prints the live lane's wait on an empty queue, beside the backlog, and their ratio.
 pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
-    println!(
+    outln!(
         "\n### Live wait beside {} bulk jobs ({WORKERS} workers of 5 slots, 1 kept back; a job takes 100 ms; 10 live jobs a second)\n",
         args.bulk
     );
-    println!("| queue | live wait p50 ms | p95 ms | p99 ms | p95 to the empty queue's |");
-    println!("|---|---:|---:|---:|---:|");
+    outln!("| queue | live wait p50 ms | p95 ms | p99 ms | p95 to the empty queue's |");
+    outln!("|---|---:|---:|---:|---:|");
     let mut empty = None;
     for (name, bulk) in [("empty", 0), ("bulk backlog", args.bulk)] {
         let server = BenchServer::start().await?;
@@ -37,7 +38,7 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
         let p95 = percentile(&mut waits, 95.0);
         let base = *empty.get_or_insert(p95);
         let (p50, p99) = (percentile(&mut waits, 50.0), percentile(&mut waits, 99.0));
-        println!("| {name} | {p50:.2} | {p95:.2} | {p99:.2} | {:.2} |", p95 / base);
+        outln!("| {name} | {p50:.2} | {p95:.2} | {p99:.2} | {:.2} |", p95 / base);
     }
     Ok(())
 }

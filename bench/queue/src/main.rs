@@ -8,7 +8,6 @@
 //! - [`admission`]: predicted waits beside measured ones
 
 #![forbid(unsafe_code)]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a benchmark says what it measured")]
 
 mod admission;
 mod bench_workers;

@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use csm_shared::outln;
 use csm_testing::proxy::FaultProxy;
 use serde_json::Value;
 use tokio::process::Command;
@@ -25,11 +26,11 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
         proxy.delay(Duration::from_micros(each_way));
         // Without a delay the consumers bypass the proxy.
         let url = if each_way == 0 { server.redis.url() } else { format!("redis://{}", proxy.address()) };
-        println!("\n### {} no-op jobs, {} consumers, {title}, appendfsync always\n", args.jobs, args.consumers);
-        println!(
+        outln!("\n### {} no-op jobs, {} consumers, {title}, appendfsync always\n", args.jobs, args.consumers);
+        outln!(
             "| queue | jobs/s | ours is | wait p50 ms | p99 ms | Redis calls per job | its CPU per job µs | guarantee |"
         );
-        println!("|---|---:|---:|---:|---:|---:|---:|---|");
+        outln!("|---|---:|---:|---:|---:|---:|---:|---|");
         let mut rate = None;
         for peer in std::iter::once("csm-fleet").chain(PEERS) {
             let before = (calls(&server).await?, cpu(&server).await?);
@@ -39,9 +40,9 @@ pub(crate) async fn run(args: &BenchQueueArgs) -> anyhow::Result<()> {
                     let jobs = f64::from(args.jobs + args.latency_jobs);
                     let calls = (calls(&server).await? - before.0) as f64 / jobs;
                     let micros = (cpu(&server).await? - before.1) * 1e6 / jobs;
-                    println!("{}", row(&seen, *rate.get_or_insert(number(&seen, "jobs_per_second")), calls, micros));
+                    outln!("{}", row(&seen, *rate.get_or_insert(number(&seen, "jobs_per_second")), calls, micros));
                 }
-                Err(error) => println!("| {peer} | not measured: {error:#} |"),
+                Err(error) => outln!("| {peer} | not measured: {error:#} |"),
             }
         }
     }

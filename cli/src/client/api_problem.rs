@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use csm_shared::process::output::printable_line;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -35,7 +36,7 @@ impl ApiProblem {
 
 impl fmt::Display for ApiProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.title.as_deref().unwrap_or("the request was refused"))?;
+        f.write_str(&printable_line(self.title.as_deref().unwrap_or("the request was refused")))?;
         match (&self.field, &self.value, &self.limit) {
             (Some(field), Some(value), Some(limit)) => {
                 write!(f, ": {} was {}, the limit is {}", plain(field), plain(value), plain(limit))?;
@@ -44,11 +45,11 @@ impl fmt::Display for ApiProblem {
             _ => {}
         }
         if let (None, Some(detail)) = (&self.limit, &self.detail) {
-            write!(f, ": {}", detail.replace(char::is_control, " "))?;
+            write!(f, ": {}", printable_line(detail))?;
         }
         write!(f, " (HTTP {}", self.status)?;
         if let Some(request_id) = &self.request_id {
-            write!(f, ", request {request_id}")?;
+            write!(f, ", request {}", printable_line(request_id))?;
         }
         f.write_str(")")
     }
@@ -57,8 +58,8 @@ impl fmt::Display for ApiProblem {
 /// Formats a JSON value for running text: one line, strings without quotes.
 fn plain(value: &Value) -> String {
     match value {
-        Value::String(text) => text.replace(char::is_control, " "),
-        other => other.to_string(),
+        Value::String(text) => printable_line(text),
+        other => printable_line(&other.to_string()),
     }
 }
 
@@ -82,6 +83,15 @@ mod tests {
         assert_eq!(
             ApiProblem::read(503, body, Some("r-2")).to_string(),
             "Unavailable: Redis is away (HTTP 503, request r-2)"
+        );
+    }
+
+    #[test]
+    fn a_hostile_server_cannot_command_the_terminal() {
+        let body = br#"{"title":"\u001b]0;owned\u0007\nerror: none","field":"\u009b2J","request_id":"\u001b[31m"}"#;
+        assert_eq!(
+            ApiProblem::read(400, body, None).to_string(),
+            r"\u001b]0;owned\u0007 error: none: \u009b2J (HTTP 400, request \u001b[31m)"
         );
     }
 

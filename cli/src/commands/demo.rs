@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 use csm_shared::process::shutdown::Shutdown;
 use csm_shared::process::telemetry::{LogFormat, TelemetryArgs};
+use csm_shared::{out, outln};
 
 use super::{say, watermark};
 use crate::client::{GatewayClient, SpeechRequest};
@@ -44,7 +45,7 @@ impl DemoLogs {
 }
 
 pub(crate) async fn run(args: DemoArgs) -> Result<ExitCode> {
-    let shutdown = Shutdown::on_signals()?;
+    let shutdown = Shutdown::on_signals(args.fleet.stop_limit())?;
     let mut fleet = tokio::select! {
         fleet = LocalFleet::start(&args.fleet, free_address()) => fleet?,
         () = shutdown.begun() => bail!("interrupted"),
@@ -66,17 +67,17 @@ async fn speak(args: &DemoArgs, fleet: &LocalFleet, shutdown: &Shutdown) -> Resu
     if let Some(folder) = args.output.parent() {
         std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
     }
-    println!("POST {}/v1/jobs  {:?}", fleet.url(), args.text);
+    outln!("POST {}/v1/jobs  {:?}", fleet.url(), args.text);
     let request = SpeechRequest { text: args.text.clone(), ..SpeechRequest::default() };
     let spoken =
         say::speak_to_file(&GatewayClient::new(&fleet.url())?, &request, &args.output, shutdown.token()).await?;
-    print!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
+    out!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
     let detection = watermark::detect(&watermark::detector(args.fleet.watermark_key.as_ref())?, &args.output)?;
-    println!("{}", watermark::in_words(&args.output, &detection));
+    outln!("{}", watermark::in_words(&args.output, &detection));
     if spoken.receipt.noise_only {
-        println!("The tiny model spoke ({}). Real weights: csm demo --model unsloth/csm-1b", receipt_text::NOISE_ONLY);
+        outln!("The tiny model spoke ({}). Real weights: csm demo --model unsloth/csm-1b", receipt_text::NOISE_ONLY);
     }
-    println!("`csm dev` keeps the fleet up at http://{DEFAULT_LISTEN}");
+    outln!("`csm dev` keeps the fleet up at http://{DEFAULT_LISTEN}");
     Ok(())
 }
 

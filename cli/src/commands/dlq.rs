@@ -9,6 +9,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 use csm_queue::queue::Queue;
 use csm_shared::job::JobId;
+use csm_shared::{errln, out, outln};
 
 use super::RedisQueueArgs;
 use super::queue::REDIS_PATIENCE;
@@ -83,17 +84,17 @@ async fn list(queue: &Queue, limit: usize, json: bool) -> anyhow::Result<ExitCod
     let mut letters = queue.dead_letters(limit).await?;
     letters.truncate(limit);
     if json {
-        println!("{}", serde_json::to_string_pretty(&letters)?);
+        outln!("{}", serde_json::to_string_pretty(&letters)?);
         return Ok(ExitCode::SUCCESS);
     }
     for letter in &letters {
-        println!("{}", letter_text::line(letter));
+        outln!("{}", letter_text::line(letter));
     }
     let dead = queue.stats().await?.dead;
     if dead > letters.len() as u64 {
-        eprintln!("{} of {dead} dead letters; --limit N prints more", letters.len());
+        errln!("{} of {dead} dead letters; --limit N prints more", letters.len());
     } else if dead == 0 {
-        eprintln!("no dead letters");
+        errln!("no dead letters");
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -101,7 +102,7 @@ async fn list(queue: &Queue, limit: usize, json: bool) -> anyhow::Result<ExitCod
 async fn show(queue: &Queue, id: &JobId) -> anyhow::Result<ExitCode> {
     let record = queue.record(id).await?;
     match queue.dead_letter(id).await? {
-        Some(letter) => print!("{}", letter_text::whole(&letter, record.as_ref())),
+        Some(letter) => out!("{}", letter_text::whole(&letter, record.as_ref())),
         None => match record.and_then(|record| record.replayed_as) {
             Some(new) => bail!("no job {id} among the dead letters; it was made into job {new}"),
             None => return Err(missing(id)),
@@ -114,11 +115,11 @@ async fn retry(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
     let queue = which.queue.open(REDIS_PATIENCE)?;
     if let Some(id) = &which.id {
         let new = queue.replay(id).await?.ok_or_else(|| missing(id))?;
-        println!("{id} {new}");
+        outln!("{id} {new}");
         return Ok(ExitCode::SUCCESS);
     }
     let letters = which.letters(&queue).await?;
-    eprintln!("{} to be made into new jobs", which.count(&letters));
+    errln!("{} to be made into new jobs", which.count(&letters));
     if !yes && !letters.is_empty() && stdin().is_terminal() && !confirmed()? {
         bail!("nothing was changed");
     }
@@ -126,7 +127,7 @@ async fn retry(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
     for id in letters {
         let new = queue.replay(&id).await?;
         if let Some(new) = new {
-            println!("{id} {new}");
+            outln!("{id} {new}");
         }
         outcome.add(new.is_some());
     }
@@ -139,7 +140,7 @@ async fn purge(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
         if !queue.purge(id).await? {
             return Err(missing(id));
         }
-        println!("{id} purged");
+        outln!("{id} purged");
         return Ok(ExitCode::SUCCESS);
     }
     let letters = which.letters(&queue).await?;
@@ -171,8 +172,9 @@ impl LetterSelection {
 
 /// Asks on the terminal. Anything but "y" or "yes" means no.
 fn confirmed() -> anyhow::Result<bool> {
-    eprint!("go on? [y/N] ");
-    std::io::stderr().flush()?;
+    // Nobody can agree who does not see the question.
+    let mut terminal = std::io::stderr();
+    terminal.write_all(b"go on? [y/N] ").and_then(|()| terminal.flush())?;
     let mut answer = String::new();
     stdin().read_line(&mut answer)?;
     Ok(matches!(answer.trim(), "y" | "yes"))
@@ -191,7 +193,7 @@ impl BulkOutcome {
     }
 
     fn tell(&self, what: &str) -> anyhow::Result<ExitCode> {
-        eprintln!("{} dead letters {what}", self.done);
+        errln!("{} dead letters {what}", self.done);
         match self.left {
             0 => Ok(ExitCode::SUCCESS),
             left => bail!("{left} could not be: their records are gone"),

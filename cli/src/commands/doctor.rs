@@ -20,11 +20,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use csm_shared::models::{HubOptions, ModelSource};
+use csm_shared::outln;
 use csm_worker::marks::MarkArgs;
 use secrecy::SecretString;
 use serde::Serialize;
 
-use crate::local_fleet::DEFAULT_LISTEN;
+use crate::local_fleet::{DEFAULT_DATA, DEFAULT_LISTEN};
 
 #[derive(Args, Debug)]
 pub(crate) struct DoctorArgs {
@@ -35,10 +36,10 @@ pub(crate) struct DoctorArgs {
     #[arg(long, env = "CSM_MODEL", default_value = "unsloth/csm-1b", value_name = "MODEL")]
     model: ModelSource,
     /// Data folder of `csm dev`
-    #[arg(long, default_value = ".data", value_name = "DIR")]
+    #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR")]
     data: PathBuf,
     /// Address of the API
-    #[arg(long, default_value_t = DEFAULT_LISTEN, value_name = "ADDRESS")]
+    #[arg(long, env = "CSM_LISTEN", default_value_t = DEFAULT_LISTEN, value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Worker built for CUDA [default: the one that `make cuda` left beside this program]
     #[arg(long, value_name = "FILE")]
@@ -122,10 +123,10 @@ pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let problems = findings.iter().filter(|finding| finding.verdict == Severity::Problem).count();
     if args.json {
         let report = serde_json::json!({ "problems": problems, "checks": findings });
-        println!("{report:#}");
+        outln!("{report:#}");
     } else {
         for finding in &findings {
-            println!("{finding}");
+            outln!("{finding}");
         }
     }
     Ok(if problems == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })

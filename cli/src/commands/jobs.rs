@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 use csm_shared::job::limits::WAIT_SECONDS;
+use csm_shared::outln;
 
 use super::UrlArgs;
 use crate::client::GatewayClient;
@@ -33,11 +34,11 @@ pub(crate) async fn run(command: JobsCommand) -> anyhow::Result<ExitCode> {
     match command {
         JobsCommand::Get { id, wait, url } => {
             let job = GatewayClient::new(&url.url)?.job_json(&id, wait).await?;
-            println!("{job:#}");
+            outln!("{job:#}");
         }
         JobsCommand::Cancel { id, url } => {
             let cancelled = GatewayClient::new(&url.url)?.cancel(&id).await?;
-            println!("{} {}", cancelled.id, cancelled.status);
+            outln!("{} {}", cancelled.id, cancelled.status);
         }
     }
     Ok(ExitCode::SUCCESS)

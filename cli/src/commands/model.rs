@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use csm_engine::random_model::{self, FolderLayout, Size};
 use csm_engine::trace::{TraceContext, TraceOptions, trace};
 use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK};
+use csm_shared::outln;
 
 use crate::receipt_text::NOISE_ONLY;
 use context_arg::ContextArg;
@@ -99,18 +100,18 @@ pub(crate) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
                 LayoutArg::Original => FolderLayout::Original,
             };
             random_model::make_tiny(&dir, layout)?;
-            println!("{}: the tiny model ({NOISE_ONLY})", dir.display());
+            outln!("{}: the tiny model ({NOISE_ONLY})", dir.display());
         }
         ModelCommand::MakeRandom { dir, size } => {
             let SizeArg::OneB = size;
             random_model::make_random(&dir, Size::OneB)?;
-            println!("{}: full size, {NOISE_ONLY}", dir.display());
+            outln!("{}: full size, {NOISE_ONLY}", dir.display());
         }
         ModelCommand::Trace(args) => {
             let options = args.into_options()?;
             let traced = trace(&options)?;
             let end = if traced.ended { "the model ended the utterance" } else { "the frame limit was reached" };
-            println!(
+            outln!(
                 "{}: {} prompt positions, {} frames; {end}. The waveform carries no watermark: for debugging alone",
                 options.out.display(),
                 traced.prompt_positions,

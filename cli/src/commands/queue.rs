@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use clap::Subcommand;
 use csm_shared::job::Lane;
+use csm_shared::{out, outln};
 
 use super::RedisQueueArgs;
 
@@ -65,23 +66,23 @@ pub(crate) async fn run(command: QueueCommand) -> anyhow::Result<ExitCode> {
         QueueCommand::Stats { json, queue } => {
             let stats = queue.open(REDIS_PATIENCE)?.stats().await?;
             if json {
-                println!("{}", serde_json::to_string_pretty(&stats)?);
+                outln!("{}", serde_json::to_string_pretty(&stats)?);
             } else {
-                print!("{}", View::of(&stats));
+                out!("{}", View::of(&stats));
             }
         }
         QueueCommand::Pause { lane, queue } => {
             queue.open(REDIS_PATIENCE)?.pause(lane, true).await?;
-            println!("lane {lane} is paused");
+            outln!("lane {lane} is paused");
         }
         QueueCommand::Resume { lane, queue } => {
             queue.open(REDIS_PATIENCE)?.pause(lane, false).await?;
-            println!("lane {lane} goes on");
+            outln!("lane {lane} goes on");
         }
         QueueCommand::Drain { reopen, queue } => return drain::run(&queue.open(REDIS_PATIENCE)?, reopen).await,
         QueueCommand::Open { queue } => {
             queue.open(REDIS_PATIENCE)?.close(false).await?;
-            println!("intake open");
+            outln!("intake open");
         }
     }
     Ok(ExitCode::SUCCESS)

@@ -1,5 +1,7 @@
 //! `csm say`: speaks a text through the HTTP API and saves the file.
 
+mod destination;
+
 use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::ExitCode;
@@ -9,7 +11,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use csm_queue::live::Event;
 use csm_shared::job::{AudioFormat, Lane, Receipt};
-use csm_shared::process::shutdown::Shutdown;
+use csm_shared::process::shutdown::{COMMAND_END_LIMIT, Shutdown};
+use csm_shared::{errln, out};
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
@@ -17,6 +20,7 @@ use super::UrlArgs;
 use crate::client::{GatewayClient, SpeechRequest};
 use crate::progress_display::ProgressDisplay;
 use crate::receipt_text;
+use destination::Destination;
 
 /// Pause between two requests for a waiting job's position in the queue.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +31,7 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 pub(crate) struct SayArgs {
     /// Text to speak
     text: String,
-    /// File to write
+    /// File to write; `-` is standard output. Devices, pipes and links are written through
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
     /// wav, pcm, flac or opus [default: the file's extension, wav if it has none]
@@ -62,7 +66,7 @@ fn finite(text: &str) -> Result<f32, String> {
 }
 
 pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
-    let shutdown = Shutdown::on_signals()?;
+    let shutdown = Shutdown::on_signals(COMMAND_END_LIMIT)?;
     let format = format(&args.output, args.format)?;
     let request = SpeechRequest {
         text: args.text,
@@ -76,8 +80,13 @@ pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
     };
     let client = GatewayClient::new(&args.url.url)?;
     let spoken = speak_to_file(&client, &request, &args.output, shutdown.token()).await?;
-    println!("{}", args.output.display());
-    print!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
+    let text = format!("{}\n{}", args.output.display(), receipt_text::in_words(&spoken.id, &spoken.receipt));
+    if spoken.is_file {
+        out!("{text}");
+    } else {
+        // The audio itself may have gone to standard output.
+        errln!("{}", text.trim_end());
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -104,20 +113,19 @@ pub(crate) struct SavedSpeech {
     pub(crate) id: String,
     /// Receipt of the audio, checked against the file.
     pub(crate) receipt: Receipt,
+    /// False if the audio went through a device, a pipe or a link, or to standard output.
+    is_file: bool,
 }
 
-/// Speaks `request` into the file `output`, with a progress bar. The file appears whole and
-/// checked, or not at all. Cancelling `stop` cancels the job.
+/// Speaks `request` into the file `output`, with a progress bar. A file appears whole and checked,
+/// or not at all ([`Destination`]). Cancelling `stop` cancels the job.
 pub(crate) async fn speak_to_file(
     client: &GatewayClient,
     request: &SpeechRequest,
     output: &Path,
     stop: &CancellationToken,
 ) -> anyhow::Result<SavedSpeech> {
-    let folder = output.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if !folder.is_dir() {
-        bail!("there is no folder {}", folder.display());
-    }
+    let destination = Destination::of(output)?;
     let job = client.submit(request).await?;
     let receipt = tokio::select! {
         biased;
@@ -130,8 +138,8 @@ pub(crate) async fn speak_to_file(
     };
     let audio = client.audio(&job.id).await?;
     receipt_text::verify(&audio, &receipt)?;
-    write_whole(output, &audio)?;
-    Ok(SavedSpeech { id: job.id, receipt })
+    destination.write(&audio)?;
+    Ok(SavedSpeech { id: job.id, receipt, is_file: destination.is_file() })
 }
 
 /// Shows the job's progress until its end.
@@ -161,15 +169,6 @@ async fn follow(client: &GatewayClient, id: &str, ahead: Option<u64>) -> anyhow:
             Event::Error { state, failure: None } => bail!("job {id} was {state}"),
         }
     }
-}
-
-/// Writes under another name first, so a reader never sees half a file.
-fn write_whole(path: &Path, bytes: &[u8]) -> anyhow::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let partial = PathBuf::from(partial);
-    std::fs::write(&partial, bytes).with_context(|| format!("cannot write {}", partial.display()))?;
-    std::fs::rename(&partial, path).with_context(|| format!("cannot write {}", path.display()))
 }
 
 #[cfg(test)]

@@ -10,7 +10,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::Args;
 use csm_queue::queue::{Queue, QueueError, QueueStats};
-use csm_shared::process::shutdown::Shutdown;
+use csm_shared::out;
+use csm_shared::process::output::printable;
+use csm_shared::process::shutdown::{COMMAND_END_LIMIT, Shutdown};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,10 +40,10 @@ pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let mut updates = poll_stats(args.queue.open(REDIS_PATIENCE)?);
     let mut history = StatsHistory::new(updates.recv().await.context("the queue is no longer read")??);
     if args.once {
-        print!("{}", history.view());
+        out!("{}", history.view());
         return Ok(ExitCode::SUCCESS);
     }
-    let shutdown = Shutdown::on_signals().context("signals")?;
+    let shutdown = Shutdown::on_signals(COMMAND_END_LIMIT).context("signals")?;
     if io::stdout().is_terminal() {
         screen::watch(&mut updates, &mut history, &shutdown).await?;
     } else {
@@ -74,7 +76,7 @@ async fn print_all(
 ) -> anyhow::Result<()> {
     loop {
         let text = history.trouble().map_or_else(|| history.view().to_string(), |trouble| format!("{trouble}\n"));
-        match writeln!(io::stdout(), "{text}") {
+        match writeln!(io::stdout(), "{}", printable(&text)) {
             Err(error) if error.kind() == ErrorKind::BrokenPipe => return Ok(()),
             written => written.context("standard output")?,
         }

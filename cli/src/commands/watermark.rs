@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
 use csm_shared::job::{AudioFormat, JobId};
+use csm_shared::process::error_chain::in_one_line;
 use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Scheme, Verdict, WatermarkKey, WatermarkReport};
+use csm_shared::{errln, outln};
 use csm_silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -68,7 +70,7 @@ pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
         let report = match detect(&search, file) {
             Ok(report) => report,
             Err(error) => {
-                eprintln!("error: {error:#}");
+                errln!("error: {}", in_one_line(&*error));
                 unreadable = true;
                 continue;
             }
@@ -76,13 +78,13 @@ pub(crate) fn run(command: &WatermarkCommand) -> anyhow::Result<ExitCode> {
         looked = true;
         all_detected &= report.verdict == Verdict::Detected;
         if args.json {
-            println!("{}", as_json(file, &report)?);
+            outln!("{}", as_json(file, &report)?);
         } else {
-            println!("{}", in_words(file, &report));
+            outln!("{}", in_words(file, &report));
         }
     }
     if looked && !args.json {
-        eprintln!("{DISCLAIMER}");
+        errln!("{DISCLAIMER}");
     }
     Ok(match (unreadable, all_detected) {
         (true, _) => ExitCode::from(EXIT_UNREADABLE),

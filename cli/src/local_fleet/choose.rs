@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use csm_engine::random_model::{self, FolderLayout};
+use csm_shared::errln;
 use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFiles, ModelFolder, ModelSource};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -65,14 +66,14 @@ pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions
         ModelChoice::Auto => match auto(hub).await {
             Ok(chosen) => Ok(chosen),
             Err(reasons) => {
-                eprintln!(
+                errln!(
                     "\n*** No real CSM weights are at hand, so the TINY model speaks: {} ***",
                     crate::receipt_text::NOISE_ONLY
                 );
                 for reason in reasons {
-                    eprintln!("***   {reason}");
+                    errln!("***   {reason}");
                 }
-                eprintln!("*** For speech: --model {OPEN}, or a folder that holds the weights.\n");
+                errln!("*** For speech: --model {OPEN}, or a folder that holds the weights.\n");
                 tiny(models, hub).await
             }
         },

@@ -10,7 +10,7 @@ use csm_shared::audio::{Clip, format_chunk};
 use crate::{assert_status, csm, run, stderr, stdout};
 
 /// Sends a signal by its name for `kill`.
-fn signal(child: &Child, name: &str) {
+pub(crate) fn signal(child: &Child, name: &str) {
     let sent = Command::new("sh").arg("-c").arg(format!("kill -s {name} {}", child.id())).status().unwrap();
     assert!(sent.success());
 }
@@ -46,17 +46,24 @@ fn assert_is_speech_format(wav: &[u8]) {
 }
 
 /// Running `csm dev` and the address of its API. Killed if a test fails.
-struct Dev {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-    url: String,
+pub(crate) struct Dev {
+    pub(crate) child: Child,
+    /// Lines of its standard output; `None` closes the reading end.
+    pub(crate) lines: Option<std::io::Lines<BufReader<ChildStdout>>>,
+    pub(crate) url: String,
 }
 
 impl Dev {
     fn start(folder: &Path) -> Self {
+        Self::start_with(folder, Stdio::inherit())
+    }
+
+    /// Starts it with its log in a place of the caller's choice.
+    pub(crate) fn start_with(folder: &Path, log: Stdio) -> Self {
         let arguments = ["dev", "--model", "tiny", "--listen", "127.0.0.1:0", "--workers", "2", "--slots", "2"];
         let mut child = csm(folder)
             .args(arguments)
+            .stderr(log)
             // Settings of another fleet, as a shell may hold them.
             .env("CSM_REDIS_URL", "redis://127.0.0.1:9")
             .env("CSM_STORE", "folder:/nowhere/at/all")
@@ -71,13 +78,15 @@ impl Dev {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = value(&line_with(&mut lines, "API"), "API");
         assert!(line_with(&mut lines, "!!").contains("it does not speak"));
-        Self { child, lines, url }
+        Self { child, lines: Some(lines), url }
     }
 
     /// Sends SIGTERM and checks the orderly end.
-    fn stop(mut self) {
+    pub(crate) fn stop(mut self) {
         signal(&self.child, "TERM");
-        line_with(&mut self.lines, "stopped");
+        if let Some(lines) = &mut self.lines {
+            line_with(lines, "stopped");
+        }
         assert_eq!(self.child.wait().unwrap().code(), Some(0));
     }
 }

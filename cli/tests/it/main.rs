@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod bench;
+mod dev;
 mod doctor;
 mod fleet;
 mod model;
+mod output;
 mod queue;
 mod watermark;
 

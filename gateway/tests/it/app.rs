@@ -104,6 +104,7 @@ impl TestApp {
             redirect_audio: false,
             memory: None,
             drain: Duration::from_secs(10),
+            former_drain: None,
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             id_secret: IdSecretArgs::default(),

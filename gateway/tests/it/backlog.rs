@@ -1,4 +1,5 @@
 //! Requests beside a long backlog.
+#![allow(clippy::print_stderr, reason = "the measuring tests print what they measured")]
 
 use std::time::Instant;
 

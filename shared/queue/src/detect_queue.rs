@@ -22,6 +22,7 @@ use uuid::Uuid;
 use crate::redis_client::{RedisClient, RedisFault};
 use csm_shared::audio::{Clip, SAMPLE_RATE};
 use csm_shared::job::JobId;
+use csm_shared::process::outage_log::OutageLog;
 use csm_shared::watermark::{Finding, Scheme};
 
 /// Largest number of recordings that wait in the queue. A worker examines one more at the same
@@ -211,8 +212,11 @@ impl DetectQueue {
             let mut here = announce.prepare_invoke();
             here.key(self.key("attended")).key(self.key("schemes"));
             here.arg(AVAILABLE_FOR.as_secs()).arg(who).arg(SCHEME.name());
-            if let Err(error) = self.redis.script_once::<u8>(&here).await {
-                tracing::warn!(error = %error, "cannot announce detector");
+            static OUTAGE: OutageLog = OutageLog::new();
+            if let Err(error) = self.redis.script_once::<u8>(&here).await
+                && let Some(outage) = OUTAGE.failed()
+            {
+                tracing::warn!(error = %error, %outage, "cannot announce detector");
             }
         }
     }
@@ -226,7 +230,10 @@ impl DetectQueue {
         let mut connection = None;
         while !stop.is_cancelled() {
             if let Err(error) = self.serve_request(detect, &mut connection).await {
-                tracing::warn!(error = %error, "cannot serve detect queue");
+                static OUTAGE: OutageLog = OutageLog::new();
+                if let Some(outage) = OUTAGE.failed() {
+                    tracing::warn!(error = %error, %outage, "cannot serve detect queue");
+                }
                 connection = None;
                 stop.run_until_cancelled(tokio::time::sleep(FAULT_PAUSE)).await;
             }

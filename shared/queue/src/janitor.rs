@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use csm_shared::process::outage_log::OutageLog;
 use csm_shared::process::telemetry::{LEASE_LOST_TOTAL, RECONCILED_TOTAL};
 use rand::RngExt as _;
 use tokio::time::Instant;
@@ -200,7 +201,10 @@ async fn reconcile(housekeeping: &Housekeeping<'_>) {
 
 fn log_failure<T: Default>(done: Result<T, QueueError>) -> T {
     done.unwrap_or_else(|error| {
-        tracing::warn!(error = %error, "cannot run housekeeping");
+        static OUTAGE: OutageLog = OutageLog::new();
+        if let Some(outage) = OUTAGE.failed() {
+            tracing::warn!(error = %error, %outage, "cannot run housekeeping");
+        }
         T::default()
     })
 }

@@ -7,7 +7,11 @@
 //!
 //! The server ends with its parent, however the parent ends ([`tether`]). A signal for the parent's
 //! terminal does not reach the server, so that a drain still has its queue.
+//!
+//! The server of `csm dev` listens on a socket in its folder, which other users may not enter
+//! ([`socket`]), and is started again when it ends ([`supervise`]).
 
+use std::fmt;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -18,9 +22,14 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 mod probe;
+mod socket;
+mod supervise;
 #[cfg(test)]
 mod tests;
 mod tether;
+
+pub use socket::{SocketFolder, running_url};
+pub use supervise::SupervisedRedis;
 
 use tether::Tether;
 
@@ -46,11 +55,13 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// so nothing is left to write.
 const STOP_LIMIT: Duration = Duration::from_secs(10);
 
-/// Options of [`LocalRedis::spawn`]; the default is right for `csm dev`.
+/// Options of [`LocalRedis::spawn`]; the default is right for tests.
 #[derive(Debug, Clone, Default)]
 pub struct LocalRedisOptions {
     /// Port on 127.0.0.1; by default a free one.
     pub port: Option<u16>,
+    /// Listen on a socket that other users cannot reach, instead of a port.
+    pub socket: bool,
     /// Executable of the server; by default `redis-server` or `valkey-server` from PATH.
     pub server: Option<PathBuf>,
     /// Further settings of the server, each as `["--name", "value"]`; they override the built-in
@@ -79,21 +90,51 @@ pub enum LocalRedisError {
         source: io::Error,
     },
     /// The server ended at once; `log` is the end of its log.
-    #[error("redis-server on port {port} ended at start ({status}); its log ends:\n{log}")]
+    #[error("redis-server on {place} ended at start ({status}); its log ends:\n{log}")]
     Ended {
-        /// Port that the server was to take.
-        port: u16,
+        /// Port or socket that the server was to take.
+        place: RedisPlace,
         /// Exit status of the server.
         status: ExitStatus,
         /// Last lines of the server's log.
         log: String,
     },
     /// The server runs but does not answer.
-    #[error("redis-server on port {port} was not ready within {} s", READY_LIMIT.as_secs())]
+    #[error("redis-server on {place} was not ready within {} s", READY_LIMIT.as_secs())]
     NotReady {
-        /// Port that the server took.
-        port: u16,
+        /// Port or socket that the server took.
+        place: RedisPlace,
     },
+    /// The task that restarts the server failed.
+    #[error("the supervisor of redis-server failed: {0}")]
+    Supervisor(#[from] tokio::task::JoinError),
+}
+
+/// Place at which a server listens.
+#[derive(Debug, Clone)]
+pub enum RedisPlace {
+    /// Port on 127.0.0.1.
+    Port(u16),
+    /// Socket in a folder of this user.
+    Socket(SocketFolder),
+}
+
+impl fmt::Display for RedisPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Port(port) => write!(f, "port {port}"),
+            Self::Socket(folder) => write!(f, "socket {}", folder.socket().display()),
+        }
+    }
+}
+
+impl RedisPlace {
+    fn url(&self) -> String {
+        match self {
+            Self::Port(port) => format!("redis://127.0.0.1:{port}/"),
+            Self::Socket(folder) => socket::url(&folder.socket()),
+        }
+    }
 }
 
 /// A running private Redis. Dropping it kills the server.
@@ -101,7 +142,7 @@ pub enum LocalRedisError {
 pub struct LocalRedis {
     child: Child,
     tether: Tether,
-    port: u16,
+    place: RedisPlace,
     data_dir: PathBuf,
     server: PathBuf,
     settings: Vec<String>,
@@ -117,11 +158,18 @@ impl LocalRedis {
     pub async fn spawn(data_dir: &Path, options: &LocalRedisOptions) -> Result<Self, LocalRedisError> {
         fs::create_dir_all(data_dir).map_err(io_error(format!("data folder {}", data_dir.display())))?;
         let data_dir = data_dir.canonicalize().map_err(io_error(format!("data folder {}", data_dir.display())))?;
+        let server = options.server.as_deref();
+        if options.socket {
+            let folder = SocketFolder::choose(&data_dir)?;
+            let started = Self::start(&data_dir, server, RedisPlace::Socket(folder.clone()), &options.settings).await?;
+            folder.announce(&data_dir)?;
+            return Ok(started);
+        }
         let mut tries = if options.port.is_some() { 1 } else { PORT_TRIES };
         loop {
             tries -= 1;
             let port = options.port.map_or_else(free_port, Ok)?;
-            match Self::start(&data_dir, options.server.as_deref(), port, &options.settings).await {
+            match Self::start(&data_dir, server, RedisPlace::Port(port), &options.settings).await {
                 Err(LocalRedisError::Ended { log, .. }) if tries > 0 && is_port_taken(&log) => {}
                 done => return done,
             }
@@ -131,13 +179,16 @@ impl LocalRedis {
     /// Returns the URL for clients.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("redis://127.0.0.1:{}/", self.port)
+        self.place.url()
     }
 
-    /// Returns the port on 127.0.0.1.
+    /// Returns the port on 127.0.0.1, or 0 if the server listens on a socket.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        match self.place {
+            RedisPlace::Port(port) => port,
+            RedisPlace::Socket(_) => 0,
+        }
     }
 
     /// Ends the server as a crash would (SIGKILL), and waits until it is gone.
@@ -149,13 +200,13 @@ impl LocalRedis {
         self.child.kill().await.map_err(io_error("killing redis-server"))
     }
 
-    /// Starts the server again on the same port and data, killing it first if it still runs.
+    /// Starts the server again on the same place and data, killing it first if it still runs.
     ///
     /// # Errors
     /// As [`LocalRedis::spawn`].
     pub async fn restart(&mut self) -> Result<(), LocalRedisError> {
         self.kill().await?;
-        *self = Self::start(&self.data_dir, Some(&self.server), self.port, &self.settings).await?;
+        *self = Self::start(&self.data_dir, Some(&self.server), self.place.clone(), &self.settings).await?;
         Ok(())
     }
 
@@ -169,7 +220,7 @@ impl LocalRedis {
         match timeout(STOP_LIMIT, self.child.wait()).await {
             Ok(ended) => ended.map(drop).map_err(io_error("waiting for redis-server")),
             Err(_) => {
-                tracing::warn!(port = self.port, "killing redis-server after stop limit");
+                tracing::warn!(place = %self.place, "killing redis-server after stop limit");
                 self.kill().await
             }
         }
@@ -178,31 +229,32 @@ impl LocalRedis {
     async fn start(
         data_dir: &Path,
         server: Option<&Path>,
-        port: u16,
+        place: RedisPlace,
         settings: &[String],
     ) -> Result<Self, LocalRedisError> {
-        let (mut child, server) = spawn_server(data_dir, server, port, settings)?;
+        let (mut child, server) = spawn_server(data_dir, server, &place, settings)?;
         let pid = child.id().unwrap_or_default();
         let tether = Tether::to(pid).map_err(io_error("starting the shell that watches redis-server"))?;
+        let url = place.url();
         let ready = tokio::select! {
             ended = child.wait() => {
                 let status = ended.map_err(io_error("waiting for redis-server"))?;
-                return Err(LocalRedisError::Ended { port, status, log: log_tail(data_dir) });
+                return Err(LocalRedisError::Ended { place, status, log: log_tail(data_dir) });
             }
-            ready = timeout(READY_LIMIT, probe::until_ready(port, pid)) => ready,
+            ready = timeout(READY_LIMIT, probe::until_ready(&url, pid)) => ready,
         };
         if ready.is_err() {
-            return Err(LocalRedisError::NotReady { port });
+            return Err(LocalRedisError::NotReady { place });
         }
-        tracing::info!(port, data_dir = %data_dir.display(), "started private redis-server");
-        Ok(Self { child, tether, port, data_dir: data_dir.to_owned(), server, settings: settings.to_vec() })
+        tracing::info!(%place, data_dir = %data_dir.display(), "started private redis-server");
+        Ok(Self { child, tether, place, data_dir: data_dir.to_owned(), server, settings: settings.to_vec() })
     }
 }
 
 fn spawn_server(
     data_dir: &Path,
     server: Option<&Path>,
-    port: u16,
+    place: &RedisPlace,
     settings: &[String],
 ) -> Result<(Child, PathBuf), LocalRedisError> {
     let candidates = match server {
@@ -210,7 +262,7 @@ fn spawn_server(
         None => SERVERS.map(PathBuf::from).to_vec(),
     };
     for server in &candidates {
-        match server_command(server, data_dir, port, lock(data_dir)?).args(settings).spawn() {
+        match server_command(server, data_dir, place, lock(data_dir)?).args(settings).spawn() {
             Ok(child) => return Ok((child, server.clone())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io_error(format!("starting {}", server.display()))(error)),
@@ -220,10 +272,16 @@ fn spawn_server(
     Err(LocalRedisError::NotInstalled(names.join(" or ")))
 }
 
-fn server_command(server: &Path, data_dir: &Path, port: u16, lock: File) -> Command {
+fn server_command(server: &Path, data_dir: &Path, place: &RedisPlace, lock: File) -> Command {
     let mut command = Command::new(server);
+    match place {
+        RedisPlace::Port(port) => command.args(["--bind", "127.0.0.1", "--port", &port.to_string()]),
+        RedisPlace::Socket(folder) => {
+            command.args(["--port", "0", "--unixsocketperm", "700", "--unixsocket"]).arg(folder.socket())
+        }
+    };
     command
-        .args(["--bind", "127.0.0.1", "--port", &port.to_string(), "--daemonize", "no", "--loglevel", "warning"])
+        .args(["--daemonize", "no", "--loglevel", "warning"])
         .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
         .args(["--maxmemory", MEMORY_MAX, "--maxmemory-policy", "noeviction"])
         .args(["--logfile", "redis.log", "--dir"])

@@ -61,7 +61,7 @@ impl Readiness {
 
 /// Error if the address cannot be bound.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address} for health and metrics: {source}")]
+#[error("cannot listen on {address} for health and metrics (--admin-listen, CSM_ADMIN_LISTEN): {source}")]
 pub struct AdminError {
     address: SocketAddr,
     source: std::io::Error,

@@ -27,6 +27,7 @@ use progress_io::ProgressIo;
 use registry::{Place, Registry};
 use tracked::Tracked;
 
+use super::outage_log::OutageLog;
 use super::telemetry::OpenCount;
 
 pub use progress_io::{ConnectionHandle, ReadMeter};
@@ -34,8 +35,6 @@ pub use registry::Peer;
 
 /// Pause after a failed accept, for example because file descriptors ran out.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// Least pause between two log messages about connections that cannot be accepted.
-const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(30);
 /// Silence after which the system asks whether the other end of a connection is still there.
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Pause between two such questions.
@@ -102,16 +101,14 @@ impl Connections {
     }
 
     async fn accept_always(&mut self, listener: TcpListener, router: Router, stop: &CancellationToken) -> Infallible {
-        let mut logged = None;
+        let outage = OutageLog::new();
         loop {
             self.registry.room().await;
             match listener.accept().await {
                 Ok((stream, address)) => self.admit(stream, address, &router, stop),
                 Err(error) => {
-                    let now = tokio::time::Instant::now();
-                    if logged.is_none_or(|then| now.duration_since(then) >= ACCEPT_LOG_EVERY) {
-                        tracing::warn!(error = %error, open = self.open.len(), "cannot accept connection");
-                        logged = Some(now);
+                    if let Some(outage) = outage.failed() {
+                        tracing::warn!(error = %error, %outage, open = self.open.len(), "cannot accept connection");
                     }
                     tokio::time::sleep(ACCEPT_PAUSE).await;
                 }

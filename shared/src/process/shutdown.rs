@@ -1,14 +1,22 @@
-//! Orderly shutdown by signals: the first SIGTERM or SIGINT asks all tasks to finish, the second
-//! ends the process.
+//! Orderly shutdown by signals: the first SIGTERM or SIGINT asks all tasks to finish. A second
+//! signal, or the end of the time limit, ends the process.
 
 use std::io;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use super::log_queue;
 
 /// Exit status after a second signal: 128 + SIGINT, as in shells.
 pub const EXIT_INTERRUPTED: i32 = 130;
+
+/// Exit status of a process that did not finish within its limit, as `timeout` has it.
+pub const EXIT_LATE: i32 = 124;
+
+/// Time limit of a command that has nothing to drain, from the first signal.
+pub const COMMAND_END_LIMIT: Duration = Duration::from_secs(10);
 
 /// Parses the grace period of a drain, in seconds.
 ///
@@ -25,31 +33,26 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// Makes a request that begins at SIGTERM or SIGINT. A second signal exits the process at once
-    /// with [`EXIT_INTERRUPTED`]. Call it within a tokio runtime, once in a process.
+    /// Makes a request that begins at SIGTERM or SIGINT. The process exits with
+    /// [`EXIT_INTERRUPTED`] at a second signal, and with [`EXIT_LATE`] if it is still there `limit`
+    /// after the first. To be called once in a process.
+    ///
+    /// The signals have a thread of their own, so that nothing that the other threads wait for can
+    /// keep the process from ending.
     ///
     /// # Errors
-    /// If the signal handlers cannot be installed.
-    pub fn on_signals() -> io::Result<Self> {
+    /// If the signal handlers or the thread cannot be installed.
+    pub fn on_signals(limit: Duration) -> io::Result<Self> {
         let token = CancellationToken::new();
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let signals = {
+            let _inside = runtime.enter();
+            Signals { terminate: signal(SignalKind::terminate())?, interrupt: signal(SignalKind::interrupt())? }
+        };
         let fired = token.clone();
-        // The task lives as long as the process, because its second half is the exit.
-        tokio::spawn(async move {
-            let mut next = async || {
-                tokio::select! {
-                    _ = terminate.recv() => "SIGTERM",
-                    _ = interrupt.recv() => "SIGINT",
-                }
-            };
-            let name = next().await;
-            tracing::info!(signal = name, "starting shutdown, a second signal exits at once");
-            fired.cancel();
-            let name = next().await;
-            tracing::warn!(signal = name, "exiting on second signal");
-            std::process::exit(EXIT_INTERRUPTED);
-        });
+        std::thread::Builder::new()
+            .name("csm-signals".to_owned())
+            .spawn(move || runtime.block_on(end(signals, &fired, limit)))?;
         Ok(Self { token })
     }
 
@@ -63,4 +66,38 @@ impl Shutdown {
     pub fn token(&self) -> &CancellationToken {
         &self.token
     }
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    /// Waits for a signal and returns its name.
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+/// Asks the process to finish at the first signal, and ends it if it does not.
+async fn end(mut signals: Signals, fired: &CancellationToken, limit: Duration) {
+    let name = signals.next().await;
+    fired.cancel();
+    tracing::info!(signal = name, "starting shutdown, a second signal exits at once");
+    let status = tokio::select! {
+        name = signals.next() => {
+            tracing::warn!(signal = name, "exiting on second signal");
+            EXIT_INTERRUPTED
+        }
+        () = tokio::time::sleep(limit) => {
+            tracing::error!(limit_s = limit.as_secs(), "exiting at time limit of shutdown");
+            EXIT_LATE
+        }
+    };
+    log_queue::flush();
+    std::process::exit(status);
 }

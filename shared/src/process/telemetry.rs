@@ -8,6 +8,8 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
+use super::log_queue::{self, LineWriter};
+
 /// Jobs that reached a final state, by `lane` and `outcome`.
 pub const JOBS_TOTAL: &str = "csm_jobs_total";
 /// Jobs accepted, by `lane`.
@@ -64,6 +66,8 @@ pub const GATEWAY_MEMORY_BYTES: &str = "csm_gateway_memory_bytes";
 pub const GATEWAY_MEMORY_LIMIT_BYTES: &str = "csm_gateway_memory_limit_bytes";
 /// Time of loading the model, in seconds.
 pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
+/// Log lines that could not be written, or did not fit the queue in front of standard error.
+pub const LOG_LINES_DROPPED_TOTAL: &str = "csm_log_lines_dropped_total";
 
 /// Histograms and their bucket bounds. A histogram without bounds would be rendered as a summary,
 /// and summaries of several processes cannot be added up.
@@ -80,7 +84,8 @@ const BUCKETS: [(&str, &[f64]); 7] = [
     (PREFILL_PIECE_SECONDS, &[0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.5, 5.0]),
 ];
 
-/// Interval of folding histograms, whose memory would otherwise grow without bound.
+/// Interval of folding histograms, whose memory would otherwise grow without bound, and of
+/// publishing the count of dropped log lines.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 
 /// Filter for targets that log errors which this code handles and reports itself. The operator's
@@ -117,20 +122,29 @@ pub enum TelemetryError {
     /// Logging was set up twice.
     #[error("logging: {0}")]
     Logs(#[from] tracing_subscriber::util::TryInitError),
+    /// The system starts no thread for the log.
+    #[error("logging: {0}")]
+    Thread(#[from] std::io::Error),
     /// Metrics were set up twice, or with empty buckets.
     #[error("metrics: {0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
 /// Starts logging to standard error and chooses the TLS provider of the process. To be called first
-/// in `main`.
+/// in `main`. A log line never blocks or fails its thread ([`log_queue`]).
 pub fn start_logs(args: &TelemetryArgs) -> Result<(), TelemetryError> {
     // An error means that a provider is installed already; the first one stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     use tracing_subscriber::util::SubscriberInitExt as _;
     let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log))?;
     let colour = std::io::stderr().is_terminal();
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colour);
+    log_queue::start()?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(|| LineWriter)
+        .with_ansi(colour)
+        // It would be reported by `eprintln!`.
+        .log_internal_errors(false);
     match args.log_format {
         LogFormat::Text => builder.compact().finish().try_init()?,
         LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
@@ -149,6 +163,7 @@ pub fn start_metrics(stop: CancellationToken) -> Result<PrometheusHandle, Teleme
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {
+            metrics::counter!(LOG_LINES_DROPPED_TOTAL).absolute(log_queue::dropped());
             tokio::select! {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(UPKEEP_EVERY) => upkeep.run_upkeep(),

@@ -1,11 +1,11 @@
 //! `csm-soak`: a fleet of real processes under load and faults, and a verdict. The last line
 //! printed is the verdict with its figures. The exit status is 0 for a pass and 1 otherwise.
-#![expect(clippy::print_stdout, reason = "a command line's output")]
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use csm_shared::outln;
 use csm_tests::soak::{Options, run};
 use tokio::task::LocalSet;
 
@@ -37,11 +37,11 @@ async fn main() -> ExitCode {
     });
     match outcome.await {
         Ok(report) => {
-            println!("\n{report}\n{}", report.verdict(seed));
+            outln!("\n{report}\n{}", report.verdict(seed));
             ExitCode::from(u8::from(!report.passed()))
         }
         Err(error) => {
-            println!("FAIL: the run broke off, seed {seed}: {error:#}");
+            outln!("FAIL: the run broke off, seed {seed}: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,5 +1,4 @@
 //! The run from the first process to the verdict.
-#![expect(clippy::print_stdout, reason = "the soak run is a command line's work")]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -7,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use csm_shared::outln;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use uuid::Uuid;
@@ -52,7 +52,7 @@ pub struct Options {
 /// If the run could not be completed. Damages of a completed run are in the report.
 pub async fn run(options: Options) -> anyhow::Result<SoakReport> {
     let Options { duration, jobs, seed } = options;
-    println!("soak: {} s, {jobs} jobs, seed {seed}; {GATEWAYS} gateways, {WORKERS} workers", duration.as_secs());
+    outln!("soak: {} s, {jobs} jobs, seed {seed}; {GATEWAYS} gateways, {WORKERS} workers", duration.as_secs());
     let folder = tempfile::Builder::new().prefix("csm-soak-").tempdir()?;
     let evidence = Box::pin(gather(options, folder.path())).await;
     let evidence = match evidence {
@@ -61,7 +61,7 @@ pub async fn run(options: Options) -> anyhow::Result<SoakReport> {
     };
     let report = check(&evidence, SoakMinimum { jobs, kills: kills_wanted(duration) });
     if !report.passed() {
-        println!("logs, files and the data of Redis are in {}", folder.keep().display());
+        outln!("logs, files and the data of Redis are in {}", folder.keep().display());
     }
     Ok(report)
 }
@@ -75,7 +75,7 @@ async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence>
     let began = Instant::now();
     timeout(UNDISTURBED_LIMIT, undisturbed(&callers, &plan)).await.context("the undisturbed run takes too long")?;
     let before = callers.accounts.all.borrow().len();
-    println!("undisturbed: {before} jobs in {:.1} s; now the faults", began.elapsed().as_secs_f64());
+    outln!("undisturbed: {before} jobs in {:.1} s; now the faults", began.elapsed().as_secs_f64());
 
     let mut tasks = JoinSet::new();
     tasks.spawn_local(observe(url.clone(), Rc::clone(&watch)));
@@ -86,7 +86,7 @@ async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence>
     load.spawn_local(arrive(callers.clone(), plan.clone(), start));
     chaos.run(&plan.actions, start, options.duration).await?;
     drain(&mut chaos, &callers.accounts, &mut load).await?;
-    println!("drained after {:.1} s; checking", start.elapsed().as_secs_f64());
+    outln!("drained after {:.1} s; checking", start.elapsed().as_secs_f64());
     look_again(&callers).await;
 
     let mut connection = connect(&url).await.context("Redis, at the end")?;
@@ -97,7 +97,7 @@ async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence>
     let census = census::census(&mut connection, &folder.join("store")).await?;
     tasks.shutdown().await;
     load.shutdown().await;
-    println!("{:<30}{}", "requests without success", troubles(&callers.accounts));
+    outln!("{:<30}{}", "requests without success", troubles(&callers.accounts));
     let Chaos { kills, died, .. } = chaos;
     let mut watch = watch.borrow_mut();
     let recovery = std::mem::take(&mut watch.recoveries).finish();
@@ -145,7 +145,7 @@ async fn drain(chaos: &mut Chaos, accounts: &Accounts, load: &mut JoinSet<()>) -
             last = (accounts.ended.get(), Instant::now());
         }
         if last.1.elapsed() > SILENCE_LIMIT {
-            println!("nothing has ended for {} s; what is open is lost", SILENCE_LIMIT.as_secs());
+            outln!("nothing has ended for {} s; what is open is lost", SILENCE_LIMIT.as_secs());
             return Ok(());
         }
     }
@@ -172,7 +172,7 @@ async fn tell(start: Instant, accounts: Rc<Accounts>, before: usize) {
     loop {
         sleep(TELL_EVERY).await;
         let (accepted, ended) = (accounts.accepted.get() - before, accounts.ended.get() - before);
-        println!("{:>5.0} s: {accepted} accepted, {ended} followed to the end", start.elapsed().as_secs_f64());
+        outln!("{:>5.0} s: {accepted} accepted, {ended} followed to the end", start.elapsed().as_secs_f64());
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::process::{ExitStatus, Stdio};
 
+use csm_shared::outln;
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{ChildStdout, Command};
 
@@ -50,7 +51,6 @@ impl Child {
 }
 
 /// Sends a text from a child to its parent.
-#[expect(clippy::print_stdout, reason = "the parent reads it")]
 pub fn say(text: &str) {
-    println!("\n{MARK}{text}");
+    outln!("\n{MARK}{text}");
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use csm_queue::live::Subscriptions;
 use csm_queue::queue::{BEAT_EVERY, Beat, LEASE, LeaseRef, Queue};
+use csm_shared::process::outage_log::OutageLog;
 
 use crate::speak::AttemptProgress;
 
@@ -62,7 +63,10 @@ pub(super) async fn beat(
                 Ok(Beat::Late) => return Interruption::Late,
                 Ok(Beat::Lost) => return Interruption::LeaseLost,
                 Err(error) => {
-                    tracing::warn!(job = %at.id, error = %error, "cannot renew lease, retrying");
+                    static OUTAGE: OutageLog = OutageLog::new();
+                    if let Some(outage) = OUTAGE.failed() {
+                        tracing::warn!(job = %at.id, error = %error, %outage, "cannot renew lease, retrying");
+                    }
                     tokio::time::sleep(TROUBLE_PAUSE).await;
                 }
             }

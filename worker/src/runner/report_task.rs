@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use csm_queue::queue::{REPORT_EVERY, WorkerReport};
+use csm_shared::process::outage_log::OutageLog;
 use tokio_util::sync::CancellationToken;
 
 use super::Runner;
@@ -15,8 +16,11 @@ pub(super) async fn run(runner: Arc<Runner>, occupancy: Occupancy, stop: Cancell
     let tell = async {
         loop {
             let report = report(&runner, &occupancy, stop.is_cancelled());
-            if let Err(error) = runner.queue.report(&runner.worker_id, &report).await {
-                tracing::warn!(error = %error, "cannot send worker report");
+            static OUTAGE: OutageLog = OutageLog::new();
+            if let Err(error) = runner.queue.report(&runner.worker_id, &report).await
+                && let Some(outage) = OUTAGE.failed()
+            {
+                tracing::warn!(error = %error, %outage, "cannot send worker report");
             }
             tokio::time::sleep(REPORT_EVERY).await;
         }

@@ -12,6 +12,7 @@ use clap::{Args, ValueEnum as _};
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightFormat;
 use csm_engine::random_model;
+use csm_shared::{errln, outln};
 use serde::de::DeserializeOwned;
 use tokio::process::Command;
 
@@ -98,7 +99,7 @@ pub(crate) async fn run(args: EngineArgs) -> Result<ExitCode> {
     let machine = Machine::this(&args.subject.subject());
     let mut bench = EngineBench { args, skipped: Vec::new() };
     let report = bench.report(machine).await?;
-    println!("{report}");
+    outln!("{report}");
     if let Some(file) = &bench.args.json {
         fs::write(file, format!("{:#}\n", serde_json::to_value(&report)?))
             .with_context(|| file.display().to_string())?;
@@ -157,7 +158,7 @@ impl EngineBench {
     }
 
     fn floor(&self, machine: &Machine) -> Result<Floor> {
-        eprintln!("memory bandwidth");
+        errln!("memory bandwidth");
         let buffer = usize::try_from(BUFFER_BYTES.min(machine.memory_bytes / 8)).unwrap_or(usize::MAX);
         let Bandwidth { read, copy, buffer, .. } = match self.args.subject.device {
             DeviceChoice::Cpu => host_bandwidth(self.args.subject.threads(), buffer),
@@ -187,7 +188,7 @@ impl EngineBench {
 
     async fn part<T: DeserializeOwned>(&self, part: BenchPart, arguments: &[&str]) -> Result<T> {
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        eprintln!("{name} {}", arguments.join(" "));
+        errln!("{name} {}", arguments.join(" "));
         let mut command = Command::new(std::env::current_exe().context("this program's own file")?);
         command.args(["bench", "part", &name]).args(self.args.subject.to_arguments()).args(arguments);
         // Threads of candle's modules.
@@ -232,7 +233,7 @@ impl EngineBench {
     }
 
     async fn python<T: DeserializeOwned>(&self, folder: &Path, arguments: &[&str]) -> Result<T> {
-        eprintln!("transformers {}", arguments.join(" "));
+        errln!("transformers {}", arguments.join(" "));
         let SubjectArgs { model, prompt, device, .. } = &self.args.subject;
         let mut command = Command::new(&self.args.python);
         command.arg(folder.join(PEER_SCRIPT)).args(arguments).arg("--model").arg(model);

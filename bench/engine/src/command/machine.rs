@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::measure::Subject;
 use anyhow::Context as _;
+use csm_shared::errln;
 use serde::Serialize;
 
 use csm_report::{cores, cpu_name, kilobytes};
@@ -46,7 +47,7 @@ impl Machine {
         let file = folder.join(format!("{name}-{}.md", self.slug()));
         let written = fs::create_dir_all(folder).and_then(|()| fs::write(&file, text));
         written.with_context(|| file.display().to_string())?;
-        eprintln!("written: {}", file.display());
+        errln!("written: {}", file.display());
         Ok(())
     }
 

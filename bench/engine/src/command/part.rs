@@ -8,6 +8,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use csm_engine::engine::MAX_SLOTS;
 use csm_engine::model::WeightChoice;
+use csm_shared::outln;
 
 use super::SubjectArgs;
 use super::machine::peak_rss_bytes;
@@ -72,7 +73,7 @@ pub(crate) async fn run(args: PartArgs) -> Result<ExitCode> {
         BenchPart::CandleF16 => serde_json::to_string(&candle(&args, CandleDtype::F16, "f16")?)?,
         BenchPart::CandleBf16 => serde_json::to_string(&candle(&args, CandleDtype::Bf16, "bf16")?)?,
     };
-    println!("{line}");
+    outln!("{line}");
     Ok(ExitCode::SUCCESS)
 }
 

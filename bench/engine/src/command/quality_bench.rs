@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use clap::Args;
 use csm_engine::model::WeightFormat;
 use csm_engine::random_model;
+use csm_shared::{errln, out};
 use serde_json::json;
 
 use super::machine::Machine;
@@ -56,10 +57,10 @@ pub(crate) fn run(args: &QualityArgs) -> Result<ExitCode> {
         formats: args.weights.clone(),
         frames: usize::from(args.frames),
     };
-    let compared = measure::compare(&plan, &mut |format| eprintln!("{format}, {} frames", args.frames))?;
+    let compared = measure::compare(&plan, &mut |format| errln!("{format}, {} frames", args.frames))?;
     let noise = random_model::is_noise(&args.subject.model);
     let text = format!("{}\n{MEANING}\n{}\n", table(&compared), if noise { OF_NOISE } else { OF_SPEECH });
-    print!("{text}");
+    out!("{text}");
     if let Some(file) = &args.json {
         let numbers = json!({ "noise_only": noise, "formats": compared.iter().map(as_json).collect::<Vec<_>>() });
         fs::write(file, format!("{numbers:#}\n")).with_context(|| file.display().to_string())?;

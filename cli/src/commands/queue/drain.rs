@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use csm_queue::queue::{Queue, QueueError, QueueStats};
-use csm_shared::process::shutdown::Shutdown;
+use csm_shared::process::shutdown::{COMMAND_END_LIMIT, Shutdown};
+use csm_shared::{errln, outln};
 use indicatif::ProgressBar;
 
 /// Pause between two reads of the queue.
@@ -13,7 +14,7 @@ const EVERY: Duration = Duration::from_millis(500);
 
 /// Closes the intake and waits until no job is open, or until a signal comes.
 pub(super) async fn run(queue: &Queue, reopen: bool) -> anyhow::Result<ExitCode> {
-    let shutdown = Shutdown::on_signals().context("signals")?;
+    let shutdown = Shutdown::on_signals(COMMAND_END_LIMIT).context("signals")?;
     queue.close(true).await?;
     let left = tokio::select! {
         done = until_empty(queue) => done.map(|()| 0),
@@ -24,9 +25,9 @@ pub(super) async fn run(queue: &Queue, reopen: bool) -> anyhow::Result<ExitCode>
         queue.close(false).await?;
     }
     match left.with_context(|| intake.to_owned())? {
-        0 => println!("empty; {intake}"),
+        0 => outln!("empty; {intake}"),
         left => {
-            eprintln!("interrupted with {} left; {intake}", jobs(left));
+            errln!("interrupted with {} left; {intake}", jobs(left));
             return Ok(ExitCode::FAILURE);
         }
     }
@@ -46,7 +47,7 @@ async fn until_empty(queue: &Queue) -> Result<(), QueueError> {
         };
         if line != last {
             if bar.is_hidden() {
-                eprintln!("{line}");
+                errln!("{line}");
             }
             bar.set_message(line.clone());
             last = line;

@@ -25,7 +25,8 @@ impl Screen {
 
 impl Drop for Screen {
     fn drop(&mut self) {
-        ratatui::restore();
+        // `ratatui::restore` prints a failure, and panics if nobody reads it.
+        let _ = ratatui::try_restore();
     }
 }
 

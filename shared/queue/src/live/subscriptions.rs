@@ -19,6 +19,7 @@ use super::job_reader::JobReaders;
 use super::wake_channel;
 use crate::redis_client::{RedisClient, RedisFault};
 use csm_shared::job::JobId;
+use csm_shared::process::outage_log::OutageLog;
 use csm_shared::store::Store;
 
 /// Largest number of channels in one command.
@@ -246,9 +247,10 @@ async fn listen(redis: RedisClient, topics: Arc<Topics>) {
             Ok(connection) => relay(connection, &topics).await,
             Err(fault) => Err(fault),
         };
-        match outcome {
-            Ok(()) => tracing::warn!("reconnecting closed subscription connection"),
-            Err(fault) => tracing::warn!(error = %fault, "reconnecting failed subscription connection"),
+        static OUTAGE: OutageLog = OutageLog::new();
+        if let Some(outage) = OUTAGE.failed() {
+            let error = outcome.err().map(tracing::field::display);
+            tracing::warn!(error, %outage, "reconnecting subscription connection");
         }
         tokio::time::sleep(RECONNECT_PAUSE).await;
     }

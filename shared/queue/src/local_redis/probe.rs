@@ -12,28 +12,28 @@ const QUESTION_LIMIT: Duration = Duration::from_secs(1);
 enum NotYet {
     #[error(transparent)]
     Redis(#[from] RedisError),
-    #[error("another server answers on this port")]
+    #[error("another server answers there")]
     Foreign,
     #[error("no answer in time")]
     Slow,
 }
 
-/// Returns when the server with this pid answers PING on the port; the caller limits the wait.
-pub(super) async fn until_ready(port: u16, pid: u32) {
+/// Returns when the server with this pid answers PING at the URL; the caller limits the wait.
+pub(super) async fn until_ready(url: &str, pid: u32) {
     let backoff = ExponentialBuilder::new()
         .with_min_delay(Duration::from_millis(5))
         .with_max_delay(Duration::from_millis(200))
         .without_max_times();
     // Tries are not limited, so the outcome can only be "ready".
-    let _ = (|| ask(port, pid)).retry(backoff).await;
+    let _ = (|| ask(url, pid)).retry(backoff).await;
 }
 
-async fn ask(port: u16, pid: u32) -> Result<(), NotYet> {
-    tokio::time::timeout(QUESTION_LIMIT, ask_unlimited(port, pid)).await.unwrap_or(Err(NotYet::Slow))
+async fn ask(url: &str, pid: u32) -> Result<(), NotYet> {
+    tokio::time::timeout(QUESTION_LIMIT, ask_unlimited(url, pid)).await.unwrap_or(Err(NotYet::Slow))
 }
 
-async fn ask_unlimited(port: u16, pid: u32) -> Result<(), NotYet> {
-    let client = redis::Client::open(("127.0.0.1", port))?;
+async fn ask_unlimited(url: &str, pid: u32) -> Result<(), NotYet> {
+    let client = redis::Client::open(url)?;
     let mut connection = client.get_multiplexed_async_connection().await?;
     redis::cmd("PING").exec_async(&mut connection).await?;
     let info: String = redis::cmd("INFO").arg("server").query_async(&mut connection).await?;

@@ -98,7 +98,7 @@ async fn a_foreign_server_is_not_taken_for_ours() {
     let folder = tempfile::tempdir().unwrap();
     let server = LocalRedis::spawn(folder.path(), &LocalRedisOptions::default()).await.unwrap();
     let other_pid = server.child.id().unwrap() + 1;
-    let waited = timeout(Duration::from_millis(500), probe::until_ready(server.port(), other_pid)).await;
+    let waited = timeout(Duration::from_millis(500), probe::until_ready(&server.url(), other_pid)).await;
     assert!(waited.is_err());
 }
 
@@ -119,4 +119,82 @@ async fn the_end_of_the_pipe_ends_the_child() {
     tether.pull();
     let status = timeout(STOP_LIMIT, child.wait()).await.unwrap().unwrap();
     assert!(!status.success());
+}
+
+/// Returns the permissions of a file, without its type.
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+fn on_socket() -> LocalRedisOptions {
+    LocalRedisOptions { socket: true, ..Default::default() }
+}
+
+#[tokio::test]
+async fn a_socket_serves_commands_subscriptions_and_waits_for_its_user_alone() {
+    use futures::StreamExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    // A folder's name with what a URL must encode.
+    let data = folder.path().join("so % # ümläut");
+    let server = LocalRedis::spawn(&data, &on_socket()).await.unwrap();
+    assert_eq!(server.port(), 0);
+    assert_eq!(running_url(&data), Some(server.url()));
+    assert_eq!((mode(&data), mode(&data.join("redis.sock"))), (0o700, 0o700));
+
+    let args = crate::redis_client::RedisArgs { redis_url: server.url(), key_prefix: "csm".into() };
+    let client = crate::redis_client::RedisClient::new(&args, Duration::from_secs(5)).unwrap();
+    client.ping().await.unwrap();
+    let mut subscription = client.pubsub().await.unwrap();
+    subscription.subscribe("channel").await.unwrap();
+    let _: u64 = client.command(redis::cmd("PUBLISH").arg("channel").arg("text")).await.unwrap();
+    let message = timeout(STOP_LIMIT, subscription.on_message().next()).await.unwrap().unwrap();
+    assert_eq!(message.get_payload_bytes(), b"text");
+    let mut waiting = client.blocking_connection("list", Duration::from_secs(5)).await.unwrap();
+    let _: u64 = client.command(redis::cmd("RPUSH").arg("list").arg("item")).await.unwrap();
+    let item: (String, String) = redis::cmd("BLPOP").arg("list").arg(5).query_async(&mut waiting).await.unwrap();
+    assert_eq!(item.1, "item");
+    server.shutdown().await.unwrap();
+    assert_eq!(running_url(&data), None);
+}
+
+#[tokio::test]
+async fn a_path_too_long_for_a_socket_gets_a_private_folder_elsewhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("x".repeat(120));
+    let mut server = LocalRedis::spawn(&data, &on_socket()).await.unwrap();
+    let RedisPlace::Socket(place) = server.place.clone() else { panic!("{}", server.place) };
+    let elsewhere = place.socket().parent().unwrap().to_owned();
+    drop(place);
+    assert!(!elsewhere.starts_with(&data));
+    assert_eq!(mode(&elsewhere), 0o700);
+    server.restart().await.unwrap();
+    assert_eq!(running_url(&data), Some(server.url()));
+    server.shutdown().await.unwrap();
+    assert!(!elsewhere.exists());
+}
+
+#[tokio::test]
+async fn a_server_that_ends_is_started_again_with_its_data() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = LocalRedis::spawn(folder.path(), &on_socket()).await.unwrap().supervise();
+    let client = redis::Client::open(server.url()).unwrap();
+    let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+    let _: () = connection.set("key", "value").await.unwrap();
+    // The answer to SHUTDOWN is the end of the connection.
+    let _ = redis::cmd("SHUTDOWN").arg("NOSAVE").exec_async(&mut connection).await;
+    let again = async {
+        loop {
+            if let Ok(mut connection) = client.get_multiplexed_async_connection().await
+                && let Ok(value) = connection.get::<_, String>("key").await
+            {
+                return value;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    assert_eq!(timeout(READY_LIMIT, again).await.unwrap(), "value");
+    server.shutdown().await.unwrap();
+    assert_eq!(running_url(folder.path()), None);
 }

@@ -11,6 +11,7 @@ use super::redis_keys::SUSPECTS;
 use super::script::call;
 use super::{BEAT_EVERY, LEASE, MAX_FAILED_ATTEMPTS, PROMOTE_LIMIT, Queue, QueueError, RECORD_TTL, RedisKeys, ms};
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
+use csm_shared::process::outage_log::OutageLog;
 
 /// Lost leases handled per call and shard.
 const REAP_LIMIT: u32 = 32;
@@ -200,7 +201,11 @@ impl Housekeeping<'_> {
             match self.queue.redis.script_once(&script).await {
                 Ok(answer) => done.push(answer),
                 Err(error) => {
-                    tracing::warn!(shard = keys.root(), error = %error, "cannot run housekeeping script");
+                    static OUTAGE: OutageLog = OutageLog::new();
+                    if let Some(outage) = OUTAGE.failed() {
+                        let shard = keys.root();
+                        tracing::warn!(shard, error = %error, %outage, "cannot run housekeeping script");
+                    }
                     fault = Some(error);
                 }
             }

@@ -1,5 +1,6 @@
 //! Janitors: one process at a time does the work of a shard, and the others cost little.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "the measuring tests print what they measured")]
 
 use std::time::Duration;
 

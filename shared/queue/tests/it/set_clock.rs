@@ -3,6 +3,7 @@
 //! `FAKETIME_CACHE_DURATION=1` and `FAKETIME_TIMESTAMP_FILE`; `CSM_TEST_FAKETIME_FILE` is that file.
 //! The server must not use jemalloc, which libfaketime does not get on with.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![allow(clippy::print_stderr, reason = "the measuring tests print what they measured")]
 
 use std::env;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! Defects planted in the scripts. Each must be found, by random histories or by a check of the one
 //! thing that it breaks.
+#![allow(clippy::print_stderr, reason = "the measuring tests print what they measured")]
 
 use std::time::Duration;
 

@@ -1,0 +1,30 @@
+//! Life of a program around its `main`: the runtime, the last words, and an end in bounded time.
+
+use std::error::Error;
+use std::process::ExitCode;
+
+use super::error_chain::in_one_line;
+use super::{log_queue, output, runtime};
+use crate::errln;
+
+/// Runs a program to its end, and returns its exit status: 1 after an error, which is printed on
+/// one line.
+pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(program: impl Future<Output = Result<ExitCode, E>>) -> ExitCode {
+    let ended = runtime::run(async {
+        program.await.unwrap_or_else(|error| {
+            let error: Box<dyn Error + Send + Sync> = error.into();
+            errln!("error: {}", in_one_line(&*error));
+            ExitCode::FAILURE
+        })
+    });
+    let mut code = ended.unwrap_or_else(|error| {
+        errln!("error: cannot start threads: {error}");
+        ExitCode::FAILURE
+    });
+    if let Err(error) = output::finish() {
+        errln!("error: cannot write standard output: {error}");
+        code = ExitCode::FAILURE;
+    }
+    log_queue::flush();
+    code
+}
