@@ -104,7 +104,7 @@ fn outcome(answer: &RawAnswer) -> Result<String, String> {
     let text = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
     match answer.status {
         202 => Ok(format!("202 {}", body["status"])),
-        400..500 | DURABILITY_STATUS if !text("code").is_empty() => {
+        400..=499 | DURABILITY_STATUS if !text("code").is_empty() => {
             Ok(without_digits(&format!("{} {} {} {}", answer.status, text("code"), text("field"), text("limit"))))
         }
         status => Err(format!("{status}: {body}")),

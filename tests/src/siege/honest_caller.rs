@@ -36,7 +36,7 @@ pub(super) struct HonestRecord {
     /// Id of the last accepted job.
     pub(super) last_job: Option<String>,
     /// Jobs under way, by the time of their first request.
-    open: Vec<Instant>,
+    pub(super) open: Vec<Instant>,
 }
 
 impl HonestRecord {

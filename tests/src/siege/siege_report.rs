@@ -26,10 +26,7 @@ pub(super) enum Ending {
         status: String,
     },
     /// Not at SIGTERM.
-    Hung {
-        /// True if the honest caller's last job succeeded before.
-        works: bool,
-    },
+    Hung,
 }
 
 /// Report of one attack.
@@ -77,9 +74,9 @@ impl AttackReport {
         let mut damages = self.breaches.clone();
         match &self.ending {
             Ending::Died(why) => damages.push(format!("the gateway ended: {why}")),
-            Ending::Hung { .. } => damages.push("SIGTERM did not end the gateway".to_owned()),
+            Ending::Hung => damages.push("SIGTERM did not end the gateway".to_owned()),
             Ending::Ended { works: false, .. } => {
-                damages.push("the honest caller's last job did not succeed".to_owned())
+                damages.push("the honest caller's last job did not succeed".to_owned());
             }
             Ending::Ended { .. } => {}
         }
@@ -139,7 +136,7 @@ impl AttackReport {
         match &self.ending {
             Ending::Died(why) => format!("ended during the attack: {why}"),
             Ending::Ended { after, status, .. } => format!("{:.1} s after SIGTERM, {status}", after.as_secs_f64()),
-            Ending::Hung { .. } => "not at SIGTERM".to_owned(),
+            Ending::Hung => "not at SIGTERM".to_owned(),
         }
     }
 }
@@ -277,7 +274,7 @@ mod tests {
                 ..good.clone()
             },
             AttackReport { ending: Ending::Died("killed".to_owned()), ..good.clone() },
-            AttackReport { ending: Ending::Hung { works: true }, ..good.clone() },
+            AttackReport { ending: Ending::Hung, ..good.clone() },
             AttackReport { ending: late, ..good.clone() },
             AttackReport { ending: idle, ..good.clone() },
             AttackReport { breaches: vec!["a page".to_owned()], ..good.clone() },

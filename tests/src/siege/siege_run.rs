@@ -220,7 +220,7 @@ impl Siege<'_> {
             Ok(status) => Ok(Ending::Ended { works, after: began.elapsed(), status: status.to_string() }),
             Err(_) => {
                 gateway.process.kill9().await?;
-                Ok(Ending::Hung { works })
+                Ok(Ending::Hung)
             }
         }
     }

@@ -11,6 +11,9 @@ const HEAD_BYTES_MAX: usize = 64 * 1024;
 /// Most bytes of an answer's body that [`RawConnection::answer`] keeps.
 const BODY_BYTES_MAX: usize = 1024 * 1024;
 
+/// Least bytes that a read may bring.
+const PIECE_BYTES: usize = 4 * 1024;
+
 /// Connection over which any bytes may be sent.
 #[derive(Debug)]
 pub struct RawConnection {
@@ -127,13 +130,10 @@ impl RawConnection {
     }
 
     async fn more(&mut self) -> io::Result<()> {
-        let mut piece = [0; 16 * 1024];
-        match self.stream.read(&mut piece).await? {
+        self.unread.reserve(PIECE_BYTES);
+        match self.stream.read_buf(&mut self.unread).await? {
             0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            length => {
-                self.unread.extend_from_slice(&piece[..length]);
-                Ok(())
-            }
+            _ => Ok(()),
         }
     }
 }
