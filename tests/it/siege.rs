@@ -17,6 +17,7 @@ async fn survives(only: &[&str]) {
         memory: MEMORY_LIMIT_BYTES,
         attackers_max: ATTACKERS_MAX,
         environment: Vec::new(),
+        one_address: false,
     };
     let report = run(&options).await.unwrap();
     let damages: Vec<_> = report.attacks().iter().map(|attack| (attack.name(), attack.damages())).collect();
@@ -24,31 +25,31 @@ async fn survives(only: &[&str]) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway's budget of memory is not in yet: TODO(lead)"]
 async fn costly_bodies_stay_within_the_gateway_s_memory() {
     survives(&["json-tree", "flac-constant", "base64-greatest", "send-and-leave"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway's budget of memory is not in yet: TODO(lead)"]
 async fn slow_and_endless_uploads_take_nothing_from_an_honest_caller() {
     survives(&["chunked-endless", "idle-upload-22", "idle-upload-2000", "slow-upload-22"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway's bounds on connections are not in yet: TODO(lead)"]
 async fn silent_connections_shut_neither_the_gateway_nor_its_probes() {
     survives(&["silent", "half-header", "admin-silent", "admin-half-header"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the gateway's budget of memory is not in yet: TODO(lead)"]
 async fn unfinished_messages_and_unread_answers_hold_no_memory() {
     survives(&["socket-unfinished-46", "unread-answer-40"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "the checks of Origin, Host and content type are not in yet: TODO(lead)"]
 async fn a_foreign_page_uses_no_gateway_on_this_machine() {
     survives(&["foreign-origin", "foreign-host", "form-post"]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_tenant_reads_no_job() {
+    survives(&["foreign-job"]).await;
 }

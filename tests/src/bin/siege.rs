@@ -28,6 +28,9 @@ struct SiegeCli {
     /// Setting of the gateway, as NAME=VALUE; may be given several times
     #[arg(long, value_name = "NAME=VALUE", value_parser = pair)]
     env: Vec<(String, String)>,
+    /// Attack from the honest caller's own address, as callers behind a reverse proxy do
+    #[arg(long)]
+    one_address: bool,
     /// List the attacks and end
     #[arg(long)]
     list: bool,
@@ -48,6 +51,7 @@ async fn main() -> ExitCode {
         memory: cli.memory,
         attackers_max: cli.attackers_max,
         environment: cli.env,
+        one_address: cli.one_address,
     };
     let outcome = tokio::select! {
         outcome = run(&options) => outcome,

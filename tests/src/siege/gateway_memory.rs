@@ -1,9 +1,11 @@
 //! The gateway's limit of memory, and a watch over what the gateway uses.
 //!
-//! The limit is a cgroup v2 if this process may make one with a memory controller. Otherwise the
-//! resident set is read every few milliseconds, and a gateway over the limit is killed.
+//! The limit is a cgroup if this process may make one with a memory controller. Otherwise the
+//! resident set is read every few milliseconds, and a gateway over the limit is killed. `ulimit -v`
+//! is no substitute: address space that nobody touches is no memory.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -13,8 +15,10 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 
 /// Pause between two reads of the resident set.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
-/// Mount of the unified hierarchy.
-const CGROUPS: &str = "/sys/fs/cgroup";
+/// Beginning of this process's line in `/proc/self/cgroup`, mount and file of a limit: of version
+/// 2, and of version 1. The beginning of version 1 follows a number.
+const CGROUPS: [(&str, &str, &str); 2] =
+    [("0::/", "/sys/fs/cgroup", "memory.max"), (":memory:/", "/sys/fs/cgroup/memory", "memory.limit_in_bytes")];
 
 /// How the limit is held.
 #[derive(Debug)]
@@ -28,19 +32,25 @@ pub(super) enum MemoryLimit {
 impl MemoryLimit {
     /// Makes a group with the limit below that of this process, if that is possible.
     pub(super) fn new(bytes: u64) -> Self {
-        let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
-        let Some(own) = own.lines().find_map(|line| line.strip_prefix("0::/")) else { return Self::Polled };
-        let folder = Path::new(CGROUPS).join(own).join(format!("csm-siege-{}", std::process::id()));
-        if fs::create_dir(&folder).is_err() {
-            return Self::Polled;
-        }
-        let limited = fs::write(folder.join("memory.max"), bytes.to_string())
-            .and_then(|()| fs::write(folder.join("memory.oom.group"), "1"));
-        // Without swap the file does not exist.
-        let _ = fs::write(folder.join("memory.swap.max"), "0");
-        let group = Self::Cgroup(folder);
-        // A group without the controller is removed when the value is dropped.
-        if limited.is_ok() { group } else { Self::Polled }
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let made = CGROUPS.iter().find_map(|&(line, mount, file)| {
+            let own = groups.lines().find_map(|group| Some(group.split_once(line)?.1))?;
+            let folder = Path::new(mount).join(own).join(format!("csm-siege-{}", std::process::id()));
+            fs::create_dir(&folder).ok()?;
+            let group = Self::Cgroup(folder.clone());
+            // The kernel makes the file, unless the group has no controller of memory. Such a group
+            // is removed when the value is dropped.
+            let limited = File::options().write(true).open(folder.join(file));
+            limited.and_then(|mut limit| limit.write_all(bytes.to_string().as_bytes())).ok()?;
+            Some(group)
+        });
+        made.unwrap_or(Self::Polled)
+    }
+
+    /// Returns the setting that tells the gateway of its limit, if it cannot read its group.
+    pub(super) fn setting(&self, bytes: u64) -> Option<(String, String)> {
+        let told = ("CSM_GATEWAY_MEMORY_MIB".to_owned(), (bytes >> 20).to_string());
+        matches!(self, Self::Polled).then_some(told)
     }
 
     /// Returns the folder of the group, if there is one.
@@ -54,7 +64,7 @@ impl MemoryLimit {
     /// Describes the limit for the report.
     pub(super) const fn describe(&self) -> &'static str {
         match self {
-            Self::Cgroup(_) => "held by a cgroup v2",
+            Self::Cgroup(_) => "held by a cgroup",
             Self::Polled => "resident set, read every 10 ms",
         }
     }
@@ -76,8 +86,6 @@ pub(super) struct Resident {
     pub(super) now: u64,
     /// The most so far.
     pub(super) peak: u64,
-    /// True once the process was killed for it.
-    pub(super) killed: bool,
 }
 
 /// Reads the resident memory of a process; `None` if there is no such process.
@@ -87,7 +95,7 @@ fn resident(pid: u32) -> Option<Resident> {
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
         line.trim().strip_suffix(" kB")?.trim().parse().ok()
     };
-    Some(Resident { now: kib("VmRSS:")? * 1024, peak: kib("VmHWM:")? * 1024, killed: false })
+    Some(Resident { now: kib("VmRSS:")? * 1024, peak: kib("VmHWM:")? * 1024 })
 }
 
 /// Watches a process until it ends, and kills it if its memory passes `limit`.
@@ -97,9 +105,8 @@ pub(super) async fn watch_memory(pid: u32, limit: u64, told: watch::Sender<Resid
     loop {
         ticks.tick().await;
         let Some(seen) = resident(pid) else { return };
-        let killed = seen.peak > limit;
-        told.send_replace(Resident { killed, ..seen });
-        if killed {
+        told.send_replace(seen);
+        if seen.peak > limit {
             // It fails only if the process is gone.
             let _ = send_signal(pid, "KILL").await;
             return;
@@ -111,7 +118,7 @@ pub(super) async fn watch_memory(pid: u32, limit: u64, told: watch::Sender<Resid
 /// longer than `limit` or the process is gone.
 pub(super) async fn until_below(seen: &mut watch::Receiver<Resident>, bytes: u64, limit: Duration) -> Option<Duration> {
     let began = Instant::now();
-    let below = timeout(limit, seen.wait_for(|seen| seen.now <= bytes && !seen.killed)).await;
+    let below = timeout(limit, seen.wait_for(|seen| seen.now <= bytes)).await;
     matches!(below, Ok(Ok(_))).then(|| began.elapsed())
 }
 

@@ -42,7 +42,7 @@ pub(super) struct SiegeFleet {
 impl SiegeFleet {
     /// Starts everything below `folder`, without waiting for the worker. `more` is added to the
     /// environment of every gateway.
-    pub(super) async fn start(folder: &Path, more: &[(String, String)]) -> anyhow::Result<Self> {
+    pub(super) async fn start(folder: &Path, more: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
         let (store, model) = (folder.join("store"), folder.join("tiny"));
         std::fs::create_dir_all(&store)?;
         random_model::make_tiny(&model, FolderLayout::Transformers)?;
@@ -61,7 +61,7 @@ impl SiegeFleet {
         let args = ["--admin-listen".to_owned(), worker_admin.to_string()];
         let worker = Process::start("csm-worker", &args, &environment, Some(log.try_clone()?))?;
         environment.push(pair("CSM_GATEWAY_DRAIN_SECONDS", DRAIN_SECONDS));
-        environment.extend_from_slice(more);
+        environment.extend(more);
         Ok(Self { _redis: redis, worker, worker_admin, environment, log })
     }
 
@@ -88,18 +88,23 @@ impl SiegeFleet {
         Ok(SiegeGateway { process, pid, public, admin })
     }
 
-    /// Makes a job with a long answer, and returns the path of its audio.
-    pub(super) async fn long_answer(&self, gateway: SocketAddr) -> anyhow::Result<Arc<str>> {
+    /// Begins a job with a long answer, and returns its path.
+    pub(super) async fn long_job(&self, gateway: SocketAddr) -> anyhow::Result<Arc<str>> {
         const SENTENCE: &str = "All good things take time. ";
         let text = SENTENCE.repeat(4_096 / SENTENCE.len());
         let body = json!({
             "text": text.trim_end(), "seed": 1, "max_audio_length_ms": LONG_ANSWER_MS, "lane": "bulk"
         });
-        let (http, began) = (reqwest::Client::builder().no_proxy().build()?, Instant::now());
+        let http = reqwest::Client::builder().no_proxy().build()?;
         let accepted = http.post(format!("http://{gateway}/v1/jobs")).json(&body).send().await?;
         ensure!(accepted.status() == 202, "the long job: {}", accepted.status());
         let accepted: Value = accepted.json().await?;
-        let path = format!("/v1/jobs/{}", accepted["id"].as_str().context("an id")?);
+        Ok(format!("/v1/jobs/{}", accepted["id"].as_str().context("an id")?).into())
+    }
+
+    /// Waits for the end of the job at `path`.
+    pub(super) async fn finished(&self, gateway: SocketAddr, path: &str) -> anyhow::Result<()> {
+        let (http, began) = (reqwest::Client::builder().no_proxy().build()?, Instant::now());
         let finished = async {
             loop {
                 let record: Value = http.get(format!("http://{gateway}{path}")).send().await?.json().await?;
@@ -111,8 +116,8 @@ impl SiegeFleet {
             }
         };
         let bytes = timeout(LONG_ANSWER_LIMIT, finished).await.context("the long job takes too long")??;
-        println!("made an answer of {bytes} bytes in {:.0} s", began.elapsed().as_secs_f64());
-        Ok(format!("{path}/audio").into())
+        println!("waited {:.0} s for an answer of {bytes} bytes", began.elapsed().as_secs_f64());
+        Ok(())
     }
 }
 

@@ -188,26 +188,15 @@ impl SiegeReport {
 
 impl fmt::Display for SiegeReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(
-            f,
-            "| attack | rest, peak MiB | honest p50, p95, longest ms | refused | served, not | at rest in | verdict |"
-        )?;
-        writeln!(f, "|---|--:|--:|---|--:|--:|---|")?;
         for attack in &self.attacks {
-            let [p50, p95, longest] = attack.percentiles();
-            let verdict = if attack.passed() { "pass" } else { "FAIL" };
-            writeln!(
+            let verdict = if attack.passed() { "PASS" } else { "FAIL" };
+            let ([_, p95, longest], peak) = (attack.percentiles(), attack.peak as f64 / MIB);
+            write!(
                 f,
-                "| {} x {} | {:.0}, {:.0} | {p50}, {p95}, {longest} | {} | {}, {} | {} | {verdict} |",
-                attack.name,
-                attack.attackers,
-                attack.rest as f64 / MIB,
-                attack.peak as f64 / MIB,
-                counts(&attack.honest.refusals),
-                attack.honest.served(),
-                attack.honest.unserved,
-                attack.recovered()
+                "{verdict} {:<22} peak {peak:>5.1} MiB, honest p95 {p95} ms, longest {longest} ms, ",
+                attack.name
             )?;
+            writeln!(f, "at rest in {}", attack.recovered())?;
         }
         let passed = self.attacks.iter().filter(|attack| attack.passed()).count();
         let verdict = if self.passed() { "PASS" } else { "FAIL" };

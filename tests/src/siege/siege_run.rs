@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
 
-use super::attack_table::{ATTACKS, Attack, Attacker, FEW_DESCRIPTORS, Needs, Tally};
+use super::attack_table::{ATTACKS, Attack, Attacker, FEW_DESCRIPTORS, HONEST_SOURCE, Needs, Tally, attacking_source};
 use super::attacks::payloads::Payloads;
 use super::gateway_memory::{MemoryLimit, Resident, until_below, watch_memory};
 use super::honest_caller::HonestCaller;
@@ -24,6 +25,8 @@ use super::{RECOVERY_LIMIT, REST_FACTOR};
 /// Time before an attack in which the honest caller is alone, so that memory at rest is that of a
 /// gateway at work.
 const WARM_UP: Duration = Duration::from_secs(2);
+/// Length of the second attack before SIGTERM.
+const SECOND_ATTACK: Duration = Duration::from_secs(1);
 /// Pause between two rounds of one attacker.
 const ROUND_PAUSE: Duration = Duration::from_millis(20);
 /// Pause between two looks at the gateway during an attack.
@@ -44,6 +47,8 @@ pub struct SiegeOptions {
     pub attackers_max: usize,
     /// More of the gateway's environment, as names and values.
     pub environment: Vec<(String, String)>,
+    /// True if attackers have the honest caller's address, as behind a reverse proxy.
+    pub one_address: bool,
 }
 
 /// Runs the attacks and prints a report of each.
@@ -70,10 +75,11 @@ pub async fn run(options: &SiegeOptions) -> anyhow::Result<SiegeReport> {
 async fn attack_all(options: &SiegeOptions, folder: &Path) -> anyhow::Result<SiegeReport> {
     let (limit, descriptors) = (MemoryLimit::new(options.memory), open_files_max()?);
     println!("siege: {} MiB for the gateway, {}", options.memory >> 20, limit.describe());
-    let mut fleet = SiegeFleet::start(folder, &options.environment).await?;
+    let more = limit.setting(options.memory).into_iter().chain(options.environment.iter().cloned());
+    let mut fleet = SiegeFleet::start(folder, more).await?;
     fleet.ready().await?;
     let payloads = Arc::new(Payloads::new());
-    let mut siege = Siege { options, fleet, limit, payloads, long_answer: None, descriptors };
+    let mut siege = Siege { options, fleet, limit, payloads, long_job: None, descriptors };
     let mut report = SiegeReport::default();
     let chosen = |attack: &&Attack| options.only.is_empty() || options.only.iter().any(|name| name == attack.name);
     for attack in ATTACKS.iter().filter(chosen) {
@@ -97,7 +103,7 @@ struct Siege<'a> {
     fleet: SiegeFleet,
     limit: MemoryLimit,
     payloads: Arc<Payloads>,
-    long_answer: Option<Arc<str>>,
+    long_job: Option<Arc<str>>,
     /// Open files that this process, and each gateway, may have.
     descriptors: u32,
 }
@@ -121,9 +127,7 @@ impl Siege<'_> {
         );
         let descriptors = if attack.needs == Needs::FewDescriptors { FEW_DESCRIPTORS } else { self.descriptors };
         let mut gateway = self.fleet.gateway(&self.limit, descriptors).await?;
-        if attack.needs == Needs::LongAnswer && self.long_answer.is_none() {
-            self.long_answer = Some(self.fleet.long_answer(gateway.public).await?);
-        }
+        self.long_job(attack.needs, gateway.public).await?;
         let mut beside = self.beside(&gateway)?;
         sleep(WARM_UP).await;
         let rest = beside.memory.borrow().now;
@@ -145,7 +149,12 @@ impl Siege<'_> {
             None => until_below(&mut beside.memory, target, RECOVERY_LIMIT).await,
         };
         let after = beside.memory.borrow().now;
-        let ending = self.end(&mut gateway, &beside).await?;
+        let works = gateway.process.ended()?.is_none() && beside.honest.succeeds().await;
+        // SIGTERM comes in the middle of a second attack.
+        let again = self.attackers(attackers, attack, &gateway, &Arc::default());
+        sleep(SECOND_ATTACK).await;
+        let ending = end(&mut gateway, works).await?;
+        drop(again);
         let seen = *beside.memory.borrow();
         beside.tasks.shutdown().await;
         Ok(AttackReport {
@@ -164,6 +173,22 @@ impl Siege<'_> {
             outcomes: tally.outcomes(),
             breaches: tally.breaches(),
         })
+    }
+
+    /// Begins the long job, or waits for its end, if an attack needs that.
+    async fn long_job(&mut self, needs: Needs, gateway: SocketAddr) -> anyhow::Result<()> {
+        if !matches!(needs, Needs::LongJob | Needs::LongAnswer) {
+            return Ok(());
+        }
+        let job = match self.long_job.take() {
+            Some(job) => job,
+            None => self.fleet.long_job(gateway).await?,
+        };
+        if needs == Needs::LongAnswer {
+            self.fleet.finished(gateway, &job).await?;
+        }
+        self.long_job = Some(job);
+        Ok(())
     }
 
     /// Starts what goes on beside the attack.
@@ -193,7 +218,8 @@ impl Siege<'_> {
                 round: number,
                 payloads: Arc::clone(&self.payloads),
                 tally: Arc::clone(tally),
-                long_answer: self.long_answer.clone(),
+                long_job: self.long_job.clone(),
+                source: if self.options.one_address { HONEST_SOURCE } else { attacking_source(number) },
             };
             attackers.spawn(async move {
                 loop {
@@ -206,22 +232,19 @@ impl Siege<'_> {
         }
         attackers
     }
+}
 
-    /// Checks that the fleet still works, and ends the gateway.
-    async fn end(&self, gateway: &mut SiegeGateway, beside: &Beside) -> anyhow::Result<Ending> {
-        if let Some(status) = gateway.process.ended()? {
-            let why =
-                if beside.memory.borrow().killed { "killed over its limit".to_owned() } else { status.to_string() };
-            return Ok(Ending::Died(why));
-        }
-        let works = beside.honest.succeeds().await;
-        let began = Instant::now();
-        match gateway.process.terminate().await {
-            Ok(status) => Ok(Ending::Ended { works, after: began.elapsed(), status: status.to_string() }),
-            Err(_) => {
-                gateway.process.kill9().await?;
-                Ok(Ending::Hung)
-            }
+/// Ends the gateway by SIGTERM.
+async fn end(gateway: &mut SiegeGateway, works: bool) -> anyhow::Result<Ending> {
+    if let Some(status) = gateway.process.ended()? {
+        return Ok(Ending::Died(status.to_string()));
+    }
+    let began = Instant::now();
+    match gateway.process.terminate().await {
+        Ok(status) => Ok(Ending::Ended { works, after: began.elapsed(), status: status.to_string() }),
+        Err(_) => {
+            gateway.process.kill9().await?;
+            Ok(Ending::Hung)
         }
     }
 }

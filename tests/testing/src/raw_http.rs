@@ -1,7 +1,7 @@
 //! Bare HTTP/1.1 connection, for requests that no proper client would send.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpSocket, TcpStream};
@@ -53,15 +53,20 @@ impl RawConnection {
         Ok(Self { stream, unread: Vec::new() })
     }
 
-    /// Opens a connection on which the system takes only a few kilobytes that nobody reads.
+    /// Opens a connection from the address `source` of this machine. The system keeps about
+    /// `unread_bytes` that nobody reads, or as many as it likes without a number.
     ///
     /// # Errors
-    /// If the server is out of reach.
-    pub async fn open_narrow(address: SocketAddr) -> io::Result<Self> {
-        const BUFFER_BYTES: u32 = 4_096;
-        let socket = TcpSocket::new_v4()?;
-        socket.set_recv_buffer_size(BUFFER_BYTES)?;
-        Ok(Self { stream: socket.connect(address).await?, unread: Vec::new() })
+    /// If the server is out of reach, or if `source` is no address of this machine.
+    pub async fn open_from(source: IpAddr, address: SocketAddr, unread_bytes: Option<u32>) -> io::Result<Self> {
+        let socket = if source.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        if let Some(bytes) = unread_bytes {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.bind((source, 0).into())?;
+        let stream = socket.connect(address).await?;
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, unread: Vec::new() })
     }
 
     /// Sends bytes.

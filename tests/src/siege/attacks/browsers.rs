@@ -3,15 +3,14 @@
 
 use std::io;
 
-use csm_testing::raw_http::{RawAnswer, RawConnection};
+use csm_testing::raw_http::RawAnswer;
 
+use super::jobs::JOB;
 use super::sockets::UPGRADE;
 use crate::siege::attack_table::Attacker;
 
 /// Host of the page.
 const FOREIGN: &str = "pages.example";
-/// Valid job.
-const JOB: &str = r#"{"text": "Hello.", "max_audio_length_ms": 80}"#;
 /// Header that every answer carries, so that no browser takes it for a page.
 const NO_SNIFFING: (&str, &str) = ("x-content-type-options", "nosniff");
 
@@ -55,7 +54,7 @@ async fn post(attacker: &Attacker, host: &str, media_type: &str) -> io::Result<R
 }
 
 async fn ask(attacker: &Attacker, request: &str) -> io::Result<RawAnswer> {
-    let mut connection = RawConnection::open(attacker.public).await?;
+    let mut connection = attacker.connect(attacker.public).await?;
     connection.send(request.as_bytes()).await?;
     connection.answer().await
 }

@@ -19,6 +19,8 @@ pub(in crate::siege) struct Payloads {
     pub(super) json_trees: [Vec<u8>; 3],
     /// Body with a small FLAC file that lasts 600 s.
     pub(super) flac_constant: Vec<u8>,
+    /// That FLAC file itself.
+    pub(super) flac_file: Vec<u8>,
     /// Body of 24 MiB with one WAV file of 8 bit.
     pub(super) base64_greatest: Vec<u8>,
 }
@@ -31,13 +33,15 @@ impl Payloads {
             let count = (most - head.len() - tail.len() - 3) / 4;
             [head, &"[0],".repeat(count), "[0]", tail].concat().into_bytes()
         };
+        let flac_file = constant_flac(RATE, CONSTANT_SECONDS);
         Self {
             json_trees: [
                 tree("[", "]"),
                 tree(r#"{"text": "a", "unknown": ["#, "]}"),
                 tree(r#"{"text": "a", "context_segments": ["#, "]}"),
             ],
-            flac_constant: with_recording(&constant_flac(RATE, CONSTANT_SECONDS)),
+            flac_constant: with_recording(&flac_file),
+            flac_file,
             base64_greatest: with_recording(&eight_bit_wav((most - 1_024) / 4 * 3)),
         }
     }

@@ -3,7 +3,6 @@
 use std::io;
 use std::time::Duration;
 
-use csm_testing::raw_http::RawConnection;
 use tokio::time::timeout;
 
 use super::CLOSED;
@@ -25,7 +24,7 @@ const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
 /// Opens a WebSocket, sends most of a message, and then pongs alone.
 pub(in crate::siege) async fn unfinished(attacker: Attacker) -> io::Result<String> {
-    let mut connection = RawConnection::open(attacker.public).await?;
+    let mut connection = attacker.connect(attacker.public).await?;
     let head = format!("GET /ws HTTP/1.1\r\nhost: {}\r\n{UPGRADE}\r\n", attacker.public);
     connection.send(head.as_bytes()).await?;
     let status = connection.answer().await?.status;

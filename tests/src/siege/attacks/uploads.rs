@@ -7,7 +7,7 @@ use csm_shared::job::limits::BODY_BYTES;
 use csm_testing::raw_http::RawConnection;
 use tokio::time::{sleep, timeout};
 
-use super::post_head;
+use super::{JOBS, post_head};
 use crate::siege::attack_table::Attacker;
 
 /// Pause between two bytes of a slow body.
@@ -40,8 +40,8 @@ pub(in crate::siege) async fn slow(attacker: Attacker) -> io::Result<String> {
 
 /// Sends chunks until the gateway takes no more.
 pub(in crate::siege) async fn chunked_endless(attacker: Attacker) -> io::Result<String> {
-    let mut connection = RawConnection::open(attacker.public).await?;
-    connection.send(post_head(attacker.public, "transfer-encoding: chunked").as_bytes()).await?;
+    let mut connection = attacker.connect(attacker.public).await?;
+    connection.send(post_head(&attacker, JOBS, "transfer-encoding: chunked").as_bytes()).await?;
     let chunk = [format!("{CHUNK_BYTES:x}\r\n").as_bytes(), &[b' '; CHUNK_BYTES], b"\r\n"].concat();
     let chunks = 16 * BODY_BYTES.max as usize / CHUNK_BYTES;
     for _ in 0..chunks {
@@ -55,8 +55,8 @@ pub(in crate::siege) async fn chunked_endless(attacker: Attacker) -> io::Result<
 }
 
 async fn announce(attacker: &Attacker) -> io::Result<RawConnection> {
-    let mut connection = RawConnection::open(attacker.public).await?;
-    let head = post_head(attacker.public, &format!("content-length: {}", BODY_BYTES.max));
+    let mut connection = attacker.connect(attacker.public).await?;
+    let head = post_head(attacker, JOBS, &format!("content-length: {}", BODY_BYTES.max));
     connection.send(head.as_bytes()).await?;
     Ok(connection)
 }
