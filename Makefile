@@ -24,7 +24,10 @@ test: ## Everything that CI runs: format, lints, unit and whole-system tests, ma
 	$(CARGO) build --locked --workspace --bins --tests
 	@rm -f $(TARGET)/nextest/ci/junit.xml
 	$(CARGO) nextest run --locked --workspace --profile ci; result=$$?; \
-	scripts/slowest.sh $(TARGET)/nextest/ci/junit.xml; exit $$result
+	scripts/slowest.sh $(TARGET)/nextest/ci/junit.xml; \
+	$(CARGO) deny --version >/dev/null 2>&1 || \
+		scripts/not-checked.sh 'cargo-deny is not installed: bans, licences and sources of the dependencies'; \
+	exit $$result
 
 check: ## Check the format, the lints and the unit tests of the crates that differ from BASE=HEAD
 	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
@@ -38,7 +41,7 @@ lint: ## Check the format, the lints and, where cargo-deny is installed, the dep
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \
-	else echo 'cargo-deny is not installed: bans, licences and sources of the dependencies are not checked'; fi
+	else scripts/not-checked.sh 'cargo-deny is not installed: bans, licences and sources of the dependencies'; fi
 
 manifests: ## Check docker-compose.yml and k8s/ with the tools that are installed
 	@scripts/check-manifests.sh

@@ -14,11 +14,12 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightChoice;
-use csm_gateway::GatewayArgs;
+use csm_gateway::{GatewayArgs, IdSecretArgs};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::models::HubOptions;
+use csm_shared::process::descriptors;
 use csm_shared::process::telemetry::start_metrics;
 use csm_shared::store::{StoreArgs, StoreLocation};
 use csm_shared::watermark::WatermarkKeyArgs;
@@ -97,6 +98,7 @@ impl LocalFleet {
     /// Starts everything; the API listens on `listen`. The workers may still be loading their model
     /// when this returns.
     pub(crate) async fn start(args: &FleetArgs, listen: SocketAddr) -> anyhow::Result<Self> {
+        descriptors::raise_limit();
         let model = choose(&args.model, &args.data.join("models"), &args.hub).await?;
         let redis = LocalRedis::spawn(&args.data.join("redis"), &LocalRedisOptions::default()).await?;
         let metrics_stop = CancellationToken::new();
@@ -226,7 +228,11 @@ impl FleetSettings<'_> {
             admin_listen: ANY_PORT,
             model: self.model.source.clone(),
             redirect_audio: false,
+            memory: None,
             drain: DRAIN,
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            id_secret: IdSecretArgs::default(),
             redis: self.redis(),
             queue: QueueArgs::default(),
             store: self.store(),

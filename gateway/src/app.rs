@@ -5,25 +5,25 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::Queue;
+use csm_queue::queue::{Queue, QueueError};
 use csm_queue::redis_client::{RedisClient, RedisFault};
+use csm_shared::job::IdSecret;
+use csm_shared::process::connections::ConnectionLimits;
 use csm_shared::store::{Store, StoreError};
 use csm_shared::watermark::WatermarkError;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::config::{self, GatewayArgs};
+use crate::config::{self, GatewayArgs, IdSecretError};
 use crate::detections::Detections;
 use crate::http::body::BodyReader;
+use crate::resources::{MemoryBudget, RecordingDecoder, SocketPlaces, connection_limits, memory_limit};
 use crate::window_check::WindowCheck;
 
 /// Longest fault of Redis that a new request waits out before it is answered 503.
 const REDIS_PATIENCE: Duration = Duration::from_secs(3);
 /// Longest fault of Redis that a call for an accepted job waits out. Redis restarts in less.
 const ACCEPTED_JOB_PATIENCE: Duration = Duration::from_secs(20);
-/// Largest number of open WebSockets.
-const SOCKETS_MAX: usize = 1_024;
 
 /// Cheap handle on the parts that requests share.
 #[derive(Clone)]
@@ -63,12 +63,20 @@ pub(crate) struct AppState {
     pub(crate) stop: CancellationToken,
     /// End of the grace: requests in progress are answered 503.
     pub(crate) late: CancellationToken,
+    /// Memory that requests hold.
+    pub(crate) memory: MemoryBudget,
     /// Reader of request bodies.
     pub(crate) bodies: BodyReader,
-    /// Permits for open WebSockets.
-    pub(crate) sockets: Arc<Semaphore>,
+    /// Places in which recordings are decoded.
+    pub(crate) decoder: RecordingDecoder,
+    /// Places of open WebSockets.
+    pub(crate) sockets: SocketPlaces,
+    /// Bounds of the connections of the public port.
+    pub(crate) connection_limits: ConnectionLimits,
     /// Search for marks in recordings.
     pub(crate) detections: Detections,
+    /// Secret of the settings, from which idempotency keys become ids.
+    id_secret: Option<IdSecret>,
 }
 
 /// Fault of the settings of a part that requests need.
@@ -80,6 +88,9 @@ pub enum AppError {
     /// Settings of the store that cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Secret of ids that cannot be used.
+    #[error(transparent)]
+    IdSecret(#[from] IdSecretError),
     /// Secret of the watermark that is no key.
     #[error("CSM_WATERMARK_KEY or CSM_WATERMARK_OLD_KEYS: {0}")]
     Watermark(#[from] WatermarkError),
@@ -92,11 +103,18 @@ impl App {
         window_check: WindowCheck,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
+        let id_secret = args.id_secret.get()?;
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
         let tasks = TaskTracker::new();
+        let process_memory = memory_limit(args.memory.map(|mib| mib * 1_024 * 1_024));
+        let memory = MemoryBudget::new(process_memory);
+        tracing::info!(memory_mib = process_memory / 1_024 / 1_024, "limiting memory of process");
         Ok(Self(Arc::new(AppState {
-            bodies: BodyReader::new(tasks.clone(), stop.clone()),
+            bodies: BodyReader::new(memory.clone(), tasks.clone(), stop.clone()),
+            memory,
+            decoder: RecordingDecoder::new(),
+            connection_limits: connection_limits(process_memory),
             detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
             queue: Queue::new(redis, &args.queue),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
@@ -108,8 +126,18 @@ impl App {
             tasks,
             stop,
             late: CancellationToken::new(),
-            sockets: Arc::new(Semaphore::new(SOCKETS_MAX)),
+            sockets: SocketPlaces::new(),
+            id_secret,
         })))
+    }
+
+    /// Returns the secret from which idempotency keys become ids: the one of the settings, else the
+    /// one that the gateways share in Redis.
+    pub(crate) async fn id_secret(&self) -> Result<IdSecret, QueueError> {
+        match &self.id_secret {
+            Some(secret) => Ok(secret.clone()),
+            None => self.queue.id_secret().await,
+        }
     }
 }
 

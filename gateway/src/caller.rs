@@ -1,10 +1,17 @@
 //! Caller of a request, from its headers and path: the tenant, and the job that is asked for.
+//!
+//! [`own_record`] is the only way from a job's id to its record: it knows whose the job is.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use csm_queue::queue::{Ticket, fingerprint};
+use csm_queue::queue::{Queue, Ticket};
 use csm_shared::job::limits::IDEMPOTENCY_KEY_CHARS;
-use csm_shared::job::{Invalid, JobId, Tenant};
-use serde_json::{Value, json};
+use csm_shared::job::{Invalid, JobId, JobRecord, Tenant};
+use csm_shared::process::digest::{DigestWriter, sha256_hex};
+use serde_json::json;
+
+use crate::app::App;
+use crate::fields::RequestJson;
+use crate::http::Problem;
 
 /// Header that names the tenant.
 const X_TENANT: HeaderName = HeaderName::from_static("x-tenant");
@@ -29,10 +36,11 @@ impl Caller {
     }
 
     /// Reads the caller of a request whose idempotency key, if it has one, names the job.
-    pub(crate) fn by_key(headers: &HeaderMap) -> Result<Self, Invalid> {
+    pub(crate) async fn by_key(app: &App, headers: &HeaderMap) -> Result<Self, Problem> {
         let tenant = tenant(headers)?;
         let Some(key) = headers.get(IDEMPOTENCY_KEY).map(key).transpose()? else { return Ok(Self::new(tenant)) };
-        Ok(Self { job: JobId::of_key(&tenant, key), tenant, repeats: true })
+        let secret = app.id_secret().await?;
+        Ok(Self { job: JobId::of_key(&secret, &tenant, key), tenant, repeats: true })
     }
 
     /// Reads the caller of a request that names the job by its id.
@@ -41,15 +49,21 @@ impl Caller {
     }
 
     /// Makes the ticket of a job that the request `body` asks for, on the default terms.
-    pub(crate) fn ticket(&self, body: &Value) -> Ticket {
+    pub(crate) fn ticket(&self, body: &RequestJson<'_>) -> Ticket {
         Ticket { fingerprint: self.fingerprint(body), tenant: self.tenant.clone(), ..Ticket::new(self.job) }
     }
 
     /// Returns a digest of tenant and body, by which requests for the same job are compared. Empty
     /// if no second request can name the job.
-    fn fingerprint(&self, body: &Value) -> String {
+    fn fingerprint(&self, body: &RequestJson<'_>) -> String {
+        if !self.repeats {
+            return String::new();
+        }
         // A digest of a digest saves a copy of the body, which may be large.
-        if self.repeats { fingerprint(&json!([self.tenant.as_str(), fingerprint(body)])) } else { String::new() }
+        let mut digest = DigestWriter::default();
+        // Writing to a digest does not fail.
+        let _ = body.write_sorted(&mut digest);
+        sha256_hex(json!([self.tenant.as_str(), digest.finish()]).to_string().as_bytes())
     }
 }
 
@@ -58,6 +72,18 @@ pub(crate) fn tenant(headers: &HeaderMap) -> Result<Tenant, Invalid> {
     headers
         .get(X_TENANT)
         .map_or_else(|| Ok(Tenant::default()), |value| String::from_utf8_lossy(value.as_bytes()).parse())
+}
+
+/// Reads the record of a job for its own tenant. `None` if there is no record.
+///
+/// Every route that takes a job's id comes through here. The job of another tenant is answered like
+/// one that does not exist, so that an id says nothing to others.
+pub(crate) async fn own_record(queue: &Queue, headers: &HeaderMap, job: JobId) -> Result<Option<JobRecord>, Problem> {
+    let tenant = tenant(headers)?;
+    match queue.record(&job).await? {
+        Some(record) if record.tenant != tenant => Err(Problem::no_job(&job.to_string())),
+        record => Ok(record),
+    }
 }
 
 /// Reads an idempotency key.

@@ -4,6 +4,7 @@
 
 mod generate;
 mod request;
+mod result_summary;
 mod socket;
 mod ws;
 

@@ -2,16 +2,23 @@
 //!
 //! The settings are parsed once, before any socket opens.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
+use csm_shared::job::limits::ID_SECRET_BYTES;
+use csm_shared::job::{IdSecret, Invalid};
 use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::process::shutdown;
 use csm_shared::store::StoreArgs;
 use csm_shared::watermark::{Detector, WatermarkError, WatermarkKeyArgs};
+use secrecy::{ExposeSecret, SecretString};
 
 /// Settings of a gateway.
 #[derive(Args, Clone, Debug)]
@@ -28,13 +35,34 @@ pub struct GatewayArgs {
     #[arg(long, env = "CSM_MODEL", value_name = "ID|DIR")]
     pub model: ModelSource,
 
-    /// Answer requests for audio with a redirect to the store, where it can sign URLs
-    #[arg(long, env = "CSM_REDIRECT_AUDIO", value_parser = clap::builder::FalseyValueParser::new())]
+    /// Answer requests for audio with a redirect to the store, if it can sign URLs; false if callers
+    /// cannot reach the store's endpoint
+    #[arg(long, env = "CSM_REDIRECT_AUDIO", default_value = "true", value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", action = ArgAction::Set, value_parser = FalseyValueParser::new())]
     pub redirect_audio: bool,
+
+    /// Memory that the process may use, in MiB, at least 512; default: the limit of its container, or
+    /// half of the machine's memory and at most 4096
+    #[arg(long, env = "CSM_GATEWAY_MEMORY_MIB", value_name = "MIB", value_parser = clap::value_parser!(u64).range(512..=1_048_576))]
+    pub memory: Option<u64>,
 
     /// Seconds that requests in progress get to finish after SIGTERM
     #[arg(long, env = "CSM_GATEWAY_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]
     pub drain: Duration,
+
+    /// Host names that requests may come to, besides local names and the address itself, with
+    /// commas in between; `*` is any name [default: any on a public address, none on a loopback
+    /// address]
+    #[arg(long, env = "CSM_ALLOWED_HOSTS", value_name = "NAMES", value_delimiter = ',')]
+    pub allowed_hosts: Vec<String>,
+
+    /// Origins of web pages that may use the gateway, such as `https://app.example`, besides its
+    /// own, with commas in between; `*` is any origin
+    #[arg(long, env = "CSM_ALLOWED_ORIGINS", value_name = "ORIGINS", value_delimiter = ',')]
+    pub allowed_origins: Vec<String>,
+
+    /// Secret of the ids that idempotency keys name.
+    #[command(flatten)]
+    pub id_secret: IdSecretArgs,
 
     /// Address of Redis.
     #[command(flatten)]
@@ -55,6 +83,63 @@ pub struct GatewayArgs {
     /// Keys of the marks that are looked for.
     #[command(flatten)]
     pub watermark: WatermarkKeyArgs,
+}
+
+/// Secret of the ids that idempotency keys name, the same in all gateways.
+#[derive(Args, Clone, Debug, Default)]
+pub struct IdSecretArgs {
+    /// Secret from which idempotency keys become ids of jobs, 16 bytes or more; as a flag it shows
+    /// in the list of processes [default: a random one that the gateways keep in Redis]
+    #[arg(long, env = "CSM_ID_SECRET", hide_env_values = true, value_name = "SECRET")]
+    pub id_secret: Option<SecretString>,
+
+    /// File with that secret
+    #[arg(long, env = "CSM_ID_SECRET_FILE", value_name = "FILE")]
+    pub id_secret_file: Option<PathBuf>,
+}
+
+/// Fault of the secret's settings.
+#[derive(Debug, thiserror::Error)]
+pub enum IdSecretError {
+    /// Secret that is too short or too long.
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    /// Both settings at once.
+    #[error("CSM_ID_SECRET and CSM_ID_SECRET_FILE are both set; set one of them")]
+    Twice,
+    /// File that cannot be read.
+    #[error("CSM_ID_SECRET_FILE: {}: {source}", file.display())]
+    File {
+        /// Path of the file.
+        file: PathBuf,
+        /// Error of the operating system.
+        source: io::Error,
+    },
+}
+
+impl IdSecretArgs {
+    /// Returns the secret of the settings; `None` if the gateways keep one in Redis. An empty value
+    /// counts as not set. Blanks around the text of a file are no part of the secret.
+    ///
+    /// # Errors
+    /// [`IdSecretError`].
+    pub fn get(&self) -> Result<Option<IdSecret>, IdSecretError> {
+        let text = self.id_secret.as_ref().map(ExposeSecret::expose_secret).filter(|text| !text.is_empty());
+        let file = self.id_secret_file.as_ref().filter(|file| !file.as_os_str().is_empty());
+        match (text, file) {
+            (Some(_), Some(_)) => Err(IdSecretError::Twice),
+            (Some(text), None) => Ok(Some(IdSecret::new(text)?)),
+            (None, Some(file)) => {
+                let failed = |source| IdSecretError::File { file: file.clone(), source };
+                let mut text = String::new();
+                // Room for blanks; a longer file gives a secret that is refused for its length.
+                let most = 2 * ID_SECRET_BYTES.max;
+                File::open(file).and_then(|opened| opened.take(most).read_to_string(&mut text)).map_err(failed)?;
+                Ok(Some(IdSecret::new(text.trim())?))
+            }
+            (None, None) => Ok(None),
+        }
+    }
 }
 
 /// Makes a detector for the marks of these keys; `None` without a current key. Without a detector
@@ -88,7 +173,38 @@ mod tests {
         assert_eq!(args.listen.to_string(), "127.0.0.1:8080");
         assert_eq!(args.admin_listen.to_string(), "127.0.0.1:9090");
         assert_eq!(args.drain, Duration::from_secs(25));
-        assert!(!args.redirect_audio);
+        assert!(args.redirect_audio);
+    }
+
+    #[test]
+    fn the_id_secret_comes_from_one_place_and_is_not_shown() {
+        let get = |more: &[&str]| {
+            let always = ["gateway", "--model", "a/b", "--store", "folder:/tmp/audio"];
+            let parsed = GatewayArgsCli::try_parse_from(always.iter().chain(more)).map(|cli| cli.gateway.id_secret);
+            let args = parsed.unwrap_or_else(|error| panic!("{error}"));
+            assert!(!format!("{args:?}").contains("sixteen"), "{args:?}");
+            args.get().map(|secret| secret.map(|secret| secret.expose().to_owned())).map_err(|error| error.to_string())
+        };
+        let file = std::env::temp_dir().join(format!("csm-id-secret-{}", std::process::id()));
+        std::fs::write(&file, "  sixteen bytes of file\n").unwrap_or_else(|error| panic!("{error}"));
+        let path = file.to_str().unwrap_or_default();
+        assert_eq!(get(&[]), Ok(None));
+        assert_eq!(get(&["--id-secret", ""]), Ok(None));
+        assert_eq!(get(&["--id-secret", "sixteen bytes or so"]), Ok(Some("sixteen bytes or so".to_owned())));
+        assert_eq!(get(&["--id-secret-file", path]), Ok(Some("sixteen bytes of file".to_owned())));
+        let short = get(&["--id-secret", "short"]).expect_err("too short");
+        assert!(
+            short.contains("CSM_ID_SECRET") && short.contains("16 to 1024 bytes") && !short.contains("short"),
+            "{short}"
+        );
+        assert!(
+            get(&["--id-secret", "sixteen bytes or so", "--id-secret-file", path])
+                .is_err_and(|why| why.contains("both"))
+        );
+        assert!(get(&["--id-secret-file", "/nowhere"]).is_err_and(|why| why.contains("/nowhere")));
+        std::fs::write(&file, "x".repeat(5_000)).unwrap_or_else(|error| panic!("{error}"));
+        assert!(get(&["--id-secret-file", path]).is_err());
+        std::fs::remove_file(&file).unwrap_or_else(|error| panic!("{error}"));
     }
 
     #[test]

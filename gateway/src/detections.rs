@@ -7,16 +7,23 @@ use std::sync::Arc;
 
 use csm_queue::detect_queue::{DetectQueue, DetectorAvailability, RECORDING_SECONDS_MAX};
 use csm_queue::redis_client::RedisClient;
-use csm_shared::audio::{Clip, SAMPLE_RATE};
+use csm_shared::audio::{Clip, MAX_SOURCE_SECONDS, SAMPLE_RATE};
 use csm_shared::job::JobId;
 use csm_shared::watermark::{Detector, Finding, Scheme, Verdict, WatermarkReport};
 use tokio::sync::Semaphore;
 
 use crate::http::Problem;
+use crate::resources::MemoryGrant;
 
-/// Recordings that are decoded and examined at a time: each takes one core and up to 200 MB.
+/// Recordings that are decoded and examined at a time: each takes one core.
 const DETECTIONS_MAX: usize = 4;
-/// Recordings of this gateway that wait for a worker at a time, up to 12 MB each. The detect queue
+/// Largest memory of one search, in bytes: a recording of [`MAX_SOURCE_SECONDS`] at 48 kHz as 32-bit
+/// floats, and at 24 kHz.
+const EXAMINE_BYTES: usize = MAX_SOURCE_SECONDS as usize * (48_000 + SAMPLE_RATE as usize) * 4;
+/// Memory of a recording that waits for a worker, in bytes: 16-bit samples, their base64, and its
+/// copy on the way.
+const PENDING_BYTES: usize = (RECORDING_SECONDS_MAX * SAMPLE_RATE) as usize * 8;
+/// Recordings of this gateway that wait for a worker at a time. The detect queue
 /// has a bound of its own, for all gateways.
 const PENDING_MAX: usize = 16;
 
@@ -29,6 +36,18 @@ pub(crate) struct Detections {
     /// Permits to wait for a worker.
     pending: Semaphore,
     queue: DetectQueue,
+}
+
+/// Recording in which the builtin mark was looked for.
+struct Examined {
+    /// Part of the recording that a worker may be asked about.
+    clip: Clip,
+    /// True if that part is the whole.
+    all_heard: bool,
+    /// Finding about the builtin mark.
+    finding: Finding,
+    /// Memory of the part.
+    memory: MemoryGrant,
 }
 
 /// Outcome of a question to the workers.
@@ -60,9 +79,11 @@ impl Detections {
         &self,
         detector: Arc<Detector>,
         job: Option<JobId>,
+        memory: MemoryGrant,
         read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
     ) -> Result<WatermarkReport, Problem> {
-        let (clip, all_heard, builtin) = self.examine(detector, read).await?;
+        let Examined { clip, all_heard, finding: builtin, memory: _held_until_asked } =
+            self.examine(detector, memory, read).await?;
         let mut findings = vec![builtin];
         let mut not_looked_for = Vec::new();
         match self.ask_worker(&clip, job).await {
@@ -81,25 +102,26 @@ impl Detections {
 
     /// Looks for the builtin mark, under one of few permits.
     ///
-    /// Returns the part of the recording that a worker may be asked about, whether that part is the
-    /// whole, and the finding.
+    /// The thread goes on if the caller leaves, so it owns the permit and the memory.
     async fn examine(
         &self,
         detector: Arc<Detector>,
+        mut memory: MemoryGrant,
         read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
-    ) -> Result<(Clip, bool, Finding), Problem> {
+    ) -> Result<Examined, Problem> {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         let permit =
             permit.map_err(|_| Problem::overloaded("Too many recordings are being looked at at once. Try again."))?;
+        memory.grow_to(memory.bytes() + EXAMINE_BYTES).await?;
         let looking = tokio::task::spawn_blocking(move || {
-            // The thread stays busy if the caller leaves, so it keeps the permit.
             let _permit = permit;
             let clip = read()?;
             let finding = detector.examine(&clip.to_f32());
             let (samples, most) = (clip.samples(), (RECORDING_SECONDS_MAX * SAMPLE_RATE) as usize);
             let all_heard = samples.len() <= most;
             let clip = if all_heard { clip } else { Clip::from_samples(samples[..most].to_vec()) };
-            Ok::<_, Problem>((clip, all_heard, finding))
+            memory.shrink_to(PENDING_BYTES);
+            Ok::<_, Problem>(Examined { clip, all_heard, finding, memory })
         });
         looking.await.map_err(Problem::internal)?
     }
@@ -137,9 +159,11 @@ mod tests {
     use axum::http::StatusCode;
     use axum::response::IntoResponse as _;
     use csm_queue::redis_client::RedisArgs;
+    use csm_shared::process::connections::Peer;
     use csm_shared::watermark::WatermarkKey;
 
     use super::*;
+    use crate::resources::MemoryBudget;
 
     #[tokio::test]
     async fn more_than_a_few_at_once_are_refused_at_once() {
@@ -147,10 +171,12 @@ mod tests {
         let redis = RedisArgs { redis_url: "redis://127.0.0.1:9".into(), key_prefix: "csm".into() };
         let redis = RedisClient::new(&redis, Duration::ZERO).unwrap();
         let detections = Arc::new(Detections::new(Some(Detector::new(&WatermarkKey::development())), redis));
+        let memory = MemoryBudget::new(8 << 30);
         let look = |read: Box<dyn FnOnce() -> Result<Clip, Problem> + Send>| {
             let detections = Arc::clone(&detections);
             let detector = detections.detector().unwrap();
-            async move { detections.report(detector, None, read).await.unwrap_err().into_response().status() }
+            let memory = memory.begin(Peer::of([10, 0, 0, 1].into()));
+            async move { detections.report(detector, None, memory, read).await.unwrap_err().into_response().status() }
         };
         let (began, begun) = channel();
         let mut held = Vec::new();

@@ -8,6 +8,7 @@
 mod budget;
 mod context;
 mod delivery;
+mod error;
 mod json;
 mod object;
 mod recording;
@@ -19,7 +20,8 @@ mod text;
 pub(crate) use budget::budget;
 pub(crate) use context::context;
 pub(crate) use delivery::{delivery, format, lane};
-pub(crate) use json::parse_json;
+pub(crate) use error::FieldError;
+pub(crate) use json::{RequestJson, parse_json};
 pub(crate) use object::{JsonObject, UnknownFields};
 pub(crate) use sampling::sampling;
 pub(crate) use speaker::speaker;

@@ -16,17 +16,17 @@ pub(crate) use events::job_events;
 pub(crate) use get::get_job;
 pub(crate) use put::put_job;
 
-use csm_shared::job::{JobId, JobRecord};
+use axum::http::HeaderMap;
+use csm_queue::queue::Queue;
+use csm_shared::job::JobRecord;
 
-use crate::app::App;
+use crate::caller::own_record;
 use crate::http::Problem;
 
-/// Reads the job id of a path. Text that is no id names no job.
-fn job_id(id: &str) -> Result<JobId, Problem> {
-    id.parse().map_err(|_| Problem::no_job(id))
-}
-
-/// Reads the record of the job that a path names.
-async fn record(app: &App, id: &str) -> Result<JobRecord, Problem> {
-    app.queue.record(&job_id(id)?).await?.ok_or_else(|| Problem::no_job(id))
+/// Reads the record of the job that a path names, for the job's own tenant. Text that is no id
+/// names no job.
+async fn record(queue: &Queue, headers: &HeaderMap, id: &str) -> Result<JobRecord, Problem> {
+    let none = || Problem::no_job(id);
+    let job = id.parse().map_err(|_| none())?;
+    own_record(queue, headers, job).await?.ok_or_else(none)
 }

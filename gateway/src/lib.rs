@@ -4,10 +4,13 @@
 //! Reading order:
 //!
 //! 1. `config`: settings; `app`: parts that all requests share; `router`: every path.
-//! 2. `http`: bodies, ranges, request ids, and problem documents with their pages.
-//! 3. `caller`: tenant and job of a request; `fields`: one reader for each request field.
-//! 4. `submit`: a checked request enters the queue, after `window_check`; `wait`: from a
-//!    request to finished audio; `provenance_headers`: headers of every answer with audio.
+//! 2. `resources`: memory, places and time that a caller may hold; `http`: bodies, ranges, request
+//!    ids, the check of `Host` and `Origin`, metrics, and problem documents with their pages.
+//! 3. `caller`: tenant and job of a request, and whose job an id is; `fields`: one reader for each
+//!    request field.
+//! 4. `submit`: a checked request enters the queue, after `window_check`; `wait`: from a request to
+//!    the end of its job; `stored_audio`: a job's file on its way to the caller;
+//!    `provenance_headers`: headers of every answer with audio.
 //! 5. The faces, one folder each with its routes, request and documents: `jobs` (`/v1/jobs`),
 //!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`) with the search of `detections`.
 //! 6. `readiness`: checks of Redis and the store; `server`: connections and the drain.
@@ -22,8 +25,10 @@ mod http;
 mod jobs;
 mod provenance_headers;
 mod readiness;
+mod resources;
 mod router;
 mod server;
+mod stored_audio;
 mod submit;
 mod wait;
 mod watermark;
@@ -31,6 +36,7 @@ mod window_check;
 
 use std::net::SocketAddr;
 
+use axum::Router;
 use csm_queue::janitor::Janitor;
 use csm_shared::models::{HubError, ModelFiles, resolve};
 use csm_shared::process::admin::{self, AdminError, Readiness};
@@ -42,9 +48,10 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use app::AppError;
-pub use config::GatewayArgs;
+pub use config::{GatewayArgs, IdSecretArgs, IdSecretError};
 
 use app::App;
+use http::same_site::SameSite;
 use window_check::WindowCheck;
 
 /// Fault at the start or the end of the gateway.
@@ -120,9 +127,11 @@ pub async fn serve(
 
     let window_check =
         stop.run_until_cancelled(Box::pin(open_window_check(args))).await.ok_or(GatewayError::Stopped)??;
+    let same_site = SameSite::new(address.ip(), &args.allowed_hosts, &args.allowed_origins);
     let app = Box::pin(App::new(args, window_check, stop)).await?;
     tracing::info!(%address, %admin_address, model = %args.model, "gateway listens");
-    let server = tokio::spawn(run(listener, app, args.drain, readiness, guard));
+    let router = router::router(app.clone(), same_site);
+    let server = tokio::spawn(run(listener, router, app, args.drain, readiness, guard));
     Ok(Gateway { address, admin_address, server })
 }
 
@@ -135,6 +144,7 @@ async fn open_window_check(args: &GatewayArgs) -> Result<WindowCheck, GatewayErr
 /// Runs the background tasks and the server until the drain is over.
 async fn run(
     listener: TcpListener,
+    router: Router,
     app: App,
     grace: std::time::Duration,
     readiness: watch::Sender<Readiness>,
@@ -143,6 +153,5 @@ async fn run(
     app.tasks.spawn(readiness::run(app.clone(), readiness.clone()));
     app.tasks.spawn(readiness::log_advice(app.clone()));
     app.tasks.spawn(Janitor::new(app.patient_queue.for_accepted_job().clone(), app.live.clone()).run(app.stop.clone()));
-    let router = router::router(app.clone());
     server::run(listener, router, app, grace).await;
 }

@@ -30,6 +30,7 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
                 }
                 changed
             });
+            app.memory.publish();
             if let Ok(stats) = app.queue.stats().await {
                 publish(&stats);
             }

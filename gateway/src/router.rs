@@ -1,6 +1,7 @@
 //! Every path of the public API, and the layers around the routes.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::Request;
@@ -13,13 +14,15 @@ use tower_http::trace::{DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
 
 use crate::app::App;
-use crate::http::Problem;
-use crate::http::problem::pages;
+use crate::http::problem::{echoed, pages};
 use crate::http::request_id::{self, RequestId};
+use crate::http::same_site::{self, SameSite};
+use crate::http::{Problem, request_metrics};
 use crate::{compat, jobs, watermark};
 
-/// Builds the public API. Layers run from the bottom up: id, trace, panics, then the route.
-pub(crate) fn router(app: App) -> Router {
+/// Builds the public API. Layers run from the bottom up: id, metrics, trace, panics, origin, then the
+/// route.
+pub(crate) fn router(app: App, same_site: SameSite) -> Router {
     Router::new()
         .route("/generate", post(compat::generate))
         .route("/ws", get(compat::ws))
@@ -33,6 +36,7 @@ pub(crate) fn router(app: App) -> Router {
         .fallback(async |uri: Uri| Problem::no_route(uri.path()))
         .method_not_allowed_fallback(async |method: Method| Problem::wrong_method(method.as_str()))
         .with_state(app)
+        .layer(middleware::from_fn_with_state(Arc::new(same_site), same_site::layer))
         .layer(CatchPanicLayer::custom(panicked))
         .layer(
             TraceLayer::new_for_http()
@@ -41,13 +45,15 @@ pub(crate) fn router(app: App) -> Router {
                 .on_response(DefaultOnResponse::new().level(Level::INFO))
                 .on_failure(()),
         )
+        .layer(middleware::from_fn(request_metrics::layer))
         .layer(middleware::from_fn(request_id::layer))
 }
 
 /// Makes the span of a request from its id, method and path: never from query, headers or text.
 fn span(request: &Request) -> Span {
     let id = request.extensions().get::<RequestId>().map_or("", |id| &id.0);
-    tracing::info_span!("request", id, method = %request.method(), path = request.uri().path())
+    let (method, path) = (echoed(request.method().as_str()), echoed(request.uri().path()));
+    tracing::info_span!("request", id, %method, %path)
 }
 
 /// Answers for a handler that panicked.

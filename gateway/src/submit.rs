@@ -2,16 +2,23 @@
 
 use std::time::Duration;
 
-use axum::body::Bytes;
 use csm_queue::queue::{Cancel, Enqueue, Queue, QueueError, Ticket};
 use csm_shared::job::{Invalid, JobId, JobSpec, JobState, Reason};
 use csm_shared::process::telemetry::JOBS_ACCEPTED_TOTAL;
 use jiff::Timestamp;
+use tokio::runtime::Handle;
 use tracing::Instrument as _;
 
 use crate::app::App;
 use crate::caller::Caller;
+use crate::fields::FieldError;
 use crate::http::Problem;
+use crate::http::body::BufferedBody;
+use crate::resources::{DecodeRecording, MemoryGrant};
+
+/// Copies of a body that its reading holds at most: the body, a string with its escapes resolved,
+/// and the bytes of its base64.
+const PARSE_COPIES: usize = 3;
 
 /// Request for a job, checked by the constructors of its fields.
 #[derive(Clone, Debug)]
@@ -25,7 +32,15 @@ pub(crate) struct JobRequest {
 }
 
 /// Reader of a face's request body. The model's window is not checked by it.
-pub(crate) type ReadRequest = fn(&[u8], &Caller) -> Result<JobRequest, Invalid>;
+pub(crate) type ReadRequest = fn(&[u8], &Caller, &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError>;
+
+/// Request that can be submitted, with the memory of its recordings.
+pub(crate) struct CheckedRequest {
+    /// The request.
+    pub(crate) job_request: JobRequest,
+    /// Memory of the request until it is in the queue.
+    pub(crate) memory: MemoryGrant,
+}
 
 /// Job in the queue.
 pub(crate) struct Submitted {
@@ -75,19 +90,29 @@ impl Drop for CancelOnDrop {
 
 /// Reads a request and checks it against the model's window.
 ///
-/// Both run on a blocking thread, because a large request takes a core for a while.
+/// Both run on a blocking thread, because a large request takes a core for a while. The thread goes
+/// on if the caller leaves, so it owns the memory.
 pub(crate) async fn parse_and_check(
     app: &App,
-    body: Bytes,
+    body: BufferedBody,
     read: ReadRequest,
     caller: Caller,
-) -> Result<JobRequest, Problem> {
-    let app = app.clone();
+) -> Result<CheckedRequest, Problem> {
+    let BufferedBody { bytes, mut memory } = body;
+    memory.grow_to(PARSE_COPIES * bytes.len()).await?;
+    let thread = app.decoder.thread().await?;
+    let (app, runtime) = (app.clone(), Handle::current());
     let checked = tokio::task::spawn_blocking(move || {
-        let job_request = read(&body, &caller)?;
-        app.window_check.check(&job_request.spec).map(|()| job_request)
+        let _thread = thread;
+        let before = memory.bytes();
+        let mut decode = |file: &[u8], most_ms| app.decoder.decode(&runtime, &mut memory, file, most_ms);
+        let job_request = read(&bytes, &caller, &mut decode)?;
+        app.window_check.check(&job_request.spec)?;
+        drop(bytes);
+        memory.shrink_to(memory.bytes() - before);
+        Ok::<_, Problem>(CheckedRequest { job_request, memory })
     });
-    Ok(checked.await.map_err(Problem::internal)??)
+    checked.await.map_err(Problem::internal)?
 }
 
 /// Enqueues a job.
@@ -95,11 +120,13 @@ pub(crate) async fn parse_and_check(
 /// The call to the queue runs in a task of its own, which always runs to its end. If the call were
 /// dropped half way, the job could be accepted after its cancellation. If the caller leaves
 /// meanwhile, the guard is dropped with the task's result.
-pub(crate) async fn submit(app: &App, job_request: JobRequest) -> Result<Submitted, Problem> {
+pub(crate) async fn submit(app: &App, checked: CheckedRequest) -> Result<Submitted, Problem> {
+    let CheckedRequest { job_request, memory } = checked;
     refuse_late(app, &job_request).await?;
     let lane = job_request.spec.lane;
     let cancel_on_drop = CancelOnDrop { app: app.clone(), id: job_request.ticket.id, armed: !job_request.repeats };
     let enqueue = async move {
+        let _memory = memory;
         match cancel_on_drop.app.queue.enqueue(&job_request.ticket, &job_request.spec).await {
             Ok(Enqueue::Accepted { wait }) => {
                 Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false })

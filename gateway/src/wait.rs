@@ -1,34 +1,32 @@
-//! From a request to finished audio, for callers who wait: submit, follow to the end, fetch.
+//! From a request to the end of its job, for callers who wait: submit, then follow to the end.
 //!
 //! `/generate` and `/ws` use it.
 
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::body::Bytes;
 use csm_queue::live::{Event, EventId};
 use csm_shared::job::{JobId, Receipt};
-use csm_shared::store::{ObjectKey, StoreError};
 use futures::StreamExt as _;
 
 use crate::app::App;
 use crate::http::Problem;
-use crate::submit::{JobRequest, submit};
+use crate::submit::{CheckedRequest, submit};
 
 /// Longest time that a caller is kept waiting for audio.
 const WAIT_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// Result of a job that succeeded while its caller waited.
-pub(crate) struct FinishedAudio {
-    /// Bytes of the file.
-    pub(crate) audio: Bytes,
+/// Job that succeeded while its caller waited.
+pub(crate) struct FinishedJob {
+    /// Id of the job.
+    pub(crate) job: JobId,
     /// Receipt of the job.
     pub(crate) receipt: Box<Receipt>,
 }
 
-/// Submits a job and returns its audio file. The job is cancelled if the future is dropped.
-pub(crate) async fn wait_for_audio(app: &App, job_request: JobRequest) -> Result<FinishedAudio, Problem> {
-    let cancel_on_drop = submit(app, job_request).await?.cancel_on_drop;
+/// Submits a job and waits for its end. The job is cancelled if the future is dropped.
+pub(crate) async fn submit_and_wait(app: &App, checked: CheckedRequest) -> Result<FinishedJob, Problem> {
+    let cancel_on_drop = submit(app, checked).await?.cancel_on_drop;
     let job = cancel_on_drop.id();
     let end = tokio::select! {
         end = end_of(app, job) => end?,
@@ -37,7 +35,7 @@ pub(crate) async fn wait_for_audio(app: &App, job_request: JobRequest) -> Result
     };
     cancel_on_drop.disarm();
     match end {
-        Event::Done { receipt } => Ok(FinishedAudio { audio: fetch(app, job, &receipt).await?, receipt }),
+        Event::Done { receipt } => Ok(FinishedJob { job, receipt }),
         Event::Error { state, failure } => Err(Problem::job_ended(job, state, failure)),
         other => Err(Problem::internal(format!("{} is no end of a job", other.name()))),
     }
@@ -54,22 +52,4 @@ async fn end_of(app: &App, job: JobId) -> Result<Event, Problem> {
         }
     }
     Err(Problem::internal(format!("the events of job {job} ended without an end")))
-}
-
-/// Reads the whole audio file of a receipt.
-pub(crate) async fn fetch(app: &App, job: JobId, receipt: &Receipt) -> Result<Bytes, Problem> {
-    app.store.get(&location(receipt)?).await.map_err(|error| missing_is_gone(job, error))
-}
-
-/// Returns the store key of a receipt's audio file.
-pub(crate) fn location(receipt: &Receipt) -> Result<ObjectKey, Problem> {
-    receipt.location.parse().map_err(Problem::internal)
-}
-
-/// Maps a failed read of a committed result. A file that is missing was removed from the store.
-pub(crate) fn missing_is_gone(job: JobId, error: StoreError) -> Problem {
-    match error {
-        StoreError::NotFound(_) => Problem::audio_gone(job),
-        other => other.into(),
-    }
 }

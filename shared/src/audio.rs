@@ -38,6 +38,8 @@ pub const FORMATS: &str = "WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus";
 pub const MAX_SOURCE_BYTES: usize = 32 * 1024 * 1024;
 /// Longest recording that [`read`] decodes; well above the model's window of 164 s.
 pub const MAX_SOURCE_SECONDS: u32 = 600;
+/// The same in milliseconds.
+const MAX_SOURCE_MS: u64 = MAX_SOURCE_SECONDS as u64 * 1_000;
 /// Most frames that [`read`] decodes, at the source's own rate: 699 s at 48 kHz, 174 s at 192 kHz.
 pub const MAX_SOURCE_FRAMES: u64 = 32 * 1024 * 1024;
 /// Lowest source rate that is resampled, in Hz.
@@ -96,8 +98,8 @@ pub enum ClipError {
         /// Bytes of the file.
         bytes: usize,
     },
-    /// A recording longer than [`MAX_SOURCE_SECONDS`] or with more frames than
-    /// [`MAX_SOURCE_FRAMES`].
+    /// A recording longer than [`MAX_SOURCE_SECONDS`], with more frames than [`MAX_SOURCE_FRAMES`],
+    /// or longer than its reader may use.
     #[error("the recording lasts longer than the limit of {seconds} s at its sample rate")]
     TooLong {
         /// The limit at the recording's sample rate, in seconds.
@@ -113,6 +115,38 @@ impl ClipError {
     }
 }
 
+/// Longest recording that a decoder may return.
+#[derive(Clone, Copy, Debug)]
+struct SourceLimit {
+    /// Longest recording, in whole milliseconds.
+    most_ms: u64,
+}
+
+impl Default for SourceLimit {
+    fn default() -> Self {
+        Self { most_ms: MAX_SOURCE_MS }
+    }
+}
+
+impl SourceLimit {
+    /// Returns the most frames of a recording at `rate`, at that rate.
+    fn frames(self, rate: u32) -> u64 {
+        let rate = u64::from(rate);
+        let frames = if self.most_ms >= MAX_SOURCE_MS {
+            u64::from(MAX_SOURCE_SECONDS) * rate
+        } else {
+            // Lengths are rounded down to milliseconds, so less than one millisecond more is allowed.
+            ((self.most_ms + 1) * rate).div_ceil(1_000).saturating_sub(1)
+        };
+        frames.min(MAX_SOURCE_FRAMES)
+    }
+
+    /// Returns the refusal of a longer recording at `rate`.
+    fn too_long(self, rate: u32) -> ClipError {
+        ClipError::TooLong { seconds: (self.frames(rate) / u64::from(rate.max(1))) as u32 }
+    }
+}
+
 /// Reads a recording of any of [`FORMATS`]; the content decides which.
 ///
 /// Takes 1 to [`MAX_SOURCE_CHANNELS`] channels (Ogg: 2), averaged to mono, at [`MIN_SOURCE_RATE`]
@@ -123,14 +157,24 @@ impl ClipError {
 /// # Errors
 /// [`ClipError`] if the bytes are no recording within the limits. No input causes a panic.
 pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
+    read_within(bytes, MAX_SOURCE_MS)
+}
+
+/// Reads a recording of at most `most_ms` milliseconds, as [`read`] does. A longer one is refused
+/// as soon as its decoder knows, and before it takes more memory than one of that length.
+///
+/// # Errors
+/// [`ClipError`] as for [`read`]; [`ClipError::TooLong`] beyond `most_ms`.
+pub fn read_within(bytes: &[u8], most_ms: u64) -> Result<Clip, ClipError> {
     if bytes.len() > MAX_SOURCE_BYTES {
         return Err(ClipError::TooLarge { bytes: bytes.len() });
     }
+    let limit = SourceLimit { most_ms };
     let source = match container(bytes).ok_or(ClipError::UnknownFormat)? {
-        Container::Wav(bytes) => wav_decode::wav(bytes),
-        Container::Flac(bytes) => flac_mp3_decode::flac(bytes),
-        Container::Mp3(bytes) => flac_mp3_decode::mp3(bytes),
-        Container::Ogg(bytes) => ogg::ogg(bytes),
+        Container::Wav(bytes) => wav_decode::wav(bytes, limit),
+        Container::Flac(bytes) => flac_mp3_decode::flac(bytes, limit),
+        Container::Mp3(bytes) => flac_mp3_decode::mp3(bytes, limit),
+        Container::Ogg(bytes) => ogg::ogg(bytes, limit),
     };
     Clip::from_source(source?)
 }
@@ -160,7 +204,7 @@ impl Clip {
         if bytes.len() > MAX_SOURCE_BYTES {
             return Err(ClipError::TooLarge { bytes: bytes.len() });
         }
-        Self::from_source(wav_decode::wav(bytes)?)
+        Self::from_source(wav_decode::wav(bytes, SourceLimit::default())?)
     }
 
     /// Reads raw samples: 24 kHz mono, 16 bit, little-endian. Raw samples have no header, so
@@ -180,7 +224,7 @@ impl Clip {
         if samples.is_empty() {
             return Err(ClipError::Empty);
         }
-        if samples.len() as u64 > wav_decode::frame_limit(SAMPLE_RATE) {
+        if samples.len() as u64 > SourceLimit::default().frames(SAMPLE_RATE) {
             return Err(ClipError::TooLong { seconds: MAX_SOURCE_SECONDS });
         }
         Ok(Self { samples: samples.iter().map(|&sample| i16::from_le_bytes(sample)).collect() })

@@ -2,22 +2,26 @@
 //!
 //! A name is a hub id, a folder, or `tiny`. Models of the hub are downloaded into the usual Hugging
 //! Face cache, which other tools share. If the hub cannot be reached, the cached files are used.
-//! [`weight_files`] alone decides which weight files of a folder its loaders must read.
+//! Each downloaded file is compared with the digest that the hub states, and with that of its
+//! [`Pin`]. [`weight_files`] alone decides which weight files of a folder its loaders must read.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use secrecy::SecretString;
 
+mod checksum;
 mod download_progress;
 mod error;
 mod fetch;
 mod layout;
+mod pins;
 mod silentcipher_weights;
 mod source;
 
 pub use error::HubError;
 pub use layout::weight_files;
+pub use pins::{PINS, Pin};
 pub use silentcipher_weights::{SILENTCIPHER, SILENTCIPHER_FOLDER, silentcipher};
 pub use source::{HubId, InvalidSource, ModelSource};
 
@@ -29,7 +33,7 @@ const STALL_LIMIT: Duration = Duration::from_secs(60);
 /// Returns the repository of the codec for models that do not include one, such as the original CSM
 /// release.
 fn codec_id() -> HubId {
-    HubId { owner: "kyutai".to_owned(), name: "mimi".to_owned(), revision: "main".to_owned() }
+    HubId { owner: "kyutai".to_owned(), name: "mimi".to_owned(), revision: source::DEFAULT_REVISION.to_owned() }
 }
 
 /// Options for the model hub: how to reach it, and the folder of its files.
@@ -59,6 +63,10 @@ pub struct HubOptions {
     /// Time without a byte after which a running download is given up.
     #[arg(skip = STALL_LIMIT)]
     pub stall_timeout: Duration,
+
+    /// Commits and digests of repositories that this project names itself.
+    #[arg(skip = PINS)]
+    pub pins: &'static [Pin],
 }
 
 impl Default for HubOptions {
@@ -70,6 +78,7 @@ impl Default for HubOptions {
             endpoint: None,
             contact_timeout: Duration::from_secs(10),
             stall_timeout: STALL_LIMIT,
+            pins: PINS,
         }
     }
 }
@@ -97,7 +106,8 @@ pub enum ModelFiles {
 pub struct ModelFolder {
     /// Path of the folder.
     pub path: PathBuf,
-    /// Name of the model in receipts and logs: the hub id without revision, or the folder as given.
+    /// Name of the model in receipts and logs: the hub id without revision, or the last name of the
+    /// folder. Receipts go to callers, so the name tells no path of this machine.
     pub id: String,
     /// Commit on the hub; `None` for a folder.
     pub revision: Option<String>,
@@ -146,7 +156,14 @@ fn open_folder(path: &Path, needed: ModelFiles) -> Result<ModelFolder, HubError>
         return Err(HubError::NoFolder(path.to_owned()));
     }
     layout::require(path, needed)?;
-    Ok(ModelFolder { path: path.to_owned(), id: path.display().to_string(), revision: None })
+    Ok(ModelFolder { path: path.to_owned(), id: last_name(path), revision: None })
+}
+
+/// Returns the last name of a folder, also for paths such as `.` that do not show it.
+fn last_name(path: &Path) -> String {
+    let whole = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    let shown = path.file_name().or_else(|| whole.file_name());
+    shown.map_or_else(|| "model".to_owned(), |name| name.to_string_lossy().into_owned())
 }
 
 #[cfg(test)]
@@ -161,6 +178,18 @@ mod tests {
     struct HubOptionsCli {
         #[command(flatten)]
         hub: HubOptions,
+    }
+
+    #[test]
+    fn a_folder_goes_by_its_last_name() {
+        let folder = tempfile::tempdir().unwrap();
+        let tiny = folder.path().join("tiny");
+        std::fs::create_dir(&tiny).unwrap();
+        for path in [tiny.clone(), tiny.join(""), tiny.join("."), tiny.join("../tiny")] {
+            assert_eq!(last_name(&path), "tiny", "{}", path.display());
+        }
+        assert_eq!(last_name(Path::new("/")), "model");
+        assert_ne!(last_name(Path::new(".")), ".");
     }
 
     #[test]

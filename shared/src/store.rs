@@ -31,6 +31,11 @@ pub use s3_settings::{S3Settings, S3Timeouts, StaticCredentials};
 /// Largest object that this store reads or writes, in bytes: twice the longest audio of one job.
 pub const OBJECT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
+/// Content of a probe: 4 KiB that are not zero, so that a full disk has to find room for them.
+static PROBE: [u8; 4_096] = [0xa5; 4_096];
+/// Media type of a probe.
+const PROBE_MEDIA_TYPE: &str = "application/octet-stream";
+
 /// Longest lifetime of a presigned URL: the limit of AWS signature version 4.
 pub const PRESIGN_MAX: Duration = Duration::from_hours(7 * 24);
 
@@ -135,6 +140,22 @@ impl Store {
             Self::S3(s3) => s3.presign_get(key, lifetime).await.map(Some),
             Self::Folder(_) => Ok(None),
         }
+    }
+
+    /// Checks that objects can be written: puts a small object and deletes it again. Unlike
+    /// [`Store::check`], this notices a full disk and credentials that may not write.
+    ///
+    /// The object goes under [`ObjectKey::probe`]. An object that cannot be deleted stays until the
+    /// next probe of the same writer.
+    ///
+    /// # Errors
+    /// The errors of [`Store::put`].
+    pub async fn probe(&self, key: &ObjectKey) -> Result<(), StoreError> {
+        self.put(key, Bytes::from_static(&PROBE), PROBE_MEDIA_TYPE).await?;
+        if let Err(error) = self.delete(key).await {
+            tracing::debug!(key = %key, error = %error, "cannot delete probe from store");
+        }
+        Ok(())
     }
 
     /// Checks that the bucket or folder exists and grants access.

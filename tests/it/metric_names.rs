@@ -7,16 +7,20 @@ use crate::source_tree::{files, read};
 use crate::test_system::TestSystem;
 
 /// Names of all metrics, sorted.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 28] = [
     "csm_backlog_audio_seconds",
     "csm_dlq_size",
     "csm_first_audio_seconds",
     "csm_fleet_frames_per_second",
     "csm_frame_gap_seconds",
     "csm_frame_step_seconds",
+    "csm_http_connections",
+    "csm_http_request_seconds",
     "csm_jobs_accepted_total",
     "csm_jobs_total",
     "csm_lease_lost_total",
+    "csm_gateway_memory_bytes",
+    "csm_gateway_memory_limit_bytes",
     "csm_model_load_seconds",
     "csm_prefill_piece_seconds",
     "csm_prefix_cache_bytes",
@@ -28,8 +32,20 @@ const NAMES: [&str; 22] = [
     "csm_reconciled_total",
     "csm_refused_total",
     "csm_rtf",
+    "csm_shared_part_broken",
     "csm_slots",
+    "csm_websockets",
     "csm_workers",
+];
+/// Names of the process' own figures, those of Prometheus' clients, sorted.
+const PROCESS_NAMES: [&str; 7] = [
+    "process_cpu_seconds_total",
+    "process_max_fds",
+    "process_open_fds",
+    "process_resident_memory_bytes",
+    "process_start_time_seconds",
+    "process_threads",
+    "process_virtual_memory_bytes",
 ];
 /// Literals that begin like the name of a metric and name something else.
 const OTHER_LITERALS: [&str; 1] = ["csm_depth_decoder_model"];
@@ -82,6 +98,9 @@ fn the_operations_page_describes_the_metrics_of_the_list() {
     let page = read("docs/operations.md");
     let rows = page.lines().filter_map(|line| line.strip_prefix("| `csm_")?.split_once('`'));
     assert_listed(&rows.map(|(name, _)| format!("csm_{name}")).collect(), "docs/operations.md");
+    for name in PROCESS_NAMES {
+        assert!(page.contains(&format!("`{name}`")), "docs/operations.md lacks {name}");
+    }
 }
 
 #[tokio::test]
@@ -92,7 +111,9 @@ async fn the_metrics_pages_of_real_processes_show_names_of_the_list_alone() {
     let pages = system.metrics().await.join("\n");
     let types = pages.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     let shown: BTreeSet<_> = types.map(str::to_owned).collect();
-    let unlisted: Vec<_> = shown.difference(&listed()).cloned().collect();
+    let process: BTreeSet<_> = shown.iter().filter(|name| name.starts_with("process_")).cloned().collect();
+    assert_eq!(process, PROCESS_NAMES.into_iter().map(str::to_owned).collect());
+    let unlisted: Vec<_> = shown.difference(&listed()).filter(|name| !process.contains(*name)).cloned().collect();
     assert!(unlisted.is_empty(), "names that are not in the list: {unlisted:?}");
     for name in ["csm_jobs_accepted_total", "csm_slots"] {
         assert!(shown.contains(name), "{name} of the gateway or the worker is not shown: {pages}");

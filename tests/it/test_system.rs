@@ -3,14 +3,21 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use csm_engine::random_model::{self, FolderLayout};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_testing::process::{Process, free_address, program_path};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::test_client::TestClient;
 use csm_testing::s3_server::{self, S3Server};
+
+/// Longest wait for a change of a worker's readiness.
+const READINESS_LIMIT: Duration = Duration::from_secs(90);
+/// Pause between two looks at a worker's readiness.
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 pub(crate) struct WorkerProcess {
     pub(crate) process: Process,
@@ -30,6 +37,8 @@ pub(crate) struct TestSystem {
 /// Store of the fleet's audio.
 pub(crate) enum Keep {
     Folder,
+    /// A folder of the test's own.
+    FolderAt(PathBuf),
     S3(SocketAddr),
 }
 
@@ -71,6 +80,7 @@ impl TestSystem {
                 std::fs::create_dir_all(&store).unwrap();
                 environment.push(pair("CSM_STORE", format!("folder:{}", store.display())));
             }
+            Keep::FolderAt(store) => environment.push(pair("CSM_STORE", format!("folder:{}", store.display()))),
             Keep::S3(address) => environment.extend([
                 pair("CSM_STORE", format!("s3:{}/fleet", s3_server::BUCKET)),
                 pair("CSM_S3_ENDPOINT", format!("http://{address}")),
@@ -138,11 +148,41 @@ impl TestSystem {
         pages
     }
 
-    /// Returns the files in the folder store.
+    /// Returns the audio files in the folder store. The probes of workers are not among them.
     pub(crate) fn stored_files(&self) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        collect(&self.folders.path().join("store"), &mut found);
+        let (mut found, audio) = (Vec::new(), self.store_folder().join("audio"));
+        if audio.is_dir() {
+            collect(&audio, &mut found);
+        }
+        found.retain(|file| !file.starts_with(audio.join("probe")));
         found
+    }
+
+    /// Returns the path of the folder store.
+    pub(crate) fn store_folder(&self) -> PathBuf {
+        self.folders.path().join("store")
+    }
+
+    /// Returns the path of the model's folder.
+    pub(crate) fn model_folder(&self) -> PathBuf {
+        self.folders.path().join("tiny")
+    }
+
+    /// Waits until the readiness of a worker is as wanted, and returns it.
+    pub(crate) async fn readiness_until(&self, worker: usize, wanted: impl Fn(&Value) -> bool) -> Value {
+        let url = format!("http://{}/readyz", self.workers[worker].admin);
+        let look = async {
+            loop {
+                if let Ok(answer) = reqwest::get(&url).await
+                    && let Ok(readiness) = answer.json::<Value>().await
+                    && wanted(&readiness)
+                {
+                    return readiness;
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        tokio::time::timeout(READINESS_LIMIT, look).await.expect("the worker's readiness does not get there")
     }
 
     /// Returns the number of entries in the lanes.

@@ -51,7 +51,7 @@ fn samples(pcm: &[u8]) -> Vec<i16> {
 
 /// Fails unless the fleet's mark is in these samples, and no other key's.
 fn assert_detected(samples: &[i16]) {
-    let clip: Vec<f32> = samples.iter().map(|&sample| f32::from(sample) / 32_768.0).collect();
+    let clip: Vec<f32> = samples.iter().copied().map(csm_shared::audio::to_f32).collect();
     let found = Detector::new(&WatermarkKey::development()).detect(&clip);
     assert_eq!(found.verdict, Verdict::Detected, "z = {}", found.z);
     let other = Detector::new(&WatermarkKey::parse("the key of somebody else altogether").unwrap()).detect(&clip);

@@ -45,6 +45,15 @@ impl AudioEncoder {
         Self { signer }
     }
 
+    /// Runs the self-test of the signer with the files that its settings name now, and goes on with
+    /// what they hold. Passes without a signer.
+    ///
+    /// # Errors
+    /// [`ProvenanceError`]: no file can be signed.
+    pub fn check(&self) -> Result<(), ProvenanceError> {
+        self.signer.as_ref().map_or(Ok(()), Signer::renew)
+    }
+
     /// Encodes a complete file with [`encode`]. Signs it if its format can carry a manifest and
     /// there is a key.
     ///

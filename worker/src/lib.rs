@@ -2,13 +2,14 @@
 //! of the API.
 //!
 //! Reading order: the claim loop ([`runner`]), one attempt ([`speak`]), the marks ([`marks`]), the
-//! output ([`encode`], [`provenance`], [`sink`]), and the process around them ([`config`],
-//! [`serve`]).
+//! output ([`encode`], [`provenance`], [`sink`]), the parts that all jobs share ([`health`]), and
+//! the process around them ([`config`], [`serve`]).
 
 #![forbid(unsafe_code)]
 
 pub mod config;
 mod detect_service;
+pub mod health;
 pub mod runner;
 mod serve;
 pub mod speak;

@@ -27,6 +27,9 @@ pub use csm_shared::watermark::{
 pub use marked::Marked;
 pub use policy::{ChosenPolicy, MarkArgs, Policy};
 
+#[cfg(test)]
+pub(crate) use tests::broken_marker;
+
 use csm_silentcipher::{BnMode, SilentCipher, SilentCipherError};
 pub(crate) use whole::SilentCipherMark;
 use whole::WholeMark;
@@ -64,6 +67,9 @@ pub enum MarkError {
         /// Reason why the weights are unusable.
         why: String,
     },
+    /// A mark that worked at the start does not work any more.
+    #[error("SilentCipher: {0}")]
+    SelfTest(String),
     /// The thread that loaded the weights panicked.
     #[error("loading SilentCipher: {0}")]
     Died(String),
@@ -107,6 +113,18 @@ impl Marker {
         let mark = Arc::new(SilentCipherMark::new(&cipher, key));
         whole::self_test(&*mark).map_err(unusable)?;
         Ok(Self { silentcipher: Some(Arc::clone(&mark)), ..self.with(policy, mark) })
+    }
+
+    /// Runs the self-tests of all marks that files get. Takes long with SilentCipher.
+    ///
+    /// # Errors
+    /// [`MarkError`]: the worker must not generate speech.
+    pub fn self_test(&self) -> Result<(), MarkError> {
+        self.builtin.self_test()?;
+        match &self.files {
+            Files::Builtin => Ok(()),
+            Files::Silentcipher(mark) | Files::Both(mark) => whole::self_test(&**mark).map_err(MarkError::SelfTest),
+        }
     }
 
     /// Returns SilentCipher, if its weights are loaded.

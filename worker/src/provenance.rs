@@ -102,13 +102,31 @@ impl ProvenanceArgs {
     /// # Errors
     /// [`ProvenanceError`].
     pub fn signer(&self) -> Result<Option<Signer>, ProvenanceError> {
-        let (chain, key) = match (given(self.c2pa_cert.as_deref()), given(self.c2pa_key.as_deref())) {
-            (None, None) => return Ok(None),
-            (None, Some(_)) => return Err(ProvenanceError::Incomplete("CSM_C2PA_CERT")),
-            (Some(_), None) => return Err(ProvenanceError::Incomplete("CSM_C2PA_KEY")),
-            (Some(chain), Some(key)) => (read("CSM_C2PA_CERT", chain)?, read("CSM_C2PA_KEY", key)?),
-        };
-        Signer::new(&chain, &key, self.c2pa_alg).map(Some)
+        match (given(self.c2pa_cert.as_deref()), given(self.c2pa_key.as_deref())) {
+            (None, None) => Ok(None),
+            (None, Some(_)) => Err(ProvenanceError::Incomplete("CSM_C2PA_CERT")),
+            (Some(_), None) => Err(ProvenanceError::Incomplete("CSM_C2PA_KEY")),
+            (Some(chain), Some(key)) => {
+                Signer::new(SignerFiles { chain: chain.to_owned(), key: key.to_owned(), algorithm: self.c2pa_alg })
+                    .map(Some)
+            }
+        }
+    }
+}
+
+/// Files of a signer, read at the start and again when a signature fails. Files that were replaced,
+/// as by a renewal of certificates, therefore need no new start.
+#[derive(Clone, Debug)]
+struct SignerFiles {
+    chain: PathBuf,
+    key: PathBuf,
+    algorithm: SigningAlgorithm,
+}
+
+impl SignerFiles {
+    /// Reads the certificates and the key.
+    fn read(&self) -> Result<(Vec<u8>, Vec<u8>), ProvenanceError> {
+        Ok((read("CSM_C2PA_CERT", &self.chain)?, read("CSM_C2PA_KEY", &self.key)?))
     }
 }
 

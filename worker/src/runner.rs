@@ -15,7 +15,7 @@ use std::time::Duration;
 use csm_queue::live::Subscriptions;
 use csm_queue::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerId};
 use csm_shared::process::telemetry;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -100,7 +100,7 @@ impl Runner {
                 biased;
                 () = stop.cancelled() => return RunnerEnd::Drained,
                 why = self.context.engine.closed() => return RunnerEnd::EngineDied(why),
-                Ok(slot) = Arc::clone(&slots).acquire_owned() => slot,
+                Some(slot) = self.free_slot(&slots) => slot,
             };
             match self.next_job(&mut claimer, &mut wake, occupancy).await {
                 Ok(Some(job)) => {
@@ -127,6 +127,18 @@ impl Runner {
                     tracing::warn!(error = %error, "cannot claim job, retrying");
                     tokio::time::sleep(TROUBLE_PAUSE).await;
                 }
+            }
+        }
+    }
+
+    /// Waits for a free slot and for all shared parts to work: a job that cannot be delivered
+    /// should not be claimed. Returns `None` if the slots are closed, which never happens.
+    async fn free_slot(&self, slots: &Arc<Semaphore>) -> Option<OwnedSemaphorePermit> {
+        loop {
+            self.context.breaker.closed().await;
+            let slot = Arc::clone(slots).acquire_owned().await.ok()?;
+            if self.context.breaker.is_closed() {
+                return Some(slot);
             }
         }
     }

@@ -3,6 +3,7 @@
 
 mod load_marks;
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::process::admin::{self, AdminError, Readiness};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer};
-use csm_shared::store::{Store, StoreError};
+use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::{WorkerArgs, WorkerConfigError};
 use crate::detect_service;
 use crate::encode::AudioEncoder;
+use crate::health::{Breaker, Checks};
 use crate::marks::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 use crate::provenance::ProvenanceError;
 use crate::runner::{Runner, RunnerEnd};
@@ -34,8 +36,6 @@ use csm_engine::engine::{Engine, EngineConfig, EngineError};
 const REDIS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for the detection task when a worker ends.
 const DETECT_GRACE: Duration = Duration::from_secs(2);
-/// Pause between two checks of a store that is not usable.
-const STORE_PAUSE: Duration = Duration::from_secs(2);
 
 /// The reason that a worker did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +46,9 @@ pub enum WorkerError {
     /// Invalid settings of the store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The name of this worker cannot be part of a key in the store.
+    #[error(transparent)]
+    Key(#[from] InvalidObjectKey),
     /// Invalid settings of Redis.
     #[error(transparent)]
     Redis(#[from] RedisFault),
@@ -147,14 +150,23 @@ async fn work(
     let marker = marker?;
     let Some(loaded) = stop.run_until_cancelled(load(args, state)).await else { return Ok(()) };
     let (engine, tokenizer) = loaded?;
-    if stop.run_until_cancelled(store_there(&parts.store, state)).await.is_none() {
+    let host = host();
+    let worker_id = WorkerId::of_this_process(&host);
+    let breaker = Breaker::default();
+    let checks = Checks {
+        store: parts.store.clone(),
+        probe: ObjectKey::probe(worker_id.tag())?,
+        marker: marker.clone(),
+        encoder: parts.encoder.clone(),
+    };
+    // Audio that cannot be stored should not be generated.
+    if stop.run_until_cancelled(checks.check_store(&breaker)).await.is_none() {
         return Ok(());
     }
     if stop.run_until_cancelled(parts.redis.log_server()).await.is_none() {
         return Ok(());
     }
-    let host = host();
-    let worker_id = WorkerId::of_this_process(&host);
+    let checks = tokio::spawn(checks.run(breaker.clone()));
     let queue = Queue::new(parts.redis.clone(), &args.queue);
     let live = Live::new(parts.redis.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
@@ -169,6 +181,7 @@ async fn work(
             marker,
             encoder: parts.encoder,
             store: parts.store,
+            breaker: breaker.clone(),
             live,
             worker: worker_id.to_string(),
         },
@@ -180,19 +193,12 @@ async fn work(
         queue,
     };
     tracing::info!(worker = %runner.worker_id, slots = args.slots, "worker ready");
-    state.send_replace(Readiness::Ready);
     let engine = runner.context.engine.clone();
-    let unready = async {
-        tokio::select! {
-            () = stop.cancelled() => state.send_replace(Readiness::Draining),
-            why = engine.closed() => state.send_replace(Readiness::Degraded { reason: why.to_string() }),
-        };
-        std::future::pending().await
-    };
     let end = tokio::select! {
         end = runner.run(stop.clone()) => end,
-        never = unready => never,
+        never = show_readiness(state, &engine, &breaker, stop) => match never {},
     };
+    checks.abort();
     janitor.abort();
     detect_stop.cancel();
     if let Some(detection) = detection {
@@ -218,13 +224,32 @@ fn serve_detection(
     Some(tokio::spawn(async move { queue.serve(detect, stop).await }))
 }
 
-/// Waits until the store is usable: audio that cannot be stored should not be generated.
-async fn store_there(store: &Store, state: &watch::Sender<Readiness>) {
-    while let Err(error) = store.check().await {
-        tracing::warn!(error = %error, "cannot use store, claiming no jobs until it works");
-        state.send_replace(Readiness::Degraded { reason: format!("store: {error}") });
-        tokio::time::sleep(STORE_PAUSE).await;
+/// Shows the probes whether the worker claims jobs, and why not.
+async fn show_readiness(
+    state: &watch::Sender<Readiness>,
+    engine: &Engine,
+    breaker: &Breaker,
+    stop: &CancellationToken,
+) -> Infallible {
+    loop {
+        let reason = breaker.reason();
+        state.send_replace(match reason.clone() {
+            None => Readiness::Ready,
+            Some(reason) => Readiness::Degraded { reason },
+        });
+        tokio::select! {
+            () = stop.cancelled() => {
+                state.send_replace(Readiness::Draining);
+                break;
+            }
+            why = engine.closed() => {
+                state.send_replace(Readiness::Degraded { reason: why.to_string() });
+                break;
+            }
+            () = breaker.reason_changed(reason.as_deref()) => {}
+        }
     }
+    std::future::pending().await
 }
 
 /// Finds and loads the model, and shows each phase of loading to the probes.

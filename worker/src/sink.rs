@@ -11,14 +11,18 @@ use csm_queue::queue::LeaseRef;
 use csm_shared::job::AudioFormat;
 use csm_shared::process::digest::sha256_hex;
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
+use tokio::time::timeout;
 
-/// Longest time to retry a store that is down. After that the audio in memory is lost and has to be
-/// generated again.
-const RETRY_LIMIT: Duration = Duration::from_secs(60);
-/// Longest pause between two tries.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
-/// Upper bound on the number of tries, which are bounded by time as well.
-const TRIES_MAX: usize = 100;
+use crate::health::{PartError, SharedFault, SharedPart};
+
+/// Tries of one write, the first included, before the store counts as out of order.
+const TRIES: usize = 3;
+/// Longest pause between two of these tries.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Longest time of one write.
+const WRITE_LIMIT: Duration = Duration::from_secs(60);
+/// Refusals of a file by a store that passes its check, after which the file is at fault.
+const REFUSALS_MAX: u32 = 3;
 
 /// A file in the store that no record points to yet.
 #[derive(Debug)]
@@ -31,43 +35,51 @@ pub struct Stored {
     pub sha256: String,
 }
 
-/// A file that could not be stored.
+/// A file that can never be stored, although the store works.
 #[derive(Debug, thiserror::Error)]
 pub enum SinkError {
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
+    /// The store refuses this file and takes others.
+    #[error("the store takes other files, but not this one: {0}")]
+    Refused(StoreError),
     /// The key of the attempt is not legal.
     #[error(transparent)]
     Key(#[from] InvalidObjectKey),
 }
 
-impl SinkError {
-    /// Returns true if a retry cannot help.
-    #[must_use]
-    pub fn is_permanent(&self) -> bool {
-        match self {
-            Self::Store(error) => error.is_permanent(),
-            Self::Key(_) => true,
-        }
-    }
-}
-
-/// Stores the file of one attempt.
-pub async fn put(store: &Store, at: &LeaseRef, format: AudioFormat, file: Vec<u8>) -> Result<Stored, SinkError> {
-    let (key, file) = (key(at, format)?, Bytes::from(file));
+/// Stores the file of one attempt. `trial` is the number of times that the store took a small
+/// object after it had refused this file.
+///
+/// # Errors
+/// [`PartError::Shared`] if the store is out of order: the file is worth keeping.
+pub async fn put(
+    store: &Store,
+    at: &LeaseRef,
+    format: AudioFormat,
+    file: Bytes,
+    trial: u32,
+) -> Result<Stored, PartError<SinkError>> {
+    let key = key(at, format).map_err(|error| PartError::Own(error.into()))?;
     let (bytes, sha256) = (file.len() as u64, sha256_hex(&file));
     let backoff = ExponentialBuilder::default()
+        .with_min_delay(PAUSE_MAX / 10)
         .with_max_delay(PAUSE_MAX)
-        .with_max_times(TRIES_MAX)
-        .with_total_delay(Some(RETRY_LIMIT))
+        .with_max_times(TRIES - 1)
         .with_jitter();
-    (|| store.put(&key, file.clone(), format.media_type()))
+    let write = || async {
+        let written = timeout(WRITE_LIMIT, store.put(&key, file.clone(), format.media_type())).await;
+        written.unwrap_or_else(|_| Err(StoreError::Timeout(format!("{key}: {} s are over", WRITE_LIMIT.as_secs()))))
+    };
+    let written = write
         .retry(backoff)
-        .when(|error| !error.is_permanent())
-        .notify(|error, pause| tracing::warn!(error = %error, ?pause, "cannot store audio, retrying"))
-        .await?;
-    Ok(Stored { key, bytes, sha256 })
+        .when(|error| matches!(error, StoreError::Unavailable(_)))
+        .notify(|error, pause| tracing::debug!(error = %error, ?pause, "cannot store audio, retrying"))
+        .await;
+    match written {
+        Ok(()) => Ok(Stored { key, bytes, sha256 }),
+        // A store that is full or denies access also refuses other files, sooner or later.
+        Err(error @ StoreError::Invalid(_)) if trial >= REFUSALS_MAX => Err(PartError::Own(SinkError::Refused(error))),
+        Err(error) => Err(PartError::Shared(SharedFault::new(SharedPart::Store, &error))),
+    }
 }
 
 /// Deletes the file that this attempt may have stored. A failure is harmless: no record points to

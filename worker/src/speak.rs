@@ -7,6 +7,7 @@
 //! run, bit for bit. If the delivery is live, the marked samples go out with the same events. A
 //! later attempt sends only the samples that no earlier attempt has sent.
 
+mod attempt_error;
 mod attempt_progress;
 mod context_window;
 mod join;
@@ -15,31 +16,39 @@ mod sentence_stream;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_queue::queue::LeaseRef;
 use csm_queue::redis_client::RedisFault;
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{Failure, FailureClass, FinishReason, JobSpec, Receipt, SentenceReceipt};
+use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
 use csm_shared::store::Store;
 
 use crate::IDENTITY;
 use crate::encode::{AudioEncoder, EncodeError};
-use crate::marks::{Finished, MarkError, Marker};
-use crate::sink::{self, SinkError};
-use csm_engine::engine::{Engine, EngineError, ModelInfo, PromptSegment, SegmentAudio};
+use crate::health::{Breaker, KEEP_MAX, PartError, SharedFault, SharedPart};
+use crate::marks::{Finished, Marked, Marker};
+use crate::sink::{self, Stored};
+use csm_engine::engine::{Engine, ModelInfo, PromptSegment, SegmentAudio};
 
+pub use attempt_error::{AttemptError, Blame};
 pub use attempt_progress::AttemptProgress;
 use progress::{PendingEvent, ProgressPublisher};
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
 
 /// Longest time to publish an event, or to read the resume point.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(30);
-/// Longest time to store a file, all tries included.
-const STORE_LIMIT: Duration = Duration::from_secs(120);
+/// Longest time to encode and store finished audio: either may have to wait for a shared part.
+const DELIVERY_LIMIT: Duration = KEEP_MAX.saturating_mul(2).saturating_add(Duration::from_secs(600));
+/// Longest time to find out what a failure is to be blamed on: a self-test of the marks.
+const BLAME_LIMIT: Duration = Duration::from_secs(120);
+/// Failed signatures by a signer that passes its self-test, after which the file is at fault.
+const SIGNATURES_MAX: u32 = 3;
 
 /// Resources that every attempt of a worker needs.
 pub struct AttemptContext {
@@ -53,64 +62,12 @@ pub struct AttemptContext {
     pub encoder: AudioEncoder,
     /// Store of files.
     pub store: Store,
+    /// Breaker of the parts that all attempts share.
+    pub breaker: Breaker,
     /// Live channel to the followers of a job.
     pub live: Live,
     /// Id of this worker, for the receipt.
     pub worker: String,
-}
-
-/// Failure of an attempt.
-#[derive(Debug, thiserror::Error)]
-pub enum AttemptError {
-    /// The tokenizer refused the text.
-    #[error(transparent)]
-    Prompt(#[from] PromptError),
-    /// The engine refused or failed.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The file could not be stored.
-    #[error(transparent)]
-    Sink(#[from] SinkError),
-    /// The store took too long with the file.
-    #[error("the audio was not stored within {} s", STORE_LIMIT.as_secs())]
-    StoreTimedOut,
-    /// The audio could not be marked, or its mark was not found in it.
-    #[error(transparent)]
-    Mark(#[from] MarkError),
-    /// An event could not be published, or the resume point could not be read.
-    #[error("live audio: {0}")]
-    Publish(#[from] RedisFault),
-    /// The encoder failed.
-    #[error(transparent)]
-    Encode(#[from] EncodeError),
-    /// The thread that marks and encodes panicked.
-    #[error("marking and encoding the audio: {0}")]
-    Join(#[from] tokio::task::JoinError),
-}
-
-impl AttemptError {
-    /// Returns the failure as the queue records it. Its message is safe to show: messages of
-    /// libraries and devices stay in the log.
-    #[must_use]
-    pub fn failure(&self) -> Failure {
-        let class = match self {
-            Self::Prompt(_) => FailureClass::Invalid,
-            Self::Engine(error) if error.is_invalid() => FailureClass::Invalid,
-            Self::Engine(_) | Self::Mark(_) | Self::Encode(_) | Self::Join(_) => FailureClass::Resource,
-            Self::Sink(error) if error.is_permanent() => FailureClass::Resource,
-            Self::Sink(_) | Self::StoreTimedOut | Self::Publish(_) => FailureClass::Transient,
-        };
-        let message = match self {
-            Self::Prompt(_) => "the text could not be tokenized".to_owned(),
-            Self::Engine(error) if error.is_invalid() => error.to_string(),
-            Self::Engine(_) => "the model or its device failed while speaking".to_owned(),
-            Self::Sink(_) | Self::StoreTimedOut => "the audio could not be stored".to_owned(),
-            Self::Publish(_) => "the audio could not be sent while it was spoken".to_owned(),
-            Self::Mark(_) => "the watermark could not be put on the audio, so it may not leave".to_owned(),
-            Self::Encode(_) | Self::Join(_) => "the audio could not be encoded".to_owned(),
-        };
-        Failure::new(class, message)
-    }
 }
 
 /// Audio of one attempt, and the figures for its receipt.
@@ -119,12 +76,32 @@ struct GeneratedAudio {
     frames: u32,
     resumed: u32,
     sentences: Vec<SentenceReceipt>,
+    warnings: Vec<ReceiptWarning>,
     finish: FinishReason,
     first_audio: Option<Duration>,
     compute: Duration,
 }
 
 impl AttemptContext {
+    /// Makes an attempt, and finds out what its failure is to be blamed on.
+    pub async fn attempt_or_blame(
+        &self,
+        at: &LeaseRef,
+        spec: &JobSpec,
+        waited: Duration,
+        progress: &AttemptProgress,
+    ) -> Result<Receipt, Blame> {
+        match Box::pin(self.attempt(at, spec, waited, progress)).await {
+            Ok(receipt) => Ok(receipt),
+            Err(error) => {
+                let finding = attempt_error::blame(&error, &self.marker, &self.breaker);
+                let blame = progress.during(BLAME_LIMIT, finding).await;
+                tracing::error!(error = %error, ?blame, "attempt failed");
+                Err(blame)
+            }
+        }
+    }
+
     /// Generates and stores the audio. Returns the receipt to commit, which points to the file.
     /// Meanwhile, `progress` shows whether the attempt makes progress.
     pub async fn attempt(
@@ -148,15 +125,12 @@ impl AttemptContext {
         if let Some(first) = generated.first_audio {
             metrics::histogram!(telemetry::FIRST_AUDIO_SECONDS).record(first.as_secs_f64());
         }
-        let (audio, encoder, format) = (generated.audio, self.encoder.clone(), spec.format);
+        let audio = generated.audio;
         let time_limit = audio.time_limit();
-        let finishing = tokio::task::spawn_blocking(move || {
-            let (whole, findings) = audio.complete()?;
-            Ok::<_, AttemptError>((encoder.encode(&whole, format)?, whole.samples().len() as u64, findings))
-        });
-        let (file, samples, watermarks) = progress.during(time_limit, finishing).await??;
-        let store = Box::pin(tokio::time::timeout(STORE_LIMIT, sink::put(&self.store, at, format, file)));
-        let stored = progress.during(STORE_LIMIT, store).await.map_err(|_| AttemptError::StoreTimedOut)??;
+        let marking = tokio::task::spawn_blocking(move || audio.complete());
+        let (whole, watermarks) = progress.during(time_limit, marking).await??;
+        let samples = whole.samples().len() as u64;
+        let stored = progress.during(DELIVERY_LIMIT, self.deliver(at, spec, Arc::new(whole), progress)).await?;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         let rtf = (samples > 0).then(|| generated.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
@@ -175,17 +149,49 @@ impl AttemptContext {
             samples,
             duration_ms: samples * 1_000 / u64::from(SAMPLE_RATE),
             finish_reason: generated.finish,
+            warnings: generated.warnings,
             queue_ms: waited.as_millis() as u64,
             compute_ms: generated.compute.as_millis() as u64,
             first_audio_ms: generated.first_audio.map(|first| first.as_millis() as u64),
             rtf,
             bytes: stored.bytes,
             sha256: stored.sha256,
-            format,
+            format: spec.format,
             watermarks,
             location: stored.key.to_string(),
             sentences: generated.sentences,
         })
+    }
+
+    /// Encodes the finished audio and stores the file. While the signer or the store is out of
+    /// order, the audio is kept in memory: one recording for each slot.
+    async fn deliver(
+        &self,
+        at: &LeaseRef,
+        spec: &JobSpec,
+        whole: Arc<Marked>,
+        progress: &AttemptProgress,
+    ) -> Result<Stored, AttemptError> {
+        let encode = |trial| {
+            progress.note_trial(trial);
+            let (encoder, whole, format) = (self.encoder.clone(), Arc::clone(&whole), spec.format);
+            async move {
+                let encoding = tokio::task::spawn_blocking(move || encoder.encode(&whole, format));
+                match encoding.await.map_err(|panicked| PartError::Own(AttemptError::Join(panicked)))? {
+                    Err(EncodeError::Provenance(error)) if trial < SIGNATURES_MAX => {
+                        Err(PartError::Shared(SharedFault::new(SharedPart::Signer, &error)))
+                    }
+                    encoded => encoded.map_err(|error| PartError::Own(AttemptError::from(error))),
+                }
+            }
+        };
+        let file = Bytes::from(self.breaker.outlast(encode).await?);
+        drop(whole);
+        let put = |trial| {
+            progress.note_trial(trial);
+            sink::put(&self.store, at, spec.format, file.clone(), trial)
+        };
+        Ok(self.breaker.outlast(put).await?)
     }
 
     /// Generates the audio of the job and marks it.
@@ -217,7 +223,7 @@ impl AttemptContext {
                 publisher.mark_published();
             }
         }
-        let Ending { pcm, sentences, finish } = stream.finish();
+        let Ending { pcm, sentences, warnings, finish } = stream.finish();
         let ready = marking.push(&pcm)?;
         let (rest, audio) = marking.finish();
         publisher.end(&ready, &rest);
@@ -226,7 +232,7 @@ impl AttemptContext {
             publisher.mark_published();
         }
         let (frames, resumed, compute) = (publisher.frames(), publisher.resumed(), begun.elapsed());
-        Ok(GeneratedAudio { audio, frames, resumed, sentences, finish, first_audio, compute })
+        Ok(GeneratedAudio { audio, frames, resumed, sentences, warnings, finish, first_audio, compute })
     }
 
     /// Plans the job for the engine.

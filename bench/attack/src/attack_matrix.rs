@@ -1,13 +1,13 @@
 //! Attack matrix: the share of marked clips that are still found after each attack, by length and
 //! source.
 
-use csm_shared::audio::FRAME_SAMPLES;
+use csm_shared::audio::{FRAME_SAMPLES, to_f32};
 use csm_shared::watermark::{Detector, Verdict, Watermark};
 
 use csm_report::Table;
 
 use super::attack_report::AttackReport;
-use super::attacks::{ATTACKS, Attack, float};
+use super::attacks::{ATTACKS, Attack};
 use super::corpus::{CorpusSource, LENGTHS, Unmarked};
 use super::lossy_codec::BATCH;
 use super::parallel;
@@ -39,7 +39,7 @@ pub(crate) fn mark_all(watermark: &Watermark, clips: Vec<Unmarked>) -> anyhow::R
 }
 
 pub(crate) fn floats(samples: &[i16]) -> Vec<f32> {
-    samples.iter().map(|&sample| float(sample)).collect()
+    samples.iter().copied().map(to_f32).collect()
 }
 
 /// Clips of one source and length under one attack.

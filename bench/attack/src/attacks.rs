@@ -3,7 +3,7 @@
 use std::f64::consts::{SQRT_2, TAU};
 
 use anyhow::Context as _;
-use csm_shared::audio::{Clip, SAMPLE_RATE, to_i16};
+use csm_shared::audio::{Clip, SAMPLE_RATE, to_f32, to_i16};
 
 use super::attack_rng::AttackRng;
 use super::lossy_codec::LossyCodec;
@@ -108,7 +108,7 @@ impl Attack {
             Kind::Rounding | Kind::Coded(_) => clip.to_vec(),
             Kind::Gain(decibels) => {
                 let gain = 10f32.powf(decibels / 20.0);
-                clip.iter().map(|&sample| to_i16(gain * float(sample))).collect()
+                clip.iter().map(|&sample| to_i16(gain * to_f32(sample))).collect()
             }
             Kind::Crop => crop(&mut draw, clip),
             Kind::Rate(rate) => {
@@ -118,7 +118,7 @@ impl Attack {
             }
             Kind::Noise(decibels) => {
                 let level = rms(clip) * 10f32.powf(-decibels / 20.0);
-                clip.iter().map(|&sample| to_i16(float(sample) + level * draw.normal())).collect()
+                clip.iter().map(|&sample| to_i16(to_f32(sample) + level * draw.normal())).collect()
             }
             Kind::Dropout => dropout(&mut draw, clip),
             Kind::Speed(factor) => read_as(clip, (SAMPLE_RATE as f32 * factor).round() as u32)?,
@@ -128,12 +128,8 @@ impl Attack {
     }
 }
 
-pub(crate) fn float(sample: i16) -> f32 {
-    f32::from(sample) / 32_768.0
-}
-
 pub(crate) fn rms(clip: &[i16]) -> f32 {
-    let power: f64 = clip.iter().map(|&sample| f64::from(float(sample)).powi(2)).sum();
+    let power: f64 = clip.iter().map(|&sample| f64::from(to_f32(sample)).powi(2)).sum();
     (power / clip.len().max(1) as f64).sqrt() as f32
 }
 
@@ -175,7 +171,7 @@ fn high_pass(clip: &[i16]) -> Vec<i16> {
     let (cosine, alpha) = (angle.cos(), angle.sin() / SQRT_2);
     let b = (1.0 + cosine) / 2.0;
     let mut filter = Biquad::new([b, -2.0 * b, b], [1.0 + alpha, -2.0 * cosine, 1.0 - alpha]);
-    clip.iter().map(|&sample| to_i16(filter.pass(float(sample)))).collect()
+    clip.iter().map(|&sample| to_i16(filter.pass(to_f32(sample)))).collect()
 }
 
 /// Filter of two poles and two zeros.

@@ -1,14 +1,14 @@
 //! Proxy for audibility: the added signal under the speech, the loudness, and steps at the edges of
 //! hops and frames.
 
-use csm_shared::audio::FRAME_SAMPLES;
+use csm_shared::audio::{FRAME_SAMPLES, to_f32};
 use csm_shared::watermark::Watermark;
 
 use super::attack_matrix::{Pair, mark};
 use csm_report::Table;
 
 use super::attack_report::AttackReport;
-use super::attacks::{HOP, float};
+use super::attacks::HOP;
 use super::corpus::{CorpusSource, LENGTHS};
 use super::loudness::lufs;
 use super::parallel;
@@ -77,11 +77,11 @@ impl LoudnessSteps {
 fn hear(watermark: &Watermark, pair: &Pair) -> Audibility {
     let Pair { clip, marked } = pair;
     let added = |marked: &[i16]| -> Vec<f64> {
-        marked.iter().zip(&clip.pcm).map(|(&after, &before)| f64::from(float(after) - before)).collect()
+        marked.iter().zip(&clip.pcm).map(|(&after, &before)| f64::from(to_f32(after) - before)).collect()
     };
     let apart: Vec<i16> = clip.pcm.chunks(FRAME_SAMPLES).flat_map(|frame| mark(watermark, frame)).collect();
     let (apart, added) = (added(&apart), added(marked));
-    let after: Vec<f32> = marked.iter().map(|&sample| float(sample)).collect();
+    let after: Vec<f32> = marked.iter().copied().map(to_f32).collect();
     Audibility {
         segments: segments(&clip.pcm, &added),
         loudness: lufs(&after).zip(lufs(&clip.pcm)).map(|(after, before)| after - before),

@@ -2,19 +2,19 @@
 
 mod letter_text;
 
-use std::collections::HashSet;
+use std::io::{IsTerminal as _, Write as _, stdin};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand};
-use csm_queue::queue::{DeadLetter, Queue};
+use csm_queue::queue::Queue;
 use csm_shared::job::JobId;
 
 use super::RedisQueueArgs;
 use super::queue::REDIS_PATIENCE;
 
-/// Letters read at a time with `--all`.
-const BATCH: usize = 500;
+/// Classes of failures that make dead letters.
+const CLASSES: [&str; 3] = ["transient", "resource", "worker_lost"];
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DlqCommand {
@@ -37,7 +37,13 @@ pub(crate) enum DlqCommand {
         queue: RedisQueueArgs,
     },
     /// Make a dead letter into a new job of the same request; prints both ids
-    Retry(LetterSelection),
+    Retry {
+        /// With --all, do not ask on a terminal
+        #[arg(long, requires = "all")]
+        yes: bool,
+        #[command(flatten)]
+        which: LetterSelection,
+    },
     /// Throw a dead letter away, with its request
     Purge {
         /// With --all, needed to throw the letters away
@@ -57,6 +63,9 @@ pub(crate) struct LetterSelection {
     /// All dead letters that are there now
     #[arg(long)]
     all: bool,
+    /// With --all, only those whose last failure was of this class
+    #[arg(long, requires = "all", value_parser = CLASSES)]
+    class: Option<String>,
     #[command(flatten)]
     queue: RedisQueueArgs,
 }
@@ -65,7 +74,7 @@ pub(crate) async fn run(command: DlqCommand) -> anyhow::Result<ExitCode> {
     match command {
         DlqCommand::List { limit, json, queue } => list(&queue.open(REDIS_PATIENCE)?, limit, json).await,
         DlqCommand::Show { id, queue } => show(&queue.open(REDIS_PATIENCE)?, &id).await,
-        DlqCommand::Retry(which) => retry(&which).await,
+        DlqCommand::Retry { which, yes } => retry(&which, yes).await,
         DlqCommand::Purge { yes, which } => purge(&which, yes).await,
     }
 }
@@ -101,21 +110,27 @@ async fn show(queue: &Queue, id: &JobId) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn retry(which: &LetterSelection) -> anyhow::Result<ExitCode> {
+async fn retry(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
     let queue = which.queue.open(REDIS_PATIENCE)?;
     if let Some(id) = &which.id {
         let new = queue.replay(id).await?.ok_or_else(|| missing(id))?;
         println!("{id} {new}");
         return Ok(ExitCode::SUCCESS);
     }
-    let all = for_all(&queue, async |id| {
-        let new = queue.replay(id).await?;
+    let letters = which.letters(&queue).await?;
+    eprintln!("{} to be made into new jobs", which.count(&letters));
+    if !yes && !letters.is_empty() && stdin().is_terminal() && !confirmed()? {
+        bail!("nothing was changed");
+    }
+    let mut outcome = BulkOutcome::default();
+    for id in letters {
+        let new = queue.replay(&id).await?;
         if let Some(new) = new {
             println!("{id} {new}");
         }
-        Ok(new.is_some())
-    });
-    all.await?.tell("made into new jobs")
+        outcome.add(new.is_some());
+    }
+    outcome.tell("made into new jobs")
 }
 
 async fn purge(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
@@ -127,14 +142,43 @@ async fn purge(which: &LetterSelection, yes: bool) -> anyhow::Result<ExitCode> {
         println!("{id} purged");
         return Ok(ExitCode::SUCCESS);
     }
+    let letters = which.letters(&queue).await?;
     if !yes {
-        let dead = queue.stats().await?.dead;
-        bail!("this throws {dead} dead letters away for good; to do it, type: csm dlq purge --all --yes");
+        let class = which.class.as_ref().map_or_else(String::new, |class| format!(" --class {class}"));
+        let count = which.count(&letters);
+        bail!("this throws {count} away for good; to do it, type: csm dlq purge --all --yes{class}");
     }
-    for_all(&queue, async |id| Ok(queue.purge(id).await?)).await?.tell("purged")
+    let mut outcome = BulkOutcome::default();
+    for id in letters {
+        outcome.add(queue.purge(&id).await?);
+    }
+    outcome.tell("purged")
 }
 
-/// Outcome of an operation on all dead letters.
+impl LetterSelection {
+    /// Returns the jobs of the letters that are there now and of the class. Letters that arrive
+    /// later are left out, because a retried job may soon be dead again.
+    async fn letters(&self, queue: &Queue) -> anyhow::Result<Vec<JobId>> {
+        Ok(queue.dead_letter_jobs(self.class.as_deref()).await?)
+    }
+
+    /// Says how many letters there are, and of which class.
+    fn count(&self, letters: &[JobId]) -> String {
+        let class = self.class.as_ref().map_or_else(String::new, |class| format!(" of class {class}"));
+        format!("{} dead letters{class}", letters.len())
+    }
+}
+
+/// Asks on the terminal. Anything but "y" or "yes" means no.
+fn confirmed() -> anyhow::Result<bool> {
+    eprint!("go on? [y/N] ");
+    std::io::stderr().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim(), "y" | "yes"))
+}
+
+/// Outcome of an operation on many dead letters.
 #[derive(Debug, Default)]
 struct BulkOutcome {
     done: usize,
@@ -142,37 +186,15 @@ struct BulkOutcome {
 }
 
 impl BulkOutcome {
+    fn add(&mut self, done: bool) {
+        *(if done { &mut self.done } else { &mut self.left }) += 1;
+    }
+
     fn tell(&self, what: &str) -> anyhow::Result<ExitCode> {
         eprintln!("{} dead letters {what}", self.done);
         match self.left {
             0 => Ok(ExitCode::SUCCESS),
             left => bail!("{left} could not be: their records are gone"),
-        }
-    }
-}
-
-/// Applies `act` to each letter that exists now, oldest first. Letters that arrive meanwhile are
-/// left out, because a retried job may soon be dead again. `act` removes a letter, or returns false
-/// if it could not.
-async fn for_all(
-    queue: &Queue,
-    mut act: impl AsyncFnMut(&JobId) -> anyhow::Result<bool>,
-) -> anyhow::Result<BulkOutcome> {
-    let there = usize::try_from(queue.stats().await?.dead).unwrap_or(usize::MAX);
-    let (mut done, mut stuck) = (0, HashSet::new());
-    loop {
-        let letters = queue.dead_letters(BATCH.saturating_add(stuck.len())).await?;
-        let new: Vec<DeadLetter> = letters.into_iter().filter(|letter| !stuck.contains(&letter.id)).collect();
-        if new.is_empty() || done + stuck.len() >= there {
-            return Ok(BulkOutcome { done, left: stuck.len() });
-        }
-        for letter in new.into_iter().take(there - done - stuck.len()) {
-            let id = letter.id.parse().with_context(|| format!("dead letter of job {:?}", letter.id))?;
-            if act(&id).await? {
-                done += 1;
-            } else {
-                stuck.insert(letter.id);
-            }
         }
     }
 }

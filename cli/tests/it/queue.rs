@@ -319,6 +319,36 @@ async fn all_dead_letters_at_once_and_none_thrown_away_unasked() {
     assert_eq!(fleet.queue.stats().await.unwrap().dead, 0);
 }
 
+/// After an outage, the letters of the outage are tried again, and no others.
+#[tokio::test]
+async fn dead_letters_of_one_class_are_counted_and_tried_again() {
+    let fleet = TestQueue::start(2).await;
+    for number in 0..3 {
+        fleet.bury(&format!("failure {number}")).await;
+    }
+    let (id, _) = fleet.enqueue(Lane::Standard).await;
+    let failure = Failure::new(FailureClass::Transient, "the audio could not be stored");
+    fleet.claim().await.expect("a job waits").fail(&failure).await.unwrap();
+
+    let none = fleet.csm(&["dlq", "retry", "--all", "--class", "worker_lost"]);
+    assert_status(&none, 0);
+    assert!(stderr(&none).starts_with("0 dead letters of class worker_lost to be"), "{}", stderr(&none));
+    let one = fleet.csm(&["dlq", "retry", "--all", "--class", "transient"]);
+    assert_status(&one, 0);
+    let told = stderr(&one);
+    assert!(told.starts_with("1 dead letters of class transient to be made into new jobs\n"), "{told}");
+    assert!(stdout(&one).starts_with(&id.to_string()) && stdout(&one).lines().count() == 1, "{}", stdout(&one));
+    assert_eq!(fleet.queue.stats().await.unwrap().dead, 3, "the others stay");
+
+    let refused = fleet.refused(&["dlq", "purge", "--all", "--class", "resource"]);
+    assert!(refused.contains("3 dead letters of class resource"), "{refused}");
+    assert!(refused.contains("csm dlq purge --all --yes --class resource"), "{refused}");
+    for wrong in [&["dlq", "retry", "--all", "--class", "bad"][..], &["dlq", "retry", "--class", "resource"]] {
+        assert_status(&fleet.csm(wrong), 2);
+    }
+    assert_eq!(fleet.told(&["dlq", "retry", "--all", "--yes"]).lines().count(), 3);
+}
+
 #[tokio::test]
 async fn top_prints_rates_once_it_has_looked_twice() {
     let fleet = TestQueue::start(1).await;

@@ -1,13 +1,16 @@
 //! Request body of the compatible face. Unknown fields are ignored, as its clients expect.
 
-use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane};
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, JobSpec, Lane};
 
 use crate::caller::Caller;
-use crate::fields::{JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speaker, text};
+use crate::fields::{
+    FieldError, JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speaker, text,
+};
+use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
 
 /// Reads a request's body.
-pub(super) fn read(body: &[u8], caller: &Caller) -> Result<JobRequest, Invalid> {
+pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError> {
     let body = parse_json(body)?;
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
@@ -18,7 +21,7 @@ pub(super) fn read(body: &[u8], caller: &Caller) -> Result<JobRequest, Invalid> 
         speaker: speaker(&mut request)?,
         budget: budget.unwrap_or_default(),
         sampling: sampling(&mut request, caller.job)?,
-        context: context(&mut request)?,
+        context: context(&mut request, decode)?,
         lane: Lane::Live,
         format: AudioFormat::Wav,
         delivery: Delivery::Store,
@@ -40,7 +43,8 @@ mod tests {
     use super::*;
 
     fn request(body: &str) -> JobRequest {
-        read(body.as_bytes(), &Caller::new(Tenant::default())).unwrap()
+        let mut decode = |file: &[u8], most_ms| Ok(csm_shared::audio::read_within(file, most_ms)?);
+        read(body.as_bytes(), &Caller::new(Tenant::default()), &mut decode).unwrap()
     }
 
     #[test]

@@ -1,24 +1,32 @@
-//! Open WebSocket: for each JSON request one binary WAV file, or one JSON problem.
+//! Open WebSocket: for each JSON request one binary WAV file, or one JSON problem. A caller who
+//! asked for receipts gets a JSON summary after each file.
 //!
 //! A socket has one job at a time, in the order of its requests. During a job a single further
 //! message is taken off the socket, so that the departure of the caller is noticed. More messages
-//! wait in TCP.
+//! wait in TCP. A [`SocketMeter`] charges each message to the memory of all requests while it
+//! arrives, and ends sockets whose messages come too slowly.
 
 use std::convert::Infallible;
 use std::error::Error as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, close_code};
 use csm_shared::job::Tenant;
+use csm_shared::process::connections::Peer;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
 use super::request::read;
+use super::result_summary::ResultSummary;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
+use crate::http::body::BufferedBody;
+use crate::resources::SocketMeter;
+use crate::stored_audio::{StoredAudio, WholeAudio};
 use crate::submit::parse_and_check;
-use crate::wait::wait_for_audio;
+use crate::wait::{FinishedJob, submit_and_wait};
 
 /// Pause between two pings.
 const PING_EVERY: Duration = Duration::from_secs(20);
@@ -26,6 +34,8 @@ const PING_EVERY: Duration = Duration::from_secs(20);
 const SILENCE_MAX: Duration = Duration::from_secs(70);
 /// Longest time for the caller to take one message.
 const SEND_LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks at the pace of an unfinished message.
+const PACE_CHECK_EVERY: Duration = Duration::from_secs(2);
 /// Longest wait for the caller's answer to a close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -36,6 +46,8 @@ enum SessionEnd {
     Gone,
     /// A message was over the limit.
     TooLarge,
+    /// A message came too slowly.
+    TooSlow,
     /// The gateway shuts down.
     Restart,
 }
@@ -46,6 +58,7 @@ impl SessionEnd {
         match self {
             Self::Gone => None,
             Self::TooLarge => Some((close_code::SIZE, "the message is larger than is taken")),
+            Self::TooSlow => Some((close_code::POLICY, "the message comes too slowly")),
             Self::Restart => Some((close_code::RESTART, "this gateway is shutting down; connect again")),
         }
     }
@@ -55,21 +68,38 @@ impl SessionEnd {
 pub(crate) struct Session {
     socket: WebSocket,
     app: App,
-    tenant: Tenant,
-    request_id: String,
+    origin: SessionOrigin,
+    meter: Arc<SocketMeter>,
     /// Message that came while another one was being answered.
-    next: Option<Message>,
+    next: Option<BufferedBody>,
     /// Time of the last message, pongs included.
     heard: Instant,
     ping: Interval,
+    pace_check: Interval,
+}
+
+/// Origin of a session.
+pub(crate) struct SessionOrigin {
+    /// Tenant of the session's jobs.
+    pub(crate) tenant: Tenant,
+    /// Other end of the connection.
+    pub(crate) peer: Peer,
+    /// Id of the request that opened the socket; the session's problems carry it.
+    pub(crate) request_id: String,
+    /// Whether a summary follows each file.
+    pub(crate) receipts: bool,
 }
 
 impl Session {
-    /// Makes the session of a tenant. Its problems carry the id of the request that opened it.
-    pub(crate) fn new(socket: WebSocket, app: App, tenant: Tenant, request_id: String) -> Self {
-        let mut ping = interval_at(Instant::now() + PING_EVERY, PING_EVERY);
-        ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self { socket, app, tenant, request_id, next: None, heard: Instant::now(), ping }
+    /// Makes the session of a socket whose reads `meter` counts.
+    pub(crate) fn new(socket: WebSocket, app: App, origin: SessionOrigin, meter: Arc<SocketMeter>) -> Self {
+        let every = |pause| {
+            let mut interval = interval_at(Instant::now() + pause, pause);
+            interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+            interval
+        };
+        let (ping, pace_check) = (every(PING_EVERY), every(PACE_CHECK_EVERY));
+        Self { socket, app, origin, meter, next: None, heard: Instant::now(), ping, pace_check }
     }
 
     /// Serves until the caller or the gateway leaves.
@@ -93,7 +123,7 @@ impl Session {
         }
     }
 
-    async fn next_request(&mut self) -> Result<Message, SessionEnd> {
+    async fn next_request(&mut self) -> Result<BufferedBody, SessionEnd> {
         loop {
             if self.app.stop.is_cancelled() {
                 return Err(SessionEnd::Restart);
@@ -105,38 +135,57 @@ impl Session {
                 () = self.app.stop.cancelled() => {}
                 received = self.socket.recv() => self.next = self.sort(received)?,
                 _ = self.ping.tick() => self.probe().await?,
+                _ = self.pace_check.tick() => self.check_pace()?,
             }
         }
     }
 
     /// Answers one request. If the caller leaves, the work is dropped, which cancels the job.
-    async fn answer(&mut self, request: Message) -> Result<(), SessionEnd> {
-        let (app, caller) = (self.app.clone(), Caller::new(self.tenant.clone()));
+    async fn answer(&mut self, request: BufferedBody) -> Result<(), SessionEnd> {
+        let (app, peer, caller) = (self.app.clone(), self.origin.peer, Caller::new(self.origin.tenant.clone()));
+        let receipts = self.origin.receipts;
         let mut work = Box::pin(async move {
-            let job_request = parse_and_check(&app, request.into_data(), read, caller).await?;
-            wait_for_audio(&app, job_request).await
+            let checked = parse_and_check(&app, request, read, caller).await?;
+            let finished = submit_and_wait(&app, checked).await?;
+            let FinishedJob { job, receipt } = &finished;
+            let audio = StoredAudio::of(&app, peer, *job, receipt)?.whole().await?;
+            let summary = receipts.then(|| serde_json::to_string(&ResultSummary::of(&finished)));
+            Ok((audio, summary.and_then(Result::ok)))
         });
-        let result: Result<_, Problem> = loop {
+        let result: Result<(WholeAudio, Option<String>), Problem> = loop {
             tokio::select! {
                 result = &mut work => break result,
                 received = self.socket.recv(), if self.next.is_none() => self.next = self.sort(received)?,
                 _ = self.ping.tick() => self.probe().await?,
+                _ = self.pace_check.tick() => self.check_pace()?,
             }
         };
-        self.send(match result {
-            Ok(finished) => Message::Binary(finished.audio),
-            Err(problem) => Message::Text(problem.to_message(&self.request_id).into()),
-        })
-        .await
+        let (audio, summary) = match result {
+            Ok(answered) => answered,
+            Err(problem) => {
+                return self.send(Message::Text(problem.to_message(&self.origin.request_id).into())).await;
+            }
+        };
+        let WholeAudio { bytes, memory: _held_until_sent } = audio;
+        self.send(Message::Binary(bytes)).await?;
+        match summary {
+            Some(summary) => self.send(Message::Text(summary.into())).await,
+            None => Ok(()),
+        }
     }
 
     /// Returns a message that is a request. A ping or pong only counts as a sign of life; anything
     /// else ends the session.
-    fn sort(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<Message>, SessionEnd> {
+    fn sort(&mut self, received: Option<Result<Message, axum::Error>>) -> Result<Option<BufferedBody>, SessionEnd> {
         self.heard = Instant::now();
         match received {
-            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => Ok(Some(message)),
-            Some(Ok(Message::Ping(_) | Message::Pong(_))) => Ok(None),
+            Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
+                Ok(Some(BufferedBody { bytes: message.into_data(), memory: self.meter.end_message() }))
+            }
+            Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
+                self.meter.skip_control(payload.len());
+                Ok(None)
+            }
             Some(Err(error)) if is_too_large(&error) => Err(SessionEnd::TooLarge),
             Some(Ok(Message::Close(_)) | Err(_)) | None => Err(SessionEnd::Gone),
         }
@@ -149,6 +198,11 @@ impl Session {
             return Err(SessionEnd::Gone);
         }
         self.send(Message::Ping(axum::body::Bytes::new())).await
+    }
+
+    /// Ends the session if a message comes too slowly.
+    fn check_pace(&self) -> Result<(), SessionEnd> {
+        if self.meter.is_too_slow() { Err(SessionEnd::TooSlow) } else { Ok(()) }
     }
 
     async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {

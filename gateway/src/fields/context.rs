@@ -2,41 +2,45 @@
 
 use csm_shared::job::limits::{CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS};
 use csm_shared::job::{Context, Invalid, Segment};
-use serde_json::Value;
 
+use super::json::RequestJson;
 use super::recording::clip;
-use super::{JsonObject, speaker, text};
+use super::{FieldError, JsonObject, speaker, text};
+use crate::resources::DecodeRecording;
 
 /// Name of the field, and its path in refusals of the whole list.
 const CONTEXT: &str = "context_segments";
 
-/// Reads the context; the default is none.
-pub(crate) fn context(object: &mut JsonObject) -> Result<Context, Invalid> {
-    let values = object.list(&[CONTEXT, "context"])?.unwrap_or_default();
+/// Reads the context; the default is none. Each recording may be as long as the ones before it
+/// leave over.
+pub(crate) fn context(object: &mut JsonObject<'_>, decode: &mut DecodeRecording<'_>) -> Result<Context, FieldError> {
+    let Some(values) = object.list(&[CONTEXT, "context"])? else { return Ok(Context::default()) };
     // Segments are counted before any recording is decoded.
-    if !CONTEXT_SEGMENTS.allows(values.len() as u64) {
-        return Err(Invalid::outside(CONTEXT, values.len(), &CONTEXT_SEGMENTS));
+    if !CONTEXT_SEGMENTS.allows(values.count as u64) {
+        return Err(Invalid::outside(CONTEXT, values.count, &CONTEXT_SEGMENTS).into());
     }
-    let (mut segments, mut total_ms) = (Vec::with_capacity(values.len()), 0);
-    for (index, value) in values.into_iter().enumerate() {
-        let segment = segment(object, &format!("{CONTEXT}[{index}]"), value)?;
-        total_ms += segment.clip.duration_ms();
-        // Checked before the next decoding: a small WAV file of a low rate can hold minutes.
-        if !CONTEXT_AUDIO_MS.allows(total_ms) {
-            return Err(Invalid::outside(CONTEXT, format!("{total_ms} ms of audio or more"), &CONTEXT_AUDIO_MS));
-        }
+    let (mut segments, mut left_ms) = (Vec::with_capacity(values.count), CONTEXT_AUDIO_MS.max);
+    for (index, value) in values.first.into_iter().enumerate() {
+        let segment = segment(object, &format!("{CONTEXT}[{index}]"), value, left_ms, decode)?;
+        left_ms = left_ms.saturating_sub(segment.clip.duration_ms());
         segments.push(segment);
     }
-    Context::new(segments)
+    Ok(Context::new(segments)?)
 }
 
-fn segment(request: &JsonObject, path: &str, value: Value) -> Result<Segment, Invalid> {
+fn segment<'a>(
+    request: &JsonObject<'a>,
+    path: &str,
+    value: RequestJson<'a>,
+    left_ms: u64,
+    decode: &mut DecodeRecording<'_>,
+) -> Result<Segment, FieldError> {
     let mut object = request.inner(path, value)?;
     let within = |invalid: Invalid| if invalid.field.starts_with(path) { invalid } else { invalid.within(path) };
     let segment = Segment {
         text: text(&mut object).map_err(within)?,
         speaker: speaker(&mut object).map_err(within)?,
-        clip: clip(&format!("{path}.audio"), object.string("audio")?)?,
+        clip: clip(&format!("{path}.audio"), object.string("audio")?.as_deref(), left_ms, decode)?,
     };
     object.finish()?;
     Ok(segment)

@@ -5,16 +5,16 @@ use csm_shared::job::{AudioFormat, Delivery, Invalid, Lane};
 use super::JsonObject;
 
 /// Reads the lane.
-pub(crate) fn lane(object: &mut JsonObject) -> Result<Lane, Invalid> {
+pub(crate) fn lane(object: &mut JsonObject<'_>) -> Result<Lane, Invalid> {
     object.string("lane")?.map_or(Ok(Lane::default()), |name| name.parse())
 }
 
 /// Reads the format of the audio file.
-pub(crate) fn format(object: &mut JsonObject) -> Result<AudioFormat, Invalid> {
+pub(crate) fn format(object: &mut JsonObject<'_>) -> Result<AudioFormat, Invalid> {
     object.string("format")?.map_or(Ok(AudioFormat::default()), |name| name.parse())
 }
 
 /// Reads the delivery. Its limit depends on the budget: see [`Delivery::check`].
-pub(crate) fn delivery(object: &mut JsonObject) -> Result<Delivery, Invalid> {
+pub(crate) fn delivery(object: &mut JsonObject<'_>) -> Result<Delivery, Invalid> {
     object.string("delivery")?.map_or(Ok(Delivery::default()), |name| name.parse())
 }

@@ -3,8 +3,11 @@
 //! The object collects the names that its readers ask for. The refusal of an unknown field lists
 //! these names, in the order in which they were asked for.
 
+use std::borrow::Cow;
+
 use csm_shared::job::Invalid;
-use serde_json::{Map, Value};
+
+use super::json::{FIELDS_MAX, Fields, List, RequestJson};
 
 /// Largest magnitude of a double that is read as a whole number.
 const WHOLE_FLOAT_MAX: f64 = 1e30;
@@ -19,59 +22,56 @@ pub(crate) enum UnknownFields {
 }
 
 /// JSON object of a request, or within a request.
-pub(crate) struct JsonObject {
+pub(crate) struct JsonObject<'a> {
     /// Place of the object in the request; empty for the request itself.
     path: String,
     /// Fields that were not read yet.
-    fields: Map<String, Value>,
+    fields: Fields<'a>,
     /// Names that were asked for, as a refusal lists them: `text, topk (top_k)`.
     known: String,
     unknown: UnknownFields,
 }
 
-impl JsonObject {
+impl<'a> JsonObject<'a> {
     /// Opens the object that is the whole request.
-    pub(crate) fn of_request(body: Value, unknown: UnknownFields) -> Result<Self, Invalid> {
+    pub(crate) fn of_request(body: RequestJson<'a>, unknown: UnknownFields) -> Result<Self, Invalid> {
         Self::at(String::new(), body, unknown)
     }
 
     /// Opens an object within this one, at `path`; unknown fields are treated as in this one.
-    pub(super) fn inner(&self, path: &str, value: Value) -> Result<Self, Invalid> {
+    pub(super) fn inner(&self, path: &str, value: RequestJson<'a>) -> Result<Self, Invalid> {
         Self::at(path.to_owned(), value, self.unknown)
     }
 
-    fn at(path: String, value: Value, unknown: UnknownFields) -> Result<Self, Invalid> {
-        match value {
-            Value::Object(fields) => Ok(Self { path, fields, known: String::new(), unknown }),
-            other => {
-                let field = if path.is_empty() { "(body)" } else { &path };
-                Err(Invalid::malformed(field, other, "a JSON object"))
+    fn at(path: String, value: RequestJson<'a>, unknown: UnknownFields) -> Result<Self, Invalid> {
+        let field = if path.is_empty() { "(body)" } else { &path };
+        match value.object() {
+            Some(Ok(fields)) => Ok(Self { path, fields, known: String::new(), unknown }),
+            Some(Err(count)) => {
+                let expected = format!("a JSON object of at most {FIELDS_MAX} fields");
+                Err(Invalid::malformed(field, format!("{count} fields"), expected))
             }
+            None => Err(Invalid::malformed(field, value, "a JSON object")),
         }
     }
 
     /// Reads a string.
-    pub(super) fn string(&mut self, name: &str) -> Result<Option<String>, Invalid> {
-        match self.take(&[name]) {
-            None => Ok(None),
-            Some((_, Value::String(text))) => Ok(Some(text)),
-            Some((path, other)) => Err(Invalid::malformed(&path, other, "a string")),
-        }
+    pub(super) fn string(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Invalid> {
+        let Some((path, value)) = self.take(&[name]) else { return Ok(None) };
+        value.string().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "a string"))
     }
 
     /// Reads a boolean.
     pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, Invalid> {
-        match self.take(&[name]) {
-            None => Ok(None),
-            Some((_, Value::Bool(value))) => Ok(Some(value)),
-            Some((path, other)) => Err(Invalid::malformed(&path, other, "true or false")),
-        }
+        let Some((path, value)) = self.take(&[name]) else { return Ok(None) };
+        value.scalar().as_bool().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "true or false"))
     }
 
     /// Reads a whole number under the first of its names that is present; `50.0` is whole.
     pub(super) fn integer(&mut self, names: &[&str]) -> Result<Option<i128>, Invalid> {
         let Some((path, value)) = self.take(names) else { return Ok(None) };
-        let whole = value.as_number().and_then(|number| {
+        let scalar = value.scalar();
+        let whole = scalar.as_number().and_then(|number| {
             let float = || number.as_f64().filter(|float| float.fract() == 0.0 && float.abs() <= WHOLE_FLOAT_MAX);
             number.as_i128().or_else(|| float().map(|float| float as i128))
         });
@@ -81,16 +81,13 @@ impl JsonObject {
     /// Reads a number.
     pub(super) fn number(&mut self, name: &str) -> Result<Option<f64>, Invalid> {
         let Some((path, value)) = self.take(&[name]) else { return Ok(None) };
-        value.as_f64().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "a number"))
+        value.scalar().as_f64().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "a number"))
     }
 
     /// Reads a list under the first of its names that is present.
-    pub(super) fn list(&mut self, names: &[&str]) -> Result<Option<Vec<Value>>, Invalid> {
-        match self.take(names) {
-            None => Ok(None),
-            Some((_, Value::Array(values))) => Ok(Some(values)),
-            Some((path, other)) => Err(Invalid::malformed(&path, other, "a list")),
-        }
+    pub(super) fn list(&mut self, names: &[&str]) -> Result<Option<List<'a>>, Invalid> {
+        let Some((path, value)) = self.take(names) else { return Ok(None) };
+        value.list().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "a list"))
     }
 
     /// Ends the reading. Refuses the first field that no reader asked for, unless such fields are
@@ -106,10 +103,9 @@ impl JsonObject {
     }
 
     /// Removes the value under the first of `names` that is present, with the path of that name.
-    fn take(&mut self, names: &[&str]) -> Option<(String, Value)> {
+    fn take(&mut self, names: &[&str]) -> Option<(String, RequestJson<'a>)> {
         self.add_known(names);
-        let name = names.iter().find(|name| self.fields.contains_key(**name))?;
-        let value = self.fields.remove(*name)?;
+        let (name, value) = names.iter().find_map(|name| Some((name, self.fields.remove(*name)?)))?;
         (!value.is_null()).then(|| (self.path_of(name), value))
     }
 
@@ -133,13 +129,12 @@ impl JsonObject {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-    use serde_json::json;
-
+    use super::super::parse_json;
     use super::*;
 
     /// Reads `topk` and `text` and ends the reading.
-    fn read(body: Value, unknown: UnknownFields) -> Result<(), Invalid> {
-        let mut object = JsonObject::of_request(body, unknown)?;
+    fn read(body: &str, unknown: UnknownFields) -> Result<(), Invalid> {
+        let mut object = JsonObject::of_request(parse_json(body.as_bytes())?, unknown)?;
         object.integer(&["topk", "top_k", "k"])?;
         object.string("text")?;
         object.finish()
@@ -147,18 +142,20 @@ mod tests {
 
     #[test]
     fn a_refused_field_is_told_the_names_that_were_asked_for() {
-        let refused = read(json!({"text": "a", "tempo": 1}), UnknownFields::Refuse).unwrap_err();
+        let refused = read(r#"{"text": "a", "tempo": 1}"#, UnknownFields::Refuse).unwrap_err();
         assert_eq!((refused.field.as_str(), refused.value.as_str()), ("tempo", "1"));
         assert_eq!(refused.limit, "a known field; there are topk (top_k, k), text");
-        assert_eq!(read(json!({"text": "a", "tempo": 1}), UnknownFields::Ignore), Ok(()));
+        assert_eq!(read(r#"{"text": "a", "tempo": 1}"#, UnknownFields::Ignore), Ok(()));
     }
 
     #[test]
     fn an_inner_object_lists_its_own_fields_and_treats_unknown_ones_alike() {
         for (unknown, refused) in [(UnknownFields::Refuse, true), (UnknownFields::Ignore, false)] {
-            let mut object = JsonObject::of_request(json!({"text": "a"}), unknown).unwrap();
+            let body = parse_json(br#"{"text": "a", "part": {"audio": "b", "tempo": 1}}"#).unwrap();
+            let mut object = JsonObject::of_request(body, unknown).unwrap();
             object.string("text").unwrap();
-            let mut inner = object.inner("parts[0]", json!({"audio": "b", "tempo": 1})).unwrap();
+            let part = object.take(&["part"]).unwrap().1;
+            let mut inner = object.inner("parts[0]", part).unwrap();
             inner.string("audio").unwrap();
             let end = inner.finish().map_err(|invalid| (invalid.field, invalid.limit));
             let expected = ("parts[0].tempo".to_owned(), "a known field; there are audio".to_owned());

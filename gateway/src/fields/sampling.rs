@@ -10,22 +10,22 @@ use super::JsonObject;
 const SEED_DIGITS: usize = 13;
 
 /// Reads the three fields. Without a `seed` the job's id decides.
-pub(crate) fn sampling(object: &mut JsonObject, job: JobId) -> Result<Sampling, Invalid> {
+pub(crate) fn sampling(object: &mut JsonObject<'_>, job: JobId) -> Result<Sampling, Invalid> {
     Ok(Sampling { temperature: temperature(object)?, topk: topk(object)?, seed: seed(object, job)? })
 }
 
-fn temperature(object: &mut JsonObject) -> Result<Temperature, Invalid> {
+fn temperature(object: &mut JsonObject<'_>) -> Result<Temperature, Invalid> {
     let Some(number) = object.number("temperature")? else { return Ok(Temperature::default()) };
     // A number too large for an f32 becomes infinite and is refused; the refusal shows it as sent.
     Temperature::new(number as f32).map_err(|invalid| Invalid { value: number.to_string(), ..invalid })
 }
 
-fn topk(object: &mut JsonObject) -> Result<TopK, Invalid> {
+fn topk(object: &mut JsonObject<'_>) -> Result<TopK, Invalid> {
     let Some(number) = object.integer(&["topk", "top_k"])? else { return Ok(TopK::default()) };
     TopK::new(u32::try_from(number).map_err(|_| Invalid::outside("topk", number, &TOPK))?)
 }
 
-fn seed(object: &mut JsonObject, job: JobId) -> Result<Seed, Invalid> {
+fn seed(object: &mut JsonObject<'_>, job: JobId) -> Result<Seed, Invalid> {
     let Some(number) = object.integer(&["seed"])? else { return Ok(seed_of(job)) };
     let limit = || format!("a whole number from 0 to {}", u64::MAX);
     u64::try_from(number).map(Seed::new).map_err(|_| Invalid::malformed("seed", number, limit()))

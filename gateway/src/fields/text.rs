@@ -6,7 +6,7 @@ use csm_shared::job::{Invalid, Text};
 use super::JsonObject;
 
 /// Reads the required text.
-pub(crate) fn text(object: &mut JsonObject) -> Result<Text, Invalid> {
+pub(crate) fn text(object: &mut JsonObject<'_>) -> Result<Text, Invalid> {
     match object.string("text")? {
         Some(text) => Text::new(&text),
         None => Err(Invalid::malformed("text", "(missing)", TEXT_CHARS.describe())),
@@ -14,6 +14,6 @@ pub(crate) fn text(object: &mut JsonObject) -> Result<Text, Invalid> {
 }
 
 /// Reads whether the text is normalised before it is spoken; the default is yes.
-pub(crate) fn normalize(object: &mut JsonObject) -> Result<bool, Invalid> {
+pub(crate) fn normalize(object: &mut JsonObject<'_>) -> Result<bool, Invalid> {
     Ok(object.boolean("normalize")?.unwrap_or(true))
 }

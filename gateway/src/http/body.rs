@@ -1,6 +1,7 @@
-//! Request bodies, read within limits: bytes, time, and memory over all requests.
+//! Request bodies, read within limits: bytes, pace, and memory over all requests.
 //!
-//! A body whose announced length is too large is refused before it is read.
+//! A body whose announced length is too large is refused before it is read. Memory is charged as
+//! bytes arrive, so an announced length alone holds nothing.
 
 use std::time::Duration;
 
@@ -11,18 +12,15 @@ use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use csm_shared::job::Invalid;
 use csm_shared::job::limits::BODY_BYTES;
 use futures::StreamExt as _;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::http::Problem;
+use crate::resources::{MemoryBudget, MemoryGrant, NoMemory, UploadPace, peer};
 
-/// Largest memory for HTTP request bodies, over all requests, in bytes.
-const BODY_MEMORY_BYTES: usize = 512 * 1024 * 1024;
-/// Unit in which [`BODY_MEMORY_BYTES`] is handed out, in bytes.
-const BODY_MEMORY_UNIT: usize = 1024;
-/// Longest time for a whole body.
-const BODY_READ_LIMIT: Duration = Duration::from_secs(60);
+/// Least capacity of a body's buffer, in bytes.
+const BUFFER_MIN_BYTES: usize = 8 * 1024;
 /// Bytes that a refused caller may still send before the connection is cut. Without them most
 /// clients would see a broken connection instead of the answer.
 const LINGER_BYTES: usize = 256 * 1024 * 1024;
@@ -30,29 +28,30 @@ const LINGER_BYTES: usize = 256 * 1024 * 1024;
 const LINGER_LIMIT: Duration = Duration::from_secs(15);
 
 /// Body with the memory that it was granted.
-pub(crate) struct BufferedBody<'a> {
+pub(crate) struct BufferedBody {
     /// Bytes of the body.
     pub(crate) bytes: Bytes,
-    _memory: SemaphorePermit<'a>,
+    /// Memory of the body; whoever works on the bytes keeps it.
+    pub(crate) memory: MemoryGrant,
 }
 
-/// Reader of request bodies. All bodies share one limit of memory.
+/// Reader of request bodies.
 pub(crate) struct BodyReader {
-    /// Memory that is left, in units of [`BODY_MEMORY_UNIT`].
-    memory: Semaphore,
+    memory: MemoryBudget,
     /// Tasks that read what refused callers still send.
     tasks: TaskTracker,
     stop: CancellationToken,
 }
 
 impl BodyReader {
-    /// Makes a reader. Its tasks end if `stop` is cancelled.
-    pub(crate) fn new(tasks: TaskTracker, stop: CancellationToken) -> Self {
-        Self { memory: Semaphore::new(BODY_MEMORY_BYTES / BODY_MEMORY_UNIT), tasks, stop }
+    /// Makes a reader that draws on `memory`. Its tasks end if `stop` is cancelled.
+    pub(crate) const fn new(memory: MemoryBudget, tasks: TaskTracker, stop: CancellationToken) -> Self {
+        Self { memory, tasks, stop }
     }
 
     /// Reads the body of a request.
-    pub(crate) async fn read(&self, request: Request) -> Result<BufferedBody<'_>, Problem> {
+    pub(crate) async fn read(&self, request: Request) -> Result<BufferedBody, Problem> {
+        let memory = self.memory.begin(peer(request.extensions()));
         let (parts, body) = request.into_parts();
         let announced = announced_bytes(&parts.headers);
         if let Some(bytes) = announced.filter(|&bytes| !BODY_BYTES.allows(bytes)) {
@@ -62,19 +61,18 @@ impl BodyReader {
             return Err(Invalid::outside("(body)", format!("Content-Length {bytes}"), &BODY_BYTES).into());
         }
         let most = announced.unwrap_or(BODY_BYTES.max) as usize;
-        let units = u32::try_from(most.div_ceil(BODY_MEMORY_UNIT)).unwrap_or(u32::MAX);
-        let memory = self.memory.try_acquire_many(units);
-        let memory =
-            memory.map_err(|_| Problem::overloaded("Too many large requests are being read at once. Try again."))?;
-        match tokio::time::timeout(BODY_READ_LIMIT, collect(body, most)).await {
-            Ok(Ok(bytes)) => Ok(BufferedBody { bytes, _memory: memory }),
-            Ok(Err(BodyFault::Off)) => Err(Problem::broken_body()),
-            Ok(Err(BodyFault::TooLong(rest))) => {
+        collect(body, most, memory).await.map_err(|fault| match fault {
+            BodyFault::Off => Problem::broken_body(),
+            BodyFault::Slow => Problem::slow_body(),
+            BodyFault::NoMemory(rest) => {
                 self.linger(rest);
-                Err(Invalid::outside("(body)", format!("more than {} bytes", BODY_BYTES.max), &BODY_BYTES).into())
+                NoMemory.into()
             }
-            Err(_) => Err(Problem::slow_body(BODY_READ_LIMIT)),
-        }
+            BodyFault::TooLong(rest) => {
+                self.linger(rest);
+                Invalid::outside("(body)", format!("more than {} bytes", BODY_BYTES.max), &BODY_BYTES).into()
+            }
+        })
     }
 
     /// Reads and drops the bytes that a refused caller still sends while the answer is on its way.
@@ -106,20 +104,34 @@ fn announced_bytes(headers: &HeaderMap) -> Option<u64> {
 enum BodyFault {
     /// The connection failed.
     Off,
+    /// The bytes came too slowly.
+    Slow,
+    /// Others hold the memory; the rest is still to come.
+    NoMemory(Body),
     /// The body is longer than allowed; the rest is still to come.
     TooLong(Body),
 }
 
-/// Collects a body of at most `most` bytes.
-async fn collect(body: Body, most: usize) -> Result<Bytes, BodyFault> {
+/// Collects a body of at most `most` bytes. The buffer grows with the bytes, and `memory` with the
+/// buffer.
+async fn collect(body: Body, most: usize, mut memory: MemoryGrant) -> Result<BufferedBody, BodyFault> {
+    let pace = UploadPace::begin();
     let mut stream = body.into_data_stream();
     let mut bytes = Vec::new();
-    while let Some(chunk) = stream.next().await {
+    while let Some(chunk) = timeout_at(pace.deadline(bytes.len()), stream.next()).await.map_err(|_| BodyFault::Slow)? {
         let chunk = chunk.map_err(|_| BodyFault::Off)?;
-        if bytes.len() + chunk.len() > most {
+        let length = bytes.len() + chunk.len();
+        if length > most {
             return Err(BodyFault::TooLong(Body::from_stream(stream)));
+        }
+        if length > bytes.capacity() {
+            let capacity = length.max(2 * bytes.capacity()).max(BUFFER_MIN_BYTES).min(most);
+            if let Err(NoMemory) = memory.grow_to(capacity).await {
+                return Err(BodyFault::NoMemory(Body::from_stream(stream)));
+            }
+            bytes.reserve_exact(capacity - bytes.len());
         }
         bytes.extend_from_slice(&chunk);
     }
-    Ok(bytes.into())
+    Ok(BufferedBody { bytes: bytes.into(), memory })
 }

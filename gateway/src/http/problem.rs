@@ -14,6 +14,7 @@ mod render;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::http::header::{CONTENT_RANGE, RETRY_AFTER};
@@ -23,6 +24,8 @@ use serde::Serialize;
 
 use catalogue::{ProblemCode, ProblemKind};
 
+use crate::resources::{UPLOAD_GRACE, UPLOAD_LIMIT, UPLOAD_RATE};
+
 pub(crate) use render::render;
 
 /// `Retry-After` if Redis or the store is out of reach, in seconds.
@@ -31,6 +34,18 @@ const RETRY_UNAVAILABLE_SECONDS: u32 = 2;
 const RETRY_FULL_SECONDS: u32 = 30;
 /// Largest `Retry-After`, in seconds.
 const RETRY_MAX_SECONDS: u32 = 3_600;
+
+/// Largest part of a request's own text (path, method, id, header) that an answer or a log line
+/// repeats, in characters.
+const ECHO_CHARS_MAX: usize = 120;
+
+/// Returns a request's own text, cut to [`ECHO_CHARS_MAX`].
+pub(crate) fn echoed(text: &str) -> Cow<'_, str> {
+    match text.char_indices().nth(ECHO_CHARS_MAX) {
+        None => text.into(),
+        Some((end, _)) => format!("{}... ({} bytes)", &text[..end], text.len()).into(),
+    }
+}
 
 /// Members of a problem document beyond those of the RFC.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
@@ -134,6 +149,12 @@ impl Problem {
         Self::new(ProblemCode::Unavailable, detail).retry_after(RETRY_UNAVAILABLE_SECONDS).because(cause)
     }
 
+    /// Reports that the store, as it is set up or mounted, cannot be used.
+    pub(crate) fn store_unusable(cause: impl ToString) -> Self {
+        let detail = "The store of finished audio cannot be used until its operator mends it. The audio is not lost.";
+        Self::new(ProblemCode::Unavailable, detail).retry_after(RETRY_FULL_SECONDS).because(cause)
+    }
+
     /// Reports that too much is being read or held at once.
     pub(crate) fn overloaded(detail: &'static str) -> Self {
         Self::new(ProblemCode::Overloaded, detail).retry_after(RETRY_UNAVAILABLE_SECONDS)
@@ -159,9 +180,12 @@ impl Problem {
         Self::new(ProblemCode::Draining, detail).retry_after(RETRY_UNAVAILABLE_SECONDS)
     }
 
-    /// Reports that the body did not arrive within `limit`.
-    pub(crate) fn slow_body(limit: Duration) -> Self {
-        let detail = format!("The request's body did not arrive within {} s.", limit.as_secs());
+    /// Reports that the body arrived too slowly.
+    pub(crate) fn slow_body() -> Self {
+        let (grace, rate, limit) = (UPLOAD_GRACE.as_secs(), UPLOAD_RATE, UPLOAD_LIMIT.as_secs());
+        let detail = format!(
+            "The request's body came too slowly. After {grace} s it needs {rate} bytes a second, and it has {limit} s in all."
+        );
         Self::new(ProblemCode::RequestTimeout, detail)
     }
 
@@ -172,12 +196,30 @@ impl Problem {
 
     /// Reports that no route has this path.
     pub(crate) fn no_route(path: &str) -> Self {
-        Self::new(ProblemCode::NotFound, format!("There is nothing at {path}."))
+        Self::new(ProblemCode::NotFound, format!("There is nothing at {}.", echoed(path)))
+    }
+
+    /// Reports a request to a host name that is none of this gateway's.
+    pub(crate) fn foreign_host(host: &str) -> Self {
+        let detail = format!(
+            "Host {} is no name of this gateway. Its operator can add the name to CSM_ALLOWED_HOSTS.",
+            echoed(host)
+        );
+        Self::new(ProblemCode::ForeignHost, detail)
+    }
+
+    /// Reports a request from a page of another site.
+    pub(crate) fn foreign_origin(origin: &str) -> Self {
+        let detail = format!(
+            "Pages of the origin {} may not use this gateway. Its operator can add the origin to CSM_ALLOWED_ORIGINS.",
+            echoed(origin)
+        );
+        Self::new(ProblemCode::ForeignOrigin, detail)
     }
 
     /// Reports that the path does not take this method.
     pub(crate) fn wrong_method(method: &str) -> Self {
-        Self::new(ProblemCode::MethodNotAllowed, format!("{method} is not possible here."))
+        Self::new(ProblemCode::MethodNotAllowed, format!("{} is not possible here.", echoed(method)))
     }
 
     /// Reports that the path or query cannot be decoded.
@@ -192,7 +234,7 @@ impl Problem {
 
     /// Reports a range that lies behind the end of a file of `bytes` bytes.
     pub(crate) fn unsatisfiable_range(range: &str, bytes: u64) -> Self {
-        let detail = format!("Range {range} lies outside of the {bytes} bytes.");
+        let detail = format!("Range {} lies outside of the {bytes} bytes.", echoed(range));
         let mut problem = Self::new(ProblemCode::RangeNotSatisfiable, detail);
         if let Ok(whole) = HeaderValue::try_from(format!("bytes */{bytes}")) {
             problem.0.headers.insert(CONTENT_RANGE, whole);
@@ -205,7 +247,7 @@ impl Problem {
 impl Problem {
     /// Reports that there is no job with this id.
     pub(crate) fn no_job(id: &str) -> Self {
-        let detail = format!("There is no job {id}; records are kept for a day after the end.");
+        let detail = format!("There is no job {}; records are kept for a day after the end.", echoed(id));
         Self::new(ProblemCode::JobNotFound, detail)
     }
 

@@ -1,6 +1,8 @@
 //! Request ids: the outermost layer gives each request one, answers with it, and writes problems.
+//! The layer also sets the header that every answer carries.
 
 use axum::extract::Request;
+use axum::http::header::X_CONTENT_TYPE_OPTIONS;
 use axum::http::{HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::Response;
@@ -26,6 +28,8 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     if let Ok(value) = HeaderValue::try_from(id) {
         response.headers_mut().insert(X_REQUEST_ID, value);
     }
+    // No browser may take an answer for another kind of file than its media type says.
+    response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 

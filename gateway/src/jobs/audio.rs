@@ -2,20 +2,24 @@
 
 use std::time::Duration;
 
+use axum::Extension;
+use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::http::header::{
-    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LOCATION, RANGE,
+    ACCEPT_RANGES, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, LOCATION,
+    RANGE,
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
 use csm_shared::job::{JobRecord, JobState, Receipt};
+use csm_shared::process::connections::Peer;
 
 use super::record;
 use crate::app::App;
 use crate::http::Problem;
 use crate::http::range::{Requested, requested};
 use crate::provenance_headers::Provenance;
-use crate::wait::{fetch, location, missing_is_gone};
+use crate::stored_audio::{StoredAudio, location};
 
 /// Validity of a signed URL.
 const URL_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -25,10 +29,11 @@ const CACHE_FOREVER: &str = "private, max-age=86400, immutable";
 /// Answers with the audio of a job that has succeeded.
 pub(crate) async fn get_audio(
     State(app): State<App>,
+    Extension(peer): Extension<Peer>,
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let record = record(&app, &id).await?;
+    let record = record(&app.queue, &headers, &id).await?;
     let JobRecord { id, state: JobState::Succeeded, receipt: Some(receipt), .. } = &record else {
         return Err(match record.state.is_final() {
             true => Problem::no_audio(record.id, record.state, record.failure),
@@ -51,15 +56,16 @@ pub(crate) async fn get_audio(
         (CACHE_CONTROL, CACHE_FOREVER.to_owned()),
         (ETAG, etag.clone()),
     ];
-    match range_of(&headers, &etag, receipt.bytes)? {
-        None => Ok((provenance, always, fetch(&app, *id, receipt).await?).into_response()),
+    let (status, range, part) = match range_of(&headers, &etag, receipt.bytes)? {
+        None => (StatusCode::OK, 0..receipt.bytes, None),
         Some(range) => {
             let shown = format!("bytes {}-{}/{}", range.start, range.end - 1, receipt.bytes);
-            let part = app.store.get_range(&location(receipt)?, range).await;
-            let part = part.map_err(|error| missing_is_gone(*id, error))?;
-            Ok((StatusCode::PARTIAL_CONTENT, provenance, always, [(CONTENT_RANGE, shown)], part).into_response())
+            (StatusCode::PARTIAL_CONTENT, range, Some([(CONTENT_RANGE, shown)]))
         }
-    }
+    };
+    let length = [(CONTENT_LENGTH, (range.end - range.start).to_string())];
+    let pieces = StoredAudio::of(&app, peer, *id, receipt)?.pieces(range).await?;
+    Ok((status, provenance, always, length, part, Body::from_stream(pieces)).into_response())
 }
 
 /// Returns a URL of the store, if redirects are wanted and the store can sign URLs.

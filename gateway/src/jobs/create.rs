@@ -7,13 +7,13 @@ use axum::extract::{Request, State};
 use axum::http::header::LOCATION;
 use axum::http::{HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
-use csm_shared::job::Invalid;
 
 use super::documents::{Accepted, QueuePlace, job_path};
 use super::request::read;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
+use crate::http::media_type::require_json;
 use crate::submit::{Submitted, parse_and_check, submit};
 
 /// Header of an answer whose job was made by an earlier request.
@@ -21,21 +21,22 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 
 /// Accepts a job under a new id, or under the one of the idempotency key.
 pub(crate) async fn create_job(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let caller = Caller::by_key(request.headers());
+    let caller = Caller::by_key(&app, request.headers()).await;
     accept(&app, caller, request).await
 }
 
 /// Accepts a job and answers with its links.
 ///
-/// A caller that is refused for its headers is answered after the body was read, because most
+/// A request that is refused for its headers is answered after the body was read, because most
 /// clients send the whole body first.
-pub(super) async fn accept(app: &App, caller: Result<Caller, Invalid>, request: Request) -> Result<Response, Problem> {
-    let job_request = {
-        let body = app.bodies.read(request).await?;
-        parse_and_check(app, body.bytes.clone(), read, caller?).await?
-    };
-    let (lane, seed) = (job_request.spec.lane, job_request.spec.sampling.seed.get());
-    let Submitted { cancel_on_drop, state, wait, repeated } = submit(app, job_request).await?;
+pub(super) async fn accept(app: &App, caller: Result<Caller, Problem>, request: Request) -> Result<Response, Problem> {
+    let json = require_json(request.headers());
+    let body = app.bodies.read(request).await?;
+    let caller = caller?;
+    json?;
+    let checked = parse_and_check(app, body, read, caller).await?;
+    let (lane, seed) = (checked.job_request.spec.lane, checked.job_request.spec.sampling.seed.get());
+    let Submitted { cancel_on_drop, state, wait, repeated } = submit(app, checked).await?;
     let id = cancel_on_drop.id();
     // The job is accepted: a place that cannot be read is left out of the answer.
     let ahead = app.queue.ahead(&id).await.ok().flatten();

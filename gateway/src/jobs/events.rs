@@ -18,7 +18,7 @@ use csm_queue::live::{EventId, LiveEvent};
 use csm_queue::queue::QueueError;
 use futures::{Stream, StreamExt as _};
 
-use super::job_id;
+use super::record;
 use crate::app::App;
 use crate::http::Problem;
 use crate::provenance_headers::Provenance;
@@ -32,9 +32,10 @@ pub(crate) async fn job_events(
     Path(id): Path<String>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
-    let job = job_id(&id)?;
+    let queue = app.patient_queue.for_accepted_job();
+    let job = record(queue, &headers, &id).await?.id;
     let after = last_event_id(&headers)?;
-    let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, after).await?;
+    let events = app.subscriptions.follow(queue, job, after).await?;
     let events = events.ok_or_else(|| Problem::no_job(&id))?;
     let events = events.take_until(app.stop.clone().cancelled_owned());
     let unbuffered = [("x-accel-buffering", "no")];

@@ -5,13 +5,14 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::extract::{Path, Query, State};
+use axum::http::HeaderMap;
 use csm_queue::live::{Event, EventId};
 use csm_shared::job::limits::WAIT_SECONDS;
 use csm_shared::job::{Invalid, JobId, JobState};
 use futures::StreamExt as _;
 
 use super::documents::{JobDocument, JobProgress, QueuePlace};
-use super::{job_id, record};
+use super::record;
 use crate::app::App;
 use crate::http::Problem;
 
@@ -20,17 +21,20 @@ pub(crate) async fn get_job(
     State(app): State<App>,
     Path(id): Path<String>,
     Query(query): Query<HashMap<String, String>>,
+    headers: HeaderMap,
 ) -> Result<JobDocument, Problem> {
-    let progress = match wait_of(&query)? {
-        Duration::ZERO => None,
-        wait => follow_for(&app, job_id(&id)?, wait).await?,
-    };
-    let record = record(&app, &id).await?;
-    let place = match record.state {
-        JobState::Queued => app.queue.ahead(&record.id).await?.map(|ahead| QueuePlace { ahead, wait_s: None }),
+    let wait = wait_of(&query)?;
+    let mut found = record(&app.queue, &headers, &id).await?;
+    let mut progress = None;
+    if !wait.is_zero() && !found.state.is_final() {
+        progress = follow_for(&app, found.id, wait).await?;
+        found = record(&app.queue, &headers, &id).await?;
+    }
+    let place = match found.state {
+        JobState::Queued => app.queue.ahead(&found.id).await?.map(|ahead| QueuePlace { ahead, wait_s: None }),
         _ => None,
     };
-    Ok(JobDocument::new(record, place, progress))
+    Ok(JobDocument::new(found, place, progress))
 }
 
 /// Reads the wait; the default is none.

@@ -14,6 +14,6 @@ pub(crate) async fn put_job(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let caller = Caller::by_id(request.headers(), &id);
+    let caller = Caller::by_id(request.headers(), &id).map_err(Problem::from);
     accept(&app, caller, request).await
 }

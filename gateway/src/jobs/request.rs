@@ -1,16 +1,17 @@
 //! Request body of the native face. Unknown fields are refused.
 
-use csm_shared::job::{AudioBudget, Invalid, JobSpec};
+use csm_shared::job::{AudioBudget, JobSpec};
 
 use crate::caller::Caller;
 use crate::fields::{
-    JsonObject, UnknownFields, budget, context, delivery, format, lane, normalize, parse_json, sampling, speaker,
-    terms, text,
+    FieldError, JsonObject, UnknownFields, budget, context, delivery, format, lane, normalize, parse_json, sampling,
+    speaker, terms, text,
 };
+use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
 
 /// Reads a request's body.
-pub(super) fn read(body: &[u8], caller: &Caller) -> Result<JobRequest, Invalid> {
+pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError> {
     let body = parse_json(body)?;
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
@@ -24,7 +25,7 @@ pub(super) fn read(body: &[u8], caller: &Caller) -> Result<JobRequest, Invalid> 
         speaker: speaker?,
         budget: budget.unwrap_or_default(),
         sampling: sampling(&mut request, caller.job)?,
-        context: context(&mut request)?,
+        context: context(&mut request, decode)?,
         lane: lane(&mut request)?,
         format: format(&mut request)?,
         delivery: delivery(&mut request)?,

@@ -2,7 +2,7 @@
 //!
 //! The body is the file. The format is read from its content; bare samples have no header and need
 //! their media type. `job` names the job that the recording may come from: a mark of SilentCipher
-//! must then name the same job.
+//! must then name the same job. A job of another tenant is refused like one that never was.
 
 use std::collections::HashMap;
 
@@ -15,7 +15,9 @@ use csm_shared::job::{AudioFormat, Invalid, JobId, Reason};
 use csm_shared::watermark::WatermarkReport;
 
 use crate::app::App;
+use crate::caller::own_record;
 use crate::http::Problem;
+use crate::http::body::BufferedBody;
 
 /// HTTP status of a file of no known format.
 const UNKNOWN_STATUS: u16 = 415;
@@ -31,11 +33,14 @@ pub(crate) async fn detect_watermark(
     request: Request,
 ) -> Result<Json<WatermarkReport>, Problem> {
     let job = job_of(&query)?;
+    if let Some(job) = job {
+        // The record may have expired; another tenant's is refused.
+        own_record(&app.queue, request.headers(), job).await?;
+    }
     let bare = request.headers().get(CONTENT_TYPE).is_some_and(|kind| is_bare(kind.as_bytes()));
-    let body = app.bodies.read(request).await?;
+    let BufferedBody { bytes, memory } = app.bodies.read(request).await?;
     let detector = app.detections.detector()?;
-    let bytes = body.bytes.clone();
-    let report = app.detections.report(detector, job, move || recording(&bytes, bare));
+    let report = app.detections.report(detector, job, memory, move || recording(&bytes, bare));
     let report = tokio::select! {
         report = report => report?,
         () = app.late.cancelled() => return Err(Problem::draining()),

@@ -86,7 +86,7 @@ async fn a_tenant_has_so_many_jobs_and_no_more() {
     let headers = [("x-tenant", "acme"), ("idempotency-key", "k")];
     let named = app.send_with(Method::POST, "/v1/jobs", &headers, &say("one")).await;
     assert_eq!((named.status.as_u16(), of_tenant(&app, "acme", &say("two")).await.status.as_u16()), (202, 202));
-    let record = app.get(named.header("location")).await;
+    let record = app.send_with(Method::GET, named.header("location"), &[("x-tenant", "acme")], "").await;
     assert_eq!(record.text("tenant"), "acme");
 
     let full = of_tenant(&app, "acme", &say("three")).await;
@@ -106,6 +106,23 @@ async fn a_tenant_has_so_many_jobs_and_no_more() {
     assert_eq!(app.send_with(Method::PUT, path, &[("x-tenant", "acme")], &say("own id")).await.status, 429);
     assert_eq!(of_tenant(&app, "other", &say("mine")).await.status, 202);
     app.submit(&say("of nobody in particular")).await;
+}
+
+#[tokio::test]
+async fn a_tenant_that_creates_and_cancels_too_often_is_told_when_to_come_back() {
+    let app = TestApp::start_with(|args| args.queue.tenant_rate_max = 4).await;
+    for _ in 0..2 {
+        let made = of_tenant(&app, "acme", &say("never mind")).await;
+        assert_eq!(made.status, 202, "{}", made.body);
+        assert_eq!(app.delete(made.header("location")).await.text("status"), "cancelled");
+    }
+    let refused = of_tenant(&app, "acme", &say("once more")).await;
+    assert_eq!((refused.status.as_u16(), refused.text("code")), (429, "tenant_rate"), "{}", refused.body);
+    assert_eq!(refused.text("detail"), "Tenant acme creates and cancels jobs too often; the limit is 4 a minute.");
+    assert!((14..=15).contains(&refused.retry_after()), "a quarter of a minute: {}", refused.retry_after());
+    assert_eq!(app.depth().await, 0, "nothing is left of what was cancelled");
+    let other = of_tenant(&app, "other", &say("mine")).await;
+    assert_eq!((other.status.as_u16(), &other.body["queue"]["ahead"]), (202, &0.into()));
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use csm_gateway::{Gateway, GatewayArgs, serve};
+use csm_gateway::{Gateway, GatewayArgs, IdSecretArgs, serve};
 use csm_queue::live::Live;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Queue, QueueArgs};
@@ -102,7 +102,11 @@ impl TestApp {
             admin_listen: "127.0.0.1:0".parse().unwrap(),
             model: ModelSource::Folder(model),
             redirect_audio: false,
+            memory: None,
             drain: Duration::from_secs(10),
+            allowed_hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            id_secret: IdSecretArgs::default(),
             redis: redis_args.clone(),
             queue: QueueArgs::default(),
             store: StoreArgs { location, endpoint: None, region: None, path_style: None },

@@ -1,10 +1,11 @@
 //! Finished audio: whole, in part, or not changed.
 
+use csm_shared::audio::Clip;
 use csm_shared::job::{Failure, FailureClass};
 use reqwest::{Method, Response};
 
 use crate::app::TestApp;
-use crate::speech::say;
+use crate::speech::{decode, say};
 use crate::worker::{TestWorker, wav};
 
 async fn fetch(app: &TestApp, path: &str, headers: &[(&str, &str)]) -> Response {
@@ -46,6 +47,27 @@ async fn audio_is_served_whole_and_in_parts() {
 
     let known = fetch(&app, &path, &[("if-none-match", &format!("\"x\", W/{etag}"))]).await;
     assert_eq!((known.status().as_u16(), known.bytes().await.unwrap().len()), (304, 0));
+}
+
+#[tokio::test]
+async fn a_long_file_is_served_byte_for_byte() {
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
+    let long = Clip::from_samples((0..500_000).map(|sample| (sample % 30_011) as i16).collect()).to_wav();
+    let id = app.submit(&say("long")).await;
+    worker.succeed_with(&app, worker.claim(&app).await, long.clone()).await;
+    let path = format!("/v1/jobs/{id}/audio");
+    let whole = fetch(&app, &path, &[]).await;
+    assert_eq!(whole.headers()["content-length"], long.len().to_string().as_str());
+    assert!(whole.bytes().await.unwrap() == long);
+    let part = fetch(&app, &path, &[("range", "bytes=98000-700001")]).await;
+    assert_eq!(part.headers()["content-length"], "602002");
+    assert!(part.bytes().await.unwrap() == long[98_000..=700_001]);
+
+    let (answer, ()) = tokio::join!(app.post("/generate", say("long")), async {
+        worker.succeed_with(&app, worker.claim(&app).await, long.clone()).await;
+    });
+    assert!(decode(answer.text("audio")) == long);
+    assert_eq!(answer.header("content-type"), "application/json");
 }
 
 #[tokio::test]

@@ -61,11 +61,15 @@ async fn a_caller_who_leaves_takes_the_job_along() {
     job.lease.cancelled().await.unwrap();
 
     // While the job waits: no worker gets it.
-    tokio::select! {
+    let queued = async {
+        until("the job is queued", async || app.depth().await == 1).await;
+        newest(&app).await
+    };
+    let id = tokio::select! {
         answer = call() => panic!("{answer:?}"),
-        () = until("the job is queued", async || app.depth().await == 1) => {}
-    }
-    let (id, queue) = (newest(&app).await, &app.queue);
+        id = queued => id,
+    };
+    let queue = &app.queue;
     until("the queued job is cancelled", async || {
         queue.record(&id).await.unwrap().unwrap().state == JobState::Cancelled
     })

@@ -25,6 +25,27 @@ async fn text_in_audio_out() {
     assert_eq!((spec.lane, spec.budget.frames()), (Lane::Live, 125));
 }
 
+/// The body keeps its old shape, so the headers tell.
+#[tokio::test]
+async fn an_answer_says_that_its_audio_was_cut_off() {
+    let app = TestApp::start().await;
+    for (worker, finish, warnings) in
+        [(TestWorker::new(), "eos", None), (TestWorker::who_cuts_off(), "length", Some("cut_off"))]
+    {
+        let (answer, id) = tokio::join!(app.post("/generate", OLD_REQUEST), async {
+            let job = worker.claim(&app).await;
+            let id = job.lease.at().id;
+            worker.succeed(&app, job).await;
+            id
+        });
+        let header = |name: &str| answer.headers.get(name).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(header("x-job-id"), Some(id.to_string()));
+        assert_eq!(header("x-finish-reason").as_deref(), Some(finish));
+        assert_eq!(header("x-warnings").as_deref(), warnings);
+        assert_eq!(answer.body.as_object().unwrap().len(), 3, "the old shape");
+    }
+}
+
 #[tokio::test]
 async fn context_and_unknown_fields_are_taken() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());

@@ -85,6 +85,25 @@ async fn a_failed_job_says_why() {
     assert_eq!(app.record(&id).await.state, JobState::Failed);
 }
 
+/// The damage stays, so the answer is not that of a passing fault.
+#[tokio::test]
+async fn an_unreadable_record_is_gone_and_no_fault_of_the_server() {
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
+    for (field, text) in [("receipt", "{\"seed\": 1}"), ("state", "perhaps"), ("created_ms", "soon")] {
+        let id = app.submit(&say(field)).await;
+        worker.work(&app, 1).await;
+        let mut damage = redis::cmd("HSET");
+        damage.arg(format!("csm:{{q0}}:job:{id}")).arg(field).arg(text);
+        let _: u64 = app.queue.redis().command(&damage).await.unwrap();
+        for path in [format!("/v1/jobs/{id}"), format!("/v1/jobs/{id}/audio")] {
+            let answer = app.get(&path).await;
+            assert_eq!((answer.status.as_u16(), answer.text("code")), (410, "record_unreadable"), "{field}: {path}");
+            assert_eq!(answer.text("job"), id.to_string());
+            assert!(!answer.body.to_string().contains(text), "no inner text is shown");
+        }
+    }
+}
+
 #[tokio::test]
 async fn unknown_jobs_routes_and_methods_are_problems() {
     let app = TestApp::start().await;

@@ -138,7 +138,7 @@ async fn a_job_whose_acceptance_was_not_heard_stays_only_if_it_can_be_asked_for(
     }
     proxy.lose_answers(false);
 
-    let id = JobId::of_key(&Tenant::default(), "k");
+    let id = JobId::of_key(&app.queue.id_secret().await.unwrap(), &Tenant::default(), "k");
     until("the job that nobody can ask for is called off", async || {
         let ended = app.queue.stats().await.unwrap().ended;
         ended.iter().any(|(state, jobs)| *state == JobState::Cancelled && *jobs == 1)

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use csm_queue::live::{Event, EventId};
 use csm_queue::queue::{Claim, Claimed, Commit, Lease, WorkerCapacity, WorkerId};
 use csm_shared::audio::Clip;
-use csm_shared::job::{Failure, FinishReason, Receipt, SentenceReceipt};
+use csm_shared::job::{Failure, FinishReason, Receipt, ReceiptWarning, SentenceReceipt, WarningCode};
 use csm_shared::store::ObjectKey;
 use csm_shared::watermark::Finding;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +18,8 @@ pub(crate) struct TestWorker {
     owner: WorkerId,
     /// Marks that the receipts of the worker name.
     findings: Vec<Finding>,
+    /// Finish reason and warnings of the receipts.
+    ending: (FinishReason, Vec<ReceiptWarning>),
 }
 
 impl TestWorker {
@@ -27,7 +29,13 @@ impl TestWorker {
 
     /// Makes a worker whose receipts name marks.
     pub(crate) fn who_found(findings: Vec<Finding>) -> Self {
-        Self { owner: WorkerId::of_this_process("test"), findings }
+        Self { owner: WorkerId::of_this_process("test"), findings, ending: (FinishReason::Eos, Vec::new()) }
+    }
+
+    /// Makes a worker whose receipts say that the only sentence was cut off.
+    pub(crate) fn who_cuts_off() -> Self {
+        let cut_off = ReceiptWarning { code: WarningCode::CutOff, sentences: vec![0] };
+        Self { ending: (FinishReason::Length, vec![cut_off]), ..Self::new() }
     }
 
     /// Takes the next job, or none.
@@ -65,8 +73,13 @@ impl TestWorker {
 
     /// Stores two frames of audio, commits them and publishes the end.
     pub(crate) async fn succeed(&self, app: &TestApp, job: Claimed) -> Receipt {
-        let id = job.lease.at().id;
         let wav = wav(job.spec.text.as_str());
+        self.succeed_with(app, job, wav).await
+    }
+
+    /// Stores a file, commits it and publishes the end.
+    pub(crate) async fn succeed_with(&self, app: &TestApp, job: Claimed, wav: Vec<u8>) -> Receipt {
+        let id = job.lease.at().id;
         let receipt = self.receipt(&job, &wav);
         let key: ObjectKey = receipt.location.parse().unwrap();
         app.store.put(&key, Bytes::from(wav), receipt.format.media_type()).await.unwrap();
@@ -114,7 +127,8 @@ impl TestWorker {
             resumed_frames: 0,
             samples,
             duration_ms: samples / 24,
-            finish_reason: FinishReason::Eos,
+            finish_reason: self.ending.0,
+            warnings: self.ending.1.clone(),
             queue_ms: job.waited.as_millis() as u64,
             compute_ms: 1,
             first_audio_ms: Some(1),

@@ -66,6 +66,31 @@ async fn each_request_is_answered_with_one_wav_in_order() {
     socket.close(None).await.unwrap();
 }
 
+/// A caller who did not ask gets the old sequence of messages.
+#[tokio::test]
+async fn a_summary_follows_each_file_where_asked() {
+    let (app, worker) = (TestApp::start().await, TestWorker::who_cuts_off());
+    let (mut plain, asked) = (open(&app).await, format!("ws://{}/ws?receipts=true", app.address));
+    let mut asking = connect_async(asked).await.unwrap().0;
+    for text in ["one", "two"] {
+        asking.send(say(text).into()).await.unwrap();
+        let job = worker.claim(&app).await;
+        let id = job.lease.at().id.to_string();
+        worker.succeed(&app, job).await;
+        assert_eq!(next(&mut asking).await, Message::Binary(wav(text).into()), "{text}");
+        let summary = problem(&next(&mut asking).await);
+        let expected = serde_json::json!({
+            "job": id, "finish_reason": "length", "warnings": [{"code": "cut_off", "sentences": [0]}]
+        });
+        assert_eq!(summary, expected);
+    }
+    for text in ["three", "four"] {
+        plain.send(say(text).into()).await.unwrap();
+        worker.work(&app, 1).await;
+        assert_eq!(next(&mut plain).await, Message::Binary(wav(text).into()), "{text}");
+    }
+}
+
 #[tokio::test]
 async fn one_job_at_a_time() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());

@@ -60,11 +60,13 @@ const ANSWER: &str = "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('PEXPIRE'
 /// The script also records for good that the scheme is used, because marked files outlive their
 /// workers.
 const ANNOUNCE: &str = "local now = redis.call('TIME')[1] redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now) \
-    redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now + ARGV[1], '+inf') redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
     redis.call('SADD', KEYS[2], ARGV[3]) return 1";
 /// Script that tells whether any worker is available, and whether the scheme was ever used.
-const AVAILABILITY: &str = "return {redis.call('ZCOUNT', KEYS[1], redis.call('TIME')[1], '+inf'), \
-    redis.call('SISMEMBER', KEYS[2], ARGV[1])}";
+/// A time that is further away than any announcement's was written before the server's clock was
+/// set back.
+const AVAILABILITY: &str = "local now = redis.call('TIME')[1] \
+    return {redis.call('ZCOUNT', KEYS[1], now, now + ARGV[2]), redis.call('SISMEMBER', KEYS[2], ARGV[1])}";
 
 /// Watermark scheme of this queue.
 const SCHEME: Scheme = Scheme::Silentcipher;
@@ -138,7 +140,7 @@ impl DetectQueue {
     pub async fn availability(&self) -> Result<DetectorAvailability, RedisFault> {
         let script = Script::new(AVAILABILITY);
         let mut script = script.prepare_invoke();
-        script.key(self.key("attended")).key(self.key("schemes")).arg(SCHEME.name());
+        script.key(self.key("attended")).key(self.key("schemes")).arg(SCHEME.name()).arg(AVAILABLE_FOR.as_secs());
         let (here, used): (u64, bool) = self.redis.script(&script).await?;
         Ok(match (here, used) {
             (1.., _) => DetectorAvailability::Available,

@@ -14,9 +14,9 @@ use symphonia::core::io::{MediaSourceStream, ReadOnlySource};
 use symphonia::default::codecs::{FlacDecoder, MpaDecoder};
 use symphonia::default::formats::{FlacReader, MpaReader};
 
-use super::ClipError;
 use super::mixdown::{Mixdown, refusal};
 use super::wav_decode::{DecodedAudio, allowed};
+use super::{ClipError, SourceLimit};
 
 const FLAC: &str = "FLAC";
 const MP3: &str = "MP3";
@@ -26,7 +26,7 @@ const STREAMINFO_BYTES: usize = 34;
 const LAST_BLOCK: u8 = 0x80;
 
 /// Decodes a FLAC file.
-pub(super) fn flac(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
+pub(super) fn flac(bytes: &[u8], limit: SourceLimit) -> Result<DecodedAudio, ClipError> {
     let broken = |reason: &str| ClipError::Broken { format: FLAC, reason: reason.to_owned() };
     let mut rest = bytes.get(4..).unwrap_or(&[]);
     let mut info = None;
@@ -47,15 +47,15 @@ pub(super) fn flac(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
     let mut head = vec![b'f', b'L', b'a', b'C', LAST_BLOCK, 0, 0, STREAMINFO_BYTES as u8];
     head.extend_from_slice(info);
     let reader = FlacReader::try_new(stream(head.chain(rest)), FormatOptions::default());
-    decode(FLAC, reader.map_err(|error| refusal(FLAC, &error))?, |parameters, options| {
+    decode(Mixdown::new(FLAC, limit), reader.map_err(|error| refusal(FLAC, &error))?, |parameters, options| {
         Ok(Box::new(FlacDecoder::try_new(parameters, options)?))
     })
 }
 
 /// Decodes an MP3 stream that begins with a frame.
-pub(super) fn mp3(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
+pub(super) fn mp3(bytes: &[u8], limit: SourceLimit) -> Result<DecodedAudio, ClipError> {
     let reader = MpaReader::try_new(stream(bytes), FormatOptions::default());
-    decode(MP3, reader.map_err(|error| refusal(MP3, &error))?, |parameters, options| {
+    decode(Mixdown::new(MP3, limit), reader.map_err(|error| refusal(MP3, &error))?, |parameters, options| {
         Ok(Box::new(MpaDecoder::try_new(parameters, options)?))
     })
 }
@@ -69,16 +69,15 @@ fn stream<'a>(bytes: impl Read + Send + Sync + 'a) -> MediaSourceStream<'a> {
 }
 
 fn decode(
-    format: &'static str,
+    mut mixdown: Mixdown,
     mut reader: impl FormatReader,
     decoder: impl FnOnce(&AudioCodecParameters, &AudioDecoderOptions) -> Result<Box<dyn AudioDecoder>, Error>,
 ) -> Result<DecodedAudio, ClipError> {
-    let mut mixdown = Mixdown::new(format);
     let track = reader.first_track(TrackType::Audio).ok_or(ClipError::Empty)?;
     let Some(CodecParameters::Audio(parameters)) = &track.codec_params else { return Err(ClipError::Empty) };
     let channels = parameters.channels.as_ref().map_or(1, |channels| channels.count());
     allowed(parameters.sample_rate.unwrap_or_default(), channels)?;
-    let mut decoder = decoder(parameters, &AudioDecoderOptions::default()).map_err(|error| refusal(format, &error))?;
+    let mut decoder = decoder(parameters, &AudioDecoderOptions::default()).map_err(|error| mixdown.refusal(&error))?;
     loop {
         match reader.next_packet() {
             Ok(Some(packet)) => mixdown.take(decoder.decode(&packet), packet.block_dur().get())?,

@@ -3,8 +3,8 @@
 use symphonia::core::audio::GenericAudioBufferRef;
 use symphonia::core::errors::Error;
 
-use super::ClipError;
-use super::wav_decode::{DecodedAudio, allowed, frame_limit};
+use super::wav_decode::{DecodedAudio, allowed};
+use super::{ClipError, SourceLimit};
 
 /// Damaged packets that are always tolerated: a file cut out of a longer one begins with some.
 const DAMAGED_FREELY: u64 = 8;
@@ -16,6 +16,7 @@ const DAMAGED_ONE_OF: u64 = 8;
 pub(super) struct Mixdown {
     /// Name of the format, for error messages.
     format: &'static str,
+    limit: SourceLimit,
     mono: Vec<f32>,
     /// Samples of the last packet, with its channels interleaved.
     interleaved: Vec<f32>,
@@ -30,9 +31,10 @@ pub(super) struct Mixdown {
 }
 
 impl Mixdown {
-    pub(super) fn new(format: &'static str) -> Self {
+    pub(super) const fn new(format: &'static str, limit: SourceLimit) -> Self {
         Self {
             format,
+            limit,
             mono: Vec::new(),
             interleaved: Vec::new(),
             layout: None,
@@ -68,6 +70,11 @@ impl Mixdown {
         let (rate, channels) = layout;
         allowed(rate, channels)?;
         self.count(announced.max(frames as u64), rate)?;
+        if self.mono.capacity() == 0 {
+            // Reserved once: a growing buffer would be held twice while it is moved. Pages that are
+            // never written take no memory.
+            self.mono.reserve_exact(self.limit.frames(rate) as usize);
+        }
         self.interleaved.clear();
         buffer.copy_to_vec_interleaved(&mut self.interleaved);
         let share = 1.0 / channels as f32;
@@ -91,9 +98,7 @@ impl Mixdown {
 
     fn count(&mut self, frames: u64, rate: u32) -> Result<(), ClipError> {
         self.decoded = self.decoded.saturating_add(frames);
-        let limit = frame_limit(rate);
-        let seconds = (limit / u64::from(rate.max(1))) as u32;
-        if self.decoded > limit { Err(ClipError::TooLong { seconds }) } else { Ok(()) }
+        if self.decoded > self.limit.frames(rate) { Err(self.limit.too_long(rate)) } else { Ok(()) }
     }
 
     /// Returns the number of frames collected so far.

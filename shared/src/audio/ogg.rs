@@ -13,10 +13,10 @@ use symphonia::core::units::{Duration, Timestamp};
 use symphonia::default::codecs::VorbisDecoder;
 use symphonia_adapter_libopus::OpusDecoder;
 
-use super::ClipError;
 use super::mixdown::{Mixdown, refusal};
 use super::vorbis;
 use super::wav_decode::{DecodedAudio, allowed};
+use super::{ClipError, SourceLimit};
 
 /// Sample rate at which every Opus stream is decoded.
 const OPUS_RATE: u32 = 48_000;
@@ -36,7 +36,7 @@ struct OggDecoder {
 }
 
 /// Decodes an Ogg file that holds one stream.
-pub(super) fn ogg(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
+pub(super) fn ogg(bytes: &[u8], limit: SourceLimit) -> Result<DecodedAudio, ClipError> {
     let mut packets = Packets { reader: PacketReader::new(Cursor::new(bytes)), serial: None };
     let head = packets.expect()?;
     let mut codec = match head.data.as_slice() {
@@ -44,7 +44,7 @@ pub(super) fn ogg(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
         [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => vorbis(head.data, &mut packets)?,
         _ => return Err(ClipError::Unsupported("an Ogg file of neither Vorbis nor Opus".to_owned())),
     };
-    let mut mixdown = Mixdown::new(codec.format);
+    let mut mixdown = Mixdown::new(codec.format, limit);
     while let Some(packet) = packets.next()? {
         let end = (packet.last_in_stream()).then(|| packet.absgp_page());
         let packet = DecoderPacket::new(0, Timestamp::ZERO, Duration::ZERO, packet.data);

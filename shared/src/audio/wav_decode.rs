@@ -8,7 +8,7 @@ use std::io::{Chain, Read};
 
 use hound::{SampleFormat, WavReader};
 
-use super::{ClipError, MAX_SOURCE_CHANNELS, MAX_SOURCE_FRAMES, MAX_SOURCE_RATE, MAX_SOURCE_SECONDS, MIN_SOURCE_RATE};
+use super::{ClipError, MAX_SOURCE_CHANNELS, MAX_SOURCE_RATE, MIN_SOURCE_RATE, SourceLimit};
 
 /// Longest `fmt ` chunk that is read; bytes behind it say nothing about PCM.
 const MAX_FORMAT_BYTES: usize = 40;
@@ -25,15 +25,14 @@ pub(super) struct DecodedAudio {
 }
 
 /// Decodes a WAV file.
-pub(super) fn wav(bytes: &[u8]) -> Result<DecodedAudio, ClipError> {
+pub(super) fn wav(bytes: &[u8], limit: SourceLimit) -> Result<DecodedAudio, ClipError> {
     let chunks = find_chunks(bytes)?;
     let header = minimal_header(&chunks);
     let reader = WavReader::new(header.as_slice().chain(chunks.data)).map_err(|error| unreadable(&error))?;
     let spec = reader.spec();
     allowed(spec.sample_rate, usize::from(spec.channels))?;
-    let limit = frame_limit(spec.sample_rate);
-    if u64::from(reader.duration()) > limit {
-        return Err(ClipError::TooLong { seconds: (limit / u64::from(spec.sample_rate)) as u32 });
+    if u64::from(reader.duration()) > limit.frames(spec.sample_rate) {
+        return Err(limit.too_long(spec.sample_rate));
     }
     Ok(DecodedAudio { mono: read_mono(reader)?, sample_rate: spec.sample_rate })
 }
@@ -48,11 +47,6 @@ pub(super) fn allowed(rate: u32, channels: usize) -> Result<(), ClipError> {
         return Err(ClipError::Unsupported(format!("{channels} channels are more than {MAX_SOURCE_CHANNELS}")));
     }
     Ok(())
-}
-
-/// Returns the most frames of a recording at `rate`.
-pub(super) fn frame_limit(rate: u32) -> u64 {
-    (u64::from(MAX_SOURCE_SECONDS) * u64::from(rate)).min(MAX_SOURCE_FRAMES)
 }
 
 /// The two chunks of a WAV file that are read.

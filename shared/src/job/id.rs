@@ -5,8 +5,7 @@ use std::str::FromStr;
 
 use uuid::{Builder, Uuid};
 
-use super::{Invalid, Tenant};
-use crate::process::digest::sha256_hex;
+use super::{IdSecret, Invalid, Tenant};
 
 /// The id of a job: UUID version 7 when made here, so ids sort by time of creation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -19,14 +18,12 @@ impl JobId {
         Self(Uuid::now_v7())
     }
 
-    /// Derives the id from a tenant's idempotency key: UUID version 8 over SHA-256. A caller that
-    /// repeats a request gets the same job from any gateway, as long as the record of the job is
-    /// kept.
+    /// Derives the id from a tenant's idempotency key: UUID version 8 over HMAC-SHA-256. A caller
+    /// that repeats a request gets the same job from any gateway that has the secret, as long as
+    /// the record of the job is kept.
     #[must_use]
-    pub fn of_key(tenant: &Tenant, key: &str) -> Self {
-        let digest = sha256_hex(format!("{tenant}\n{key}").as_bytes());
-        let half = u128::from_str_radix(&digest[..32], 16).unwrap_or_default();
-        Self(Builder::from_custom_bytes(half.to_be_bytes()).into_uuid())
+    pub fn of_key(secret: &IdSecret, tenant: &Tenant, key: &str) -> Self {
+        Self(Builder::from_custom_bytes(secret.tag(&format!("{tenant}\n{key}"))).into_uuid())
     }
 
     /// Returns a number below `places` that spreads jobs evenly. The same id gives the same number

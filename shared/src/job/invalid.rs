@@ -1,6 +1,6 @@
 //! The error of every constructor of a request: which field, which value, which limit.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 
 use super::limits::Limit;
 
@@ -80,11 +80,26 @@ impl Invalid {
 
 /// Formats the value for a message: one line, cut to [`SHOWN_CHARS`] with its full length added.
 fn shown(value: impl fmt::Display) -> String {
-    let text = value.to_string().replace(char::is_control, " ");
-    let length = text.chars().count();
-    if length <= SHOWN_CHARS {
-        return text;
+    let mut cut = CutText::default();
+    // Writing to a string does not fail.
+    let _ = write!(cut, "{value}");
+    if cut.length <= SHOWN_CHARS { cut.head } else { format!("{}… ({} characters)", cut.head, cut.length) }
+}
+
+/// Beginning of a text that may be long, and the length of the whole.
+#[derive(Default)]
+struct CutText {
+    /// First [`SHOWN_CHARS`] characters, with blanks for control characters.
+    head: String,
+    /// Characters of the whole text.
+    length: usize,
+}
+
+impl fmt::Write for CutText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = SHOWN_CHARS.saturating_sub(self.length);
+        self.head.extend(text.chars().take(room).map(|char| if char.is_control() { ' ' } else { char }));
+        self.length += text.chars().count();
+        Ok(())
     }
-    let head: String = text.chars().take(SHOWN_CHARS).collect();
-    format!("{head}… ({length} characters)")
 }

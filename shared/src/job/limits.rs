@@ -97,5 +97,8 @@ pub const TENANT_CHARS: Limit = Limit { min: 1, max: 64, unit: "characters", sta
 /// Characters of an idempotency key.
 pub const IDEMPOTENCY_KEY_CHARS: Limit = Limit { min: 1, max: 255, unit: "characters", status: 400 };
 
+/// Length of the secret behind the ids that idempotency keys name, in bytes.
+pub const ID_SECRET_BYTES: Limit = Limit { min: 16, max: 1_024, unit: "bytes", status: 422 };
+
 /// Expected pace of speech, in characters a second: that of English.
 pub const CHARS_PER_SECOND: u64 = 15;

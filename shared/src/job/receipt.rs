@@ -43,6 +43,30 @@ pub struct SentenceReceipt {
     pub finish_reason: FinishReason,
 }
 
+/// Kind of a [`ReceiptWarning`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WarningCode {
+    /// A sentence was cut off, because its own budget or that of the job ran out.
+    CutOff,
+    /// A sentence was not spoken at all, because the job's budget had run out before it.
+    NotSpoken,
+    /// The model did not stop speaking a sentence, which was therefore cut off.
+    Runaway,
+    /// The model spoke nothing for a sentence at first, which was therefore spoken again with other
+    /// draws.
+    SpokenAgain,
+}
+
+/// A way in which the audio may differ from what the caller asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReceiptWarning {
+    /// Kind of the difference.
+    pub code: WarningCode,
+    /// Places of the affected sentences in [`Receipt::sentences`], from 0.
+    pub sentences: Vec<u32>,
+}
+
 /// The receipt of a committed result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Receipt {
@@ -71,6 +95,10 @@ pub struct Receipt {
     /// Reason why the speech ended. With several sentences: `length` if the job's budget cut them
     /// off, else the worst reason of any sentence.
     pub finish_reason: FinishReason,
+    /// Ways in which the audio may differ from what was asked for, one for each kind; absent if
+    /// there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<ReceiptWarning>,
     /// Time from acceptance to the claim of the committing attempt, in milliseconds.
     pub queue_ms: u64,
     /// Time from the claim to the end of the last frame, in milliseconds.

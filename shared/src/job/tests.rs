@@ -43,6 +43,14 @@ fn refusals_name_field_value_and_limit() {
     assert_eq!((blank.field.as_str(), blank.status), ("text", 422));
     assert_eq!(blank.limit, "1 to 4096 characters");
 
+    for unseen in ["\u{200b}", "\0", "\u{feff}\u{2060} \u{ad}", "\u{3164}", "\u{1b}\u{7f}", "\u{180e}\u{fe0f}"] {
+        let blank = Text::new(unseen).expect_err("nothing to speak");
+        assert!(blank.value.ends_with("(blank)"), "{blank}");
+    }
+    for seen in ["a\u{200b}", "\0.", "é", "e\u{301}", "🙂", "\u{e000}"] {
+        assert!(Text::new(seen).is_ok(), "{seen:?}");
+    }
+
     let speaker = Speaker::new(-1).expect_err("negative");
     assert_eq!((speaker.field.as_str(), speaker.value.as_str()), ("speaker", "-1"));
 

@@ -1,6 +1,9 @@
 //! The text of a job, its speaker, and its budget of audio.
 
 use std::fmt;
+use std::sync::LazyLock;
+
+use regex::Regex;
 
 use super::Invalid;
 use super::limits::{
@@ -10,7 +13,14 @@ use super::limits::{
 use crate::audio::FRAME_MS;
 use crate::text::Sentence;
 
-/// Text to speak: trimmed, not empty, within [`TEXT_CHARS`].
+/// Text of characters that nobody sees: blanks, controls such as NUL, and characters that only
+/// format others, such as U+200B (zero width space) and U+FEFF.
+static BLANK: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"^[\s\p{Cc}\p{Cf}\p{Z}\p{Default_Ignorable_Code_Point}]*$")
+        .expect("the pattern is a constant, and tested")
+});
+
+/// Text to speak: trimmed, not blank, within [`TEXT_CHARS`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
 
@@ -19,11 +29,11 @@ impl Text {
     pub fn new(text: &str) -> Result<Self, Invalid> {
         let trimmed = text.trim();
         let chars = trimmed.chars().count() as u64;
-        if chars == 0 {
-            return Err(Invalid::outside("text", format!("{text:?} (blank)"), &TEXT_CHARS));
-        }
-        if !TEXT_CHARS.allows(chars) {
+        if chars > TEXT_CHARS.max {
             return Err(Invalid::outside("text", trimmed, &TEXT_CHARS));
+        }
+        if BLANK.is_match(trimmed) {
+            return Err(Invalid::outside("text", format!("{text:?} (blank)"), &TEXT_CHARS));
         }
         Ok(Self(trimmed.to_owned()))
     }

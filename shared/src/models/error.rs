@@ -85,6 +85,24 @@ pub enum HubError {
         /// Length of the downloaded file, in bytes.
         actual: u64,
     },
+    /// A downloaded file has the right length and another content.
+    #[error("{} has the digest {actual} where {expected} is promised; it was removed, try again", .path.display())]
+    WrongDigest {
+        /// Path of the file in the cache.
+        path: PathBuf,
+        /// Digest that the hub or a pin states, in hex.
+        expected: String,
+        /// Digest of the downloaded file.
+        actual: String,
+    },
+    /// The hub answered with another commit than the one that was asked for.
+    #[error("the hub answers with commit {actual} where {id} asks for another; check HF_ENDPOINT")]
+    WrongCommit {
+        /// Id of the model with the commit that was asked for.
+        id: String,
+        /// Commit that the hub answered with.
+        actual: String,
+    },
     /// Any other error of the hub's client.
     #[error("the hub's client: {0}")]
     Client(#[from] HFError),

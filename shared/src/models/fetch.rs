@@ -1,7 +1,7 @@
 //! Download of a model's files from the hub into the cache, and lookup in the cache.
 //!
 //! The first file fixes the commit, and all others are taken from that commit. So a push in between
-//! cannot mix two versions.
+//! cannot mix two versions. A revision that is a commit, or a pin, fixes it before.
 
 use std::fs;
 use std::future::Future;
@@ -15,8 +15,9 @@ use secrecy::ExposeSecret;
 
 use super::download_progress::DownloadProgress;
 use super::layout::{self, CODEC_FOLDER, CONFIG, FolderFiles, Index, SINGLE, TOKENIZER, bad_file};
+use super::source::DEFAULT_REVISION;
 use super::source::HubId;
-use super::{HubError, HubOptions, ModelFiles, ModelFolder, codec_id};
+use super::{HubError, HubOptions, ModelFiles, ModelFolder, Pin, checksum, codec_id};
 
 /// Retries of one request; the client waits up to 0.2 s, then 0.4 s.
 const RETRIES: usize = 2;
@@ -32,6 +33,7 @@ pub(super) struct Hub {
     client: HFClient,
     contact_timeout: Duration,
     stall_timeout: Duration,
+    pins: &'static [Pin],
 }
 
 /// A file of a repository.
@@ -53,7 +55,20 @@ impl Hub {
             builder = builder.token(token.expose_secret());
         }
         let client = builder.build()?;
-        Ok(Self { client, contact_timeout: options.contact_timeout, stall_timeout: options.stall_timeout })
+        let HubOptions { contact_timeout, stall_timeout, pins, .. } = *options;
+        Ok(Self { client, contact_timeout, stall_timeout, pins })
+    }
+
+    /// Returns the id with the commit of its pin, unless the caller named a revision.
+    fn pinned(&self, id: &HubId) -> HubId {
+        let pin = self.pins.iter().find(|pin| pin.repo == id.repo() && id.revision == DEFAULT_REVISION);
+        pin.map_or_else(|| id.clone(), |pin| HubId { revision: pin.commit.to_owned(), ..id.clone() })
+    }
+
+    /// Returns the SHA-256 of a file by its pin.
+    fn pinned_digest(&self, id: &HubId, name: &str) -> Option<&'static str> {
+        let pin = self.pins.iter().find(|pin| pin.repo == id.repo() && pin.commit == id.revision)?;
+        pin.files.iter().find(|(path, _)| *path == name).map(|(_, digest)| *digest)
     }
 
     /// Fetches the model from the hub. Cached files of the same commit are not downloaded again.
@@ -78,16 +93,16 @@ impl Hub {
     /// Fetches files of one folder of a repository and returns that folder in the cache. Cached
     /// files of the same commit are not downloaded again.
     pub(super) async fn fetch_folder(&self, id: &HubId, files: &FolderFiles) -> Result<PathBuf, HubError> {
-        let folder = files.folder;
+        let (folder, id) = (files.folder, &self.pinned(id));
         let first = self.contact(id, self.file(id, &format!("{folder}/{}", files.first), false)).await?;
         let local = parent(&first);
         if files.lacking(&local).is_empty() {
             return Ok(local);
         }
         let snapshot = local.ancestors().nth(folder.split('/').count()).unwrap_or(&local);
-        let pinned = HubId { revision: commit_of(snapshot), ..id.clone() };
+        let pinned = at_commit_of(id, snapshot)?;
         let listed = self.list(&pinned, Some(folder)).await?;
-        for name in files.others {
+        for name in [files.first].iter().chain(files.others) {
             self.download(&pinned, &format!("{folder}/{name}"), &listed).await?;
         }
         Ok(local)
@@ -95,6 +110,7 @@ impl Hub {
 
     /// Finds the files of one folder of a repository in the cache alone.
     pub(super) async fn cached_folder(&self, id: &HubId, files: &FolderFiles) -> Result<PathBuf, HubError> {
+        let id = &self.pinned(id);
         let found = async {
             let first = self.file(id, &format!("{}/{}", files.folder, files.first), true).await?;
             let local = parent(&first);
@@ -104,11 +120,11 @@ impl Hub {
     }
 
     async fn find_cached(&self, id: &HubId, needed: ModelFiles) -> Result<ModelFolder, HubError> {
-        let snapshot = self.config_file(id, true).await.map(|config| parent(&config))?;
+        let snapshot = self.config_file(&self.pinned(id), true).await.map(|config| parent(&config))?;
         layout::require(&snapshot, ModelFiles::Tokenizer)?;
         let codec = match needed {
             ModelFiles::Everything if !layout::includes_codec(&snapshot)? => {
-                Some(self.config_file(&codec_id(), true).await.map(|config| parent(&config))?)
+                Some(self.config_file(&self.pinned(&codec_id()), true).await.map(|config| parent(&config))?)
             }
             _ => None,
         };
@@ -150,9 +166,10 @@ impl Hub {
     /// Fetches `config.json`, which fixes the commit. Returns the snapshot's folder and the id
     /// pinned to that commit.
     async fn first_contact(&self, id: &HubId) -> Result<(PathBuf, HubId), HubError> {
+        let id = &self.pinned(id);
         let config = self.contact(id, self.config_file(id, false)).await?;
         let snapshot = parent(&config);
-        let pinned = HubId { revision: commit_of(&snapshot), ..id.clone() };
+        let pinned = at_commit_of(id, &snapshot)?;
         Ok((snapshot, pinned))
     }
 
@@ -172,9 +189,9 @@ impl Hub {
         Box::pin(self.contact(id, listing)).await
     }
 
-    /// Downloads one file of a pinned revision, unless it is cached, and checks its listed length.
-    /// The check matters because the client takes an error page for the file if the second of its
-    /// two requests fails.
+    /// Downloads one file of a pinned revision, unless it is cached, and checks its listed length and
+    /// its digest. The length matters because the client takes an error page for the file if the
+    /// second of its two requests fails.
     async fn download(&self, id: &HubId, name: &str, listed: &[RepoFile]) -> Result<PathBuf, HubError> {
         let Some(expected) = listed.iter().find(|file| file.name == name) else {
             return Err(HubError::NotFound { id: id.to_string(), what: name.to_owned() });
@@ -186,8 +203,11 @@ impl Hub {
             done = Box::pin(file.send()) => done.map_err(|error| self.in_words(id, error))?,
             () = watch.stalled(self.stall_timeout) => return Err(self.silent(self.stall_timeout)),
         };
-        check_length(&path, expected.bytes)?;
-        Ok(path)
+        let (bytes, digest) = (expected.bytes, self.pinned_digest(id, name));
+        let check = move || check_length(&path, bytes).and_then(|()| checksum::check(&path, digest)).map(|()| path);
+        // The digest of a large file takes a core for seconds.
+        let checked = tokio::task::spawn_blocking(check).await;
+        checked.map_err(|stopped| bad_file(Path::new(name))(std::io::Error::other(stopped)))?
     }
 
     /// Limits a request to the hub to `contact_timeout`.
@@ -263,10 +283,17 @@ fn check_length(path: &Path, expected: u64) -> Result<(), HubError> {
     if actual == expected {
         return Ok(());
     }
-    // Removes the link and its target; otherwise the next try would take the target for the file.
-    let content = path.canonicalize().map_err(bad_file(path))?;
-    fs::remove_file(path).and_then(|()| fs::remove_file(&content)).map_err(bad_file(path))?;
+    checksum::remove(path)?;
     Err(HubError::Incomplete { path: path.to_owned(), expected, actual })
+}
+
+/// Returns the id at the commit of a snapshot. Refuses another commit than the one asked for.
+fn at_commit_of(id: &HubId, snapshot: &Path) -> Result<HubId, HubError> {
+    let revision = commit_of(snapshot);
+    if id.is_commit() && id.revision != revision {
+        return Err(HubError::WrongCommit { id: id.to_string(), actual: revision });
+    }
+    Ok(HubId { revision, ..id.clone() })
 }
 
 /// Returns the commit of a snapshot, which is the name of its folder.

@@ -4,6 +4,11 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+/// Revision of an id that names none.
+pub(super) const DEFAULT_REVISION: &str = "main";
+/// Hexadecimal digits of a commit.
+const COMMIT_DIGITS: usize = 40;
+
 /// Source of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
@@ -32,6 +37,12 @@ impl HubId {
     pub fn repo(&self) -> String {
         format!("{}/{}", self.owner, self.name)
     }
+
+    /// Returns whether the revision is a commit, which can never mean other files.
+    #[must_use]
+    pub fn is_commit(&self) -> bool {
+        self.revision.len() == COMMIT_DIGITS && self.revision.bytes().all(|byte| byte.is_ascii_hexdigit())
+    }
 }
 
 /// Error for a text that names no model.
@@ -53,7 +64,7 @@ impl FromStr for ModelSource {
         if text.starts_with(['/', '.', '~']) || (!text.is_empty() && Path::new(text).is_dir()) {
             return Ok(Self::Folder(text.into()));
         }
-        let (repo, revision) = text.split_once('@').unwrap_or((text, "main"));
+        let (repo, revision) = text.split_once('@').unwrap_or((text, DEFAULT_REVISION));
         let (owner, name) = repo.split_once('/').ok_or_else(invalid)?;
         if !is_name(owner) || !is_name(name) || !is_revision(revision) {
             return Err(invalid());
@@ -78,7 +89,7 @@ fn is_revision(text: &str) -> bool {
 impl fmt::Display for HubId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.owner, self.name)?;
-        if self.revision == "main" { Ok(()) } else { write!(f, "@{}", self.revision) }
+        if self.revision == DEFAULT_REVISION { Ok(()) } else { write!(f, "@{}", self.revision) }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The admin port of every process: liveness, readiness, metrics. Not for callers.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -11,7 +12,23 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+
+use super::connections::{ConnectionLimits, Connections};
+use super::figures;
+
+/// Bounds of the port. Probes and scrapes are small, and come from few peers.
+const LIMITS: ConnectionLimits = ConnectionLimits {
+    connections_max: 256,
+    peer_connections_max: 64,
+    head_read: Duration::from_secs(5),
+    write_stall: Duration::from_secs(10),
+    head_bytes: 16 * 1024,
+    gauge: None,
+};
+/// Longest time for answers to leave after the port was told to stop.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// State of a process, as its readiness probe reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -73,9 +90,10 @@ pub async fn serve(
         .route("/metrics", get(render))
         .with_state(Admin { readiness, metrics });
     tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-        if let Err(error) = served {
-            tracing::error!(error = %error, "cannot serve admin port");
+        let mut connections = Connections::new(LIMITS);
+        connections.accept(listener, router, &stop).await;
+        if timeout(CLOSE_LIMIT, connections.closed()).await.is_err() {
+            tracing::debug!(connections = connections.len(), "closing connections of admin port");
         }
     });
     Ok(bound)
@@ -87,5 +105,8 @@ async fn readyz(State(admin): State<Admin>) -> impl IntoResponse {
 }
 
 async fn render(State(admin): State<Admin>) -> impl IntoResponse {
-    ([("content-type", "text/plain; version=0.0.4; charset=utf-8")], admin.metrics.render())
+    (
+        [("content-type", "text/plain; version=0.0.4; charset=utf-8")],
+        format!("{}{}", admin.metrics.render(), figures::render()),
+    )
 }

@@ -14,6 +14,12 @@ pub const JOBS_TOTAL: &str = "csm_jobs_total";
 pub const JOBS_ACCEPTED_TOTAL: &str = "csm_jobs_accepted_total";
 /// Requests refused, by `code`.
 pub const REFUSED_TOTAL: &str = "csm_refused_total";
+/// Time from a request's headers to those of its answer, by `route`, `method` and `status`.
+pub const HTTP_REQUEST_SECONDS: &str = "csm_http_request_seconds";
+/// Open HTTP connections of the public API; a connection that became a WebSocket is none.
+pub const HTTP_CONNECTIONS: &str = "csm_http_connections";
+/// Open WebSockets.
+pub const WEBSOCKETS: &str = "csm_websockets";
 /// Entries of a lane that wait, run, or are cancelled but not yet skipped; by `lane`.
 pub const QUEUE_DEPTH: &str = "csm_queue_depth";
 /// Age of a lane's oldest waiting or running entry since it was last queued, by `lane`.
@@ -50,12 +56,22 @@ pub const DLQ_SIZE: &str = "csm_dlq_size";
 pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
 /// Workers with a recent report.
 pub const WORKERS: &str = "csm_workers";
+/// 1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer).
+pub const SHARED_PART_BROKEN: &str = "csm_shared_part_broken";
+/// Memory that requests of this gateway hold, in bytes.
+pub const GATEWAY_MEMORY_BYTES: &str = "csm_gateway_memory_bytes";
+/// Memory that requests of this gateway may hold, in bytes.
+pub const GATEWAY_MEMORY_LIMIT_BYTES: &str = "csm_gateway_memory_limit_bytes";
 /// Time of loading the model, in seconds.
 pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
 
 /// Histograms and their bucket bounds. A histogram without bounds would be rendered as a summary,
 /// and summaries of several processes cannot be added up.
-const BUCKETS: [(&str, &[f64]); 6] = [
+const BUCKETS: [(&str, &[f64]); 7] = [
+    (
+        HTTP_REQUEST_SECONDS,
+        &[0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0],
+    ),
     (QUEUE_WAIT_SECONDS, &[0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0, 3600.0]),
     (FIRST_AUDIO_SECONDS, &[0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 5.0, 10.0, 30.0]),
     (RTF, &[0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5, 2.0, 4.0, 10.0, 30.0]),
@@ -140,4 +156,22 @@ pub fn start_metrics(stop: CancellationToken) -> Result<PrometheusHandle, Teleme
         }
     });
     Ok(handle)
+}
+
+/// One open thing in a gauge, until it is dropped.
+pub struct OpenCount(&'static str);
+
+impl OpenCount {
+    /// Counts one more in the gauge `name`.
+    #[must_use]
+    pub fn new(name: &'static str) -> Self {
+        metrics::gauge!(name).increment(1.0);
+        Self(name)
+    }
+}
+
+impl Drop for OpenCount {
+    fn drop(&mut self) {
+        metrics::gauge!(self.0).decrement(1.0);
+    }
 }

@@ -48,9 +48,9 @@ impl FolderStore {
     }
 
     pub(super) async fn get(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
-        let path = self.path(key);
+        let (root, path) = (Arc::clone(&self.root), self.path(key));
         blocking(key.as_str(), move || {
-            let mut file = File::open(&path).map_err(FileFailure::Io)?;
+            let mut file = File::open(&path).map_err(|error| missing(&root, error))?;
             let size = file.metadata().map_err(FileFailure::Io)?.len();
             let range = range.unwrap_or(0..size);
             let end = range.end.min(size);
@@ -67,8 +67,9 @@ impl FolderStore {
     }
 
     pub(super) async fn size(&self, key: &ObjectKey) -> Result<u64, StoreError> {
-        let path = self.path(key);
-        blocking(key.as_str(), move || fs::metadata(&path).map(|meta| meta.len()).map_err(FileFailure::Io)).await
+        let (root, path) = (Arc::clone(&self.root), self.path(key));
+        let size = move || fs::metadata(&path).map(|meta| meta.len()).map_err(|error| missing(&root, error));
+        blocking(key.as_str(), size).await
     }
 
     pub(super) async fn delete(&self, key: &ObjectKey) -> Result<(), StoreError> {
@@ -129,6 +130,11 @@ fn class_of(what: &str, error: &io::Error) -> StoreError {
 /// its objects seem lost.
 fn require_folder(root: &Path) -> Result<(), FileFailure> {
     if root.is_dir() { Ok(()) } else { Err(FileFailure::Invalid(format!("no store folder at {}", root.display()))) }
+}
+
+/// Returns the failure of a read. A file is missing only if its folder is there.
+fn missing(root: &Path, error: io::Error) -> FileFailure {
+    require_folder(root).err().unwrap_or(FileFailure::Io(error))
 }
 
 fn unfinished(folder: &Path) -> PathBuf {

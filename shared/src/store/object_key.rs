@@ -5,6 +5,10 @@ use std::fmt;
 /// Longest key, in bytes. S3 allows 1024; the rest is left for a bucket prefix.
 pub const OBJECT_KEY_MAX_BYTES: usize = 512;
 
+/// Folder of the objects that [`super::Store::probe`] writes and deletes. It lies where the audio
+/// goes, because rights and rules of a bucket may hold for `audio/` alone.
+const PROBE_FOLDER: &str = "audio/probe";
+
 /// Key of an object: segments of `[a-z0-9._-]` joined by `/`; no segment is empty or starts with a
 /// dot.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,6 +49,15 @@ impl ObjectKey {
             return Err(InvalidObjectKey { key, reason: "has a slash inside a part" });
         }
         Self::new(key)
+    }
+
+    /// Makes the key of the object with which a writer checks that it can write:
+    /// `audio/probe/<writer>`.
+    ///
+    /// # Errors
+    /// [`InvalidObjectKey`] if `writer` is not made of safe characters.
+    pub fn probe(writer: &str) -> Result<Self, InvalidObjectKey> {
+        Self::new(format!("{PROBE_FOLDER}/{writer}"))
     }
 
     /// Returns the key as text, without a leading slash.

@@ -1,6 +1,7 @@
-//! Tests of the shared crate against real parts: an S3 protocol server in this process, a model
+//! Tests of the shared crate against real parts: connections, an S3 protocol server, a model
 //! hub, and signals.
 
+mod connections;
 mod models;
 mod shutdown;
 mod store;

@@ -23,6 +23,8 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 use tokio::time::Instant;
 
+mod digests;
+
 const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
 type Files = BTreeMap<&'static str, Vec<u8>>;
@@ -32,6 +34,8 @@ type Files = BTreeMap<&'static str, Vec<u8>>;
 enum Fault {
     ErrorPage,
     Silent,
+    /// The file with one bit changed, under the digest of the right one.
+    FlippedBit,
 }
 
 /// Content and behaviour of the server.
@@ -96,6 +100,11 @@ async fn answer(State(hub): State<Arc<Repositories>>, request: Request) -> Respo
             let fault = spoiled.filter(|(name, _)| *name == file && method == Method::GET).map(|(_, fault)| fault);
             match content {
                 Some(_) if matches!(fault, Some(Fault::Silent)) => std::future::pending().await,
+                Some(content) if matches!(fault, Some(Fault::FlippedBit)) => {
+                    let mut damaged = content.clone();
+                    damaged[0] ^= 1;
+                    damaged_answer(content, damaged)
+                }
                 Some(_) if fault.is_some() => (StatusCode::FORBIDDEN, "try later").into_response(),
                 Some(content) => file_answer(&method, content),
                 None => (StatusCode::NOT_FOUND, [("x-repo-commit", COMMIT)]).into_response(),
@@ -122,6 +131,13 @@ fn file_answer(method: &Method, content: &[u8]) -> Response {
         .header("content-length", content.len())
         .body(body)
         .unwrap()
+}
+
+/// Answers with other bytes than those that the digest promises.
+fn damaged_answer(content: &[u8], damaged: Vec<u8>) -> Response {
+    let mut answer = file_answer(&Method::GET, content);
+    *answer.body_mut() = Body::from(damaged);
+    answer
 }
 
 fn safetensors(tensor: &str) -> Vec<u8> {
@@ -164,6 +180,8 @@ fn options(address: SocketAddr, cache: &TempDir) -> HubOptions {
         cache_dir: Some(cache.path().to_owned()),
         endpoint: Some(format!("http://{address}")),
         contact_timeout: Duration::from_secs(3),
+        // The content of these repositories is that of the tests.
+        pins: &[],
         ..HubOptions::default()
     }
 }

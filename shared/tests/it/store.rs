@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
-use csm_testing::s3_server::{ACCESS_KEY, BUCKET, S3Server, SECRET_KEY};
+use csm_testing::s3_server::{ACCESS_KEY, BUCKET, S3Rights, S3Server, SECRET_KEY};
 
 const WAV: &str = "audio/wav";
 
@@ -78,7 +78,32 @@ async fn contract(store: &Store) {
     ranges(store).await;
     limits(store).await;
     equal_writers(store).await;
+    probes(store).await;
     store.check().await.unwrap();
+}
+
+/// A probe writes for real, and leaves nothing behind.
+async fn probes(store: &Store) {
+    let probe = ObjectKey::probe("0c1d2e3f").unwrap();
+    for _ in 0..2 {
+        store.probe(&probe).await.unwrap();
+        assert!(matches!(store.size(&probe).await, Err(StoreError::NotFound(_))), "the probe is deleted");
+    }
+}
+
+#[tokio::test]
+async fn a_probe_notices_credentials_that_may_not_write() {
+    let server = S3Server::start().await;
+    let (store, probe) = (store_on(&server).await, ObjectKey::probe("0c1d2e3f").unwrap());
+    for rights in [S3Rights::ReadOnly, S3Rights::Expired] {
+        server.set_rights(rights);
+        let error = store.probe(&probe).await.unwrap_err();
+        assert!(matches!(error, StoreError::Denied(_)), "{rights:?}: {error:?}");
+    }
+    server.set_rights(S3Rights::ReadOnly);
+    store.check().await.expect("the bucket is there, so a check that writes nothing passes");
+    server.set_rights(S3Rights::All);
+    store.probe(&probe).await.unwrap();
 }
 
 async fn missing_objects(store: &Store) {

@@ -110,6 +110,7 @@ async fn leftovers_in(
             "parked" => Some("SCARD"),
             _ if name.starts_with("parked:") => Some("LLEN"),
             _ if name.starts_with("s:") => Some("XLEN"),
+            _ if name.starts_with("waits:") => Some("ZCARD"),
             _ => None,
         };
         if let Some(command) = count {

@@ -76,7 +76,8 @@ impl Callers {
         let caller = {
             let mut all = self.accounts.all.borrow_mut();
             let key = arrival.key.to_string();
-            all.push(Account { key, utterance: arrival.utterance, undisturbed, ..Account::default() });
+            let (tenant, utterance) = (arrival.tenant, arrival.utterance);
+            all.push(Account { key, tenant, utterance, undisturbed, ..Account::default() });
             all.len() - 1
         };
         let Some(id) = self.create(caller, &arrival, &utterance).await else { return };
@@ -87,7 +88,7 @@ impl Callers {
         if let Some(after) = arrival.cancel_after {
             sleep(after).await;
             self.note(caller, |account| account.cancel_asked = true);
-            let cancel = |gateway| self.http.delete(job_url(gateway, &id)).timeout(ANSWER_LIMIT);
+            let cancel = |gateway| self.about(caller, Method::DELETE, gateway, &id, "").timeout(ANSWER_LIMIT);
             // 409: the job had ended before.
             self.patiently(caller, &[StatusCode::OK, StatusCode::CONFLICT], cancel).await;
         }
@@ -104,7 +105,7 @@ impl Callers {
     pub(super) async fn look_again(&self, caller: usize) {
         let ids = self.accounts.all.borrow()[caller].ids.clone();
         for id in ids {
-            let look = |gateway| self.http.get(job_url(gateway, &id)).timeout(ANSWER_LIMIT);
+            let look = |gateway| self.about(caller, Method::GET, gateway, &id, "").timeout(ANSWER_LIMIT);
             if let Some(seen) = self.record(caller, caller + 1, look).await {
                 self.note(caller, |account| account.ends.push(seen));
             }
@@ -152,10 +153,8 @@ impl Callers {
     /// Waits for the job's end.
     async fn follow(&self, caller: usize, id: &str) -> Option<Sighting> {
         let limit = ANSWER_LIMIT + Duration::from_secs(WAIT_SECONDS);
-        let look = |gateway| {
-            let url = format!("{}?wait={WAIT_SECONDS}", job_url(gateway, id));
-            self.http.get(url).timeout(limit)
-        };
+        let look =
+            |gateway| self.about(caller, Method::GET, gateway, id, &format!("?wait={WAIT_SECONDS}")).timeout(limit);
         for turn in caller.. {
             let seen = self.record(caller, turn, look).await?;
             if seen.is_final() {
@@ -190,7 +189,7 @@ impl Callers {
     }
 
     async fn download(&self, caller: usize, id: &str) {
-        let get = |gateway| self.http.get(format!("{}/audio", job_url(gateway, id))).timeout(ANSWER_LIMIT);
+        let get = |gateway| self.about(caller, Method::GET, gateway, id, "/audio").timeout(ANSWER_LIMIT);
         while let CreateAnswer::Given(answer) = self.patiently_from(caller, caller, &[StatusCode::OK], get).await {
             let declared = answer.content_length();
             // A body that breaks off is downloaded again.
@@ -200,6 +199,12 @@ impl Callers {
                 return self.note(caller, |account| account.audio = Some(bytes_seen(&wav)));
             }
         }
+    }
+
+    /// Makes a request about a job of the caller, whose tenant alone may ask for it.
+    fn about(&self, caller: usize, method: Method, gateway: SocketAddr, id: &str, rest: &str) -> RequestBuilder {
+        let tenant = self.accounts.all.borrow()[caller].tenant;
+        self.http.request(method, format!("{}{rest}", job_url(gateway, id))).header("x-tenant", tenant)
     }
 
     async fn patiently(&self, caller: usize, wanted: &[StatusCode], request: impl Fn(SocketAddr) -> RequestBuilder) {

@@ -49,6 +49,8 @@ pub struct BytesSeen {
 pub struct Account {
     /// Idempotency key, or the id that the caller chose.
     pub key: String,
+    /// Tenant of the caller.
+    pub tenant: &'static str,
     /// Index of the utterance in the plan.
     pub utterance: usize,
     /// True for the jobs before the first fault; their bytes are the right ones.

@@ -98,6 +98,7 @@ pub fn receipt_of_frames(frames: u32) -> Receipt {
         samples: u64::from(frames) * FRAME_SAMPLES,
         duration_ms: u64::from(frames) * 80,
         finish_reason: FinishReason::Eos,
+        warnings: Vec::new(),
         queue_ms: 1,
         compute_ms: 1,
         first_audio_ms: Some(1),

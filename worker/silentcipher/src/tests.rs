@@ -14,6 +14,7 @@ mod streaming;
 use std::path::PathBuf;
 use std::sync::OnceLock;
 
+use csm_shared::audio::to_f32;
 use safetensors::SafeTensors;
 use serde_json::Value;
 
@@ -61,7 +62,7 @@ fn raw(name: &str) -> (Vec<usize>, Vec<u8>) {
 fn clip(start: usize, length: usize) -> Vec<f32> {
     let (_, bytes) = raw("clip");
     let samples = &bytes.as_chunks::<2>().0[start..start + length];
-    samples.iter().map(|bytes| f32::from(i16::from_le_bytes(*bytes)) / 32_768.0).collect()
+    samples.iter().map(|bytes| to_f32(i16::from_le_bytes(*bytes))).collect()
 }
 
 fn number(value: &Value) -> usize {

@@ -6,6 +6,8 @@
 
 mod policy;
 
+pub(crate) use policy::broken_marker;
+
 use candle_core::Device;
 use csm_shared::audio::{CODEBOOKS, Frame};
 use rand::rngs::ChaCha8Rng;

@@ -1,6 +1,6 @@
 //! Signer of a program that was built without C2PA, and so cannot sign.
 
-use super::{ProvenanceError, SigningAlgorithm};
+use super::{ProvenanceError, SignerFiles};
 
 /// Signer of a program without C2PA. No value of this type exists.
 #[derive(Clone, Debug)]
@@ -10,8 +10,19 @@ pub enum NoSigner {}
 pub type Signer = NoSigner;
 
 impl NoSigner {
-    pub(super) fn new(_chain: &[u8], _key: &[u8], _algorithm: SigningAlgorithm) -> Result<Self, ProvenanceError> {
+    /// Refuses the files, which would otherwise be ignored.
+    pub(super) fn new(files: SignerFiles) -> Result<Self, ProvenanceError> {
+        let SignerFiles { algorithm: _, .. } = &files;
+        files.read()?;
         Err(ProvenanceError::NotBuilt)
+    }
+
+    /// Reads the signer's files again.
+    ///
+    /// # Errors
+    /// None: without a signer, this cannot be called.
+    pub fn renew(&self) -> Result<(), ProvenanceError> {
+        match *self {}
     }
 
     /// Signs a complete WAV file.

@@ -5,7 +5,7 @@ mod tests;
 
 use std::fmt;
 use std::io::Cursor;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use c2pa::settings::Settings;
 use c2pa::validation_results::ValidationState;
@@ -13,7 +13,7 @@ use c2pa::{BoxedSigner, Builder, Context, Reader, SigningAlg, create_signer};
 use csm_shared::audio::Clip;
 use serde_json::json;
 
-use super::{ProvenanceError, SigningAlgorithm};
+use super::{ProvenanceError, SignerFiles, SigningAlgorithm};
 
 /// Program that a manifest names.
 const PROGRAM: &str = "csm-fleet";
@@ -27,22 +27,26 @@ const SELF_TEST_SAMPLES: i16 = 480;
 /// Signer that puts manifests into files. Cloning shares the key.
 #[derive(Clone)]
 pub struct Signer {
-    key: Arc<BoxedSigner>,
-    context: Arc<Context>,
+    files: Arc<SignerFiles>,
+    loaded: Arc<RwLock<Arc<LoadedSigner>>>,
 }
 
 impl Signer {
-    /// Creates a signer and runs its self-test.
+    /// Reads a signer's files and runs its self-test.
+    pub(super) fn new(files: SignerFiles) -> Result<Self, ProvenanceError> {
+        let loaded = LoadedSigner::read(&files)?;
+        Ok(Self { files: Arc::new(files), loaded: Arc::new(RwLock::new(Arc::new(loaded))) })
+    }
+
+    /// Reads the signer's files again and runs its self-test. If both succeed, all later files are
+    /// signed with what was read.
     ///
-    /// `chain` and `key` are PEM files: the signer's certificate first, each followed by its
-    /// issuer's, and the key in PKCS #8.
-    pub(super) fn new(chain: &[u8], key: &[u8], algorithm: SigningAlgorithm) -> Result<Self, ProvenanceError> {
-        let refused = |error: c2pa::Error| ProvenanceError::Key(error.to_string());
-        let key = create_signer::from_keys(chain, key, algorithm.into(), None).map_err(refused)?;
-        let context = Context::new().with_settings(offline()?).map_err(refused)?;
-        let signer = Self { key: Arc::new(key), context: context.into_shared() };
-        signer.self_test(chain)?;
-        Ok(signer)
+    /// # Errors
+    /// [`ProvenanceError`]: the files cannot sign now.
+    pub fn renew(&self) -> Result<(), ProvenanceError> {
+        let loaded = Arc::new(LoadedSigner::read(&self.files)?);
+        *self.loaded.write().unwrap_or_else(PoisonError::into_inner) = loaded;
+        Ok(())
     }
 
     /// Signs a complete WAV file: appends a chunk with the manifest. Samples and other chunks do
@@ -51,13 +55,40 @@ impl Signer {
     /// # Errors
     /// [`ProvenanceError::Signing`], for example if the certificate has expired since the start.
     pub fn sign_wav(&self, wav: Vec<u8>) -> Result<Vec<u8>, ProvenanceError> {
-        self.sign(wav).map_err(|error| ProvenanceError::Signing(error.to_string()))
+        let loaded = Arc::clone(&self.loaded.read().unwrap_or_else(PoisonError::into_inner));
+        loaded.sign(wav).map_err(|error| ProvenanceError::Signing(error.to_string()))
+    }
+}
+
+/// Key and certificates that have passed the self-test.
+struct LoadedSigner {
+    key: BoxedSigner,
+    context: Arc<Context>,
+}
+
+impl LoadedSigner {
+    fn read(files: &SignerFiles) -> Result<Self, ProvenanceError> {
+        let (chain, key) = files.read()?;
+        Self::new(&chain, &key, files.algorithm)
+    }
+
+    /// Creates a signer and runs its self-test.
+    ///
+    /// `chain` and `key` are PEM files: the signer's certificate first, each followed by its
+    /// issuer's, and the key in PKCS #8.
+    fn new(chain: &[u8], key: &[u8], algorithm: SigningAlgorithm) -> Result<Self, ProvenanceError> {
+        let refused = |error: c2pa::Error| ProvenanceError::Key(error.to_string());
+        let key = create_signer::from_keys(chain, key, algorithm.into(), None).map_err(refused)?;
+        let context = Context::new().with_settings(offline()?).map_err(refused)?;
+        let signer = Self { key, context: context.into_shared() };
+        signer.self_test(chain)?;
+        Ok(signer)
     }
 
     fn sign(&self, wav: Vec<u8>) -> c2pa::Result<Vec<u8>> {
         let mut builder = Builder::from_shared_context(&self.context).with_definition(definition())?;
         let mut signed = Cursor::new(Vec::with_capacity(wav.len()));
-        builder.sign(self.key.as_ref(), WAV, &mut Cursor::new(wav), &mut signed)?;
+        builder.sign(&*self.key, WAV, &mut Cursor::new(wav), &mut signed)?;
         Ok(signed.into_inner())
     }
 

@@ -12,20 +12,20 @@ use super::Runner;
 use super::heartbeat::{self, Interruption};
 use super::occupancy::Occupancy;
 use crate::sink;
-use crate::speak::{AttemptError, AttemptProgress};
+use crate::speak::{AttemptProgress, Blame};
 
 /// Ceiling of the first retry's delay; it doubles with each attempt.
 const BACKOFF_BASE: Duration = Duration::from_millis(500);
 /// Highest ceiling of a retry's delay.
 const BACKOFF_MAX: Duration = Duration::from_secs(60);
+/// Attempts of a job up to which an engine that never succeeded is blamed for its own end. A device
+/// that fails every job then burns none. At the delays of [`backoff`] these take about 17 minutes.
+const UNPROVEN_ATTEMPTS_MAX: u64 = 40;
 
 /// End of an attempt.
 enum Outcome {
     Generated(Box<Receipt>),
-    Failed(Failure),
-    /// Failure of the model or its device, and with it of every running job: any of them may be the
-    /// cause.
-    EngineFailed(Failure),
+    Failed(Blame),
     Interrupted(Interruption),
     HandedBack,
 }
@@ -47,15 +47,21 @@ impl Runner {
         let span = tracing::info_span!("attempt", job = %job.lease.at().id, attempt = job.lease.at().attempt);
         async {
             let begun = Instant::now();
-            let outcome = self.outcome(&job, hand_back).await;
+            let progress = AttemptProgress::new(self.context.engine.clone());
+            let outcome = self.outcome(&job, &progress, hand_back).await;
             let frames = if let Outcome::Generated(receipt) = &outcome {
                 receipt.frames.saturating_sub(receipt.resumed_frames)
             } else {
                 0
             };
-            match self.conclude(job.lease, job.spec.format, outcome).await {
-                // A job that runs alone is faster than others and would distort the rate.
-                Ok(()) if job.alone => {}
+            if matches!(outcome, Outcome::Generated(_)) {
+                occupancy.prove_engine();
+            }
+            let engine = EngineRecord { alone: job.alone, proven: occupancy.is_engine_proven() };
+            match self.conclude(job.lease, job.spec.format, engine, outcome).await {
+                // A job that runs alone is faster than others, and one that had to wait for the
+                // store is slower. Both would distort the rate.
+                Ok(()) if job.alone || progress.was_kept() => {}
                 Ok(()) => occupancy.record_rate(frames, begun.elapsed()),
                 Err(error) => {
                     tracing::error!(error = %error, "cannot record end of attempt, its lease will expire");
@@ -66,27 +72,32 @@ impl Runner {
         .await;
     }
 
-    async fn outcome(&self, job: &Claimed, hand_back: &CancellationToken) -> Outcome {
+    async fn outcome(&self, job: &Claimed, progress: &AttemptProgress, hand_back: &CancellationToken) -> Outcome {
         let (at, spec, waited) = (job.lease.at(), &job.spec, job.waited);
         tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "started attempt");
-        let progress = AttemptProgress::new(self.context.engine.clone());
         tokio::select! {
             // A finished attempt takes precedence over an interruption at the same moment.
             biased;
-            result = Box::pin(self.context.attempt(at, spec, waited, &progress)) => match result {
+            result = Box::pin(self.context.attempt_or_blame(at, spec, waited, progress)) => match result {
                 Ok(receipt) => Outcome::Generated(Box::new(receipt)),
-                Err(error) => failed(&error),
+                Err(blame) => Outcome::Failed(blame),
             },
-            why = heartbeat::beat(&self.queue, &self.subscriptions, at, &progress) => Outcome::Interrupted(why),
+            why = heartbeat::beat(&self.queue, &self.subscriptions, at, progress) => Outcome::Interrupted(why),
             () = hand_back.cancelled() => Outcome::HandedBack,
         }
     }
 
     /// Ends the lease as the outcome asks, and deletes the file of an attempt that was not
     /// committed. If the job has ended, publishes its end.
-    async fn conclude(&self, lease: Lease, format: AudioFormat, outcome: Outcome) -> Result<(), QueueError> {
+    async fn conclude(
+        &self,
+        lease: Lease,
+        format: AudioFormat,
+        engine: EngineRecord,
+        outcome: Outcome,
+    ) -> Result<(), QueueError> {
         let at = lease.at().clone();
-        let end = self.end(lease, outcome).await?;
+        let end = end(lease, engine, outcome).await?;
         if end != JobEnd::Committed {
             sink::discard(&self.context.store, &at, format).await;
         }
@@ -95,53 +106,79 @@ impl Runner {
         }
         Ok(())
     }
+}
 
-    async fn end(&self, lease: Lease, outcome: Outcome) -> Result<JobEnd, QueueError> {
-        let attempt = lease.at().attempt;
-        Ok(match outcome {
-            Outcome::Generated(receipt) => {
-                let verdict = lease.succeed(&receipt).await?;
-                tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "finished attempt");
-                match verdict {
-                    Commit::Committed => JobEnd::Committed,
-                    Commit::Cancelled => JobEnd::Ended,
-                    Commit::Stale => JobEnd::Open,
-                }
+/// What is known of an engine when an attempt ends.
+#[derive(Clone, Copy)]
+struct EngineRecord {
+    /// Whether the attempt ran with nothing beside it.
+    alone: bool,
+    /// Whether this engine has finished any job.
+    proven: bool,
+}
+
+/// Ends the lease by the one move that the outcome asks for.
+async fn end(lease: Lease, engine: EngineRecord, outcome: Outcome) -> Result<JobEnd, QueueError> {
+    Ok(match outcome {
+        Outcome::Generated(receipt) => {
+            let verdict = lease.succeed(&receipt).await?;
+            tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "finished attempt");
+            match verdict {
+                Commit::Committed => JobEnd::Committed,
+                Commit::Cancelled => JobEnd::Ended,
+                Commit::Stale => JobEnd::Open,
             }
-            Outcome::Failed(failure) if failure.class == FailureClass::Invalid => ended(lease.fail(&failure).await?),
-            Outcome::EngineFailed(failure) => {
-                let verdict = lease.suspect(&failure).await?;
-                tracing::info!(?verdict, "requeued job as suspect");
-                requeued(verdict)
-            }
-            Outcome::Failed(failure) => {
-                let verdict = lease.retry(&failure, backoff(attempt)).await?;
-                tracing::info!(?verdict, "requeued job after failed attempt");
-                requeued(verdict)
-            }
-            Outcome::Interrupted(Interruption::Cancelled) => {
-                tracing::info!("cancelled job by request of caller");
-                ended(lease.cancelled().await?)
-            }
-            Outcome::Interrupted(Interruption::Late) => {
-                let failure = Failure::new(FailureClass::Deadline, "the job was not done by its deadline");
-                ended(lease.fail(&failure).await?)
-            }
-            Outcome::Interrupted(Interruption::Stuck) => {
-                tracing::error!("attempt made no progress, its lease expired");
-                JobEnd::Open
-            }
-            Outcome::Interrupted(Interruption::LeaseLost) => {
-                tracing::warn!("lost lease, leaving job to its new worker");
-                JobEnd::Open
-            }
-            Outcome::HandedBack => {
-                let verdict = lease.release().await?;
-                tracing::info!(?verdict, "released job");
-                requeued(verdict)
-            }
-        })
-    }
+        }
+        Outcome::Failed(blame) => blamed(lease, engine, blame).await?,
+        Outcome::Interrupted(Interruption::Cancelled) => {
+            tracing::info!("cancelled job by request of caller");
+            ended(lease.cancelled().await?)
+        }
+        Outcome::Interrupted(Interruption::Late) => {
+            let failure = Failure::new(FailureClass::Deadline, "the job was not done by its deadline");
+            ended(lease.fail(&failure).await?)
+        }
+        // The lease has run out, but this move still counts if no janitor was faster.
+        Outcome::Interrupted(Interruption::Stuck) => blamed(lease, engine, Blame::engine()).await?,
+        Outcome::Interrupted(Interruption::LeaseLost) => {
+            tracing::warn!("lost lease, leaving job to its new worker");
+            JobEnd::Open
+        }
+        Outcome::HandedBack => {
+            let verdict = lease.release().await?;
+            tracing::info!(?verdict, "released job");
+            requeued(verdict)
+        }
+    })
+}
+
+/// Ends the lease of a failed attempt. Only a failure of the job itself always counts.
+async fn blamed(lease: Lease, engine: EngineRecord, blame: Blame) -> Result<JobEnd, QueueError> {
+    let attempt = lease.at().attempt;
+    Ok(match blame {
+        Blame::Job(failure) if failure.class == FailureClass::Invalid => ended(lease.fail(&failure).await?),
+        Blame::Job(failure) => {
+            let verdict = lease.retry(&failure, backoff(attempt)).await?;
+            tracing::info!(?verdict, "requeued job after failed attempt");
+            requeued(verdict)
+        }
+        Blame::Shared(_) => {
+            let verdict = lease.release_after(backoff(attempt)).await?;
+            tracing::info!(?verdict, "released job, a part that all jobs share is out of order");
+            requeued(verdict)
+        }
+        // Nothing shows yet that the device works at all. The delay lets another job try it first.
+        Blame::Engine(_) if engine.alone && !engine.proven && attempt < UNPROVEN_ATTEMPTS_MAX => {
+            let verdict = lease.release_after(backoff(attempt)).await?;
+            tracing::warn!(?verdict, "released job, its engine failed before it finished any job");
+            requeued(verdict)
+        }
+        Blame::Engine(failure) => {
+            let verdict = lease.suspect(&failure).await?;
+            tracing::info!(?verdict, "requeued job as suspect");
+            requeued(verdict)
+        }
+    })
 }
 
 const fn ended(verdict: Commit) -> JobEnd {
@@ -155,15 +192,6 @@ const fn requeued(verdict: Retry) -> JobEnd {
     match verdict {
         Retry::Failed | Retry::Cancelled => JobEnd::Ended,
         Retry::Queued | Retry::Stale => JobEnd::Open,
-    }
-}
-
-fn failed(error: &AttemptError) -> Outcome {
-    let failure = error.failure();
-    tracing::error!(class = ?failure.class, error = %error, "attempt failed");
-    match error {
-        AttemptError::Engine(error) if !error.is_invalid() => Outcome::EngineFailed(failure),
-        _ => Outcome::Failed(failure),
     }
 }
 

@@ -27,6 +27,8 @@ struct OccupancyCounts {
     frames: u64,
     /// Frames a second of one slot, from claim to commit.
     rate: Option<f64>,
+    /// Whether the engine has finished a job.
+    engine_proven: bool,
 }
 
 struct RunningJob {
@@ -89,6 +91,16 @@ impl Occupancy {
             counts.frames += u64::from(frames);
             counts.rate = Some(counts.rate.map_or(seen, |rate| rate + NEWEST * (seen - rate)));
         });
+    }
+
+    /// Records that the engine has finished a job.
+    pub(super) fn prove_engine(&self) {
+        self.counts(|counts| counts.engine_proven = true);
+    }
+
+    /// Returns whether the engine has finished a job. Until then its device may fail every job.
+    pub(super) fn is_engine_proven(&self) -> bool {
+        self.counts(|counts| counts.engine_proven)
     }
 
     /// Returns the frames a second of one slot; 0 before the first job.

@@ -1,5 +1,6 @@
 //! Progress of an attempt: its own steps and those of its engine. Only progress renews a lease.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use csm_engine::engine::{Engine, ProgressCounter};
@@ -8,13 +9,14 @@ use csm_engine::engine::{Engine, ProgressCounter};
 pub struct AttemptProgress {
     engine: Engine,
     own: ProgressCounter,
+    kept: AtomicBool,
 }
 
 impl AttemptProgress {
     /// Returns the progress of a new attempt on `engine`.
     #[must_use]
     pub fn new(engine: Engine) -> Self {
-        Self { engine, own: ProgressCounter::default() }
+        Self { engine, own: ProgressCounter::default(), kept: AtomicBool::new(false) }
     }
 
     /// Returns a number that has grown since the last call if the attempt or its engine made
@@ -27,6 +29,18 @@ impl AttemptProgress {
     /// Gives up the engine, because the attempt waited for it in vain.
     pub fn give_up(&self) {
         self.engine.give_up();
+    }
+
+    /// Returns whether the attempt had to wait for a shared part. Its duration then says nothing
+    /// about the worker's rate.
+    #[must_use]
+    pub fn was_kept(&self) -> bool {
+        self.kept.load(Ordering::Relaxed)
+    }
+
+    /// Records a try after `trials` passed checks of a shared part.
+    pub(super) fn note_trial(&self, trials: u32) {
+        self.kept.fetch_or(trials > 0, Ordering::Relaxed);
     }
 
     /// Counts one step of the attempt.

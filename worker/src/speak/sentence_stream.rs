@@ -9,13 +9,23 @@ use std::future::Future;
 use std::ops::Range;
 
 use csm_shared::audio::{Frame, SAMPLE_RATE};
-use csm_shared::job::{FinishReason, Sampling, SentenceReceipt};
+use csm_shared::job::{FinishReason, ReceiptWarning, Sampling, SentenceReceipt, WarningCode};
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::Pause;
 
+use super::attempt_error::AttemptError;
 use super::context_window::{ContextWindow, UtteranceContext};
 use super::join::{Joiner, pause_frames};
 use csm_engine::engine::{AudioFrame, Engine, EngineError, FrameStream, PromptSegment, Utterance};
+
+/// Tries of a sentence for which the model speaks nothing, the first included. Each try draws other
+/// codes.
+const EMPTY_TRIES_MAX: u32 = 4;
+/// Distance between the draw indices of two tries: more than the frames of any job. All tries stay
+/// below the distance that the engine itself adds for its second try (2^30).
+const DRAWS_PER_TRY: u32 = 1 << 27;
+
+const _: () = assert!(DRAWS_PER_TRY * EMPTY_TRIES_MAX < 1 << 30);
 
 /// Generator of utterances: the engine, or a script in tests.
 pub(super) trait SpeechEngine {
@@ -100,6 +110,8 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     left: u32,
     /// Whether sentences were skipped because the budget was used up.
     cut_off: bool,
+    /// Places of the sentences that were spoken again, from 0.
+    spoken_again: Vec<u32>,
 }
 
 /// Sentence that is being generated.
@@ -109,6 +121,10 @@ struct Current<F> {
     /// Frames of the sentence that an earlier attempt generated.
     resumed_frames: Vec<Frame>,
     text_ids: Vec<u32>,
+    /// Draw index of the first frame of the first try.
+    first_frame: u32,
+    /// Number of tries that have begun.
+    tries: u32,
     sentence: SentenceReceipt,
 }
 
@@ -119,6 +135,8 @@ pub(super) struct Ending {
     pub(super) pcm: Vec<f32>,
     /// Receipts of all sentences.
     pub(super) sentences: Vec<SentenceReceipt>,
+    /// Ways in which the audio differs from what was asked for.
+    pub(super) warnings: Vec<ReceiptWarning>,
     /// Finish reason of the whole job.
     pub(super) finish: FinishReason,
 }
@@ -139,11 +157,15 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             ready: Vec::new(),
             left: budget,
             cut_off: false,
+            spoken_again: Vec::new(),
         }
     }
 
     /// Returns the next frame, or `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<StreamedFrame>, EngineError> {
+    ///
+    /// # Errors
+    /// The engine's error, or [`AttemptError::Empty`] if the model speaks nothing for a sentence.
+    pub(super) async fn next(&mut self) -> Result<Option<StreamedFrame>, AttemptError> {
         loop {
             let Some(current) = &mut self.current else {
                 match self.remaining.next() {
@@ -161,7 +183,11 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
                 return Ok(Some(StreamedFrame { sentence, codes, replayed, pcm }));
             }
             let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
-            self.end(finish);
+            if current.codes.is_empty() {
+                self.speak_again().await?;
+            } else {
+                self.end(finish);
+            }
         }
     }
 
@@ -201,7 +227,40 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         };
         let frames = self.engine.admit(utterance).await?;
         self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
-        self.current = Some(Current { frames, codes: Vec::new(), resumed_frames, text_ids, sentence });
+        let (codes, tries) = (Vec::new(), 1);
+        self.current = Some(Current { frames, codes, resumed_frames, text_ids, first_frame, tries, sentence });
+        Ok(())
+    }
+
+    /// Begins the current sentence again with other draws, because the model spoke nothing for it.
+    /// The draws depend on the number of the try alone, so a later attempt repeats them.
+    async fn speak_again(&mut self) -> Result<(), AttemptError> {
+        let Some(Current { frames, resumed_frames, text_ids, first_frame, tries, sentence, .. }) = self.current.take()
+        else {
+            return Ok(());
+        };
+        let place = self.done.len();
+        // At temperature 0 nothing is drawn, so another try is the same.
+        if tries >= EMPTY_TRIES_MAX || self.sampling.temperature.is_greedy() {
+            return Err(AttemptError::Empty { sentence: place + 1, tries });
+        }
+        if tries == 1 {
+            self.spoken_again.push(place as u32);
+        }
+        // The slot of the last try must be free before the next one takes it.
+        drop(frames);
+        let UtteranceContext { context, recurring, .. } = self.window.select(text_ids.len(), sentence.max_frames);
+        let utterance = Utterance {
+            context,
+            recurring,
+            text_ids: text_ids.clone(),
+            sampling: self.sampling,
+            max_frames: sentence.max_frames,
+            first_frame: first_frame.wrapping_add(tries * DRAWS_PER_TRY),
+            resumed_frames: resumed_frames.clone(),
+        };
+        let (frames, codes, tries) = (self.engine.admit(utterance).await?, Vec::new(), tries + 1);
+        self.current = Some(Current { frames, codes, resumed_frames, text_ids, first_frame, tries, sentence });
         Ok(())
     }
 
@@ -217,7 +276,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         sentence.frames = codes.len() as u32;
         sentence.finish_reason = finish;
         self.done.push(sentence);
-        if finish == FinishReason::Eos && !codes.is_empty() {
+        if finish == FinishReason::Eos {
             self.window.push(text_ids, codes);
         }
     }
@@ -244,8 +303,26 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         } else {
             FinishReason::Eos
         };
-        Ending { pcm, sentences, finish }
+        let warnings = warnings(&sentences, self.spoken_again);
+        Ending { pcm, sentences, warnings, finish }
     }
+}
+
+/// Lists the ways in which the audio differs from what was asked for, without those that affect no
+/// sentence.
+fn warnings(sentences: &[SentenceReceipt], spoken_again: Vec<u32>) -> Vec<ReceiptWarning> {
+    let places = |fits: fn(&SentenceReceipt) -> bool| {
+        (0..).zip(sentences).filter(|(_, sentence)| fits(sentence)).map(|(place, _)| place).collect::<Vec<u32>>()
+    };
+    let cut_off = |sentence: &SentenceReceipt| sentence.finish_reason == FinishReason::Length && sentence.frames > 0;
+    let found = [
+        (WarningCode::CutOff, places(cut_off)),
+        (WarningCode::NotSpoken, places(|sentence| sentence.frames == 0)),
+        (WarningCode::Runaway, places(|sentence| sentence.finish_reason == FinishReason::Runaway)),
+        (WarningCode::SpokenAgain, spoken_again),
+    ];
+    let found = found.into_iter().filter(|(_, sentences)| !sentences.is_empty());
+    found.map(|(code, sentences)| ReceiptWarning { code, sentences }).collect()
 }
 
 fn milliseconds(samples: u64) -> u64 {

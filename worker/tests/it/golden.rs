@@ -4,7 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use csm_engine::codec::Codec;
@@ -13,6 +13,7 @@ use csm_engine::model::{LoadOptions, Model, Position, Row};
 use csm_shared::audio::{CODEBOOKS, Clip, FRAME_SAMPLES, Frame};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
+use csm_testing::golden;
 use serde_json::Value;
 
 /// Largest difference of a logit, relative to the largest magnitude of its row.
@@ -20,16 +21,12 @@ const LOGIT_TOLERANCE: f32 = 1e-4;
 /// Largest difference of a sample, relative to full scale.
 const PCM_TOLERANCE: f32 = 1e-4;
 
-fn golden() -> PathBuf {
-    csm_testing::golden("")
-}
-
 fn values() -> HashMap<String, Tensor> {
-    candle_core::safetensors::load(golden().join("golden.safetensors"), &Device::Cpu).unwrap()
+    candle_core::safetensors::load(golden("golden.safetensors"), &Device::Cpu).unwrap()
 }
 
 fn description() -> Value {
-    serde_json::from_slice(&std::fs::read(golden().join("golden.json")).unwrap()).unwrap()
+    serde_json::from_slice(&std::fs::read(golden("golden.json")).unwrap()).unwrap()
 }
 
 fn frames(codes: &Tensor) -> Vec<Frame> {
@@ -42,11 +39,11 @@ fn floats(tensor: &Tensor) -> Vec<f32> {
 }
 
 fn clip(name: &str) -> Vec<f32> {
-    Clip::from_wav(&std::fs::read(golden().join(name)).unwrap()).unwrap().to_f32()
+    Clip::from_wav(&std::fs::read(golden(name)).unwrap()).unwrap().to_f32()
 }
 
 fn load_codec(folder: &str) -> Codec {
-    Codec::load(&golden().join(folder), &Device::Cpu, &mut |_| {}).unwrap()
+    Codec::load(&golden(folder), &Device::Cpu, &mut |_| {}).unwrap()
 }
 
 fn load_model(folder: &Path) -> Model {
@@ -63,7 +60,7 @@ fn greedy(frame_index: u32) -> Row {
 fn older_folder() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     for (from, to) in [("config.4x.json", "config.json"), ("model.safetensors", "model.safetensors")] {
-        std::fs::copy(golden().join("hf").join(from), folder.path().join(to)).unwrap();
+        std::fs::copy(golden("hf").join(from), folder.path().join(to)).unwrap();
     }
     folder
 }
@@ -128,7 +125,7 @@ fn assert_generates(folder: &Path, case: &str) {
 #[test]
 fn text_ids_are_the_reference_tokenizers() {
     for folder in ["hf", "original"] {
-        let tokenizer = PromptTokenizer::from_folder(&golden().join(folder)).unwrap();
+        let tokenizer = PromptTokenizer::from_folder(&golden(folder)).unwrap();
         for prompt in description()["prompts"].as_array().unwrap() {
             let speaker = prompt["speaker"].as_u64().unwrap().try_into().unwrap();
             let ids = tokenizer.text_ids(speaker, prompt["text"].as_str().unwrap()).unwrap();
@@ -140,7 +137,7 @@ fn text_ids_are_the_reference_tokenizers() {
 #[test]
 fn prompts_are_the_references() {
     for folder in ["hf", "original"] {
-        let tokenizer = PromptTokenizer::from_folder(&golden().join(folder)).unwrap();
+        let tokenizer = PromptTokenizer::from_folder(&golden(folder)).unwrap();
         let codec = load_codec(folder);
         for case in ["text", "context"] {
             assert_eq!(prompt(case, &tokenizer, &codec), reference_prompt(case), "{folder} {case}");
@@ -150,8 +147,8 @@ fn prompts_are_the_references() {
 
 #[test]
 fn transformers_layout_speaks_as_the_reference() {
-    assert_generates(&golden().join("hf"), "text");
-    assert_generates(&golden().join("hf"), "context");
+    assert_generates(&golden("hf"), "text");
+    assert_generates(&golden("hf"), "context");
 }
 
 #[test]
@@ -163,14 +160,14 @@ fn transformers_layout_with_an_older_config_speaks_as_the_reference() {
 
 #[test]
 fn original_layout_speaks_as_the_reference() {
-    assert_generates(&golden().join("original"), "text");
-    assert_generates(&golden().join("original"), "context");
+    assert_generates(&golden("original"), "text");
+    assert_generates(&golden("original"), "context");
 }
 
 #[test]
 fn both_layouts_give_the_same_logits() {
     let first_frame = |folder: &str| {
-        let mut model = load_model(&golden().join(folder));
+        let mut model = load_model(&golden(folder));
         model.prefill(1, &reference_prompt("context")).unwrap();
         let logits = model.step_traced(&greedy(0)).unwrap().logits;
         logits.flatten_all().unwrap().to_vec1::<f32>().unwrap()

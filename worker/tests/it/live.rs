@@ -17,6 +17,7 @@ use csm_shared::job::{AudioFormat, Delivery, FinishReason, JobId, Lane, Receipt}
 use csm_shared::prompt::PromptTokenizer;
 use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::encode::AudioEncoder;
+use csm_worker::health::Breaker;
 use csm_worker::marks::{Marker, WatermarkKey};
 use csm_worker::speak::{AttemptContext, AttemptError, AttemptProgress};
 use futures::{Stream, StreamExt as _};
@@ -53,6 +54,7 @@ async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFor
         marker: Marker::new(&WatermarkKey::development()).unwrap(),
         encoder: AudioEncoder::default(),
         store: Store::Folder(FolderStore::open(folder.join("store")).unwrap()),
+        breaker: Breaker::default(),
         live: Live::new(client.clone()),
         worker: "test".into(),
     }

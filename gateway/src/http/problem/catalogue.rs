@@ -80,7 +80,8 @@ catalogue! {
         statuses: [422, 400, 415],
         meaning: "A value is missing, of the wrong kind, unreadable, or an unknown field of /v1. \
             The status is 400 if the body is not JSON or an Idempotency-Key is not visible ASCII, \
-            and 415 for a recording of unknown format.",
+            and 415 for a recording of unknown format and for a Content-Type of /v1/jobs that is \
+            not application/json.",
         remedy: "Correct the named field; limit says what was expected.",
     }
     WindowExceeded {
@@ -110,7 +111,7 @@ catalogue! {
         code: "request_timeout",
         title: "Request too slow",
         statuses: [408],
-        meaning: "The body did not arrive within 60 s.",
+        meaning: "The body came too slowly: after 5 s it needs 8192 bytes a second, and it has 60 s in all.",
         remedy: "Send the request again, over a faster connection or with less context audio.",
     }
     UnreadableRequest {
@@ -126,6 +127,24 @@ catalogue! {
         statuses: [400, 405, 426],
         meaning: "A plain request came to /ws, or its WebSocket headers are wrong.",
         remedy: "Connect with a WebSocket client; a proxy in between must pass the upgrade on.",
+    }
+    ForeignHost {
+        code: "foreign_host",
+        title: "Not a name of this gateway",
+        statuses: [421],
+        meaning: "The Host header names another host. A gateway that listens on a loopback address \
+            answers to local names and to CSM_ALLOWED_HOSTS alone, so that no web page can reach \
+            it under a name of the page's own.",
+        remedy: "Use localhost or the gateway's address, or have the operator add the name to \
+            CSM_ALLOWED_HOSTS.",
+    }
+    ForeignOrigin {
+        code: "foreign_origin",
+        title: "Page of another site",
+        statuses: [403],
+        meaning: "The request comes from a web page of another origin.",
+        remedy: "Serve the page under the gateway's own origin, or have the operator add the \
+            page's origin to CSM_ALLOWED_ORIGINS.",
     }
     NotFound {
         code: "not_found",
@@ -145,8 +164,18 @@ catalogue! {
         code: "job_not_found",
         title: "No such job",
         statuses: [404],
-        meaning: "No job has this id, the id is not a UUID, or the record has expired.",
-        remedy: "Check the id. Read results within a day of the job's end.",
+        meaning: "No job of this tenant has this id, the id is not a UUID, or the record has \
+            expired.",
+        remedy: "Check the id, and send the X-Tenant of the job. Read results within a day of the \
+            job's end.",
+    }
+    RecordUnreadable {
+        code: "record_unreadable",
+        title: "Job cannot be read",
+        statuses: [410],
+        meaning: "The record of the job is damaged, or was written by another version of this \
+            service. The log names the field.",
+        remedy: "Send a new request; if versions are mixed, ask again after the upgrade.",
     }
     JobNotFinished {
         code: "job_not_finished",
@@ -230,6 +259,13 @@ catalogue! {
         meaning: "The tenant has as many jobs waiting and running as its operator allows.",
         remedy: "Wait for jobs of the tenant to end; try again after Retry-After.",
     }
+    TenantRate {
+        code: "tenant_rate",
+        title: "Too many jobs of one tenant in a minute",
+        statuses: [429],
+        meaning: "The tenant creates and cancels more jobs a minute than its operator allows.",
+        remedy: "Try again after Retry-After; each cancelled job counts twice.",
+    }
     QueueBusy {
         code: "queue_busy",
         title: "Too long a wait",
@@ -289,7 +325,7 @@ catalogue! {
         code: "unavailable",
         title: "Unavailable for the moment",
         statuses: [503],
-        meaning: "Redis or the store is out of reach. A new job may have been accepted: with an \
+        meaning: "Redis or the store is out of reach or cannot be used. A new job may have been accepted: with an \
             Idempotency-Key or PUT it stays, else the gateway cancels it.",
         remedy: "Try again after Retry-After, with the same Idempotency-Key or id.",
     }

@@ -10,6 +10,8 @@ use csm_shared::store::StoreError;
 
 use super::catalogue::ProblemCode;
 use super::{Problem, RETRY_FULL_SECONDS, RETRY_MAX_SECONDS};
+use crate::fields::FieldError;
+use crate::resources::{DecodeError, NoMemory};
 
 impl From<Reason> for ProblemCode {
     fn from(reason: Reason) -> Self {
@@ -36,7 +38,33 @@ impl From<Invalid> for Problem {
     }
 }
 
-/// Returns the time in which the backlog shrinks to `limit` if no job joins, in whole seconds.
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        match error {
+            FieldError::Invalid(invalid) => invalid.into(),
+            FieldError::Overloaded => DecodeError::Overloaded.into(),
+        }
+    }
+}
+
+impl From<DecodeError> for Problem {
+    fn from(error: DecodeError) -> Self {
+        match error {
+            DecodeError::Overloaded => {
+                Self::overloaded("Too many requests with recordings are being read at once. Try again.")
+            }
+            DecodeError::Clip(error) => Self::internal(error),
+        }
+    }
+}
+
+impl From<NoMemory> for Problem {
+    fn from(_: NoMemory) -> Self {
+        Self::overloaded("Other requests hold the memory that this one needs. Try again.")
+    }
+}
+
+/// Returns the time in which a wait shrinks to `limit` if no job joins, in whole seconds.
 fn retry_busy(wait: Duration, limit: Duration) -> u32 {
     let seconds = wait.saturating_sub(limit).as_millis().div_ceil(1_000);
     u32::try_from(seconds).unwrap_or(RETRY_MAX_SECONDS).clamp(1, RETRY_MAX_SECONDS)
@@ -52,6 +80,11 @@ impl From<QueueError> for Problem {
             QueueError::TenantFull { tenant, open, limit } => {
                 let detail = format!("Tenant {tenant} has {open} jobs waiting and running; the limit is {limit}.");
                 Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
+            }
+            QueueError::TenantRate { tenant, limit, pause } => {
+                let detail =
+                    format!("Tenant {tenant} creates and cancels jobs too often; the limit is {limit} a minute.");
+                Self::new(ProblemCode::TenantRate, detail).retry_after(retry_busy(pause, Duration::ZERO))
             }
             QueueError::Busy { lane, wait, limit } => {
                 let (wait_s, limit_s) = (wait.as_secs_f64(), limit.as_secs_f64());
@@ -74,6 +107,10 @@ impl From<QueueError> for Problem {
                 let detail = "The key or id was used for another request. Repeat that one exactly, or use a new one.";
                 Self::new(ProblemCode::IdempotencyMismatch, detail).about(job)
             }
+            QueueError::Unreadable { id, why } => {
+                let detail = "The record of this job is damaged, or was written by another version of this service.";
+                Self::new(ProblemCode::RecordUnreadable, detail).about(id).because(why)
+            }
             QueueError::Redis(RedisFault::Unsupported(what)) => {
                 let detail = "Redis, as it is set up here, cannot promise durability \"fsync\". Nothing was accepted.";
                 Self::new(ProblemCode::DurabilityUnavailable, detail).because(what)
@@ -86,6 +123,6 @@ impl From<QueueError> for Problem {
 
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
-        if error.is_permanent() { Self::internal(error) } else { Self::unavailable(error) }
+        if error.is_permanent() { Self::store_unusable(error) } else { Self::unavailable(error) }
     }
 }

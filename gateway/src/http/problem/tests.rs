@@ -46,8 +46,11 @@ fn what_may_pass_says_when_to_come_back() {
     let full: Problem = QueueError::Full { lane: Lane::Bulk, depth: 9, limit: 9 }.into();
     let down: Problem = QueueError::Redis(RedisFault::Unavailable(String::new())).into();
     let tenant = QueueError::TenantFull { tenant: Tenant::default(), open: 3, limit: 3 }.into();
+    let rate = QueueError::TenantRate { tenant: Tenant::default(), limit: 3, pause: Duration::from_secs(9) }.into();
     let late: Problem = StoreError::Timeout(String::new()).into();
-    for (problem, status) in [(full, 429), (tenant, 429), (QueueError::Closed.into(), 503), (down, 503), (late, 503)] {
+    for (problem, status) in
+        [(full, 429), (tenant, 429), (rate, 429), (QueueError::Closed.into(), 503), (down, 503), (late, 503)]
+    {
         let response = render(problem.into_response(), "r-1");
         assert_eq!(response.status().as_u16(), status);
         assert!(response.headers().contains_key(RETRY_AFTER));
@@ -80,7 +83,7 @@ fn constructors_answer_with_a_status_of_their_catalogue_entry() {
     let problems = [
         Problem::internal(""),
         Problem::unavailable(""),
-        Problem::slow_body(limit),
+        Problem::slow_body(),
         Problem::took_too_long(job, limit),
         Problem::unreadable(StatusCode::BAD_REQUEST),
         Problem::no_upgrade(StatusCode::UPGRADE_REQUIRED, String::new()),

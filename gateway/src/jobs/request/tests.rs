@@ -3,13 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_queue::queue::Durability;
-use csm_shared::job::{Delivery, Lane, Tenant};
+use csm_shared::job::{Delivery, Invalid, Lane, Tenant};
 
 use super::*;
 
 /// Reads the payload of a request for a new job of the default tenant.
 fn read(body: &str) -> Result<JobSpec, Invalid> {
-    super::read(body.as_bytes(), &Caller::new(Tenant::default())).map(|job_request| job_request.spec)
+    read_as(body, &Caller::new(Tenant::default())).map(|job_request| job_request.spec)
+}
+
+/// Reads a caller's request.
+fn read_as(body: &str, caller: &Caller) -> Result<JobRequest, Invalid> {
+    let mut decode = |file: &[u8], most_ms| Ok(csm_shared::audio::read_within(file, most_ms)?);
+    super::read(body.as_bytes(), caller, &mut decode).map_err(|error| match error {
+        FieldError::Invalid(invalid) => invalid,
+        FieldError::Overloaded => panic!("places are unlimited here"),
+    })
 }
 
 /// Returns status, field, value and limit of a refusal.
@@ -169,7 +178,7 @@ fn recordings_are_named_by_their_place() {
 /// Reads a request for the job `id` of a tenant.
 fn job_request(body: &str, tenant: &str, id: &str) -> JobRequest {
     let caller = Caller { tenant: tenant.parse().unwrap(), job: id.parse().unwrap(), repeats: true };
-    super::read(body.as_bytes(), &caller).unwrap()
+    read_as(body, &caller).unwrap()
 }
 
 #[test]
@@ -189,7 +198,7 @@ fn a_request_is_known_again_by_tenant_and_content() {
 #[test]
 fn terms_become_those_of_the_ticket() {
     let body = r#"{"text": "a", "expires_in": 60, "deadline": "2999-01-31T12:00:00Z", "durability": "fsync"}"#;
-    let ticket = super::read(body.as_bytes(), &Caller::new(Tenant::default())).unwrap().ticket;
+    let ticket = read_as(body, &Caller::new(Tenant::default())).unwrap().ticket;
     assert_eq!(ticket.expires_in.map(|wait| wait.as_secs()), Some(60));
     assert!(ticket.deadline.is_some());
     assert_eq!(ticket.durability, Durability::Fsync);

@@ -9,6 +9,9 @@ use super::script::call;
 use super::{Queue, QueueError};
 use csm_shared::job::JobId;
 
+/// Letters that one command reads. `DEAD_LETTERS_MAX` of `prelude.lua` bounds those of a shard.
+const PAGE: usize = 500;
+
 /// A failed job whose request was not at fault, as its last attempt left it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct DeadLetter {
@@ -50,6 +53,30 @@ impl Queue {
         }
         letters.sort_by_key(|letter| letter.at);
         Ok(letters)
+    }
+
+    /// Returns the jobs of all dead letters that are there now, oldest first. With a class, returns
+    /// only those whose last failure was of that class. Reads [`PAGE`] letters at a time.
+    pub async fn dead_letter_jobs(&self, class: Option<&str>) -> Result<Vec<JobId>, QueueError> {
+        let mut found = Vec::new();
+        for keys in &*self.shards {
+            let mut from = "-".to_owned();
+            loop {
+                let mut range = redis::cmd("XRANGE");
+                range.arg(keys.dead_letters()).arg(&from).arg("+").arg("COUNT").arg(PAGE);
+                let reply: StreamRangeReply = self.redis.command(&range).await?;
+                let Some(last) = reply.ids.last() else { break };
+                from = format!("({}", last.id);
+                for entry in &reply.ids {
+                    let letter = letter(entry)?;
+                    if class.is_none_or(|class| class == letter.class) {
+                        found.push((letter.at, job_id(&letter.id)?));
+                    }
+                }
+            }
+        }
+        found.sort_by_key(|(at, _)| *at);
+        Ok(found.into_iter().map(|(_, id)| id).collect())
     }
 
     /// Returns the dead letter of a job.

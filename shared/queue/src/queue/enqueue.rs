@@ -7,8 +7,6 @@ use super::ticket::{Durability, Ticket};
 use super::{LANE_DEPTH_MAX, Queue, QueueError, RECORD_TTL, ms};
 use csm_shared::job::{JobId, JobRecord, JobSpec, JobState, wire};
 
-/// Largest number of waiting jobs that is counted; the answer then means "at least that many".
-const AHEAD_MAX: u64 = 1_000;
 /// Longest wait for the disk of Redis. With a sync every second, a write may take two seconds.
 const FSYNC_LIMIT: Duration = Duration::from_secs(5);
 
@@ -57,7 +55,8 @@ impl Queue {
             .arg(ticket.deadline.map_or(0, |deadline| deadline.as_millisecond().max(1)))
             .arg(LANE_DEPTH_MAX)
             .arg(tenant_max)
-            .arg(ms(wait_max));
+            .arg(ms(wait_max))
+            .arg(self.tenant_rate_max());
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
             Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,
@@ -74,6 +73,11 @@ impl Queue {
             "tenant" => {
                 Err(QueueError::TenantFull { tenant: ticket.tenant.clone(), open: number(detail)?, limit: tenant_max })
             }
+            "rate" => Err(QueueError::TenantRate {
+                tenant: ticket.tenant.clone(),
+                limit: self.options.tenant_rate_max,
+                pause: Duration::from_millis(number(detail)?),
+            }),
             "late" => Err(QueueError::TooLate { lane: spec.lane, wait: Duration::from_millis(number(detail)?) }),
             "busy" => Err(QueueError::Busy {
                 lane: spec.lane,
@@ -84,6 +88,11 @@ impl Queue {
         }
     }
 
+    /// Returns the jobs that a tenant may create and cancel in a minute on one shard.
+    fn tenant_rate_max(&self) -> u64 {
+        self.options.per_shard(self.options.tenant_rate_max)
+    }
+
     /// Returns the job's record, while it is kept.
     pub async fn record(&self, id: &JobId) -> Result<Option<JobRecord>, QueueError> {
         let mut command = redis::cmd("HMGET");
@@ -92,11 +101,11 @@ impl Queue {
         super::job_hash::read(id, fields)
     }
 
-    /// Counts the jobs of its stream that a queued job still waits behind, up to a thousand.
-    /// Returns `None` if the job does not wait in a stream.
+    /// Counts the jobs of its stream that a queued job still waits behind, in the same time however
+    /// many there are. Returns `None` if the job does not wait in a stream.
     pub async fn ahead(&self, id: &JobId) -> Result<Option<u64>, QueueError> {
         let mut script = call(&self.scripts.ahead, self.shard_of(id));
-        script.arg(id.to_string()).arg(AHEAD_MAX);
+        script.arg(id.to_string());
         let ahead: i64 = self.redis.script(&script).await?;
         Ok(u64::try_from(ahead).ok())
     }
@@ -104,7 +113,7 @@ impl Queue {
     /// Cancels a job. Repeating it is harmless.
     pub async fn cancel(&self, id: &JobId) -> Result<Cancel, QueueError> {
         let mut script = call(&self.scripts.cancel, self.shard_of(id));
-        script.arg(id.to_string()).arg(ms(RECORD_TTL));
+        script.arg(id.to_string()).arg(ms(RECORD_TTL)).arg(self.tenant_rate_max());
         let verdict: String = self.redis.script(&script).await?;
         match verdict.as_str() {
             "missing" => Ok(Cancel::Missing),

@@ -31,6 +31,16 @@ pub enum QueueError {
         /// Limit of the tenant on the job's shard.
         limit: u64,
     },
+    /// A tenant creates and cancels jobs more often than it may.
+    #[error("tenant {tenant} creates and cancels more than {limit} jobs a minute")]
+    TenantRate {
+        /// The tenant.
+        tenant: Tenant,
+        /// Jobs that the tenant may create and cancel in a minute.
+        limit: u64,
+        /// Time until the tenant may create the next job.
+        pause: Duration,
+    },
     /// The job could not begin in time.
     #[error("the wait in lane {lane} would be about {} s; the limit is {} s", wait.as_secs(), limit.as_secs())]
     Busy {
@@ -55,7 +65,15 @@ pub enum QueueError {
     /// An operator has closed the intake of the queue.
     #[error("the queue takes no new jobs")]
     Closed,
-    /// A record in Redis is damaged, or was written by a newer version.
+    /// The record of a job is damaged, or was written by a newer version.
+    #[error("record of job {id} is unreadable: {why}")]
+    Unreadable {
+        /// The job.
+        id: JobId,
+        /// Field that cannot be read.
+        why: String,
+    },
+    /// Redis answered what no script of this version answers.
     #[error("job record is unreadable: {0}")]
     Corrupt(String),
 }
@@ -66,8 +84,12 @@ impl QueueError {
     pub const fn is_transient(&self) -> bool {
         match self {
             Self::Redis(fault) => fault.is_transient(),
-            Self::Full { .. } | Self::TenantFull { .. } | Self::Busy { .. } | Self::Closed => true,
-            Self::TooLate { .. } | Self::Conflict(_) | Self::Corrupt(_) => false,
+            Self::Full { .. }
+            | Self::TenantFull { .. }
+            | Self::TenantRate { .. }
+            | Self::Busy { .. }
+            | Self::Closed => true,
+            Self::TooLate { .. } | Self::Conflict(_) | Self::Unreadable { .. } | Self::Corrupt(_) => false,
         }
     }
 }

@@ -28,8 +28,11 @@ pub(super) const FIELDS: [&str; 16] = [
 ];
 
 /// Decodes the record; returns `None` if there is no such job.
+///
+/// # Errors
+/// [`QueueError::Unreadable`] names the field.
 pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<JobRecord>, QueueError> {
-    let corrupt = |what: &str| QueueError::Corrupt(format!("{id}: {what}"));
+    let corrupt = |what: &str| QueueError::Unreadable { id: *id, why: what.to_owned() };
     if fields.len() != FIELDS.len() {
         return Err(corrupt("wrong number of fields"));
     }
@@ -49,7 +52,7 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
     };
     Ok(Some(JobRecord {
         id: *id,
-        state: state.parse().map_err(QueueError::Corrupt)?,
+        state: state.parse().map_err(|why: String| corrupt(&why))?,
         lane,
         attempt: number("attempt")?,
         failures: number("failures")? as u32,
@@ -62,8 +65,16 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
         created: instant("created_ms")?.ok_or_else(|| corrupt("created_ms"))?,
         started: instant("started_ms")?,
         finished: instant("finished_ms")?,
-        receipt: hash.get("receipt").map(|json| serde_json::from_str(json)).transpose()?,
-        failure: hash.get("failure").map(|json| serde_json::from_str(json)).transpose()?,
+        receipt: hash
+            .get("receipt")
+            .map(|json| serde_json::from_str(json))
+            .transpose()
+            .map_err(|_| corrupt("receipt"))?,
+        failure: hash
+            .get("failure")
+            .map(|json| serde_json::from_str(json))
+            .transpose()
+            .map_err(|_| corrupt("failure"))?,
         replayed_as: hash.get("replayed_as").map(|id| id.parse().map_err(|_| corrupt("replayed_as"))).transpose()?,
     }))
 }

@@ -159,10 +159,16 @@ impl Lease {
         self.requeued(script).await
     }
 
-    /// Gives the job back without counting the attempt as failed.
+    /// Gives the job back without counting the attempt as failed, because this worker drains.
     pub async fn release(self) -> Result<Retry, QueueError> {
+        self.release_after(Duration::ZERO).await
+    }
+
+    /// Gives the job back without counting the attempt as failed, because a part that all jobs
+    /// share is out of order. The job is tried again after `delay`.
+    pub async fn release_after(self, delay: Duration) -> Result<Retry, QueueError> {
         let mut script = self.fenced(&self.queue.scripts.release);
-        script.arg(ms(RECORD_TTL));
+        script.arg(ms(delay)).arg(ms(RECORD_TTL));
         self.requeued(script).await
     }
 

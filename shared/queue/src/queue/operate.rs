@@ -1,6 +1,7 @@
 //! Orders of an operator: pause a lane, close the intake. Both are marks that the scripts obey; no
-//! job moves.
+//! job moves. They are the remedy for a full Redis, so they need no memory of it.
 
+use super::script::call;
 use super::{Queue, QueueError};
 use csm_shared::job::Lane;
 
@@ -18,12 +19,9 @@ impl Queue {
 
     async fn mark(&self, name: &str, set: bool) -> Result<(), QueueError> {
         for keys in &*self.shards {
-            let mut command = redis::cmd(if set { "HSET" } else { "HDEL" });
-            command.arg(keys.counters()).arg(name);
-            if set {
-                command.arg(1);
-            }
-            self.redis.command::<u64>(&command).await?;
+            let mut script = call(&self.scripts.mark, keys);
+            script.arg(name).arg(u8::from(set));
+            self.redis.script::<u64>(&script).await?;
         }
         Ok(())
     }

@@ -23,6 +23,10 @@ pub struct QueueArgs {
     /// Jobs of one tenant that run at a time; further jobs of the tenant wait apart. 0 is no bound
     #[arg(long, env = "CSM_TENANT_RUNNING_MAX", default_value_t = 0, value_name = "JOBS")]
     pub tenant_running_max: u64,
+    /// Jobs that one tenant may create and cancel in a minute; further jobs are refused until then.
+    /// A cancel counts like a job, and is never refused. 0 is no bound
+    #[arg(long, env = "CSM_TENANT_RATE_MAX", default_value_t = 0, value_name = "JOBS_A_MINUTE")]
+    pub tenant_rate_max: u64,
     /// Predicted wait in the live lane beyond which a job is refused with 429. 0 is no bound
     #[arg(long, env = "CSM_LIVE_WAIT_MAX_SECONDS", default_value_t = 60, value_name = "SECONDS")]
     pub live_wait_max_seconds: u64,
@@ -43,6 +47,7 @@ impl Default for QueueArgs {
             queue_shards: 1,
             tenant_open_max: 0,
             tenant_running_max: 0,
+            tenant_rate_max: 0,
             live_wait_max_seconds: 0,
             standard_wait_max_seconds: 0,
             bulk_wait_max_seconds: 0,

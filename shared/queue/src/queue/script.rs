@@ -27,7 +27,8 @@ macro_rules! scripts {
 }
 
 scripts! {
-    enqueue, claim, beat, finish, retry, release, cancel, reap, promote, expire, reconcile, replay, purge, report, tidy, ahead
+    enqueue, claim, beat, finish, retry, release, cancel, janitor, reap, promote, expire, reconcile, replay, purge, report, tidy,
+    mark, ahead
 }
 
 impl Scripts {

@@ -19,7 +19,7 @@ use csm_shared::job::{JobState, Lane};
 pub struct LaneStats {
     /// The lane.
     pub lane: Lane,
-    /// Entries of the lane: jobs that wait, jobs that run, and cancelled ones not yet skipped.
+    /// Entries of the lane: jobs that wait, and jobs that run.
     pub depth: u64,
     /// Age of the oldest entry.
     pub oldest: Option<Duration>,

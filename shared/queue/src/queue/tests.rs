@@ -6,6 +6,8 @@ mod history;
 mod model;
 mod moves;
 mod random;
+mod rounds;
+mod server_clock;
 
 use tempfile::TempDir;
 
@@ -65,7 +67,7 @@ fn queue_with(redis: &TestRedis, prefix: &str, options: &QueueArgs, defect: Opti
     let scripts = Scripts::edited(&|name, source| {
         let source = match name {
             "claim" => replaced(source, "now - served > PATIENCE_MS[lane]", "false"),
-            "tidy" => replaced(source, "field.idle > tonumber(idle_ms)", "true"),
+            "tidy" => replaced(source, "consumer.idle > tonumber(idle_ms)", "true"),
             _ => source.to_owned(),
         };
         match defect {

@@ -1,9 +1,12 @@
 //! Tests of the queue, the live channel and the client against real servers, which each test starts
 //! for itself.
 
+mod detectors;
 mod fleet;
+mod janitors;
 mod live;
 mod local_redis;
 mod queue;
 mod redis_faults;
+mod set_clock;
 mod topology;

@@ -144,6 +144,24 @@ async fn handing_back_burns_no_attempt_and_keeps_the_place_for_another_worker() 
 }
 
 #[tokio::test]
+async fn a_job_given_back_for_a_shared_fault_waits_and_is_not_charged() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let id = enqueue(queue, Lane::Live).await;
+    let long = Duration::from_secs(3_600);
+    for _ in 0..5 {
+        assert_eq!(claim(queue, &owner).await.lease.release_after(long).await.unwrap(), Retry::Queued);
+        assert!(try_claim(queue, &owner).await.is_none(), "not due yet");
+        fleet.make_retries_due().await;
+    }
+    let lost = claim(queue, &owner).await.lease;
+    queue.cancel(&id).await.unwrap();
+    let record = queue.record(&id).await.unwrap().expect("known");
+    assert_eq!((record.attempt, record.failures, record.crashes), (6, 0, 0));
+    assert_eq!(lost.release_after(long).await.unwrap(), Retry::Cancelled, "a cancelled job waits for nothing");
+}
+
+#[tokio::test]
 async fn cancelling_works_in_every_state() {
     let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));

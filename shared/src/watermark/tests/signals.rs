@@ -2,7 +2,7 @@
 
 use std::f32::consts::TAU;
 
-use crate::audio::{Clip, to_i16};
+use crate::audio::{Clip, to_f32, to_i16};
 use rand::rngs::ChaCha8Rng;
 use rand::{Rng, SeedableRng};
 
@@ -168,5 +168,5 @@ fn read_as(clip: &[f32], rate: u32) -> Vec<f32> {
 }
 
 fn rounded(samples: impl Iterator<Item = f32>) -> Vec<f32> {
-    samples.map(|sample| f32::from(to_i16(sample)) / 32_768.0).collect()
+    samples.map(|sample| to_f32(to_i16(sample))).collect()
 }

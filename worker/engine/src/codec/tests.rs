@@ -1,13 +1,11 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use csm_testing::golden;
+
 use super::*;
 
-pub(super) fn folder(name: &str) -> PathBuf {
-    csm_testing::golden(name)
-}
-
 pub(super) fn codec() -> Codec {
-    Codec::load(&folder("hf"), &Device::Cpu, &mut |_| {}).unwrap()
+    Codec::load(&golden("hf"), &Device::Cpu, &mut |_| {}).unwrap()
 }
 
 /// Returns frames that look random and differ by `salt`.
@@ -45,7 +43,7 @@ fn bad_input_is_named() {
 #[test]
 fn memory_is_what_the_weights_and_the_slots_take() {
     let codec = codec();
-    let file = std::fs::metadata(folder("hf").join("model.safetensors")).unwrap().len();
+    let file = std::fs::metadata(golden("hf").join("model.safetensors")).unwrap().len();
     // The small layers' matrices are padded, so they take more bytes than in the file.
     assert!((100_000..4 * file).contains(&codec.memory()), "{}", codec.memory());
     let (one, five) = (codec.new_decoder(1, 1).memory(), codec.new_decoder(5, 1).memory());
@@ -57,7 +55,7 @@ fn memory_is_what_the_weights_and_the_slots_take() {
 fn progress_ends_with_everything() {
     for name in ["hf", "original"] {
         let mut seen = Vec::new();
-        Codec::load(&folder(name), &Device::Cpu, &mut |progress| seen.push(progress)).unwrap();
+        Codec::load(&golden(name), &Device::Cpu, &mut |progress| seen.push(progress)).unwrap();
         let last = seen.last().unwrap();
         assert!(last.tensors_total > 100 && last.bytes_total > 100_000, "{last:?}");
         assert_eq!((last.tensors_done, last.bytes_done), (last.tensors_total, last.bytes_total), "{name}");
@@ -68,7 +66,7 @@ fn progress_ends_with_everything() {
 /// Loads the original layout's codec with a changed config, or without its file; returns the error.
 fn changed(config: impl Fn(&mut serde_json::Value), file: bool) -> String {
     let copy = tempfile::tempdir().unwrap();
-    let from = folder("original");
+    let from = golden("original");
     std::fs::copy(from.join("model.safetensors"), copy.path().join("model.safetensors")).unwrap();
     let (beside, from) = (copy.path().join(CODEC_FOLDER), from.join(CODEC_FOLDER));
     std::fs::create_dir(&beside).unwrap();

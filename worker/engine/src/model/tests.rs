@@ -225,6 +225,16 @@ fn both_forward_passes_say_the_same() {
     }
 }
 
+#[test]
+fn the_smallest_temperatures_draw_the_same_on_both_passes() {
+    let (mut packed, mut on_tensors) = (model(), tensors(WeightFormat::F32));
+    for temperature in [f32::from_bits(1), 1e-40, f32::MIN_POSITIVE, 1e-30] {
+        let (packed, on_tensors) =
+            (generate_in_batch(&mut packed, temperature), generate_in_batch(&mut on_tensors, temperature));
+        assert_eq!(packed, on_tensors, "at {temperature:e}");
+    }
+}
+
 /// candle's quantised product rounds activations differently. A code may therefore differ, and then
 /// all codes after it.
 #[test]

@@ -1,20 +1,17 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use csm_shared::job::{Seed, Temperature, TopK};
+use csm_testing::golden;
 
 use super::*;
 
-fn golden() -> PathBuf {
-    csm_testing::golden("")
-}
-
 fn options(out: &Path) -> TraceOptions {
     TraceOptions {
-        folder: golden().join("original"),
+        folder: golden("original"),
         text: "I'm fine in 2026, and you?".into(),
         speaker: 0,
         context: vec![TraceContext {
-            recording: golden().join("context.wav"),
+            recording: golden("context.wav"),
             speaker: 1,
             text: "How are you, friend?".into(),
         }],
@@ -35,11 +32,11 @@ fn a_trace_holds_what_the_reference_says() {
     let summary = trace(&options(&out)).unwrap();
     assert_eq!(summary, TraceSummary { prompt_positions: 63, frames: 6, ended: false });
     let load = |path: &Path| candle_core::safetensors::load(path, &Device::Cpu).unwrap();
-    let (traced, golden) = (load(&out), load(&golden().join("golden.safetensors")));
+    let (traced, reference) = (load(&out), load(&golden("golden.safetensors")));
     let prompt = |tensor: &Tensor| tensor.to_vec2::<i64>().unwrap();
-    assert_eq!(prompt(&traced["prompt"]), prompt(&golden["context.prompt"]));
+    assert_eq!(prompt(&traced["prompt"]), prompt(&reference["context.prompt"]));
     let codes = |tensor: &Tensor| tensor.narrow(0, 0, 6).unwrap().to_vec2::<u32>().unwrap();
-    assert_eq!(codes(&traced["codes"]), codes(&golden["context.codes"]));
+    assert_eq!(codes(&traced["codes"]), codes(&reference["context.codes"]));
     assert_eq!(traced["logits"].dims(), [6, 32, 67]);
     assert_eq!(traced["audio"].dims(), [6 * 1920]);
     let bytes = std::fs::read(&out).unwrap();

@@ -60,6 +60,11 @@ fn marker(policy: Policy, stamp: Stamp) -> Marker {
     Marker::new(&WatermarkKey::development()).unwrap().with(policy, Arc::new(stamp))
 }
 
+/// Makes a marker whose marks do not work any more.
+pub(crate) fn broken_marker(key: &WatermarkKey) -> Marker {
+    Marker::new(key).unwrap().with(Policy::Both, Arc::new(Stamp { fails: true, ..Stamp::default() }))
+}
+
 fn noise(seconds: usize) -> Vec<f32> {
     let mut random = ChaCha8Rng::seed_from_u64(3);
     (0..seconds * SAMPLE_RATE as usize).map(|_| (random.next_u32() >> 8) as f32 / (1 << 26) as f32 - 0.1).collect()

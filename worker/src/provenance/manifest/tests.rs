@@ -132,6 +132,37 @@ fn a_key_that_cannot_sign_is_refused_at_the_start() {
     assert!(matches!(wrong.signer(), Err(ProvenanceError::Key(_))));
 }
 
+/// A certificate expires while the worker runs, and its file is replaced.
+#[test]
+fn a_renewed_certificate_is_used_without_a_new_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("chain.key"));
+    let put = |name: &str| {
+        std::fs::copy(file(&format!("{name}.pem")), &chain).unwrap();
+        std::fs::copy(file(&format!("{name}.key")), &key).unwrap();
+    };
+    put("signer");
+    let signer = args(&chain, &key).signer().unwrap().unwrap();
+    let encoder = AudioEncoder::new(Some(signer.clone()));
+    encoder.check().unwrap();
+
+    put("expired");
+    let pem = |name: &str| std::fs::read(file(name)).unwrap();
+    let expired = create_signer::from_keys(&pem("expired.pem"), &pem("expired.key"), SigningAlg::Es256, None).unwrap();
+    let context = Context::new().with_settings(offline().unwrap()).unwrap().into_shared();
+    *signer.loaded.write().unwrap() = Arc::new(LoadedSigner { key: expired, context });
+    let speech = speech(SAMPLE_RATE);
+    let refused = encoder.encode(&speech, AudioFormat::Wav).unwrap_err();
+    assert!(matches!(refused, crate::encode::EncodeError::Provenance(ProvenanceError::Signing(_))), "{refused}");
+    assert!(encoder.check().is_err(), "the files are the expired ones");
+    assert!(encoder.encode(&speech, AudioFormat::Wav).is_err(), "a failed check changes nothing");
+
+    put("signer");
+    encoder.check().unwrap();
+    let signed = encoder.encode(&speech, AudioFormat::Wav).unwrap();
+    assert_eq!(reader(&signed).validation_state(), ValidationState::Trusted);
+}
+
 #[test]
 fn both_files_or_none_and_readable() {
     let (chain, key) = (Some(file("signer.pem")), Some(file("signer.key")));

@@ -40,12 +40,20 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
 /// Each sentence gets its own frames, as long as the sentences before it did not change.
 #[tokio::test]
 async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
-    let engine = ScriptedEngine::new([eos_after(3), eos_after(0), eos_after(5), eos_after(4)]);
-    let resumed_frames = vec![frames_of(1, 3), vec![], frames_of(3, 2)];
+    let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5), eos_after(4)]);
+    let resumed_frames = vec![frames_of(1, 3), frames_of(2, 4), frames_of(3, 2)];
     collect(&engine, AttemptPlan { resumed_frames: resumed_frames.clone(), ..attempt_plan(&[50; 4], 1_000) }).await;
     let mut given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.resumed_frames).collect();
     assert_eq!(given.pop(), Some(vec![]));
     assert_eq!(given, resumed_frames);
+
+    // The second piece was spoken at the second try. Each try gets its frames.
+    let engine = ScriptedEngine::new([eos_after(3), eos_after(0), eos_after(4), eos_after(5)]);
+    let [first, second, third] = [frames_of(1, 3), frames_of(3, 4), frames_of(4, 2)];
+    let resumed_frames = vec![first.clone(), second.clone(), third.clone()];
+    collect(&engine, AttemptPlan { resumed_frames, ..attempt_plan(&[50; 3], 1_000) }).await;
+    let given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.resumed_frames).collect();
+    assert_eq!(given, [first, second.clone(), second, third]);
 
     for other in [frames_of(1, 4), frames_of(2, 3), vec![]] {
         let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5)]);
@@ -58,12 +66,13 @@ async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
 
 #[tokio::test]
 async fn every_frame_says_which_piece_it_is_of() {
-    let engine = ScriptedEngine::new([eos_after(2), eos_after(0), eos_after(3)]);
+    let engine = ScriptedEngine::new([eos_after(2), eos_after(0), eos_after(3), eos_after(4)]);
     let mut stream = SentenceStream::new(&engine, attempt_plan(&[50; 3], 1_000));
     let mut told = Vec::new();
     while let Some(StreamedFrame { sentence, codes, .. }) = stream.next().await.unwrap() {
         told.push((sentence, codes));
     }
-    let expected = frames_of(1, 2).into_iter().map(|frame| (0, frame));
-    assert_eq!(told, expected.chain(frames_of(3, 3).into_iter().map(|frame| (2, frame))).collect::<Vec<_>>());
+    let of = |sentence: usize, frames: Vec<Frame>| frames.into_iter().map(move |frame| (sentence, frame));
+    let expected = of(0, frames_of(1, 2)).chain(of(1, frames_of(3, 3))).chain(of(2, frames_of(4, 4)));
+    assert_eq!(told, expected.collect::<Vec<_>>());
 }

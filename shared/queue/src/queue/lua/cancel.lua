@@ -1,7 +1,7 @@
 -- queued -> cancelled at once. running: a message makes the worker send a heartbeat now, and the
--- answer to it says so. The entry of a queued job stays in its stream until a claim skips it.
--- Deleting an undelivered entry would make the group's lag unknowable.
-local id, ttl_ms = unpack(ARGV)
+-- answer to it says so.
+-- tenant_rate_max: 0 is no bound. A cancel is never refused, but counts like a job that is created.
+local id, ttl_ms, tenant_rate_max = unpack(ARGV)
 local job = job_of(id)
 local state = job.state
 if not state then
@@ -9,6 +9,9 @@ if not state then
 end
 if state == 'queued' then
   settle(id, job, 'cancelled', ttl_ms)
+  if tonumber(tenant_rate_max) > 0 then
+    spend_rate(job.tenant, tenant_rate_max)
+  end
   return 'cancelled'
 end
 if state == 'running' then

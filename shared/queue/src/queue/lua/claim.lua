@@ -98,6 +98,9 @@ local function take(queue, found)
   if queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', -1)
   end
+  if job.state ~= 'queued' or job.entry == found.entry then
+    redis.call('ZREM', WAITS .. queue, id or '')
+  end
   if job.state ~= 'queued' or job.entry ~= found.entry then
     drop_entry(queue, found.entry)
     return nil
@@ -144,7 +147,10 @@ local book = fields_of(BOOK, 'suspects', 'tag', 'tag:live', 'tag:standard', 'tag
 -- warden, takes nothing more until it is. The warden is the first worker to ask, until one asks
 -- that will be idle sooner_ms before it.
 if tonumber(book.suspects or 0) > 0 then
-  local warden, idle_at = string.match(redis.call('GET', WARDEN) or '', '(%S+) (%d+)')
+  local warden, idle_at, until_ms = string.match(redis.call('GET', WARDEN) or '', '(%S+) (%d+) (%d+)')
+  if warden and tonumber(until_ms) <= now then
+    warden = nil
+  end
   if idle then
     local answer = serve(SUSPECTS)
     if answer then
@@ -159,7 +165,7 @@ if tonumber(book.suspects or 0) > 0 then
     local mine = now + tonumber(busy_ms)
     if not warden or warden == owner or mine + tonumber(sooner_ms) < tonumber(idle_at) then
       redis.call('DEL', WARDEN)
-      redis.call('SET', WARDEN, owner .. ' ' .. string.format('%d', mine), 'PX', warden_ms)
+      redis.call('SET', WARDEN, owner .. string.format(' %d %d', mine, now + tonumber(warden_ms)), 'PX', warden_ms)
       return { 'hold' }
     end
   end

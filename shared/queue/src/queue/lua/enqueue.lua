@@ -1,8 +1,8 @@
 -- nothing -> queued. Idempotent on the job's id: a second call changes nothing and says so. A
 -- second call with another request's fingerprint is a conflict.
--- 0 means none for expires_in_ms, deadline_ms, tenant_open_max and wait_max_ms.
+-- 0 means none for expires_in_ms, deadline_ms, tenant_open_max, wait_max_ms and tenant_rate_max.
 local id, lane, spec, max_frames, cost, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max, tenant_open_max,
-  wait_max_ms = unpack(ARGV)
+  wait_max_ms, tenant_rate_max = unpack(ARGV)
 local known = get(id, 'state', 'fingerprint')
 if known.state then
   return { known.fingerprint == fingerprint and 'exists' or 'conflict', known.state, '' }
@@ -23,10 +23,16 @@ if open_max > 0 then
     return { 'tenant', tostring(open), '' }
   end
 end
+local rate = tonumber(tenant_rate_max)
+local pause = rate > 0 and rate_wait(tenant, rate) or 0
+if pause > 0 then
+  return { 'rate', tostring(pause), '' }
+end
 local now, wait, wait_max = now_ms(), predicted_wait(lane), tonumber(wait_max_ms)
 local expires_in, deadline = tonumber(expires_in_ms), tonumber(deadline_ms)
 local expires = expires_in > 0 and now + expires_in or nil
 if deadline > 0 then
+  deadline = deadline + ahead_ms()
   expires = math.min(expires or deadline, deadline)
 end
 -- A job that cannot begin in time is refused now rather than expired later.
@@ -47,4 +53,7 @@ if deadline > 0 then
   fields[#fields + 1] = deadline
 end
 accept(id, lane, cost, tenant, expires, unpack(fields))
+if rate > 0 then
+  spend_rate(tenant, rate)
+end
 return { 'accepted', wait and tostring(wait) or '', '' }

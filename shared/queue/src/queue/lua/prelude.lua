@@ -20,10 +20,17 @@
 -- - ratio: frames taken for one expected, thousandths
 -- - ended:<state>: number of jobs
 -- - reaped_ms: when the leases were last checked
+-- - ahead_ms: by how much the time of the book is ahead of the server's clock
+-- - janitor: the process that does the housekeeping, and a number that grows while it does
+-- - grace_until_ms: when leases that ran out during an absence of Redis are lost
+--
+-- waits:<stream>: sorted set of the jobs that wait in a stream, in the order of their entries.
+--
+-- rate:<tenant>: when the tenant may again create as many jobs at once as in a whole minute.
 --
 -- Words:
 -- - warden: the one worker that empties itself for suspects while none is idle. Its key holds its
---   name and when it will likely be empty.
+--   name, when it will likely be empty, and until when it keeps the role.
 -- - token: an entry of the wake list, which wakes one idle worker.
 -- - parked: a job that waits while its tenant runs as many as it may.
 --
@@ -34,6 +41,7 @@ local ROOT = KEYS[1]
 local DELAYED, LEASES, OPEN, DEADLINES = ROOT .. 'delayed', ROOT .. 'leases', ROOT .. 'open', ROOT .. 'deadlines'
 local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
 local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
+local WAITS, RATE = ROOT .. 'waits:', ROOT .. 'rate:'
 local STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'
 local LANES = { 'live', 'standard', 'bulk' }
 local WEIGHT = { live = 16, standard = 4, bulk = 1 }
@@ -43,16 +51,7 @@ local WAKE_TOKENS_MAX = 64
 local UNPARK_SCAN_MAX = 64
 local DEAD_LETTERS_MAX = 100000
 local DEAD_TTL_MS = 7 * 24 * 60 * 60 * 1000
-
--- Time of this call, read once.
-local moment
-local function now_ms()
-  if not moment then
-    local time = redis.call('TIME')
-    moment = time[1] * 1000 + math.floor(time[2] / 1000)
-  end
-  return moment
-end
+local RATE_WINDOW_MS = 60 * 1000
 
 -- Reads named fields of a hash into a table by name; an absent field is false.
 local function fields_of(key, ...)
@@ -61,6 +60,25 @@ local function fields_of(key, ...)
     named[name] = values[i]
   end
   return named
+end
+
+-- Time of the book at this call, read once: the server's clock, and never before the last check of
+-- the leases. If the server's clock is set back, this time stands still until the next check, which
+-- notes the difference (ahead_ms), and then goes on.
+local moment, server_clock
+local function now_ms()
+  if not moment then
+    local time = redis.call('TIME')
+    local book = fields_of(BOOK, 'reaped_ms', 'ahead_ms')
+    server_clock = time[1] * 1000 + math.floor(time[2] / 1000)
+    moment = math.max(server_clock + (book.ahead_ms or 0), tonumber(book.reaped_ms or 0))
+  end
+  return moment
+end
+
+-- Returns by how much the time of the book is ahead of the server's clock.
+local function ahead_ms()
+  return now_ms() - server_clock
 end
 
 -- Reads named fields of a job's hash.
@@ -89,11 +107,18 @@ local function count(what, tenant, by)
   end
 end
 
+-- Returns the place of a stream's entry among all entries: a number that grows with the entry's id.
+local function place_of(entry)
+  local ms, sequence = string.match(entry, '(%d+)-(%d+)')
+  return ms * 2048 + sequence
+end
+
 -- Puts a queued job into a stream, records that and further fields in its hash, and wakes one idle
 -- worker.
 local function push_into(queue, id, ...)
   local entry = redis.call('XADD', STREAM .. queue, '*', 'id', id)
   redis.call('HSET', JOB .. id, 'queue', queue, 'entry', entry, ...)
+  redis.call('ZADD', WAITS .. queue, place_of(entry), id)
   if queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', 1)
   end
@@ -175,6 +200,16 @@ local function bury(id)
   return true
 end
 
+-- Removes the entry of a job that ends while it waits in a stream. Otherwise entries of jobs that are
+-- created and cancelled would pile up while no worker reads the stream.
+local function withdraw(id, job)
+  drop_entry(job.queue, job.entry)
+  redis.call('ZREM', WAITS .. job.queue, id)
+  if job.queue == SUSPECTS then
+    redis.call('HINCRBY', BOOK, 'suspects', -1)
+  end
+end
+
 -- queued, or out of running, -> a final state, with further fields of the record. The record stays
 -- for ttl_ms, that of a dead letter longer. A payload that cannot be needed again is deleted at
 -- once.
@@ -183,6 +218,9 @@ local function settle(id, job, state, ttl_ms, ...)
   if job.state == 'queued' then
     redis.call('ZREM', DELAYED, id)
     redis.call('ZREM', DEADLINES, id)
+    if job.queue then
+      withdraw(id, job)
+    end
   end
   redis.call('HINCRBY', BOOK, (job.state == 'queued' and 'waiting:' or 'running:') .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'ended:' .. state, 1)
@@ -283,6 +321,22 @@ local function predicted_wait(lane)
   end
   local frames = math.min(all, own * weights / WEIGHT[lane])
   return math.floor(frames * tonumber(book.ratio or 1000) / capacity * 1000)
+end
+
+-- Returns when a tenant may again create as many jobs at once as in a whole minute.
+local function rate_whole_at(tenant)
+  return math.max(now_ms(), tonumber(redis.call('GET', RATE .. tenant) or 0))
+end
+
+-- Returns how long a tenant must wait, in ms, before it may create a job; `rate` is jobs a minute.
+local function rate_wait(tenant, rate)
+  return math.max(0, math.ceil(rate_whole_at(tenant) + RATE_WINDOW_MS / rate - RATE_WINDOW_MS - now_ms()))
+end
+
+-- Counts a job that a tenant has created or cancelled against its rate.
+local function spend_rate(tenant, rate)
+  local whole_at = math.min(rate_whole_at(tenant) + RATE_WINDOW_MS / rate, now_ms() + RATE_WINDOW_MS)
+  redis.call('SET', RATE .. tenant, whole_at, 'PX', RATE_WINDOW_MS)
 end
 
 -- Removes a worker from the list, and its rate from the fleet's capacity.

@@ -1,7 +1,8 @@
 -- Checks the open jobs whose last check is oldest, and repairs those that fell out of the queue.
 -- Such a job is queued without an entry, or running without a lease. No script loses a job, but a
 -- deleted stream or an evicted key does.
--- min_age_ms: shortest time since the last check of a job.
+-- min_age_ms: shortest time since the last check of a job. Answers the number checked and the ids of
+-- the repaired.
 local limit, min_age_ms = unpack(ARGV)
 local now, mended = now_ms(), {}
 
@@ -26,6 +27,7 @@ local function is_waiting(id)
     drop_entry(job.queue, job.entry)
     return false
   end
+  redis.call('ZADD', WAITS .. job.queue, place_of(job.entry), id)
   -- Suspects are read only if the book counts some.
   if job.queue == SUSPECTS and tonumber(redis.call('HGET', BOOK, 'suspects') or 0) < 1 then
     redis.call('HSET', BOOK, 'suspects', 1)
@@ -53,4 +55,4 @@ for _, id in ipairs(stale) do
     end
   end
 end
-return mended
+return { #stale, mended }

@@ -1,20 +1,35 @@
--- Removes workers that are gone, their stream consumers, and dead letters as old as their records.
+-- Removes workers that are gone, their consumers of one stream, dead letters as old as their records,
+-- and places in line of jobs that were delivered (claims of an earlier version left them).
 -- A consumer that holds an entry stays, because deleting it would orphan the entry.
-local idle_ms = unpack(ARGV)
+local queue, idle_ms, limit = unpack(ARGV)
 lapse()
 redis.call('XTRIM', DLQ, 'MINID', now_ms() - DEAD_TTL_MS)
+
+-- Returns what XINFO tells of each group or consumer by name; nothing if there is no stream or group.
+local function information(...)
+  local told = redis.pcall('XINFO', ...)
+  local all = {}
+  for i, fields in ipairs(told.err and {} or told) do
+    all[i] = {}
+    for at = 1, #fields, 2 do
+      all[i][fields[at]] = fields[at + 1]
+    end
+  end
+  return all
+end
+
+for _, group in ipairs(information('GROUPS', STREAM .. queue)) do
+  local delivered = place_of(group['last-delivered-id'])
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', WAITS .. queue, '-inf', delivered, 'LIMIT', 0, limit)) do
+    redis.call('ZREM', WAITS .. queue, id)
+  end
+end
 local gone = 0
-for _, queue in ipairs({ 'live', 'standard', 'bulk', SUSPECTS }) do
-  local consumers = redis.pcall('XINFO', 'CONSUMERS', STREAM .. queue, GROUP)
-  for _, consumer in ipairs(consumers.err and {} or consumers) do
-    local field = {}
-    for i = 1, #consumer, 2 do
-      field[consumer[i]] = consumer[i + 1]
-    end
-    if field.pending == 0 and field.idle > tonumber(idle_ms) and not redis.call('ZSCORE', ALIVE, field.name) then
-      redis.call('XGROUP', 'DELCONSUMER', STREAM .. queue, GROUP, field.name)
-      gone = gone + 1
-    end
+for _, consumer in ipairs(information('CONSUMERS', STREAM .. queue, GROUP)) do
+  local idle = consumer.idle > tonumber(idle_ms)
+  if consumer.pending == 0 and idle and not redis.call('ZSCORE', ALIVE, consumer.name) then
+    redis.call('XGROUP', 'DELCONSUMER', STREAM .. queue, GROUP, consumer.name)
+    gone = gone + 1
   end
 end
 return gone

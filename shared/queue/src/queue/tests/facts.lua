@@ -46,6 +46,8 @@ for _, queue in ipairs({ 'live', 'standard', 'bulk', 'suspects' }) do
     end
   end
   table.insert(lines, 'stream ' .. queue .. ': ' .. table.concat(told, ' '))
+  local waits = redis.call('ZRANGE', ROOT .. 'waits:' .. queue, 0, -1)
+  table.insert(lines, 'waits ' .. queue .. ': ' .. table.concat(waits, ' '))
 end
 
 for _, name in ipairs({ 'delayed', 'deadlines', 'leases', 'open' }) do

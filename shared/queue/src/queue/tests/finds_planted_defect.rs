@@ -45,10 +45,10 @@ planted! {
         "redis.call('HINCRBY', JOB .. id, 'crashes', 1)" => "";
     a_reaper_does_not_wait_for_the_end_of_a_lease: "reap",
         "'-inf', now, " => "'-inf', '+inf', ";
-    a_cancel_deletes_the_undelivered_entry: "cancel",
-        "settle(id, job, 'cancelled', ttl_ms)"
-        => "if job.entry then redis.call('XDEL', STREAM .. job.queue, job.entry) end
-            settle(id, job, 'cancelled', ttl_ms)";
+    a_cancelled_job_leaves_its_entry: "prelude",
+        "      withdraw(id, job)" => "";
+    a_cancelled_suspect_is_still_counted: "prelude",
+        "redis.call('HINCRBY', BOOK, 'suspects', -1)" => "";
     a_work_stream_has_a_greatest_length: "prelude",
         "redis.call('XADD', STREAM .. queue, '*', 'id', id)"
         => "redis.call('XADD', STREAM .. queue, 'MAXLEN', '=', 3, '*', 'id', id)";
@@ -77,7 +77,7 @@ planted! {
     a_retry_does_not_wait_out_its_delay: "prelude",
         "redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now_ms()" => "redis.call('ZRANGEBYSCORE', DELAYED, '-inf', '+inf'";
     a_tidied_consumer_takes_its_entry_along: "tidy",
-        "field.pending == 0 and" => "";
+        "consumer.pending == 0 and" => "";
     a_paused_lane_is_served: "claim",
         "if not book['paused:' .. lane] and" => "if";
     a_tenant_may_run_any_number: "claim",
@@ -87,6 +87,10 @@ planted! {
     a_running_job_loses_its_entry_with_the_group: "claim",
         "redis.call('XCLAIM', STREAM .. queue, GROUP, job.owner, 0, found.entry, 'JUSTID')"
         => "drop_entry(queue, found.entry)";
+    a_running_job_keeps_its_place_in_line: "claim",
+        "redis.call('ZREM', WAITS .. queue, id or '')" => "local kept = true";
+    a_requeued_job_has_no_place_in_line: "prelude",
+        "redis.call('ZADD', WAITS .. queue, place_of(entry), id)" => "";
     suspects_are_counted_again_after_their_group_was_lost: "claim",
         "    return nil\n  end\n  if queue == SUSPECTS then" => "  end\n  if queue == SUSPECTS then";
 }

@@ -94,7 +94,10 @@ impl System {
             (QueueMove::Suspect(_), Some(lease)) => {
                 format!("{:?}", lease.suspect(&Failure::new(FailureClass::Transient, "again")).await?)
             }
-            (QueueMove::Release(_), Some(lease)) => format!("{:?}", lease.release().await?),
+            (QueueMove::Release { delayed, .. }, Some(lease)) => {
+                let delay = if *delayed { LONG } else { Duration::ZERO };
+                format!("{:?}", lease.release_after(delay).await?)
+            }
             (&QueueMove::Enqueue { lane, text, tenant, limit }, _) => {
                 let id = JobId::from(Uuid::from_u128(self.jobs.len() as u128));
                 let answer = self.enqueue(id, lane, text, tenant, limit, "f").await?;
@@ -242,7 +245,7 @@ async fn play(mut system: System, history: &[QueueMove], seen: Option<&AtomicUsi
             | QueueMove::GiveUp(fence)
             | QueueMove::Retry { fence, .. }
             | QueueMove::Suspect(fence)
-            | QueueMove::Release(fence) => Some(model.fences[fence]),
+            | QueueMove::Release { fence, .. } => Some(model.fences[fence]),
             _ => None,
         };
         let expected = model.apply(step);

@@ -172,7 +172,7 @@ impl QueueModel {
             QueueMove::GiveUp(fence) => self.finish(fence, JobState::Cancelled, None),
             QueueMove::Retry { fence, delayed } => self.retry(fence, delayed, false),
             QueueMove::Suspect(fence) => self.retry(fence, false, true),
-            QueueMove::Release(fence) => self.release(fence),
+            QueueMove::Release { fence, delayed } => self.release(fence, delayed),
             QueueMove::Cancel(job) => self.cancel(job),
             QueueMove::LeaseEnds(job) => set(&mut self.jobs[job].lost),
             QueueMove::RetryFallsDue(job) => set(&mut self.jobs[job].due),

@@ -48,7 +48,10 @@ pub(super) enum QueueMove {
         delayed: bool,
     },
     Suspect(usize),
-    Release(usize),
+    Release {
+        fence: usize,
+        delayed: bool,
+    },
     Cancel(usize),
     LeaseEnds(usize),
     RetryFallsDue(usize),
@@ -131,7 +134,7 @@ impl ReferenceStateMachine for Histories {
             | QueueMove::GiveUp(fence)
             | QueueMove::Retry { fence, .. }
             | QueueMove::Suspect(fence)
-            | QueueMove::Release(fence) => fence < model.fences.len(),
+            | QueueMove::Release { fence, .. } => fence < model.fences.len(),
             QueueMove::Repeat { job, .. } | QueueMove::Cancel(job) | QueueMove::Purge(job) => job < model.jobs.len(),
             QueueMove::Replay(job) => model.jobs.get(job).is_some_and(|job| has_room(job.tenant)),
             QueueMove::LeaseEnds(job) => job_is(job, may_lose_lease),
@@ -188,7 +191,7 @@ fn lease(fence: usize) -> BoxedStrategy<QueueMove> {
         1 => Just(QueueMove::GiveUp(fence)),
         2 => any::<bool>().prop_map(move |delayed| QueueMove::Retry { fence, delayed }),
         1 => Just(QueueMove::Suspect(fence)),
-        1 => Just(QueueMove::Release(fence)),
+        1 => any::<bool>().prop_map(move |delayed| QueueMove::Release { fence, delayed }),
     ]
     .boxed()
 }

@@ -35,7 +35,7 @@ async fn a_job_that_waited_too_long_expires_and_one_with_time_does_not() {
     assert!(queue.expire().await.unwrap().is_empty(), "it ends once");
     assert_eq!((state(queue, &late).await, state(queue, &early).await), (JobState::Expired, JobState::Queued));
     assert_eq!(queue.cancel(&late).await.unwrap(), Cancel::AlreadyFinal(JobState::Expired));
-    assert_eq!(depth(queue).await, 2, "its entry stays until it is skipped");
+    assert_eq!(depth(queue).await, 1, "and leaves no entry");
     assert_eq!(claim(queue, &WorkerId::of_this_process("a")).await.lease.at().id, early);
     assert_eq!(depth(queue).await, 1);
 }
@@ -151,4 +151,51 @@ async fn a_tenant_may_have_so_many_jobs_and_no_more() {
     assert!(queue.enqueue(&other, &spec(Lane::Live)).await.is_ok());
     claim(queue, &owner).await.lease.succeed(&receipt()).await.unwrap();
     assert!(queue.enqueue(&ticket, &spec(Lane::Live)).await.is_ok(), "an end makes room");
+}
+
+#[tokio::test]
+async fn jobs_that_are_created_and_cancelled_leave_nothing_behind() {
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_open_max: 5, ..QueueArgs::default() }).await;
+    let queue = &fleet.queue;
+    let first = enqueue(queue, Lane::Standard).await;
+    for _ in 0..500 {
+        let id = enqueue(queue, Lane::Standard).await;
+        assert_eq!(queue.cancel(&id).await.unwrap(), Cancel::Cancelled);
+    }
+    let late = enqueue_for(&fleet, 1).await;
+    fleet.pass_deadline(&late).await;
+    assert_eq!(queue.expire().await.unwrap(), [late]);
+    let last = enqueue(queue, Lane::Standard).await;
+    assert_eq!((depth(queue).await, queue.ahead(&last).await.unwrap()), (2, Some(1)), "what waits, and nothing else");
+    let owner = WorkerId::of_this_process("a");
+    for id in [first, last] {
+        let lease = claim(queue, &owner).await.lease;
+        assert_eq!(lease.at().id, id);
+        lease.succeed(&receipt()).await.unwrap();
+    }
+    assert_eq!(depth(queue).await, 0);
+}
+
+#[tokio::test]
+async fn a_tenant_may_create_and_cancel_so_often_and_no_more() {
+    let fleet = TestFleet::start_with(&QueueArgs { tenant_rate_max: 10, ..QueueArgs::default() }).await;
+    let queue = &fleet.queue;
+    let mut last = Ticket::new(JobId::generate());
+    for _ in 0..5 {
+        last = Ticket::new(JobId::generate());
+        assert!(queue.enqueue(&last, &spec(Lane::Live)).await.is_ok());
+        assert_eq!(queue.cancel(&last.id).await.unwrap(), Cancel::Cancelled);
+    }
+    let refused = queue.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live)).await.unwrap_err();
+    assert!(refused.is_transient());
+    let QueueError::TenantRate { limit: 10, pause, .. } = refused else { panic!("{refused}") };
+    assert!(pause > Duration::from_secs(5) && pause <= Duration::from_secs(6), "a tenth of a minute: {pause:?}");
+    let repeated = queue.enqueue(&last, &spec(Lane::Live)).await.unwrap();
+    assert_eq!(repeated, Enqueue::Exists(JobState::Cancelled), "a repeat creates nothing");
+    assert_eq!(queue.cancel(&last.id).await.unwrap(), Cancel::Cancelled, "a cancel is never refused");
+    let other = Ticket { tenant: "other".parse().unwrap(), ..Ticket::new(JobId::generate()) };
+    assert!(queue.enqueue(&other, &spec(Lane::Live)).await.is_ok());
+    let rates = format!("{}rate:default", csm_queue::queue::RedisKeys::new("test", 0).root());
+    let mut ttl = redis::cmd("PTTL");
+    assert!((1..=60_000).contains(&fleet.client.command::<i64>(ttl.arg(rates)).await.unwrap()), "forgotten in time");
 }

@@ -66,6 +66,7 @@ async fn leases_that_ran_out_while_redis_was_away_get_time_for_a_beat() {
     assert!(queue.reap().await.unwrap().is_empty(), "there is time left");
     assert_eq!(queue.beat(lease.at(), LEASE).await.unwrap(), Beat::Kept);
     fleet.redis_cli(&["ZADD", &keys().leases(), "XX", "1", &dead.to_string()]).await;
+    fleet.redis_cli(&["HSET", &keys().counters(), "grace_until_ms", "1"]).await;
     assert_eq!(queue.reap().await.unwrap(), [Reaped { id: dead, state: JobState::Queued }], "but not for ever");
     assert_eq!(lease.succeed(&receipt()).await.unwrap(), Commit::Committed);
     assert_eq!(state(queue, &beats).await, JobState::Succeeded);

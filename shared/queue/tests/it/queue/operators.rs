@@ -44,6 +44,27 @@ async fn a_closed_queue_takes_nothing_in_and_works_off_what_it_has() {
 }
 
 #[tokio::test]
+async fn a_full_redis_can_be_paused_and_closed() {
+    let fleet = TestFleet::start().await;
+    let (full, owner) = (fleet.impatient_queue(), WorkerId::of_this_process("a"));
+    let (live, bulk) = (enqueue(&full, Lane::Live).await, enqueue(&full, Lane::Bulk).await);
+    fleet.limit_memory("1mb").await;
+    assert!(full.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live)).await.is_err(), "it is full");
+    full.close(true).await.unwrap();
+    full.pause(Lane::Live, true).await.unwrap();
+    let refused = full.enqueue(&Ticket::new(JobId::generate()), &spec(Lane::Live)).await;
+    assert!(matches!(refused, Err(QueueError::Closed)), "{refused:?}");
+    let running = claim(&full, &owner).await.lease;
+    assert_eq!(running.at().id, bulk);
+    assert!(try_claim(&full, &owner).await.is_none(), "the live lane is paused");
+    let stats = full.stats().await.unwrap();
+    assert!(stats.closed && stats.lanes[0].paused);
+    full.pause(Lane::Live, false).await.unwrap();
+    full.close(false).await.unwrap();
+    assert_eq!(claim(&full, &owner).await.lease.at().id, live);
+}
+
+#[tokio::test]
 async fn another_request_of_the_same_id_is_a_conflict() {
     let fleet = TestFleet::start().await;
     let queue = &fleet.queue;

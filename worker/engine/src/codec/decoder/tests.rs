@@ -7,13 +7,14 @@ use candle_transformers::models::mimi::conv::ConvTrUpsample1d;
 use candle_transformers::models::mimi::quantization::SplitResidualVectorQuantizer;
 use candle_transformers::models::mimi::seanet::SeaNetDecoder;
 use csm_shared::audio::{CODEBOOKS, FRAME_SAMPLES};
+use csm_testing::golden;
 use rand::rngs::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
 
 use super::conv::{Conv, ConvScratch, Memory, Shape};
 use super::*;
 use crate::codec::encoder::encoder_transformer::EncoderTransformer;
-use crate::codec::tests::{codec, folder, frames};
+use crate::codec::tests::{codec, frames};
 use crate::codec::{Codec, open};
 use crate::engine::MAX_SLOTS;
 use csm_kernels::rowwise;
@@ -44,7 +45,7 @@ fn streamed(decoder: &mut Decoder, slot: usize, frames: &[Frame], sizes: &[usize
 
 /// Decodes a whole utterance by candle's layers and by the transformer that proves the encoder.
 fn by_candle(frames: &[Frame]) -> Vec<f32> {
-    let (files, config, prefix) = open(&folder("hf")).unwrap();
+    let (files, config, prefix) = open(&golden("hf")).unwrap();
     let vb = VarBuilder::from_backend(Box::new(files), DType::F32, Device::Cpu).pp(prefix);
     let (dim, hidden) = (config.codebook_dim, Some(config.hidden));
     let quantizer =

@@ -14,6 +14,10 @@ use crate::model::sampler::{self, DrawKey};
 use crate::model::{END_FRAME, ModelError};
 use csm_kernels::Pool;
 
+/// Largest factor of the logits. The factor of the smallest temperatures is infinite in an f32; with
+/// this one no finite logit below 1e8 becomes infinite, and noise still decides nothing.
+const SHARPNESS_MAX: f32 = 1e30;
+
 /// The draws of one frame.
 pub(super) struct TensorSampler {
     /// `(slots, 32, codes)`: Gumbel noise, 0 for greedy rows.
@@ -41,7 +45,7 @@ impl TensorSampler {
             if temperature == 0.0 {
                 continue;
             }
-            sharpness[slot] = 1.0 / temperature;
+            sharpness[slot] = (1.0 / temperature).min(SHARPNESS_MAX);
             last[slot] = row.sampling.topk.get().min(u32::try_from(codes).unwrap_or(u32::MAX)) - 1;
         }
         pool.run_chunks(&mut noise, codes, &|index, noise| {

@@ -19,7 +19,7 @@ fn class_name(class: FailureClass) -> String {
 impl QueueModel {
     /// Returns all facts, line by line.
     pub(in crate::queue::tests) fn facts(&self) -> Vec<String> {
-        let mut lines: Vec<_> = (0..QUEUES.len()).map(|queue| self.stream(queue)).collect();
+        let mut lines: Vec<_> = (0..QUEUES.len()).flat_map(|queue| [self.stream(queue), self.waits(queue)]).collect();
         lines.push(line("delayed", &self.by_id(|job| job.place == JobPlace::Delayed)));
         lines.push(line("deadlines", &self.by_id(|job| job.timed)));
         lines.push(line("leases", &self.by_id(|job| job.state == JobState::Running)));
@@ -53,6 +53,16 @@ impl QueueModel {
         };
         let entries: Vec<_> = self.streams[queue].iter().map(tell).collect();
         format!("stream {}: {}", QUEUES[queue], entries.join(" "))
+    }
+
+    /// Lists the jobs that wait in a stream, in order.
+    fn waits(&self, queue: usize) -> String {
+        let waits = |entry: &&ModelEntry| {
+            let job = &self.jobs[entry.job];
+            job.state == JobState::Queued && job.place == JobPlace::Stream(queue, entry.number)
+        };
+        let jobs: Vec<_> = self.streams[queue].iter().filter(waits).map(|entry| entry.job).collect();
+        line(&format!("waits {}", QUEUES[queue]), &jobs)
     }
 
     fn job(&self, index: usize) -> String {

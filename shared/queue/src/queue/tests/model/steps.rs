@@ -179,6 +179,9 @@ impl QueueModel {
 
     fn settle(&mut self, index: usize, end: JobState) {
         let job = &mut self.jobs[index];
+        if let JobPlace::Stream(queue, number) = job.place {
+            self.streams[queue].retain(|entry| entry.number != number);
+        }
         (job.state, job.place, job.timed) = (end, JobPlace::Nowhere, false);
         let own_fault = matches!(job.failure, Some(FailureClass::Invalid | FailureClass::Deadline));
         job.dead = end == JobState::Failed && !own_fault;
@@ -229,7 +232,7 @@ impl QueueModel {
         }
     }
 
-    pub(super) fn release(&mut self, fence: usize) -> String {
+    pub(super) fn release(&mut self, fence: usize, delayed: bool) -> String {
         let fence = self.fences[fence];
         if !self.holds(fence) {
             return format!("{:?}", Retry::Stale);
@@ -239,7 +242,7 @@ impl QueueModel {
             self.settle(fence.job, JobState::Cancelled);
             return format!("{:?}", Retry::Cancelled);
         }
-        self.requeue(fence.job, false);
+        self.requeue(fence.job, delayed);
         format!("{:?}", Retry::Queued)
     }
 

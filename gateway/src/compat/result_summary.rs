@@ -1,0 +1,45 @@
+//! What a caller learns of a result beside its audio: the job, why the speech ended, and what may
+//! differ from the request. The old shape of the answers has no place for it, so `/generate` tells
+//! it in headers, and `/ws` in a message of its own to callers who asked for it.
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use csm_shared::job::{FinishReason, ReceiptWarning};
+use serde::Serialize;
+
+use crate::wait::FinishedJob;
+
+/// Header with the id of the job.
+const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
+/// Header with the reason why the speech ended: `eos`, `length` or `runaway`.
+const FINISH_REASON: HeaderName = HeaderName::from_static("x-finish-reason");
+/// Header with the codes of the receipt's warnings, separated by `, `; absent without warnings.
+const WARNINGS: HeaderName = HeaderName::from_static("x-warnings");
+
+/// Summary of a result.
+#[derive(Debug, Serialize)]
+pub(super) struct ResultSummary {
+    job: String,
+    finish_reason: FinishReason,
+    warnings: Vec<ReceiptWarning>,
+}
+
+impl ResultSummary {
+    /// Makes the summary of a result.
+    pub(super) fn of(finished: &FinishedJob) -> Self {
+        let FinishedJob { job, receipt } = finished;
+        Self { job: job.to_string(), finish_reason: receipt.finish_reason, warnings: receipt.warnings.clone() }
+    }
+
+    /// Returns the summary as headers.
+    pub(super) fn headers(&self) -> HeaderMap {
+        let warnings = self.warnings.iter().map(|warning| name(&warning.code)).collect::<Vec<_>>().join(", ");
+        let named = [(JOB_ID, self.job.clone()), (FINISH_REASON, name(&self.finish_reason)), (WARNINGS, warnings)];
+        let named = named.into_iter().filter(|(_, value)| !value.is_empty());
+        named.filter_map(|(header, value)| Some((header, HeaderValue::try_from(value).ok()?))).collect()
+    }
+}
+
+/// Returns the name of a code in JSON.
+fn name(code: &impl Serialize) -> String {
+    serde_json::to_value(code).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}

@@ -1,0 +1,178 @@
+//! Connections of a listener: accepted within bounds, each served in a task of its own.
+//!
+//! Both ports of a process use this listener. It speaks HTTP/1.1 only, which carries all of the
+//! API, WebSockets included. Each wait of a connection has a limit from the first moment: for the
+//! head of a request, and for progress of a write. If the listener is full, the connection that was
+//! idle longest is closed, so that silent callers keep nobody out.
+
+mod progress_io;
+mod registry;
+mod tracked;
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use progress_io::ProgressIo;
+use registry::{Place, Registry};
+use tracked::Tracked;
+
+use super::telemetry::OpenCount;
+
+pub use progress_io::{ConnectionHandle, ReadMeter};
+pub use registry::Peer;
+
+/// Pause after a failed accept, for example because file descriptors ran out.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Least pause between two log messages about connections that cannot be accepted.
+const ACCEPT_LOG_EVERY: Duration = Duration::from_secs(30);
+/// Silence after which the system asks whether the other end of a connection is still there.
+const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
+/// Pause between two such questions.
+const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// Kernel memory for the bytes of one connection that wait to be sent, in bytes. Left to itself the
+/// kernel holds up to 4 MiB for a caller that does not read.
+const SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Bounds of the connections of one listener.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Largest number of open connections.
+    pub connections_max: usize,
+    /// Largest number of open connections of one peer.
+    pub peer_connections_max: usize,
+    /// Longest time for the head of a request, counted from the opening of the connection or from
+    /// the end of the answer before.
+    pub head_read: Duration,
+    /// Longest time without progress of a write.
+    pub write_stall: Duration,
+    /// Largest head of a request, and buffer of a connection, in bytes; 8 KiB or more.
+    pub head_bytes: usize,
+    /// Name of the gauge that counts the open connections.
+    pub gauge: Option<&'static str>,
+}
+
+/// Listener with its open connections.
+pub struct Connections {
+    open: JoinSet<()>,
+    registry: Arc<Registry>,
+    limits: ConnectionLimits,
+}
+
+impl Connections {
+    /// Makes a listener without connections.
+    #[must_use]
+    pub fn new(limits: ConnectionLimits) -> Self {
+        let registry = Arc::new(Registry::new(limits.connections_max, limits.peer_connections_max));
+        Self { open: JoinSet::new(), registry, limits }
+    }
+
+    /// Returns the number of open connections.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open.len()
+    }
+
+    /// Returns whether no connection is open.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open.is_empty()
+    }
+
+    /// Accepts connections until `stop` is cancelled, and closes the listener then. On `stop` each
+    /// connection closes after the request in progress.
+    pub async fn accept(&mut self, listener: TcpListener, router: Router, stop: &CancellationToken) {
+        // Only the token ends it. The listener is dropped with it, so that callers go elsewhere.
+        stop.run_until_cancelled(self.accept_always(listener, router, stop)).await;
+    }
+
+    /// Returns when every connection has closed.
+    pub async fn closed(&mut self) {
+        while self.open.join_next().await.is_some() {}
+    }
+
+    async fn accept_always(&mut self, listener: TcpListener, router: Router, stop: &CancellationToken) -> Infallible {
+        let mut logged = None;
+        loop {
+            self.registry.room().await;
+            match listener.accept().await {
+                Ok((stream, address)) => self.admit(stream, address, &router, stop),
+                Err(error) => {
+                    let now = tokio::time::Instant::now();
+                    if logged.is_none_or(|then| now.duration_since(then) >= ACCEPT_LOG_EVERY) {
+                        tracing::warn!(error = %error, open = self.open.len(), "cannot accept connection");
+                        logged = Some(now);
+                    }
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+            while self.open.try_join_next().is_some() {}
+        }
+    }
+
+    /// Serves a new connection, or drops it if its peer has too many that are busy.
+    fn admit(&mut self, stream: TcpStream, address: SocketAddr, router: &Router, stop: &CancellationToken) {
+        let Some(place) = self.registry.admit(Peer::of(address.ip())) else {
+            tracing::debug!(%address, "refusing connection of peer with too many");
+            return;
+        };
+        if let Err(error) = tune(&stream) {
+            tracing::debug!(%address, error = %error, "cannot set options of connection");
+        }
+        let (router, stop, limits) = (router.clone(), stop.clone(), self.limits);
+        self.open.spawn(async move {
+            if let Err(error) = serve(stream, place, router, stop, limits).await {
+                tracing::debug!(%address, error = %error, "cannot serve connection");
+            }
+        });
+    }
+}
+
+/// Sets the options of a connection.
+fn tune(stream: &TcpStream) -> std::io::Result<()> {
+    // Without Nagle's algorithm small answers and events leave at once.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(&TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EVERY))?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)
+}
+
+/// Serves one connection until it closes.
+async fn serve(
+    stream: TcpStream,
+    place: Place,
+    router: Router,
+    stop: CancellationToken,
+    limits: ConnectionLimits,
+) -> Result<(), hyper::Error> {
+    let _open = limits.gauge.map(OpenCount::new);
+    let handle = ConnectionHandle::default();
+    let io = ProgressIo::new(stream, limits.write_stall, handle.clone());
+    let service = Tracked::new(router, place.activity(), place.peer(), handle);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head_read)
+        .max_buf_size(limits.head_bytes)
+        .serve_connection(TokioIo::new(io), service)
+        .with_upgrades();
+    let mut connection = pin!(connection);
+    tokio::select! {
+        served = connection.as_mut() => served,
+        // An idle connection has nothing to finish.
+        () = place.evicted() => Ok(()),
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The tokio runtime of a process, with a bounded end.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use tokio::runtime::Builder;
+
+/// Longest time after the end of the main task for threads that still work, such as one that
+/// decodes a recording of a caller that has left.
+const END_LIMIT: Duration = Duration::from_secs(2);
+
+/// Runs the main task of a process. Threads that still work after its end are waited for during
+/// [`END_LIMIT`], then abandoned.
+///
+/// # Errors
+/// If the threads of the runtime cannot be started.
+pub fn run<T>(main: impl Future<Output = T>) -> io::Result<T> {
+    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(main);
+    runtime.shutdown_timeout(END_LIMIT);
+    Ok(outcome)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Instant;
+
+    use super::*;
+
+    #[test]
+    fn a_thread_that_still_works_does_not_hold_the_process() {
+        let (release, released) = channel::<()>();
+        let began = Instant::now();
+        let outcome = run(async {
+            // Blocks until the other end is dropped.
+            tokio::task::spawn_blocking(move || released.recv().is_err());
+            7
+        });
+        assert_eq!(outcome.ok(), Some(7));
+        assert!(began.elapsed() >= END_LIMIT, "the thread was waited for");
+        drop(release);
+    }
+}
