@@ -13,13 +13,13 @@ use crate::siege::attack_table::Attacker;
 const HOLD: Duration = Duration::from_secs(3_600);
 
 /// Connects and sends nothing.
-pub(in crate::siege) async fn silent(attacker: Attacker, address: SocketAddr) -> io::Result<String> {
+pub(in crate::siege) async fn silent(address: SocketAddr, attacker: Attacker) -> io::Result<String> {
     attacker.connect(address).await?.drain().await?;
     Ok(CLOSED.to_owned())
 }
 
 /// Connects and sends half a header.
-pub(in crate::siege) async fn half_header(attacker: Attacker, address: SocketAddr) -> io::Result<String> {
+pub(in crate::siege) async fn half_header(address: SocketAddr, attacker: Attacker) -> io::Result<String> {
     let mut connection = attacker.connect(address).await?;
     connection.send(b"GET /livez HTTP/1.1\r\nhost: half\r\nx-half: ").await?;
     connection.drain().await?;
