@@ -26,17 +26,17 @@ async fn survives(only: &[&str]) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn costly_bodies_stay_within_the_gateway_s_memory() {
-    survives(&["json-tree", "flac-constant", "base64-greatest", "send-and-leave"]).await;
+    survives(&["json-tree", "flac-constant", "send-and-leave"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn slow_and_endless_uploads_take_nothing_from_an_honest_caller() {
-    survives(&["chunked-endless", "idle-upload-22", "idle-upload-2000", "slow-upload-22"]).await;
+    survives(&["chunked-endless", "idle-upload-2000", "slow-upload-22"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn silent_connections_shut_neither_the_gateway_nor_its_probes() {
-    survives(&["silent", "half-header", "admin-silent", "admin-half-header"]).await;
+    survives(&["silent", "half-header", "admin-silent"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
