@@ -7,6 +7,7 @@ use csm_shared::job::{Invalid, JobId, JobSpec, JobState, Reason};
 use csm_shared::process::telemetry::JOBS_ACCEPTED_TOTAL;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::app::App;
@@ -93,8 +94,8 @@ impl Drop for CancelOnDrop {
 
 /// Reads a request and checks it against the model's window.
 ///
-/// Both run on a blocking thread, because a large request takes a core for a while. The thread goes
-/// on if the caller leaves, so it owns the memory.
+/// Both run on a blocking thread, because a large request takes a core for a while. The thread owns
+/// the memory. If the caller leaves, the thread decodes no further recording.
 pub(crate) async fn parse_and_check(
     app: &App,
     body: BufferedBody,
@@ -104,11 +105,12 @@ pub(crate) async fn parse_and_check(
     let BufferedBody { bytes, mut memory } = body;
     memory.grow_to(PARSE_COPIES * bytes.len()).await?;
     let thread = app.decoder.thread().await?;
-    let (app, runtime) = (app.clone(), Handle::current());
+    let (app, runtime, left) = (app.clone(), Handle::current(), CancellationToken::new());
+    let _cancels_when_dropped = left.clone().drop_guard();
     let checked = tokio::task::spawn_blocking(move || {
         let _thread = thread;
         let before = memory.bytes();
-        let mut decode = |file: &[u8], most_ms| app.decoder.decode(&runtime, &mut memory, file, most_ms);
+        let mut decode = |file: &[u8], most_ms| app.decoder.decode(&runtime, &left, &mut memory, file, most_ms);
         let job_request = read(&bytes, &caller, &mut decode)?;
         app.window_check.check(&job_request.spec)?;
         drop(bytes);
