@@ -46,6 +46,6 @@ impl JobSpec {
 
     /// Returns the frames of all recordings in the context.
     fn recorded_frames(&self) -> usize {
-        self.context.segments().iter().map(|segment| segment.clip.frames()).sum()
+        self.context.segments().iter().map(|segment| segment.recording.frames()).sum()
     }
 }
