@@ -5,7 +5,7 @@ use crate::source_tree::read;
 /// Returns the part of docker-compose.yml that describes a service.
 fn service(name: &str) -> String {
     let compose = read("docker-compose.yml");
-    let (_, services) = compose.split_once("\nservices:\n").unwrap();
+    let (_, services) = compose.split_once("\nservices:").unwrap();
     let (_, after) = services.split_once(&format!("\n  {name}:\n")).unwrap_or_else(|| panic!("no service {name}"));
     let lines = after.lines().take_while(|line| line.is_empty() || line.starts_with("    "));
     lines.collect::<Vec<_>>().join("\n")

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use csm_shared::audio::Clip;
 use csm_shared::job::JobId;
+use csm_shared::models::{PINS, SILENTCIPHER};
 use csm_silentcipher::{BnMode, Bounds, ExpectedPayload, SilentCipher};
 use csm_worker::marks::{Verdict, WatermarkKey};
 use serde_json::Value;
@@ -160,15 +161,15 @@ async fn weights_that_the_hub_does_not_give_keep_a_worker_from_getting_ready() {
 
 /// Puts weights into a cache as if they had come from the hub.
 fn cached(weights: &Path, cache: &Path) {
-    const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
+    let pin = PINS.iter().find(|pin| pin.repo == SILENTCIPHER).unwrap();
     let repository = cache.join("models--sony--silentcipher");
-    let folder = repository.join("snapshots").join(COMMIT).join("44_1_khz/73999_iteration");
+    let folder = repository.join("snapshots").join(pin.commit).join("44_1_khz/73999_iteration");
     fs::create_dir_all(&folder).unwrap();
     for name in FILES.into_iter().chain(["hparams.yaml"]) {
         fs::copy(weights.join(name), folder.join(name)).unwrap();
     }
     fs::create_dir_all(repository.join("refs")).unwrap();
-    fs::write(repository.join("refs/main"), COMMIT).unwrap();
+    fs::write(repository.join("refs/main"), pin.commit).unwrap();
 }
 
 #[tokio::test]

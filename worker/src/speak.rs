@@ -130,7 +130,8 @@ impl AttemptContext {
         let marking = tokio::task::spawn_blocking(move || audio.complete());
         let (whole, watermarks) = progress.during(time_limit, marking).await??;
         let samples = whole.samples().len() as u64;
-        let stored = progress.during(DELIVERY_LIMIT, self.deliver(at, spec, Arc::new(whole), progress)).await?;
+        let stored =
+            Box::pin(progress.during(DELIVERY_LIMIT, self.deliver(at, spec, Arc::new(whole), progress))).await?;
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         let rtf = (samples > 0).then(|| generated.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {

@@ -346,7 +346,8 @@ mod tests {
 
     #[test]
     fn long_lists_and_large_objects_are_counted_not_kept() {
-        let list = parse_json(format!("[{}]", vec!["[0]"; 1_000].join(",")).as_bytes());
+        let body = format!("[{}]", vec!["[0]"; 1_000].join(","));
+        let list = parse_json(body.as_bytes());
         let List { first, count } = list.unwrap().list().unwrap();
         assert_eq!((first.len(), count), (ELEMENTS_KEPT_MAX, 1_000));
         let object = |fields: usize| {

@@ -10,6 +10,7 @@ use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::watermark::WatermarkKeyArgs;
 use csm_shared::watermark::{DEVELOPMENT_SECRET, Finding, Scheme, Verdict, Watermark, WatermarkKey};
 use futures::future::join_all;
+use jiff::Timestamp;
 use redis::Cmd;
 use reqwest::Method;
 use serde_json::json;
@@ -335,8 +336,8 @@ async fn no_answer_is_no_not_detected() {
 
     // A worker is registered and takes no request.
     let redis = redis(&app);
-    let () =
-        redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg("+inf").arg("nobody")).await.unwrap();
+    let soon = Timestamp::now().as_second() + 10;
+    let () = redis.command(Cmd::new().arg("ZADD").arg("csm:{detect}:attended").arg(soon).arg("nobody")).await.unwrap();
     for _ in 0..REQUESTS_WAITING_MAX {
         let () = redis.command(Cmd::new().arg("RPUSH").arg("csm:{detect}:waiting").arg("x")).await.unwrap();
     }

@@ -30,7 +30,7 @@ async fn start() -> TestApp {
 async fn upload(app: &TestApp, announced: usize, sent: usize) -> JoinHandle<TcpStream> {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
     let head = format!(
-        "POST /v1/jobs HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: {announced}\r\n\r\n"
+        "POST /v1/jobs HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {announced}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).await.unwrap();
     tokio::spawn(async move {
@@ -89,7 +89,7 @@ async fn a_body_that_trickles_is_refused() {
 /// Opens a WebSocket and sends the beginning of a message of 24 MiB.
 async fn unfinished_message(app: &TestApp, sent: usize) -> JoinHandle<TcpStream> {
     let mut stream = TcpStream::connect(app.address).await.unwrap();
-    let head = "GET /ws HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
+    let head = "GET /ws HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
         sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
     stream.write_all(head.as_bytes()).await.unwrap();
     let mut answer = [0; 12];
@@ -163,7 +163,7 @@ async fn recordings_together_are_as_long_as_the_context_may_be() {
     assert!(refused.text("limit").contains("70000 ms are used"), "{}", refused.body);
     let allowed = json!({"text": "a", "context_segments": [recording(70), recording(50)]});
     let answer = app.post("/v1/jobs", allowed.to_string()).await;
-    assert_eq!(answer.text("code"), "window_exceeded", "the recordings are taken, the window is smaller");
+    assert_eq!(answer.status, 202, "{}", answer.body);
 }
 
 #[tokio::test]

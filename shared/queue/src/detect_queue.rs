@@ -61,7 +61,8 @@ const ANSWER: &str = "redis.call('RPUSH', KEYS[1], ARGV[1]) redis.call('PEXPIRE'
 /// The script also records for good that the scheme is used, because marked files outlive their
 /// workers.
 const ANNOUNCE: &str = "local now = redis.call('TIME')[1] redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', '(' .. now) \
-    redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now + ARGV[1], '+inf') redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
+    redis.call('ZREMRANGEBYSCORE', KEYS[1], '(' .. now + ARGV[1], '+inf') \
+    redis.call('ZADD', KEYS[1], now + ARGV[1], ARGV[2]) redis.call('EXPIRE', KEYS[1], ARGV[1]) \
     redis.call('SADD', KEYS[2], ARGV[3]) return 1";
 /// Script that tells whether any worker is available, and whether the scheme was ever used.
 /// A time that is further away than any announcement's was written before the server's clock was
