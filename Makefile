@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak test-builds
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,20 @@ soak: ## Kill, pause and cut off a whole fleet under load and check every job: D
 	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --release --workspace --bin csm-soak --bin csm-gateway --bin csm-worker
 	@$(TARGET)/release/csm-soak --duration $(DURATION) --jobs $(JOBS) --seed $(SEED)
+
+# Thousands of connections need more open files than most shells allow. SIEGE: more arguments, see `csm-siege --help`.
+SIEGE ?=
+siege: ## Attack a gateway in 512 MiB beside an honest caller: SIEGE='--only NAME --seconds 10 --memory 512MiB'; 10 minutes
+	@scripts/need.sh cargo cc cmake redis-server
+	$(CARGO) build --locked --release --workspace --bin csm-siege --bin csm-gateway --bin csm-worker
+	@ulimit -n "$$(ulimit -Hn)" && $(TARGET)/release/csm-siege $(SIEGE)
+
+SECONDS ?= 60
+FUZZ ?= json-bodies recordings socket-messages redis-records hub-listings
+fuzz: ## Feed damaged inputs to everything that reads bytes from outside: SECONDS= (each) FUZZ= (targets) SEED=
+	@scripts/need.sh cargo cc cmake redis-server
+	$(CARGO) build --locked --workspace --bin csm-fuzz
+	@for target in $(FUZZ); do $(TARGET)/debug/csm-fuzz --target $$target --seconds $(SECONDS) --seed $(SEED) || exit 1; done
 
 test-builds: ## Cut jobs off and let two other builds of the worker take over: one goes on, one begins anew
 	@scripts/need.sh cargo cc cmake redis-server cargo-nextest

@@ -75,7 +75,10 @@ pub(crate) struct FleetArgs {
     /// Jobs that a worker runs at once
     #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     slots: u8,
-    /// Slots that bulk jobs may not take; ignored if there is one slot only
+    /// Slots that only live jobs may take; none if there is one slot only
+    #[arg(long, env = "CSM_LIVE_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
+    live_reserve_slots: u8,
+    /// Further slots that bulk jobs may not take
     #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
     reserve_slots: u8,
     /// `auto`, `cpu` or `cuda:N`
@@ -322,6 +325,7 @@ impl FleetSettings<'_> {
         WorkerArgs {
             model: self.model.source.clone(),
             slots: self.args.slots,
+            live_reserve_slots: self.args.live_reserve_slots,
             reserve_slots: self.args.reserve_slots,
             device: self.args.device,
             weights: self.args.weights,

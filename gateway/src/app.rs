@@ -7,6 +7,7 @@ use std::time::Duration;
 use csm_queue::live::{Live, Subscriptions};
 use csm_queue::queue::{Queue, QueueError};
 use csm_queue::redis_client::{RedisClient, RedisFault};
+use csm_queue::temporary_objects::TemporaryObjects;
 use csm_shared::job::IdSecret;
 use csm_shared::process::connections::ConnectionLimits;
 use csm_shared::store::{Store, StoreError};
@@ -53,6 +54,8 @@ pub(crate) struct AppState {
     pub(crate) subscriptions: Subscriptions,
     /// Store of finished audio.
     pub(crate) store: Store,
+    /// Objects of the store that are removed after a time.
+    pub(crate) temporary_objects: TemporaryObjects,
     /// Check of requests against the model's window.
     pub(crate) window_check: WindowCheck,
     /// True if audio is answered with a redirect, provided that the store can sign URLs.
@@ -106,7 +109,8 @@ impl App {
         let id_secret = args.id_secret.get()?;
         let (redis, patient) =
             (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
-        let tasks = TaskTracker::new();
+        let identity = config::identity(args, window_check.max_positions())?;
+        let (tasks, store) = (TaskTracker::new(), args.store.build().await?);
         let process_memory = memory_limit(args.memory.map(|mib| mib * 1_024 * 1_024));
         let memory = MemoryBudget::new(process_memory);
         tracing::info!(memory_mib = process_memory / 1_024 / 1_024, "limiting memory of process");
@@ -116,11 +120,12 @@ impl App {
             decoder: RecordingDecoder::new(),
             connection_limits: connection_limits(process_memory),
             detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
-            queue: Queue::new(redis, &args.queue),
+            queue: Queue::new(redis, &args.queue).of_fleet(identity),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
-            live: Live::new(patient.clone()),
-            subscriptions: Subscriptions::start(patient),
-            store: args.store.build().await?,
+            live: Live::new(patient.clone()).with_store(store.clone()),
+            subscriptions: Subscriptions::start(patient.clone()).with_store(store.clone()),
+            temporary_objects: TemporaryObjects::new(patient, store.clone()),
+            store,
             window_check,
             redirect_audio: args.redirect_audio,
             tasks,

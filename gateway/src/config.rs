@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
-use csm_queue::queue::QueueArgs;
+use csm_queue::queue::{FleetIdentity, QueueArgs};
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::job::limits::ID_SECRET_BYTES;
 use csm_shared::job::{IdSecret, Invalid};
@@ -162,6 +162,18 @@ impl IdSecretArgs {
 pub(crate) fn detector(keys: &WatermarkKeyArgs) -> Result<Option<Detector>, WatermarkError> {
     let Some(current) = keys.current()? else { return Ok(None) };
     Detector::with_keys(&[vec![current], keys.old()?].concat()).map(Some)
+}
+
+/// Returns the values on which this gateway must agree with its fleet.
+///
+/// # Errors
+/// [`WatermarkError`] if a secret is no key.
+pub(crate) fn identity(args: &GatewayArgs, window: usize) -> Result<FleetIdentity, WatermarkError> {
+    // Former keys alone say nothing about the mark that the workers make.
+    let current = args.watermark.current()?;
+    let old = if current.is_some() { args.watermark.old()? } else { Vec::new() };
+    let marks = current.iter().chain(&old).map(|key| key.id().to_string()).collect();
+    Ok(FleetIdentity { model: args.model.name(), window, marks })
 }
 
 #[cfg(test)]

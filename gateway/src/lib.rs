@@ -8,9 +8,9 @@
 //!    ids, the check of `Host` and `Origin`, metrics, and problem documents with their pages.
 //! 3. `caller`: tenant and job of a request, and whose job an id is; `fields`: one reader for each
 //!    request field.
-//! 4. `submit`: a checked request enters the queue, after `window_check`; `wait`: from a request to
-//!    the end of its job; `stored_audio`: a job's file on its way to the caller;
-//!    `provenance_headers`: headers of every answer with audio.
+//! 4. `submit`: a checked request enters the queue, after `window_check` and with its long
+//!    `recordings` in the store; `wait`: from a request to the end of its job; `stored_audio`: a
+//!    job's file on its way to the caller; `provenance_headers`: headers of every answer with audio.
 //! 5. The faces, one folder each with its routes, request and documents: `jobs` (`/v1/jobs`),
 //!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`) with the search of `detections`.
 //! 6. `readiness`: checks of Redis and the store; `server`: connections and the drain.
@@ -25,6 +25,7 @@ mod http;
 mod jobs;
 mod provenance_headers;
 mod readiness;
+mod recordings;
 mod resources;
 mod router;
 mod server;
@@ -153,5 +154,6 @@ async fn run(
     app.tasks.spawn(readiness::run(app.clone(), readiness.clone()));
     app.tasks.spawn(readiness::log_advice(app.clone()));
     app.tasks.spawn(Janitor::new(app.patient_queue.for_accepted_job().clone(), app.live.clone()).run(app.stop.clone()));
+    app.tasks.spawn(app.temporary_objects.clone().run(app.stop.clone()));
     server::run(listener, router, app, grace).await;
 }

@@ -55,7 +55,11 @@ pub(crate) async fn log_advice(app: App) {
 
 /// Returns the readiness of the moment.
 async fn check(app: &App) -> Readiness {
-    let redis = async { app.queue.redis().ping().await.map_err(|error| error.to_string()) };
+    // The comparison with the fleet asks Redis only now and then.
+    let redis = async {
+        app.queue.redis().ping().await.map_err(|error| error.to_string())?;
+        app.queue.agree().await.map_err(|error| error.to_string())
+    };
     let store = async { app.store.check().await.map_err(|error| error.to_string()) };
     let (redis, store) = tokio::join!(timeout(ANSWER_LIMIT, redis), timeout(ANSWER_LIMIT, store));
     let silent = |what: &str| Err(format!("{what} did not answer within {} s", ANSWER_LIMIT.as_secs()));

@@ -7,6 +7,7 @@ use csm_shared::job::{Invalid, JobId, JobSpec, JobState, Reason};
 use csm_shared::process::telemetry::JOBS_ACCEPTED_TOTAL;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::app::App;
@@ -14,6 +15,7 @@ use crate::caller::Caller;
 use crate::fields::FieldError;
 use crate::http::Problem;
 use crate::http::body::BufferedBody;
+use crate::recordings::store_recordings;
 use crate::resources::{DecodeRecording, MemoryGrant};
 
 /// Copies of a body that its reading holds at most: the body, a string with its escapes resolved,
@@ -50,6 +52,8 @@ pub(crate) struct Submitted {
     pub(crate) state: JobState,
     /// Predicted wait, if known.
     pub(crate) wait: Option<Duration>,
+    /// True if an operator holds the job's lane back.
+    pub(crate) paused: bool,
     /// True if the same request came before and made this job.
     pub(crate) repeated: bool,
 }
@@ -90,8 +94,8 @@ impl Drop for CancelOnDrop {
 
 /// Reads a request and checks it against the model's window.
 ///
-/// Both run on a blocking thread, because a large request takes a core for a while. The thread goes
-/// on if the caller leaves, so it owns the memory.
+/// Both run on a blocking thread, because a large request takes a core for a while. The thread owns
+/// the memory. If the caller leaves, the thread decodes no further recording.
 pub(crate) async fn parse_and_check(
     app: &App,
     body: BufferedBody,
@@ -101,11 +105,12 @@ pub(crate) async fn parse_and_check(
     let BufferedBody { bytes, mut memory } = body;
     memory.grow_to(PARSE_COPIES * bytes.len()).await?;
     let thread = app.decoder.thread().await?;
-    let (app, runtime) = (app.clone(), Handle::current());
+    let (app, runtime, left) = (app.clone(), Handle::current(), CancellationToken::new());
+    let _cancels_when_dropped = left.clone().drop_guard();
     let checked = tokio::task::spawn_blocking(move || {
         let _thread = thread;
         let before = memory.bytes();
-        let mut decode = |file: &[u8], most_ms| app.decoder.decode(&runtime, &mut memory, file, most_ms);
+        let mut decode = |file: &[u8], most_ms| app.decoder.decode(&runtime, &left, &mut memory, file, most_ms);
         let job_request = read(&bytes, &caller, &mut decode)?;
         app.window_check.check(&job_request.spec)?;
         drop(bytes);
@@ -117,29 +122,41 @@ pub(crate) async fn parse_and_check(
 
 /// Enqueues a job.
 ///
-/// The call to the queue runs in a task of its own, which always runs to its end. If the call were
-/// dropped half way, the job could be accepted after its cancellation. If the caller leaves
-/// meanwhile, the guard is dropped with the task's result.
+/// Long recordings go to the store before. Both calls run in a task of its own, which always runs
+/// to its end and owns the memory of the request. If the call to the queue were dropped half way,
+/// the job could be accepted after its cancellation. If the caller leaves meanwhile, the guard is
+/// dropped with the task's result.
 pub(crate) async fn submit(app: &App, checked: CheckedRequest) -> Result<Submitted, Problem> {
-    let CheckedRequest { job_request, memory } = checked;
+    let CheckedRequest { mut job_request, memory } = checked;
     refuse_late(app, &job_request).await?;
     let lane = job_request.spec.lane;
     let cancel_on_drop = CancelOnDrop { app: app.clone(), id: job_request.ticket.id, armed: !job_request.repeats };
     let enqueue = async move {
         let _memory = memory;
+        let stored = store_recordings(&cancel_on_drop.app.temporary_objects, job_request.spec);
+        job_request.spec = match Box::pin(stored).await {
+            Ok(spec) => spec,
+            Err(problem) => {
+                cancel_on_drop.disarm();
+                return Err(problem);
+            }
+        };
         match cancel_on_drop.app.queue.enqueue(&job_request.ticket, &job_request.spec).await {
             Ok(Enqueue::Accepted { wait }) => {
-                Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, repeated: false })
+                Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait, paused: false, repeated: false })
+            }
+            Ok(Enqueue::Paused) => {
+                Ok(Submitted { cancel_on_drop, state: JobState::Queued, wait: None, paused: true, repeated: false })
             }
             // If the caller named no job, this very call was made before and its reply was lost.
             Ok(Enqueue::Exists(state)) => {
-                Ok(Submitted { cancel_on_drop, state, wait: None, repeated: job_request.repeats })
+                Ok(Submitted { cancel_on_drop, state, wait: None, paused: false, repeated: job_request.repeats })
             }
             // The reply may be lost while the job is in the queue; the dropped guard cancels it.
-            Err(error @ QueueError::Redis(_)) => Err(error),
+            Err(error @ QueueError::Redis(_)) => Err(error.into()),
             Err(error) => {
                 cancel_on_drop.disarm();
-                Err(error)
+                Err(error.into())
             }
         }
     };

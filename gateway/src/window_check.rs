@@ -18,6 +18,11 @@ impl WindowCheck {
         Ok(Self { tokenizer: PromptTokenizer::from_folder(folder)?, max_positions: max_positions(folder)? })
     }
 
+    /// Returns the positions of the model's window.
+    pub(crate) const fn max_positions(&self) -> usize {
+        self.max_positions
+    }
+
     /// Refuses a job if the context, the words and the longest speech of one sentence exceed the
     /// window.
     ///

@@ -8,6 +8,7 @@ pub mod limits;
 
 mod audio_format;
 mod context;
+mod cost;
 mod delivery;
 mod id;
 mod id_secret;
@@ -15,6 +16,7 @@ mod invalid;
 mod lane;
 mod receipt;
 mod record;
+mod recording;
 mod sampling;
 mod state;
 mod tenant;
@@ -30,6 +32,7 @@ pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
 pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, WarningCode};
 pub use record::{Failure, FailureClass, JobRecord};
+pub use recording::{Recording, StoredRecording, WrongRecording};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
 pub use state::JobState;
 pub use tenant::Tenant;
@@ -90,8 +93,7 @@ impl JobSpec {
     }
 
     /// Returns the number of frames that the speech is expected to take: the text at an ordinary
-    /// pace, within the budget. The queue measures the time that the fleet takes for one expected
-    /// frame.
+    /// pace, within the budget.
     #[must_use]
     pub fn expected_frames(&self) -> u32 {
         let chars = self.text.as_str().chars().count() as u64;

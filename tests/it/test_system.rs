@@ -73,6 +73,8 @@ impl TestSystem {
             pair("CSM_DEVICE", "cpu"),
             pair("CSM_LOG", "warn"),
             pair("CSM_SLOTS", slots),
+            // Jobs of any lane fill all slots, so that a test knows what runs beside what.
+            pair("CSM_LIVE_RESERVE_SLOTS", 0),
         ];
         match keep {
             Keep::Folder => {
@@ -193,6 +195,15 @@ impl TestSystem {
             }
         };
         tokio::time::timeout(READINESS_LIMIT, look).await.expect("the worker's readiness does not get there")
+    }
+
+    /// Returns the bytes that a job's events take in Redis.
+    pub(crate) async fn event_bytes(&self, job: &str) -> u64 {
+        let client = redis::Client::open(self.redis.url()).unwrap();
+        let mut connection = client.get_multiplexed_async_connection().await.unwrap();
+        let mut usage = redis::cmd("MEMORY");
+        usage.arg("USAGE").arg(format!("csm:{{j:{job}}}:ev")).arg("SAMPLES").arg(0);
+        usage.query_async(&mut connection).await.unwrap()
     }
 
     /// Returns the number of entries in the lanes.

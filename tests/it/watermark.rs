@@ -5,6 +5,8 @@
 
 mod listener;
 
+use std::time::Duration;
+
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_worker::marks::{Detector, Verdict, WatermarkKey};
 use reqwest::StatusCode;
@@ -19,6 +21,8 @@ const FRAMES: u64 = 63;
 /// Frames of a result that is disturbed while it is spoken, close to the longest one that can be
 /// streamed live. So the samples sent before are a small part, even on a busy machine.
 const LONG_FRAMES: u64 = 1_400;
+/// Most bytes that the events of an ended live job may take in Redis.
+const EVENT_BYTES_MAX: u64 = 500_000;
 /// Samples received before the stream is disturbed: 3 s.
 const HEARD: usize = 72_000;
 
@@ -167,12 +171,25 @@ async fn sse_live_audio() {
 
     let wav = system.client.audio(&system.client.job(&id).await).await;
     assert!(read_wav(&wav).0 == heard, "the file holds what was heard");
+    // The listener heard of the end just before the events leave Redis.
+    let left = async {
+        loop {
+            let bytes = system.event_bytes(&id).await;
+            if bytes < EVENT_BYTES_MAX {
+                return bytes;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let left = tokio::time::timeout(Duration::from_secs(60), left).await.expect("the events leave Redis");
+    println!("{} s of live audio leave {left} bytes of events in Redis", heard.len() / 24_000);
     let mut again = LiveListener::new(&system, &id);
     again.receive_all().await;
     assert!(again.pcm == listener.pcm, "from the beginning, afterwards");
     let mut rest = half;
     rest.receive_all().await;
     assert!(rest.pcm == listener.pcm, "from the middle, by Last-Event-ID");
+    assert_eq!(listener.open().await.status(), 204, "a browser that connects again is told to stay away");
 }
 
 /// Kills the worker in mid-utterance; another one goes on. The listener's connection stays, and its
@@ -221,7 +238,7 @@ async fn cancelled_stream() {
     listener.receive_all().await;
     assert_eq!(
         listener.end.as_ref().map(|(name, end)| (name.as_str(), &end["state"])),
-        Some(("error", &json!("cancelled")))
+        Some(("no_result", &json!("cancelled")))
     );
     let heard = samples(&listener.pcm);
     assert!((HEARD..LONG_FRAMES as usize * FRAME_SAMPLES).contains(&heard.len()), "{} samples", heard.len());

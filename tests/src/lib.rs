@@ -1,6 +1,11 @@
-//! The soak run: a whole fleet under load and faults, and the checker of every job's result. Tests
-//! are in `it/`.
+//! Programs that run the real parts against time, faults and attackers. Tests are in `it/`.
+//!
+//! - [`soak`]: a whole fleet under load and faults, and the checker of every job's result
+//! - [`siege`]: attacks on a gateway in a limit of memory, beside an honest caller
+//! - [`fuzz`]: damaged inputs for everything that reads bytes from outside
 
 #![forbid(unsafe_code)]
 
+pub mod fuzz;
+pub mod siege;
 pub mod soak;

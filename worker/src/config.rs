@@ -30,8 +30,12 @@ pub struct WorkerArgs {
     /// Jobs that run at the same time
     #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     pub slots: u8,
-    /// Slots that bulk jobs may not take, so that a live job finds a free one; ignored if there is
-    /// one slot only
+    /// Slots that only live jobs may take, so that a live job finds a free one; a worker of one slot
+    /// reserves none
+    #[arg(long, env = "CSM_LIVE_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
+    pub live_reserve_slots: u8,
+    /// Further slots that bulk jobs may not take, so that a standard job finds a free one; every
+    /// lane has at least one slot
     #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
     pub reserve_slots: u8,
     /// `auto`, `cpu` or `cuda:N`

@@ -21,6 +21,8 @@ pub enum SharedPart {
     Marks,
     /// The key and certificates that sign files.
     Signer,
+    /// The settings on which the processes of a fleet agree.
+    Fleet,
     /// Redis. Each claim shows whether Redis works, so Redis never opens the breaker.
     Redis,
 }

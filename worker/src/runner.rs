@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_queue::live::Subscriptions;
-use csm_queue::queue::{Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerId};
+use csm_queue::queue::{
+    Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerCapacity, WorkerId,
+};
 use csm_shared::process::outage_log::OutageLog;
 use csm_shared::process::telemetry;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -21,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::BUILD;
+use crate::health::{SharedFault, SharedPart};
 use crate::speak::AttemptContext;
 use csm_engine::engine::EngineError;
 use occupancy::Occupancy;
@@ -40,10 +43,8 @@ pub struct Runner {
     pub context: AttemptContext,
     /// Id of this process in the queue.
     pub worker_id: WorkerId,
-    /// Jobs that run at the same time.
-    pub slots: u8,
-    /// Slots that bulk jobs may not take.
-    pub reserve: u8,
+    /// Slots and reserves of the worker while it runs nothing.
+    pub capacity: WorkerCapacity,
     /// Host name, for operators.
     pub host: String,
     /// Longest time that running jobs may take to finish once `stop` is cancelled.
@@ -92,7 +93,7 @@ impl Runner {
         attempts: &TaskTracker,
         hand_back: &CancellationToken,
     ) -> RunnerEnd {
-        let slots = Arc::new(Semaphore::new(self.slots.into()));
+        let slots = Arc::new(Semaphore::new(self.capacity.slots.into()));
         let (mut wake, mut claimer) = (self.queue.wake_listener(), self.queue.claimer(&self.worker_id, BUILD));
         loop {
             metrics::gauge!(telemetry::SLOTS, "state" => "free").set(slots.available_permits() as f64);
@@ -105,11 +106,11 @@ impl Runner {
             };
             match self.next_job(&mut claimer, &mut wake, occupancy).await {
                 Ok(Some(job)) => {
-                    let occupied = occupancy.enter(job.spec.lane, job.spec.expected_frames());
+                    let occupied = occupancy.enter(job.spec.lane, job.spec.expected_cost());
                     if job.alone {
                         // The job was claimed while nothing ran, so the other slots are free or
                         // about to be. From here on no other job may take them.
-                        match Arc::clone(&slots).acquire_many_owned(u32::from(self.slots) - 1).await {
+                        match Arc::clone(&slots).acquire_many_owned(u32::from(self.capacity.slots) - 1).await {
                             Ok(others) => slot.merge(others),
                             Err(error) => tracing::error!(error = %error, "cannot reserve all slots for suspect job"),
                         }
@@ -124,6 +125,9 @@ impl Runner {
                     });
                 }
                 Ok(None) => {}
+                Err(QueueError::OtherFleet(mismatch)) => {
+                    self.context.breaker.trip(&SharedFault::new(SharedPart::Fleet, &mismatch));
+                }
                 Err(error) => {
                     static OUTAGE: OutageLog = OutageLog::new();
                     if let Some(outage) = OUTAGE.failed() {
@@ -155,10 +159,10 @@ impl Runner {
         wake: &mut WakeListener,
         occupancy: &Occupancy,
     ) -> Result<Option<Claimed>, QueueError> {
-        match claimer.claim(occupancy.capacity(self.slots, self.reserve)).await? {
+        match claimer.claim(occupancy.capacity(self.capacity)).await? {
             Claim::Job(job) => return Ok(Some(*job)),
             Claim::Expired(id) => {
-                tracing::info!(job = %id, "expired job in queue");
+                tracing::info!(job = %id, "ended job in queue without a run");
                 self.context.live.conclude(&self.queue, &id).await?;
             }
             Claim::Nothing => tokio::select! {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use csm_queue::detect_queue::DetectQueue;
 use csm_queue::janitor::Janitor;
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::{Queue, WorkerId};
+use csm_queue::queue::{FleetIdentity, Queue, QueueError, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_shared::models::{self, HubError, ModelFiles};
 use csm_shared::process::admin::{self, AdminError, Readiness};
@@ -36,6 +36,9 @@ use csm_engine::engine::{Engine, EngineConfig, EngineError};
 const REDIS_WAIT_MAX: Duration = Duration::from_secs(30);
 /// Longest wait for the detection task when a worker ends.
 const DETECT_GRACE: Duration = Duration::from_secs(2);
+
+/// Pause between two comparisons of a worker that differs from its fleet.
+const FLEET_PAUSE: Duration = Duration::from_secs(2);
 
 /// The reason that a worker did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -152,8 +155,16 @@ async fn work(
     let (engine, tokenizer) = loaded?;
     let host = host();
     let worker_id = WorkerId::of_this_process(&host);
+    let keys = [vec![parts.key], parts.old_keys].concat();
+    let identity = FleetIdentity {
+        model: args.model.name(),
+        window: engine.info().max_positions,
+        marks: keys.iter().map(|key| key.id().to_string()).collect(),
+    };
+    let queue = Queue::new(parts.redis.clone(), &args.queue).of_fleet(identity);
     let breaker = Breaker::default();
     let checks = Checks {
+        queue: queue.clone(),
         store: parts.store.clone(),
         probe: ObjectKey::probe(worker_id.tag())?,
         marker: marker.clone(),
@@ -166,12 +177,13 @@ async fn work(
     if stop.run_until_cancelled(parts.redis.log_server()).await.is_none() {
         return Ok(());
     }
+    if stop.run_until_cancelled(fleet_agrees(&queue, state)).await.is_none() {
+        return Ok(());
+    }
     let checks = tokio::spawn(checks.run(breaker.clone()));
-    let queue = Queue::new(parts.redis.clone(), &args.queue);
-    let live = Live::new(parts.redis.clone());
+    let live = Live::new(parts.redis.clone()).with_store(parts.store.clone());
     let janitor = tokio::spawn(Janitor::new(queue.clone(), live.clone()).run(stop.child_token()));
     let detect_stop = stop.child_token();
-    let keys = [vec![parts.key], parts.old_keys].concat();
     let detection = serve_detection(&marker, keys, DetectQueue::new(parts.redis.clone()), &detect_stop);
     let runner = Runner {
         subscriptions: Subscriptions::start(parts.redis),
@@ -185,8 +197,11 @@ async fn work(
             live,
             worker: worker_id.to_string(),
         },
-        slots: args.slots,
-        reserve: args.reserve_slots,
+        capacity: WorkerCapacity {
+            live_reserve: args.live_reserve_slots,
+            reserve: args.reserve_slots,
+            ..WorkerCapacity::empty(args.slots)
+        },
         host,
         drain: args.drain,
         worker_id,
@@ -250,6 +265,15 @@ async fn show_readiness(
         }
     }
     std::future::pending().await
+}
+
+/// Waits until this worker agrees with its fleet, which logs what differs. A fault of Redis is no
+/// disagreement: the loop of claims waits for Redis.
+async fn fleet_agrees(queue: &Queue, state: &watch::Sender<Readiness>) {
+    while let Err(QueueError::OtherFleet(mismatch)) = queue.agree().await {
+        state.send_replace(Readiness::Degraded { reason: mismatch.to_string() });
+        tokio::time::sleep(FLEET_PAUSE).await;
+    }
 }
 
 /// Finds and loads the model, and shows each phase of loading to the probes.

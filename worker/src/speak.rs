@@ -12,6 +12,7 @@ mod attempt_progress;
 mod context_window;
 mod join;
 mod progress;
+mod recordings;
 mod sentence_stream;
 #[cfg(test)]
 mod tests;
@@ -23,7 +24,7 @@ use bytes::Bytes;
 use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_queue::queue::LeaseRef;
 use csm_queue::redis_client::RedisFault;
-use csm_shared::audio::SAMPLE_RATE;
+use csm_shared::audio::{Clip, SAMPLE_RATE};
 use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
@@ -39,12 +40,15 @@ use csm_engine::engine::{Engine, ModelInfo, PromptSegment, SegmentAudio};
 pub use attempt_error::{AttemptError, Blame};
 pub use attempt_progress::AttemptProgress;
 use progress::{PendingEvent, ProgressPublisher};
+pub use recordings::RecordingError;
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
 
 /// Longest time to publish an event, or to read the resume point.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time to encode and store finished audio: either may have to wait for a shared part.
 const DELIVERY_LIMIT: Duration = KEEP_MAX.saturating_mul(2).saturating_add(Duration::from_secs(600));
+/// Longest time to read the recordings of the context, which may have to wait for the store.
+const FETCH_LIMIT: Duration = KEEP_MAX.saturating_add(Duration::from_secs(600));
 /// Longest time to find out what a failure is to be blamed on: a self-test of the marks.
 const BLAME_LIMIT: Duration = Duration::from_secs(120);
 /// Failed signatures by a signer that passes its self-test, after which the file is at fault.
@@ -203,7 +207,12 @@ impl AttemptContext {
         progress: &AttemptProgress,
     ) -> Result<GeneratedAudio, AttemptError> {
         let begun = Instant::now();
-        let mut plan = self.attempt_plan(spec)?;
+        let fetch = |trial| {
+            progress.note_trial(trial);
+            recordings::fetch(&self.store, &spec.context, trial)
+        };
+        let clips = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).await?;
+        let mut plan = self.attempt_plan(spec, clips)?;
         let origin = origin(self.engine.info(), &plan.plan);
         let live = spec.delivery.is_live();
         let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
@@ -236,14 +245,13 @@ impl AttemptContext {
         Ok(GeneratedAudio { audio, frames, resumed, sentences, warnings, finish, first_audio, compute })
     }
 
-    /// Plans the job for the engine.
-    fn attempt_plan(&self, spec: &JobSpec) -> Result<AttemptPlan, PromptError> {
+    /// Plans the job for the engine; `clips` are the recordings of its context.
+    fn attempt_plan(&self, spec: &JobSpec, clips: Vec<Clip>) -> Result<AttemptPlan, PromptError> {
         let mut plan = SpeechPlan::new(&self.tokenizer, spec)?;
-        let texts = std::mem::take(&mut plan.context_ids).into_iter();
-        let segments = texts.zip(spec.context.segments());
+        let segments = std::mem::take(&mut plan.context_ids).into_iter().zip(clips);
         Ok(AttemptPlan {
             context: segments
-                .map(|(text_ids, segment)| PromptSegment { text_ids, audio: SegmentAudio::Clip(segment.clip.clone()) })
+                .map(|(text_ids, clip)| PromptSegment { text_ids, audio: SegmentAudio::Clip(clip) })
                 .collect(),
             plan,
             sampling: spec.sampling,

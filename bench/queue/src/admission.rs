@@ -68,6 +68,7 @@ fn report(rate: f64) -> WorkerReport {
         model: "none".into(),
         build: "bench".into(),
         slots: 5,
+        lane_slots: [5, 5, 4],
         running: 0,
         frames_per_second: rate,
         frames: 0,

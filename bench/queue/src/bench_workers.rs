@@ -27,7 +27,10 @@ pub(crate) struct BenchServer {
 impl BenchServer {
     pub(crate) async fn start() -> anyhow::Result<Self> {
         let data = TempDir::new()?;
-        let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await?;
+        // A backlog of a bench may be larger than that of `csm dev`.
+        let settings = ["--maxmemory", "0"].map(str::to_owned).to_vec();
+        let options = LocalRedisOptions { settings, ..LocalRedisOptions::default() };
+        let redis = LocalRedis::spawn(data.path(), &options).await?;
         Ok(Self { redis, _data: data })
     }
 
@@ -82,11 +85,11 @@ impl BenchWorker {
         while let Some(slot) = stop.run_until_cancelled(Arc::clone(&slots).acquire_owned()).await {
             let slot = slot.context("slots are never closed")?;
             let room = WorkerCapacity {
-                slots: self.slots,
                 running: running.load(Ordering::SeqCst),
                 bulk: bulk.load(Ordering::SeqCst),
                 busy_for: self.service,
                 reserve: self.reserve,
+                ..WorkerCapacity::empty(self.slots)
             };
             let Claim::Job(job) = claimer.claim(room).await? else {
                 tokio::select! {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use csm_queue::live::{Event, EventId, LiveEvent};
 use eventsource_stream::Eventsource as _;
 use futures::{Stream, StreamExt as _};
+use reqwest::StatusCode;
 use tokio::time::Instant;
 
 use super::{ClientError, GatewayClient};
@@ -77,6 +78,11 @@ impl EventStreamFollower {
     async fn connect(&mut self) -> Result<(), ClientError> {
         self.opened = Instant::now();
         match self.client.open_events(&self.id, self.cursor.last).await {
+            // Only a caller that has the last event is told so.
+            Ok(response) if response.status() == StatusCode::NO_CONTENT => {
+                let cause = "the gateway says that the end was sent".to_owned();
+                Err(ClientError::Lost { id: self.id.clone(), cause })
+            }
             Ok(response) => {
                 let messages = response.bytes_stream().eventsource();
                 self.connection = Some(Box::pin(messages.map(|message| message.map_err(|error| error.to_string()))));
@@ -143,7 +149,8 @@ impl EventCursor {
 
 /// Parses one SSE message; `None` for a kind that this version does not know.
 fn read(message: &eventsource_stream::Event) -> Result<Option<LiveEvent>, ClientError> {
-    if !matches!(message.event.as_str(), "started" | "progress" | "done" | "error") {
+    // Older gateways call the end without a result `error`.
+    if !matches!(message.event.as_str(), "started" | "progress" | "done" | "no_result" | "error") {
         return Ok(None);
     }
     let event = serde_json::from_str(&message.data)

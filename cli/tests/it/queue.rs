@@ -65,6 +65,7 @@ impl TestQueue {
         let id = JobId::generate();
         match self.queue.enqueue(&Ticket::new(id), &spec(lane)).await.unwrap() {
             Enqueue::Accepted { wait } => (id, wait),
+            Enqueue::Paused => (id, None),
             Enqueue::Exists(state) => panic!("the job was there, {state}"),
         }
     }
@@ -91,6 +92,7 @@ impl TestQueue {
             model: "m".into(),
             build: "9.9.9".into(),
             slots: 4,
+            lane_slots: [1; 3],
             running: 1,
             frames_per_second,
             frames,

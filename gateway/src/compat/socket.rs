@@ -48,6 +48,8 @@ enum SessionEnd {
     TooLarge,
     /// A message came too slowly.
     TooSlow,
+    /// Others held the memory for a message.
+    NoMemory,
     /// The gateway shuts down.
     Restart,
 }
@@ -59,6 +61,7 @@ impl SessionEnd {
             Self::Gone => None,
             Self::TooLarge => Some((close_code::SIZE, "the message is larger than is taken")),
             Self::TooSlow => Some((close_code::POLICY, "the message comes too slowly")),
+            Self::NoMemory => Some((close_code::AGAIN, "too much is in progress; try again")),
             Self::Restart => Some((close_code::RESTART, "this gateway is shutting down; connect again")),
         }
     }
@@ -200,8 +203,11 @@ impl Session {
         self.send(Message::Ping(axum::body::Bytes::new())).await
     }
 
-    /// Ends the session if a message comes too slowly.
+    /// Ends the session if a message comes too slowly, or if there is no memory for it.
     fn check_pace(&self) -> Result<(), SessionEnd> {
+        if self.meter.is_starved() {
+            return Err(SessionEnd::NoMemory);
+        }
         if self.meter.is_too_slow() { Err(SessionEnd::TooSlow) } else { Ok(()) }
     }
 

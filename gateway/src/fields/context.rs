@@ -22,7 +22,7 @@ pub(crate) fn context(object: &mut JsonObject<'_>, decode: &mut DecodeRecording<
     let (mut segments, mut left_ms) = (Vec::with_capacity(values.count), CONTEXT_AUDIO_MS.max);
     for (index, value) in values.first.into_iter().enumerate() {
         let segment = segment(object, &format!("{CONTEXT}[{index}]"), value, left_ms, decode)?;
-        left_ms = left_ms.saturating_sub(segment.clip.duration_ms());
+        left_ms = left_ms.saturating_sub(segment.recording.duration_ms());
         segments.push(segment);
     }
     Ok(Context::new(segments)?)
@@ -40,7 +40,7 @@ fn segment<'a>(
     let segment = Segment {
         text: text(&mut object).map_err(within)?,
         speaker: speaker(&mut object).map_err(within)?,
-        clip: clip(&format!("{path}.audio"), object.string("audio")?.as_deref(), left_ms, decode)?,
+        recording: clip(&format!("{path}.audio"), object.string("audio")?.as_deref(), left_ms, decode)?.into(),
     };
     object.finish()?;
     Ok(segment)

@@ -36,11 +36,11 @@ pub(super) async fn accept(app: &App, caller: Result<Caller, Problem>, request: 
     json?;
     let checked = parse_and_check(app, body, read, caller).await?;
     let (lane, seed) = (checked.job_request.spec.lane, checked.job_request.spec.sampling.seed.get());
-    let Submitted { cancel_on_drop, state, wait, repeated } = submit(app, checked).await?;
+    let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, checked).await?;
     let id = cancel_on_drop.id();
     // The job is accepted: a place that cannot be read is left out of the answer.
     let ahead = app.queue.ahead(&id).await.ok().flatten();
-    let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()) });
+    let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()), paused });
     cancel_on_drop.disarm();
     let accepted = Json(Accepted::new(&id, state, lane, seed, place));
     let mut response = (StatusCode::ACCEPTED, [(LOCATION, job_path(&id))], accepted).into_response();

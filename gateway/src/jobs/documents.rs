@@ -14,6 +14,9 @@ pub(crate) struct QueuePlace {
     /// Seconds of wait that were predicted when the job joined, if the fleet's speed was known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) wait_s: Option<f64>,
+    /// True if an operator held the lane back when the job joined. The wait is then unknown.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) paused: bool,
 }
 
 /// Progress of a running job.

@@ -1,7 +1,8 @@
 //! `GET /v1/jobs/{id}/events`: the job's events as server-sent events, from any event to the end.
 //!
-//! A stream that ends without `done` or `error` was cut. The caller connects again with
-//! `Last-Event-ID` and misses nothing.
+//! A stream that ends without `done` or `no_result` was cut. The caller connects again with
+//! `Last-Event-ID` and misses nothing. A caller that has the end gets 204, which stops an
+//! `EventSource`: it connects again after any end of a stream.
 //!
 //! With a live delivery the `progress` events carry the samples, `audio: {offset, samples, pcm}`.
 //! Each sample comes once, and the samples behind an event are the same for every caller and every
@@ -11,10 +12,10 @@
 use std::time::Duration;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
-use axum::response::IntoResponse;
+use axum::http::{HeaderMap, StatusCode};
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
-use csm_queue::live::{EventId, LiveEvent};
+use axum::response::{IntoResponse as _, Response};
+use csm_queue::live::{Event, EventId, LiveEvent};
 use csm_queue::queue::QueueError;
 use futures::{Stream, StreamExt as _};
 
@@ -31,15 +32,20 @@ pub(crate) async fn job_events(
     State(app): State<App>,
     Path(id): Path<String>,
     headers: HeaderMap,
-) -> Result<impl IntoResponse, Problem> {
+) -> Result<Response, Problem> {
     let queue = app.patient_queue.for_accepted_job();
-    let job = record(queue, &headers, &id).await?.id;
+    let record = record(queue, &headers, &id).await?;
     let after = last_event_id(&headers)?;
-    let events = app.subscriptions.follow(queue, job, after).await?;
+    // The caller has heard the end.
+    if record.state.is_final() && after >= EventId::terminal(record.attempt) {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    }
+    let events = app.subscriptions.follow(queue, record.id, after).await?;
     let events = events.ok_or_else(|| Problem::no_job(&id))?;
     let events = events.take_until(app.stop.clone().cancelled_owned());
     let unbuffered = [("x-accel-buffering", "no")];
-    Ok((Provenance::LIVE, unbuffered, Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_EVERY))))
+    let sse = Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_EVERY));
+    Ok((Provenance::LIVE, unbuffered, sse).into_response())
 }
 
 /// Reads the event behind which the stream begins; the default is the first one.
@@ -62,6 +68,19 @@ fn to_sse(
     });
     readable.filter_map(async |event| {
         let LiveEvent { id, event } = event.ok()?;
-        Some(SseEvent::default().id(id.to_string()).event(event.name()).json_data(event))
+        let named = SseEvent::default().id(id.to_string()).event(event.name());
+        Some(match event {
+            Event::Error { .. } => named.json_data(document(&event)),
+            other => named.json_data(other),
+        })
     })
+}
+
+/// Returns the JSON of an event, with the event's name for callers.
+fn document(event: &Event) -> serde_json::Value {
+    let mut document = serde_json::json!(event);
+    if let Some(fields) = document.as_object_mut() {
+        fields.insert("event".to_owned(), event.name().into());
+    }
+    document
 }

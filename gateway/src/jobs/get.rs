@@ -31,7 +31,9 @@ pub(crate) async fn get_job(
         found = record(&app.queue, &headers, &id).await?;
     }
     let place = match found.state {
-        JobState::Queued => app.queue.ahead(&found.id).await?.map(|ahead| QueuePlace { ahead, wait_s: None }),
+        JobState::Queued => {
+            app.queue.ahead(&found.id).await?.map(|ahead| QueuePlace { ahead, wait_s: None, paused: false })
+        }
         _ => None,
     };
     Ok(JobDocument::new(found, place, progress))

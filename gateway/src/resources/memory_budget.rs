@@ -1,7 +1,6 @@
 //! Memory of the process, handed out by cost before it is used.
 //!
-//! Grants come from two pools: the first bytes of a request from a reserve for small requests, all
-//! others from the general pool. So large requests never keep a small one out. A peer may hold most
+//! Grants come from two pools: small ones from a reserve, all others from the general pool. So large requests never keep a small one out. A peer may hold most
 //! of each pool, not all of it.
 
 use std::collections::HashMap;
@@ -23,8 +22,8 @@ const BASE_BYTES: u64 = 96 * 1024 * 1024;
 const REQUESTS_SHARE: (u64, u64) = (3, 4);
 /// Share of the requests' memory that is kept for small requests: one part in this many.
 const RESERVE_PART: u64 = 16;
-/// Memory of one request that comes from the reserve, in bytes.
-const SMALL_BYTES: usize = 64 * 1024;
+/// Largest grant that comes from the reserve, in bytes.
+pub(super) const SMALL_BYTES: usize = 64 * 1024;
 /// Share of a pool that one peer may hold.
 const PEER_SHARE: (usize, usize) = (7, 8);
 /// Longest wait for memory that others hold.
@@ -158,7 +157,7 @@ impl MemoryGrant {
     /// Grows the grant to `bytes`, however long that takes.
     ///
     /// A request that stays small takes from the reserve, or from the general pool if the reserve
-    /// is used up.
+    /// is used up. A larger one leaves the reserve to small ones.
     pub(crate) async fn grow_eventually(&mut self, bytes: usize) -> Result<(), NoMemory> {
         let Pools { general, reserve } = &*self.budget.0;
         let missing = bytes.saturating_sub(self.bytes()).div_ceil(UNIT);
@@ -173,8 +172,10 @@ impl MemoryGrant {
                 held = large => Held::merge(&mut self.large, held?),
             }
         } else {
-            let held = general.take(self.peer, missing).await?;
+            let units = bytes.div_ceil(UNIT) - Held::units(self.large.as_ref());
+            let held = general.take(self.peer, units).await?;
             Held::merge(&mut self.large, held);
+            self.small = None;
         }
         Ok(())
     }
@@ -237,6 +238,7 @@ mod tests {
         assert_eq!(small.grow_to(SMALL_BYTES + 1).await, Err(NoMemory), "beyond that it is a large one");
         drop(large);
         small.grow_to(MIB).await.unwrap();
+        assert_eq!(Held::units(small.small.as_ref()), 0, "a large one leaves the reserve");
     }
 
     #[tokio::test(start_paused = true)]

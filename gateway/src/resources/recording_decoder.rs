@@ -1,8 +1,8 @@
 //! Decoding of callers' recordings, in few places and with memory for the worst.
 //!
 //! A file of a few kilobytes can hold minutes of audio, so the cost of its decoding does not follow
-//! from its length. Decoding runs on blocking threads. If the caller leaves, the thread goes on to
-//! the end of the recording, and keeps place and memory until then.
+//! from its length. Decoding runs on blocking threads. If the caller leaves, a thread that decodes
+//! goes on to the end of the recording and keeps place and memory until then; one that waits ends.
 
 use std::sync::Arc;
 use std::thread::available_parallelism;
@@ -13,6 +13,7 @@ use csm_shared::job::limits::CONTEXT_AUDIO_MS;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{MemoryGrant, NoMemory};
 
@@ -26,9 +27,9 @@ const DECODE_BYTES: usize = {
     let seconds = CONTEXT_AUDIO_MS.max as usize / 1_000;
     seconds * (MAX_SOURCE_RATE as usize * 4 + SAMPLE_RATE as usize * (4 + 4 + 2))
 };
-/// Memory of a decoded sample until its job is in the queue, in bytes: the sample, and the job's
-/// text with the sample in base64 twice, once on its way.
-const KEPT_SAMPLE_BYTES: usize = 8;
+/// Memory of a decoded sample until its job is in the queue, in bytes: the sample, a copy, and its
+/// bytes on their way to the store.
+const KEPT_SAMPLE_BYTES: usize = 3 * size_of::<i16>();
 
 /// Reason why a recording was not decoded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,15 +72,17 @@ impl RecordingDecoder {
     }
 
     /// Decodes a recording of at most `most_ms` milliseconds, on a blocking thread. `memory` grows
-    /// meanwhile, and keeps what the clip takes.
+    /// meanwhile, and keeps what the clip takes. `left` is cancelled when the caller leaves.
     pub(crate) fn decode(
         &self,
         runtime: &Handle,
+        left: &CancellationToken,
         memory: &mut MemoryGrant,
         file: &[u8],
         most_ms: u64,
     ) -> Result<Clip, DecodeError> {
-        let place = runtime.block_on(timeout(PLACE_WAIT, self.places.acquire()));
+        let place = timeout(PLACE_WAIT, self.places.acquire());
+        let place = runtime.block_on(left.run_until_cancelled(place)).ok_or(DecodeError::Overloaded)?;
         let _place = place.map_err(|_| DecodeError::Overloaded)?.map_err(|_| DecodeError::Overloaded)?;
         let before = memory.bytes();
         runtime.block_on(memory.grow_to(before + DECODE_BYTES))?;

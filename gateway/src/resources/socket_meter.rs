@@ -2,18 +2,24 @@
 //!
 //! A message is held by the protocol's reader until it is complete, out of reach of the session.
 //! The meter sees the bytes of the connection instead. If there is no memory for more of them, the
-//! connection is not read.
+//! connection is not read, and a socket that gets none in time ends: others may wait for what the
+//! socket holds.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use csm_shared::process::connections::{Peer, ReadMeter};
 use futures::future::BoxFuture;
 
+use super::memory_budget::SMALL_BYTES;
 use super::{MemoryBudget, MemoryGrant, NoMemory, UploadPace};
 
-/// Memory by which the grant of a message grows, in bytes.
-const STEP_BYTES: usize = 64 * 1024;
+/// Memory by which the grant of a message grows, in bytes: the largest page that the system may put
+/// under one byte of a buffer.
+const STEP_BYTES: usize = 2 * 1024 * 1024;
+/// Longest wait of an unfinished message for memory that others hold.
+const ROOM_WAIT: Duration = Duration::from_secs(2);
 /// Bytes in front of the payload of a control frame from a caller: two of head, four of mask
 /// (RFC 6455, section 5.2).
 const CONTROL_HEAD_BYTES: usize = 6;
@@ -36,13 +42,15 @@ struct MeterState {
     /// Memory of the unfinished message; absent while it grows.
     grant: Option<MemoryGrant>,
     growing: Option<Growing>,
+    /// True if the message got no memory in time.
+    starved: bool,
 }
 
 impl SocketMeter {
     /// Makes the meter of a socket of `peer`.
     pub(crate) fn new(budget: MemoryBudget, peer: Peer) -> Self {
         let grant = Some(budget.begin(peer));
-        let state = MeterState { unfinished: 0, pace: None, grant, growing: None };
+        let state = MeterState { unfinished: 0, pace: None, grant, growing: None, starved: false };
         Self { budget, peer, state: Mutex::new(state) }
     }
 
@@ -68,6 +76,11 @@ impl SocketMeter {
         }
     }
 
+    /// Returns whether an unfinished message got no memory in time.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.state().starved
+    }
+
     /// Returns whether an unfinished message arrives too slowly.
     pub(crate) fn is_too_slow(&self) -> bool {
         let state = self.state();
@@ -78,19 +91,21 @@ impl SocketMeter {
 impl ReadMeter for SocketMeter {
     fn poll_room(&self, context: &mut Context<'_>) -> Poll<()> {
         let mut state = self.state();
-        let MeterState { unfinished, grant, growing, .. } = &mut *state;
-        if let Some(held) = grant.take_if(|held| held.bytes() < *unfinished) {
+        let MeterState { unfinished, grant, growing, starved, .. } = &mut *state;
+        // The place of a socket covers a small message.
+        if let Some(held) = grant.take_if(|held| *unfinished > SMALL_BYTES && held.bytes() < *unfinished) {
             let (mut held, bytes) = (held, unfinished.next_multiple_of(STEP_BYTES));
             *growing = Some(Box::pin(async move {
-                let grown = held.grow_eventually(bytes).await;
+                let grown = held.grow_within(bytes, ROOM_WAIT).await;
                 (held, grown)
             }));
         }
         let Some(growth) = growing else { return Poll::Ready(()) };
         let Poll::Ready((held, grown)) = growth.as_mut().poll(context) else { return Poll::Pending };
         (*grant, *growing) = (Some(held), None);
-        // A message that can never get its memory waits until the session ends it as too slow.
-        if grown.is_ok() { Poll::Ready(()) } else { Poll::Pending }
+        *starved = grown.is_err();
+        // The session ends a socket that got no memory.
+        if *starved { Poll::Pending } else { Poll::Ready(()) }
     }
 
     fn count(&self, bytes: usize) {

@@ -28,6 +28,7 @@ async fn report(app: &TestApp, frames_per_second: f64) {
         model: "test".into(),
         build: "0".into(),
         slots: 1,
+        lane_slots: [1; 3],
         running: 0,
         frames_per_second,
         frames: 0,
@@ -139,6 +140,32 @@ async fn a_tenants_name_is_plain() {
     upgrade.headers_mut().insert("x-tenant", "a/b".parse().unwrap());
     let refused = connect_async(upgrade).await.unwrap_err().to_string();
     assert!(refused.contains("422"), "{refused}");
+    assert_eq!(app.depth().await, 0);
+}
+
+#[tokio::test]
+async fn a_gateway_that_differs_from_its_fleet_takes_nothing_and_is_not_ready() {
+    let app = TestApp::start_with(|args| args.queue.queue_shards = 4).await;
+    // The gateway's own document is older: a fleet of one shard has replaced it.
+    let mut document = redis::cmd("HSET");
+    document.arg("csm:{q0}:fleet").arg("shards").arg(1).arg("model").arg("another/model");
+    app.queue.redis().command::<u64>(&document).await.unwrap();
+    let wait = async {
+        loop {
+            let ready = app.client.get(format!("http://{}/readyz", app.admin_address)).send().await.unwrap();
+            let ready: serde_json::Value = ready.json().await.unwrap();
+            if ready["status"] == "degraded" {
+                return ready["reason"].as_str().unwrap().to_owned();
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let reason = tokio::time::timeout(Duration::from_secs(20), wait).await.unwrap();
+    for part in ["shards is \"4\" here and \"1\" in the fleet", "and \"another/model\" in the fleet"] {
+        assert!(reason.contains(part), "{reason}");
+    }
+    let refused = app.post("/v1/jobs", say("to nobody")).await;
+    assert_eq!((refused.status.as_u16(), refused.text("code")), (503, "unavailable"), "{}", refused.body);
     assert_eq!(app.depth().await, 0);
 }
 

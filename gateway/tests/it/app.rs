@@ -118,13 +118,14 @@ impl TestApp {
         let stop = CancellationToken::new();
         let gateway = serve(&args, metrics(), stop.clone()).await.unwrap();
         let client = RedisClient::new(&redis_args, PATIENCE).unwrap();
+        let store = args.store.build().await.unwrap();
         Self {
             address: gateway.address,
             admin_address: gateway.admin_address,
             redis,
             queue: Queue::new(client.clone(), &args.queue),
-            live: Live::new(client),
-            store: args.store.build().await.unwrap(),
+            live: Live::new(client).with_store(store.clone()),
+            store,
             client: Client::builder().timeout(2 * PATIENCE).build().unwrap(),
             stop,
             gateway: Some(gateway),

@@ -43,13 +43,40 @@ async fn events_come_as_they_happen_and_can_be_replayed() {
     assert_eq!(data[1], serde_json::json!({"event": "progress", "frames": 1, "max_frames": 125}));
     assert_eq!(data[3]["receipt"]["sha256"], receipt.sha256);
 
-    for (place, event) in events.iter().enumerate() {
-        let rest = read(&app, &job, Some(&event.id)).await;
-        // After the last event the end is sent again, so that no caller waits in vain.
-        let expected = if place == events.len() - 1 { &events[place..] } else { &events[place + 1..] };
-        assert_eq!(rest, expected, "after {}", event.id);
+    for (place, event) in events[..3].iter().enumerate() {
+        assert_eq!(read(&app, &job, Some(&event.id)).await, &events[place + 1..], "after {}", event.id);
     }
     assert_eq!(read(&app, &job, None).await, events, "the whole story again");
+}
+
+/// Opens the stream behind an event and returns the status.
+async fn status_after(app: &TestApp, job: &JobId, after: &str) -> u16 {
+    let request = app.request(Method::GET, &format!("/v1/jobs/{job}/events")).header("last-event-id", after);
+    request.send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test]
+async fn a_caller_that_has_the_end_is_told_to_stay_away() {
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
+    let (job, open) = (app.submit(&say("story")).await, app.submit(&say("another")).await);
+    let claimed = worker.claim(&app).await;
+    worker.progress(&app, &claimed.lease, 1).await;
+    worker.succeed(&app, claimed).await;
+    let last = read(&app, &job, None).await.pop().unwrap().id;
+    assert_eq!(last, EventId::terminal(1).to_string());
+    for (after, status) in [(last.as_str(), 204), ("2-1", 204), ("1-2", 200)] {
+        assert_eq!(status_after(&app, &job, after).await, status, "after {after}");
+    }
+    assert_eq!(status_after(&app, &open, "7-1").await, 200, "a job that has not ended has no last event");
+    // An end without a result has a last event, too, and not under the name of the browser's own.
+    assert_eq!(app.delete(&format!("/v1/jobs/{open}")).await.status, 200);
+    let end = read(&app, &open, None).await.pop().unwrap();
+    let data: serde_json::Value = serde_json::from_str(&end.data).unwrap();
+    assert_eq!(
+        (end.event.as_str(), &data["event"], &data["state"]),
+        ("no_result", &"no_result".into(), &"cancelled".into())
+    );
+    assert_eq!(status_after(&app, &open, &end.id).await, 204);
 }
 
 #[tokio::test]

@@ -52,7 +52,7 @@ async fn context_and_unknown_fields_are_taken() {
     let body = json!({"text": "How are you?", "voice": "old field", "context_segments": [segment(3), segment(2)]});
     let (answer, frames) = tokio::join!(app.post("/generate", body.to_string()), async {
         let job = worker.claim(&app).await;
-        let clips = job.spec.context.segments().iter().map(|segment| segment.clip.frames()).collect::<Vec<_>>();
+        let clips = job.spec.context.segments().iter().map(|segment| segment.recording.frames()).collect::<Vec<_>>();
         worker.succeed(&app, job).await;
         clips
     });

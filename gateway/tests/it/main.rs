@@ -25,6 +25,7 @@ mod jobs;
 mod problems;
 mod process;
 mod provenance;
+mod recordings;
 mod repeat;
 mod requests_seen;
 mod tenants;

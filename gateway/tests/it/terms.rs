@@ -47,7 +47,10 @@ async fn a_job_that_waits_too_long_expires_and_its_followers_hear() {
     let events = tokio::time::timeout(PATIENCE, events).await.unwrap();
     assert_eq!(events.len(), 1, "{events:?}");
     let end: Value = serde_json::from_str(&events[0].data).unwrap();
-    assert_eq!((events[0].event.as_str(), &end["state"]), ("error", &json!("expired")));
+    assert_eq!(
+        (events[0].event.as_str(), &end["event"], &end["state"]),
+        ("no_result", &json!("no_result"), &json!("expired"))
+    );
 
     let record = app.get(&format!("/v1/jobs/{id}")).await;
     assert_eq!(record.text("status"), "expired");

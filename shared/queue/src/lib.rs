@@ -6,6 +6,7 @@
 //! - [`queue`]: the job queue.
 //! - [`live`]: the events of a job.
 //! - [`detect_queue`]: the search for watermarks that a worker does for a gateway.
+//! - [`temporary_objects`]: objects of the store that are removed at a time.
 //! - [`local_redis`]: a private server for one process.
 
 #![forbid(unsafe_code)]
@@ -16,3 +17,4 @@ pub mod live;
 pub mod local_redis;
 pub mod queue;
 pub mod redis_client;
+pub mod temporary_objects;

@@ -9,10 +9,16 @@
 //! id any process that knows of the end can write it, and only once. If the writer dies first, a
 //! follower reads the end from the job's record. A cut-off stream never looks like one that has
 //! ended.
+//!
+//! Live audio is large, and nothing is added after the end. The events of an ended live job
+//! therefore move to the store ([`archive`]).
 
+mod archive;
 mod audio_chunk;
 mod event;
+mod event_log;
 mod follow;
+mod job_reader;
 mod publish;
 mod resume_point;
 mod subscriptions;
@@ -25,9 +31,12 @@ pub use subscriptions::{Subscription, Subscriptions};
 use std::sync::Arc;
 
 use crate::redis_client::{RedisClient, RedisFault};
+use crate::temporary_objects::TemporaryObjects;
 use csm_shared::audio::{FRAME_MS, FRAME_SAMPLES};
 use csm_shared::job::JobId;
 use csm_shared::job::limits::LIVE_AUDIO_MS;
+use csm_shared::store::Store;
+use tokio::sync::Semaphore;
 
 /// Events kept per job; a job of the longest length writes fewer. The job bounds their size: codes
 /// for each frame, and samples for each frame of [`LIVE_AUDIO_MS`]. Samples are written once,
@@ -45,6 +54,8 @@ const _: () = {
     let loads = live_frames * FRAME_SAMPLES / AudioChunk::SAMPLES_MAX;
     assert!(live_frames + loads <= EVENTS_MAX);
 };
+/// Archives that one process makes at the same time. Each takes up to 18 MB of its memory.
+const ARCHIVES_AT_ONCE: usize = 2;
 /// Time that a job's events outlive their last write, in milliseconds.
 const EVENTS_TTL_MS: u64 = 10 * 60 * 1_000;
 
@@ -52,15 +63,39 @@ const EVENTS_TTL_MS: u64 = 10 * 60 * 1_000;
 #[derive(Clone)]
 pub struct Live {
     redis: RedisClient,
-    /// Script that adds an event and wakes the followers.
-    script: Arc<redis::Script>,
+    scripts: Arc<LiveScripts>,
+    /// Place of the archives; without one, the events of ended jobs stay in Redis until they expire.
+    archives: Option<TemporaryObjects>,
+    /// Places of archives that are being made.
+    archiving: Arc<Semaphore>,
+}
+
+struct LiveScripts {
+    /// Adds an event and wakes the followers.
+    publish: redis::Script,
+    /// Replaces the events of an ended job by its terminal event.
+    archive: redis::Script,
 }
 
 impl Live {
     /// Creates a handle on the live channel behind a Redis client.
     #[must_use]
     pub fn new(redis: RedisClient) -> Self {
-        Self { redis, script: Arc::new(redis::Script::new(include_str!("live/lua/publish.lua"))) }
+        let publish = redis::Script::new(include_str!("live/lua/publish.lua"));
+        let archive = redis::Script::new(include_str!("live/lua/archive.lua"));
+        Self {
+            redis,
+            scripts: Arc::new(LiveScripts { publish, archive }),
+            archives: None,
+            archiving: Arc::new(Semaphore::new(ARCHIVES_AT_ONCE)),
+        }
+    }
+
+    /// Returns the handle with a store, to which the events of live jobs move when they end.
+    #[must_use]
+    pub fn with_store(self, store: Store) -> Self {
+        let archives = TemporaryObjects::new(self.redis.clone(), store);
+        Self { archives: Some(archives), ..self }
     }
 
     /// Repeats a failed write while Redis is unavailable and patience lasts, for events that

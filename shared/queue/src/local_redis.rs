@@ -44,6 +44,10 @@ const PORTS: std::ops::Range<u16> = 20_000..30_000;
 /// Ports tried before giving up.
 const PORT_TRIES: usize = 10;
 
+/// Memory for the data of the server. A full server refuses new jobs, and ends those it has; without
+/// a bound it would take the machine's memory.
+const MEMORY_MAX: &str = "1gb";
+
 /// Longest time from start to the first PONG: a large append-only file takes time to load.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 
@@ -279,7 +283,8 @@ fn server_command(server: &Path, data_dir: &Path, place: &RedisPlace, lock: File
     command
         .args(["--daemonize", "no", "--loglevel", "warning"])
         .args(["--appendonly", "yes", "--appendfsync", "always", "--save", ""])
-        .args(["--maxmemory-policy", "noeviction", "--logfile", "redis.log", "--dir"])
+        .args(["--maxmemory", MEMORY_MAX, "--maxmemory-policy", "noeviction"])
+        .args(["--logfile", "redis.log", "--dir"])
         .arg(data_dir)
         .stdin(Stdio::null())
         .stdout(lock)

@@ -12,6 +12,7 @@ mod claim;
 mod dead_letters;
 mod enqueue;
 mod error;
+mod fleet;
 mod housekeeping;
 mod id_secret;
 mod job_hash;
@@ -29,6 +30,7 @@ pub use claim::{Claim, Claimed, Claimer, HOLD_PAUSE, WorkerCapacity};
 pub use dead_letters::DeadLetter;
 pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;
+pub use fleet::{FleetIdentity, FleetMismatch};
 pub use housekeeping::Reaped;
 pub(crate) use housekeeping::{Batch, Housekeeping, REDIS_ABSENCE_MIN, STREAMS};
 pub use lease::{Beat, Commit, Lease, LeaseRef, Retry, WorkerId};
@@ -44,6 +46,7 @@ use std::time::Duration;
 
 use crate::redis_client::RedisClient;
 use csm_shared::job::JobId;
+use fleet::FleetMember;
 use script::Scripts;
 
 /// Time that a lease lasts after the attempt's last sign of progress.
@@ -68,6 +71,7 @@ pub struct Queue {
     shards: Arc<[RedisKeys]>,
     options: Arc<QueueArgs>,
     scripts: Arc<Scripts>,
+    member: Option<Arc<FleetMember>>,
 }
 
 impl Queue {
@@ -80,13 +84,26 @@ impl Queue {
     fn with_scripts(redis: RedisClient, options: &QueueArgs, scripts: Scripts) -> Self {
         let shards = (0..options.queue_shards.max(1)).map(|shard| RedisKeys::new(redis.prefix(), shard)).collect();
         let (options, scripts) = (Arc::new(options.clone()), Arc::new(scripts));
-        Self { redis, shards, options, scripts }
+        Self { redis, shards, options, scripts, member: None }
+    }
+
+    /// Makes the queue that of a process which must agree with its fleet: it enqueues and claims only
+    /// while it does.
+    #[must_use]
+    pub fn of_fleet(mut self, identity: FleetIdentity) -> Self {
+        self.member = Some(Arc::new(FleetMember::new(identity)));
+        self
     }
 
     /// Returns the underlying Redis client.
     #[must_use]
     pub const fn redis(&self) -> &RedisClient {
         &self.redis
+    }
+
+    /// Returns the same queue through another client, which may have another patience.
+    pub(crate) fn through(&self, redis: RedisClient) -> Self {
+        Self { redis, ..self.clone() }
     }
 
     /// Returns the keys of the shard that a job lives on.

@@ -8,7 +8,7 @@ fn spec() -> JobSpec {
     let segment = Segment {
         text: Text::new("Good morning.").expect("valid"),
         speaker: Speaker::new(1).expect("valid"),
-        clip: Clip::from_samples((0..4_000).map(|n| (n % 300) as i16 - 150).collect()),
+        recording: Clip::from_samples((0..4_000).map(|n| (n % 300) as i16 - 150).collect()).into(),
     };
     JobSpec {
         normalize: false,
@@ -24,6 +24,27 @@ fn the_wire_twin_gives_back_the_same_spec() {
     let spec = spec();
     let payload = wire::encode(&spec).expect("encodes");
     assert_eq!(wire::decode(&payload).expect("decodes"), spec);
+}
+
+#[test]
+fn a_payload_refers_to_recordings_in_the_store() {
+    let pcm: Vec<u8> = (0..=u8::MAX).cycle().take(2 * 24_000).collect();
+    let stored = StoredRecording::of(&pcm, |sha256| format!("context/1/{sha256}.pcm"));
+    let mut spec = spec();
+    spec.context = spec.context.map_recordings(|_| Recording::Stored(stored.clone()));
+    let recording = &spec.context.segments()[0].recording;
+    assert_eq!((recording.samples(), recording.duration_ms(), recording.frames()), (24_000, 1_000, 13));
+    let payload = wire::encode(&spec).expect("encodes");
+    assert!(payload.len() < 1_000, "{} bytes", payload.len());
+    assert_eq!(wire::decode(&payload).expect("decodes"), spec);
+    assert!(wire::decode(&payload.replace(r#""samples":24000"#, r#""samples":0"#)).is_err(), "no sample");
+    assert!(wire::decode(&payload.replace(r#""samples":24000"#, r#""samples":2904001"#)).is_err(), "121 s");
+    assert!(wire::decode(&payload.replace(&stored.sha256, "abc")).is_err(), "no digest");
+
+    assert_eq!(stored.read(&pcm).expect("the same bytes").samples().len(), 24_000);
+    let mut other = pcm;
+    other[100] ^= 1;
+    assert!(matches!(stored.read(&other), Err(WrongRecording::Digest { .. })));
 }
 
 #[test]
@@ -72,7 +93,7 @@ fn context_is_bounded_in_number_and_in_seconds() {
     let segment = |seconds: usize| Segment {
         text: Text::new("hm").expect("valid"),
         speaker: Speaker::new(0).expect("valid"),
-        clip: Clip::from_samples(vec![1; seconds * 24_000]),
+        recording: Clip::from_samples(vec![1; seconds * 24_000]).into(),
     };
     assert!(Context::new((0..32).map(|_| segment(1)).collect()).is_ok());
     assert_eq!(Context::new((0..33).map(|_| segment(1)).collect()).expect_err("too many").status, 422);
@@ -161,4 +182,24 @@ fn receipts_from_before_there_were_sentences_are_read() {
     });
     let receipt: Receipt = serde_json::from_value(json).expect("an older receipt");
     assert!(receipt.sentences.is_empty());
+}
+
+#[test]
+fn a_job_costs_its_speech_its_prompt_and_the_recordings_to_be_encoded() {
+    let say = |text: &str| JobSpec::new(Text::new(text).expect("valid"), Seed::new(1));
+    let word = say("Yes.");
+    assert_eq!(word.expected_cost(), word.expected_frames(), "a prompt of a word costs nothing");
+    // 119 s of recordings are 1,487 frames: positions of the prompt, and work of the encoder.
+    let (text, speaker) = (Text::new("What was said before.").expect("valid"), Speaker::default());
+    let clip = Clip::from_samples(vec![0; crate::audio::FRAME_SAMPLES * 372]);
+    let context = Context::new(vec![Segment { text, speaker, clip }; 4]).expect("valid");
+    let recorded = JobSpec { context, ..word.clone() };
+    assert_eq!(recorded.expected_cost(), word.expected_frames() + 1_509 / 100 + 1_488 / 8);
+    // Jobs that take unlike are of unlike kinds: by recordings, budget, freedom and length.
+    let mut free = word.clone();
+    free.sampling.temperature = Temperature::new(2.0).expect("valid");
+    let short = JobSpec { budget: AudioBudget::from_ms(1_000).expect("valid"), ..word.clone() };
+    let kinds = [&word, &recorded, &free, &short, &say(&"Yes. ".repeat(80))].map(JobSpec::cost_kind);
+    assert_eq!(kinds.iter().collect::<std::collections::BTreeSet<_>>().len(), kinds.len(), "{kinds:?}");
+    assert_eq!(word.cost_kind(), say("No!").cost_kind());
 }

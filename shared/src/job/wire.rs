@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Sampling, Seed, Segment, Speaker, Temperature,
-    Text, TopK,
+    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Recording, Sampling, Seed, Segment, Speaker,
+    StoredRecording, Temperature, Text, TopK,
 };
 use crate::audio::Clip;
 
@@ -58,16 +58,32 @@ const fn yes() -> bool {
 struct SegmentV1 {
     text: String,
     speaker: i64,
-    /// Base64 of a 24 kHz mono 16-bit WAV file.
+    /// Base64 of a 24 kHz mono 16-bit WAV file; empty if the recording is in the store.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     audio: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stored: Option<StoredV1>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredV1 {
+    location: String,
+    sha256: String,
+    samples: u32,
 }
 
 /// Encodes the payload as stored in the job's hash.
 pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
-    let context = spec.context.segments().iter().map(|segment| SegmentV1 {
-        text: segment.text.as_str().to_owned(),
-        speaker: segment.speaker.get().into(),
-        audio: BASE64.encode(segment.clip.to_wav()),
+    let context = spec.context.segments().iter().map(|segment| {
+        let (audio, stored) = match &segment.recording {
+            Recording::Clip(clip) => (BASE64.encode(clip.to_wav()), None),
+            Recording::Stored(StoredRecording { location, sha256, samples }) => {
+                let (location, sha256) = (location.clone(), sha256.clone());
+                (String::new(), Some(StoredV1 { location, sha256, samples: *samples }))
+            }
+        };
+        let (text, speaker) = (segment.text.as_str().to_owned(), segment.speaker.get().into());
+        SegmentV1 { text, speaker, audio, stored }
     });
     serde_json::to_string(&JobSpecWire::V1(SpecV1 {
         text: spec.text.as_str().to_owned(),
@@ -108,8 +124,22 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
 }
 
 fn segment(wire: &SegmentV1) -> Result<Segment, Invalid> {
+    let recording = match &wire.stored {
+        Some(stored) => Recording::Stored(stored_recording(stored)?),
+        None => Recording::Clip(inline_clip(&wire.audio)?),
+    };
+    Ok(Segment { text: Text::new(&wire.text)?, speaker: Speaker::new(wire.speaker)?, recording })
+}
+
+fn inline_clip(audio: &str) -> Result<Clip, Invalid> {
     let malformed = |why: String| Invalid::malformed("context.audio", why, "base64 of a 24 kHz mono 16-bit WAV");
-    let wav = BASE64.decode(&wire.audio).map_err(|error| malformed(error.to_string()))?;
-    let clip = Clip::from_wav(&wav).map_err(|error| malformed(error.to_string()))?;
-    Ok(Segment { text: Text::new(&wire.text)?, speaker: Speaker::new(wire.speaker)?, clip })
+    let wav = BASE64.decode(audio).map_err(|error| malformed(error.to_string()))?;
+    Clip::from_wav(&wav).map_err(|error| malformed(error.to_string()))
+}
+
+fn stored_recording(wire: &StoredV1) -> Result<StoredRecording, Invalid> {
+    let StoredV1 { location, sha256, samples } = wire;
+    let stored = StoredRecording { location: location.clone(), sha256: sha256.clone(), samples: *samples };
+    let malformed = || Invalid::malformed("context.stored.sha256", sha256, "64 hexadecimal digits");
+    stored.is_well_formed().then_some(stored).ok_or_else(malformed)
 }

@@ -20,6 +20,22 @@ pub enum ModelSource {
     Folder(PathBuf),
 }
 
+impl ModelSource {
+    /// Returns the name on which the processes of a fleet agree: the id on the hub without revision,
+    /// or the last part of a folder's path, because the folders of two machines lie at two paths.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self {
+            Self::Tiny => "tiny".to_owned(),
+            Self::Hub(id) => id.repo(),
+            Self::Folder(path) => {
+                let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
+                whole.file_name().unwrap_or(whole.as_os_str()).to_string_lossy().into_owned()
+            }
+        }
+    }
+}
+
 /// Id of a model on the hub: `owner/name[@revision]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubId {

@@ -10,13 +10,17 @@ use tokio::runtime::Builder;
 /// decodes a recording of a caller that has left.
 const END_LIMIT: Duration = Duration::from_secs(2);
 
+/// Time after which a blocking thread without work ends. The allocator gives the memory of a thread
+/// back to the system when the thread ends.
+const IDLE_THREAD_LIMIT: Duration = Duration::from_secs(1);
+
 /// Runs the main task of a process. Threads that still work after its end are waited for during
 /// [`END_LIMIT`], then abandoned.
 ///
 /// # Errors
 /// If the threads of the runtime cannot be started.
 pub fn run<T>(main: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = Builder::new_multi_thread().enable_all().build()?;
+    let runtime = Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD_LIMIT).build()?;
     let outcome = runtime.block_on(main);
     runtime.shutdown_timeout(END_LIMIT);
     Ok(outcome)

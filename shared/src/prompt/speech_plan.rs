@@ -46,7 +46,7 @@ impl SpeechPlan {
         let context_ids = ids.collect::<Result<Vec<_>, _>>()?;
         let sizes = context_ids.iter().zip(segments);
         let sizes: Vec<_> =
-            sizes.map(|(ids, segment)| SegmentSize::context(ids.len(), segment.clip.frames())).collect();
+            sizes.map(|(ids, segment)| SegmentSize::context(ids.len(), segment.recording.frames())).collect();
         let sentences = spec.sentences();
         let budgets: Vec<_> = sentence_frames(&sentences).collect();
         let mut first_frame = 0;

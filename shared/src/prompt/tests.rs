@@ -121,7 +121,7 @@ fn job(text: &str, budget_ms: u64) -> JobSpec {
     let segment = Segment {
         text: Text::new("Good morning.").unwrap(),
         speaker: Speaker::new(1).unwrap(),
-        clip: Clip::from_samples(vec![1; 1_920 * 25]),
+        recording: Clip::from_samples(vec![1; 1_920 * 25]).into(),
     };
     JobSpec {
         speaker: Speaker::new(3).unwrap(),

@@ -63,14 +63,19 @@ impl LiveListener {
         assert!(self.end.is_some(), "the stream was cut");
     }
 
+    /// Connects behind the last event that was received.
+    pub(super) async fn open(&self) -> Response {
+        let mut request = reqwest::Client::new().get(&self.url);
+        if let Some(last) = &self.last {
+            request = request.header("last-event-id", last);
+        }
+        request.send().await.unwrap()
+    }
+
     /// Receives the next bytes; returns false if the stream has ended.
     async fn receive_more(&mut self) -> bool {
         if self.connection.is_none() {
-            let mut request = reqwest::Client::new().get(&self.url);
-            if let Some(last) = &self.last {
-                request = request.header("last-event-id", last);
-            }
-            let answer = request.send().await.unwrap();
+            let answer = self.open().await;
             assert_eq!(answer.status(), 200);
             self.connection = Some(answer);
         }
@@ -98,7 +103,7 @@ impl LiveListener {
             assert_eq!(audio["samples"], pcm.len() / 2);
             self.pcm.extend(pcm);
         }
-        if matches!(name, "done" | "error") {
+        if matches!(name, "done" | "no_result") {
             self.end = Some((name.to_owned(), data));
         }
     }

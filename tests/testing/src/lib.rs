@@ -1,15 +1,18 @@
 //! Shared parts of tests, soak runs and benchmarks.
 //!
 //! Here are the programs as processes, a TCP proxy that breaks connections, an S3 protocol server,
-//! and the paths of golden values.
+//! bare HTTP connections, damaged inputs, and the paths of golden values.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 mod builders;
 pub mod child;
+pub mod constant_flac;
+pub mod mutator;
 pub mod process;
 pub mod proxy;
+pub mod raw_http;
 #[cfg(feature = "s3-server")]
 pub mod s3_server;
 

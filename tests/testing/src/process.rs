@@ -69,6 +69,12 @@ impl Process {
         Ok(Self { name: file.file_name().unwrap_or_default().to_string_lossy().into_owned(), child })
     }
 
+    /// Returns the process id; `None` once the program has been waited for.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
     /// Sends SIGKILL, as in a crash; waits until the process is gone.
     ///
     /// # Errors
@@ -94,6 +100,14 @@ impl Process {
     pub async fn end(&mut self) -> anyhow::Result<ExitStatus> {
         let ended = timeout(LIMIT, self.child.wait()).await;
         Ok(ended.with_context(|| format!("{} did not end by itself", self.name))??)
+    }
+
+    /// Waits until the program ends by itself, however long that takes; returns its exit status.
+    ///
+    /// # Errors
+    /// If the system refuses to tell.
+    pub async fn wait(&mut self) -> io::Result<ExitStatus> {
+        self.child.wait().await
     }
 
     /// Sends SIGSTOP: the process stands still until [`Self::resume`].

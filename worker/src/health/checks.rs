@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use csm_queue::queue::Queue;
 use csm_shared::store::{ObjectKey, Store};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -25,6 +26,8 @@ const REMIND_EVERY: Duration = Duration::from_secs(30);
 /// Shared parts of a worker, with a check for each.
 #[derive(Clone)]
 pub struct Checks {
+    /// Queue, whose check compares this worker with its fleet.
+    pub queue: Queue,
     /// Store of the audio.
     pub store: Store,
     /// Key of the object that a check of the store writes.
@@ -39,7 +42,7 @@ impl Checks {
     /// Watches over the parts: opens the breaker if the store fails its check, and closes it when
     /// the broken part passes its own. Runs until it is dropped, also while the worker drains.
     pub async fn run(self, breaker: Breaker) {
-        for part in [SharedPart::Store, SharedPart::Marks, SharedPart::Signer] {
+        for part in [SharedPart::Store, SharedPart::Marks, SharedPart::Signer, SharedPart::Fleet] {
             record(part, false);
         }
         loop {
@@ -108,6 +111,7 @@ impl Checks {
                     Err(panicked) => Err(SharedFault::new(part, &panicked)),
                 }
             }
+            SharedPart::Fleet => self.queue.agree().await.map_err(|error| SharedFault::new(part, &error)),
             // Each claim is a check of Redis.
             SharedPart::Redis => Ok(()),
         }

@@ -49,11 +49,7 @@ impl Runner {
             let begun = Instant::now();
             let progress = AttemptProgress::new(self.context.engine.clone());
             let outcome = self.outcome(&job, &progress, hand_back).await;
-            let frames = if let Outcome::Generated(receipt) = &outcome {
-                receipt.frames.saturating_sub(receipt.resumed_frames)
-            } else {
-                0
-            };
+            let spoken = if let Outcome::Generated(receipt) = &outcome { spoken(receipt) } else { (0, None) };
             if matches!(outcome, Outcome::Generated(_)) {
                 occupancy.prove_engine();
             }
@@ -62,7 +58,7 @@ impl Runner {
                 // A job that runs alone is faster than others, and one that had to wait for the
                 // store is slower. Both would distort the rate.
                 Ok(()) if job.alone || progress.was_kept() => {}
-                Ok(()) => occupancy.record_rate(frames, begun.elapsed()),
+                Ok(()) => occupancy.record_rate(spoken.0, spoken.1.unwrap_or_else(|| begun.elapsed())),
                 Err(error) => {
                     tracing::error!(error = %error, "cannot record end of attempt, its lease will expire");
                 }
@@ -179,6 +175,17 @@ async fn blamed(lease: Lease, engine: EngineRecord, blame: Blame) -> Result<JobE
             requeued(verdict)
         }
     })
+}
+
+/// Returns the frames that an attempt made, and how long all of them took at the pace from the first
+/// to the last. The prompt counts as a cost of the job, not as slow speech. The time is unknown if
+/// frames were resumed, or too few to measure.
+fn spoken(receipt: &Receipt) -> (u32, Option<Duration>) {
+    let made = receipt.frames.saturating_sub(receipt.resumed_frames);
+    let between = receipt.first_audio_ms.map(|first| receipt.compute_ms.saturating_sub(first));
+    let measured = between.filter(|ms| *ms > 0 && made > 1 && receipt.resumed_frames == 0);
+    let whole = measured.map(|ms| Duration::from_millis(ms).mul_f64(f64::from(made) / f64::from(made - 1)));
+    (made, whole)
 }
 
 const fn ended(verdict: Commit) -> JobEnd {

@@ -32,12 +32,13 @@ pub(super) async fn run(runner: Arc<Runner>, occupancy: Occupancy, stop: Cancell
 }
 
 fn report(runner: &Runner, occupancy: &Occupancy, draining: bool) -> WorkerReport {
-    let capacity = occupancy.capacity(runner.slots, runner.reserve);
+    let capacity = occupancy.capacity(runner.capacity);
     WorkerReport {
         host: runner.host.clone(),
         model: runner.context.engine.info().model.clone(),
         build: BUILD.to_owned(),
         slots: capacity.slots,
+        lane_slots: capacity.lane_slots(),
         running: capacity.running,
         frames_per_second: occupancy.rate() * f64::from(capacity.slots),
         frames: occupancy.frames(),

@@ -5,6 +5,7 @@ use csm_queue::redis_client::RedisFault;
 use csm_shared::job::{Failure, FailureClass};
 use csm_shared::prompt::PromptError;
 
+use super::recordings::RecordingError;
 use crate::encode::EncodeError;
 use crate::health::{Breaker, PartError, SharedFault, SharedPart, check_marks};
 use crate::marks::{MarkError, Marker};
@@ -17,6 +18,9 @@ pub enum AttemptError {
     /// The tokenizer refused the text.
     #[error(transparent)]
     Prompt(#[from] PromptError),
+    /// A recording of the context is not what the job was accepted with.
+    #[error(transparent)]
+    Recording(#[from] RecordingError),
     /// The engine refused or failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -84,6 +88,7 @@ pub(crate) async fn blame(error: &AttemptError, marker: &Marker, breaker: &Break
     let job = |class, message: &str| Blame::Job(Failure::new(class, message));
     match error {
         AttemptError::Prompt(_) => job(FailureClass::Invalid, "the text could not be tokenized"),
+        AttemptError::Recording(error) => Blame::Job(error.failure()),
         AttemptError::Engine(error) if error.is_invalid() => job(FailureClass::Invalid, &error.to_string()),
         AttemptError::Engine(_) => Blame::engine(),
         AttemptError::Empty { .. } => job(FailureClass::Invalid, &error.to_string()),

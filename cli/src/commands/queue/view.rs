@@ -157,7 +157,6 @@ pub(crate) fn brief(time: Duration) -> String {
 #[cfg(test)]
 pub(crate) mod tests {
     use csm_queue::queue::WorkerReport;
-    use csm_shared::job::Lane;
 
     use super::*;
 
@@ -168,6 +167,7 @@ pub(crate) mod tests {
             model: "m".into(),
             build: "0.1.0".into(),
             slots: 5,
+            lane_slots: [5; 3],
             running: 2,
             frames_per_second: 50.0,
             frames,
@@ -198,6 +198,8 @@ frames a second: 0.0 that 0 workers can make
         now.lanes[0].oldest = Some(Duration::from_millis(1_250));
         now.lanes[0].waiting_audio = Duration::from_secs(80);
         now.lanes[0].running_audio = Duration::from_secs(9);
+        now.lanes[0].wait = Some(Duration::from_secs(20));
+        now.lanes[1].wait = Some(Duration::ZERO);
         now.lanes[2].paused = true;
         (now.open, now.running, now.suspects, now.delayed, now.dead) = (15, 2, 1, 2, 3);
         (now.frames_per_second, now.closed) = (50.0, true);
@@ -236,24 +238,5 @@ box-2 99999999       ██░░░ 2/5         -           40  0.1.0  draining
         let told = |seconds: f64| brief(Duration::from_secs_f64(seconds));
         assert_eq!([told(0.0), told(9.99), told(59.9)], ["0.0s", "9.9s", "59s"]);
         assert_eq!([told(61.0), told(7_260.0), told(93_600.0)], ["1m01s", "2h01m", "1d02h"]);
-    }
-
-    #[test]
-    fn a_lane_waits_for_its_share_but_never_for_more_than_all_there_is() {
-        let mut stats = QueueStats::empty();
-        stats.frames_per_second = 100.0;
-        stats.frames_per_expected = 0.5;
-        for (lane, frames) in stats.lanes.iter_mut().zip([0, 500, 10_000]) {
-            lane.waiting_audio = Duration::from_millis(frames * 80);
-        }
-        let wait = |lane| stats.predicted_wait(lane).expect("a rate is known").as_secs_f64();
-        assert_eq!(wait(Lane::Live), 0.0);
-        assert!((wait(Lane::Standard) - 500.0 * 1.25 * 0.5 / 100.0).abs() < 1e-6, "four fifths of the fleet");
-        assert!(
-            (wait(Lane::Bulk) - 10_500.0 * 0.5 / 100.0).abs() < 1e-6,
-            "the whole fleet once the others are through"
-        );
-        stats.frames_per_second = 0.0;
-        assert_eq!(stats.predicted_wait(Lane::Live), None);
     }
 }

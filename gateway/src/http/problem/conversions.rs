@@ -81,6 +81,14 @@ impl From<QueueError> for Problem {
                 let detail = format!("Tenant {tenant} has {open} jobs waiting and running; the limit is {limit}.");
                 Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
             }
+            QueueError::LaneBytesFull { lane, bytes, limit } => {
+                let detail = format!("The requests of lane {lane} take {bytes} bytes; the limit is {limit}.");
+                Self::new(ProblemCode::LaneFull, detail).retry_after(RETRY_FULL_SECONDS)
+            }
+            QueueError::TenantBytesFull { tenant, bytes, limit } => {
+                let detail = format!("The requests of tenant {tenant} take {bytes} bytes; the limit is {limit}.");
+                Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
+            }
             QueueError::TenantRate { tenant, limit, pause } => {
                 let detail =
                     format!("Tenant {tenant} creates and cancels jobs too often; the limit is {limit} a minute.");

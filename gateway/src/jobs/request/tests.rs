@@ -77,7 +77,7 @@ fn aliases_nulls_and_whole_floats_are_taken() {
     );
     let spec = read(&body).unwrap();
     assert_eq!((spec.sampling.topk.get(), spec.sampling.seed.get(), spec.lane), (9, u64::MAX, Lane::Bulk));
-    assert_eq!(spec.context.segments()[0].clip.frames(), 1);
+    assert_eq!(spec.context.segments()[0].recording.frames(), 1);
 }
 
 #[test]

@@ -79,7 +79,9 @@ pub enum Event {
         /// Receipt of the result.
         receipt: Box<Receipt>,
     },
-    /// There will be no result. Terminal.
+    /// There will be no result. Terminal. Its name in Redis is `error`, as ever; its name in
+    /// server-sent events is [`Event::name`].
+    #[serde(alias = "no_result")]
     Error {
         /// `failed`, `cancelled` or `expired`.
         state: JobState,
@@ -95,14 +97,15 @@ impl Event {
         matches!(self, Self::Done { .. } | Self::Error { .. })
     }
 
-    /// Returns the event's name in SSE and in Redis.
+    /// Returns the event's name in server-sent events. None of these names may be `error`, which
+    /// browsers give to a lost connection.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
             Self::Started { .. } => "started",
             Self::Progress { .. } => "progress",
             Self::Done { .. } => "done",
-            Self::Error { .. } => "error",
+            Self::Error { .. } => "no_result",
         }
     }
 

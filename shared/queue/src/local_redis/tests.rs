@@ -29,6 +29,24 @@ async fn data_survives_a_kill_and_a_restart_on_the_same_port() {
     server.shutdown().await.unwrap();
 }
 
+#[tokio::test]
+async fn the_memory_of_the_server_is_bounded_and_nothing_is_evicted() {
+    let folder = tempfile::tempdir().unwrap();
+    let setting = async |options: &LocalRedisOptions, name: &str| {
+        let server = LocalRedis::spawn(folder.path(), options).await.unwrap();
+        let mut get = redis::cmd("CONFIG");
+        get.arg("GET").arg(name);
+        let found: Vec<String> = get.query_async(&mut connect(&server).await).await.unwrap();
+        server.shutdown().await.unwrap();
+        found[1].clone()
+    };
+    let default = LocalRedisOptions::default();
+    assert_eq!(setting(&default, "maxmemory").await, (1_u64 << 30).to_string());
+    assert_eq!(setting(&default, "maxmemory-policy").await, "noeviction");
+    let other = LocalRedisOptions { settings: vec!["--maxmemory".into(), "0".into()], ..Default::default() };
+    assert_eq!(setting(&other, "maxmemory").await, "0");
+}
+
 /// A Ctrl-C in a terminal goes to the whole process group of the foreground program.
 #[cfg(target_os = "linux")]
 #[tokio::test]

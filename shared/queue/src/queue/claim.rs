@@ -9,7 +9,7 @@ use super::job_hash::job_id;
 use super::lease::{Lease, WorkerId};
 use super::script::call;
 use super::{LEASE, Queue, QueueError, RECORD_TTL, ms};
-use csm_shared::job::{Failure, FailureClass, JobId, JobSpec, wire};
+use csm_shared::job::{Failure, FailureClass, JobId, JobSpec, Lane, wire};
 
 /// Entries of ended jobs that one run of the script may remove, so that no run takes long.
 const SCAN_LIMIT: u32 = 64;
@@ -30,11 +30,16 @@ pub struct WorkerCapacity {
     pub slots: u8,
     /// Jobs that the worker runs now.
     pub running: u8,
+    /// Running jobs of the standard lane.
+    pub standard: u8,
     /// Running jobs of the bulk lane.
     pub bulk: u8,
     /// Time until the last running job will likely have ended.
     pub busy_for: Duration,
-    /// Slots that bulk jobs may not take, so that other jobs need not wait for a bulk job to end.
+    /// Slots that only live jobs may take, so that a live job need not wait for another to end.
+    pub live_reserve: u8,
+    /// Slots beside the live reserve that bulk jobs may not take, so that a standard job need not
+    /// wait for a bulk job to end.
     pub reserve: u8,
 }
 
@@ -42,15 +47,30 @@ impl WorkerCapacity {
     /// Returns the capacity of a worker of `slots` slots that runs nothing and reserves nothing.
     #[must_use]
     pub const fn empty(slots: u8) -> Self {
-        Self { slots, running: 0, bulk: 0, busy_for: Duration::ZERO, reserve: 0 }
+        Self { slots, running: 0, standard: 0, bulk: 0, busy_for: Duration::ZERO, live_reserve: 0, reserve: 0 }
     }
 
-    /// Returns whether one more job may be of the bulk lane. A worker of one slot has none to
-    /// reserve.
+    /// Returns the slots that jobs of each lane may take, most urgent lane first. Every lane has at
+    /// least one, so a worker of one slot reserves none.
+    #[must_use]
+    pub const fn lane_slots(&self) -> [u8; Lane::ALL.len()] {
+        let others = self.slots.saturating_sub(1);
+        let live = if self.live_reserve < others { self.live_reserve } else { others };
+        let both = live.saturating_add(self.reserve);
+        let both = if both < others { both } else { others };
+        [self.slots, self.slots - live, self.slots - both]
+    }
+
+    /// Returns whether one more job may be of the standard lane.
+    #[must_use]
+    pub const fn accepts_standard(&self) -> bool {
+        self.live_reserve == 0 || self.standard.saturating_add(self.bulk) < self.lane_slots()[1]
+    }
+
+    /// Returns whether one more job may be of the bulk lane.
     #[must_use]
     pub const fn accepts_bulk(&self) -> bool {
-        let reserve = if self.reserve < self.slots { self.reserve } else { self.slots.saturating_sub(1) };
-        self.bulk < self.slots - reserve
+        self.accepts_standard() && self.bulk < self.lane_slots()[2]
     }
 }
 
@@ -59,7 +79,8 @@ impl WorkerCapacity {
 pub enum Claim {
     /// A job to run.
     Job(Box<Claimed>),
-    /// A job whose time in the queue was over. The job has ended, and its followers should be told.
+    /// A job that ended without a run: its time in the queue was over, or it asked for another model.
+    /// Its followers should be told.
     Expired(JobId),
     /// There is nothing to take.
     Nothing,
@@ -121,6 +142,7 @@ impl Claimer {
     /// If the answer is lost on the way, the next call asks for it again. Only a worker that never
     /// calls again leaves a job to the reaper.
     pub async fn claim(&mut self, capacity: WorkerCapacity) -> Result<Claim, QueueError> {
+        self.queue.agree().await?;
         // A shard out of reach does not keep the others' jobs from being claimed.
         let mut fault = None;
         let shards = self.unanswered.len();
@@ -160,6 +182,7 @@ impl Claimer {
                 .arg(SCAN_LIMIT)
                 .arg(PROMOTE_LIMIT)
                 .arg(u8::from(capacity.running == 0))
+                .arg(u8::from(capacity.accepts_standard()))
                 .arg(u8::from(capacity.accepts_bulk()))
                 .arg(self.queue.options.per_shard(self.queue.options.tenant_running_max))
                 .arg(ms(WARDEN))
@@ -167,7 +190,8 @@ impl Claimer {
                 .arg(number.simple().to_string())
                 .arg(u8::from(repeated.is_some()))
                 .arg(ms(capacity.busy_for))
-                .arg(ms(SOONER));
+                .arg(ms(SOONER))
+                .arg(self.queue.model());
             let answer: Answer = self.queue.redis.script_once(&script).await?;
             self.unanswered[shard] = None;
             let Some(answer) = answer else { return Ok(ShardClaim::Empty) };
@@ -177,6 +201,11 @@ impl Claimer {
                 "again" => {}
                 "hold" => return Ok(ShardClaim::Hold),
                 "expired" => return Ok(ShardClaim::Took(Claim::Expired(job_id(&field(1))?))),
+                "foreign" => {
+                    let id = job_id(&field(1))?;
+                    tracing::error!(job = %id, asked = field(2), runs = self.queue.model(), "failed job of another model");
+                    return Ok(ShardClaim::Took(Claim::Expired(id)));
+                }
                 "job" => {
                     let number = |index: usize| {
                         field(index)

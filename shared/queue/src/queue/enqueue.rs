@@ -18,6 +18,8 @@ pub enum Enqueue {
         /// Predicted wait; `None` while no worker has reported its rate.
         wait: Option<Duration>,
     },
+    /// The job is now queued, in a lane that an operator has paused. When it begins is unknown.
+    Paused,
     /// A job of this id and request existed already, in this state; nothing changed.
     Exists(JobState),
 }
@@ -39,16 +41,20 @@ pub enum Cancel {
 impl Queue {
     /// Accepts a job, or tells that it existed already. Safe to repeat after a lost answer.
     pub async fn enqueue(&self, ticket: &Ticket, spec: &JobSpec) -> Result<Enqueue, QueueError> {
+        self.agree().await?;
         let keys = self.shard_of(&ticket.id);
         let (tenant_max, wait_max) =
             (self.options.per_shard(self.options.tenant_open_max), self.options.wait_max(spec.lane));
+        let [lane_bytes_max, tenant_bytes_max] =
+            [self.options.lane_bytes_max, self.options.tenant_bytes_max].map(|bound| self.options.per_shard(bound));
         let mut script = call(&self.scripts.enqueue, keys);
         script
             .arg(ticket.id.to_string())
             .arg(spec.lane.name())
             .arg(wire::encode(spec)?)
             .arg(spec.budget.frames())
-            .arg(spec.expected_frames())
+            .arg(spec.expected_cost())
+            .arg(spec.cost_kind())
             .arg(ticket.tenant.as_str())
             .arg(&ticket.fingerprint)
             .arg(ticket.expires_in.map_or(0, ms))
@@ -56,7 +62,10 @@ impl Queue {
             .arg(LANE_DEPTH_MAX)
             .arg(tenant_max)
             .arg(ms(wait_max))
-            .arg(self.tenant_rate_max());
+            .arg(lane_bytes_max)
+            .arg(tenant_bytes_max)
+            .arg(self.tenant_rate_max())
+            .arg(self.model());
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
             Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,
@@ -66,6 +75,7 @@ impl Queue {
         match verdict {
             "accepted" if detail.is_empty() => Ok(Enqueue::Accepted { wait: None }),
             "accepted" => Ok(Enqueue::Accepted { wait: Some(Duration::from_millis(number(detail)?)) }),
+            "paused" => Ok(Enqueue::Paused),
             "exists" => Ok(Enqueue::Exists(detail.parse().map_err(QueueError::Corrupt)?)),
             "conflict" => Err(QueueError::Conflict(ticket.id)),
             "closed" => Err(QueueError::Closed),
@@ -73,6 +83,14 @@ impl Queue {
             "tenant" => {
                 Err(QueueError::TenantFull { tenant: ticket.tenant.clone(), open: number(detail)?, limit: tenant_max })
             }
+            "lane_bytes" => {
+                Err(QueueError::LaneBytesFull { lane: spec.lane, bytes: number(detail)?, limit: lane_bytes_max })
+            }
+            "tenant_bytes" => Err(QueueError::TenantBytesFull {
+                tenant: ticket.tenant.clone(),
+                bytes: number(detail)?,
+                limit: tenant_bytes_max,
+            }),
             "rate" => Err(QueueError::TenantRate {
                 tenant: ticket.tenant.clone(),
                 limit: self.options.tenant_rate_max,

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::fleet::FleetMismatch;
 use crate::redis_client::RedisFault;
 use csm_shared::job::{JobId, Lane, Tenant, wire};
 
 /// Reason why a transition did not happen.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum QueueError {
     /// Redis was unavailable or refused.
     #[error(transparent)]
@@ -28,6 +29,26 @@ pub enum QueueError {
         tenant: Tenant,
         /// Jobs of the tenant, waiting and running, on the job's shard.
         open: u64,
+        /// Limit of the tenant on the job's shard.
+        limit: u64,
+    },
+    /// The requests of a lane take as many bytes of Redis as they may.
+    #[error("the requests of lane {lane} take {bytes} bytes; the limit is {limit}")]
+    LaneBytesFull {
+        /// The lane.
+        lane: Lane,
+        /// Bytes of the requests of waiting and running jobs, on the job's shard.
+        bytes: u64,
+        /// Limit of the lane on the job's shard.
+        limit: u64,
+    },
+    /// The requests of a tenant take as many bytes of Redis as they may.
+    #[error("the requests of tenant {tenant} take {bytes} bytes; the limit is {limit}")]
+    TenantBytesFull {
+        /// The tenant.
+        tenant: Tenant,
+        /// Bytes of the requests of waiting and running jobs, on the job's shard.
+        bytes: u64,
         /// Limit of the tenant on the job's shard.
         limit: u64,
     },
@@ -62,9 +83,15 @@ pub enum QueueError {
     /// A job of this id exists, made by another request.
     #[error("job {0} was made by another request")]
     Conflict(JobId),
+    /// The process is set up differently from its fleet.
+    #[error(transparent)]
+    OtherFleet(#[from] FleetMismatch),
     /// An operator has closed the intake of the queue.
     #[error("the queue takes no new jobs")]
     Closed,
+    /// The events of an ended job cannot be read from the store.
+    #[error("the archived events cannot be read: {0}")]
+    Archive(String),
     /// The record of a job is damaged, or was written by a newer version.
     #[error("record of job {id} is unreadable: {why}")]
     Unreadable {
@@ -87,8 +114,12 @@ impl QueueError {
             Self::Full { .. }
             | Self::TenantFull { .. }
             | Self::TenantRate { .. }
+            | Self::LaneBytesFull { .. }
+            | Self::TenantBytesFull { .. }
             | Self::Busy { .. }
-            | Self::Closed => true,
+            | Self::Closed
+            | Self::Archive(_)
+            | Self::OtherFleet(_) => true,
             Self::TooLate { .. } | Self::Conflict(_) | Self::Unreadable { .. } | Self::Corrupt(_) => false,
         }
     }

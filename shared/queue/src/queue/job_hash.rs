@@ -109,6 +109,7 @@ mod tests {
         let listed = listed(prelude);
         let scripts = [
             prelude,
+            include_str!("lua/admission.lua"),
             include_str!("lua/claim.lua"),
             include_str!("lua/enqueue.lua"),
             include_str!("lua/reconcile.lua"),

@@ -23,6 +23,14 @@ pub struct QueueArgs {
     /// Jobs of one tenant that run at a time; further jobs of the tenant wait apart. 0 is no bound
     #[arg(long, env = "CSM_TENANT_RUNNING_MAX", default_value_t = 0, value_name = "JOBS")]
     pub tenant_running_max: u64,
+    /// Bytes of Redis that the requests of one lane may take, of jobs that wait and run; further jobs
+    /// are refused with 429. 0 is no bound. With several shards each takes its part
+    #[arg(long, env = "CSM_LANE_BYTES_MAX", default_value_t = LANE_BYTES_MAX, value_name = "BYTES")]
+    pub lane_bytes_max: u64,
+    /// Bytes of Redis that the requests of one tenant may take, of jobs that wait and run; further
+    /// jobs are refused with 429. 0 is no bound. With several shards each takes its part
+    #[arg(long, env = "CSM_TENANT_BYTES_MAX", default_value_t = 0, value_name = "BYTES")]
+    pub tenant_bytes_max: u64,
     /// Jobs that one tenant may create and cancel in a minute; further jobs are refused until then.
     /// A cancel counts like a job, and is never refused. 0 is no bound
     #[arg(long, env = "CSM_TENANT_RATE_MAX", default_value_t = 0, value_name = "JOBS_A_MINUTE")]
@@ -38,6 +46,9 @@ pub struct QueueArgs {
     pub bulk_wait_max_seconds: u64,
 }
 
+/// Default bound on the bytes of one lane's requests. Three lanes fill three quarters of a Redis of
+/// 1 GiB.
+const LANE_BYTES_MAX: u64 = 256 * 1_024 * 1_024;
 /// Largest number of shards.
 pub const SHARDS_MAX: u16 = 64;
 
@@ -47,6 +58,8 @@ impl Default for QueueArgs {
             queue_shards: 1,
             tenant_open_max: 0,
             tenant_running_max: 0,
+            lane_bytes_max: 0,
+            tenant_bytes_max: 0,
             tenant_rate_max: 0,
             live_wait_max_seconds: 0,
             standard_wait_max_seconds: 0,

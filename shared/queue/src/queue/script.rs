@@ -5,6 +5,9 @@ use redis::{Script, ScriptInvocation};
 
 use super::RedisKeys;
 
+/// Scripts that know what jobs cost and how long one will wait.
+const WITH_ADMISSION: [&str; 4] = ["enqueue", "claim", "finish", "waits"];
+
 macro_rules! scripts {
     ($($name:ident),+ $(,)?) => {
         /// The scripts, one per transition.
@@ -17,7 +20,11 @@ macro_rules! scripts {
             /// defects.
             pub(super) fn edited(edit: &dyn Fn(&str, &str) -> String) -> Self {
                 let prelude = edit("prelude", include_str!("lua/prelude.lua"));
-                let whole = |name: &str, body: &str| Script::new(&format!("{prelude}\n{}", edit(name, body)));
+                let admission = edit("admission", include_str!("lua/admission.lua"));
+                let whole = |name: &str, body: &str| {
+                    let more = if WITH_ADMISSION.contains(&name) { admission.as_str() } else { "" };
+                    Script::new(&format!("{prelude}\n{more}\n{}", edit(name, body)))
+                };
                 Self {
                     $($name: whole(stringify!($name), include_str!(concat!("lua/", stringify!($name), ".lua"))),)+
                 }
@@ -28,7 +35,7 @@ macro_rules! scripts {
 
 scripts! {
     enqueue, claim, beat, finish, retry, release, cancel, janitor, reap, promote, expire, reconcile, replay, purge, report, tidy,
-    mark, ahead
+    mark, ahead, waits, agree
 }
 
 impl Scripts {

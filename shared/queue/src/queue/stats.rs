@@ -23,10 +23,13 @@ pub struct LaneStats {
     pub depth: u64,
     /// Age of the oldest entry.
     pub oldest: Option<Duration>,
-    /// Audio of the waiting jobs, as expected from their texts.
+    /// Cost of the waiting jobs as audio: each counts as the speech that takes as long.
     pub waiting_audio: Duration,
-    /// Audio of the running jobs, as expected from their texts.
+    /// Cost of the running jobs as audio.
     pub running_audio: Duration,
+    /// Wait that a job would be told now; `None` while no worker has reported its rate, or while the
+    /// lane is paused.
+    pub wait: Option<Duration>,
     /// True while an operator holds the lane back.
     pub paused: bool,
 }
@@ -59,8 +62,6 @@ pub struct QueueStats {
     pub ended: Vec<(JobState, u64)>,
     /// Frames a second that the living workers can make.
     pub frames_per_second: f64,
-    /// Frames taken for each frame expected from the text, over recent jobs.
-    pub frames_per_expected: f64,
     /// Living workers.
     pub workers: Vec<WorkerStatus>,
     /// True while an operator has closed the intake.
@@ -68,14 +69,16 @@ pub struct QueueStats {
 }
 
 impl Queue {
-    /// Reads the numbers, with one round trip for each shard.
+    /// Reads the numbers, with two round trips for each shard.
     pub async fn stats(&self) -> Result<QueueStats, QueueError> {
-        let mut stats = QueueStats { frames_per_expected: 0.0, ..QueueStats::empty() };
+        let mut stats = QueueStats::empty();
         for keys in &*self.shards {
             let answers: Vec<redis::Value> = self.redis.pipeline(&question(keys)).await?;
             stats.add(&mut Answers(answers.into_iter()))?;
+            for (lane, numbers) in stats.lanes.iter_mut().zip(self.lane_numbers(keys).await?) {
+                lane.wait = lane.wait.max(numbers.wait);
+            }
         }
-        stats.frames_per_expected /= self.shards.len() as f64;
         stats.workers.sort_by(|a, b| a.owner.cmp(&b.owner));
         Ok(stats)
     }
@@ -114,6 +117,7 @@ impl QueueStats {
             oldest: None,
             waiting_audio: Duration::ZERO,
             running_audio: Duration::ZERO,
+            wait: None,
             paused: false,
         };
         Self {
@@ -125,29 +129,15 @@ impl QueueStats {
             dead: 0,
             ended: JobState::ALL.iter().copied().filter(|state| state.is_final()).map(|state| (state, 0)).collect(),
             frames_per_second: 0.0,
-            frames_per_expected: 1.0,
             workers: Vec::new(),
             closed: false,
         }
     }
 
-    /// Predicts the wait of a job that joins `lane` now, or returns `None` while no worker has
-    /// reported its rate. The wait is the lane's backlog divided by the lane's share of the fleet's
-    /// rate. At most, the wait is the whole backlog divided by the whole rate. The scripts
-    /// calculate the same (`predicted_wait` in `prelude.lua`), from what workers last reported of
-    /// other shards.
+    /// Returns the wait that a job of `lane` would be told now, or `None` if it is unknown.
     #[must_use]
     pub fn predicted_wait(&self, lane: Lane) -> Option<Duration> {
-        if self.frames_per_second <= 0.0 {
-            return None;
-        }
-        let frames = |lane: &LaneStats| lane.waiting_audio.as_secs_f64() * 1_000.0 / f64::from(FRAME_MS);
-        let has_a_share = |other: &&LaneStats| other.lane == lane || !other.waiting_audio.is_zero();
-        let all: f64 = self.lanes.iter().map(frames).sum();
-        let own: f64 = self.lanes.iter().filter(|other| other.lane == lane).map(frames).sum();
-        let weights: u32 = self.lanes.iter().filter(has_a_share).map(|other| other.lane.weight()).sum();
-        let frames = all.min(own * f64::from(weights) / f64::from(lane.weight()));
-        Duration::try_from_secs_f64(frames * self.frames_per_expected / self.frames_per_second).ok()
+        self.lanes.iter().find(|other| other.lane == lane).and_then(|lane| lane.wait)
     }
 
     /// Adds one shard's numbers.
@@ -178,7 +168,6 @@ impl QueueStats {
         }
         // Each shard knows the rate of the whole fleet.
         self.frames_per_second = self.frames_per_second.max(number("capacity").unwrap_or(0) as f64 / 1_000.0);
-        self.frames_per_expected += number("ratio").unwrap_or(1_000) as f64 / 1_000.0;
         self.closed |= counters.contains_key("closed");
         for (name, status) in workers {
             let Some(owner) = name.strip_prefix("status:") else { continue };

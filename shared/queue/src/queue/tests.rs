@@ -1,6 +1,7 @@
 //! Tests of what cannot be shown from outside: leases used after their loss, and scripts with
 //! defects planted in them.
 
+mod admission;
 mod finds_planted_defect;
 mod history;
 mod model;
@@ -127,6 +128,7 @@ async fn only_a_consumer_that_is_gone_and_holds_nothing_is_tidied_away() {
         model: "m".into(),
         build: "a test".into(),
         slots: 1,
+        lane_slots: [1; 3],
         running: 0,
         frames_per_second: 1.0,
         frames: 0,
@@ -193,6 +195,7 @@ async fn a_wait_is_predicted_from_all_shards() {
         model: "m".into(),
         build: "b".into(),
         slots: 1,
+        lane_slots: [1; 3],
         running: 0,
         frames_per_second: f64::from(spec.expected_frames()),
         frames: 0,

@@ -5,7 +5,7 @@ use redis::{ErrorKind, RedisError};
 use super::connection_pool::PoolError;
 
 /// A request that Redis did not carry out.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum RedisFault {
     /// Redis is out of reach, loading, failing over, full, or too slow; worth another try later.
     #[error("Redis is unavailable: {0}")]

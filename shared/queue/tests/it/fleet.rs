@@ -8,7 +8,9 @@ use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, Claimed, Queue, QueueArgs, RedisKeys, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::job::{JobId, JobSpec, Lane};
+use csm_shared::store::{FolderStore, Store};
 use csm_testing::job;
+use redis::FromRedisValue;
 use tempfile::TempDir;
 
 /// Patience longer than a restart of Redis takes.
@@ -20,6 +22,7 @@ pub(crate) struct TestFleet {
     pub(crate) queue: Queue,
     pub(crate) live: Live,
     pub(crate) subscriptions: Subscriptions,
+    pub(crate) store: Store,
     _data: TempDir,
 }
 
@@ -33,8 +36,10 @@ impl TestFleet {
         let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await.unwrap();
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
         let client = RedisClient::new(&args, PATIENCE).unwrap();
-        let (queue, live) = (Queue::new(client.clone(), options), Live::new(client.clone()));
-        Self { redis, queue, live, subscriptions: Subscriptions::start(client.clone()), client, _data: data }
+        let store = Store::Folder(FolderStore::open(data.path().join("store")).unwrap());
+        let live = Live::new(client.clone()).with_store(store.clone());
+        let subscriptions = Subscriptions::start(client.clone()).with_store(store.clone());
+        Self { redis, queue: Queue::new(client.clone(), options), live, subscriptions, store, client, _data: data }
     }
 
     /// Returns the same queue for a caller that gives up at once.
@@ -47,6 +52,18 @@ impl TestFleet {
     pub(crate) async fn redis_cli(&self, words: &[&str]) {
         let mut command = redis::cmd(words[0]);
         self.client.command::<redis::Value>(command.arg(&words[1..])).await.unwrap();
+    }
+
+    /// Asks Redis.
+    pub(crate) async fn ask<T: FromRedisValue>(&self, words: &[&str]) -> T {
+        let mut command = redis::cmd(words[0]);
+        self.client.command(command.arg(&words[1..])).await.unwrap()
+    }
+
+    /// Returns a figure of `INFO`, such as `total_commands_processed`.
+    pub(crate) async fn info(&self, section: &str, name: &str) -> Option<String> {
+        let info: String = self.ask(&["INFO", section]).await;
+        info.lines().find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(':')?.trim().to_owned()))
     }
 
     /// Sets `maxmemory` of Redis; `0` is no limit.

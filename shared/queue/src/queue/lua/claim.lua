@@ -4,7 +4,7 @@
 --
 -- Arguments:
 -- - idle: '1' if the worker runs nothing
--- - bulk: '1' if the worker may take a bulk job
+-- - standard, bulk: '1' if the worker may take a job of the lane
 -- - number: names this claim alone
 -- - repeated: '1' if the answer to this claim may have been lost
 -- - busy_ms: time until the worker will likely run nothing
@@ -13,12 +13,13 @@
 -- - nothing: there is no job to take
 -- - {'job', id, attempt, spec, waited_ms, alone}
 -- - {'expired', id}
+-- - {'foreign', id, model}: the job asked for a model that is not the worker's, and has failed
 -- - {'again'}: scan_limit was reached
 -- - {'hold'}: the worker must take nothing until it is idle, from other shards neither
-local owner, build, lease_ms, scan_limit, promote_limit, idle, bulk, tenant_running_max, warden_ms, ttl_ms, number, repeated,
-  busy_ms, sooner_ms = unpack(ARGV)
+local owner, build, lease_ms, scan_limit, promote_limit, idle, standard, bulk, tenant_running_max, warden_ms, ttl_ms,
+  number, repeated, busy_ms, sooner_ms, model = unpack(ARGV)
 lease_ms, scan_limit, tenant_running_max = tonumber(lease_ms), tonumber(scan_limit), tonumber(tenant_running_max)
-idle, bulk = idle == '1', bulk == '1'
+idle, standard, bulk = idle == '1', standard == '1', bulk == '1'
 local now = now_ms()
 
 local function answer_of(id, attempt, spec, created, alone)
@@ -68,6 +69,8 @@ local function begin(id, job, alone)
     redis.call('HSET', JOB .. id, 'alone', '1')
   end
   redis.call('ZADD', LEASES, now + lease_ms, id)
+  -- Without a known rate the job counts as late from its beginning: see ends_here.
+  redis.call('ZADD', ENDS .. job.lane, now + math.ceil(job.cost * (frame_ms(owner) or 0)), id)
   -- The wait is over; from now on only a deadline ends the job.
   if job.expires_ms then
     redis.call('ZREM', DEADLINES, id)
@@ -77,7 +80,7 @@ local function begin(id, job, alone)
       redis.call('HDEL', JOB .. id, 'expires_ms')
     end
   end
-  redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, -job.cost)
+  count_waiting(job.lane, job.cost, -1)
   redis.call('HINCRBY', BOOK, 'running:' .. job.lane, job.cost)
   count('running:', job.tenant, 1)
   return answer_of(id, attempt, job.spec, job.created_ms, alone)
@@ -88,7 +91,7 @@ end
 local function take(queue, found)
   local id = found.id
   local job = id and get(id, 'state', 'entry', 'spec', 'created_ms', 'lane', 'cost', 'tenant', 'expires_ms', 'owner',
-    'deadline_ms', 'attempt') or {}
+    'deadline_ms', 'attempt', 'model') or {}
   if job.state == 'running' and job.entry == found.entry then
     -- The group was deleted by hand and created again: the entry goes back to the worker that runs
     -- the job.
@@ -109,6 +112,15 @@ local function take(queue, found)
     drop_entry(queue, found.entry)
     settle(id, job, 'expired', ttl_ms)
     return { 'expired', id }
+  end
+  -- All processes agree on a model, so no worker will come for the job. A replay takes the model of
+  -- the day.
+  if model ~= '' and job.model and job.model ~= model then
+    drop_entry(queue, found.entry)
+    local message = 'the job asked for model ' .. job.model .. ', and the fleet runs ' .. model
+    redis.call('HSET', JOB .. id, 'failure', cjson.encode({ class = 'resource', message = message }))
+    settle(id, job, 'failed', ttl_ms)
+    return { 'foreign', id, job.model }
   end
   if tenant_running_max > 0
     and tonumber(redis.call('HGET', TENANTS, 'running:' .. job.tenant) or 0) >= tenant_running_max then
@@ -173,7 +185,7 @@ end
 
 local clock, order = tonumber(book.tag or 0), {}
 for i, lane in ipairs(LANES) do
-  if not book['paused:' .. lane] and (lane ~= 'bulk' or bulk) then
+  if not book['paused:' .. lane] and (lane ~= 'standard' or standard) and (lane ~= 'bulk' or bulk) then
     local served = book['served:' .. lane]
     local overdue = served and now - served > PATIENCE_MS[lane]
     order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book['tag:' .. lane] or 0)), served = served,

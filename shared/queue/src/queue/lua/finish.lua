@@ -1,7 +1,7 @@
 -- running -> succeeded | failed | cancelled, fenced. A repeat of the same commit is told that it
 -- was committed.
--- field: 'receipt', 'failure' or ''. frames: those of a success.
-local id, owner, attempt, state, field, value, ttl_ms, frames = unpack(ARGV)
+-- field: 'receipt', 'failure' or ''.
+local id, owner, attempt, state, field, value, ttl_ms = unpack(ARGV)
 local job = held(id, owner, attempt)
 if not job then
   job = job_of(id)
@@ -17,9 +17,7 @@ if state == 'succeeded' and job.cancel then
   return 'cancelled'
 end
 if state == 'succeeded' then
-  local ratio = tonumber(redis.call('HGET', BOOK, 'ratio') or 1000)
-  local seen = frames / math.max(1, job.cost) * 1000
-  redis.call('HSET', BOOK, 'ratio', math.max(1, math.floor(ratio * 0.95 + seen * 0.05 + 0.5)))
+  note_cost(id, job, owner)
 end
 if field == '' then
   settle(id, job, state, ttl_ms)

@@ -1,8 +1,10 @@
 -- Put before every script: the keys by name, and the functions that several transitions share.
 --
 -- A job's hash:
--- - request: spec, lane, tenant, cost (frames it is expected to take), max_frames, fingerprint (of
---   the request)
+-- - request: spec, bytes (of spec), lane, tenant, max_frames, fingerprint (of the request), model (that
+--   it asks for)
+-- - work: base (estimated cost in frames, nothing measured), kind (jobs that take alike), cost (base,
+--   corrected by what jobs of the kind took)
 -- - place: state, queue and entry (its stream and its id there), parked (waits for its tenant)
 -- - attempts: attempt (claims so far), failures, crashes, owner, build
 -- - suspects: suspect (a worker died with it), alone (this attempt runs with nothing beside it)
@@ -10,14 +12,17 @@
 -- - times: created_ms, started_ms, finished_ms, expires_ms, deadline_ms
 --
 -- The book, a hash of counters and marks:
--- - waiting:<lane> and running:<lane>: expected frames
+-- - waiting:<lane> and running:<lane>: cost of the jobs, in frames
+-- - sizes:<lane>:<n>: waiting jobs whose cost is 2^n frames or more, and less than twice that
+-- - bytes:<lane>: bytes of the requests of open jobs
 -- - served:<lane>: when the lane was last served, or first passed over since it was empty
 -- - tag:<lane> and tag: virtual times of the fair queue
 -- - paused:<lane>, closed: marks of an operator
 -- - suspects: number of those that wait
 -- - capacity: frames a second of the whole fleet, thousandths
--- - elsewhere:<lane>: frames that wait on other shards, as workers last reported
--- - ratio: frames taken for one expected, thousandths
+-- - slots:<lane>: slots of the fleet that a job of the lane may take
+-- - rated: slots of the workers that have told their rate
+-- - others:<lane>: the lane on other shards, as workers last reported: see lane_now, admission.lua
 -- - ended:<state>: number of jobs
 -- - reaped_ms: when the leases were last checked
 -- - ahead_ms: by how much the time of the book is ahead of the server's clock
@@ -33,6 +38,7 @@
 --   name, when it will likely be empty, and until when it keeps the role.
 -- - token: an entry of the wake list, which wakes one idle worker.
 -- - parked: a job that waits while its tenant runs as many as it may.
+-- - end: the time at which a running job will likely leave its slot.
 --
 -- Every script but enqueue, replay, reconcile and a repeated claim begins its writes with one that
 -- needs no memory. A full Redis refuses a script by its first write, and must still be able to
@@ -43,6 +49,7 @@ local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', 
 local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
 local WAITS, RATE = ROOT .. 'waits:', ROOT .. 'rate:'
 local STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'
+local ENDS = ROOT .. 'ends:'
 local LANES = { 'live', 'standard', 'bulk' }
 local WEIGHT = { live = 16, standard = 4, bulk = 1 }
 local SUSPECTS = 'suspects'
@@ -99,12 +106,18 @@ local function held(id, owner, attempt)
   end
 end
 
--- Counts a tenant's open ('open:') or running ('running:') jobs. A count of zero is deleted, so it
--- takes no memory.
+-- Counts a tenant's open ('open:') or running ('running:') jobs, or the bytes of the requests of
+-- open jobs ('bytes:'). A count of zero is deleted, so it takes no memory.
 local function count(what, tenant, by)
   if redis.call('HINCRBY', TENANTS, what .. tenant, by) <= 0 then
     redis.call('HDEL', TENANTS, what .. tenant)
   end
+end
+
+-- Adds a job to those that wait in its lane; with a sign of -1, takes it from them.
+local function count_waiting(lane, cost, sign)
+  redis.call('HINCRBY', BOOK, 'waiting:' .. lane, sign * cost)
+  redis.call('HINCRBY', BOOK, 'sizes:' .. lane .. ':' .. math.floor(math.log(cost) / math.log(2) + 1e-9), sign)
 end
 
 -- Returns the place of a stream's entry among all entries: a number that grows with the entry's id.
@@ -162,6 +175,7 @@ end
 local function leave_running(id, job)
   drop_entry(job.queue, job.entry)
   redis.call('ZREM', LEASES, id)
+  redis.call('ZREM', ENDS .. job.lane, id)
   count('running:', job.tenant, -1)
   if redis.call('EXISTS', PARKED .. ':' .. job.tenant) == 1 then
     unpark(job.tenant)
@@ -173,7 +187,7 @@ local function requeue(id, job, delay_ms)
   redis.call('HSET', JOB .. id, 'state', 'queued')
   redis.call('HDEL', JOB .. id, 'owner', 'queue', 'entry', 'alone')
   redis.call('HINCRBY', BOOK, 'running:' .. job.lane, -job.cost)
-  redis.call('HINCRBY', BOOK, 'waiting:' .. job.lane, job.cost)
+  count_waiting(job.lane, job.cost, 1)
   local expires = get(id, 'expires_ms').expires_ms
   if expires then
     redis.call('ZADD', DEADLINES, expires, id)
@@ -221,10 +235,17 @@ local function settle(id, job, state, ttl_ms, ...)
     if job.queue then
       withdraw(id, job)
     end
+    count_waiting(job.lane, job.cost, -1)
+  else
+    redis.call('HINCRBY', BOOK, 'running:' .. job.lane, -job.cost)
   end
-  redis.call('HINCRBY', BOOK, (job.state == 'queued' and 'waiting:' or 'running:') .. job.lane, -job.cost)
   redis.call('HINCRBY', BOOK, 'ended:' .. state, 1)
   count('open:', job.tenant, -1)
+  local bytes = get(id, 'bytes').bytes
+  if bytes then
+    redis.call('HINCRBY', BOOK, 'bytes:' .. job.lane, -bytes)
+    count('bytes:', job.tenant, -bytes)
+  end
   redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms(), ...)
   if state == 'failed' and bury(id) then
     ttl_ms = DEAD_TTL_MS
@@ -263,13 +284,15 @@ local function blame(id, job)
 end
 
 -- nothing -> queued, with further fields of the record.
-local function accept(id, lane, cost, tenant, expires_ms, ...)
+local function accept(id, lane, cost, tenant, expires_ms, spec, ...)
   local now = now_ms()
   push_into(lane, id, 'state', 'queued', 'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0, 'lane', lane,
-    'cost', cost, 'tenant', tenant, ...)
+    'cost', cost, 'tenant', tenant, 'spec', spec, 'bytes', #spec, ...)
   redis.call('ZADD', OPEN, now, id)
-  redis.call('HINCRBY', BOOK, 'waiting:' .. lane, cost)
+  count_waiting(lane, cost, 1)
+  redis.call('HINCRBY', BOOK, 'bytes:' .. lane, #spec)
   count('open:', tenant, 1)
+  count('bytes:', tenant, #spec)
   if expires_ms then
     redis.call('HSET', JOB .. id, 'expires_ms', expires_ms)
     redis.call('ZADD', DEADLINES, expires_ms, id)
@@ -297,30 +320,21 @@ local function promote(limit, tenant_running_max)
   return moved
 end
 
--- Returns the expected wait of a job that joins a lane now, in ms; nil while no worker has reported
--- its rate. The wait is the lane's backlog divided by the lane's share of the fleet's rate. At
--- most, the wait is the whole backlog divided by the whole rate. The backlog of other shards is as
--- workers last reported it.
-local function predicted_wait(lane)
-  local book = fields_of(BOOK, 'capacity', 'ratio', 'waiting:live', 'waiting:standard', 'waiting:bulk',
-    'elsewhere:live', 'elsewhere:standard', 'elsewhere:bulk')
-  local capacity = tonumber(book.capacity or 0)
-  if capacity <= 0 then
-    return nil
+-- Adds a worker's rate and slots to the fleet's; with a sign of -1, takes them from it.
+local function count_worker(name, sign)
+  local mine = redis.call('HMGET', WORKERS, 'capacity:' .. name, 'slots:' .. name)
+  local numbers, place = { capacity = tonumber(mine[1] or 0) }, 0
+  for slots in string.gmatch(mine[2] or '', '%d+') do
+    place = place + 1
+    numbers['slots:' .. LANES[place]] = tonumber(slots)
   end
-  local all, weights, own = 0, 0, 0
-  for _, name in ipairs(LANES) do
-    local frames = math.max(0, tonumber(book['waiting:' .. name] or 0)) + tonumber(book['elsewhere:' .. name] or 0)
-    all = all + frames
-    if name == lane then
-      own = frames
-    end
-    if frames > 0 or name == lane then
-      weights = weights + WEIGHT[name]
+  numbers.rated = numbers.capacity > 0 and numbers['slots:live'] or 0
+  for _, field in ipairs({ 'capacity', 'rated', 'slots:live', 'slots:standard', 'slots:bulk' }) do
+    local number = numbers[field] or 0
+    if number > 0 and redis.call('HINCRBY', BOOK, field, sign * number) < 0 then
+      redis.call('HDEL', BOOK, field)
     end
   end
-  local frames = math.min(all, own * weights / WEIGHT[lane])
-  return math.floor(frames * tonumber(book.ratio or 1000) / capacity * 1000)
 end
 
 -- Returns when a tenant may again create as many jobs at once as in a whole minute.
@@ -339,14 +353,11 @@ local function spend_rate(tenant, rate)
   redis.call('SET', RATE .. tenant, whole_at, 'PX', RATE_WINDOW_MS)
 end
 
--- Removes a worker from the list, and its rate from the fleet's capacity.
+-- Removes a worker from the list, and its rate and slots from the fleet's.
 local function leave(name)
-  local capacity = redis.call('HGET', WORKERS, 'capacity:' .. name)
   redis.call('ZREM', ALIVE, name)
-  redis.call('HDEL', WORKERS, 'capacity:' .. name, 'status:' .. name)
-  if capacity and redis.call('HINCRBY', BOOK, 'capacity', 0 - capacity) < 0 then
-    redis.call('HDEL', BOOK, 'capacity')
-  end
+  count_worker(name, -1)
+  redis.call('HDEL', WORKERS, 'capacity:' .. name, 'slots:' .. name, 'status:' .. name)
 end
 
 -- Removes a worker that has ended, and the note of its last claim.

@@ -43,6 +43,9 @@ for _, id in ipairs(stale) do
     redis.call('ZREM', DELAYED, id)
     redis.call('ZREM', DEADLINES, id)
     redis.call('ZREM', LEASES, id)
+    for _, lane in ipairs(LANES) do
+      redis.call('ZREM', ENDS .. lane, id)
+    end
   else
     redis.call('ZADD', OPEN, 'XX', now, id)
     if state == 'queued' and not is_waiting(id) then

@@ -1,7 +1,7 @@
--- Records a worker's report. The fleet's capacity is the sum of the living workers' rates.
--- status: JSON, '' when the worker leaves. capacity: frames a second, thousandths.
--- A worker that stays also reports the frames that wait on other shards in each lane.
-local owner, status, capacity, good_for_ms, elsewhere_live, elsewhere_standard, elsewhere_bulk = unpack(ARGV)
+-- Records a worker's report. The fleet's capacity and slots are the sums over the living workers.
+-- status: JSON, '' when the worker leaves. capacity: frames a second, thousandths. slots: those that
+-- a job of each lane may take. A worker that stays also reports each lane as it is on other shards.
+local owner, status, capacity, good_for_ms, slots, others_live, others_standard, others_bulk = unpack(ARGV)
 
 lapse()
 if status == '' then
@@ -9,9 +9,8 @@ if status == '' then
 else
   leave(owner)
   redis.call('ZADD', ALIVE, now_ms() + tonumber(good_for_ms), owner)
-  redis.call('HSET', WORKERS, 'status:' .. owner, status, 'capacity:' .. owner, capacity)
-  redis.call('HINCRBY', BOOK, 'capacity', capacity)
-  redis.call('HSET', BOOK, 'elsewhere:live', elsewhere_live, 'elsewhere:standard', elsewhere_standard,
-    'elsewhere:bulk', elsewhere_bulk)
+  redis.call('HSET', WORKERS, 'status:' .. owner, status, 'capacity:' .. owner, capacity, 'slots:' .. owner, slots)
+  count_worker(owner, 1)
+  redis.call('HSET', BOOK, 'others:live', others_live, 'others:standard', others_standard, 'others:bulk', others_bulk)
 end
 return redis.call('ZCARD', ALIVE)

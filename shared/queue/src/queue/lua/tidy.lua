@@ -2,6 +2,7 @@
 -- and places in line of jobs that were delivered (claims of an earlier version left them).
 -- A consumer that holds an entry stays, because deleting it would orphan the entry.
 local queue, idle_ms, limit = unpack(ARGV)
+local ENDS_CHECKED_MAX = 64
 lapse()
 redis.call('XTRIM', DLQ, 'MINID', now_ms() - DEAD_TTL_MS)
 
@@ -22,6 +23,12 @@ for _, group in ipairs(information('GROUPS', STREAM .. queue)) do
   local delivered = place_of(group['last-delivered-id'])
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', WAITS .. queue, '-inf', delivered, 'LIMIT', 0, limit)) do
     redis.call('ZREM', WAITS .. queue, id)
+  end
+end
+-- A job that ended by a script of an older build left its expected end behind.
+for _, id in ipairs(redis.call('ZRANGE', ENDS .. queue, 0, ENDS_CHECKED_MAX - 1)) do
+  if get(id, 'state').state ~= 'running' then
+    redis.call('ZREM', ENDS .. queue, id)
   end
 end
 local gone = 0

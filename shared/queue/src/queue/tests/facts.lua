@@ -61,6 +61,12 @@ for _, name in ipairs({ 'delayed', 'deadlines', 'leases', 'open' }) do
   table.insert(lines, name .. ': ' .. table.concat(ids, ' '))
 end
 
+for _, lane in ipairs({ 'live', 'standard', 'bulk' }) do
+  local ids = redis.call('ZRANGE', ROOT .. 'ends:' .. lane, 0, -1)
+  table.sort(ids)
+  table.insert(lines, 'ends ' .. lane .. ': ' .. table.concat(ids, ' '))
+end
+
 local parked = redis.call('LRANGE', ROOT .. 'parked:default', 0, -1)
 for _, id in ipairs(parked) do
   if jobs[id] and jobs[id].parked then
@@ -91,6 +97,25 @@ for _, state in ipairs({ 'succeeded', 'failed', 'cancelled', 'expired' }) do
 end
 for _, name in ipairs(numbers) do
   table.insert(lines, 'book ' .. name .. ': ' .. (redis.call('HGET', ROOT .. 'book', name) or '0'))
+end
+
+-- The model does not know how long a payload is. The counts must be those of the open jobs.
+local function bytes_of(field, value)
+  local bytes = 0
+  for id, job in pairs(jobs) do
+    if open(id) and job[field] == value then
+      bytes = bytes + #job.spec
+    end
+  end
+  return bytes
+end
+for _, lane in ipairs({ 'live', 'standard', 'bulk' }) do
+  local counted = tonumber(redis.call('HGET', ROOT .. 'book', 'bytes:' .. lane) or 0)
+  table.insert(lines, 'book bytes:' .. lane .. ' off by ' .. (counted - bytes_of('lane', lane)))
+end
+for _, tenant in ipairs({ 'default', 'other' }) do
+  local counted = tonumber(redis.call('HGET', ROOT .. 'tenants', 'bytes:' .. tenant) or 0)
+  table.insert(lines, 'tenants bytes:' .. tenant .. ' off by ' .. (counted - bytes_of('tenant', tenant)))
 end
 
 for _, id in ipairs(ARGV) do

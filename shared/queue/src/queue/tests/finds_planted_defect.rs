@@ -79,6 +79,10 @@ planted! {
         "redis.call('ZRANGEBYSCORE', DELAYED, '-inf', now_ms()" => "redis.call('ZRANGEBYSCORE', DELAYED, '-inf', '+inf'";
     a_tidied_consumer_takes_its_entry_along: "tidy",
         "consumer.pending == 0 and" => "";
+    a_standard_job_takes_a_slot_of_the_live_reserve: "claim",
+        "(lane ~= 'standard' or standard) and" => "";
+    a_job_that_left_its_slot_still_counts_as_running: "prelude",
+        "redis.call('ZREM', ENDS .. job.lane, id)" => "";
     a_paused_lane_is_served: "claim",
         "if not book['paused:' .. lane] and" => "if";
     a_tenant_may_run_any_number: "claim",

@@ -116,7 +116,17 @@ impl System {
                 };
                 self.enqueue(self.jobs[job], Lane::Live, 0, 0, TimeLimit::None, print).await?
             }
-            (&QueueMove::Claim { worker, idle, bulk }, _) => self.claim(worker, idle, bulk).await?,
+            (&QueueMove::Claim { worker, idle, standard, bulk }, _) => {
+                let room = WorkerCapacity {
+                    running: u8::from(!idle),
+                    standard: if standard { 0 } else { 4 },
+                    bulk: if bulk { 0 } else { 3 },
+                    live_reserve: 1,
+                    reserve: 1,
+                    ..WorkerCapacity::empty(5)
+                };
+                self.claim(worker, room).await?
+            }
             _ => self.operate(step).await?,
         })
     }
@@ -145,6 +155,7 @@ impl System {
         }
         match self.queue.enqueue(&ticket, &spec(lane, TEXTS[text])).await {
             Ok(crate::queue::Enqueue::Accepted { .. }) => Ok("accepted".into()),
+            Ok(crate::queue::Enqueue::Paused) => Ok("accepted".into()),
             Ok(crate::queue::Enqueue::Exists(state)) => Ok(format!("exists {state}")),
             Err(QueueError::Conflict(_)) => Ok("conflict".into()),
             Err(QueueError::Closed) => Ok("closed".into()),
@@ -153,9 +164,7 @@ impl System {
         }
     }
 
-    async fn claim(&mut self, worker: usize, idle: bool, bulk: bool) -> Result<String, QueueError> {
-        let room =
-            WorkerCapacity { running: u8::from(!idle), bulk: if bulk { 0 } else { 5 }, ..WorkerCapacity::empty(5) };
+    async fn claim(&mut self, worker: usize, room: WorkerCapacity) -> Result<String, QueueError> {
         Ok(match self.queue.claimer(&self.workers[worker], "a test").claim(room).await? {
             Claim::Job(job) => {
                 let at = job.lease.at();

@@ -88,7 +88,7 @@ impl ModelJob {
     }
 
     pub(super) fn cost(&self) -> u64 {
-        u64::from(spec(self.lane, TEXTS[self.text]).expected_frames())
+        u64::from(spec(self.lane, TEXTS[self.text]).expected_cost())
     }
 }
 
@@ -165,7 +165,7 @@ impl QueueModel {
             QueueMove::Enqueue { lane, text, tenant, limit } => self.enqueue(lane, text, tenant, limit),
             QueueMove::Repeat { job, same: true } => format!("exists {}", self.jobs[job].state),
             QueueMove::Repeat { same: false, .. } => "conflict".into(),
-            QueueMove::Claim { worker, idle, bulk } => self.claim(worker, idle, bulk),
+            QueueMove::Claim { worker, idle, standard, bulk } => self.claim(worker, idle, [true, standard, bulk]),
             QueueMove::Beat(fence) => format!("{:?}", self.beat(self.fences[fence])),
             QueueMove::Succeed(fence) => self.finish(fence, JobState::Succeeded, None),
             QueueMove::Fail(fence, class) => self.finish(fence, JobState::Failed, Some(class)),

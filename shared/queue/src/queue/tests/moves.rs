@@ -37,6 +37,7 @@ pub(super) enum QueueMove {
     Claim {
         worker: usize,
         idle: bool,
+        standard: bool,
         bulk: bool,
     },
     Beat(usize),
@@ -177,8 +178,8 @@ fn enqueue() -> BoxedStrategy<QueueMove> {
 }
 
 fn claim() -> BoxedStrategy<QueueMove> {
-    (0..WORKERS, any::<bool>(), prop::bool::weighted(0.7))
-        .prop_map(|(worker, idle, bulk)| QueueMove::Claim { worker, idle, bulk })
+    (0..WORKERS, any::<bool>(), prop::bool::weighted(0.8), prop::bool::weighted(0.8))
+        .prop_map(|(worker, idle, standard, bulk)| QueueMove::Claim { worker, idle, standard, bulk: standard && bulk })
         .boxed()
 }
 

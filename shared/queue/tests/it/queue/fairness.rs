@@ -100,3 +100,28 @@ async fn bulk_leaves_the_reserved_slots_to_others() {
     );
     assert!(try_claim(queue, &owner).await.is_none());
 }
+
+#[tokio::test]
+async fn standard_and_bulk_leave_the_live_reserve_to_live_jobs() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    enqueue(queue, Lane::Standard).await;
+    enqueue(queue, Lane::Bulk).await;
+    let nearly_full = WorkerCapacity { running: 4, standard: 3, bulk: 1, live_reserve: 1, ..WorkerCapacity::empty(5) };
+    assert!(matches!(queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap(), Claim::Nothing));
+    let live = enqueue(queue, Lane::Live).await;
+    let Claim::Job(job) = queue.claimer(&owner, "a test").claim(nearly_full).await.unwrap() else {
+        panic!("a live job waits")
+    };
+    assert_eq!(job.lease.at().id, live);
+    let live_beside = WorkerCapacity { standard: 2, ..nearly_full };
+    let Claim::Job(job) = queue.claimer(&owner, "a test").claim(live_beside).await.unwrap() else {
+        panic!("a standard job waits")
+    };
+    assert_eq!(job.spec.lane, Lane::Standard);
+    let one_slot = WorkerCapacity { live_reserve: 1, ..WorkerCapacity::empty(1) };
+    assert!(
+        matches!(queue.claimer(&owner, "a test").claim(one_slot).await.unwrap(), Claim::Job(_)),
+        "one slot cannot be kept back"
+    );
+}

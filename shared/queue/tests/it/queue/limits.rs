@@ -154,6 +154,35 @@ async fn a_tenant_may_have_so_many_jobs_and_no_more() {
 }
 
 #[tokio::test]
+async fn a_lane_and_a_tenant_hold_so_many_bytes_of_requests_and_no_more() {
+    let long = |lane| csm_testing::job().text(&"word ".repeat(800)).lane(lane).spec();
+    // A request of such a text takes 4 to 5 KB: two fit a tenant, three a lane.
+    let options = QueueArgs { lane_bytes_max: 14_000, tenant_bytes_max: 10_000, ..QueueArgs::default() };
+    let fleet = TestFleet::start_with(&options).await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let enqueue = async |tenant: &str, lane| {
+        let ticket = Ticket { tenant: tenant.parse().unwrap(), ..Ticket::new(JobId::generate()) };
+        queue.enqueue(&ticket, &long(lane)).await.map(|_| ticket.id)
+    };
+    let first = enqueue("one", Lane::Standard).await.unwrap();
+    enqueue("one", Lane::Bulk).await.unwrap();
+    let refused = enqueue("one", Lane::Live).await.unwrap_err();
+    assert!(matches!(refused, QueueError::TenantBytesFull { bytes: 8_000..=10_000, limit: 10_000, .. }), "{refused}");
+    for tenant in ["two", "three"] {
+        enqueue(tenant, Lane::Standard).await.unwrap();
+    }
+    let refused = enqueue("four", Lane::Standard).await.unwrap_err();
+    assert!(matches!(refused, QueueError::LaneBytesFull { bytes: 12_000..=14_000, limit: 14_000, .. }), "{refused}");
+    assert!(refused.is_transient());
+    // Each end makes room, whatever it is.
+    assert_eq!(queue.cancel(&first).await.unwrap(), Cancel::Cancelled);
+    enqueue("one", Lane::Standard).await.unwrap();
+    assert!(enqueue("four", Lane::Standard).await.is_err());
+    claim(queue, &owner).await.lease.succeed(&receipt()).await.unwrap();
+    enqueue("four", Lane::Standard).await.unwrap();
+}
+
+#[tokio::test]
 async fn jobs_that_are_created_and_cancelled_leave_nothing_behind() {
     let fleet = TestFleet::start_with(&QueueArgs { tenant_open_max: 5, ..QueueArgs::default() }).await;
     let queue = &fleet.queue;

@@ -19,6 +19,10 @@ async fn a_paused_lane_takes_in_and_gives_nothing_out() {
     let (held, bulk) = (enqueue(queue, Lane::Live).await, enqueue(queue, Lane::Bulk).await);
     assert_eq!(claim(queue, &owner).await.lease.at().id, bulk);
     assert!(try_claim(queue, &owner).await.is_none());
+    let last = Ticket::new(JobId::generate());
+    queue.report(&owner, &report(10.0)).await.unwrap();
+    assert_eq!(queue.enqueue(&last, &spec(Lane::Live)).await.unwrap(), Enqueue::Paused, "no wait is told");
+    assert_eq!(queue.stats().await.unwrap().predicted_wait(Lane::Live), None);
     let paused: Vec<_> = queue.stats().await.unwrap().lanes.iter().map(|lane| lane.paused).collect();
     assert_eq!(paused, [true, false, false]);
     running.succeed(&receipt()).await.unwrap();
@@ -184,6 +188,7 @@ fn report(frames_per_second: f64) -> WorkerReport {
         model: "m".into(),
         build: "b".into(),
         slots: 5,
+        lane_slots: [5; 3],
         running: 0,
         frames_per_second,
         frames: 0,
@@ -231,6 +236,28 @@ async fn a_wait_is_predicted_from_what_waits_and_from_what_workers_can_do() {
     let stats = queue.stats().await.unwrap();
     assert!((stats.frames_per_second - frames / 4.0).abs() < 0.01, "one that drains adds nothing");
     assert_eq!(stats.workers.len(), 2);
+}
+
+#[tokio::test]
+async fn a_lane_waits_for_its_share_but_never_for_more_than_all_there_is() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let (standard, bulk) = (spec(Lane::Standard), spec(Lane::Bulk));
+    for _ in 0..8 {
+        queue.enqueue(&Ticket::new(JobId::generate()), &standard).await.unwrap();
+        queue.enqueue(&Ticket::new(JobId::generate()), &bulk).await.unwrap();
+    }
+    // One slot that makes a job a second.
+    let frames = f64::from(standard.expected_cost());
+    let one_slot = WorkerReport { slots: 1, lane_slots: [1; 3], ..report(frames) };
+    queue.report(&owner, &one_slot).await.unwrap();
+    let stats = queue.stats().await.unwrap();
+    let wait = |lane| stats.predicted_wait(lane).expect("a rate is known").as_secs_f64();
+    assert!(wait(Lane::Live).abs() < 0.01, "its lane is empty and the slot is free");
+    assert!((wait(Lane::Standard) - 8.0 * 1.25).abs() < 0.01, "four fifths of the slot");
+    assert!((wait(Lane::Bulk) - 16.0).abs() < 0.01, "the whole slot once the others are through");
+    queue.leave(&owner).await.unwrap();
+    assert_eq!(queue.stats().await.unwrap().predicted_wait(Lane::Live), None);
 }
 
 #[tokio::test]

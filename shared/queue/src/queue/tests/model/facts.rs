@@ -23,15 +23,21 @@ impl QueueModel {
         lines.push(line("delayed", &self.by_id(|job| job.place == JobPlace::Delayed)));
         lines.push(line("deadlines", &self.by_id(|job| job.timed)));
         lines.push(line("leases", &self.by_id(|job| job.state == JobState::Running)));
+        for lane in Lane::ALL {
+            let runs = self.by_id(|job| job.lane == lane && job.state == JobState::Running);
+            lines.push(line(&format!("ends {lane}"), &runs));
+        }
         lines.push(line("open", &self.by_id(|job| !job.state.is_final())));
         lines.push(line("parked", &self.parked));
         lines.push(line("dead letters", &self.dead));
         for (tenant, name) in TENANTS.iter().enumerate() {
             lines.push(format!("tenants open:{name}: {}", self.open(tenant)));
+            lines.push(format!("tenants bytes:{name} off by 0"));
             lines.push(format!("tenants running:{name}: {}", self.count(tenant, JobState::Running)));
         }
         lines.push(format!("book suspects: {}", self.suspects()));
         for lane in Lane::ALL {
+            lines.push(format!("book bytes:{lane} off by 0"));
             for (name, state) in [("waiting", JobState::Queued), ("running", JobState::Running)] {
                 let jobs = self.jobs.iter().filter(|job| job.lane == lane && job.state == state);
                 lines.push(format!("book {name}:{lane}: {}", jobs.map(ModelJob::cost).sum::<u64>()));

@@ -52,7 +52,7 @@ impl QueueModel {
         false
     }
 
-    pub(super) fn claim(&mut self, worker: usize, idle: bool, bulk: bool) -> String {
+    pub(super) fn claim(&mut self, worker: usize, idle: bool, accepts: [bool; 3]) -> String {
         self.promote();
         if self.suspects() > 0 {
             if idle {
@@ -68,7 +68,7 @@ impl QueueModel {
         let mut order: Vec<_> = (0..3).map(|lane| (self.tags[lane].max(self.clock), lane)).collect();
         order.sort_unstable();
         for (tag, lane) in order {
-            if self.paused[lane] || (lane == Lane::Bulk as usize && !bulk) {
+            if self.paused[lane] || !accepts[lane] {
                 continue;
             }
             if let Some((answer, begun)) = self.serve(lane, worker) {
