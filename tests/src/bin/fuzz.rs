@@ -1,6 +1,5 @@
 //! `csm-fuzz`: damaged inputs for one reader of bytes from outside. The last line printed is the
 //! verdict with its figures. The exit status is 0 for a pass and 1 otherwise.
-#![expect(clippy::print_stdout, reason = "a command line's output")]
 #![expect(unsafe_code, reason = "an allocator that counts; no crate of this workspace has one")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -10,6 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use clap::Parser;
+use csm_shared::outln;
 use csm_tests::fuzz::fuzz_run::{AllocationMeter, FuzzOptions};
 use csm_tests::fuzz::{FuzzTargetName, run};
 
@@ -90,11 +90,11 @@ async fn main() -> ExitCode {
     let options = FuzzOptions { duration: Duration::from_secs(seconds), seed, folder, replay, meter };
     match run(target, &options).await {
         Ok(report) => {
-            println!("{report}");
+            outln!("{report}");
             ExitCode::from(u8::from(!report.passed()))
         }
         Err(error) => {
-            println!("FAIL: the run broke off: {error:#}");
+            outln!("FAIL: the run broke off: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -1,11 +1,11 @@
 //! `csm-siege`: attacks on a real gateway in a limit of memory, beside an honest caller. The exit
 //! status is 0 if every attack passes and 1 otherwise.
-#![expect(clippy::print_stdout, reason = "a command line's output")]
 
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use csm_shared::outln;
 use csm_tests::siege::attack_table::ATTACKS;
 use csm_tests::siege::{MEMORY_LIMIT_BYTES, SiegeOptions, run};
 
@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
     let cli = SiegeCli::parse();
     if cli.list {
         for attack in &ATTACKS {
-            println!("{:<24}{:>6} x {}", attack.name, attack.attackers, attack.what);
+            outln!("{:<24}{:>6} x {}", attack.name, attack.attackers, attack.what);
         }
         return ExitCode::SUCCESS;
     }
@@ -59,11 +59,11 @@ async fn main() -> ExitCode {
     };
     match outcome {
         Ok(report) => {
-            println!("\n{report}");
+            outln!("\n{report}");
             ExitCode::from(u8::from(!report.passed()))
         }
         Err(error) => {
-            println!("FAIL: the siege broke off: {error:#}");
+            outln!("FAIL: the siege broke off: {error:#}");
             ExitCode::FAILURE
         }
     }

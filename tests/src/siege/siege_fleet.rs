@@ -1,6 +1,5 @@
 //! The processes of a siege: Redis and a worker on the tiny model for all attacks, and a new
 //! gateway for each.
-#![expect(clippy::print_stdout, reason = "the siege is a command line's work")]
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -11,6 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use csm_engine::random_model::{self, FolderLayout};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_shared::outln;
 use csm_testing::process::{Process, free_address, program_path};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
@@ -116,7 +116,7 @@ impl SiegeFleet {
             }
         };
         let bytes = timeout(LONG_ANSWER_LIMIT, finished).await.context("the long job takes too long")??;
-        println!("waited {:.0} s for an answer of {bytes} bytes", began.elapsed().as_secs_f64());
+        outln!("waited {:.0} s for an answer of {bytes} bytes", began.elapsed().as_secs_f64());
         Ok(())
     }
 }

@@ -1,5 +1,4 @@
 //! One attack after the other, each on a new gateway.
-#![expect(clippy::print_stdout, reason = "the siege is a command line's work")]
 
 use std::fs;
 use std::io;
@@ -9,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use csm_shared::outln;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until};
@@ -65,7 +65,7 @@ pub async fn run(options: &SiegeOptions) -> anyhow::Result<SiegeReport> {
     match Box::pin(attack_all(options, folder.path())).await {
         Ok(report) if report.passed() => Ok(report),
         Ok(report) => {
-            println!("\nthe log of all processes is {}", folder.keep().join("log").display());
+            outln!("\nthe log of all processes is {}", folder.keep().join("log").display());
             Ok(report)
         }
         Err(error) => Err(error.context(format!("see {}", folder.keep().display()))),
@@ -74,7 +74,7 @@ pub async fn run(options: &SiegeOptions) -> anyhow::Result<SiegeReport> {
 
 async fn attack_all(options: &SiegeOptions, folder: &Path) -> anyhow::Result<SiegeReport> {
     let (limit, descriptors) = (MemoryLimit::new(options.memory), open_files_max()?);
-    println!("siege: {} MiB for the gateway, {}", options.memory >> 20, limit.describe());
+    outln!("siege: {} MiB for the gateway, {}", options.memory >> 20, limit.describe());
     let more = limit.setting(options.memory).into_iter().chain(options.environment.iter().cloned());
     let mut fleet = SiegeFleet::start(folder, more).await?;
     fleet.ready().await?;
@@ -84,7 +84,7 @@ async fn attack_all(options: &SiegeOptions, folder: &Path) -> anyhow::Result<Sie
     let chosen = |attack: &&Attack| options.only.is_empty() || options.only.iter().any(|name| name == attack.name);
     for attack in ATTACKS.iter().filter(chosen) {
         let one = Box::pin(siege.attack(attack)).await.context(attack.name)?;
-        println!("\n{one}");
+        outln!("\n{one}");
         report.attacks.push(one);
     }
     Ok(report)
@@ -201,7 +201,7 @@ impl Siege<'_> {
         let (asking, admin) = (probe.clone(), gateway.admin);
         tasks.spawn(async move {
             if let Err(error) = asking.ask(admin).await {
-                println!("cannot ask the probes: {error}");
+                outln!("cannot ask the probes: {error}");
             }
         });
         Ok(Beside { honest, probe, memory, tasks })

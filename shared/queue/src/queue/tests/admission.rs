@@ -1,5 +1,6 @@
 //! Predicted waits beside the waits that jobs then had, in a fleet whose clock the test turns.
 //! Scripts, jobs and claims are real; only the time that a job takes is made up.
+#![allow(clippy::print_stderr, clippy::print_stdout, reason = "the measuring tests print what they measured")]
 
 mod virtual_fleet;
 
