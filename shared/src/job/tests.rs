@@ -192,7 +192,7 @@ fn a_job_costs_its_speech_its_prompt_and_the_recordings_to_be_encoded() {
     // 119 s of recordings are 1,487 frames: positions of the prompt, and work of the encoder.
     let (text, speaker) = (Text::new("What was said before.").expect("valid"), Speaker::default());
     let clip = Clip::from_samples(vec![0; crate::audio::FRAME_SAMPLES * 372]);
-    let context = Context::new(vec![Segment { text, speaker, clip }; 4]).expect("valid");
+    let context = Context::new(vec![Segment { text, speaker, recording: clip.into() }; 4]).expect("valid");
     let recorded = JobSpec { context, ..word.clone() };
     assert_eq!(recorded.expected_cost(), word.expected_frames() + 1_509 / 100 + 1_488 / 8);
     // Jobs that take unlike are of unlike kinds: by recordings, budget, freedom and length.

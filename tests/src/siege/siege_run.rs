@@ -137,9 +137,9 @@ impl Siege<'_> {
         let tally = Arc::new(Tally::default());
         let began = Instant::now();
         let mut rounds = self.attackers(attackers, attack, &gateway, &tally);
-        let end = began + self.options.duration;
-        while Instant::now() < end && gateway.process.ended()?.is_none() {
-            sleep_until((Instant::now() + LOOK_EVERY).min(end).into()).await;
+        let over = began + self.options.duration;
+        while Instant::now() < over && gateway.process.ended()?.is_none() {
+            sleep_until((Instant::now() + LOOK_EVERY).min(over).into()).await;
         }
         let (honest, probes) = (beside.honest.take(), beside.probe.take());
         rounds.shutdown().await;

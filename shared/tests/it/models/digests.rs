@@ -5,7 +5,8 @@ use std::fs;
 use csm_shared::models::{HubError, HubOptions, ModelFiles, Pin, SILENTCIPHER, resolve, silentcipher};
 use sha2::{Digest, Sha256};
 
-use super::{COMMIT, FakeHub, Fault, both_layouts, hub_of, mimi, options, original_layout, silentcipher_files, source};
+use super::silentcipher_weights::silentcipher_files;
+use super::{COMMIT, FakeHub, Fault, both_layouts, hub_of, mimi, options, original_layout, source};
 
 #[tokio::test]
 async fn one_flipped_bit_under_the_right_length_is_noticed() {

@@ -5,7 +5,7 @@ use csm_shared::models::{SILENTCIPHER, silentcipher};
 use super::*;
 
 /// Returns a repository laid out like SilentCipher's: two models, and more files than needed.
-fn silentcipher_files() -> Files {
+pub(super) fn silentcipher_files() -> Files {
     Files::from([
         ("README.md", b"about".to_vec()),
         ("16_khz/97561_iteration/enc_c.ckpt", b"the other model".to_vec()),

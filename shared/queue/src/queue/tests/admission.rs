@@ -42,7 +42,7 @@ fn one_letter(lane: Lane) -> (JobSpec, u64) {
 fn with_context(lane: Lane) -> (JobSpec, u64) {
     let text = Text::new("What was said before.").expect("valid");
     let clip = Clip::from_samples(vec![1; FRAME_SAMPLES * 119_000 / 80 / 4]);
-    let segment = Segment { text, speaker: csm_shared::job::Speaker::default(), clip };
+    let segment = Segment { text, speaker: csm_shared::job::Speaker::default(), recording: clip.into() };
     let spec = job().text("Yes.").frames(125).lane(lane).context(vec![segment; 4]).spec();
     (spec, 60 * 10 * FRAME)
 }
