@@ -34,5 +34,6 @@ pub const RECOVERY_LIMIT: Duration = Duration::from_secs(10);
 pub const REST_FACTOR: f64 = 1.5;
 /// Grace of the gateway after SIGTERM, in seconds.
 pub const DRAIN_SECONDS: u64 = 5;
-/// Longest time from SIGTERM to the gateway's end: its grace, and time to flush answers.
-pub const END_LIMIT: Duration = Duration::from_secs(DRAIN_SECONDS + 5);
+/// Longest time from SIGTERM to the gateway's end: its grace, 8 s for answers and threads to end, and
+/// a second for the system.
+pub const END_LIMIT: Duration = Duration::from_secs(DRAIN_SECONDS + 9);

@@ -32,7 +32,10 @@ pub(super) struct SocketMessages {
 
 impl SocketMessages {
     pub(super) async fn start() -> anyhow::Result<Self> {
-        Ok(Self { gateway: FuzzGateway::start().await? })
+        let gateway = FuzzGateway::start().await?;
+        // A socket whose caller left stays until its job ends, if a second message waits.
+        gateway.close_queue().await?;
+        Ok(Self { gateway })
     }
 
     /// Opens a socket, sends the frames, and returns what the gateway sends until it closes.
