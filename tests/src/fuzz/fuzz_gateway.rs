@@ -2,21 +2,27 @@
 //! tokenizer. No worker runs.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use clap::Parser;
 use csm_engine::random_model::{self, FolderLayout};
 use csm_gateway::{Gateway, GatewayArgs, serve};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
+use csm_queue::queue::Queue;
+use csm_queue::redis_client::RedisClient;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// Longest fault of Redis that closing the intake waits out.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Settings of Redis without a file: its data is not needed after a crash.
 const NO_FILE: [&str; 2] = ["--appendonly", "no"];
 
 /// Running gateway.
 pub(super) struct FuzzGateway {
     pub(super) address: SocketAddr,
+    queue: Queue,
     _gateway: Gateway,
     _stop: DropGuard,
     _redis: LocalRedis,
@@ -51,7 +57,13 @@ impl FuzzGateway {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let gateway = Box::pin(serve(&args.gateway, metrics, stop.clone())).await?;
         let address = gateway.address;
-        Ok(Self { address, _gateway: gateway, _stop: stop.drop_guard(), _redis: redis, _folder: folder })
+        let queue = Queue::new(RedisClient::new(&args.gateway.redis, PATIENCE)?, &args.gateway.queue);
+        Ok(Self { address, queue, _gateway: gateway, _stop: stop.drop_guard(), _redis: redis, _folder: folder })
+    }
+
+    /// Closes the intake, so that each valid request is answered at once.
+    pub(super) async fn close_intake(&self) -> anyhow::Result<()> {
+        Ok(self.queue.close(true).await?)
     }
 }
 

@@ -32,7 +32,10 @@ pub(super) struct SocketMessages {
 
 impl SocketMessages {
     pub(super) async fn start() -> anyhow::Result<Self> {
-        Ok(Self { gateway: FuzzGateway::start().await? })
+        let gateway = FuzzGateway::start().await?;
+        // No worker runs, and a job that waits would keep its socket open for the next message.
+        gateway.close_intake().await?;
+        Ok(Self { gateway })
     }
 
     /// Opens a socket, sends the frames, and returns what the gateway sends until it closes.
