@@ -96,6 +96,8 @@ async fn start_limited(app: &TestApp, model: &std::path::Path, limits: &str) -> 
         .arg("--store")
         .arg(format!("folder:{}", model.join("audio").display()))
         .args(["--redis-url", &app.redis.url()])
+        // A fleet of its own: the app beside it has another model.
+        .args(["--key-prefix", "limited"])
         .env("NO_COLOR", "1")
         .stderr(Stdio::piped())
         .kill_on_drop(true)

@@ -8,24 +8,24 @@ use clap::Parser;
 use csm_engine::random_model::{self, FolderLayout};
 use csm_gateway::{Gateway, GatewayArgs, serve};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
-use csm_queue::queue::{Queue, QueueArgs};
-use csm_queue::redis_client::{RedisArgs, RedisClient};
+use csm_queue::queue::Queue;
+use csm_queue::redis_client::RedisClient;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tempfile::TempDir;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+/// Longest fault of Redis that closing the intake waits out.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// Settings of Redis without a file: its data is not needed after a crash.
 const NO_FILE: [&str; 2] = ["--appendonly", "no"];
-
-/// Longest fault of Redis that a call waits out.
-const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Running gateway.
 pub(super) struct FuzzGateway {
     pub(super) address: SocketAddr,
+    queue: Queue,
     _gateway: Gateway,
     _stop: DropGuard,
-    redis: LocalRedis,
+    _redis: LocalRedis,
     _folder: TempDir,
 }
 
@@ -57,29 +57,14 @@ impl FuzzGateway {
         let metrics = PrometheusBuilder::new().build_recorder().handle();
         let gateway = Box::pin(serve(&args.gateway, metrics, stop.clone())).await?;
         let address = gateway.address;
-        Ok(Self { address, _gateway: gateway, _stop: stop.drop_guard(), redis, _folder: folder })
+        let queue = Queue::new(RedisClient::new(&args.gateway.redis, PATIENCE)?, &args.gateway.queue);
+        Ok(Self { address, queue, _gateway: gateway, _stop: stop.drop_guard(), _redis: redis, _folder: folder })
     }
 
-    /// Lets the queue take no job, so that no request waits for a worker.
-    pub(super) async fn close_queue(&self) -> anyhow::Result<()> {
-        Ok(queue_of(&self.redis)?.1.close(true).await?)
+    /// Closes the intake, so that each valid request is answered at once.
+    pub(super) async fn close_intake(&self) -> anyhow::Result<()> {
+        Ok(self.queue.close(true).await?)
     }
-}
-
-/// Settings of the queue, with its own defaults.
-#[derive(Parser)]
-struct QueueSettings {
-    #[command(flatten)]
-    redis: RedisArgs,
-    #[command(flatten)]
-    queue: QueueArgs,
-}
-
-/// Opens the queue of a Redis.
-pub(super) fn queue_of(redis: &LocalRedis) -> anyhow::Result<(RedisClient, Queue)> {
-    let settings = QueueSettings::try_parse_from(["queue", &format!("--redis-url={}", redis.url())])?;
-    let client = RedisClient::new(&settings.redis, PATIENCE)?;
-    Ok((client.clone(), Queue::new(client, &settings.queue)))
 }
 
 /// Starts a Redis that keeps its data in memory alone.

@@ -5,18 +5,22 @@
 
 use std::time::Duration;
 
+use clap::Parser;
 use csm_queue::local_redis::LocalRedis;
-use csm_queue::queue::{Queue, QueueError, RedisKeys, WorkerCapacity, WorkerId};
+use csm_queue::queue::{Queue, QueueArgs, QueueError, RedisKeys, WorkerCapacity, WorkerId};
+use csm_queue::redis_client::{RedisArgs, RedisClient};
 use csm_shared::job::{JobId, wire};
 use csm_testing::job;
 use csm_testing::mutator::read_corpus;
 use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 
-use super::fuzz_gateway::{queue_of, redis_without_file};
+use super::fuzz_gateway::redis_without_file;
 use super::fuzz_run::FuzzTarget;
 use super::{corpus_folder, without_digits};
 
+/// Longest fault of Redis that a call waits out.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Slots of the worker that claims.
 const SLOTS: u8 = 4;
 
@@ -29,14 +33,24 @@ pub(super) struct RedisRecords {
     _folder: TempDir,
 }
 
+/// Settings of the queue, with its own defaults.
+#[derive(Parser)]
+struct Settings {
+    #[command(flatten)]
+    redis: RedisArgs,
+    #[command(flatten)]
+    queue: QueueArgs,
+}
+
 impl RedisRecords {
     pub(super) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("csm-fuzz-").tempdir()?;
         let redis = redis_without_file(&folder).await?;
-        let (client, queue) = queue_of(&redis)?;
+        let settings = Settings::try_parse_from(["queue", &format!("--redis-url={}", redis.url())])?;
+        let client = RedisClient::new(&settings.redis, PATIENCE)?;
         let connection = redis::Client::open(redis.url())?.get_multiplexed_async_connection().await?;
         let keys = RedisKeys::new(client.prefix(), 0);
-        Ok(Self { queue, keys, connection, _redis: redis, _folder: folder })
+        Ok(Self { queue: Queue::new(client, &settings.queue), keys, connection, _redis: redis, _folder: folder })
     }
 
     /// Puts a job into a lane, replaces fields of its hash, and lets everything meet it.

@@ -33,8 +33,8 @@ pub(super) struct SocketMessages {
 impl SocketMessages {
     pub(super) async fn start() -> anyhow::Result<Self> {
         let gateway = FuzzGateway::start().await?;
-        // A socket whose caller left stays until its job ends, if a second message waits.
-        gateway.close_queue().await?;
+        // No worker runs, and a job that waits would keep its socket open for the next message.
+        gateway.close_intake().await?;
         Ok(Self { gateway })
     }
 
