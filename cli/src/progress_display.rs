@@ -30,13 +30,13 @@ impl ProgressDisplay {
     /// Shows that the job waits behind `ahead` others, if the number is known.
     pub(crate) fn waiting(&mut self, ahead: Option<u64>) {
         self.show(WAITING);
-        self.say(ahead.map_or_else(|| "waiting".to_owned(), |ahead| format!("waiting, {ahead} ahead")));
+        self.say(&ahead.map_or_else(|| "waiting".to_owned(), |ahead| format!("waiting, {ahead} ahead")));
     }
 
     /// Shows that an attempt began.
     pub(crate) fn started(&mut self, worker: &str) {
         self.show(WAITING);
-        self.say(format!("worker {worker} has begun"));
+        self.say(&format!("worker {worker} has begun"));
     }
 
     /// Shows that `frames` of at most `max_frames` exist.
@@ -54,9 +54,9 @@ impl ProgressDisplay {
         }
     }
 
-    fn say(&mut self, line: String) {
+    fn say(&mut self, line: &str) {
         // The names of workers come from another machine.
-        let line = printable_line(&line);
+        let line = printable_line(line);
         if line == self.last_line {
             return;
         }

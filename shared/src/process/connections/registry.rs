@@ -11,6 +11,9 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// Bits of an IPv6 address that name its network; one peer usually has a whole /64.
 const IPV6_HOST_BITS: u32 = 64;
+/// Share of the idle connections that are closed at once: one in so many, and one at least. The
+/// search for the oldest is then rare, however fast callers connect.
+const EVICTED_PART: usize = 64;
 
 /// Other end of connections: an IPv4 address, or the /64 network of an IPv6 address.
 ///
@@ -97,14 +100,26 @@ struct Open {
 }
 
 impl Open {
-    /// Closes the connection that was idle longest, among those of `peer` if one is given. Returns
+    /// Closes the connections that were idle longest, among those of `peer` if one is given. Returns
     /// false if none is idle.
     fn evict(&mut self, peer: Option<Peer>) -> bool {
         let candidates = self.entries.iter().filter(|(_, entry)| peer.is_none_or(|peer| entry.peer == peer));
         let idle = candidates.filter_map(|(id, entry)| entry.activity.idle_since().map(|since| (since, *id)));
-        let Some((_, id)) = idle.min() else { return false };
-        self.remove(id);
+        let mut idle: Vec<_> = idle.collect();
+        if idle.is_empty() {
+            return false;
+        }
+        let count = (idle.len() / EVICTED_PART).max(1);
+        idle.select_nth_unstable(count - 1);
+        idle[..count].iter().for_each(|(_, id)| self.remove(*id));
         true
+    }
+
+    /// Closes connections of the peer that has the most, or of any peer if that one has none idle.
+    /// So a peer of many connections does not end the few of another, such as a probe's.
+    fn evict_most(&mut self) -> bool {
+        let most = self.by_peer.iter().max_by_key(|(_, count)| **count).map(|(peer, _)| *peer);
+        self.evict(most) || self.evict(None)
     }
 
     fn remove(&mut self, id: u64) {
@@ -129,14 +144,14 @@ impl Registry {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until a further connection may open. If all places are taken, the connection that was
-    /// idle longest is closed.
+    /// Waits until a further connection may open. If all places are taken, connections that were idle
+    /// longest are closed.
     pub(super) async fn room(&self) {
         loop {
             let changed = self.changed.notified();
             {
                 let mut open = self.open();
-                if open.entries.len() < self.connections_max || open.evict(None) {
+                if open.entries.len() < self.connections_max || open.evict_most() {
                     return;
                 }
             }
@@ -231,6 +246,21 @@ mod tests {
         assert!(registry.admit(peer(1)).is_none(), "an evicted connection is not counted twice");
         drop(third);
         assert!(registry.admit(peer(1)).is_some());
+    }
+
+    #[tokio::test]
+    async fn a_peer_of_many_connections_ends_none_of_another_peer() {
+        let registry = Arc::new(Registry::new(4, 4));
+        let probe = registry.admit(peer(1)).unwrap();
+        let many: Vec<_> = (0..3).map(|_| registry.admit(peer(2)).unwrap()).collect();
+        probe.activity.idle_since_ms.store(0, Ordering::Relaxed);
+        many[1].activity.idle_since_ms.store(1, Ordering::Relaxed);
+        for place in [&many[0], &many[2]] {
+            place.activity.idle_since_ms.store(2, Ordering::Relaxed);
+        }
+        registry.room().await;
+        assert!(!probe.evict.is_cancelled() && many[1].evict.is_cancelled());
+        assert_eq!(many.iter().filter(|place| place.evict.is_cancelled()).count(), 1);
     }
 
     #[tokio::test]

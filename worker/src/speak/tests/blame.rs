@@ -35,11 +35,14 @@ async fn marks_that_fail_their_self_test_burn_no_job() {
     assert!(breaker.reason().is_some_and(|reason| reason.starts_with("marks: ")), "{:?}", breaker.reason());
 }
 
+/// Check of the blame for an error.
+type Check = fn(&Blame) -> bool;
+
 #[tokio::test]
 async fn a_part_that_all_jobs_share_is_never_the_fault_of_a_job() {
     let (marker, breaker) = (Marker::new(&WatermarkKey::development()).unwrap(), Breaker::default());
     let store = SharedFault::new(SharedPart::Store, &"away");
-    let cases: [(AttemptError, fn(&Blame) -> bool); 5] = [
+    let cases: [(AttemptError, Check); 5] = [
         (PartError::<SinkError>::Shared(store).into(), |blame| matches!(blame, Blame::Shared(_))),
         (RedisFault::Unavailable("away".into()).into(), |blame| matches!(blame, Blame::Shared(_))),
         (EngineError::Model("no memory".into()).into(), |blame| matches!(blame, Blame::Engine(_))),
