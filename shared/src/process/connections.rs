@@ -2,8 +2,8 @@
 //!
 //! Both ports of a process use this listener. It speaks HTTP/1.1 only, which carries all of the
 //! API, WebSockets included. Each wait of a connection has a limit from the first moment: for the
-//! head of a request, and for progress of a write. If the listener is full, the connection that was
-//! idle longest is closed, so that silent callers keep nobody out.
+//! head of a request, and for progress of a write. If the listener is full, the peer with the most
+//! connections loses those that were idle longest, so that silent callers keep nobody out.
 
 mod progress_io;
 mod registry;
