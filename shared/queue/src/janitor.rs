@@ -23,9 +23,9 @@ const RECONCILE_CALLS_MAX: u32 = 5;
 /// Pause between two rounds of the janitor that has a shard.
 const ROUND_PAUSE: Duration = Duration::from_secs(1);
 /// Shortest and longest pause, in milliseconds, between two looks at a shard of another janitor.
-const LOOK_PAUSE_MS: std::ops::Range<u64> = 1_500..2_500;
+const LOOK_PAUSE_MS: std::ops::Range<u64> = 750..1_250;
 /// Time without a sign of another janitor after which its shard is taken over.
-const SILENCE_MAX: Duration = Duration::from_millis(2_500);
+const SILENCE_MAX: Duration = Duration::from_secs(2);
 /// The leases of a dead janitor's shard are checked again before that looks like an absence of
 /// Redis: after one look that still saw a sign, and one that came just too early.
 const _: () = assert!(2 * LOOK_PAUSE_MS.end as u128 + SILENCE_MAX.as_millis() < REDIS_ABSENCE_MIN.as_millis());
