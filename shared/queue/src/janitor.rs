@@ -31,8 +31,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(2);
 const _: () = assert!(2 * LOOK_PAUSE_MS.end as u128 + SILENCE_MAX.as_millis() < REDIS_ABSENCE_MIN.as_millis());
 /// Interval between two calls that tidy up beside a stream; the streams take turns.
 const TIDY_EVERY: Duration = Duration::from_secs(5);
-/// Interval between two log lines about one absence of Redis.
-const OUTAGE_LOG_EVERY: Duration = Duration::from_secs(30);
 
 /// Task that does the housekeeping, round by round, until it is stopped.
 pub struct Janitor {
@@ -43,8 +41,6 @@ pub struct Janitor {
     shards: Vec<WatchedShard>,
     /// Number of the stream to tidy next, and the time of that.
     tidy_next: (usize, Instant),
-    /// Time of the next log line about an absence of Redis, while there is one.
-    outage: Option<Instant>,
 }
 
 /// A shard as its janitor, or the other janitors, see it.
@@ -63,7 +59,7 @@ impl Janitor {
         let unseen = || WatchedShard { note: (String::new(), now), due: now };
         let shards = std::iter::repeat_with(unseen).take(queue.shard_count()).collect();
         let name = Uuid::new_v4().simple().to_string();
-        Self { queue, live, name, shards, tidy_next: (0, now), outage: None }
+        Self { queue, live, name, shards, tidy_next: (0, now) }
     }
 
     /// Does one round after another until `stop` is cancelled.
@@ -98,7 +94,7 @@ impl Janitor {
     /// Takes, keeps or looks up the shards that are due, and returns the numbers of those that this
     /// janitor has.
     async fn take_due_shards(&mut self) -> Vec<usize> {
-        let (mut taken, mut answered, mut fault) = (Vec::new(), false, None);
+        let mut taken = Vec::new();
         for (number, shard) in self.shards.iter_mut().enumerate() {
             if shard.due > Instant::now() {
                 continue;
@@ -109,7 +105,6 @@ impl Janitor {
             let (now, mut pause) = (Instant::now(), Duration::from_millis(rand::rng().random_range(LOOK_PAUSE_MS)));
             match answer {
                 Ok(note) => {
-                    answered = true;
                     if note.starts_with(&self.name) {
                         taken.push(number);
                         pause = ROUND_PAUSE;
@@ -118,25 +113,11 @@ impl Janitor {
                         shard.note = (note, now);
                     }
                 }
-                Err(error) => fault = Some(error),
+                Err(error) => log_failure(Err(error)),
             }
             shard.due = now + pause;
         }
-        self.log_outage(fault.as_ref(), answered);
         taken
-    }
-
-    /// Logs an absence of Redis when it begins, and then at intervals.
-    fn log_outage(&mut self, fault: Option<&QueueError>, answered: bool) {
-        let Some(error) = fault else {
-            self.outage = self.outage.filter(|_| !answered);
-            return;
-        };
-        let now = Instant::now();
-        if self.outage.is_none_or(|next| next <= now) {
-            tracing::warn!(error = %error, "cannot run housekeeping");
-            self.outage = Some(now + OUTAGE_LOG_EVERY);
-        }
     }
 
     /// Returns the number of the stream whose turn it is to be tidied, if it is time.
@@ -199,6 +180,8 @@ async fn reconcile(housekeeping: &Housekeeping<'_>) {
     }
 }
 
+/// Returns what a call did, or nothing if it failed. All calls of the process share the pace at which
+/// failures are logged.
 fn log_failure<T: Default>(done: Result<T, QueueError>) -> T {
     done.unwrap_or_else(|error| {
         static OUTAGE: OutageLog = OutageLog::new();
