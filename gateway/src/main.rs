@@ -23,13 +23,37 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Number of the allocator's option `purge_delay`: the milliseconds for which it keeps freed memory.
 const PURGE_DELAY: c_int = 15;
 
+/// Shortest pause between two collections of one thread's memory.
+const COLLECT_EVERY: Duration = Duration::from_secs(1);
+
 #[expect(unsafe_code, reason = "the allocator's crate has no safe function for its options")]
 mod allocator_options {
-    use super::{PURGE_DELAY, c_int, c_long};
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    use super::{COLLECT_EVERY, PURGE_DELAY, c_int, c_long};
 
     unsafe extern "C" {
         /// Sets an option of mimalloc 3, by its number in `mimalloc.h`.
         fn mi_option_set(option: c_int, value: c_long);
+        /// Takes back what other threads freed of this thread's memory, and frees empty pages.
+        fn mi_collect(force: bool);
+    }
+
+    thread_local! {
+        static COLLECTED: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+
+    /// Has this thread's unused memory given back, at most once in [`COLLECT_EVERY`]. Connections end
+    /// on other threads than those that opened them, and a thread that waits takes nothing back.
+    pub(super) fn collect() {
+        let now = Instant::now();
+        if COLLECTED.get().is_some_and(|last| now.duration_since(last) < COLLECT_EVERY) {
+            return;
+        }
+        COLLECTED.set(Some(now));
+        // SAFETY: the function concerns the calling thread's own heap, which it may use at any time.
+        unsafe { mi_collect(true) }
     }
 
     /// Has freed memory given back at once. Kept memory comes on top of what requests are granted.
@@ -53,7 +77,7 @@ struct GatewayCli {
 fn main() -> ExitCode {
     allocator_options::purge_at_once();
     let cli: GatewayCli = secrets::parse();
-    program::run(serve(&cli))
+    program::run_parking(allocator_options::collect, serve(&cli))
 }
 
 /// Serves until a signal.

@@ -10,7 +10,15 @@ use crate::errln;
 /// Runs a program to its end, and returns its exit status: 1 after an error, which is printed on
 /// one line.
 pub fn run<E: Into<Box<dyn Error + Send + Sync>>>(program: impl Future<Output = Result<ExitCode, E>>) -> ExitCode {
-    let ended = runtime::run(async {
+    run_parking(|| (), program)
+}
+
+/// Runs a program like [`run`]. Each thread calls `on_park` before it waits for work.
+pub fn run_parking<E: Into<Box<dyn Error + Send + Sync>>>(
+    on_park: fn(),
+    program: impl Future<Output = Result<ExitCode, E>>,
+) -> ExitCode {
+    let ended = runtime::run(on_park, async {
         program.await.unwrap_or_else(|error| {
             let error: Box<dyn Error + Send + Sync> = error.into();
             errln!("error: {}", in_one_line(&*error));

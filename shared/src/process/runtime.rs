@@ -15,12 +15,13 @@ const END_LIMIT: Duration = Duration::from_secs(2);
 const IDLE_THREAD_LIMIT: Duration = Duration::from_secs(1);
 
 /// Runs the main task of a process. Threads that still work after its end are waited for during
-/// [`END_LIMIT`], then abandoned.
+/// [`END_LIMIT`], then abandoned. Each thread calls `on_park` before it waits for work.
 ///
 /// # Errors
 /// If the threads of the runtime cannot be started.
-pub fn run<T>(main: impl Future<Output = T>) -> io::Result<T> {
-    let runtime = Builder::new_multi_thread().enable_all().thread_keep_alive(IDLE_THREAD_LIMIT).build()?;
+pub fn run<T>(on_park: fn(), main: impl Future<Output = T>) -> io::Result<T> {
+    let mut threads = Builder::new_multi_thread();
+    let runtime = threads.enable_all().thread_keep_alive(IDLE_THREAD_LIMIT).on_thread_park(on_park).build()?;
     let outcome = runtime.block_on(main);
     runtime.shutdown_timeout(END_LIMIT);
     Ok(outcome)
@@ -37,7 +38,7 @@ mod tests {
     fn a_thread_that_still_works_does_not_hold_the_process() {
         let (release, released) = channel::<()>();
         let began = Instant::now();
-        let outcome = run(async {
+        let outcome = run(|| (), async {
             // Blocks until the other end is dropped.
             tokio::task::spawn_blocking(move || released.recv().is_err());
             7
