@@ -26,8 +26,8 @@ const PURGE_DELAY: c_int = 15;
 /// Shortest pause between two collections of one thread's memory.
 const COLLECT_EVERY: Duration = Duration::from_secs(1);
 
-#[expect(unsafe_code, reason = "the allocator's crate has no safe function for its options")]
-mod allocator_options {
+#[expect(unsafe_code, reason = "the allocator's crate has no safe functions for options and collections")]
+mod allocator {
     use std::cell::Cell;
     use std::time::Instant;
 
@@ -75,9 +75,9 @@ struct GatewayCli {
 }
 
 fn main() -> ExitCode {
-    allocator_options::purge_at_once();
+    allocator::purge_at_once();
     let cli: GatewayCli = secrets::parse();
-    program::run_parking(allocator_options::collect, serve(&cli))
+    program::run_parking(allocator::collect, serve(&cli))
 }
 
 /// Serves until a signal.
