@@ -106,8 +106,8 @@ async fn leftovers_in(
     for key in keys {
         let name = name(key);
         let count = match name {
-            "leases" | "open" | "delayed" | "deadlines" => Some("ZCARD"),
-            "parked" => Some("SCARD"),
+            "leases" | "delayed" | "deadlines" => Some("ZCARD"),
+            "open" | "parked" => Some("SCARD"),
             _ if name.starts_with("parked:") => Some("LLEN"),
             _ if name.starts_with("s:") => Some("XLEN"),
             _ if name.starts_with("waits:") => Some("ZCARD"),

@@ -22,9 +22,9 @@ const EXPIRE_LIMIT: u32 = 64;
 pub(crate) const REDIS_ABSENCE_MIN: Duration = LEASE.saturating_sub(BEAT_EVERY).saturating_sub(Duration::from_secs(2));
 /// Time in which no lease is lost after an absence of Redis; workers try again every second or two.
 const LEASE_GRACE: Duration = BEAT_EVERY;
-/// Open jobs checked per call and shard.
+/// Open jobs checked per call and shard, about.
 const RECONCILE_LIMIT: u64 = 64;
-/// Shortest time between two checks of an open job.
+/// Shortest time from the begin of one check of all open jobs to that of the next.
 const RECONCILE_AFTER: Duration = Duration::from_secs(60);
 /// Idle time after which a consumer that holds nothing is removed.
 const CONSUMER_IDLE: Duration = LEASE.saturating_mul(10);
@@ -107,12 +107,12 @@ impl Queue {
     }
 
     /// Repairs jobs that fell out of the queue without any script's doing, such as with a deleted
-    /// stream.
+    /// stream. One call checks some of the open jobs, and the next call goes on after them.
     pub async fn reconcile(&self) -> Result<Vec<JobId>, QueueError> {
         self.reconcile_after(RECONCILE_AFTER).await
     }
 
-    /// Repairs jobs like [`Self::reconcile`], if their last check is at least `after` ago.
+    /// Repairs jobs like [`Self::reconcile`], if the last check of all began at least `after` ago.
     pub async fn reconcile_after(&self, after: Duration) -> Result<Vec<JobId>, QueueError> {
         Ok(self.housekeeping_of_all().reconcile_after(after).await?.done)
     }
@@ -177,11 +177,11 @@ impl Housekeeping<'_> {
     }
 
     async fn reconcile_after(&self, after: Duration) -> Result<Batch<Vec<JobId>>, QueueError> {
-        let checked = self.on_each::<(u64, Vec<String>)>(&self.queue.scripts.reconcile, |script| {
+        let checked = self.on_each::<(bool, Vec<String>)>(&self.queue.scripts.reconcile, |script| {
             script.arg(RECONCILE_LIMIT).arg(ms(after));
         });
         let checked = checked.await?;
-        let more = checked.iter().any(|(checked, _)| *checked >= RECONCILE_LIMIT);
+        let more = checked.iter().any(|(more, _)| *more);
         Ok(Batch { done: job_ids(checked.iter().flat_map(|(_, mended)| mended))?, more })
     }
 

@@ -67,7 +67,7 @@ impl RedisKeys {
         self.key("leases")
     }
 
-    /// Returns the sorted set of jobs without a final state, by the time of their last check (ms).
+    /// Returns the set of jobs without a final state.
     #[must_use]
     pub fn open(&self) -> String {
         self.key("open")

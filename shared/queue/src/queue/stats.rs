@@ -93,7 +93,7 @@ fn question(keys: &RedisKeys) -> redis::Pipeline {
         pipeline.cmd("XLEN").arg(&key).cmd("XRANGE").arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
     }
     pipeline.cmd("XLEN").arg(keys.suspects()).cmd("XLEN").arg(keys.dead_letters());
-    pipeline.cmd("ZCARD").arg(keys.leases()).cmd("ZCARD").arg(keys.delayed()).cmd("ZCARD").arg(keys.open());
+    pipeline.cmd("ZCARD").arg(keys.leases()).cmd("ZCARD").arg(keys.delayed()).cmd("SCARD").arg(keys.open());
     pipeline
 }
 

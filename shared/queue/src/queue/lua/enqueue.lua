@@ -14,7 +14,7 @@ end
 -- Jobs that wait outside of their lane are bounded together with all others.
 local depth = redis.call('XLEN', STREAM .. lane)
 local depth_max = tonumber(lane_depth_max)
-if depth >= depth_max or redis.call('ZCARD', OPEN) >= #LANES * depth_max then
+if depth >= depth_max or redis.call('SCARD', OPEN) >= #LANES * depth_max then
   return { 'full', tostring(depth), '' }
 end
 local open_max = tonumber(tenant_open_max)

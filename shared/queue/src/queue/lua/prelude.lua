@@ -25,6 +25,7 @@
 -- - others:<lane>: the lane on other shards, as workers last reported: see lane_now, admission.lua
 -- - ended:<state>: number of jobs
 -- - reaped_ms: when the leases were last checked
+-- - check: the cursor at which the check of the open jobs goes on; checked_ms: when it began
 -- - ahead_ms: by how much the time of the book is ahead of the server's clock
 -- - janitor: the process that does the housekeeping, and a number that grows while it does
 -- - grace_until_ms: when leases that ran out during an absence of Redis are lost
@@ -228,7 +229,7 @@ end
 -- for ttl_ms, that of a dead letter longer. A payload that cannot be needed again is deleted at
 -- once.
 local function settle(id, job, state, ttl_ms, ...)
-  redis.call('ZREM', OPEN, id)
+  redis.call('SREM', OPEN, id)
   if job.state == 'queued' then
     redis.call('ZREM', DELAYED, id)
     redis.call('ZREM', DEADLINES, id)
@@ -288,7 +289,7 @@ local function accept(id, lane, cost, tenant, expires_ms, spec, ...)
   local now = now_ms()
   push_into(lane, id, 'state', 'queued', 'created_ms', now, 'attempt', 0, 'failures', 0, 'crashes', 0, 'lane', lane,
     'cost', cost, 'tenant', tenant, 'spec', spec, 'bytes', #spec, ...)
-  redis.call('ZADD', OPEN, now, id)
+  redis.call('SADD', OPEN, id)
   count_waiting(lane, cost, 1)
   redis.call('HINCRBY', BOOK, 'bytes:' .. lane, #spec)
   count('open:', tenant, 1)

@@ -51,7 +51,7 @@ for _, queue in ipairs({ 'live', 'standard', 'bulk', 'suspects' }) do
 end
 
 for _, name in ipairs({ 'delayed', 'deadlines', 'leases', 'open' }) do
-  local ids = redis.call('ZRANGE', ROOT .. name, 0, -1)
+  local ids = name == 'open' and redis.call('SMEMBERS', ROOT .. name) or redis.call('ZRANGE', ROOT .. name, 0, -1)
   table.sort(ids)
   for _, id in ipairs(ids) do
     if name == 'delayed' or name == 'leases' then

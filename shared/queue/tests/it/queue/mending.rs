@@ -41,6 +41,28 @@ async fn jobs_of_a_deleted_stream_come_back_and_run_once() {
 }
 
 #[tokio::test]
+async fn every_job_of_a_long_backlog_is_checked() {
+    const JOBS: usize = 500;
+    let fleet = TestFleet::start().await;
+    let queue = &fleet.queue;
+    let mut waiting = Vec::new();
+    for _ in 0..JOBS {
+        waiting.push(enqueue(queue, Lane::Bulk).await);
+    }
+    fleet.redis_cli(&["DEL", &keys().lane(Lane::Bulk)]).await;
+    let mut mended = queue.reconcile_after(Duration::ZERO).await.unwrap();
+    assert!(!mended.is_empty() && mended.len() < JOBS / 2, "one call checks some: {}", mended.len());
+    for _ in 0..JOBS {
+        // Goes on with the check that has begun, and begins none.
+        mended.extend(queue.reconcile().await.unwrap());
+    }
+    mended.sort_unstable();
+    waiting.sort_unstable();
+    assert_eq!(mended, waiting);
+    assert_eq!(depth(queue).await, JOBS as u64);
+}
+
+#[tokio::test]
 async fn a_running_job_without_a_lease_is_taken_back() {
     let fleet = TestFleet::start().await;
     let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
