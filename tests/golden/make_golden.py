@@ -23,7 +23,7 @@ from safetensors.numpy import load_file, save_file
 import compare
 import layouts
 import reference
-import tiny_csm
+import small_csm
 from reference import Segment
 
 HERE = Path(__file__).parent
@@ -47,7 +47,7 @@ def wav_bytes(pcm: np.ndarray) -> bytes:
     """A 24 kHz mono 16-bit WAV."""
     buffer = io.BytesIO()
     with wave.open(buffer, "wb") as out:
-        out.setparams((1, 2, tiny_csm.SAMPLE_RATE, 0, "NONE", ""))
+        out.setparams((1, 2, small_csm.SAMPLE_RATE, 0, "NONE", ""))
         out.writeframes(pcm.astype("<i2").tobytes())
     return buffer.getvalue()
 
@@ -90,14 +90,14 @@ def generation_case(model, tokenizer, segments: list[Segment]) -> tuple[dict, di
     made = reference.greedy(model, rows)
     reference.check_against_generate(model, rows, segments, made["codes"])
     logits = made["logits"]
-    top = logits[..., : tiny_csm.CODEBOOK_SIZE].topk(2).values
+    top = logits[..., : small_csm.CODEBOOK_SIZE].topk(2).values
     described = {
         "segments": [segment_json(tokenizer, segment) for segment in segments],
         "positions": len(rows),
         "frames": len(logits),
         "logit_frames": reference.LOGIT_FRAMES,
         "smallest_gap": round((top[..., 0] - top[..., 1]).min().item(), 5),
-        "choices_changed_by_mask": int((logits.argmax(-1) >= tiny_csm.CODEBOOK_SIZE).sum()),
+        "choices_changed_by_mask": int((logits.argmax(-1) >= small_csm.CODEBOOK_SIZE).sum()),
     }
     tensors = {
         "prompt": rows.numpy().astype(np.int64),
@@ -112,8 +112,8 @@ def mimi_case(model, clips: dict[str, np.ndarray]) -> tuple[dict, dict]:
     """Mimi alone: codes of both clips, waveform of random codes."""
     gap = min(reference.smallest_distance_gap(model, clip) for clip in clips.values())
     assert gap > reference.MIN_DISTANCE_GAP, f"near tie: gap {gap:.2e}; choose another MIMI_SEED"
-    rng = tiny_csm.named_rng(tiny_csm.MIMI_SEED, "decode")
-    codes = rng.integers(0, tiny_csm.CODEBOOK_SIZE, (DECODE_FRAMES, tiny_csm.CODEBOOKS))
+    rng = small_csm.named_rng(small_csm.MIMI_SEED, "decode")
+    codes = rng.integers(0, small_csm.CODEBOOK_SIZE, (DECODE_FRAMES, small_csm.CODEBOOKS))
     tensors = {
         "context.pcm": reference.to_float(clips["context"])[0, 0].numpy(),
         "decode.codes": codes.astype(np.uint32),
@@ -128,8 +128,8 @@ def mimi_case(model, clips: dict[str, np.ndarray]) -> tuple[dict, dict]:
 def golden_files(model, tokenizer) -> dict:
     """golden.json, golden.safetensors and the WAV inputs."""
     clips = {
-        "context": tiny_csm.make_clip("context", CONTEXT_SAMPLES),
-        "long": tiny_csm.make_clip("long", LONG_SAMPLES),
+        "context": small_csm.make_clip("context", CONTEXT_SAMPLES),
+        "long": small_csm.make_clip("long", LONG_SAMPLES),
     }
     context = Segment(1, "How are you, friend?", clips["context"])
     cases = {
@@ -139,7 +139,7 @@ def golden_files(model, tokenizer) -> dict:
     }
     described = {
         "made_with": {"torch": torch.__version__.split("+")[0], "transformers": transformers.__version__},
-        "seeds": {"csm": tiny_csm.CSM_SEED, "mimi": tiny_csm.MIMI_SEED},
+        "seeds": {"csm": small_csm.CSM_SEED, "mimi": small_csm.MIMI_SEED},
         "prompts": [segment_json(tokenizer, Segment(speaker, text)) for speaker, text in PROMPTS],
     }
     tensors = {}
@@ -184,8 +184,8 @@ def main() -> int:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     torch.set_num_threads(1)  # tiny matrices: threads only add noise to the sums
-    model = tiny_csm.make_model(tiny_csm.make_config())
-    tokenizer = tiny_csm.make_tokenizer()
+    model = small_csm.make_model(small_csm.make_config())
+    tokenizer = small_csm.make_tokenizer()
     files = checkpoint_files(model, tokenizer) | golden_files(model, tokenizer)
     return compare.write_or_check(files.items(), HERE, check, write, differences)
 

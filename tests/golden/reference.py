@@ -12,7 +12,7 @@ from tokenizers import Tokenizer
 from transformers import CsmForConditionalGeneration, DynamicCache
 from transformers.models.mimi.modeling_mimi import MimiEuclideanCodebook
 
-from tiny_csm import CODEBOOK_SIZE, CODEBOOKS, FRAME_SAMPLES, SPECIALS
+from small_csm import CODEBOOK_SIZE, CODEBOOKS, FRAME_SAMPLES, SPECIALS
 
 FRAMES = 25
 LOGIT_FRAMES = 6

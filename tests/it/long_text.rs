@@ -47,7 +47,7 @@ async fn three_thousand_characters_come_back_as_one_wav_without_a_gap() {
         let end = (number(&pair[0], "start_ms") + number(&pair[0], "duration_ms")) as usize * 24;
         let start = number(&pair[1], "start_ms") as usize * 24;
         assert!(end <= start && start - end <= GAP, "{} and {}", pair[0], pair[1]);
-        // Full scale is 32768; the tiny model's hiss is a thousandth of it or more.
+        // Full scale is 32768; the noise model's hiss is a thousandth of it or more.
         let loud = |sample: &i16| sample.unsigned_abs() > 20;
         let gap = samples[..end].iter().rev().take_while(|sample| !loud(sample)).count()
             + samples[end..].iter().take_while(|sample| !loud(sample)).count();

@@ -1,4 +1,4 @@
-//! A fleet for one test: Redis, one gateway, any number of workers on the tiny model, and a store.
+//! A fleet for one test: Redis, one gateway, any number of workers on the noise model, and a store.
 
 use std::fs::File;
 use std::net::SocketAddr;
@@ -64,8 +64,8 @@ impl TestSystem {
     pub(crate) async fn start_with(keep: Keep, workers: usize, slots: u8) -> Self {
         let folders = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(&folders.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
-        let model = folders.path().join("tiny");
-        random_model::make_tiny(&model, FolderLayout::Transformers).unwrap();
+        let model = folders.path().join("noise");
+        random_model::make_noise(&model, FolderLayout::Transformers).unwrap();
         let mut environment = vec![
             pair("CSM_REDIS_URL", redis.url()),
             pair("CSM_MODEL", model.display()),
@@ -177,7 +177,7 @@ impl TestSystem {
 
     /// Returns the path of the model's folder.
     pub(crate) fn model_folder(&self) -> PathBuf {
-        self.folders.path().join("tiny")
+        self.folders.path().join("noise")
     }
 
     /// Waits until the readiness of a worker is as wanted, and returns it.

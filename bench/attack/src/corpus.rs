@@ -1,14 +1,14 @@
-//! Corpus of the benchmark: speech of espeak-ng, and hiss of the tiny model. Every run makes it
+//! Corpus of the benchmark: speech of espeak-ng, and hiss of the noise model. Every run makes it
 //! anew from seeds.
 
 mod espeak;
+mod noise_model;
 mod text;
-mod tiny;
 
 use csm_shared::audio::SAMPLE_RATE;
 
 pub(crate) use espeak::Espeak;
-pub(crate) use tiny::Tiny;
+pub(crate) use noise_model::NoiseModel;
 
 /// Lengths of the clips, in seconds.
 pub(crate) const LENGTHS: [f32; 4] = [1.0, 2.5, 5.0, 10.0];
@@ -17,18 +17,18 @@ pub(crate) const LENGTHS: [f32; 4] = [1.0, 2.5, 5.0, 10.0];
 pub(crate) enum CorpusSource {
     /// espeak-ng: speech by formants, clean pauses.
     Espeak,
-    /// The tiny model through the engine. The weights are noise, so the model hisses, without
+    /// The noise model through the engine. The weights are noise, so the model hisses, without
     /// pauses and over the full band.
-    Tiny,
+    NoiseModel,
 }
 
 impl CorpusSource {
-    pub(crate) const ALL: [Self; 2] = [Self::Espeak, Self::Tiny];
+    pub(crate) const ALL: [Self; 2] = [Self::Espeak, Self::NoiseModel];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Espeak => "espeak-ng",
-            Self::Tiny => "tiny model",
+            Self::NoiseModel => "noise model",
         }
     }
 }

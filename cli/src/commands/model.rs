@@ -99,7 +99,7 @@ pub(crate) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
                 LayoutArg::Transformers => FolderLayout::Transformers,
                 LayoutArg::Original => FolderLayout::Original,
             };
-            random_model::make_tiny(&dir, layout)?;
+            random_model::make_noise(&dir, layout)?;
             outln!("{}: the tiny model ({NOISE_ONLY})", dir.display());
         }
         ModelCommand::MakeRandom { dir, size } => {

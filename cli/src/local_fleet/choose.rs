@@ -135,7 +135,7 @@ async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
     let path: PathBuf = models.join("tiny");
     if !path.join("config.json").is_file() {
         let path = path.clone();
-        let made = tokio::task::spawn_blocking(move || random_model::make_tiny(&path, FolderLayout::Transformers));
+        let made = tokio::task::spawn_blocking(move || random_model::make_noise(&path, FolderLayout::Transformers));
         made.await.context("making the tiny model")??;
     }
     let source = ModelSource::Folder(path);

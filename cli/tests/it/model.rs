@@ -6,7 +6,7 @@ use csm_shared::models::weight_files;
 use crate::{assert_status, csm, run, stderr, stdout};
 
 #[test]
-fn make_tiny_writes_both_layouts_and_overwrites_nothing() {
+fn make_noise_writes_both_layouts_and_overwrites_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for layout in ["transformers", "original"] {
         let make = || run(csm(folder.path()).args(["model", "make-tiny", layout, "--layout", layout]));

@@ -1,4 +1,4 @@
-//! A gateway in this process, whose allocations are counted, with its Redis and the tiny model's
+//! A gateway in this process, whose allocations are counted, with its Redis and the noise model's
 //! tokenizer. No worker runs.
 
 use std::net::SocketAddr;
@@ -40,8 +40,8 @@ impl FuzzGateway {
     /// Starts a gateway on a free port.
     pub(super) async fn start() -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("csm-fuzz-").tempdir()?;
-        let (model, store) = (folder.path().join("tiny"), folder.path().join("store"));
-        random_model::make_tiny(&model, FolderLayout::Transformers)?;
+        let (model, store) = (folder.path().join("noise"), folder.path().join("store"));
+        random_model::make_noise(&model, FolderLayout::Transformers)?;
         std::fs::create_dir_all(&store)?;
         let redis = redis_without_file(&folder).await?;
         let store = format!("folder:{}", store.display());

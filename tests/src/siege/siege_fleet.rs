@@ -1,4 +1,4 @@
-//! The processes of a siege: Redis and a worker on the tiny model for all attacks, and a new
+//! The processes of a siege: Redis and a worker on the noise model for all attacks, and a new
 //! gateway for each.
 
 use std::fs::File;
@@ -43,9 +43,9 @@ impl SiegeFleet {
     /// Starts everything below `folder`, without waiting for the worker. `more` is added to the
     /// environment of every gateway.
     pub(super) async fn start(folder: &Path, more: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
-        let (store, model) = (folder.join("store"), folder.join("tiny"));
+        let (store, model) = (folder.join("store"), folder.join("noise"));
         std::fs::create_dir_all(&store)?;
-        random_model::make_tiny(&model, FolderLayout::Transformers)?;
+        random_model::make_noise(&model, FolderLayout::Transformers)?;
         let redis = LocalRedis::spawn(&folder.join("redis"), &LocalRedisOptions::default()).await?;
         let mut environment = vec![
             pair("CSM_REDIS_URL", redis.url()),

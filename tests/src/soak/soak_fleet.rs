@@ -1,4 +1,4 @@
-//! The processes of a run: Redis, and gateways and workers on the tiny model, with a folder as
+//! The processes of a run: Redis, and gateways and workers on the noise model, with a folder as
 //! store. Each gateway and worker reaches Redis through a proxy of its own that can break the
 //! connection.
 
@@ -43,7 +43,7 @@ impl Member {
         let admin = free_address()?;
         let mut environment = vec![
             pair("CSM_REDIS_URL", format!("redis://{}/", line.address())),
-            pair("CSM_MODEL", folder.join("tiny").display()),
+            pair("CSM_MODEL", folder.join("noise").display()),
             pair("CSM_STORE", format!("folder:{}", folder.join("store").display())),
             pair("CSM_LOG", "info"),
         ];
@@ -99,7 +99,7 @@ impl SoakFleet {
         for part in ["store", "log"] {
             std::fs::create_dir_all(folder.join(part))?;
         }
-        random_model::make_tiny(&folder.join("tiny"), FolderLayout::Transformers)?;
+        random_model::make_noise(&folder.join("noise"), FolderLayout::Transformers)?;
         let redis = LocalRedis::spawn(&folder.join("redis"), &LocalRedisOptions::default()).await?;
         let server = SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port()));
         let redis_pid = redis_pid(&redis.url()).await?;

@@ -1,7 +1,7 @@
 //! Models with random weights, written as ordinary Hugging Face folders, so that the whole fleet
 //! runs without a download.
 //!
-//! The weights are seeded noise: such a model hisses, it does not speak. [`make_tiny`] is small
+//! The weights are seeded noise: such a model hisses, it does not speak. [`make_noise`] is small
 //! enough for any CPU; [`make_random`] has the full dimensions, for load and speed tests. The files
 //! are those of the published models (`config.json`, `tokenizer.json`, `*.safetensors`), so the
 //! loader under test is the real loader.
@@ -63,7 +63,7 @@ pub enum RandomModelError {
     },
 }
 
-/// Writes the tiny model into `dir` in one layout. The weights and thus the logits are the same in
+/// Writes the noise model into `dir` in one layout. The weights and thus the logits are the same in
 /// both layouts.
 ///
 /// The audio vocabulary (32 codebooks of 2048 codes and 3 specials), the window of 2048 and Mimi's
@@ -72,8 +72,8 @@ pub enum RandomModelError {
 ///
 /// # Errors
 /// [`RandomModelError`] if the folder already holds a model or cannot be written.
-pub fn make_tiny(dir: &Path, layout: FolderLayout) -> Result<(), RandomModelError> {
-    write(dir, &dims::TINY, layout)
+pub fn make_noise(dir: &Path, layout: FolderLayout) -> Result<(), RandomModelError> {
+    write(dir, &dims::NOISE, layout)
 }
 
 /// Writes a full-size random model into `dir`, in the transformers layout. Memory holds one tensor

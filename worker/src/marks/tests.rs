@@ -1,4 +1,4 @@
-//! Test of the mark on the output of a real codec. The tiny model's codec makes a noise of its own
+//! Test of the mark on the output of a real codec. The noise model's codec makes a noise of its own
 //! kind.
 
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -15,7 +15,7 @@ use rand::{Rng, SeedableRng};
 
 use crate::marks::{DETECTED_ABOVE, Marked, Verdict, Watermark, WatermarkKey};
 use csm_engine::codec::Codec;
-use csm_engine::random_model::{FolderLayout, make_tiny};
+use csm_engine::random_model::{FolderLayout, make_noise};
 
 fn mark(clip: &[f32]) -> Marked {
     let mut stream = watermark().stream();
@@ -36,9 +36,9 @@ fn dbfs(samples: &[f32]) -> f32 {
 const FRAMES: usize = 25;
 
 #[test]
-fn the_tiny_codec_is_marked_and_found() {
+fn the_codec_of_the_noise_model_is_marked_and_found() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let codec = Codec::load(folder.path(), &Device::Cpu, &mut |_| {}).unwrap();
     let mut random = ChaCha8Rng::seed_from_u64(1);
     let mut draw = || -> Frame { [0; CODEBOOKS].map(|_| random.next_u32() % 2_048) };

@@ -17,7 +17,7 @@ use csm_engine::engine::{
     AudioFrame, DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, PromptSegment, SegmentAudio, Utterance,
 };
 use csm_engine::model::WeightChoice;
-use csm_engine::random_model::{FolderLayout, make_tiny};
+use csm_engine::random_model::{FolderLayout, make_noise};
 
 mod blame;
 mod empty;
@@ -250,7 +250,7 @@ async fn a_dropped_sentence_stream_frees_its_slot() {
     assert_eq!(engine.busy.load(Ordering::SeqCst), 0);
 }
 
-/// Real engine that reports every utterance as ended by itself, which the tiny model never does.
+/// Real engine that reports every utterance as ended by itself, which the noise model never does.
 struct AlwaysEosEngine(Engine);
 
 struct AlwaysEosFrames(FrameStream);
@@ -276,10 +276,10 @@ impl Frames for AlwaysEosFrames {
 #[tokio::test]
 async fn the_engine_speaks_each_piece_with_those_before_it() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let config = EngineConfig {
         folder: folder.path().to_owned(),
-        model: "tiny".into(),
+        model: "noise".into(),
         device: DeviceChoice::Cpu,
         slots: 1,
         weights: WeightChoice::Auto,

@@ -1,4 +1,4 @@
-//! Whole attempts on the tiny model with live delivery: every sample of the file is sent once, in
+//! Whole attempts on the noise model with live delivery: every sample of the file is sent once, in
 //! one attempt or in many.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use csm_engine::engine::{DeviceChoice, Engine, EngineConfig};
 use csm_engine::model::{WeightChoice, WeightFormat};
-use csm_engine::random_model::{FolderLayout, make_tiny};
+use csm_engine::random_model::{FolderLayout, make_noise};
 use csm_queue::live::{Event, EventId, Live, LiveEvent, Subscriptions};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, Claimed, Commit, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
@@ -40,8 +40,8 @@ struct LiveFixture {
 
 async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFormat) -> AttemptContext {
     let config = EngineConfig {
-        folder: folder.join("tiny"),
-        model: "tiny".into(),
+        folder: folder.join("noise"),
+        model: "noise".into(),
         device: DeviceChoice::Cpu,
         slots: 1,
         weights: WeightChoice::Format(weights),
@@ -50,7 +50,7 @@ async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFor
     };
     AttemptContext {
         engine: Engine::start(config).unwrap().ready().await.unwrap(),
-        tokenizer: PromptTokenizer::from_folder(&folder.join("tiny")).unwrap(),
+        tokenizer: PromptTokenizer::from_folder(&folder.join("noise")).unwrap(),
         marker: Marker::new(&WatermarkKey::development()).unwrap(),
         encoder: AudioEncoder::default(),
         store: Store::Folder(FolderStore::open(folder.join("store")).unwrap()),
@@ -66,7 +66,7 @@ impl LiveFixture {
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
         let client = RedisClient::new(&args, PATIENCE).unwrap();
-        make_tiny(&folder.path().join("tiny"), FolderLayout::Transformers).unwrap();
+        make_noise(&folder.path().join("noise"), FolderLayout::Transformers).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();
         let context = attempt_context(folder.path(), &client, WeightFormat::Q8_0).await;
         let (queue, subscriptions) =

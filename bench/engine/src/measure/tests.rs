@@ -10,17 +10,17 @@ use super::candle_csm::Renamed;
 use super::quality::RowDifference;
 use super::*;
 use csm_engine::model::{WeightChoice, WeightFormat};
-use csm_engine::random_model::{FolderLayout, make_tiny};
+use csm_engine::random_model::{FolderLayout, make_noise};
 
-fn tiny(folder: &Path) -> Subject {
-    make_tiny(folder, FolderLayout::Transformers).unwrap();
+fn noise(folder: &Path) -> Subject {
+    make_noise(folder, FolderLayout::Transformers).unwrap();
     Subject { folder: folder.to_owned(), device: DeviceChoice::Cpu, threads: Some(1), prompt: 10 }
 }
 
 #[test]
 fn every_row_makes_every_frame_and_the_parts_add_up() {
     let folder = tempfile::tempdir().unwrap();
-    let subject = tiny(folder.path());
+    let subject = noise(folder.path());
     let plan = StepsPlan { subject, weights: WeightChoice::Format(WeightFormat::Q8_0), rows: 3, frames: 4 };
     let steps = step(&plan).unwrap();
     assert_eq!((steps.times.len(), steps.format), (4, WeightFormat::Q8_0));
@@ -35,7 +35,7 @@ fn every_row_makes_every_frame_and_the_parts_add_up() {
 #[tokio::test]
 async fn a_long_prompt_is_read_beside_a_running_row() {
     let folder = tempfile::tempdir().unwrap();
-    let subject = tiny(folder.path());
+    let subject = noise(folder.path());
     let weights = WeightChoice::Format(WeightFormat::F32);
     let plan = EnginePlan { subject, weights, slots: 3, frames: 20, admitted: 900 };
     let run = run_engine(&plan).await.unwrap();
@@ -52,7 +52,7 @@ async fn a_long_prompt_is_read_beside_a_running_row() {
 #[test]
 fn candles_mimi_decodes_the_same_sound() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = CodecPlan { subject: tiny(folder.path()), rows: 2, frames_per_call: 2, calls: 3 };
+    let plan = CodecPlan { subject: noise(folder.path()), rows: 2, frames_per_call: 2, calls: 3 };
     let (ours, theirs) = (our_codec(&plan).unwrap(), candle_mimi(&plan).unwrap());
     assert_eq!((ours.times.len(), theirs.times.len()), (3, 3));
     assert_eq!(ours.pcm.len(), (WARM_UP + 3) * 2 * FRAME_SAMPLES);
@@ -67,7 +67,7 @@ fn candles_csm_gets_the_originals_tensors_from_either_layout() {
     let folder = tempfile::tempdir().unwrap();
     let open = |name: &str, layout| {
         let folder = folder.path().join(name);
-        make_tiny(&folder, layout).unwrap();
+        make_noise(&folder, layout).unwrap();
         Renamed::open(&folder).unwrap()
     };
     let original = open("original", FolderLayout::Original);
@@ -100,7 +100,7 @@ fn candles_csm_gets_the_originals_tensors_from_either_layout() {
 #[test]
 fn candles_csm_refuses_other_dimensions() {
     let folder = tempfile::tempdir().unwrap();
-    let plan = CandlePlan { subject: tiny(folder.path()), dtype: CandleDtype::F32, frames: 1 };
+    let plan = CandlePlan { subject: noise(folder.path()), dtype: CandleDtype::F32, frames: 1 };
     assert!(matches!(candle_csm(&plan), Err(BenchError::Unsuitable(_))));
 }
 
@@ -108,7 +108,7 @@ fn candles_csm_refuses_other_dimensions() {
 fn f32_differs_from_itself_in_nothing_and_four_bits_differ_most() {
     let folder = tempfile::tempdir().unwrap();
     let formats = vec![WeightFormat::F32, WeightFormat::Q8_0, WeightFormat::Q4K];
-    let plan = QualityPlan { subject: tiny(folder.path()), formats, frames: 5 };
+    let plan = QualityPlan { subject: noise(folder.path()), formats, frames: 5 };
     let mut told = Vec::new();
     let [same, eight, four] = &compare(&plan, &mut |format| told.push(format)).unwrap()[..] else {
         panic!("three formats")

@@ -1,18 +1,18 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 //! Tests of the engine, over a scripted model (order of work, stalls, endings, contexts) and over
-//! the tiny model (numbers).
+//! the noise model (numbers).
 
 mod contexts;
 mod endings;
 mod finds_planted_defect;
 mod invariance;
 mod life;
+mod noise;
 mod order;
 mod resume;
 mod scripted;
 mod tables;
-mod tiny;
 
 use std::path::Path;
 use std::time::Duration;
@@ -55,7 +55,7 @@ fn clip_segment(text_ids: Vec<u32>, clip: Clip) -> PromptSegment {
 fn settings(folder: &Path, slots: usize) -> EngineConfig {
     EngineConfig {
         folder: folder.to_owned(),
-        model: "tiny".to_owned(),
+        model: "noise".to_owned(),
         device: DeviceChoice::Cpu,
         slots,
         weights: WeightChoice::Format(WeightFormat::F32),

@@ -49,8 +49,8 @@ pub(super) struct Mimi {
 
 /// Dimensions small enough for any CPU: about 9 M weights, most of them for the real audio
 /// vocabulary.
-pub(super) const TINY: Dims = Dims {
-    title: "tiny",
+pub(super) const NOISE: Dims = Dims {
+    title: "noise",
     dtype: Dtype::F32,
     text_vocab: 260,
     first_special: 256,

@@ -29,13 +29,13 @@ fn rows(file: &SafeTensors<'_>, name: &str) -> Vec<Vec<u8>> {
     view.data().chunks(view.shape()[1] * 4).map(<[u8]>::to_vec).collect()
 }
 
-/// If these bytes change, every published number measured on the tiny model changes too: change
+/// If these bytes change, every published number measured on the noise model changes too: change
 /// them only on purpose.
 #[test]
-fn the_tiny_model_is_the_same_bytes_everywhere() {
+fn the_noise_model_is_the_same_bytes_everywhere() {
     let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    make_tiny(one.path(), FolderLayout::Transformers).unwrap();
-    make_tiny(two.path(), FolderLayout::Transformers).unwrap();
+    make_noise(one.path(), FolderLayout::Transformers).unwrap();
+    make_noise(two.path(), FolderLayout::Transformers).unwrap();
     for name in ["model.safetensors", "config.json", "tokenizer.json", "README.md"] {
         assert_eq!(read(&one.path().join(name)), read(&two.path().join(name)), "{name}");
     }
@@ -50,8 +50,8 @@ fn the_tiny_model_is_the_same_bytes_everywhere() {
 fn both_layouts_hold_the_same_weights() {
     let folder = tempfile::tempdir().unwrap();
     let original = folder.path().join("original");
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
-    make_tiny(&original, FolderLayout::Original).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(&original, FolderLayout::Original).unwrap();
     let (new, old) = (read(&folder.path().join("model.safetensors")), read(&original.join("model.safetensors")));
     let codec = read(&original.join("mimi/model.safetensors"));
     let (new, old, codec) = (
@@ -85,7 +85,7 @@ fn both_layouts_hold_the_same_weights() {
 fn a_folder_that_holds_a_model_is_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("config.json"), "mine").unwrap();
-    let refused = make_tiny(folder.path(), FolderLayout::Transformers);
+    let refused = make_noise(folder.path(), FolderLayout::Transformers);
     assert!(matches!(refused, Err(RandomModelError::AlreadyThere(_))));
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     assert_eq!(read(&folder.path().join("config.json")), b"mine");
@@ -94,8 +94,8 @@ fn a_folder_that_holds_a_model_is_left_alone() {
 #[test]
 fn both_configs_say_the_same_rope() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
-    make_tiny(&folder.path().join("original"), FolderLayout::Original).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(&folder.path().join("original"), FolderLayout::Original).unwrap();
     let (new, old) = (json(&folder.path().join("config.json")), json(&folder.path().join("original/config.json")));
     for part in ["", "/depth_decoder_config"] {
         let at = |config: &Value, key: &str| config.pointer(&format!("{part}/{key}")).cloned().unwrap();
@@ -171,7 +171,7 @@ fn the_last_convolution_passes_no_offset() {
 #[test]
 fn tensor_names_match_what_transformers_saves() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let shapes = shapes(&read(&folder.path().join("model.safetensors")));
     assert_eq!(shapes.len(), 258, "{shapes:#?}");
     assert_eq!(shapes["depth_decoder.codebooks_head.weight"], [31, 48, 2051]);

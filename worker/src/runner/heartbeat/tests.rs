@@ -10,7 +10,7 @@ use csm_shared::job::{JobId, JobSpec, Lane};
 use super::*;
 use csm_engine::engine::{DeviceChoice, Engine, EngineConfig, EngineError};
 use csm_engine::model::WeightChoice;
-use csm_engine::random_model::{FolderLayout, make_tiny};
+use csm_engine::random_model::{FolderLayout, make_noise};
 
 /// Simulated attempt whose model makes progress at certain times, and the lease that its timer
 /// keeps.
@@ -105,10 +105,10 @@ fn a_process_that_was_held_up_is_not_stuck() {
 }
 
 async fn engine(folder: &std::path::Path) -> Engine {
-    make_tiny(folder, FolderLayout::Transformers).unwrap();
+    make_noise(folder, FolderLayout::Transformers).unwrap();
     let config = EngineConfig {
         folder: folder.to_owned(),
-        model: "tiny".into(),
+        model: "noise".into(),
         device: DeviceChoice::Cpu,
         slots: 1,
         weights: WeightChoice::Auto,
@@ -131,7 +131,7 @@ async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
     let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
     let (queue, subscriptions) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client));
-    let engine = engine(&folder.path().join("tiny")).await;
+    let engine = engine(&folder.path().join("noise")).await;
     let id = JobId::generate();
     queue.enqueue(&Ticket::new(id), &spec()).await.unwrap();
     let claimed =

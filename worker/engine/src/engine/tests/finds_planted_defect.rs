@@ -15,7 +15,7 @@ use super::scripted::info;
 use super::*;
 use crate::codec::{Codec, Decoder};
 use crate::model::{LoadOptions, Model, Position, Prefix, Row, StepTimes};
-use crate::random_model::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_noise};
 
 /// Number of schedules within which a defect must be found.
 const SCHEDULES: u64 = 60;
@@ -153,7 +153,7 @@ async fn found(folder: &Path, known: &[ReferenceRun], defect: EngineDefect) -> O
 #[tokio::test]
 async fn every_planted_defect_is_found() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let known = alone(&settings(folder.path(), 1), 1).await;
     assert_eq!(found(folder.path(), &known, EngineDefect::None).await, None);
     for (defect, expected) in [

@@ -12,7 +12,7 @@ use rand::{RngExt as _, SeedableRng as _};
 
 use super::*;
 use crate::codec::Codec;
-use crate::random_model::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_noise};
 
 /// Number of random schedules of each weight format; over 500 together.
 const SCHEDULES: [(WeightFormat, u64); 3] =
@@ -189,7 +189,7 @@ pub(super) async fn run(engine: &Engine, known: &[ReferenceRun], seed: u64) {
 
 async fn schedules(format: WeightFormat, count: u64) {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let weights = WeightChoice::Format(format);
     let config = EngineConfig { weights, prefix_cache_bytes: PREFIX_CACHE_BYTES, ..settings(folder.path(), 1) };
     let known = alone(&config, count).await;

@@ -6,7 +6,7 @@ use super::invariance::Random;
 use super::scripted::{ModelCall, ModelScript, PREFILL_BLOCK, ScriptedOutcome};
 use super::*;
 use crate::model::END_FRAME;
-use crate::random_model::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_noise};
 
 /// Number of random utterances of each weight format; each is cut at every frame.
 const UTTERANCES: usize = 14;
@@ -166,9 +166,9 @@ async fn a_slow_reader_of_what_was_spoken_stalls_its_own_slot_only() {
     assert_eq!((replayed, script.steps_of(1) - before), (180, 1 + 20));
 }
 
-async fn tiny_cut_everywhere(format: WeightFormat) {
+async fn noise_cut_everywhere(format: WeightFormat) {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let config = EngineConfig { weights: WeightChoice::Format(format), ..settings(folder.path(), SIDE_BY_SIDE) };
     let first = Engine::start(config.clone()).unwrap().ready().await.unwrap();
     let second = Engine::start(EngineConfig { threads: Some(1), ..config }).unwrap().ready().await.unwrap();
@@ -196,15 +196,15 @@ async fn tiny_cut_everywhere(format: WeightFormat) {
 
 #[tokio::test]
 async fn cut_anywhere_an_utterance_goes_on_as_if_nothing_had_happened_in_f32() {
-    tiny_cut_everywhere(WeightFormat::F32).await;
+    noise_cut_everywhere(WeightFormat::F32).await;
 }
 
 #[tokio::test]
 async fn cut_anywhere_an_utterance_goes_on_as_if_nothing_had_happened_in_q8_0() {
-    tiny_cut_everywhere(WeightFormat::Q8_0).await;
+    noise_cut_everywhere(WeightFormat::Q8_0).await;
 }
 
 #[tokio::test]
 async fn cut_anywhere_an_utterance_goes_on_as_if_nothing_had_happened_in_q4_k() {
-    tiny_cut_everywhere(WeightFormat::Q4K).await;
+    noise_cut_everywhere(WeightFormat::Q4K).await;
 }

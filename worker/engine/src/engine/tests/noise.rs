@@ -1,7 +1,7 @@
-//! Tests with the real code of model and codec, over the tiny model.
+//! Tests with the real code of model and codec, over the noise model.
 
 use super::*;
-use crate::random_model::{FolderLayout, make_tiny};
+use crate::random_model::{FolderLayout, make_noise};
 
 async fn start(folder: &Path, slots: usize) -> Engine {
     Engine::start(settings(folder, slots)).unwrap().ready().await.unwrap()
@@ -27,7 +27,7 @@ fn five() -> Vec<Utterance> {
 #[tokio::test]
 async fn a_result_depends_on_nobody_else_and_on_no_slot() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let engine = start(folder.path(), 5).await;
     let mut alone = Vec::new();
     for utterance in five() {
@@ -57,7 +57,7 @@ async fn a_result_depends_on_nobody_else_and_on_no_slot() {
 #[tokio::test]
 async fn the_seed_and_the_context_are_heard() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let engine = start(folder.path(), 1).await;
     let mut heard = Vec::new();
     let text = vec![5, 6, 7];
@@ -81,7 +81,7 @@ async fn both_layouts_speak_the_same() {
     let mut heard = Vec::new();
     for layout in [FolderLayout::Transformers, FolderLayout::Original] {
         let folder = folder.path().join(format!("{layout:?}"));
-        make_tiny(&folder, layout).unwrap();
+        make_noise(&folder, layout).unwrap();
         let engine = start(&folder, 1).await;
         let [.., context, _, _] = &five()[..] else { unreachable!("there are five") };
         heard.push(listen(engine.admit(context.clone()).await.unwrap()).await);
@@ -91,9 +91,9 @@ async fn both_layouts_speak_the_same() {
 
 /// The hiss is audible, not clipped, and has no offset: about -25 dBFS.
 #[tokio::test]
-async fn the_tiny_model_hisses_audibly() {
+async fn the_noise_model_hisses_audibly() {
     let folder = tempfile::tempdir().unwrap();
-    make_tiny(folder.path(), FolderLayout::Transformers).unwrap();
+    make_noise(folder.path(), FolderLayout::Transformers).unwrap();
     let engine = start(folder.path(), 1).await;
     for seed in 0..3 {
         let (_, pcm, _) = listen(engine.admit(say(vec![1, 2, 3], seed, 50)).await.unwrap()).await;

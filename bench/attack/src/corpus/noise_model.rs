@@ -1,11 +1,11 @@
-//! The tiny model through the worker's own engine, before the mark.
+//! The noise model through the worker's own engine, before the mark.
 
 use std::path::PathBuf;
 
 use anyhow::{Context as _, ensure};
 use csm_engine::engine::{DeviceChoice, Engine, EngineConfig, Utterance};
 use csm_engine::model::{WeightChoice, WeightFormat};
-use csm_engine::random_model::{FolderLayout, make_tiny};
+use csm_engine::random_model::{FolderLayout, make_noise};
 use csm_shared::job::{Sampling, Seed, Temperature, TopK};
 use csm_shared::prompt::PromptTokenizer;
 use futures::future::try_join_all;
@@ -24,8 +24,8 @@ const ROUNDS: usize = 4;
 /// Number that keeps the draws of the texts apart from others.
 const PURPOSE: u32 = 3;
 
-/// Loaded tiny model.
-pub(crate) struct Tiny {
+/// Loaded noise model.
+pub(crate) struct NoiseModel {
     engine: Engine,
     tokenizer: PromptTokenizer,
     runtime: Runtime,
@@ -34,15 +34,15 @@ pub(crate) struct Tiny {
     _folder: TempDir,
 }
 
-impl Tiny {
+impl NoiseModel {
     pub(crate) fn load() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir().context("a temporary folder")?;
-        let path: PathBuf = folder.path().join("tiny");
-        make_tiny(&path, FolderLayout::Transformers)?;
+        let path: PathBuf = folder.path().join("noise");
+        make_noise(&path, FolderLayout::Transformers)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let config = EngineConfig {
             folder: path.clone(),
-            model: "tiny".to_owned(),
+            model: "noise".to_owned(),
             device: DeviceChoice::Cpu,
             slots: SLOTS,
             weights: WeightChoice::Format(WeightFormat::F32),
@@ -63,7 +63,7 @@ impl Tiny {
             let utterances = utterances.collect::<anyhow::Result<Vec<_>>>()?;
             self.next += SLOTS;
             let said = self.runtime.block_on(try_join_all(utterances.into_iter().map(|it| say(&self.engine, it))))?;
-            for clip in said.iter().flat_map(|pcm| cut(CorpusSource::Tiny, pcm)) {
+            for clip in said.iter().flat_map(|pcm| cut(CorpusSource::NoiseModel, pcm)) {
                 if missing[clip.length] > 0 {
                     missing[clip.length] -= 1;
                     clips.push(clip);
@@ -73,7 +73,7 @@ impl Tiny {
                 return Ok(clips);
             }
         }
-        ensure!(missing == [0; LENGTHS.len()], "the tiny model ends its utterances early: clips missing {missing:?}");
+        ensure!(missing == [0; LENGTHS.len()], "the noise model ends its utterances early: clips missing {missing:?}");
         Ok(clips)
     }
 
