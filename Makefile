@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds train-tiny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -19,7 +19,7 @@ demo: ## Build, start the whole fleet, speak one sentence into out/hello.wav, st
 # Binaries and tests are built by one selection: alone, the binaries would resolve fewer features of their dependencies,
 # and half of those would be built twice.
 test: ## Everything that CI runs: format, lints, unit and whole-system tests, manifests
-	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
+	@scripts/need.sh cargo cc cmake redis-server cargo-nextest flite pocketsphinx
 	@$(MAKE) --no-print-directory lint manifests
 	$(CARGO) build --locked --workspace --bins --tests
 	@rm -f $(TARGET)/nextest/ci/junit.xml
@@ -79,6 +79,14 @@ siege: ## Attack a gateway in 512 MiB beside an honest caller: SIEGE='--only NAM
 	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --release --workspace --bin csm-siege --bin csm-gateway --bin csm-worker
 	@ulimit -n "$$(ulimit -Hn)" && $(TARGET)/release/csm-siege $(SIEGE)
+
+# An interrupted training goes on when it is started again.
+DEVICE ?= cpu
+train-tiny: ## Train the toy voice from nothing into .data/tiny: DEVICE=cuda SEED=; hours on 2 cores
+	@scripts/need.sh cc python3 flite flite-dev wordnet
+	[ -x .venv/train/bin/python ] || python3 -m venv .venv/train
+	.venv/train/bin/python -m pip install --quiet --requirement train/requirements.txt
+	DEVICE=$(DEVICE) SEED=$(SEED) PYTHON=.venv/train/bin/python train/train.sh .data/train-tiny .data/tiny
 
 SECONDS ?= 60
 FUZZ ?= json-bodies recordings socket-messages redis-records hub-listings

@@ -58,8 +58,17 @@ for tool in "$@"; do
         ;;
     ffmpeg) have ffmpeg || install ffmpeg ffmpeg ffmpeg-free ffmpeg ffmpeg ffmpeg ;;
     espeak-ng) have espeak-ng || install espeak-ng espeak-ng espeak-ng espeak-ng espeak-ng espeak-ng ;;
+    flite) have flite || install flite flite flite flite flite flite ;;
+    flite-dev) [ -e /usr/include/flite/flite.h ] || install "flite's headers" flite1-dev flite-devel flite-dev flite flite ;;
+    wordnet) [ -e /usr/share/wordnet/data.noun ] || install WordNet wordnet-base wordnet wordnet wordnet wordnet ;;
+    pocketsphinx)
+        # Debian and Ubuntu only: the tests look for the models where their packages put them.
+        have pocketsphinx_batch || install pocketsphinx pocketsphinx pocketsphinx pocketsphinx pocketsphinx pocketsphinx
+        [ -d /usr/share/pocketsphinx/model/en-us ] ||
+            install "pocketsphinx' English model" pocketsphinx-en-us pocketsphinx-models-en-us pocketsphinx pocketsphinx pocketsphinx
+        ;;
     python3) python3 -c 'import ensurepip, venv' 2>/dev/null || install "python3 with venv" python3-venv python3 python3 python python ;;
     cargo-nextest) cargo nextest --version >/dev/null 2>&1 || run cargo install cargo-nextest --locked --version "$NEXTEST" ;;
-    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [espeak-ng]" ;;
+    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx]" ;;
     esac
 done

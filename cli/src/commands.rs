@@ -53,7 +53,7 @@ pub(crate) enum Command {
     Dlq(dlq::DlqCommand),
     /// Watch lanes, workers and rates, once a second
     Top(top::TopArgs),
-    /// Make models of random weights; trace a model
+    /// Write the toy voice; make models of random weights; trace a model
     #[command(subcommand)]
     Model(model::ModelCommand),
     /// Time the engine beside its peers; compare number formats

@@ -63,10 +63,11 @@ const PRIVATE: u32 = 0o700;
 /// Settings of a fleet on this machine.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FleetArgs {
-    /// `auto`, `tiny`, a hub id such as unsloth/csm-1b, or a folder
+    /// `auto`, `tiny` (a toy voice), `noise` (random weights), a hub id such as unsloth/csm-1b, or a
+    /// folder
     #[arg(long, env = "CSM_MODEL", default_value = "auto", value_name = "MODEL")]
     model: ModelChoice,
-    /// Folder for Redis' file, the audio and the tiny model
+    /// Folder for Redis' file, the audio, and the models `tiny` and `noise`
     #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR")]
     data: PathBuf,
     /// Workers, each with the model in its own memory

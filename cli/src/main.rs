@@ -9,6 +9,7 @@
 mod client;
 mod commands;
 mod local_fleet;
+mod model_remark;
 mod progress_display;
 mod receipt_text;
 

@@ -7,8 +7,7 @@ use csm_shared::job::{AudioFormat, FinishReason, Receipt};
 use csm_shared::process::digest::sha256_hex;
 use csm_shared::watermark::Finding;
 
-/// Remark on every result that random weights made.
-pub(crate) const NOISE_ONLY: &str = "random weights: it hisses, it does not speak";
+use crate::model_remark::NOISE_ONLY;
 
 /// Contradiction between a receipt and its audio.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -54,8 +53,9 @@ fn marks(findings: &[Finding]) -> String {
     findings.iter().map(mark).collect::<Vec<_>>().join(", ")
 }
 
-/// Formats a job's receipt as several lines with a last newline.
-pub(crate) fn in_words(job: &str, receipt: &Receipt) -> String {
+/// Formats a job's receipt as several lines with a last newline. `remark` is what the caller knows
+/// of the model beside the receipt.
+pub(crate) fn in_words(job: &str, receipt: &Receipt, remark: Option<&str>) -> String {
     let finish = match receipt.finish_reason {
         FinishReason::Eos => "the model was done",
         FinishReason::Length => "the length limit was reached",
@@ -64,7 +64,8 @@ pub(crate) fn in_words(job: &str, receipt: &Receipt) -> String {
     let duration = seconds(receipt.duration_ms);
     let first_audio = receipt.first_audio_ms.map_or_else(|| "-".to_owned(), seconds);
     let rtf = receipt.rtf.map_or_else(|| "-".to_owned(), |rtf| format!("{rtf:.2}"));
-    let noise = if receipt.noise_only { format!(" ({NOISE_ONLY})") } else { String::new() };
+    let remark = if receipt.noise_only { Some(NOISE_ONLY) } else { remark };
+    let remark = remark.map_or_else(String::new, |remark| format!(" ({remark})"));
     let spoken = receipt.sentences.iter().filter(|sentence| sentence.frames > 0).count();
     let sentences = match receipt.sentences.len() {
         0 | 1 => None,
@@ -75,7 +76,7 @@ pub(crate) fn in_words(job: &str, receipt: &Receipt) -> String {
         ("job", job.to_owned()),
         ("audio", format!("{duration}, {} frames, {} bytes; {finish}", receipt.frames, receipt.bytes)),
         ("sha256", receipt.sha256.clone()),
-        ("model", format!("{}{noise}", receipt.model)),
+        ("model", format!("{}{remark}", receipt.model)),
         ("weights", receipt.weights_sha256.clone()),
         ("seed", receipt.seed.to_string()),
         (
@@ -113,7 +114,7 @@ mod tests {
 
     fn receipt_of(wav: &[u8]) -> Receipt {
         Receipt {
-            model: "tiny".into(),
+            model: "noise".into(),
             weights_sha256: "ab".into(),
             attempt: 2,
             finish_reason: FinishReason::Length,
@@ -165,8 +166,10 @@ mod tests {
 
     #[test]
     fn words_name_the_noise_and_what_is_missing() {
-        let words = in_words("j-1", &receipt_of(b""));
-        assert!(words.contains("tiny (random weights: it hisses, it does not speak)"), "{words}");
+        let words = in_words("j-1", &receipt_of(b""), Some("a remark"));
+        assert!(words.contains("noise (random weights: it hisses, it does not speak)"), "{words}");
+        let trained = Receipt { noise_only: false, ..receipt_of(b"") };
+        assert!(in_words("j-1", &trained, Some("a remark")).contains("noise (a remark)\n"));
         assert!(words.contains("queued 1.23 s, first audio after -, computed in 0.32 s (rtf 2.00)"), "{words}");
         assert!(words.contains("0.16 s, 2 frames"), "{words}");
         assert!(words.contains("attempt 2"), "{words}");
@@ -187,7 +190,7 @@ mod tests {
         };
         let told = |frames: &[u32]| {
             let sentences = frames.iter().copied().map(sentence).collect();
-            in_words("j-1", &Receipt { sentences, ..receipt_of(b"") })
+            in_words("j-1", &Receipt { sentences, ..receipt_of(b"") }, None)
         };
         assert!(!told(&[5]).contains("sentences"));
         assert!(told(&[5, 6, 7]).contains("sentences 3\n"));

@@ -1,8 +1,8 @@
 //! Resolution of a model's name to a local folder that the loaders can open.
 //!
-//! A name is a hub id, a folder, or `tiny`. Models of the hub are downloaded into the usual Hugging
-//! Face cache, which other tools share. If the hub cannot be reached, the cached files are used.
-//! Each downloaded file is compared with the digest that the hub states, and with that of its
+//! A name is a hub id, a folder, `tiny` or `noise`. Models of the hub are downloaded into the usual
+//! Hugging Face cache, which other tools share. If the hub cannot be reached, the cached files are
+//! used. Each downloaded file is compared with the digest that the hub states, and with that of its
 //! [`Pin`]. [`weight_files`] alone decides which weight files of a folder its loaders must read.
 
 use std::path::{Path, PathBuf};
@@ -124,6 +124,7 @@ pub struct ModelFolder {
 pub async fn resolve(source: &ModelSource, needed: ModelFiles, options: &HubOptions) -> Result<ModelFolder, HubError> {
     let id = match source {
         ModelSource::Tiny => return Err(HubError::Tiny),
+        ModelSource::Noise => return Err(HubError::Noise),
         ModelSource::Folder(path) => return open_folder(path, needed),
         ModelSource::Hub(id) => id,
     };

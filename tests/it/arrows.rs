@@ -9,7 +9,7 @@ use crate::source_tree::{files, read};
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// Folders of the crates, from the root of the workspace.
-const CRATES: [&str; 14] = [
+const CRATES: [&str; 15] = [
     "shared",
     "shared/queue",
     "gateway",
@@ -18,6 +18,7 @@ const CRATES: [&str; 14] = [
     "worker/engine",
     "worker/silentcipher",
     "cli",
+    "cli/tiny",
     "bench/report",
     "bench/engine",
     "bench/queue",

@@ -89,7 +89,7 @@ async fn a_store_that_is_away_costs_no_attempt() {
     .await;
     for record in records {
         system.client.audio(&record).await;
-        assert_eq!(record["receipt"]["model"], "noise", "no path of the worker's machine");
+        assert_eq!(record["receipt"]["model"], "model", "no path of the worker's machine");
     }
     assert_eq!(system.stored_files().len() as u64, 2 + JOBS);
 }

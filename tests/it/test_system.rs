@@ -62,10 +62,21 @@ impl TestSystem {
 
     /// Starts the same system with a store of the caller's choice.
     pub(crate) async fn start_with(keep: Keep, workers: usize, slots: u8) -> Self {
+        let noise = |folder: &Path| random_model::make_noise(folder, FolderLayout::Transformers).unwrap();
+        Self::start_on(noise, keep, workers, slots).await
+    }
+
+    /// Starts the same system on the toy voice, which speaks.
+    pub(crate) async fn start_speaking(workers: usize, slots: u8) -> Self {
+        Self::start_on(|folder| csm_tiny::write(folder).unwrap(), Keep::Folder, workers, slots).await
+    }
+
+    /// Starts the same system on the model that `write_model` writes into a folder.
+    async fn start_on(write_model: impl FnOnce(&Path), keep: Keep, workers: usize, slots: u8) -> Self {
         let folders = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(&folders.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
-        let model = folders.path().join("noise");
-        random_model::make_noise(&model, FolderLayout::Transformers).unwrap();
+        let model = folders.path().join("model");
+        write_model(&model);
         let mut environment = vec![
             pair("CSM_REDIS_URL", redis.url()),
             pair("CSM_MODEL", model.display()),
@@ -177,7 +188,7 @@ impl TestSystem {
 
     /// Returns the path of the model's folder.
     pub(crate) fn model_folder(&self) -> PathBuf {
-        self.folders.path().join("noise")
+        self.folders.path().join("model")
     }
 
     /// Waits until the readiness of a worker is as wanted, and returns it.

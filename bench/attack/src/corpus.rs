@@ -1,14 +1,14 @@
-//! Corpus of the benchmark: speech of espeak-ng, and hiss of the noise model. Every run makes it
-//! anew from seeds.
+//! Corpus of the benchmark: speech of espeak-ng and of the toy voice. Every run makes it anew from
+//! seeds.
 
 mod espeak;
-mod noise_model;
 mod text;
+mod toy_voice;
 
 use csm_shared::audio::SAMPLE_RATE;
 
 pub(crate) use espeak::Espeak;
-pub(crate) use noise_model::NoiseModel;
+pub(crate) use toy_voice::ToyVoice;
 
 /// Lengths of the clips, in seconds.
 pub(crate) const LENGTHS: [f32; 4] = [1.0, 2.5, 5.0, 10.0];
@@ -17,18 +17,17 @@ pub(crate) const LENGTHS: [f32; 4] = [1.0, 2.5, 5.0, 10.0];
 pub(crate) enum CorpusSource {
     /// espeak-ng: speech by formants, clean pauses.
     Espeak,
-    /// The noise model through the engine. The weights are noise, so the model hisses, without
-    /// pauses and over the full band.
-    NoiseModel,
+    /// The toy voice through the engine: speech of a small CSM, its band up to 8 kHz.
+    ToyVoice,
 }
 
 impl CorpusSource {
-    pub(crate) const ALL: [Self; 2] = [Self::Espeak, Self::NoiseModel];
+    pub(crate) const ALL: [Self; 2] = [Self::Espeak, Self::ToyVoice];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Espeak => "espeak-ng",
-            Self::NoiseModel => "noise model",
+            Self::ToyVoice => "toy voice",
         }
     }
 }

@@ -110,15 +110,15 @@ fn measure(report: &mut AttackReport, args: &AttackArgs, begun: Instant) -> anyh
     let progress = |what: &str| errln!("[{:.0} s] {what}", begun.elapsed().as_secs_f64());
     progress("speaking");
     let espeak = corpus::Espeak::find()?;
-    let mut noise = corpus::NoiseModel::load()?;
+    let mut toy = corpus::ToyVoice::load()?;
     let mut clips = espeak.speak(0, args.clips, false)?;
-    clips.extend(noise.speak(args.clips)?);
+    clips.extend(toy.speak(args.clips)?);
     let pairs = attack_matrix::mark_all(&watermark, clips)?;
     progress("attacking");
     report.say(MATRIX);
     attack_matrix::run(report, &detector, &pairs)?;
     progress("the null");
-    let scores = null_distribution::run(report, (&espeak, &mut noise), (&detector, &pairs), args.null)?;
+    let scores = null_distribution::run(report, (&espeak, &mut toy), (&detector, &pairs), args.null)?;
     if let Some(folder) = &args.docs {
         let plot = format!("{}-watermark-null.png", csm_report::today());
         scores.draw(&args.python, &args.csv, &folder.join(&plot))?;
@@ -139,8 +139,8 @@ Each clip is marked from its first sample, 1920 samples at a time, and attacked;
 bold are gated: 95 % at 2.5 s, 99 % at 5 s. A crop takes up to a tenth of the clip off at either end, never a whole number of
 hops. MP3 is decoded with the encoder's delay left in. Dropout silences packets of 20 ms. Speed changes the pitch too;
 \"looked for\" means that the detector tries other speeds.
-espeak-ng speaks by formants, in eight English voices with eighteen timbres, and makes clean pauses; the noise model has random
-weights, so it hisses, without pauses and over the full band. Neither is a person.";
+espeak-ng speaks by formants, in eight English voices with eighteen timbres, and makes clean pauses; the toy voice is a CSM of a
+few million weights, in two voices, with a band up to 8 kHz. Neither is a person.";
 
 fn verdict(report: &mut AttackReport) {
     let line = match report.failures() {

@@ -15,7 +15,7 @@ use csm_report::Table;
 
 use super::attack_report::AttackReport;
 use super::attacks::ATTACKS;
-use super::corpus::{Espeak, LENGTHS, NoiseModel};
+use super::corpus::{Espeak, LENGTHS, ToyVoice};
 use super::lossy_codec::BATCH;
 use super::{parallel, sounds};
 
@@ -31,14 +31,8 @@ const FIRST_UTTERANCE: usize = 1_000_000;
 /// detector's own p-value.
 const HYPOTHESES: f64 = 128.0;
 
-const GROUPS: [&str; 6] = [
-    "espeak-ng",
-    "noise model",
-    "other sounds",
-    "attacked copies",
-    "marked under other keys",
-    "looked at in any speed",
-];
+const GROUPS: [&str; 6] =
+    ["espeak-ng", "toy voice", "other sounds", "attacked copies", "marked under other keys", "looked at in any speed"];
 
 struct Score {
     /// Index into [`GROUPS`].
@@ -96,11 +90,11 @@ impl Null<'_> {
 }
 
 /// Scores at least `least` distinct unmarked clips, then the corpus marked under other keys. Of the
-/// unmarked clips 45 % are espeak-ng's in all of its voices, and 30 % the noise model's. No score
+/// unmarked clips 45 % are espeak-ng's in all of its voices, and 30 % the toy voice's. No score
 /// may pass the threshold.
 pub(crate) fn run(
     report: &mut AttackReport,
-    (espeak, noise): (&Espeak, &mut NoiseModel),
+    (espeak, toy): (&Espeak, &mut ToyVoice),
     (detector, pairs): (&Detector, &[Pair]),
     least: usize,
 ) -> anyhow::Result<NullDistribution> {
@@ -111,7 +105,7 @@ pub(crate) fn run(
         null.add(0, &clips.into_iter().map(|clip| clip.pcm).collect::<Vec<_>>())?;
     }
     for wave in waves(utterances(30), WAVE / LENGTHS.len()) {
-        null.add(1, &noise.speak(wave.len())?.into_iter().map(|clip| clip.pcm).collect::<Vec<_>>())?;
+        null.add(1, &toy.speak(wave.len())?.into_iter().map(|clip| clip.pcm).collect::<Vec<_>>())?;
     }
     let spoken = LENGTHS.len() * (utterances(45) + utterances(30));
     for wave in waves(least.saturating_sub(spoken).max(sounds::SOUNDS.len()), WAVE) {

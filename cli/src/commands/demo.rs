@@ -71,11 +71,11 @@ async fn speak(args: &DemoArgs, fleet: &LocalFleet, shutdown: &Shutdown) -> Resu
     let request = SpeechRequest { text: args.text.clone(), ..SpeechRequest::default() };
     let spoken =
         say::speak_to_file(&GatewayClient::new(&fleet.url())?, &request, &args.output, shutdown.token()).await?;
-    out!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt));
+    out!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt, fleet.model.remark));
     let detection = watermark::detect(&watermark::detector(args.fleet.watermark_key.as_ref())?, &args.output)?;
     outln!("{}", watermark::in_words(&args.output, &detection));
-    if spoken.receipt.noise_only {
-        outln!("The tiny model spoke ({}). Real weights: csm demo --model unsloth/csm-1b", receipt_text::NOISE_ONLY);
+    if let Some(remark) = fleet.model.remark {
+        outln!("Spoken by {} ({remark}). Real weights: csm demo --model unsloth/csm-1b", spoken.receipt.model);
     }
     outln!("`csm dev` keeps the fleet up at http://{DEFAULT_LISTEN}");
     Ok(())

@@ -12,7 +12,6 @@ use csm_shared::process::telemetry::TelemetryArgs;
 use csm_shared::{out, outln};
 
 use crate::local_fleet::{DEFAULT_LISTEN, FleetArgs, LocalFleet};
-use crate::receipt_text::NOISE_ONLY;
 
 /// Variables that say nothing about a fleet, or nothing that `csm dev` does otherwise.
 const OF_OTHERS: [&str; 2] = ["CSM_URL", "CSM_DEVELOPMENT_WATERMARK"];
@@ -74,9 +73,9 @@ async fn stay_up(fleet: &mut LocalFleet) -> Result<()> {
 fn banner(fleet: &LocalFleet) -> String {
     let url = fleet.url();
     let health: Vec<_> = fleet.admin_addresses.iter().map(|address| format!("http://{address}/readyz")).collect();
-    let noise = if fleet.model.noise_only { format!("\n  !!       {NOISE_ONLY}") } else { String::new() };
+    let remark = fleet.model.remark.map_or_else(String::new, |remark| format!(" ({remark})"));
     format!(
-        "\ncsm-fleet is ready; Ctrl-C stops it\n  API      {url}\n  health   {}  (gateway first)\n  model    {}{noise}\n\n  \
+        "\ncsm-fleet is ready; Ctrl-C stops it\n  API      {url}\n  health   {}  (gateway first)\n  model    {}{remark}\n\n  \
          csm say \"Hello from CSM.\" -o hello.wav --url {url}\n  \
          curl -X POST {url}/generate -H 'Content-Type: application/json' -d '{{\"text\":\"Hello from CSM.\",\"speaker\":0}}'\n\n",
         health.join(" "),

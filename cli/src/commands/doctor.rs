@@ -32,7 +32,7 @@ pub(crate) struct DoctorArgs {
     /// Redis server to check, beside the one that `csm dev` starts itself
     #[arg(long, env = "CSM_REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<SecretString>,
-    /// Model to look for: a hub id, a folder or `tiny`
+    /// Model to look for: a hub id, a folder, `tiny` or `noise`
     #[arg(long, env = "CSM_MODEL", default_value = "unsloth/csm-1b", value_name = "MODEL")]
     model: ModelSource,
     /// Data folder of `csm dev`

@@ -1,4 +1,4 @@
-//! `csm model`: models of random weights, and a trace to compare implementations.
+//! `csm model`: the toy voice, models of random weights, and a trace to compare implementations.
 
 mod context_arg;
 
@@ -11,7 +11,7 @@ use csm_engine::trace::{TraceContext, TraceOptions, trace};
 use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK};
 use csm_shared::outln;
 
-use crate::receipt_text::NOISE_ONLY;
+use crate::model_remark::{NOISE_ONLY, TOY_VOICE};
 use context_arg::ContextArg;
 
 /// Most frames of a trace; the model's window holds fewer.
@@ -19,9 +19,15 @@ const FRAMES_MAX: i64 = 2_048;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Write the tiny model: random weights, the real architecture, small enough for any CPU. The
+    /// Write the tiny model, which is part of this program: a toy voice of a few million weights,
+    /// English, speakers 0 and 1
+    WriteTiny {
+        /// Folder to write; it is made and must not hold a model yet
+        dir: PathBuf,
+    },
+    /// Write the noise model: random weights, the real architecture, small enough for any CPU. The
     /// audio is hiss, not speech
-    MakeTiny {
+    MakeNoise {
         /// Folder to write; it is made and must not hold a model yet
         dir: PathBuf,
         /// Layout of the folder: names and files of the weights
@@ -94,13 +100,17 @@ fn speaker(text: &str) -> Result<Speaker, String> {
 
 pub(crate) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
     match command {
-        ModelCommand::MakeTiny { dir, layout } => {
+        ModelCommand::WriteTiny { dir } => {
+            csm_tiny::write(&dir)?;
+            outln!("{}: the tiny model ({TOY_VOICE})", dir.display());
+        }
+        ModelCommand::MakeNoise { dir, layout } => {
             let layout = match layout {
                 LayoutArg::Transformers => FolderLayout::Transformers,
                 LayoutArg::Original => FolderLayout::Original,
             };
             random_model::make_noise(&dir, layout)?;
-            outln!("{}: the tiny model ({NOISE_ONLY})", dir.display());
+            outln!("{}: the noise model ({NOISE_ONLY})", dir.display());
         }
         ModelCommand::MakeRandom { dir, size } => {
             let SizeArg::OneB = size;

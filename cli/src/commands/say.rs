@@ -80,7 +80,7 @@ pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
     };
     let client = GatewayClient::new(&args.url.url)?;
     let spoken = speak_to_file(&client, &request, &args.output, shutdown.token()).await?;
-    let text = format!("{}\n{}", args.output.display(), receipt_text::in_words(&spoken.id, &spoken.receipt));
+    let text = format!("{}\n{}", args.output.display(), receipt_text::in_words(&spoken.id, &spoken.receipt, None));
     if spoken.is_file {
         out!("{text}");
     } else {

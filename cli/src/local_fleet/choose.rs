@@ -1,5 +1,5 @@
-//! Choice of the model for `csm dev` and `csm demo`. Only these two fall back to the tiny model,
-//! and both print that they do.
+//! Choice of the model for `csm dev` and `csm demo`. Only these two fall back to the toy voice, and
+//! both print that they do.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,15 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use csm_engine::random_model::{self, FolderLayout};
+use csm_engine::random_model::{self, FolderLayout, RandomModelError};
 use csm_shared::errln;
 use csm_shared::models::{self, HubId, HubOptions, InvalidSource, ModelFiles, ModelFolder, ModelSource};
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 
-/// Longest search of the hub by `auto` before it takes the tiny model. Downloads that have begun
+use crate::model_remark::{TOY_VOICE, remark_on};
+
+/// Longest search of the hub by `auto` before it takes the toy voice. Downloads that have begun
 /// are not limited.
 const AUTO_LIMIT: Duration = Duration::from_secs(3);
 /// Published weights, which need a token.
@@ -24,7 +26,7 @@ const OPEN: &str = "unsloth/csm-1b";
 /// Values of `--model`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ModelChoice {
-    /// Real weights when they are in the cache or the hub answers at once, else the tiny model.
+    /// Real weights when they are in the cache or the hub answers at once, else the toy voice.
     Auto,
     /// The given model, or an error.
     Given(ModelSource),
@@ -45,8 +47,8 @@ pub(crate) struct ChosenModel {
     pub(crate) source: ModelSource,
     /// Hub options to give with it, which keep gateway and workers from asking the hub again.
     pub(crate) hub: HubOptions,
-    /// True for random weights, which hiss.
-    pub(crate) noise_only: bool,
+    /// Remark on a model that does not speak like CSM-1B.
+    pub(crate) remark: Option<&'static str>,
 }
 
 impl fmt::Display for ChosenModel {
@@ -55,10 +57,12 @@ impl fmt::Display for ChosenModel {
     }
 }
 
-/// Finds the model; downloads or makes what is missing. The tiny model is kept under `models`.
+/// Finds the model; downloads or makes what is missing. The models `tiny` and `noise` are kept under
+/// `models`.
 pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
     match choice {
         ModelChoice::Given(ModelSource::Tiny) => tiny(models, hub).await,
+        ModelChoice::Given(ModelSource::Noise) => noise(models, hub).await,
         ModelChoice::Given(source) => {
             let folder = models::resolve(source, ModelFiles::Everything, hub).await?;
             Ok(chosen(source.clone(), &folder, hub))
@@ -66,14 +70,11 @@ pub(crate) async fn choose(choice: &ModelChoice, models: &Path, hub: &HubOptions
         ModelChoice::Auto => match auto(hub).await {
             Ok(chosen) => Ok(chosen),
             Err(reasons) => {
-                errln!(
-                    "\n*** No real CSM weights are at hand, so the TINY model speaks: {} ***",
-                    crate::receipt_text::NOISE_ONLY
-                );
+                errln!("\n*** No CSM-1B is at hand, so the TINY model speaks: {TOY_VOICE} ***");
                 for reason in reasons {
                     errln!("***   {reason}");
                 }
-                errln!("*** For speech: --model {OPEN}, or a folder that holds the weights.\n");
+                errln!("*** For CSM-1B: --model {OPEN}, or a folder that holds the weights.\n");
                 tiny(models, hub).await
             }
         },
@@ -123,22 +124,31 @@ fn main(owner: &str, name: &str) -> HubId {
 }
 
 fn chosen(source: ModelSource, folder: &ModelFolder, hub: &HubOptions) -> ChosenModel {
-    ChosenModel {
-        source,
-        noise_only: random_model::is_noise(&folder.path),
-        hub: HubOptions { offline: true, ..hub.clone() },
-    }
+    ChosenModel { source, remark: remark_on(&folder.path), hub: HubOptions { offline: true, ..hub.clone() } }
 }
 
-/// Returns the tiny model and makes it if it is missing.
+/// Returns the toy voice: the embedded folder, written anew if it is missing or differs.
 async fn tiny(models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
-    let path: PathBuf = models.join("tiny");
-    if !path.join("config.json").is_file() {
-        let path = path.clone();
-        let made = tokio::task::spawn_blocking(move || random_model::make_noise(&path, FolderLayout::Transformers));
-        made.await.context("making the tiny model")??;
-    }
-    let source = ModelSource::Folder(path);
+    made(models.join("tiny"), hub, csm_tiny::ensure).await
+}
+
+/// Returns the model of random weights and makes it if it is missing.
+async fn noise(models: &Path, hub: &HubOptions) -> anyhow::Result<ChosenModel> {
+    let make = |folder: &Path| match random_model::make_noise(folder, FolderLayout::Transformers) {
+        Err(RandomModelError::AlreadyThere(_)) => Ok(()),
+        made => made,
+    };
+    made(models.join("noise"), hub, make).await
+}
+
+/// Returns the model in `folder` after `make` has made it there.
+async fn made<E: std::error::Error + Send + Sync + 'static>(
+    folder: PathBuf,
+    hub: &HubOptions,
+    make: impl FnOnce(&Path) -> Result<(), E> + Send + 'static,
+) -> anyhow::Result<ChosenModel> {
+    let source = ModelSource::Folder(folder.clone());
+    tokio::task::spawn_blocking(move || make(&folder)).await.context("making the model")??;
     let folder = models::resolve(&source, ModelFiles::Everything, hub).await?;
     Ok(chosen(source, &folder, hub))
 }
@@ -148,6 +158,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use super::*;
+    use crate::model_remark::NOISE_ONLY;
 
     /// Returns options of a hub that refuses every connection, and a cache that is empty.
     fn closed_network(cache: &Path) -> HubOptions {
@@ -162,6 +173,7 @@ mod tests {
     fn choices_are_parsed() {
         assert_eq!("auto".parse(), Ok(ModelChoice::Auto));
         assert_eq!("tiny".parse(), Ok(ModelChoice::Given(ModelSource::Tiny)));
+        assert_eq!("noise".parse(), Ok(ModelChoice::Given(ModelSource::Noise)));
         assert_eq!("unsloth/csm-1b".parse(), Ok(ModelChoice::Given(ModelSource::Hub(main("unsloth", "csm-1b")))));
         assert!("csm-1b".parse::<ModelChoice>().is_err());
     }
@@ -178,12 +190,12 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn auto_on_a_closed_network_makes_the_tiny_model_and_keeps_it() {
+    async fn auto_on_a_closed_network_writes_the_tiny_model_and_keeps_it() {
         let data = tempfile::tempdir().unwrap();
         let hub = closed_network(&data.path().join("cache"));
         let begun = Instant::now();
         let chosen = choose(&ModelChoice::Auto, data.path(), &hub).await.unwrap();
-        assert!(chosen.noise_only);
+        assert_eq!(chosen.remark, Some(TOY_VOICE));
         assert!(chosen.hub.offline, "gateway and workers must not ask the hub again");
         assert_eq!(chosen.source, ModelSource::Folder(data.path().join("tiny")));
         assert!(begun.elapsed() < Duration::from_secs(60));
@@ -192,6 +204,31 @@ mod tests {
         let made = std::fs::metadata(&config).unwrap().modified().unwrap();
         choose(&ModelChoice::Auto, data.path(), &hub).await.unwrap();
         assert_eq!(std::fs::metadata(&config).unwrap().modified().unwrap(), made);
+    }
+
+    #[tokio::test]
+    async fn the_noise_model_is_made_once_and_named_as_noise() {
+        let data = tempfile::tempdir().unwrap();
+        let hub = closed_network(&data.path().join("cache"));
+        let given = ModelChoice::Given(ModelSource::Noise);
+        let chosen = choose(&given, data.path(), &hub).await.unwrap();
+        assert_eq!(chosen.remark, Some(NOISE_ONLY));
+        assert_eq!(chosen.source, ModelSource::Folder(data.path().join("noise")));
+
+        let config = data.path().join("noise/config.json");
+        let made = std::fs::metadata(&config).unwrap().modified().unwrap();
+        choose(&given, data.path(), &hub).await.unwrap();
+        assert_eq!(std::fs::metadata(&config).unwrap().modified().unwrap(), made);
+    }
+
+    /// Earlier builds kept random weights in the folder of this name.
+    #[tokio::test]
+    async fn another_model_in_the_folder_of_the_toy_voice_is_replaced() {
+        let data = tempfile::tempdir().unwrap();
+        let hub = closed_network(&data.path().join("cache"));
+        random_model::make_noise(&data.path().join("tiny"), FolderLayout::Transformers).unwrap();
+        let chosen = choose(&ModelChoice::Given(ModelSource::Tiny), data.path(), &hub).await.unwrap();
+        assert_eq!(chosen.remark, Some(TOY_VOICE));
     }
 
     #[tokio::test]

@@ -1,4 +1,4 @@
-//! `csm bench` on the tiny model: every measurement once, without the peers of PyPI.
+//! `csm bench` on the noise model: every measurement once, without the peers of PyPI.
 
 use std::fs;
 
@@ -9,8 +9,8 @@ use crate::{assert_status, csm, run, stderr, stdout};
 #[test]
 fn the_engines_tables_are_printed_and_written() {
     let folder = tempfile::tempdir().unwrap();
-    assert_status(&run(csm(folder.path()).args(["model", "make-tiny", "tiny"])), 0);
-    let arguments = ["bench", "engine", "--model", "tiny", "--slots", "1,3", "--weights", "q8_0,f32", "--frames", "3"];
+    assert_status(&run(csm(folder.path()).args(["model", "make-noise", "noise"])), 0);
+    let arguments = ["bench", "engine", "--model", "noise", "--slots", "1,3", "--weights", "q8_0,f32", "--frames", "3"];
     let more = ["--peers", "none", "--threads", "1", "--json", "all.json", "--docs", "docs/benchmarks"];
     let output = run(csm(folder.path()).args(arguments).args(more));
     assert_status(&output, 0);
@@ -41,8 +41,8 @@ fn the_engines_tables_are_printed_and_written() {
 #[test]
 fn a_peer_that_is_not_there_is_named_and_ours_is_measured() {
     let folder = tempfile::tempdir().unwrap();
-    assert_status(&run(csm(folder.path()).args(["model", "make-tiny", "tiny"])), 0);
-    let arguments = ["bench", "engine", "--model", "tiny", "--slots", "1", "--weights", "f32", "--frames", "1"];
+    assert_status(&run(csm(folder.path()).args(["model", "make-noise", "noise"])), 0);
+    let arguments = ["bench", "engine", "--model", "noise", "--slots", "1", "--weights", "f32", "--frames", "1"];
     let output = run(csm(folder.path()).args(arguments).args(["--peer-frames", "1", "--python", "no-such-python"]));
     assert_status(&output, 0);
     let printed = stdout(&output);
@@ -54,9 +54,9 @@ fn a_peer_that_is_not_there_is_named_and_ours_is_measured() {
 #[test]
 fn formats_are_held_against_f32() {
     let folder = tempfile::tempdir().unwrap();
-    assert_status(&run(csm(folder.path()).args(["model", "make-tiny", "tiny"])), 0);
+    assert_status(&run(csm(folder.path()).args(["model", "make-noise", "noise"])), 0);
     let output =
-        run(csm(folder.path()).args(["bench", "quality", "--model", "tiny", "--frames", "3", "--json", "q.json"]));
+        run(csm(folder.path()).args(["bench", "quality", "--model", "noise", "--frames", "3", "--json", "q.json"]));
     assert_status(&output, 0);
     assert!(
         stdout(&output).contains("| q4_k") && stdout(&output).contains("These weights are random"),

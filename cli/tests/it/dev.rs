@@ -149,7 +149,7 @@ fn a_taken_port_names_its_flag_and_its_cause_once() {
     let folder = tempfile::tempdir().unwrap();
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let output = run(csm(folder.path()).args(["dev", "--model", "tiny", "--log", "warn", "--listen", &address]));
+    let output = run(csm(folder.path()).args(["dev", "--model", "noise", "--log", "warn", "--listen", &address]));
     assert_status(&output, 1);
     let told = stderr(&output);
     assert_eq!(told.matches("Address already in use").count(), 1, "{told}");
@@ -163,7 +163,7 @@ fn settings_of_the_shell_are_used_or_named() {
     let address = taken.local_addr().unwrap().to_string();
     let output = run(csm(folder.path())
         .args(["dev", "--log", "warn"])
-        .env("CSM_MODEL", "tiny")
+        .env("CSM_MODEL", "noise")
         .env("CSM_LISTEN", &address)
         .env("CSM_STORE", "folder:/nowhere")
         .env("CSM_ADMIN_LISTEN", "127.0.0.1:9"));

@@ -20,7 +20,7 @@ fn program(folder: &Path, name: &str, lines: &str) {
 }
 
 fn doctor(folder: &Path, more: &[&str]) -> Output {
-    run(csm(folder).args(["doctor", "--json", "--model", "tiny", "--listen", "127.0.0.1:0"]).args(more))
+    run(csm(folder).args(["doctor", "--json", "--model", "noise", "--listen", "127.0.0.1:0"]).args(more))
 }
 
 /// Returns the result of one check.
@@ -41,12 +41,12 @@ fn a_machine_without_redis_is_a_problem_and_with_it_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let empty = folder.path().join("empty");
     fs::create_dir(&empty).unwrap();
-    let without = run(csm(folder.path()).args(["doctor", "--json", "--model", "tiny"]).env("PATH", &empty));
+    let without = run(csm(folder.path()).args(["doctor", "--json", "--model", "noise"]).env("PATH", &empty));
     assert_status(&without, 1);
     assert_verdict(&without, "redis-server", "problem", "apt-get install redis-server");
 
     program(&empty, "redis-server", "echo 'Redis server v=5.0.7 sha=00000000:0'");
-    let old = run(csm(folder.path()).args(["doctor", "--json", "--model", "tiny"]).env("PATH", &empty));
+    let old = run(csm(folder.path()).args(["doctor", "--json", "--model", "noise"]).env("PATH", &empty));
     assert_status(&old, 1);
     assert_verdict(&old, "redis-server", "problem", "5.0, while 6.2 is the oldest");
 
@@ -54,6 +54,11 @@ fn a_machine_without_redis_is_a_problem_and_with_it_is_not() {
     assert_status(&with, 0);
     assert_verdict(&with, "redis-server", "ok", "");
     assert_verdict(&with, "model", "ok", "hisses");
+    let toy = run(csm(folder.path()).args(["doctor", "--json", "--model", "tiny", "--listen", "127.0.0.1:0"]));
+    assert_verdict(&toy, "model", "ok", "a toy voice");
+    assert_status(&run(csm(folder.path()).args(["model", "write-tiny", "toy"])), 0);
+    let toy = run(csm(folder.path()).args(["doctor", "--json", "--model", "./toy", "--listen", "127.0.0.1:0"]));
+    assert_verdict(&toy, "model", "warning", "a toy voice");
 }
 
 #[tokio::test]
@@ -99,7 +104,7 @@ fn the_worker_must_suit_the_gpu() {
     let seen = |smi: &str| {
         program(&tools, "nvidia-smi", &format!("echo '{smi}'"));
         run(csm(folder.path())
-            .args(["doctor", "--json", "--model", "tiny", "--cuda-worker", "90/csm-worker"])
+            .args(["doctor", "--json", "--model", "noise", "--cuda-worker", "90/csm-worker"])
             .env("PATH", &path))
     };
     let l4 = seen("NVIDIA L4, 580.65.06, 8.9");

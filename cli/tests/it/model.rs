@@ -9,7 +9,7 @@ use crate::{assert_status, csm, run, stderr, stdout};
 fn make_noise_writes_both_layouts_and_overwrites_nothing() {
     let folder = tempfile::tempdir().unwrap();
     for layout in ["transformers", "original"] {
-        let make = || run(csm(folder.path()).args(["model", "make-tiny", layout, "--layout", layout]));
+        let make = || run(csm(folder.path()).args(["model", "make-noise", layout, "--layout", layout]));
         let output = make();
         assert_status(&output, 0);
         assert!(stdout(&output).contains("it does not speak"), "{}", stdout(&output));
@@ -24,11 +24,27 @@ fn make_noise_writes_both_layouts_and_overwrites_nothing() {
 }
 
 #[test]
+fn write_tiny_writes_the_toy_voice_and_overwrites_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = || run(csm(folder.path()).args(["model", "write-tiny", "some/folder"]));
+    let output = write();
+    assert_status(&output, 0);
+    assert!(stdout(&output).contains("a toy voice"), "{}", stdout(&output));
+    let written = folder.path().join("some/folder");
+    assert!(!weight_files(&written).unwrap().is_empty());
+    assert!(written.join("README.md").is_file() && written.join("tokenizer.json").is_file());
+
+    let again = write();
+    assert_status(&again, 1);
+    assert!(stderr(&again).contains("holds a model already"), "{}", stderr(&again));
+}
+
+#[test]
 fn trace_takes_a_context_whose_text_holds_colons() {
     let folder = tempfile::tempdir().unwrap();
-    assert_status(&run(csm(folder.path()).args(["model", "make-tiny", "tiny"])), 0);
+    assert_status(&run(csm(folder.path()).args(["model", "make-noise", "noise"])), 0);
     std::fs::write(folder.path().join("turn.wav"), Clip::from_samples(vec![0; 5_000]).to_wav()).unwrap();
-    let trace = ["model", "trace", "tiny", "--text", "Yes.", "--speaker", "1", "--frames", "2", "--greedy"];
+    let trace = ["model", "trace", "noise", "--text", "Yes.", "--speaker", "1", "--frames", "2", "--greedy"];
     let output =
         run(csm(folder.path()).args(trace).args(["--context", "turn.wav:0:At 10:30:00?", "--out", "t.safetensors"]));
     assert_status(&output, 0);

@@ -23,7 +23,7 @@ fn a_reader_that_has_gone_makes_no_command_panic() {
     let folder = tempfile::tempdir().unwrap();
     let doctor = || {
         let mut command = csm(folder.path());
-        command.args(["doctor", "--json", "--model", "tiny", "--listen", "127.0.0.1:0"]);
+        command.args(["doctor", "--json", "--model", "noise", "--listen", "127.0.0.1:0"]);
         command
     };
     let status = run(&mut doctor()).status.code();
@@ -42,7 +42,7 @@ fn a_reader_that_has_gone_makes_no_command_panic() {
 fn a_result_that_cannot_be_written_is_a_failure() {
     let folder = tempfile::tempdir().unwrap();
     let full = File::options().write(true).open("/dev/full").unwrap();
-    let output = csm(folder.path()).args(["model", "make-tiny", "tiny"]).stdout(full).output().unwrap();
+    let output = csm(folder.path()).args(["model", "make-noise", "noise"]).stdout(full).output().unwrap();
     assert_status(&output, 1);
     assert!(stderr(&output).starts_with("error: cannot write standard output: No space left"), "{}", stderr(&output));
 }
@@ -117,7 +117,7 @@ fn secrets_come_from_files_and_a_secret_in_the_arguments_is_told() {
     fs::write(folder.path().join("key"), "a passphrase of some length\n").unwrap();
     let doctor = || {
         let mut command = csm(folder.path());
-        command.args(["doctor", "--json", "--model", "tiny", "--listen", "127.0.0.1:0"]);
+        command.args(["doctor", "--json", "--model", "noise", "--listen", "127.0.0.1:0"]);
         command
     };
     let by_flag = run(doctor().args(["--watermark-key", "a passphrase of some length"]));
@@ -134,7 +134,7 @@ fn secrets_come_from_files_and_a_secret_in_the_arguments_is_told() {
     assert_status(&both, 2);
     assert!(stderr(&both).contains("CSM_WATERMARK_KEY and CSM_WATERMARK_KEY_FILE are both set"), "{}", stderr(&both));
     // The address is nowhere on this machine, so the command ends at once.
-    let dev = ["dev", "--model", "tiny", "--listen", "192.0.2.1:1", "--watermark-key", "a passphrase of some length"];
+    let dev = ["dev", "--model", "noise", "--listen", "192.0.2.1:1", "--watermark-key", "a passphrase of some length"];
     let told = run(csm(folder.path()).args(dev));
     assert_status(&told, 1);
     assert!(stderr(&told).contains("--watermark-key shows a secret to all users"), "{}", stderr(&told));

@@ -12,10 +12,13 @@ use super::source::HubId;
 #[derive(Debug, thiserror::Error)]
 pub enum HubError {
     /// The name `tiny`, which no hub has.
-    #[error(
-        "the tiny model is made on this machine (`csm model make-tiny DIR`), no hub has it; give its folder instead"
-    )]
+    #[error("the tiny model is part of `csm` (`csm model write-tiny DIR`), no hub has it; give its folder instead")]
     Tiny,
+    /// The name `noise`, which no hub has.
+    #[error(
+        "the noise model is made on this machine (`csm model make-noise DIR`), no hub has it; give its folder instead"
+    )]
+    Noise,
     /// The folder does not exist.
     #[error("no model folder at {}", .0.display())]
     NoFolder(PathBuf),

@@ -31,7 +31,7 @@ const SILENTCIPHER_FILES: FolderFiles = FolderFiles {
 pub async fn silentcipher(source: &ModelSource, options: &HubOptions) -> Result<PathBuf, HubError> {
     let files = &SILENTCIPHER_FILES;
     let id = match source {
-        ModelSource::Tiny => return Err(HubError::NoFolder("tiny".into())),
+        ModelSource::Tiny | ModelSource::Noise => return Err(HubError::NoFolder(source.name().into())),
         ModelSource::Folder(path) => return open_folder(path),
         ModelSource::Hub(id) => id,
     };

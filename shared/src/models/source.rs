@@ -1,4 +1,4 @@
-//! The value of `--model`: a hub id, a folder, or `tiny`.
+//! The value of `--model`: a hub id, a folder, `tiny` or `noise`.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,20 @@ use std::str::FromStr;
 
 /// Revision of an id that names none.
 pub(super) const DEFAULT_REVISION: &str = "main";
+/// Name of the toy voice.
+const TINY: &str = "tiny";
+/// Name of the model of random weights.
+const NOISE: &str = "noise";
 /// Hexadecimal digits of a commit.
 const COMMIT_DIGITS: usize = 40;
 
 /// Source of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelSource {
-    /// The small random model that this project makes itself; never on a hub.
+    /// The toy voice that is part of `csm`; never on a hub.
     Tiny,
+    /// The small model of random weights that this project makes itself; never on a hub.
+    Noise,
     /// A repository on the hub.
     Hub(HubId),
     /// A local folder.
@@ -26,7 +32,8 @@ impl ModelSource {
     #[must_use]
     pub fn name(&self) -> String {
         match self {
-            Self::Tiny => "tiny".to_owned(),
+            Self::Tiny => TINY.to_owned(),
+            Self::Noise => NOISE.to_owned(),
             Self::Hub(id) => id.repo(),
             Self::Folder(path) => {
                 let whole = path.canonicalize().unwrap_or_else(|_| path.clone());
@@ -63,7 +70,9 @@ impl HubId {
 
 /// Error for a text that names no model.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} names no model: give a hub id (owner/name or owner/name@revision), an existing folder, or `tiny`")]
+#[error(
+    "{0:?} names no model: give a hub id (owner/name or owner/name@revision), an existing folder, `tiny` or `noise`"
+)]
 pub struct InvalidSource(String);
 
 impl FromStr for ModelSource {
@@ -74,8 +83,10 @@ impl FromStr for ModelSource {
     /// yet.
     fn from_str(text: &str) -> Result<Self, InvalidSource> {
         let invalid = || InvalidSource(text.to_owned());
-        if text == "tiny" {
-            return Ok(Self::Tiny);
+        match text {
+            TINY => return Ok(Self::Tiny),
+            NOISE => return Ok(Self::Noise),
+            _ => {}
         }
         if text.starts_with(['/', '.', '~']) || (!text.is_empty() && Path::new(text).is_dir()) {
             return Ok(Self::Folder(text.into()));
@@ -112,7 +123,8 @@ impl fmt::Display for HubId {
 impl fmt::Display for ModelSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Tiny => f.write_str("tiny"),
+            Self::Tiny => f.write_str(TINY),
+            Self::Noise => f.write_str(NOISE),
             Self::Hub(id) => id.fmt(f),
             Self::Folder(path) => path.display().fmt(f),
         }
@@ -132,10 +144,12 @@ mod tests {
         let folder = |path: &str| ModelSource::Folder(path.into());
         let cases = [
             ("tiny", ModelSource::Tiny),
+            ("noise", ModelSource::Noise),
             ("sesame/csm-1b", hub("sesame", "csm-1b", "main")),
             ("sesame/csm-1b@refs/pr/7", hub("sesame", "csm-1b", "refs/pr/7")),
             ("a/b@4e2f", hub("a", "b", "4e2f")),
             ("./tiny", folder("./tiny")),
+            ("./noise", folder("./noise")),
             ("/models/csm", folder("/models/csm")),
             ("../x", folder("../x")),
             ("src/models", folder("src/models")),
@@ -158,7 +172,7 @@ mod tests {
 
     #[test]
     fn display_is_what_was_given() {
-        for text in ["tiny", "sesame/csm-1b", "sesame/csm-1b@v2", "./x"] {
+        for text in ["tiny", "noise", "sesame/csm-1b", "sesame/csm-1b@v2", "./x"] {
             assert_eq!(text.parse::<ModelSource>().map(|source| source.to_string()).as_deref(), Ok(text));
         }
     }

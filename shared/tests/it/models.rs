@@ -304,7 +304,11 @@ async fn errors_say_what_to_do() {
     assert!(error.to_string().contains("t-2.safetensors"), "{error}");
     let error = resolve(&source("a/nothing"), ModelFiles::Everything, &options).await.unwrap_err();
     assert!(matches!(error, HubError::NotFound { .. }) && error.to_string().contains("a/nothing"), "{error}");
-    assert!(matches!(resolve(&ModelSource::Tiny, ModelFiles::Tokenizer, &options).await, Err(HubError::Tiny)));
+    for (name, command) in [("tiny", "`csm model write-tiny DIR`"), ("noise", "`csm model make-noise DIR`")] {
+        let error = resolve(&source(name), ModelFiles::Tokenizer, &options).await.unwrap_err();
+        assert!(matches!(error, HubError::Tiny | HubError::Noise), "{error}");
+        assert!(error.to_string().contains(command), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@
 mod builders;
 pub mod child;
 pub mod constant_flac;
+pub mod listener;
 pub mod mutator;
 pub mod process;
 pub mod proxy;

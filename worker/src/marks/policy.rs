@@ -64,12 +64,14 @@ impl MarkArgs {
             ModelSource::Folder(folder) => {
                 (Policy::Both, format!("SilentCipher's weights are to be in {}", folder.display()))
             }
-            ModelSource::Hub(_) | ModelSource::Tiny => match models::silentcipher(&source, &hub).await {
-                Ok(folder) => {
-                    (Policy::Both, format!("SilentCipher's weights are in the cache at {}", folder.display()))
+            ModelSource::Hub(_) | ModelSource::Tiny | ModelSource::Noise => {
+                match models::silentcipher(&source, &hub).await {
+                    Ok(folder) => {
+                        (Policy::Both, format!("SilentCipher's weights are in the cache at {}", folder.display()))
+                    }
+                    Err(_) => (Policy::Builtin, format!("SilentCipher's weights ({source}) are not in the cache")),
                 }
-                Err(_) => (Policy::Builtin, format!("SilentCipher's weights ({source}) are not in the cache")),
-            },
+            }
         };
         ChosenPolicy { policy, why, source, hub }
     }

@@ -2,29 +2,33 @@
 
 use std::path::PathBuf;
 
-use csm_engine::random_model;
 use csm_shared::models::{self, HubError, HubOptions, ModelFiles, ModelSource};
 use secrecy::ExposeSecret as _;
 
 use super::CheckResult;
+use crate::model_remark::{NOISE_ONLY, TOY_VOICE, remark_on};
 
 const CHECK: &str = "model";
 /// Owner of the published weights that need permission.
 const GATED_OWNER: &str = "sesame";
 
 pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> CheckResult {
-    if *source == ModelSource::Tiny {
-        return CheckResult::ok(CHECK, "tiny is made on the spot; it hisses, it does not speak");
+    match source {
+        ModelSource::Tiny => return CheckResult::ok(CHECK, format!("tiny is part of this program ({TOY_VOICE})")),
+        ModelSource::Noise => return CheckResult::ok(CHECK, format!("noise is made on the spot ({NOISE_ONLY})")),
+        ModelSource::Hub(_) | ModelSource::Folder(_) => {}
     }
     let offline = HubOptions { offline: true, ..hub.clone() };
     let found = models::resolve(source, ModelFiles::Everything, &offline).await;
     match (found, source) {
-        (Ok(folder), _) if random_model::is_noise(&folder.path) => CheckResult::warning(
-            CHECK,
-            format!("{source} holds random weights: it hisses, it does not speak"),
-            "For speech: --model unsloth/csm-1b, or a folder that holds the weights",
-        ),
-        (Ok(folder), _) => CheckResult::ok(CHECK, format!("{source} is at {}", folder.path.display())),
+        (Ok(folder), _) => match remark_on(&folder.path) {
+            Some(remark) => CheckResult::warning(
+                CHECK,
+                format!("{source} holds no CSM-1B ({remark})"),
+                "For CSM-1B: --model unsloth/csm-1b, or a folder that holds the weights",
+            ),
+            None => CheckResult::ok(CHECK, format!("{source} is at {}", folder.path.display())),
+        },
         (Err(error @ HubError::NotCached { .. }), ModelSource::Hub(id)) => {
             if id.owner == GATED_OWNER && !has_token(hub) {
                 let what = format!("{id} is not in the cache, and there is no token to fetch it with");
@@ -39,7 +43,7 @@ pub(super) async fn present(source: &ModelSource, hub: &HubOptions) -> CheckResu
             )
         }
         (Err(error), _) => {
-            CheckResult::problem(CHECK, error.to_string(), "Give --model a hub id, a model's folder, or tiny")
+            CheckResult::problem(CHECK, error.to_string(), "Give --model a hub id, a model's folder, tiny or noise")
         }
     }
 }
