@@ -31,7 +31,7 @@ const SENTENCES: [&str; 10] = [
     "Add the sum to the product of these three.",
 ];
 
-/// What was asked for, and what came back.
+/// Speech, with the text and the speaker that were asked for.
 #[derive(Clone)]
 struct Said {
     text: String,

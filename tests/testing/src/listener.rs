@@ -1,5 +1,5 @@
-//! What is heard in speech: words by pocketsphinx, the voice's pitch by autocorrelation, and the same
-//! text in flite's voice for comparison.
+//! Listener to speech: words by pocketsphinx, the voice's pitch by autocorrelation, and the same text
+//! in flite's voice for comparison.
 
 use std::fs;
 use std::path::Path;
