@@ -24,6 +24,8 @@ import numpy as np
 from pocketsphinx import Decoder
 from scipy.signal import resample_poly
 
+from spelling import differences
+
 WORKERS = 2
 
 
@@ -41,15 +43,6 @@ def flite(text):
 
 def words(text):
     return re.findall(r"[a-z']+", text.lower())
-
-
-def errors(said, heard):
-    row = list(range(len(heard) + 1))
-    for i, a in enumerate(said):
-        before, row[0] = row[:], i + 1
-        for j, b in enumerate(heard):
-            row[j + 1] = min(before[j + 1] + 1, row[j] + 1, before[j] + (a != b))
-    return row[-1]
 
 
 _decoder = None
@@ -98,7 +91,7 @@ def request(url, text, speaker, temperature, seed):
 def score(name, texts, sounds, pool, show=0):
     """Prints and returns word accuracy of all texts; the first half of the texts is from WordNet."""
     heard = list(pool.map(hear, [s for s, _ in sounds], [r for _, r in sounds], chunksize=8))
-    wrong = np.array([min(errors(words(t), words(h)), len(words(t))) for t, h in zip(texts, heard)])
+    wrong = np.array([min(differences(words(t), words(h)), len(words(t))) for t, h in zip(texts, heard)])
     many = np.array([len(words(t)) for t in texts])
     number = np.arange(len(texts))
     parts = {"WordNet": number < len(texts) // 2, "Harvard": number >= len(texts) // 2,

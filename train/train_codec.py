@@ -9,8 +9,6 @@ encoder learns to find the vectors that quantize to the right codes. Writes OUT/
 part alone, their state to go on from, and a log.
 """
 import argparse
-import json
-import os
 import pathlib
 import time
 
@@ -20,6 +18,7 @@ from torch import nn
 
 from codes import BOOK, CODEBOOKS, ENVELOPE, FRAME, LABELS, PCS, RATE, USED, VOICING, Quantizer, voicing_vectors, with_voicing
 from mimi import Mimi
+from progress import Curves, save
 from spelling import PHONES
 from vocoder import render
 
@@ -192,12 +191,10 @@ def main():
 
     def keep(step):
         part = part_of(model, args.part)
-        torch.save(dict(part=part, optimizer=optimizer.state_dict(), step=step), str(state_file) + ".new")
-        os.replace(str(state_file) + ".new", state_file)
+        save(dict(part=part, optimizer=optimizer.state_dict(), step=step), state_file)
         torch.save(part, args.out / f"{args.part}.pt")
 
-    log = open(args.out / f"{args.part}.jsonl", "a")
-    start, average, saved, step = time.time(), {}, time.time(), begun
+    curves, saved, step = Curves(args.out / f"{args.part}.jsonl"), time.time(), begun
     for step in range(begun, args.steps):
         if step == args.stop:
             break
@@ -212,15 +209,9 @@ def main():
         sum(shown.values()).backward()
         torch.nn.utils.clip_grad_norm_(parameters, 5.0)
         optimizer.step()
-        for k, v in shown.items():
-            average.setdefault(k, []).append(float(v.detach()))
+        curves.add(shown)
         if step % 100 == 99:
-            line = dict(step=step + 1, minutes=round((time.time() - start) / 60, 2), rate=round(rate, 3),
-                        audio_s=(step + 1) * args.batch * args.frames * FRAME // RATE,
-                        **{k: round(sum(v) / len(v), 4) for k, v in average.items()})
-            average = {}
-            print(json.dumps(line), flush=True)
-            log.write(json.dumps(line) + "\n"); log.flush()
+            curves.write(step + 1, dict(rate=round(rate, 3), audio_s=(step + 1) * args.batch * args.frames * FRAME // RATE))
         if time.time() - saved > 120:
             saved = time.time()
             keep(step + 1)

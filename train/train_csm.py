@@ -9,9 +9,7 @@ each other's voice, so the recording in the context says how a speaker sounds, n
 One loss looks inside: three attention heads are taught where in the text the speech is, which flite knows.
 """
 import argparse
-import json
 import math
-import os
 import pathlib
 import time
 
@@ -21,6 +19,7 @@ import torch.nn.functional as F
 
 from codes import CODEBOOKS, USED, VOICING
 from csm import VOCAB, Csm
+from progress import Curves, save
 from spelling import Spelling
 
 WATCH = {1: 1, 2: 2}               # watched heads of a layer: layer 1 where the speech is, layer 2 where it goes next
@@ -266,12 +265,10 @@ def main():
 
     def keep(step):
         state = dict(model=model.state_dict(), optimizers=[o.state_dict() for o in optimizer], step=step)
-        torch.save(state, str(state_file) + ".new")
-        os.replace(str(state_file) + ".new", state_file)
+        save(state, state_file)
         torch.save(model.state_dict(), args.out / "csm.pt")
 
-    log = open(args.out / "csm.jsonl", "a")
-    start, texts, average, saved = time.time(), 0, {}, time.time()
+    curves, texts, saved = Curves(args.out / "csm.jsonl"), 0, time.time()
     for step, rows in zip(range(begun, args.steps), batches):
         if step == args.stop:
             break
@@ -294,18 +291,14 @@ def main():
         for o in optimizer:
             o.step()
         texts += sum(map(len, rows))
-        for k, v in parts.items():
-            average.setdefault(k, []).append(float(v.detach()))
+        curves.add(parts)
         if step % 50 == 49:
-            line = dict(step=step + 1, minutes=round((time.time() - start) / 60, 2), texts=texts, rate=round(rate, 3),
-                        **{k: round(sum(v) / len(v), 4) for k, v in average.items()})
-            average = {}
+            means = None
             if step % 500 == 499:
                 with torch.no_grad(), cast():
                     held = [losses(model, on(b), torch.arange(len(b["rows"]), device=args.device), 0) for b in check]
-                line["held"] = {k: round(float(np.mean([float(h[k]) for h in held])), 4) for k in held[0]}
-            print(json.dumps(line), flush=True)
-            log.write(json.dumps(line) + "\n"); log.flush()
+                means = {k: round(float(np.mean([float(h[k]) for h in held])), 4) for k in held[0]}
+            curves.write(step + 1, dict(texts=texts, rate=round(rate, 3)), means)
         if time.time() - saved > 120:
             saved = time.time()
             keep(step + 1)
