@@ -32,6 +32,8 @@ pub(crate) fn verify(file: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
         AudioFormat::Wav => Clip::from_wav(file),
         AudioFormat::Pcm => Clip::from_pcm(file),
         AudioFormat::Flac | AudioFormat::Opus => audio::read(file),
+        // MP3 has no place for the length: whole frames come back, and the digest says the rest.
+        AudioFormat::Mp3 => return Ok(()),
     };
     let samples = match clip {
         Ok(clip) => clip.samples().len() as u64,

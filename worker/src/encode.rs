@@ -1,15 +1,11 @@
 //! Encoders of finished files. Each takes [`Marked`] and nothing else, so unmarked speech cannot
 //! get into a file or a stream.
 //!
-//! Every format except bare samples also says in its metadata that the speech was generated.
+//! Every format except bare samples and MP3 also says in its metadata that the speech was generated.
 //! Complete WAV files carry a signed C2PA manifest as well, if a key is set.
 
-mod flac;
-mod metadata;
-mod opus;
 #[cfg(test)]
 mod tests;
-pub mod wav;
 
 use csm_shared::job::AudioFormat;
 
@@ -20,13 +16,8 @@ use crate::provenance::{ProvenanceError, Signer};
 #[derive(Debug, thiserror::Error)]
 pub enum EncodeError {
     /// The encoder of a format failed.
-    #[error("encoding {format}: {why}")]
-    Encoder {
-        /// Format of the file.
-        format: AudioFormat,
-        /// Message of the encoder.
-        why: String,
-    },
+    #[error(transparent)]
+    Encoder(#[from] csm_encode::EncodeError),
     /// The manifest could not be made or signed.
     #[error(transparent)]
     Provenance(#[from] ProvenanceError),
@@ -63,7 +54,7 @@ impl AudioEncoder {
         let file = encode(speech, format)?;
         match (&self.signer, format) {
             (Some(signer), AudioFormat::Wav) => Ok(signer.sign_wav(file)?),
-            (None, _) | (Some(_), AudioFormat::Pcm | AudioFormat::Flac | AudioFormat::Opus) => Ok(file),
+            (None, _) | (Some(_), _) => Ok(file),
         }
     }
 }
@@ -73,16 +64,11 @@ impl AudioEncoder {
 /// # Errors
 /// [`EncodeError::Encoder`].
 pub fn encode(speech: &Marked, format: AudioFormat) -> Result<Vec<u8>, EncodeError> {
-    match format {
-        AudioFormat::Wav => Ok(wav::encode(speech)),
-        AudioFormat::Pcm => Ok(pcm(speech)),
-        AudioFormat::Flac => flac::encode(speech),
-        AudioFormat::Opus => opus::encode(speech),
-    }
+    Ok(csm_encode::encode_file(speech.samples(), format)?)
 }
 
 /// Encodes the samples alone: 16 bit, lowest byte first.
 #[must_use]
 pub fn pcm(speech: &Marked) -> Vec<u8> {
-    speech.samples().iter().flat_map(|sample| sample.to_le_bytes()).collect()
+    csm_encode::pcm(speech.samples())
 }

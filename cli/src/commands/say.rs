@@ -34,7 +34,7 @@ pub(crate) struct SayArgs {
     /// File to write; `-` is standard output. Devices, pipes and links are written through
     #[arg(short, long, value_name = "FILE")]
     output: PathBuf,
-    /// wav, pcm, flac or opus [default: the file's extension, wav if it has none]
+    /// wav, pcm, flac, opus or mp3 [default: the file's extension, wav if it has none]
     #[arg(long)]
     format: Option<AudioFormat>,
     #[command(flatten)]
@@ -102,7 +102,7 @@ fn format(output: &Path, asked: Option<AudioFormat>) -> anyhow::Result<AudioForm
         (Some(format), _, _) | (None, Some(format), _) => Ok(format),
         (None, None, None) => Ok(AudioFormat::Wav),
         (None, None, Some(extension)) => {
-            bail!("no format is called {extension:?}: name the file .wav, .pcm, .flac or .opus, or give --format")
+            bail!("no format is called {extension:?}: name the file .wav, .pcm, .flac, .opus or .mp3, or give --format")
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use csm_shared::audio::{Clip, SAMPLE_RATE, to_i16};
-use csm_shared::job::JobId;
+use csm_shared::job::{AudioFormat, JobId};
 use csm_silentcipher::{BnMode, Payload, SilentCipher};
 use csm_worker::marks::{Watermark, WatermarkKey};
 
@@ -31,7 +31,7 @@ fn write_marked(path: &Path, key: &WatermarkKey) {
     let mut stream = Watermark::new(key).stream();
     let mut marked = stream.push(&noise());
     marked.append(stream.finish());
-    fs::write(path, csm_worker::encode::wav::encode(&marked.into())).unwrap();
+    fs::write(path, csm_worker::encode::encode(&marked.into(), AudioFormat::Wav).unwrap()).unwrap();
 }
 
 #[test]

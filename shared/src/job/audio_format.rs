@@ -21,6 +21,8 @@ pub enum AudioFormat {
     Flac,
     /// Opus in Ogg (RFC 7845): small, but lossy.
     Opus,
+    /// MP3 (MPEG-2 Layer III) at a constant bit rate, without tags: lossy, and plays everywhere.
+    Mp3,
 }
 
 impl AudioFormat {
@@ -41,11 +43,12 @@ impl AudioFormat {
             Self::Pcm => "audio/pcm;rate=24000;encoding=signed-int;bits=16",
             Self::Flac => "audio/flac",
             Self::Opus => "audio/ogg;codecs=opus",
+            Self::Mp3 => "audio/mpeg",
         }
     }
 }
 
 /// Refuses a name that no variant of [`AudioFormat`] has.
 fn unknown(text: &str) -> Invalid {
-    Invalid::malformed("format", text, "wav, pcm, flac or opus")
+    Invalid::malformed("format", text, "wav, pcm, flac, opus or mp3")
 }

@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, reason = "the measuring tests print what they measured")]
 
 mod flac;
+mod mp3;
 mod opus;
 
 use std::f32::consts::TAU;

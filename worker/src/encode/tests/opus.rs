@@ -2,11 +2,11 @@
 
 use std::io::Cursor;
 
-use ::opus::{Application, Channels, Decoder};
+use ::opus::{Channels, Decoder};
+use csm_encode::opus::{Application, BITRATE, encode_at};
 use csm_shared::audio::read;
 use ogg::PacketReader;
 
-use super::super::opus::{BITRATE, encode_at};
 use super::*;
 use crate::marks::{DETECTED_ABOVE, Verdict};
 
@@ -99,7 +99,7 @@ fn scores(clips: &[Marked], bitrate: i32, application: Application) -> (f32, usi
     let detector = watermark().detector();
     let (mut least, mut found, mut bytes) = (f32::INFINITY, 0, 0);
     for clip in clips {
-        let file = encode_at(clip, bitrate, application).unwrap();
+        let file = encode_at(clip.samples(), bitrate, application).unwrap();
         let detection = detector.detect(&play(&file).samples);
         least = least.min(detection.z);
         found += usize::from(detection.verdict == Verdict::Detected);

@@ -91,7 +91,7 @@ fn one_changed_sample_is_noticed() {
 fn only_wav_is_signed_and_empty_audio_too() {
     let encoder = AudioEncoder::new(Some(signer()));
     let speech = speech(4_800);
-    for format in [AudioFormat::Pcm, AudioFormat::Flac, AudioFormat::Opus] {
+    for format in [AudioFormat::Pcm, AudioFormat::Flac, AudioFormat::Opus, AudioFormat::Mp3] {
         assert_eq!(encoder.encode(&speech, format).unwrap(), encode(&speech, format).unwrap(), "{format}");
     }
     let signed = encoder.encode(&Marked::default(), AudioFormat::Wav).unwrap();

@@ -1,30 +1,26 @@
-//! WAV encoder of speech. The encoder takes [`Marked`] and nothing else, so unmarked speech cannot
-//! get into a file.
+//! WAV encoder of speech.
 //!
 //! A LIST/INFO chunk, which any player shows, names the program and says that the speech was
 //! generated.
 
 use csm_shared::audio::format_chunk;
+use csm_shared::job::AudioFormat;
 
-use super::metadata;
-use crate::marks::Marked;
-
+use super::{EncodeError, metadata, pcm};
 /// Texts of the LIST/INFO chunk: the program, and a comment.
 const INFO: [(&[u8; 4], &str); 2] = [(b"ISFT", metadata::PROGRAM), (b"ICMT", metadata::NOTE)];
 /// Bytes of a chunk's head: name and length.
 const CHUNK_HEAD: usize = 8;
 
 /// Encodes a complete WAV file: RIFF, PCM, 24 kHz, mono, 16 bit.
-#[must_use]
-pub fn encode(speech: &Marked) -> Vec<u8> {
-    let samples = speech.samples();
+pub(super) fn encode(samples: &[i16]) -> Vec<u8> {
     let mut wav = Vec::with_capacity(encoded_len(samples.len()));
     push_head(&mut wav, b"RIFF", encoded_len(samples.len()) - CHUNK_HEAD);
     wav.extend_from_slice(b"WAVE");
     wav.extend_from_slice(&format_chunk());
     wav.extend_from_slice(&info_chunk());
     push_head(&mut wav, b"data", samples.len() * 2);
-    wav.extend(samples.iter().flat_map(|sample| sample.to_le_bytes()));
+    wav.append(&mut pcm(samples));
     wav
 }
 
@@ -56,6 +52,22 @@ fn push_head(bytes: &mut Vec<u8>, name: &[u8; 4], length: usize) {
     bytes.extend_from_slice(&u32::try_from(length).unwrap_or(u32::MAX).to_le_bytes());
 }
 
+/// Returns the head of a stream at `rate` samples a second, whose length is not known: both sizes
+/// are the greatest number, and the samples end with the stream. There is nothing else in the head,
+/// because some readers expect the samples at byte 44.
+pub(super) fn stream_head(rate: u32) -> Result<Vec<u8>, EncodeError> {
+    let mut format = format_chunk();
+    let bytes_per_second = rate.checked_mul(2).ok_or_else(|| EncodeError::new(AudioFormat::Wav, "sample rate"))?;
+    format[12..16].copy_from_slice(&rate.to_le_bytes());
+    format[16..20].copy_from_slice(&bytes_per_second.to_le_bytes());
+    let mut head = Vec::new();
+    push_head(&mut head, b"RIFF", usize::MAX);
+    head.extend_from_slice(b"WAVE");
+    head.extend_from_slice(&format);
+    push_head(&mut head, b"data", usize::MAX);
+    Ok(head)
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
@@ -63,20 +75,16 @@ mod tests {
     use csm_shared::audio::Clip;
 
     use super::*;
-    use crate::marks::{Watermark, WatermarkKey};
 
-    fn speech(samples: usize) -> Marked {
-        let mut stream = Watermark::new(&WatermarkKey::development()).stream();
-        let mut marked = stream.push(&(0..samples).map(|n| (n as f32 * 0.3).sin() * 0.5).collect::<Vec<_>>());
-        marked.append(stream.finish());
-        marked.into()
+    fn speech(samples: usize) -> Vec<i16> {
+        (0..samples).map(|n| ((n as f32 * 0.3).sin() * 16_000.0) as i16).collect()
     }
 
     #[test]
     fn hound_and_clip_read_back_what_was_written() {
         for samples in [0, 1, 481, 1_920] {
-            let marked = speech(samples);
-            let wav = encode(&marked);
+            let speech = speech(samples);
+            let wav = encode(&speech);
             assert_eq!(wav.len(), encoded_len(samples));
             let mut reader = hound::WavReader::new(wav.as_slice()).unwrap();
             let spec = hound::WavSpec {
@@ -86,9 +94,9 @@ mod tests {
                 sample_format: hound::SampleFormat::Int,
             };
             assert_eq!(reader.spec(), spec);
-            assert_eq!(reader.samples::<i16>().map(Result::unwrap).collect::<Vec<_>>(), marked.samples());
+            assert_eq!(reader.samples::<i16>().map(Result::unwrap).collect::<Vec<_>>(), speech);
             if samples > 0 {
-                assert_eq!(Clip::from_wav(&wav).unwrap().samples(), marked.samples());
+                assert_eq!(Clip::from_wav(&wav).unwrap().samples(), speech);
             }
         }
     }
@@ -115,5 +123,13 @@ mod tests {
         let holds = |text: &[u8]| wav.windows(text.len()).any(|window| window == text);
         assert!(holds(b"INFOISFT\x0a\0\0\0csm-fleet\0ICMT"));
         assert!(holds(b"AI-generated speech"));
+    }
+
+    #[test]
+    fn a_stream_has_a_head_of_44_bytes_without_sizes() {
+        let head = stream_head(8_000).unwrap();
+        assert_eq!(head.len(), 44);
+        assert_eq!((&head[4..8], &head[40..44]), (&[0xff; 4][..], &[0xff; 4][..]));
+        assert_eq!((&head[24..28], &head[28..32]), (&8_000u32.to_le_bytes()[..], &16_000u32.to_le_bytes()[..]));
     }
 }
