@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use csm_engine::random_model;
+use csm_shared::models::ModelKind;
 
 /// Remark on random weights, and on every result that they made.
 pub(crate) const NOISE_ONLY: &str = "random weights: it hisses, it does not speak";
@@ -11,5 +11,9 @@ pub(crate) const TOY_VOICE: &str = "a toy voice of a few million weights, not CS
 
 /// Returns the remark on the model in a folder, if it needs one.
 pub(crate) fn remark_on(folder: &Path) -> Option<&'static str> {
-    if random_model::is_noise(folder) { Some(NOISE_ONLY) } else { csm_tiny::is_toy_voice(folder).then_some(TOY_VOICE) }
+    match ModelKind::of(folder) {
+        ModelKind::Noise => Some(NOISE_ONLY),
+        ModelKind::Toy => Some(TOY_VOICE),
+        ModelKind::Real => None,
+    }
 }

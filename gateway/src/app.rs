@@ -56,6 +56,8 @@ pub(crate) struct AppState {
     pub(crate) store: Store,
     /// Objects of the store that are removed after a time.
     pub(crate) temporary_objects: TemporaryObjects,
+    /// Name of the model, as configured.
+    pub(crate) model_name: String,
     /// Check of requests against the model's window.
     pub(crate) window_check: WindowCheck,
     /// True if audio is answered with a redirect, provided that the store can sign URLs.
@@ -126,6 +128,7 @@ impl App {
             subscriptions: Subscriptions::start(patient.clone()).with_store(store.clone()),
             temporary_objects: TemporaryObjects::new(patient, store.clone()),
             store,
+            model_name: args.model.name(),
             window_check,
             redirect_audio: args.redirect_audio,
             tasks,

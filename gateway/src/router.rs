@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::Request;
 use axum::http::{Method, Uri};
 use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
+use axum::{Json, Router};
+use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::{DefaultOnResponse, TraceLayer};
 use tracing::{Level, Span};
@@ -18,12 +19,23 @@ use crate::http::problem::{echoed, pages};
 use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
 use crate::http::{Problem, request_metrics};
-use crate::{compat, jobs, watermark};
+use crate::{compat, fleet, jobs, openai, watermark};
 
 /// Builds the public API. Layers run from the bottom up: id, metrics, trace, panics, origin, then the
 /// route.
 pub(crate) fn router(app: App, same_site: SameSite) -> Router {
+    let openai = Router::new()
+        .route("/v1/audio/speech", post(openai::speech))
+        .route("/v1/audio/speech/{id}", get(openai::speech_receipt))
+        .route("/v1/audio/models", get(openai::audio_models))
+        .route("/v1/audio/voices", get(openai::voices))
+        .route("/v1/models", get(openai::models))
+        .route("/v1/models/{id}", get(openai::model))
+        .route_layer(middleware::from_fn(openai::error_shape));
     Router::new()
+        .merge(openai)
+        .route("/v1/fleet", get(fleet::fleet))
+        .route("/v1/test", get(async || Json(json!({"status": "ok"}))))
         .route("/generate", post(compat::generate))
         .route("/ws", get(compat::ws))
         .route("/v1/jobs", post(jobs::create_job))

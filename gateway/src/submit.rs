@@ -102,6 +102,23 @@ pub(crate) async fn parse_and_check(
     read: ReadRequest,
     caller: Caller,
 ) -> Result<CheckedRequest, Problem> {
+    let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| {
+        Ok((Some(read(body, caller, decode)?), ()))
+    };
+    let (checked, ()) = parse_and_check_some(app, body, read, caller).await?;
+    checked.ok_or_else(|| Problem::internal("a request became no job"))
+}
+
+/// Reads a request that also says something of its answer, and that may need no job. Checks the job
+/// like [`parse_and_check`].
+pub(crate) async fn parse_and_check_some<T: Send + 'static>(
+    app: &App,
+    body: BufferedBody,
+    read: impl FnOnce(&[u8], &Caller, &mut DecodeRecording<'_>) -> Result<(Option<JobRequest>, T), FieldError>
+    + Send
+    + 'static,
+    caller: Caller,
+) -> Result<(Option<CheckedRequest>, T), Problem> {
     let BufferedBody { bytes, mut memory } = body;
     memory.grow_to(PARSE_COPIES * bytes.len()).await?;
     let thread = app.decoder.thread().await?;
@@ -111,11 +128,12 @@ pub(crate) async fn parse_and_check(
         let _thread = thread;
         let before = memory.bytes();
         let mut decode = |file: &[u8], most_ms| app.decoder.decode(&runtime, &left, &mut memory, file, most_ms);
-        let job_request = read(&bytes, &caller, &mut decode)?;
+        let (job_request, answer) = read(&bytes, &caller, &mut decode)?;
+        let Some(job_request) = job_request else { return Ok((None, answer)) };
         app.window_check.check(&job_request.spec)?;
         drop(bytes);
         memory.shrink_to(memory.bytes() - before);
-        Ok::<_, Problem>(CheckedRequest { job_request, memory })
+        Ok::<_, Problem>((Some(CheckedRequest { job_request, memory }), answer))
     });
     checked.await.map_err(Problem::internal)?
 }

@@ -4,23 +4,31 @@ use std::path::Path;
 
 use csm_shared::job::limits::WINDOW_STATUS;
 use csm_shared::job::{Invalid, JobSpec, Reason};
+use csm_shared::models::ModelKind;
 use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan, Window, max_positions};
 
 /// Tokenizer and window of the model that the workers run.
 pub(crate) struct WindowCheck {
     tokenizer: PromptTokenizer,
     max_positions: usize,
+    model_kind: ModelKind,
 }
 
 impl WindowCheck {
     /// Reads `tokenizer.json` and `config.json` of a model folder.
     pub(crate) fn open(folder: &Path) -> Result<Self, PromptError> {
-        Ok(Self { tokenizer: PromptTokenizer::from_folder(folder)?, max_positions: max_positions(folder)? })
+        let (tokenizer, max_positions) = (PromptTokenizer::from_folder(folder)?, max_positions(folder)?);
+        Ok(Self { tokenizer, max_positions, model_kind: ModelKind::of(folder) })
     }
 
     /// Returns the positions of the model's window.
     pub(crate) const fn max_positions(&self) -> usize {
         self.max_positions
+    }
+
+    /// Returns the kind of the model.
+    pub(crate) const fn model_kind(&self) -> ModelKind {
+        self.model_kind
     }
 
     /// Refuses a job if the context, the words and the longest speech of one sentence exceed the
@@ -29,7 +37,8 @@ impl WindowCheck {
     /// The refusal names the field to shorten: `context_segments` if the text alone fits, otherwise
     /// `max_audio_length_ms` (one sentence) or `text` (several).
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Invalid> {
-        let plan = SpeechPlan::new(&self.tokenizer, spec);
+        let voice = spec.voice.filter(|_| !self.model_kind.has_own_speakers());
+        let plan = SpeechPlan::new(&self.tokenizer, &JobSpec { voice, ..spec.clone() });
         let text = || spec.text.as_str();
         let plan = plan.map_err(|_| Invalid::malformed("text", text(), "text that the model's tokenizer takes"))?;
         let window = plan.window(self.max_positions);

@@ -18,9 +18,11 @@ mod receipt;
 mod record;
 mod recording;
 mod sampling;
+mod speed;
 mod state;
 mod tenant;
 mod text;
+mod voice;
 pub mod wire;
 
 pub use audio_format::AudioFormat;
@@ -34,9 +36,11 @@ pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, Warnin
 pub use record::{Failure, FailureClass, JobRecord};
 pub use recording::{Recording, StoredRecording, WrongRecording};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
+pub use speed::Speed;
 pub use state::JobState;
 pub use tenant::Tenant;
 pub use text::{AudioBudget, Speaker, Text, sentence_frames};
+pub use voice::VoiceName;
 
 use crate::audio::FRAME_MS;
 use crate::text::{Sentence, normalise, sentences};
@@ -54,6 +58,10 @@ pub struct JobSpec {
     pub normalize: bool,
     /// Speaker of the text.
     pub speaker: Speaker,
+    /// Voice of the speaker; without one, the seed decides who speaks.
+    pub voice: Option<VoiceName>,
+    /// Tempo of the speech.
+    pub speed: Speed,
     /// Longest result, in frames of 80 ms.
     pub budget: AudioBudget,
     /// Sampling of codes from the model's logits.
@@ -76,6 +84,8 @@ impl JobSpec {
             text,
             normalize: true,
             speaker: Speaker::default(),
+            voice: None,
+            speed: Speed::default(),
             budget: AudioBudget::default(),
             sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed },
             context: Context::default(),

@@ -15,12 +15,14 @@ mod download_progress;
 mod error;
 mod fetch;
 mod layout;
+mod model_kind;
 mod pins;
 mod silentcipher_weights;
 mod source;
 
 pub use error::HubError;
 pub use layout::weight_files;
+pub use model_kind::{ModelKind, NOISE_ONLY};
 pub use pins::{PINS, Pin};
 pub use silentcipher_weights::{SILENTCIPHER, SILENTCIPHER_FOLDER, silentcipher};
 pub use source::{HubId, InvalidSource, ModelSource};

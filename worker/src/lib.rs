@@ -13,6 +13,7 @@ pub mod health;
 pub mod runner;
 mod serve;
 pub mod speak;
+mod stretch;
 
 pub mod encode;
 pub mod marks;

@@ -12,7 +12,7 @@ use csm_queue::janitor::Janitor;
 use csm_queue::live::{Live, Subscriptions};
 use csm_queue::queue::{FleetIdentity, Queue, QueueError, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisClient, RedisFault};
-use csm_shared::models::{self, HubError, ModelFiles};
+use csm_shared::models::{self, HubError, ModelFiles, ModelKind};
 use csm_shared::process::admin::{self, AdminError, Readiness};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptError, PromptTokenizer};
@@ -29,7 +29,7 @@ use crate::health::{Breaker, Checks};
 use crate::marks::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 use crate::provenance::ProvenanceError;
 use crate::runner::{Runner, RunnerEnd};
-use crate::speak::AttemptContext;
+use crate::speak::{AttemptContext, Voices};
 use csm_engine::engine::{Engine, EngineConfig, EngineError};
 
 /// Longest time that a worker retries a call to Redis, such as the commit of a result.
@@ -152,7 +152,7 @@ async fn work(
     let Some(marker) = stop.run_until_cancelled(marks).await else { return Ok(()) };
     let marker = marker?;
     let Some(loaded) = stop.run_until_cancelled(load(args, state)).await else { return Ok(()) };
-    let (engine, tokenizer) = loaded?;
+    let (engine, tokenizer, voices) = loaded?;
     let host = host();
     let worker_id = WorkerId::of_this_process(&host);
     let keys = [vec![parts.key], parts.old_keys].concat();
@@ -194,6 +194,7 @@ async fn work(
             encoder: parts.encoder,
             store: parts.store,
             breaker: breaker.clone(),
+            voices,
             live,
             worker: worker_id.to_string(),
         },
@@ -277,9 +278,13 @@ async fn fleet_agrees(queue: &Queue, state: &watch::Sender<Readiness>) {
 }
 
 /// Finds and loads the model, and shows each phase of loading to the probes.
-async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(Engine, PromptTokenizer), WorkerError> {
+async fn load(
+    args: &WorkerArgs,
+    state: &watch::Sender<Readiness>,
+) -> Result<(Engine, PromptTokenizer, Voices), WorkerError> {
     let folder = models::resolve(&args.model, ModelFiles::Everything, &args.hub).await?;
     let tokenizer = PromptTokenizer::from_folder(&folder.path)?;
+    let voices = Voices::new(ModelKind::of(&folder.path).has_own_speakers());
     let config = EngineConfig {
         folder: folder.path,
         model: folder.id,
@@ -307,7 +312,7 @@ async fn load(args: &WorkerArgs, state: &watch::Sender<Readiness>) -> Result<(En
     if info.noise_only {
         tracing::warn!(model = %info.model, "loaded random weights, output is noise, not speech");
     }
-    Ok((engine, tokenizer))
+    Ok((engine, tokenizer, voices))
 }
 
 /// Returns the host name, which is part of the worker's id.

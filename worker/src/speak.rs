@@ -16,6 +16,7 @@ mod recordings;
 mod sentence_stream;
 #[cfg(test)]
 mod tests;
+mod voices;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,9 +26,9 @@ use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_queue::queue::LeaseRef;
 use csm_queue::redis_client::RedisFault;
 use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt};
+use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt, Speed};
 use csm_shared::process::telemetry;
-use csm_shared::prompt::{PromptError, PromptTokenizer, SpeechPlan};
+use csm_shared::prompt::{PromptTokenizer, SpeechPlan};
 use csm_shared::store::Store;
 
 use crate::IDENTITY;
@@ -35,6 +36,7 @@ use crate::encode::{AudioEncoder, EncodeError};
 use crate::health::{Breaker, KEEP_MAX, PartError, SharedFault, SharedPart};
 use crate::marks::{Finished, Marked, Marker};
 use crate::sink::{self, Stored};
+use crate::stretch::TimeStretch;
 use csm_engine::engine::{Engine, ModelInfo, PromptSegment, SegmentAudio};
 
 pub use attempt_error::{AttemptError, Blame};
@@ -42,6 +44,7 @@ pub use attempt_progress::AttemptProgress;
 use progress::{PendingEvent, ProgressPublisher};
 pub use recordings::RecordingError;
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
+pub use voices::{VoiceError, Voices};
 
 /// Longest time to publish an event, or to read the resume point.
 const PUBLISH_LIMIT: Duration = Duration::from_secs(30);
@@ -68,6 +71,8 @@ pub struct AttemptContext {
     pub store: Store,
     /// Breaker of the parts that all attempts share.
     pub breaker: Breaker,
+    /// Prompts of the shipped voices.
+    pub voices: Voices,
     /// Live channel to the followers of a job.
     pub live: Live,
     /// Id of this worker, for the receipt.
@@ -151,6 +156,8 @@ impl AttemptContext {
             attempt: at.attempt,
             frames: generated.frames,
             resumed_frames: generated.resumed,
+            voice: spec.voice,
+            speed: (!spec.speed.is_original()).then_some(spec.speed.get()),
             samples,
             duration_ms: samples * 1_000 / u64::from(SAMPLE_RATE),
             finish_reason: generated.finish,
@@ -212,7 +219,7 @@ impl AttemptContext {
             recordings::fetch(&self.store, &spec.context, trial)
         };
         let clips = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).await?;
-        let mut plan = self.attempt_plan(spec, clips)?;
+        let mut plan = Box::pin(self.attempt_plan(spec, clips, progress)).await?;
         let origin = origin(self.engine.info(), &plan.plan);
         let live = spec.delivery.is_live();
         let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
@@ -220,10 +227,11 @@ impl AttemptContext {
         plan.resumed_frames = before.into_sentences();
         let mut stream = SentenceStream::new(&self.engine, plan);
         let mut marking = self.marker.begin(&at.id);
+        let mut stretch = TimeStretch::new(spec.speed.get());
         let mut first_audio = None;
         while let Some(frame) = stream.next().await? {
             progress.advance();
-            publisher.push(&frame, &marking.push(&frame.pcm)?);
+            publisher.push(&frame, &marking.push(&stretch.push(&frame.pcm))?);
             first_audio.get_or_insert_with(|| begun.elapsed());
             while let Some(pending) = publisher.due() {
                 if !progress.during(PUBLISH_LIMIT, self.try_publish(at, pending)).await {
@@ -233,8 +241,12 @@ impl AttemptContext {
                 publisher.mark_published();
             }
         }
-        let Ending { pcm, sentences, warnings, finish } = stream.finish();
-        let ready = marking.push(&pcm)?;
+        let Ending { pcm, mut sentences, warnings, finish } = stream.finish();
+        stretch_times(&mut sentences, spec.speed);
+        // The mark does not survive a stretch, so the stretched samples are marked.
+        let mut last = stretch.push(&pcm);
+        last.append(&mut stretch.finish());
+        let ready = marking.push(&last)?;
         let (rest, audio) = marking.finish();
         publisher.end(&ready, &rest);
         while let Some(pending) = publisher.due() {
@@ -246,13 +258,28 @@ impl AttemptContext {
     }
 
     /// Plans the job for the engine; `clips` are the recordings of its context.
-    fn attempt_plan(&self, spec: &JobSpec, clips: Vec<Clip>) -> Result<AttemptPlan, PromptError> {
-        let mut plan = SpeechPlan::new(&self.tokenizer, spec)?;
-        let segments = std::mem::take(&mut plan.context_ids).into_iter().zip(clips);
+    async fn attempt_plan(
+        &self,
+        spec: &JobSpec,
+        clips: Vec<Clip>,
+        progress: &AttemptProgress,
+    ) -> Result<AttemptPlan, AttemptError> {
+        let voice = self.voices.prompted(spec.voice);
+        let mut plan = SpeechPlan::new(&self.tokenizer, &JobSpec { voice, ..spec.clone() })?;
+        let mut context_ids = std::mem::take(&mut plan.context_ids).into_iter();
+        let mut context = Vec::new();
+        if let (Some(voice), Some(text_ids)) = (voice, voice.and_then(|_| context_ids.next())) {
+            let prompt = |trial| {
+                progress.note_trial(trial);
+                self.voices.prompt(voice, &self.engine, &self.store, &text_ids)
+            };
+            let frames = progress.during(FETCH_LIMIT, self.breaker.outlast(prompt)).await?;
+            context.push(voices::segment(text_ids, frames));
+        }
+        let clips = context_ids.zip(clips);
+        context.extend(clips.map(|(text_ids, clip)| PromptSegment { text_ids, audio: SegmentAudio::Clip(clip) }));
         Ok(AttemptPlan {
-            context: segments
-                .map(|(text_ids, clip)| PromptSegment { text_ids, audio: SegmentAudio::Clip(clip) })
-                .collect(),
+            context,
             plan,
             sampling: spec.sampling,
             budget: spec.budget.frames(),
@@ -301,6 +328,15 @@ impl AttemptContext {
                 Ok(ResumePoint::default())
             }
         }
+    }
+}
+
+/// Moves the sentences to their places in speech of another tempo.
+fn stretch_times(sentences: &mut [SentenceReceipt], speed: Speed) {
+    for sentence in sentences {
+        let end = speed.stretched_ms(sentence.start_ms + sentence.duration_ms);
+        sentence.start_ms = speed.stretched_ms(sentence.start_ms);
+        sentence.duration_ms = end - sentence.start_ms;
     }
 }
 

@@ -22,8 +22,6 @@ const _: () = assert!(WEIGHTS.len() <= WEIGHTS_BYTES_MAX);
 
 /// Name of the file that is written last: a folder that has one is complete.
 const CONFIG: &str = "config.json";
-/// Key of `config.json` that marks the toy voice. Other loaders ignore it.
-const TOY_VOICE: &str = "toy_voice";
 
 /// Names and contents of the model's files, in the order in which they are written.
 pub static FILES: [(&str, &[u8]); 4] = [
@@ -98,14 +96,6 @@ pub fn ensure(dir: &Path) -> Result<(), TinyModelError> {
         Err(error) if error.kind() != ErrorKind::NotFound => Err(TinyModelError::at(dir)(error)),
         _ => fs::rename(&written, dir).map_err(TinyModelError::at(dir)),
     }
-}
-
-/// Returns whether the `config.json` of `folder` says that the model is a toy voice.
-#[must_use]
-pub fn is_toy_voice(folder: &Path) -> bool {
-    let config = fs::read(folder.join(CONFIG)).ok();
-    let config = config.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-    config.is_some_and(|config| config[TOY_VOICE] == true)
 }
 
 /// Compares the files of a folder with the embedded ones. Only files of the right length are read.

@@ -2,6 +2,8 @@
 
 use std::os::unix::fs::MetadataExt as _;
 
+use csm_shared::models::ModelKind;
+
 use super::*;
 
 /// Returns the names in a folder, hidden ones included, sorted.
@@ -15,13 +17,13 @@ fn names(folder: &Path) -> Vec<String> {
 #[test]
 fn the_embedded_model_is_marked_as_a_toy_voice_and_not_as_noise() {
     let folder = tempfile::tempdir().unwrap();
-    assert!(!is_toy_voice(folder.path()));
+    assert!(!(ModelKind::of(folder.path()) == ModelKind::Toy));
     write(folder.path()).unwrap();
-    assert!(is_toy_voice(folder.path()));
+    assert!((ModelKind::of(folder.path()) == ModelKind::Toy));
     let config: serde_json::Value = serde_json::from_slice(FILES[3].1).unwrap();
     assert!(config.get("noise_only").is_none(), "the model was trained");
     fs::write(folder.path().join(CONFIG), r#"{"toy_voice": false}"#).unwrap();
-    assert!(!is_toy_voice(folder.path()));
+    assert!(!(ModelKind::of(folder.path()) == ModelKind::Toy));
 }
 
 #[test]

@@ -4,7 +4,8 @@ use csm_shared::job::{AudioBudget, AudioFormat, Delivery, JobSpec, Lane};
 
 use crate::caller::Caller;
 use crate::fields::{
-    FieldError, JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speaker, text,
+    FieldError, JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speed, text,
+    voice_and_speaker,
 };
 use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
@@ -15,10 +16,13 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
     let budget = budget(&mut request)?;
+    let (voice, speaker) = voice_and_speaker(&mut request)?;
     let mut spec = JobSpec {
         text: text(&mut request)?,
         normalize: normalize(&mut request)?,
-        speaker: speaker(&mut request)?,
+        speaker,
+        voice,
+        speed: speed(&mut request)?,
         budget: budget.unwrap_or_default(),
         sampling: sampling(&mut request, caller.job)?,
         context: context(&mut request, decode)?,
@@ -30,6 +34,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     if budget.is_none() {
         spec.budget = AudioBudget::of_sentences(&spec.sentences());
     }
+    spec.speed.check(spec.budget)?;
     Ok(JobRequest { ticket, spec, repeats: caller.repeats })
 }
 

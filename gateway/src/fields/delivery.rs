@@ -6,7 +6,12 @@ use super::JsonObject;
 
 /// Reads the lane.
 pub(crate) fn lane(object: &mut JsonObject<'_>) -> Result<Lane, Invalid> {
-    object.string("lane")?.map_or(Ok(Lane::default()), |name| name.parse())
+    lane_or(object, Lane::default())
+}
+
+/// Reads the lane; `default` is the one of a request that names none.
+pub(crate) fn lane_or(object: &mut JsonObject<'_>, default: Lane) -> Result<Lane, Invalid> {
+    object.string("lane")?.map_or(Ok(default), |name| name.parse())
 }
 
 /// Reads the format of the audio file.

@@ -56,9 +56,20 @@ impl<'a> JsonObject<'a> {
     }
 
     /// Reads a string.
-    pub(super) fn string(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Invalid> {
+    pub(crate) fn string(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Invalid> {
         let Some((path, value)) = self.take(&[name]) else { return Ok(None) };
         value.string().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "a string"))
+    }
+
+    /// Reads a string, or the string `id` of an object.
+    pub(super) fn string_or_id(&mut self, name: &str) -> Result<Option<Cow<'a, str>>, Invalid> {
+        let Some((path, value)) = self.take(&[name]) else { return Ok(None) };
+        if let Some(text) = value.string() {
+            return Ok(Some(text));
+        }
+        let mut object = self.inner(&path, value)?;
+        let id = object.string("id")?;
+        id.map(Some).ok_or_else(|| Invalid::malformed(&format!("{path}.id"), "(missing)", "a string"))
     }
 
     /// Reads a boolean.
@@ -68,7 +79,7 @@ impl<'a> JsonObject<'a> {
     }
 
     /// Reads a whole number under the first of its names that is present; `50.0` is whole.
-    pub(super) fn integer(&mut self, names: &[&str]) -> Result<Option<i128>, Invalid> {
+    pub(crate) fn integer(&mut self, names: &[&str]) -> Result<Option<i128>, Invalid> {
         let Some((path, value)) = self.take(names) else { return Ok(None) };
         let scalar = value.scalar();
         let whole = scalar.as_number().and_then(|number| {
@@ -100,6 +111,11 @@ impl<'a> JsonObject<'a> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Returns true if the field is present and was not read yet.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.fields.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Removes the value under the first of `names` that is present, with the path of that name.

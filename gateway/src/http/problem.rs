@@ -9,6 +9,7 @@
 
 mod catalogue;
 mod conversions;
+mod openai;
 pub(crate) mod pages;
 mod render;
 #[cfg(test)]
@@ -26,6 +27,7 @@ use catalogue::{ProblemCode, ProblemKind};
 
 use crate::resources::{UPLOAD_GRACE, UPLOAD_LIMIT, UPLOAD_RATE};
 
+pub(crate) use openai::ErrorShape;
 pub(crate) use render::render;
 
 /// `Retry-After` if Redis or the store is out of reach, in seconds.

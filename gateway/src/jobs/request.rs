@@ -5,7 +5,7 @@ use csm_shared::job::{AudioBudget, JobSpec};
 use crate::caller::Caller;
 use crate::fields::{
     FieldError, JsonObject, UnknownFields, budget, context, delivery, format, lane, normalize, parse_json, sampling,
-    speaker, terms, text,
+    speed, terms, text, voice_and_speaker,
 };
 use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
@@ -17,12 +17,15 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
     // The refusal of an unknown field lists the fields in this order. Of several refused values the
     // budget is reported first.
-    let (text, normalize, speaker) = (text(&mut request), normalize(&mut request), speaker(&mut request));
+    let (text, normalize, voice) = (text(&mut request), normalize(&mut request), voice_and_speaker(&mut request));
     let budget = budget(&mut request)?;
+    let (voice, speaker) = voice?;
     let mut spec = JobSpec {
         text: text?,
         normalize: normalize?,
-        speaker: speaker?,
+        speaker,
+        voice,
+        speed: speed(&mut request)?,
         budget: budget.unwrap_or_default(),
         sampling: sampling(&mut request, caller.job)?,
         context: context(&mut request, decode)?,
@@ -35,7 +38,8 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     if budget.is_none() {
         spec.budget = AudioBudget::of_sentences(&spec.sentences());
     }
-    spec.delivery.check(spec.budget)?;
+    spec.speed.check(spec.budget)?;
+    spec.delivery.check(spec.budget, spec.speed)?;
     Ok(JobRequest { ticket, spec, repeats: caller.repeats })
 }
 

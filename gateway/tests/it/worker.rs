@@ -125,6 +125,8 @@ impl TestWorker {
             attempt: at.attempt,
             frames: (samples / 1_920) as u32,
             resumed_frames: 0,
+            voice: None,
+            speed: None,
             samples,
             duration_ms: samples / 24,
             finish_reason: self.ending.0,

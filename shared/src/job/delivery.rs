@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use strum::{Display, EnumString, IntoStaticStr};
 
 use super::limits::LIVE_AUDIO_MS;
-use super::{AudioBudget, Invalid};
+use super::{AudioBudget, Invalid, Speed};
 
 /// Way in which a result reaches its caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, Default, Display, EnumString, IntoStaticStr)]
@@ -29,11 +29,12 @@ impl Delivery {
     ///
     /// # Errors
     /// [`Invalid`] if the budget exceeds the limit.
-    pub fn check(self, budget: AudioBudget) -> Result<(), Invalid> {
-        if !self.is_live() || LIVE_AUDIO_MS.allows(budget.ms()) {
+    pub fn check(self, budget: AudioBudget, speed: Speed) -> Result<(), Invalid> {
+        let ms = speed.stretched_ms(budget.ms());
+        if !self.is_live() || ms <= LIVE_AUDIO_MS.max {
             return Ok(());
         }
-        let value = format!("{self}, of up to {} ms of audio (max_audio_length_ms)", budget.ms());
+        let value = format!("{self}, of up to {ms} ms of audio (max_audio_length_ms)");
         Err(Invalid::outside("delivery", value, &LIVE_AUDIO_MS))
     }
 

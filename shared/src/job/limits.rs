@@ -45,6 +45,11 @@ pub const MAX_AUDIO_LENGTH_MS: Limit = Limit { min: FRAME_MS as u64, max: 600_00
 /// in Redis for a while.
 pub const LIVE_AUDIO_MS: Limit = Limit { min: FRAME_MS as u64, max: 120_000, unit: "ms", status: 422 };
 
+/// Slowest tempo of the speech, as in OpenAI's speech API.
+pub const SPEED_MIN: f64 = 0.25;
+/// Fastest tempo of the speech, as in OpenAI's speech API.
+pub const SPEED_MAX: f64 = 4.0;
+
 /// Default length of a result for a text that needs no more; a longer text gets what its sentences
 /// need.
 pub const DEFAULT_MAX_AUDIO_LENGTH_MS: u64 = 10_000;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::AudioFormat;
+use super::{AudioFormat, VoiceName};
 use crate::watermark::Finding;
 
 /// Reason why the speech ended.
@@ -88,6 +88,12 @@ pub struct Receipt {
     /// Part of `frames` that was resumed from an earlier attempt.
     #[serde(default)]
     pub resumed_frames: u32,
+    /// Voice that spoke; absent if the request named none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<VoiceName>,
+    /// Tempo of the speech; absent for the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<f64>,
     /// Samples in the file, at 24 kHz.
     pub samples: u64,
     /// Duration of the samples in milliseconds.

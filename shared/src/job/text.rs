@@ -78,6 +78,11 @@ impl Speaker {
         }
     }
 
+    /// Speaker of the lower voices.
+    pub(super) const LOW: Self = Self(0);
+    /// Speaker of the higher voices.
+    pub(super) const HIGH: Self = Self(1);
+
     /// Returns the number.
     #[must_use]
     pub const fn get(self) -> u32 {

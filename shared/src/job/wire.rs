@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Recording, Sampling, Seed, Segment, Speaker,
-    StoredRecording, Temperature, Text, TopK,
+    Speed, StoredRecording, Temperature, Text, TopK, VoiceName,
 };
 use crate::audio::Clip;
 
@@ -37,6 +37,11 @@ struct SpecV1 {
     #[serde(default = "yes")]
     normalize: bool,
     speaker: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    voice: Option<VoiceName>,
+    /// Absent for the model's own tempo.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    speed: Option<f64>,
     max_audio_length_ms: u64,
     temperature: f32,
     topk: u32,
@@ -89,6 +94,8 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
         text: spec.text.as_str().to_owned(),
         normalize: spec.normalize,
         speaker: spec.speaker.get().into(),
+        voice: spec.voice,
+        speed: (!spec.speed.is_original()).then_some(spec.speed.get()),
         max_audio_length_ms: spec.budget.ms(),
         temperature: spec.sampling.temperature.get(),
         topk: spec.sampling.topk.get(),
@@ -104,12 +111,16 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
 pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
     let JobSpecWire::V1(wire) = serde_json::from_str(payload)?;
     let budget = AudioBudget::from_ms(wire.max_audio_length_ms)?;
-    wire.delivery.check(budget)?;
+    let speed = wire.speed.map_or(Ok(Speed::default()), Speed::new)?;
+    speed.check(budget)?;
+    wire.delivery.check(budget, speed)?;
     let segments = wire.context.iter().map(segment).collect::<Result<_, _>>()?;
     Ok(JobSpec {
         text: Text::new(&wire.text)?,
         normalize: wire.normalize,
         speaker: Speaker::new(wire.speaker)?,
+        voice: wire.voice,
+        speed,
         budget,
         sampling: Sampling {
             temperature: Temperature::new(wire.temperature)?,

@@ -6,7 +6,7 @@
 //! as context: such sentences take only the room that is left.
 
 use super::{PromptError, PromptTokenizer, SegmentSize, Window};
-use crate::job::{JobSpec, sentence_frames};
+use crate::job::{JobSpec, VoiceName, sentence_frames};
 use crate::text::Pause;
 
 /// A planned utterance of a job.
@@ -27,7 +27,8 @@ pub struct PlannedSentence {
 /// All sentences of a job with their context, ready to be measured and generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpeechPlan {
-    /// Token ids of the texts of the job's context segments, oldest first.
+    /// Token ids of the texts of the context: first the voice's prompt, if the job has a voice,
+    /// then the job's own segments, oldest first.
     pub context_ids: Vec<Vec<u32>>,
     /// Positions that the context takes, recordings included.
     pub context_positions: usize,
@@ -41,12 +42,20 @@ impl SpeechPlan {
     /// # Errors
     /// [`PromptError::Encode`] if the tokenizer refuses a text.
     pub fn new(tokenizer: &PromptTokenizer, spec: &JobSpec) -> Result<Self, PromptError> {
-        let segments = spec.context.segments();
-        let ids = segments.iter().map(|segment| tokenizer.text_ids(segment.speaker.get(), segment.text.as_str()));
-        let context_ids = ids.collect::<Result<Vec<_>, _>>()?;
-        let sizes = context_ids.iter().zip(segments);
-        let sizes: Vec<_> =
-            sizes.map(|(ids, segment)| SegmentSize::context(ids.len(), segment.recording.frames())).collect();
+        let voice = spec.voice.map(|voice| {
+            let frames = VoiceName::PROMPT_FRAMES_MAX as usize;
+            (voice.speaker().get(), voice.prompt_text(), frames)
+        });
+        let segments = spec.context.segments().iter();
+        let segments =
+            segments.map(|segment| (segment.speaker.get(), segment.text.as_str(), segment.recording.frames()));
+        let (mut context_ids, mut sizes) = (Vec::new(), Vec::new());
+        for (speaker, text, frames) in voice.into_iter().chain(segments) {
+            let ids = tokenizer.text_ids(speaker, text)?;
+            sizes.push(SegmentSize::context(ids.len(), frames));
+            context_ids.push(ids);
+        }
+        let speaker = spec.voice.map_or(spec.speaker, VoiceName::speaker);
         let sentences = spec.sentences();
         let budgets: Vec<_> = sentence_frames(&sentences).collect();
         let mut first_frame = 0;
@@ -54,7 +63,7 @@ impl SpeechPlan {
             let first = first_frame;
             first_frame += budget;
             Ok(PlannedSentence {
-                text_ids: tokenizer.text_ids(spec.speaker.get(), &sentence.text)?,
+                text_ids: tokenizer.text_ids(speaker.get(), &sentence.text)?,
                 text: sentence.text,
                 max_frames: budget.min(spec.budget.frames()),
                 first_frame: first,

@@ -95,6 +95,8 @@ pub fn receipt_of_frames(frames: u32) -> Receipt {
         attempt: 1,
         frames,
         resumed_frames: 0,
+        voice: None,
+        speed: None,
         samples: u64::from(frames) * FRAME_SAMPLES,
         duration_ms: u64::from(frames) * 80,
         finish_reason: FinishReason::Eos,

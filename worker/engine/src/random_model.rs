@@ -19,6 +19,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use csm_shared::models::ModelKind;
 use dims::Dims;
 use tensors::Tensor;
 
@@ -90,9 +91,7 @@ pub fn make_random(dir: &Path, size: Size) -> Result<(), RandomModelError> {
 /// Returns whether the `config.json` of `folder` says that the model is random: noise, not speech.
 #[must_use]
 pub fn is_noise(folder: &Path) -> bool {
-    let config = fs::read(folder.join("config.json")).ok();
-    let config = config.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-    config.is_some_and(|config| config[config_json::NOISE_ONLY] == true)
+    ModelKind::of(folder) == ModelKind::Noise
 }
 
 /// Writes one folder. `config.json` is written last: a folder that has one is complete.

@@ -6,6 +6,7 @@ use csm_shared::job::{Failure, FailureClass};
 use csm_shared::prompt::PromptError;
 
 use super::recordings::RecordingError;
+use super::voices::VoiceError;
 use crate::encode::EncodeError;
 use crate::health::{Breaker, PartError, SharedFault, SharedPart, check_marks};
 use crate::marks::{MarkError, Marker};
@@ -21,6 +22,9 @@ pub enum AttemptError {
     /// A recording of the context is not what the job was accepted with.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The prompt of the voice cannot be had.
+    #[error(transparent)]
+    Voice(#[from] VoiceError),
     /// The engine refused or failed.
     #[error(transparent)]
     Engine(#[from] EngineError),
@@ -89,6 +93,8 @@ pub(crate) async fn blame(error: &AttemptError, marker: &Marker, breaker: &Break
     match error {
         AttemptError::Prompt(_) => job(FailureClass::Invalid, "the text could not be tokenized"),
         AttemptError::Recording(error) => Blame::Job(error.failure()),
+        AttemptError::Voice(VoiceError::Engine(..)) => Blame::engine(),
+        AttemptError::Voice(_) => job(FailureClass::Resource, "the prompt of the voice could not be made or read"),
         AttemptError::Engine(error) if error.is_invalid() => job(FailureClass::Invalid, &error.to_string()),
         AttemptError::Engine(_) => Blame::engine(),
         AttemptError::Empty { .. } => job(FailureClass::Invalid, &error.to_string()),

@@ -19,7 +19,7 @@ use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::encode::AudioEncoder;
 use csm_worker::health::Breaker;
 use csm_worker::marks::{Marker, WatermarkKey};
-use csm_worker::speak::{AttemptContext, AttemptError, AttemptProgress};
+use csm_worker::speak::{AttemptContext, AttemptError, AttemptProgress, Voices};
 use futures::{Stream, StreamExt as _};
 use tempfile::TempDir;
 
@@ -55,6 +55,7 @@ async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFor
         encoder: AudioEncoder::default(),
         store: Store::Folder(FolderStore::open(folder.join("store")).unwrap()),
         breaker: Breaker::default(),
+        voices: Voices::new(false),
         live: Live::new(client.clone()),
         worker: "test".into(),
     }

@@ -6,7 +6,7 @@ use axum::response::{IntoResponse, Response};
 use csm_shared::process::telemetry::REFUSED_TOTAL;
 use problem_details::ProblemDetails;
 
-use super::{Problem, ProblemExtensions, ProblemParts};
+use super::{ErrorShape, Problem, ProblemExtensions, ProblemParts};
 
 impl Problem {
     /// Returns the document as a WebSocket text message; logs and counts as [`render`] does.
@@ -47,6 +47,9 @@ pub(crate) fn render(mut response: Response, request_id: &str) -> Response {
     let carried = response.extensions_mut().remove::<Problem>();
     let Some(problem) = carried.or_else(|| failed.then(|| Problem::unreadable(status))) else { return response };
     problem.report(request_id);
+    if response.extensions().get() == Some(&ErrorShape::OpenAi) {
+        return problem.openai_response(request_id);
+    }
     let mut rendered = problem.document(request_id).into_response();
     rendered.headers_mut().extend(problem.0.headers);
     if let Some(allow) = response.headers_mut().remove(ALLOW) {

@@ -115,9 +115,8 @@ fn mp3_is_whole_frames_and_bodies_can_be_joined() {
 fn mp3_says_what_was_said_behind_its_delay() {
     let speech = speech(24_000);
     let heard = read(&streamed(AudioFormat::Mp3, &speech, 1_920)).unwrap().samples().to_vec();
-    let product = |delay: usize| -> f64 {
-        speech.iter().zip(&heard[delay..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
+    let product =
+        |delay: usize| -> f64 { speech.iter().zip(&heard[delay..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
     let best = (0..2_400).max_by(|a, b| product(*a).total_cmp(&product(*b))).unwrap();
     let power: f64 = speech.iter().map(|sample| f64::from(*sample).powi(2)).sum();
     assert!(product(best) > 0.9 * power, "{} of {power} at {best} of {}", product(best), heard.len());
@@ -131,7 +130,10 @@ fn other_rates_keep_length_pitch_and_place() {
     let speech: Vec<i16> = (0..24_000).map(|n| tone(24_000, n) as i16).collect();
     for rate in SAMPLE_RATES {
         for length in LENGTHS {
-            assert_eq!(at_rate(rate, &speech[..length.min(24_000)], 500).len() as u64, resampled_len(length.min(24_000) as u64, rate));
+            assert_eq!(
+                at_rate(rate, &speech[..length.min(24_000)], 500).len() as u64,
+                resampled_len(length.min(24_000) as u64, rate)
+            );
         }
         let heard = at_rate(rate, &speech, 1_920);
         let worst = (500..heard.len() - 500).map(|n| (f32::from(heard[n]) - tone(rate, n)).abs()).fold(0.0, f32::max);

@@ -4,9 +4,7 @@ use serde_json::{Value, json};
 
 use super::dims::{AUDIO_VOCAB, CODES, Dims, Mimi, RATIOS, StackDims, WINDOW};
 use csm_shared::audio::{CODEBOOKS, SAMPLE_RATE};
-
-/// Key of `config.json` that marks random weights. Other loaders ignore it.
-pub(super) const NOISE_ONLY: &str = "noise_only";
+use csm_shared::models::NOISE_ONLY;
 
 /// Returns the Llama-3 rope scaling as the converted models write it: the wavelength bounds 8192
 /// and 2048 positions, relative to the original context.

@@ -1,0 +1,140 @@
+//! Audio of a job while it is made: samples in order, then an end that nothing else looks like.
+//!
+//! All routes that deliver live audio read it here. The samples come from the job's events, as the
+//! worker marks them. A result that may be longer than live delivery allows has no samples in its
+//! events; its file of bare samples is read once it is there. A slow caller is waited for, and holds
+//! one read of the events at most.
+
+use std::io;
+use std::pin::Pin;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use csm_queue::live::{Event, EventId, LiveEvent};
+use csm_queue::queue::QueueError;
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, JobId, JobSpec, Receipt, Speed};
+use csm_shared::process::connections::Peer;
+use futures::{Stream, StreamExt as _};
+use tokio::time::{Instant, sleep_until};
+
+use crate::app::App;
+use crate::http::Problem;
+use crate::stored_audio::StoredAudio;
+use crate::submit::{CancelOnDrop, CheckedRequest, submit};
+
+/// Longest time from the request to the end of its audio.
+const LIVE_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Next part of a job's audio.
+pub(crate) enum LivePart {
+    /// Samples that follow those before: 24 kHz, mono.
+    Samples(Vec<i16>),
+    /// End of the audio. All samples of the receipt were delivered.
+    End(Box<Receipt>),
+}
+
+type Events = Pin<Box<dyn Stream<Item = Result<LiveEvent, QueueError>> + Send>>;
+type Pieces = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
+
+/// Audio of one job. The job is cancelled if this is dropped before the end, unless its request can
+/// be repeated.
+pub(crate) struct LiveAudio {
+    app: App,
+    peer: Peer,
+    job: JobId,
+    cancel_on_drop: Option<CancelOnDrop>,
+    events: Events,
+    /// File of a result without live samples, with the receipt that named it.
+    file: Option<(Pieces, Box<Receipt>)>,
+    /// Samples delivered so far.
+    heard: u64,
+    over: Instant,
+}
+
+/// Chooses the delivery of a job whose audio is read here. The file of a long result holds bare
+/// samples.
+pub(crate) fn deliver_live(spec: &mut JobSpec) {
+    let fits = |budget: AudioBudget, speed: Speed| Delivery::Both.check(budget, speed).is_ok();
+    if fits(spec.budget, spec.speed) {
+        spec.delivery = Delivery::Both;
+    } else {
+        (spec.delivery, spec.format) = (Delivery::Store, AudioFormat::Pcm);
+    }
+}
+
+impl LiveAudio {
+    /// Submits a job and follows it from its first event.
+    pub(crate) async fn submit(app: &App, checked: CheckedRequest, peer: Peer) -> Result<Self, Problem> {
+        let over = Instant::now() + LIVE_LIMIT;
+        let cancel_on_drop = submit(app, checked).await?.cancel_on_drop;
+        let job = cancel_on_drop.id();
+        let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, EventId::START).await?;
+        let events: Events = Box::pin(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
+        let cancel_on_drop = Some(cancel_on_drop);
+        Ok(Self { app: app.clone(), peer, job, cancel_on_drop, events, file: None, heard: 0, over })
+    }
+
+    /// Returns the id of the job.
+    pub(crate) const fn job(&self) -> JobId {
+        self.job
+    }
+
+    /// Returns the next part of the audio. After an end or an error there is none.
+    pub(crate) async fn next(&mut self) -> Result<LivePart, Problem> {
+        loop {
+            if let Some((pieces, _)) = &mut self.file {
+                match pieces.next().await {
+                    Some(Ok(bytes)) => return Ok(self.samples(&bytes)),
+                    Some(Err(error)) => return Err(Problem::unavailable(error)),
+                    None => return self.end(),
+                }
+            }
+            let event = tokio::select! {
+                event = self.events.next() => event,
+                () = sleep_until(self.over) => return Err(Problem::took_too_long(self.job, LIVE_LIMIT)),
+                () = self.app.late.cancelled() => return Err(Problem::draining()),
+            };
+            let event = event.ok_or_else(|| Problem::internal(format!("the events of job {} are cut", self.job)))?;
+            match event?.event {
+                Event::Progress { audio: Some(audio), .. } => return Ok(self.samples(audio.pcm())),
+                Event::Started { .. } | Event::Progress { audio: None, .. } => {}
+                Event::Error { state, failure } => {
+                    self.disarm();
+                    return Err(Problem::job_ended(self.job, state, failure));
+                }
+                Event::Done { receipt } => {
+                    self.disarm();
+                    let file = StoredAudio::of(&self.app, self.peer, self.job, &receipt)?;
+                    let rest = (self.heard * 2)..(receipt.samples * 2);
+                    if rest.is_empty() || receipt.format != AudioFormat::Pcm {
+                        self.file = Some((Box::pin(futures::stream::empty()), receipt));
+                    } else {
+                        self.file = Some((Box::pin(file.pieces(rest).await?), receipt));
+                    }
+                }
+            }
+        }
+    }
+
+    fn samples(&mut self, pcm: &[u8]) -> LivePart {
+        let samples: Vec<i16> = pcm.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
+        self.heard += samples.len() as u64;
+        LivePart::Samples(samples)
+    }
+
+    /// Ends the audio, provided that all of it was delivered.
+    fn end(&mut self) -> Result<LivePart, Problem> {
+        let Some((_, receipt)) = self.file.take() else { return Err(Problem::internal("there is no receipt")) };
+        if self.heard == receipt.samples {
+            return Ok(LivePart::End(receipt));
+        }
+        let (heard, all) = (self.heard, receipt.samples);
+        Err(Problem::internal(format!("job {}: {heard} of {all} samples were delivered", self.job)))
+    }
+
+    fn disarm(&mut self) {
+        if let Some(guard) = self.cancel_on_drop.take() {
+            guard.disarm();
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Request body of `POST /v1/audio/speech`. Unknown fields are ignored, as clients send fields of
+//! other servers.
+
+use csm_encode::SAMPLE_RATES;
+use csm_shared::audio::SAMPLE_RATE;
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane, VoiceName};
+
+use crate::caller::Caller;
+use crate::fields::{
+    FieldError, JsonObject, UnknownFields, budget, context, input, lane_or, normalize, parse_json, sampling, speed,
+    voice, voice_and_speaker,
+};
+use crate::live_audio::deliver_live;
+use crate::resources::DecodeRecording;
+use crate::submit::JobRequest;
+
+/// Names under which OpenAI's clients ask for speech.
+pub(super) const MODEL_ALIASES: [&str; 4] = ["csm-1b", "tts-1", "tts-1-hd", "gpt-4o-mini-tts"];
+/// Beginning of dated names of an alias, such as `gpt-4o-mini-tts-2025-03-20`.
+const DATED_ALIAS: &str = "gpt-4o-mini-tts-";
+/// Status of a model that is not known.
+pub(super) const UNKNOWN_MODEL_STATUS: u16 = 404;
+/// Voice of a request that names none.
+const DEFAULT_VOICE: VoiceName = VoiceName::Alloy;
+
+/// Form of the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StreamFormat {
+    /// Bytes of the audio.
+    Audio,
+    /// Server-sent events with base64 of the same bytes.
+    Sse,
+}
+
+/// Form of an answer's audio.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SpeechForm {
+    pub(super) format: AudioFormat,
+    /// Samples a second.
+    pub(super) rate: u32,
+    pub(super) stream: StreamFormat,
+    /// True if the request has instructions, which the model cannot follow.
+    pub(super) instructions: bool,
+}
+
+/// Returns true if a client may ask for the loaded model by this name.
+pub(super) fn is_known_model(name: &str, loaded: &str) -> bool {
+    name == loaded || MODEL_ALIASES.contains(&name) || name.starts_with(DATED_ALIAS)
+}
+
+/// Reads a request's body. There is no job for a text with nothing to say, such as punctuation alone.
+pub(super) fn read(
+    body: &[u8],
+    caller: &Caller,
+    decode: &mut DecodeRecording<'_>,
+    loaded_model: &str,
+) -> Result<(Option<JobRequest>, SpeechForm), FieldError> {
+    let body = parse_json(body)?;
+    let ticket = caller.ticket(&body);
+    let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
+    model(&mut request, loaded_model)?;
+    let form = form(&mut request)?;
+    let input = input(&mut request)?;
+    let speed = speed(&mut request)?;
+    let (voice, speaker) = match request.has("speaker") && !request.has("voice") {
+        true => voice_and_speaker(&mut request)?,
+        false => {
+            let voice = voice(&mut request)?.unwrap_or(DEFAULT_VOICE);
+            (Some(voice), voice.speaker())
+        }
+    };
+    let budget = budget(&mut request)?;
+    let sampling = sampling(&mut request, caller.job)?;
+    let normalize = normalize(&mut request)?;
+    let context = context(&mut request, decode)?;
+    let lane = lane_or(&mut request, Lane::Live)?;
+    let Some(text) = input else { return Ok((None, form)) };
+    let mut spec = JobSpec {
+        text,
+        normalize,
+        speaker,
+        voice,
+        speed,
+        budget: budget.unwrap_or_default(),
+        sampling,
+        context,
+        lane,
+        format: form.format,
+        delivery: Delivery::Store,
+    };
+    if budget.is_none() {
+        spec.budget = AudioBudget::of_sentences(&spec.sentences());
+    }
+    spec.speed.check(spec.budget)?;
+    deliver_live(&mut spec);
+    Ok((Some(JobRequest { ticket, spec, repeats: caller.repeats }), form))
+}
+
+/// Reads `model`, which may be missing.
+fn model(request: &mut JsonObject<'_>, loaded: &str) -> Result<(), Invalid> {
+    match request.string("model")? {
+        Some(name) if !is_known_model(&name, loaded) => {
+            let known = format!("one of {loaded}, {}", MODEL_ALIASES.join(", "));
+            Err(Invalid { status: UNKNOWN_MODEL_STATUS, ..Invalid::malformed("model", name, known) })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Reads `response_format`, `stream_format`, `sample_rate` and `instructions`.
+fn form(request: &mut JsonObject<'_>) -> Result<SpeechForm, Invalid> {
+    let names = "mp3, opus, flac, wav or pcm";
+    let format = match request.string("response_format")? {
+        None => AudioFormat::Mp3,
+        Some(name) => name.parse().map_err(|_| Invalid::malformed("response_format", name, names))?,
+    };
+    let stream = match request.string("stream_format")?.as_deref() {
+        None | Some("audio") => StreamFormat::Audio,
+        Some("sse") => StreamFormat::Sse,
+        Some(other) => return Err(Invalid::malformed("stream_format", other, "audio or sse")),
+    };
+    let rate = match request.integer(&["sample_rate"])? {
+        None => SAMPLE_RATE,
+        Some(number) => sample_rate(number, format)?,
+    };
+    let instructions = request.string("instructions")?.is_some_and(|text| !text.trim().is_empty());
+    Ok(SpeechForm { format, rate, stream, instructions })
+}
+
+/// Checks a sample rate: all of [`SAMPLE_RATES`] for bare samples and WAV, else 24 kHz.
+fn sample_rate(number: i128, format: AudioFormat) -> Result<u32, Invalid> {
+    let any = matches!(format, AudioFormat::Pcm | AudioFormat::Wav);
+    let known = SAMPLE_RATES.into_iter().find(|&rate| i128::from(rate) == number && (any || rate == SAMPLE_RATE));
+    let rates = SAMPLE_RATES.map(|rate| rate.to_string()).join(", ");
+    let expected = if any { format!("one of {rates}") } else { format!("{SAMPLE_RATE} for {format}") };
+    known.ok_or_else(|| Invalid::malformed("sample_rate", number, expected))
+}
+
+#[cfg(test)]
+mod tests;
