@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds train-tiny
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds test-clients test-page train-tiny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -98,6 +98,20 @@ fuzz: ## Feed damaged inputs to everything that reads bytes from outside: SECOND
 test-builds: ## Cut jobs off and let two other builds of the worker take over: one goes on, one begins anew
 	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
 	@scripts/test-builds.sh
+
+# The packages are pinned and installed into target/clients. CLIENTS: more arguments, see tests/clients/README.md.
+CLIENTS ?=
+test-clients: ## Real client libraries against a real fleet, as a table: CLIENTS='--light' '--only openai-python'; 10 minutes
+	@scripts/need.sh cargo cc cmake redis-server ffmpeg python3
+	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
+	CSM_CLIENTS_CACHE=$(TARGET)/clients tests/clients/run.py --bin $(TARGET)/release --model cli/tiny/model $(CLIENTS)
+
+test-page: ## The page in a headless Chromium, on a fleet of its own; screenshots go to target/page
+	@scripts/need.sh cargo cc cmake redis-server python3 chromium
+	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
+	[ -x .venv/page/bin/python ] || python3 -m venv .venv/page
+	.venv/page/bin/python -m pip install --quiet --requirement tests/page/requirements.txt
+	PYTHON=.venv/page/bin/python tests/page/run.sh $(TARGET)/release cli/tiny/model $(TARGET)/page
 
 bench-queue: ## The queue beside BullMQ, apalis-redis and Celery, and on long backlogs; needs node and python3, 10 minutes
 	@scripts/need.sh cargo cc cmake redis-server

@@ -57,6 +57,7 @@ for tool in "$@"; do
             install "redis-server (or valkey-server)" redis-server valkey valkey valkey redis
         ;;
     ffmpeg) have ffmpeg || install ffmpeg ffmpeg ffmpeg-free ffmpeg ffmpeg ffmpeg ;;
+    chromium) have chromium || install chromium chromium chromium chromium chromium chromium ;;
     espeak-ng) have espeak-ng || install espeak-ng espeak-ng espeak-ng espeak-ng espeak-ng espeak-ng ;;
     flite) have flite || install flite flite flite flite flite flite ;;
     flite-dev) [ -e /usr/include/flite/flite.h ] || install "flite's headers" flite1-dev flite-devel flite-dev flite flite ;;
@@ -69,6 +70,6 @@ for tool in "$@"; do
         ;;
     python3) python3 -c 'import ensurepip, venv' 2>/dev/null || install "python3 with venv" python3-venv python3 python3 python python ;;
     cargo-nextest) cargo nextest --version >/dev/null 2>&1 || run cargo install cargo-nextest --locked --version "$NEXTEST" ;;
-    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx]" ;;
+    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [chromium] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx]" ;;
     esac
 done

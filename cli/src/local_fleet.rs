@@ -70,6 +70,9 @@ pub(crate) struct FleetArgs {
     /// Folder for Redis' file, the audio, and the models `tiny` and `noise`
     #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR")]
     data: PathBuf,
+    /// Address of the Wyoming protocol for Home Assistant, such as 127.0.0.1:10200 [default: not served]
+    #[arg(long, env = "CSM_WYOMING", value_name = "ADDRESS")]
+    wyoming: Option<SocketAddr>,
     /// Workers, each with the model in its own memory
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=i64::from(WORKERS_MAX)))]
     workers: u8,
@@ -296,6 +299,7 @@ impl FleetSettings<'_> {
         GatewayArgs {
             listen,
             admin_listen: ANY_PORT,
+            wyoming: self.args.wyoming,
             model: self.model.source.clone(),
             redirect_audio: false,
             memory: self.args.memory,

@@ -31,6 +31,10 @@ pub struct GatewayArgs {
     #[arg(long, env = "CSM_ADMIN_LISTEN", default_value = "127.0.0.1:9090", value_name = "ADDRESS")]
     pub admin_listen: SocketAddr,
 
+    /// Address of the Wyoming protocol for Home Assistant, such as 127.0.0.1:10200 [default: not served]
+    #[arg(long, env = "CSM_WYOMING", value_name = "ADDRESS")]
+    pub wyoming: Option<SocketAddr>,
+
     /// Model whose tokenizer measures prompts: a hub id or a folder, the same as the workers'
     #[arg(long, env = "CSM_MODEL", value_name = "ID|DIR")]
     pub model: ModelSource,

@@ -29,8 +29,8 @@ struct ModelDocument {
 #[derive(Debug, Serialize)]
 struct LaneDocument {
     lane: Lane,
-    /// Jobs that wait and jobs that run.
-    jobs: u64,
+    waiting: u64,
+    running: u64,
     /// Age of the oldest of them, in seconds.
     oldest_s: Option<f64>,
     /// Expected audio of the waiting jobs, in seconds.
@@ -63,7 +63,8 @@ pub(crate) async fn fleet(State(app): State<App>) -> Result<Json<FleetDocument>,
 fn lane(stats: &LaneStats) -> LaneDocument {
     LaneDocument {
         lane: stats.lane,
-        jobs: stats.depth,
+        waiting: stats.depth.saturating_sub(stats.running),
+        running: stats.running,
         oldest_s: stats.oldest.map(|age| age.as_secs_f64()),
         waiting_audio_s: stats.waiting_audio.as_secs_f64(),
         wait_s: stats.wait.map(|wait| wait.as_secs_f64()),

@@ -26,6 +26,7 @@ mod http;
 mod jobs;
 mod live_audio;
 mod openai;
+mod page;
 mod provenance_headers;
 mod readiness;
 mod recordings;
@@ -37,6 +38,7 @@ mod submit;
 mod wait;
 mod watermark;
 mod window_check;
+mod wyoming;
 
 use std::net::SocketAddr;
 
@@ -69,6 +71,14 @@ pub enum GatewayError {
         /// Error of the operating system.
         source: std::io::Error,
     },
+    /// Address of the Wyoming protocol that could not be bound.
+    #[error("cannot listen on {address} (--wyoming, CSM_WYOMING): {source}")]
+    Wyoming {
+        /// Address as configured.
+        address: SocketAddr,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
     /// Admin address that could not be bound.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -95,6 +105,8 @@ pub struct Gateway {
     pub address: SocketAddr,
     /// Address of health, readiness and metrics.
     pub admin_address: SocketAddr,
+    /// Address of the Wyoming protocol, if it is served.
+    pub wyoming_address: Option<SocketAddr>,
     server: JoinHandle<()>,
 }
 
@@ -123,6 +135,15 @@ pub async fn serve(
     let failed = |source| GatewayError::Listen { address: args.listen, source };
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
+    let (wyoming, wyoming_address) = match args.wyoming {
+        None => (None, None),
+        Some(listen) => {
+            let failed = |source| GatewayError::Wyoming { address: listen, source };
+            let listener = TcpListener::bind(listen).await.map_err(failed)?;
+            let address = listener.local_addr().map_err(failed)?;
+            (Some(listener), Some(address))
+        }
+    };
     // Health and metrics stay until all else has ended.
     let over = CancellationToken::new();
     let guard = over.clone().drop_guard();
@@ -133,10 +154,13 @@ pub async fn serve(
         stop.run_until_cancelled(Box::pin(open_window_check(args))).await.ok_or(GatewayError::Stopped)??;
     let same_site = SameSite::new(address.ip(), &args.allowed_hosts, &args.allowed_origins);
     let app = Box::pin(App::new(args, window_check, stop)).await?;
-    tracing::info!(%address, %admin_address, model = %args.model, "gateway listens");
+    if let Some(listener) = wyoming {
+        app.tasks.spawn(wyoming::run(listener, app.clone()));
+    }
+    tracing::info!(%address, %admin_address, wyoming = wyoming_address.map(tracing::field::display), model = %args.model, "gateway listens");
     let router = router::router(app.clone(), same_site);
     let server = tokio::spawn(run(listener, router, app, args.grace(), readiness, guard));
-    Ok(Gateway { address, admin_address, server })
+    Ok(Gateway { address, admin_address, wyoming_address, server })
 }
 
 /// Gets the model's tokenizer, from the hub if need be.

@@ -24,7 +24,7 @@ const UNCHECKED_PAGES: [(&str, &str); 5] = [
 /// Languages of code blocks in which nothing is to be run.
 const NO_COMMANDS: [&str; 4] = ["", "arrows", "json", "nginx"];
 /// Languages of clients, and what CI lacks to run them. Their URLs are checked.
-const CLIENTS: [(&str, &str); 2] = [("python", "the package requests"), ("js", "Node 18 or later")];
+const CLIENTS: [(&str, &str); 2] = [("python", "the package openai"), ("js", "Node 18 or later")];
 
 /// Returns the pages whose commands are checked, as paths and texts.
 fn pages() -> Vec<(String, String)> {

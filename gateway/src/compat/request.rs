@@ -7,8 +7,24 @@ use crate::fields::{
     FieldError, JsonObject, UnknownFields, budget, context, normalize, parse_json, sampling, speed, text,
     voice_and_speaker,
 };
+use crate::live_audio::deliver_live;
 use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
+
+/// Reads a message of a socket: the request, and whether its audio is sent while it is made.
+pub(super) fn read_message(
+    body: &[u8],
+    caller: &Caller,
+    decode: &mut DecodeRecording<'_>,
+) -> Result<(Option<JobRequest>, bool), FieldError> {
+    let mut request = JsonObject::of_request(parse_json(body)?, UnknownFields::Ignore)?;
+    let stream = request.boolean("stream")?.unwrap_or(false);
+    let mut job = read(body, caller, decode)?;
+    if stream {
+        deliver_live(&mut job.spec);
+    }
+    Ok((Some(job), stream))
+}
 
 /// Reads a request's body.
 pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError> {

@@ -30,6 +30,13 @@ impl ResultSummary {
         Self { job: job.to_string(), finish_reason: receipt.finish_reason, warnings: receipt.warnings.clone() }
     }
 
+    /// Returns the message that ends a stream: the summary, with `done` and the number of samples.
+    pub(super) fn end_of_stream(&self, samples: u64) -> String {
+        let mut end = serde_json::json!(self);
+        (end["done"], end["samples"]) = (true.into(), samples.into());
+        end.to_string()
+    }
+
     /// Returns the summary as headers.
     pub(super) fn headers(&self) -> HeaderMap {
         let warnings = self.warnings.iter().map(|warning| name(&warning.code)).collect::<Vec<_>>().join(", ");

@@ -1,5 +1,7 @@
 //! Open WebSocket: for each JSON request one binary WAV file, or one JSON problem. A caller who
-//! asked for receipts gets a JSON summary after each file.
+//! asked for receipts gets a JSON summary after each file. A request with `"stream": true` is
+//! answered with binary pieces of one WAV while it is made, and a JSON summary that ends them. If the
+//! speech fails behind its first piece, a JSON problem stands in the summary's place.
 //!
 //! A socket has one job at a time, in the order of its requests. During a job a single further
 //! message is taken off the socket, so that the departure of the caller is noticed. More messages
@@ -12,20 +14,22 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, close_code};
-use csm_shared::job::Tenant;
+use csm_encode::StreamEncoder;
+use csm_shared::job::{AudioFormat, Tenant};
 use csm_shared::process::connections::Peer;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
 use tokio_tungstenite::tungstenite;
 
-use super::request::read;
+use super::request::read_message;
 use super::result_summary::ResultSummary;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::http::body::BufferedBody;
+use crate::live_audio::{LiveAudio, LivePart};
 use crate::resources::SocketMeter;
 use crate::stored_audio::{StoredAudio, WholeAudio};
-use crate::submit::parse_and_check;
+use crate::submit::parse_and_check_some;
 use crate::wait::{FinishedJob, submit_and_wait};
 
 /// Pause between two pings.
@@ -79,6 +83,14 @@ pub(crate) struct Session {
     heard: Instant,
     ping: Interval,
     pace_check: Interval,
+}
+
+/// Answer to a request.
+enum Answer {
+    /// File, with the summary behind it.
+    Whole(WholeAudio, Option<String>),
+    /// Audio that is sent while it is made.
+    Live(LiveAudio),
 }
 
 /// Origin of a session.
@@ -147,27 +159,23 @@ impl Session {
     async fn answer(&mut self, request: BufferedBody) -> Result<(), SessionEnd> {
         let (app, peer, caller) = (self.app.clone(), self.origin.peer, Caller::new(self.origin.tenant.clone()));
         let receipts = self.origin.receipts;
-        let mut work = Box::pin(async move {
-            let checked = parse_and_check(&app, request, read, caller).await?;
+        let work = Box::pin(async move {
+            let (checked, stream) = parse_and_check_some(&app, request, read_message, caller).await?;
+            let checked = checked.ok_or_else(|| Problem::internal("a message became no job"))?;
+            if stream {
+                return LiveAudio::submit(&app, checked, peer).await.map(Answer::Live);
+            }
             let finished = submit_and_wait(&app, checked).await?;
             let FinishedJob { job, receipt } = &finished;
             let audio = StoredAudio::of(&app, peer, *job, receipt)?.whole().await?;
             let summary = receipts.then(|| serde_json::to_string(&ResultSummary::of(&finished)));
-            Ok((audio, summary.and_then(Result::ok)))
+            Ok(Answer::Whole(audio, summary.and_then(Result::ok)))
         });
-        let result: Result<(WholeAudio, Option<String>), Problem> = loop {
-            tokio::select! {
-                result = &mut work => break result,
-                received = self.socket.recv(), if self.next.is_none() => self.next = self.sort(received)?,
-                _ = self.ping.tick() => self.probe().await?,
-                _ = self.pace_check.tick() => self.check_pace()?,
-            }
-        };
-        let (audio, summary) = match result {
-            Ok(answered) => answered,
-            Err(problem) => {
-                return self.send(Message::Text(problem.to_message(&self.origin.request_id).into())).await;
-            }
+        let answer = self.while_listening(work).await?;
+        let (audio, summary) = match answer {
+            Ok(Answer::Whole(audio, summary)) => (audio, summary),
+            Ok(Answer::Live(audio)) => return self.stream(audio).await,
+            Err(problem) => return self.refuse(&problem).await,
         };
         let WholeAudio { bytes, memory: _held_until_sent } = audio;
         self.send(Message::Binary(bytes)).await?;
@@ -175,6 +183,49 @@ impl Session {
             Some(summary) => self.send(Message::Text(summary.into())).await,
             None => Ok(()),
         }
+    }
+
+    /// Waits for some work. If the caller leaves, the work is dropped.
+    async fn while_listening<T>(&mut self, mut work: impl Future<Output = T> + Unpin) -> Result<T, SessionEnd> {
+        loop {
+            tokio::select! {
+                result = &mut work => return Ok(result),
+                received = self.socket.recv(), if self.next.is_none() => self.next = self.sort(received)?,
+                _ = self.ping.tick() => self.probe().await?,
+                _ = self.pace_check.tick() => self.check_pace()?,
+            }
+        }
+    }
+
+    /// Sends audio while it is made: pieces of one WAV, then the summary that ends them.
+    async fn stream(&mut self, mut audio: LiveAudio) -> Result<(), SessionEnd> {
+        let mut encoder = match StreamEncoder::new(AudioFormat::Wav, 0) {
+            Ok(encoder) => encoder,
+            Err(error) => return self.refuse(&Problem::internal(error)).await,
+        };
+        loop {
+            let coded = match self.while_listening(Box::pin(audio.next())).await? {
+                Ok(LivePart::Samples(samples)) => encoder.push(&samples),
+                Ok(LivePart::End(receipt)) => {
+                    let finished = FinishedJob { job: audio.job(), receipt };
+                    let rest = encoder.finish().unwrap_or_default();
+                    if !rest.is_empty() {
+                        self.send(Message::Binary(rest.into())).await?;
+                    }
+                    let end = ResultSummary::of(&finished).end_of_stream(finished.receipt.samples);
+                    return self.send(Message::Text(end.into())).await;
+                }
+                Err(problem) => return self.refuse(&problem).await,
+            };
+            match coded {
+                Ok(bytes) => self.send(Message::Binary(bytes.into())).await?,
+                Err(error) => return self.refuse(&Problem::internal(error)).await,
+            }
+        }
+    }
+
+    async fn refuse(&mut self, problem: &Problem) -> Result<(), SessionEnd> {
+        self.send(Message::Text(problem.to_message(&self.origin.request_id).into())).await
     }
 
     /// Returns a message that is a request. A ping or pong only counts as a sign of life; anything

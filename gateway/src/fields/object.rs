@@ -73,7 +73,7 @@ impl<'a> JsonObject<'a> {
     }
 
     /// Reads a boolean.
-    pub(super) fn boolean(&mut self, name: &str) -> Result<Option<bool>, Invalid> {
+    pub(crate) fn boolean(&mut self, name: &str) -> Result<Option<bool>, Invalid> {
         let Some((path, value)) = self.take(&[name]) else { return Ok(None) };
         value.scalar().as_bool().map(Some).ok_or_else(|| Invalid::malformed(&path, value, "true or false"))
     }

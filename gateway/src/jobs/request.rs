@@ -19,10 +19,11 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     // budget is reported first.
     let (text, normalize, voice) = (text(&mut request), normalize(&mut request), voice_and_speaker(&mut request));
     let budget = budget(&mut request)?;
+    let (text, normalize) = (text?, normalize?);
     let (voice, speaker) = voice?;
     let mut spec = JobSpec {
-        text: text?,
-        normalize: normalize?,
+        text,
+        normalize,
         speaker,
         voice,
         speed: speed(&mut request)?,

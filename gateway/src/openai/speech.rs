@@ -3,20 +3,23 @@
 //! The status waits for the first samples, so whatever goes wrong before is an ordinary error. A
 //! later failure aborts the body. A client never takes a cut for the end.
 
-use axum::body::Body;
+use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use csm_encode::StreamEncoder;
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{AudioFormat, JobId};
+use csm_shared::job::{AudioFormat, JobId, Tenant};
+use csm_shared::process::connections::Peer;
+use serde_json::Value;
 
 use super::request::{SpeechForm, StreamFormat, read};
 use super::speech_body::SpeechBody;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
+use crate::http::body::BufferedBody;
 use crate::http::media_type::require_json;
 use crate::live_audio::LiveAudio;
 use crate::provenance_headers::Provenance;
@@ -52,6 +55,22 @@ pub(crate) async fn speech(State(app): State<App>, request: Request) -> Result<R
     let first = audio.next().await?;
     let body = SpeechBody::new(form, encoder(form, serial(job))?, audio, first);
     Ok(answer(form, Some(job), Body::from_stream(body.into_stream())))
+}
+
+/// Begins the speech that a request body of this API asks for, for callers of another protocol.
+/// There is none for a text with nothing to say.
+pub(crate) async fn begin_speech(app: &App, peer: Peer, body: &Value) -> Result<Option<LiveAudio>, Problem> {
+    let bytes = Bytes::from(body.to_string());
+    let mut memory = app.memory.begin(peer);
+    memory.grow_to(bytes.len()).await?;
+    let model = app.model_name.clone();
+    let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| read(body, caller, decode, &model);
+    let caller = Caller::new(Tenant::default());
+    let (checked, _) = parse_and_check_some(app, BufferedBody { bytes, memory }, read, caller).await?;
+    match checked {
+        Some(checked) => LiveAudio::submit(app, checked, peer).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 fn encoder(form: SpeechForm, serial: u32) -> Result<StreamEncoder, Problem> {

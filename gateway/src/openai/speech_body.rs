@@ -62,7 +62,11 @@ impl SpeechBody {
                 let step = std::mem::replace(&mut body.step, Step::Ended);
                 let bytes = match step {
                     Step::Ended => return None,
-                    Step::Cut(why) => return Some((Err(io::Error::other(why)), body)),
+                    Step::Cut(why) => {
+                        // A pause makes the server flush what it has, such as the event that says why.
+                        tokio::task::yield_now().await;
+                        return Some((Err(io::Error::other(why)), body));
+                    }
                     Step::Silence(bytes) => {
                         let mut all = body.wrap(bytes);
                         all.append(&mut body.done(None));

@@ -29,6 +29,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct TestApp {
     pub(crate) address: SocketAddr,
     pub(crate) admin_address: SocketAddr,
+    pub(crate) wyoming_address: SocketAddr,
     pub(crate) redis: LocalRedis,
     pub(crate) queue: Queue,
     pub(crate) live: Live,
@@ -100,6 +101,7 @@ impl TestApp {
         let mut args = GatewayArgs {
             listen: "127.0.0.1:0".parse().unwrap(),
             admin_listen: "127.0.0.1:0".parse().unwrap(),
+            wyoming: Some("127.0.0.1:0".parse().unwrap()),
             model: ModelSource::Folder(model),
             redirect_audio: false,
             memory: None,
@@ -122,6 +124,7 @@ impl TestApp {
         Self {
             address: gateway.address,
             admin_address: gateway.admin_address,
+            wyoming_address: gateway.wyoming_address.unwrap(),
             redis,
             queue: Queue::new(client.clone(), &args.queue),
             live: Live::new(client).with_store(store.clone()),

@@ -49,7 +49,7 @@ async fn an_answer_says_that_its_audio_was_cut_off() {
 #[tokio::test]
 async fn context_and_unknown_fields_are_taken() {
     let (app, worker) = (TestApp::start().await, TestWorker::new());
-    let body = json!({"text": "How are you?", "voice": "old field", "context_segments": [segment(3), segment(2)]});
+    let body = json!({"text": "How are you?", "style": "old field", "context_segments": [segment(3), segment(2)]});
     let (answer, frames) = tokio::join!(app.post("/generate", body.to_string()), async {
         let job = worker.claim(&app).await;
         let clips = job.spec.context.segments().iter().map(|segment| segment.recording.frames()).collect::<Vec<_>>();

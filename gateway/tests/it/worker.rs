@@ -88,6 +88,17 @@ impl TestWorker {
         receipt
     }
 
+    /// Stores bare samples, commits them and publishes the end.
+    pub(crate) async fn succeed_pcm(&self, app: &TestApp, job: Claimed, pcm: Vec<u8>) {
+        let id = job.lease.at().id;
+        let samples = pcm.len() as u64 / 2;
+        let receipt = Receipt { samples, frames: (samples / 1_920) as u32, ..self.receipt(&job, &pcm) };
+        let key: ObjectKey = receipt.location.parse().unwrap();
+        app.store.put(&key, Bytes::from(pcm), receipt.format.media_type()).await.unwrap();
+        assert_eq!(job.lease.succeed(&receipt).await.unwrap(), Commit::Committed);
+        app.live.conclude(&app.queue, &id).await.unwrap();
+    }
+
     /// Fails a job for good and publishes the end.
     pub(crate) async fn fail(&self, app: &TestApp, lease: Lease, failure: &Failure) {
         let job = lease.at().id;

@@ -1,7 +1,11 @@
 //! `GET /ws` as a browser uses it.
 
+use csm_queue::live::{AudioChunk, Event, EventId};
+use csm_queue::queue::Claimed;
+use csm_shared::audio::Clip;
+use csm_shared::job::{Failure, FailureClass};
 use futures::{SinkExt as _, StreamExt as _};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
@@ -153,4 +157,50 @@ async fn a_message_over_the_limit_closes_with_1009() {
     };
     let (_, code) = tokio::time::timeout(PATIENCE, futures::future::join(send, receive)).await.unwrap();
     assert_eq!(code, CloseCode::Size);
+}
+
+/// Publishes frames of samples, one event each, from `offset`.
+async fn publish(app: &TestApp, job: &Claimed, frames: &[&[i16]]) {
+    let mut offset = 0;
+    for (sequence, samples) in frames.iter().enumerate() {
+        let pcm: Vec<u8> = samples.iter().flat_map(|sample| sample.to_le_bytes()).collect();
+        let audio = AudioChunk::new(offset, &pcm);
+        offset += samples.len() as u64;
+        let at = job.lease.at();
+        let event = Event::Progress { frames: 1, max_frames: 125, audio };
+        let id = EventId { attempt: at.attempt, sequence: 2 + sequence as u64 };
+        app.live.publish(&at.id, id, &event).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_streamed_answer_is_pieces_of_one_wav_and_an_end() {
+    let (app, worker) = (TestApp::start().await, TestWorker::new());
+    let mut socket = open(&app).await;
+    let request = json!({"text": "Hello.", "stream": true}).to_string();
+    socket.send(request.clone().into()).await.unwrap();
+    let job = worker.claim(&app).await;
+    let samples: Vec<i16> = (0..3_840).map(|n| n as i16).collect();
+    publish(&app, &job, &[&samples[..1_920], &samples[1_920..]]).await;
+    let mut heard = next(&mut socket).await.into_data().to_vec();
+    assert_eq!((&heard[..4], heard.len()), (&b"RIFF"[..], 44 + 3_840), "while the job runs");
+    let id = job.lease.at().id;
+    worker.succeed_with(&app, job, Clip::from_samples(samples.clone()).to_wav()).await;
+    heard.extend_from_slice(&next(&mut socket).await.into_data());
+    assert_eq!(heard[44..], samples.iter().flat_map(|sample| sample.to_le_bytes()).collect::<Vec<_>>());
+    let end = problem(&next(&mut socket).await);
+    let expected =
+        json!({"done": true, "job": id.to_string(), "samples": 3_840, "finish_reason": "eos", "warnings": []});
+    assert_eq!(end, expected);
+
+    // A failure stands in the end's place, and the next request is served.
+    socket.send(request.into()).await.unwrap();
+    let job = worker.claim(&app).await;
+    publish(&app, &job, &[&samples[..1_920]]).await;
+    assert!(next(&mut socket).await.is_binary());
+    worker.fail(&app, job.lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
+    assert_eq!(problem(&next(&mut socket).await)["code"], "job_failed");
+    socket.send(say("two").into()).await.unwrap();
+    worker.work(&app, 1).await;
+    assert_eq!(next(&mut socket).await, Message::Binary(wav("two").into()));
 }

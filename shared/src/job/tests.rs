@@ -126,7 +126,7 @@ fn live_audio_is_bounded_in_seconds() {
     assert!(wire::decode(&wire::encode(&spec).expect("encodes")).is_ok(), "as a file it may be longer");
     spec.delivery = Delivery::Both;
     assert!(wire::decode(&wire::encode(&spec).expect("encodes")).is_err(), "not in a payload either");
-    let check = |ms| Delivery::Both.check(AudioBudget::from_ms(ms).expect("valid"));
+    let check = |ms| Delivery::Both.check(AudioBudget::from_ms(ms).expect("valid"), Speed::default());
     assert_eq!(check(120_000), Ok(()));
     let refused = check(120_080).expect_err("too long");
     assert_eq!((refused.field.as_str(), refused.limit.as_str(), refused.status), ("delivery", "80 to 120000 ms", 422));
@@ -202,4 +202,29 @@ fn a_job_costs_its_speech_its_prompt_and_the_recordings_to_be_encoded() {
     let kinds = [&word, &recorded, &free, &short, &say(&"Yes. ".repeat(80))].map(JobSpec::cost_kind);
     assert_eq!(kinds.iter().collect::<std::collections::BTreeSet<_>>().len(), kinds.len(), "{kinds:?}");
     assert_eq!(word.cost_kind(), say("No!").cost_kind());
+}
+
+#[test]
+fn tempos_are_bounded_by_number_and_by_the_longest_result() {
+    for bad in [0.24, 4.01, -1.0, f64::NAN, f64::INFINITY] {
+        assert_eq!(Speed::new(bad).map_err(|invalid| invalid.field), Err("speed".to_owned()), "{bad}");
+    }
+    let (slow, budget) = (Speed::new(0.25).expect("valid"), |ms| AudioBudget::from_ms(ms).expect("valid"));
+    assert_eq!(slow.stretched_ms(1_000), 4_000);
+    assert!(slow.check(budget(150_000)).is_ok());
+    let refused = slow.check(budget(150_080)).expect_err("600.32 s");
+    assert_eq!((refused.field.as_str(), refused.status), ("speed", 422));
+    assert!(Delivery::Both.check(budget(40_000), slow).is_err(), "160 s of live audio");
+}
+
+#[test]
+fn voices_have_names_prompts_and_seeds_of_their_own() {
+    let seeds: std::collections::BTreeSet<_> =
+        VoiceName::ALL.iter().map(|voice| voice.prompt_sampling().seed.get()).collect();
+    assert_eq!((VoiceName::ALL.len(), seeds.len()), (13, 13));
+    for voice in VoiceName::ALL {
+        assert_eq!(voice.name().parse(), Ok(*voice));
+    }
+    let refused = "bob".parse::<VoiceName>().expect_err("unknown");
+    assert!(refused.limit.starts_with("one of alloy, ash"), "{}", refused.limit);
 }

@@ -54,6 +54,15 @@ pub fn sentences(text: &str) -> Vec<Sentence> {
     joined(sentences)
 }
 
+/// Returns the length of the beginning of `text` that is whole sentences: all but the last one,
+/// which more text may continue.
+#[must_use]
+pub fn whole_sentences(text: &str) -> usize {
+    let found = sentencex::segment("en", text);
+    let last = found.iter().map(|sentence| sentence.trim()).rfind(|sentence| !sentence.is_empty());
+    last.and_then(|last| text.rfind(last)).unwrap_or_default()
+}
+
 /// Returns the parts between blank lines.
 fn paragraphs(text: &str) -> Vec<&str> {
     let (mut found, mut start, mut end) = (Vec::new(), 0, 0);

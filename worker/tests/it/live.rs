@@ -13,7 +13,7 @@ use csm_queue::live::{Event, EventId, Live, LiveEvent, Subscriptions};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Claim, Claimed, Commit, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisArgs, RedisClient};
-use csm_shared::job::{AudioFormat, Delivery, FinishReason, JobId, Lane, Receipt};
+use csm_shared::job::{AudioFormat, Delivery, FinishReason, JobId, JobSpec, Lane, Receipt};
 use csm_shared::prompt::PromptTokenizer;
 use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::encode::AudioEncoder;
@@ -29,16 +29,16 @@ const FRAMES: u32 = 100;
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Attempt context of one worker, and the queue that feeds it.
-struct LiveFixture {
-    folder: TempDir,
+pub(crate) struct LiveFixture {
+    pub(crate) folder: TempDir,
     _redis: LocalRedis,
-    client: RedisClient,
+    pub(crate) client: RedisClient,
     queue: Queue,
     subscriptions: Subscriptions,
-    context: AttemptContext,
+    pub(crate) context: AttemptContext,
 }
 
-async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFormat) -> AttemptContext {
+pub(crate) async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFormat) -> AttemptContext {
     let config = EngineConfig {
         folder: folder.join("noise"),
         model: "noise".into(),
@@ -62,7 +62,7 @@ async fn attempt_context(folder: &Path, client: &RedisClient, weights: WeightFor
 }
 
 impl LiveFixture {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
         let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
@@ -76,15 +76,18 @@ impl LiveFixture {
     }
 
     async fn enqueue(&self, delivery: Delivery) -> JobId {
-        let id = JobId::generate();
         let text = "All good things take time, and so does this. Nothing is so good that it takes none at all.";
         let job = csm_testing::job().text(text).frames(FRAMES.into()).lane(Lane::Live).format(AudioFormat::Pcm);
-        let spec = job.delivery(delivery).spec();
-        self.queue.enqueue(&Ticket::new(id), &spec).await.unwrap();
+        self.enqueue_spec(&job.delivery(delivery).spec()).await
+    }
+
+    pub(crate) async fn enqueue_spec(&self, spec: &JobSpec) -> JobId {
+        let id = JobId::generate();
+        self.queue.enqueue(&Ticket::new(id), spec).await.unwrap();
         id
     }
 
-    async fn claim(&self) -> Claimed {
+    pub(crate) async fn claim(&self) -> Claimed {
         match self
             .queue
             .claimer(&WorkerId::of_this_process("test"), "a test")
@@ -103,7 +106,7 @@ impl LiveFixture {
     }
 
     /// Runs an attempt to its end and commits its result.
-    async fn finish(&self, context: &AttemptContext, job: Claimed) -> (Receipt, Vec<u8>) {
+    pub(crate) async fn finish(&self, context: &AttemptContext, job: Claimed) -> (Receipt, Vec<u8>) {
         let receipt = speak(context, &job).await.unwrap();
         let id = job.lease.at().id;
         assert_eq!(job.lease.succeed(&receipt).await.unwrap(), Commit::Committed);
@@ -135,7 +138,7 @@ impl LiveFixture {
 
     /// Returns all samples that were sent, and the number of events that brought them. The follower
     /// checks that no sample is missing.
-    async fn sent(&self, id: JobId) -> (Vec<u8>, usize) {
+    pub(crate) async fn sent(&self, id: JobId) -> (Vec<u8>, usize) {
         let events: Vec<_> = self.follow(id, EventId::START).await.collect().await;
         let sent: Vec<_> = events.iter().filter_map(|event| samples(&event.event)).collect();
         assert!(events.last().is_some_and(|event| matches!(event.event, Event::Done { .. })));

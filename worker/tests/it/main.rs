@@ -3,3 +3,4 @@
 
 mod golden;
 mod live;
+mod voices;

@@ -41,6 +41,11 @@ impl Problem {
         problem
     }
 
+    /// Returns the problem's code.
+    pub(crate) fn code(&self) -> &'static str {
+        self.0.kind.code
+    }
+
     /// Returns the problem as the JSON document of OpenAI's API.
     pub(crate) fn openai_document(&self, request_id: &str) -> Value {
         let ProblemParts { detail, extra, .. } = &*self.0;

@@ -60,7 +60,7 @@ fn another_decoder_finds_the_samples_of_the_file_to_the_last() {
             assert!(format == AudioFormat::Opus || file.samples() == speech);
         }
         let wav = streamed(AudioFormat::Wav, &speech, 1_000);
-        assert!(wav[44..] == crate::pcm(&speech));
+        assert!(wav[44..] == pcm(&speech));
     }
 }
 

@@ -21,6 +21,8 @@ pub struct LaneStats {
     pub lane: Lane,
     /// Entries of the lane: jobs that wait, and jobs that run.
     pub depth: u64,
+    /// Jobs of the lane that run.
+    pub running: u64,
     /// Age of the oldest entry.
     pub oldest: Option<Duration>,
     /// Cost of the waiting jobs as audio: each counts as the speech that takes as long.
@@ -77,6 +79,7 @@ impl Queue {
             stats.add(&mut Answers(answers.into_iter()))?;
             for (lane, numbers) in stats.lanes.iter_mut().zip(self.lane_numbers(keys).await?) {
                 lane.wait = lane.wait.max(numbers.wait);
+                lane.running += numbers.running;
             }
         }
         stats.workers.sort_by(|a, b| a.owner.cmp(&b.owner));
@@ -114,6 +117,7 @@ impl QueueStats {
         let lane = |lane| LaneStats {
             lane,
             depth: 0,
+            running: 0,
             oldest: None,
             waiting_audio: Duration::ZERO,
             running_audio: Duration::ZERO,

@@ -47,7 +47,7 @@ pub(super) struct LaneNumbers {
     /// Waiting jobs.
     jobs: u64,
     /// Running jobs.
-    running: u64,
+    pub(super) running: u64,
     /// Time by the clock of Redis, in milliseconds, at which the first running job will likely end.
     first_end: u64,
     /// Time by the clock of Redis, in milliseconds, at which the last running job will likely end.

@@ -1,0 +1,1 @@
+"""Parts of the harness that drives real client libraries against a fleet."""
