@@ -9,8 +9,9 @@ use crate::source_tree::{files, read};
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// Folders of the crates, from the root of the workspace.
-const CRATES: [&str; 15] = [
+const CRATES: [&str; 16] = [
     "shared",
+    "shared/formats",
     "shared/queue",
     "gateway",
     "worker",

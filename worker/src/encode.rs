@@ -17,7 +17,7 @@ use crate::provenance::{ProvenanceError, Signer};
 pub enum EncodeError {
     /// The encoder of a format failed.
     #[error(transparent)]
-    Encoder(#[from] csm_encode::EncodeError),
+    Encoder(#[from] csm_formats::EncodeError),
     /// The manifest could not be made or signed.
     #[error(transparent)]
     Provenance(#[from] ProvenanceError),
@@ -64,11 +64,11 @@ impl AudioEncoder {
 /// # Errors
 /// [`EncodeError::Encoder`].
 pub fn encode(speech: &Marked, format: AudioFormat) -> Result<Vec<u8>, EncodeError> {
-    Ok(csm_encode::encode_file(speech.samples(), format)?)
+    Ok(csm_formats::encode_file(speech.samples(), format)?)
 }
 
 /// Encodes the samples alone: 16 bit, lowest byte first.
 #[must_use]
 pub fn pcm(speech: &Marked) -> Vec<u8> {
-    csm_encode::pcm(speech.samples())
+    csm_formats::pcm(speech.samples())
 }

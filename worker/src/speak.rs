@@ -273,7 +273,7 @@ impl AttemptContext {
                 progress.note_trial(trial);
                 self.voices.prompt(voice, &self.engine, &self.store, &text_ids)
             };
-            let frames = progress.during(FETCH_LIMIT, self.breaker.outlast(prompt)).await?;
+            let frames = Box::pin(progress.during(FETCH_LIMIT, self.breaker.outlast(prompt))).await?;
             context.push(voices::segment(text_ids, frames));
         }
         let clips = context_ids.zip(clips);

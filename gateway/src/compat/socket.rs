@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, close_code};
-use csm_encode::StreamEncoder;
+use csm_formats::StreamEncoder;
 use csm_shared::job::{AudioFormat, Tenant};
 use csm_shared::process::connections::Peer;
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};

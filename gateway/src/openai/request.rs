@@ -1,7 +1,7 @@
 //! Request body of `POST /v1/audio/speech`. Unknown fields are ignored, as clients send fields of
 //! other servers.
 
-use csm_encode::SAMPLE_RATES;
+use csm_formats::SAMPLE_RATES;
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane, VoiceName};
 

@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use csm_encode::StreamEncoder;
+use csm_formats::StreamEncoder;
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{AudioFormat, JobId, Tenant};
 use csm_shared::process::connections::Peer;

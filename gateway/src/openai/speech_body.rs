@@ -9,7 +9,7 @@ use std::io;
 use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use csm_encode::StreamEncoder;
+use csm_formats::StreamEncoder;
 use csm_shared::job::Receipt;
 use futures::Stream;
 use futures::stream;

@@ -210,7 +210,7 @@ impl Session {
     }
 
     async fn send_samples(&mut self, samples: &[i16]) -> Result<(), SessionEnd> {
-        self.send("audio-chunk", &audio_format(), &csm_encode::pcm(samples)).await
+        self.send("audio-chunk", &audio_format(), &csm_formats::pcm(samples)).await
     }
 
     async fn refuse(&mut self, text: &str, code: &str) -> Result<(), SessionEnd> {

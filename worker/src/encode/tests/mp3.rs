@@ -15,6 +15,6 @@ fn the_mark_survives() {
         assert_eq!(detection.verdict, Verdict::Detected, "{detection:?}");
         least = least.min(detection.z);
     }
-    println!("2.5 s at {} b/s: least z {least:.1}", csm_encode::MP3_BITRATE);
+    println!("2.5 s at {} b/s: least z {least:.1}", csm_formats::MP3_BITRATE);
     assert!(least > 1.2 * DETECTED_ABOVE, "{least}");
 }

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use ::opus::{Channels, Decoder};
-use csm_encode::opus::{Application, BITRATE, encode_at};
+use csm_formats::opus::{Application, BITRATE, encode_at};
 use csm_shared::audio::read;
 use ogg::PacketReader;
 
