@@ -28,7 +28,10 @@ echo $! >"$work/redis.pid"
 cat >"$work/gateway.sh" <<EOF
 #!/bin/sh
 # Kills the gateway, if it runs, and starts it again.
-[ ! -e "$work/gateway.pid" ] || kill -9 "\$(cat "$work/gateway.pid")"
+if [ -e "$work/gateway.pid" ]; then
+    kill -9 "\$(cat "$work/gateway.pid")"
+    for _ in \$(seq 100); do kill -0 "\$(cat "$work/gateway.pid")" 2>/dev/null || break; sleep 0.1; done
+fi
 "$bin/csm-gateway" --admin-listen 127.0.0.1:$admin >>"$work/gateway.log" 2>&1 &
 echo \$! >"$work/gateway.pid"
 for _ in \$(seq 600); do curl -sf 127.0.0.1:$admin/readyz >/dev/null && exit 0; sleep 0.1; done
