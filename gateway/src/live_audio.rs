@@ -6,6 +6,7 @@
 //! one read of the events at most.
 
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -44,8 +45,10 @@ pub(crate) struct LiveAudio {
     job: JobId,
     cancel_on_drop: Option<CancelOnDrop>,
     events: Events,
-    /// File of a result without live samples, with the receipt that named it.
-    file: Option<(Pieces, Box<Receipt>)>,
+    /// Receipt of the result, once it is there.
+    receipt: Option<Box<Receipt>>,
+    /// Rest of the samples, for a result without live samples.
+    file: Option<Pieces>,
     /// Samples delivered so far.
     heard: u64,
     over: Instant,
@@ -71,7 +74,7 @@ impl LiveAudio {
         let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, EventId::START).await?;
         let events: Events = Box::pin(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
         let cancel_on_drop = Some(cancel_on_drop);
-        Ok(Self { app: app.clone(), peer, job, cancel_on_drop, events, file: None, heard: 0, over })
+        Ok(Self { app: app.clone(), peer, job, cancel_on_drop, events, receipt: None, file: None, heard: 0, over })
     }
 
     /// Returns the id of the job.
@@ -79,11 +82,23 @@ impl LiveAudio {
         self.job
     }
 
-    /// Returns the next part of the audio. After an end or an error there is none.
+    /// Returns the next part of the audio. After an end or an error there is none. Nothing is lost
+    /// if the call is dropped.
     pub(crate) async fn next(&mut self) -> Result<LivePart, Problem> {
         loop {
-            if let Some((pieces, _)) = &mut self.file {
-                match pieces.next().await {
+            if let Some(receipt) = &self.receipt {
+                if self.file.is_none() {
+                    let samples = self.heard..receipt.samples;
+                    let file = (receipt.format == AudioFormat::Pcm && !samples.is_empty())
+                        .then(|| StoredAudio::of(&self.app, self.peer, self.job, receipt))
+                        .transpose()?;
+                    self.file = Some(rest(file, samples).await?);
+                }
+                let piece = match &mut self.file {
+                    Some(file) => file.next().await,
+                    None => None,
+                };
+                match piece {
                     Some(Ok(bytes)) => return Ok(self.samples(&bytes)),
                     Some(Err(error)) => return Err(Problem::unavailable(error)),
                     None => return self.end(),
@@ -104,13 +119,7 @@ impl LiveAudio {
                 }
                 Event::Done { receipt } => {
                     self.disarm();
-                    let file = StoredAudio::of(&self.app, self.peer, self.job, &receipt)?;
-                    let rest = (self.heard * 2)..(receipt.samples * 2);
-                    if rest.is_empty() || receipt.format != AudioFormat::Pcm {
-                        self.file = Some((Box::pin(futures::stream::empty()), receipt));
-                    } else {
-                        self.file = Some((Box::pin(file.pieces(rest).await?), receipt));
-                    }
+                    self.receipt = Some(receipt);
                 }
             }
         }
@@ -124,7 +133,7 @@ impl LiveAudio {
 
     /// Ends the audio, provided that all of it was delivered.
     fn end(&mut self) -> Result<LivePart, Problem> {
-        let Some((_, receipt)) = self.file.take() else { return Err(Problem::internal("there is no receipt")) };
+        let Some(receipt) = self.receipt.take() else { return Err(Problem::internal("there is no receipt")) };
         if self.heard == receipt.samples {
             return Ok(LivePart::End(receipt));
         }
@@ -136,5 +145,13 @@ impl LiveAudio {
         if let Some(guard) = self.cancel_on_drop.take() {
             guard.disarm();
         }
+    }
+}
+
+/// Opens the samples that no event brought: those of a long result's file, else none.
+async fn rest(file: Option<StoredAudio>, samples: Range<u64>) -> Result<Pieces, Problem> {
+    match file {
+        Some(file) => Ok(Box::pin(file.pieces(samples.start * 2..samples.end * 2).await?)),
+        None => Ok(Box::pin(futures::stream::empty())),
     }
 }

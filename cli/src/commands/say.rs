@@ -185,6 +185,7 @@ mod tests {
         assert_eq!(told("a.raw", Some(AudioFormat::Pcm)), Some(AudioFormat::Pcm));
         assert_eq!(told("a", Some(AudioFormat::Opus)), Some(AudioFormat::Opus));
         assert_eq!(told("a.wav", Some(AudioFormat::Opus)), None);
-        assert_eq!(told("a.mp3", None), None);
+        assert_eq!(told("a.mp3", None), Some(AudioFormat::Mp3));
+        assert_eq!(told("a.aac", None), None);
     }
 }

@@ -6,7 +6,7 @@
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use axum::http::{HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use csm_formats::StreamEncoder;
 use csm_shared::audio::SAMPLE_RATE;
@@ -34,23 +34,41 @@ const IGNORED: HeaderName = HeaderName::from_static("x-ignored");
 /// failure and try again.
 const SILENCE_SAMPLES: usize = SAMPLE_RATE as usize / 10;
 
+/// Caller of a speech.
+pub(crate) struct SpeechCall {
+    caller: Caller,
+    peer: Peer,
+}
+
+impl SpeechCall {
+    /// Reads the caller of a request with a JSON body.
+    pub(crate) async fn of(app: &App, headers: &HeaderMap, peer: Peer) -> Result<Self, Problem> {
+        require_json(headers)?;
+        Ok(Self { caller: Caller::by_key(app, headers).await?, peer })
+    }
+}
+
 /// Speaks a text. The job is cancelled if the caller leaves.
 pub(crate) async fn speech(State(app): State<App>, request: Request) -> Result<Response, Problem> {
-    let (json, peer) = (require_json(request.headers()), peer(request.extensions()));
-    let caller = Caller::by_key(&app, request.headers()).await;
+    let call = SpeechCall::of(&app, request.headers(), peer(request.extensions())).await;
+    // A refused request is answered after its body, because most clients send the whole body first.
     let body = app.bodies.read(request).await?;
-    let caller = caller?;
-    json?;
+    answer_speech(&app, call?, body).await
+}
+
+/// Answers a request body of this API.
+pub(crate) async fn answer_speech(app: &App, call: SpeechCall, body: BufferedBody) -> Result<Response, Problem> {
+    let SpeechCall { caller, peer } = call;
     let model = app.model_name.clone();
     let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| read(body, caller, decode, &model);
-    let (checked, form) = parse_and_check_some(&app, body, read, caller).await?;
+    let (checked, form) = parse_and_check_some(app, body, read, caller).await?;
     let Some(checked) = checked else {
         let mut encoder = encoder(form, 0)?;
         let mut bytes = encoder.push(&[0; SILENCE_SAMPLES]).map_err(Problem::internal)?;
         bytes.append(&mut encoder.finish().map_err(Problem::internal)?);
         return Ok(answer(form, None, Body::from_stream(SpeechBody::silence(form, bytes).into_stream())));
     };
-    let mut audio = LiveAudio::submit(&app, checked, peer).await?;
+    let mut audio = LiveAudio::submit(app, checked, peer).await?;
     let job = audio.job();
     let first = audio.next().await?;
     let body = SpeechBody::new(form, encoder(form, serial(job))?, audio, first);

@@ -15,6 +15,7 @@ mod backlog;
 mod bad_input;
 mod browsers;
 mod cancel;
+mod deepgram;
 mod detect;
 mod drain;
 mod events;

@@ -80,13 +80,18 @@ impl Request {
     }
 }
 
+/// Path that OpenAI's client puts behind its `base_url` to speak.
+const SPEECH: &str = "/audio/speech";
+
 /// Returns the paths on the gateway that clients in other languages call, each with its line.
 pub(super) fn paths(page: &str, language: &str) -> Vec<(usize, String)> {
     let url = format!("\"http://{GATEWAY}/");
     let mut paths = Vec::new();
     for line in code(page, language) {
         let rests = line.text.split(url.as_str()).skip(1);
-        paths.extend(rests.filter_map(|rest| rest.split_once('"')).map(|(path, _)| (line.number, format!("/{path}"))));
+        let behind = if line.text.contains("base_url=") { SPEECH } else { "" };
+        let found = rests.filter_map(|rest| rest.split_once('"'));
+        paths.extend(found.map(|(path, _)| (line.number, format!("/{path}{behind}"))));
     }
     paths
 }

@@ -1,0 +1,175 @@
+//! Deepgram's `/v1/speak`, as a socket and as a request.
+
+use csm_shared::audio::FRAME_SAMPLES;
+use csm_shared::job::{Failure, FailureClass, VoiceName};
+use futures::{SinkExt as _, StreamExt as _};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio_tungstenite::connect_async;
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+use crate::app::{PATIENCE, TestApp, until};
+use crate::openai::{bytes, publish, speak, tone};
+use crate::worker::TestWorker;
+
+type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+
+async fn open(app: &TestApp, query: &str) -> Socket {
+    let mut socket = connect_async(format!("ws://{}/v1/speak?{query}", app.address)).await.unwrap().0;
+    assert_eq!(told(&mut socket).await["type"], "Metadata");
+    socket
+}
+
+async fn next(socket: &mut Socket) -> Message {
+    let next = async {
+        loop {
+            match socket.next().await.unwrap().unwrap() {
+                Message::Ping(_) | Message::Pong(_) => {}
+                message => return message,
+            }
+        }
+    };
+    tokio::time::timeout(PATIENCE, next).await.unwrap()
+}
+
+async fn told(socket: &mut Socket) -> Value {
+    serde_json::from_str(next(socket).await.to_text().unwrap()).unwrap()
+}
+
+async fn send(socket: &mut Socket, message: Value) {
+    socket.send(Message::Text(message.to_string().into())).await.unwrap();
+}
+
+/// Reads samples up to the next text message, which is returned as well.
+async fn audio(socket: &mut Socket) -> (Vec<u8>, Value) {
+    let mut audio = Vec::new();
+    loop {
+        match next(socket).await {
+            Message::Binary(samples) => audio.extend_from_slice(&samples),
+            message => return (audio, serde_json::from_str(message.to_text().unwrap()).unwrap()),
+        }
+    }
+}
+
+#[tokio::test]
+async fn text_in_pieces_is_spoken_and_flushed_in_order() {
+    let app = TestApp::start().await;
+    let mut socket = open(&app, "model=ash&encoding=linear16&sample_rate=24000&mip_opt_out=false").await;
+    for word in ["The ", "first ", "sentence. ", "The second"] {
+        send(&mut socket, json!({"type": "Speak", "text": word})).await;
+    }
+    let job = TestWorker::new().claim(&app).await;
+    assert_eq!((job.spec.text.as_str(), job.spec.voice), ("The first sentence.", Some(VoiceName::Ash)));
+    send(&mut socket, json!({"type": "Flush"})).await;
+    let worker = async {
+        speak(&app, job, 3).await;
+        let second = TestWorker::new().claim(&app).await;
+        assert_eq!(second.spec.text.as_str(), "The second");
+        speak(&app, second, 2).await;
+    };
+    let ((), (heard, end)) = tokio::join!(worker, audio(&mut socket));
+    assert_eq!(heard, [bytes(&tone(3 * FRAME_SAMPLES)), bytes(&tone(2 * FRAME_SAMPLES))].concat());
+    assert_eq!(end, json!({"type": "Flushed", "sequence_id": 0}));
+    send(&mut socket, json!({"type": "Flush"})).await;
+    assert_eq!(told(&mut socket).await, json!({"type": "Flushed", "sequence_id": 1}), "of nothing");
+    send(&mut socket, json!({"type": "Close"})).await;
+    assert!(matches!(next(&mut socket).await, Message::Close(Some(frame)) if u16::from(frame.code) == 1000));
+}
+
+#[tokio::test]
+async fn a_clear_cancels_what_is_spoken() {
+    let app = TestApp::start().await;
+    let mut socket = open(&app, "sample_rate=8000").await;
+    send(&mut socket, json!({"type": "Speak", "text": "One sentence. Another one. "})).await;
+    let job = TestWorker::new().claim(&app).await;
+    publish(&app, &job, 2, 0, &tone(FRAME_SAMPLES)).await;
+    assert!(next(&mut socket).await.is_binary());
+    send(&mut socket, json!({"type": "Clear"})).await;
+    let (_, cleared) = audio(&mut socket).await;
+    assert_eq!(cleared["type"], "Cleared");
+    until("the job is asked to stop", async || app.record(&job.lease.at().id).await.cancel_requested).await;
+    publish(&app, &job, 3, FRAME_SAMPLES, &tone(FRAME_SAMPLES)).await;
+    send(&mut socket, json!({"type": "Flush"})).await;
+    assert_eq!(told(&mut socket).await["type"], "Flushed", "and nothing late before it");
+    assert!(TestWorker::new().try_claim(&app).await.is_none(), "the other sentence was dropped");
+}
+
+#[tokio::test]
+async fn a_failure_is_an_error_and_closes() {
+    let app = TestApp::start().await;
+    let mut socket = open(&app, "").await;
+    send(&mut socket, json!({"type": "Speak", "text": "Hello."})).await;
+    send(&mut socket, json!({"type": "Flush"})).await;
+    let job = TestWorker::new().claim(&app).await;
+    publish(&app, &job, 2, 0, &tone(FRAME_SAMPLES)).await;
+    TestWorker::new().fail(&app, job.lease, &Failure::new(FailureClass::Resource, "the device failed")).await;
+    let (_, error) = audio(&mut socket).await;
+    assert_eq!((&error["type"], &error["err_code"]), (&json!("Error"), &json!("job_failed")));
+    assert!(matches!(next(&mut socket).await, Message::Close(Some(frame)) if u16::from(frame.code) == 1011));
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_ends_the_job() {
+    let app = TestApp::start().await;
+    let mut socket = open(&app, "").await;
+    send(&mut socket, json!({"type": "Speak", "text": "Hello."})).await;
+    send(&mut socket, json!({"type": "Flush"})).await;
+    let job = TestWorker::new().claim(&app).await;
+    drop(socket);
+    until("the job is asked to stop", async || app.record(&job.lease.at().id).await.cancel_requested).await;
+}
+
+#[tokio::test]
+async fn bad_input_is_a_warning_or_a_refusal_with_the_reason() {
+    let app = TestApp::start().await;
+    for (query, reason) in
+        [("model=nobody", "nobody"), ("sample_rate=1", "sample_rate"), ("encoding=mulaw", "linear16")]
+    {
+        let refused = connect_async(format!("ws://{}/v1/speak?{query}", app.address)).await;
+        let Err(Error::Http(answer)) = refused else { panic!("{query}: {refused:?}") };
+        assert_eq!(answer.status(), 400);
+        let body = String::from_utf8(answer.into_body().unwrap()).unwrap();
+        assert!(body.contains(reason), "{body}");
+    }
+    let mut socket = open(&app, "").await;
+    for message in ["{", "[]", "{\"type\":\"Speak\"}", "{\"type\":\"Sing\"}", "{\"type\":5}"] {
+        socket.send(message.into()).await.unwrap();
+        let warning = told(&mut socket).await;
+        assert_eq!(warning["type"], "Warning", "{message}");
+        assert!(!warning["warn_msg"].as_str().unwrap().is_empty());
+    }
+    socket.send(Message::Binary(vec![0, 255].into())).await.unwrap();
+    assert_eq!(told(&mut socket).await["type"], "Warning");
+    send(&mut socket, json!({"type": "Speak", "text": "a".repeat(5_000)})).await;
+    assert!(told(&mut socket).await["warn_msg"].as_str().unwrap().contains("4096 characters"));
+    for _ in 0..20 {
+        let _ = socket.send("{".into()).await;
+    }
+    let closed = async {
+        loop {
+            match socket.next().await {
+                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
+                Some(Ok(_)) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    assert_eq!(tokio::time::timeout(PATIENCE, closed).await.unwrap(), 1008);
+}
+
+#[tokio::test]
+async fn a_whole_text_is_one_answer() {
+    let app = TestApp::start().await;
+    for (query, media_type, length) in [
+        ("?encoding=linear16&container=none&model=nova", "audio/pcm", 3 * FRAME_SAMPLES * 2),
+        ("?encoding=linear16&sample_rate=8000", "audio/wav", 44 + FRAME_SAMPLES * 2),
+    ] {
+        let request = app.request(Method::POST, &format!("/v1/speak{query}")).json(&json!({"text": "Hello."}));
+        let worker = async { speak(&app, TestWorker::new().claim(&app).await, 3).await };
+        let ((), answer) = tokio::join!(worker, async { request.send().await.unwrap() });
+        assert_eq!((answer.status().as_u16(), &answer.headers()["content-type"]), (200, &media_type.parse().unwrap()));
+        assert_eq!(answer.bytes().await.unwrap().len(), length);
+    }
+    let refused = app.post("/v1/speak?encoding=alaw", r#"{"text": "Hello."}"#).await;
+    assert_eq!((refused.status.as_u16(), refused.text("field")), (422, "encoding"));
+}
