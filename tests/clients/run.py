@@ -13,7 +13,7 @@ import time
 
 from harness.control import Control
 from harness.fleet import Fleet
-from harness.groups import CLIENTS, HERE, install
+from harness.groups import CLIENTS, NOT_SERVED, HERE, install
 from harness.proxy import Exchanges, Proxy, start_loop
 
 SCRIPT_SECONDS = 300
@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--check", default="", help="checks, separated by commas")
     parser.add_argument("--light", action="store_true", help="only the clients that install fast")
     parser.add_argument("--sockets", action="store_true",
-                        help="also the clients of the Deepgram, ElevenLabs and Cartesia sockets")
+                        help="also the clients of the ElevenLabs and Cartesia sockets, which are not served yet")
     parser.add_argument("--install", action="store_true", help="install the packages and stop")
     parser.add_argument("--requests", metavar="FILE", help="write all recorded exchanges to a file")
     return parser.parse_args()
@@ -45,7 +45,7 @@ def chosen(options):
     if names:
         return [client for client in CLIENTS if client.name in names]
     return [client for client in CLIENTS
-            if (client.light or not options.light) and (options.sockets or not client.dialect)]
+            if (client.light or not options.light) and (options.sockets or client.dialect not in NOT_SERVED)]
 
 
 def environment(options, fleet, proxies, control):

@@ -1,6 +1,6 @@
 //! JSON of `/v1/jobs`, as far as this program needs it.
 
-use csm_shared::job::{AudioFormat, JobState, Lane};
+use csm_shared::job::{AudioFormat, Delivery, JobState, Lane};
 use serde::{Deserialize, Serialize};
 
 /// Request for speech. Absent members take the gateway's defaults. Only the gateway validates the
@@ -12,6 +12,15 @@ pub(crate) struct SpeechRequest {
     /// Speaker number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) speaker: Option<i64>,
+    /// Voice by name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) voice: Option<String>,
+    /// Tempo of the speech.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) speed: Option<f64>,
+    /// Delivery of the result.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) delivery: Option<Delivery>,
     /// Longest result, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) max_audio_length_ms: Option<u64>,

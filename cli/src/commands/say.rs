@@ -1,6 +1,8 @@
-//! `csm say`: speaks a text through the HTTP API and saves the file.
+//! `csm say`: speaks a text through the HTTP API, and saves the file or plays it while it is made.
 
 mod destination;
+mod player;
+mod standard_input;
 
 use std::path::{Path, PathBuf};
 use std::pin::pin;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use csm_queue::live::Event;
-use csm_shared::job::{AudioFormat, Lane, Receipt};
+use csm_shared::job::{AudioFormat, Delivery, Lane, Receipt, VoiceName};
 use csm_shared::process::shutdown::{COMMAND_END_LIMIT, Shutdown};
 use csm_shared::{errln, out};
 use futures::StreamExt as _;
@@ -21,7 +23,10 @@ use crate::client::{GatewayClient, SpeechRequest};
 use crate::progress_display::ProgressDisplay;
 use crate::receipt_text;
 use destination::Destination;
+use player::Player;
 
+/// Text that stands for standard input.
+const STANDARD_INPUT: &str = "-";
 /// Pause between two requests for a waiting job's position in the queue.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Longest time for the cancel that follows an interrupt.
@@ -29,16 +34,25 @@ const CANCEL_LIMIT: Duration = Duration::from_secs(5);
 
 #[derive(Args, Debug)]
 pub(crate) struct SayArgs {
-    /// Text to speak
+    /// Text to speak; `-` reads standard input, with --play sentence by sentence
     text: String,
     /// File to write; `-` is standard output. Devices, pipes and links are written through
-    #[arg(short, long, value_name = "FILE")]
-    output: PathBuf,
+    #[arg(short, long, value_name = "FILE", required_unless_present = "play")]
+    output: Option<PathBuf>,
+    /// Play the speech while it is made, with pw-play, paplay, aplay or ffplay
+    #[arg(long)]
+    play: bool,
     /// wav, pcm, flac, opus or mp3 [default: the file's extension, wav if it has none]
     #[arg(long)]
     format: Option<AudioFormat>,
     #[command(flatten)]
     url: UrlArgs,
+    /// Voice: alloy, ash, ballad, coral, echo, fable, nova, onyx, sage, shimmer, verse, marin or cedar
+    #[arg(long, value_name = "NAME", conflicts_with = "speaker")]
+    voice: Option<String>,
+    /// Tempo of the speech, 0.25 to 4 [gateway's default: 1]
+    #[arg(long, value_name = "X", allow_negative_numbers = true, value_parser = finite)]
+    speed: Option<f32>,
     /// Speaker number [gateway's default: 0]
     #[arg(long, value_name = "N", allow_negative_numbers = true)]
     speaker: Option<i64>,
@@ -67,20 +81,36 @@ fn finite(text: &str) -> Result<f32, String> {
 
 pub(crate) async fn run(args: SayArgs) -> anyhow::Result<ExitCode> {
     let shutdown = Shutdown::on_signals(COMMAND_END_LIMIT)?;
-    let format = format(&args.output, args.format)?;
+    let format = match &args.output {
+        Some(output) => format(output, args.format)?,
+        None => args.format.unwrap_or_default(),
+    };
+    let reads_input = args.text == STANDARD_INPUT;
     let request = SpeechRequest {
         text: args.text,
         speaker: args.speaker,
+        voice: args.voice,
+        speed: args.speed.map(f64::from),
+        delivery: args.play.then_some(Delivery::Both),
         max_audio_length_ms: args.max_audio_length_ms,
         temperature: args.temperature,
         topk: args.topk,
         seed: args.seed,
-        lane: args.lane,
+        lane: args.lane.or(args.play.then_some(Lane::Live)),
         format: Some(format),
     };
     let client = GatewayClient::new(&args.url.url)?;
-    let spoken = speak_to_file(&client, &request, &args.output, shutdown.token()).await?;
-    let text = format!("{}\n{}", args.output.display(), receipt_text::in_words(&spoken.id, &spoken.receipt, None));
+    let Some(output) = &args.output else {
+        play(&client, request, reads_input, shutdown.token()).await?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    let request = if reads_input { SpeechRequest { text: standard_input::whole().await?, ..request } } else { request };
+    let mut player = args.play.then(Player::start).transpose()?;
+    let spoken = speak(&client, &request, Some(output), player.as_mut(), shutdown.token()).await?;
+    if let Some(player) = player {
+        player.finish().await?;
+    }
+    let text = format!("{}\n{}", output.display(), receipt_text::in_words(&spoken.id, &spoken.receipt, None));
     if spoken.is_file {
         out!("{text}");
     } else {
@@ -125,7 +155,18 @@ pub(crate) async fn speak_to_file(
     output: &Path,
     stop: &CancellationToken,
 ) -> anyhow::Result<SavedSpeech> {
-    let destination = Destination::of(output)?;
+    speak(client, request, Some(output), None, stop).await
+}
+
+/// Speaks `request` to a player while it is made, and into a file behind its end.
+async fn speak(
+    client: &GatewayClient,
+    request: &SpeechRequest,
+    output: Option<&Path>,
+    player: Option<&mut Player>,
+    stop: &CancellationToken,
+) -> anyhow::Result<SavedSpeech> {
+    let destination = output.map(Destination::of).transpose()?;
     let job = client.submit(request).await?;
     let receipt = tokio::select! {
         biased;
@@ -134,16 +175,48 @@ pub(crate) async fn speak_to_file(
             asked.context("no answer to the cancel").and_then(|asked| Ok(asked?)).context("interrupted")?;
             bail!("interrupted; job {} was asked to stop", job.id);
         }
-        receipt = follow(client, &job.id, job.ahead()) => receipt?,
+        receipt = follow(client, &job.id, job.ahead(), player) => receipt?,
     };
-    let audio = client.audio(&job.id).await?;
-    receipt_text::verify(&audio, &receipt)?;
-    destination.write(&audio)?;
-    Ok(SavedSpeech { id: job.id, receipt, is_file: destination.is_file() })
+    if let Some(destination) = &destination {
+        let audio = client.audio(&job.id).await?;
+        receipt_text::verify(&audio, &receipt)?;
+        destination.write(&audio)?;
+    }
+    let is_file = destination.is_some_and(|destination| destination.is_file());
+    Ok(SavedSpeech { id: job.id, receipt, is_file })
 }
 
-/// Shows the job's progress until its end.
-async fn follow(client: &GatewayClient, id: &str, ahead: Option<u64>) -> anyhow::Result<Receipt> {
+/// Plays a text, or the sentences of standard input as they come.
+async fn play(
+    client: &GatewayClient,
+    mut request: SpeechRequest,
+    reads_input: bool,
+    stop: &CancellationToken,
+) -> anyhow::Result<()> {
+    let mut player = Player::start()?;
+    if !reads_input {
+        speak(client, &request, None, Some(&mut player), stop).await?;
+        return player.finish().await;
+    }
+    if request.speaker.is_none() && request.voice.is_none() {
+        // Each sentence is a job: without a voice, each would be another person.
+        request.voice = VoiceName::ALL.first().map(|voice| voice.name().to_owned());
+    }
+    let mut sentences = standard_input::sentences();
+    while let Some(text) = sentences.recv().await {
+        request.text = text?;
+        speak(client, &request, None, Some(&mut player), stop).await?;
+    }
+    player.finish().await
+}
+
+/// Shows the job's progress until its end, and plays its samples.
+async fn follow(
+    client: &GatewayClient,
+    id: &str,
+    ahead: Option<u64>,
+    mut player: Option<&mut Player>,
+) -> anyhow::Result<Receipt> {
     let mut progress = ProgressDisplay::new();
     progress.waiting(ahead);
     let mut waiting = true;
@@ -163,7 +236,12 @@ async fn follow(client: &GatewayClient, id: &str, ahead: Option<u64>) -> anyhow:
         waiting = false;
         match event {
             Event::Started { worker } => progress.started(&worker),
-            Event::Progress { frames, max_frames, audio: _ } => progress.speaking(frames, max_frames),
+            Event::Progress { frames, max_frames, audio } => {
+                progress.speaking(frames, max_frames);
+                if let (Some(player), Some(audio)) = (&mut player, audio) {
+                    player.play(audio.pcm()).await?;
+                }
+            }
             Event::Done { receipt } => return Ok(*receipt),
             Event::Error { state, failure: Some(failure) } => bail!("job {id} {state}: {failure}"),
             Event::Error { state, failure: None } => bail!("job {id} was {state}"),

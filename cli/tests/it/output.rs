@@ -140,3 +140,37 @@ fn secrets_come_from_files_and_a_secret_in_the_arguments_is_told() {
     assert!(stderr(&told).contains("--watermark-key shows a secret to all users"), "{}", stderr(&told));
     assert!(!stderr(&told).contains("passphrase"), "{}", stderr(&told));
 }
+
+/// Puts a program in the place of `aplay` that keeps what it is given.
+fn player(folder: &std::path::Path) -> std::ffi::OsString {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bin = folder.join("bin");
+    fs::create_dir(&bin).unwrap();
+    fs::write(bin.join("pw-play"), format!("#!/bin/sh\ncat > {}\n", folder.join("heard.pcm").display())).unwrap();
+    fs::set_permissions(bin.join("pw-play"), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = std::env::var_os("PATH").unwrap();
+    std::env::join_paths(std::iter::once(bin).chain(std::env::split_paths(&path))).unwrap()
+}
+
+#[test]
+fn say_plays_what_the_file_holds_and_reads_sentences_as_they_come() {
+    let folder = tempfile::tempdir().unwrap();
+    let dev = Dev::start_with(folder.path(), Stdio::inherit());
+    let path = player(folder.path());
+    let say = |arguments: &[&str]| {
+        let mut command = csm(folder.path());
+        command
+            .env("PATH", &path)
+            .args(["say", "--play", "--max-audio-length-ms", "800", "--url", &dev.url])
+            .args(arguments);
+        command
+    };
+    let heard = || fs::read(folder.path().join("heard.pcm")).unwrap();
+    assert_status(&run(&mut say(&["Hello.", "-o", "hello.pcm"])), 0);
+    assert!(!heard().is_empty() && heard() == fs::read(folder.path().join("hello.pcm")).unwrap());
+
+    let mut child = say(&["-"]).stdin(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(b"The first one is here. The second one ends with the input").unwrap();
+    assert!(child.wait().unwrap().success());
+    assert_eq!(heard().len(), 2 * 2 * 10 * 1_920, "two sentences of ten frames");
+}

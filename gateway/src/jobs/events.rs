@@ -1,7 +1,8 @@
 //! `GET /v1/jobs/{id}/events`: the job's events as server-sent events, from any event to the end.
 //!
 //! A stream that ends without `done` or `no_result` was cut. The caller connects again with
-//! `Last-Event-ID` and misses nothing. A caller that has the end gets 204, which stops an
+//! `Last-Event-ID` and misses nothing. A gateway that shuts down cuts its streams behind a `retry`
+//! hint. A caller that has the end gets 204, which stops an
 //! `EventSource`: it connects again after any end of a stream.
 //!
 //! With a live delivery the `progress` events carry the samples, `audio: {offset, samples, pcm}`.
@@ -17,7 +18,7 @@ use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use csm_queue::live::{Event, EventId, LiveEvent};
 use csm_queue::queue::QueueError;
-use futures::{Stream, StreamExt as _};
+use futures::{Stream, StreamExt as _, stream};
 
 use super::record;
 use crate::app::App;
@@ -26,6 +27,9 @@ use crate::provenance_headers::Provenance;
 
 /// Silence after which a comment is sent, so that proxies keep the connection open.
 const KEEP_ALIVE_EVERY: Duration = Duration::from_secs(15);
+
+/// Time after which callers of a gateway that shuts down are told to connect again, to another one.
+const RECONNECT_AFTER: Duration = Duration::from_millis(500);
 
 /// Answers with the event stream of a job.
 pub(crate) async fn job_events(
@@ -43,8 +47,11 @@ pub(crate) async fn job_events(
     let events = app.subscriptions.follow(queue, record.id, after).await?;
     let events = events.ok_or_else(|| Problem::no_job(&id))?;
     let events = events.take_until(app.stop.clone().cancelled_owned());
+    let stop = app.stop.clone();
+    let hint = async move { stop.is_cancelled().then(|| Ok(SseEvent::default().retry(RECONNECT_AFTER))) };
+    let events = to_sse(events).chain(stream::once(hint).filter_map(std::future::ready));
     let unbuffered = [("x-accel-buffering", "no")];
-    let sse = Sse::new(to_sse(events)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_EVERY));
+    let sse = Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE_EVERY));
     Ok((Provenance::LIVE, unbuffered, sse).into_response())
 }
 

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use csm_shared::audio::{Clip, FRAME_SAMPLES};
 use csm_shared::job::JobState;
-use eventsource_stream::Eventsource as _;
-use futures::{SinkExt as _, StreamExt as _};
+use futures::SinkExt as _;
 use reqwest::Method;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::{TestApp, until};
+use crate::openai::{publish, tone};
 use crate::speech::{OLD_REQUEST, say};
 use crate::worker::{TestWorker, wav};
 use crate::ws::{close_code, next, open};
@@ -25,7 +26,8 @@ async fn idle_sockets_event_streams_and_polls_end_at_once() {
     app.stop.cancel();
 
     assert_eq!(close_code(next(&mut socket).await), 1012);
-    assert_eq!(events.bytes_stream().eventsource().count().await, 0, "no event that looks like an end");
+    let told = events.text().await.unwrap();
+    assert!(told.contains("retry") && !told.contains("data"), "a hint, and no event that looks like an end: {told}");
     let record: serde_json::Value = poll.await.unwrap().unwrap().json().await.unwrap();
     assert_eq!(record["status"], "queued");
     app.join().await;
@@ -65,4 +67,31 @@ async fn who_is_not_done_in_time_is_told_and_the_job_called_off() {
     assert!(answer.headers().contains_key("retry-after"));
     assert_eq!(answer.json::<serde_json::Value>().await.unwrap()["code"], "draining");
     assert!(app.record(&job.lease.at().id).await.cancel_requested);
+}
+
+#[tokio::test]
+async fn a_speech_in_progress_is_finished_within_the_grace_or_aborted() {
+    for grace in [10, 1] {
+        let app = TestApp::start_with(|args| args.drain = Duration::from_secs(grace)).await;
+        let body = serde_json::json!({"input": "Hello.", "response_format": "pcm"});
+        let request = app.request(Method::POST, "/v1/audio/speech").json(&body);
+        let (answer, job) = tokio::join!(request.send(), async {
+            let job = TestWorker::new().claim(&app).await;
+            publish(&app, &job, 2, 0, &tone(FRAME_SAMPLES)).await;
+            job
+        });
+        let mut answer = answer.unwrap();
+        assert!(answer.chunk().await.unwrap().is_some());
+        app.stop.cancel();
+        if grace == 10 {
+            let (at, all) = (job.lease.at().id, tone(2 * FRAME_SAMPLES));
+            publish(&app, &job, 3, FRAME_SAMPLES, &all[FRAME_SAMPLES..]).await;
+            TestWorker::new().succeed_with(&app, job, Clip::from_samples(all).to_wav()).await;
+            assert_eq!(answer.bytes().await.unwrap().len(), 2 * FRAME_SAMPLES, "the rest of job {at}");
+        } else {
+            assert!(answer.bytes().await.is_err(), "a cut is no end");
+        }
+        let mut app = app;
+        app.join().await;
+    }
 }
