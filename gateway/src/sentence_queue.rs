@@ -38,14 +38,14 @@ pub(crate) enum SpokenPart {
     Flushed,
 }
 
-/// What waits.
+/// Entry of the queue.
 enum Waiting {
     /// Text, and the voice for it.
     Text(String, Option<String>),
     Flush,
 }
 
-/// What is spoken.
+/// Sentence in progress.
 enum Speaking {
     Beginning(BoxFuture<'static, Result<Option<LiveAudio>, Problem>>),
     Audio(Box<LiveAudio>),

@@ -25,7 +25,7 @@ pub(super) struct SpeechBody {
     step: Step,
 }
 
-/// What the body goes on with.
+/// Next step of a body.
 enum Step {
     /// First part, which was waited for before the answer began.
     First(Box<Running>, LivePart),

@@ -1,4 +1,4 @@
-//! One Wyoming connection: events in, speech out, one sentence after another.
+//! Session of a Wyoming connection: events in, speech out, one sentence after another.
 
 use std::io;
 use std::time::Duration;
