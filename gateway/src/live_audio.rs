@@ -8,7 +8,6 @@
 use std::io;
 use std::ops::Range;
 use std::pin::Pin;
-use std::time::Duration;
 
 use axum::body::Bytes;
 use csm_queue::live::{Event, EventId, LiveEvent};
@@ -22,9 +21,7 @@ use crate::app::App;
 use crate::http::Problem;
 use crate::stored_audio::StoredAudio;
 use crate::submit::{CancelOnDrop, CheckedRequest, submit};
-
-/// Longest time from the request to the end of its audio.
-const LIVE_LIMIT: Duration = Duration::from_secs(15 * 60);
+use crate::wait::WAIT_LIMIT;
 
 /// Next part of a job's audio.
 pub(crate) enum LivePart {
@@ -68,7 +65,7 @@ pub(crate) fn deliver_live(spec: &mut JobSpec) {
 impl LiveAudio {
     /// Submits a job and follows it from its first event.
     pub(crate) async fn submit(app: &App, checked: CheckedRequest, peer: Peer) -> Result<Self, Problem> {
-        let over = Instant::now() + LIVE_LIMIT;
+        let over = Instant::now() + WAIT_LIMIT;
         let cancel_on_drop = submit(app, checked).await?.cancel_on_drop;
         let job = cancel_on_drop.id();
         let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, EventId::START).await?;
@@ -106,7 +103,7 @@ impl LiveAudio {
             }
             let event = tokio::select! {
                 event = self.events.next() => event,
-                () = sleep_until(self.over) => return Err(Problem::took_too_long(self.job, LIVE_LIMIT)),
+                () = sleep_until(self.over) => return Err(Problem::took_too_long(self.job, WAIT_LIMIT)),
                 () = self.app.late.cancelled() => return Err(Problem::draining()),
             };
             let event = event.ok_or_else(|| Problem::internal(format!("the events of job {} are cut", self.job)))?;

@@ -7,11 +7,10 @@
 
 use std::collections::VecDeque;
 
-use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::Invalid;
-use csm_shared::job::limits::TEXT_CHARS;
+use csm_shared::job::limits::{Limit, TEXT_CHARS};
 use csm_shared::process::connections::Peer;
-use csm_shared::text::whole_sentences;
+use csm_shared::text::{split_sentences, whole_sentences};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use serde_json::{Value, json};
@@ -19,12 +18,16 @@ use serde_json::{Value, json};
 use crate::app::App;
 use crate::http::Problem;
 use crate::live_audio::{LiveAudio, LivePart};
-use crate::openai::begin_speech;
+use crate::openai::{SILENCE_SAMPLES, begin_speech};
 
-/// Texts that may wait to be spoken; while there are as many, no more text is to be read.
-const WAITING_MAX: usize = 16;
-/// Samples for a text with nothing to say: 100 ms.
-const SILENCE_SAMPLES: usize = SAMPLE_RATE as usize / 10;
+/// Entries that may wait. The bound refuses more instead of leaving messages unread, because one of
+/// them may be the order to be silent.
+const WAITING_MAX: usize = 1_024;
+/// Characters of the sentences that become one job, if a piece has several: less than half of what
+/// live delivery allows, and enough for a steady tone.
+const JOB_CHARS: usize = 500;
+/// Characters of the waiting texts together.
+const WAITING_CHARS: Limit = Limit { min: 0, max: 100_000, unit: "characters that wait", status: TEXT_CHARS.status };
 
 /// Next part of the speech.
 pub(crate) enum SpokenPart {
@@ -70,11 +73,6 @@ impl SentenceQueue {
         Self { app, peer, voice, rest: String::new(), waiting: VecDeque::new(), speaking: None }
     }
 
-    /// Returns true if no more text is to be read for now.
-    pub(crate) fn is_full(&self) -> bool {
-        self.waiting.len() >= WAITING_MAX
-    }
-
     /// Returns true if nothing is spoken and nothing waits.
     pub(crate) fn is_idle(&self) -> bool {
         self.speaking.is_none() && self.waiting.is_empty()
@@ -85,14 +83,14 @@ impl SentenceQueue {
         self.voice = voice;
     }
 
-    /// Takes a piece of text; whole sentences wait to be spoken.
+    /// Takes a piece of text; whole sentences wait to be spoken. Refused text is dropped.
     pub(crate) fn push(&mut self, piece: &str) -> Result<(), Invalid> {
         self.rest.push_str(piece);
         let whole = whole_sentences(&self.rest);
         if whole > 0 {
             let rest = self.rest.split_off(whole);
             let text = std::mem::replace(&mut self.rest, rest);
-            self.waiting.push_back(Waiting::Text(text, self.voice.clone()));
+            self.push_sentences(&text)?;
         }
         let chars = self.rest.chars().count();
         if chars as u64 <= TEXT_CHARS.max {
@@ -102,18 +100,54 @@ impl SentenceQueue {
         Err(Invalid::outside("text", format!("a sentence of {chars} characters"), &TEXT_CHARS))
     }
 
-    /// Takes a whole text.
-    pub(crate) fn push_whole(&mut self, text: String) {
-        self.waiting.push_back(Waiting::Text(text, self.voice.clone()));
+    /// Takes sentences, as many jobs as their length asks for: all of them, or none.
+    fn push_sentences(&mut self, text: &str) -> Result<(), Invalid> {
+        self.check_room(text)?;
+        let mut job = String::new();
+        for sentence in split_sentences(text) {
+            if !job.trim().is_empty() && job.chars().count() + sentence.chars().count() > JOB_CHARS {
+                self.push_whole(std::mem::take(&mut job))?;
+            }
+            job.push_str(sentence);
+        }
+        self.push_whole(job)
+    }
+
+    /// Takes a whole text as one job. Refused text is dropped.
+    pub(crate) fn push_whole(&mut self, text: String) -> Result<(), Invalid> {
+        self.check_room(&text)?;
+        self.push_entry(Waiting::Text(text, self.voice.clone()))
+    }
+
+    /// Refuses a text with which too many characters would wait.
+    fn check_room(&self, text: &str) -> Result<(), Invalid> {
+        let waiting = self.waiting.iter().map(|entry| match entry {
+            Waiting::Text(text, _) => text.chars().count(),
+            Waiting::Flush => 0,
+        });
+        let chars = waiting.sum::<usize>() + text.chars().count();
+        if WAITING_CHARS.allows(chars as u64) { Ok(()) } else { Err(Invalid::outside("text", chars, &WAITING_CHARS)) }
+    }
+
+    /// Lets the rest be spoken, although its sentence is not whole.
+    pub(crate) fn push_rest(&mut self) -> Result<(), Invalid> {
+        let text = std::mem::take(&mut self.rest);
+        if text.trim().is_empty() { Ok(()) } else { self.push_whole(text) }
     }
 
     /// Lets the rest be spoken, and asks for [`SpokenPart::Flushed`] behind it.
-    pub(crate) fn flush(&mut self) {
-        let text = std::mem::take(&mut self.rest);
-        if !text.trim().is_empty() {
-            self.waiting.push_back(Waiting::Text(text, self.voice.clone()));
+    pub(crate) fn flush(&mut self) -> Result<(), Invalid> {
+        self.push_rest()?;
+        self.push_entry(Waiting::Flush)
+    }
+
+    fn push_entry(&mut self, entry: Waiting) -> Result<(), Invalid> {
+        if self.waiting.len() >= WAITING_MAX {
+            let limit = format!("at most {WAITING_MAX} that wait");
+            return Err(Invalid::malformed("messages", self.waiting.len() + 1, limit));
         }
-        self.waiting.push_back(Waiting::Flush);
+        self.waiting.push_back(entry);
+        Ok(())
     }
 
     /// Drops everything that is not delivered yet.

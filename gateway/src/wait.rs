@@ -14,7 +14,7 @@ use crate::http::Problem;
 use crate::submit::{CheckedRequest, submit};
 
 /// Longest time that a caller is kept waiting for audio.
-const WAIT_LIMIT: Duration = Duration::from_secs(15 * 60);
+pub(crate) const WAIT_LIMIT: Duration = Duration::from_secs(15 * 60);
 
 /// Job that succeeded while its caller waited.
 pub(crate) struct FinishedJob {

@@ -12,4 +12,4 @@ mod sentences;
 mod tests;
 
 pub use normalise::normalise;
-pub use sentences::{Pause, SENTENCE_BYTES, Sentence, sentences, whole_sentences};
+pub use sentences::{Pause, SENTENCE_BYTES, Sentence, sentences, split_sentences, whole_sentences};

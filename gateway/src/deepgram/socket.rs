@@ -124,7 +124,7 @@ impl Session {
                 return Err(SessionEnd::Closed(close_code::NORMAL, "closed as asked"));
             }
             tokio::select! {
-                received = self.socket.recv(), if !self.sentences.is_full() => {
+                received = self.socket.recv() => {
                     heard = Instant::now();
                     match received {
                         Some(Ok(Message::Text(text))) => {
@@ -165,15 +165,17 @@ impl Session {
         let message: Value = serde_json::from_str(message).unwrap_or_default();
         match (message["type"].as_str(), message["text"].as_str()) {
             (Some("Speak"), Some(text)) => {
-                if let Err(invalid) = self.sentences.push(text) {
-                    self.warn(&invalid.to_string()).await?;
-                }
+                let taken = self.sentences.push(text);
+                self.tell_refusal(taken).await?;
             }
             (Some("Speak"), None) => {
                 self.warn("Speak needs a \"text\"").await?;
                 return Ok(false);
             }
-            (Some("Flush"), _) => self.sentences.flush(),
+            (Some("Flush"), _) => {
+                let flushed = self.sentences.flush();
+                self.tell_refusal(flushed).await?;
+            }
             (Some("Clear"), _) => {
                 self.sentences.clear();
                 self.resampler = None;
@@ -182,6 +184,8 @@ impl Session {
             }
             (Some("Close"), _) => {
                 self.closing = true;
+                let taken = self.sentences.push_rest();
+                self.tell_refusal(taken).await?;
             }
             (Some("KeepAlive"), _) => {}
             _ => {
@@ -234,6 +238,14 @@ impl Session {
             return Ok(());
         }
         self.send(Message::Binary(pcm(samples).into())).await
+    }
+
+    /// Tells the caller of text that was not taken.
+    async fn tell_refusal(&mut self, taken: Result<(), Invalid>) -> Result<(), SessionEnd> {
+        match taken {
+            Ok(()) => Ok(()),
+            Err(invalid) => self.warn(&invalid.to_string()).await,
+        }
     }
 
     async fn warn(&mut self, text: &str) -> Result<(), SessionEnd> {

@@ -24,7 +24,7 @@ use crate::http::media_type::require_json;
 use crate::live_audio::LiveAudio;
 use crate::provenance_headers::Provenance;
 use crate::resources::{DecodeRecording, peer};
-use crate::submit::parse_and_check_some;
+use crate::submit::{CheckedRequest, parse_and_check_some};
 
 /// Header with the id of the job.
 const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
@@ -32,7 +32,7 @@ const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
 const IGNORED: HeaderName = HeaderName::from_static("x-ignored");
 /// Samples of the answer to a text with nothing to say: 100 ms. Clients take an empty body for a
 /// failure and try again.
-const SILENCE_SAMPLES: usize = SAMPLE_RATE as usize / 10;
+pub(crate) const SILENCE_SAMPLES: usize = SAMPLE_RATE as usize / 10;
 
 /// Caller of a speech.
 pub(crate) struct SpeechCall {
@@ -59,9 +59,7 @@ pub(crate) async fn speech(State(app): State<App>, request: Request) -> Result<R
 /// Answers a request body of this API.
 pub(crate) async fn answer_speech(app: &App, call: SpeechCall, body: BufferedBody) -> Result<Response, Problem> {
     let SpeechCall { caller, peer } = call;
-    let model = app.model_name.clone();
-    let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| read(body, caller, decode, &model);
-    let (checked, form) = parse_and_check_some(app, body, read, caller).await?;
+    let (checked, form) = check(app, body, caller).await?;
     let Some(checked) = checked else {
         let mut encoder = encoder(form, 0)?;
         let mut bytes = encoder.push(&[0; SILENCE_SAMPLES]).map_err(Problem::internal)?;
@@ -81,14 +79,18 @@ pub(crate) async fn begin_speech(app: &App, peer: Peer, body: &Value) -> Result<
     let bytes = Bytes::from(body.to_string());
     let mut memory = app.memory.begin(peer);
     memory.grow_to(bytes.len()).await?;
-    let model = app.model_name.clone();
-    let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| read(body, caller, decode, &model);
-    let caller = Caller::new(Tenant::default());
-    let (checked, _) = parse_and_check_some(app, BufferedBody { bytes, memory }, read, caller).await?;
+    let (checked, _) = check(app, BufferedBody { bytes, memory }, Caller::new(Tenant::default())).await?;
     match checked {
         Some(checked) => LiveAudio::submit(app, checked, peer).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// Reads a request body and checks the job that it asks for.
+async fn check(app: &App, body: BufferedBody, caller: Caller) -> Result<(Option<CheckedRequest>, SpeechForm), Problem> {
+    let model = app.model_name.clone();
+    let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| read(body, caller, decode, &model);
+    parse_and_check_some(app, body, read, caller).await
 }
 
 fn encoder(form: SpeechForm, serial: u32) -> Result<StreamEncoder, Problem> {

@@ -4,6 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use csm_shared::audio::SAMPLE_RATE;
+use csm_shared::job::Invalid;
 use csm_shared::process::connections::Peer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -85,9 +86,8 @@ impl Session {
     async fn run(&mut self, mut events: mpsc::Receiver<io::Result<WyomingEvent>>) -> Result<(), SessionEnd> {
         loop {
             let idle = self.sentences.is_idle();
-            let reads = !self.sentences.is_full() || events.is_closed();
             tokio::select! {
-                event = events.recv(), if reads => match event {
+                event = events.recv() => match event {
                     Some(Ok(event)) => self.handle(event).await?,
                     Some(Err(error)) => {
                         self.refuse(&error.to_string(), "malformed").await?;
@@ -115,14 +115,15 @@ impl Session {
             "synthesize-chunk" if self.stream.is_none() => {
                 self.refuse("synthesize-chunk comes before synthesize-start", "malformed").await
             }
-            "synthesize-chunk" => match self.sentences.push(event.text("text").unwrap_or_default()) {
-                Ok(()) => Ok(()),
-                Err(invalid) => self.refuse(&invalid.to_string(), invalid.reason.code()).await,
-            },
+            "synthesize-chunk" => {
+                let taken = self.sentences.push(event.text("text").unwrap_or_default());
+                self.tell_refusal(taken).await
+            }
             "synthesize-stop" => {
                 if self.stream.is_some() {
                     self.stream = Some(TextStream::Stopped);
-                    self.sentences.flush();
+                    let flushed = self.sentences.flush();
+                    return self.tell_refusal(flushed).await;
                 }
                 Ok(())
             }
@@ -130,8 +131,8 @@ impl Session {
             "synthesize" if self.stream.is_some() => Ok(()),
             "synthesize" => {
                 self.sentences.set_voice(voice(&event));
-                self.sentences.push_whole(event.text("text").unwrap_or_default().to_owned());
-                Ok(())
+                let taken = self.sentences.push_whole(event.text("text").unwrap_or_default().to_owned());
+                self.tell_refusal(taken).await
             }
             other => {
                 tracing::debug!(event = echoed(other).as_ref(), "ignoring Wyoming event");
@@ -164,6 +165,14 @@ impl Session {
 
     async fn send_samples(&mut self, samples: &[i16]) -> Result<(), SessionEnd> {
         self.send("audio-chunk", &audio_format(), &csm_formats::pcm(samples)).await
+    }
+
+    /// Tells the caller of text that was not taken.
+    async fn tell_refusal(&mut self, taken: Result<(), Invalid>) -> Result<(), SessionEnd> {
+        match taken {
+            Ok(()) => Ok(()),
+            Err(invalid) => self.refuse(&invalid.to_string(), invalid.reason.code()).await,
+        }
     }
 
     async fn refuse(&mut self, text: &str, code: &str) -> Result<(), SessionEnd> {

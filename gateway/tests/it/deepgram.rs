@@ -173,3 +173,64 @@ async fn a_whole_text_is_one_answer() {
     let refused = app.post("/v1/speak?encoding=alaw", r#"{"text": "Hello."}"#).await;
     assert_eq!((refused.status.as_u16(), refused.text("field")), (422, "encoding"));
 }
+
+/// A model that writes text is faster than speech: many sentences wait when the caller interrupts.
+#[tokio::test]
+async fn a_clear_is_heard_however_many_sentences_wait() {
+    let app = TestApp::start().await;
+    let mut socket = open(&app, "").await;
+    for _ in 0..60 {
+        send(&mut socket, json!({"type": "Speak", "text": "One more sentence. "})).await;
+    }
+    let job = TestWorker::new().claim(&app).await;
+    send(&mut socket, json!({"type": "Clear"})).await;
+    assert_eq!(told(&mut socket).await["type"], "Cleared");
+    until("the job is asked to stop", async || app.record(&job.lease.at().id).await.cancel_requested).await;
+    for _ in 0..11 {
+        send(&mut socket, json!({"type": "Speak", "text": "A very long text. ".repeat(570)})).await;
+    }
+    let warning = told(&mut socket).await;
+    assert!(warning["warn_msg"].as_str().unwrap().contains("0 to 100000 characters that wait"), "{warning}");
+}
+
+#[tokio::test]
+async fn a_close_lets_the_rest_be_spoken() {
+    let app = TestApp::start().await;
+    let mut socket = open(&app, "").await;
+    send(&mut socket, json!({"type": "Speak", "text": "No full stop"})).await;
+    send(&mut socket, json!({"type": "Close"})).await;
+    let worker = async { speak(&app, TestWorker::new().claim(&app).await, 2).await };
+    let heard = async {
+        let mut heard = Vec::new();
+        loop {
+            match next(&mut socket).await {
+                Message::Binary(samples) => heard.extend_from_slice(&samples),
+                Message::Close(Some(frame)) => return (heard, u16::from(frame.code)),
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    let (heard, ()) = tokio::join!(heard, worker);
+    assert_eq!(heard, (bytes(&tone(2 * FRAME_SAMPLES)), 1000));
+}
+
+#[tokio::test]
+async fn a_piece_of_many_sentences_becomes_several_jobs() {
+    let app = TestApp::start().await;
+    let mut socket = open(&app, "").await;
+    let text = "This sentence is one of many that come at once. ".repeat(100);
+    send(&mut socket, json!({"type": "Speak", "text": text})).await;
+    send(&mut socket, json!({"type": "Flush"})).await;
+    let worker = async {
+        let mut said = String::new();
+        while said.len() < text.trim().len() {
+            let job = TestWorker::new().claim(&app).await;
+            assert!(job.spec.text.as_str().len() <= 500, "{}", job.spec.text.as_str().len());
+            said = format!("{said} {}", job.spec.text.as_str()).trim().to_owned();
+            speak(&app, job, 1).await;
+        }
+        said
+    };
+    let (said, (_, end)) = tokio::join!(worker, audio(&mut socket));
+    assert_eq!((said.as_str(), &end["type"]), (text.trim(), &json!("Flushed")));
+}

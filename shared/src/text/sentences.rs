@@ -54,11 +54,17 @@ pub fn sentences(text: &str) -> Vec<Sentence> {
     joined(sentences)
 }
 
+/// Splits a text at the beginnings of its sentences. The parts together are the text.
+#[must_use]
+pub fn split_sentences(text: &str) -> Vec<&str> {
+    sentencex::segment("en", text)
+}
+
 /// Returns the length of the beginning of `text` that is whole sentences: all but the last one,
 /// which more text may continue.
 #[must_use]
 pub fn whole_sentences(text: &str) -> usize {
-    let found = sentencex::segment("en", text);
+    let found = split_sentences(text);
     let last = found.iter().map(|sentence| sentence.trim()).rfind(|sentence| !sentence.is_empty());
     last.and_then(|last| text.rfind(last)).unwrap_or_default()
 }
