@@ -68,22 +68,20 @@ async fn watch(mut redis: LocalRedis, stop: CancellationToken) -> Result<(), Loc
         if let Some(outage) = outage.failed() {
             tracing::error!(error = why, %outage, "redis-server ended, starting it again");
         }
-        let started = async {
-            loop {
-                sleep(pause).await;
-                pause = (pause * 2).clamp(PAUSE_FIRST, PAUSE_MAX);
-                match redis.restart().await {
-                    Ok(()) => return,
-                    Err(error) => {
-                        if let Some(outage) = outage.failed() {
-                            tracing::error!(error = %error, %outage, "cannot start redis-server");
-                        }
+        loop {
+            if stop.run_until_cancelled(sleep(pause)).await.is_none() {
+                return redis.shutdown().await;
+            }
+            pause = (pause * 2).clamp(PAUSE_FIRST, PAUSE_MAX);
+            // A start is never dropped halfway: its process would end after this task does.
+            match redis.restart().await {
+                Ok(()) => break,
+                Err(error) => {
+                    if let Some(outage) = outage.failed() {
+                        tracing::error!(error = %error, %outage, "cannot start redis-server");
                     }
                 }
             }
-        };
-        if stop.run_until_cancelled(started).await.is_none() {
-            return redis.shutdown().await;
         }
     }
 }
