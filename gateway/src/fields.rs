@@ -25,7 +25,7 @@ pub(crate) use delivery::{delivery, format, lane, lane_or};
 pub(crate) use error::FieldError;
 pub(crate) use json::{RequestJson, parse_json};
 pub(crate) use object::{JsonObject, UnknownFields};
-pub(crate) use sampling::sampling;
+pub(crate) use sampling::{sampling, seed_of};
 pub(crate) use speaker::speaker;
 pub(crate) use speed::speed;
 pub(crate) use terms::terms;

@@ -35,11 +35,14 @@ mod resources;
 mod router;
 mod sentence_queue;
 mod server;
+mod sockets;
+mod speech_template;
 mod stored_audio;
 mod submit;
 mod wait;
 mod watermark;
 mod window_check;
+mod word_times;
 mod wyoming;
 
 use std::net::SocketAddr;

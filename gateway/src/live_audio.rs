@@ -46,8 +46,11 @@ pub(crate) struct LiveAudio {
     receipt: Option<Box<Receipt>>,
     /// Rest of the samples, for a result without live samples.
     file: Option<Pieces>,
-    /// Samples delivered so far.
-    heard: u64,
+    /// Id of the last event that was read.
+    last_event: EventId,
+    /// Samples delivered so far, those of an earlier connection included. Unknown between a resume
+    /// and the next samples.
+    heard: Option<u64>,
     over: Instant,
 }
 
@@ -65,18 +68,49 @@ pub(crate) fn deliver_live(spec: &mut JobSpec) {
 impl LiveAudio {
     /// Submits a job and follows it from its first event.
     pub(crate) async fn submit(app: &App, checked: CheckedRequest, peer: Peer) -> Result<Self, Problem> {
-        let over = Instant::now() + WAIT_LIMIT;
         let cancel_on_drop = submit(app, checked).await?.cancel_on_drop;
-        let job = cancel_on_drop.id();
-        let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, EventId::START).await?;
-        let events: Events = Box::pin(events.ok_or_else(|| Problem::no_job(&job.to_string()))?);
-        let cancel_on_drop = Some(cancel_on_drop);
-        Ok(Self { app: app.clone(), peer, job, cancel_on_drop, events, receipt: None, file: None, heard: 0, over })
+        let mut audio = Self::follow(app, peer, cancel_on_drop.id(), EventId::START).await?;
+        audio.cancel_on_drop = Some(cancel_on_drop);
+        Ok(audio)
+    }
+
+    /// Follows a job from the event behind `after`, whoever submitted it. The job is not cancelled
+    /// if this is dropped.
+    pub(crate) async fn follow(app: &App, peer: Peer, job: JobId, after: EventId) -> Result<Self, Problem> {
+        let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, after).await?;
+        Ok(Self {
+            app: app.clone(),
+            peer,
+            job,
+            cancel_on_drop: None,
+            events: Box::pin(events.ok_or_else(|| Problem::no_job(&job.to_string()))?),
+            receipt: None,
+            file: None,
+            last_event: after,
+            heard: (after == EventId::START).then_some(0),
+            over: Instant::now() + WAIT_LIMIT,
+        })
     }
 
     /// Returns the id of the job.
     pub(crate) const fn job(&self) -> JobId {
         self.job
+    }
+
+    /// Returns the id of the last event that was read. Samples that follow it can be had by
+    /// [`LiveAudio::follow`].
+    pub(crate) const fn last_event(&self) -> EventId {
+        self.last_event
+    }
+
+    /// Returns the number of samples up to here; 0 if it is not known yet.
+    pub(crate) fn heard(&self) -> u64 {
+        self.heard.unwrap_or_default()
+    }
+
+    /// Lets the job go on if this is dropped.
+    pub(crate) fn detach(&mut self) {
+        self.disarm();
     }
 
     /// Returns the next part of the audio. After an end or an error there is none. Nothing is lost
@@ -85,7 +119,7 @@ impl LiveAudio {
         loop {
             if let Some(receipt) = &self.receipt {
                 if self.file.is_none() {
-                    let samples = self.heard..receipt.samples;
+                    let samples = self.heard.unwrap_or_default()..receipt.samples;
                     let file = (receipt.format == AudioFormat::Pcm && !samples.is_empty())
                         .then(|| StoredAudio::of(&self.app, self.peer, self.job, receipt))
                         .transpose()?;
@@ -107,8 +141,13 @@ impl LiveAudio {
                 () = self.app.late.cancelled() => return Err(Problem::draining()),
             };
             let event = event.ok_or_else(|| Problem::internal(format!("the events of job {} are cut", self.job)))?;
-            match event?.event {
-                Event::Progress { audio: Some(audio), .. } => return Ok(self.samples(audio.pcm())),
+            let LiveEvent { id, event } = event?;
+            self.last_event = id;
+            match event {
+                Event::Progress { audio: Some(audio), .. } => {
+                    self.heard.get_or_insert(audio.offset());
+                    return Ok(self.samples(audio.pcm()));
+                }
                 Event::Started { .. } | Event::Progress { audio: None, .. } => {}
                 Event::Error { state, failure } => {
                     self.disarm();
@@ -116,6 +155,8 @@ impl LiveAudio {
                 }
                 Event::Done { receipt } => {
                     self.disarm();
+                    // Behind the event of some samples there are no more samples.
+                    self.heard.get_or_insert(receipt.samples);
                     self.receipt = Some(receipt);
                 }
             }
@@ -124,17 +165,17 @@ impl LiveAudio {
 
     fn samples(&mut self, pcm: &[u8]) -> LivePart {
         let samples: Vec<i16> = pcm.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
-        self.heard += samples.len() as u64;
+        *self.heard.get_or_insert_default() += samples.len() as u64;
         LivePart::Samples(samples)
     }
 
     /// Ends the audio, provided that all of it was delivered.
     fn end(&mut self) -> Result<LivePart, Problem> {
         let Some(receipt) = self.receipt.take() else { return Err(Problem::internal("there is no receipt")) };
-        if self.heard == receipt.samples {
+        let (heard, all) = (self.heard(), receipt.samples);
+        if heard == all {
             return Ok(LivePart::End(receipt));
         }
-        let (heard, all) = (self.heard, receipt.samples);
         Err(Problem::internal(format!("job {}: {heard} of {all} samples were delivered", self.job)))
     }
 

@@ -9,7 +9,7 @@
 
 use csm_queue::temporary_objects::TemporaryObjects;
 use csm_shared::audio::Clip;
-use csm_shared::job::{JobSpec, Recording, StoredRecording};
+use csm_shared::job::{Context, Recording, StoredRecording};
 use csm_shared::store::{ObjectKey, Store};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::{SignedDuration, Timestamp};
@@ -28,15 +28,15 @@ const PUTS_AT_ONCE: usize = 4;
 /// Media type of the objects.
 const MEDIA_TYPE: &str = "audio/pcm;rate=24000;encoding=signed-int;bits=16";
 
-/// Returns the job with references to its recordings, which are in the store by then. A job with
-/// short recordings comes back as it was.
-pub(crate) async fn store_recordings(objects: &TemporaryObjects, spec: JobSpec) -> Result<JobSpec, Problem> {
-    let samples = spec.context.segments().iter().map(|segment| segment.recording.samples()).sum::<u64>();
+/// Returns the context with references to its recordings, which are in the store by then. A context
+/// with short recordings comes back as it was.
+pub(crate) async fn store_recordings(objects: &TemporaryObjects, context: Context) -> Result<Context, Problem> {
+    let samples = context.segments().iter().map(|segment| segment.recording.samples()).sum::<u64>();
     if samples * size_of::<i16>() as u64 <= INLINE_BYTES_MAX as u64 {
-        return Ok(spec);
+        return Ok(context);
     }
     let now = Timestamp::now();
-    let recordings: Vec<_> = spec.context.segments().iter().map(|segment| segment.recording.clone()).collect();
+    let recordings: Vec<_> = context.segments().iter().map(|segment| segment.recording.clone()).collect();
     let stored: Vec<_> = stream::iter(recordings)
         .map(|recording| store(objects, recording, now))
         .buffered(PUTS_AT_ONCE)
@@ -44,8 +44,7 @@ pub(crate) async fn store_recordings(objects: &TemporaryObjects, spec: JobSpec) 
         .await?;
     let mut stored = stored.into_iter();
     // There are as many as segments.
-    let context = spec.context.map_recordings(|recording| stored.next().unwrap_or(recording));
-    Ok(JobSpec { context, ..spec })
+    Ok(context.map_recordings(|recording| stored.next().unwrap_or(recording)))
 }
 
 async fn store(objects: &TemporaryObjects, recording: Recording, now: Timestamp) -> Result<Recording, Problem> {

@@ -2,23 +2,25 @@
 //! or when the caller flushes.
 //!
 //! All sockets that take text in pieces speak through this queue. Each sentence is a live job of its
-//! own, in the voice of the queue, and they run one after another. Dropping the queue, or clearing
-//! it, cancels what is spoken.
+//! own, in the voice of the queue, and they run one after another. Each hears the ones before (see
+//! [`SpeechTemplate`]). Dropping the queue, or clearing it, cancels what is spoken.
 
 use std::collections::VecDeque;
 
-use csm_shared::job::Invalid;
+use csm_queue::live::EventId;
 use csm_shared::job::limits::{Limit, TEXT_CHARS};
+use csm_shared::job::{Invalid, JobId, Receipt, VoiceName};
 use csm_shared::process::connections::Peer;
 use csm_shared::text::{split_sentences, whole_sentences};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use serde_json::{Value, json};
 
 use crate::app::App;
 use crate::http::Problem;
 use crate::live_audio::{LiveAudio, LivePart};
-use crate::openai::{SILENCE_SAMPLES, begin_speech};
+use crate::openai::SILENCE_SAMPLES;
+use crate::speech_template::SpeechTemplate;
+use crate::word_times::{Loudness, WordTime};
 
 /// Entries that may wait. The bound refuses more instead of leaving messages unread, because one of
 /// them may be the order to be silent.
@@ -31,24 +33,61 @@ const WAITING_CHARS: Limit = Limit { min: 0, max: 100_000, unit: "characters tha
 
 /// Next part of the speech.
 pub(crate) enum SpokenPart {
-    /// A sentence begins.
-    Begin,
+    /// A text begins: a sentence, or several short ones.
+    Begin(SpokenText),
     /// Samples that follow those before: 24 kHz, mono.
     Samples(Vec<i16>),
-    /// The sentence has ended.
-    End,
+    /// The text has ended.
+    End(SpokenEnd),
     /// Everything before this flush was spoken.
     Flushed,
 }
 
+/// Text that begins.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SpokenText {
+    /// Job that speaks the text; `None` for a moment of silence, if there is nothing to say.
+    pub(crate) job: Option<JobId>,
+    /// Text as the caller wrote it.
+    pub(crate) text: String,
+}
+
+/// End of a text.
+pub(crate) struct SpokenEnd {
+    /// Receipt of the job; `None` after silence.
+    pub(crate) receipt: Option<Box<Receipt>>,
+    /// Estimated times of the words, from the beginning of the text.
+    pub(crate) words: Vec<WordTime>,
+}
+
+/// Place in the speech, behind the last samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SpokenPlace {
+    /// Job that is speaking.
+    pub(crate) job: JobId,
+    /// Event of the last samples.
+    pub(crate) event: EventId,
+    /// Samples of the job up to here, at 24 kHz.
+    pub(crate) samples: u64,
+}
+
 /// Entry of the queue.
 enum Waiting {
-    /// Text, and the voice for it.
+    /// Text, and the name of the voice for it; `None` is the template's.
     Text(String, Option<String>),
+    /// Job that speaks already, and the text that it speaks.
+    Job(Box<LiveAudio>, String),
     Flush,
 }
 
-/// Sentence in progress.
+/// Text in progress.
+struct Current {
+    text: String,
+    loudness: Loudness,
+    step: Speaking,
+}
+
+/// Step of the text in progress.
 enum Speaking {
     Beginning(BoxFuture<'static, Result<Option<LiveAudio>, Problem>>),
     Audio(Box<LiveAudio>),
@@ -60,27 +99,52 @@ enum Speaking {
 pub(crate) struct SentenceQueue {
     app: App,
     peer: Peer,
+    template: SpeechTemplate,
     voice: Option<String>,
     /// Pieces of the sentence that is not whole yet.
     rest: String,
     waiting: VecDeque<Waiting>,
-    speaking: Option<Speaking>,
+    current: Option<Current>,
+    /// True if jobs go on when the queue is dropped.
+    detached: bool,
 }
 
 impl SentenceQueue {
-    /// Creates an empty queue. Without a voice the default one speaks.
-    pub(crate) const fn new(app: App, peer: Peer, voice: Option<String>) -> Self {
-        Self { app, peer, voice, rest: String::new(), waiting: VecDeque::new(), speaking: None }
+    /// Creates an empty queue.
+    pub(crate) const fn new(app: App, peer: Peer, template: SpeechTemplate) -> Self {
+        let waiting = VecDeque::new();
+        Self { app, peer, template, voice: None, rest: String::new(), waiting, current: None, detached: false }
     }
 
     /// Returns true if nothing is spoken and nothing waits.
     pub(crate) fn is_idle(&self) -> bool {
-        self.speaking.is_none() && self.waiting.is_empty()
+        self.current.is_none() && self.waiting.is_empty()
     }
 
-    /// Sets the voice of the texts to come; `None` is the default one.
+    /// Sets the voice of the texts to come, by a name that is checked when the first of them begins;
+    /// `None` is the one of the template.
     pub(crate) fn set_voice(&mut self, voice: Option<String>) {
         self.voice = voice;
+    }
+
+    /// Lets the job in progress go on when the queue is dropped, so that the caller can come back.
+    pub(crate) const fn detach_on_drop(&mut self) {
+        self.detached = true;
+    }
+
+    /// Returns the place of the last samples; `None` unless a job is speaking.
+    pub(crate) fn place(&self) -> Option<SpokenPlace> {
+        match &self.current.as_ref()?.step {
+            Speaking::Audio(audio) => {
+                Some(SpokenPlace { job: audio.job(), event: audio.last_event(), samples: audio.heard() })
+            }
+            Speaking::Beginning(_) | Speaking::Silence(_) => None,
+        }
+    }
+
+    /// Goes on with a job that speaks `text` already, in front of everything to come.
+    pub(crate) fn push_job(&mut self, audio: LiveAudio, text: String) -> Result<(), Invalid> {
+        self.push_entry(Waiting::Job(Box::new(audio), text))
     }
 
     /// Takes a piece of text; whole sentences wait to be spoken. Refused text is dropped.
@@ -123,7 +187,7 @@ impl SentenceQueue {
     fn check_room(&self, text: &str) -> Result<(), Invalid> {
         let waiting = self.waiting.iter().map(|entry| match entry {
             Waiting::Text(text, _) => text.chars().count(),
-            Waiting::Flush => 0,
+            Waiting::Job(..) | Waiting::Flush => 0,
         });
         let chars = waiting.sum::<usize>() + text.chars().count();
         if WAITING_CHARS.allows(chars as u64) { Ok(()) } else { Err(Invalid::outside("text", chars, &WAITING_CHARS)) }
@@ -154,53 +218,91 @@ impl SentenceQueue {
     pub(crate) fn clear(&mut self) {
         self.rest.clear();
         self.waiting.clear();
-        self.speaking = None;
+        self.current = None;
     }
 
     /// Returns the next part; waits while there is none. Nothing is lost if the call is dropped.
     pub(crate) async fn next(&mut self) -> Result<SpokenPart, Problem> {
-        let Some(speaking) = &mut self.speaking else { return self.begin().await };
-        match speaking {
-            Speaking::Beginning(begun) => {
-                let begun = begun.await;
-                self.speaking = None;
-                self.speaking = Some(match begun? {
-                    Some(audio) => Speaking::Audio(Box::new(audio)),
-                    None => Speaking::Silence(vec![0; SILENCE_SAMPLES]),
-                });
-                Ok(SpokenPart::Begin)
-            }
-            Speaking::Silence(samples) if samples.is_empty() => {
-                self.speaking = None;
-                Ok(SpokenPart::End)
-            }
-            Speaking::Silence(samples) => Ok(SpokenPart::Samples(std::mem::take(samples))),
-            Speaking::Audio(audio) => match audio.next().await {
-                Ok(LivePart::Samples(samples)) => Ok(SpokenPart::Samples(samples)),
-                Ok(LivePart::End(_)) => {
-                    self.speaking = None;
-                    Ok(SpokenPart::End)
+        loop {
+            let Some(current) = &mut self.current else {
+                match self.waiting.pop_front() {
+                    None => return std::future::pending().await,
+                    Some(Waiting::Flush) => return Ok(SpokenPart::Flushed),
+                    Some(Waiting::Text(text, voice)) => self.begin(text, voice)?,
+                    Some(Waiting::Job(audio, text)) => {
+                        let begun = std::future::ready(Ok(Some(*audio))).boxed();
+                        self.current =
+                            Some(Current { text, loudness: Loudness::default(), step: Speaking::Beginning(begun) });
+                    }
                 }
-                Err(problem) => {
-                    self.speaking = None;
-                    Err(problem)
-                }
-            },
+                continue;
+            };
+            let part = current.next().await;
+            if let Ok(SpokenPart::Begin(_)) = &part {
+                self.template.count_job();
+            }
+            if let Ok(SpokenPart::End(SpokenEnd { receipt: Some(receipt), .. })) = &part {
+                self.template.hear(&current.text, receipt);
+            }
+            if matches!(part, Err(_) | Ok(SpokenPart::End(_))) {
+                self.current = None;
+            }
+            return part;
         }
     }
 
-    /// Begins what waits first.
-    async fn begin(&mut self) -> Result<SpokenPart, Problem> {
-        match self.waiting.pop_front() {
-            None => std::future::pending().await,
-            Some(Waiting::Flush) => Ok(SpokenPart::Flushed),
-            Some(Waiting::Text(text, voice)) => {
-                let (app, peer) = (self.app.clone(), self.peer);
-                let body: Value = json!({"input": text, "voice": voice, "response_format": "pcm"});
-                let begun = async move { begin_speech(&app, peer, &body).await }.boxed();
-                self.speaking = Some(Speaking::Beginning(begun));
-                Box::pin(self.next()).await
+    fn begin(&mut self, text: String, voice: Option<String>) -> Result<(), Problem> {
+        let mut template = self.template.clone();
+        if let Some(name) = voice {
+            template.set_voice(name.trim().to_lowercase().parse::<VoiceName>()?);
+        }
+        let begun = template.begin(self.app.clone(), self.peer, text.clone()).boxed();
+        self.current = Some(Current { text, loudness: Loudness::default(), step: Speaking::Beginning(begun) });
+        Ok(())
+    }
+}
+
+impl Drop for SentenceQueue {
+    fn drop(&mut self) {
+        if self.detached
+            && let Some(Current { step: Speaking::Audio(audio), .. }) = &mut self.current
+        {
+            audio.detach();
+        }
+    }
+}
+
+impl Current {
+    /// Returns the next part of the text.
+    async fn next(&mut self) -> Result<SpokenPart, Problem> {
+        match &mut self.step {
+            Speaking::Beginning(begun) => {
+                let begun = begun.await?;
+                let job = begun.as_ref().map(LiveAudio::job);
+                self.step = match begun {
+                    Some(audio) => Speaking::Audio(Box::new(audio)),
+                    None => Speaking::Silence(vec![0; SILENCE_SAMPLES]),
+                };
+                Ok(SpokenPart::Begin(SpokenText { job, text: self.text.clone() }))
             }
+            Speaking::Silence(samples) if samples.is_empty() => {
+                Ok(SpokenPart::End(SpokenEnd { receipt: None, words: self.loudness.word_times(&self.text, &[]) }))
+            }
+            Speaking::Silence(samples) => {
+                let samples = std::mem::take(samples);
+                self.loudness.push(&samples);
+                Ok(SpokenPart::Samples(samples))
+            }
+            Speaking::Audio(audio) => match audio.next().await? {
+                LivePart::Samples(samples) => {
+                    self.loudness.push(&samples);
+                    Ok(SpokenPart::Samples(samples))
+                }
+                LivePart::End(receipt) => {
+                    let words = self.loudness.word_times(&self.text, &receipt.sentences);
+                    Ok(SpokenPart::End(SpokenEnd { receipt: Some(receipt), words }))
+                }
+            },
         }
     }
 }

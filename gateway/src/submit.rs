@@ -151,9 +151,10 @@ pub(crate) async fn submit(app: &App, checked: CheckedRequest) -> Result<Submitt
     let cancel_on_drop = CancelOnDrop { app: app.clone(), id: job_request.ticket.id, armed: !job_request.repeats };
     let enqueue = async move {
         let _memory = memory;
-        let stored = store_recordings(&cancel_on_drop.app.temporary_objects, job_request.spec);
-        job_request.spec = match Box::pin(stored).await {
-            Ok(spec) => spec,
+        let context = std::mem::take(&mut job_request.spec.context);
+        let stored = store_recordings(&cancel_on_drop.app.temporary_objects, context);
+        job_request.spec.context = match Box::pin(stored).await {
+            Ok(context) => context,
             Err(problem) => {
                 cancel_on_drop.disarm();
                 return Err(problem);

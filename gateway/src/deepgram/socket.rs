@@ -11,83 +11,47 @@
 //! with 1011, so that nothing looks like its end.
 
 use std::collections::HashMap;
-use std::time::Duration;
+use std::convert::Infallible;
 
-use axum::Extension;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, WebSocketUpgrade, close_code};
+use axum::extract::ws::{Message, close_code};
 use axum::extract::{Query, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::response::Response;
 use csm_formats::{Resampler, pcm};
 use csm_shared::job::Invalid;
-use csm_shared::process::connections::Peer;
-use csm_shared::process::telemetry::{OpenCount, WEBSOCKETS};
 use serde_json::{Value, json};
-use tokio::time::{Instant, interval, timeout};
 
 use super::options::SpeakOptions;
 use crate::app::App;
 use crate::http::Problem;
-use crate::http::request_id::RequestId;
-use crate::provenance_headers::Provenance;
 use crate::sentence_queue::{SentenceQueue, SpokenPart};
+use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX};
+use crate::speech_template::SpeechTemplate;
 
-/// Longest message of a caller, in bytes.
-const MESSAGE_MAX: usize = 64 * 1024;
-/// Longest time for the caller to take one message.
-const SEND_LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two pings.
-const PING_EVERY: Duration = Duration::from_secs(20);
-/// Silence, pongs included, after which a caller counts as gone.
-const SILENCE_MAX: Duration = Duration::from_secs(70);
-/// Messages that cannot be read, after which the socket is closed.
-const UNREADABLE_MAX: u32 = 20;
-
-/// Opens a socket under one of few permits.
+/// Opens a socket.
 pub(crate) async fn speak_socket(
     State(app): State<App>,
     Query(query): Query<HashMap<String, String>>,
-    Extension(RequestId(request_id)): Extension<RequestId>,
-    Extension(peer): Extension<Peer>,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: SocketUpgrade,
 ) -> Result<Response, Problem> {
-    let upgrade = upgrade.map_err(|why| Problem::no_upgrade(why.status(), why.body_text()))?;
     let options = SpeakOptions::read(&query)?;
     if options.encoding.as_deref().is_some_and(|encoding| encoding != "linear16") {
         let encoding = options.encoding.unwrap_or_default();
         return Err(Invalid { status: 400, ..Invalid::malformed("encoding", encoding, "linear16 on a socket") }.into());
     }
-    if app.stop.is_cancelled() {
-        return Err(Problem::draining());
+    let (peer, request_id) = (upgrade.peer, upgrade.request_id.clone());
+    let mut template = SpeechTemplate::new(upgrade.tenant.clone());
+    if let Some(voice) = options.voice {
+        template.set_voice(voice);
     }
-    let place = app.sockets.take(peer);
-    let place = place.ok_or_else(|| Problem::overloaded("Too many WebSockets are open. Try again."))?;
-    let upgrade = upgrade.max_message_size(MESSAGE_MAX).max_frame_size(MESSAGE_MAX);
-    let opened = upgrade.on_upgrade(move |socket| {
-        let tasks = app.tasks.clone();
-        tasks.track_future(async move {
-            let _open = OpenCount::new(WEBSOCKETS);
-            let voice = options.voice.map(|voice| voice.name().to_owned());
-            let sentences = SentenceQueue::new(app.clone(), peer, voice);
-            let session =
-                Session { socket, app, sentences, rate: options.rate, resampler: None, flushes: 0, closing: false };
-            session.run(&request_id).await;
-            drop(place);
-        })
-    });
-    Ok((Provenance::LIVE, opened).into_response())
-}
-
-/// Reason why a session ends.
-enum SessionEnd {
-    /// The caller left, fell silent, or takes nothing.
-    Gone,
-    /// Code and reason of the close.
-    Closed(CloseCode, &'static str),
+    upgrade.open(TEXT_MESSAGE_MAX, move |socket| {
+        let sentences = SentenceQueue::new(app.clone(), peer, template);
+        Session { socket, app, sentences, rate: options.rate, resampler: None, flushes: 0, closing: false }
+            .run(request_id)
+    })
 }
 
 struct Session {
-    socket: WebSocket,
+    socket: Socket,
     app: App,
     sentences: SentenceQueue,
     /// Samples a second.
@@ -102,75 +66,42 @@ struct Session {
 
 impl Session {
     /// Serves until the caller or the gateway leaves.
-    async fn run(mut self, request_id: &str) {
-        let model = self.app.model_name.clone();
-        let metadata = json!({"type": "Metadata", "request_id": request_id, "model_name": model});
-        let ended = match self.tell(&metadata).await {
-            Ok(()) => self.serve().await,
-            Err(end) => Err(end),
-        };
-        if let Err(SessionEnd::Closed(code, reason)) = ended {
-            let frame = CloseFrame { code, reason: reason.into() };
-            let _ = timeout(SEND_LIMIT, self.socket.send(Message::Close(Some(frame)))).await;
-        }
+    async fn run(mut self, request_id: String) {
+        let Err(end) = self.serve(&request_id).await;
+        self.sentences.clear();
+        self.socket.close(end).await;
     }
 
-    async fn serve(&mut self) -> Result<(), SessionEnd> {
-        let (mut heard, mut unreadable) = (Instant::now(), 0);
-        let mut ping = interval(PING_EVERY);
+    async fn serve(&mut self, request_id: &str) -> Result<Infallible, SessionEnd> {
+        let model = self.app.model_name.clone();
+        self.tell(&json!({"type": "Metadata", "request_id": request_id, "model_name": model})).await?;
         loop {
             let idle = self.sentences.is_idle();
             if idle && self.closing {
                 return Err(SessionEnd::Closed(close_code::NORMAL, "closed as asked"));
             }
             tokio::select! {
-                received = self.socket.recv() => {
-                    heard = Instant::now();
-                    match received {
-                        Some(Ok(Message::Text(text))) => {
-                            if !self.handle(text.as_str()).await? {
-                                unreadable += 1;
-                            }
-                        }
-                        Some(Ok(Message::Binary(_))) => {
-                            unreadable += 1;
-                            self.warn("a message is JSON in a text message").await?;
-                        }
-                        Some(Ok(Message::Ping(_) | Message::Pong(_))) => {}
-                        Some(Ok(Message::Close(_)) | Err(_)) | None => return Err(SessionEnd::Gone),
-                    }
-                    if unreadable > UNREADABLE_MAX {
-                        return Err(SessionEnd::Closed(close_code::POLICY, "too many messages cannot be read"));
-                    }
-                }
+                message = self.socket.recv_json() => match message? {
+                    Ok(message) => self.handle(&message).await?,
+                    Err(invalid) => self.warn(&invalid.to_string()).await?,
+                },
                 part = self.sentences.next() => self.deliver(part).await?,
-                _ = ping.tick() => {
-                    if heard.elapsed() > SILENCE_MAX {
-                        return Err(SessionEnd::Gone);
-                    }
-                    self.send(Message::Ping(axum::body::Bytes::new())).await?;
-                }
-                () = self.app.stop.cancelled(), if idle => {
-                    return Err(SessionEnd::Closed(close_code::RESTART, "this gateway is shutting down; connect again"));
-                }
-                () = self.app.late.cancelled() => {
-                    return Err(SessionEnd::Closed(close_code::RESTART, "this gateway is shutting down; connect again"));
-                }
+                () = self.app.stop.cancelled(), if idle => return Err(SessionEnd::Restart),
+                () = self.app.late.cancelled() => return Err(SessionEnd::Restart),
             }
         }
     }
 
-    /// Handles a message. Returns false if the message cannot be read.
-    async fn handle(&mut self, message: &str) -> Result<bool, SessionEnd> {
-        let message: Value = serde_json::from_str(message).unwrap_or_default();
+    /// Handles a message.
+    async fn handle(&mut self, message: &Value) -> Result<(), SessionEnd> {
         match (message["type"].as_str(), message["text"].as_str()) {
             (Some("Speak"), Some(text)) => {
                 let taken = self.sentences.push(text);
                 self.tell_refusal(taken).await?;
             }
             (Some("Speak"), None) => {
+                self.socket.count_unreadable()?;
                 self.warn("Speak needs a \"text\"").await?;
-                return Ok(false);
             }
             (Some("Flush"), _) => {
                 let flushed = self.sentences.flush();
@@ -189,17 +120,17 @@ impl Session {
             }
             (Some("KeepAlive"), _) => {}
             _ => {
+                self.socket.count_unreadable()?;
                 self.warn("a message has a \"type\": Speak, Flush, Clear or Close").await?;
-                return Ok(false);
             }
         }
-        Ok(true)
+        Ok(())
     }
 
     async fn deliver(&mut self, part: Result<SpokenPart, Problem>) -> Result<(), SessionEnd> {
         let failed = |_| SessionEnd::Closed(close_code::ERROR, "the audio cannot be resampled");
         match part {
-            Ok(SpokenPart::Begin) => {
+            Ok(SpokenPart::Begin(_)) => {
                 self.resampler = Some(Resampler::new(self.rate).map_err(failed)?);
                 Ok(())
             }
@@ -208,7 +139,7 @@ impl Session {
                 let samples = resampler.push(&samples).map_err(failed)?;
                 self.send_samples(&samples).await
             }
-            Ok(SpokenPart::End) => {
+            Ok(SpokenPart::End(_)) => {
                 let Some(resampler) = self.resampler.take() else { return Ok(()) };
                 let samples = resampler.finish().map_err(failed)?;
                 self.send_samples(&samples).await
@@ -237,7 +168,7 @@ impl Session {
         if samples.is_empty() {
             return Ok(());
         }
-        self.send(Message::Binary(pcm(samples).into())).await
+        self.socket.send(Message::Binary(pcm(samples).into())).await
     }
 
     /// Tells the caller of text that was not taken.
@@ -253,13 +184,6 @@ impl Session {
     }
 
     async fn tell(&mut self, message: &Value) -> Result<(), SessionEnd> {
-        self.send(Message::Text(message.to_string().into())).await
-    }
-
-    async fn send(&mut self, message: Message) -> Result<(), SessionEnd> {
-        match timeout(SEND_LIMIT, self.socket.send(message)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) | Err(_) => Err(SessionEnd::Gone),
-        }
+        self.socket.tell(message).await
     }
 }

@@ -35,7 +35,7 @@ fn seed(object: &mut JsonObject<'_>, job: JobId) -> Result<Seed, Invalid> {
 ///
 /// The job's id decides, so that a repeated request has the first one's seed, whichever gateway
 /// answers. The seed is below 2^53, so that every JSON reader keeps it exactly.
-fn seed_of(job: JobId) -> Seed {
+pub(crate) fn seed_of(job: JobId) -> Seed {
     let digest = sha256_hex(job.to_string().as_bytes());
     Seed::new(u64::from_str_radix(&digest[..SEED_DIGITS], 16).unwrap_or_default())
 }

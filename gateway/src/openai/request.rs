@@ -3,7 +3,7 @@
 
 use csm_formats::SAMPLE_RATES;
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane, VoiceName};
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane};
 
 use crate::caller::Caller;
 use crate::fields::{
@@ -12,6 +12,7 @@ use crate::fields::{
 };
 use crate::live_audio::deliver_live;
 use crate::resources::DecodeRecording;
+use crate::speech_template::DEFAULT_VOICE;
 use crate::submit::JobRequest;
 
 /// Names under which OpenAI's clients ask for speech.
@@ -20,8 +21,6 @@ pub(super) const MODEL_ALIASES: [&str; 4] = ["csm-1b", "tts-1", "tts-1-hd", "gpt
 const DATED_ALIAS: &str = "gpt-4o-mini-tts-";
 /// Status of a model that is not known.
 pub(super) const UNKNOWN_MODEL_STATUS: u16 = 404;
-/// Voice of a request that names none.
-const DEFAULT_VOICE: VoiceName = VoiceName::Alloy;
 
 /// Form of the answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,16 +3,15 @@
 //! The status waits for the first samples, so whatever goes wrong before is an ordinary error. A
 //! later failure aborts the body. A client never takes a cut for the end.
 
-use axum::body::{Body, Bytes};
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use csm_formats::StreamEncoder;
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{AudioFormat, JobId, Tenant};
+use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::process::connections::Peer;
-use serde_json::Value;
 
 use super::request::{SpeechForm, StreamFormat, read};
 use super::speech_body::SpeechBody;
@@ -71,19 +70,6 @@ pub(crate) async fn answer_speech(app: &App, call: SpeechCall, body: BufferedBod
     let first = audio.next().await?;
     let body = SpeechBody::new(form, encoder(form, serial(job))?, audio, first);
     Ok(answer(form, Some(job), Body::from_stream(body.into_stream())))
-}
-
-/// Begins the speech that a request body of this API asks for, for callers of another protocol.
-/// There is none for a text with nothing to say.
-pub(crate) async fn begin_speech(app: &App, peer: Peer, body: &Value) -> Result<Option<LiveAudio>, Problem> {
-    let bytes = Bytes::from(body.to_string());
-    let mut memory = app.memory.begin(peer);
-    memory.grow_to(bytes.len()).await?;
-    let (checked, _) = check(app, BufferedBody { bytes, memory }, Caller::new(Tenant::default())).await?;
-    match checked {
-        Some(checked) => LiveAudio::submit(app, checked, peer).await.map(Some),
-        None => Ok(None),
-    }
 }
 
 /// Reads a request body and checks the job that it asks for.

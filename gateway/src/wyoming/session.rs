@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::Invalid;
+use csm_shared::job::{Invalid, Tenant};
 use csm_shared::process::connections::Peer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -20,6 +20,7 @@ use crate::app::App;
 use crate::http::Problem;
 use crate::http::problem::echoed;
 use crate::sentence_queue::{SentenceQueue, SpokenPart};
+use crate::speech_template::SpeechTemplate;
 
 /// Events that may wait to be handled.
 const EVENTS_WAITING_MAX: usize = 16;
@@ -65,7 +66,7 @@ pub(super) async fn serve(app: App, peer: Peer, socket: TcpStream) {
     let (read, write) = socket.into_split();
     let (sender, events) = mpsc::channel(EVENTS_WAITING_MAX);
     let _reader = AbortOnDropHandle::new(tokio::spawn(read_events(read, sender)));
-    let sentences = SentenceQueue::new(app.clone(), peer, None);
+    let sentences = SentenceQueue::new(app.clone(), peer, SpeechTemplate::new(Tenant::default()));
     let mut session = Session { app, write, sentences, stream: None, begun: false };
     if let Err(SessionEnd::Cut) = session.run(events).await {
         tracing::debug!("closing Wyoming connection behind a cut");
@@ -143,12 +144,12 @@ impl Session {
 
     async fn deliver(&mut self, part: Result<SpokenPart, Problem>) -> Result<(), SessionEnd> {
         match part {
-            Ok(SpokenPart::Begin) => {
+            Ok(SpokenPart::Begin(_)) => {
                 self.begun = true;
                 self.send("audio-start", &audio_format(), &[]).await
             }
             Ok(SpokenPart::Samples(samples)) => self.send_samples(&samples).await,
-            Ok(SpokenPart::End) => {
+            Ok(SpokenPart::End(_)) => {
                 self.begun = false;
                 self.send("audio-stop", &json!({}), &[]).await
             }

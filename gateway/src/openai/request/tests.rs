@@ -4,6 +4,8 @@
 
 use csm_shared::job::Tenant;
 
+use csm_shared::job::VoiceName;
+
 use super::*;
 
 fn read_form(body: &str) -> Result<(Option<JobRequest>, SpeechForm), Invalid> {
