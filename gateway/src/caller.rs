@@ -79,9 +79,13 @@ pub(crate) fn tenant(headers: &HeaderMap) -> Result<Tenant, Invalid> {
 /// Every route that takes a job's id comes through here. The job of another tenant is answered like
 /// one that does not exist, so that an id says nothing to others.
 pub(crate) async fn own_record(queue: &Queue, headers: &HeaderMap, job: JobId) -> Result<Option<JobRecord>, Problem> {
-    let tenant = tenant(headers)?;
+    record_of(queue, &tenant(headers)?, job).await
+}
+
+/// Reads the record of a job for its tenant, as [`own_record`] does.
+pub(crate) async fn record_of(queue: &Queue, tenant: &Tenant, job: JobId) -> Result<Option<JobRecord>, Problem> {
     match queue.record(&job).await? {
-        Some(record) if record.tenant != tenant => Err(Problem::no_job(&job.to_string())),
+        Some(record) if record.tenant != *tenant => Err(Problem::no_job(&job.to_string())),
         record => Ok(record),
     }
 }

@@ -38,6 +38,7 @@ mod server;
 mod sockets;
 mod speech_template;
 mod stored_audio;
+mod stream;
 mod submit;
 mod wait;
 mod watermark;

@@ -74,9 +74,16 @@ impl LiveAudio {
         Ok(audio)
     }
 
-    /// Follows a job from the event behind `after`, whoever submitted it. The job is not cancelled
-    /// if this is dropped.
-    pub(crate) async fn follow(app: &App, peer: Peer, job: JobId, after: EventId) -> Result<Self, Problem> {
+    /// Goes on with a job behind the event `after`. The job is cancelled if this is dropped before
+    /// the end.
+    pub(crate) async fn resume(app: &App, peer: Peer, job: JobId, after: EventId) -> Result<Self, Problem> {
+        let mut audio = Self::follow(app, peer, job, after).await?;
+        audio.cancel_on_drop = Some(CancelOnDrop::of(app, job));
+        Ok(audio)
+    }
+
+    /// Follows a job from the event behind `after`.
+    async fn follow(app: &App, peer: Peer, job: JobId, after: EventId) -> Result<Self, Problem> {
         let events = app.subscriptions.follow(app.patient_queue.for_accepted_job(), job, after).await?;
         Ok(Self {
             app: app.clone(),
@@ -97,8 +104,7 @@ impl LiveAudio {
         self.job
     }
 
-    /// Returns the id of the last event that was read. Samples that follow it can be had by
-    /// [`LiveAudio::follow`].
+    /// Returns the id of the last event that was read. [`LiveAudio::resume`] goes on behind it.
     pub(crate) const fn last_event(&self) -> EventId {
         self.last_event
     }

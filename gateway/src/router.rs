@@ -19,7 +19,7 @@ use crate::http::problem::{echoed, pages};
 use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
 use crate::http::{Problem, request_metrics};
-use crate::{compat, deepgram, fleet, jobs, openai, page, watermark};
+use crate::{compat, deepgram, fleet, jobs, openai, page, stream, watermark};
 
 /// Builds the public API. Layers run from the bottom up: id, metrics, trace, panics, origin, then the
 /// route.
@@ -36,6 +36,7 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .merge(openai)
         .merge(page::routes())
         .route("/v1/speak", get(deepgram::speak_socket).post(deepgram::speak))
+        .route("/v1/stream", get(stream::stream))
         .route("/v1/fleet", get(fleet::fleet))
         .route("/v1/test", get(async || Json(json!({"status": "ok"}))))
         .route("/generate", post(compat::generate))

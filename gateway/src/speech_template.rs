@@ -1,13 +1,14 @@
 //! What the jobs of one text in pieces have in common: the voice, the sampling, and the sentences
 //! spoken before.
 
+use std::collections::VecDeque;
+
 use csm_queue::queue::Ticket;
 use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, FinishReason, Invalid, JobId, JobSpec, Lane, Receipt, Recording,
     Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK, VoiceName,
 };
 use csm_shared::process::connections::Peer;
-use std::collections::VecDeque;
 
 use crate::app::App;
 use crate::fields::{
@@ -26,6 +27,9 @@ const HEARD_MAX: usize = 2;
 /// Longest earlier sentences together, in milliseconds. They take room of the model's window, and
 /// the first sound waits until the model has read them.
 const HEARD_MS_MAX: u64 = 20_000;
+
+/// Text by which a context is checked before any text has come.
+const CHECKED_TEXT: &str = "Hello.";
 
 /// Fields of the jobs of one text.
 #[derive(Clone)]
@@ -99,6 +103,14 @@ impl SpeechTemplate {
     /// Sets the voice, by name.
     pub(crate) fn set_voice(&mut self, voice: VoiceName) {
         (self.voice, self.speaker) = (Some(voice), voice.speaker());
+    }
+
+    /// Refuses a context that leaves the model no room to speak.
+    pub(crate) async fn check(&self, app: &App) -> Result<(), Problem> {
+        let (template, app) = (self.clone(), app.clone());
+        let checked = tokio::task::spawn_blocking(move || template.checked_spec(&app, Text::new(CHECKED_TEXT)?));
+        checked.await.map_err(Problem::internal)??;
+        Ok(())
     }
 
     /// Moves the recordings of the context into the store, so that no job carries them again.

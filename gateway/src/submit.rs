@@ -66,6 +66,11 @@ pub(crate) struct CancelOnDrop {
 }
 
 impl CancelOnDrop {
+    /// Guards a job that is in the queue already.
+    pub(crate) fn of(app: &App, id: JobId) -> Self {
+        Self { app: app.clone(), id, armed: true }
+    }
+
     /// Returns the id of the job.
     pub(crate) const fn id(&self) -> JobId {
         self.id
@@ -119,23 +124,39 @@ pub(crate) async fn parse_and_check_some<T: Send + 'static>(
     + 'static,
     caller: Caller,
 ) -> Result<(Option<CheckedRequest>, T), Problem> {
+    let checker = app.clone();
+    let read = move |bytes: &[u8], decode: &mut DecodeRecording<'_>| {
+        let (job_request, answer) = read(bytes, &caller, decode)?;
+        if let Some(job_request) = &job_request {
+            checker.window_check.check(&job_request.spec)?;
+        }
+        Ok((job_request, answer))
+    };
+    let ((job_request, answer), memory) = parse(app, body, read).await?;
+    Ok((job_request.map(|job_request| CheckedRequest { job_request, memory }), answer))
+}
+
+/// Reads a request on a blocking thread. Returns what was read, with the memory of its recordings.
+pub(crate) async fn parse<T: Send + 'static>(
+    app: &App,
+    body: BufferedBody,
+    read: impl FnOnce(&[u8], &mut DecodeRecording<'_>) -> Result<T, FieldError> + Send + 'static,
+) -> Result<(T, MemoryGrant), Problem> {
     let BufferedBody { bytes, mut memory } = body;
     memory.grow_to(PARSE_COPIES * bytes.len()).await?;
     let thread = app.decoder.thread().await?;
     let (app, runtime, left) = (app.clone(), Handle::current(), CancellationToken::new());
     let _cancels_when_dropped = left.clone().drop_guard();
-    let checked = tokio::task::spawn_blocking(move || {
+    let parsed = tokio::task::spawn_blocking(move || {
         let _thread = thread;
         let before = memory.bytes();
         let mut decode = |file: &[u8], most_ms| app.decoder.decode(&runtime, &left, &mut memory, file, most_ms);
-        let (job_request, answer) = read(&bytes, &caller, &mut decode)?;
-        let Some(job_request) = job_request else { return Ok((None, answer)) };
-        app.window_check.check(&job_request.spec)?;
+        let parsed = read(&bytes, &mut decode)?;
         drop(bytes);
         memory.shrink_to(memory.bytes() - before);
-        Ok::<_, Problem>((Some(CheckedRequest { job_request, memory }), answer))
+        Ok::<_, Problem>((parsed, memory))
     });
-    checked.await.map_err(Problem::internal)?
+    parsed.await.map_err(Problem::internal)?
 }
 
 /// Enqueues a job.
