@@ -81,13 +81,15 @@ impl Session {
                 return Err(SessionEnd::Closed(close_code::NORMAL, "closed as asked"));
             }
             tokio::select! {
+                // The end of the grace also cuts the job, which must not look like a failure of its own.
+                biased;
+                () = self.app.late.cancelled() => return Err(SessionEnd::Restart),
+                () = self.app.stop.cancelled(), if idle => return Err(SessionEnd::Restart),
                 message = self.socket.recv_json() => match message? {
                     Ok(message) => self.handle(&message).await?,
                     Err(invalid) => self.warn(&invalid.to_string()).await?,
                 },
                 part = self.sentences.next() => self.deliver(part).await?,
-                () = self.app.stop.cancelled(), if idle => return Err(SessionEnd::Restart),
-                () = self.app.late.cancelled() => return Err(SessionEnd::Restart),
             }
         }
     }

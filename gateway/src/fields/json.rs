@@ -51,7 +51,7 @@ pub(crate) fn parse_json(body: &[u8]) -> Result<RequestJson<'_>, Invalid> {
     let checked = Check { depth: 0 }.deserialize(serde_path_to_error::Deserializer::new(&mut reader, &mut track));
     checked.map_err(|error| {
         let path = track.path().to_string();
-        refusal(body, if path == "." { "(body)" } else { &path }, &error)
+        refusal(body, if matches!(path.as_str(), "." | "?") { "(body)" } else { &path }, &error)
     })?;
     reader.end().map_err(|error| refusal(body, "(body)", &error))?;
     serde_json::from_slice(body).map(RequestJson).map_err(|error| refusal(body, "(body)", &error))

@@ -105,11 +105,13 @@ impl StreamSession {
         let idle = self.starting.is_none() && self.contexts.iter().all(|context| context.queue.is_idle());
         let read = self.starting.is_none();
         tokio::select! {
+            // The end of the grace also cuts the jobs, which must not look like failures of theirs.
+            biased;
+            () = self.app.late.cancelled() => Ok(Step::Stop),
+            () = self.app.stop.cancelled(), if idle => Ok(Step::Stop),
             received = socket.listen(read) => received.map(Step::Received),
             opened = opened(&mut self.starting) => Ok(Step::Opened(opened)),
             (place, part) = next_part(&mut self.contexts) => Ok(Step::Part(place, part)),
-            () = self.app.stop.cancelled(), if idle => Ok(Step::Stop),
-            () = self.app.late.cancelled() => Ok(Step::Stop),
         }
     }
 

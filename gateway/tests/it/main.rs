@@ -30,6 +30,7 @@ mod provenance;
 mod recordings;
 mod repeat;
 mod requests_seen;
+mod stream;
 mod tenants;
 mod terms;
 mod ws;
