@@ -17,6 +17,7 @@
 
 mod app;
 mod caller;
+mod cartesia;
 mod compat;
 mod config;
 mod deepgram;
@@ -26,10 +27,12 @@ mod fleet;
 mod http;
 mod jobs;
 mod live_audio;
+mod message_fields;
 mod openai;
 mod page;
 mod provenance_headers;
 mod readiness;
+mod realtime;
 mod recordings;
 mod resources;
 mod router;

@@ -19,7 +19,7 @@ use crate::http::problem::{echoed, pages};
 use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
 use crate::http::{Problem, request_metrics};
-use crate::{compat, deepgram, fleet, jobs, openai, page, stream, watermark};
+use crate::{cartesia, compat, deepgram, fleet, jobs, openai, page, realtime, stream, watermark};
 
 /// Builds the public API. Layers run from the bottom up: id, metrics, trace, panics, origin, then the
 /// route.
@@ -32,11 +32,17 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{id}", get(openai::model))
         .route_layer(middleware::from_fn(openai::error_shape));
+    let cartesia = Router::new()
+        .route("/tts/websocket", get(cartesia::speak_socket))
+        .route("/tts/bytes", post(cartesia::speak_bytes))
+        .route_layer(middleware::from_fn(cartesia::error_shape));
     Router::new()
         .merge(openai)
+        .merge(cartesia)
         .merge(page::routes())
         .route("/v1/speak", get(deepgram::speak_socket).post(deepgram::speak))
         .route("/v1/stream", get(stream::stream))
+        .route("/v1/realtime", get(realtime::realtime))
         .route("/v1/fleet", get(fleet::fleet))
         .route("/v1/test", get(async || Json(json!({"status": "ok"}))))
         .route("/generate", post(compat::generate))

@@ -7,6 +7,7 @@
 //! A problem travels as an extension of its response until the request's id is known. Text that
 //! is not meant for callers stays in the problem's `cause` and is logged once, with the document.
 
+mod cartesia;
 mod catalogue;
 mod conversions;
 mod openai;

@@ -47,6 +47,12 @@ impl FromRequestParts<App> for SocketUpgrade {
 }
 
 impl SocketUpgrade {
+    /// Offers subprotocols. The answer names the first one that the caller offers as well.
+    pub(crate) fn offer_protocols(mut self, protocols: &'static [&'static str]) -> Self {
+        self.upgrade = self.upgrade.protocols(protocols.iter().copied());
+        self
+    }
+
     /// Opens the socket for messages of up to `message_max` bytes, and serves it in a task that the
     /// shutdown waits for.
     ///

@@ -30,6 +30,8 @@ const PARAMS: [(&str, &str); 2] = [("text", "input"), ("format", "response_forma
 pub(crate) enum ErrorShape {
     /// Shape of OpenAI's API.
     OpenAi,
+    /// Shape of Cartesia's API.
+    Cartesia,
 }
 
 impl Problem {

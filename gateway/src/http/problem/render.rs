@@ -30,7 +30,7 @@ impl Problem {
     }
 
     /// Counts the problem, and logs it if it has a cause.
-    fn report(&self, request_id: &str) {
+    pub(crate) fn report(&self, request_id: &str) {
         let ProblemParts { kind, status, cause, .. } = &*self.0;
         metrics::counter!(REFUSED_TOTAL, "code" => kind.code).increment(1);
         if let Some(cause) = cause {
@@ -47,8 +47,10 @@ pub(crate) fn render(mut response: Response, request_id: &str) -> Response {
     let carried = response.extensions_mut().remove::<Problem>();
     let Some(problem) = carried.or_else(|| failed.then(|| Problem::unreadable(status))) else { return response };
     problem.report(request_id);
-    if response.extensions().get() == Some(&ErrorShape::OpenAi) {
-        return problem.openai_response(request_id);
+    match response.extensions().get() {
+        Some(ErrorShape::OpenAi) => return problem.openai_response(request_id),
+        Some(ErrorShape::Cartesia) => return problem.cartesia_response(request_id),
+        None => {}
     }
     let mut rendered = problem.document(request_id).into_response();
     rendered.headers_mut().extend(problem.0.headers);
