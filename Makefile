@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds test-clients test-page train-tiny
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds test-clients test-cuts test-page train-tiny
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -105,6 +105,13 @@ test-clients: ## Real client libraries against a real fleet, as a table: CLIENTS
 	@scripts/need.sh cargo cc cmake redis-server ffmpeg python3
 	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
 	CSM_CLIENTS_CACHE=$(TARGET)/clients tests/clients/run.py --bin $(TARGET)/release --model cli/tiny/model $(CLIENTS)
+
+test-cuts: ## Workers and gateways killed at random places of speech, on every surface; 30 minutes
+	@scripts/need.sh cargo cc cmake redis-server python3
+	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
+	[ -x .venv/cuts/bin/python ] || python3 -m venv .venv/cuts
+	.venv/cuts/bin/python -m pip install --quiet --requirement tests/clients/examples/requirements.txt
+	.venv/cuts/bin/python -B tests/clients/cuts.py --bin $(TARGET)/release --model cli/tiny/model $(CUTS)
 
 test-page: ## The page in a headless Chromium, on a fleet of its own; screenshots go to target/page
 	@scripts/need.sh cargo cc cmake redis-server python3 chromium
