@@ -15,7 +15,7 @@ mod wav;
 
 use csm_shared::job::AudioFormat;
 
-pub use mp3::{BITRATE as MP3_BITRATE, DELAY as MP3_DELAY, FRAME_SAMPLES as MP3_FRAME_SAMPLES};
+pub use mp3::{BITRATE as MP3_BITRATE, DELAY as MP3_DELAY, FRAME_SAMPLES as MP3_FRAME_SAMPLES, RATES as MP3_RATES};
 pub use resample::{Resampler, SAMPLE_RATES, resampled_len};
 pub use stream::StreamEncoder;
 pub use wav::encoded_len as wav_len;

@@ -1,4 +1,4 @@
-//! MP3 encoder of speech: LAME at 24 kHz, mono, constant bit rate (MPEG-2 Layer III).
+//! MP3 encoder of speech: LAME, mono, constant bit rate (MPEG-2 Layer III up to 24 kHz, MPEG-1 above).
 //!
 //! The bytes are frames and nothing else: no ID3 tag, no Xing or Info frame, and no bit reservoir.
 //! Each frame is decoded without the frames before it, so bodies that a client joins decode to the
@@ -14,7 +14,9 @@ use super::EncodeError;
 /// Bit rate, in bits a second. The mark is detected at 64,000 as well as at 128,000:
 /// docs/benchmarks.
 pub const BITRATE: u32 = 96_000;
-/// Samples of one frame.
+/// Rates of MP3, in samples a second.
+pub const RATES: [u32; 4] = [22_050, 24_000, 44_100, 48_000];
+/// Samples of one frame at 24 kHz and below; above it a frame has twice as many.
 pub const FRAME_SAMPLES: usize = 576;
 /// Samples of silence that LAME puts before the speech. Decoders that know no tag add 529 of their
 /// own, as ISO 11172-3 filter banks do.
@@ -24,11 +26,15 @@ pub const DELAY: usize = 576;
 pub(super) struct Mp3Stream(Encoder);
 
 impl Mp3Stream {
-    pub(super) fn new() -> Result<Self, EncodeError> {
+    /// Creates a stream at one of [`RATES`], whose samples come at that rate.
+    pub(super) fn new(rate: u32) -> Result<Self, EncodeError> {
+        if !RATES.contains(&rate) {
+            return Err(failed(format!("{rate} samples a second")));
+        }
         let mut builder = Builder::new().ok_or_else(|| failed("no memory"))?;
         builder.set_num_channels(1).map_err(failed)?;
-        builder.set_sample_rate(SAMPLE_RATE).map_err(failed)?;
-        builder.set_output_sample_rate(SAMPLE_RATE.try_into().ok()).map_err(failed)?;
+        builder.set_sample_rate(rate).map_err(failed)?;
+        builder.set_output_sample_rate(rate.try_into().ok()).map_err(failed)?;
         builder.set_brate(Bitrate::Kbps96).map_err(failed)?;
         builder.set_quality(Quality::Good).map_err(failed)?;
         builder.set_to_write_vbr_tag(false).map_err(failed)?;
@@ -63,7 +69,7 @@ fn disable_reservoir(builder: &mut Builder) -> Result<(), EncodeError> {
 
 /// Encodes a complete file.
 pub(super) fn encode(samples: &[i16]) -> Result<Vec<u8>, EncodeError> {
-    let mut stream = Mp3Stream::new()?;
+    let mut stream = Mp3Stream::new(SAMPLE_RATE)?;
     let mut file = stream.push(samples)?;
     file.append(&mut stream.finish()?);
     Ok(file)

@@ -24,7 +24,7 @@ enum Coding {
     Pcm(Box<Resampler>),
     Flac(Box<FlacStream>),
     Opus(Box<OpusStream>),
-    Mp3(Mp3Stream),
+    Mp3(Box<Resampler>, Mp3Stream),
 }
 
 impl StreamEncoder {
@@ -34,7 +34,7 @@ impl StreamEncoder {
     /// [`EncodeError`]: the encoder of the format failed.
     pub fn new(format: AudioFormat, serial: u32) -> Result<Self, EncodeError> {
         let (coding, head) = match format {
-            AudioFormat::Pcm | AudioFormat::Wav => return Self::at_rate(format, SAMPLE_RATE),
+            AudioFormat::Pcm | AudioFormat::Wav | AudioFormat::Mp3 => return Self::at_rate(format, SAMPLE_RATE),
             AudioFormat::Flac => {
                 let stream = FlacStream::new()?;
                 let head = stream.head()?;
@@ -45,22 +45,24 @@ impl StreamEncoder {
                 let head = stream.head()?;
                 (Coding::Opus(Box::new(stream)), head)
             }
-            AudioFormat::Mp3 => (Coding::Mp3(Mp3Stream::new()?), Vec::new()),
         };
         Ok(Self { coding, head })
     }
 
-    /// Creates the encoder of bare samples or WAV at one of [`SAMPLE_RATES`](super::SAMPLE_RATES).
+    /// Creates the encoder of bare samples or WAV at one of [`SAMPLE_RATES`](super::SAMPLE_RATES), or
+    /// of MP3 at one of [`MP3_RATES`](super::MP3_RATES).
     ///
     /// # Errors
     /// [`EncodeError`]: another format or rate.
     pub fn at_rate(format: AudioFormat, rate: u32) -> Result<Self, EncodeError> {
-        let head = match format {
-            AudioFormat::Pcm => Vec::new(),
-            AudioFormat::Wav => wav::stream_head(rate)?,
+        let resampler = Box::new(Resampler::new(rate)?);
+        let (coding, head) = match format {
+            AudioFormat::Pcm => (Coding::Pcm(resampler), Vec::new()),
+            AudioFormat::Wav => (Coding::Pcm(resampler), wav::stream_head(rate)?),
+            AudioFormat::Mp3 => (Coding::Mp3(resampler, Mp3Stream::new(rate)?), Vec::new()),
             other => return Err(EncodeError::new(other, format!("{rate} samples a second"))),
         };
-        Ok(Self { coding: Coding::Pcm(Box::new(Resampler::new(rate)?)), head })
+        Ok(Self { coding, head })
     }
 
     /// Encodes samples.
@@ -72,7 +74,7 @@ impl StreamEncoder {
             Coding::Pcm(resampler) => pcm(&resampler.push(samples)?),
             Coding::Flac(stream) => stream.push(samples)?,
             Coding::Opus(stream) => stream.push(samples)?,
-            Coding::Mp3(stream) => stream.push(samples)?,
+            Coding::Mp3(resampler, stream) => stream.push(&resampler.push(samples)?)?,
         };
         Ok(behind(&mut self.head, coded))
     }
@@ -86,7 +88,11 @@ impl StreamEncoder {
             Coding::Pcm(resampler) => pcm(&resampler.finish()?),
             Coding::Flac(stream) => stream.finish()?,
             Coding::Opus(stream) => stream.finish()?,
-            Coding::Mp3(stream) => stream.finish()?,
+            Coding::Mp3(resampler, mut stream) => {
+                let mut frames = stream.push(&resampler.finish()?)?;
+                frames.append(&mut stream.finish()?);
+                frames
+            }
         };
         Ok(behind(&mut self.head, coded))
     }

@@ -5,7 +5,7 @@
 use csm_shared::audio::read;
 
 use super::*;
-use crate::{MP3_DELAY, MP3_FRAME_SAMPLES, SAMPLE_RATES, encode_file, resampled_len};
+use crate::{MP3_DELAY, MP3_FRAME_SAMPLES, MP3_RATES, SAMPLE_RATES, encode_file, resampled_len};
 
 /// Lengths at the edges of blocks, packets and frames.
 const LENGTHS: [usize; 12] = [1, 2, 15, 16, 31, 324, 479, 480, 481, 1_920, 9_601, 60_001];
@@ -124,6 +124,44 @@ fn mp3_says_what_was_said_behind_its_delay() {
     assert!((MP3_DELAY..=MP3_DELAY + 529).contains(&best), "{best}");
 }
 
+/// Returns the rate and the samples of each frame of an MP3 file at 96 kb/s.
+fn frames_of_any_rate(mut bytes: &[u8]) -> Vec<(u32, usize)> {
+    let mut frames = Vec::new();
+    while let [0xff, second, third, ..] = *bytes {
+        let mpeg_1 = second & 0xfe == 0xfa;
+        assert!(mpeg_1 || second & 0xfe == 0xf2, "{second:#x}");
+        let rates = if mpeg_1 { [44_100, 48_000] } else { [22_050, 24_000] };
+        let rate = rates[usize::from(third >> 2 & 3)];
+        let (kilobits, samples) = if mpeg_1 { ([0, 32, 40, 48, 56, 64, 80, 96], 1_152) } else { ([0; 8], 576) };
+        let bits = if mpeg_1 { kilobits[usize::from(third >> 4)] * 1_000 } else { 96_000 };
+        assert_eq!((bits, third >> 4), (96_000, if mpeg_1 { 7 } else { 10 }));
+        let length = samples / 8 * bits / rate as usize + usize::from(third >> 1 & 1);
+        frames.push((rate, samples));
+        bytes = &bytes[length..];
+    }
+    assert!(bytes.is_empty(), "{} bytes behind the last frame", bytes.len());
+    frames
+}
+
+#[test]
+fn mp3_at_other_rates_is_whole_frames_of_that_rate_and_that_length() {
+    let speech = speech(48_001);
+    for rate in MP3_RATES {
+        let encoder = || StreamEncoder::at_rate(AudioFormat::Mp3, rate).unwrap();
+        let body = stream(encoder(), &speech, 1_920);
+        assert!(body == stream(encoder(), &speech, 701), "{rate}");
+        let frames = frames_of_any_rate(&body);
+        assert!(frames.iter().all(|frame| frame.0 == rate), "{rate}");
+        let samples: usize = frames.iter().map(|frame| frame.1).sum();
+        let least = resampled_len(48_001, rate) as usize + MP3_DELAY;
+        assert!((least..=least + 3 * frames[0].1).contains(&samples), "{rate}: {samples}, at least {least}");
+        // The reader gives 24 kHz again, so another pitch would be another length.
+        let heard = read(&body).unwrap().samples().len() as f64;
+        let expected = samples as f64 * 24_000.0 / f64::from(rate);
+        assert!((heard - expected).abs() < 1_500.0, "{rate}: {heard} of {expected}");
+    }
+}
+
 #[test]
 fn other_rates_keep_length_pitch_and_place() {
     let tone = |rate: u32, n: usize| (n as f32 / rate as f32 * std::f32::consts::TAU * 440.0).sin() * 12_000.0;
@@ -145,4 +183,5 @@ fn other_rates_keep_length_pitch_and_place() {
 fn other_rates_and_formats_are_refused() {
     assert!(StreamEncoder::at_rate(AudioFormat::Pcm, 11_025).is_err());
     assert!(StreamEncoder::at_rate(AudioFormat::Opus, 8_000).is_err());
+    assert!(StreamEncoder::at_rate(AudioFormat::Mp3, 8_000).is_err());
 }
