@@ -6,6 +6,7 @@ mod receipt;
 mod request;
 mod speech;
 mod speech_body;
+mod speech_source;
 
 pub(crate) use models::{audio_models, model, models, voices};
 pub(crate) use receipt::speech_receipt;

@@ -11,7 +11,7 @@ use csm_queue::live::EventId;
 use csm_shared::job::limits::{Limit, TEXT_CHARS};
 use csm_shared::job::{Invalid, JobId, Receipt, VoiceName};
 use csm_shared::process::connections::Peer;
-use csm_shared::text::{split_sentences, whole_sentences};
+use csm_shared::text::{sentences, split_sentences, whole_sentences};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 
@@ -95,6 +95,27 @@ enum Speaking {
     Silence(Vec<i16>),
 }
 
+/// Divides a text into the texts of its jobs. Their words are those of the text, in order.
+pub(crate) fn job_texts(text: &str) -> Vec<String> {
+    let mut jobs = vec![String::new()];
+    let mut push = |part: &str| match jobs.last_mut() {
+        Some(job) if job.trim().is_empty() || job.chars().count() + part.chars().count() <= JOB_CHARS => {
+            job.push_str(part);
+        }
+        _ => jobs.push(part.to_owned()),
+    };
+    for sentence in split_sentences(text) {
+        if sentence.chars().count() <= TEXT_CHARS.max as usize {
+            push(sentence);
+        } else {
+            // A text without the end of a sentence.
+            sentences(sentence).iter().for_each(|part| push(&format!("{} ", part.text)));
+        }
+    }
+    jobs.retain(|job| !job.trim().is_empty());
+    jobs
+}
+
 /// Queue of one caller's sentences.
 pub(crate) struct SentenceQueue {
     app: App,
@@ -114,6 +135,13 @@ impl SentenceQueue {
     pub(crate) const fn new(app: App, peer: Peer, template: SpeechTemplate) -> Self {
         let waiting = VecDeque::new();
         Self { app, peer, template, voice: None, rest: String::new(), waiting, current: None, detached: false }
+    }
+
+    /// Creates a queue in which these texts wait, each as one job.
+    pub(crate) fn of_texts(app: App, peer: Peer, template: SpeechTemplate, texts: Vec<String>) -> Self {
+        let mut queue = Self::new(app, peer, template);
+        queue.waiting.extend(texts.into_iter().map(|text| Waiting::Text(text, None)));
+        queue
     }
 
     /// Returns true if nothing is spoken and nothing waits.
@@ -167,14 +195,7 @@ impl SentenceQueue {
     /// Takes sentences, as many jobs as their length asks for: all of them, or none.
     fn push_sentences(&mut self, text: &str) -> Result<(), Invalid> {
         self.check_room(text)?;
-        let mut job = String::new();
-        for sentence in split_sentences(text) {
-            if !job.trim().is_empty() && job.chars().count() + sentence.chars().count() > JOB_CHARS {
-                self.push_whole(std::mem::take(&mut job))?;
-            }
-            job.push_str(sentence);
-        }
-        self.push_whole(job)
+        job_texts(text).into_iter().try_for_each(|text| self.push_whole(text))
     }
 
     /// Takes a whole text as one job. Refused text is dropped.
@@ -304,5 +325,31 @@ impl Current {
                 }
             },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_divided_at_its_sentences_and_loses_no_word() {
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        for (text, most) in [
+            ("This sentence is one of many. ".repeat(100), JOB_CHARS),
+            ("No end of a sentence in sight ".repeat(300), JOB_CHARS),
+            (format!("{} {}", "a".repeat(9_000), "b".repeat(30)), JOB_CHARS),
+            (format!("Short. {}. Short.", "long ".repeat(500)), 2_600),
+        ] {
+            let jobs = job_texts(&text);
+            assert!(jobs.len() > 1 && jobs.iter().all(|job| job.chars().count() <= most), "{jobs:?}");
+            let joined: String = jobs.concat().split_whitespace().collect();
+            assert_eq!(joined, text.split_whitespace().collect::<String>());
+            if !text.starts_with("aaa") {
+                assert_eq!(words(&jobs.concat()), words(&text));
+            }
+        }
+        assert_eq!(job_texts(" One. Two. "), [" One. Two. "]);
+        assert_eq!(job_texts(" \n "), Vec::<String>::new());
     }
 }

@@ -48,6 +48,9 @@ pub(crate) struct SpeechTemplate {
     lane: Lane,
     /// Last sentences that ended well, oldest first.
     heard: VecDeque<Segment>,
+    /// Ticket of the first job, if a single request asks for all of them, and whether the request can
+    /// be repeated.
+    first: Option<(Ticket, bool)>,
     /// Jobs so far. Each has a seed of its own, so that two equal sentences do not sound the same.
     jobs: u64,
 }
@@ -67,6 +70,7 @@ impl SpeechTemplate {
             context: Context::default(),
             lane: Lane::Live,
             heard: VecDeque::new(),
+            first: None,
             jobs: 0,
         }
     }
@@ -100,6 +104,34 @@ impl SpeechTemplate {
         })
     }
 
+    /// Makes the template of the jobs that one request asks for. The first has the ticket of the
+    /// request, the others have ids that follow from it.
+    pub(crate) fn of_request(request: JobRequest) -> Self {
+        let JobRequest { ticket, spec, repeats } = request;
+        Self {
+            voice: spec.voice,
+            speed: spec.speed,
+            speaker: spec.speaker,
+            normalize: spec.normalize,
+            sampling: spec.sampling,
+            context: spec.context,
+            lane: spec.lane,
+            first: Some((ticket.clone(), repeats)),
+            ..Self::new(ticket.tenant)
+        }
+    }
+
+    /// Returns the ticket of the next job, and whether its request can be repeated.
+    fn ticket(&self) -> (Ticket, bool) {
+        match &self.first {
+            None => (Ticket { tenant: self.tenant.clone(), ..Ticket::new(JobId::generate()) }, false),
+            Some((first, repeats)) => {
+                let id = if self.jobs == 0 { first.id } else { first.id.part(self.jobs) };
+                (Ticket { id, ..first.clone() }, *repeats)
+            }
+        }
+    }
+
     /// Sets the voice, by name.
     pub(crate) fn set_voice(&mut self, voice: VoiceName) {
         (self.voice, self.speaker) = (Some(voice), voice.speaker());
@@ -129,13 +161,13 @@ impl SpeechTemplate {
         if app.window_check.model_kind().has_own_speakers() {
             self.heard.clear();
         }
-        let (job, text) = (JobId::generate(), Text::new(&text)?);
+        let ((ticket, repeats), text) = (self.ticket(), Text::new(&text)?);
         let mut memory = app.memory.begin(peer);
         memory.grow_to(text.as_str().len()).await?;
-        let (checker, tenant) = (app.clone(), self.tenant.clone());
+        let checker = app.clone();
         let checked = tokio::task::spawn_blocking(move || self.checked_spec(&checker, text));
         let spec = checked.await.map_err(Problem::internal)??;
-        let job_request = JobRequest { ticket: Ticket { tenant, ..Ticket::new(job) }, spec, repeats: false };
+        let job_request = JobRequest { ticket, spec, repeats };
         LiveAudio::submit(&app, CheckedRequest { job_request, memory }, peer).await.map(Some)
     }
 

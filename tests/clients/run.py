@@ -81,7 +81,7 @@ def run_client(client, command, env, folder):
             show(results[-1])
         code = process.wait()
         alarm.cancel()
-    if (code or not results) and not any(result["result"] == "fail" for result in results):
+    if (code or not (results or env["CSM_CHECKS"])) and not any(result["result"] == "fail" for result in results):
         results.append({"client": client.name, "check": "script", "result": "fail", "seconds": 0,
                         "note": f"the script ended with {code} and {len(results)} results: {last_line(log)}"})
         show(results[-1])

@@ -1,9 +1,10 @@
 //! Request body of `POST /v1/audio/speech`. Unknown fields are ignored, as clients send fields of
 //! other servers.
 
-use csm_formats::SAMPLE_RATES;
+use csm_formats::{MP3_RATES, SAMPLE_RATES};
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane};
+use csm_shared::job::limits::TEXT_CHARS;
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane, Text};
 
 use crate::caller::Caller;
 use crate::fields::{
@@ -12,6 +13,7 @@ use crate::fields::{
 };
 use crate::live_audio::deliver_live;
 use crate::resources::DecodeRecording;
+use crate::sentence_queue::job_texts;
 use crate::speech_template::DEFAULT_VOICE;
 use crate::submit::JobRequest;
 
@@ -47,13 +49,20 @@ pub(super) fn is_known_model(name: &str, loaded: &str) -> bool {
     name == loaded || MODEL_ALIASES.contains(&name) || name.starts_with(DATED_ALIAS)
 }
 
+/// Jobs of a request: the first, and the texts of all of them if there are several.
+pub(super) struct SpeechRequest {
+    pub(super) form: SpeechForm,
+    /// Texts of the jobs that speak one after another; empty for a single job.
+    pub(super) texts: Vec<String>,
+}
+
 /// Reads a request's body. There is no job for a text with nothing to say, such as punctuation alone.
 pub(super) fn read(
     body: &[u8],
     caller: &Caller,
     decode: &mut DecodeRecording<'_>,
     loaded_model: &str,
-) -> Result<(Option<JobRequest>, SpeechForm), FieldError> {
+) -> Result<(Option<JobRequest>, SpeechRequest), FieldError> {
     let body = parse_json(body)?;
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
@@ -73,26 +82,45 @@ pub(super) fn read(
     let normalize = normalize(&mut request)?;
     let context = context(&mut request, decode)?;
     let lane = lane_or(&mut request, Lane::Live)?;
-    let Some(text) = input else { return Ok((None, form)) };
-    let mut spec = JobSpec {
-        text,
-        normalize,
-        speaker,
-        voice,
-        speed,
-        budget: budget.unwrap_or_default(),
-        sampling,
-        context,
-        lane,
-        format: form.format,
-        delivery: Delivery::Store,
+    let mut answer = SpeechRequest { form, texts: Vec::new() };
+    let Some(input) = input else { return Ok((None, answer)) };
+    let spec = |text: &str| {
+        let mut spec = JobSpec {
+            text: Text::new(text)?,
+            normalize,
+            speaker,
+            voice,
+            speed,
+            budget: budget.unwrap_or_default(),
+            sampling,
+            context: context.clone(),
+            lane,
+            format: form.format,
+            delivery: Delivery::Store,
+        };
+        if budget.is_none() {
+            spec.budget = AudioBudget::of_sentences(&spec.sentences());
+        }
+        spec.speed.check(spec.budget)?;
+        deliver_live(&mut spec);
+        Ok::<_, Invalid>(spec)
     };
-    if budget.is_none() {
-        spec.budget = AudioBudget::of_sentences(&spec.sentences());
+    let is_long = input.chars().count() as u64 > TEXT_CHARS.max;
+    if let (true, Some(budget)) = (is_long, budget) {
+        let limit = format!("absent for a text of more than {} characters", TEXT_CHARS.max);
+        return Err(Invalid::malformed("max_audio_length_ms", budget.ms(), limit).into());
     }
-    spec.speed.check(spec.budget)?;
-    deliver_live(&mut spec);
-    Ok((Some(JobRequest { ticket, spec, repeats: caller.repeats }), form))
+    let whole = if is_long { None } else { Some(spec(&input)) };
+    let spec = match whole {
+        Some(whole) if budget.is_some() => whole?,
+        Some(Ok(whole)) if whole.delivery.is_live() => whole,
+        // Several jobs are heard while they are made; one would be heard when all of it is there.
+        _ => {
+            answer.texts = job_texts(&input);
+            spec(answer.texts.first().unwrap_or(&input))?
+        }
+    };
+    Ok((Some(JobRequest { ticket, spec, repeats: caller.repeats }), answer))
 }
 
 /// Reads `model`, which may be missing.
@@ -126,13 +154,19 @@ fn form(request: &mut JsonObject<'_>) -> Result<SpeechForm, Invalid> {
     Ok(SpeechForm { format, rate, stream, instructions })
 }
 
-/// Checks a sample rate: all of [`SAMPLE_RATES`] for bare samples and WAV, else 24 kHz.
+/// Checks a sample rate: all of [`SAMPLE_RATES`] for bare samples and WAV, [`MP3_RATES`] for MP3,
+/// else 24 kHz.
 fn sample_rate(number: i128, format: AudioFormat) -> Result<u32, Invalid> {
-    let any = matches!(format, AudioFormat::Pcm | AudioFormat::Wav);
-    let known = SAMPLE_RATES.into_iter().find(|&rate| i128::from(rate) == number && (any || rate == SAMPLE_RATE));
-    let rates = SAMPLE_RATES.map(|rate| rate.to_string()).join(", ");
-    let expected = if any { format!("one of {rates}") } else { format!("{SAMPLE_RATE} for {format}") };
-    known.ok_or_else(|| Invalid::malformed("sample_rate", number, expected))
+    let rates = match format {
+        AudioFormat::Pcm | AudioFormat::Wav => &SAMPLE_RATES[..],
+        AudioFormat::Mp3 => &MP3_RATES,
+        AudioFormat::Flac | AudioFormat::Opus => &[SAMPLE_RATE],
+    };
+    let known = rates.iter().copied().find(|&rate| i128::from(rate) == number);
+    known.ok_or_else(|| {
+        let rates: Vec<_> = rates.iter().map(u32::to_string).collect();
+        Invalid::malformed("sample_rate", number, format!("one of {} for {format}", rates.join(", ")))
+    })
 }
 
 #[cfg(test)]

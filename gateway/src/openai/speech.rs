@@ -13,17 +13,17 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::process::connections::Peer;
 
-use super::request::{SpeechForm, StreamFormat, read};
+use super::request::{SpeechForm, SpeechRequest, StreamFormat, read};
 use super::speech_body::SpeechBody;
+use super::speech_source::SpeechSource;
 use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::http::body::BufferedBody;
 use crate::http::media_type::require_json;
-use crate::live_audio::LiveAudio;
 use crate::provenance_headers::Provenance;
 use crate::resources::{DecodeRecording, peer};
-use crate::submit::{CheckedRequest, parse_and_check_some};
+use crate::submit::parse_and_check_some;
 
 /// Header with the id of the job.
 const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
@@ -58,30 +58,25 @@ pub(crate) async fn speech(State(app): State<App>, request: Request) -> Result<R
 /// Answers a request body of this API.
 pub(crate) async fn answer_speech(app: &App, call: SpeechCall, body: BufferedBody) -> Result<Response, Problem> {
     let SpeechCall { caller, peer } = call;
-    let (checked, form) = check(app, body, caller).await?;
+    let model = app.model_name.clone();
+    let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| read(body, caller, decode, &model);
+    let (checked, SpeechRequest { form, texts }) = parse_and_check_some(app, body, read, caller).await?;
     let Some(checked) = checked else {
         let mut encoder = encoder(form, 0)?;
         let mut bytes = encoder.push(&[0; SILENCE_SAMPLES]).map_err(Problem::internal)?;
         bytes.append(&mut encoder.finish().map_err(Problem::internal)?);
         return Ok(answer(form, None, Body::from_stream(SpeechBody::silence(form, bytes).into_stream())));
     };
-    let mut audio = LiveAudio::submit(app, checked, peer).await?;
-    let job = audio.job();
-    let first = audio.next().await?;
-    let body = SpeechBody::new(form, encoder(form, serial(job))?, audio, first);
+    let mut source = SpeechSource::begin(app, peer, checked, texts).await?;
+    let job = source.job();
+    let first = source.next().await?;
+    let body = SpeechBody::new(form, encoder(form, serial(job))?, source, first);
     Ok(answer(form, Some(job), Body::from_stream(body.into_stream())))
-}
-
-/// Reads a request body and checks the job that it asks for.
-async fn check(app: &App, body: BufferedBody, caller: Caller) -> Result<(Option<CheckedRequest>, SpeechForm), Problem> {
-    let model = app.model_name.clone();
-    let read = move |body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>| read(body, caller, decode, &model);
-    parse_and_check_some(app, body, read, caller).await
 }
 
 fn encoder(form: SpeechForm, serial: u32) -> Result<StreamEncoder, Problem> {
     let encoder = match form.format {
-        AudioFormat::Pcm | AudioFormat::Wav => StreamEncoder::at_rate(form.format, form.rate),
+        AudioFormat::Pcm | AudioFormat::Wav | AudioFormat::Mp3 => StreamEncoder::at_rate(form.format, form.rate),
         format => StreamEncoder::new(format, serial),
     };
     encoder.map_err(Problem::internal)

@@ -10,14 +10,13 @@ use axum::body::Bytes;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_formats::StreamEncoder;
-use csm_shared::job::Receipt;
 use futures::Stream;
 use futures::stream;
 use serde_json::{Value, json};
 
 use super::request::{SpeechForm, StreamFormat};
+use super::speech_source::{SourcePart, SpeechSource, SpokenJob};
 use crate::http::Problem;
-use crate::live_audio::{LiveAudio, LivePart};
 
 /// Body that is being written.
 pub(super) struct SpeechBody {
@@ -28,7 +27,7 @@ pub(super) struct SpeechBody {
 /// Next step of a body.
 enum Step {
     /// First part, which was waited for before the answer began.
-    First(Box<Running>, LivePart),
+    First(Box<Running>, SourcePart),
     /// Next part of the audio.
     Running(Box<Running>),
     /// Audio that is already there, and the end.
@@ -40,14 +39,14 @@ enum Step {
 }
 
 struct Running {
-    audio: LiveAudio,
+    source: SpeechSource,
     encoder: Option<StreamEncoder>,
 }
 
 impl SpeechBody {
-    /// Makes the body of a job's audio, whose first part has come.
-    pub(super) fn new(form: SpeechForm, encoder: StreamEncoder, audio: LiveAudio, first: LivePart) -> Self {
-        Self { form, step: Step::First(Box::new(Running { audio, encoder: Some(encoder) }), first) }
+    /// Makes the body of a speech whose first part has come.
+    pub(super) fn new(form: SpeechForm, encoder: StreamEncoder, source: SpeechSource, first: SourcePart) -> Self {
+        Self { form, step: Step::First(Box::new(Running { source, encoder: Some(encoder) }), first) }
     }
 
     /// Makes the body of encoded silence.
@@ -69,12 +68,12 @@ impl SpeechBody {
                     }
                     Step::Silence(bytes) => {
                         let mut all = body.wrap(bytes);
-                        all.append(&mut body.done(None));
+                        all.append(&mut body.done(&[]));
                         all
                     }
                     Step::First(running, part) => body.write(running, Ok(part)),
                     Step::Running(mut running) => {
-                        let part = running.audio.next().await;
+                        let part = running.source.next().await;
                         body.write(running, part)
                     }
                 };
@@ -86,15 +85,15 @@ impl SpeechBody {
     }
 
     /// Writes a part, and notes the next step.
-    fn write(&mut self, mut running: Box<Running>, part: Result<LivePart, Problem>) -> Vec<u8> {
+    fn write(&mut self, mut running: Box<Running>, part: Result<SourcePart, Problem>) -> Vec<u8> {
         let written = part.and_then(|part| match part {
-            LivePart::Samples(samples) => {
+            SourcePart::Samples(samples) => {
                 let Some(encoder) = &mut running.encoder else { return Ok((Vec::new(), None)) };
                 Ok((encoder.push(&samples).map_err(Problem::internal)?, None))
             }
-            LivePart::End(receipt) => {
-                let Some(encoder) = running.encoder.take() else { return Ok((Vec::new(), Some(receipt))) };
-                Ok((encoder.finish().map_err(Problem::internal)?, Some(receipt)))
+            SourcePart::End(jobs) => {
+                let Some(encoder) = running.encoder.take() else { return Ok((Vec::new(), Some(jobs))) };
+                Ok((encoder.finish().map_err(Problem::internal)?, Some(jobs)))
             }
         });
         match written {
@@ -102,14 +101,14 @@ impl SpeechBody {
                 self.step = Step::Running(running);
                 self.wrap(bytes)
             }
-            Ok((bytes, Some(receipt))) => {
+            Ok((bytes, Some(jobs))) => {
                 let mut all = self.wrap(bytes);
-                all.append(&mut self.done(Some((&running.audio, &receipt))));
+                all.append(&mut self.done(&jobs));
                 all
             }
             Err(problem) => {
                 let (message, event) = (problem.to_string(), problem.openai_document(""));
-                tracing::warn!(job = %running.audio.job(), error = message, "cutting speech");
+                tracing::warn!(job = %running.source.job(), error = message, "cutting speech");
                 self.step = Step::Cut(message);
                 match self.form.stream {
                     StreamFormat::Audio => Vec::new(),
@@ -128,20 +127,24 @@ impl SpeechBody {
         }
     }
 
-    /// Returns the event that ends the events.
-    fn done(&self, of: Option<(&LiveAudio, &Receipt)>) -> Vec<u8> {
+    /// Returns the event that ends the events of these jobs; there are none for silence.
+    fn done(&self, jobs: &[SpokenJob]) -> Vec<u8> {
         if self.form.stream == StreamFormat::Audio {
             return Vec::new();
         }
-        let text: u32 = of.map_or(0, |(_, receipt)| {
-            receipt.sentences.iter().map(|sentence| sentence.prompt_positions - sentence.context_positions).sum()
-        });
-        let frames = of.map_or(0, |(_, receipt)| receipt.frames);
+        let sentences = jobs.iter().flat_map(|spoken| &spoken.receipt.sentences);
+        let text: u32 = sentences.map(|sentence| sentence.prompt_positions - sentence.context_positions).sum();
+        let frames: u32 = jobs.iter().map(|spoken| spoken.receipt.frames).sum();
         let usage = json!({"input_tokens": text, "output_tokens": frames, "total_tokens": text + frames});
         let mut done = json!({"type": "speech.audio.done", "usage": usage});
-        if let Some((audio, receipt)) = of {
-            done["job"] = audio.job().to_string().into();
-            done["receipt"] = json!(receipt);
+        match jobs {
+            [] => {}
+            [spoken] => (done["job"], done["receipt"]) = (spoken.job.to_string().into(), json!(spoken.receipt)),
+            [first, ..] => {
+                let part = |spoken: &SpokenJob| json!({"job": spoken.job.to_string(), "receipt": spoken.receipt});
+                (done["job"], done["parts"]) =
+                    (first.job.to_string().into(), jobs.iter().map(part).collect::<Vec<_>>().into());
+            }
         }
         sse(&done)
     }

@@ -195,9 +195,59 @@ async fn a_long_result_is_read_from_its_file() {
         assert_eq!(job.spec.delivery, Delivery::Store);
         speak(&app, job, 40).await;
     };
-    let long = "This is one of many sentences that follow one another for quite a while. ".repeat(40);
-    let ((), answer) = tokio::join!(worker, ask(&app, json!({"input": long, "response_format": "flac"})));
+    let body = json!({"input": "Hi.", "response_format": "flac", "max_audio_length_ms": 150_000, "speed": 0.5});
+    let ((), answer) = tokio::join!(worker, ask(&app, body));
     assert_eq!(read(&answer.bytes().await.unwrap()).unwrap().samples(), tone(40 * FRAME_SAMPLES));
+}
+
+#[tokio::test]
+async fn a_long_text_is_heard_while_most_of_it_waits() {
+    let app = TestApp::start().await;
+    let text = "This sentence is one of many that follow one another for a while. ".repeat(90);
+    let key = |request: reqwest::RequestBuilder| request.header("idempotency-key", "long text");
+    let request = |stream: &str| {
+        let body = json!({"input": text, "response_format": "pcm", "seed": 1, "stream_format": stream});
+        key(app.request(Method::POST, "/v1/audio/speech").json(&body)).send()
+    };
+    let worker = async {
+        let job = TestWorker::new().claim(&app).await;
+        assert!(job.spec.text.as_str().len() <= 500 && job.spec.context.segments().is_empty());
+        publish(&app, &job, 2, 0, &tone(FRAME_SAMPLES)).await;
+        job
+    };
+    let (mut answer, job) = tokio::join!(async { request("audio").await.unwrap() }, worker);
+    assert_eq!(answer.status(), StatusCode::OK);
+    let id = job.lease.at().id;
+    assert_eq!(answer.headers()["x-job-id"], id.to_string().as_str());
+    assert_eq!(answer.chunk().await.unwrap().unwrap().len(), 2 * FRAME_SAMPLES);
+    assert_eq!(app.depth().await, 0, "the next job waits for the one before");
+    TestWorker::new().succeed_with(&app, job, Clip::from_samples(tone(FRAME_SAMPLES)).to_wav()).await;
+    let rest = async {
+        let (mut said, mut jobs) = (0, 1);
+        while said < text.trim().len() - 500 {
+            let job = TestWorker::new().claim(&app).await;
+            assert_eq!(job.spec.context.segments().len(), jobs.min(2), "it hears the ones before");
+            said += job.spec.text.as_str().len() + 1;
+            jobs += 1;
+            speak(&app, job, 1).await;
+        }
+        jobs
+    };
+    let (jobs, body) = tokio::join!(rest, async { answer.bytes().await.unwrap() });
+    assert_eq!(body.len(), (jobs - 1) * 2 * FRAME_SAMPLES);
+    let receipt = app.send(app.request(Method::GET, &format!("/v1/audio/speech/{id}"))).await.body;
+    assert_eq!(receipt["samples"], jobs * FRAME_SAMPLES);
+    assert_eq!(
+        (receipt["parts"].as_array().unwrap().len(), &receipt["parts"][0]["job"]),
+        (jobs, &json!(id.to_string()))
+    );
+    assert_eq!(receipt["sentences"][1]["start_ms"], 80);
+    // The same request again is the same speech.
+    let again = request("audio").await.unwrap().bytes().await.unwrap();
+    assert_eq!(again.len(), jobs * 2 * FRAME_SAMPLES);
+    let events = request("sse").await.unwrap();
+    assert_eq!(events.status(), StatusCode::BAD_REQUEST, "the key belongs to another request");
+    assert_eq!(app.depth().await, 0);
 }
 
 #[tokio::test]
@@ -207,7 +257,7 @@ async fn refusals_have_the_shape_that_clients_read() {
         (json!({"input": "Hi.", "voice": "nobody"}), 400, "voice", "malformed"),
         (json!({"input": "Hi.", "model": "whisper-1"}), 404, "model", "model_not_found"),
         (json!({"input": "Hi.", "response_format": "aac"}), 400, "response_format", "malformed"),
-        (json!({"input": "a".repeat(4_097)}), 400, "input", "out_of_range"),
+        (json!({"input": "a".repeat(100_001)}), 400, "input", "out_of_range"),
         (json!({"input": "Hi.", "speed": 9}), 400, "speed", "out_of_range"),
         (json!({}), 400, "input", "malformed"),
     ] {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use sha2::{Digest as _, Sha256};
 use uuid::{Builder, Uuid};
 
 use super::{IdSecret, Invalid, Tenant};
@@ -24,6 +25,16 @@ impl JobId {
     #[must_use]
     pub fn of_key(secret: &IdSecret, tenant: &Tenant, key: &str) -> Self {
         Self(Builder::from_custom_bytes(secret.tag(&format!("{tenant}\n{key}"))).into_uuid())
+    }
+
+    /// Derives the id of a later part of the same speech, from 1: UUID version 8 over SHA-256. Whoever
+    /// knows the first id can name all parts.
+    #[must_use]
+    pub fn part(self, number: u64) -> Self {
+        let digest = Sha256::digest(format!("{self}\n{number}"));
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(digest).for_each(|(byte, digit)| *byte = digit);
+        Self(Builder::from_custom_bytes(bytes).into_uuid())
     }
 
     /// Returns a number below `places` that spreads jobs evenly. The same id gives the same number

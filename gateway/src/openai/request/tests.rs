@@ -8,7 +8,7 @@ use csm_shared::job::VoiceName;
 
 use super::*;
 
-fn read_form(body: &str) -> Result<(Option<JobRequest>, SpeechForm), Invalid> {
+fn read_form(body: &str) -> Result<(Option<JobRequest>, SpeechRequest), Invalid> {
     let mut decode = |file: &[u8], most_ms| Ok(csm_shared::audio::read_within(file, most_ms)?);
     let caller = Caller::new(Tenant::default());
     read(body.as_bytes(), &caller, &mut decode, "tiny").map_err(|error| match error {
@@ -26,7 +26,7 @@ fn defaults_are_those_of_openai() {
     let (_, form) = read_form(r#"{"model": "tts-1", "input": "Hello", "voice": "alloy"}"#).unwrap();
     let expected =
         SpeechForm { format: AudioFormat::Mp3, rate: 24_000, stream: StreamFormat::Audio, instructions: false };
-    assert_eq!(form, expected);
+    assert_eq!(form.form, expected);
     let spec = spec(r#"{"model": "tts-1", "input": "Hello", "voice": "alloy"}"#);
     assert_eq!((spec.lane, spec.delivery, spec.format), (Lane::Live, Delivery::Both, AudioFormat::Mp3));
     assert_eq!((spec.voice, spec.speaker.get()), (Some(VoiceName::Alloy), 1));
@@ -53,7 +53,7 @@ fn what_clients_send_beside_the_documented_fields_is_taken() {
 fn refusals_name_the_field_and_what_it_may_be() {
     let refused = |fields: &str| {
         let body = format!(r#"{{"input": "Hi.", {fields}}}"#);
-        let invalid = read_form(&body).unwrap_err();
+        let invalid = read_form(&body).err().unwrap();
         (invalid.field, invalid.status, invalid.limit)
     };
     let (field, status, limit) = refused(r#""voice": "nobody""#);
@@ -75,10 +75,10 @@ fn refusals_name_the_field_and_what_it_may_be() {
         assert_eq!((refused.0.as_str(), refused.1), (field, status), "{fields}");
     }
     for (body, value) in [(r#"{"voice": "ash"}"#, "(missing)"), (r#"{"input": " "}"#, "\" \" (blank)")] {
-        let invalid = read_form(body).unwrap_err();
+        let invalid = read_form(body).err().unwrap();
         assert_eq!((invalid.field.as_str(), invalid.value.as_str()), ("input", value));
     }
-    assert_eq!(read_form(&format!(r#"{{"input": "{}"}}"#, "a".repeat(4_097))).unwrap_err().field, "input");
+    assert_eq!(read_form(&format!(r#"{{"input": "{}"}}"#, "a".repeat(100_001))).err().unwrap().field, "input");
 }
 
 #[test]
@@ -90,10 +90,25 @@ fn punctuation_alone_is_silence() {
 }
 
 #[test]
-fn a_result_over_the_limit_of_live_audio_is_read_from_its_file() {
+fn a_text_over_the_limit_of_live_audio_becomes_several_jobs() {
     let long = "This is one of many sentences that follow one another for quite a while. ".repeat(40);
-    let spec = spec(&serde_json::json!({ "input": long, "response_format": "opus" }).to_string());
-    assert_eq!((spec.delivery, spec.format), (Delivery::Store, AudioFormat::Pcm));
+    let body = serde_json::json!({ "input": long, "response_format": "opus" }).to_string();
+    let (job, SpeechRequest { texts, .. }) = read_form(&body).unwrap();
+    let spec = job.unwrap().spec;
+    assert_eq!((spec.delivery, spec.text.as_str()), (Delivery::Both, texts[0].trim()));
+    assert_eq!(texts.concat().trim(), long.trim());
+    let (_, SpeechRequest { texts, .. }) = read_form(r#"{"input": "Short."}"#).unwrap();
+    assert!(texts.is_empty());
+    let whole = "words without an end ".repeat(4_700);
+    let (_, SpeechRequest { texts, .. }) = read_form(&serde_json::json!({ "input": whole }).to_string()).unwrap();
+    assert!(texts.len() > 190, "{}", texts.len());
+    let budgeted = serde_json::json!({ "input": whole, "max_audio_length_ms": 60_000 }).to_string();
+    assert_eq!(read_form(&budgeted).err().unwrap().field, "max_audio_length_ms");
+}
+
+#[test]
+fn a_result_whose_length_is_allowed_by_the_caller_is_read_from_its_file() {
     let slow = r#"{"input": "Hi.", "speed": 0.25, "max_audio_length_ms": 40000}"#;
-    assert_eq!(self::spec(slow).delivery, Delivery::Store);
+    let spec = spec(slow);
+    assert_eq!((spec.delivery, spec.format), (Delivery::Store, AudioFormat::Pcm));
 }
