@@ -122,7 +122,7 @@ const fn attack(name: &'static str, attackers: usize, act: Act, what: &'static s
 }
 
 /// All attacks, in the order in which they run.
-pub static ATTACKS: [Attack; 25] = [
+pub static ATTACKS: [Attack; 26] = [
     attack("json-tree", 4, |a| Box::pin(bodies::json_tree(a)), "bodies of 24 MiB of [0],[0],..."),
     attack("flac-constant", 48, |a| Box::pin(bodies::flac_constant(a)), "8 KB of FLAC that last 600 s"),
     attack("base64-greatest", 8, |a| Box::pin(bodies::base64_greatest(a)), "24 MiB that hold a WAV of 393 s"),
@@ -145,6 +145,12 @@ pub static ATTACKS: [Attack; 25] = [
     attack("slow-upload-2000", 2_000, |a| Box::pin(uploads::slow(a)), "24 MiB announced and a byte a second"),
     attack("socket-unfinished-46", 46, |a| Box::pin(sockets::unfinished(a)), "WebSockets, 23 MiB unfinished, pongs"),
     attack("socket-unfinished-500", 500, |a| Box::pin(sockets::unfinished(a)), "WebSockets, 23 MiB unfinished, pongs"),
+    attack(
+        "socket-contexts-60",
+        60,
+        |a| Box::pin(sockets::contexts(a)),
+        "WebSockets, 10,000 contexts with long texts, unread",
+    ),
     attack("detect-constant", 48, |a| Box::pin(bodies::detect_constant(a)), "marks looked for in 600 s of 8 KB"),
     attack("create-cancel", 16, |a| Box::pin(jobs::create_and_cancel(a)), "jobs that are cancelled at once"),
     Attack {

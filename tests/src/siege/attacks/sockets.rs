@@ -1,4 +1,4 @@
-//! WebSockets whose message never ends.
+//! WebSockets whose message never ends, and those with contexts and texts without end.
 
 use std::io;
 use std::time::Duration;
@@ -19,6 +19,12 @@ const PIECE_BYTES: usize = 64 * 1024;
 const PONG_EVERY: Duration = Duration::from_secs(5);
 /// First frame of a text message of several frames, masked; its length follows in eight bytes.
 const UNFINISHED_FRAME: [u8; 2] = [0x01, 0xff];
+/// Contexts that a caller begins on one socket.
+const CONTEXTS: usize = 10_000;
+/// Characters of the text of each context, in sentences.
+const CONTEXT_CHARS: usize = 60_000;
+/// First two bytes of a whole text message of up to 65,535 bytes, masked.
+const TEXT_FRAME: [u8; 2] = [0x81, 0xfe];
 /// Empty pong, masked by zeros.
 const PONG: [u8; 6] = [0x8a, 0x80, 0, 0, 0, 0];
 
@@ -45,4 +51,43 @@ pub(in crate::siege) async fn unfinished(attacker: Attacker) -> io::Result<Strin
         }
         connection.send(&PONG).await?;
     }
+}
+
+/// Opens a WebSocket with contexts, begins ten thousand of them with a long text each, and reads
+/// nothing.
+pub(in crate::siege) async fn contexts(attacker: Attacker) -> io::Result<String> {
+    let mut connection = attacker.connect_narrow().await?;
+    let text = "One more sentence. ".repeat(CONTEXT_CHARS / 19);
+    let (path, messages): (_, fn(usize, &str) -> Vec<String>) = match attacker.round % 3 {
+        0 => ("/v1/stream", |n, text| {
+            vec![
+                format!(r#"{{"type":"start","context_id":"{n}"}}"#),
+                format!(r#"{{"type":"text","context_id":"{n}","text":"{text}"}}"#),
+            ]
+        }),
+        1 => ("/v1/text-to-speech/alloy/multi-stream-input", |n, text| {
+            vec![format!(r#"{{"context_id":"{n}","text":"{text}"}}"#)]
+        }),
+        _ => ("/tts/websocket", |n, text| {
+            vec![format!(
+                r#"{{"context_id":"{n}","transcript":"{text}","continue":true,"voice":{{"mode":"id","id":"alloy"}},"output_format":{{"container":"raw","encoding":"pcm_s16le","sample_rate":24000}}}}"#
+            )]
+        }),
+    };
+    let head = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n{UPGRADE}\r\n", attacker.public);
+    connection.send(head.as_bytes()).await?;
+    let status = connection.answer().await?.status;
+    if status != 101 {
+        return Ok(status.to_string());
+    }
+    for number in 0..CONTEXTS {
+        for message in messages(number, &text) {
+            let length = (message.len() as u16).to_be_bytes();
+            let frame = [&TEXT_FRAME[..], &length, &[0; 4], message.as_bytes()].concat();
+            if connection.send(&frame).await.is_err() {
+                return Ok(CLOSED.to_owned());
+            }
+        }
+    }
+    Ok("all sent".to_owned())
 }
