@@ -4,6 +4,7 @@
 
 mod app;
 mod flac;
+mod json_socket;
 mod proxy;
 mod speech;
 mod tokenizer;
@@ -15,6 +16,8 @@ mod backlog;
 mod bad_input;
 mod browsers;
 mod cancel;
+mod cartesia;
+mod cartesia_input;
 mod deepgram;
 mod detect;
 mod drain;
@@ -27,6 +30,7 @@ mod openai;
 mod problems;
 mod process;
 mod provenance;
+mod realtime;
 mod recordings;
 mod repeat;
 mod requests_seen;

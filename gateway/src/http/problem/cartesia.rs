@@ -15,12 +15,10 @@ use serde_json::{Value, json};
 use super::{Problem, ProblemParts};
 
 /// Fields of jobs with other names in Cartesia's API.
-const FIELDS: [(&str, &str); 6] = [
+const FIELDS: [(&str, &str); 4] = [
     ("text", "transcript"),
     ("input", "transcript"),
-    ("voice", "voice.id"),
     ("sample_rate", "output_format.sample_rate"),
-    ("response_format", "output_format.container"),
     ("speed", "generation_config.speed"),
 ];
 
