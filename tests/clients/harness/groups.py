@@ -31,6 +31,8 @@ CLIENTS = [
     Client("wyoming", "wyoming", "checks.py", True),
     Client("wyoming-openai", "wyoming_openai", "checks.py", python=(3, 12)),
     Client("open-webui", "replays", "open_webui.py", True),
+    # The application speaks over aiohttp, which LiveKit's packages bring along.
+    Client("open-webui-realtime", "livekit", "../replays/open_webui_realtime.py", python=(3, 12)),
     Client("librechat", "replays", "librechat.py", True),
     Client("sillytavern", "replays", "sillytavern.py", True),
     *(Client(f"{library}-{dialect}", library, "socket_checks.py", python=(3, 12), dialect=dialect)

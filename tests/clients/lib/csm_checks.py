@@ -144,6 +144,16 @@ def cancel(job):
     get(f"{API}/v1/jobs/{job}", method="DELETE")
 
 
+def cancel_newest(at):
+    """Cancels the newest job since a mark, or the one behind it if that has just ended."""
+    while True:
+        try:
+            return cancel(jobs_since(at)[-1])
+        except AssertionError as error:
+            if "job_already_final" not in str(error):
+                raise
+
+
 def kill_worker_of(job):
     """Kills the worker that runs a job; another is started at once."""
     get(f"{CONTROL}/kill?job={job}")

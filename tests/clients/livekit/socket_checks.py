@@ -154,6 +154,22 @@ async def bad_voice():
     raise AssertionError("the voice was accepted")
 
 
+async def broken():
+    """Cancels a job behind the stream; the speech must not look complete."""
+    at = mark()
+    async with engine() as one:
+        async with say(one, LONG) as speech:
+            await anext(speech)
+            await asyncio.to_thread(cancel_newest, at)
+            try:
+                async for _ in speech:
+                    pass
+            except APIError as error:
+                print(repr(error), file=sys.stderr)
+                return
+    raise AssertionError("the broken speech looks complete")
+
+
 async def worker_lost():
     """Kills the worker in mid-speech; another finishes and every sample arrives."""
     at = mark()
@@ -170,4 +186,4 @@ async def worker_lost():
 if __name__ == "__main__":
     sys.exit(run(f"livekit-{DIALECT}", {
         "speak": speak, "one shot": one_shot, "formats": defaults, "stream": stream, "words": words,
-        "cancel": cancelled, "bad voice": bad_voice, "worker lost": worker_lost}))
+        "cancel": cancelled, "bad voice": bad_voice, "broken": broken, "worker lost": worker_lost}))

@@ -98,6 +98,17 @@ async def bad_voice():
     assert error and not sound, "the voice was accepted"
 
 
+async def broken():
+    """Cancels a job behind the stream; an error must reach the pipeline."""
+    at = mark()
+    async with Bot(service()) as bot:
+        await bot.say(LONG)
+        await bot.next()
+        await asyncio.to_thread(cancel_newest, at)
+        _, error = await bot.rest()
+    assert error, "the broken speech looks complete"
+
+
 async def worker_lost():
     """Kills the worker in mid-speech; another finishes and every sample arrives.
 
@@ -118,4 +129,4 @@ async def worker_lost():
 if __name__ == "__main__":
     sys.exit(run(f"pipecat-{DIALECT}", {
         "speak": speak, "stream": stream, "words": words, "cancel": cancelled, "bad voice": bad_voice,
-        "worker lost": worker_lost}))
+        "broken": broken, "worker lost": worker_lost}))

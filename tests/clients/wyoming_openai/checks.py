@@ -16,13 +16,13 @@ from csm_wyoming import Refused, ask, chunks, connect, whole
 
 
 @contextlib.contextmanager
-def server(*flags):
+def server(*flags, models=("--tts-streaming-models", "tts-1")):
     """Runs wyoming-openai in front of the gateway and gives its address."""
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
     command = [sys.executable, "-m", "wyoming_openai", "--uri", f"tcp://127.0.0.1:{port}",
-               "--tts-openai-url", f"{BASE}/v1", "--tts-streaming-models", "tts-1", *flags]
+               "--tts-openai-url", f"{BASE}/v1", *models, *flags]
     process = subprocess.Popen(command, stdout=sys.stderr)
     try:
         wait_for_port(process, port)
@@ -172,10 +172,62 @@ async def worker_lost():
     assert_whole(job_since(at), samples_of(data, "pcm"))
 
 
+def realtime_server():
+    """Runs wyoming-openai so that it speaks over the Realtime API."""
+    return server(models=("--tts-realtime-models", "gpt-realtime"))
+
+
+async def realtime():
+    """Reads the first sound of the Realtime API while the job runs, and all of it."""
+    at = mark()
+    with realtime_server() as uri:
+        async with connect(uri) as client:
+            await ask(client, LONG)
+            parts = chunks(client)
+            data = await anext(parts)
+            assert_running(accepted_since(at))
+            async for part in parts:
+                data += part
+    expected = samples_since(at)
+    assert len(data) == 2 * expected, f"{len(data) // 2} samples; the receipts say {expected}"
+    paths = [x["path"] for x in exchanges_since(at) if x["status"] == 101]
+    assert paths == ["/v1/realtime?model=gpt-realtime"], paths
+
+
+async def realtime_cancelled():
+    """Disconnects in mid-speech, which must stop the jobs behind the Realtime API."""
+    at = mark()
+    with realtime_server() as uri:
+        async with connect(uri) as client:
+            await ask(client, LONG)
+            await anext(chunks(client))
+            assert_running(accepted_since(at))
+        await asyncio.to_thread(assert_stopped, at)
+
+
+async def realtime_broken():
+    """Cancels a job behind the Realtime API; the client must not see a whole synthesis."""
+    at = mark()
+    with realtime_server() as uri:
+        async with connect(uri) as client:
+            await ask(client, LONG)
+            parts = chunks(client)
+            await anext(parts)
+            await asyncio.to_thread(cancel_newest, at)
+            try:
+                async for _ in parts:
+                    pass
+                event = await client.read_event()
+                assert event is None or Error.is_type(event.type), event.type
+            except (Refused, ConnectionError):
+                pass
+
+
 if __name__ == "__main__":
     with server() as main_uri:
         code = run("wyoming-openai", {
             "describe": describe, "speak": speak, "stream": stream, "sentences": sentences,
             "cancel": cancelled, "bad voice": bad_voice, "busy": refused, "broken": broken,
-            "worker lost": worker_lost})
+            "worker lost": worker_lost, "realtime": realtime, "realtime cancel": realtime_cancelled,
+            "realtime broken": realtime_broken})
     sys.exit(code)
