@@ -22,6 +22,7 @@ mod compat;
 mod config;
 mod deepgram;
 mod detections;
+mod elevenlabs;
 mod fields;
 mod fleet;
 mod http;

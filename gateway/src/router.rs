@@ -19,7 +19,7 @@ use crate::http::problem::{echoed, pages};
 use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
 use crate::http::{Problem, request_metrics};
-use crate::{cartesia, compat, deepgram, fleet, jobs, openai, page, realtime, stream, watermark};
+use crate::{cartesia, compat, deepgram, elevenlabs, fleet, jobs, openai, page, realtime, stream, watermark};
 
 /// Builds the public API. Layers run from the bottom up: id, metrics, trace, panics, origin, then the
 /// route.
@@ -36,9 +36,17 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .route("/tts/websocket", get(cartesia::speak_socket))
         .route("/tts/bytes", post(cartesia::speak_bytes))
         .route_layer(middleware::from_fn(cartesia::error_shape));
+    let elevenlabs = Router::new()
+        .route("/v1/text-to-speech/{voice}", post(elevenlabs::speech))
+        .route("/v1/text-to-speech/{voice}/stream", post(elevenlabs::speech))
+        .route("/v1/text-to-speech/{voice}/multi-stream-input", get(elevenlabs::speech_socket))
+        .route("/v1/voices", get(elevenlabs::voices))
+        .route("/v1/voices/{id}", get(elevenlabs::voice))
+        .route_layer(middleware::from_fn(elevenlabs::error_shape));
     Router::new()
         .merge(openai)
         .merge(cartesia)
+        .merge(elevenlabs)
         .merge(page::routes())
         .route("/v1/speak", get(deepgram::speak_socket).post(deepgram::speak))
         .route("/v1/stream", get(stream::stream))

@@ -10,6 +10,7 @@
 mod cartesia;
 mod catalogue;
 mod conversions;
+mod elevenlabs;
 mod openai;
 pub(crate) mod pages;
 mod render;

@@ -80,7 +80,7 @@ catalogue! {
         statuses: [422, 400, 404, 415],
         meaning: "A value is missing, of the wrong kind, unreadable, or an unknown field of /v1. \
             The status is 400 if the body is not JSON or an Idempotency-Key is not visible ASCII, \
-            404 for a model that OpenAI's routes do not know, \
+            404 for a model that OpenAI's routes do not know and a voice that ElevenLabs' do not, \
             and 415 for a recording of unknown format and for a Content-Type of /v1/jobs that is \
             not application/json.",
         remedy: "Correct the named field; limit says what was expected.",
