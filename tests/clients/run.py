@@ -29,7 +29,7 @@ def arguments():
     parser.add_argument("--check", default="", help="checks, separated by commas")
     parser.add_argument("--light", action="store_true", help="only the clients that install fast")
     parser.add_argument("--sockets", action="store_true",
-                        help="also the clients of the ElevenLabs and Cartesia sockets, which are not served yet")
+                        help="also the clients of the ElevenLabs sockets, which are not served yet")
     parser.add_argument("--install", action="store_true", help="install the packages and stop")
     parser.add_argument("--requests", metavar="FILE", help="write all recorded exchanges to a file")
     return parser.parse_args()
