@@ -21,6 +21,7 @@ mod cartesia_input;
 mod deepgram;
 mod detect;
 mod drain;
+mod elevenlabs;
 mod events;
 mod faults;
 mod generate;
