@@ -13,7 +13,7 @@ import time
 
 from harness.control import Control
 from harness.fleet import Fleet
-from harness.groups import CLIENTS, NOT_SERVED, HERE, install
+from harness.groups import CLIENTS, HERE, install
 from harness.proxy import Exchanges, Proxy, start_loop
 
 SCRIPT_SECONDS = 300
@@ -28,8 +28,6 @@ def arguments():
     parser.add_argument("--only", default="", help="clients, separated by commas")
     parser.add_argument("--check", default="", help="checks, separated by commas")
     parser.add_argument("--light", action="store_true", help="only the clients that install fast")
-    parser.add_argument("--sockets", action="store_true",
-                        help="also the clients of the ElevenLabs sockets, which are not served yet")
     parser.add_argument("--install", action="store_true", help="install the packages and stop")
     parser.add_argument("--requests", metavar="FILE", help="write all recorded exchanges to a file")
     return parser.parse_args()
@@ -44,8 +42,7 @@ def chosen(options):
                  f"there are: {', '.join(client.name for client in CLIENTS)}")
     if names:
         return [client for client in CLIENTS if client.name in names]
-    return [client for client in CLIENTS
-            if (client.light or not options.light) and (options.sockets or client.dialect not in NOT_SERVED)]
+    return [client for client in CLIENTS if client.light or not options.light]
 
 
 def environment(options, fleet, proxies, control):

@@ -18,9 +18,6 @@ class Client:
         self.script, self.dialect = os.path.join(HERE, folder, script), dialect
 
 
-# Dialects of sockets that the gateway does not serve yet; --sockets runs their clients all the same.
-NOT_SERVED = ("elevenlabs",)
-
 CLIENTS = [
     Client("examples", "examples", "checks.py", True),
     Client("openai-python", "openai_python", "checks.py", True),
@@ -36,7 +33,7 @@ CLIENTS = [
     Client("librechat", "replays", "librechat.py", True),
     Client("sillytavern", "replays", "sillytavern.py", True),
     *(Client(f"{library}-{dialect}", library, "socket_checks.py", python=(3, 12), dialect=dialect)
-      for dialect in ("deepgram", "cartesia", *NOT_SERVED) for library in ("livekit", "pipecat")),
+      for dialect in ("deepgram", "cartesia", "elevenlabs") for library in ("livekit", "pipecat")),
 ]
 
 

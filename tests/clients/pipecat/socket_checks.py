@@ -100,9 +100,12 @@ async def bad_voice():
 
 
 async def broken():
-    """Cancels a job behind the stream; an error must reach the pipeline."""
+    """Cancels a job behind the stream; an error must reach the pipeline.
+
+    Pipecat's service for ElevenLabs reads no errors. It tells of a closed socket only if it may not connect again.
+    """
     at = mark()
-    async with Bot(service()) as bot:
+    async with Bot(service(**({"reconnect_on_error": False} if DIALECT == "elevenlabs" else {}))) as bot:
         await bot.say(LONG)
         await bot.next()
         await asyncio.to_thread(cancel_newest, at)
