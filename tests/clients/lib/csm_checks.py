@@ -26,6 +26,7 @@ LONG_SENTENCES = [
     "The next morning the boats were gone from the water.",
 ]
 LONG = " ".join(LONG_SENTENCES)
+TIMED = " ".join(LONG_SENTENCES[:3])
 BAD_VOICE = "nobody-here"
 
 BASE = os.environ["CSM_BASE"]
@@ -137,6 +138,14 @@ def assert_stopped(at):
     if "until" not in at:
         later = get(f"{CONTROL}/accepted?since={at['accepted'] + len(jobs)}&wait=2")["job"]
         assert later is None, "a further sentence was started"
+
+
+def assert_timed(words, starts, length):
+    """Asserts that timed words are those of `TIMED`, and that their times cover a sound of some seconds."""
+    assert "".join("".join(words).split()) == "".join(TIMED.split()), f"the words are {words}"
+    assert starts == sorted(starts), f"the times are {starts}"
+    span = starts[-1] - starts[0]
+    assert length / 2 <= span <= length, f"{span} s from the first word to the last, in {length} s of sound"
 
 
 def cancel(job):
