@@ -11,9 +11,14 @@
 //! 4. `submit`: a checked request enters the queue, after `window_check` and with its long
 //!    `recordings` in the store; `wait`: from a request to the end of its job; `stored_audio`: a
 //!    job's file on its way to the caller; `provenance_headers`: headers of every answer with audio.
-//! 5. The faces, one folder each with its routes, request and documents: `jobs` (`/v1/jobs`),
-//!    `compat` (`/generate`, `/ws`), `watermark` (`/v1/watermark`) with the search of `detections`.
-//! 6. `readiness`: checks of Redis and the store; `server`: connections and the drain.
+//! 5. Speech that is heard while it is made: `live_audio`: one job's samples; `speech_template` and
+//!    `sentence_queue`: text in pieces, a job for each sentence; `word_times`: estimated times of its
+//!    words; `sockets`: the open WebSocket with its limits.
+//! 6. The faces, one folder each with its routes, messages and documents: `jobs` (`/v1/jobs`), `compat`
+//!    (`/generate`, `/ws`), `stream` (`/v1/stream`), `openai`, `realtime`, `deepgram`, `elevenlabs`,
+//!    `cartesia`, `wyoming`, `watermark` (`/v1/watermark`) with the search of `detections`, `fleet`, and
+//!    the `page`.
+//! 7. `readiness`: checks of Redis and the store; `server`: connections and the drain.
 
 mod app;
 mod caller;

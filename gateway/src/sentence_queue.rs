@@ -95,6 +95,10 @@ enum Speaking {
     Silence(Vec<i16>),
 }
 
+fn chars(text: &str) -> u64 {
+    text.chars().count() as u64
+}
+
 /// Divides a text into the texts of its jobs. Their words are those of the text, in order.
 pub(crate) fn job_texts(text: &str) -> Vec<String> {
     let mut jobs = vec![String::new()];
@@ -125,6 +129,8 @@ pub(crate) struct SentenceQueue {
     /// Pieces of the sentence that is not whole yet.
     rest: String,
     waiting: VecDeque<Waiting>,
+    /// Characters of the texts that wait.
+    waiting_chars: u64,
     current: Option<Current>,
     /// True if jobs go on when the queue is dropped.
     detached: bool,
@@ -132,14 +138,16 @@ pub(crate) struct SentenceQueue {
 
 impl SentenceQueue {
     /// Creates an empty queue.
-    pub(crate) const fn new(app: App, peer: Peer, template: SpeechTemplate) -> Self {
+    pub(crate) fn new(app: App, peer: Peer, template: SpeechTemplate) -> Self {
         let waiting = VecDeque::new();
-        Self { app, peer, template, voice: None, rest: String::new(), waiting, current: None, detached: false }
+        let (rest, waiting_chars) = (String::new(), 0);
+        Self { app, peer, template, voice: None, rest, waiting, waiting_chars, current: None, detached: false }
     }
 
     /// Creates a queue in which these texts wait, each as one job.
     pub(crate) fn of_texts(app: App, peer: Peer, template: SpeechTemplate, texts: Vec<String>) -> Self {
         let mut queue = Self::new(app, peer, template);
+        queue.waiting_chars = texts.iter().map(|text| chars(text)).sum();
         queue.waiting.extend(texts.into_iter().map(|text| Waiting::Text(text, None)));
         queue
     }
@@ -206,12 +214,8 @@ impl SentenceQueue {
 
     /// Refuses a text with which too many characters would wait.
     fn check_room(&self, text: &str) -> Result<(), Invalid> {
-        let waiting = self.waiting.iter().map(|entry| match entry {
-            Waiting::Text(text, _) => text.chars().count(),
-            Waiting::Job(..) | Waiting::Flush => 0,
-        });
-        let chars = waiting.sum::<usize>() + text.chars().count();
-        if WAITING_CHARS.allows(chars as u64) { Ok(()) } else { Err(Invalid::outside("text", chars, &WAITING_CHARS)) }
+        let chars = self.waiting_chars + chars(text);
+        if WAITING_CHARS.allows(chars) { Ok(()) } else { Err(Invalid::outside("text", chars, &WAITING_CHARS)) }
     }
 
     /// Lets the rest be spoken, although its sentence is not whole.
@@ -231,6 +235,9 @@ impl SentenceQueue {
             let limit = format!("at most {WAITING_MAX} that wait");
             return Err(Invalid::malformed("messages", self.waiting.len() + 1, limit));
         }
+        if let Waiting::Text(text, _) = &entry {
+            self.waiting_chars += chars(text);
+        }
         self.waiting.push_back(entry);
         Ok(())
     }
@@ -239,6 +246,7 @@ impl SentenceQueue {
     pub(crate) fn clear(&mut self) {
         self.rest.clear();
         self.waiting.clear();
+        self.waiting_chars = 0;
         self.current = None;
     }
 
@@ -273,6 +281,7 @@ impl SentenceQueue {
     }
 
     fn begin(&mut self, text: String, voice: Option<String>) -> Result<(), Problem> {
+        self.waiting_chars = self.waiting_chars.saturating_sub(chars(&text));
         let mut template = self.template.clone();
         if let Some(name) = voice {
             template.set_voice(name.trim().to_lowercase().parse::<VoiceName>()?);

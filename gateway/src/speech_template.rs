@@ -139,8 +139,12 @@ impl SpeechTemplate {
 
     /// Refuses a context that leaves the model no room to speak.
     pub(crate) async fn check(&self, app: &App) -> Result<(), Problem> {
+        let thread = app.decoder.thread().await?;
         let (template, app) = (self.clone(), app.clone());
-        let checked = tokio::task::spawn_blocking(move || template.checked_spec(&app, Text::new(CHECKED_TEXT)?));
+        let checked = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            template.checked_spec(&app, Text::new(CHECKED_TEXT)?)
+        });
         checked.await.map_err(Problem::internal)??;
         Ok(())
     }
@@ -164,8 +168,12 @@ impl SpeechTemplate {
         let ((ticket, repeats), text) = (self.ticket(), Text::new(&text)?);
         let mut memory = app.memory.begin(peer);
         memory.grow_to(text.as_str().len()).await?;
-        let checker = app.clone();
-        let checked = tokio::task::spawn_blocking(move || self.checked_spec(&checker, text));
+        // The tokenizer takes a core for a moment, so few texts are checked at a time.
+        let (checker, thread) = (app.clone(), app.decoder.thread().await?);
+        let checked = tokio::task::spawn_blocking(move || {
+            let _thread = thread;
+            self.checked_spec(&checker, text)
+        });
         let spec = checked.await.map_err(Problem::internal)??;
         let job_request = JobRequest { ticket, spec, repeats };
         LiveAudio::submit(&app, CheckedRequest { job_request, memory }, peer).await.map(Some)
