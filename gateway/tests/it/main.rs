@@ -6,7 +6,6 @@ mod app;
 mod flac;
 mod proxy;
 mod speech;
-mod tokenizer;
 mod worker;
 
 mod admission;
