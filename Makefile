@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds test-clients test-cuts test-page train-tiny
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -125,6 +125,11 @@ bench-queue: ## The queue beside BullMQ, apalis-redis and Celery, and on long ba
 	$(CARGO) build --locked --release --workspace --bin csm-bench-queue
 	bench/peers/queue/run.sh setup
 	$(TARGET)/release/csm-bench-queue
+
+bench-gateway: ## Live audio through Redis and the gateway, paced frames in place of a model: docs/benchmarks/ gets the tables; 6 minutes
+	@scripts/need.sh cargo cc cmake redis-server
+	$(CARGO) build --locked --release --workspace --bin csm-bench-gateway --bin csm-gateway
+	$(TARGET)/release/csm-bench-gateway --docs docs/benchmarks
 
 attack: $(if $(filter .venv/%,$(PYTHON)),.venv/attack) ## What the builtin mark survives, and what is mistaken for it: docs/benchmarks/ gets the tables; 15 minutes
 	@scripts/need.sh cargo cc cmake ffmpeg espeak-ng

@@ -9,7 +9,7 @@ use crate::source_tree::{files, read};
 type Arrows = BTreeMap<String, BTreeSet<String>>;
 
 /// Folders of the crates, from the root of the workspace.
-const CRATES: [&str; 16] = [
+const CRATES: [&str; 17] = [
     "shared",
     "shared/formats",
     "shared/queue",
@@ -23,6 +23,7 @@ const CRATES: [&str; 16] = [
     "bench/report",
     "bench/engine",
     "bench/queue",
+    "bench/gateway",
     "bench/attack",
     "tests",
     "tests/testing",

@@ -41,12 +41,3 @@ impl AttackReport {
         written.with_context(|| file.display().to_string())
     }
 }
-
-/// Returns cores, processor and kernel, as Linux reports them, and the load of the machine.
-pub(crate) fn machine() -> (String, String) {
-    let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
-    let name = csm_report::cpu_name(&read("/proc/cpuinfo"));
-    let kernel = read("/proc/sys/kernel/osrelease");
-    let load = read("/proc/loadavg").split_whitespace().next().unwrap_or("unknown").to_owned();
-    (format!("{} cores of an {name}, Linux {}", super::parallel::cores(), kernel.trim()), load)
-}

@@ -93,7 +93,7 @@ fn main() -> anyhow::Result<ExitCode> {
 }
 
 fn head(report: &mut AttackReport, args: &AttackArgs) {
-    let (machine, load) = attack_report::machine();
+    let (machine, load) = csm_report::machine();
     let command: Vec<_> = std::env::args().collect();
     report.say(format!("# The builtin watermark under attack, {}", csm_report::today()));
     report.say(format!(

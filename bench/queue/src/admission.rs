@@ -5,11 +5,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use csm_queue::queue::{Enqueue, Queue, Ticket, WorkerId, WorkerReport};
+use csm_report::percentile;
 use csm_shared::job::{JobId, Lane};
 use csm_shared::outln;
 use tokio_util::sync::CancellationToken;
 
-use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};
+use super::bench_workers::{BenchServer, BenchWorker, spec};
 
 /// Number of jobs that are enqueued at once.
 const JOBS: usize = 3_000;

@@ -123,10 +123,3 @@ impl BenchWorker {
         Ok(())
     }
 }
-
-/// Returns the value below which `percent` of the values lie.
-pub(crate) fn percentile(values: &mut [f64], percent: f64) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let last = values.len().saturating_sub(1);
-    values.get((last as f64 * percent / 100.0).round() as usize).copied().unwrap_or(f64::NAN)
-}

@@ -4,12 +4,13 @@
 use std::time::Instant;
 
 use csm_queue::queue::{Claim, Queue, Ticket, WorkerCapacity, WorkerId};
+use csm_report::percentile;
 use csm_shared::job::{JobId, Lane};
 use csm_shared::outln;
 use futures::StreamExt as _;
 
 use super::BenchQueueArgs;
-use super::bench_workers::{BenchServer, percentile, receipt, spec};
+use super::bench_workers::{BenchServer, receipt, spec};
 
 /// Most enqueues under way at a time.
 const IN_FLIGHT: usize = 64;

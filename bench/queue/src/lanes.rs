@@ -5,13 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use csm_queue::queue::{Queue, Ticket, WorkerId};
+use csm_report::percentile;
 use csm_shared::job::{JobId, Lane};
 use csm_shared::outln;
 use futures::StreamExt as _;
 use tokio_util::sync::CancellationToken;
 
 use super::BenchQueueArgs;
-use super::bench_workers::{BenchServer, BenchWorker, percentile, spec};
+use super::bench_workers::{BenchServer, BenchWorker, spec};
 
 /// Number of live jobs, one every [`EVERY`]. On average they keep one slot busy, of the four that
 /// are kept back.

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use csm_queue::queue::{Claim, Queue, Ticket, WorkerCapacity, WorkerId};
+use csm_report::percentile;
 use csm_shared::job::{JobId, Lane};
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -13,7 +14,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::BenchQueueArgs;
-use super::bench_workers::{percentile, queue, receipt, spec};
+use super::bench_workers::{queue, receipt, spec};
 
 /// Most enqueues under way at a time.
 const IN_FLIGHT: usize = 16;

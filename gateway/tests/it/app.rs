@@ -20,7 +20,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
-use crate::tokenizer::write_model;
+use csm_testing::byte_model::write_model;
 
 /// Longest wait of a test for an event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

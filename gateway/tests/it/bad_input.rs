@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 
 use crate::app::{TestApp, TestResponse};
 use crate::speech::segment;
-use crate::tokenizer::MAX_POSITIONS;
+use csm_testing::byte_model::MAX_POSITIONS;
 
 struct Case {
     name: &'static str,

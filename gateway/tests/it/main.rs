@@ -7,7 +7,6 @@ mod flac;
 mod json_socket;
 mod proxy;
 mod speech;
-mod tokenizer;
 mod worker;
 
 mod admission;

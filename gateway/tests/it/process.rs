@@ -12,8 +12,8 @@ use tokio::time::timeout;
 
 use crate::app::{PATIENCE, TestApp, until};
 use crate::speech::say;
-use crate::tokenizer::write_model;
 use crate::worker::TestWorker;
+use csm_testing::byte_model::write_model;
 
 type Log = Lines<BufReader<ChildStderr>>;
 

@@ -23,7 +23,7 @@ enum Check {
 }
 
 /// Programs of the pages. Scripts of the tree are known too, and need only exist.
-const PROGRAMS: [(&str, Check); 16] = [
+const PROGRAMS: [(&str, Check); 17] = [
     ("make", Check::Make),
     ("cargo", Check::Cargo),
     ("curl", Check::Requests),
@@ -33,6 +33,7 @@ const PROGRAMS: [(&str, Check); 16] = [
     ("target/release/csm-worker", Check::Program("csm-worker")),
     ("target/release/csm-attack", Check::Program("csm-attack")),
     ("target/release/csm-bench-queue", Check::Program("csm-bench-queue")),
+    ("target/release/csm-bench-gateway", Check::Program("csm-bench-gateway")),
     ("target/cuda/89/csm-worker", Check::Program("csm-worker")),
     ("docker", Check::NotRun("a Docker daemon that may build images; `make manifests` checks the compose file")),
     ("kubectl", Check::NotRun("a cluster; `make manifests` checks the manifests")),

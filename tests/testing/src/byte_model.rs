@@ -5,10 +5,10 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 /// Positions of the model.
-pub(crate) const MAX_POSITIONS: usize = 2_048;
+pub const MAX_POSITIONS: usize = 2_048;
 
 /// Writes `config.json` and `tokenizer.json`.
-pub(crate) fn write_model(folder: &Path) {
+pub fn write_model(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     let config = json!({ "max_position_embeddings": MAX_POSITIONS });
     std::fs::write(folder.join("config.json"), config.to_string()).unwrap();
