@@ -186,7 +186,7 @@ mod tests {
 
     use super::*;
 
-    fn request(voice: Value) -> Value {
+    fn request(voice: &Value) -> Value {
         let output = json!({"container": "raw", "encoding": "pcm_f32le", "sample_rate": 44_100});
         json!({"voice": voice, "output_format": output, "language": "en", "model_id": "sonic-3"})
     }
@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn a_voice_is_a_name_or_an_object() {
         for voice in [json!("Ash"), json!({"mode": "id", "id": "ASH"}), json!({"id": "ash"})] {
-            let request = request(voice);
+            let request = request(&voice);
             let settings = SpeechSettings::read(&MessageFields::of(&request)).unwrap();
             assert_eq!((settings.voice, settings.output.rate), (VoiceName::Ash, 44_100));
             assert_eq!(settings.output.encode(&[i16::MIN]), (-1.0_f32).to_le_bytes());
@@ -203,7 +203,7 @@ mod tests {
 
     #[test]
     fn later_requests_may_leave_out_settings_but_not_change_them() {
-        let first = request(json!("ash"));
+        let first = request(&json!("ash"));
         let settings = SpeechSettings::read(&MessageFields::of(&first)).unwrap();
         let same = |request: Value| settings.check_same(&MessageFields::of(&request)).map_err(|invalid| invalid.field);
         assert_eq!(same(json!({"transcript": "a"})), Ok(()));

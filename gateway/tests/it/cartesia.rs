@@ -17,7 +17,7 @@ pub(crate) async fn open(app: &TestApp) -> JsonSocket {
 }
 
 /// Makes a message as LiveKit and Pipecat send it, with the members of `more`.
-pub(crate) fn piece(context: &str, transcript: &str, more: Value) -> Value {
+pub(crate) fn piece(context: &str, transcript: &str, more: &Value) -> Value {
     let mut message = json!({
         "model_id": "sonic-3", "language": "en", "context_id": context, "transcript": transcript, "continue": true,
         "voice": {"mode": "id", "id": "Ash", "__experimental_controls": {"speed": "fast"}},
@@ -28,7 +28,7 @@ pub(crate) fn piece(context: &str, transcript: &str, more: Value) -> Value {
 }
 
 pub(crate) fn last(context: &str, transcript: &str) -> Value {
-    piece(context, transcript, json!({"continue": false}))
+    piece(context, transcript, &json!({"continue": false}))
 }
 
 /// Reads up to the end of one context.
@@ -49,7 +49,7 @@ async fn pieces_are_spoken_sentence_by_sentence_with_times_of_the_context() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
     for text in ["The ", "first one. ", "Number 2"] {
-        socket.send(piece("a", text, json!({"add_timestamps": true}))).await;
+        socket.send(piece("a", text, &json!({"add_timestamps": true}))).await;
     }
     let first = TestWorker::new().claim(&app).await;
     assert_eq!((first.spec.text.as_str(), first.spec.voice), ("The first one.", Some(VoiceName::Ash)));
@@ -82,7 +82,7 @@ async fn contexts_speak_at_once_and_end_on_their_own() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
     socket.send(last("a", "One.")).await;
-    socket.send(piece("b", "Two.", json!({"continue": false, "voice": "echo"}))).await;
+    socket.send(piece("b", "Two.", &json!({"continue": false, "voice": "echo"}))).await;
     let (first, second) = (TestWorker::new().claim(&app).await, TestWorker::new().claim(&app).await);
     let all = tone(2 * FRAME_SAMPLES);
     for frame in 0..2 {
@@ -115,7 +115,7 @@ async fn contexts_take_turns() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
     for _ in 0..200 {
-        socket.send(piece("long", "...", json!({"max_buffer_delay_ms": 0}))).await;
+        socket.send(piece("long", "...", &json!({"max_buffer_delay_ms": 0}))).await;
     }
     socket.send(last("long", "")).await;
     socket.send(last("short", "...")).await;
@@ -152,10 +152,10 @@ async fn a_cancel_ends_its_job_and_no_other() {
 async fn a_flush_is_answered_behind_all_before_it() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
-    socket.send(piece("a", "No stop", json!({}))).await;
+    socket.send(piece("a", "No stop", &json!({}))).await;
     socket.assert_silent().await;
     assert!(TestWorker::new().try_claim(&app).await.is_none(), "the sentence is not whole");
-    socket.send(piece("a", "", json!({"flush": true}))).await;
+    socket.send(piece("a", "", &json!({"flush": true}))).await;
     let worker = async { speak(&app, TestWorker::new().claim(&app).await, 1).await };
     let ((), flushed) = tokio::join!(worker, socket.told_until(|message| message["type"] == "flush_done"));
     let flush = flushed.last().unwrap();
@@ -170,7 +170,7 @@ async fn a_flush_is_answered_behind_all_before_it() {
 async fn text_without_a_delay_is_spoken_as_it_comes() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
-    socket.send(piece("a", "No stop", json!({"max_buffer_delay_ms": 0}))).await;
+    socket.send(piece("a", "No stop", &json!({"max_buffer_delay_ms": 0}))).await;
     let job = TestWorker::new().claim(&app).await;
     assert_eq!(job.spec.text.as_str(), "No stop");
     socket.send(last("a", "")).await;
@@ -195,7 +195,7 @@ async fn samples_have_the_form_that_is_asked_for() {
         let context = format!("{rate}-{encoding}");
         let output = json!({"container": "raw", "encoding": encoding, "sample_rate": rate});
         let more = json!({"continue": false, "output_format": output, "generation_config": {"speed": 1.25}});
-        socket.send(piece(&context, "Hello.", more)).await;
+        socket.send(piece(&context, "Hello.", &more)).await;
         let job = TestWorker::new().claim(&app).await;
         assert_eq!(job.spec.speed.get(), 1.25);
         let ((), messages) = tokio::join!(speak(&app, job, 5), until_done(&mut socket, &context));
@@ -233,7 +233,7 @@ async fn a_caller_that_leaves_ends_all_jobs() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
     socket.send(last("a", "Hello.")).await;
-    socket.send(piece("b", "Hello there. And", json!({}))).await;
+    socket.send(piece("b", "Hello there. And", &json!({}))).await;
     let jobs = [TestWorker::new().claim(&app).await, TestWorker::new().claim(&app).await];
     drop(socket);
     for job in &jobs {

@@ -14,7 +14,7 @@ use crate::worker::TestWorker;
 async fn bad_messages_are_errors_that_name_the_field() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
-    let with = |more: Value| piece("", "Hello.", more);
+    let with = |more: Value| piece("", "Hello.", &more);
     let format = |more: Value| {
         let mut format = json!({"container": "raw", "encoding": "pcm_s16le", "sample_rate": 24_000});
         format.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
@@ -105,9 +105,9 @@ async fn an_error_ends_its_context_so_that_no_text_goes_missing() {
         ("text", json!({"transcript": "a".repeat(5_000)})),
         ("rate", json!({"output_format": {"container": "raw", "encoding": "pcm_s16le", "sample_rate": 8_000}})),
     ] {
-        socket.send(piece(context, "Hello there. ", json!({"max_buffer_delay_ms": 0}))).await;
+        socket.send(piece(context, "Hello there. ", &json!({"max_buffer_delay_ms": 0}))).await;
         let job = TestWorker::new().claim(&app).await;
-        socket.send(piece(context, "More.", bad)).await;
+        socket.send(piece(context, "More.", &bad)).await;
         assert_eq!(socket.told().await["type"], "error");
         cancel_requested(&app, &job).await;
         socket.send(last(context, "Rest.")).await;
@@ -126,16 +126,16 @@ async fn contexts_and_waiting_text_have_limits() {
     let app = TestApp::start().await;
     let mut socket = open(&app).await;
     for number in 0..32 {
-        socket.send(piece(&format!("c{number}"), "Not whole", json!({}))).await;
+        socket.send(piece(&format!("c{number}"), "Not whole", &json!({}))).await;
     }
-    socket.send(piece("one-more", "Not whole", json!({}))).await;
+    socket.send(piece("one-more", "Not whole", &json!({}))).await;
     let error = socket.told().await;
     assert_eq!((&error["context_id"], &error["limit"]), (&json!("one-more"), &json!("0 to 32 contexts in progress")));
     socket.send(json!({"context_id": "c0", "cancel": true})).await;
     socket.send(last("one-more", "Rest.")).await;
     assert_eq!(socket.told().await["context_id"], "one-more", "its first part was refused");
     for _ in 0..11 {
-        socket.send(piece("new", &"A very long text. ".repeat(570), json!({}))).await;
+        socket.send(piece("new", &"A very long text. ".repeat(570), &json!({}))).await;
     }
     let error = socket.told().await;
     assert_eq!((&error["context_id"], &error["limit"]), (&json!("new"), &json!("0 to 100000 characters that wait")));
