@@ -7,7 +7,7 @@
 //! 2. `resources`: memory, places and time that a caller may hold; `http`: bodies, ranges, request
 //!    ids, the check of `Host` and `Origin`, metrics, and problem documents with their pages.
 //! 3. `caller`: tenant and job of a request, and whose job an id is; `fields`: one reader for each
-//!    request field.
+//!    request field; `message_fields`: the same for messages of some sockets.
 //! 4. `submit`: a checked request enters the queue, after `window_check` and with its long
 //!    `recordings` in the store; `wait`: from a request to the end of its job; `stored_audio`: a
 //!    job's file on its way to the caller; `provenance_headers`: headers of every answer with audio.
