@@ -1,5 +1,8 @@
-//! Open WebSocket with its limits: the size, pace and memory of messages, the time of a send, and
-//! the silence of a caller.
+//! Open WebSocket with its limits: the size, pace, rate and memory of messages, the time of a send,
+//! and the silence of a caller.
+//!
+//! A caller who sends more than a burst is read at a rate that few sockets cannot turn into the work
+//! of a core. The rest waits in TCP.
 //!
 //! A [`SocketMeter`] charges each message to the memory of all requests while it arrives, and ends
 //! sockets whose messages come too slowly.
@@ -12,7 +15,7 @@ use axum::body::Bytes;
 use axum::extract::ws::{CloseCode, CloseFrame, Message, WebSocket, close_code};
 use csm_shared::job::Invalid;
 use serde_json::Value;
-use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, timeout};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at, sleep_until, timeout};
 use tokio_tungstenite::tungstenite;
 
 use crate::http::problem::echoed;
@@ -28,6 +31,14 @@ const SEND_LIMIT: Duration = Duration::from_secs(60);
 const PACE_CHECK_EVERY: Duration = Duration::from_secs(2);
 /// Longest wait for the caller's answer to a close.
 const CLOSE_LIMIT: Duration = Duration::from_secs(2);
+/// Bytes that a caller may send at once.
+const BURST_BYTES: u64 = 256 * 1_024;
+/// Bytes a second that are read behind a burst. A text is spoken far more slowly.
+const READ_RATE: u64 = 128 * 1_024;
+/// Bytes that a message counts beyond its own: its head, and the work of any message.
+const MESSAGE_BYTES: u64 = 128;
+/// Longest pause behind a message, however large.
+const READ_PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Messages that cannot be read, after which the socket is closed.
 const UNREADABLE_MAX: u32 = 20;
 
@@ -81,10 +92,32 @@ pub(crate) struct Socket {
     meter: Arc<SocketMeter>,
     /// Time of the last message, pongs included.
     heard: Instant,
+    /// Time from which on the socket is read again.
+    read_from: Instant,
     ping: Interval,
     pace_check: Interval,
+    allowance: ReadAllowance,
     /// Messages that could not be read.
     unreadable: u32,
+}
+
+/// Bytes that a caller may still send before its socket is left unread for a moment.
+struct ReadAllowance {
+    /// Bytes of the last messages that the rate has not covered yet.
+    owed: u64,
+    since: Instant,
+}
+
+impl ReadAllowance {
+    /// Counts a message of `bytes`. Returns the time at which the next one may be read.
+    fn count(&mut self, bytes: usize, now: Instant) -> Instant {
+        let earned = READ_RATE * now.saturating_duration_since(self.since).as_millis() as u64 / 1_000;
+        self.owed = self.owed.saturating_sub(earned) + bytes as u64 + MESSAGE_BYTES;
+        let over = self.owed.saturating_sub(BURST_BYTES);
+        self.owed -= over;
+        self.since = now + Duration::from_millis(over * 1_000 / READ_RATE).min(READ_PAUSE_MAX);
+        self.since
+    }
 }
 
 impl Socket {
@@ -96,7 +129,9 @@ impl Socket {
             interval
         };
         let (ping, pace_check) = (every(PING_EVERY), every(PACE_CHECK_EVERY));
-        Self { inner, meter, heard: Instant::now(), ping, pace_check, unreadable: 0 }
+        let now = Instant::now();
+        let allowance = ReadAllowance { owed: 0, since: now };
+        Self { inner, meter, heard: now, read_from: now, ping, pace_check, allowance, unreadable: 0 }
     }
 
     /// Returns the caller's next message. Nothing is lost if the call is dropped.
@@ -108,12 +143,14 @@ impl Socket {
     /// call only keeps the connection alive until the session ends.
     pub(crate) async fn listen(&mut self, read: bool) -> Result<Received, SessionEnd> {
         loop {
+            let waits = Instant::now() < self.read_from;
             tokio::select! {
-                received = self.inner.recv(), if read => {
+                received = self.inner.recv(), if read && !waits => {
                     if let Some(message) = self.sort(received)? {
                         return Ok(message);
                     }
                 }
+                () = sleep_until(self.read_from), if read && waits => {}
                 _ = self.ping.tick() => self.probe(read).await?,
                 _ = self.pace_check.tick() => self.check_pace()?,
             }
@@ -183,8 +220,9 @@ impl Socket {
         self.heard = Instant::now();
         match received {
             Some(Ok(message @ (Message::Text(_) | Message::Binary(_)))) => {
-                let is_text = matches!(message, Message::Text(_));
-                Ok(Some(Received { bytes: message.into_data(), memory: self.meter.end_message(), is_text }))
+                let (is_text, bytes) = (matches!(message, Message::Text(_)), message.into_data());
+                self.read_from = self.allowance.count(bytes.len(), self.heard);
+                Ok(Some(Received { bytes, memory: self.meter.end_message(), is_text }))
             }
             Some(Ok(Message::Ping(payload) | Message::Pong(payload))) => {
                 self.meter.skip_control(payload.len());
@@ -219,4 +257,24 @@ impl Socket {
 fn is_too_large(error: &axum::Error) -> bool {
     let inner = error.source().and_then(|inner| inner.downcast_ref::<tungstenite::Error>());
     matches!(inner, Some(tungstenite::Error::Capacity(_)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_burst_is_read_at_once_and_more_at_a_rate() {
+        let begun = Instant::now();
+        let mut allowance = ReadAllowance { owed: 0, since: begun };
+        let mut count = |bytes, ms| {
+            let now = begun + Duration::from_millis(ms);
+            (allowance.count(bytes, now) - now).as_millis()
+        };
+        assert_eq!(count(200_000, 0), 0);
+        assert_eq!(count(60_000, 0), 0, "still the burst");
+        assert!((440..=450).contains(&count(60_000 - 128, 0)), "as long as it takes at the rate");
+        assert_eq!(count(24 << 20, 10_000), 1_000, "never longer than that");
+        assert_eq!(count(1_000, 12_500), 0, "rest restores the burst");
+    }
 }
