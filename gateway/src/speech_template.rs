@@ -143,7 +143,7 @@ impl SpeechTemplate {
         let (template, app) = (self.clone(), app.clone());
         let checked = tokio::task::spawn_blocking(move || {
             let _thread = thread;
-            template.checked_spec(&app, Text::new(CHECKED_TEXT)?)
+            template.checked_spec(&app, &Text::new(CHECKED_TEXT)?)
         });
         checked.await.map_err(Problem::internal)??;
         Ok(())
@@ -172,7 +172,7 @@ impl SpeechTemplate {
         let (checker, thread) = (app.clone(), app.decoder.thread().await?);
         let checked = tokio::task::spawn_blocking(move || {
             let _thread = thread;
-            self.checked_spec(&checker, text)
+            self.checked_spec(&checker, &text)
         });
         let spec = checked.await.map_err(Problem::internal)??;
         let job_request = JobRequest { ticket, spec, repeats };
@@ -181,7 +181,7 @@ impl SpeechTemplate {
 
     /// Returns the job of a text, with as many of the earlier sentences as the model's window has
     /// room for.
-    fn checked_spec(mut self, app: &App, text: Text) -> Result<JobSpec, Invalid> {
+    fn checked_spec(mut self, app: &App, text: &Text) -> Result<JobSpec, Invalid> {
         let given = self.context.segments().to_vec();
         loop {
             let segments = given.iter().chain(&self.heard).cloned().collect();

@@ -137,8 +137,6 @@ fn sentence_lengths(text: &str, sentences: &[SentenceReceipt], words: &[&str]) -
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-
     use csm_shared::job::FinishReason;
 
     use super::*;

@@ -148,7 +148,7 @@ impl StreamContext {
                     None => Vec::new(),
                 };
                 let mut messages: Vec<_> = self.audio_message(&rest).into_iter().collect();
-                messages.push(text(&self.sentence_end(end)));
+                messages.push(text(&self.sentence_end(&end)));
                 Ok(messages)
             }
             SpokenPart::Flushed => Ok(vec![text(&json!({"type": "flushed", "context_id": self.id}))]),
@@ -175,7 +175,7 @@ impl StreamContext {
         })
     }
 
-    fn sentence_end(&mut self, end: SpokenEnd) -> Value {
+    fn sentence_end(&mut self, end: &SpokenEnd) -> Value {
         let Some(Current { spoken, offset, .. }) = self.current.take() else { return Value::Null };
         let index = self.sentences;
         self.sentences += 1;

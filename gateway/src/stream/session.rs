@@ -46,6 +46,9 @@ struct Opened {
 /// Context that could not begin: its id, and why.
 type Refused = (Option<String>, Problem);
 
+/// Start in progress.
+type Starting = BoxFuture<'static, Result<Box<Opened>, Refused>>;
+
 struct StreamSession {
     app: App,
     peer: Peer,
@@ -55,13 +58,13 @@ struct StreamSession {
     contexts: Vec<StreamContext>,
     next_number: u32,
     /// Start in progress. No message is read meanwhile, because the next may be about its context.
-    starting: Option<BoxFuture<'static, Result<Opened, Refused>>>,
+    starting: Option<Starting>,
 }
 
 /// Next thing to do.
 enum Step {
     Received(Received),
-    Opened(Result<Opened, Refused>),
+    Opened(Result<Box<Opened>, Refused>),
     /// Part of the context at this place.
     Part(usize, Result<SpokenPart, Problem>),
     Stop,
@@ -171,16 +174,16 @@ impl StreamSession {
                 Ok(queue)
             };
             match opened.await {
-                Ok(queue) => Ok(Opened { start, queue }),
+                Ok(queue) => Ok(Box::new(Opened { start, queue })),
                 Err(problem) => Err((Some(id), problem)),
             }
         };
         self.starting = Some(opening.boxed());
     }
 
-    async fn begin(&mut self, socket: &mut Socket, opened: Result<Opened, Refused>) -> Result<(), SessionEnd> {
+    async fn begin(&mut self, socket: &mut Socket, opened: Result<Box<Opened>, Refused>) -> Result<(), SessionEnd> {
         let Opened { start, queue } = match opened {
-            Ok(opened) => opened,
+            Ok(opened) => *opened,
             Err((id, problem)) => {
                 if id.is_none() {
                     socket.count_unreadable()?;
@@ -269,7 +272,7 @@ async fn resume(app: &App, peer: Peer, tenant: &Tenant, job: JobId, after: Event
     LiveAudio::resume(app, peer, job, after).await
 }
 
-async fn opened(starting: &mut Option<BoxFuture<'static, Result<Opened, Refused>>>) -> Result<Opened, Refused> {
+async fn opened(starting: &mut Option<Starting>) -> Result<Box<Opened>, Refused> {
     match starting {
         Some(starting) => starting.await,
         None => std::future::pending().await,
