@@ -41,7 +41,7 @@ async fn silent_connections_shut_neither_the_gateway_nor_its_probes() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unfinished_messages_and_unread_answers_hold_no_memory() {
-    survives(&["socket-unfinished-46", "socket-contexts-60", "unread-answer-40"]).await;
+    survives(&["socket-unfinished-46", "socket-contexts-6", "unread-answer-40"]).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
