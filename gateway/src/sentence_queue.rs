@@ -8,6 +8,7 @@
 use std::collections::VecDeque;
 
 use csm_queue::live::EventId;
+use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::{Limit, TEXT_CHARS};
 use csm_shared::job::{Invalid, JobId, Receipt, VoiceName};
 use csm_shared::process::connections::Peer;
@@ -18,10 +19,12 @@ use futures::future::BoxFuture;
 use crate::app::App;
 use crate::http::Problem;
 use crate::live_audio::{LiveAudio, LivePart};
-use crate::openai::SILENCE_SAMPLES;
 use crate::speech_template::SpeechTemplate;
 use crate::word_times::{Loudness, WordTime};
 
+/// Samples of the answer to a text with nothing to say: 100 ms. Clients take an empty body for a
+/// failure and try again.
+pub(crate) const SILENCE_SAMPLES: usize = SAMPLE_RATE as usize / 10;
 /// Entries that may wait. The bound refuses more instead of leaving messages unread, because one of
 /// them may be the order to be silent.
 const WAITING_MAX: usize = 1_024;

@@ -9,7 +9,6 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use csm_formats::StreamEncoder;
-use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::process::connections::Peer;
 
@@ -23,15 +22,13 @@ use crate::http::body::BufferedBody;
 use crate::http::media_type::require_json;
 use crate::provenance_headers::Provenance;
 use crate::resources::{DecodeRecording, peer};
+use crate::sentence_queue::SILENCE_SAMPLES;
 use crate::submit::parse_and_check_some;
 
 /// Header with the id of the job.
 const JOB_ID: HeaderName = HeaderName::from_static("x-job-id");
 /// Header that names the fields of the request that had no effect.
 const IGNORED: HeaderName = HeaderName::from_static("x-ignored");
-/// Samples of the answer to a text with nothing to say: 100 ms. Clients take an empty body for a
-/// failure and try again.
-pub(crate) const SILENCE_SAMPLES: usize = SAMPLE_RATE as usize / 10;
 
 /// Caller of a speech.
 pub(crate) struct SpeechCall {
