@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use super::generation::{Container, Encoding, SpeechSettings, float};
 use crate::app::App;
 use crate::http::Problem;
-use crate::http::body::BufferedBody;
 use crate::message_fields::MessageFields;
 use crate::openai::{SpeechCall, answer_speech};
 use crate::resources::peer;
@@ -20,11 +19,11 @@ use crate::resources::peer;
 /// Speaks a text. The job is cancelled if the caller leaves.
 pub(crate) async fn speak_bytes(State(app): State<App>, request: Request) -> Result<Response, Problem> {
     let call = SpeechCall::of(&app, request.headers(), peer(request.extensions())).await;
-    let BufferedBody { bytes, memory } = app.bodies.read(request).await?;
+    let mut body = app.bodies.read(request).await?;
     let call = call?;
-    let (body, encoding) = speech_request(&bytes)?;
-    let bytes = Bytes::from(body.to_string());
-    let answer = answer_speech(&app, call, BufferedBody { bytes, memory }).await?;
+    let (request, encoding) = speech_request(&body.text_object().await?)?;
+    body.bytes = Bytes::from(request.to_string());
+    let answer = answer_speech(&app, call, body).await?;
     Ok(match encoding {
         Encoding::S16 => answer,
         Encoding::F32 => answer.map(floats),
@@ -32,13 +31,8 @@ pub(crate) async fn speak_bytes(State(app): State<App>, request: Request) -> Res
 }
 
 /// Returns the same request for OpenAI's route, and the coding of its samples.
-fn speech_request(body: &[u8]) -> Result<(Value, Encoding), Invalid> {
-    let body: Value = serde_json::from_slice(body)
-        .map_err(|error| Invalid { status: 400, ..Invalid::malformed("(body)", error, "a JSON object") })?;
-    if !body.is_object() {
-        return Err(Invalid { status: 400, ..Invalid::malformed("(body)", &body, "a JSON object") });
-    }
-    let fields = MessageFields::of(&body);
+fn speech_request(body: &Value) -> Result<(Value, Encoding), Invalid> {
+    let fields = MessageFields::of(body);
     let transcript = fields.string("transcript")?.ok_or_else(|| fields.missing("transcript", "a string"))?;
     let SpeechSettings { voice, output, speed } = SpeechSettings::read(&fields)?;
     let format = match output.container {

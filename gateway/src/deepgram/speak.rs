@@ -11,7 +11,6 @@ use serde_json::{Value, json};
 use super::options::SpeakOptions;
 use crate::app::App;
 use crate::http::Problem;
-use crate::http::body::BufferedBody;
 use crate::openai::{SpeechCall, answer_speech};
 use crate::resources::peer;
 
@@ -24,12 +23,12 @@ pub(crate) async fn speak(
     let options = SpeakOptions::read(&query)?;
     let format = format(&options)?;
     let call = SpeechCall::of(&app, request.headers(), peer(request.extensions())).await;
-    let BufferedBody { bytes, memory } = app.bodies.read(request).await?;
-    let text = text(&bytes)?;
+    let mut body = app.bodies.read(request).await?;
+    let text = text(&body.text_object().await?)?;
     let voice = options.voice.map(csm_shared::job::VoiceName::name);
-    let body = json!({"input": text, "voice": voice, "response_format": format, "sample_rate": options.rate});
-    let bytes = Bytes::from(body.to_string());
-    answer_speech(&app, call?, BufferedBody { bytes, memory }).await
+    let request = json!({"input": text, "voice": voice, "response_format": format, "sample_rate": options.rate});
+    body.bytes = Bytes::from(request.to_string());
+    answer_speech(&app, call?, body).await
 }
 
 /// Returns the format of an answer: Deepgram's default is MP3, and WAV for samples.
@@ -45,9 +44,7 @@ fn format(options: &SpeakOptions) -> Result<&'static str, Invalid> {
 }
 
 /// Reads `text` of a body.
-fn text(body: &[u8]) -> Result<String, Invalid> {
-    let body: Value = serde_json::from_slice(body)
-        .map_err(|error| Invalid { status: 400, ..Invalid::malformed("(body)", error, "a JSON object") })?;
+fn text(body: &Value) -> Result<String, Invalid> {
     let text = body.get("text").and_then(Value::as_str);
     text.map(str::to_owned).ok_or_else(|| Invalid::malformed("text", "(missing)", "a string"))
 }

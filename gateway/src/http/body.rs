@@ -3,6 +3,7 @@
 //! A body whose announced length is too large is refused before it is read. Memory is charged as
 //! bytes arrive, so an announced length alone holds nothing.
 
+use std::fmt;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -10,8 +11,9 @@ use axum::extract::Request;
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, EXPECT};
 use csm_shared::job::Invalid;
-use csm_shared::job::limits::BODY_BYTES;
+use csm_shared::job::limits::{BODY_BYTES, Limit};
 use futures::StreamExt as _;
+use serde_json::Value;
 use tokio::time::timeout_at;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -27,12 +29,32 @@ const LINGER_BYTES: usize = 256 * 1024 * 1024;
 /// Longest time for these bytes.
 const LINGER_LIMIT: Duration = Duration::from_secs(15);
 
+/// Size of a body with a text and its options: more than the longest text takes.
+const TEXT_BODY_BYTES: Limit = Limit { min: 0, max: 512 * 1_024, unit: "bytes", status: 413 };
+/// Memory of the tree of values that such a body becomes, in sizes of the body.
+const TREE_COPIES: usize = 32;
+
 /// Body with the memory that it was granted.
 pub(crate) struct BufferedBody {
     /// Bytes of the body.
     pub(crate) bytes: Bytes,
     /// Memory of the body; whoever works on the bytes keeps it.
     pub(crate) memory: MemoryGrant,
+}
+
+impl BufferedBody {
+    /// Reads the body as the JSON object of a text and its options, of at most [`TEXT_BODY_BYTES`].
+    pub(crate) async fn text_object(&mut self) -> Result<Value, Problem> {
+        if !TEXT_BODY_BYTES.allows(self.bytes.len() as u64) {
+            let value = format!("{} bytes", self.bytes.len());
+            return Err(Invalid::outside("(body)", value, &TEXT_BODY_BYTES).into());
+        }
+        self.memory.grow_to(TREE_COPIES * self.bytes.len()).await?;
+        let malformed =
+            |value: &dyn fmt::Display| Invalid { status: 400, ..Invalid::malformed("(body)", value, "a JSON object") };
+        let body: Value = serde_json::from_slice(&self.bytes).map_err(|error| malformed(&error))?;
+        if body.is_object() { Ok(body) } else { Err(malformed(&body).into()) }
+    }
 }
 
 /// Reader of request bodies.

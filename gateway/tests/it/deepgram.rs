@@ -172,6 +172,11 @@ async fn a_whole_text_is_one_answer() {
     }
     let refused = app.post("/v1/speak?encoding=alaw", r#"{"text": "Hello."}"#).await;
     assert_eq!((refused.status.as_u16(), refused.text("field")), (422, "encoding"));
+    // A tree of values takes many times the memory of its text, so these bodies are small.
+    for path in ["/v1/speak", "/tts/bytes", "/v1/text-to-speech/alloy"] {
+        let large = app.post(path, format!(r#"{{"text": [{}0]}}"#, "0,".repeat(300_000))).await;
+        assert_eq!(large.status.as_u16(), 413, "{path}");
+    }
 }
 
 /// A model that writes text is faster than speech: many sentences wait when the caller interrupts.
