@@ -146,8 +146,8 @@ pub static ATTACKS: [Attack; 26] = [
     attack("socket-unfinished-46", 46, |a| Box::pin(sockets::unfinished(a)), "WebSockets, 23 MiB unfinished, pongs"),
     attack("socket-unfinished-500", 500, |a| Box::pin(sockets::unfinished(a)), "WebSockets, 23 MiB unfinished, pongs"),
     attack(
-        "socket-contexts-60",
-        60,
+        "socket-contexts-6",
+        6,
         |a| Box::pin(sockets::contexts(a)),
         "WebSockets, 10,000 contexts with long texts, unread",
     ),
