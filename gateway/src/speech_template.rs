@@ -1,4 +1,4 @@
-//! What the jobs of one text in pieces have in common: the voice, the sampling, and the sentences
+//! Template of the jobs of one text in pieces: the voice, the sampling, and the sentences
 //! spoken before.
 
 use std::collections::VecDeque;

@@ -12,7 +12,7 @@ use super::options::{OutputFormat, SpeechOptions};
 use crate::http::Problem;
 use crate::sentence_queue::{SentenceQueue, SpokenEnd, SpokenPart};
 
-/// What of the text the caller has flushed.
+/// Part of the text that the caller has flushed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flushed {
     /// Not the last piece.
@@ -27,7 +27,7 @@ enum Flushed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ContextState {
     Open,
-    /// What was flushed is still spoken.
+    /// State in which flushed text is still spoken.
     Closing,
     /// Its speech has failed; nothing follows, and nothing looks like its end.
     Failed,
