@@ -14,7 +14,7 @@ use csm_shared::job::{Invalid, JobId, Receipt, VoiceName};
 use csm_shared::process::connections::Peer;
 use csm_shared::text::{sentences, split_sentences, whole_sentences};
 use futures::FutureExt as _;
-use futures::future::BoxFuture;
+use futures::future::{BoxFuture, select_all};
 
 use crate::app::App;
 use crate::http::Problem;
@@ -96,6 +96,19 @@ enum Speaking {
     Audio(Box<LiveAudio>),
     /// Rest of a moment of silence.
     Silence(Vec<i16>),
+}
+
+/// Returns the next part of any of these queues, and the place of its queue. Of several parts that
+/// are there, the one of the first queue comes. Nothing is lost if the call is dropped.
+pub(crate) async fn next_of_any<'a>(
+    queues: impl IntoIterator<Item = &'a mut SentenceQueue>,
+) -> (usize, Result<SpokenPart, Problem>) {
+    let parts: Vec<_> = queues.into_iter().map(|queue| queue.next().boxed()).collect();
+    if parts.is_empty() {
+        return std::future::pending().await;
+    }
+    let (part, place, _) = select_all(parts).await;
+    (place, part)
 }
 
 fn chars(text: &str) -> u64 {

@@ -20,7 +20,7 @@ const PARTIAL_CONTENT: u16 = 206;
 pub(super) struct SpeechContext {
     id: String,
     settings: SpeechSettings,
-    sentences: SentenceQueue,
+    pub(super) sentences: SentenceQueue,
     /// True if times of the words are sent.
     timestamps: bool,
     /// Resampler of the text that is spoken.
@@ -51,11 +51,6 @@ impl SpeechContext {
         &self.id
     }
 
-    /// Returns true if nothing is spoken and nothing waits.
-    pub(super) fn is_idle(&self) -> bool {
-        self.sentences.is_idle()
-    }
-
     /// Returns true if all was spoken and nothing follows.
     pub(super) const fn is_over(&self) -> bool {
         self.over
@@ -73,11 +68,6 @@ impl SpeechContext {
         }
         self.ending = !transcript.continues;
         if self.ending || transcript.flush { self.sentences.flush() } else { Ok(()) }
-    }
-
-    /// Returns the next part of the speech. Nothing is lost if the call is dropped.
-    pub(super) async fn next(&mut self) -> Result<SpokenPart, Problem> {
-        self.sentences.next().await
     }
 
     /// Returns the messages for a part of the speech.

@@ -18,7 +18,6 @@ use axum::response::Response;
 use csm_shared::job::limits::Limit;
 use csm_shared::job::{Invalid, Tenant};
 use csm_shared::process::connections::Peer;
-use futures::future::select_all;
 use serde_json::Value;
 
 use super::context::SpeechContext;
@@ -26,8 +25,8 @@ use super::generation::{Container, SpeechSettings, Transcript};
 use crate::app::App;
 use crate::http::Problem;
 use crate::message_fields::MessageFields;
-use crate::sentence_queue::{SentenceQueue, SpokenPart};
-use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX};
+use crate::sentence_queue::{SentenceQueue, SpokenPart, next_of_any};
+use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX, shutdown};
 use crate::speech_template::SpeechTemplate;
 
 /// Contexts in progress on one socket.
@@ -41,8 +40,8 @@ const ID_BYTES: Limit = Limit { min: 1, max: 128, unit: "bytes", status: 400 };
 pub(crate) async fn speak_socket(State(app): State<App>, upgrade: SocketUpgrade) -> Result<Response, Problem> {
     let (peer, tenant, request_id) = (upgrade.peer, upgrade.tenant.clone(), upgrade.request_id.clone());
     upgrade.open(TEXT_MESSAGE_MAX, move |socket| {
-        let (contexts, next_turn, ended) = (Vec::new(), 0, VecDeque::new());
-        Session { socket, app, peer, tenant, request_id, contexts, next_turn, ended }.run()
+        let (contexts, ended) = (Vec::new(), VecDeque::new());
+        Session { socket, app, peer, tenant, request_id, contexts, ended }.run()
     })
 }
 
@@ -52,10 +51,8 @@ struct Session {
     peer: Peer,
     tenant: Tenant,
     request_id: String,
-    /// Contexts in progress.
+    /// Contexts in progress, the one whose turn is next in front.
     contexts: Vec<SpeechContext>,
-    /// Context that is asked first for its next part.
-    next_turn: usize,
     /// Names of contexts that have ended, oldest first.
     ended: VecDeque<String>,
 }
@@ -70,15 +67,16 @@ impl Session {
 
     async fn serve(&mut self) -> Result<Infallible, SessionEnd> {
         loop {
-            let idle = self.contexts.iter().all(SpeechContext::is_idle);
+            let idle = self.contexts.iter().all(|context| context.sentences.is_idle());
+            let speaking = self.contexts.iter_mut().map(|context| &mut context.sentences);
             tokio::select! {
+                biased;
+                end = shutdown(&self.app, idle) => return Err(end),
                 message = self.socket.recv_json() => match message? {
                     Ok(message) => self.handle(&message).await?,
                     Err(invalid) => self.tell_error(None, &invalid.into()).await?,
                 },
-                (place, part) = next_part(&mut self.contexts, self.next_turn) => self.deliver(place, part).await?,
-                () = self.app.stop.cancelled(), if idle => return Err(SessionEnd::Restart),
-                () = self.app.late.cancelled() => return Err(SessionEnd::Restart),
+                (place, part) = next_of_any(speaking) => self.deliver(place, part).await?,
             }
         }
     }
@@ -150,13 +148,14 @@ impl Session {
         Ok(SpeechContext::new(id.to_owned(), settings, timestamps, sentences))
     }
 
-    /// Sends the messages for a part of a context's speech.
+    /// Sends the messages for a part of a context's speech, and moves the context behind the others.
     async fn deliver(&mut self, place: usize, part: Result<SpokenPart, Problem>) -> Result<(), SessionEnd> {
-        self.next_turn = place + 1;
         let Some(context) = self.contexts.get_mut(place) else { return Ok(()) };
         let id = context.id().to_owned();
         let messages = part.and_then(|part| context.messages(part));
-        if messages.is_err() || context.is_over() {
+        let is_over = context.is_over();
+        self.contexts.rotate_left(place + 1);
+        if messages.is_err() || is_over {
             self.end(&id);
         }
         match messages {
@@ -200,18 +199,4 @@ fn context_id<'a>(message: &MessageFields<'a>) -> Result<&'a str, Invalid> {
         return Ok(id);
     }
     Err(Invalid::outside("context_id", format!("a name of {} bytes", id.len()), &ID_BYTES))
-}
-
-/// Returns the next part of any context, and the context's place. The context at `first` is asked
-/// first, so that each has its turn. Nothing is lost if the call is dropped.
-async fn next_part(contexts: &mut [SpeechContext], first: usize) -> (usize, Result<SpokenPart, Problem>) {
-    let count = contexts.len();
-    if count == 0 {
-        return std::future::pending().await;
-    }
-    let first = first % count;
-    let (before, from) = contexts.split_at_mut(first);
-    let parts = from.iter_mut().chain(before).map(|context| Box::pin(context.next()));
-    let (part, place, _) = select_all(parts).await;
-    ((first + place) % count, part)
 }

@@ -24,7 +24,7 @@ use super::options::SpeakOptions;
 use crate::app::App;
 use crate::http::Problem;
 use crate::sentence_queue::{SentenceQueue, SpokenPart};
-use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX};
+use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX, shutdown};
 use crate::speech_template::SpeechTemplate;
 
 /// Opens a socket.
@@ -81,10 +81,8 @@ impl Session {
                 return Err(SessionEnd::Closed(close_code::NORMAL, "closed as asked"));
             }
             tokio::select! {
-                // The end of the grace also cuts the job, which must not look like a failure of its own.
                 biased;
-                () = self.app.late.cancelled() => return Err(SessionEnd::Restart),
-                () = self.app.stop.cancelled(), if idle => return Err(SessionEnd::Restart),
+                end = shutdown(&self.app, idle) => return Err(end),
                 message = self.socket.recv_json() => match message? {
                     Ok(message) => self.handle(&message).await?,
                     Err(invalid) => self.warn(&invalid.to_string()).await?,

@@ -21,8 +21,6 @@ use axum::response::Response;
 use csm_shared::job::Invalid;
 use csm_shared::job::limits::{Limit, TEXT_CHARS};
 use csm_shared::process::connections::Peer;
-use futures::FutureExt as _;
-use futures::future::select_all;
 use serde_json::Value;
 
 use super::context::SpeechContext;
@@ -30,8 +28,8 @@ use super::message::{self, ClientMessage, ContextId, Refused};
 use super::options::SpeechOptions;
 use crate::app::App;
 use crate::http::Problem;
-use crate::sentence_queue::{SentenceQueue, SpokenPart};
-use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX};
+use crate::sentence_queue::{SentenceQueue, SpokenPart, next_of_any};
+use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX, shutdown};
 use crate::speech_template::SpeechTemplate;
 
 /// Contexts of one socket at a time.
@@ -94,14 +92,15 @@ impl SpeechSession {
             if let Some(end) = self.ending.filter(|_| idle) {
                 return Err(end);
             }
+            let speaking = self.contexts.iter_mut().map(|context| &mut context.sentences);
             tokio::select! {
+                biased;
+                end = shutdown(&self.app, idle) => return Err(end),
                 message = self.socket.recv_json() => match message? {
                     Ok(message) => self.handle(&message).await?,
                     Err(invalid) => self.refuse(&None, invalid).await?,
                 },
-                (place, part) = next_part(&mut self.contexts) => self.deliver(place, part).await?,
-                () = self.app.stop.cancelled(), if idle => return Err(SessionEnd::Restart),
-                () = self.app.late.cancelled() => return Err(SessionEnd::Restart),
+                (place, part) = next_of_any(speaking) => self.deliver(place, part).await?,
             }
         }
     }
@@ -255,13 +254,4 @@ impl SpeechSession {
         problem.report(&self.request_id);
         self.socket.tell(&message::error(context, &problem, close_code::POLICY)).await
     }
-}
-
-/// Returns the next part of any context, and its place. Nothing is lost if the call is dropped.
-async fn next_part(contexts: &mut [SpeechContext]) -> (usize, Result<SpokenPart, Problem>) {
-    if contexts.is_empty() {
-        return std::future::pending().await;
-    }
-    let (part, place, _) = select_all(contexts.iter_mut().map(|context| context.sentences.next().boxed())).await;
-    (place, part)
 }

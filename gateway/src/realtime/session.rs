@@ -26,7 +26,7 @@ use crate::app::App;
 use crate::http::Problem;
 use crate::message_fields::MessageFields;
 use crate::sentence_queue::{SentenceQueue, SpokenPart};
-use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX};
+use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX, shutdown};
 use crate::speech_template::SpeechTemplate;
 
 /// Subprotocol of this API, which browsers offer.
@@ -82,13 +82,13 @@ impl Session {
         loop {
             let idle = self.response.is_none();
             tokio::select! {
+                biased;
+                end = shutdown(&self.app, idle) => return Err(end),
                 message = self.socket.recv_json() => match message? {
                     Ok(message) => self.handle(&message).await?,
                     Err(invalid) => self.tell_error(invalid.into(), None).await?,
                 },
                 part = next_part(&mut self.response) => self.deliver(part).await?,
-                () = self.app.stop.cancelled(), if idle => return Err(SessionEnd::Restart),
-                () = self.app.late.cancelled() => return Err(SessionEnd::Restart),
             }
         }
     }

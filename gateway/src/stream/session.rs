@@ -9,7 +9,7 @@ use csm_shared::job::limits::{BODY_BYTES, Limit};
 use csm_shared::job::{Invalid, JobId, Tenant};
 use csm_shared::process::connections::Peer;
 use futures::FutureExt as _;
-use futures::future::{BoxFuture, select_all};
+use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::context::StreamContext;
@@ -19,8 +19,8 @@ use crate::caller::record_of;
 use crate::http::Problem;
 use crate::http::body::BufferedBody;
 use crate::live_audio::LiveAudio;
-use crate::sentence_queue::{SentenceQueue, SpokenPart};
-use crate::sockets::{Received, SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX};
+use crate::sentence_queue::{SentenceQueue, SpokenPart, next_of_any};
+use crate::sockets::{Received, SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX, shutdown};
 use crate::submit::parse;
 
 /// Contexts of one socket at a time.
@@ -67,7 +67,6 @@ enum Step {
     Opened(Result<Box<Opened>, Refused>),
     /// Part of the context at this place.
     Part(usize, Result<SpokenPart, Problem>),
-    Stop,
 }
 
 impl StreamSession {
@@ -90,7 +89,6 @@ impl StreamSession {
                     self.begin(socket, opened).await?;
                 }
                 Step::Part(place, part) => self.deliver(socket, place, part).await?,
-                Step::Stop => return Err(SessionEnd::Restart),
             }
             while let Some(done) = self.take_over() {
                 socket.tell(&done).await?;
@@ -107,14 +105,13 @@ impl StreamSession {
     async fn next_step(&mut self, socket: &mut Socket) -> Result<Step, SessionEnd> {
         let idle = self.starting.is_none() && self.contexts.iter().all(|context| context.queue.is_idle());
         let read = self.starting.is_none();
+        let speaking = self.contexts.iter_mut().map(|context| &mut context.queue);
         tokio::select! {
-            // The end of the grace also cuts the jobs, which must not look like failures of theirs.
             biased;
-            () = self.app.late.cancelled() => Ok(Step::Stop),
-            () = self.app.stop.cancelled(), if idle => Ok(Step::Stop),
+            end = shutdown(&self.app, idle) => Err(end),
             received = socket.listen(read) => received.map(Step::Received),
             opened = opened(&mut self.starting) => Ok(Step::Opened(opened)),
-            (place, part) = next_part(&mut self.contexts) => Ok(Step::Part(place, part)),
+            (place, part) = next_of_any(speaking) => Ok(Step::Part(place, part)),
         }
     }
 
@@ -277,13 +274,4 @@ async fn opened(starting: &mut Option<Starting>) -> Result<Box<Opened>, Refused>
         Some(starting) => starting.await,
         None => std::future::pending().await,
     }
-}
-
-/// Returns the next part of any context, and its place. Nothing is lost if the call is dropped.
-async fn next_part(contexts: &mut [StreamContext]) -> (usize, Result<SpokenPart, Problem>) {
-    if contexts.is_empty() {
-        return std::future::pending().await;
-    }
-    let (part, place, _) = select_all(contexts.iter_mut().map(|context| context.queue.next().boxed())).await;
-    (place, part)
 }
