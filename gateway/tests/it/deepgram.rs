@@ -12,7 +12,7 @@ use crate::app::{PATIENCE, TestApp, until};
 use crate::openai::{bytes, publish, speak, tone};
 use crate::worker::TestWorker;
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
+pub(crate) type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
 
 async fn open(app: &TestApp, query: &str) -> Socket {
     let mut socket = connect_async(format!("ws://{}/v1/speak?{query}", app.address)).await.unwrap().0;
@@ -20,7 +20,7 @@ async fn open(app: &TestApp, query: &str) -> Socket {
     socket
 }
 
-async fn next(socket: &mut Socket) -> Message {
+pub(crate) async fn next(socket: &mut Socket) -> Message {
     let next = async {
         loop {
             match socket.next().await.unwrap().unwrap() {
@@ -32,11 +32,11 @@ async fn next(socket: &mut Socket) -> Message {
     tokio::time::timeout(PATIENCE, next).await.unwrap()
 }
 
-async fn told(socket: &mut Socket) -> Value {
+pub(crate) async fn told(socket: &mut Socket) -> Value {
     serde_json::from_str(next(socket).await.to_text().unwrap()).unwrap()
 }
 
-async fn send(socket: &mut Socket, message: Value) {
+pub(crate) async fn send(socket: &mut Socket, message: Value) {
     socket.send(Message::Text(message.to_string().into())).await.unwrap();
 }
 

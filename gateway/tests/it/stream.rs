@@ -11,33 +11,12 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::{PATIENCE, TestApp, until};
+use crate::deepgram::{Socket, next, send, told};
 use crate::openai::{bytes, publish, speak, tone};
 use crate::worker::TestWorker;
 
-type Socket = tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>;
-
 async fn open(app: &TestApp) -> Socket {
     connect_async(format!("ws://{}/v1/stream", app.address)).await.unwrap().0
-}
-
-async fn next(socket: &mut Socket) -> Message {
-    let next = async {
-        loop {
-            match socket.next().await.unwrap().unwrap() {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, next).await.unwrap()
-}
-
-async fn told(socket: &mut Socket) -> Value {
-    serde_json::from_str(next(socket).await.to_text().unwrap()).unwrap()
-}
-
-async fn send(socket: &mut Socket, message: Value) {
-    socket.send(Message::Text(message.to_string().into())).await.unwrap();
 }
 
 /// Starts a context with the members of `more`; returns its number.
