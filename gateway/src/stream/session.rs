@@ -117,9 +117,9 @@ impl StreamSession {
 
     async fn handle(&mut self, socket: &mut Socket, received: Received) -> Result<(), SessionEnd> {
         // A long message can only be a start with recordings.
-        let message = match received.bytes.len() {
-            0..=TEXT_MESSAGE_MAX => read_text(&received),
-            _ => Ok(ClientMessage::Start),
+        let message = match received.is_text && received.bytes.len() > TEXT_MESSAGE_MAX {
+            true => Ok(ClientMessage::Start),
+            false => read_text(&received),
         };
         match message {
             Ok(ClientMessage::Start) => {
