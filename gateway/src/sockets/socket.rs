@@ -215,7 +215,7 @@ impl Socket {
             // If the connection were cut at once, it could break before the caller reads the frame.
             let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = self.inner.recv().await {} }).await;
             if matches!(end, SessionEnd::TooLarge | SessionEnd::NoUtf8 | SessionEnd::BadFrame) {
-                // Behind such a message the socket cannot be read, so the caller's answer goes unnoticed.
+                // Behind such a message the socket cannot be read: the caller's answer goes unnoticed.
                 tokio::time::sleep(CLOSE_LIMIT).await;
             }
         }

@@ -122,6 +122,11 @@ pub(super) fn read_start(body: &[u8], tenant: Tenant, decode: &mut DecodeRecordi
     Ok(Start { context_id, template, audio, rate, detach, resume })
 }
 
+/// Returns the context that a refused message names, if that can be read.
+pub(super) fn named_context(body: &[u8]) -> Option<String> {
+    context_id(&mut object(body).ok()?).ok()
+}
+
 /// Opens a message.
 fn object(body: &[u8]) -> Result<JsonObject<'_>, Invalid> {
     let opened = parse_json(body).and_then(|body| JsonObject::of_request(body, UnknownFields::Refuse));
