@@ -4,8 +4,9 @@
 
 mod app;
 mod flac;
-mod json_socket;
+mod nonsense;
 mod proxy;
+mod sockets;
 mod speech;
 mod worker;
 
@@ -16,7 +17,6 @@ mod bad_input;
 mod browsers;
 mod cancel;
 mod cartesia;
-mod cartesia_input;
 mod deepgram;
 mod detect;
 mod drain;
