@@ -17,6 +17,7 @@ mod bad_input;
 mod browsers;
 mod cancel;
 mod cartesia;
+mod crowds;
 mod deepgram;
 mod detect;
 mod drain;
