@@ -224,7 +224,7 @@ impl Caller {
         let file = self.until_answered(upload).await?;
         let body = json!({"input_file_id": file["id"], "endpoint": "/v1/audio/speech", "completion_window": "7d"});
         let create =
-            |at: &str| self.client.post(format!("{at}/v1/batches")).header("idempotency-key", "the night").json(&body);
+            |at: &str| self.client.post(format!("{at}/v1/batches")).header("idempotency-key", "the-night").json(&body);
         let batch = self.until_answered(create).await?;
         Ok(batch["id"].as_str().context("a batch without an id")?.to_owned())
     }
