@@ -1,5 +1,7 @@
 //! Bad input that all sockets share, and the tables of bad messages.
 
+use std::collections::HashSet;
+
 use futures::SinkExt as _;
 use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
@@ -124,9 +126,12 @@ fn bad_frames() -> Vec<(&'static str, Vec<Frame>, u16)> {
     ]
 }
 
-/// Number of the frames that [`assert_frames_refused`] tries.
-pub(crate) fn frame_cases() -> usize {
-    bad_frames().len()
+/// Asserts that a table and the bad frames are enough cases, and that no case stands twice.
+pub(crate) fn assert_many(cases: &[BadMessage]) {
+    let distinct: HashSet<_> = cases.iter().map(|bad| format!("{:?}", bad.message)).collect();
+    assert_eq!(distinct.len(), cases.len(), "a case stands twice");
+    let all = cases.len() + bad_frames().len();
+    assert!(all >= CASES_MIN, "{all} cases");
 }
 
 /// Asserts that frames against the rules end their connection with a code.

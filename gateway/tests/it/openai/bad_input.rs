@@ -159,7 +159,7 @@ fn assert_shape(answer: &TestResponse, case: &BadRequest) {
 async fn bad_requests_are_refused_in_the_shape_that_clients_read() {
     let app = TestApp::start().await;
     let cases: Vec<_> = bad_speech().into_iter().chain(bad_fields()).chain(bad_bodies()).collect();
-    assert!(cases.len() >= CASES_MIN, "{}", cases.len());
+    assert!(cases.len() >= CASES_MIN, "{} cases", cases.len());
     for case in &cases {
         let request = app.request(Method::POST, "/v1/audio/speech").header("content-type", "application/json");
         assert_shape(&app.send(request.body(case.body.clone())).await, case);
