@@ -75,6 +75,7 @@ pub(super) async fn create_batch(State(app): State<App>, request: Request) -> Re
         completed: 0,
         failed: 0,
         errors: Vec::new(),
+        takes: 0,
         output_file_id: None,
         error_file_id: None,
     };

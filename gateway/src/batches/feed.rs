@@ -10,8 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_queue::batches::{Batch, BatchStatus};
+use csm_queue::queue::QueueError;
 use csm_shared::job::{JobId, JobState};
 use csm_shared::process::telemetry::BATCH_LINES_TOTAL;
+use csm_shared::store::StoreError;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use tokio::time::Instant;
@@ -21,6 +23,7 @@ use super::feeder::TenantShares;
 use super::keys;
 use super::outcome::Outcome;
 use super::request_line::RequestLine;
+use super::results::outcomes;
 use super::shard::{LineState, SHARD_LINES, Shard};
 use super::store_reader::StoreLines;
 use super::submission::{Submission, submit_line};
@@ -76,6 +79,8 @@ pub(super) struct Feed {
     read_all: bool,
     /// Shards behind the committed ones, in their order.
     shards: VecDeque<Shard>,
+    /// Jobs whose outcomes are written, and before which the saved record will begin.
+    noted: Vec<JobId>,
     renew_at: Instant,
     hold_until: Instant,
 }
@@ -88,8 +93,18 @@ impl Feed {
         let key = record.lines_key.as_deref().and_then(|key| key.parse().ok()).ok_or_else(damaged)?;
         let lines = StoreLines::new(app.store.clone(), key, record.committed.offset, record.lines_bytes);
         let now = Instant::now();
-        let shards = VecDeque::new();
-        Ok(Self { app, owner, batch, shares, lines, read_all: false, shards, renew_at: now, hold_until: now })
+        Ok(Self {
+            app,
+            owner,
+            batch,
+            shares,
+            lines,
+            read_all: false,
+            shards: VecDeque::new(),
+            noted: Vec::new(),
+            renew_at: now,
+            hold_until: now,
+        })
     }
 
     /// Feeds the lines until all outcomes are written. Returns the batch as it then is.
@@ -145,8 +160,25 @@ impl Feed {
         let saved = self.app.batches.save(record, &self.owner).await?;
         self.batch = saved.ok_or(FeedFault::LeaseLost)?;
         self.renew_at = Instant::now() + RENEW_EVERY;
+        self.forget_noted().await;
         self.give_way().await?;
         Ok(())
+    }
+
+    /// Drops the records and events of jobs whose outcomes are written. What is left by a fault
+    /// expires within a day.
+    async fn forget_noted(&mut self) {
+        let jobs = std::mem::take(&mut self.noted);
+        let (queue, live) = (self.app.patient_queue.for_accepted_job(), &self.app.live);
+        let forgotten = async {
+            queue.forget(&jobs).await?;
+            let events =
+                stream::iter(jobs).map(|job| async move { live.forget(&job).await }).buffer_unordered(CALLS_AT_ONCE);
+            events.try_collect::<()>().await.map_err(QueueError::from)
+        };
+        if let Err(error) = forgotten.await {
+            tracing::debug!(error = %error, "cannot forget jobs of batch");
+        }
     }
 
     /// Holds back while live callers wait.
@@ -192,6 +224,30 @@ impl Feed {
             let job = request.job(&self.batch.record.id);
             if let Some(shard) = self.shards.back_mut() {
                 shard.push(request, job);
+                if shard.closed {
+                    self.adopt_written().await?;
+                }
+            }
+        }
+        if self.read_all { self.adopt_written().await } else { Ok(()) }
+    }
+
+    /// Takes the outcomes of the last shard from the store if an earlier lease has written them. The
+    /// record may not say so: Redis can lose the end of what it was told.
+    async fn adopt_written(&mut self) -> Result<(), FeedFault> {
+        if self.shards.back().is_none_or(|shard| !shard.closed || shard.written) {
+            return Ok(());
+        }
+        let number = self.batch.record.committed.shards + self.shards.len() as u64 - 1;
+        let written = match self.app.store.get(&keys::shard(&self.batch.record.id, number)?).await {
+            Err(StoreError::NotFound(_)) => return Ok(()),
+            written => written?,
+        };
+        let Some(shard) = self.shards.back_mut() else { return Ok(()) };
+        for outcome in outcomes(&written) {
+            let outcome = outcome?;
+            if let Some(place) = shard.lines.iter().position(|line| line.request.line == outcome.line) {
+                shard.end(place, outcome);
             }
         }
         Ok(())
@@ -311,8 +367,7 @@ impl Feed {
             let key = keys::shard(&batch, number)?;
             self.app.temporary_objects.register(&key, until).await?;
             self.app.store.put(&key, outcomes?, "application/jsonl").await?;
-            shard.written = true;
-            shard.lines = Vec::new();
+            shard.release();
         }
         let mut any = false;
         while let Some(shard) = self.shards.pop_front_if(|shard| shard.written) {
@@ -322,6 +377,7 @@ impl Feed {
             record.committed.completed += shard.completed;
             record.committed.failed += shard.failed;
             record.committed.audio_ms += shard.audio_ms;
+            self.noted.extend(shard.jobs);
             metrics::counter!(BATCH_LINES_TOTAL, "outcome" => "spoken").increment(shard.completed);
             metrics::counter!(BATCH_LINES_TOTAL, "outcome" => "failed").increment(shard.failed);
             any = true;

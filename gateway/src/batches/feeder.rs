@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::fault::FeedFault;
 use super::feed::Feed;
 use super::finish::{finish, now};
+use super::redo::redo;
 use super::validate::{Verdict, validate};
 use crate::app::App;
 
@@ -107,6 +108,7 @@ async fn work(app: App, owner: Arc<str>, batch: Batch, shares: TenantShares, val
     let outcome = match batch.record.status {
         BatchStatus::Validating => Box::pin(check_and_feed(&app, &owner, batch, shares, &validations)).await,
         BatchStatus::Finalizing => Box::pin(finish(&app, &owner, batch)).await,
+        status if status.is_final() => Box::pin(redo(&app, &owner, batch)).await,
         _ => Box::pin(feed(&app, &owner, batch, shares)).await,
     };
     match outcome {

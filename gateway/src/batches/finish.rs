@@ -35,8 +35,8 @@ pub(super) async fn finish(app: &App, owner: &Arc<str>, mut batch: Batch) -> Res
         batch = app.batches.save(&batch.record, owner).await?.ok_or(FeedFault::LeaseLost)?;
     }
     let mut record = batch.record;
-    let mut output = OutputFile::begin(app, &record, keys::output(&record.id)?, "output").await?;
-    let mut errors = OutputFile::begin(app, &record, keys::errors(&record.id)?, "errors").await?;
+    let mut output = OutputFile::begin(app, &record, "output").await?;
+    let mut errors = OutputFile::begin(app, &record, "errors").await?;
     let mut renewed = Instant::now();
     for number in 0..record.committed.shards {
         let shard = app.store.get(&keys::shard(&record.id, number)?).await?;
@@ -67,11 +67,13 @@ fn end(record: &mut BatchRecord) {
     let time = Some(now());
     (record.completed, record.failed) = (record.committed.completed, record.committed.failed);
     if record.times.cancelling_at.is_some() {
-        (record.status, record.times.cancelled_at) = (BatchStatus::Cancelled, time);
+        record.status = BatchStatus::Cancelled;
+        record.times.cancelled_at = record.times.cancelled_at.or(time);
     } else if record.times.expired_at.is_some() {
         record.status = BatchStatus::Expired;
     } else {
-        (record.status, record.times.completed_at) = (BatchStatus::Completed, time);
+        record.status = BatchStatus::Completed;
+        record.times.completed_at = record.times.completed_at.or(time);
     }
 }
 
@@ -90,12 +92,13 @@ struct OutputFile {
 }
 
 impl OutputFile {
-    async fn begin(app: &App, batch: &BatchRecord, key: ObjectKey, name: &str) -> Result<Self, FeedFault> {
+    async fn begin(app: &App, batch: &BatchRecord, name: &str) -> Result<Self, FeedFault> {
+        let key = keys::left(&batch.id, name, batch.takes)?;
         let until = Timestamp::from_second(batch.forget_at()).unwrap_or(Timestamp::MAX);
         app.temporary_objects.register(&key, until).await?;
         let upload = app.store.upload(&key, "application/jsonl").await?;
         // The same batch leaves the same files, however often it is finished.
-        let digest = sha256_hex(format!("{}\n{name}", batch.id).as_bytes());
+        let digest = sha256_hex(key.as_str().as_bytes());
         let (id, name) = (format!("file-{}", &digest[..ID_DIGITS]), format!("{}_{name}.jsonl", batch.id));
         Ok(Self { id, key, name, upload, bytes: 0 })
     }

@@ -13,12 +13,9 @@ pub(super) fn shard(batch: &str, number: u64) -> Result<ObjectKey, InvalidObject
     ObjectKey::new(format!("audio/batches/{batch}/shards/{number:07}.jsonl"))
 }
 
-/// Returns the key of the spoken lines.
-pub(super) fn output(batch: &str) -> Result<ObjectKey, InvalidObjectKey> {
-    ObjectKey::new(format!("audio/batches/{batch}/output.jsonl"))
-}
-
-/// Returns the key of the other lines.
-pub(super) fn errors(batch: &str) -> Result<ObjectKey, InvalidObjectKey> {
-    ObjectKey::new(format!("audio/batches/{batch}/errors.jsonl"))
+/// Returns the key of a file that the batch leaves: `output` or `errors`. After lines were spoken again,
+/// `take` times, it is another one: whoever reads the old file is not disturbed.
+pub(super) fn left(batch: &str, name: &str, take: u64) -> Result<ObjectKey, InvalidObjectKey> {
+    let take = if take == 0 { String::new() } else { format!("-{take}") };
+    ObjectKey::new(format!("audio/batches/{batch}/{name}{take}.jsonl"))
 }

@@ -43,7 +43,9 @@ impl Outcome {
         let message = || record.failure.as_ref().map_or_else(String::new, |failure| failure.message.clone());
         match (record.state, &record.receipt) {
             (JobState::Succeeded, Some(receipt)) => Some(Self::spoken(line, record, receipt)),
-            (JobState::Succeeded | JobState::Failed, _) => Some(Self::failed(line, record.id, "job_failed", message())),
+            // Another gateway has noted the outcome and dropped the receipt.
+            (JobState::Succeeded, None) => None,
+            (JobState::Failed, _) => Some(Self::failed(line, record.id, "job_failed", message())),
             (JobState::Cancelled, _) => {
                 Some(Self::failed(line, record.id, "job_cancelled", "The job was cancelled.".to_owned()))
             }
@@ -65,6 +67,11 @@ impl Outcome {
         let response = Response { status_code: SPOKEN_STATUS, request_id: record.id.to_string(), body };
         let (custom_id, line) = (line.custom_id.clone(), line.line);
         Self { id: id(record.id), custom_id, line, response: Some(response), error: None }
+    }
+
+    /// Returns true if the line was spoken.
+    pub(super) const fn is_spoken(&self) -> bool {
+        self.response.is_some()
     }
 
     /// Returns the duration of the audio, in milliseconds; 0 without audio.

@@ -1,7 +1,7 @@
 //! A line of a batch: its name and its request, and the job that the request becomes.
 
 use csm_queue::batches::{BatchEndpoint, BatchRecord};
-use csm_shared::job::{AudioName, Delivery, JobId, Lane};
+use csm_shared::job::{AudioName, Delivery, JobId, Lane, Seed};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -81,6 +81,23 @@ impl RequestLine {
         request.spec.lane = Lane::Bulk;
         request.spec.delivery = Delivery::Store;
         request.spec.audio_name = Some(self.audio_name(&batch.id)?);
+        Ok(request)
+    }
+
+    /// Reads the request of the line for a further job with another seed.
+    pub(super) fn request_again(
+        &self,
+        batch: &BatchRecord,
+        job: JobId,
+        seed: Seed,
+        loaded_model: &str,
+        decode: &mut DecodeRecording<'_>,
+    ) -> Result<JobRequest, FieldError> {
+        let mut request = self.request(batch, loaded_model, decode)?;
+        request.ticket.id = job;
+        request.spec.sampling.seed = seed;
+        let name = format!("{}-seed{}", self.audio_name(&batch.id)?, seed.get());
+        request.spec.audio_name = Some(name.parse()?);
         Ok(request)
     }
 

@@ -89,7 +89,7 @@ pub(super) fn outcomes(shard: &Bytes) -> impl Iterator<Item = Result<Outcome, Fe
 
 /// Finds the outcome of a line of the input file. Lines of the file are in the order of the shards, so
 /// half of the shards that are left is ruled out by each one that is read.
-async fn find_line(app: &App, record: &BatchRecord, line: u64) -> Result<Option<Outcome>, Problem> {
+pub(super) async fn find_line(app: &App, record: &BatchRecord, line: u64) -> Result<Option<Outcome>, Problem> {
     let (mut low, mut high) = (0, record.committed.shards);
     while low < high {
         let middle = low + (high - low) / 2;

@@ -37,6 +37,8 @@ pub(super) struct Shard {
     pub(super) offset: u64,
     /// Lines, in their order; empty once the outcomes are written.
     pub(super) lines: Vec<ShardLine>,
+    /// Jobs of the lines, once the outcomes are written.
+    pub(super) jobs: Vec<JobId>,
     /// True if no line follows in this shard.
     pub(super) closed: bool,
     /// True once the outcomes are in the store.
@@ -52,7 +54,16 @@ pub(super) struct Shard {
 impl Shard {
     /// Begins a shard at a byte of the checked lines.
     pub(super) const fn new(offset: u64) -> Self {
-        Self { offset, lines: Vec::new(), closed: false, written: false, completed: 0, failed: 0, audio_ms: 0 }
+        Self {
+            offset,
+            lines: Vec::new(),
+            jobs: Vec::new(),
+            closed: false,
+            written: false,
+            completed: 0,
+            failed: 0,
+            audio_ms: 0,
+        }
     }
 
     /// Adds the next line, and closes a shard that is full by it.
@@ -64,7 +75,7 @@ impl Shard {
     /// Records the outcome of a line.
     pub(super) fn end(&mut self, place: usize, outcome: Outcome) {
         let Some(line) = self.lines.get_mut(place) else { return };
-        if outcome.response.is_some() {
+        if outcome.is_spoken() {
             self.completed += 1;
         } else {
             self.failed += 1;
@@ -73,6 +84,12 @@ impl Shard {
         // A request may be large, and is of no use any more.
         line.request.body = String::new();
         line.state = LineState::Ended(Box::new(outcome));
+    }
+
+    /// Drops the lines, whose outcomes are in the store.
+    pub(super) fn release(&mut self) {
+        self.jobs = std::mem::take(&mut self.lines).into_iter().map(|line| line.job).collect();
+        self.written = true;
     }
 
     /// Returns the places of lines that have not ended.

@@ -398,6 +398,35 @@ async fn files_are_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_line_is_spoken_again_with_another_seed_and_nothing_else_changes() {
+    let app = Arc::new(TestApp::start().await);
+    let worker = speaking(&app);
+    let file: String = (0..120).map(|number| line(&format!("a{number}"), &format!("Line {number}.")) + "\n").collect();
+    let batch = app.batch_of("lines.jsonl", file, &json!({})).await;
+    let done = app.batch_until(&batch, "completed").await;
+    let before = app.lines_of(&done["output_file_id"]).await;
+    let path = format!("/v1/batches/{batch}/lines/112/redo");
+    for (path, body, status) in [
+        (format!("/v1/batches/{batch}/lines/121/redo"), "", 404),
+        (path.clone(), r#"{"seed": -1}"#, 400),
+        (path.clone(), r#"{"seed": "one"}"#, 400),
+    ] {
+        assert_eq!(app.post(&path, body).await.status.as_u16(), status, "{path} {body}");
+    }
+    let ordered = app.post(&path, r#"{"seed": 99}"#).await;
+    assert_eq!((ordered.status.as_u16(), &ordered.body["seed"]), (202, &json!(99)), "{}", ordered.body);
+    let output = async || app.lines_of(&app.get(&format!("/v1/batches/{batch}")).await.body["output_file_id"]).await;
+    until("the line is replaced", async || output().await[111]["response"]["body"]["seed"] == 99).await;
+    let after = output().await;
+    assert_eq!(after[111]["response"]["request_id"], ordered.body["job"]);
+    assert_ne!(after[111]["response"]["body"]["key"], before[111]["response"]["body"]["key"]);
+    assert_eq!((&after[..111], &after[112..]), (&before[..111], &before[112..]));
+    let done = app.batch_until(&batch, "completed").await;
+    assert_eq!(done["request_counts"], json!({"total": 120, "completed": 120, "failed": 0}));
+    worker.abort();
+}
+
+#[tokio::test]
 async fn a_cancelled_batch_keeps_what_was_done_and_accounts_for_the_rest() {
     let app = Arc::new(TestApp::start_with(|args| args.batch_window = 8).await);
     let file: String = (0..150).map(|number| line(&format!("a{number}"), "One.") + "\n").collect();

@@ -37,6 +37,7 @@ const CREATE: &str = include_str!("batches/lua/create.lua");
 const LEASE: &str = include_str!("batches/lua/lease.lua");
 const SAVE: &str = include_str!("batches/lua/save.lua");
 const ORDER: &str = include_str!("batches/lua/order.lua");
+const ORDER_REDO: &str = include_str!("batches/lua/order_redo.lua");
 const PUT_FILE: &str = include_str!("batches/lua/put_file.lua");
 
 /// Order of a caller to an unfinished batch.
@@ -74,6 +75,7 @@ struct Scripts {
     lease: Script,
     save: Script,
     order: Script,
+    order_redo: Script,
     put_file: Script,
 }
 
@@ -94,8 +96,15 @@ impl Batches {
     #[must_use]
     pub fn new(redis: RedisClient) -> Self {
         let root = format!("{}:{{batches}}:", redis.prefix());
-        let [create, lease, save, order, put_file] = [CREATE, LEASE, SAVE, ORDER, PUT_FILE].map(Script::new);
-        Self { redis, root, scripts: Arc::new(Scripts { create, lease, save, order, put_file }) }
+        let scripts = Scripts {
+            create: Script::new(CREATE),
+            lease: Script::new(LEASE),
+            save: Script::new(SAVE),
+            order: Script::new(ORDER),
+            order_redo: Script::new(ORDER_REDO),
+            put_file: Script::new(PUT_FILE),
+        };
+        Self { redis, root, scripts: Arc::new(scripts) }
     }
 
     /// Creates a batch. Returns false if the tenant has [`OPEN_BATCHES_MAX`] unfinished ones.
@@ -200,6 +209,44 @@ impl Batches {
         Ok(self.redis.script::<u64>(&script).await? == 1)
     }
 
+    /// Leaves the order to speak a line of a batch again, with another seed.
+    ///
+    /// # Errors
+    /// [`QueueError`]: the order may be there all the same.
+    pub async fn order_redo(&self, batch: &BatchRecord, line: u64, seed: u64) -> Result<(), QueueError> {
+        let mut script = self.scripts.order_redo.key(&self.root);
+        script.arg(&batch.id).arg(batch.tenant.as_str()).arg(format!("{line} {seed}"));
+        self.redis.script::<u64>(&script).await?;
+        Ok(())
+    }
+
+    /// Returns the orders to speak lines of a batch again: line and seed, the oldest first.
+    ///
+    /// # Errors
+    /// [`QueueError::Corrupt`] if an order is unreadable.
+    pub async fn redo_orders(&self, id: &str) -> Result<Vec<(u64, u64)>, QueueError> {
+        let mut read = redis::cmd("LRANGE");
+        read.arg(self.redo_key(id)).arg(0).arg(-1);
+        let orders: Vec<String> = self.redis.command(&read).await?;
+        let parse = |order: &String| {
+            let (line, seed) = order.split_once(' ')?;
+            Some((line.parse().ok()?, seed.parse().ok()?))
+        };
+        let read =
+            orders.iter().map(|order| parse(order).ok_or_else(|| QueueError::Corrupt(format!("redo {order:?}"))));
+        read.collect()
+    }
+
+    /// Removes an order that was carried out.
+    ///
+    /// # Errors
+    /// [`QueueError`]: the order may be carried out again, with the same result.
+    pub async fn end_redo(&self, id: &str, line: u64, seed: u64) -> Result<(), QueueError> {
+        let mut remove = redis::cmd("LREM");
+        remove.arg(self.redo_key(id)).arg(0).arg(format!("{line} {seed}"));
+        Ok(self.redis.command(&remove).await?)
+    }
+
     /// Creates the record of a file.
     ///
     /// # Errors
@@ -277,6 +324,10 @@ impl Batches {
 
     fn batch_key(&self, id: &str) -> String {
         format!("{}batch:{id}", self.root)
+    }
+
+    fn redo_key(&self, id: &str) -> String {
+        format!("{}redo:{id}", self.root)
     }
 
     fn file_key(&self, id: &str) -> String {

@@ -172,6 +172,9 @@ pub struct BatchRecord {
     pub failed: u64,
     /// Faults of the file, [`LINE_ERRORS_MAX`] at most.
     pub errors: Vec<LineError>,
+    /// Number of times that lines were spoken again after the end; each has files of its own.
+    #[serde(default)]
+    pub takes: u64,
     /// Id of the file with the spoken lines, if there are any.
     pub output_file_id: Option<String>,
     /// Id of the file with the other lines, if there are any.

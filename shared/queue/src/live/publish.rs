@@ -78,6 +78,16 @@ impl Live {
         Ok(())
     }
 
+    /// Removes the events of an ended job, which nobody follows any more.
+    ///
+    /// # Errors
+    /// [`RedisFault`]: the events expire.
+    pub async fn forget(&self, job: &JobId) -> Result<(), RedisFault> {
+        let mut remove = redis::cmd("DEL");
+        remove.arg(stream_key(self.redis.prefix(), job));
+        self.redis.command(&remove).await
+    }
+
     /// Moves the events of an ended live job to the store. After a failure they stay in Redis until
     /// they expire.
     async fn archive_or_log(&self, record: &JobRecord) {

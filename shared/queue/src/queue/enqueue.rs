@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::redis_keys::RedisKeys;
 use super::script::call;
 use super::ticket::{Durability, Ticket};
 use super::{LANE_DEPTH_MAX, Queue, QueueError, RECORD_TTL, ms};
@@ -9,6 +10,9 @@ use csm_shared::job::{JobId, JobRecord, JobSpec, JobState, wire};
 
 /// Longest wait for the disk of Redis. With a sync every second, a write may take two seconds.
 const FSYNC_LIMIT: Duration = Duration::from_secs(5);
+
+/// Time for which a forgotten job still answers how it ended: longer than a worker repeats a commit.
+const FORGET_AFTER: Duration = Duration::from_secs(45);
 
 /// Outcome of an enqueue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,12 +127,7 @@ impl Queue {
     /// each shard.
     pub async fn states(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, QueueError> {
         let mut states = vec![None; ids.len()];
-        for (shard, keys) in self.shards.iter().enumerate() {
-            let shard_of = |id: &JobId| usize::from(id.spread(self.shards.len() as u16));
-            let places: Vec<_> = (0..ids.len()).filter(|&place| shard_of(&ids[place]) == shard).collect();
-            if places.is_empty() {
-                continue;
-            }
+        for (keys, places) in self.by_shard(ids) {
             let mut read = redis::pipe();
             for &place in &places {
                 read.cmd("HGET").arg(keys.job(&ids[place])).arg("state");
@@ -139,6 +138,31 @@ impl Queue {
             }
         }
         Ok(states)
+    }
+
+    /// Drops receipts and requests of ended jobs, which their caller has noted elsewhere. The rest of the
+    /// records follows after [`FORGET_AFTER`]. Failed jobs and open ones are passed over. Returns the
+    /// number of jobs.
+    pub async fn forget(&self, ids: &[JobId]) -> Result<u64, QueueError> {
+        let mut forgotten = 0;
+        for (keys, places) in self.by_shard(ids) {
+            let mut script = call(&self.scripts.forget, keys);
+            script.arg(ms(FORGET_AFTER));
+            for place in places {
+                script.arg(ids[place].to_string());
+            }
+            forgotten += self.redis.script::<u64>(&script).await?;
+        }
+        Ok(forgotten)
+    }
+
+    /// Returns the shards that jobs live on, each with the places of its jobs.
+    fn by_shard(&self, ids: &[JobId]) -> Vec<(&RedisKeys, Vec<usize>)> {
+        let mut places = vec![Vec::new(); self.shards.len()];
+        for (place, id) in ids.iter().enumerate() {
+            places[usize::from(id.spread(self.shards.len() as u16))].push(place);
+        }
+        self.shards.iter().zip(places).filter(|(_, places)| !places.is_empty()).collect()
     }
 
     /// Counts the jobs of its stream that a queued job still waits behind, in the same time however

@@ -34,7 +34,7 @@ macro_rules! scripts {
 }
 
 scripts! {
-    enqueue, claim, beat, finish, retry, release, cancel, janitor, reap, promote, expire, reconcile, replay, purge, report, tidy,
+    enqueue, claim, beat, finish, retry, release, cancel, janitor, reap, promote, expire, reconcile, replay, purge, forget, report, tidy,
     mark, ahead, waits, agree
 }
 

@@ -9,7 +9,8 @@ end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('HSET', batch, 'record', record, 'until_ms', string.format('%.0f', now + ttl_ms))
-if tonumber(expires) > 0 then
+-- Orders to speak lines again keep the batch open.
+if tonumber(expires) > 0 and redis.call('EXISTS', ROOT .. 'redo:' .. id) == 0 then
   local tenant = redis.call('HGET', ROOT .. 'open', id)
   if tenant then
     redis.call('HDEL', ROOT .. 'open', id)
@@ -19,6 +20,8 @@ if tonumber(expires) > 0 then
     -- The lists of records that were forgotten shrink with each batch that ends.
     redis.call('ZREMRANGEBYSCORE', ROOT .. 'list:' .. tenant, '-inf', time[1] - 31 * 24 * 3600)
   end
+end
+if tonumber(expires) > 0 then
   redis.call('HDEL', batch, 'owner', 'until_ms')
   redis.call('EXPIREAT', batch, expires)
 end
