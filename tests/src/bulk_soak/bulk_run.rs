@@ -58,6 +58,8 @@ pub struct BulkOptions {
 pub struct BulkReport {
     lines: usize,
     seconds: f64,
+    /// Mean share of the slots that were busy, between a tenth and nine tenths of the lines.
+    busy: f64,
     kills: Vec<(&'static str, usize)>,
     peak: PeakMemory,
     ledger: Ledger,
@@ -73,12 +75,13 @@ impl BulkReport {
 
 impl fmt::Display for BulkReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { lines, seconds, kills, peak, ledger } = self;
+        let Self { lines, seconds, busy, kills, peak, ledger } = self;
         let mib = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         for fault in &ledger.faults {
             writeln!(f, "FAULT {fault}")?;
         }
         writeln!(f, "{lines} lines in {seconds:.0} s, {:.0} a second", *lines as f64 / seconds)?;
+        writeln!(f, "slots busy in the middle: {:.1} %", busy * 100.0)?;
         writeln!(f, "kills: {kills:?}")?;
         writeln!(
             f,
@@ -101,16 +104,19 @@ fn text(number: usize) -> String {
     format!("This is line {number} of the night.{more}")
 }
 
-/// Runs a batch on a fleet under kills, and counts its lines.
+/// Runs a batch on a fleet under kills, counts its lines, and prints the figures.
 ///
 /// # Errors
 /// If the batch does not end. Faults of one that ended are in the report.
 pub async fn run(options: BulkOptions) -> anyhow::Result<BulkReport> {
     let folder = tempfile::Builder::new().prefix("csm-bulk-soak-").tempdir()?;
     match Box::pin(gather(&options, folder.path())).await {
-        Ok(report) if report.passed() => Ok(report),
         Ok(report) => {
-            outln!("logs, files and the data of Redis are in {}", folder.keep().display());
+            // It takes minutes to remove the files of many lines.
+            outln!("{report}");
+            if !report.passed() {
+                outln!("logs, files and the data of Redis are in {}", folder.keep().display());
+            }
             Ok(report)
         }
         Err(error) => Err(error.context(format!("see {}", folder.keep().display()))),
@@ -129,7 +135,7 @@ async fn gather(options: &BulkOptions, folder: &Path) -> anyhow::Result<BulkRepo
     let (mut kills, mut peak) = (KILLS.map(|(what, _)| (what, 0_usize)), PeakMemory::default());
     let mut random = ChaCha8Rng::seed_from_u64(options.seed);
     let mut next_kill = options.kill_every.map(|mean| begun + pause(&mut random, mean));
-    let (mut ended, mut moved) = (0, Instant::now());
+    let (mut ended, mut moved, mut busy) = (0, Instant::now(), Vec::new());
     for look in 0_u32.. {
         sleep(LOOK_EVERY).await;
         fleet.gateways.iter().for_each(|gateway| peak.see_gateway(gateway.process.id()));
@@ -151,12 +157,20 @@ async fn gather(options: &BulkOptions, folder: &Path) -> anyhow::Result<BulkRepo
         if look.is_multiple_of(TELL_EVERY) {
             outln!("{:4.0} s: {} {counts}", begun.elapsed().as_secs_f64(), document["status"]);
         }
+        let middle = options.lines as u64 / 10..options.lines as u64 * 9 / 10;
+        if middle.contains(&now)
+            && let Some(fleet) = caller.once(|at| caller.client.get(format!("{at}/v1/fleet"))).await
+        {
+            let running = fleet["lanes"].as_array().into_iter().flatten().filter_map(|lane| lane["running"].as_u64());
+            busy.push(running.sum::<u64>() as f64 / (options.workers as f64 * f64::from(options.slots)));
+        }
         match document["status"].as_str() {
             Some("completed") => {
                 let seconds = begun.elapsed().as_secs_f64();
                 let ledger = count(options, &caller, &document, &folder.join("store")).await?;
                 let kills = kills.into_iter().collect();
-                return Ok(BulkReport { lines: options.lines, seconds, kills, peak, ledger });
+                let busy = busy.iter().sum::<f64>() / busy.len().max(1) as f64;
+                return Ok(BulkReport { lines: options.lines, seconds, busy, kills, peak, ledger });
             }
             Some("failed" | "expired" | "cancelled") => bail!("the batch ended: {document}"),
             _ if moved.elapsed() > SILENCE_MAX && document["status"] != "finalizing" => {

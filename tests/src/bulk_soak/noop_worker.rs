@@ -24,8 +24,8 @@ use tokio::task::JoinSet;
 
 /// Longest time for retries of a command.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Frames of each file: 2 s, which is enough for the mark.
-const FRAMES: u32 = 25;
+/// Frames of each file: 1.2 s, which is enough for the mark.
+const FRAMES: u32 = 15;
 /// Largest sample of the sound.
 const LOUDNESS: f32 = 0.2;
 
