@@ -77,7 +77,7 @@ pub(crate) enum BulkCommand {
 /// Input, place of the results, and conditions of a run.
 #[derive(Args, Debug)]
 pub(crate) struct RunArgs {
-    /// Lines to speak: .jsonl (requests in the format of `OpenAI`'s batches), .csv, .tsv, .txt, .srt
+    /// Lines to speak: .jsonl (requests in the format of OpenAI's batches), .csv, .tsv, .txt, .srt
     /// or .vtt
     #[arg(value_name = "FILE")]
     file: PathBuf,

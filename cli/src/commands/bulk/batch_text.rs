@@ -41,8 +41,9 @@ pub(super) fn progress(progress: &Progress<'_>) -> String {
     if let Some(FleetSlots { busy, total }) = slots {
         line += &format!(", {busy} of {total} slots busy");
     }
-    if let Some(left) = rates.time_for(counts.total.saturating_sub(counts.ended())) {
-        line += &format!(", {} left", clock(left));
+    let left = counts.total.saturating_sub(counts.ended());
+    if let Some(time) = rates.time_for(left).filter(|_| left > 0) {
+        line += &format!(", {} left", clock(time));
     }
     line
 }

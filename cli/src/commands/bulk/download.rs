@@ -31,6 +31,9 @@ pub(super) async fn fetch_all(
     let fetches = futures::stream::iter(promised).map(|audio| async move {
         let is_right = holds(&context.folder.path().join(&audio.name), &audio.audio).await?
             || fetch(context, batch, audio).await.with_context(|| format!("audio of line {}", audio.line))?;
+        if is_right {
+            context.display.fetched_one();
+        }
         Ok::<_, anyhow::Error>((!is_right).then_some(audio.line))
     });
     let wrong: Vec<Option<u64>> = fetches.buffer_unordered(DOWNLOADS_MAX).try_collect().await?;
@@ -70,7 +73,6 @@ async fn fetch(context: &RunContext<'_>, batch: &str, promised: &PromisedAudio) 
     let is_right = context.patience.call(|| download(context, batch, promised, &partial)).await??;
     if is_right {
         fs::rename(&partial, &path).await?;
-        context.display.fetched_one();
     } else {
         fs::remove_file(&partial).await?;
     }

@@ -113,7 +113,7 @@ fn promised(manifest: &Path, collected: &Collected) -> Option<Vec<PromisedAudio>
     let mut jsonl = Vec::new();
     File::open(manifest).ok()?.take(collected.manifest_bytes).read_to_end(&mut jsonl).ok()?;
     let bodies = serde_json::Deserializer::from_slice(&jsonl).into_iter();
-    let lines = bodies.map(|body| Some(PromisedAudio::of(&ResultLine::of_body(body.ok()?).ok()?)?));
+    let lines = bodies.map(|body| PromisedAudio::of(&ResultLine::of_body(body.ok()?).ok()?));
     let lines: Vec<PromisedAudio> = lines.collect::<Option<_>>()?;
     (lines.len() as u64 == collected.spoken).then_some(lines)
 }

@@ -53,7 +53,7 @@ pub(super) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             Ok(summary.exit_code())
         }
         Some(Err(error)) => {
-            errln!("{}", way_on(args, &state));
+            errln!("to go on: {}", again(args));
             Err(error)
         }
         None => {
@@ -116,34 +116,36 @@ async fn forgotten(context: &RunContext<'_>, state: &RunState) -> anyhow::Result
     bail!("{} has no batch {id}; to begin anew, remove {}", state.gateway, file.display())
 }
 
-/// Says what becomes of the batch, and how to go on.
+/// Says what becomes of the batch without this process, and how to go on.
 fn way_on(args: &RunArgs, state: &RunState) -> String {
-    let mut again = vec!["csm".to_owned(), "bulk".to_owned(), "run".to_owned()];
-    again.extend([args.file.display().to_string(), "--out".to_owned(), args.out.display().to_string()]);
+    let again = again(args);
+    let Some(id) = &state.batch_id else { return format!("to go on: {again}") };
+    let cancel = shell_line(&["csm", "bulk", "cancel", id, "--url", &args.url.url]);
+    format!("batch {id} goes on at the gateway\nto fetch the rest: {again}\nto stop it: {cancel}")
+}
+
+/// Returns the command that goes on with the run.
+fn again(args: &RunArgs) -> String {
+    let (file, out) = (args.file.display().to_string(), args.out.display().to_string());
+    let mut words = vec!["csm", "bulk", "run", &file, "--out", &out, "--url", &args.url.url];
     if args.endpoint != super::ENDPOINTS[0] {
-        again.extend(["--endpoint".to_owned(), args.endpoint.clone()]);
+        words.extend(["--endpoint", &args.endpoint]);
     }
     if args.window != super::DEFAULT_WINDOW {
-        again.extend(["--window".to_owned(), args.window.clone()]);
+        words.extend(["--window", &args.window]);
     }
-    let url = ["--url".to_owned(), args.url.url.clone()];
-    again.extend(url.clone());
-    let again = shell_line(&again);
-    let Some(id) = &state.batch_id else { return format!("to go on: {again}") };
-    let mut cancel = vec!["csm".to_owned(), "bulk".to_owned(), "cancel".to_owned(), id.clone()];
-    cancel.extend(url);
-    format!("batch {id} goes on at the gateway\nto fetch the rest: {again}\nto stop it: {}", shell_line(&cancel))
+    shell_line(&words)
 }
 
 /// Joins words into a line for a shell.
-fn shell_line(words: &[String]) -> String {
+fn shell_line(words: &[&str]) -> String {
     let is_plain = |word: &str| {
         !word.is_empty()
             && word.chars().all(|character| character.is_alphanumeric() || "-_./:=,+@%".contains(character))
     };
     let quoted = words
         .iter()
-        .map(|word| if is_plain(word) { word.clone() } else { format!("'{}'", word.replace('\'', r"'\''")) });
+        .map(|word| if is_plain(word) { (*word).to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) });
     quoted.collect::<Vec<_>>().join(" ")
 }
 
@@ -153,7 +155,7 @@ mod tests {
 
     #[test]
     fn the_way_on_can_be_pasted_into_a_shell() {
-        let words = ["csm", "my book.txt", "it's", "--out", "a/b-1", ""].map(str::to_owned);
+        let words = ["csm", "my book.txt", "it's", "--out", "a/b-1", ""];
         assert_eq!(shell_line(&words), r"csm 'my book.txt' 'it'\''s' --out a/b-1 ''");
     }
 }
