@@ -15,7 +15,7 @@ use anyhow::{Context as _, anyhow};
 use clap::Args;
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightChoice;
-use csm_gateway::{GatewayArgs, IdSecretArgs};
+use csm_gateway::{BATCH_WINDOW, GatewayArgs, IdSecretArgs};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions, SupervisedRedis, running_url};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
@@ -304,6 +304,7 @@ impl FleetSettings<'_> {
             redirect_audio: false,
             memory: self.args.memory,
             drain: self.args.drain,
+            batch_window: BATCH_WINDOW,
             former_drain: None,
             allowed_hosts: self.args.allowed_hosts.clone(),
             allowed_origins: self.args.allowed_origins.clone(),

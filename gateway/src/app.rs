@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use csm_queue::batches::Batches;
 use csm_queue::live::{Live, Subscriptions};
 use csm_queue::queue::{Queue, QueueError};
 use csm_queue::redis_client::{RedisClient, RedisFault};
@@ -12,6 +13,7 @@ use csm_shared::job::IdSecret;
 use csm_shared::process::connections::ConnectionLimits;
 use csm_shared::store::{Store, StoreError};
 use csm_shared::watermark::WatermarkError;
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -52,6 +54,12 @@ pub(crate) struct AppState {
     pub(crate) live: Live,
     /// Subscriptions to the events of jobs.
     pub(crate) subscriptions: Subscriptions,
+    /// Records of files and batches.
+    pub(crate) batches: Batches,
+    /// Wakes this gateway's feeder for a new batch.
+    pub(crate) batch_created: Notify,
+    /// Lines of one tenant's batches in the bulk lane at a time.
+    pub(crate) batch_window: usize,
     /// Store of finished audio.
     pub(crate) store: Store,
     /// Objects of the store that are removed after a time.
@@ -124,6 +132,9 @@ impl App {
             detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
             queue: Queue::new(redis, &args.queue).of_fleet(identity),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
+            batches: Batches::new(patient.clone()),
+            batch_created: Notify::new(),
+            batch_window: args.batch_window as usize,
             live: Live::new(patient.clone()).with_store(store.clone()),
             subscriptions: Subscriptions::start(patient.clone()).with_store(store.clone()),
             temporary_objects: TemporaryObjects::new(patient, store.clone()),

@@ -20,6 +20,9 @@ use csm_shared::store::StoreArgs;
 use csm_shared::watermark::{Detector, WatermarkError, WatermarkKeyArgs};
 use secrecy::{ExposeSecret, SecretString};
 
+/// Lines of one tenant's batches in the bulk lane, by default.
+pub const BATCH_WINDOW: u32 = 512;
+
 /// Settings of a gateway.
 #[derive(Args, Clone, Debug)]
 pub struct GatewayArgs {
@@ -48,6 +51,11 @@ pub struct GatewayArgs {
     /// half of the machine's memory and at most 4096
     #[arg(long, env = "CSM_GATEWAY_MEMORY_MIB", value_name = "MIB", value_parser = clap::value_parser!(u64).range(512..=1_048_576))]
     pub memory: Option<u64>,
+
+    /// Lines of one tenant's batches that wait and run in the bulk lane at a time
+    #[arg(long, env = "CSM_BATCH_WINDOW", default_value_t = BATCH_WINDOW, value_name = "LINES",
+        value_parser = clap::value_parser!(u32).range(8..=100_000))]
+    pub batch_window: u32,
 
     /// Seconds that requests in progress get to finish after SIGTERM
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]

@@ -15,6 +15,7 @@ pub(crate) use create::create_job;
 pub(crate) use events::job_events;
 pub(crate) use get::get_job;
 pub(crate) use put::put_job;
+pub(crate) use request::read as read_job;
 
 use axum::http::HeaderMap;
 use csm_queue::queue::Queue;

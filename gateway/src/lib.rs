@@ -21,6 +21,7 @@
 //! 7. `readiness`: checks of Redis and the store; `server`: connections and the drain.
 
 mod app;
+mod batches;
 mod caller;
 mod cartesia;
 mod compat;
@@ -29,6 +30,7 @@ mod deepgram;
 mod detections;
 mod elevenlabs;
 mod fields;
+mod files;
 mod fleet;
 mod http;
 mod jobs;
@@ -69,7 +71,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use app::AppError;
-pub use config::{GatewayArgs, IdSecretArgs, IdSecretError};
+pub use config::{BATCH_WINDOW, GatewayArgs, IdSecretArgs, IdSecretError};
 
 use app::App;
 use http::same_site::SameSite;
@@ -196,6 +198,7 @@ async fn run(
     app.tasks.spawn(readiness::run(app.clone(), readiness.clone()));
     app.tasks.spawn(readiness::log_advice(app.clone()));
     app.tasks.spawn(Janitor::new(app.patient_queue.for_accepted_job().clone(), app.live.clone()).run(app.stop.clone()));
+    app.tasks.spawn(batches::feed(app.clone()));
     app.tasks.spawn(app.temporary_objects.clone().run(app.stop.clone()));
     server::run(listener, router, app, grace).await;
 }

@@ -10,6 +10,7 @@ mod speech_source;
 
 pub(crate) use models::{audio_models, model, models, voices};
 pub(crate) use receipt::speech_receipt;
+pub(crate) use request::read_line;
 pub(crate) use speech::{SpeechCall, answer_speech, speech};
 
 use axum::extract::Request;

@@ -19,7 +19,9 @@ use crate::http::problem::{echoed, pages};
 use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
 use crate::http::{Problem, request_metrics};
-use crate::{cartesia, compat, deepgram, elevenlabs, fleet, jobs, openai, page, realtime, stream, watermark};
+use crate::{
+    batches, cartesia, compat, deepgram, elevenlabs, files, fleet, jobs, openai, page, realtime, stream, watermark,
+};
 
 /// Builds the public API. Layers run from the bottom up: id, metrics, trace, panics, origin, then the
 /// route.
@@ -31,6 +33,8 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .route("/v1/audio/voices", get(openai::voices))
         .route("/v1/models", get(openai::models))
         .route("/v1/models/{id}", get(openai::model))
+        .merge(files::routes())
+        .merge(batches::routes())
         .route_layer(middleware::from_fn(openai::error_shape));
     let cartesia = Router::new()
         .route("/tts/websocket", get(cartesia::speak_socket))

@@ -211,6 +211,7 @@ impl SpeechTemplate {
             lane: self.lane,
             format: AudioFormat::Pcm,
             delivery: Delivery::Store,
+            audio_name: None,
         };
         if self.budget.is_none() {
             spec.budget = AudioBudget::of_sentences(&spec.sentences());

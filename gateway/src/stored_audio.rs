@@ -97,6 +97,25 @@ impl StoredAudio {
     }
 }
 
+/// Streams the bytes `range` of an object in pieces, as the caller takes them.
+pub(crate) fn object_pieces(
+    store: Store,
+    key: ObjectKey,
+    range: Range<u64>,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::try_unfold((store, key, range), |(store, key, rest)| async move {
+        if rest.is_empty() {
+            return Ok(None);
+        }
+        let end = rest.end.min(rest.start + PIECE_BYTES);
+        let piece = store.get_range(&key, rest.start..end).await.map_err(io::Error::other)?;
+        if piece.len() as u64 != end - rest.start {
+            return Err(io::Error::other(format!("object {key} ends before byte {end}")));
+        }
+        Ok(Some((piece, (store, key, end..rest.end))))
+    })
+}
+
 /// Returns the store key of a receipt's audio file.
 pub(crate) fn location(receipt: &Receipt) -> Result<ObjectKey, Problem> {
     receipt.location.parse().map_err(Problem::internal)

@@ -7,6 +7,7 @@
 pub mod limits;
 
 mod audio_format;
+mod audio_name;
 mod context;
 mod cost;
 mod delivery;
@@ -26,6 +27,7 @@ mod voice;
 pub mod wire;
 
 pub use audio_format::AudioFormat;
+pub use audio_name::AudioName;
 pub use context::{Context, Segment};
 pub use delivery::Delivery;
 pub use id::JobId;
@@ -74,6 +76,8 @@ pub struct JobSpec {
     pub format: AudioFormat,
     /// Way in which the result reaches its caller.
     pub delivery: Delivery,
+    /// Name of the audio in the store; the job's id without one.
+    pub audio_name: Option<AudioName>,
 }
 
 impl JobSpec {
@@ -92,6 +96,7 @@ impl JobSpec {
             lane: Lane::default(),
             format: AudioFormat::default(),
             delivery: Delivery::default(),
+            audio_name: None,
         }
     }
 

@@ -20,6 +20,7 @@ mod s3;
 #[cfg(feature = "s3")]
 mod s3_error;
 mod s3_settings;
+mod upload;
 
 pub use args::{StoreArgs, StoreLocation};
 pub use error::StoreError;
@@ -27,8 +28,9 @@ pub use folder::FolderStore;
 pub use object_key::{InvalidObjectKey, OBJECT_KEY_MAX_BYTES, ObjectKey};
 pub use s3::S3Store;
 pub use s3_settings::{S3Settings, S3Timeouts, StaticCredentials};
+pub use upload::{UPLOAD_MAX_BYTES, UPLOAD_PIECE_BYTES, Upload};
 
-/// Largest object that this store reads or writes, in bytes: twice the longest audio of one job.
+/// Largest object that this store reads or writes at once, in bytes: twice the longest audio of one job.
 pub const OBJECT_MAX_BYTES: u64 = 64 * 1024 * 1024;
 
 /// Content of a probe: 4 KiB that are not zero, so that a full disk has to find room for them.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use backon::{ExponentialBuilder, Retryable as _};
 use bytes::Bytes;
 use csm_queue::queue::LeaseRef;
-use csm_shared::job::AudioFormat;
+use csm_shared::job::JobSpec;
 use csm_shared::process::digest::sha256_hex;
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 use tokio::time::timeout;
@@ -54,11 +54,11 @@ pub enum SinkError {
 pub async fn put(
     store: &Store,
     at: &LeaseRef,
-    format: AudioFormat,
+    spec: &JobSpec,
     file: Bytes,
     trial: u32,
 ) -> Result<Stored, PartError<SinkError>> {
-    let key = key(at, format).map_err(|error| PartError::Own(error.into()))?;
+    let key = key(at, spec).map_err(|error| PartError::Own(error.into()))?;
     let (bytes, sha256) = (file.len() as u64, sha256_hex(&file));
     let backoff = ExponentialBuilder::default()
         .with_min_delay(PAUSE_MAX / 10)
@@ -66,7 +66,7 @@ pub async fn put(
         .with_max_times(TRIES - 1)
         .with_jitter();
     let write = || async {
-        let written = timeout(WRITE_LIMIT, store.put(&key, file.clone(), format.media_type())).await;
+        let written = timeout(WRITE_LIMIT, store.put(&key, file.clone(), spec.format.media_type())).await;
         written.unwrap_or_else(|_| Err(StoreError::Timeout(format!("{key}: {} s are over", WRITE_LIMIT.as_secs()))))
     };
     let written = write
@@ -84,13 +84,17 @@ pub async fn put(
 
 /// Deletes the file that this attempt may have stored. A failure is harmless: no record points to
 /// the file.
-pub async fn discard(store: &Store, at: &LeaseRef, format: AudioFormat) {
-    let Ok(key) = key(at, format) else { return };
+pub async fn discard(store: &Store, at: &LeaseRef, spec: &JobSpec) {
+    let Ok(key) = key(at, spec) else { return };
     if let Err(error) = store.delete(&key).await {
         tracing::warn!(key = %key, error = %error, "cannot delete uncommitted file from store");
     }
 }
 
-fn key(at: &LeaseRef, format: AudioFormat) -> Result<ObjectKey, InvalidObjectKey> {
-    ObjectKey::audio(&at.id.to_string(), at.attempt, at.worker_id().tag(), format.name())
+fn key(at: &LeaseRef, spec: &JobSpec) -> Result<ObjectKey, InvalidObjectKey> {
+    let (attempt, writer, extension) = (at.attempt, at.worker_id().tag(), spec.format.name());
+    match &spec.audio_name {
+        Some(name) => ObjectKey::named_audio(name.as_str(), attempt, writer, extension),
+        None => ObjectKey::audio(&at.id.to_string(), attempt, writer, extension),
+    }
 }

@@ -201,7 +201,7 @@ impl AttemptContext {
         drop(whole);
         let put = |trial| {
             progress.note_trial(trial);
-            sink::put(&self.store, at, spec.format, file.clone(), trial)
+            sink::put(&self.store, at, spec, file.clone(), trial)
         };
         Ok(self.breaker.outlast(put).await?)
     }

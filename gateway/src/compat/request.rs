@@ -45,6 +45,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         lane: Lane::Live,
         format: AudioFormat::Wav,
         delivery: Delivery::Store,
+        audio_name: None,
     };
     request.finish()?;
     if budget.is_none() {

@@ -97,6 +97,13 @@ impl BodyReader {
         })
     }
 
+    /// Reads and drops the body of a request that is refused unread.
+    pub(crate) fn refuse(&self, request: Request) {
+        if !request.headers().contains_key(EXPECT) {
+            self.linger(request.into_body());
+        }
+    }
+
     /// Reads and drops the bytes that a refused caller still sends while the answer is on its way.
     fn linger(&self, body: Body) {
         let forget = async move {

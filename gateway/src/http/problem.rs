@@ -247,6 +247,41 @@ impl Problem {
     }
 }
 
+/// Problems of files and batches.
+impl Problem {
+    /// Reports that there is no file with this id.
+    pub(crate) fn no_file(id: &str) -> Self {
+        Self::new(ProblemCode::FileNotFound, format!("There is no file {}.", echoed(id)))
+    }
+
+    /// Reports that there is no batch with this id.
+    pub(crate) fn no_batch(id: &str) -> Self {
+        Self::new(ProblemCode::BatchNotFound, format!("There is no batch {}.", echoed(id)))
+    }
+
+    /// Reports an order to a batch that has ended.
+    pub(crate) fn batch_ended(id: &str, status: &str) -> Self {
+        Self::new(ProblemCode::BatchAlreadyFinal, format!("The batch {} has already ended as {status}.", echoed(id)))
+    }
+
+    /// Reports that a batch has no result there.
+    pub(crate) fn no_line(detail: String) -> Self {
+        Self::new(ProblemCode::LineNotFound, detail)
+    }
+
+    /// Reports that a tenant has as many unfinished batches as it may.
+    pub(crate) fn too_many_batches(limit: u64) -> Self {
+        let detail = format!("The tenant has {limit} unfinished batches, which is the limit.");
+        Self::new(ProblemCode::TenantFull, detail).retry_after(RETRY_FULL_SECONDS)
+    }
+
+    /// Returns true if the same request may succeed later.
+    pub(crate) fn is_passing(&self) -> bool {
+        let status = self.0.status;
+        status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT)
+    }
+}
+
 /// Problems of jobs.
 impl Problem {
     /// Reports that there is no job with this id.

@@ -11,7 +11,7 @@ use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
 
 /// Reads a request's body.
-pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError> {
+pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError> {
     let body = parse_json(body)?;
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
@@ -33,6 +33,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         lane: lane(&mut request)?,
         format: format(&mut request)?,
         delivery: delivery(&mut request)?,
+        audio_name: None,
     };
     let ticket = terms(&mut request, ticket)?;
     request.finish()?;

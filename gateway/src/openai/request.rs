@@ -4,7 +4,9 @@
 use csm_formats::{MP3_RATES, SAMPLE_RATES};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::TEXT_CHARS;
-use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Invalid, JobSpec, Lane, Text};
+use csm_shared::job::{
+    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Sampling, Speaker, Speed, Text, VoiceName,
+};
 
 use crate::caller::Caller;
 use crate::fields::{
@@ -56,6 +58,78 @@ pub(super) struct SpeechRequest {
     pub(super) texts: Vec<String>,
 }
 
+/// Fields of a request, each checked.
+struct SpeechFields {
+    form: SpeechForm,
+    /// Text; `None` if there is nothing to say.
+    input: Option<String>,
+    normalize: bool,
+    speaker: Speaker,
+    voice: Option<VoiceName>,
+    speed: Speed,
+    budget: Option<AudioBudget>,
+    sampling: Sampling,
+    context: Context,
+    lane: Lane,
+}
+
+impl SpeechFields {
+    fn read(
+        request: &mut JsonObject<'_>,
+        caller: &Caller,
+        decode: &mut DecodeRecording<'_>,
+        loaded_model: &str,
+        lane: Lane,
+    ) -> Result<Self, FieldError> {
+        model(request, loaded_model)?;
+        let form = form(request)?;
+        let input = input(request)?;
+        let speed = speed(request)?;
+        let (voice, speaker) = match request.has("speaker") && !request.has("voice") {
+            true => voice_and_speaker(request)?,
+            false => {
+                let voice = voice(request)?.unwrap_or(DEFAULT_VOICE);
+                (Some(voice), voice.speaker())
+            }
+        };
+        Ok(Self {
+            form,
+            input,
+            normalize: normalize(request)?,
+            speaker,
+            voice,
+            speed,
+            budget: budget(request)?,
+            sampling: sampling(request, caller.job)?,
+            context: context(request, decode)?,
+            lane: lane_or(request, lane)?,
+        })
+    }
+
+    /// Makes the job that speaks `text` into a file.
+    fn spec(&self, text: &str) -> Result<JobSpec, Invalid> {
+        let mut spec = JobSpec {
+            text: Text::new(text)?,
+            normalize: self.normalize,
+            speaker: self.speaker,
+            voice: self.voice,
+            speed: self.speed,
+            budget: self.budget.unwrap_or_default(),
+            sampling: self.sampling,
+            context: self.context.clone(),
+            lane: self.lane,
+            format: self.form.format,
+            delivery: Delivery::Store,
+            audio_name: None,
+        };
+        if self.budget.is_none() {
+            spec.budget = AudioBudget::of_sentences(&spec.sentences());
+        }
+        spec.speed.check(spec.budget)?;
+        Ok(spec)
+    }
+}
+
 /// Reads a request's body. There is no job for a text with nothing to say, such as punctuation alone.
 pub(super) fn read(
     body: &[u8],
@@ -66,61 +140,59 @@ pub(super) fn read(
     let body = parse_json(body)?;
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
-    model(&mut request, loaded_model)?;
-    let form = form(&mut request)?;
-    let input = input(&mut request)?;
-    let speed = speed(&mut request)?;
-    let (voice, speaker) = match request.has("speaker") && !request.has("voice") {
-        true => voice_and_speaker(&mut request)?,
-        false => {
-            let voice = voice(&mut request)?.unwrap_or(DEFAULT_VOICE);
-            (Some(voice), voice.speaker())
-        }
-    };
-    let budget = budget(&mut request)?;
-    let sampling = sampling(&mut request, caller.job)?;
-    let normalize = normalize(&mut request)?;
-    let context = context(&mut request, decode)?;
-    let lane = lane_or(&mut request, Lane::Live)?;
-    let mut answer = SpeechRequest { form, texts: Vec::new() };
-    let Some(input) = input else { return Ok((None, answer)) };
+    let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Lane::Live)?;
+    let mut answer = SpeechRequest { form: fields.form, texts: Vec::new() };
+    let Some(input) = &fields.input else { return Ok((None, answer)) };
     let spec = |text: &str| {
-        let mut spec = JobSpec {
-            text: Text::new(text)?,
-            normalize,
-            speaker,
-            voice,
-            speed,
-            budget: budget.unwrap_or_default(),
-            sampling,
-            context: context.clone(),
-            lane,
-            format: form.format,
-            delivery: Delivery::Store,
-        };
-        if budget.is_none() {
-            spec.budget = AudioBudget::of_sentences(&spec.sentences());
-        }
-        spec.speed.check(spec.budget)?;
+        let mut spec = fields.spec(text)?;
         deliver_live(&mut spec);
         Ok::<_, Invalid>(spec)
     };
     let is_long = input.chars().count() as u64 > TEXT_CHARS.max;
-    if let (true, Some(budget)) = (is_long, budget) {
+    if let (true, Some(budget)) = (is_long, fields.budget) {
         let limit = format!("absent for a text of more than {} characters", TEXT_CHARS.max);
         return Err(Invalid::malformed("max_audio_length_ms", budget.ms(), limit).into());
     }
-    let whole = if is_long { None } else { Some(spec(&input)) };
+    let whole = if is_long { None } else { Some(spec(input)) };
     let spec = match whole {
-        Some(whole) if budget.is_some() => whole?,
+        Some(whole) if fields.budget.is_some() => whole?,
         Some(Ok(whole)) if whole.delivery.is_live() => whole,
         // Several jobs are heard while they are made; one would be heard when all of it is there.
         _ => {
-            answer.texts = job_texts(&input);
-            spec(answer.texts.first().unwrap_or(&input))?
+            answer.texts = job_texts(input);
+            spec(answer.texts.first().unwrap_or(input))?
         }
     };
     Ok((Some(JobRequest { ticket, spec, repeats: caller.repeats }), answer))
+}
+
+/// Reads the body of a line of a batch: the same fields, for a file that nobody hears while it is
+/// made. Refuses unknown fields, because nobody would notice that they do nothing.
+pub(crate) fn read_line(
+    body: &[u8],
+    caller: &Caller,
+    decode: &mut DecodeRecording<'_>,
+    loaded_model: &str,
+) -> Result<JobRequest, FieldError> {
+    let body = parse_json(body)?;
+    let ticket = caller.ticket(&body);
+    let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
+    let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Lane::Bulk)?;
+    request.finish()?;
+    if fields.form.stream != StreamFormat::Audio {
+        return Err(Invalid::malformed("stream_format", "sse", "audio in a batch").into());
+    }
+    if fields.form.rate != SAMPLE_RATE {
+        let limit = format!("{SAMPLE_RATE} in a batch");
+        return Err(Invalid::malformed("sample_rate", fields.form.rate, limit).into());
+    }
+    let input = fields.input.as_deref();
+    let input = input.ok_or_else(|| Invalid::malformed("input", "(punctuation)", "a text with a letter or digit"))?;
+    let named = |invalid: Invalid| match invalid.field.as_str() {
+        "text" => Invalid { field: "input".into(), ..invalid },
+        _ => invalid,
+    };
+    Ok(JobRequest { ticket, spec: fields.spec(input).map_err(named)?, repeats: caller.repeats })
 }
 
 /// Reads `model`, which may be missing.

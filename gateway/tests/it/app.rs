@@ -1,6 +1,7 @@
 //! Gateway under test, with its Redis, store and model folder.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(crate) struct TestApp {
     pub(crate) client: Client,
     pub(crate) stop: CancellationToken,
     gateway: Option<Gateway>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Answer of the gateway, read to its end.
@@ -105,6 +106,7 @@ impl TestApp {
             model: ModelSource::Folder(model),
             redirect_audio: false,
             memory: None,
+            batch_window: 512,
             drain: Duration::from_secs(10),
             former_drain: None,
             allowed_hosts: Vec::new(),
@@ -132,7 +134,7 @@ impl TestApp {
             client: Client::builder().timeout(2 * PATIENCE).build().unwrap(),
             stop,
             gateway: Some(gateway),
-            _folder: folder,
+            folder,
         }
     }
 
@@ -196,6 +198,19 @@ impl TestApp {
 
     pub(crate) async fn lane_depth(&self, lane: Lane) -> u64 {
         self.queue.stats().await.unwrap().lanes.iter().find(|stats| stats.lane == lane).unwrap().depth
+    }
+
+    /// Returns the files of the store below a folder.
+    pub(crate) fn store_files(&self, folder: &str) -> Vec<PathBuf> {
+        let mut folders = vec![self.folder.path().join("audio").join(folder)];
+        let mut files = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).into_iter().flatten() {
+                let entry = entry.unwrap();
+                if entry.file_type().unwrap().is_dir() { folders.push(entry.path()) } else { files.push(entry.path()) }
+            }
+        }
+        files
     }
 
     /// Waits until a request follows the job: the gateway is subscribed to the job's channel.

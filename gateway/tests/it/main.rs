@@ -13,6 +13,7 @@ mod admission;
 mod audio;
 mod backlog;
 mod bad_input;
+mod batches;
 mod browsers;
 mod cancel;
 mod cartesia;

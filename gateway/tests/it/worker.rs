@@ -46,17 +46,19 @@ impl TestWorker {
         }
     }
 
+    /// Takes the next job, whenever it comes.
+    pub(crate) async fn claim_however_late(&self, app: &TestApp) -> Claimed {
+        loop {
+            if let Some(job) = self.try_claim(app).await {
+                return job;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits for a job and takes it.
     pub(crate) async fn claim(&self, app: &TestApp) -> Claimed {
-        let wait = async {
-            loop {
-                if let Some(job) = self.try_claim(app).await {
-                    return job;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, wait).await.unwrap()
+        tokio::time::timeout(PATIENCE, self.claim_however_late(app)).await.unwrap()
     }
 
     /// Publishes the start and `frames` steps of progress.
@@ -150,12 +152,20 @@ impl TestWorker {
             sha256: Sha256::digest(wav).iter().map(|byte| format!("{byte:02x}")).collect(),
             format: job.spec.format,
             watermarks: self.findings.clone(),
-            location: ObjectKey::audio(&at.id.to_string(), at.attempt, at.worker_id().tag(), job.spec.format.name())
-                .unwrap()
-                .to_string(),
+            location: location(job),
             sentences: vec![sentence],
         }
     }
+}
+
+/// Returns the store key of a job's audio.
+fn location(job: &Claimed) -> String {
+    let (at, extension) = (job.lease.at(), job.spec.format.name());
+    let key = match &job.spec.audio_name {
+        Some(name) => ObjectKey::named_audio(name.as_str(), at.attempt, at.worker_id().tag(), extension),
+        None => ObjectKey::audio(&at.id.to_string(), at.attempt, at.worker_id().tag(), extension),
+    };
+    key.unwrap().to_string()
 }
 
 /// Makes the audio of a text: two frames whose samples depend on the text.

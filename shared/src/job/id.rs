@@ -31,9 +31,19 @@ impl JobId {
     /// knows the first id can name all parts.
     #[must_use]
     pub fn part(self, number: u64) -> Self {
-        let digest = Sha256::digest(format!("{self}\n{number}"));
+        Self::digest(&format!("{self}\n{number}"))
+    }
+
+    /// Derives the id of a line of a batch, from 1: UUID version 8 over SHA-256. So no line has two
+    /// jobs, whoever submits it how often.
+    #[must_use]
+    pub fn of_line(batch: &str, line: u64) -> Self {
+        Self::digest(&format!("{batch}\nline {line}"))
+    }
+
+    fn digest(text: &str) -> Self {
         let mut bytes = [0; 16];
-        bytes.iter_mut().zip(digest).for_each(|(byte, digit)| *byte = digit);
+        bytes.iter_mut().zip(Sha256::digest(text)).for_each(|(byte, digit)| *byte = digit);
         Self(Builder::from_custom_bytes(bytes).into_uuid())
     }
 

@@ -99,6 +99,9 @@ pub const EXPIRES_IN_SECONDS: Limit = Limit { min: 1, max: 7 * 24 * 3_600, unit:
 /// Characters of a tenant's name.
 pub const TENANT_CHARS: Limit = Limit { min: 1, max: 64, unit: "characters", status: 422 };
 
+/// Bytes of an [`AudioName`](super::AudioName): a store key keeps room for attempt, writer and prefix.
+pub const AUDIO_NAME_BYTES: Limit = Limit { min: 1, max: 300, unit: "bytes", status: 422 };
+
 /// Characters of an idempotency key.
 pub const IDEMPOTENCY_KEY_CHARS: Limit = Limit { min: 1, max: 255, unit: "characters", status: 400 };
 

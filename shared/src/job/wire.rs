@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Recording, Sampling, Seed, Segment, Speaker,
-    Speed, StoredRecording, Temperature, Text, TopK, VoiceName,
+    AudioBudget, AudioFormat, AudioName, Context, Delivery, Invalid, JobSpec, Lane, Recording, Sampling, Seed, Segment,
+    Speaker, Speed, StoredRecording, Temperature, Text, TopK, VoiceName,
 };
 use crate::audio::Clip;
 
@@ -51,6 +51,9 @@ struct SpecV1 {
     format: AudioFormat,
     #[serde(default)]
     delivery: Delivery,
+    /// Absent for audio that is named after its job.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    audio_name: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     context: Vec<SegmentV1>,
 }
@@ -103,6 +106,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
         lane: spec.lane,
         format: spec.format,
         delivery: spec.delivery,
+        audio_name: spec.audio_name.as_ref().map(AudioName::to_string),
         context: context.collect(),
     }))
 }
@@ -131,6 +135,7 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
         lane: wire.lane,
         format: wire.format,
         delivery: wire.delivery,
+        audio_name: wire.audio_name.as_deref().map(str::parse).transpose()?,
     })
 }
 

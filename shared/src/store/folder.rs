@@ -47,6 +47,19 @@ impl FolderStore {
         .await
     }
 
+    pub(super) async fn upload(&self, key: &ObjectKey) -> Result<FolderUpload, StoreError> {
+        let (root, path, name) = (Arc::clone(&self.root), self.path(key), key.to_string());
+        blocking(key.as_str(), move || {
+            require_folder(&root)?;
+            let folder = path.parent().unwrap_or(Path::new("."));
+            fs::create_dir_all(folder).map_err(FileFailure::Io)?;
+            let aside = unfinished(folder);
+            let file = File::create_new(&aside).map_err(FileFailure::Io)?;
+            Ok(FolderUpload { name, file: Arc::new(file), aside, path })
+        })
+        .await
+    }
+
     pub(super) async fn get(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         let (root, path) = (Arc::clone(&self.root), self.path(key));
         blocking(key.as_str(), move || {
@@ -93,6 +106,42 @@ impl FolderStore {
 
     fn path(&self, key: &ObjectKey) -> PathBuf {
         self.root.join(key.as_str())
+    }
+}
+
+/// File on its way into the folder, under a temporary name until it is whole.
+#[derive(Debug)]
+pub(super) struct FolderUpload {
+    /// Key of the object, for errors.
+    name: String,
+    file: Arc<File>,
+    /// Temporary name of the file.
+    aside: PathBuf,
+    /// Name of the file once it is whole.
+    path: PathBuf,
+}
+
+impl FolderUpload {
+    pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), StoreError> {
+        let file = Arc::clone(&self.file);
+        blocking(&self.name, move || (&*file).write_all(&piece).map_err(FileFailure::Io)).await
+    }
+
+    pub(super) async fn finish(self) -> Result<(), StoreError> {
+        let (file, aside, path) = (Arc::clone(&self.file), self.aside.clone(), self.path.clone());
+        let rename = move || {
+            file.sync_all()?;
+            fs::rename(&aside, &path)?;
+            File::open(path.parent().unwrap_or(Path::new(".")))?.sync_all()
+        };
+        blocking(&self.name, move || rename().map_err(FileFailure::Io)).await
+    }
+}
+
+impl Drop for FolderUpload {
+    fn drop(&mut self) {
+        // After the end there is no file of this name.
+        let _ = fs::remove_file(&self.aside);
     }
 }
 

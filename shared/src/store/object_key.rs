@@ -51,6 +51,19 @@ impl ObjectKey {
         Self::new(key)
     }
 
+    /// Makes the key for the audio of one attempt of a job with a name of its own:
+    /// `audio/<name>.a<attempt>-<writer>.<extension>`.
+    ///
+    /// # Errors
+    /// [`InvalidObjectKey`] if a part is not made of safe characters.
+    pub fn named_audio(name: &str, attempt: u64, writer: &str, extension: &str) -> Result<Self, InvalidObjectKey> {
+        let key = format!("audio/{name}.a{attempt}-{writer}.{extension}");
+        if [writer, extension].iter().any(|part| part.contains('/')) {
+            return Err(InvalidObjectKey { key, reason: "has a slash inside a part" });
+        }
+        Self::new(key)
+    }
+
     /// Makes the key of the object with which a writer checks that it can write:
     /// `audio/probe/<writer>`.
     ///

@@ -17,8 +17,10 @@ use aws_sdk_s3::error::DisplayErrorContext;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
 use secrecy::ExposeSecret;
+use tokio::runtime::Handle;
 
 use super::s3_error::{bucket_class, class_of};
 use super::s3_settings::{S3Settings, S3Timeouts, StaticCredentials};
@@ -80,6 +82,15 @@ impl S3Store {
         request.await.map(|_| ()).map_err(|error| class_of(&name, &error))
     }
 
+    pub(super) async fn upload(&self, key: &ObjectKey, content_type: &str) -> Result<S3Upload, StoreError> {
+        let name = self.name(key);
+        let begin = self.client.create_multipart_upload().bucket(&self.bucket).key(&name).content_type(content_type);
+        let begun = begin.send().await.map_err(|error| class_of(&name, &error))?;
+        let id =
+            begun.upload_id.ok_or_else(|| StoreError::Unavailable(format!("{name}: no upload id in the answer")))?;
+        Ok(S3Upload { client: self.client.clone(), bucket: self.bucket.clone(), name, id: Some(id), parts: Vec::new() })
+    }
+
     pub(super) async fn get(&self, key: &ObjectKey, range: Option<Range<u64>>) -> Result<Bytes, StoreError> {
         let name = self.name(key);
         let header = range.map(|range| format!("bytes={}-{}", range.start, range.end.saturating_sub(1)));
@@ -128,6 +139,52 @@ impl S3Store {
             Some(prefix) => format!("{prefix}/{key}"),
             None => key.to_string(),
         }
+    }
+}
+
+/// Multipart upload of an object.
+#[derive(Debug)]
+pub(super) struct S3Upload {
+    client: Client,
+    bucket: String,
+    name: String,
+    /// Id of the upload; `None` after its end.
+    id: Option<String>,
+    parts: Vec<CompletedPart>,
+}
+
+impl S3Upload {
+    pub(super) async fn write(&mut self, piece: Bytes) -> Result<(), StoreError> {
+        let number = i32::try_from(self.parts.len() + 1).unwrap_or(i32::MAX);
+        let part = self.client.upload_part().bucket(&self.bucket).key(&self.name).set_upload_id(self.id.clone());
+        let sent = part.part_number(number).body(ByteStream::from(piece)).send().await;
+        let sent = sent.map_err(|error| class_of(&self.name, &error))?;
+        self.parts.push(CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build());
+        Ok(())
+    }
+
+    pub(super) async fn finish(mut self) -> Result<(), StoreError> {
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(std::mem::take(&mut self.parts))).build();
+        let end = self.client.complete_multipart_upload().bucket(&self.bucket).key(&self.name);
+        let ended = end.set_upload_id(self.id.clone()).multipart_upload(parts).send().await;
+        ended.map_err(|error| class_of(&self.name, &error))?;
+        self.id = None;
+        Ok(())
+    }
+}
+
+impl Drop for S3Upload {
+    /// Abandons the parts of an upload that was not finished. If the process ends before, a rule of the
+    /// bucket has to remove them.
+    fn drop(&mut self) {
+        let (Some(id), Ok(runtime)) = (self.id.take(), Handle::try_current()) else { return };
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(&self.name).upload_id(id);
+        let name = std::mem::take(&mut self.name);
+        runtime.spawn(async move {
+            if let Err(error) = abort.send().await {
+                tracing::warn!(key = %name, error = %DisplayErrorContext(error), "cannot abandon upload to store");
+            }
+        });
     }
 }
 

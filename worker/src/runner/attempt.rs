@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use csm_queue::queue::{Claimed, Commit, Lease, QueueError, Retry};
-use csm_shared::job::{AudioFormat, Failure, FailureClass, Receipt};
+use csm_shared::job::{Failure, FailureClass, JobSpec, Receipt};
 use rand::RngExt as _;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
@@ -54,7 +54,7 @@ impl Runner {
                 occupancy.prove_engine();
             }
             let engine = EngineRecord { alone: job.alone, proven: occupancy.is_engine_proven() };
-            match self.conclude(job.lease, job.spec.format, engine, outcome).await {
+            match self.conclude(job.lease, &job.spec, engine, outcome).await {
                 // A job that runs alone is faster than others, and one that had to wait for the
                 // store is slower. Both would distort the rate.
                 Ok(()) if job.alone || progress.was_kept() => {}
@@ -88,14 +88,14 @@ impl Runner {
     async fn conclude(
         &self,
         lease: Lease,
-        format: AudioFormat,
+        spec: &JobSpec,
         engine: EngineRecord,
         outcome: Outcome,
     ) -> Result<(), QueueError> {
         let at = lease.at().clone();
         let end = end(lease, engine, outcome).await?;
         if end != JobEnd::Committed {
-            sink::discard(&self.context.store, &at, format).await;
+            sink::discard(&self.context.store, &at, spec).await;
         }
         if end != JobEnd::Open {
             self.context.live.conclude(&self.queue, &at.id).await?;

@@ -192,6 +192,34 @@ catalogue! {
         meaning: "A job that has succeeded, failed or expired cannot be cancelled.",
         remedy: "Nothing: state says how the job ended.",
     }
+    FileNotFound {
+        code: "file_not_found",
+        title: "No such file",
+        statuses: [404],
+        meaning: "No file of this tenant has this id, or the file has expired.",
+        remedy: "Check the id, and send the X-Tenant of the file. Upload the file again.",
+    }
+    BatchNotFound {
+        code: "batch_not_found",
+        title: "No such batch",
+        statuses: [404],
+        meaning: "No batch of this tenant has this id, or the record has expired.",
+        remedy: "Check the id, and send the X-Tenant of the batch.",
+    }
+    BatchAlreadyFinal {
+        code: "batch_already_final",
+        title: "Batch has ended",
+        statuses: [409],
+        meaning: "A batch that has ended cannot be cancelled, paused or resumed.",
+        remedy: "Nothing: status says how the batch ended.",
+    }
+    LineNotFound {
+        code: "line_not_found",
+        title: "No such result",
+        statuses: [404],
+        meaning: "The batch has no such line or shard, it is not done yet, or the line was not spoken.",
+        remedy: "Follow the batch's events, and look for the line in the error file.",
+    }
     JobFailed {
         code: "job_failed",
         title: "Job has failed",

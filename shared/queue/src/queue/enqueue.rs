@@ -119,6 +119,28 @@ impl Queue {
         super::job_hash::read(id, fields)
     }
 
+    /// Returns the states of jobs, in their order; `None` for a job without a record. One round trip for
+    /// each shard.
+    pub async fn states(&self, ids: &[JobId]) -> Result<Vec<Option<JobState>>, QueueError> {
+        let mut states = vec![None; ids.len()];
+        for (shard, keys) in self.shards.iter().enumerate() {
+            let shard_of = |id: &JobId| usize::from(id.spread(self.shards.len() as u16));
+            let places: Vec<_> = (0..ids.len()).filter(|&place| shard_of(&ids[place]) == shard).collect();
+            if places.is_empty() {
+                continue;
+            }
+            let mut read = redis::pipe();
+            for &place in &places {
+                read.cmd("HGET").arg(keys.job(&ids[place])).arg("state");
+            }
+            let answers: Vec<Option<String>> = self.redis.pipeline(&read).await?;
+            for (place, answer) in places.into_iter().zip(answers) {
+                states[place] = answer.map(|state| state.parse().map_err(QueueError::Corrupt)).transpose()?;
+            }
+        }
+        Ok(states)
+    }
+
     /// Counts the jobs of its stream that a queued job still waits behind, in the same time however
     /// many there are. Returns `None` if the job does not wait in a stream.
     pub async fn ahead(&self, id: &JobId) -> Result<Option<u64>, QueueError> {

@@ -1,0 +1,106 @@
+//! The outcome of a line, as one line of the output or of the errors: OpenAI's shape, with the facts of
+//! the audio as the body of the answer.
+
+use csm_shared::job::{JobId, JobRecord, JobState, Receipt};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::request_line::{Cue, RequestLine};
+
+/// HTTP status that a spoken line has in the output.
+const SPOKEN_STATUS: u16 = 200;
+
+/// Reason why a line was not spoken.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct LineFailure {
+    /// Stable code.
+    pub(super) code: String,
+    /// What happened.
+    pub(super) message: String,
+}
+
+/// The outcome of a line. Serialised, it is a line of a shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Outcome {
+    id: String,
+    pub(super) custom_id: String,
+    pub(super) line: u64,
+    pub(super) response: Option<Response>,
+    pub(super) error: Option<LineFailure>,
+}
+
+/// Answer to a line that was spoken.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Response {
+    status_code: u16,
+    request_id: String,
+    pub(super) body: Value,
+}
+
+impl Outcome {
+    /// Makes the outcome of an ended job. `None` for a job that has not ended.
+    pub(super) fn of_record(line: &RequestLine, record: &JobRecord) -> Option<Self> {
+        let message = || record.failure.as_ref().map_or_else(String::new, |failure| failure.message.clone());
+        match (record.state, &record.receipt) {
+            (JobState::Succeeded, Some(receipt)) => Some(Self::spoken(line, record, receipt)),
+            (JobState::Succeeded | JobState::Failed, _) => Some(Self::failed(line, record.id, "job_failed", message())),
+            (JobState::Cancelled, _) => {
+                Some(Self::failed(line, record.id, "job_cancelled", "The job was cancelled.".to_owned()))
+            }
+            (JobState::Expired, _) => {
+                Some(Self::failed(line, record.id, "job_expired", "The job waited longer than it may.".to_owned()))
+            }
+            _ => None,
+        }
+    }
+
+    /// Makes the outcome of a line that was not spoken.
+    pub(super) fn failed(line: &RequestLine, job: JobId, code: &str, message: String) -> Self {
+        let error = Some(LineFailure { code: code.to_owned(), message });
+        Self { id: id(job), custom_id: line.custom_id.clone(), line: line.line, response: None, error }
+    }
+
+    fn spoken(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Self {
+        let body = body(line, record, receipt);
+        let response = Response { status_code: SPOKEN_STATUS, request_id: record.id.to_string(), body };
+        let (custom_id, line) = (line.custom_id.clone(), line.line);
+        Self { id: id(record.id), custom_id, line, response: Some(response), error: None }
+    }
+
+    /// Returns the duration of the audio, in milliseconds; 0 without audio.
+    pub(super) fn audio_ms(&self) -> u64 {
+        self.response.as_ref().and_then(|response| response.body["duration_ms"].as_u64()).unwrap_or_default()
+    }
+}
+
+fn id(job: JobId) -> String {
+    format!("batch_req_{}", uuid::Uuid::from(job).simple())
+}
+
+/// Returns the facts of a line's audio.
+fn body(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Value {
+    let mut body = json!({
+        "custom_id": line.custom_id,
+        "line": line.line,
+        "job": record.id.to_string(),
+        "key": receipt.location,
+        "sha256": receipt.sha256,
+        "bytes": receipt.bytes,
+        "format": receipt.format,
+        "samples": receipt.samples,
+        "duration_ms": receipt.duration_ms,
+        "seed": receipt.seed,
+        "model": receipt.model,
+        "voice": receipt.voice,
+        "watermarks": receipt.watermarks,
+        "finish_reason": receipt.finish_reason,
+        "attempts": record.attempt,
+    });
+    if !receipt.warnings.is_empty() {
+        body["warnings"] = json!(receipt.warnings);
+    }
+    if let Some(Cue { start_ms, end_ms }) = line.cue {
+        body["cue"] = json!({"start_ms": start_ms, "end_ms": end_ms});
+    }
+    body
+}
