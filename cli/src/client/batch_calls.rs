@@ -43,10 +43,11 @@ impl GatewayClient {
         Ok(uploaded.id)
     }
 
-    /// Creates a batch: `POST /v1/batches`.
-    pub(crate) async fn create_batch(&self, request: &BatchRequest) -> Result<Batch, ClientError> {
+    /// Creates a batch: `POST /v1/batches`. A request that is repeated with the same key answers with
+    /// the same batch.
+    pub(crate) async fn create_batch(&self, key: &str, request: &BatchRequest) -> Result<Batch, ClientError> {
         let url = self.url(&["v1", "batches"]);
-        let request = self.http.post(url.clone()).timeout(SHORT_TIMEOUT).json(request);
+        let request = self.http.post(url.clone()).timeout(SHORT_TIMEOUT).header("idempotency-key", key).json(request);
         parse(&read_large_json(&url, request, BATCH_ANSWER_MAX_BYTES).await?)
     }
 

@@ -52,7 +52,7 @@ async fn known(context: &RunContext<'_>, id: &str, state: &RunState) -> anyhow::
 /// Uploads the input, unless it was uploaded before, and creates the batch.
 async fn create(context: &RunContext<'_>, input: &InputFile, state: &mut RunState) -> anyhow::Result<Batch> {
     if let Some(file_id) = state.file_id.take() {
-        match find_or_create(context, &file_id, state).await {
+        match order(context, &file_id, state).await {
             // Uploaded files expire.
             Err(error) if is_refusal(&error) => {}
             batch => return batch,
@@ -61,7 +61,7 @@ async fn create(context: &RunContext<'_>, input: &InputFile, state: &mut RunStat
     let file_id = upload(context, input).await?;
     state.file_id = Some(file_id.clone());
     context.folder.save(state)?;
-    find_or_create(context, &file_id, state).await.context("the gateway has the file and makes no batch of it")
+    order(context, &file_id, state).await.context("the gateway has the file and makes no batch of it")
 }
 
 async fn upload(context: &RunContext<'_>, input: &InputFile) -> anyhow::Result<String> {
@@ -76,9 +76,8 @@ async fn upload(context: &RunContext<'_>, input: &InputFile) -> anyhow::Result<S
     uploaded.await?
 }
 
-/// Creates the batch. A request whose answer was lost is not repeated before the list shows that it
-/// came to nothing.
-async fn find_or_create(context: &RunContext<'_>, file_id: &str, state: &RunState) -> anyhow::Result<Batch> {
+/// Creates the batch of an uploaded input. The id of the run makes the request repeatable.
+async fn order(context: &RunContext<'_>, file_id: &str, state: &RunState) -> anyhow::Result<Batch> {
     context.display.step("creating the batch");
     let request = BatchRequest {
         input_file_id: file_id.to_owned(),
@@ -86,11 +85,7 @@ async fn find_or_create(context: &RunContext<'_>, file_id: &str, state: &RunStat
         completion_window: state.window.clone(),
         metadata: BTreeMap::from([(RUN_ID_NAME.to_owned(), state.run_id.clone())]),
     };
-    let created = context.patience.call(async || match find(context.client, &state.run_id).await? {
-        Some(batch) => Ok(batch),
-        None => context.client.create_batch(&request).await,
-    });
-    created.await
+    context.patience.call(|| context.client.create_batch(&state.run_id, &request)).await
 }
 
 /// Looks for the batch of a run in the list of batches.
