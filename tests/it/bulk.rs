@@ -18,10 +18,10 @@ use crate::test_system::TestSystem;
 const LINES: usize = 230;
 /// Frames of a line.
 const FRAMES: u64 = 10;
-/// Kills of one run at most, at random moments. The run after them is not killed.
-const KILLS: usize = 12;
-/// Longest life of a run that is killed, in milliseconds.
-const LIFE_MS_MAX: u64 = 2_500;
+/// Kills of one run at random moments of its beginning. Others follow in the middle.
+const EARLY_KILLS: usize = 6;
+/// Longest life of a run that is killed at its beginning, in milliseconds.
+const LIFE_MS_MAX: u64 = 200;
 /// Time without a gateway.
 const OUTAGE: Duration = Duration::from_secs(3);
 /// Longest wait for a state of a run.
@@ -99,10 +99,15 @@ impl BulkFolder {
         serde_json::from_slice(&json).unwrap()
     }
 
-    /// Waits until the state of a run is as wanted.
-    async fn reaches(&self, out: &str, wanted: impl Fn(&Value) -> bool) {
+    /// Returns the number of shards whose results are in a folder.
+    fn shards(&self, out: &str) -> u64 {
+        self.state(out)["collected"]["shards"].as_u64().unwrap_or(0)
+    }
+
+    /// Waits until a run is where it is wanted.
+    async fn until(&self, out: &str, wanted: impl Fn() -> bool) {
         let look = async {
-            while !wanted(&self.state(out)) {
+            while !wanted() {
                 tokio::time::sleep(LOOK_AGAIN).await;
             }
         };
@@ -163,15 +168,10 @@ async fn status(system: &TestSystem, batch: &str) -> String {
     batch["status"].as_str().unwrap().to_owned()
 }
 
-/// Returns true if a run has its first shard, and not all.
-fn is_half_done(state: &Value) -> bool {
-    state["collected"]["shards"].as_u64().is_some_and(|shards| shards >= 1)
-}
-
 /// Interrupts a run, which tells how to go on, and goes on.
 async fn interrupted(folder: &BulkFolder) {
     let mut run = folder.start("lines.jsonl", "interrupted");
-    folder.reaches("interrupted", is_half_done).await;
+    folder.until("interrupted", || folder.shards("interrupted") >= 1).await;
     send_signal(run.id().unwrap(), "INT").await.unwrap();
     assert_eq!(run.end().await.unwrap().code(), Some(1));
     let (state, told) = (folder.state("interrupted"), folder.log("interrupted"));
@@ -184,30 +184,35 @@ async fn interrupted(folder: &BulkFolder) {
     assert_eq!(again.wait().await.unwrap().code(), Some(0), "{}", folder.log("interrupted"));
 }
 
-/// Kills a run again and again. Returns how often.
-async fn killed(folder: &BulkFolder) -> usize {
+/// Kills a run at random moments of its beginning, among files and between shards, then lets it end.
+async fn killed(folder: &BulkFolder) {
     let seed = rand::random();
     println!("seed {seed}");
     let mut random = ChaCha8Rng::seed_from_u64(seed);
-    for kills in 0..KILLS {
+    for _ in 0..EARLY_KILLS {
         let mut run = folder.start("lines.jsonl", "killed");
-        // Most of what can go wrong is at the beginning.
-        let life = if kills % 2 == 0 { 150 } else { LIFE_MS_MAX };
-        tokio::time::sleep(Duration::from_millis(random.random_range(0..life))).await;
-        if run.ended().unwrap().is_some() {
-            return kills;
-        }
+        tokio::time::sleep(Duration::from_millis(random.random_range(0..LIFE_MS_MAX))).await;
         run.kill9().await.unwrap();
-        println!("killed with {}", folder.state("killed"));
+        let state = folder.state("killed");
+        println!("killed with file {} and batch {}", state["file_id"], state["batch_id"]);
+    }
+    let moments: [&dyn Fn() -> bool; 3] =
+        [&|| folder.path("killed/l-0003.wav").exists(), &|| folder.shards("killed") >= 1, &|| {
+            folder.path("killed/l-0203.wav").exists()
+        }];
+    for moment in moments {
+        let mut run = folder.start("lines.jsonl", "killed");
+        folder.until("killed", moment).await;
+        run.kill9().await.unwrap();
+        println!("killed with {} shards", folder.shards("killed"));
     }
     assert_eq!(folder.run("lines.jsonl", "killed").await, Some(0), "{}", folder.log("killed"));
-    KILLS
 }
 
 /// Kills the gateway under a run and starts it again later.
 async fn without_a_gateway(folder: &BulkFolder, system: &mut TestSystem) {
     let mut run = folder.start("lines.jsonl", "outage");
-    folder.reaches("outage", is_half_done).await;
+    folder.until("outage", || folder.shards("outage") >= 1).await;
     system.gateway.kill9().await.unwrap();
     tokio::time::sleep(OUTAGE).await;
     assert_eq!(run.ended().unwrap(), None, "{}", folder.log("outage"));
@@ -225,7 +230,7 @@ async fn bulk_ends_as_an_undisturbed_run_over_interrupts_kills_and_an_outage() {
     let undisturbed = folder.results(&system, "undisturbed");
 
     interrupted(&folder).await;
-    let kills = killed(&folder).await;
+    killed(&folder).await;
     without_a_gateway(&folder, &mut system).await;
 
     for out in ["interrupted", "killed", "outage"] {
@@ -234,7 +239,6 @@ async fn bulk_ends_as_an_undisturbed_run_over_interrupts_kills_and_an_outage() {
         assert_eq!(manifest, undisturbed.1, "{out}");
     }
     assert_eq!(batches(&system).await, 4, "one batch for each folder");
-    println!("{kills} kills");
 
     // A run that has ended looks at its files and fetches what is missing, and no more.
     let lost = folder.path("killed/l-0007.wav");
@@ -261,7 +265,7 @@ async fn ends_of_bulk_runs_have_statuses_of_their_own() {
     assert!(folder.log("wrong").contains("and wrong.jsonl is another input"), "{}", folder.log("wrong"));
 
     let mut run = folder.start("lines.jsonl", "cancelled");
-    folder.reaches("cancelled", |state| state["batch_id"].is_string()).await;
+    folder.until("cancelled", || folder.state("cancelled")["batch_id"].is_string()).await;
     let state = folder.state("cancelled");
     let batch = state["batch_id"].as_str().unwrap();
     while status(&system, batch).await == "validating" {

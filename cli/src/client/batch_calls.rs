@@ -164,3 +164,6 @@ fn read_events(
         std::future::ready(batch)
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -30,6 +30,9 @@ pub(super) fn state(batch: &Batch) -> String {
 pub(super) fn progress(progress: &Progress<'_>) -> String {
     let Progress { batch, fetched, rates, slots } = progress;
     let counts = batch.request_counts;
+    if counts.total == 0 {
+        return state(batch);
+    }
     let mut line = format!("{}: {} of {} lines done", state(batch), counts.ended(), counts.total);
     if counts.failed > 0 {
         line += &format!(", {} failed", counts.failed);
@@ -146,6 +149,8 @@ pub(super) mod tests {
         let wanted = "in_progress, paused: 120 of 1000 lines done, 98 fetched, 10.0 min of audio, 10.0 x real time, \
             3 of 8 slots busy, 7 min 20 s left";
         assert_eq!(told, wanted);
+        batch.request_counts = RequestCounts::default();
+        assert_eq!(progress(&Progress { batch: &batch, fetched: 0, rates: &rates, slots }), "in_progress, paused");
     }
 
     #[test]

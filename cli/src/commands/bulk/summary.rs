@@ -53,6 +53,9 @@ impl Summary<'_> {
     /// Formats the summary as several lines with a last newline.
     pub(super) fn in_words(&self) -> String {
         let Collected { spoken, failed, renamed, audio_ms, .. } = self.collected;
+        if self.status == BatchStatus::Failed {
+            return format!("batch {}: the gateway refused the input\n{}", self.batch, self.input_errors);
+        }
         let mut text = format!(
             "{}: {spoken} of {} lines spoken, {} of audio\n  batch     {}, {}\n  time      {}\n",
             self.folder.display(),
@@ -69,7 +72,7 @@ impl Summary<'_> {
         if *renamed > 0 {
             text += &format!("  names     {renamed} ids are no file names: their audio is line-<number>.<format>\n");
         }
-        text + &self.input_errors
+        text
     }
 
     /// Returns the summary as JSON.
