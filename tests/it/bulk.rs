@@ -196,6 +196,12 @@ async fn killed(folder: &BulkFolder) {
         let state = folder.state("killed");
         println!("killed with file {} and batch {}", state["file_id"], state["batch_id"]);
     }
+    // The batch was made, and the run died before it heard so.
+    let mut state = folder.state("killed");
+    if state.is_object() {
+        (state["file_id"], state["batch_id"]) = (Value::Null, Value::Null);
+        fs::write(folder.path("killed/.csm-bulk.json"), state.to_string()).unwrap();
+    }
     let moments: [&dyn Fn() -> bool; 3] =
         [&|| folder.path("killed/l-0003.wav").exists(), &|| folder.shards("killed") >= 1, &|| {
             folder.path("killed/l-0203.wav").exists()

@@ -17,8 +17,9 @@ async fn gateway(status: u16, body: String) -> (GatewayClient, tokio::task::Join
     let served = tokio::spawn(async move {
         let (mut socket, _) = listener.accept().await.unwrap();
         let (mut request, mut part) = (String::new(), vec![0; 4096]);
-        // The last part of a form ends with two hyphens and a line end.
-        while !request.ends_with("\r\n\r\n") && !request.ends_with("--\r\n") {
+        // A form ends with two hyphens and a line end.
+        let end = |request: &str| if request.contains("multipart") { "--\r\n" } else { "\r\n\r\n" };
+        while !request.ends_with(end(&request)) {
             let read = socket.read(&mut part).await.unwrap();
             assert!(read > 0, "{request}");
             request += &String::from_utf8_lossy(&part[..read]);
