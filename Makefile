@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -72,6 +72,12 @@ soak: ## Kill, pause and cut off a whole fleet under load and check every job: D
 	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --release --workspace --bin csm-soak --bin csm-gateway --bin csm-worker
 	@$(TARGET)/release/csm-soak --duration $(DURATION) --jobs $(JOBS) --seed $(SEED)
+
+BULK ?=
+bulk-soak: ## Kill gateways, workers and Redis under one batch and count every line: BULK='--lines 100000 --seed 1'; 2 minutes
+	@scripts/need.sh cargo cc cmake redis-server
+	$(CARGO) build --locked --release --workspace --bin csm-bulk-soak --bin csm-gateway --bin csm-worker
+	@$(TARGET)/release/csm-bulk-soak $(BULK)
 
 # Thousands of connections need more open files than most shells allow. SIEGE: more arguments, see `csm-siege --help`.
 SIEGE ?=

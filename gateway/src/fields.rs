@@ -30,4 +30,4 @@ pub(crate) use speaker::speaker;
 pub(crate) use speed::speed;
 pub(crate) use terms::terms;
 pub(crate) use text::{input, normalize, text};
-pub(crate) use voice::{voice, voice_and_speaker};
+pub(crate) use voice::{voice, voice_and_speaker, voice_named};

@@ -35,11 +35,15 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .route("/v1/models/{id}", get(openai::model))
         .merge(files::routes())
         .merge(batches::routes())
+        .route("/v1/realtime", get(realtime::realtime))
         .route_layer(middleware::from_fn(openai::error_shape));
     let cartesia = Router::new()
         .route("/tts/websocket", get(cartesia::speak_socket))
         .route("/tts/bytes", post(cartesia::speak_bytes))
         .route_layer(middleware::from_fn(cartesia::error_shape));
+    let deepgram = Router::new()
+        .route("/v1/speak", get(deepgram::speak_socket).post(deepgram::speak))
+        .route_layer(middleware::from_fn(deepgram::error_shape));
     let elevenlabs = Router::new()
         .route("/v1/text-to-speech/{voice}", post(elevenlabs::speech))
         .route("/v1/text-to-speech/{voice}/stream", post(elevenlabs::speech))
@@ -50,11 +54,10 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
     Router::new()
         .merge(openai)
         .merge(cartesia)
+        .merge(deepgram)
         .merge(elevenlabs)
         .merge(page::routes())
-        .route("/v1/speak", get(deepgram::speak_socket).post(deepgram::speak))
         .route("/v1/stream", get(stream::stream))
-        .route("/v1/realtime", get(realtime::realtime))
         .route("/v1/fleet", get(fleet::fleet))
         .route("/v1/test", get(async || Json(json!({"status": "ok"}))))
         .route("/generate", post(compat::generate))

@@ -76,8 +76,8 @@ pub(crate) struct SpokenPlace {
 
 /// Entry of the queue.
 enum Waiting {
-    /// Text, and the name of the voice for it; `None` is the template's.
-    Text(String, Option<String>),
+    /// Text, and the voice for it; `None` is the template's.
+    Text(String, Option<VoiceName>),
     /// Job that speaks already, and the text that it speaks.
     Job(Box<LiveAudio>, String),
     Flush,
@@ -141,7 +141,7 @@ pub(crate) struct SentenceQueue {
     app: App,
     peer: Peer,
     template: SpeechTemplate,
-    voice: Option<String>,
+    voice: Option<VoiceName>,
     /// Pieces of the sentence that is not whole yet.
     rest: String,
     waiting: VecDeque<Waiting>,
@@ -173,9 +173,13 @@ impl SentenceQueue {
         self.current.is_none() && self.waiting.is_empty()
     }
 
-    /// Sets the voice of the texts to come, by a name that is checked when the first of them begins;
-    /// `None` is the one of the template.
-    pub(crate) fn set_voice(&mut self, voice: Option<String>) {
+    /// Returns the number of characters that wait, whole sentences or not.
+    pub(crate) fn waiting_chars(&self) -> u64 {
+        self.waiting_chars + chars(&self.rest)
+    }
+
+    /// Sets the voice of the texts to come; `None` is the one of the template.
+    pub(crate) const fn set_voice(&mut self, voice: Option<VoiceName>) {
         self.voice = voice;
     }
 
@@ -225,7 +229,7 @@ impl SentenceQueue {
     /// Takes a whole text as one job. Refused text is dropped.
     pub(crate) fn push_whole(&mut self, text: String) -> Result<(), Invalid> {
         self.check_room(&text)?;
-        self.push_entry(Waiting::Text(text, self.voice.clone()))
+        self.push_entry(Waiting::Text(text, self.voice))
     }
 
     /// Refuses a text with which too many characters would wait.
@@ -273,7 +277,7 @@ impl SentenceQueue {
                 match self.waiting.pop_front() {
                     None => return std::future::pending().await,
                     Some(Waiting::Flush) => return Ok(SpokenPart::Flushed),
-                    Some(Waiting::Text(text, voice)) => self.begin(text, voice)?,
+                    Some(Waiting::Text(text, voice)) => self.begin(text, voice),
                     Some(Waiting::Job(audio, text)) => {
                         let begun = std::future::ready(Ok(Some(*audio))).boxed();
                         self.current =
@@ -296,15 +300,14 @@ impl SentenceQueue {
         }
     }
 
-    fn begin(&mut self, text: String, voice: Option<String>) -> Result<(), Problem> {
+    fn begin(&mut self, text: String, voice: Option<VoiceName>) {
         self.waiting_chars = self.waiting_chars.saturating_sub(chars(&text));
         let mut template = self.template.clone();
-        if let Some(name) = voice {
-            template.set_voice(name.trim().to_lowercase().parse::<VoiceName>()?);
+        if let Some(voice) = voice {
+            template.set_voice(voice);
         }
         let begun = template.begin(self.app.clone(), self.peer, text.clone()).boxed();
         self.current = Some(Current { text, loudness: Loudness::default(), step: Speaking::Beginning(begun) });
-        Ok(())
     }
 }
 

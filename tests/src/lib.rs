@@ -1,11 +1,13 @@
 //! Programs that run the real parts against time, faults and attackers. Tests are in `it/`.
 //!
 //! - [`soak`]: a whole fleet under load and faults, and the checker of every job's result
+//! - [`bulk_soak`]: one batch of many lines on a fleet under kills, and a count of every line
 //! - [`siege`]: attacks on a gateway in a limit of memory, beside an honest caller
 //! - [`fuzz`]: damaged inputs for everything that reads bytes from outside
 
 #![forbid(unsafe_code)]
 
+pub mod bulk_soak;
 pub mod fuzz;
 pub mod siege;
 pub mod soak;

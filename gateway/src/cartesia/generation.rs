@@ -6,6 +6,7 @@
 use csm_formats::{SAMPLE_RATES, pcm};
 use csm_shared::job::{Invalid, Speed, VoiceName};
 
+use crate::fields::voice_named;
 use crate::message_fields::MessageFields;
 
 /// Container of the audio.
@@ -108,8 +109,7 @@ impl GivenSettings {
 /// Reads `voice`: a name, or an object of the mode `id` with the name as `id`.
 fn voice(request: &MessageFields<'_>) -> Result<Option<VoiceName>, Invalid> {
     let Some(name) = voice_name(request)? else { return Ok(None) };
-    let known = name.trim().to_lowercase().parse::<VoiceName>();
-    known.map(Some).map_err(|invalid| Invalid { field: "voice.id".to_owned(), ..invalid })
+    voice_named(name).map(Some).map_err(|invalid| Invalid { field: "voice.id".to_owned(), ..invalid })
 }
 
 fn voice_name<'a>(request: &MessageFields<'a>) -> Result<Option<&'a str>, Invalid> {
@@ -169,11 +169,15 @@ impl<'a> Transcript<'a> {
     /// Reads the text of a message.
     pub(super) fn read(request: &MessageFields<'a>) -> Result<Self, Invalid> {
         let text = request.string("transcript")?.ok_or_else(|| request.missing("transcript", "a string"))?;
+        let delay = request.number("max_buffer_delay_ms")?;
+        if delay.is_some_and(|delay| delay < 0.0) {
+            return Err(request.refuse("max_buffer_delay_ms", "a number from 0"));
+        }
         Ok(Self {
             text,
             continues: request.boolean("continue")?.unwrap_or_default(),
             flush: request.boolean("flush")?.unwrap_or_default(),
-            unbuffered: request.number("max_buffer_delay_ms")? == Some(0.0),
+            unbuffered: delay == Some(0.0),
         })
     }
 }

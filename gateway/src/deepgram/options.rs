@@ -6,6 +6,8 @@ use csm_formats::SAMPLE_RATES;
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{Invalid, VoiceName};
 
+use crate::fields::voice_named;
+
 /// Status of a value that is refused, as Deepgram answers it.
 const STATUS: u16 = 400;
 /// Beginning of the names of Deepgram's own voices, such as `aura-2-thalia-en`.
@@ -18,8 +20,8 @@ pub(super) struct SpeakOptions {
     pub(super) voice: Option<VoiceName>,
     /// Coding, under Deepgram's name.
     pub(super) encoding: Option<String>,
-    /// True if `container=none` asks for samples without a header.
-    pub(super) bare: bool,
+    /// Container, under Deepgram's name.
+    pub(super) container: Option<String>,
     /// Samples a second.
     pub(super) rate: u32,
 }
@@ -39,10 +41,38 @@ impl SpeakOptions {
         Ok(Self {
             voice: query.get("model").map(|name| voice(name)).transpose().map_err(refused)?,
             encoding: query.get("encoding").cloned(),
-            bare: query.get("container").is_some_and(|container| container == "none"),
+            container: query.get("container").cloned(),
             rate,
         })
     }
+
+    /// Refuses what a socket does not send: it sends samples without a header.
+    pub(super) fn check_socket(&self) -> Result<(), Invalid> {
+        match (self.encoding.as_deref(), self.container.as_deref()) {
+            (None | Some("linear16"), None | Some("none")) => Ok(()),
+            (None | Some("linear16"), Some(other)) => Err(refused("container", other, "none on a socket")),
+            (Some(other), _) => Err(refused("encoding", other, "linear16 on a socket")),
+        }
+    }
+
+    /// Returns the format of an answer: Deepgram's default is MP3, and WAV for samples.
+    pub(super) fn format(&self) -> Result<&'static str, Invalid> {
+        match (self.encoding.as_deref(), self.container.as_deref()) {
+            (None | Some("mp3"), None | Some("none")) => Ok("mp3"),
+            (Some("linear16"), Some("none")) => Ok("pcm"),
+            (Some("linear16"), None | Some("wav")) => Ok("wav"),
+            (Some("flac"), None | Some("none")) => Ok("flac"),
+            (Some("opus"), None | Some("ogg")) => Ok("opus"),
+            (None | Some("mp3" | "flac"), Some(other)) => Err(refused("container", other, "none for this encoding")),
+            (Some("linear16"), Some(other)) => Err(refused("container", other, "none or wav for linear16")),
+            (Some("opus"), Some(other)) => Err(refused("container", other, "ogg for opus")),
+            (Some(other), _) => Err(refused("encoding", other, "mp3, linear16, flac or opus")),
+        }
+    }
+}
+
+fn refused(field: &str, value: &str, expected: &str) -> Invalid {
+    Invalid { status: STATUS, ..Invalid::malformed(field, value, expected) }
 }
 
 /// Returns the voice of a name. Each of Deepgram's own names is one of the voices here, always the
@@ -52,8 +82,7 @@ fn voice(name: &str) -> Result<VoiceName, Invalid> {
         let sum = name.bytes().map(usize::from).sum::<usize>();
         return Ok(VoiceName::ALL[sum % VoiceName::ALL.len()]);
     }
-    let known = name.to_lowercase().parse::<VoiceName>();
-    known.map_err(|invalid| Invalid { field: "model".to_owned(), ..invalid })
+    voice_named(name).map_err(|invalid| Invalid { field: "model".to_owned(), ..invalid })
 }
 
 #[cfg(test)]
@@ -71,7 +100,7 @@ mod tests {
         assert_eq!(read(&[("model", "ash")]).unwrap().voice, Some(VoiceName::Ash));
         let aura = |name| read(&[("model", name)]).unwrap().voice.unwrap();
         assert_eq!(aura("aura-2-thalia-en"), aura("aura-2-thalia-en"));
-        assert_eq!(read(&[]).unwrap(), SpeakOptions { voice: None, encoding: None, bare: false, rate: 24_000 });
+        assert_eq!(read(&[]).unwrap(), SpeakOptions { voice: None, encoding: None, container: None, rate: 24_000 });
         let refused = read(&[("model", "nobody")]).unwrap_err();
         assert_eq!((refused.field.as_str(), refused.value.as_str(), refused.status), ("model", "nobody", 400));
         assert_eq!(read(&[("sample_rate", "11025")]).unwrap_err().field, "sample_rate");

@@ -7,8 +7,8 @@
 //! | `Clear` | `Cleared`; nothing more of what came before |
 //! | `Close` | the rest, then the close |
 //!
-//! A refusal is a `Warning`. A speech that fails is an `Error`, and the socket is closed behind it
-//! with 1011, so that nothing looks like its end.
+//! A refusal is a `Warning` that names field, value and limit. A speech that fails is an `Error`,
+//! and the socket is closed behind it with 1011, so that nothing looks like its end.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -23,9 +23,13 @@ use serde_json::{Value, json};
 use super::options::SpeakOptions;
 use crate::app::App;
 use crate::http::Problem;
+use crate::message_fields::MessageFields;
 use crate::sentence_queue::{SentenceQueue, SpokenPart};
 use crate::sockets::{SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX, shutdown};
 use crate::speech_template::SpeechTemplate;
+
+/// Types of messages, as refusals list them.
+const TYPES: &str = "Speak, Flush, Clear, Close or KeepAlive";
 
 /// Opens a socket.
 pub(crate) async fn speak_socket(
@@ -34,10 +38,7 @@ pub(crate) async fn speak_socket(
     upgrade: SocketUpgrade,
 ) -> Result<Response, Problem> {
     let options = SpeakOptions::read(&query)?;
-    if options.encoding.as_deref().is_some_and(|encoding| encoding != "linear16") {
-        let encoding = options.encoding.unwrap_or_default();
-        return Err(Invalid { status: 400, ..Invalid::malformed("encoding", encoding, "linear16 on a socket") }.into());
-    }
+    options.check_socket()?;
     let (peer, request_id) = (upgrade.peer, upgrade.request_id.clone());
     let mut template = SpeechTemplate::new(upgrade.tenant.clone());
     if let Some(voice) = options.voice {
@@ -45,15 +46,43 @@ pub(crate) async fn speak_socket(
     }
     upgrade.open(TEXT_MESSAGE_MAX, move |socket| {
         let sentences = SentenceQueue::new(app.clone(), peer, template);
-        Session { socket, app, sentences, rate: options.rate, resampler: None, flushes: 0, closing: false }
-            .run(request_id)
+        Session { socket, app, sentences, request_id, rate: options.rate, resampler: None, flushes: 0, closing: false }
+            .run()
     })
+}
+
+/// Message of the caller.
+enum ClientMessage<'a> {
+    /// Piece of the text.
+    Speak(&'a str),
+    Flush,
+    Clear,
+    Close,
+    KeepAlive,
+}
+
+impl<'a> ClientMessage<'a> {
+    fn read(message: &'a Value) -> Result<Self, Invalid> {
+        let fields = MessageFields::of(message);
+        match fields.string("type")? {
+            Some("Speak") => match fields.string("text")? {
+                Some(text) => Ok(Self::Speak(text)),
+                None => Err(fields.missing("text", "a string")),
+            },
+            Some("Flush") => Ok(Self::Flush),
+            Some("Clear") => Ok(Self::Clear),
+            Some("Close") => Ok(Self::Close),
+            Some("KeepAlive") => Ok(Self::KeepAlive),
+            _ => Err(fields.refuse("type", TYPES)),
+        }
+    }
 }
 
 struct Session {
     socket: Socket,
     app: App,
     sentences: SentenceQueue,
+    request_id: String,
     /// Samples a second.
     rate: u32,
     /// Resampler of the sentence that is spoken.
@@ -66,15 +95,15 @@ struct Session {
 
 impl Session {
     /// Serves until the caller or the gateway leaves.
-    async fn run(mut self, request_id: String) {
-        let Err(end) = self.serve(&request_id).await;
+    async fn run(mut self) {
+        let Err(end) = self.serve().await;
         self.sentences.clear();
         self.socket.close(end).await;
     }
 
-    async fn serve(&mut self, request_id: &str) -> Result<Infallible, SessionEnd> {
+    async fn serve(&mut self) -> Result<Infallible, SessionEnd> {
         let model = self.app.model_name.clone();
-        self.tell(&json!({"type": "Metadata", "request_id": request_id, "model_name": model})).await?;
+        self.tell(&json!({"type": "Metadata", "request_id": self.request_id, "model_name": model})).await?;
         loop {
             let idle = self.sentences.is_idle();
             if idle && self.closing {
@@ -85,7 +114,7 @@ impl Session {
                 end = shutdown(&self.app, idle) => return Err(end),
                 message = self.socket.recv_json() => match message? {
                     Ok(message) => self.handle(&message).await?,
-                    Err(invalid) => self.warn(&invalid.to_string()).await?,
+                    Err(invalid) => self.warn(invalid).await?,
                 },
                 part = self.sentences.next() => self.deliver(part).await?,
             }
@@ -94,37 +123,38 @@ impl Session {
 
     /// Handles a message.
     async fn handle(&mut self, message: &Value) -> Result<(), SessionEnd> {
-        match (message["type"].as_str(), message["text"].as_str()) {
-            (Some("Speak"), Some(text)) => {
-                let taken = self.sentences.push(text);
-                self.tell_refusal(taken).await?;
-            }
-            (Some("Speak"), None) => {
+        let message = match ClientMessage::read(message) {
+            Ok(message) => message,
+            Err(invalid) => {
                 self.socket.count_unreadable()?;
-                self.warn("Speak needs a \"text\"").await?;
+                return self.warn(invalid).await;
             }
-            (Some("Flush"), _) => {
+        };
+        match message {
+            ClientMessage::Speak(_) if self.closing => {
+                self.warn(Invalid::malformed("type", "Speak", "allowed behind Close")).await
+            }
+            ClientMessage::Speak(text) => {
+                let taken = self.sentences.push(text);
+                self.tell_refusal(taken).await
+            }
+            ClientMessage::Flush => {
                 let flushed = self.sentences.flush();
-                self.tell_refusal(flushed).await?;
+                self.tell_refusal(flushed).await
             }
-            (Some("Clear"), _) => {
+            ClientMessage::Clear => {
                 self.sentences.clear();
                 self.resampler = None;
                 let number = self.next_number();
-                self.tell(&json!({"type": "Cleared", "sequence_id": number})).await?;
+                self.tell(&json!({"type": "Cleared", "sequence_id": number})).await
             }
-            (Some("Close"), _) => {
+            ClientMessage::Close => {
                 self.closing = true;
                 let taken = self.sentences.push_rest();
-                self.tell_refusal(taken).await?;
+                self.tell_refusal(taken).await
             }
-            (Some("KeepAlive"), _) => {}
-            _ => {
-                self.socket.count_unreadable()?;
-                self.warn("a message has a \"type\": Speak, Flush, Clear or Close").await?;
-            }
+            ClientMessage::KeepAlive => Ok(()),
         }
-        Ok(())
     }
 
     async fn deliver(&mut self, part: Result<SpokenPart, Problem>) -> Result<(), SessionEnd> {
@@ -149,6 +179,7 @@ impl Session {
                 self.tell(&json!({"type": "Flushed", "sequence_id": number})).await
             }
             Err(problem) => {
+                problem.report(&self.request_id);
                 let (code, description) = (problem.code(), problem.to_string());
                 let error =
                     json!({"type": "Error", "err_code": code, "description": description, "err_msg": description});
@@ -175,12 +206,18 @@ impl Session {
     async fn tell_refusal(&mut self, taken: Result<(), Invalid>) -> Result<(), SessionEnd> {
         match taken {
             Ok(()) => Ok(()),
-            Err(invalid) => self.warn(&invalid.to_string()).await,
+            Err(invalid) => self.warn(invalid).await,
         }
     }
 
-    async fn warn(&mut self, text: &str) -> Result<(), SessionEnd> {
-        self.tell(&json!({"type": "Warning", "warn_msg": text, "description": text})).await
+    /// Tells the caller that a message was not taken, under the names of older and newer clients.
+    async fn warn(&mut self, invalid: Invalid) -> Result<(), SessionEnd> {
+        let problem = Problem::from(invalid);
+        problem.report(&self.request_id);
+        let (code, text) = (problem.code(), problem.to_string());
+        let warning =
+            json!({"type": "Warning", "warn_code": code, "warn_msg": text, "code": code, "description": text});
+        self.tell(&warning).await
     }
 
     async fn tell(&mut self, message: &Value) -> Result<(), SessionEnd> {

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::options::SpeakOptions;
 use crate::app::App;
 use crate::http::Problem;
+use crate::message_fields::MessageFields;
 use crate::openai::{SpeechCall, answer_speech};
 use crate::resources::peer;
 
@@ -20,31 +21,19 @@ pub(crate) async fn speak(
     Query(query): Query<HashMap<String, String>>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let options = SpeakOptions::read(&query)?;
-    let format = format(&options)?;
+    let options = SpeakOptions::read(&query).and_then(|options| Ok((options.format()?, options)));
     let call = SpeechCall::of(&app, request.headers(), peer(request.extensions())).await;
     let mut body = app.bodies.read(request).await?;
+    let ((format, options), call) = (options?, call?);
     let text = text(&body.text_object().await?)?;
     let voice = options.voice.map(csm_shared::job::VoiceName::name);
     let request = json!({"input": text, "voice": voice, "response_format": format, "sample_rate": options.rate});
     body.bytes = Bytes::from(request.to_string());
-    answer_speech(&app, call?, body).await
-}
-
-/// Returns the format of an answer: Deepgram's default is MP3, and WAV for samples.
-fn format(options: &SpeakOptions) -> Result<&'static str, Invalid> {
-    match (options.encoding.as_deref(), options.bare) {
-        (None | Some("mp3"), _) => Ok("mp3"),
-        (Some("linear16"), true) => Ok("pcm"),
-        (Some("linear16"), false) => Ok("wav"),
-        (Some("flac"), _) => Ok("flac"),
-        (Some("opus"), _) => Ok("opus"),
-        (Some(other), _) => Err(Invalid::malformed("encoding", other, "mp3, linear16, flac or opus")),
-    }
+    answer_speech(&app, call, body).await
 }
 
 /// Reads `text` of a body.
 fn text(body: &Value) -> Result<String, Invalid> {
-    let text = body.get("text").and_then(Value::as_str);
-    text.map(str::to_owned).ok_or_else(|| Invalid::malformed("text", "(missing)", "a string"))
+    let fields = MessageFields::of(body);
+    fields.string("text")?.map(str::to_owned).ok_or_else(|| fields.missing("text", "a string"))
 }

@@ -48,8 +48,6 @@ pub(super) struct SpeechContext {
     encoders: u32,
     /// Text that is spoken.
     text: String,
-    /// Characters of the texts that wait.
-    waiting: usize,
     /// Samples so far, at 24 kHz.
     samples: u64,
     /// Samples before the text that is spoken.
@@ -72,18 +70,12 @@ impl SpeechContext {
             encoder: None,
             encoders: 0,
             text: String::new(),
-            waiting: 0,
             samples: 0,
             text_start: 0,
             flushed: Flushed::All,
             state: ContextState::Open,
             used: 0,
         }
-    }
-
-    /// Returns the number of characters that wait.
-    pub(super) const fn waiting(&self) -> usize {
-        self.waiting
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -120,7 +112,6 @@ impl SpeechContext {
         // A blank behind a flush separates nothing.
         if !blank || self.flushed == Flushed::No {
             self.sentences.push(text)?;
-            self.waiting += text.chars().count();
         }
         if !blank {
             self.flushed = Flushed::No;
@@ -176,7 +167,7 @@ impl SpeechContext {
     /// Drops everything that is not delivered yet. The context stays, so that its id means no other.
     pub(super) fn fail(&mut self) {
         self.sentences.clear();
-        (self.encoder, self.waiting) = (None, 0);
+        self.encoder = None;
         self.state = ContextState::Failed;
     }
 
@@ -184,7 +175,6 @@ impl SpeechContext {
     pub(super) fn message(&mut self, part: SpokenPart) -> Result<Option<Value>, Problem> {
         match part {
             SpokenPart::Begin(spoken) => {
-                self.waiting = self.waiting.saturating_sub(spoken.text.chars().count());
                 (self.text, self.text_start) = (spoken.text, self.samples);
                 Ok(None)
             }
@@ -199,9 +189,6 @@ impl SpeechContext {
                 Ok(Some(message::audio(&self.id, &audio.into(), Some(&alignment))))
             }
             SpokenPart::Flushed => {
-                if self.sentences.is_idle() && self.flushed == Flushed::All {
-                    self.waiting = 0;
-                }
                 let audio = self.finish()?;
                 Ok(self.audio_message(audio))
             }

@@ -7,7 +7,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{AudioFormat, Invalid, Tenant, VoiceName};
 use serde_json::json;
 
-use crate::fields::{FieldError, JsonObject, UnknownFields, parse_json};
+use crate::fields::{self, FieldError, JsonObject, UnknownFields, parse_json};
 use crate::resources::DecodeError;
 use crate::speech_template::SpeechTemplate;
 
@@ -106,13 +106,8 @@ impl SpeechOptions {
 
 /// Returns the voice of a name.
 pub(super) fn voice_named(name: &str) -> Result<VoiceName, Invalid> {
-    let known = name.trim().to_lowercase().parse::<VoiceName>();
-    known.map_err(|invalid| Invalid {
-        value: Invalid::malformed("", name, "").value,
-        field: "voice_id".to_owned(),
-        status: UNKNOWN_VOICE_STATUS,
-        ..invalid
-    })
+    let refused = |invalid| Invalid { field: "voice_id".to_owned(), status: UNKNOWN_VOICE_STATUS, ..invalid };
+    fields::voice_named(name).map_err(refused)
 }
 
 /// Reads `apply_text_normalization`: whether numbers and signs are put into words first.

@@ -147,7 +147,8 @@ impl SpeechSession {
 
     /// Gives a message to its context.
     async fn take(&mut self, place: usize, message: &ClientMessage) -> Result<(), SessionEnd> {
-        let waiting = self.contexts.iter().map(SpeechContext::waiting).sum::<usize>() + message.text.chars().count();
+        let waiting: u64 = self.contexts.iter().map(|context| context.sentences.waiting_chars()).sum();
+        let waiting = waiting + message.text.chars().count() as u64;
         let Some(context) = self.contexts.get_mut(place) else { return Ok(()) };
         if context.is_failed() {
             return Ok(());
@@ -161,7 +162,7 @@ impl SpeechSession {
             return self.refuse(&message.context, closed).await;
         }
         context.touch(self.messages);
-        let taken = match WAITING_CHARS.allows(waiting as u64) {
+        let taken = match WAITING_CHARS.allows(waiting) {
             true => context.take(&message.text, message.flush),
             false => Err(Invalid::outside("text", waiting, &WAITING_CHARS)),
         };

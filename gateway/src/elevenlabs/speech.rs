@@ -27,9 +27,9 @@ pub(crate) async fn speech(
     let options = SpeechOptions::read(&voice, &query);
     let call = SpeechCall::of(&app, request.headers(), peer(request.extensions())).await;
     let mut body = app.bodies.read(request).await?;
-    let options = options?;
+    let (options, call) = (options?, call?);
     body.bytes = Bytes::from(speech_request(&body.text_object().await?, &options)?.to_string());
-    answer_speech(&app, call?, body).await
+    answer_speech(&app, call, body).await
 }
 
 /// Returns the same request for OpenAI's route.

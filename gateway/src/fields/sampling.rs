@@ -17,7 +17,8 @@ pub(crate) fn sampling(object: &mut JsonObject<'_>, job: JobId) -> Result<Sampli
 fn temperature(object: &mut JsonObject<'_>) -> Result<Temperature, Invalid> {
     let Some(number) = object.number("temperature")? else { return Ok(Temperature::default()) };
     // A number too large for an f32 becomes infinite and is refused; the refusal shows it as sent.
-    Temperature::new(number as f32).map_err(|invalid| Invalid { value: number.to_string(), ..invalid })
+    let shown = || Invalid::malformed("temperature", number, "").value;
+    Temperature::new(number as f32).map_err(|invalid| Invalid { value: shown(), ..invalid })
 }
 
 fn topk(object: &mut JsonObject<'_>) -> Result<TopK, Invalid> {

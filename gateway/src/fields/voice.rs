@@ -6,7 +6,13 @@ use super::{JsonObject, speaker};
 
 /// Reads the voice: a name, or an object with the name as `id`.
 pub(crate) fn voice(object: &mut JsonObject<'_>) -> Result<Option<VoiceName>, Invalid> {
-    object.string_or_id("voice")?.map(|name| name.trim().to_lowercase().parse()).transpose()
+    object.string_or_id("voice")?.map(|name| voice_named(&name)).transpose()
+}
+
+/// Returns the voice of a name, in capitals or not. A refusal shows the name as it came.
+pub(crate) fn voice_named(name: &str) -> Result<VoiceName, Invalid> {
+    let known = name.trim().to_lowercase().parse::<VoiceName>();
+    known.map_err(|invalid| Invalid::malformed("voice", name, invalid.limit))
 }
 
 /// Reads `voice` and `speaker`. A voice has a speaker of its own, so a request names one of them.

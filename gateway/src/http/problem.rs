@@ -10,6 +10,7 @@
 mod cartesia;
 mod catalogue;
 mod conversions;
+mod deepgram;
 mod elevenlabs;
 mod openai;
 pub(crate) mod pages;

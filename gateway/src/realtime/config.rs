@@ -7,6 +7,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::{Invalid, Speed, VoiceName};
 use serde_json::{Value, json};
 
+use crate::fields::voice_named;
 use crate::message_fields::MessageFields;
 use crate::speech_template::DEFAULT_VOICE;
 
@@ -41,7 +42,7 @@ impl SpeechConfig {
             }
         }
         let voice = match output.string_or_id("voice")? {
-            Some(name) => name.trim().to_lowercase().parse().map_err(output.name("voice"))?,
+            Some(name) => voice_named(name).map_err(output.name("voice"))?,
             None => self.voice,
         };
         let speed = output.number("speed")?.map_or(Ok(self.speed), Speed::new).map_err(output.name("speed"))?;

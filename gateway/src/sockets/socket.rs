@@ -55,6 +55,10 @@ pub(crate) enum SessionEnd {
     NoMemory,
     /// Too many messages could not be read.
     Unreadable,
+    /// A text message is no UTF-8.
+    NoUtf8,
+    /// A frame breaks the rules of WebSockets.
+    BadFrame,
     /// The gateway shuts down.
     Restart,
     /// Code and reason of the protocol's own close.
@@ -70,6 +74,8 @@ impl SessionEnd {
             Self::TooSlow => Some((close_code::POLICY, "the message comes too slowly")),
             Self::NoMemory => Some((close_code::AGAIN, "too much is in progress; try again")),
             Self::Unreadable => Some((close_code::POLICY, "too many messages cannot be read")),
+            Self::NoUtf8 => Some((close_code::INVALID, "a text message is not UTF-8")),
+            Self::BadFrame => Some((close_code::PROTOCOL, "a frame breaks the rules of RFC 6455")),
             Self::Restart => Some((close_code::RESTART, "this gateway is shutting down; connect again")),
             Self::Closed(code, reason) => Some((code, reason)),
         }
@@ -208,7 +214,8 @@ impl Socket {
         if self.send(Message::Close(Some(frame))).await.is_ok() {
             // If the connection were cut at once, it could break before the caller reads the frame.
             let _ = timeout(CLOSE_LIMIT, async { while let Some(Ok(_)) = self.inner.recv().await {} }).await;
-            if end == SessionEnd::TooLarge {
+            if matches!(end, SessionEnd::TooLarge | SessionEnd::NoUtf8 | SessionEnd::BadFrame) {
+                // Behind such a message the socket cannot be read: the caller's answer goes unnoticed.
                 tokio::time::sleep(CLOSE_LIMIT).await;
             }
         }
@@ -228,8 +235,8 @@ impl Socket {
                 self.meter.skip_control(payload.len());
                 Ok(None)
             }
-            Some(Err(error)) if is_too_large(&error) => Err(SessionEnd::TooLarge),
-            Some(Ok(Message::Close(_)) | Err(_)) | None => Err(SessionEnd::Gone),
+            Some(Err(error)) => Err(end_of(&error)),
+            Some(Ok(Message::Close(_))) | None => Err(SessionEnd::Gone),
         }
     }
 
@@ -254,9 +261,16 @@ impl Socket {
     }
 }
 
-fn is_too_large(error: &axum::Error) -> bool {
-    let inner = error.source().and_then(|inner| inner.downcast_ref::<tungstenite::Error>());
-    matches!(inner, Some(tungstenite::Error::Capacity(_)))
+/// Returns the end of a session whose socket cannot be read.
+fn end_of(error: &axum::Error) -> SessionEnd {
+    use tungstenite::Error;
+    use tungstenite::error::ProtocolError::ResetWithoutClosingHandshake;
+    match error.source().and_then(|inner| inner.downcast_ref::<Error>()) {
+        Some(Error::Capacity(_)) => SessionEnd::TooLarge,
+        Some(Error::Utf8(_)) => SessionEnd::NoUtf8,
+        Some(Error::Protocol(fault)) if *fault != ResetWithoutClosingHandshake => SessionEnd::BadFrame,
+        _ => SessionEnd::Gone,
+    }
 }
 
 #[cfg(test)]

@@ -70,7 +70,7 @@ pub(super) enum ClientMessage {
 
 /// Reads a message. Unknown fields are refused.
 pub(super) fn read(body: &[u8]) -> Result<ClientMessage, Invalid> {
-    let mut object = JsonObject::of_request(parse_json(body)?, UnknownFields::Refuse)?;
+    let mut object = object(body)?;
     let kind = kind(&mut object)?;
     let message = match kind.as_ref() {
         "start" | "resume" => return Ok(ClientMessage::Start),
@@ -98,7 +98,7 @@ pub(super) fn read(body: &[u8]) -> Result<ClientMessage, Invalid> {
 
 /// Reads `start` or `resume`.
 pub(super) fn read_start(body: &[u8], tenant: Tenant, decode: &mut DecodeRecording<'_>) -> Result<Start, FieldError> {
-    let mut object = JsonObject::of_request(parse_json(body)?, UnknownFields::Refuse)?;
+    let mut object = object(body)?;
     let resumed = match kind(&mut object)?.as_ref() {
         "start" => false,
         "resume" => true,
@@ -120,6 +120,20 @@ pub(super) fn read_start(body: &[u8], tenant: Tenant, decode: &mut DecodeRecordi
     let template = SpeechTemplate::read(&mut object, tenant, decode)?;
     object.finish()?;
     Ok(Start { context_id, template, audio, rate, detach, resume })
+}
+
+/// Returns the context that a refused message names, if that can be read.
+pub(super) fn named_context(body: &[u8]) -> Option<String> {
+    context_id(&mut object(body).ok()?).ok()
+}
+
+/// Opens a message.
+fn object(body: &[u8]) -> Result<JsonObject<'_>, Invalid> {
+    let opened = parse_json(body).and_then(|body| JsonObject::of_request(body, UnknownFields::Refuse));
+    opened.map_err(|invalid| match invalid.field.as_str() {
+        "(body)" => Invalid { field: "(message)".to_owned(), ..invalid },
+        _ => invalid,
+    })
 }
 
 fn kind<'a>(object: &mut JsonObject<'a>) -> Result<Cow<'a, str>, Invalid> {
@@ -178,8 +192,8 @@ mod tests {
         assert_eq!(text, ClientMessage::Context { context_id: "a".into(), message });
         assert_eq!(read(br#"{"type": "ping", "id": "7"}"#).unwrap(), ClientMessage::Ping { id: Some("7".into()) });
         for (body, field) in [
-            ("{", "(body)"),
-            ("[]", "(body)"),
+            ("{", "(message)"),
+            ("[]", "(message)"),
             ("{}", "type"),
             (r#"{"type": 1}"#, "type"),
             (r#"{"type": "sing"}"#, "type"),

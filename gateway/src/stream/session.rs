@@ -13,12 +13,13 @@ use futures::future::BoxFuture;
 use serde_json::{Value, json};
 
 use super::context::StreamContext;
-use super::messages::{ClientMessage, ContextMessage, Start, read, read_start};
+use super::messages::{ClientMessage, ContextMessage, Start, named_context, read, read_start};
 use crate::app::App;
 use crate::caller::record_of;
 use crate::http::Problem;
 use crate::http::body::BufferedBody;
 use crate::live_audio::LiveAudio;
+use crate::resources::DecodeRecording;
 use crate::sentence_queue::{SentenceQueue, SpokenPart, next_of_any};
 use crate::sockets::{Received, SessionEnd, Socket, SocketUpgrade, TEXT_MESSAGE_MAX, shutdown};
 use crate::submit::parse;
@@ -43,8 +44,14 @@ struct Opened {
     queue: SentenceQueue,
 }
 
-/// Context that could not begin: its id, and why.
-type Refused = (Option<String>, Problem);
+/// Context that could not begin.
+struct Refused {
+    /// Id of the context, if it could be read.
+    id: Option<String>,
+    problem: Problem,
+    /// True if the message itself was refused.
+    is_unreadable: bool,
+}
 
 /// Start in progress.
 type Starting = BoxFuture<'static, Result<Box<Opened>, Refused>>;
@@ -117,9 +124,9 @@ impl StreamSession {
 
     async fn handle(&mut self, socket: &mut Socket, received: Received) -> Result<(), SessionEnd> {
         // A long message can only be a start with recordings.
-        let message = match received.bytes.len() {
-            0..=TEXT_MESSAGE_MAX => read_text(&received),
-            _ => Ok(ClientMessage::Start),
+        let message = match received.is_text && received.bytes.len() > TEXT_MESSAGE_MAX {
+            true => Ok(ClientMessage::Start),
+            false => read_text(&received),
         };
         match message {
             Ok(ClientMessage::Start) => {
@@ -143,7 +150,8 @@ impl StreamSession {
             }
             Err(invalid) => {
                 socket.count_unreadable()?;
-                self.refuse(socket, None, &invalid.into()).await
+                let id = if received.is_text { named_context(&received.bytes) } else { None };
+                self.refuse(socket, id.as_deref(), &invalid.into()).await
             }
         }
     }
@@ -155,8 +163,12 @@ impl StreamSession {
         let opening = async move {
             let owner = tenant.clone();
             let body = BufferedBody { bytes, memory };
-            let parsed = parse(&app, body, move |bytes, decode| read_start(bytes, owner, decode)).await;
-            let (mut start, _memory) = parsed.map_err(|problem| (None, problem))?;
+            let unreadable = |id, problem| Refused { id, problem, is_unreadable: true };
+            let read = move |bytes: &[u8], decode: &mut DecodeRecording<'_>| {
+                Ok(read_start(bytes, owner, decode).map_err(|error| (named_context(bytes), error)))
+            };
+            let (read, _memory) = parse(&app, body, read).await.map_err(|problem| unreadable(None, problem))?;
+            let mut start = read.map_err(|(id, error)| unreadable(id, error.into()))?;
             let id = start.context_id.clone();
             let opened = async {
                 if !CONTEXTS.allows(open as u64 + 1) {
@@ -172,7 +184,7 @@ impl StreamSession {
             };
             match opened.await {
                 Ok(queue) => Ok(Box::new(Opened { start, queue })),
-                Err(problem) => Err((Some(id), problem)),
+                Err(problem) => Err(Refused { id: Some(id), problem, is_unreadable: false }),
             }
         };
         self.starting = Some(opening.boxed());
@@ -181,8 +193,8 @@ impl StreamSession {
     async fn begin(&mut self, socket: &mut Socket, opened: Result<Box<Opened>, Refused>) -> Result<(), SessionEnd> {
         let Opened { start, queue } = match opened {
             Ok(opened) => *opened,
-            Err((id, problem)) => {
-                if id.is_none() {
+            Err(Refused { id, problem, is_unreadable }) => {
+                if is_unreadable {
                     socket.count_unreadable()?;
                 }
                 return self.refuse(socket, id.as_deref(), &problem).await;

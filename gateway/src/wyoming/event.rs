@@ -3,8 +3,11 @@
 
 use std::io;
 
-use serde_json::{Map, Value, json};
+use csm_shared::job::Invalid;
+use serde_json::{Value, json};
 use tokio::io::{AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _};
+
+use crate::message_fields::MessageFields;
 
 /// Longest line, in bytes.
 const LINE_MAX: u64 = 64 * 1024;
@@ -19,69 +22,85 @@ const VERSION: &str = "1.8.0";
 #[derive(Debug, PartialEq)]
 pub(super) struct WyomingEvent {
     pub(super) kind: String,
-    pub(super) data: Map<String, Value>,
+    /// Object with the members of the event.
+    pub(super) data: Value,
 }
 
-impl WyomingEvent {
-    /// Returns a string of the data.
-    pub(super) fn text(&self, name: &str) -> Option<&str> {
-        self.data.get(name)?.as_str()
+/// Reason why no event was read.
+#[derive(Debug)]
+pub(super) enum ReadError {
+    /// The connection failed.
+    Connection,
+    /// The bytes are no event.
+    Invalid(Invalid),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(_: io::Error) -> Self {
+        Self::Connection
+    }
+}
+
+impl From<Invalid> for ReadError {
+    fn from(invalid: Invalid) -> Self {
+        Self::Invalid(invalid)
     }
 }
 
 /// Reads the next event; `None` at the end of the connection.
-///
-/// # Errors
-/// Of the kind `InvalidData`, with a text for the caller, if the bytes are no event.
-pub(super) async fn read(reader: &mut (impl AsyncBufRead + Unpin)) -> io::Result<Option<WyomingEvent>> {
+pub(super) async fn read(reader: &mut (impl AsyncBufRead + Unpin)) -> Result<Option<WyomingEvent>, ReadError> {
     let mut line = Vec::new();
     if (&mut *reader).take(LINE_MAX).read_until(b'\n', &mut line).await? == 0 {
         return Ok(None);
     }
     if line.last() != Some(&b'\n') {
-        return Err(invalid(format!("an event's line must end within {LINE_MAX} bytes")));
+        let value = format!("{} bytes without an end", line.len());
+        return Err(Invalid::malformed("(line)", value, format!("a line of at most {LINE_MAX} bytes")).into());
     }
-    let head = object(&line, "the line")?;
-    let Some(kind) = head.get("type").and_then(Value::as_str) else {
-        return Err(invalid("an event's line must have a \"type\"".to_owned()));
-    };
-    let mut data = match head.get("data") {
-        None | Some(Value::Null) => Map::new(),
-        Some(Value::Object(data)) => data.clone(),
-        Some(_) => return Err(invalid("\"data\" must be an object".to_owned())),
-    };
-    let more = part(reader, &head, "data_length", DATA_MAX).await?;
-    if !more.is_empty() {
-        data.extend(object(&more, "the data")?);
+    let head = object(&line, "(line)")?;
+    let fields = MessageFields::of(&head);
+    let kind = fields.string("type")?.ok_or_else(|| fields.missing("type", "a string"))?;
+    let mut data = fields.object("data")?.map_or_else(|| json!({}), |data| data.value().clone());
+    let more = part(reader, &fields, "data_length", DATA_MAX).await?;
+    if !more.is_empty()
+        && let (Some(data), Value::Object(more)) = (data.as_object_mut(), object(&more, "(data)")?)
+    {
+        data.extend(more);
     }
-    part(reader, &head, "payload_length", PAYLOAD_MAX).await?;
+    part(reader, &fields, "payload_length", PAYLOAD_MAX).await?;
     Ok(Some(WyomingEvent { kind: kind.to_owned(), data }))
 }
 
 /// Reads the part whose length the head tells.
 async fn part(
     reader: &mut (impl AsyncBufRead + Unpin),
-    head: &Map<String, Value>,
+    head: &MessageFields<'_>,
     name: &str,
     most: u64,
-) -> io::Result<Vec<u8>> {
-    let length = match head.get(name) {
+) -> Result<Vec<u8>, ReadError> {
+    let length = match head.value().get(name) {
         None | Some(Value::Null) => 0,
-        Some(length) => length.as_u64().filter(|length| *length <= most).ok_or_else(|| {
-            invalid(format!("\"{name}\" is {length}; it must be a whole number of at most {most} bytes"))
-        })?,
+        Some(length) => length
+            .as_u64()
+            .filter(|length| *length <= most)
+            .ok_or_else(|| head.refuse(name, format!("a whole number from 0 to {most}")))?,
     };
-    let mut bytes = vec![0; usize::try_from(length).unwrap_or_default()];
-    reader.read_exact(&mut bytes).await?;
+    let mut bytes = Vec::new();
+    reader.take(length).read_to_end(&mut bytes).await?;
+    if (bytes.len() as u64) < length {
+        return Err(head.refuse(name, format!("the {} bytes that came", bytes.len())).into());
+    }
     Ok(bytes)
 }
 
-fn object(bytes: &[u8], what: &str) -> io::Result<Map<String, Value>> {
-    serde_json::from_slice(bytes).map_err(|error| invalid(format!("{what} must be a JSON object: {error}")))
-}
-
-fn invalid(why: String) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, why)
+/// Reads an object of JSON.
+fn object(bytes: &[u8], field: &str) -> Result<Value, Invalid> {
+    let refused = |why: &str| {
+        let text = String::from_utf8_lossy(bytes);
+        Invalid::malformed(field, text.trim_end(), format!("a JSON object{why}"))
+    };
+    let value: Value = serde_json::from_slice(bytes).map_err(|error| refused(&format!(" ({error})")))?;
+    if value.is_object() { Ok(value) } else { Err(refused("")) }
 }
 
 /// Writes an event.
@@ -102,21 +121,25 @@ mod tests {
 
     use super::*;
 
-    async fn read_all(bytes: &[u8]) -> io::Result<Vec<WyomingEvent>> {
+    async fn read_all(bytes: &[u8]) -> Result<Vec<WyomingEvent>, String> {
         let mut reader = bytes;
         let mut events = Vec::new();
-        while let Some(event) = read(&mut reader).await? {
-            events.push(event);
+        loop {
+            match read(&mut reader).await {
+                Ok(Some(event)) => events.push(event),
+                Ok(None) => return Ok(events),
+                Err(ReadError::Invalid(invalid)) => return Err(invalid.to_string()),
+                Err(ReadError::Connection) => panic!("bytes in memory can be read"),
+            }
         }
-        Ok(events)
     }
 
     #[tokio::test]
     async fn data_in_the_line_and_behind_it_are_one() {
         let bytes = b"{\"type\":\"a\",\"data\":{\"x\":1},\"data_length\":7,\"payload_length\":2}\n{\"y\":2}zz{\"type\":\"b\"}\n";
         let events = read_all(bytes).await.unwrap();
-        assert_eq!((events[0].kind.as_str(), &events[0].data["x"], &events[0].data["y"]), ("a", &json!(1), &json!(2)));
-        assert_eq!((events[1].kind.as_str(), events[1].data.len()), ("b", 0));
+        assert_eq!((events[0].kind.as_str(), &events[0].data), ("a", &json!({"x": 1, "y": 2})));
+        assert_eq!((events[1].kind.as_str(), &events[1].data), ("b", &json!({})));
         let written = write("audio-chunk", &json!({"rate": 24_000}), b"pcm\n");
         assert_eq!(read_all(&written).await.unwrap()[0].kind, "audio-chunk");
     }
@@ -124,22 +147,17 @@ mod tests {
     #[tokio::test]
     async fn what_is_no_event_is_refused_with_a_reason() {
         for (bytes, reason) in [
-            (&b"hello\n"[..], "JSON object"),
-            (b"{\"data\":{}}\n", "\"type\""),
-            (b"{\"type\":\"a\",\"data\":[]}\n", "\"data\" must be an object"),
-            (b"{\"type\":\"a\",\"data_length\":99999999999}\n", "\"data_length\" is 99999999999"),
-            (b"{\"type\":\"a\",\"payload_length\":-1}\n", "\"payload_length\" is -1"),
-            (b"{\"type\":\"a\"}", "must end within"),
-            (b"{\"type\":\"a\",\"data_length\":4}\n\xff\xfe\xfd\xfc", "the data must be a JSON object"),
+            (&b"hello\n"[..], "(line): hello is not allowed; the limit is a JSON object"),
+            (b"{\"data\":{}}\n", "type: (missing)"),
+            (b"{\"type\":\"a\",\"data_length\":99999999999}\n", "data_length: 99999999999"),
+            (b"{\"type\":\"a\"}", "(line): 12 bytes without an end"),
+            (b"{\"type\":\"a\",\"data_length\":4}\n\xff\xfe\xfd\xfc", "(data): "),
+            (b"{\"type\":\"a\",\"payload_length\":4}\nzz", "the 2 bytes that came"),
         ] {
             let error = read_all(bytes).await.unwrap_err();
-            assert!(error.to_string().contains(reason), "{error}");
+            assert!(error.contains(reason), "{error}");
         }
         let long = [&b"{\"type\":\""[..], &vec![b'a'; LINE_MAX as usize]].concat();
-        assert!(read_all(&long).await.unwrap_err().to_string().contains("65536 bytes"));
-        assert_eq!(
-            read_all(b"{\"type\":\"a\",\"payload_length\":4}\nzz").await.unwrap_err().kind(),
-            io::ErrorKind::UnexpectedEof
-        );
+        assert!(read_all(&long).await.unwrap_err().contains("65536 bytes"));
     }
 }

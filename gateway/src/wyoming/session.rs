@@ -4,7 +4,7 @@ use std::io;
 use std::time::Duration;
 
 use csm_shared::audio::SAMPLE_RATE;
-use csm_shared::job::{Invalid, Tenant};
+use csm_shared::job::{Invalid, Tenant, VoiceName};
 use csm_shared::process::connections::Peer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncWriteExt as _, BufReader};
@@ -14,11 +14,13 @@ use tokio::sync::mpsc;
 use tokio::time::timeout;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::event::{self, WyomingEvent};
+use super::event::{self, ReadError, WyomingEvent};
 use super::info::info;
 use crate::app::App;
+use crate::fields::voice_named;
 use crate::http::Problem;
 use crate::http::problem::echoed;
+use crate::message_fields::MessageFields;
 use crate::sentence_queue::{SentenceQueue, SpokenPart};
 use crate::speech_template::SpeechTemplate;
 
@@ -48,7 +50,7 @@ struct Session {
     write: OwnedWriteHalf,
     /// Sentences of the text that is spoken.
     sentences: SentenceQueue,
-    /// Whether a text comes in pieces, and whether all of them have come.
+    /// Text that comes in pieces, from its start until all of it is spoken.
     stream: Option<TextStream>,
     /// True between the start and the stop of an audio.
     begun: bool,
@@ -73,7 +75,7 @@ pub(super) async fn serve(app: App, peer: Peer, socket: TcpStream) {
     }
 }
 
-async fn read_events(read: OwnedReadHalf, events: mpsc::Sender<io::Result<WyomingEvent>>) {
+async fn read_events(read: OwnedReadHalf, events: mpsc::Sender<Result<WyomingEvent, ReadError>>) {
     let mut reader = BufReader::new(read);
     while let Some(event) = event::read(&mut reader).await.transpose() {
         let last = event.is_err();
@@ -84,17 +86,14 @@ async fn read_events(read: OwnedReadHalf, events: mpsc::Sender<io::Result<Wyomin
 }
 
 impl Session {
-    async fn run(&mut self, mut events: mpsc::Receiver<io::Result<WyomingEvent>>) -> Result<(), SessionEnd> {
+    async fn run(&mut self, mut events: mpsc::Receiver<Result<WyomingEvent, ReadError>>) -> Result<(), SessionEnd> {
         loop {
             let idle = self.sentences.is_idle();
             tokio::select! {
                 event = events.recv() => match event {
-                    Some(Ok(event)) => self.handle(event).await?,
-                    Some(Err(error)) => {
-                        self.refuse(&error.to_string(), "malformed").await?;
-                        return Ok(());
-                    }
-                    None => return Err(SessionEnd::Gone),
+                    Some(Ok(event)) => self.handle(&event).await?,
+                    Some(Err(ReadError::Invalid(invalid))) => return self.refuse(&invalid.into()).await,
+                    Some(Err(ReadError::Connection)) | None => return Err(SessionEnd::Gone),
                 },
                 part = self.sentences.next() => self.deliver(part).await?,
                 () = self.app.stop.cancelled(), if idle => return Ok(()),
@@ -104,42 +103,64 @@ impl Session {
         }
     }
 
-    async fn handle(&mut self, event: WyomingEvent) -> Result<(), SessionEnd> {
-        match event.kind.as_str() {
-            "describe" => self.send("info", &info(&self.app.model_name), &[]).await,
-            "ping" => self.send("pong", &json!({"text": event.text("text")}), &[]).await,
-            "synthesize-start" => {
-                self.sentences.set_voice(voice(&event));
-                self.stream = Some(TextStream::Open);
-                Ok(())
-            }
-            "synthesize-chunk" if self.stream.is_none() => {
-                self.refuse("synthesize-chunk comes before synthesize-start", "malformed").await
-            }
-            "synthesize-chunk" => {
-                let taken = self.sentences.push(event.text("text").unwrap_or_default());
-                self.tell_refusal(taken).await
-            }
-            "synthesize-stop" => {
-                if self.stream.is_some() {
-                    self.stream = Some(TextStream::Stopped);
-                    let flushed = self.sentences.flush();
-                    return self.tell_refusal(flushed).await;
-                }
-                Ok(())
-            }
+    async fn handle(&mut self, event: &WyomingEvent) -> Result<(), SessionEnd> {
+        let data = MessageFields::of(&event.data);
+        let taken = match event.kind.as_str() {
+            "describe" => return self.send("info", &info(&self.app.model_name), &[]).await,
+            "ping" => match data.string("text") {
+                Ok(text) => return self.send("pong", &json!({"text": text}), &[]).await,
+                Err(invalid) => Err(invalid),
+            },
+            "synthesize-start" => self.begin_stream(&data),
+            "synthesize-chunk" => self.take_piece(&data),
+            "synthesize-stop" => self.end_stream(),
             // Within a stream this is a copy of the whole text, for servers that take no pieces.
             "synthesize" if self.stream.is_some() => Ok(()),
-            "synthesize" => {
-                self.sentences.set_voice(voice(&event));
-                let taken = self.sentences.push_whole(event.text("text").unwrap_or_default().to_owned());
-                self.tell_refusal(taken).await
-            }
+            "synthesize" => self.take_whole(&data),
             other => {
                 tracing::debug!(event = echoed(other).as_ref(), "ignoring Wyoming event");
                 Ok(())
             }
+        };
+        match taken {
+            Ok(()) => Ok(()),
+            Err(invalid) => self.refuse(&invalid.into()).await,
         }
+    }
+
+    /// Begins a text that comes in pieces.
+    fn begin_stream(&mut self, data: &MessageFields<'_>) -> Result<(), Invalid> {
+        if self.stream.is_some() {
+            return Err(Invalid::malformed("type", "synthesize-start", "allowed before synthesize-stopped"));
+        }
+        self.sentences.set_voice(voice(data)?);
+        self.stream = Some(TextStream::Open);
+        Ok(())
+    }
+
+    fn take_piece(&mut self, data: &MessageFields<'_>) -> Result<(), Invalid> {
+        match self.stream {
+            Some(TextStream::Open) => self.sentences.push(text(data)?),
+            Some(TextStream::Stopped) => {
+                Err(Invalid::malformed("type", "synthesize-chunk", "allowed behind synthesize-stop"))
+            }
+            None => Err(Invalid::malformed("type", "synthesize-chunk", "allowed before synthesize-start")),
+        }
+    }
+
+    /// Ends a text that comes in pieces: no more follow.
+    fn end_stream(&mut self) -> Result<(), Invalid> {
+        if self.stream != Some(TextStream::Open) {
+            return Err(Invalid::malformed("type", "synthesize-stop", "allowed without synthesize-start"));
+        }
+        self.stream = Some(TextStream::Stopped);
+        self.sentences.flush()
+    }
+
+    fn take_whole(&mut self, data: &MessageFields<'_>) -> Result<(), Invalid> {
+        let text = text(data)?;
+        self.sentences.set_voice(voice(data)?);
+        self.sentences.push_whole(text.to_owned())
     }
 
     async fn deliver(&mut self, part: Result<SpokenPart, Problem>) -> Result<(), SessionEnd> {
@@ -158,7 +179,7 @@ impl Session {
                 self.send("synthesize-stopped", &json!({}), &[]).await
             }
             Err(problem) => {
-                self.refuse(&problem.to_string(), problem.code()).await?;
+                self.refuse(&problem).await?;
                 if self.begun { Err(SessionEnd::Cut) } else { Ok(()) }
             }
         }
@@ -168,16 +189,9 @@ impl Session {
         self.send("audio-chunk", &audio_format(), &csm_formats::pcm(samples)).await
     }
 
-    /// Tells the caller of text that was not taken.
-    async fn tell_refusal(&mut self, taken: Result<(), Invalid>) -> Result<(), SessionEnd> {
-        match taken {
-            Ok(()) => Ok(()),
-            Err(invalid) => self.refuse(&invalid.to_string(), invalid.reason.code()).await,
-        }
-    }
-
-    async fn refuse(&mut self, text: &str, code: &str) -> Result<(), SessionEnd> {
-        self.send("error", &json!({"text": text, "code": code}), &[]).await
+    async fn refuse(&mut self, problem: &Problem) -> Result<(), SessionEnd> {
+        problem.report("wyoming");
+        self.send("error", &json!({"text": problem.to_string(), "code": problem.code()}), &[]).await
     }
 
     async fn send(&mut self, kind: &str, data: &Value, payload: &[u8]) -> Result<(), SessionEnd> {
@@ -187,9 +201,16 @@ impl Session {
     }
 }
 
-/// Reads the name of the voice.
-fn voice(event: &WyomingEvent) -> Option<String> {
-    Some(event.data.get("voice")?.get("name")?.as_str()?.to_owned())
+/// Reads the text.
+fn text<'a>(data: &MessageFields<'a>) -> Result<&'a str, Invalid> {
+    data.string("text")?.ok_or_else(|| data.missing("text", "a string"))
+}
+
+/// Reads the name of the voice. A voice without a name, which is one of a language, is the default.
+fn voice(data: &MessageFields<'_>) -> Result<Option<VoiceName>, Invalid> {
+    let Some(voice) = data.object("voice")? else { return Ok(None) };
+    let Some(name) = voice.string("name")? else { return Ok(None) };
+    voice_named(name).map(Some).map_err(voice.name("name"))
 }
 
 fn audio_format() -> Value {

@@ -6,18 +6,21 @@ use csm_shared::job::{Failure, FailureClass, Lane, VoiceName};
 use serde_json::{Value, json};
 
 use crate::app::{TestApp, until};
-use crate::json_socket::{JsonSocket, decoded, types};
 use crate::openai::{bytes, publish, speak, tone};
+use crate::sockets::{JsonSocket, decoded, types};
 use crate::worker::TestWorker;
+
+mod bad_input;
+mod requests;
 
 const PATH: &str = "/tts/websocket?cartesia_version=2025-04-16";
 
-pub(crate) async fn open(app: &TestApp) -> JsonSocket {
+async fn open(app: &TestApp) -> JsonSocket {
     JsonSocket::open(app, PATH).await
 }
 
 /// Makes a message as LiveKit and Pipecat send it, with the members of `more`.
-pub(crate) fn piece(context: &str, transcript: &str, more: &Value) -> Value {
+fn piece(context: &str, transcript: &str, more: &Value) -> Value {
     let mut message = json!({
         "model_id": "sonic-3", "language": "en", "context_id": context, "transcript": transcript, "continue": true,
         "voice": {"mode": "id", "id": "Ash", "__experimental_controls": {"speed": "fast"}},
@@ -27,7 +30,7 @@ pub(crate) fn piece(context: &str, transcript: &str, more: &Value) -> Value {
     message
 }
 
-pub(crate) fn last(context: &str, transcript: &str) -> Value {
+fn last(context: &str, transcript: &str) -> Value {
     piece(context, transcript, &json!({"continue": false}))
 }
 

@@ -5,14 +5,12 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use csm_queue::queue::Claimed;
 use csm_shared::audio::{FRAME_SAMPLES, read};
 use csm_shared::job::{Failure, FailureClass, VoiceName};
-use futures::{SinkExt as _, StreamExt as _};
 use reqwest::Method;
 use serde_json::{Value, json};
-use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::app::{PATIENCE, TestApp, until};
+use crate::app::{TestApp, until};
 use crate::openai::{bytes, publish, speak, tone};
+use crate::sockets;
 use crate::worker::TestWorker;
 
 mod bad_input;
@@ -24,7 +22,7 @@ const LIVEKIT: &str = "model_id=eleven_turbo_v2_5&output_format=pcm_24000&enable
 /// Query of Pipecat's service.
 const PIPECAT: &str = "model_id=eleven_flash_v2_5&output_format=pcm_24000&auto_mode=true";
 
-pub(crate) struct Socket(tokio_tungstenite::WebSocketStream<tokio_tungstenite::MaybeTlsStream<tokio::net::TcpStream>>);
+pub(crate) struct Socket(sockets::Socket);
 
 /// Speech of a context, up to its last message.
 #[derive(Default)]
@@ -36,12 +34,11 @@ struct Spoken {
 
 impl Socket {
     async fn open(app: &TestApp, query: &str) -> Self {
-        let url = format!("ws://{}/v1/text-to-speech/Ash/multi-stream-input?{query}", app.address);
-        Self(connect_async(url).await.unwrap().0)
+        Self(sockets::connect(app, &format!("/v1/text-to-speech/Ash/multi-stream-input?{query}")).await)
     }
 
     async fn send(&mut self, message: Value) {
-        self.0.send(Message::Text(message.to_string().into())).await.unwrap();
+        sockets::send(&mut self.0, message).await;
     }
 
     /// Sends a piece of text for a context.
@@ -55,29 +52,13 @@ impl Socket {
         self.send(json!({"context_id": context, "close_context": true})).await;
     }
 
-    async fn next(&mut self) -> Message {
-        let next = async {
-            loop {
-                match self.0.next().await.unwrap().unwrap() {
-                    Message::Ping(_) | Message::Pong(_) => {}
-                    message => return message,
-                }
-            }
-        };
-        tokio::time::timeout(PATIENCE, next).await.unwrap()
-    }
-
     async fn told(&mut self) -> Value {
-        let message = self.next().await;
-        serde_json::from_str(message.to_text().unwrap()).unwrap_or_else(|_| panic!("{message:?}"))
+        sockets::told(&mut self.0).await
     }
 
     /// Reads the code of the close, which is the next message.
     async fn close_code(&mut self) -> u16 {
-        match self.next().await {
-            Message::Close(Some(frame)) => frame.code.into(),
-            other => panic!("{other:?}"),
-        }
+        sockets::close_code(&mut self.0).await
     }
 
     /// Reads a speech up to its `isFinal`. All messages are about its context.

@@ -4,8 +4,9 @@
 
 mod app;
 mod flac;
-mod json_socket;
+mod nonsense;
 mod proxy;
+mod sockets;
 mod speech;
 mod worker;
 
@@ -17,7 +18,7 @@ mod batches;
 mod browsers;
 mod cancel;
 mod cartesia;
-mod cartesia_input;
+mod crowds;
 mod deepgram;
 mod detect;
 mod drain;

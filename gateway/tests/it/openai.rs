@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 use crate::app::{TestApp, until};
 use crate::worker::TestWorker;
 
+mod bad_input;
+
 /// Returns `samples` samples of a tone.
 pub(crate) fn tone(samples: usize) -> Vec<i16> {
     (0..samples).map(|n| ((n as f32 * 0.05).sin() * 9_000.0) as i16).collect()
@@ -252,32 +254,6 @@ async fn a_long_text_is_heard_while_most_of_it_waits() {
     let events = request("sse").await.unwrap();
     assert_eq!(events.status(), StatusCode::BAD_REQUEST, "the key belongs to another request");
     assert_eq!(app.depth().await, 0);
-}
-
-#[tokio::test]
-async fn refusals_have_the_shape_that_clients_read() {
-    let app = TestApp::start().await;
-    for (body, status, param, code) in [
-        (json!({"input": "Hi.", "voice": "nobody"}), 400, "voice", "malformed"),
-        (json!({"input": "Hi.", "model": "whisper-1"}), 404, "model", "model_not_found"),
-        (json!({"input": "Hi.", "response_format": "aac"}), 400, "response_format", "malformed"),
-        (json!({"input": "a".repeat(100_001)}), 400, "input", "out_of_range"),
-        (json!({"input": "Hi.", "speed": 9}), 400, "speed", "out_of_range"),
-        (json!({}), 400, "input", "malformed"),
-    ] {
-        let answer = ask(&app, body).await;
-        assert_eq!(
-            (answer.status().as_u16(), &answer.headers()["x-should-retry"]),
-            (status, &"false".parse().unwrap())
-        );
-        let error = answer.json::<Value>().await.unwrap()["error"].clone();
-        assert_eq!((&error["param"], &error["code"]), (&json!(param), &json!(code)), "{error}");
-        assert_eq!(error["type"], "invalid_request_error");
-        assert!(error["message"].as_str().unwrap().starts_with(param), "{error}");
-    }
-    let unread = app.request(Method::POST, "/v1/audio/speech").body("{").header("content-type", "application/json");
-    let answer = app.send(unread).await;
-    assert_eq!((answer.status.as_u16(), &answer.body["error"]["type"]), (400, &json!("invalid_request_error")));
 }
 
 #[tokio::test]

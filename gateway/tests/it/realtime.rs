@@ -4,14 +4,15 @@ use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::job::{Failure, FailureClass, Lane, VoiceName};
 use serde_json::{Value, json};
 use tokio_tungstenite::connect_async;
-use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::app::TestApp;
 use crate::cartesia::cancel_requested;
-use crate::json_socket::{JsonSocket, decoded, types};
 use crate::openai::{bytes, publish, speak, tone};
+use crate::sockets::{JsonSocket, decoded, types};
 use crate::worker::TestWorker;
+
+mod bad_input;
 
 const PATH: &str = "/v1/realtime?model=gpt-realtime-2.1-mini";
 
@@ -226,88 +227,4 @@ async fn the_subprotocol_is_named_if_the_caller_offers_it() {
         let found = answer.headers().get("sec-websocket-protocol").map(|value| value.to_str().unwrap());
         assert_eq!(found, chosen);
     }
-}
-
-#[tokio::test]
-async fn bad_events_are_errors_that_name_the_field() {
-    let app = TestApp::start().await;
-    let mut socket = open(&app).await;
-    let update = |session: Value| json!({"type": "session.update", "session": session});
-    let output = |output: Value| update(json!({"type": "realtime", "audio": {"output": output}}));
-    let response = |response: Value| json!({"type": "response.create", "response": response});
-    let item = |item: Value| json!({"type": "conversation.item.create", "item": item});
-    let content =
-        |content: Value| response(json!({"input": [{"type": "message", "role": "user", "content": content}]}));
-    for (event, param) in [
-        (json!({"type": "session.update"}), "session"),
-        (update(json!("realtime")), "session"),
-        (update(json!({"type": "transcription"})), "session.type"),
-        (update(json!({"output_modalities": ["text"]})), "session.output_modalities"),
-        (update(json!({"output_modalities": "audio"})), "session.output_modalities"),
-        (update(json!({"output_modalities": [1]})), "session.output_modalities"),
-        (update(json!({"audio": 1})), "session.audio"),
-        (update(json!({"audio": {"output": []}})), "session.audio.output"),
-        (output(json!({"voice": "nobody"})), "session.audio.output.voice"),
-        (output(json!({"voice": 1})), "session.audio.output.voice"),
-        (output(json!({"voice": {}})), "session.audio.output.voice.id"),
-        (output(json!({"speed": 9})), "session.audio.output.speed"),
-        (output(json!({"speed": "fast"})), "session.audio.output.speed"),
-        (output(json!({"format": "pcm16"})), "session.audio.output.format"),
-        (output(json!({"format": {"type": "audio/pcmu"}})), "session.audio.output.format.type"),
-        (output(json!({"format": {"type": "audio/pcm", "rate": 8_000}})), "session.audio.output.format.rate"),
-        (json!({"type": "response.create", "response": 1}), "response"),
-        (response(json!({})), "response.input"),
-        (response(json!({"input": "Hello."})), "response.input"),
-        (response(json!({"input": ["Hello."]})), "response.input[0]"),
-        (response(json!({"input": [{"type": "item_reference", "id": "a"}]})), "response.input[0].type"),
-        (response(json!({"input": [{"type": "message", "role": "system"}]})), "response.input[0].role"),
-        (response(json!({"input": [{"type": "message", "role": "user"}]})), "response.input[0].content"),
-        (response(json!({"output_modalities": ["text"]})), "response.output_modalities"),
-        (response(json!({"audio": {"output": {"voice": "nobody"}}})), "response.audio.output.voice"),
-        (content(json!([{"type": "input_audio", "audio": "AAAA"}])), "response.input[0].content[0].type"),
-        (content(json!([{"type": "input_text"}])), "response.input[0].content[0].text"),
-        (content(json!([{"type": "input_text", "text": 1}])), "response.input[0].content[0].text"),
-        (content(json!([{"type": "input_text", "text": " \n "}])), "response.input"),
-        (content(json!([{"type": "input_text", "text": "a".repeat(5_000)}])), "response.input"),
-        (content(json!([{"type": "input_text", "text": "a ".repeat(25_001)}])), "response.input[0].content"),
-        (json!({"type": "conversation.item.create"}), "item"),
-        (item(json!({"type": "function_call_output"})), "item.type"),
-        (item(json!({"type": "message", "role": "user", "content": []})), "item.content"),
-        (json!({"type": "response.cancel", "response_id": 1}), "response_id"),
-        (json!({"type": "input_audio_buffer.append", "audio": "AAAA"}), "type"),
-        (json!({"type": 1}), "type"),
-        (json!({}), "type"),
-    ] {
-        let mut event = event;
-        event["event_id"] = "mine".into();
-        socket.send(event.clone()).await;
-        let told = socket.told().await;
-        assert_eq!((&told["type"], &told["error"]["param"]), (&json!("error"), &json!(param)), "{event} {told}");
-        let error = &told["error"];
-        assert!(told["event_id"].is_string() && error["event_id"] == "mine" && error["code"].is_string(), "{told}");
-        assert_eq!(error["type"], "invalid_request_error");
-        assert!(error["message"].as_str().unwrap().starts_with(param), "{told}");
-    }
-    assert!(TestWorker::new().try_claim(&app).await.is_none(), "nothing of it is spoken");
-}
-
-#[tokio::test]
-async fn unreadable_events_are_errors_and_in_the_end_a_close() {
-    let app = TestApp::start().await;
-    let mut socket = open(&app).await;
-    for text in ["{", "[]", "7"] {
-        socket.send_raw(text.into()).await;
-        assert_eq!(socket.told().await["error"]["type"], "invalid_request_error");
-    }
-    socket.send_raw(Message::Binary(vec![0, 255].into())).await;
-    assert!(socket.told().await["error"]["message"].as_str().unwrap().contains("(binary)"));
-    for _ in 4..20 {
-        socket.send(json!({"type": "input_audio_buffer.append", "audio": "AAAA"})).await;
-        assert_eq!(socket.told().await["type"], "error");
-    }
-    socket.send(json!({"type": "input_audio_buffer.append", "audio": "AAAA"})).await;
-    assert_eq!(socket.next().await, Err(1008));
-    let mut socket = open(&app).await;
-    socket.send(create(&"a".repeat(70_000))).await;
-    assert_eq!(socket.next().await, Err(1009));
 }

@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use csm_shared::audio::FRAME_SAMPLES;
 use csm_shared::job::{Failure, FailureClass, JobState, Lane, Recording, VoiceName};
-use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::app::{PATIENCE, TestApp, until};
-use crate::deepgram::{Socket, next, send, told};
+use crate::app::{TestApp, until};
 use crate::openai::{bytes, publish, speak, tone};
+use crate::sockets::{Socket, connect, next, send, told};
 use crate::worker::TestWorker;
 
+mod bad_input;
+
 async fn open(app: &TestApp) -> Socket {
-    connect_async(format!("ws://{}/v1/stream", app.address)).await.unwrap().0
+    connect(app, "/v1/stream").await
 }
 
 /// Starts a context with the members of `more`; returns its number.
@@ -291,64 +291,4 @@ async fn a_gateway_that_shuts_down_lets_speech_finish_and_says_where_to_go_on() 
     app.join().await;
     let record = app.record(&job.lease.at().id).await;
     assert_eq!((record.state, record.cancel_requested), (JobState::Running, false));
-}
-
-#[tokio::test]
-async fn bad_input_is_refused_by_field_and_nothing_is_lost() {
-    let app = TestApp::start().await;
-    let mut socket = open(&app).await;
-    start(&mut socket, "kept", json!({})).await;
-    let long = "x".repeat(200);
-    for (message, field) in [
-        (json!({"type": "start", "context_id": "kept"}), "context_id"),
-        (json!({"type": "start", "context_id": long}), "context_id"),
-        (json!({"type": "start", "context_id": "b", "voice": "nobody"}), "voice"),
-        (json!({"type": "start", "context_id": "b", "voice": "ash", "speaker": 1}), "speaker"),
-        (json!({"type": "start", "context_id": "b", "tempo": 1}), "tempo"),
-        (json!({"type": "start", "context_id": "b", "temperature": 99}), "temperature"),
-        (json!({"type": "start", "context_id": "b", "max_audio_length_ms": 1}), "max_audio_length_ms"),
-        (json!({"type": "start", "context_id": "b", "lane": "fast"}), "lane"),
-        (json!({"type": "start", "context_id": "b", "context_segments": [{"text": "a"}]}), "context_segments[0].audio"),
-        (json!({"type": "text", "context_id": "never", "text": "a"}), "context_id"),
-        (json!({"type": "text", "context_id": "kept", "text": "x".repeat(5_000)}), "text"),
-        (json!({"type": "flush", "context_id": "never"}), "context_id"),
-        (json!({"type": "resume", "context_id": "b", "job": "0190b6c4-0000-7000-8000-000000000000"}), ""),
-    ] {
-        send(&mut socket, message.clone()).await;
-        let error = told(&mut socket).await;
-        assert_eq!((&error["type"], &error["ended"]), (&json!("error"), &json!(false)), "{message}: {error}");
-        assert_eq!(error["problem"]["field"].as_str().unwrap_or_default(), field, "{message}: {error}");
-        assert!(!error["problem"]["detail"].as_str().unwrap().is_empty());
-    }
-    for n in 0..40 {
-        send(&mut socket, json!({"type": "start", "context_id": format!("more {n}")})).await;
-        let answer = told(&mut socket).await;
-        let expected = if n < 31 { "started" } else { "error" };
-        assert_eq!(answer["type"], expected, "{answer}");
-    }
-    send(&mut socket, json!({"type": "end", "context_id": "more 3"})).await;
-    assert_eq!(told(&mut socket).await["type"], "done", "an end without a text");
-    send(&mut socket, json!({"type": "end", "context_id": "more 3"})).await;
-    assert_eq!(told(&mut socket).await["problem"]["field"], "context_id", "closed twice");
-    say(&mut socket, "kept", "Still here.").await;
-    let job = TestWorker::new().claim(&app).await;
-    let ((), (audio, _)) = tokio::join!(speak(&app, job, 1), until_told(&mut socket, "sentence_end"));
-    assert_eq!(audio.len(), 1);
-    let mut refused = 0;
-    socket.send(Message::Binary(vec![0, 255, 7].into())).await.unwrap();
-    for _ in 0..30 {
-        let _ = socket.send("{\"type\": \"start\", ".into()).await;
-    }
-    let closed = async {
-        loop {
-            match socket.next().await {
-                Some(Ok(Message::Close(Some(frame)))) => return u16::from(frame.code),
-                Some(Ok(Message::Text(_))) => refused += 1,
-                Some(Ok(_)) => {}
-                other => panic!("{other:?}"),
-            }
-        }
-    };
-    assert_eq!(tokio::time::timeout(PATIENCE, closed).await.unwrap(), 1008);
-    assert!(refused < 25, "{refused}");
 }

@@ -78,12 +78,17 @@ impl Invalid {
     }
 }
 
-/// Formats the value for a message: one line, cut to [`SHOWN_CHARS`] with its full length added.
+/// Formats the value for a message: one line, cut to [`SHOWN_CHARS`] with its full length added. An
+/// empty value has a name, because a message with a gap is hard to read.
 fn shown(value: impl fmt::Display) -> String {
     let mut cut = CutText::default();
     // Writing to a string does not fail.
     let _ = write!(cut, "{value}");
-    if cut.length <= SHOWN_CHARS { cut.head } else { format!("{}… ({} characters)", cut.head, cut.length) }
+    match cut.length {
+        0 => "(empty)".to_owned(),
+        1..=SHOWN_CHARS => cut.head,
+        length => format!("{}… ({length} characters)", cut.head),
+    }
 }
 
 /// Beginning of a text that may be long, and the length of the whole.

@@ -13,13 +13,8 @@ impl Temperature {
         if value.is_finite() && (0.0..=TEMPERATURE_MAX).contains(&value) {
             return Ok(Self(value));
         }
-        Err(Invalid {
-            field: "temperature".into(),
-            value: value.to_string(),
-            limit: format!("0 (greedy) to {TEMPERATURE_MAX}"),
-            reason: Reason::OutOfRange,
-            status: TOPK.status,
-        })
+        let refused = Invalid::malformed("temperature", value, format!("0 (greedy) to {TEMPERATURE_MAX}"));
+        Err(Invalid { reason: Reason::OutOfRange, status: TOPK.status, ..refused })
     }
 
     /// Returns the number.

@@ -14,13 +14,8 @@ impl Speed {
         if (SPEED_MIN..=SPEED_MAX).contains(&value) {
             return Ok(Self(value));
         }
-        Err(Invalid {
-            field: "speed".into(),
-            value: value.to_string(),
-            limit: format!("{SPEED_MIN} to {SPEED_MAX}"),
-            reason: Reason::OutOfRange,
-            status: MAX_AUDIO_LENGTH_MS.status,
-        })
+        let refused = Invalid::malformed("speed", value, format!("{SPEED_MIN} to {SPEED_MAX}"));
+        Err(Invalid { reason: Reason::OutOfRange, status: MAX_AUDIO_LENGTH_MS.status, ..refused })
     }
 
     /// Returns the number.

@@ -2,8 +2,11 @@
 
 import asyncio
 import base64
+import hashlib
 import json
 import sys
+import time
+import urllib.request
 
 import openai
 
@@ -185,8 +188,60 @@ def models():
     raise AssertionError("an unknown model was found")
 
 
+def batches():
+    """Sends files and batches: a whole one, a refused one, a cancelled one; lists and deletes."""
+
+    def upload(url, count, custom_id="take-{}", **body):
+        lines = [json.dumps({"custom_id": custom_id.format(number), "method": "POST", "url": url,
+                             "body": {"model": "tts-1", "voice": "ash", "input": SHORT, **body}})
+                 for number in range(count)]
+        return client.files.create(file=("lines.jsonl", "\n".join(lines).encode()), purpose="batch")
+
+    def create(file, **more):
+        return client.batches.create(input_file_id=file.id, endpoint="/v1/audio/speech",
+                                     completion_window="24h", **more)
+
+    def ended(batch):
+        for _ in range(600):
+            batch = client.batches.retrieve(batch.id)
+            if batch.status in ("completed", "failed", "cancelled", "expired"):
+                return batch
+            time.sleep(0.2)
+        raise AssertionError(f"the batch did not end: {batch}")
+
+    file = upload("/v1/audio/speech", 12, response_format="wav")
+    assert client.files.retrieve(file.id).filename == "lines.jsonl"
+    assert file.id in [other.id for other in client.files.list(purpose="batch")]
+    done = ended(create(file, metadata={"film": "night"}))
+    counts = (done.request_counts.total, done.request_counts.completed, done.request_counts.failed)
+    assert (done.status, counts, done.metadata) == ("completed", (12, 12, 0), {"film": "night"}), done
+    output = [json.loads(line) for line in client.files.content(done.output_file_id).text.splitlines()]
+    assert [line["custom_id"] for line in output] == [f"take-{number}" for number in range(12)], output
+    for line in output[:2]:
+        facts = line["response"]["body"]
+        with urllib.request.urlopen(f"{BASE}/v1/batches/{done.id}/lines/{facts['line']}/audio") as answer:
+            audio = answer.read()
+        assert hashlib.sha256(audio).hexdigest() == facts["sha256"], facts
+        assert samples_of(audio, "wav") == facts["samples"], facts
+    refused = ended(create(upload("/v1/jobs", 2)))
+    assert (refused.status, refused.errors.data[1].line) == ("failed", 2), refused
+    many = create(upload("/v1/audio/speech", 400, response_format="wav"))
+    cancelling = client.batches.cancel(many.id)
+    assert cancelling.status in ("cancelling", "cancelled"), cancelling
+    many = ended(many)
+    rest = client.files.content(many.error_file_id).text.splitlines() if many.error_file_id else []
+    assert many.status == "cancelled" and len(rest) + many.request_counts.completed == 400, many
+    assert done.id in [batch.id for batch in client.batches.list(limit=2)], "the pages of a list go on"
+    assert client.files.delete(file.id).deleted
+    try:
+        client.files.retrieve(file.id)
+    except openai.NotFoundError:
+        return
+    raise AssertionError("a deleted file was found")
+
+
 if __name__ == "__main__":
     sys.exit(run("openai-python", {
         "speak": speak, "formats": formats, "stream": stream, "events": events, "cancel": cancelled,
         "bad voice": bad_voice, "busy": refused, "broken": broken, "worker lost": worker_lost,
-        "models": models, "extras": extras}))
+        "models": models, "extras": extras, "batches": batches}))

@@ -32,6 +32,8 @@ pub(crate) enum ErrorShape {
     OpenAi,
     /// Shape of Cartesia's API.
     Cartesia,
+    /// Shape of Deepgram's API.
+    Deepgram,
     /// Shape of ElevenLabs' API.
     ElevenLabs,
 }

@@ -50,6 +50,7 @@ pub(crate) fn render(mut response: Response, request_id: &str) -> Response {
     match response.extensions().get() {
         Some(ErrorShape::OpenAi) => return problem.openai_response(request_id),
         Some(ErrorShape::Cartesia) => return problem.cartesia_response(request_id),
+        Some(ErrorShape::Deepgram) => return problem.deepgram_response(request_id),
         Some(ErrorShape::ElevenLabs) => return problem.elevenlabs_response(request_id),
         None => {}
     }
