@@ -1,9 +1,12 @@
-//! Client of the public HTTP API. The commands `say`, `jobs` and `demo` use nothing else, as any
-//! caller.
+//! Client of the public HTTP API. The commands `say`, `bulk`, `jobs` and `demo` use nothing else, as
+//! any caller.
 
 mod api_problem;
 mod api_types;
+mod batch_calls;
+mod batch_types;
 mod event_stream;
+mod result_line;
 
 use std::time::Duration;
 
@@ -13,7 +16,12 @@ use futures::{Stream, StreamExt as _};
 use reqwest::{Method, RequestBuilder, Response, Url};
 
 pub(crate) use api_problem::ApiProblem;
-pub(crate) use api_types::{CancelAnswer, JobSummary, SpeechRequest};
+use api_types::FleetDocument;
+pub(crate) use api_types::{CancelAnswer, FleetSlots, JobSummary, SpeechRequest};
+#[cfg(test)]
+pub(crate) use batch_types::RequestCounts;
+pub(crate) use batch_types::{Batch, BatchRequest, BatchStatus};
+pub(crate) use result_line::{LineAudio, LineOutcome, ResultLine};
 
 /// Longest wait for a TCP connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -67,8 +75,13 @@ impl ClientError {
         }
     }
 
-    fn unreachable(url: &Url, error: &reqwest::Error) -> Self {
-        let mut cause: &dyn std::error::Error = error;
+    /// Returns true if the gateway does not know what the request names.
+    pub(crate) fn is_not_found(&self) -> bool {
+        matches!(self, Self::Refused(problem) if problem.status == 404)
+    }
+
+    fn unreachable(url: &Url, error: &(dyn std::error::Error + 'static)) -> Self {
+        let mut cause = error;
         while let Some(next) = cause.source() {
             cause = next;
         }
@@ -84,18 +97,12 @@ pub(crate) struct GatewayClient {
 }
 
 impl GatewayClient {
-    /// Makes a client of the gateway at `url` and sends nothing yet. A gateway on this machine is
-    /// never reached through a proxy.
+    /// Makes a client of the gateway at `url` and sends nothing yet.
     pub(crate) fn new(url: &str) -> Result<Self, ClientError> {
         let bad_url = || ClientError::BadUrl(url.to_owned());
         let base: Url = format!("{}/", url.trim_end_matches('/')).parse().map_err(|_| bad_url())?;
-        let host = base.host_str().filter(|_| matches!(base.scheme(), "http" | "https")).ok_or_else(bad_url)?;
-        let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(SILENCE_MAX);
-        if matches!(host, "localhost" | "127.0.0.1" | "[::1]") {
-            builder = builder.no_proxy();
-        }
-        let http = builder.build().map_err(|error| ClientError::unreachable(&base, &error))?;
-        Ok(Self { http, base })
+        base.host_str().filter(|_| matches!(base.scheme(), "http" | "https")).ok_or_else(bad_url)?;
+        Ok(Self { http: http_client(&base, SILENCE_MAX)?, base })
     }
 
     /// Submits a job: `POST /v1/jobs`.
@@ -134,6 +141,13 @@ impl GatewayClient {
         read_body(&url, response, OBJECT_MAX_BYTES).await
     }
 
+    /// Returns how many slots of the fleet are busy: `GET /v1/fleet`.
+    pub(crate) async fn fleet_slots(&self) -> Result<FleetSlots, ClientError> {
+        let url = self.url(&["v1", "fleet"]);
+        let fleet: FleetDocument = parse(&read_json(&url, self.http.get(url.clone()).timeout(SHORT_TIMEOUT)).await?)?;
+        Ok(fleet.slots())
+    }
+
     /// Follows `GET /v1/jobs/{id}/events` to the end, over as many connections as needed.
     pub(crate) fn events(
         &self,
@@ -163,6 +177,16 @@ impl GatewayClient {
     }
 }
 
+/// Makes a client of the server at `base` that waits `silence` for each part of an answer. A server on
+/// this machine is never reached through a proxy.
+fn http_client(base: &Url, silence: Duration) -> Result<reqwest::Client, ClientError> {
+    let mut builder = reqwest::Client::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(silence);
+    if matches!(base.host_str(), Some("localhost" | "127.0.0.1" | "[::1]")) {
+        builder = builder.no_proxy();
+    }
+    builder.build().map_err(|error| ClientError::unreachable(base, &error))
+}
+
 /// Sends a request. An error status becomes [`ClientError::Refused`].
 async fn send(url: &Url, request: RequestBuilder) -> Result<Response, ClientError> {
     let response = request.send().await.map_err(|error| ClientError::unreachable(url, &error))?;
@@ -176,8 +200,12 @@ async fn send(url: &Url, request: RequestBuilder) -> Result<Response, ClientErro
 }
 
 async fn read_json(url: &Url, request: RequestBuilder) -> Result<serde_json::Value, ClientError> {
+    read_large_json(url, request, JSON_MAX_BYTES).await
+}
+
+async fn read_large_json(url: &Url, request: RequestBuilder, max_bytes: u64) -> Result<serde_json::Value, ClientError> {
     let response = send(url, request).await?;
-    let body = read_body(url, response, JSON_MAX_BYTES).await?;
+    let body = read_body(url, response, max_bytes).await?;
     serde_json::from_slice(&body).map_err(|error| ClientError::Unreadable(format!("{url}: {error}")))
 }
 

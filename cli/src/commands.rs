@@ -1,5 +1,6 @@
 //! The commands, one file each.
 
+mod bulk;
 mod demo;
 mod dev;
 mod dlq;
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     Demo(Box<demo::DemoArgs>),
     /// Speak a text and write the WAV
     Say(say::SayArgs),
+    /// Speak all lines of a file; look at batches, pause or cancel them
+    #[command(subcommand)]
+    Bulk(bulk::BulkCommand),
     /// Look at a job, or cancel it
     #[command(subcommand)]
     Jobs(jobs::JobsCommand),
@@ -72,9 +76,13 @@ impl Command {
         match self {
             Self::Dev(args) => args.logs.clone(),
             Self::Demo(args) => args.logs.to_telemetry(),
-            Self::Say(_) | Self::Jobs(_) | Self::Queue(_) | Self::Dlq(_) | Self::Watermark(_) | Self::Bench(_) => {
-                quiet("warn")
-            }
+            Self::Say(_)
+            | Self::Bulk(_)
+            | Self::Jobs(_)
+            | Self::Queue(_)
+            | Self::Dlq(_)
+            | Self::Watermark(_)
+            | Self::Bench(_) => quiet("warn"),
             // Log lines would be written over the view, and both commands print failures
             // themselves.
             Self::Doctor(_) | Self::Top(_) => quiet("error"),
@@ -87,6 +95,7 @@ impl Command {
             Self::Dev(args) => dev::run(*args).await,
             Self::Demo(args) => demo::run(*args).await,
             Self::Say(args) => say::run(args).await,
+            Self::Bulk(command) => bulk::run(command).await,
             Self::Bench(args) => csm_bench::command::run(args).await,
             Self::Doctor(args) => doctor::run(*args).await,
             Self::Jobs(command) => jobs::run(command).await,

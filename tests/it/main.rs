@@ -14,6 +14,7 @@ mod test_system;
 
 mod arrows;
 mod builds;
+mod bulk;
 mod drain;
 mod faults;
 mod fuzz;

@@ -49,7 +49,7 @@ const PROCESS_NAMES: [&str; 7] = [
     "process_virtual_memory_bytes",
 ];
 /// Literals that begin like the name of a metric and name something else.
-const OTHER_LITERALS: [&str; 1] = ["csm_depth_decoder_model"];
+const OTHER_LITERALS: [&str; 2] = ["csm_bulk_run", "csm_depth_decoder_model"];
 /// Folders of the code that records metrics.
 const FOLDERS: [&str; 4] = ["shared", "gateway", "worker", "cli"];
 

@@ -1,4 +1,4 @@
-//! `application/problem+json` as one readable line.
+//! `application/problem+json`, or an error object in OpenAI's shape, as one readable line.
 
 use std::fmt;
 
@@ -19,6 +19,15 @@ pub(crate) struct ApiProblem {
     value: Option<Value>,
     limit: Option<Value>,
     request_id: Option<String>,
+    /// Error object of the routes that follow OpenAI's.
+    error: Option<Value>,
+}
+
+/// Error object as OpenAI's API has it.
+#[derive(Deserialize)]
+struct OpenAiError {
+    message: Option<String>,
+    param: Option<Value>,
 }
 
 impl ApiProblem {
@@ -27,6 +36,10 @@ impl ApiProblem {
     pub(crate) fn read(status: u16, body: &[u8], request_id: Option<&str>) -> Self {
         let mut problem: Self = serde_json::from_slice(body).unwrap_or_default();
         problem.status = status;
+        let error = problem.error.take().and_then(|error| OpenAiError::deserialize(error).ok());
+        if let Some(OpenAiError { message, param }) = error {
+            (problem.title, problem.field) = (message, param);
+        }
         if problem.request_id.is_none() {
             problem.request_id = request_id.map(str::to_owned);
         }
@@ -87,6 +100,15 @@ mod tests {
     }
 
     #[test]
+    fn an_error_in_openai_s_shape_says_its_message_and_its_parameter() {
+        let body = br#"{"error":{"message":"No such file","type":"invalid_request_error","param":"input_file_id","code":null}}"#;
+        let told = ApiProblem::read(404, body, Some("r-3")).to_string();
+        assert_eq!(told, "No such file: input_file_id (HTTP 404, request r-3)");
+        let body = br#"{"error":{"message":"Slow down","type":"rate_limit_error","param":null}}"#;
+        assert_eq!(ApiProblem::read(429, body, None).to_string(), "Slow down (HTTP 429)");
+    }
+
+    #[test]
     fn a_hostile_server_cannot_command_the_terminal() {
         let body = br#"{"title":"\u001b]0;owned\u0007\nerror: none","field":"\u009b2J","request_id":"\u001b[31m"}"#;
         assert_eq!(
@@ -97,7 +119,7 @@ mod tests {
 
     #[test]
     fn any_other_body_still_gives_the_status() {
-        for body in [&b"<html>"[..], b"", b"[]", b"7"] {
+        for body in [&b"<html>"[..], b"", b"[]", b"7", br#"{"error":"away"}"#] {
             assert_eq!(ApiProblem::read(502, body, None).to_string(), "the request was refused (HTTP 502)");
         }
     }

@@ -1,4 +1,4 @@
-//! JSON of `/v1/jobs`, as far as this program needs it.
+//! JSON of `/v1/jobs` and `/v1/fleet`, as far as this program needs it.
 
 use csm_shared::job::{AudioFormat, Delivery, JobState, Lane};
 use serde::{Deserialize, Serialize};
@@ -73,4 +73,33 @@ pub(crate) struct CancelAnswer {
     pub(crate) id: String,
     /// `cancelled`, or `cancelling` until the job's worker has seen the request.
     pub(crate) status: String,
+}
+
+/// Numbers of the fleet, as far as they are about slots.
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct FleetDocument {
+    workers: Vec<FleetWorker>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct FleetWorker {
+    slots: u64,
+    running: u64,
+}
+
+/// Slots of all workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct FleetSlots {
+    /// Slots in which a job runs.
+    pub(crate) busy: u64,
+    /// All slots.
+    pub(crate) total: u64,
+}
+
+impl FleetDocument {
+    /// Adds up the slots of all workers.
+    pub(super) fn slots(&self) -> FleetSlots {
+        let sum = |part: fn(&FleetWorker) -> u64| self.workers.iter().map(part).sum();
+        FleetSlots { busy: sum(|worker| worker.running), total: sum(|worker| worker.slots) }
+    }
 }
