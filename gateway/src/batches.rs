@@ -57,6 +57,7 @@ pub(crate) fn routes() -> Router<App> {
         .route("/v1/batches/{id}/events", get(events::batch_events))
         .route("/v1/batches/{id}/shards/{number}", get(results::shard))
         .route("/v1/batches/{id}/lines/{line}/audio", get(results::line_audio))
+        .route("/v1/batches/{id}/lines/{line}/cues", get(results::line_cues))
         .route("/v1/batches/{id}/lines/{line}/redo", post(redo::redo_line))
         .route("/v1/batches/{id}/archive", get(archive::archive))
 }

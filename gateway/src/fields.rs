@@ -17,6 +17,7 @@ mod speaker;
 mod speed;
 mod terms;
 mod text;
+mod turns;
 mod voice;
 
 pub(crate) use budget::budget;
@@ -30,4 +31,5 @@ pub(crate) use speaker::speaker;
 pub(crate) use speed::speed;
 pub(crate) use terms::terms;
 pub(crate) use text::{input, normalize, text};
+pub(crate) use turns::text_or_turns;
 pub(crate) use voice::{voice, voice_and_speaker, voice_named};

@@ -3,6 +3,7 @@
 mod audio;
 mod cancel;
 mod create;
+mod cues;
 mod documents;
 mod events;
 mod get;
@@ -12,6 +13,7 @@ mod request;
 pub(crate) use audio::get_audio;
 pub(crate) use cancel::cancel_job;
 pub(crate) use create::create_job;
+pub(crate) use cues::job_cues;
 pub(crate) use events::job_events;
 pub(crate) use get::get_job;
 pub(crate) use put::put_job;

@@ -26,6 +26,7 @@ mod caller;
 mod cartesia;
 mod compat;
 mod config;
+mod cues;
 mod deepgram;
 mod detections;
 mod elevenlabs;

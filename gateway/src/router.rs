@@ -64,6 +64,7 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .route("/ws", get(compat::ws))
         .route("/v1/jobs", post(jobs::create_job))
         .route("/v1/jobs/{id}", get(jobs::get_job).put(jobs::put_job).delete(jobs::cancel_job))
+        .route("/v1/jobs/{id}/cues", get(jobs::job_cues))
         .route("/v1/jobs/{id}/audio", get(jobs::get_audio))
         .route("/v1/jobs/{id}/events", get(jobs::job_events))
         .route("/v1/watermark/detect", post(watermark::detect_watermark))

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use csm_queue::queue::Ticket;
 use csm_shared::job::{
     AudioBudget, AudioFormat, Context, Delivery, FinishReason, Invalid, JobId, JobSpec, Lane, Receipt, Recording,
-    Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK, VoiceName,
+    Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK, Turns, VoiceName,
 };
 use csm_shared::process::connections::Peer;
 
@@ -201,6 +201,7 @@ impl SpeechTemplate {
         let seed = Seed::new(self.sampling.seed.get().wrapping_add(self.jobs));
         let mut spec = JobSpec {
             text,
+            turns: Turns::default(),
             normalize: self.normalize,
             speaker: self.speaker,
             voice: self.voice,

@@ -37,8 +37,9 @@ impl WindowCheck {
     /// The refusal names the field to shorten: `context_segments` if the text alone fits, otherwise
     /// `max_audio_length_ms` (one sentence) or `text` (several).
     pub(crate) fn check(&self, spec: &JobSpec) -> Result<(), Invalid> {
-        let voice = spec.voice.filter(|_| !self.model_kind.has_own_speakers());
-        let plan = SpeechPlan::new(&self.tokenizer, &JobSpec { voice, ..spec.clone() });
+        let own_speakers = self.model_kind.has_own_speakers();
+        let prompted = if own_speakers { spec.clone().without_voices() } else { spec.clone() };
+        let plan = SpeechPlan::new(&self.tokenizer, &prompted);
         let text = || spec.text.as_str();
         let plan = plan.map_err(|_| Invalid::malformed("text", text(), "text that the model's tokenizer takes"))?;
         let window = plan.window(self.max_positions);

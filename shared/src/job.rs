@@ -23,6 +23,7 @@ mod speed;
 mod state;
 mod tenant;
 mod text;
+mod turns;
 mod voice;
 pub mod wire;
 
@@ -34,7 +35,7 @@ pub use id::JobId;
 pub use id_secret::IdSecret;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
-pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, WarningCode};
+pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, TurnReceipt, WarningCode};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use recording::{Recording, StoredRecording, WrongRecording};
 pub use sampling::{Sampling, Seed, Temperature, TopK};
@@ -42,19 +43,33 @@ pub use speed::Speed;
 pub use state::JobState;
 pub use tenant::Tenant;
 pub use text::{AudioBudget, Speaker, Text, sentence_frames};
+pub use turns::{Turn, Turns};
 pub use voice::VoiceName;
 
 use crate::audio::FRAME_MS;
-use crate::text::{Sentence, normalise, sentences};
+use crate::text::{Pause, Sentence, normalise, sentences};
 
 /// Silence around an utterance, in milliseconds.
 const PAUSE_MS: u64 = 500;
+
+/// A sentence with who speaks it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SpokenSentence {
+    /// The sentence.
+    pub sentence: Sentence,
+    /// Speaker of the sentence.
+    pub speaker: Speaker,
+    /// Number of its turn, from 0.
+    pub turn: usize,
+}
 
 /// The payload of a job: the text and how to speak it. Immutable once accepted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JobSpec {
     /// Text to speak.
     pub text: Text,
+    /// Turns of a dialogue, whose texts are together the text; empty for a job that is none.
+    pub turns: Turns,
     /// Whether written forms in the text become words before synthesis (see
     /// [`crate::text::normalise`]).
     pub normalize: bool,
@@ -86,6 +101,7 @@ impl JobSpec {
     pub fn new(text: Text, seed: Seed) -> Self {
         Self {
             text,
+            turns: Turns::default(),
             normalize: true,
             speaker: Speaker::default(),
             voice: None,
@@ -103,8 +119,44 @@ impl JobSpec {
     /// Returns the sentences of the text, in the order of speech.
     #[must_use]
     pub fn sentences(&self) -> Vec<Sentence> {
-        let text = self.text.as_str();
-        if self.normalize { sentences(&normalise(text)) } else { sentences(text) }
+        self.spoken().into_iter().map(|spoken| spoken.sentence).collect()
+    }
+
+    /// Returns the sentences with their speakers, in the order of speech. Each turn of a dialogue has
+    /// sentences of its own.
+    #[must_use]
+    pub fn spoken(&self) -> Vec<SpokenSentence> {
+        let divide = |text: &Text| match self.normalize {
+            true => sentences(&normalise(text.as_str())),
+            false => sentences(text.as_str()),
+        };
+        if self.turns.is_empty() {
+            let speaker = self.voice.map_or(self.speaker, VoiceName::speaker);
+            let spoken = divide(&self.text).into_iter();
+            return spoken.map(|sentence| SpokenSentence { sentence, speaker, turn: 0 }).collect();
+        }
+        let mut spoken = Vec::new();
+        for (number, turn) in self.turns.as_slice().iter().enumerate() {
+            let speaker = turn.speaker;
+            let sentences = divide(&turn.text).into_iter();
+            spoken.extend(sentences.map(|sentence| SpokenSentence { sentence, speaker, turn: number }));
+            if let (Some(last), Some(ms)) = (spoken.last_mut(), turn.pause_ms) {
+                last.sentence.pause = Pause::Turn { ms };
+            }
+        }
+        spoken
+    }
+
+    /// Returns the voices whose prompts the job hears, in the order of the prompts.
+    #[must_use]
+    pub fn prompted_voices(&self) -> Vec<VoiceName> {
+        if self.turns.is_empty() { self.voice.into_iter().collect() } else { self.turns.voices() }
+    }
+
+    /// Returns the same job for a model that has speakers of its own and needs no prompts of voices.
+    #[must_use]
+    pub fn without_voices(self) -> Self {
+        Self { voice: None, turns: self.turns.without_voices(), ..self }
     }
 
     /// Returns the number of frames that the speech is expected to take: the text at an ordinary

@@ -102,6 +102,39 @@ fn ends_are_heard(said: &[Said]) -> Result<(), String> {
     (2 * count >= said.len()).then_some(()).ok_or_else(|| format!("{count} of {} ends: {heard:?}", said.len()))
 }
 
+#[tokio::test]
+async fn forty_turns_of_two_speakers_are_one_recording_with_cues_in_order() {
+    let system = TestSystem::start_speaking(1, 2).await;
+    let turns: Vec<_> = (0..40)
+        .map(|number| json!({"text": SENTENCES[number % SENTENCES.len()], "speaker": number % 2, "pause_ms": 300}))
+        .collect();
+    let accepted: Value =
+        system.client.post("/v1/jobs", &json!({"turns": turns, "seed": 7})).await.json().await.unwrap();
+    let record = system.client.finished(accepted["id"].as_str().unwrap()).await;
+    let (audio, _) = read_wav(&system.client.audio(&record).await);
+    let cues: Value =
+        system.client.get(&format!("/v1/jobs/{}/cues", record["id"].as_str().unwrap())).await.json().await.unwrap();
+    let (cues, sentences) = (cues.as_array().unwrap(), record["receipt"]["sentences"].as_array().unwrap());
+    let at = |cue: &Value, end: &str| cue[end].as_u64().unwrap() as usize;
+    assert_eq!((cues.len(), sentences.len(), &record["receipt"]["finish_reason"]), (40, 40, &json!("eos")));
+    assert!(cues.windows(2).all(|pair| at(&pair[1], "start_ms") >= at(&pair[0], "end_ms") + 300), "{cues:?}");
+    // Each sentence hears the last ones: the plan of its prompt has room for them.
+    let heard: Vec<_> = sentences.iter().map(|sentence| sentence["context_positions"].as_u64().unwrap()).collect();
+    assert!(heard[0] == 0 && heard[1..].iter().all(|&positions| positions > 0), "{heard:?}");
+    assert!(heard[4] > heard[1], "{heard:?}");
+    let said: Vec<_> = cues
+        .iter()
+        .map(|cue| {
+            let samples = audio[at(cue, "start_ms") * 24..at(cue, "end_ms") * 24].to_vec();
+            Said::new(cue["text"].as_str().unwrap(), cue["speaker"].as_u64().unwrap() as u32, samples)
+        })
+        .collect();
+    let swapped: Vec<_> = said.iter().map(|said| Said { speaker: 1 - said.speaker, ..said.clone() }).collect();
+    voices_are_right(&said).unwrap();
+    voices_are_right(&swapped).unwrap_err();
+    words_are_heard(&said, flite_score(&said)).unwrap();
+}
+
 /// Has the fleet say a text through `/generate`. Returns the WAV too, in base64.
 async fn generate(system: &TestSystem, text: &str, speaker: u32, context: &Value) -> (Said, String) {
     let request = json!({ "text": text, "speaker": speaker, "seed": text.len(), "context_segments": context });

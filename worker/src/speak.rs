@@ -26,7 +26,7 @@ use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_queue::queue::LeaseRef;
 use csm_queue::redis_client::RedisFault;
 use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt, Speed};
+use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt, Speed, Turn, TurnReceipt};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptTokenizer, SpeechPlan};
 use csm_shared::store::Store;
@@ -171,6 +171,7 @@ impl AttemptContext {
             format: spec.format,
             watermarks,
             location: stored.key.to_string(),
+            turns: turns(spec, &generated.sentences),
             sentences: generated.sentences,
         })
     }
@@ -264,11 +265,12 @@ impl AttemptContext {
         clips: Vec<Clip>,
         progress: &AttemptProgress,
     ) -> Result<AttemptPlan, AttemptError> {
-        let voice = self.voices.prompted(spec.voice);
-        let mut plan = SpeechPlan::new(&self.tokenizer, &JobSpec { voice, ..spec.clone() })?;
+        let prompted = self.voices.prompted(spec);
+        let mut plan = SpeechPlan::new(&self.tokenizer, &prompted)?;
         let mut context_ids = std::mem::take(&mut plan.context_ids).into_iter();
         let mut context = Vec::new();
-        if let (Some(voice), Some(text_ids)) = (voice, voice.and_then(|_| context_ids.next())) {
+        for voice in prompted.prompted_voices() {
+            let Some(text_ids) = context_ids.next() else { break };
             let prompt = |trial| {
                 progress.note_trial(trial);
                 self.voices.prompt(voice, &self.engine, &self.store, &text_ids)
@@ -329,6 +331,26 @@ impl AttemptContext {
             }
         }
     }
+}
+
+/// Returns the account of each turn of a dialogue, from the sentences of all turns.
+fn turns(spec: &JobSpec, sentences: &[SentenceReceipt]) -> Vec<TurnReceipt> {
+    let spoken = spec.spoken();
+    let receipt = |(number, turn): (usize, &Turn)| {
+        let mut places = spoken.iter().zip(sentences).filter(|(spoken, _)| spoken.turn == number);
+        let first = places.next().map(|(_, sentence)| sentence);
+        let last = places.next_back().map(|(_, sentence)| sentence).or(first);
+        let start_ms = first.map_or(0, |sentence| sentence.start_ms);
+        let end_ms = last.map_or(0, |sentence| sentence.start_ms + sentence.duration_ms);
+        TurnReceipt {
+            text: turn.text.as_str().to_owned(),
+            speaker: turn.speaker.get(),
+            voice: turn.voice,
+            start_ms,
+            duration_ms: end_ms.saturating_sub(start_ms),
+        }
+    };
+    spec.turns.as_slice().iter().enumerate().map(receipt).collect()
 }
 
 /// Moves the sentences to their places in speech of another tempo.

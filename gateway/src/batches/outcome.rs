@@ -106,6 +106,9 @@ fn body(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Value {
     if !receipt.warnings.is_empty() {
         body["warnings"] = json!(receipt.warnings);
     }
+    if !receipt.turns.is_empty() {
+        body["turns"] = json!(receipt.turns);
+    }
     if let Some(Cue { start_ms, end_ms }) = line.cue {
         body["cue"] = json!({"start_ms": start_ms, "end_ms": end_ms});
     }

@@ -1,21 +1,23 @@
 //! Results of a batch as they come: its shards, and the audio of its lines.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use csm_queue::batches::BatchRecord;
-use csm_shared::job::AudioFormat;
+use csm_shared::job::{AudioFormat, TurnReceipt};
 use csm_shared::store::ObjectKey;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::fault::FeedFault;
 use super::keys;
 use super::outcome::Outcome;
 use super::own_batch;
 use crate::app::App;
+use crate::cues::{CuesQuery, answer, cues};
 use crate::http::Problem;
 use crate::stored_audio::object_pieces;
 
@@ -69,6 +71,21 @@ pub(super) async fn line_audio(
     ];
     let pieces = object_pieces(app.store.clone(), audio.key()?, 0..audio.bytes);
     Ok((described, Body::from_stream(pieces)).into_response())
+}
+
+/// Answers with the cues of a line that is a dialogue.
+pub(super) async fn line_cues(
+    State(app): State<App>,
+    headers: HeaderMap,
+    Path((id, line)): Path<(String, u64)>,
+    Query(query): Query<CuesQuery>,
+) -> Result<Response, Problem> {
+    let record = own_batch(&app, &headers, &id).await?.record;
+    let none = || Problem::no_line(format!("Line {line} of the batch is no dialogue that was spoken."));
+    let outcome = find_line(&app, &record, line).await?.ok_or_else(none)?;
+    let turns = outcome.response.and_then(|mut response| response.body.get_mut("turns").map(Value::take));
+    let turns: Vec<TurnReceipt> = serde_json::from_value(turns.ok_or_else(none)?).map_err(Problem::internal)?;
+    Ok(answer(&cues(&turns, &[]), &query)?)
 }
 
 /// Reads the outcomes of a shard.

@@ -1,6 +1,6 @@
 //! Request body of the compatible face. Unknown fields are ignored, as its clients expect.
 
-use csm_shared::job::{AudioBudget, AudioFormat, Delivery, JobSpec, Lane};
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, JobSpec, Lane, Turns};
 
 use crate::caller::Caller;
 use crate::fields::{
@@ -35,6 +35,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     let (voice, speaker) = voice_and_speaker(&mut request)?;
     let mut spec = JobSpec {
         text: text(&mut request)?,
+        turns: Turns::default(),
         normalize: normalize(&mut request)?,
         speaker,
         voice,

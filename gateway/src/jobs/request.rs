@@ -5,7 +5,7 @@ use csm_shared::job::{AudioBudget, JobSpec};
 use crate::caller::Caller;
 use crate::fields::{
     FieldError, JsonObject, UnknownFields, budget, context, delivery, format, lane, normalize, parse_json, sampling,
-    speed, terms, text, voice_and_speaker,
+    speed, terms, text_or_turns, voice_and_speaker,
 };
 use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
@@ -17,12 +17,14 @@ pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
     // The refusal of an unknown field lists the fields in this order. Of several refused values the
     // budget is reported first.
-    let (text, normalize, voice) = (text(&mut request), normalize(&mut request), voice_and_speaker(&mut request));
+    let (text, normalize, voice) =
+        (text_or_turns(&mut request), normalize(&mut request), voice_and_speaker(&mut request));
     let budget = budget(&mut request)?;
-    let (text, normalize) = (text?, normalize?);
+    let ((text, turns), normalize) = (text?, normalize?);
     let (voice, speaker) = voice?;
     let mut spec = JobSpec {
         text,
+        turns,
         normalize,
         speaker,
         voice,

@@ -5,13 +5,14 @@ use csm_formats::{MP3_RATES, SAMPLE_RATES};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::TEXT_CHARS;
 use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Sampling, Speaker, Speed, Text, VoiceName,
+    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Sampling, Speaker, Speed, Text, Turns,
+    VoiceName,
 };
 
 use crate::caller::Caller;
 use crate::fields::{
     FieldError, JsonObject, UnknownFields, budget, context, input, lane_or, normalize, parse_json, sampling, speed,
-    voice, voice_and_speaker,
+    text_or_turns, voice, voice_and_speaker,
 };
 use crate::live_audio::deliver_live;
 use crate::resources::DecodeRecording;
@@ -58,11 +59,29 @@ pub(super) struct SpeechRequest {
     pub(super) texts: Vec<String>,
 }
 
+/// Kind of a request: speech that is heard while it is made, or a line of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Live,
+    Line,
+}
+
+impl Asked {
+    /// Returns the lane of a request that names none.
+    const fn lane(self) -> Lane {
+        match self {
+            Self::Live => Lane::Live,
+            Self::Line => Lane::Bulk,
+        }
+    }
+}
+
 /// Fields of a request, each checked.
 struct SpeechFields {
     form: SpeechForm,
     /// Text; `None` if there is nothing to say.
     input: Option<String>,
+    turns: Turns,
     normalize: bool,
     speaker: Speaker,
     voice: Option<VoiceName>,
@@ -79,14 +98,21 @@ impl SpeechFields {
         caller: &Caller,
         decode: &mut DecodeRecording<'_>,
         loaded_model: &str,
-        lane: Lane,
+        asked: Asked,
     ) -> Result<Self, FieldError> {
         model(request, loaded_model)?;
         let form = form(request)?;
-        let input = input(request)?;
+        let (input, turns) = match asked {
+            Asked::Line if request.has("turns") => {
+                let (text, turns) = text_or_turns(request)?;
+                (Some(text.as_str().to_owned()), turns)
+            }
+            _ => (input(request)?, Turns::default()),
+        };
         let speed = speed(request)?;
         let (voice, speaker) = match request.has("speaker") && !request.has("voice") {
             true => voice_and_speaker(request)?,
+            false if !turns.is_empty() => (None, Speaker::default()),
             false => {
                 let voice = voice(request)?.unwrap_or(DEFAULT_VOICE);
                 (Some(voice), voice.speaker())
@@ -95,6 +121,7 @@ impl SpeechFields {
         Ok(Self {
             form,
             input,
+            turns,
             normalize: normalize(request)?,
             speaker,
             voice,
@@ -102,7 +129,7 @@ impl SpeechFields {
             budget: budget(request)?,
             sampling: sampling(request, caller.job)?,
             context: context(request, decode)?,
-            lane: lane_or(request, lane)?,
+            lane: lane_or(request, asked.lane())?,
         })
     }
 
@@ -110,6 +137,7 @@ impl SpeechFields {
     fn spec(&self, text: &str) -> Result<JobSpec, Invalid> {
         let mut spec = JobSpec {
             text: Text::new(text)?,
+            turns: self.turns.clone(),
             normalize: self.normalize,
             speaker: self.speaker,
             voice: self.voice,
@@ -140,7 +168,7 @@ pub(super) fn read(
     let body = parse_json(body)?;
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
-    let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Lane::Live)?;
+    let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Asked::Live)?;
     let mut answer = SpeechRequest { form: fields.form, texts: Vec::new() };
     let Some(input) = &fields.input else { return Ok((None, answer)) };
     let spec = |text: &str| {
@@ -177,7 +205,7 @@ pub(crate) fn read_line(
     let body = parse_json(body)?;
     let ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
-    let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Lane::Bulk)?;
+    let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Asked::Line)?;
     request.finish()?;
     if fields.form.stream != StreamFormat::Audio {
         return Err(Invalid::malformed("stream_format", "sse", "audio in a batch").into());

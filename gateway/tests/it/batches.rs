@@ -398,6 +398,63 @@ async fn files_are_listed_and_deleted() {
 }
 
 #[tokio::test]
+async fn a_dialogue_is_one_line_with_a_cue_for_each_turn() {
+    let app = Arc::new(TestApp::start().await);
+    let worker = speaking(&app);
+    let voice = |number: usize| ["ash", "nova"][number % 2];
+    let turns: Vec<_> =
+        (0..40).map(|number| json!({"text": format!("Turn {number}."), "voice": voice(number)})).collect();
+    let line = json!({"custom_id": "scene", "method": "POST", "url": "/v1/audio/speech", "body": {"turns": turns}});
+    let batch = app.batch_of("lines.jsonl", line.to_string(), &json!({})).await;
+    let done = app.batch_until(&batch, "completed").await;
+    let spoken = app.lines_of(&done["output_file_id"]).await;
+    let told = spoken[0]["response"]["body"]["turns"].as_array().unwrap();
+    assert_eq!((told.len(), &told[39]["text"], &told[39]["voice"]), (40, &json!("Turn 39."), &json!("nova")));
+    let path = format!("/v1/batches/{batch}/lines/1/cues");
+    let cues: Vec<Value> = serde_json::from_str(&app.text_of(&path).await).unwrap();
+    let starts: Vec<_> = cues.iter().map(|cue| cue["start_ms"].as_u64().unwrap()).collect();
+    assert!(cues.len() == 40 && starts.is_sorted(), "{starts:?}");
+    assert!(
+        app.text_of(&format!("{path}?format=srt")).await.starts_with("1\n00:00:00,000 --> 00:00:01,000\nTurn 0.\n")
+    );
+    assert!(app.text_of(&format!("{path}?format=vtt")).await.contains("<v ash>Turn 0.\n"));
+    assert_eq!(app.get(&format!("{path}?format=ass")).await.status, 400);
+    worker.abort();
+}
+
+#[tokio::test]
+async fn turns_are_checked_by_field() {
+    let app = TestApp::start().await;
+    let turn = json!({"text": "One.", "speaker": 0});
+    let cases = [
+        (json!({"turns": []}), "turns"),
+        (json!({"turns": "One."}), "turns"),
+        (json!({"turns": vec![turn.clone(); 65]}), "turns"),
+        (json!({"turns": [turn, {"text": "a".repeat(4_095)}]}), "turns"),
+        (json!({"turns": [turn], "text": "One."}), "text"),
+        (json!({"turns": [turn], "voice": "ash"}), "voice"),
+        (json!({"turns": [turn, 7]}), "turns[1]"),
+        (json!({"turns": [{"speaker": 0}]}), "turns[0].text"),
+        (json!({"turns": [{"text": " "}]}), "turns[0].text"),
+        (json!({"turns": [{"text": "One.", "speaker": 12}]}), "turns[0].speaker"),
+        (json!({"turns": [{"text": "One.", "voice": "nobody"}]}), "turns[0].voice"),
+        (json!({"turns": [{"text": "One.", "voice": "ash", "speaker": 1}]}), "turns[0].speaker"),
+        (json!({"turns": [{"text": "One.", "pause_ms": 10_001}]}), "turns[0].pause_ms"),
+        (json!({"turns": [{"text": "One.", "pause_ms": -1}]}), "turns[0].pause_ms"),
+        (json!({"turns": [{"text": "One.", "tempo": 1}]}), "turns[0].tempo"),
+        (json!({"turns": [{"text": "One.", "voice": "ash"}, {"text": "Two.", "voice": "echo"}]}), "turns[1].voice"),
+    ];
+    for (body, field) in cases {
+        let answer = app.post("/v1/jobs", body.to_string()).await;
+        assert_eq!((answer.status.as_u16(), &answer.body["field"]), (422, &json!(field)), "{}", answer.body);
+    }
+    let id = app.submit(&json!({"turns": [turn, {"text": "Two.", "speaker": 1, "pause_ms": 0}]}).to_string()).await;
+    let job = TestWorker::new().claim(&app).await;
+    assert_eq!((job.lease.at().id, job.spec.text.as_str(), job.spec.turns.as_slice().len()), (id, "One.\nTwo.", 2));
+    assert_eq!(app.get(&format!("/v1/jobs/{id}/cues")).await.status, 409);
+}
+
+#[tokio::test]
 async fn a_line_is_spoken_again_with_another_seed_and_nothing_else_changes() {
     let app = Arc::new(TestApp::start().await);
     let worker = speaking(&app);

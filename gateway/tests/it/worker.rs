@@ -6,7 +6,7 @@ use bytes::Bytes;
 use csm_queue::live::{Event, EventId};
 use csm_queue::queue::{Claim, Claimed, Commit, Lease, WorkerCapacity, WorkerId};
 use csm_shared::audio::Clip;
-use csm_shared::job::{Failure, FinishReason, Receipt, ReceiptWarning, SentenceReceipt, WarningCode};
+use csm_shared::job::{Failure, FinishReason, Receipt, ReceiptWarning, SentenceReceipt, TurnReceipt, WarningCode};
 use csm_shared::store::ObjectKey;
 use csm_shared::watermark::Finding;
 use sha2::{Digest as _, Sha256};
@@ -154,8 +154,22 @@ impl TestWorker {
             watermarks: self.findings.clone(),
             location: location(job),
             sentences: vec![sentence],
+            turns: turns(job),
         }
     }
+}
+
+/// Accounts for the turns of a dialogue, each as long as a second.
+fn turns(job: &Claimed) -> Vec<TurnReceipt> {
+    let turns = (0..).zip(job.spec.turns.as_slice());
+    let receipt = turns.map(|(number, turn)| TurnReceipt {
+        text: turn.text.as_str().to_owned(),
+        speaker: turn.speaker.get(),
+        voice: turn.voice,
+        start_ms: number * 1_500,
+        duration_ms: 1_000,
+    });
+    receipt.collect()
 }
 
 /// Returns the store key of a job's audio.

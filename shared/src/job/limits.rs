@@ -35,6 +35,12 @@ impl Limit {
 /// Characters (Unicode scalar values) in the text of a job or of a context segment.
 pub const TEXT_CHARS: Limit = Limit { min: 1, max: 4_096, unit: "characters", status: 422 };
 
+/// Turns of a dialogue.
+pub const TURNS: Limit = Limit { min: 1, max: 64, unit: "turns", status: 422 };
+
+/// Silence after a turn, in milliseconds.
+pub const PAUSE_MS: Limit = Limit { min: 0, max: 10_000, unit: "ms", status: 422 };
+
 /// Speaker number. CSM was trained with small numbers; the prompt names speaker 0 as `[0]`.
 pub const SPEAKER: Limit = Limit { min: 0, max: 9, unit: "", status: 422 };
 

@@ -43,6 +43,22 @@ pub struct SentenceReceipt {
     pub finish_reason: FinishReason,
 }
 
+/// The account of a turn of a dialogue.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TurnReceipt {
+    /// Text of the turn, as the caller wrote it.
+    pub text: String,
+    /// Speaker of the turn.
+    pub speaker: u32,
+    /// Voice of the turn, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub voice: Option<VoiceName>,
+    /// Start of the turn in the audio, in milliseconds.
+    pub start_ms: u64,
+    /// Duration of the turn in the audio, in milliseconds, without the pause after it.
+    pub duration_ms: u64,
+}
+
 /// Kind of a [`ReceiptWarning`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -130,4 +146,7 @@ pub struct Receipt {
     /// bounds their number. Empty in receipts of older versions without this field.
     #[serde(default)]
     pub sentences: Vec<SentenceReceipt>,
+    /// Turns of a dialogue, in the order of speech; absent for any other job.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub turns: Vec<TurnReceipt>,
 }

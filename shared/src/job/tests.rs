@@ -11,6 +11,7 @@ fn spec() -> JobSpec {
         recording: Clip::from_samples((0..4_000).map(|n| (n % 300) as i16 - 150).collect()).into(),
     };
     JobSpec {
+        turns: Turns::default(),
         normalize: false,
         budget: AudioBudget::from_ms(1_000).expect("valid"),
         context: Context::new(vec![segment]).expect("valid"),

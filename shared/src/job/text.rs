@@ -11,7 +11,7 @@ use super::limits::{
     UTTERANCE_MS,
 };
 use crate::audio::FRAME_MS;
-use crate::text::Sentence;
+use crate::text::{Pause, Sentence};
 
 /// Text of characters that nobody sees: blanks, controls such as NUL, and characters that only
 /// format others, such as U+200B (zero width space) and U+FEFF.
@@ -117,6 +117,11 @@ impl AudioBudget {
     pub fn of_sentences(sentences: &[Sentence]) -> Self {
         let most = if sentences.len() == 1 { UTTERANCE_MS } else { MAX_AUDIO_LENGTH_MS.max };
         let needed = sentences.iter().map(|sentence| frames(needed_ms(sentence))).fold(0, u32::saturating_add);
+        let pauses = sentences.iter().map(|sentence| match sentence.pause {
+            Pause::Turn { ms } => u64::from(ms),
+            _ => 0,
+        });
+        let needed = needed.saturating_add(frames(pauses.sum()));
         Self(needed.clamp(Self::default().0, frames(most)))
     }
 

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     AudioBudget, AudioFormat, AudioName, Context, Delivery, Invalid, JobSpec, Lane, Recording, Sampling, Seed, Segment,
-    Speaker, Speed, StoredRecording, Temperature, Text, TopK, VoiceName,
+    Speaker, Speed, StoredRecording, Temperature, Text, TopK, Turn, Turns, VoiceName,
 };
 use crate::audio::Clip;
 
@@ -36,6 +36,9 @@ struct SpecV1 {
     /// Absent in payloads of older gateways; absent means true.
     #[serde(default = "yes")]
     normalize: bool,
+    /// Absent for a job that is no dialogue.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    turns: Vec<TurnV1>,
     speaker: i64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     voice: Option<VoiceName>,
@@ -60,6 +63,16 @@ struct SpecV1 {
 
 const fn yes() -> bool {
     true
+}
+
+#[derive(Serialize, Deserialize)]
+struct TurnV1 {
+    text: String,
+    speaker: i64,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    voice: Option<VoiceName>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pause_ms: Option<u32>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -96,6 +109,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
     serde_json::to_string(&JobSpecWire::V1(SpecV1 {
         text: spec.text.as_str().to_owned(),
         normalize: spec.normalize,
+        turns: spec.turns.as_slice().iter().map(turn_wire).collect(),
         speaker: spec.speaker.get().into(),
         voice: spec.voice,
         speed: (!spec.speed.is_original()).then_some(spec.speed.get()),
@@ -122,6 +136,7 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
     Ok(JobSpec {
         text: Text::new(&wire.text)?,
         normalize: wire.normalize,
+        turns: turns(&wire.turns)?,
         speaker: Speaker::new(wire.speaker)?,
         voice: wire.voice,
         speed,
@@ -137,6 +152,22 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
         delivery: wire.delivery,
         audio_name: wire.audio_name.as_deref().map(str::parse).transpose()?,
     })
+}
+
+fn turn_wire(turn: &Turn) -> TurnV1 {
+    let text = turn.text.as_str().to_owned();
+    TurnV1 { text, speaker: turn.speaker.get().into(), voice: turn.voice, pause_ms: turn.pause_ms }
+}
+
+fn turns(wire: &[TurnV1]) -> Result<Turns, Invalid> {
+    if wire.is_empty() {
+        return Ok(Turns::default());
+    }
+    let turns = wire.iter().map(|turn| {
+        let (text, speaker) = (Text::new(&turn.text)?, Speaker::new(turn.speaker)?);
+        Ok(Turn { text, speaker, voice: turn.voice, pause_ms: turn.pause_ms })
+    });
+    Turns::new(turns.collect::<Result<_, Invalid>>()?)
 }
 
 fn segment(wire: &SegmentV1) -> Result<Segment, Invalid> {

@@ -6,7 +6,7 @@
 //! as context: such sentences take only the room that is left.
 
 use super::{PromptError, PromptTokenizer, SegmentSize, Window};
-use crate::job::{JobSpec, VoiceName, sentence_frames};
+use crate::job::{JobSpec, SpokenSentence, VoiceName, sentence_frames};
 use crate::text::Pause;
 
 /// A planned utterance of a job.
@@ -27,8 +27,7 @@ pub struct PlannedSentence {
 /// All sentences of a job with their context, ready to be measured and generated.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SpeechPlan {
-    /// Token ids of the texts of the context: first the voice's prompt, if the job has a voice,
-    /// then the job's own segments, oldest first.
+    /// Token ids of the texts of the context: first the prompts of the voices, then the job's own segments, oldest first.
     pub context_ids: Vec<Vec<u32>>,
     /// Positions that the context takes, recordings included.
     pub context_positions: usize,
@@ -42,7 +41,8 @@ impl SpeechPlan {
     /// # Errors
     /// [`PromptError::Encode`] if the tokenizer refuses a text.
     pub fn new(tokenizer: &PromptTokenizer, spec: &JobSpec) -> Result<Self, PromptError> {
-        let voice = spec.voice.map(|voice| {
+        let voices = spec.prompted_voices();
+        let voices = voices.iter().map(|voice| {
             let frames = VoiceName::PROMPT_FRAMES_MAX as usize;
             (voice.speaker().get(), voice.prompt_text(), frames)
         });
@@ -50,16 +50,16 @@ impl SpeechPlan {
         let segments =
             segments.map(|segment| (segment.speaker.get(), segment.text.as_str(), segment.recording.frames()));
         let (mut context_ids, mut sizes) = (Vec::new(), Vec::new());
-        for (speaker, text, frames) in voice.into_iter().chain(segments) {
+        for (speaker, text, frames) in voices.chain(segments) {
             let ids = tokenizer.text_ids(speaker, text)?;
             sizes.push(SegmentSize::context(ids.len(), frames));
             context_ids.push(ids);
         }
-        let speaker = spec.voice.map_or(spec.speaker, VoiceName::speaker);
-        let sentences = spec.sentences();
+        let spoken = spec.spoken();
+        let sentences: Vec<_> = spoken.iter().map(|spoken| spoken.sentence.clone()).collect();
         let budgets: Vec<_> = sentence_frames(&sentences).collect();
         let mut first_frame = 0;
-        let planned = sentences.into_iter().zip(budgets).map(|(sentence, budget)| {
+        let planned = spoken.into_iter().zip(budgets).map(|(SpokenSentence { sentence, speaker, .. }, budget)| {
             let first = first_frame;
             first_frame += budget;
             Ok(PlannedSentence {

@@ -7,7 +7,8 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
 use super::*;
 use crate::audio::Clip;
-use crate::job::{AudioBudget, Context, JobSpec, Seed, Segment, Speaker, Text};
+use crate::job::{AudioBudget, Context, JobSpec, Seed, Segment, Speaker, Text, Turn, Turns, VoiceName};
+use crate::text::Pause;
 
 const BEGIN: u32 = 256;
 const END: u32 = 257;
@@ -132,6 +133,27 @@ fn job(text: &str, budget_ms: u64) -> JobSpec {
 }
 
 #[test]
+fn the_turns_of_a_dialogue_are_sentences_of_their_speakers() {
+    let tokenizer = load(&hostile_tokenizer()).unwrap();
+    let turn = |text: &str, voice: Option<VoiceName>, speaker, pause_ms| {
+        let (text, speaker) = (Text::new(text).unwrap(), Speaker::new(speaker).unwrap());
+        Turn { text, speaker, voice, pause_ms }
+    };
+    let high = VoiceName::ALL.iter().copied().find(|voice| voice.speaker().get() == 1).unwrap();
+    let turns = vec![turn("At 10:30.", None, 0, Some(700)), turn("Why?", Some(high), 1, None)];
+    let spec =
+        JobSpec { turns: Turns::new(turns).unwrap(), context: Context::default(), ..job("At 10:30.\nWhy?", 10_000) };
+    let plan = SpeechPlan::new(&tokenizer, &spec).unwrap();
+    let ids: Vec<_> = plan.sentences.iter().map(|sentence| sentence.text_ids.clone()).collect();
+    assert_eq!(ids, [tokenizer.text_ids(0, "At ten thirty.").unwrap(), tokenizer.text_ids(1, "Why?").unwrap()]);
+    let pauses: Vec<_> = plan.sentences.iter().map(|sentence| sentence.pause).collect();
+    assert_eq!(pauses, [Pause::Turn { ms: 700 }, Pause::Paragraph]);
+    assert_eq!(plan.context_ids, [tokenizer.text_ids(1, high.prompt_text()).unwrap()]);
+    let plan = SpeechPlan::new(&tokenizer, &spec.without_voices()).unwrap();
+    assert_eq!((plan.context_ids.len(), &plan.sentences[1].text_ids), (0, &ids[1]));
+}
+
+#[test]
 fn a_short_job_is_one_utterance_with_all_of_its_budget() {
     let tokenizer = load(&hostile_tokenizer()).unwrap();
     let plan = SpeechPlan::new(&tokenizer, &job("At 10:30.", 10_000)).unwrap();
@@ -140,7 +162,7 @@ fn a_short_job_is_one_utterance_with_all_of_its_budget() {
     let context_positions = context_ids.len() + 25 + 1;
     let window = Window { prompt_positions: context_positions + text_ids.len(), max_frames: 125, limit: 2_048 };
     assert_eq!(plan.window(2_048), window);
-    let (text, pause) = ("At ten thirty.".to_owned(), crate::text::Pause::Paragraph);
+    let (text, pause) = ("At ten thirty.".to_owned(), Pause::Paragraph);
     let sentence = PlannedSentence { text, text_ids, max_frames: 125, first_frame: 0, pause };
     assert_eq!(plan, SpeechPlan { context_ids: vec![context_ids], context_positions, sentences: vec![sentence] });
     let longest = SpeechPlan::new(&tokenizer, &job("Hi.", 600_000)).unwrap();

@@ -21,6 +21,11 @@ pub enum Pause {
     Sentence,
     /// The end of a paragraph.
     Paragraph,
+    /// The end of a turn of a dialogue, with a pause of its own.
+    Turn {
+        /// Length of the pause, in milliseconds.
+        ms: u32,
+    },
 }
 
 /// Text that the model speaks as one utterance.

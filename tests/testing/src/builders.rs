@@ -111,5 +111,6 @@ pub fn receipt_of_frames(frames: u32) -> Receipt {
         watermarks: Vec::new(),
         location: "audio/x/a1.wav".into(),
         sentences: Vec::new(),
+        turns: Vec::new(),
     }
 }

@@ -9,7 +9,7 @@
 
 use std::ops::Range;
 
-use csm_shared::audio::FRAME_SAMPLES;
+use csm_shared::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 use csm_shared::text::Pause;
 
 /// Samples that are judged together, and faded at the edges of a sentence: 10 ms.
@@ -24,6 +24,7 @@ const HEAD_SAMPLES_MAX: usize = 1_440;
 /// Returns the samples between the sound of one sentence and that of the next.
 const fn silence(pause: Pause) -> usize {
     match pause {
+        Pause::Turn { ms } => ms as usize * (SAMPLE_RATE as usize / 1_000),
         Pause::Clause => 2_880,    // 120 ms
         Pause::Sentence => 5_760,  // 240 ms
         Pause::Paragraph => 8_640, // 360 ms

@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use csm_engine::engine::{Engine, EngineError, PromptSegment, SegmentAudio, Utterance};
 use csm_shared::audio::Frame;
-use csm_shared::job::VoiceName;
+use csm_shared::job::{JobSpec, VoiceName};
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
@@ -63,9 +63,9 @@ impl Voices {
         Self { own_speakers, prompts: Mutex::default() }
     }
 
-    /// Returns the voice that needs a prompt with this model.
-    pub(super) fn prompted(&self, voice: Option<VoiceName>) -> Option<VoiceName> {
-        voice.filter(|_| !self.own_speakers)
+    /// Returns the job with those voices alone that need a prompt with this model.
+    pub(super) fn prompted(&self, spec: &JobSpec) -> JobSpec {
+        if self.own_speakers { spec.clone().without_voices() } else { spec.clone() }
     }
 
     /// Returns the codes of a voice's prompt: from memory, from the store, or made now.
