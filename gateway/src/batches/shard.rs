@@ -74,7 +74,9 @@ impl Shard {
 
     /// Records the outcome of a line.
     pub(super) fn end(&mut self, place: usize, outcome: Outcome) {
-        let Some(line) = self.lines.get_mut(place) else { return };
+        let Some(line) = self.lines.get_mut(place).filter(|line| !matches!(line.state, LineState::Ended(_))) else {
+            return;
+        };
         if outcome.is_spoken() {
             self.completed += 1;
         } else {
@@ -112,5 +114,31 @@ impl Shard {
             text.push(b'\n');
         }
         Some(Ok(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_ends_once() {
+        let line = |line| RequestLine { line, custom_id: format!("a{line}"), body: "{}".to_owned(), cue: None };
+        let mut shard = Shard::new(0);
+        for number in 1..=2 {
+            shard.push(line(number), JobId::of_line("batch", number));
+        }
+        let failed = || Outcome::failed(&line(1), JobId::of_line("batch", 1), "job_failed", String::new());
+        shard.end(0, failed());
+        shard.end(0, failed());
+        assert_eq!((shard.completed, shard.failed), (0, 1));
+        assert_eq!(shard.open_places().collect::<Vec<_>>(), [1]);
+        shard.end(1, failed());
+        assert!(shard.outcomes().is_none(), "the shard is not closed");
+        shard.closed = true;
+        assert_eq!(
+            shard.outcomes().and_then(Result::ok).map(|text| text.split(|&byte| byte == b'\n').count()),
+            Some(3)
+        );
     }
 }
