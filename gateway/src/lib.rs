@@ -18,7 +18,8 @@
 //!    (`/generate`, `/ws`), `stream` (`/v1/stream`), `openai`, `realtime`, `deepgram`, `elevenlabs`,
 //!    `cartesia`, `wyoming`, `watermark` (`/v1/watermark`) with the search of `detections`, `fleet`, and
 //!    the `page`.
-//! 7. `readiness`: checks of Redis and the store; `server`: connections and the drain.
+//! 7. Bulk: `files`, and `batches` with the task that feeds them; `cues` of recordings.
+//! 8. `readiness`: checks of Redis and the store; `server`: connections and the drain.
 
 mod app;
 mod batches;

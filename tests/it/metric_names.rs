@@ -7,8 +7,9 @@ use crate::source_tree::{files, read};
 use crate::test_system::TestSystem;
 
 /// Names of all metrics, sorted.
-const NAMES: [&str; 29] = [
+const NAMES: [&str; 30] = [
     "csm_backlog_audio_seconds",
+    "csm_batch_lines_total",
     "csm_dlq_size",
     "csm_first_audio_seconds",
     "csm_fleet_frames_per_second",
