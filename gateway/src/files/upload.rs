@@ -147,12 +147,12 @@ async fn store(app: &App, key: &ObjectKey, created_at: i64, mut field: Field<'_>
         if bytes > FILE_BYTES.max {
             return Err(Invalid::outside("file", format!("more than {} bytes", FILE_BYTES.max), &FILE_BYTES).into());
         }
-        upload.write(&piece).await?;
+        upload.write(&piece).await.map_err(|error| Problem::upload_failed(bytes, error))?;
     }
     if !FILE_BYTES.allows(bytes) {
         return Err(Invalid { status: 422, ..Invalid::outside("file", "0 bytes", &FILE_BYTES) }.into());
     }
-    upload.finish().await?;
+    upload.finish().await.map_err(|error| Problem::upload_failed(bytes, error))?;
     Ok((filename, bytes))
 }
 

@@ -265,6 +265,14 @@ impl Problem {
         Self::new(ProblemCode::BatchAlreadyFinal, format!("The batch {} has already ended as {status}.", echoed(id)))
     }
 
+    /// Reports a store that failed in the middle of an upload, as a full one does.
+    pub(crate) fn upload_failed(bytes: u64, cause: impl ToString) -> Self {
+        let detail = format!(
+            "The store failed after {bytes} bytes of the file; it may be full. Nothing of the file was kept. Try again."
+        );
+        Self::new(ProblemCode::Unavailable, detail).retry_after(RETRY_FULL_SECONDS).because(cause)
+    }
+
     /// Reports that a batch has no result there.
     pub(crate) fn no_line(detail: String) -> Self {
         Self::new(ProblemCode::LineNotFound, detail)

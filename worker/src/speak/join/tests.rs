@@ -68,6 +68,10 @@ fn seconds_of_silence_become_one_pause() {
         assert_eq!(gaps(&out), [samples, samples]);
         assert!(samples <= 9_600, "400 ms");
     }
+    for ms in [250, 3_000] {
+        let (out, _) = join(&pieces, Pause::Turn { ms }, 1_920);
+        assert_eq!(gaps(&out), [ms as usize * 24; 2], "a turn has the pause that was asked for");
+    }
     let (out, places) = join(&pieces, Pause::Sentence, 1_920);
     // The start of the first sentence and the end of the last do not change. A join keeps 180 ms
     // after a sentence and 60 ms before one.
