@@ -286,6 +286,7 @@ impl AttemptContext {
             sampling: spec.sampling,
             budget: spec.budget.frames(),
             positions: self.engine.info().max_positions,
+            speakers_apart: self.voices.are_speakers(),
             resumed_frames: Vec::new(),
         })
     }

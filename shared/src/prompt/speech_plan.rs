@@ -16,6 +16,8 @@ pub struct PlannedSentence {
     pub text: String,
     /// Token ids of the text, speaker and control tokens included.
     pub text_ids: Vec<u32>,
+    /// Number of the speaker.
+    pub speaker: u32,
     /// Most frames of the sentence if the whole budget of the job is left.
     pub max_frames: u32,
     /// Draw index of the sentence's first frame, behind all draws that earlier sentences can use.
@@ -65,6 +67,7 @@ impl SpeechPlan {
             Ok(PlannedSentence {
                 text_ids: tokenizer.text_ids(speaker.get(), &sentence.text)?,
                 text: sentence.text,
+                speaker: speaker.get(),
                 max_frames: budget.min(spec.budget.frames()),
                 first_frame: first,
                 pause: sentence.pause,

@@ -163,7 +163,7 @@ fn a_short_job_is_one_utterance_with_all_of_its_budget() {
     let window = Window { prompt_positions: context_positions + text_ids.len(), max_frames: 125, limit: 2_048 };
     assert_eq!(plan.window(2_048), window);
     let (text, pause) = ("At ten thirty.".to_owned(), Pause::Paragraph);
-    let sentence = PlannedSentence { text, text_ids, max_frames: 125, first_frame: 0, pause };
+    let sentence = PlannedSentence { text, text_ids, speaker: 3, max_frames: 125, first_frame: 0, pause };
     assert_eq!(plan, SpeechPlan { context_ids: vec![context_ids], context_positions, sentences: vec![sentence] });
     let longest = SpeechPlan::new(&tokenizer, &job("Hi.", 600_000)).unwrap();
     assert_eq!(longest.sentences[0].max_frames, 1_125, "one utterance ends after 90 s, whatever was asked for");

@@ -4,7 +4,7 @@
 //! Between two sentences the job holds no slot for a moment. No other job can take that slot: a
 //! worker runs as many jobs as its engine has slots, and each job holds at most one.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::ops::Range;
 
@@ -75,6 +75,9 @@ pub(super) struct AttemptPlan {
     pub(super) budget: u32,
     /// Number of positions that the model has.
     pub(super) positions: usize,
+    /// Whether each speaker of a dialogue hears its own sentences alone. The toy voice takes the voice of
+    /// whoever it hears; CSM-1B tells speakers apart.
+    pub(super) speakers_apart: bool,
     /// Frames that an earlier attempt generated, by sentence. All sentences are complete except the
     /// last one that has any.
     pub(super) resumed_frames: Vec<Vec<Frame>>,
@@ -98,7 +101,11 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     sampling: Sampling,
     /// Resumed frames of the sentences to come, the next sentence first.
     resumed_frames: VecDeque<Vec<Frame>>,
-    window: ContextWindow,
+    given: Vec<PromptSegment>,
+    positions: usize,
+    /// Earlier sentences, by the speaker who hears them; 0 for all speakers together.
+    windows: BTreeMap<u32, ContextWindow>,
+    speakers_apart: bool,
     joiner: Joiner,
     /// Pause after the last sentence that was begun; `None` before the first.
     pause: Option<Pause>,
@@ -121,6 +128,7 @@ struct Current<F> {
     /// Frames of the sentence that an earlier attempt generated.
     resumed_frames: Vec<Frame>,
     text_ids: Vec<u32>,
+    speaker: u32,
     /// Draw index of the first frame of the first try.
     first_frame: u32,
     /// Number of tries that have begun.
@@ -143,14 +151,17 @@ pub(super) struct Ending {
 
 impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     pub(super) fn new(engine: &'a B, attempt_plan: AttemptPlan) -> Self {
-        let AttemptPlan { plan, context, sampling, budget, positions, resumed_frames } = attempt_plan;
+        let AttemptPlan { plan, context, sampling, budget, positions, speakers_apart, resumed_frames } = attempt_plan;
         Self {
             engine,
             done: Vec::with_capacity(plan.sentences.len()),
             remaining: plan.sentences.into_iter(),
             sampling,
             resumed_frames: resumed_frames.into(),
-            window: ContextWindow::new(context, positions),
+            given: context,
+            positions,
+            windows: BTreeMap::new(),
+            speakers_apart,
             joiner: Joiner::default(),
             pause: None,
             current: None,
@@ -191,9 +202,16 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         }
     }
 
+    /// Returns the earlier sentences that a speaker hears.
+    fn window(&mut self, speaker: u32) -> &mut ContextWindow {
+        let (given, positions) = (&self.given, self.positions);
+        let heard_by = if self.speakers_apart { speaker } else { 0 };
+        self.windows.entry(heard_by).or_insert_with(|| ContextWindow::new(given.clone(), positions))
+    }
+
     /// Begins a sentence, or lists it without audio if no budget is left.
     async fn begin(&mut self, planned: PlannedSentence) -> Result<(), EngineError> {
-        let PlannedSentence { text, text_ids, max_frames, first_frame, pause } = planned;
+        let PlannedSentence { text, text_ids, speaker, max_frames, first_frame, pause } = planned;
         let resumed_frames = self.resumed_frames.pop_front().unwrap_or_default();
         // The recording must not be longer than the budget, pauses included.
         self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
@@ -213,7 +231,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             self.done.push(sentence);
             return Ok(());
         }
-        let UtteranceContext { context, recurring, positions } = self.window.select(text_ids.len(), max_frames);
+        let UtteranceContext { context, recurring, positions } =
+            self.window(speaker).select(text_ids.len(), max_frames);
         sentence.context_positions = positions as u32;
         sentence.prompt_positions = (positions + text_ids.len()) as u32;
         let utterance = Utterance {
@@ -228,14 +247,15 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         let frames = self.engine.admit(utterance).await?;
         self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
         let (codes, tries) = (Vec::new(), 1);
-        self.current = Some(Current { frames, codes, resumed_frames, text_ids, first_frame, tries, sentence });
+        self.current = Some(Current { frames, codes, resumed_frames, text_ids, speaker, first_frame, tries, sentence });
         Ok(())
     }
 
     /// Begins the current sentence again with other draws, because the model spoke nothing for it.
     /// The draws depend on the number of the try alone, so a later attempt repeats them.
     async fn speak_again(&mut self) -> Result<(), AttemptError> {
-        let Some(Current { frames, resumed_frames, text_ids, first_frame, tries, sentence, .. }) = self.current.take()
+        let Some(Current { frames, resumed_frames, text_ids, speaker, first_frame, tries, sentence, .. }) =
+            self.current.take()
         else {
             return Ok(());
         };
@@ -249,7 +269,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         }
         // The slot of the last try must be free before the next one takes it.
         drop(frames);
-        let UtteranceContext { context, recurring, .. } = self.window.select(text_ids.len(), sentence.max_frames);
+        let UtteranceContext { context, recurring, .. } =
+            self.window(speaker).select(text_ids.len(), sentence.max_frames);
         let utterance = Utterance {
             context,
             recurring,
@@ -260,13 +281,15 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             resumed_frames: resumed_frames.clone(),
         };
         let (frames, codes, tries) = (self.engine.admit(utterance).await?, Vec::new(), tries + 1);
-        self.current = Some(Current { frames, codes, resumed_frames, text_ids, first_frame, tries, sentence });
+        self.current = Some(Current { frames, codes, resumed_frames, text_ids, speaker, first_frame, tries, sentence });
         Ok(())
     }
 
     /// Ends the current sentence.
     fn end(&mut self, finish: FinishReason) {
-        let Some(Current { codes, resumed_frames, text_ids, mut sentence, .. }) = self.current.take() else { return };
+        let Some(Current { codes, resumed_frames, text_ids, speaker, mut sentence, .. }) = self.current.take() else {
+            return;
+        };
         if codes != resumed_frames {
             // The sentence differs from the resumed one, or is the last resumed one: later resumed
             // frames do not apply.
@@ -277,7 +300,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         sentence.finish_reason = finish;
         self.done.push(sentence);
         if finish == FinishReason::Eos {
-            self.window.push(text_ids, codes);
+            self.window(speaker).push(text_ids, codes);
         }
     }
 

@@ -127,6 +127,7 @@ fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
         PlannedSentence {
             text: format!("Piece {number}."),
             text_ids: vec![number as u32; 10],
+            speaker: 0,
             max_frames,
             first_frame: first,
             pause: Pause::Sentence,
@@ -139,6 +140,7 @@ fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
         sampling: sampling(),
         budget,
         positions: WINDOW,
+        speakers_apart: false,
         resumed_frames: Vec::new(),
     }
 }

@@ -63,6 +63,11 @@ impl Voices {
         Self { own_speakers, prompts: Mutex::default() }
     }
 
+    /// Returns whether the model's own speakers are the voices, as with the toy voice.
+    pub(super) const fn are_speakers(&self) -> bool {
+        self.own_speakers
+    }
+
     /// Returns the job with those voices alone that need a prompt with this model.
     pub(super) fn prompted(&self, spec: &JobSpec) -> JobSpec {
         if self.own_speakers { spec.clone().without_voices() } else { spec.clone() }
