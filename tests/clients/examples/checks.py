@@ -49,6 +49,10 @@ def check(program):
                 with open(path, "rb") as file:
                     samples += samples_of(file.read(), kind)
                 slack += SLACK[kind]
+        if "/v1/batches" in program or "batches.create" in program:
+            # The records of a batch's jobs are dropped once their outcomes are written.
+            assert len(sounds) == 2 and samples > 0, f"{samples} samples in {len(sounds)} files"
+            return
         expected = samples_since(at)
         assert 0 <= samples - expected <= slack, f"{samples} samples; the receipts say {expected}"
 
