@@ -9,7 +9,7 @@ use bytes::Bytes;
 use clap::Parser;
 use csm_shared::store::{
     FolderStore, OBJECT_MAX_BYTES, ObjectKey, S3Settings, S3Store, S3Timeouts, StaticCredentials, Store, StoreArgs,
-    StoreError,
+    StoreError, UPLOAD_PIECE_BYTES,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -78,6 +78,7 @@ async fn contract(store: &Store) {
     ranges(store).await;
     limits(store).await;
     equal_writers(store).await;
+    Box::pin(uploads(store)).await;
     probes(store).await;
     store.check().await.unwrap();
 }
@@ -150,6 +151,26 @@ async fn limits(store: &Store) {
     for lifetime in [Duration::ZERO, Duration::from_hours(8 * 24)] {
         assert!(matches!(store.presign_get(&key("x"), lifetime).await, Err(StoreError::Invalid(_))));
     }
+}
+
+/// Writes objects in pieces: whole at once when they end, and nothing if they do not.
+async fn uploads(store: &Store) {
+    let (large, broken_off) = (key("uploads/large"), key("uploads/broken-off"));
+    let bytes = noise(2 * UPLOAD_PIECE_BYTES + 12_345);
+    let mut upload = store.upload(&large, "application/jsonl").await.unwrap();
+    for part in bytes.chunks(1_000_003) {
+        upload.write(part).await.unwrap();
+    }
+    assert!(matches!(store.size(&large).await, Err(StoreError::NotFound(_))), "visible before its end");
+    assert_eq!(upload.finish().await.unwrap(), bytes.len() as u64);
+    assert_eq!(store.get(&large).await.unwrap(), bytes);
+    let mut upload = store.upload(&broken_off, "application/jsonl").await.unwrap();
+    upload.write(&bytes[..UPLOAD_PIECE_BYTES + 1]).await.unwrap();
+    drop(upload);
+    assert!(matches!(store.size(&broken_off).await, Err(StoreError::NotFound(_))));
+    let empty = store.upload(&key("uploads/empty"), "application/jsonl").await.unwrap();
+    assert_eq!(empty.finish().await.unwrap(), 0);
+    assert_eq!(store.get(&key("uploads/empty")).await.unwrap().len(), 0);
 }
 
 /// Writes and reads one object concurrently, because a retry may overtake its first try. Every
