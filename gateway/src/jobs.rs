@@ -21,10 +21,19 @@ pub(crate) use request::read as read_job;
 
 use axum::http::HeaderMap;
 use csm_queue::queue::Queue;
-use csm_shared::job::JobRecord;
+use csm_shared::job::{JobRecord, JobState, Receipt};
 
 use crate::caller::own_record;
 use crate::http::Problem;
+
+/// Returns the receipt of a job that has succeeded, or the refusal of one that has none.
+fn receipt(record: JobRecord) -> Result<Receipt, Problem> {
+    match record {
+        JobRecord { state: JobState::Succeeded, receipt: Some(receipt), .. } => Ok(receipt),
+        JobRecord { id, state, failure, .. } if state.is_final() => Err(Problem::no_audio(id, state, failure)),
+        JobRecord { id, state, .. } => Err(Problem::not_finished(id, state)),
+    }
+}
 
 /// Reads the record of the job that a path names, for the job's own tenant. Text that is no id
 /// names no job.

@@ -71,7 +71,7 @@ pub(super) async fn archive(
     Ok((described, Body::from_stream(pieces)).into_response())
 }
 
-/// What an archive is made of.
+/// Parts of an archive: a batch, and the store of its audio.
 struct Source {
     app: App,
     runtime: Handle,

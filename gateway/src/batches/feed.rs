@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use super::fault::FeedFault;
 use super::feeder::TenantShares;
+use super::finish::kept_until;
 use super::keys;
 use super::outcome::Outcome;
 use super::request_line::RequestLine;
@@ -361,7 +362,7 @@ impl Feed {
     /// Writes the shards whose lines have all ended, and commits those that follow the committed ones.
     async fn write_shards(&mut self) -> Result<bool, FeedFault> {
         let (batch, committed) = (self.batch.record.id.clone(), self.batch.record.committed.shards);
-        let until = Timestamp::from_second(self.batch.record.forget_at()).unwrap_or(Timestamp::MAX);
+        let until = kept_until(&self.batch.record);
         for (number, shard) in (committed..).zip(&mut self.shards) {
             let Some(outcomes) = shard.outcomes() else { continue };
             let key = keys::shard(&batch, number)?;

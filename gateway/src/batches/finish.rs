@@ -77,6 +77,11 @@ fn end(record: &mut BatchRecord) {
     }
 }
 
+/// Returns the time at which the objects of a batch are removed.
+pub(super) fn kept_until(record: &BatchRecord) -> Timestamp {
+    Timestamp::from_second(record.forget_at()).unwrap_or(Timestamp::MAX)
+}
+
 /// Returns the present in Unix seconds.
 pub(super) fn now() -> i64 {
     Timestamp::now().as_second()
@@ -94,8 +99,7 @@ struct OutputFile {
 impl OutputFile {
     async fn begin(app: &App, batch: &BatchRecord, name: &str) -> Result<Self, FeedFault> {
         let key = keys::left(&batch.id, name, batch.takes)?;
-        let until = Timestamp::from_second(batch.forget_at()).unwrap_or(Timestamp::MAX);
-        app.temporary_objects.register(&key, until).await?;
+        app.temporary_objects.register(&key, kept_until(batch)).await?;
         let upload = app.store.upload(&key, "application/jsonl").await?;
         // The same batch leaves the same files, however often it is finished.
         let digest = sha256_hex(key.as_str().as_bytes());

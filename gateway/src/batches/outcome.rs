@@ -1,6 +1,7 @@
 //! The outcome of a line, as one line of the output or of the errors: OpenAI's shape, with the facts of
 //! the audio as the body of the answer.
 
+use bytes::Bytes;
 use csm_shared::job::{JobId, JobRecord, JobState, Receipt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -15,7 +16,7 @@ const SPOKEN_STATUS: u16 = 200;
 pub(super) struct LineFailure {
     /// Stable code.
     pub(super) code: String,
-    /// What happened.
+    /// Description of what happened.
     pub(super) message: String,
 }
 
@@ -78,6 +79,16 @@ impl Outcome {
     pub(super) fn audio_ms(&self) -> u64 {
         self.response.as_ref().and_then(|response| response.body["duration_ms"].as_u64()).unwrap_or_default()
     }
+}
+
+/// Writes outcomes as the lines of a shard.
+pub(super) fn to_lines<'a>(outcomes: impl IntoIterator<Item = &'a Outcome>) -> serde_json::Result<Bytes> {
+    let mut text = Vec::new();
+    for outcome in outcomes {
+        serde_json::to_writer(&mut text, outcome)?;
+        text.push(b'\n');
+    }
+    Ok(text.into())
 }
 
 fn id(job: JobId) -> String {

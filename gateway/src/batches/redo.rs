@@ -11,7 +11,7 @@ use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use csm_queue::batches::{Batch, BatchRecord};
 use csm_shared::job::{JobId, JobRecord, Seed};
-use csm_shared::store::ObjectKey;
+use csm_shared::store::{ObjectKey, StoreError};
 use rand::RngExt as _;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -19,7 +19,7 @@ use tokio::time::sleep;
 use super::fault::FeedFault;
 use super::finish::finish;
 use super::keys;
-use super::outcome::Outcome;
+use super::outcome::{Outcome, to_lines};
 use super::own_batch;
 use super::request_line::RequestLine;
 use super::results::{find_line, outcomes};
@@ -72,7 +72,6 @@ fn job_of(batch: &str, line: u64, seed: u64) -> JobId {
 
 /// Carries out the orders at a batch that has ended, and joins its output anew.
 pub(super) async fn redo(app: &App, owner: &Arc<str>, mut batch: Batch) -> Result<(), FeedFault> {
-    let mut any = false;
     for (line, seed) in app.batches.redo_orders(&batch.record.id).await? {
         let request = request_of(app, &batch.record, line).await?;
         let job = job_of(&batch.record.id, line, seed);
@@ -81,12 +80,12 @@ pub(super) async fn redo(app: &App, owner: &Arc<str>, mut batch: Batch) -> Resul
             && let Some(outcome) = Outcome::of_record(&request, &record).filter(Outcome::is_spoken)
         {
             replace(app, &mut batch.record, outcome).await?;
-            any = true;
+            // The files that the batch left before stay as they are.
+            batch.record.takes += 1;
             app.batches.save(&batch.record, owner).await?.ok_or(FeedFault::LeaseLost)?;
         }
         app.batches.end_redo(&batch.record.id, line, seed).await?;
     }
-    batch.record.takes += u64::from(any);
     finish(app, owner, batch).await
 }
 
@@ -133,24 +132,18 @@ async fn speak(
 
 /// Writes an outcome in the place of the line's earlier one.
 async fn replace(app: &App, record: &mut BatchRecord, outcome: Outcome) -> Result<(), FeedFault> {
-    for number in 0..record.committed.shards {
-        let key = keys::shard(&record.id, number)?;
-        let shard = app.store.get(&key).await?;
-        let mut all: Vec<Outcome> = outcomes(&shard).collect::<Result<_, _>>()?;
-        let Some(place) = all.iter_mut().find(|other| other.line == outcome.line) else { continue };
-        if !place.is_spoken() {
-            record.committed.completed += 1;
-            record.committed.failed -= 1;
-        }
-        record.committed.audio_ms = record.committed.audio_ms + outcome.audio_ms() - place.audio_ms();
-        *place = outcome;
-        let mut text = Vec::new();
-        for outcome in &all {
-            serde_json::to_writer(&mut text, outcome)?;
-            text.push(b'\n');
-        }
-        app.store.put(&key, text.into(), "application/jsonl").await?;
-        return Ok(());
+    let found = find_line(app, record, outcome.line).await;
+    let found = found.map_err(|problem| StoreError::Unavailable(problem.to_string()))?;
+    let Some((number, before)) = found else { return Ok(()) };
+    let key = keys::shard(&record.id, number)?;
+    let mut all: Vec<Outcome> = outcomes(&app.store.get(&key).await?).collect::<Result<_, _>>()?;
+    if !before.is_spoken() {
+        record.committed.completed += 1;
+        record.committed.failed -= 1;
     }
-    Ok(())
+    record.committed.audio_ms = record.committed.audio_ms + outcome.audio_ms() - before.audio_ms();
+    if let Some(place) = all.iter_mut().find(|other| other.line == outcome.line) {
+        *place = outcome;
+    }
+    Ok(app.store.put(&key, to_lines(&all)?, "application/jsonl").await?)
 }

@@ -63,7 +63,8 @@ pub(super) async fn line_audio(
 ) -> Result<Response, Problem> {
     let record = own_batch(&app, &headers, &id).await?.record;
     let none = || Problem::no_line(format!("Line {line} of the batch was not spoken, or not yet."));
-    let audio = find_line(&app, &record, line).await?.and_then(|outcome| LineAudio::of(&outcome)).ok_or_else(none)?;
+    let audio =
+        find_line(&app, &record, line).await?.and_then(|(_, outcome)| LineAudio::of(&outcome)).ok_or_else(none)?;
     let described = [
         (CONTENT_TYPE, audio.format.media_type().to_owned()),
         (CONTENT_LENGTH, audio.bytes.to_string()),
@@ -82,7 +83,7 @@ pub(super) async fn line_cues(
 ) -> Result<Response, Problem> {
     let record = own_batch(&app, &headers, &id).await?.record;
     let none = || Problem::no_line(format!("Line {line} of the batch is no dialogue that was spoken."));
-    let outcome = find_line(&app, &record, line).await?.ok_or_else(none)?;
+    let (_, outcome) = find_line(&app, &record, line).await?.ok_or_else(none)?;
     let turns = outcome.response.and_then(|mut response| response.body.get_mut("turns").map(Value::take));
     let turns: Vec<TurnReceipt> = serde_json::from_value(turns.ok_or_else(none)?).map_err(Problem::internal)?;
     Ok(answer(&cues(&turns, &[]), &query)?)
@@ -104,9 +105,9 @@ pub(super) fn outcomes(shard: &Bytes) -> impl Iterator<Item = Result<Outcome, Fe
     lines.map(|line| Ok(serde_json::from_slice(line)?))
 }
 
-/// Finds the outcome of a line of the input file. Lines of the file are in the order of the shards, so
+/// Finds the shard and the outcome of a line of the input file. Lines of the file are in the order of the shards, so
 /// half of the shards that are left is ruled out by each one that is read.
-pub(super) async fn find_line(app: &App, record: &BatchRecord, line: u64) -> Result<Option<Outcome>, Problem> {
+pub(super) async fn find_line(app: &App, record: &BatchRecord, line: u64) -> Result<Option<(u64, Outcome)>, Problem> {
     let (mut low, mut high) = (0, record.committed.shards);
     while low < high {
         let middle = low + (high - low) / 2;
@@ -115,7 +116,7 @@ pub(super) async fn find_line(app: &App, record: &BatchRecord, line: u64) -> Res
         for outcome in outcomes(&shard) {
             let outcome = outcome.map_err(Problem::internal)?;
             if outcome.line == line {
-                return Ok(Some(outcome));
+                return Ok(Some((middle, outcome)));
             }
             if last == 0 && outcome.line > line {
                 high = middle;

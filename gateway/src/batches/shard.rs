@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use csm_shared::job::JobId;
 
-use super::outcome::Outcome;
+use super::outcome::{Outcome, to_lines};
 use super::request_line::RequestLine;
 
 /// Lines of a shard; the last one may have fewer.
@@ -28,6 +28,13 @@ pub(super) struct ShardLine {
     pub(super) request: RequestLine,
     pub(super) job: JobId,
     pub(super) state: LineState,
+}
+
+impl ShardLine {
+    /// Returns the outcome of a line that has ended.
+    fn outcome(&self) -> Option<&Outcome> {
+        if let LineState::Ended(outcome) = &self.state { Some(outcome) } else { None }
+    }
 }
 
 /// Lines of a batch in a row.
@@ -105,15 +112,7 @@ impl Shard {
         if !self.closed || self.written || self.open_places().next().is_some() {
             return None;
         }
-        let mut text = Vec::new();
-        for line in &self.lines {
-            let LineState::Ended(outcome) = &line.state else { continue };
-            if let Err(error) = serde_json::to_writer(&mut text, outcome) {
-                return Some(Err(error));
-            }
-            text.push(b'\n');
-        }
-        Some(Ok(text.into()))
+        Some(to_lines(self.lines.iter().filter_map(ShardLine::outcome)))
     }
 }
 

@@ -34,8 +34,8 @@ impl Read for StoreReader {
         if self.block.is_empty() && self.offset < self.length {
             let range = self.offset..self.length.min(self.offset + READ_BYTES);
             let read = self.stop.run_until_cancelled(self.store.get_range(&self.key, range.clone()));
-            let block = self.runtime.block_on(read).ok_or_else(|| io::Error::from(io::ErrorKind::Interrupted));
-            self.block = block.map_err(|_| io::Error::other("stopped"))?.map_err(io::Error::other)?;
+            let block = self.runtime.block_on(read).ok_or_else(|| io::Error::other("stopped"))?;
+            self.block = block.map_err(io::Error::other)?;
             if self.block.is_empty() {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }

@@ -7,11 +7,11 @@ use std::fmt::Write as _;
 use csm_queue::batches::{BatchRecord, InputKind, LINE_ERRORS_MAX, LineError};
 use csm_shared::process::digest::sha256_hex;
 use csm_shared::store::{ObjectKey, StoreError, UPLOAD_PIECE_BYTES, Upload};
-use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 use super::fault::FeedFault;
+use super::finish::kept_until;
 use super::input::{InputFault, fault, request_lines};
 use super::keys;
 use super::request_line::RequestLine;
@@ -54,8 +54,7 @@ pub(super) async fn validate(app: &App, batch: &BatchRecord, stop: CancellationT
     let mut memory = app.memory.begin(super::own_peer());
     let names = (batch.input_bytes / NAMES_SHARE).min(NAMES_BYTES_MAX) as usize;
     memory.grow_to(2 * UPLOAD_PIECE_BYTES + names).await?;
-    let until = Timestamp::from_second(batch.forget_at()).unwrap_or(Timestamp::MAX);
-    app.temporary_objects.register(&key, until).await?;
+    app.temporary_objects.register(&key, kept_until(batch)).await?;
     let upload = app.store.upload(&key, "application/jsonl").await?;
     let runtime = Handle::current();
     let _ends_the_thread = stop.clone().drop_guard();

@@ -42,8 +42,8 @@ fn turn<'a>(request: &JsonObject<'a>, path: &str, value: RequestJson<'a>) -> Res
     let text = text(&mut object).map_err(within)?;
     let (voice, speaker) = voice_and_speaker(&mut object).map_err(within)?;
     let pause_ms = object.integer(&["pause_ms"])?.map(|ms| {
-        let whole = u32::try_from(ms).ok().filter(|&ms| PAUSE_MS.allows(ms.into()));
-        whole.ok_or_else(|| Invalid::outside(&format!("{path}.pause_ms"), ms, &PAUSE_MS))
+        let refused = |_| Invalid::outside(&format!("{path}.pause_ms"), ms, &PAUSE_MS);
+        u32::try_from(ms).map_err(refused)
     });
     let turn = Turn { text, speaker, voice, pause_ms: pause_ms.transpose()? };
     object.finish()?;

@@ -11,10 +11,10 @@ use axum::http::header::{
 };
 use axum::http::{HeaderMap, HeaderName, StatusCode};
 use axum::response::{IntoResponse, Response};
-use csm_shared::job::{JobRecord, JobState, Receipt};
+use csm_shared::job::Receipt;
 use csm_shared::process::connections::Peer;
 
-use super::record;
+use super::{receipt, record};
 use crate::app::App;
 use crate::http::Problem;
 use crate::http::range::{Requested, requested};
@@ -34,19 +34,14 @@ pub(crate) async fn get_audio(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let record = record(&app.queue, &headers, &id).await?;
-    let JobRecord { id, state: JobState::Succeeded, receipt: Some(receipt), .. } = &record else {
-        return Err(match record.state.is_final() {
-            true => Problem::no_audio(record.id, record.state, record.failure),
-            false => Problem::not_finished(record.id, record.state),
-        });
-    };
-    let provenance = Provenance::of(receipt);
+    let (id, receipt) = (record.id, receipt(record)?);
+    let provenance = Provenance::of(&receipt);
     let etag = format!("\"{}\"", receipt.sha256);
     if matches_any(&headers, &etag) {
         let known = [(ETAG, etag), (CACHE_CONTROL, CACHE_FOREVER.to_owned())];
         return Ok((StatusCode::NOT_MODIFIED, provenance, known).into_response());
     }
-    if let Some(url) = signed_url(&app, receipt).await? {
+    if let Some(url) = signed_url(&app, &receipt).await? {
         let there = [(LOCATION, url), (CACHE_CONTROL, "no-store".to_owned())];
         return Ok((StatusCode::FOUND, provenance, there).into_response());
     }
@@ -64,7 +59,7 @@ pub(crate) async fn get_audio(
         }
     };
     let length = [(CONTENT_LENGTH, (range.end - range.start).to_string())];
-    let pieces = StoredAudio::of(&app, peer, *id, receipt)?.pieces(range).await?;
+    let pieces = StoredAudio::of(&app, peer, id, &receipt)?.pieces(range).await?;
     Ok((status, provenance, always, length, part, Body::from_stream(pieces)).into_response())
 }
 

@@ -3,9 +3,8 @@
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
-use csm_shared::job::{JobRecord, JobState};
 
-use super::record;
+use super::{receipt, record};
 use crate::app::App;
 use crate::cues::{CuesQuery, answer, cues};
 use crate::http::Problem;
@@ -17,12 +16,6 @@ pub(crate) async fn job_cues(
     Query(query): Query<CuesQuery>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
-    let record = record(&app.queue, &headers, &id).await?;
-    let JobRecord { state: JobState::Succeeded, receipt: Some(receipt), .. } = &record else {
-        return Err(match record.state.is_final() {
-            true => Problem::no_audio(record.id, record.state, record.failure),
-            false => Problem::not_finished(record.id, record.state),
-        });
-    };
+    let receipt = receipt(record(&app.queue, &headers, &id).await?)?;
     Ok(answer(&cues(&receipt.turns, &receipt.sentences), &query)?)
 }

@@ -10,9 +10,9 @@ use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::app::{TestApp, TestResponse};
+use crate::sockets::next;
 use crate::speech::{OLD_REQUEST, say};
 use crate::worker::TestWorker;
-use crate::ws::next;
 
 /// Returns a request that is expected to take 12 frames.
 fn twelve_frames(more: &serde_json::Value) -> String {

@@ -7,9 +7,9 @@ use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
 
 use crate::app::{TestApp, TestResponse};
+use crate::sockets::next;
 use crate::speech::{OLD_REQUEST, say};
 use crate::worker::{TestWorker, wav};
-use crate::ws::next;
 
 const FOREIGN: &str = "https://evil.example";
 

@@ -10,9 +10,10 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::app::{TestApp, until};
 use crate::openai::{publish, tone};
+use crate::sockets::next;
 use crate::speech::{OLD_REQUEST, say};
 use crate::worker::{TestWorker, wav};
-use crate::ws::{close_code, next, open};
+use crate::ws::{close_code, open};
 
 #[tokio::test]
 async fn idle_sockets_event_streams_and_polls_end_at_once() {

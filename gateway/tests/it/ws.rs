@@ -6,33 +6,18 @@ use csm_shared::audio::Clip;
 use csm_shared::job::{Failure, FailureClass};
 use futures::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::net::TcpStream;
+use tokio_tungstenite::connect_async;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
 use crate::app::{PATIENCE, TestApp, until};
+use crate::sockets::{Socket, next};
 use crate::speech::{OLD_REQUEST, say};
 use crate::worker::{TestWorker, wav};
-
-type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 /// Opens a WebSocket.
 pub(crate) async fn open(app: &TestApp) -> Socket {
     connect_async(format!("ws://{}/ws", app.address)).await.unwrap().0
-}
-
-/// Returns the next message that is neither ping nor pong.
-pub(crate) async fn next(socket: &mut Socket) -> Message {
-    let next = async {
-        loop {
-            match socket.next().await.unwrap().unwrap() {
-                Message::Ping(_) | Message::Pong(_) => {}
-                message => return message,
-            }
-        }
-    };
-    tokio::time::timeout(PATIENCE, next).await.unwrap()
 }
 
 /// Returns the code of a close message.

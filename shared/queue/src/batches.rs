@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::job::Tenant;
-use redis::Script;
+use redis::{Script, ScriptInvocation};
 
 use crate::queue::QueueError;
 use crate::redis_client::{RedisClient, RedisFault};
@@ -115,12 +115,7 @@ impl Batches {
         let mut script = self.scripts.create.key(&self.root);
         script.arg(&record.id).arg(record.tenant.as_str()).arg(serde_json::to_string(record)?);
         script.arg(record.times.created_at).arg(OPEN_BATCHES_MAX);
-        let created: u64 = match Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await {
-            // The server keeps nothing on disk, or tells nothing of it.
-            Err(RedisFault::Unsupported(_)) => self.redis.script(&script).await?,
-            other => other?,
-        };
-        Ok(created == 1)
+        Ok(self.create_durably(&script).await? == 1)
     }
 
     /// Returns a batch of a tenant.
@@ -255,10 +250,7 @@ impl Batches {
         let mut script = self.scripts.put_file.key(&self.root);
         script.arg(&file.id).arg(file.tenant.as_str()).arg(serde_json::to_string(file)?);
         script.arg(file.created_at).arg(file.expires_at);
-        match Box::pin(self.redis.script_fsynced::<u64>(&script, FSYNC_LIMIT)).await {
-            Err(RedisFault::Unsupported(_)) => self.redis.script::<u64>(&script).await?,
-            other => other?,
-        };
+        self.create_durably(&script).await?;
         Ok(())
     }
 
@@ -301,6 +293,15 @@ impl Batches {
         forget.cmd("DEL").arg(self.file_key(id)).ignore();
         forget.cmd("ZREM").arg(format!("{}files:{tenant}", self.root)).arg(id).ignore();
         Ok(self.redis.pipeline(&forget).await?)
+    }
+
+    /// Runs a script that creates a record, and returns once the record is on disk.
+    async fn create_durably(&self, script: &ScriptInvocation<'_>) -> Result<u64, RedisFault> {
+        match Box::pin(self.redis.script_fsynced(script, FSYNC_LIMIT)).await {
+            // The server keeps nothing on disk, or tells nothing of it.
+            Err(RedisFault::Unsupported(_)) => self.redis.script(script).await,
+            other => other,
+        }
     }
 
     /// Returns up to `limit` ids of a list, the newest first, and whether older ones follow.

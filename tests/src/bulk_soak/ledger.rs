@@ -8,7 +8,7 @@ use csm_shared::process::digest::sha256_hex;
 use csm_shared::watermark::{Detector, Verdict};
 use serde_json::Value;
 
-/// What was found of a batch.
+/// Account of a batch, from the files that it left.
 #[derive(Debug, Default)]
 pub struct Ledger {
     /// Lines that were spoken.

@@ -1,4 +1,4 @@
-//! What a batch leaves: output, errors, shards, audio, archives, cues and events.
+//! Results of a batch: output, errors, shards, audio, archives, cues and events.
 
 use std::collections::BTreeSet;
 use std::io::Cursor;

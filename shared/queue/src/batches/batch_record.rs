@@ -84,7 +84,7 @@ pub enum InputKind {
 pub struct LineError {
     /// Stable code.
     pub code: String,
-    /// What is wrong, with value and limit.
+    /// Description of the fault, with value and limit.
     pub message: String,
     /// Field of the line; absent if the line as a whole is at fault.
     pub param: Option<String>,
