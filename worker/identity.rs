@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::{fs, io};
 
 /// Files and folders that decide the bits, from the root of the workspace.
-pub(crate) const SOURCES: [&str; 15] = [
+pub(crate) const SOURCES: [&str; 16] = [
     "shared/src/audio",
     "shared/src/audio.rs",
     "shared/src/prompt",
@@ -28,6 +28,7 @@ pub(crate) const SOURCES: [&str; 15] = [
     "worker/src/speak/context_window.rs",
     "worker/src/speak/join.rs",
     "worker/src/speak/sentence_stream.rs",
+    "worker/src/speak/take_check.rs",
 ];
 
 /// File of the exact versions of all packages.

@@ -29,6 +29,7 @@ use csm_worker::Worker;
 use csm_worker::config::{MAX_THREADS, PREFIX_CACHE_MB, WorkerArgs};
 use csm_worker::marks::MarkArgs;
 use csm_worker::provenance::ProvenanceArgs;
+use csm_worker::speak::TakeLimits;
 use rustix::fs::Mode;
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::oneshot;
@@ -118,6 +119,8 @@ pub(crate) struct FleetArgs {
     /// Earlier secrets whose marks are still to be found: one a line, or separated by commas
     #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
     watermark_old_keys: Option<SecretString>,
+    #[command(flatten)]
+    take_limits: TakeLimits,
     #[command(flatten)]
     marks: MarkArgs,
     #[command(flatten)]
@@ -337,6 +340,7 @@ impl FleetSettings<'_> {
             weights: self.args.weights,
             threads: self.args.threads,
             prefix_cache_mb: self.args.prefix_cache_mb,
+            take_limits: self.args.take_limits,
             keys: self.keys(),
             marks: self.args.marks.clone(),
             provenance: self.args.provenance.clone(),

@@ -194,6 +194,8 @@ mod tests {
             context_positions: 0,
             max_frames: 10,
             finish_reason: FinishReason::Eos,
+            retakes: Vec::new(),
+            fault: None,
         };
         let told = |frames: &[u32]| {
             let sentences = frames.iter().copied().map(sentence).collect();

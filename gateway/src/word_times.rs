@@ -151,6 +151,8 @@ mod tests {
             context_positions: 0,
             max_frames: 1,
             finish_reason: FinishReason::Eos,
+            retakes: Vec::new(),
+            fault: None,
         }
     }
 

@@ -35,7 +35,7 @@ pub use id::JobId;
 pub use id_secret::IdSecret;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
-pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, TurnReceipt, WarningCode};
+pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, TakeFault, TurnReceipt, WarningCode};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use recording::{Recording, StoredRecording, WrongRecording};
 pub use sampling::{Sampling, Seed, Temperature, TopK};

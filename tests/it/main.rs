@@ -29,6 +29,7 @@ mod other_fleet;
 mod pages;
 mod promise;
 mod resume;
+mod retakes;
 mod s3;
 mod settings;
 mod shared_faults;

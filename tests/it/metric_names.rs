@@ -7,7 +7,7 @@ use crate::source_tree::{files, read};
 use crate::test_system::TestSystem;
 
 /// Names of all metrics, sorted.
-const NAMES: [&str; 30] = [
+const NAMES: [&str; 31] = [
     "csm_backlog_audio_seconds",
     "csm_batch_lines_total",
     "csm_dlq_size",
@@ -33,6 +33,7 @@ const NAMES: [&str; 30] = [
     "csm_queue_wait_seconds",
     "csm_reconciled_total",
     "csm_refused_total",
+    "csm_retakes_total",
     "csm_rtf",
     "csm_shared_part_broken",
     "csm_slots",

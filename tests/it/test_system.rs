@@ -114,6 +114,11 @@ impl TestSystem {
         system
     }
 
+    /// Adds a setting to those of the processes that start from now on.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.environment.push(pair(name, value));
+    }
+
     /// Starts one more worker, without waiting for it.
     pub(crate) fn add_worker(&mut self) {
         self.add_worker_from(&program_path("csm-worker").unwrap());

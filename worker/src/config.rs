@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::marks::{MarkArgs, WatermarkError, WatermarkKey};
 use crate::provenance::ProvenanceArgs;
+use crate::speak::TakeLimits;
 use clap::Args;
 use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
 use csm_engine::model::WeightChoice;
@@ -51,6 +52,9 @@ pub struct WorkerArgs {
     /// Memory for cached contexts, such as voices, in MiB; 0 disables the cache
     #[arg(long, env = "CSM_PREFIX_CACHE_MB", default_value_t = PREFIX_CACHE_MB, value_name = "MIB")]
     pub prefix_cache_mb: u32,
+    /// Limits that the audio of a sentence must keep, or be spoken again.
+    #[command(flatten)]
+    pub take_limits: TakeLimits,
     /// Keys of the watermark.
     #[command(flatten)]
     pub keys: WatermarkKeyArgs,
@@ -141,6 +145,7 @@ mod tests {
         let args = parse(&[]);
         assert_eq!((args.slots, args.drain), (5, Duration::from_secs(30)));
         assert_eq!((args.weights, args.threads, args.prefix_cache_mb), (WeightChoice::Auto, None, 256));
+        assert_eq!(args.take_limits, TakeLimits::default());
     }
 
     #[test]
@@ -149,7 +154,15 @@ mod tests {
         assert_eq!((args.threads, args.prefix_cache_mb), (Some(3), 0));
         assert_eq!(args.weights, WeightChoice::Format(WeightFormat::Q4K));
         let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
-        for wrong in [["--weights", "q5_0"], ["--threads", "0"], ["--threads", "2000"], ["--prefix-cache-mb", "-1"]] {
+        for wrong in [
+            ["--retakes", "4"],
+            ["--take-silence", "1.1"],
+            ["--take-end-level", "0"],
+            ["--weights", "q5_0"],
+            ["--threads", "0"],
+            ["--threads", "2000"],
+            ["--prefix-cache-mb", "-1"],
+        ] {
             assert!(TestCli::try_parse_from(always.iter().chain(&wrong)).is_err(), "{wrong:?}");
         }
     }

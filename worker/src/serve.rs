@@ -195,6 +195,7 @@ async fn work(
             store: parts.store,
             breaker: breaker.clone(),
             voices,
+            take_limits: args.take_limits,
             live,
             worker: worker_id.to_string(),
         },

@@ -4,7 +4,7 @@
 //!
 //! The codes go out with the progress events ([`progress`]). A later attempt at the job reads them
 //! and hands them to the engine, which resumes behind them. The audio is that of an undisturbed
-//! run, bit for bit. If the delivery is live, the marked samples go out with the same events. A
+//! run, bit for bit. A sentence whose audio has a fault is spoken again ([`take_check`]). If the delivery is live, the marked samples go out with the same events. A
 //! later attempt sends only the samples that no earlier attempt has sent.
 
 mod attempt_error;
@@ -14,9 +14,11 @@ mod join;
 mod progress;
 mod recordings;
 mod sentence_stream;
+mod take_check;
 #[cfg(test)]
 mod tests;
 mod voices;
+mod warnings;
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -44,6 +46,8 @@ pub use attempt_progress::AttemptProgress;
 use progress::{PendingEvent, ProgressPublisher};
 pub use recordings::RecordingError;
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
+use take_check::TakeCheck;
+pub use take_check::TakeLimits;
 pub use voices::{VoiceError, Voices};
 
 /// Longest time to publish an event, or to read the resume point.
@@ -73,6 +77,8 @@ pub struct AttemptContext {
     pub breaker: Breaker,
     /// Prompts of the shipped voices.
     pub voices: Voices,
+    /// Limits that the audio of a sentence must keep, or be spoken again.
+    pub take_limits: TakeLimits,
     /// Live channel to the followers of a job.
     pub live: Live,
     /// Id of this worker, for the receipt.
@@ -225,7 +231,7 @@ impl AttemptContext {
         let live = spec.delivery.is_live();
         let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
         let mut publisher = ProgressPublisher::new(origin, spec.budget.frames(), live.then_some(before.published()));
-        plan.resumed_frames = before.into_sentences();
+        plan.resumed = before.into_sentences();
         let mut stream = SentenceStream::new(&self.engine, plan);
         let mut marking = self.marker.begin(&at.id);
         let mut stretch = TimeStretch::new(spec.speed.get());
@@ -287,8 +293,15 @@ impl AttemptContext {
             budget: spec.budget.frames(),
             positions: self.engine.info().max_positions,
             speakers_apart: self.voices.are_speakers(),
-            resumed_frames: Vec::new(),
+            take_check: self.take_check(),
+            live: spec.delivery.is_live(),
+            resumed: Vec::new(),
         })
+    }
+
+    /// Returns the check of takes.
+    fn take_check(&self) -> TakeCheck {
+        if self.engine.info().noise_only { TakeCheck::Emptiness } else { TakeCheck::Limits(self.take_limits) }
     }
 
     /// Writes one event. Returns false if it may not be in the stream: the failure is logged, and

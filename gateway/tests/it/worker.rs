@@ -128,6 +128,8 @@ impl TestWorker {
             context_positions: 0,
             max_frames: 125,
             finish_reason: FinishReason::Eos,
+            retakes: Vec::new(),
+            fault: None,
         };
         Receipt {
             seed: job.spec.sampling.seed.get(),

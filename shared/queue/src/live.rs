@@ -25,7 +25,7 @@ mod subscriptions;
 
 pub use audio_chunk::AudioChunk;
 pub use event::{Event, EventId, LiveEvent};
-pub use resume_point::{CodesChunk, Origin, ResumePoint, SentenceFrame};
+pub use resume_point::{CodesChunk, Origin, ResumePoint, ResumedSentence, SentenceFrame};
 pub use subscriptions::{Subscription, Subscriptions};
 
 use std::sync::Arc;

@@ -41,6 +41,33 @@ pub struct SentenceReceipt {
     pub max_frames: u32,
     /// Reason why the sentence ended.
     pub finish_reason: FinishReason,
+    /// Faults of the takes before this one, in their order; absent if the first take was kept.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub retakes: Vec<TakeFault>,
+    /// Fault of this take, which was kept because no further one was allowed; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fault: Option<TakeFault>,
+}
+
+/// Fault in the audio of a take: of one try to speak a sentence. The limits are settings of the worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
+#[serde(rename_all = "snake_case")]
+#[strum(serialize_all = "snake_case")]
+pub enum TakeFault {
+    /// The model spoke nothing.
+    Empty,
+    /// The model did not stop.
+    Runaway,
+    /// More letters a second than can be said: words are missing.
+    TooShort,
+    /// Too much of the audio is silence.
+    Silent,
+    /// Too many frames repeat the frame before them.
+    Repeated,
+    /// The last sound is as loud as the speech before it: the end is missing.
+    LoudEnd,
+    /// Too many samples are at full scale.
+    Clipped,
 }
 
 /// The account of a turn of a dialogue.
@@ -69,9 +96,10 @@ pub enum WarningCode {
     NotSpoken,
     /// The model did not stop speaking a sentence, which was therefore cut off.
     Runaway,
-    /// The model spoke nothing for a sentence at first, which was therefore spoken again with other
-    /// draws.
+    /// A take of a sentence had a fault, so the sentence was spoken again with other draws.
     SpokenAgain,
+    /// The take of a sentence that was kept has a fault, too.
+    Faulty,
 }
 
 /// A way in which the audio may differ from what the caller asked for.

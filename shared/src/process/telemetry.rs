@@ -69,6 +69,9 @@ pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
 /// Log lines that could not be written, or did not fit the queue in front of standard error.
 pub const LOG_LINES_DROPPED_TOTAL: &str = "csm_log_lines_dropped_total";
 
+/// Takes of sentences that this worker gave up, by `reason` (empty, runaway, too_short, silent, repeated,
+/// loud_end, clipped).
+pub const RETAKES_TOTAL: &str = "csm_retakes_total";
 /// Lines of batches whose outcome this gateway has written, by `outcome` (spoken, failed).
 pub const BATCH_LINES_TOTAL: &str = "csm_batch_lines_total";
 

@@ -13,7 +13,7 @@ use csm_shared::audio::{FRAME_SAMPLES, SAMPLE_RATE};
 use csm_shared::text::Pause;
 
 /// Samples that are judged together, and faded at the edges of a sentence: 10 ms.
-const BLOCK_SAMPLES: usize = 240;
+pub(super) const BLOCK_SAMPLES: usize = 240;
 /// Loudness (root mean square) below which a block is silence: -46 dBFS. The threshold is above the
 /// noise of a room and a breath out. Only the edges of the softest consonants are below it, and
 /// edges are kept.
@@ -37,8 +37,14 @@ pub(super) const fn pause_frames(pause: Pause) -> u32 {
     silence(pause).div_ceil(FRAME_SAMPLES) as u32
 }
 
+/// Returns true if a block of samples is silence.
+pub(super) fn is_silent(block: &[f32]) -> bool {
+    let power: f32 = block.iter().map(|sample| sample * sample).sum();
+    power <= SILENCE_RMS * SILENCE_RMS * block.len() as f32
+}
+
 /// Joiner of the sentences of one recording. Samples are 24 kHz, full scale 1.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Joiner {
     /// Range of each sentence in the recording; `None` while it has no sound.
     places: Vec<Option<Range<u64>>>,
@@ -104,8 +110,7 @@ impl Joiner {
         if block.is_empty() {
             return;
         }
-        let power: f32 = block.iter().map(|sample| sample * sample).sum();
-        let loud = power > SILENCE_RMS * SILENCE_RMS * block.len() as f32;
+        let loud = !is_silent(&block);
         match &mut self.head {
             Some(head) if !loud => {
                 head.extend(block);

@@ -27,6 +27,12 @@ pub(super) struct ProgressPublisher {
     frames: u32,
     /// Number of leading frames that were resumed from an earlier attempt.
     resumed: u32,
+    /// Sentence and take of the last frame.
+    place: (usize, u8),
+    /// Number of frames before the sentence of the last frame.
+    before_sentence: u32,
+    /// Whether the stream does not hold the frames as an earlier attempt generated them.
+    is_new: bool,
     /// Frames that the job's stream does not hold yet.
     unpublished: Vec<SentenceFrame>,
     /// Samples, if the delivery is live.
@@ -58,6 +64,9 @@ impl ProgressPublisher {
             max_frames,
             frames: 0,
             resumed: 0,
+            place: (0, 0),
+            before_sentence: 0,
+            is_new: false,
             unpublished: Vec::new(),
             samples,
             sequence: 1,
@@ -70,18 +79,34 @@ impl ProgressPublisher {
     /// already holds are not written again. An attempt that is cut off while it replays frames
     /// therefore leaves the resume point as it was.
     pub(super) fn push(&mut self, frame: &StreamedFrame, ready: &Marked) {
-        let replayed = frame.replayed && self.resumed == self.frames;
+        self.go_to(frame.sentence, frame.take);
+        self.is_new |= !frame.replayed;
         self.frames += 1;
         if let Some(samples) = &mut self.samples {
             samples.push(ready);
         }
-        if replayed {
+        if !self.is_new {
             self.resumed += 1;
             return;
         }
-        self.unpublished.push((frame.sentence as u16, frame.codes));
+        let (sentence, take) = (frame.sentence as u16, frame.take);
+        self.unpublished.push(SentenceFrame { sentence, take, codes: frame.codes });
         let first_samples = self.samples.as_ref().is_some_and(Samples::are_first);
         self.due = (self.frames - self.resumed) % PROGRESS_EVERY == 1 || first_samples;
+    }
+
+    /// Goes to a take of a sentence. The frames of the take before it are given up: the first frame of
+    /// the next chunk replaces them.
+    fn go_to(&mut self, sentence: usize, take: u8) {
+        if sentence != self.place.0 {
+            self.before_sentence = self.frames;
+        } else if take != self.place.1 {
+            self.frames = self.before_sentence;
+            self.resumed = self.resumed.min(self.frames);
+            self.is_new = true;
+            self.unpublished.retain(|frame| usize::from(frame.sentence) != sentence);
+        }
+        self.place = (sentence, take);
     }
 
     /// Takes the last samples, which makes all remaining samples due.

@@ -3,29 +3,34 @@
 //!
 //! Between two sentences the job holds no slot for a moment. No other job can take that slot: a
 //! worker runs as many jobs as its engine has slots, and each job holds at most one.
+//!
+//! A take with a fault ([`take_check`](super::take_check)) is given up, and the sentence is spoken again.
+//! That is possible until a sample of the take has left. Samples of a live job leave at once, those of
+//! any other job at the end of their sentence.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::ops::Range;
 
+use csm_queue::live::ResumedSentence;
 use csm_shared::audio::{Frame, SAMPLE_RATE};
-use csm_shared::job::{FinishReason, ReceiptWarning, Sampling, SentenceReceipt, WarningCode};
+use csm_shared::job::{FinishReason, ReceiptWarning, Sampling, SentenceReceipt, TakeFault};
+use csm_shared::process::telemetry;
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::Pause;
 
 use super::attempt_error::AttemptError;
 use super::context_window::{ContextWindow, UtteranceContext};
 use super::join::{Joiner, pause_frames};
+use super::take_check::{TAKES_MAX, Take, TakeCheck};
+use super::warnings::{finish_reason, warnings};
 use csm_engine::engine::{AudioFrame, Engine, EngineError, FrameStream, PromptSegment, Utterance};
 
-/// Tries of a sentence for which the model speaks nothing, the first included. Each try draws other
-/// codes.
-const EMPTY_TRIES_MAX: u32 = 4;
-/// Distance between the draw indices of two tries: more than the frames of any job. All tries stay
+/// Distance between the draw indices of two takes: more than the frames of any job. All takes stay
 /// below the distance that the engine itself adds for its second try (2^30).
-const DRAWS_PER_TRY: u32 = 1 << 27;
+const DRAWS_PER_TAKE: u32 = 1 << 27;
 
-const _: () = assert!(DRAWS_PER_TRY * EMPTY_TRIES_MAX < 1 << 30);
+const _: () = assert!(DRAWS_PER_TAKE * (TAKES_MAX as u32) < 1 << 30);
 
 /// Generator of utterances: the engine, or a script in tests.
 pub(super) trait SpeechEngine {
@@ -78,9 +83,13 @@ pub(super) struct AttemptPlan {
     /// Whether each speaker of a dialogue hears its own sentences alone. The toy voice takes the voice of
     /// whoever it hears; CSM-1B tells speakers apart.
     pub(super) speakers_apart: bool,
+    /// Check of the takes.
+    pub(super) take_check: TakeCheck,
+    /// Whether the samples of a sentence leave before its end.
+    pub(super) live: bool,
     /// Frames that an earlier attempt generated, by sentence. All sentences are complete except the
     /// last one that has any.
-    pub(super) resumed_frames: Vec<Vec<Frame>>,
+    pub(super) resumed: Vec<ResumedSentence>,
 }
 
 /// A frame of a job, and the samples that it completes, possibly none.
@@ -88,6 +97,8 @@ pub(super) struct AttemptPlan {
 pub(super) struct StreamedFrame {
     /// Number of the sentence that the frame belongs to, from 0.
     pub(super) sentence: usize,
+    /// Number of the take of the sentence, from 0.
+    pub(super) take: u8,
     pub(super) codes: Frame,
     /// Whether an earlier attempt generated the frame.
     pub(super) replayed: bool,
@@ -100,12 +111,14 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     remaining: std::vec::IntoIter<PlannedSentence>,
     sampling: Sampling,
     /// Resumed frames of the sentences to come, the next sentence first.
-    resumed_frames: VecDeque<Vec<Frame>>,
+    resumed: VecDeque<ResumedSentence>,
     given: Vec<PromptSegment>,
     positions: usize,
     /// Earlier sentences, by the speaker who hears them; 0 for all speakers together.
     windows: BTreeMap<u32, ContextWindow>,
     speakers_apart: bool,
+    take_check: TakeCheck,
+    live: bool,
     joiner: Joiner,
     /// Pause after the last sentence that was begun; `None` before the first.
     pause: Option<Pause>,
@@ -117,23 +130,34 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     left: u32,
     /// Whether sentences were skipped because the budget was used up.
     cut_off: bool,
-    /// Places of the sentences that were spoken again, from 0.
-    spoken_again: Vec<u32>,
 }
 
 /// Sentence that is being generated.
 struct Current<F> {
+    request: SentenceRequest,
+    /// Frames of the take.
     frames: F,
+    /// Joiner as it was before the take.
+    joiner: Joiner,
+    /// Codes of the take so far.
     codes: Vec<Frame>,
-    /// Frames of the sentence that an earlier attempt generated.
-    resumed_frames: Vec<Frame>,
+    /// Samples of the take so far, for its check.
+    pcm: Vec<f32>,
+    /// Samples that leave at the end of the sentence.
+    held_back: Vec<f32>,
+    /// Whether samples have left since the take began.
+    heard: bool,
+    sentence: SentenceReceipt,
+}
+
+/// Everything that the takes of a sentence have in common.
+struct SentenceRequest {
     text_ids: Vec<u32>,
     speaker: u32,
-    /// Draw index of the first frame of the first try.
+    /// Draw index of the first frame of the first take.
     first_frame: u32,
-    /// Number of tries that have begun.
-    tries: u32,
-    sentence: SentenceReceipt,
+    /// Frames of the sentence that an earlier attempt generated, in one of the takes.
+    resumed: ResumedSentence,
 }
 
 /// Remaining audio, receipts and finish reason of a job.
@@ -151,24 +175,26 @@ pub(super) struct Ending {
 
 impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     pub(super) fn new(engine: &'a B, attempt_plan: AttemptPlan) -> Self {
-        let AttemptPlan { plan, context, sampling, budget, positions, speakers_apart, resumed_frames } = attempt_plan;
+        let AttemptPlan { plan, context, sampling, budget, positions, speakers_apart, take_check, live, resumed } =
+            attempt_plan;
         Self {
             engine,
             done: Vec::with_capacity(plan.sentences.len()),
             remaining: plan.sentences.into_iter(),
             sampling,
-            resumed_frames: resumed_frames.into(),
+            resumed: resumed.into(),
             given: context,
             positions,
             windows: BTreeMap::new(),
             speakers_apart,
+            take_check,
+            live,
             joiner: Joiner::default(),
             pause: None,
             current: None,
             ready: Vec::new(),
             left: budget,
             cut_off: false,
-            spoken_again: Vec::new(),
         }
     }
 
@@ -189,17 +215,41 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
                 let AudioFrame { codes, pcm, replayed } = frame?;
                 current.codes.push(codes);
                 self.left = self.left.saturating_sub(1);
-                self.ready.append(&mut self.joiner.push(&pcm));
-                let (sentence, pcm) = (self.done.len(), std::mem::take(&mut self.ready));
-                return Ok(Some(StreamedFrame { sentence, codes, replayed, pcm }));
+                let mut joined = self.joiner.push(&pcm);
+                current.pcm.extend(pcm);
+                if self.live {
+                    current.heard |= !joined.is_empty();
+                    self.ready.append(&mut joined);
+                } else {
+                    current.held_back.append(&mut joined);
+                }
+                let (sentence, take) = (self.done.len(), current.take());
+                let pcm = std::mem::take(&mut self.ready);
+                return Ok(Some(StreamedFrame { sentence, take, codes, replayed, pcm }));
             }
             let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
-            if current.codes.is_empty() {
-                self.speak_again().await?;
-            } else {
-                self.end(finish);
-            }
+            let Some(current) = self.current.take() else { continue };
+            self.judge(current, finish).await?;
         }
+    }
+
+    /// Ends the current sentence, or speaks it again if its take has a fault.
+    async fn judge(&mut self, current: Current<B::Frames>, finish: FinishReason) -> Result<(), AttemptError> {
+        let Current { codes, pcm, heard, sentence, .. } = &current;
+        let Some(fault) = self.take_check.fault(Take { text: &sentence.text, codes, pcm, finish }) else {
+            self.end(current, finish);
+            return Ok(());
+        };
+        let takes = current.take() + 1;
+        // At temperature 0 nothing is drawn, so another take is the same.
+        if !heard && takes < self.take_check.takes_max(fault) && !self.sampling.temperature.is_greedy() {
+            return Ok(self.speak_again(current, fault).await?);
+        }
+        if fault == TakeFault::Empty {
+            return Err(AttemptError::Empty { sentence: self.done.len() + 1, tries: u32::from(takes) });
+        }
+        self.end(Current { sentence: SentenceReceipt { fault: Some(fault), ..current.sentence }, ..current }, finish);
+        Ok(())
     }
 
     /// Returns the earlier sentences that a speaker hears.
@@ -212,11 +262,11 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     /// Begins a sentence, or lists it without audio if no budget is left.
     async fn begin(&mut self, planned: PlannedSentence) -> Result<(), EngineError> {
         let PlannedSentence { text, text_ids, speaker, max_frames, first_frame, pause } = planned;
-        let resumed_frames = self.resumed_frames.pop_front().unwrap_or_default();
+        let resumed = self.resumed.pop_front().unwrap_or_default();
         // The recording must not be longer than the budget, pauses included.
         self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
         let max_frames = max_frames.min(self.left);
-        let mut sentence = SentenceReceipt {
+        let sentence = SentenceReceipt {
             text,
             frames: 0,
             start_ms: 0,
@@ -225,14 +275,26 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             context_positions: 0,
             max_frames,
             finish_reason: FinishReason::Length,
+            retakes: Vec::new(),
+            fault: None,
         };
         if max_frames == 0 {
             self.cut_off = true;
             self.done.push(sentence);
             return Ok(());
         }
+        self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
+        self.begin_take(SentenceRequest { text_ids, speaker, first_frame, resumed }, sentence).await
+    }
+
+    /// Begins the next take of a sentence. The draws depend on the number of the take alone, so a later
+    /// attempt repeats them. A later attempt makes all takes again, and only one of them has frames to
+    /// go on from.
+    async fn begin_take(&mut self, request: SentenceRequest, mut sentence: SentenceReceipt) -> Result<(), EngineError> {
+        let SentenceRequest { text_ids, speaker, first_frame, resumed } = &request;
+        let take = sentence.retakes.len() as u8;
         let UtteranceContext { context, recurring, positions } =
-            self.window(speaker).select(text_ids.len(), max_frames);
+            self.window(*speaker).select(text_ids.len(), sentence.max_frames);
         sentence.context_positions = positions as u32;
         sentence.prompt_positions = (positions + text_ids.len()) as u32;
         let utterance = Utterance {
@@ -240,66 +302,44 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             recurring,
             text_ids: text_ids.clone(),
             sampling: self.sampling,
-            max_frames,
-            first_frame,
-            resumed_frames: resumed_frames.clone(),
-        };
-        let frames = self.engine.admit(utterance).await?;
-        self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
-        let (codes, tries) = (Vec::new(), 1);
-        self.current = Some(Current { frames, codes, resumed_frames, text_ids, speaker, first_frame, tries, sentence });
-        Ok(())
-    }
-
-    /// Begins the current sentence again with other draws, because the model spoke nothing for it.
-    /// The draws depend on the number of the try alone, so a later attempt repeats them.
-    async fn speak_again(&mut self) -> Result<(), AttemptError> {
-        let Some(Current { frames, resumed_frames, text_ids, speaker, first_frame, tries, sentence, .. }) =
-            self.current.take()
-        else {
-            return Ok(());
-        };
-        let place = self.done.len();
-        // At temperature 0 nothing is drawn, so another try is the same.
-        if tries >= EMPTY_TRIES_MAX || self.sampling.temperature.is_greedy() {
-            return Err(AttemptError::Empty { sentence: place + 1, tries });
-        }
-        if tries == 1 {
-            self.spoken_again.push(place as u32);
-        }
-        // The slot of the last try must be free before the next one takes it.
-        drop(frames);
-        let UtteranceContext { context, recurring, .. } =
-            self.window(speaker).select(text_ids.len(), sentence.max_frames);
-        let utterance = Utterance {
-            context,
-            recurring,
-            text_ids: text_ids.clone(),
-            sampling: self.sampling,
             max_frames: sentence.max_frames,
-            first_frame: first_frame.wrapping_add(tries * DRAWS_PER_TRY),
-            resumed_frames: resumed_frames.clone(),
+            first_frame: first_frame.wrapping_add(u32::from(take) * DRAWS_PER_TAKE),
+            resumed_frames: if resumed.take == take { resumed.frames.clone() } else { Vec::new() },
         };
-        let (frames, codes, tries) = (self.engine.admit(utterance).await?, Vec::new(), tries + 1);
-        self.current = Some(Current { frames, codes, resumed_frames, text_ids, speaker, first_frame, tries, sentence });
+        let (frames, joiner) = (self.engine.admit(utterance).await?, self.joiner.clone());
+        let (codes, pcm, held_back, heard) = (Vec::new(), Vec::new(), Vec::new(), false);
+        self.current = Some(Current { request, frames, joiner, codes, pcm, held_back, heard, sentence });
         Ok(())
     }
 
-    /// Ends the current sentence.
-    fn end(&mut self, finish: FinishReason) {
-        let Some(Current { codes, resumed_frames, text_ids, speaker, mut sentence, .. }) = self.current.take() else {
-            return;
-        };
-        if codes != resumed_frames {
+    /// Gives up the take of a sentence and begins the next one.
+    async fn speak_again(&mut self, current: Current<B::Frames>, fault: TakeFault) -> Result<(), EngineError> {
+        let Current { request, frames, joiner, codes, mut sentence, .. } = current;
+        metrics::counter!(telemetry::RETAKES_TOTAL, "reason" => <&str>::from(fault)).increment(1);
+        // The slot of the last take must be free before the next one takes it.
+        drop(frames);
+        self.joiner = joiner;
+        self.left += codes.len() as u32;
+        sentence.retakes.push(fault);
+        self.begin_take(request, sentence).await
+    }
+
+    /// Ends a sentence.
+    fn end(&mut self, current: Current<B::Frames>, finish: FinishReason) {
+        let Current { request, codes, mut held_back, mut sentence, .. } = current;
+        let SentenceRequest { text_ids, speaker, resumed, .. } = request;
+        if codes != resumed.frames {
             // The sentence differs from the resumed one, or is the last resumed one: later resumed
             // frames do not apply.
-            self.resumed_frames.clear();
+            self.resumed.clear();
         }
+        self.ready.append(&mut held_back);
         self.ready.append(&mut self.joiner.end());
         sentence.frames = codes.len() as u32;
         sentence.finish_reason = finish;
+        let is_good = finish == FinishReason::Eos && sentence.fault.is_none();
         self.done.push(sentence);
-        if finish == FinishReason::Eos {
+        if is_good {
             self.window(speaker).push(text_ids, codes);
         }
     }
@@ -316,36 +356,16 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             sentence.start_ms = milliseconds(start);
             sentence.duration_ms = milliseconds(end - start);
         }
-        let ended = |reason| sentences.iter().any(|sentence| sentence.finish_reason == reason);
-        let finish = if self.cut_off {
-            FinishReason::Length
-        } else if ended(FinishReason::Runaway) {
-            FinishReason::Runaway
-        } else if ended(FinishReason::Length) {
-            FinishReason::Length
-        } else {
-            FinishReason::Eos
-        };
-        let warnings = warnings(&sentences, self.spoken_again);
+        let (finish, warnings) = (finish_reason(&sentences, self.cut_off), warnings(&sentences));
         Ending { pcm, sentences, warnings, finish }
     }
 }
 
-/// Lists the ways in which the audio differs from what was asked for, without those that affect no
-/// sentence.
-fn warnings(sentences: &[SentenceReceipt], spoken_again: Vec<u32>) -> Vec<ReceiptWarning> {
-    let places = |fits: fn(&SentenceReceipt) -> bool| {
-        (0..).zip(sentences).filter(|(_, sentence)| fits(sentence)).map(|(place, _)| place).collect::<Vec<u32>>()
-    };
-    let cut_off = |sentence: &SentenceReceipt| sentence.finish_reason == FinishReason::Length && sentence.frames > 0;
-    let found = [
-        (WarningCode::CutOff, places(cut_off)),
-        (WarningCode::NotSpoken, places(|sentence| sentence.frames == 0)),
-        (WarningCode::Runaway, places(|sentence| sentence.finish_reason == FinishReason::Runaway)),
-        (WarningCode::SpokenAgain, spoken_again),
-    ];
-    let found = found.into_iter().filter(|(_, sentences)| !sentences.is_empty());
-    found.map(|(code, sentences)| ReceiptWarning { code, sentences }).collect()
+impl<F> Current<F> {
+    /// Returns the number of the take, from 0.
+    const fn take(&self) -> u8 {
+        self.sentence.retakes.len() as u8
+    }
 }
 
 fn milliseconds(samples: u64) -> u64 {

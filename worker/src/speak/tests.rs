@@ -13,6 +13,7 @@ use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::{Pause, normalise, sentences};
 
 use super::sentence_stream::{AttemptPlan, Ending, Frames, SentenceStream, SpeechEngine};
+use super::take_check::{TakeCheck, TakeLimits};
 use csm_engine::engine::{
     AudioFrame, DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, PromptSegment, SegmentAudio, Utterance,
 };
@@ -22,6 +23,7 @@ use csm_engine::random_model::{FolderLayout, make_noise};
 mod blame;
 mod empty;
 mod resume;
+mod retakes;
 
 const WINDOW: usize = 2_048;
 /// Loudness of the scripted voice.
@@ -141,7 +143,9 @@ fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
         budget,
         positions: WINDOW,
         speakers_apart: false,
-        resumed_frames: Vec::new(),
+        take_check: TakeCheck::Emptiness,
+        live: true,
+        resumed: Vec::new(),
     }
 }
 
@@ -184,6 +188,8 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
         context_positions: 5 + 10 + 1,
         max_frames: 125,
         finish_reason: FinishReason::Eos,
+        retakes: Vec::new(),
+        fault: None,
     };
     assert_eq!((ending.sentences, ending.finish), (vec![sentence], FinishReason::Eos));
 }

@@ -17,7 +17,8 @@ const WARNINGS = {
   cut_off: "a sentence was cut off",
   not_spoken: "a sentence was not spoken",
   runaway: "a sentence was ended because the model did not stop",
-  spoken_again: "a sentence was empty at first and was spoken again",
+  spoken_again: "a sentence had bad audio at first and was spoken again",
+  faulty: "a sentence has bad audio, even when spoken again",
 };
 
 /** Shows first sound, speed, watermark and the rest; `keepSeed` puts a seed into the form. */

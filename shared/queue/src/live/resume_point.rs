@@ -52,8 +52,32 @@ impl Origin {
     }
 }
 
-/// Number of a sentence in its job, from 0, and a frame of that sentence.
-pub type SentenceFrame = (u16, Frame);
+/// A frame of a job, with its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SentenceFrame {
+    /// Number of the sentence in its job, from 0.
+    pub sentence: u16,
+    /// Number of the take of the sentence, from 0.
+    pub take: u8,
+    /// Codes of the frame.
+    pub codes: Frame,
+}
+
+impl SentenceFrame {
+    /// Returns the number of the sentence, then that of its take.
+    const fn place(&self) -> (u16, u8) {
+        (self.sentence, self.take)
+    }
+}
+
+/// Frames of a sentence that a later attempt can go on from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ResumedSentence {
+    /// Number of the take that the frames are of, from 0.
+    pub take: u8,
+    /// The frames, from the first.
+    pub frames: Vec<Frame>,
+}
 
 /// Consecutive frames of one job.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,18 +91,20 @@ pub struct CodesChunk {
 }
 
 impl CodesChunk {
-    /// Encodes the chunk: origin, first frame, and for each sentence its number, its count of
-    /// frames and its frames. A code takes 11 bits; numbers have the lowest byte first. Returns
-    /// `None` if a code is too large or a sentence too long.
+    /// Encodes the chunk: origin, first frame, and for each take of a sentence the number of the
+    /// sentence, the number of the take, its count of frames and its frames. A code takes 11 bits;
+    /// numbers have the lowest byte first. Returns `None` if a code is too large or a sentence too
+    /// long.
     #[must_use]
     pub fn encode(&self) -> Option<Vec<u8>> {
         let mut bytes = self.origin.0.to_vec();
         bytes.extend(self.from.to_le_bytes());
-        for run in self.frames.chunk_by(|a, b| a.0 == b.0) {
-            bytes.extend(run[0].0.to_le_bytes());
+        for run in self.frames.chunk_by(|a, b| a.place() == b.place()) {
+            bytes.extend(run[0].sentence.to_le_bytes());
+            bytes.push(run[0].take);
             bytes.extend(u16::try_from(run.len()).ok()?.to_le_bytes());
-            for (_, frame) in run {
-                pack(frame, &mut bytes)?;
+            for frame in run {
+                pack(&frame.codes, &mut bytes)?;
             }
         }
         Some(bytes)
@@ -91,16 +117,23 @@ impl CodesChunk {
         let (from, mut rest) = rest.split_first_chunk()?;
         let mut frames = Vec::new();
         while let Some((sentence, behind)) = rest.split_first_chunk() {
+            let (&take, behind) = behind.split_first()?;
             let (count, behind) = behind.split_first_chunk()?;
             let (run, behind) = behind.split_at_checked(usize::from(u16::from_le_bytes(*count)) * FRAME_BYTES)?;
             let sentence = u16::from_le_bytes(*sentence);
-            frames.extend(run.chunks_exact(FRAME_BYTES).map(|frame| (sentence, unpack(frame))));
+            let frame = |bytes| SentenceFrame { sentence, take, codes: unpack(bytes) };
+            frames.extend(run.chunks_exact(FRAME_BYTES).map(frame));
             rest = behind;
         }
-        let ascends = frames.is_sorted_by_key(|(sentence, _)| *sentence);
+        let ascends = frames.windows(2).all(|pair| follows(&pair[0], &pair[1]));
         let chunk = Self { origin: Origin(*origin), from: u32::from_le_bytes(*from), frames };
         (rest.is_empty() && ascends).then_some(chunk)
     }
+}
+
+/// Returns true if `next` can be the frame behind `before`: of a later sentence, or of the same take.
+fn follows(before: &SentenceFrame, next: &SentenceFrame) -> bool {
+    next.sentence > before.sentence || next.place() == before.place()
 }
 
 fn pack(frame: &Frame, bytes: &mut Vec<u8>) -> Option<()> {
@@ -160,25 +193,27 @@ impl ResumePoint {
 
     /// Returns the frames of each sentence, from the first up to the last sentence that has any.
     #[must_use]
-    pub fn into_sentences(self) -> Vec<Vec<Frame>> {
+    pub fn into_sentences(self) -> Vec<ResumedSentence> {
         let mut sentences = Vec::new();
-        for (sentence, frame) in self.frames {
-            sentences.resize(sentences.len().max(usize::from(sentence) + 1), Vec::new());
-            sentences[usize::from(sentence)].push(frame);
+        for SentenceFrame { sentence, take, codes } in self.frames {
+            sentences.resize(sentences.len().max(usize::from(sentence) + 1), ResumedSentence::default());
+            let resumed = &mut sentences[usize::from(sentence)];
+            resumed.take = take;
+            resumed.frames.push(codes);
         }
         sentences
     }
 
     /// Takes the next chunk. A chunk behind a gap is left out. A chunk that begins earlier replaces
-    /// the frames from there on.
+    /// the frames from there on: those of another attempt, or of a take that was given up.
     fn take(&mut self, chunk: CodesChunk) {
         let from = chunk.from as usize;
         if from > self.frames.len() {
             return;
         }
         self.frames.truncate(from);
-        let ascends = |before: &SentenceFrame| chunk.frames.first().is_none_or(|first| first.0 >= before.0);
-        if self.frames.last().is_none_or(ascends) {
+        let is_next = |before: &SentenceFrame| chunk.frames.first().is_none_or(|first| follows(before, first));
+        if self.frames.last().is_none_or(is_next) {
             self.frames.extend(chunk.frames);
         }
     }

@@ -4,7 +4,7 @@ use super::*;
 use crate::marks::{MarkStream, Watermark, WatermarkKey};
 
 fn sentence_frame(sentence: usize, number: u32, replayed: bool) -> StreamedFrame {
-    StreamedFrame { sentence, codes: [number; 32], replayed, pcm: Vec::new() }
+    StreamedFrame { sentence, take: 0, codes: [number; 32], replayed, pcm: Vec::new() }
 }
 
 fn origin() -> Origin {
@@ -25,7 +25,7 @@ fn published(old: u32, new: u32, written: impl Fn(u32) -> bool) -> Vec<(u32, Vec
                 break;
             }
             let spoken = pending.codes.as_ref().unwrap();
-            told.push((spoken.from, spoken.frames.iter().map(|(_, frame)| frame[0]).collect()));
+            told.push((spoken.from, spoken.frames.iter().map(|frame| frame.codes[0]).collect()));
             publisher.mark_published();
         }
     }
@@ -70,6 +70,32 @@ fn a_replayed_frame_behind_a_new_one_is_told() {
         assert_eq!(hear(sentence_frame(1, number, true)), (None, 1));
     }
     assert_eq!(hear(sentence_frame(1, 6, true)), (Some((2, 5)), 1));
+}
+
+/// The frames of a take that was given up are replaced in the stream, written or not.
+#[test]
+fn a_further_take_begins_behind_the_sentence_before() {
+    let mut publisher = ProgressPublisher::new(origin(), 100, None);
+    let mut chunks = Vec::new();
+    let mut hear = |sentence, take, numbers: std::ops::Range<u32>| {
+        for number in numbers {
+            publisher.push(&StreamedFrame { take, ..sentence_frame(sentence, number, false) }, &Marked::default());
+            while let Some(pending) = publisher.due() {
+                let CodesChunk { from, frames, .. } = pending.codes.clone().unwrap();
+                let frames =
+                    frames.iter().map(|frame| (frame.sentence, frame.take, frame.codes[0])).collect::<Vec<_>>();
+                chunks.push((from, frames));
+                publisher.mark_published();
+            }
+        }
+        publisher.frames()
+    };
+    assert_eq!(hear(0, 0, 0..3), 3);
+    assert_eq!(hear(1, 0, 10..14), 7);
+    assert_eq!(hear(1, 1, 20..24), 7, "the frames of the first take do not count");
+    let second = |numbers: std::ops::Range<u32>| numbers.map(|number| (1, 1, number));
+    let first = [(0, 0, 1), (0, 0, 2), (1, 0, 10), (1, 0, 11), (1, 0, 12)].to_vec();
+    assert_eq!(chunks, [(0, vec![(0, 0, 0)]), (1, first), (3, second(20..23).collect())]);
 }
 
 /// Follower that keeps every event by its number: the same number twice is one event.

@@ -4,9 +4,14 @@ use super::super::origin;
 use super::super::sentence_stream::StreamedFrame;
 use super::*;
 use csm_engine::engine::ModelInfo;
+use csm_queue::live::ResumedSentence;
 
 fn frames_of(number: u32, frames: u32) -> Vec<Frame> {
     (0..frames).map(|index| codes(number, index)).collect()
+}
+
+fn of_take(take: u8, frames: Vec<Frame>) -> ResumedSentence {
+    ResumedSentence { take, frames }
 }
 
 /// Only an engine that would draw the same bits takes a resume point.
@@ -42,23 +47,24 @@ fn a_checkpoint_is_of_one_model_in_one_form_and_of_one_plan() {
 async fn what_was_spoken_of_each_piece_goes_to_its_utterance() {
     let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5), eos_after(4)]);
     let resumed_frames = vec![frames_of(1, 3), frames_of(2, 4), frames_of(3, 2)];
-    collect(&engine, AttemptPlan { resumed_frames: resumed_frames.clone(), ..attempt_plan(&[50; 4], 1_000) }).await;
+    let resumed = resumed_frames.iter().cloned().map(|frames| of_take(0, frames)).collect();
+    collect(&engine, AttemptPlan { resumed, ..attempt_plan(&[50; 4], 1_000) }).await;
     let mut given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.resumed_frames).collect();
     assert_eq!(given.pop(), Some(vec![]));
     assert_eq!(given, resumed_frames);
 
-    // The second piece was spoken at the second try. Each try gets its frames.
+    // The second piece was spoken by the second take, which alone gets the frames.
     let engine = ScriptedEngine::new([eos_after(3), eos_after(0), eos_after(4), eos_after(5)]);
     let [first, second, third] = [frames_of(1, 3), frames_of(3, 4), frames_of(4, 2)];
-    let resumed_frames = vec![first.clone(), second.clone(), third.clone()];
-    collect(&engine, AttemptPlan { resumed_frames, ..attempt_plan(&[50; 3], 1_000) }).await;
+    let resumed = vec![of_take(0, first.clone()), of_take(1, second.clone()), of_take(0, third.clone())];
+    collect(&engine, AttemptPlan { resumed, ..attempt_plan(&[50; 3], 1_000) }).await;
     let given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.resumed_frames).collect();
-    assert_eq!(given, [first, second.clone(), second, third]);
+    assert_eq!(given, [first, vec![], second, third]);
 
     for other in [frames_of(1, 4), frames_of(2, 3), vec![]] {
         let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5)]);
-        let resumed_frames = vec![other.clone(), frames_of(2, 4), frames_of(3, 5)];
-        collect(&engine, AttemptPlan { resumed_frames, ..attempt_plan(&[50; 3], 1_000) }).await;
+        let resumed = [other.clone(), frames_of(2, 4), frames_of(3, 5)].map(|frames| of_take(0, frames)).into();
+        collect(&engine, AttemptPlan { resumed, ..attempt_plan(&[50; 3], 1_000) }).await;
         let given: Vec<_> = engine.asked().into_iter().map(|utterance| utterance.resumed_frames).collect();
         assert_eq!(given, [other, vec![], vec![]], "the first piece is another one, and so are all that hear it");
     }

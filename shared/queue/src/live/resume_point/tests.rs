@@ -17,15 +17,20 @@ fn frame(number: u32) -> Frame {
 }
 
 fn chunk(from: u32, frames: impl IntoIterator<Item = (u16, u32)>) -> CodesChunk {
-    let frames = frames.into_iter().map(|(sentence, number)| (sentence, frame(number))).collect();
-    CodesChunk { origin: origin(), from, frames }
+    take_chunk(0, from, frames)
+}
+
+fn take_chunk(take: u8, from: u32, frames: impl IntoIterator<Item = (u16, u32)>) -> CodesChunk {
+    let frame = |(sentence, number)| SentenceFrame { sentence, take, codes: frame(number) };
+    CodesChunk { origin: origin(), from, frames: frames.into_iter().map(frame).collect() }
 }
 
 fn frames() -> impl Strategy<Value = Vec<SentenceFrame>> {
     let frame = proptest::array::uniform32(0_u32..2_048);
     proptest::collection::vec((any::<u16>(), frame), 0..12).prop_map(|mut frames| {
         frames.sort_by_key(|(sentence, _)| *sentence);
-        frames
+        let frame = |(sentence, codes)| SentenceFrame { sentence, take: (sentence % 3) as u8, codes };
+        frames.into_iter().map(frame).collect()
     })
 }
 
@@ -35,8 +40,8 @@ proptest! {
         let chunk = CodesChunk { origin: origin(), from, frames };
         let bytes = chunk.encode().unwrap();
         prop_assert_eq!(CodesChunk::decode(&bytes), Some(chunk.clone()));
-        let sentences = chunk.frames.chunk_by(|a, b| a.0 == b.0).count();
-        prop_assert_eq!(bytes.len(), 16 + 4 + 4 * sentences + 44 * chunk.frames.len());
+        let sentences = chunk.frames.chunk_by(|a, b| a.sentence == b.sentence).count();
+        prop_assert_eq!(bytes.len(), 16 + 4 + 5 * sentences + 44 * chunk.frames.len());
     }
 
     #[test]
@@ -51,17 +56,20 @@ fn half_a_chunk_is_none() {
     for cut in 0..bytes.len() {
         // A cut at the border of a run leaves a smaller chunk.
         let whole = CodesChunk::decode(&bytes[..cut]).map_or(0, |chunk| chunk.frames.len());
-        assert_eq!(whole, if cut == 16 + 4 + 4 + 88 { 2 } else { 0 }, "cut at {cut}");
+        assert_eq!(whole, if cut == 16 + 4 + 5 + 88 { 2 } else { 0 }, "cut at {cut}");
     }
-    let back = CodesChunk { frames: vec![(4, frame(1)), (0, frame(2))], ..chunk(0, []) };
-    assert_eq!(CodesChunk::decode(&back.encode().unwrap()), None, "sentences go back");
+    assert_eq!(CodesChunk::decode(&chunk(0, [(4, 1), (0, 2)]).encode().unwrap()), None, "sentences go back");
+    let frames = [chunk(0, [(0, 1)]).frames, take_chunk(1, 0, [(0, 2)]).frames].concat();
+    let mixed = CodesChunk { frames, ..chunk(0, []) };
+    assert_eq!(CodesChunk::decode(&mixed.encode().unwrap()), None, "two takes of one sentence");
 }
 
 #[test]
 fn a_code_that_does_not_fit_is_not_written() {
     let mut large = frame(1);
     large[31] = 2_048;
-    assert_eq!(CodesChunk { frames: vec![(0, large)], ..chunk(0, []) }.encode(), None);
+    let frames = vec![SentenceFrame { sentence: 0, take: 0, codes: large }];
+    assert_eq!(CodesChunk { frames, ..chunk(0, []) }.encode(), None);
 }
 
 #[test]
@@ -81,8 +89,26 @@ fn chunks_in_a_row_are_the_pieces() {
         resume_point.take(chunk);
     }
     assert_eq!(resume_point.len(), 4);
-    let sentences = resume_point.into_sentences();
+    let sentences = frames_of(resume_point);
     assert_eq!(sentences, [vec![frame(0), frame(1)], vec![], vec![frame(2), frame(3)]]);
+}
+
+fn frames_of(resume_point: ResumePoint) -> Vec<Vec<Frame>> {
+    resume_point.into_sentences().into_iter().map(|sentence| sentence.frames).collect()
+}
+
+#[test]
+fn a_take_that_was_given_up_is_replaced_and_never_mixed_with_the_next() {
+    let mut resume_point = ResumePoint::default();
+    resume_point.take(chunk(0, [(0, 0), (1, 1), (1, 2), (1, 3)]));
+    let mut without_its_beginning = resume_point.clone();
+    without_its_beginning.take(take_chunk(1, 2, [(1, 8)]));
+    assert_eq!(frames_of(without_its_beginning), [vec![frame(0)], vec![frame(1)]], "the second take begins elsewhere");
+    resume_point.take(take_chunk(1, 1, [(1, 7)]));
+    resume_point.take(take_chunk(1, 2, [(1, 8)]));
+    let first = ResumedSentence { take: 0, frames: vec![frame(0)] };
+    let second = ResumedSentence { take: 1, frames: vec![frame(7), frame(8)] };
+    assert_eq!(resume_point.into_sentences(), [first, second]);
 }
 
 /// Frames behind a gap are left out until the gap is filled. A later attempt may begin again
@@ -98,7 +124,7 @@ fn a_gap_is_not_crossed_and_a_story_told_anew_replaces_the_old_one() {
     resume_point.take(chunk(2, [(0, 2), (1, 3)]));
     assert_eq!(resume_point.len(), 4);
     resume_point.take(chunk(1, [(0, 9)]));
-    assert_eq!(resume_point.clone().into_sentences(), [vec![frame(0), frame(9)]]);
+    assert_eq!(frames_of(resume_point.clone()), [vec![frame(0), frame(9)]]);
     resume_point.take(chunk(0, []));
     assert!(resume_point.is_empty());
 }
@@ -115,7 +141,7 @@ async fn write(live: &Live, job: &JobId, attempt: u64, sequence: u64, spoken: Op
 }
 
 async fn read(live: &Live, job: &JobId) -> Vec<Vec<Frame>> {
-    live.resume_point(job, origin()).await.unwrap().into_sentences()
+    frames_of(live.resume_point(job, origin()).await.unwrap())
 }
 
 #[tokio::test]
@@ -138,7 +164,7 @@ async fn a_successor_reads_what_was_spoken_and_nobody_writes_behind_it() {
     let other = CodesChunk { origin: Origin::of(&["other weights", "q8_0", "cpu"]), ..chunk(0, [(0, 77)]) };
     write(&live, &job, 2, 2, Some(&other)).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..600)]);
-    assert_eq!(live.resume_point(&job, other.origin).await.unwrap().into_sentences(), [[frame(77)]]);
+    assert_eq!(frames_of(live.resume_point(&job, other.origin).await.unwrap()), [[frame(77)]]);
     write(&live, &job, 3, 602, Some(&chunk(600, [(1, 600), (1, 601)]))).await;
     assert_eq!(read(&live, &job).await, [numbers(0..500), numbers(500..602)]);
 
