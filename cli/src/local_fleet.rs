@@ -26,7 +26,7 @@ use csm_shared::process::telemetry::start_metrics;
 use csm_shared::store::{StoreArgs, StoreLocation};
 use csm_shared::watermark::WatermarkKeyArgs;
 use csm_worker::Worker;
-use csm_worker::config::{MAX_THREADS, PREFIX_CACHE_MB, WorkerArgs};
+use csm_worker::config::{MAX_THREADS, PREFIX_CACHE_MB, ServedLanes, WorkerArgs};
 use csm_worker::marks::MarkArgs;
 use csm_worker::provenance::ProvenanceArgs;
 use csm_worker::speak::TakeLimits;
@@ -334,6 +334,7 @@ impl FleetSettings<'_> {
         WorkerArgs {
             model: self.model.source.clone(),
             slots: self.args.slots,
+            lanes: ServedLanes::All,
             live_reserve_slots: self.args.live_reserve_slots,
             reserve_slots: self.args.reserve_slots,
             device: self.args.device,

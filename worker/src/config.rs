@@ -31,6 +31,10 @@ pub struct WorkerArgs {
     /// Jobs that run at the same time
     #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
     pub slots: u8,
+    /// Lanes to serve: `all`, or `bulk` for a worker of bulk jobs alone. The latter reserves no slots, and
+    /// publishes the codes of its jobs less often
+    #[arg(long, env = "CSM_LANES", value_enum, default_value_t)]
+    pub lanes: ServedLanes,
     /// Slots that only live jobs may take, so that a live job finds a free one; a worker of one slot
     /// reserves none
     #[arg(long, env = "CSM_LIVE_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
@@ -83,6 +87,16 @@ pub struct WorkerArgs {
     /// Options of the model hub.
     #[command(flatten)]
     pub hub: HubOptions,
+}
+
+/// Lanes that a worker serves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ServedLanes {
+    /// All lanes.
+    #[default]
+    All,
+    /// The bulk lane alone, for throughput.
+    Bulk,
 }
 
 /// An unusable setting.

@@ -166,7 +166,7 @@ impl Runner {
                 self.context.live.conclude(&self.queue, &id).await?;
             }
             Claim::Nothing => tokio::select! {
-                woken = wake.wait() => claimer.begin_with(woken?),
+                woken = wake.wait(occupancy.capacity(self.capacity)) => claimer.begin_with(woken?),
                 () = occupancy.freed() => {}
             },
             // A held worker takes no wake token: another worker may be able to use it.

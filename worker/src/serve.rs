@@ -22,14 +22,14 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{WorkerArgs, WorkerConfigError};
+use crate::config::{ServedLanes, WorkerArgs, WorkerConfigError};
 use crate::detect_service;
 use crate::encode::AudioEncoder;
 use crate::health::{Breaker, Checks};
 use crate::marks::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 use crate::provenance::ProvenanceError;
 use crate::runner::{Runner, RunnerEnd};
-use crate::speak::{AttemptContext, Voices};
+use crate::speak::{AttemptContext, PublishPace, Voices};
 use csm_engine::engine::{Engine, EngineConfig, EngineError};
 
 /// Longest time that a worker retries a call to Redis, such as the commit of a result.
@@ -196,10 +196,12 @@ async fn work(
             breaker: breaker.clone(),
             voices,
             take_limits: args.take_limits,
+            publish_pace: if args.lanes == ServedLanes::Bulk { PublishPace::Seldom } else { PublishPace::Often },
             live,
             worker: worker_id.to_string(),
         },
         capacity: WorkerCapacity {
+            bulk_only: args.lanes == ServedLanes::Bulk,
             live_reserve: args.live_reserve_slots,
             reserve: args.reserve_slots,
             ..WorkerCapacity::empty(args.slots)

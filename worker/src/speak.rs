@@ -43,6 +43,7 @@ use csm_engine::engine::{Engine, ModelInfo, PromptSegment, SegmentAudio};
 
 pub use attempt_error::{AttemptError, Blame};
 pub use attempt_progress::AttemptProgress;
+pub use progress::PublishPace;
 use progress::{PendingEvent, ProgressPublisher};
 pub use recordings::RecordingError;
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
@@ -79,6 +80,8 @@ pub struct AttemptContext {
     pub voices: Voices,
     /// Limits that the audio of a sentence must keep, or be spoken again.
     pub take_limits: TakeLimits,
+    /// How often the codes of a running job are published.
+    pub publish_pace: PublishPace,
     /// Live channel to the followers of a job.
     pub live: Live,
     /// Id of this worker, for the receipt.
@@ -230,7 +233,8 @@ impl AttemptContext {
         let origin = origin(self.engine.info(), &plan.plan);
         let live = spec.delivery.is_live();
         let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
-        let mut publisher = ProgressPublisher::new(origin, spec.budget.frames(), live.then_some(before.published()));
+        let mut publisher =
+            ProgressPublisher::new(origin, self.publish_pace, spec.budget.frames(), live.then_some(before.published()));
         plan.resumed = before.into_sentences();
         let mut stream = SentenceStream::new(&self.engine, plan);
         let mut marking = self.marker.begin(&at.id);

@@ -116,7 +116,7 @@ impl PacedWorker {
             };
             let Claim::Job(job) = claimer.claim(capacity).await? else {
                 tokio::select! {
-                    woken = wake.wait() => claimer.begin_with(woken?),
+                    woken = wake.wait(capacity) => claimer.begin_with(woken?),
                     () = left.notified() => {}
                 }
                 continue;

@@ -94,7 +94,7 @@ impl BenchWorker {
             let Claim::Job(job) = claimer.claim(room).await? else {
                 tokio::select! {
                     () = stop.cancelled() => break,
-                    woken = wake.wait() => claimer.begin_with(woken?),
+                    woken = wake.wait(room) => claimer.begin_with(woken?),
                     () = left.notified() => {}
                 }
                 continue;

@@ -101,7 +101,7 @@ async fn consume(queue: Queue, seen: Arc<Seen>, stop: CancellationToken) -> anyh
     let done = receipt(1);
     while !stop.is_cancelled() {
         let Claim::Job(job) = claimer.claim(WorkerCapacity::empty(1)).await? else {
-            claimer.begin_with(wake.wait().await?);
+            claimer.begin_with(wake.wait(WorkerCapacity::empty(1)).await?);
             continue;
         };
         let id = job.lease.at().id;

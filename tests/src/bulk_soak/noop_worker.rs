@@ -108,7 +108,7 @@ impl NoopWorker {
                 Ok(_) => {
                     tokio::select! {
                         // Without an answer of Redis the next claim waits for it.
-                        woken = wake.wait() => if let Ok(shard) = woken { claimer.begin_with(shard) },
+                        woken = wake.wait(capacity) => if let Ok(shard) = woken { claimer.begin_with(shard) },
                         () = left.notified() => {}
                     }
                     continue;

@@ -12,16 +12,33 @@ use super::sentence_stream::StreamedFrame;
 use crate::encode;
 use crate::marks::Marked;
 
-/// Frames between two progress events: 400 ms of audio. The loss of a worker costs at most these
-/// frames and those that have not left the engine.
-pub(super) const PROGRESS_EVERY: u32 = 5;
+/// How often the codes of a running job are published. The loss of a worker costs each of its jobs at
+/// most the frames between two events and those that have not left the engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PublishPace {
+    /// Every 5 frames: 400 ms of audio.
+    Often,
+    /// Every 25 frames: 2 s of audio.
+    Seldom,
+}
+
+impl PublishPace {
+    /// Returns the number of frames between two progress events.
+    const fn frames(self) -> u32 {
+        match self {
+            Self::Often => 5,
+            Self::Seldom => 25,
+        }
+    }
+}
 
 // As a rule, all samples since the last event fit into the next one.
-const _: () = assert!(PROGRESS_EVERY as usize * FRAME_SAMPLES < AudioChunk::SAMPLES_MAX);
+const _: () = assert!(PublishPace::Often.frames() as usize * FRAME_SAMPLES < AudioChunk::SAMPLES_MAX);
 
 /// Publisher of the frames of one attempt, as they come.
 pub(super) struct ProgressPublisher {
     origin: Origin,
+    pace: PublishPace,
     max_frames: u32,
     /// Number of frames received.
     frames: u32,
@@ -57,10 +74,11 @@ pub(super) struct PendingEvent {
 impl ProgressPublisher {
     /// Creates the publisher of an attempt. `published` is the number of samples that earlier
     /// attempts have sent; with `None`, no samples are sent.
-    pub(super) fn new(origin: Origin, max_frames: u32, published: Option<u64>) -> Self {
+    pub(super) fn new(origin: Origin, pace: PublishPace, max_frames: u32, published: Option<u64>) -> Self {
         let samples = published.map(|published| Samples { published, received: 0, unpublished: Vec::new() });
         Self {
             origin,
+            pace,
             max_frames,
             frames: 0,
             resumed: 0,
@@ -92,7 +110,7 @@ impl ProgressPublisher {
         let (sentence, take) = (frame.sentence as u16, frame.take);
         self.unpublished.push(SentenceFrame { sentence, take, codes: frame.codes });
         let first_samples = self.samples.as_ref().is_some_and(Samples::are_first);
-        self.due = (self.frames - self.resumed) % PROGRESS_EVERY == 1 || first_samples;
+        self.due = (self.frames - self.resumed) % self.pace.frames() == 1 || first_samples;
     }
 
     /// Goes to a take of a sentence. The frames of the take before it are given up: the first frame of

@@ -19,7 +19,7 @@ use csm_shared::store::{FolderStore, ObjectKey, Store};
 use csm_worker::encode::AudioEncoder;
 use csm_worker::health::Breaker;
 use csm_worker::marks::{Marker, WatermarkKey};
-use csm_worker::speak::{AttemptContext, AttemptError, AttemptProgress, TakeLimits, Voices};
+use csm_worker::speak::{AttemptContext, AttemptError, AttemptProgress, PublishPace, TakeLimits, Voices};
 use futures::{Stream, StreamExt as _};
 use tempfile::TempDir;
 
@@ -57,6 +57,7 @@ pub(crate) async fn attempt_context(folder: &Path, client: &RedisClient, weights
         breaker: Breaker::default(),
         voices: Voices::new(false),
         take_limits: TakeLimits::default(),
+        publish_pace: PublishPace::Often,
         live: Live::new(client.clone()),
         worker: "test".into(),
     }

@@ -41,19 +41,33 @@ pub struct WorkerCapacity {
     /// Slots beside the live reserve that bulk jobs may not take, so that a standard job need not
     /// wait for a bulk job to end.
     pub reserve: u8,
+    /// True if the worker takes bulk jobs, and suspects, and nothing else.
+    pub bulk_only: bool,
 }
 
 impl WorkerCapacity {
     /// Returns the capacity of a worker of `slots` slots that runs nothing and reserves nothing.
     #[must_use]
     pub const fn empty(slots: u8) -> Self {
-        Self { slots, running: 0, standard: 0, bulk: 0, busy_for: Duration::ZERO, live_reserve: 0, reserve: 0 }
+        Self {
+            slots,
+            running: 0,
+            standard: 0,
+            bulk: 0,
+            busy_for: Duration::ZERO,
+            live_reserve: 0,
+            reserve: 0,
+            bulk_only: false,
+        }
     }
 
-    /// Returns the slots that jobs of each lane may take, most urgent lane first. Every lane has at
-    /// least one, so a worker of one slot reserves none.
+    /// Returns the slots that jobs of each lane may take, most urgent lane first. Every lane that the
+    /// worker serves has at least one, so a worker of one slot reserves none.
     #[must_use]
     pub const fn lane_slots(&self) -> [u8; Lane::ALL.len()] {
+        if self.bulk_only {
+            return [0, 0, self.slots];
+        }
         let others = self.slots.saturating_sub(1);
         let live = if self.live_reserve < others { self.live_reserve } else { others };
         let both = live.saturating_add(self.reserve);
@@ -64,13 +78,23 @@ impl WorkerCapacity {
     /// Returns whether one more job may be of the standard lane.
     #[must_use]
     pub const fn accepts_standard(&self) -> bool {
-        self.live_reserve == 0 || self.standard.saturating_add(self.bulk) < self.lane_slots()[1]
+        !self.bulk_only && (self.live_reserve == 0 || self.standard.saturating_add(self.bulk) < self.lane_slots()[1])
     }
 
     /// Returns whether one more job may be of the bulk lane.
     #[must_use]
     pub const fn accepts_bulk(&self) -> bool {
-        self.accepts_standard() && self.bulk < self.lane_slots()[2]
+        (self.bulk_only || self.accepts_standard()) && self.bulk < self.lane_slots()[2]
+    }
+
+    /// Returns whether one more job may be of a lane.
+    #[must_use]
+    pub const fn accepts(&self, lane: Lane) -> bool {
+        match lane {
+            Lane::Live => !self.bulk_only,
+            Lane::Standard => self.accepts_standard(),
+            Lane::Bulk => self.accepts_bulk(),
+        }
     }
 }
 
@@ -182,8 +206,7 @@ impl Claimer {
                 .arg(SCAN_LIMIT)
                 .arg(PROMOTE_LIMIT)
                 .arg(u8::from(capacity.running == 0))
-                .arg(u8::from(capacity.accepts_standard()))
-                .arg(u8::from(capacity.accepts_bulk()))
+                .arg(Lane::ALL.map(|lane| u32::from(capacity.accepts(lane))).as_slice())
                 .arg(self.queue.options.per_shard(self.queue.options.tenant_running_max))
                 .arg(ms(WARDEN))
                 .arg(ms(RECORD_TTL))

@@ -79,10 +79,16 @@ impl RedisKeys {
         self.key("deadlines")
     }
 
-    /// Returns the list of wake tokens that idle workers block on.
+    /// Returns the list of wake tokens of a lane, on which idle workers that serve the lane block.
     #[must_use]
-    pub fn wake(&self) -> String {
-        self.key("wake")
+    pub fn wake(&self, lane: Lane) -> String {
+        self.key(&format!("wake:{lane}"))
+    }
+
+    /// Returns the list of wake tokens of suspects, on which all idle workers block.
+    #[must_use]
+    pub fn wake_for_suspects(&self) -> String {
+        self.key(&format!("wake:{SUSPECTS}"))
     }
 
     /// Returns the stream of dead letters.
@@ -137,7 +143,6 @@ mod tests {
             keys.leases(),
             keys.open(),
             keys.deadlines(),
-            keys.wake(),
             keys.dead_letters(),
             keys.counters(),
             keys.tenants(),
@@ -148,6 +153,8 @@ mod tests {
             let name = name.strip_prefix(keys.root()).expect("under the root");
             assert!(prelude.contains(&format!("ROOT .. '{name}'")), "{name}");
         }
+        assert!(prelude.contains("WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake:',"));
+        assert_eq!([keys.wake(Lane::Bulk), keys.wake_for_suspects()], ["csm:{q0}:wake:bulk", "csm:{q0}:wake:suspects"]);
         assert!(prelude.contains("STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'"));
         assert!(prelude.contains(&format!("SUSPECTS = '{SUSPECTS}'")));
         let weights = Lane::ALL.map(|lane| format!("{lane} = {}", lane.weight())).join(", ");

@@ -1,13 +1,15 @@
 //! Waiting of an idle worker: BLPOP on the shards' lists of wake tokens, over connections of its
-//! own. A wait that is under way is never given up while its connection stays open. A lost token
-//! costs at most [`WAIT_MAX`], never a job.
+//! own. Each lane has a list, so no worker takes the token of a job that it may not run. A wait that
+//! is under way is never given up while its connection stays open. A lost token costs at most
+//! [`WAIT_MAX`], never a job.
 
 use std::time::Duration;
 
+use csm_shared::job::Lane;
 use redis::aio::MultiplexedConnection;
 use tokio::task::JoinSet;
 
-use super::Queue;
+use super::{Queue, WorkerCapacity};
 use crate::redis_client::RedisFault;
 
 /// Longest wait of one call, and longest delay of a job after a lost wake token.
@@ -37,12 +39,13 @@ impl Queue {
 }
 
 impl WakeListener {
-    /// Returns the shard on which there may be work, after [`WAIT_MAX`] at the latest. Waits that
-    /// are under way go on until the next call, even if this call is dropped.
-    pub async fn wait(&mut self) -> Result<usize, RedisFault> {
+    /// Returns the shard on which there may be work for a worker of this capacity, after [`WAIT_MAX`]
+    /// at the latest. Waits that are under way go on until the next call, even if this call is
+    /// dropped.
+    pub async fn wait(&mut self, capacity: WorkerCapacity) -> Result<usize, RedisFault> {
         for shard in 0..self.connections.len() {
             if std::mem::take(&mut self.idle[shard]) {
-                self.waits.spawn(wait_on(self.queue.clone(), shard, self.connections[shard].take()));
+                self.waits.spawn(wait_on(self.queue.clone(), shard, self.connections[shard].take(), capacity));
             }
         }
         match self.waits.join_next().await {
@@ -63,17 +66,22 @@ impl WakeListener {
     }
 }
 
-async fn wait_on(queue: Queue, shard: usize, connection: Option<MultiplexedConnection>) -> Waited {
+async fn wait_on(
+    queue: Queue,
+    shard: usize,
+    connection: Option<MultiplexedConnection>,
+    capacity: WorkerCapacity,
+) -> Waited {
+    let keys = &queue.shards[shard];
+    let lanes = Lane::ALL.into_iter().filter(|lane| capacity.accepts(*lane)).map(|lane| keys.wake(lane));
+    let lists: Vec<String> = std::iter::once(keys.wake_for_suspects()).chain(lanes).collect();
     let wait = async {
         let mut connection = match connection {
             Some(connection) => connection,
-            None => queue.redis.blocking_connection(&queue.shards[shard].wake(), WAIT_MAX).await?,
+            None => queue.redis.blocking_connection(&keys.wake_for_suspects(), WAIT_MAX).await?,
         };
-        let _token: Option<(String, String)> = redis::cmd("BLPOP")
-            .arg(queue.shards[shard].wake())
-            .arg(WAIT_MAX.as_secs_f64())
-            .query_async(&mut connection)
-            .await?;
+        let _token: Option<(String, String)> =
+            redis::cmd("BLPOP").arg(&lists).arg(WAIT_MAX.as_secs_f64()).query_async(&mut connection).await?;
         Ok(connection)
     };
     (shard, wait.await)

@@ -10,7 +10,9 @@ mod suspects;
 
 use std::time::Duration;
 
-use csm_queue::queue::{Beat, Cancel, Commit, Enqueue, LEASE, Queue, Reaped, RedisKeys, Retry, Ticket, WorkerId};
+use csm_queue::queue::{
+    Beat, Cancel, Commit, Enqueue, LEASE, Queue, Reaped, RedisKeys, Retry, Ticket, WorkerCapacity, WorkerId,
+};
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
 use csm_testing::receipt;
 
@@ -266,9 +268,9 @@ async fn jobs_survive_a_killed_redis() {
 async fn an_idle_worker_is_woken_by_a_job() {
     let fleet = TestFleet::start().await;
     let mut wake = fleet.queue.wake_listener();
-    let (waited, _) = tokio::join!(wake.wait(), enqueue(&fleet.queue, Lane::Live));
+    let (waited, _) = tokio::join!(wake.wait(WorkerCapacity::empty(5)), enqueue(&fleet.queue, Lane::Live));
     waited.unwrap();
     let mut tokens = redis::cmd("LLEN");
-    let left: u64 = fleet.client.command(tokens.arg(RedisKeys::new("test", 0).wake())).await.unwrap();
+    let left: u64 = fleet.client.command(tokens.arg(RedisKeys::new("test", 0).wake(Lane::Live))).await.unwrap();
     assert_eq!(left, 0, "woken by the token, not by the end of the wait");
 }

@@ -7,7 +7,7 @@ pub(crate) mod servers;
 
 use std::time::Duration;
 
-use csm_queue::queue::{Commit, Enqueue, Queue, QueueArgs, Ticket, WorkerId};
+use csm_queue::queue::{Commit, Enqueue, Queue, QueueArgs, Ticket, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::RedisFault;
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
 
@@ -73,7 +73,7 @@ async fn jobs_of_all_shards_survive_the_death_of_a_node() {
         // Enough that every shard has some.
         let mut ids = enqueue(&queue, 96).await;
         let mut woken = queue.wake_listener();
-        woken.wait().await.unwrap();
+        woken.wait(WorkerCapacity::empty(1)).await.unwrap();
         for node in &mut cluster.nodes {
             assert_ne!(node.info("db0").await, "", "each node has its share of the shards");
         }

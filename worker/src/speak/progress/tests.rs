@@ -14,7 +14,7 @@ fn origin() -> Origin {
 /// Publishes `new` frames after `old` replayed ones; `written` decides which events reach the
 /// stream.
 fn published(old: u32, new: u32, written: impl Fn(u32) -> bool) -> Vec<(u32, Vec<u32>)> {
-    let (mut publisher, mut told) = (ProgressPublisher::new(origin(), 100, None), Vec::new());
+    let (mut publisher, mut told) = (ProgressPublisher::new(origin(), PublishPace::Often, 100, None), Vec::new());
     for number in 0..old + new {
         publisher.push(&sentence_frame(0, number, number < old), &Marked::default());
         while let Some(pending) = publisher.due() {
@@ -57,7 +57,7 @@ fn what_was_not_written_goes_before_the_next_event() {
 /// stream holds its codes.
 #[test]
 fn a_replayed_frame_behind_a_new_one_is_told() {
-    let mut publisher = ProgressPublisher::new(origin(), 100, None);
+    let mut publisher = ProgressPublisher::new(origin(), PublishPace::Often, 100, None);
     let mut hear = |sentence_frame: StreamedFrame| {
         publisher.push(&sentence_frame, &Marked::default());
         let spoken = publisher.due().and_then(|pending| pending.codes.clone());
@@ -75,7 +75,7 @@ fn a_replayed_frame_behind_a_new_one_is_told() {
 /// The frames of a take that was given up are replaced in the stream, written or not.
 #[test]
 fn a_further_take_begins_behind_the_sentence_before() {
-    let mut publisher = ProgressPublisher::new(origin(), 100, None);
+    let mut publisher = ProgressPublisher::new(origin(), PublishPace::Often, 100, None);
     let mut chunks = Vec::new();
     let mut hear = |sentence, take, numbers: std::ops::Range<u32>| {
         for number in numbers {
@@ -142,7 +142,8 @@ fn stream() -> MarkStream {
 /// than `frames`.
 fn attempt(to: &mut LiveReceiver, old: usize, frames: usize, cut: usize, written: impl Fn(usize) -> Written) {
     to.last = 0;
-    let (mut publisher, mut stream) = (ProgressPublisher::new(origin(), 100, Some(to.pcm.len() as u64 / 2)), stream());
+    let (mut publisher, mut stream) =
+        (ProgressPublisher::new(origin(), PublishPace::Often, 100, Some(to.pcm.len() as u64 / 2)), stream());
     let mut tell = |publisher: &mut ProgressPublisher, at: usize| {
         while let Some(pending) = publisher.due() {
             let written = written(at);
@@ -193,7 +194,7 @@ fn samples_go_out_from_the_first_frame_to_the_last() {
 #[test]
 fn many_samples_at_once_are_cut_into_bounded_events() {
     let (mut receiver, mut stream) = (LiveReceiver::default(), stream());
-    let mut publisher = ProgressPublisher::new(origin(), 100, Some(0));
+    let mut publisher = ProgressPublisher::new(origin(), PublishPace::Often, 100, Some(0));
     publisher.push(&sentence_frame(0, 0, false), &Marked::default());
     assert!(
         matches!(publisher.due(), Some(PendingEvent { event: Event::Progress { audio: None, .. }, .. })),

@@ -5,7 +5,10 @@ local COSTS = ROOT .. 'costs'
 -- the worker has not told its rate; nil if no worker has.
 local function frame_ms(owner)
   local mine = redis.call('HMGET', WORKERS, 'capacity:' .. owner, 'slots:' .. owner)
-  local capacity, slots = tonumber(mine[1] or 0), tonumber(string.match(mine[2] or '', '%d+') or 0)
+  local capacity, slots = tonumber(mine[1] or 0), 0
+  for number in string.gmatch(mine[2] or '', '%d+') do
+    slots = math.max(slots, tonumber(number))
+  end
   if capacity <= 0 or slots <= 0 then
     local fleet = redis.call('HMGET', BOOK, 'capacity', 'rated')
     capacity, slots = tonumber(fleet[1] or 0), tonumber(fleet[2] or 0)
@@ -102,16 +105,24 @@ local function add_slots(groups, lane, at, left)
   return added
 end
 
+-- Returns the number of bulk jobs that run on workers of bulk jobs alone. Which worker runs a job is not
+-- counted: such workers are the first to be full.
+local function bulk_apart(lanes, slots)
+  return math.min(slots.apart, lanes.bulk.running)
+end
+
 -- Returns the number of free slots that a job of the lane may take.
 local function free_slots(lane, lanes, slots)
-  local free = slots.live - lanes.live.running - lanes.standard.running - lanes.bulk.running
+  local apart = bulk_apart(lanes, slots)
+  local bulk = lanes.bulk.running - apart
+  local free = slots.live - lanes.live.running - lanes.standard.running - bulk
   if lane ~= 'live' then
-    free = math.min(free, slots.standard - lanes.standard.running - lanes.bulk.running)
+    free = math.min(free, slots.standard - lanes.standard.running - bulk)
   end
   if lane == 'bulk' then
-    free = math.min(free, slots.bulk - lanes.bulk.running)
+    free = math.min(free, slots.bulk - slots.apart - bulk)
   end
-  return math.max(0, free)
+  return math.max(0, free) + (lane == 'bulk' and slots.apart - apart or 0)
 end
 
 -- Returns the slots that a job of the lane may take, in groups in the order of time: how many, and
@@ -123,8 +134,12 @@ local function groups_of(lane, lanes, slots, free)
   end
   -- A slot that a more urgent job leaves may be one that is kept for such jobs.
   for place = #LANES, 1, -1 do
-    if left > 0 then
-      left = left - add_slots(groups, LANES[place], lanes[LANES[place]], left)
+    local here = left
+    if LANES[place] == 'bulk' and lane ~= 'bulk' then
+      here = math.min(left, lanes.bulk.running - bulk_apart(lanes, slots))
+    end
+    if here > 0 then
+      left = left - add_slots(groups, LANES[place], lanes[LANES[place]], here)
     end
   end
   table.sort(groups, function(a, b)
@@ -205,11 +220,11 @@ local function time_of_turn(groups, jobs, work, sizes, rest)
   return turn and math.min(turn, high) or high
 end
 
--- Returns the expected wait in ms of a job that joins a lane now; nil while no worker has reported
--- its rate, or while the lane is paused, which the second value tells. A lane waits for its share of
+-- Returns the expected wait in ms of a job that joins a lane now; nil while no worker of the lane has
+-- reported its rate, or while the lane is paused, which the second value tells. A lane waits for its share of
 -- the slots that it may take, and at most until all that waits has begun.
 local function predicted_wait(lane)
-  local book = fields_of(BOOK, 'capacity', 'rated', 'slots:live', 'slots:standard', 'slots:bulk',
+  local book = fields_of(BOOK, 'capacity', 'rated', 'slots:live', 'slots:standard', 'slots:bulk', 'slots:apart',
     'waiting:live', 'waiting:standard', 'waiting:bulk', 'others:live', 'others:standard', 'others:bulk',
     'paused:live', 'paused:standard', 'paused:bulk')
   local capacity = tonumber(book.capacity or 0)
@@ -218,13 +233,16 @@ local function predicted_wait(lane)
   elseif capacity <= 0 then
     return nil, false
   end
-  local lanes, slots, all, weights = {}, {}, 0, 0
+  local lanes, slots, all, weights = {}, { apart = tonumber(book['slots:apart'] or 0) }, 0, 0
   for _, name in ipairs(LANES) do
     lanes[name] = lane_now(name, book['waiting:' .. name], book['others:' .. name])
     slots[name] = tonumber(book['slots:' .. name] or 0)
     if name == lane or (lanes[name].frames > 0 and not book['paused:' .. name]) then
       all, weights = all + lanes[name].frames, weights + WEIGHT[name]
     end
+  end
+  if slots[lane] == 0 and slots.apart > 0 then
+    return nil, false
   end
   local own = lanes[lane]
   local frames = math.min(all, own.frames * weights / WEIGHT[lane])

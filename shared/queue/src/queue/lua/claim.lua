@@ -4,7 +4,7 @@
 --
 -- Arguments:
 -- - idle: '1' if the worker runs nothing
--- - standard, bulk: '1' if the worker may take a job of the lane
+-- - live, standard, bulk: '1' if the worker may take a job of the lane
 -- - number: names this claim alone
 -- - repeated: '1' if the answer to this claim may have been lost
 -- - busy_ms: time until the worker will likely run nothing
@@ -16,10 +16,11 @@
 -- - {'foreign', id, model}: the job asked for a model that is not the worker's, and has failed
 -- - {'again'}: scan_limit was reached
 -- - {'hold'}: the worker must take nothing until it is idle, from other shards neither
-local owner, build, lease_ms, scan_limit, promote_limit, idle, standard, bulk, tenant_running_max, warden_ms, ttl_ms,
-  number, repeated, busy_ms, sooner_ms, model = unpack(ARGV)
+local owner, build, lease_ms, scan_limit, promote_limit, idle, live, standard, bulk, tenant_running_max, warden_ms,
+  ttl_ms, number, repeated, busy_ms, sooner_ms, model = unpack(ARGV)
 lease_ms, scan_limit, tenant_running_max = tonumber(lease_ms), tonumber(scan_limit), tonumber(tenant_running_max)
-idle, standard, bulk = idle == '1', standard == '1', bulk == '1'
+idle = idle == '1'
+local accepts = { live = live == '1', standard = standard == '1', bulk = bulk == '1' }
 local now = now_ms()
 
 local function answer_of(id, attempt, spec, created, alone)
@@ -185,7 +186,7 @@ end
 
 local clock, order = tonumber(book.tag or 0), {}
 for i, lane in ipairs(LANES) do
-  if not book['paused:' .. lane] and (lane ~= 'standard' or standard) and (lane ~= 'bulk' or bulk) then
+  if not book['paused:' .. lane] and accepts[lane] then
     local served = book['served:' .. lane]
     local overdue = served and now - served > PATIENCE_MS[lane]
     order[#order + 1] = { lane = lane, tag = math.max(clock, tonumber(book['tag:' .. lane] or 0)), served = served,

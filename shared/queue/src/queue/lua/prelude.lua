@@ -21,6 +21,7 @@
 -- - suspects: number of those that wait
 -- - capacity: frames a second of the whole fleet, thousandths
 -- - slots:<lane>: slots of the fleet that a job of the lane may take
+-- - slots:apart: those of slots:bulk that belong to workers of bulk jobs alone
 -- - rated: slots of the workers that have told their rate
 -- - others:<lane>: the lane on other shards, as workers last reported: see lane_now, admission.lua
 -- - ended:<state>: number of jobs
@@ -37,7 +38,7 @@
 -- Words:
 -- - warden: the one worker that empties itself for suspects while none is idle. Its key holds its
 --   name, when it will likely be empty, and until when it keeps the role.
--- - token: an entry of the wake list, which wakes one idle worker.
+-- - token: an entry of a stream's wake list, which wakes one idle worker that serves the stream.
 -- - parked: a job that waits while its tenant runs as many as it may.
 -- - end: the time at which a running job will likely leave its slot.
 --
@@ -46,7 +47,7 @@
 -- finish, take back and cancel jobs.
 local ROOT = KEYS[1]
 local DELAYED, LEASES, OPEN, DEADLINES = ROOT .. 'delayed', ROOT .. 'leases', ROOT .. 'open', ROOT .. 'deadlines'
-local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
+local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake:', ROOT .. 'dlq', ROOT .. 'book', ROOT .. 'tenants'
 local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
 local WAITS, RATE = ROOT .. 'waits:', ROOT .. 'rate:'
 local STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'
@@ -136,8 +137,8 @@ local function push_into(queue, id, ...)
   if queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', 1)
   end
-  if redis.call('LPUSH', WAKE, '1') > WAKE_TOKENS_MAX then
-    redis.call('LTRIM', WAKE, 0, WAKE_TOKENS_MAX - 1)
+  if redis.call('LPUSH', WAKE .. queue, '1') > WAKE_TOKENS_MAX then
+    redis.call('LTRIM', WAKE .. queue, 0, WAKE_TOKENS_MAX - 1)
   end
 end
 
@@ -324,13 +325,15 @@ end
 -- Adds a worker's rate and slots to the fleet's; with a sign of -1, takes them from it.
 local function count_worker(name, sign)
   local mine = redis.call('HMGET', WORKERS, 'capacity:' .. name, 'slots:' .. name)
-  local numbers, place = { capacity = tonumber(mine[1] or 0) }, 0
+  local numbers, place, most = { capacity = tonumber(mine[1] or 0) }, 0, 0
   for slots in string.gmatch(mine[2] or '', '%d+') do
     place = place + 1
     numbers['slots:' .. LANES[place]] = tonumber(slots)
+    most = math.max(most, tonumber(slots))
   end
-  numbers.rated = numbers.capacity > 0 and numbers['slots:live'] or 0
-  for _, field in ipairs({ 'capacity', 'rated', 'slots:live', 'slots:standard', 'slots:bulk' }) do
+  numbers.rated = numbers.capacity > 0 and most or 0
+  numbers['slots:apart'] = numbers['slots:live'] == 0 and numbers['slots:bulk'] or 0
+  for _, field in ipairs({ 'capacity', 'rated', 'slots:live', 'slots:standard', 'slots:bulk', 'slots:apart' }) do
     local number = numbers[field] or 0
     if number > 0 and redis.call('HINCRBY', BOOK, field, sign * number) < 0 then
       redis.call('HDEL', BOOK, field)

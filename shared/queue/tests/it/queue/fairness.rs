@@ -1,12 +1,12 @@
 //! Fairness: lanes share by weight, none starves, and bulk jobs leave slots free.
 
-use csm_queue::queue::{Claim, Queue, RedisKeys, Ticket, WorkerCapacity, WorkerId};
+use csm_queue::queue::{Claim, Enqueue, Queue, RedisKeys, Ticket, WorkerCapacity, WorkerId, WorkerReport};
 use csm_shared::job::{JobId, JobSpec, Lane};
 use csm_testing::job;
 use futures::future::try_join_all;
 
 use super::{enqueue, receipt};
-use crate::fleet::{TestFleet, claim, try_claim};
+use crate::fleet::{TestFleet, claim, spec, try_claim};
 
 /// Returns a job that is expected to take `frames` frames.
 fn spec_of(lane: Lane, frames: u64) -> JobSpec {
@@ -124,4 +124,66 @@ async fn standard_and_bulk_leave_the_live_reserve_to_live_jobs() {
         matches!(queue.claimer(&owner, "a test").claim(one_slot).await.unwrap(), Claim::Job(_)),
         "one slot cannot be kept back"
     );
+}
+
+#[tokio::test]
+async fn a_worker_of_bulk_jobs_takes_and_wakes_for_nothing_else() {
+    let fleet = TestFleet::start().await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let bulk_only = WorkerCapacity { bulk_only: true, live_reserve: 1, reserve: 1, ..WorkerCapacity::empty(5) };
+    assert_eq!(bulk_only.lane_slots(), [0, 0, 5]);
+    enqueue(queue, Lane::Live).await;
+    enqueue(queue, Lane::Standard).await;
+    let mut claimer = queue.claimer(&owner, "a test");
+    assert!(matches!(claimer.claim(bulk_only).await.unwrap(), Claim::Nothing));
+
+    // The tokens of the other lanes are still there when its wait is over.
+    let keys = RedisKeys::new("test", 0);
+    let mut wake = queue.wake_listener();
+    wake.wait(bulk_only).await.unwrap();
+    let tokens = async |lane| {
+        let mut length = redis::cmd("LLEN");
+        fleet.client.command::<u64>(length.arg(keys.wake(lane))).await.unwrap()
+    };
+    assert_eq!([tokens(Lane::Live).await, tokens(Lane::Standard).await], [1, 1]);
+    let (woken, bulk) = tokio::join!(wake.wait(bulk_only), enqueue(queue, Lane::Bulk));
+    woken.unwrap();
+    assert_eq!(tokens(Lane::Bulk).await, 0, "woken by the token, not by the end of the wait");
+    let nearly_full = WorkerCapacity { running: 4, bulk: 4, ..bulk_only };
+    let Claim::Job(job) = claimer.claim(nearly_full).await.unwrap() else { panic!("a bulk job waits") };
+    assert_eq!(job.lease.at().id, bulk);
+    assert!(matches!(claimer.claim(nearly_full).await.unwrap(), Claim::Nothing));
+}
+
+/// Slots that take no live jobs shorten no live job's wait.
+#[tokio::test]
+async fn waits_are_predicted_from_the_workers_of_a_lane() {
+    let fleet = TestFleet::start().await;
+    let (queue, frames) = (&fleet.queue, f64::from(spec(Lane::Live).expected_frames()));
+    // Slots that make a job a second each.
+    let report = |lane_slots: [u8; 3]| WorkerReport {
+        host: "h".into(),
+        model: "m".into(),
+        build: "b".into(),
+        slots: lane_slots[2],
+        lane_slots,
+        running: 0,
+        frames_per_second: frames * f64::from(lane_slots[2]),
+        frames: 0,
+        draining: false,
+    };
+    let wait = async |lane| match queue.enqueue(&Ticket::new(JobId::generate()), &spec(lane)).await.unwrap() {
+        Enqueue::Accepted { wait } => wait.map(|wait| wait.as_secs_f64()),
+        other => panic!("{other:?}"),
+    };
+    queue.report(&WorkerId::of_this_process("bulk"), &report([0, 0, 32])).await.unwrap();
+    assert_eq!(wait(Lane::Live).await, None, "no worker takes live jobs");
+    assert_eq!(wait(Lane::Bulk).await, Some(0.0));
+    queue.report(&WorkerId::of_this_process("all"), &report([1, 1, 1])).await.unwrap();
+    for _ in 0..8 {
+        wait(Lane::Live).await;
+    }
+    let ninth = wait(Lane::Live).await.unwrap();
+    assert!((8.0..12.0).contains(&ninth), "{ninth} s behind nine jobs, on one slot");
+    assert_eq!(wait(Lane::Bulk).await, Some(0.0), "31 slots are free");
 }
