@@ -18,9 +18,7 @@ use reqwest::{Method, RequestBuilder, Response, Url};
 pub(crate) use api_problem::ApiProblem;
 use api_types::FleetDocument;
 pub(crate) use api_types::{CancelAnswer, FleetSlots, JobSummary, SpeechRequest};
-#[cfg(test)]
-pub(crate) use batch_types::RequestCounts;
-pub(crate) use batch_types::{Batch, BatchRequest, BatchStatus};
+pub(crate) use batch_types::{Batch, BatchRequest, BatchStatus, RequestCounts};
 pub(crate) use result_line::{LineAudio, LineOutcome, ResultLine};
 
 /// Longest wait for a TCP connection.

@@ -4,8 +4,6 @@
 //! The places of data are values in this file. So a `CSM_REDIS_URL` or `CSM_STORE` of the shell
 //! cannot point the fleet at another one's data. Other users cannot read what the fleet writes.
 
-mod choose;
-
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -13,30 +11,23 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use csm_engine::engine::{DeviceChoice, MAX_SLOTS};
-use csm_engine::model::WeightChoice;
+use csm_engine::engine::MAX_SLOTS;
 use csm_gateway::{BATCH_WINDOW, GatewayArgs, IdSecretArgs};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions, SupervisedRedis, running_url};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
-use csm_shared::models::HubOptions;
 use csm_shared::process::descriptors;
 use csm_shared::process::shutdown::grace;
 use csm_shared::process::telemetry::start_metrics;
 use csm_shared::store::{StoreArgs, StoreLocation};
-use csm_shared::watermark::WatermarkKeyArgs;
 use csm_worker::Worker;
-use csm_worker::config::{MAX_THREADS, PREFIX_CACHE_MB, ServedLanes, WorkerArgs};
-use csm_worker::marks::MarkArgs;
-use csm_worker::provenance::ProvenanceArgs;
-use csm_worker::speak::TakeLimits;
+use csm_worker::config::{ServedLanes, WorkerArgs};
 use rustix::fs::Mode;
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use choose::{ChosenModel, ModelChoice, choose};
+use crate::speech_args::{ChosenModel, SpeechArgs, choose};
 
 /// Any free port of this machine.
 pub(crate) const ANY_PORT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -64,10 +55,8 @@ const PRIVATE: u32 = 0o700;
 /// Settings of a fleet on this machine.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct FleetArgs {
-    /// `auto`, `tiny` (a toy voice), `noise` (random weights), a hub id such as unsloth/csm-1b, or a
-    /// folder
-    #[arg(long, env = "CSM_MODEL", default_value = "auto", value_name = "MODEL")]
-    model: ModelChoice,
+    #[command(flatten)]
+    pub(crate) speech: SpeechArgs,
     /// Folder for Redis' file, the audio, and the models `tiny` and `noise`
     #[arg(long, default_value = DEFAULT_DATA, value_name = "DIR")]
     data: PathBuf,
@@ -86,15 +75,6 @@ pub(crate) struct FleetArgs {
     /// Further slots that bulk jobs may not take
     #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
     reserve_slots: u8,
-    /// `auto`, `cpu` or `cuda:N`
-    #[arg(long, env = "CSM_DEVICE", default_value = "auto", value_name = "DEVICE")]
-    device: DeviceChoice,
-    /// Threads of the CPU's kernels [default: one per processor]
-    #[arg(long, env = "CSM_THREADS", value_name = "N", value_parser = clap::value_parser!(u16).range(1..=MAX_THREADS))]
-    threads: Option<u16>,
-    /// Memory for cached contexts, such as voices, in MiB; 0 disables the cache
-    #[arg(long, env = "CSM_PREFIX_CACHE_MB", default_value_t = PREFIX_CACHE_MB, value_name = "MIB")]
-    prefix_cache_mb: u32,
     /// Seconds for running jobs after a signal. Then they wait in the queue for the next start
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_name = "SECONDS", value_parser = grace)]
     drain: Duration,
@@ -110,23 +90,6 @@ pub(crate) struct FleetArgs {
     allowed_origins: Vec<String>,
     #[command(flatten)]
     id_secret: IdSecretArgs,
-    /// Number format of the model's matrices: f32, q8_0, q4_k, or auto (q8_0 on the CPU)
-    #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
-    weights: WeightChoice,
-    /// Secret of the watermark [default: the published development key]
-    #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
-    pub(crate) watermark_key: Option<SecretString>,
-    /// Earlier secrets whose marks are still to be found: one a line, or separated by commas
-    #[arg(long, env = "CSM_WATERMARK_OLD_KEYS", hide_env_values = true, value_name = "SECRETS")]
-    watermark_old_keys: Option<SecretString>,
-    #[command(flatten)]
-    take_limits: TakeLimits,
-    #[command(flatten)]
-    marks: MarkArgs,
-    #[command(flatten)]
-    provenance: ProvenanceArgs,
-    #[command(flatten)]
-    hub: HubOptions,
 }
 
 impl FleetArgs {
@@ -165,7 +128,7 @@ impl LocalFleet {
         // Payloads and audio are their caller's: Redis and all parts inherit this.
         rustix::process::umask(Mode::RWXG | Mode::RWXO);
         make_private(&args.data.join(STORE_FOLDER))?;
-        let model = choose(&args.model, &args.data.join("models"), &args.hub).await?;
+        let model = choose(&args.speech.model, &args.data.join("models"), &args.speech.hub).await?;
         let options = LocalRedisOptions { socket: true, ..LocalRedisOptions::default() };
         let redis = LocalRedis::spawn(&args.data.join(REDIS_FOLDER), &options).await?.supervise();
         let metrics_stop = CancellationToken::new();
@@ -316,41 +279,22 @@ impl FleetSettings<'_> {
             queue: QueueArgs::default(),
             store: self.store(),
             hub: self.model.hub.clone(),
-            watermark: self.keys(),
-        }
-    }
-
-    /// Returns the keys of the watermark: the development key if there is no secret.
-    fn keys(&self) -> WatermarkKeyArgs {
-        let secret = self.args.watermark_key.as_ref().filter(|secret| !secret.expose_secret().is_empty());
-        WatermarkKeyArgs {
-            watermark_key: secret.cloned(),
-            development_watermark: secret.is_none(),
-            watermark_old_keys: self.args.watermark_old_keys.clone(),
+            watermark: self.args.speech.keys(),
         }
     }
 
     fn worker(&self) -> WorkerArgs {
         WorkerArgs {
-            model: self.model.source.clone(),
+            speech: self.args.speech.of_worker(self.model),
             slots: self.args.slots,
             lanes: ServedLanes::All,
             live_reserve_slots: self.args.live_reserve_slots,
             reserve_slots: self.args.reserve_slots,
-            device: self.args.device,
-            weights: self.args.weights,
-            threads: self.args.threads,
-            prefix_cache_mb: self.args.prefix_cache_mb,
-            take_limits: self.args.take_limits,
-            keys: self.keys(),
-            marks: self.args.marks.clone(),
-            provenance: self.args.provenance.clone(),
             drain: self.args.drain,
             admin_listen: ANY_PORT,
             redis: self.redis(),
             queue: QueueArgs::default(),
             store: self.store(),
-            hub: self.model.hub.clone(),
         }
     }
 

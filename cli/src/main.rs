@@ -3,7 +3,7 @@
 //! Results go to standard output; progress, logs and errors go to standard error. Exit status: 0
 //! done, 1 failed, 2 wrong usage, 124 too slow to end after a signal, 130 ended by a second signal.
 //! `csm watermark detect` adds 3: a file in which no mark is found. `csm bulk run` adds 3: some lines
-//! failed; 4: the gateway refused the input; 5: the batch was cancelled or expired.
+//! failed; 4: the input is refused; 5: the batch was cancelled or expired.
 
 #![forbid(unsafe_code)]
 
@@ -13,6 +13,7 @@ mod local_fleet;
 mod model_remark;
 mod progress_display;
 mod receipt_text;
+mod speech_args;
 
 use std::process::ExitCode;
 

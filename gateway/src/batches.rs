@@ -4,10 +4,11 @@
 //!
 //! 1. `create`, `orders`, `results`, `archive`, `events`, `document`: the routes and what they answer.
 //! 2. `feeder`: the task that takes batches; any gateway may, one does at a time.
-//! 3. `validate`: every line is checked before any runs; `input`, `raw_lines`, `table`, `subtitles`: the
+//! 3. `validate`, `line_checks`: every line is checked before any runs; `input`, `raw_lines`, `table`, `subtitles`: the
 //!    formats; `request_line`: a line and its job.
 //! 4. `feed`: lines enter the bulk lane a few at a time, by `submission`; `shard`, `outcome`: what becomes
 //!    of them; `finish`: output and errors.
+//! 5. `local_batch`: the same lines without a gateway.
 
 mod archive;
 mod create;
@@ -19,6 +20,8 @@ mod feeder;
 mod finish;
 mod input;
 mod keys;
+mod line_checks;
+mod local_batch;
 mod orders;
 mod outcome;
 mod raw_lines;
@@ -33,6 +36,7 @@ mod table;
 mod validate;
 
 pub(crate) use feeder::run as feed;
+pub use local_batch::{LocalBatch, LocalBatchError, LocalLine};
 
 use std::net::{IpAddr, Ipv4Addr};
 

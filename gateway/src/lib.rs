@@ -73,6 +73,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use app::AppError;
+pub use batches::{LocalBatch, LocalBatchError, LocalLine};
 pub use config::{BATCH_WINDOW, GatewayArgs, IdSecretArgs, IdSecretError};
 
 use app::App;

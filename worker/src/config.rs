@@ -22,27 +22,12 @@ pub const MAX_THREADS: i64 = 1024;
 /// Default memory for cached contexts, in MiB: some minutes of voices at full size.
 pub const PREFIX_CACHE_MB: u32 = 256;
 
-/// Settings of a worker.
+/// Settings of the speech: model, engine and marks.
 #[derive(Args, Clone, Debug)]
-pub struct WorkerArgs {
+pub struct SpeechArgs {
     /// Model: a hub id such as `unsloth/csm-1b`, or a folder
     #[arg(long, env = "CSM_MODEL", value_name = "ID|DIR")]
     pub model: ModelSource,
-    /// Jobs that run at the same time
-    #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
-    pub slots: u8,
-    /// Lanes to serve: `all`, or `bulk` for a worker of bulk jobs alone. The latter reserves no slots, and
-    /// publishes the codes of its jobs less often
-    #[arg(long, env = "CSM_LANES", value_enum, default_value_t)]
-    pub lanes: ServedLanes,
-    /// Slots that only live jobs may take, so that a live job finds a free one; a worker of one slot
-    /// reserves none
-    #[arg(long, env = "CSM_LIVE_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
-    pub live_reserve_slots: u8,
-    /// Further slots that bulk jobs may not take, so that a standard job finds a free one; every
-    /// lane has at least one slot
-    #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
-    pub reserve_slots: u8,
     /// `auto`, `cpu` or `cuda:N`
     #[arg(long, env = "CSM_DEVICE", default_value = "auto", value_name = "DEVICE")]
     pub device: DeviceChoice,
@@ -68,6 +53,32 @@ pub struct WorkerArgs {
     /// Signing of complete WAV files.
     #[command(flatten)]
     pub provenance: ProvenanceArgs,
+    /// Options of the model hub.
+    #[command(flatten)]
+    pub hub: HubOptions,
+}
+
+/// Settings of a worker.
+#[derive(Args, Clone, Debug)]
+pub struct WorkerArgs {
+    /// Model, engine and marks.
+    #[command(flatten)]
+    pub speech: SpeechArgs,
+    /// Jobs that run at the same time
+    #[arg(long, env = "CSM_SLOTS", default_value_t = 5, value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64))]
+    pub slots: u8,
+    /// Lanes to serve: `all`, or `bulk` for a worker of bulk jobs alone. The latter reserves no slots, and
+    /// publishes the codes of its jobs less often
+    #[arg(long, env = "CSM_LANES", value_enum, default_value_t)]
+    pub lanes: ServedLanes,
+    /// Slots that only live jobs may take, so that a live job finds a free one; a worker of one slot
+    /// reserves none
+    #[arg(long, env = "CSM_LIVE_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
+    pub live_reserve_slots: u8,
+    /// Further slots that bulk jobs may not take, so that a standard job finds a free one; every
+    /// lane has at least one slot
+    #[arg(long, env = "CSM_RESERVE_SLOTS", default_value_t = 1, value_name = "N")]
+    pub reserve_slots: u8,
     /// Longest time that running jobs may take to finish after SIGTERM; then they go back to the
     /// queue
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "30", value_parser = shutdown::grace, value_name = "SECONDS")]
@@ -84,9 +95,6 @@ pub struct WorkerArgs {
     /// Store of finished audio.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Options of the model hub.
-    #[command(flatten)]
-    pub hub: HubOptions,
 }
 
 /// Lanes that a worker serves.
@@ -115,7 +123,7 @@ pub enum WorkerConfigError {
     OldKeys(#[source] WatermarkError),
 }
 
-impl WorkerArgs {
+impl SpeechArgs {
     /// Returns the watermark's key: the secret if one is set, or the development key if it is
     /// allowed. An empty variable counts as not set.
     pub fn watermark_key(&self) -> Result<WatermarkKey, WorkerConfigError> {
@@ -158,15 +166,18 @@ mod tests {
         TestCli::command().debug_assert();
         let args = parse(&[]);
         assert_eq!((args.slots, args.drain), (5, Duration::from_secs(30)));
-        assert_eq!((args.weights, args.threads, args.prefix_cache_mb), (WeightChoice::Auto, None, 256));
-        assert_eq!(args.take_limits, TakeLimits::default());
+        assert_eq!(
+            (args.speech.weights, args.speech.threads, args.speech.prefix_cache_mb),
+            (WeightChoice::Auto, None, 256)
+        );
+        assert_eq!(args.speech.take_limits, TakeLimits::default());
     }
 
     #[test]
     fn the_engine_s_settings_are_read_and_bounded() {
         let args = parse(&["--weights", "q4_k", "--threads", "3", "--prefix-cache-mb", "0"]);
-        assert_eq!((args.threads, args.prefix_cache_mb), (Some(3), 0));
-        assert_eq!(args.weights, WeightChoice::Format(WeightFormat::Q4K));
+        assert_eq!((args.speech.threads, args.speech.prefix_cache_mb), (Some(3), 0));
+        assert_eq!(args.speech.weights, WeightChoice::Format(WeightFormat::Q4K));
         let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
         for wrong in [
             ["--retakes", "4"],
@@ -183,9 +194,9 @@ mod tests {
 
     #[test]
     fn there_is_no_watermark_policy_without_a_mark() {
-        assert_eq!(parse(&[]).marks.watermark, None);
-        assert_eq!(parse(&[]).marks.silentcipher.to_string(), "sony/silentcipher");
-        assert_eq!(parse(&["--watermark", "both"]).marks.watermark, Some(Policy::Both));
+        assert_eq!(parse(&[]).speech.marks.watermark, None);
+        assert_eq!(parse(&[]).speech.marks.silentcipher.to_string(), "sony/silentcipher");
+        assert_eq!(parse(&["--watermark", "both"]).speech.marks.watermark, Some(Policy::Both));
         let always = ["worker", "--model", "/models/tiny", "--store", "folder:/tmp/audio"];
         for wrong in ["off", "none", "", "false", "Both"] {
             let error =
@@ -196,23 +207,26 @@ mod tests {
 
     #[test]
     fn no_worker_starts_without_a_watermark_key() {
-        assert!(matches!(parse(&[]).watermark_key(), Err(WorkerConfigError::NoWatermarkKey)));
-        assert!(matches!(parse(&["--watermark-key", ""]).watermark_key(), Err(WorkerConfigError::NoWatermarkKey)));
+        assert!(matches!(parse(&[]).speech.watermark_key(), Err(WorkerConfigError::NoWatermarkKey)));
         assert!(matches!(
-            parse(&["--watermark-key", "short"]).watermark_key(),
+            parse(&["--watermark-key", ""]).speech.watermark_key(),
+            Err(WorkerConfigError::NoWatermarkKey)
+        ));
+        assert!(matches!(
+            parse(&["--watermark-key", "short"]).speech.watermark_key(),
             Err(WorkerConfigError::WatermarkKey(_))
         ));
-        assert!(parse(&["--watermark-key", "a passphrase of some length"]).watermark_key().is_ok());
+        assert!(parse(&["--watermark-key", "a passphrase of some length"]).speech.watermark_key().is_ok());
         for (secrets, keys) in
             [("", Some(0)), ("the passphrase of before, and another one here", Some(2)), ("short", None)]
         {
-            let old = parse(&["--watermark-old-keys", secrets]).watermark_old_keys();
+            let old = parse(&["--watermark-old-keys", secrets]).speech.watermark_old_keys();
             assert_eq!(old.as_ref().map(Vec::len).ok(), keys, "{old:?}");
         }
         let many = ["a passphrase of some length"; MAX_KEYS].join(",");
-        let old = parse(&["--watermark-old-keys", &many]).watermark_old_keys();
+        let old = parse(&["--watermark-old-keys", &many]).speech.watermark_old_keys();
         assert!(matches!(old, Err(WorkerConfigError::OldKeys(WatermarkError::Keys { keys: 9 }))), "{old:?}");
-        let development = parse(&["--development-watermark"]).watermark_key().map(|key| key.id().to_string());
+        let development = parse(&["--development-watermark"]).speech.watermark_key().map(|key| key.id().to_string());
         assert_eq!(development.ok(), Some(WatermarkKey::development().id().to_string()));
     }
 }

@@ -3,13 +3,14 @@
 //!
 //! Reading order: the claim loop ([`runner`]), one attempt ([`speak`]), the marks ([`marks`]), the
 //! output ([`encode`], [`provenance`], [`sink`]), the parts that all jobs share ([`health`]), and
-//! the process around them ([`config`], [`serve`]).
+//! the process around them ([`config`], [`serve`]). A worker without a queue is [`offline`].
 
 #![forbid(unsafe_code)]
 
 pub mod config;
 mod detect_service;
 pub mod health;
+pub mod offline;
 pub mod runner;
 mod serve;
 pub mod speak;

@@ -12,7 +12,7 @@ mod report_task;
 use std::sync::Arc;
 use std::time::Duration;
 
-use csm_queue::live::Subscriptions;
+use csm_queue::live::{Live, Subscriptions};
 use csm_queue::queue::{
     Claim, Claimed, Claimer, HOLD_PAUSE, Queue, QueueError, WakeListener, WorkerCapacity, WorkerId,
 };
@@ -41,6 +41,8 @@ pub struct Runner {
     pub subscriptions: Subscriptions,
     /// Engine, marker and store of every attempt.
     pub context: AttemptContext,
+    /// Live channel, for the ends of jobs.
+    pub live: Live,
     /// Id of this process in the queue.
     pub worker_id: WorkerId,
     /// Slots and reserves of the worker while it runs nothing.
@@ -163,7 +165,7 @@ impl Runner {
             Claim::Job(job) => return Ok(Some(*job)),
             Claim::Expired(id) => {
                 tracing::info!(job = %id, "ended job in queue without a run");
-                self.context.live.conclude(&self.queue, &id).await?;
+                self.live.conclude(&self.queue, &id).await?;
             }
             Claim::Nothing => tokio::select! {
                 woken = wake.wait(occupancy.capacity(self.capacity)) => claimer.begin_with(woken?),

@@ -1,6 +1,7 @@
 //! A whole worker in three phases: bind and check what can be checked at once, load the model, run
 //! until stopped.
 
+mod load_engine;
 mod load_marks;
 
 use std::convert::Infallible;
@@ -12,25 +13,26 @@ use csm_queue::janitor::Janitor;
 use csm_queue::live::{Live, Subscriptions};
 use csm_queue::queue::{FleetIdentity, Queue, QueueError, WorkerCapacity, WorkerId};
 use csm_queue::redis_client::{RedisClient, RedisFault};
-use csm_shared::models::{self, HubError, ModelFiles, ModelKind};
+use csm_shared::models::HubError;
 use csm_shared::process::admin::{self, AdminError, Readiness};
-use csm_shared::process::telemetry;
-use csm_shared::prompt::{PromptError, PromptTokenizer};
+use csm_shared::prompt::PromptError;
 use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use crate::config::{ServedLanes, WorkerArgs, WorkerConfigError};
+use crate::config::{ServedLanes, SpeechArgs, WorkerArgs, WorkerConfigError};
 use crate::detect_service;
 use crate::encode::AudioEncoder;
 use crate::health::{Breaker, Checks};
 use crate::marks::{ChosenPolicy, MarkError, Marker, WatermarkKey};
 use crate::provenance::ProvenanceError;
 use crate::runner::{Runner, RunnerEnd};
-use crate::speak::{AttemptContext, PublishPace, Voices};
-use csm_engine::engine::{Engine, EngineConfig, EngineError};
+use crate::speak::{AttemptContext, PublishPace};
+use csm_engine::engine::{Engine, EngineError};
+
+pub(crate) use load_engine::load;
 
 /// Longest time that a worker retries a call to Redis, such as the commit of a result.
 const REDIS_WAIT_MAX: Duration = Duration::from_secs(30);
@@ -105,15 +107,7 @@ pub async fn serve(
     metrics: PrometheusHandle,
     stop: CancellationToken,
 ) -> Result<Worker, WorkerError> {
-    let key = args.watermark_key()?;
-    let old_keys = args.watermark_old_keys()?;
-    let marker = Marker::new(&key)?;
-    if key.id() == WatermarkKey::development().id() {
-        tracing::warn!(key = %key.id(), "using published development key for watermark, its mark proves nothing");
-    }
-    let encoder = AudioEncoder::new(args.provenance.signer()?);
-    let chosen = args.marks.choose(&args.hub).await;
-    tracing::info!(policy = %chosen.policy, why = chosen.why, "chose watermark policy");
+    let speech = SpeechParts::new(&args.speech).await?;
     let store = args.store.build().await?;
     let redis = RedisClient::new(&args.redis, REDIS_WAIT_MAX)?;
     let (state, readiness) = watch::channel(Readiness::Starting { phase: "finding the model".into() });
@@ -121,7 +115,7 @@ pub async fn serve(
     let admin_address = admin::serve(args.admin_listen, readiness.clone(), metrics, admin_stop.clone()).await?;
     let args = args.clone();
     let task = tokio::spawn(async move {
-        let parts = WorkerParts { key, old_keys, marker, chosen, encoder, store, redis };
+        let parts = WorkerParts { speech, store, redis };
         let ended = Box::pin(work(&args, parts, &state, &stop)).await;
         admin_stop.cancel();
         ended
@@ -131,15 +125,41 @@ pub async fn serve(
 
 /// Parts that are ready before the model is.
 struct WorkerParts {
-    key: WatermarkKey,
+    speech: SpeechParts,
+    store: Store,
+    redis: RedisClient,
+}
+
+/// Keys, marks and encoder of the settings, before anything is loaded.
+pub(crate) struct SpeechParts {
+    pub(crate) key: WatermarkKey,
     /// Former keys whose marks are still searched for.
     old_keys: Vec<WatermarkKey>,
     /// Marker of the builtin mark only.
     marker: Marker,
     chosen: ChosenPolicy,
-    encoder: AudioEncoder,
-    store: Store,
-    redis: RedisClient,
+    pub(crate) encoder: AudioEncoder,
+}
+
+impl SpeechParts {
+    /// Reads the settings, and decides on the marks.
+    pub(crate) async fn new(args: &SpeechArgs) -> Result<Self, WorkerError> {
+        let key = args.watermark_key()?;
+        let old_keys = args.watermark_old_keys()?;
+        let marker = Marker::new(&key)?;
+        if key.id() == WatermarkKey::development().id() {
+            tracing::warn!(key = %key.id(), "using published development key for watermark, its mark proves nothing");
+        }
+        let encoder = AudioEncoder::new(args.provenance.signer()?);
+        let chosen = args.marks.choose(&args.hub).await;
+        tracing::info!(policy = %chosen.policy, why = chosen.why, "chose watermark policy");
+        Ok(Self { key, old_keys, marker, chosen, encoder })
+    }
+
+    /// Completes the marker as its policy asks.
+    pub(crate) async fn marker(&self, state: &watch::Sender<Readiness>) -> Result<Marker, MarkError> {
+        load_marks::complete(self.marker.clone(), &self.key, &self.chosen, state).await
+    }
 }
 
 async fn work(
@@ -148,16 +168,16 @@ async fn work(
     state: &watch::Sender<Readiness>,
     stop: &CancellationToken,
 ) -> Result<(), WorkerError> {
-    let marks = load_marks::complete(parts.marker, &parts.key, &parts.chosen, state);
-    let Some(marker) = stop.run_until_cancelled(marks).await else { return Ok(()) };
+    let Some(marker) = stop.run_until_cancelled(parts.speech.marker(state)).await else { return Ok(()) };
     let marker = marker?;
-    let Some(loaded) = stop.run_until_cancelled(load(args, state)).await else { return Ok(()) };
+    let loading = load(&args.speech, args.slots, state);
+    let Some(loaded) = stop.run_until_cancelled(loading).await else { return Ok(()) };
     let (engine, tokenizer, voices) = loaded?;
     let host = host();
     let worker_id = WorkerId::of_this_process(&host);
-    let keys = [vec![parts.key], parts.old_keys].concat();
+    let keys = [vec![parts.speech.key], parts.speech.old_keys].concat();
     let identity = FleetIdentity {
-        model: args.model.name(),
+        model: args.speech.model.name(),
         window: engine.info().max_positions,
         marks: keys.iter().map(|key| key.id().to_string()).collect(),
     };
@@ -168,7 +188,7 @@ async fn work(
         store: parts.store.clone(),
         probe: ObjectKey::probe(worker_id.tag())?,
         marker: marker.clone(),
-        encoder: parts.encoder.clone(),
+        encoder: parts.speech.encoder.clone(),
     };
     // Audio that cannot be stored should not be generated.
     if stop.run_until_cancelled(checks.check_store(&breaker)).await.is_none() {
@@ -191,13 +211,13 @@ async fn work(
             engine,
             tokenizer,
             marker,
-            encoder: parts.encoder,
+            encoder: parts.speech.encoder,
             store: parts.store,
             breaker: breaker.clone(),
             voices,
-            take_limits: args.take_limits,
+            take_limits: args.speech.take_limits,
             publish_pace: if args.lanes == ServedLanes::Bulk { PublishPace::Seldom } else { PublishPace::Often },
-            live,
+            live: Some(live.clone()),
             worker: worker_id.to_string(),
         },
         capacity: WorkerCapacity {
@@ -207,6 +227,7 @@ async fn work(
             ..WorkerCapacity::empty(args.slots)
         },
         host,
+        live,
         drain: args.drain,
         worker_id,
         queue,
@@ -280,46 +301,8 @@ async fn fleet_agrees(queue: &Queue, state: &watch::Sender<Readiness>) {
     }
 }
 
-/// Finds and loads the model, and shows each phase of loading to the probes.
-async fn load(
-    args: &WorkerArgs,
-    state: &watch::Sender<Readiness>,
-) -> Result<(Engine, PromptTokenizer, Voices), WorkerError> {
-    let folder = models::resolve(&args.model, ModelFiles::Everything, &args.hub).await?;
-    let tokenizer = PromptTokenizer::from_folder(&folder.path)?;
-    let voices = Voices::new(ModelKind::of(&folder.path).has_own_speakers());
-    let config = EngineConfig {
-        folder: folder.path,
-        model: folder.id,
-        device: args.device,
-        slots: usize::from(args.slots),
-        weights: args.weights,
-        threads: args.threads.map(usize::from),
-        prefix_cache_bytes: u64::from(args.prefix_cache_mb) << 20,
-    };
-    let loading = Engine::start(config)?;
-    let mut stage = loading.stage();
-    let ready = loading.ready();
-    tokio::pin!(ready);
-    let engine = loop {
-        tokio::select! {
-            engine = &mut ready => break engine?,
-            Ok(()) = stage.changed() => {
-                let phase = stage.borrow_and_update().to_string();
-                state.send_replace(Readiness::Starting { phase });
-            }
-        }
-    };
-    let info = engine.info();
-    metrics::gauge!(telemetry::MODEL_LOAD_SECONDS).set(info.load_seconds);
-    if info.noise_only {
-        tracing::warn!(model = %info.model, "loaded random weights, output is noise, not speech");
-    }
-    Ok((engine, tokenizer, voices))
-}
-
 /// Returns the host name, which is part of the worker's id.
-fn host() -> String {
+pub(crate) fn host() -> String {
     std::env::var("HOSTNAME")
         .ok()
         .filter(|name| !name.is_empty())

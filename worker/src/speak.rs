@@ -82,8 +82,9 @@ pub struct AttemptContext {
     pub take_limits: TakeLimits,
     /// How often the codes of a running job are published.
     pub publish_pace: PublishPace,
-    /// Live channel to the followers of a job.
-    pub live: Live,
+    /// Live channel to the followers of a job; `None` in a process without Redis, in which nothing is
+    /// published, and nothing resumed.
+    pub live: Option<Live>,
     /// Id of this worker, for the receipt.
     pub worker: String,
 }
@@ -320,29 +321,29 @@ impl AttemptContext {
 
     /// Writes one event that followers cannot do without; retries it if Redis is away.
     async fn publish_patiently(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
-        self.live.patiently(|| self.publish(at, pending)).await
+        let Some(live) = &self.live else { return Ok(()) };
+        live.patiently(|| self.publish(at, pending)).await
     }
 
     async fn publish(&self, at: &LeaseRef, pending: &PendingEvent) -> Result<(), RedisFault> {
+        let Some(live) = &self.live else { return Ok(()) };
         let id = EventId { attempt: at.attempt, sequence: pending.sequence };
-        self.live.publish_with(&at.id, id, &pending.event, pending.codes.as_ref()).await
+        live.publish_with(&at.id, id, &pending.event, pending.codes.as_ref()).await
     }
 
     /// Returns the frames of earlier attempts, as far as this engine would generate the same, and
     /// how many samples they sent. If they cannot be read, the job starts over. A job with live
     /// delivery fails instead, because the samples already sent are unknown.
-    async fn resume_point(&self, at: &LeaseRef, origin: Origin, live: bool) -> Result<ResumePoint, RedisFault> {
-        if at.attempt <= 1 {
-            return Ok(ResumePoint::default());
-        }
-        let read = || self.live.resume_point(&at.id, origin);
-        match if live { self.live.patiently(read).await } else { read().await } {
+    async fn resume_point(&self, at: &LeaseRef, origin: Origin, is_live: bool) -> Result<ResumePoint, RedisFault> {
+        let Some(live) = self.live.as_ref().filter(|_| at.attempt > 1) else { return Ok(ResumePoint::default()) };
+        let read = || live.resume_point(&at.id, origin);
+        match if is_live { live.patiently(read).await } else { read().await } {
             Ok(resume_point) => {
                 let (frames, published) = (resume_point.len(), resume_point.published());
                 tracing::info!(frames, published, "resuming attempt from resume point");
                 Ok(resume_point)
             }
-            Err(error) if live => Err(error),
+            Err(error) if is_live => Err(error),
             Err(error) => {
                 tracing::warn!(error = %error, "cannot read resume point, restarting job");
                 Ok(ResumePoint::default())

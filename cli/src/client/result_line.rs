@@ -94,7 +94,11 @@ impl ResultLine {
         serde_json::Deserializer::from_slice(jsonl).into_iter().map(|json| Self::read(json?)).collect()
     }
 
-    fn read(json: Value) -> Result<Self, serde_json::Error> {
+    /// Reads a line of a shard.
+    ///
+    /// # Errors
+    /// If it is not what the API promises.
+    pub(crate) fn read(json: Value) -> Result<Self, serde_json::Error> {
         let WireLine { custom_id, line, response, error } = WireLine::deserialize(&json)?;
         let outcome = match (response, error) {
             (Some(WireResponse { status_code: STATUS_OK, body }), None) => {

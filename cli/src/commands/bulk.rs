@@ -8,6 +8,7 @@ mod display;
 mod download;
 mod follow;
 mod input;
+mod local;
 mod local_results;
 mod operate;
 mod patience;
@@ -21,15 +22,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
+use csm_engine::engine::MAX_SLOTS;
 
 use super::UrlArgs;
+use crate::speech_args::SpeechArgs;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BulkCommand {
     /// Speak all lines of a file into a folder. The same command goes on where it was interrupted.
-    /// Exit status 3: some lines failed; 4: the gateway refused the file; 5: the batch was cancelled
+    /// Exit status 3: some lines failed; 4: the file is refused; 5: the batch was cancelled
     /// or expired
-    Run(RunArgs),
+    Run(Box<RunArgs>),
     /// Print the batches, newest first
     List {
         /// Most batches to print
@@ -88,16 +91,25 @@ pub(crate) struct RunArgs {
     #[arg(long, value_name = "ROUTE", default_value = ENDPOINTS[0], value_parser = ENDPOINTS)]
     endpoint: String,
     /// Time within which the gateway is to finish
-    #[arg(long, value_name = "TIME", default_value = DEFAULT_WINDOW)]
+    #[arg(long, value_name = "TIME", default_value = DEFAULT_WINDOW, conflicts_with = "local")]
     window: String,
     /// Seconds to wait for a gateway that does not answer
-    #[arg(long, value_name = "S", default_value_t = patience::DEFAULT_LIMIT_S)]
+    #[arg(long, value_name = "S", default_value_t = patience::DEFAULT_LIMIT_S, conflicts_with = "local")]
     patience: u64,
     /// Print the summary as JSON
     #[arg(long)]
     json: bool,
     #[command(flatten)]
     url: UrlArgs,
+    /// Speak on this machine, in this process, without gateway and Redis. Options of model and marks are
+    /// for this
+    #[arg(long)]
+    local: bool,
+    /// Lines that are spoken at once, with --local
+    #[arg(long, default_value_t = LOCAL_SLOTS, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=MAX_SLOTS as i64), requires = "local")]
+    slots: u8,
+    #[command(flatten)]
+    speech: SpeechArgs,
 }
 
 /// Batch to look at or to change.
@@ -111,11 +123,14 @@ pub(crate) struct BatchArgs {
 
 /// Routes whose requests the lines of an input may be.
 const ENDPOINTS: [&str; 2] = ["/v1/audio/speech", "/v1/jobs"];
+/// Usual number of lines that are spoken at once by this process.
+const LOCAL_SLOTS: u8 = 16;
 /// Usual completion window.
 const DEFAULT_WINDOW: &str = "24h";
 
 pub(crate) async fn run(command: BulkCommand) -> anyhow::Result<ExitCode> {
     match command {
+        BulkCommand::Run(args) if args.local => return local::run(&args).await,
         BulkCommand::Run(args) => return run::run(&args).await,
         BulkCommand::List { limit, url } => operate::list(&url, limit).await?,
         BulkCommand::Status { batch, json } => operate::status(&batch, json).await?,

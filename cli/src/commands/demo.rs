@@ -79,7 +79,7 @@ async fn speak(args: &DemoArgs, fleet: &LocalFleet, shutdown: &Shutdown) -> Resu
     let spoken =
         say::speak_to_file(&GatewayClient::new(&fleet.url())?, &request, &args.output, shutdown.token()).await?;
     out!("{}", receipt_text::in_words(&spoken.id, &spoken.receipt, fleet.model.remark));
-    let detection = watermark::detect(&watermark::detector(args.fleet.watermark_key.as_ref())?, &args.output)?;
+    let detection = watermark::detect(&watermark::detector(args.fleet.speech.watermark_key.as_ref())?, &args.output)?;
     outln!("{}", watermark::in_words(&args.output, &detection));
     if let Some(remark) = fleet.model.remark {
         outln!("Spoken by {} ({remark}). Real weights: csm demo --model unsloth/csm-1b", spoken.receipt.model);

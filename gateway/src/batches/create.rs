@@ -93,7 +93,7 @@ pub(super) async fn create_batch(State(app): State<App>, request: Request) -> Re
 }
 
 /// Returns the format that the name of a file tells; a name without an extension is one of JSON lines.
-fn kind_of(filename: &str) -> Result<InputKind, Invalid> {
+pub(super) fn kind_of(filename: &str) -> Result<InputKind, Invalid> {
     let Some((_, extension)) = filename.rsplit_once('.') else { return Ok(InputKind::Jsonl) };
     extension.parse().map_err(|_| {
         let known = "a file named .jsonl, .csv, .tsv, .txt, .srt or .vtt";

@@ -64,7 +64,7 @@ impl Outcome {
     }
 
     fn spoken(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Self {
-        let body = body(line, record, receipt);
+        let body = body(line, record.id, record.attempt, receipt);
         let response = Response { status_code: SPOKEN_STATUS, request_id: record.id.to_string(), body };
         let (custom_id, line) = (line.custom_id.clone(), line.line);
         Self { id: id(record.id), custom_id, line, response: Some(response), error: None }
@@ -96,11 +96,11 @@ fn id(job: JobId) -> String {
 }
 
 /// Returns the facts of a line's audio.
-fn body(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Value {
+pub(super) fn body(line: &RequestLine, job: JobId, attempts: u64, receipt: &Receipt) -> Value {
     let mut body = json!({
         "custom_id": line.custom_id,
         "line": line.line,
-        "job": record.id.to_string(),
+        "job": job.to_string(),
         "key": receipt.location,
         "sha256": receipt.sha256,
         "bytes": receipt.bytes,
@@ -112,7 +112,7 @@ fn body(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Value {
         "voice": receipt.voice,
         "watermarks": receipt.watermarks,
         "finish_reason": receipt.finish_reason,
-        "attempts": record.attempt,
+        "attempts": attempts,
     });
     if !receipt.warnings.is_empty() {
         body["warnings"] = json!(receipt.warnings);

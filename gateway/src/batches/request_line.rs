@@ -1,7 +1,7 @@
 //! A line of a batch: its name and its request, and the job that the request becomes.
 
 use csm_queue::batches::{BatchEndpoint, BatchRecord};
-use csm_shared::job::{AudioName, Delivery, JobId, Lane, Seed};
+use csm_shared::job::{AudioName, Delivery, JobId, Lane, Seed, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -19,6 +19,23 @@ pub(super) const CUSTOM_ID_CHARS_MAX: usize = 128;
 pub(super) struct Cue {
     pub(super) start_ms: u64,
     pub(super) end_ms: u64,
+}
+
+/// Everything of a batch that its lines depend on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct BatchTerms<'a> {
+    /// Id of the batch.
+    pub(super) id: &'a str,
+    /// Tenant that owns the batch.
+    pub(super) tenant: &'a Tenant,
+    /// API of the lines.
+    pub(super) endpoint: BatchEndpoint,
+}
+
+impl<'a> From<&'a BatchRecord> for BatchTerms<'a> {
+    fn from(record: &'a BatchRecord) -> Self {
+        Self { id: &record.id, tenant: &record.tenant, endpoint: record.endpoint }
+    }
 }
 
 /// A line of a batch.
@@ -68,11 +85,11 @@ impl RequestLine {
     /// Reads the request of the line. Every line runs in the bulk lane and is delivered as a file.
     pub(super) fn request(
         &self,
-        batch: &BatchRecord,
+        batch: BatchTerms<'_>,
         loaded_model: &str,
         decode: &mut DecodeRecording<'_>,
     ) -> Result<JobRequest, FieldError> {
-        let caller = Caller { tenant: batch.tenant.clone(), job: self.job(&batch.id), repeats: true };
+        let caller = Caller { tenant: batch.tenant.clone(), job: self.job(batch.id), repeats: true };
         let body = self.body.as_bytes();
         let mut request = match batch.endpoint {
             BatchEndpoint::Speech => openai::read_line(body, &caller, decode, loaded_model)?,
@@ -80,14 +97,14 @@ impl RequestLine {
         };
         request.spec.lane = Lane::Bulk;
         request.spec.delivery = Delivery::Store;
-        request.spec.audio_name = Some(self.audio_name(&batch.id)?);
+        request.spec.audio_name = Some(self.audio_name(batch.id)?);
         Ok(request)
     }
 
     /// Reads the request of the line for a further job with another seed.
     pub(super) fn request_again(
         &self,
-        batch: &BatchRecord,
+        batch: BatchTerms<'_>,
         job: JobId,
         seed: Seed,
         loaded_model: &str,
@@ -96,7 +113,7 @@ impl RequestLine {
         let mut request = self.request(batch, loaded_model, decode)?;
         request.ticket.id = job;
         request.spec.sampling.seed = seed;
-        let name = format!("{}-seed{}", self.audio_name(&batch.id)?, seed.get());
+        let name = format!("{}-seed{}", self.audio_name(batch.id)?, seed.get());
         request.spec.audio_name = Some(name.parse()?);
         Ok(request)
     }

@@ -59,8 +59,8 @@ async fn try_submit(
     let body = BufferedBody { bytes: line.body.clone().into(), memory };
     let model = app.model_name.clone();
     let read = move |_: &[u8], decode: &mut DecodeRecording<'_>| match again {
-        None => line.request(&batch, &model, decode),
-        Some((job, seed)) => line.request_again(&batch, job, seed, &model, decode),
+        None => line.request((&*batch).into(), &model, decode),
+        Some((job, seed)) => line.request_again((&*batch).into(), job, seed, &model, decode),
     };
     let (job_request, memory) = parse(app, body, read).await?;
     submit(app, CheckedRequest { job_request, memory }).await?.cancel_on_drop.disarm();

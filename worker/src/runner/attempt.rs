@@ -98,7 +98,7 @@ impl Runner {
             sink::discard(&self.context.store, &at, spec).await;
         }
         if end != JobEnd::Open {
-            self.context.live.conclude(&self.queue, &at.id).await?;
+            self.live.conclude(&self.queue, &at.id).await?;
         }
         Ok(())
     }

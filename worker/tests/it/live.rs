@@ -58,7 +58,7 @@ pub(crate) async fn attempt_context(folder: &Path, client: &RedisClient, weights
         voices: Voices::new(false),
         take_limits: TakeLimits::default(),
         publish_pace: PublishPace::Often,
-        live: Live::new(client.clone()),
+        live: Some(Live::new(client.clone())),
         worker: "test".into(),
     }
 }
@@ -112,7 +112,7 @@ impl LiveFixture {
         let receipt = speak(context, &job).await.unwrap();
         let id = job.lease.at().id;
         assert_eq!(job.lease.succeed(&receipt).await.unwrap(), Commit::Committed);
-        context.live.conclude(&self.queue, &id).await.unwrap();
+        Live::new(self.client.clone()).conclude(&self.queue, &id).await.unwrap();
         let key: ObjectKey = receipt.location.parse().unwrap();
         let file = context.store.get(&key).await.unwrap().to_vec();
         (receipt, file)

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use csm_queue::batches::LineError;
 use jiff::Timestamp;
 
 use super::rates::RateWindow;
@@ -86,6 +87,15 @@ pub(super) fn input_errors(batch: &Batch) -> String {
         let place = error.line.map_or_else(|| "input".to_owned(), |line| format!("line {line}"));
         let code = error.code.as_deref().unwrap_or("error");
         format!("{place}: {code}: {}\n", error.message.as_deref().unwrap_or("no reason given"))
+    });
+    text.collect()
+}
+
+/// Formats the faults that a check of the input found, one on a line.
+pub(super) fn error_lines(errors: &[LineError]) -> String {
+    let text = errors.iter().map(|error| {
+        let place = error.line.map_or_else(|| "input".to_owned(), |line| format!("line {line}"));
+        format!("{place}: {}: {}\n", error.code, error.message)
     });
     text.collect()
 }

@@ -12,7 +12,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use super::batch_text::{self, Progress};
 use super::rates::RateWindow;
-use crate::client::{Batch, GatewayClient};
+use crate::client::{Batch, FleetSlots};
 
 /// Time between two turns of the spinner.
 const TICK: Duration = Duration::from_millis(100);
@@ -74,7 +74,12 @@ impl BulkDisplay {
     }
 
     /// Shows the newest batch for as long as this is polled.
-    pub(super) async fn follow(&self, client: &GatewayClient, mut seen: watch::Receiver<Batch>) -> Infallible {
+    /// `busy_slots` tells how many slots are busy.
+    pub(super) async fn follow(
+        &self,
+        busy_slots: impl AsyncFn() -> Option<FleetSlots>,
+        mut seen: watch::Receiver<Batch>,
+    ) -> Infallible {
         let (mut rates, mut slots, mut asked) = (RateWindow::default(), None, None::<Instant>);
         let mut lines = LinePace::default();
         let mut updates = interval(UPDATE_EVERY);
@@ -84,7 +89,7 @@ impl BulkDisplay {
             updates.tick().await;
             if asked.is_none_or(|asked| asked.elapsed() >= SLOTS_EVERY) {
                 asked = Some(Instant::now());
-                slots = timeout(SLOTS_LIMIT, client.fleet_slots()).await.ok().and_then(Result::ok);
+                slots = timeout(SLOTS_LIMIT, busy_slots()).await.ok().flatten();
             }
             let batch = seen.borrow_and_update().clone();
             rates.observe(Instant::now(), batch.request_counts.ended(), batch.audio_ms);

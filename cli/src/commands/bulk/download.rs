@@ -51,7 +51,7 @@ pub(super) async fn are_there(folder: &Path, promised: &[PromisedAudio]) -> anyh
 }
 
 /// Returns true if a file has the promised size and digest.
-async fn holds(path: &Path, audio: &LineAudio) -> anyhow::Result<bool> {
+pub(super) async fn holds(path: &Path, audio: &LineAudio) -> anyhow::Result<bool> {
     let (path, bytes, sha256) = (path.to_owned(), audio.bytes, audio.sha256.clone());
     let checked = tokio::task::spawn_blocking(move || {
         let Ok(mut file) = std::fs::File::open(path) else { return Ok(false) };

@@ -39,10 +39,20 @@ pub(super) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
         ended = Box::pin(speak(&context, &input, &mut state)) => Some(ended),
     };
     display.clear();
+    conclude(args, &state, &folder, begun.elapsed(), ended)
+}
+
+/// Prints the end of a run; `None` if a signal interrupted it. Returns the exit status.
+pub(super) fn conclude(
+    args: &RunArgs,
+    state: &RunState,
+    folder: &RunFolder,
+    took: Duration,
+    ended: Option<anyhow::Result<Ended>>,
+) -> anyhow::Result<ExitCode> {
     match ended {
         Some(Ok(Ended { status, input_errors })) => {
             let batch = state.batch_id.as_deref().unwrap_or_default();
-            let took = begun.elapsed();
             let summary =
                 Summary { batch, status, collected: &state.collected, input_errors, took, folder: folder.path() };
             if args.json {
@@ -57,7 +67,7 @@ pub(super) async fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
             Err(error)
         }
         None => {
-            errln!("interrupted\n{}", way_on(args, &state));
+            errln!("interrupted\n{}", way_on(args, state));
             Ok(ExitCode::FAILURE)
         }
     }
@@ -79,10 +89,10 @@ fn state(args: &RunArgs, input: &InputFile, folder: &RunFolder) -> anyhow::Resul
 }
 
 /// End of a batch.
-struct Ended {
-    status: BatchStatus,
+pub(super) struct Ended {
+    pub(super) status: BatchStatus,
     /// Errors of the input, one on a line.
-    input_errors: String,
+    pub(super) input_errors: String,
 }
 
 /// Takes the batch to its end, and its results into the folder.
@@ -96,7 +106,7 @@ async fn speak(context: &RunContext<'_>, input: &InputFile, state: &mut RunState
         ended = async { tokio::try_join!(follow::follow(context, &id, &seen), collector.collect(seen.subscribe())) } => {
             ended?;
         }
-        never = context.display.follow(context.client, seen.subscribe()) => match never {},
+        never = context.display.follow(async || context.client.fleet_slots().await.ok(), seen.subscribe()) => match never {},
     }
     let batch = newest.borrow();
     Ok(Ended { status: batch.status, input_errors: batch_text::input_errors(&batch) })
@@ -119,7 +129,7 @@ async fn forgotten(context: &RunContext<'_>, state: &RunState) -> anyhow::Result
 /// Says what becomes of the batch without this process, and how to go on.
 fn way_on(args: &RunArgs, state: &RunState) -> String {
     let again = again(args);
-    let Some(id) = &state.batch_id else { return format!("to go on: {again}") };
+    let Some(id) = state.batch_id.as_ref().filter(|_| !args.local) else { return format!("to go on: {again}") };
     let cancel = shell_line(&["csm", "bulk", "cancel", id, "--url", &args.url.url]);
     format!("batch {id} goes on at the gateway\nto fetch the rest: {again}\nto stop it: {cancel}")
 }
@@ -127,7 +137,12 @@ fn way_on(args: &RunArgs, state: &RunState) -> String {
 /// Returns the command that goes on with the run.
 fn again(args: &RunArgs) -> String {
     let (file, out) = (args.file.display().to_string(), args.out.display().to_string());
-    let mut words = vec!["csm", "bulk", "run", &file, "--out", &out, "--url", &args.url.url];
+    let mut words = vec!["csm", "bulk", "run", &file, "--out", &out];
+    if args.local {
+        words.push("--local");
+    } else {
+        words.extend(["--url", &args.url.url]);
+    }
     if args.endpoint != super::ENDPOINTS[0] {
         words.extend(["--endpoint", &args.endpoint]);
     }

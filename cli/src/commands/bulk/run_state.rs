@@ -15,6 +15,8 @@ use crate::client::BatchStatus;
 
 /// Name of the state's file.
 pub(super) const STATE_FILE: &str = ".csm-bulk.json";
+/// Place of a run without a gateway, instead of a URL.
+pub(super) const THIS_MACHINE: &str = "this machine";
 /// Version of the state's format.
 const STATE_VERSION: u32 = 1;
 
@@ -24,7 +26,7 @@ pub(super) struct RunState {
     version: u32,
     /// Random id of the run, which the batch carries in its metadata.
     pub(super) run_id: String,
-    /// URL of the gateway.
+    /// URL of the gateway, or [`THIS_MACHINE`].
     pub(super) gateway: String,
     /// File whose lines are spoken.
     pub(super) input: InputIdentity,
@@ -32,6 +34,9 @@ pub(super) struct RunState {
     pub(super) endpoint: String,
     /// Completion window of the batch.
     pub(super) window: String,
+    /// Digest of the model's weights, of a run on this machine.
+    #[serde(default)]
+    pub(super) weights_sha256: Option<String>,
     /// Id of the uploaded input.
     pub(super) file_id: Option<String>,
     /// Id of the batch.
@@ -64,7 +69,7 @@ pub(super) struct Collected {
 /// Conditions of a run, which must be the same each time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RunConditions<'a> {
-    /// URL of the gateway.
+    /// URL of the gateway, or [`THIS_MACHINE`].
     pub(super) gateway: &'a str,
     /// File whose lines are spoken.
     pub(super) input: &'a InputIdentity,
@@ -84,6 +89,7 @@ impl RunState {
             input: conditions.input.clone(),
             endpoint: conditions.endpoint.to_owned(),
             window: conditions.window.to_owned(),
+            weights_sha256: None,
             file_id: None,
             batch_id: None,
             collected: Collected::default(),
@@ -109,6 +115,9 @@ impl RunState {
                 beginning(&input.sha256),
             );
         }
+        let is_local = self.gateway == THIS_MACHINE;
+        let how = if is_local { "with" } else { "without" };
+        ensure!(is_local == (gateway == THIS_MACHINE), "the folder belongs to a run {how} --local");
         ensure!(self.endpoint == endpoint, "the folder belongs to a run with --endpoint {}", self.endpoint);
         ensure!(self.window == window, "the folder belongs to a run with --window {}", self.window);
         // With an id the batch itself shows whether the gateway is the same.

@@ -54,7 +54,7 @@ impl Summary<'_> {
     pub(super) fn in_words(&self) -> String {
         let Collected { spoken, failed, renamed, audio_ms, .. } = self.collected;
         if self.status == BatchStatus::Failed {
-            return format!("batch {}: the gateway refused the input\n{}", self.batch, self.input_errors);
+            return format!("batch {}: the input is refused\n{}", self.batch, self.input_errors);
         }
         let mut text = format!(
             "{}: {spoken} of {} lines spoken, {} of audio\n  batch     {}, {}\n  time      {}\n",

@@ -103,6 +103,12 @@ pub struct LeaseRef {
 }
 
 impl LeaseRef {
+    /// Makes the reference of an attempt at a job that is in no queue: there is no lease to lose.
+    #[must_use]
+    pub const fn outside_a_queue(id: JobId, attempt: u64, worker_id: WorkerId) -> Self {
+        Self { id, attempt, worker_id }
+    }
+
     /// Returns the worker that holds the lease.
     #[must_use]
     pub const fn worker_id(&self) -> &WorkerId {

@@ -1,5 +1,5 @@
-//! Choice of the model for `csm dev` and `csm demo`. Only these two fall back to the toy voice, and
-//! both print that they do.
+//! Choice of the model for the commands that speak by themselves. Only these fall back to the toy voice,
+//! and they print that they do.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
