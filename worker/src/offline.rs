@@ -9,10 +9,12 @@ use csm_queue::queue::{LeaseRef, MAX_FAILED_ATTEMPTS, WorkerId};
 use csm_shared::job::{Failure, FailureClass, JobId, JobSpec, Receipt};
 use csm_shared::process::admin::Readiness;
 use csm_shared::store::Store;
+use csm_shared::watermark::WatermarkKeyId;
 use tokio::sync::watch;
 
 use crate::config::SpeechArgs;
 use crate::health::Breaker;
+use crate::runner::stuck;
 use crate::serve::{SpeechParts, WorkerError, host, load};
 use crate::speak::{AttemptContext, AttemptProgress, Blame, PublishPace};
 
@@ -20,6 +22,7 @@ use crate::speak::{AttemptContext, AttemptProgress, Blame, PublishPace};
 pub struct OfflineWorker {
     context: AttemptContext,
     worker_id: WorkerId,
+    key: WatermarkKeyId,
 }
 
 /// Reason why a job was not spoken.
@@ -45,6 +48,7 @@ impl OfflineWorker {
         state: &watch::Sender<Readiness>,
     ) -> Result<Self, WorkerError> {
         let speech = SpeechParts::new(args).await?;
+        let key = speech.key.id();
         let marker = speech.marker(state).await?;
         let (engine, tokenizer, voices) = load(args, slots, state).await?;
         let worker_id = WorkerId::of_this_process(&host());
@@ -61,13 +65,15 @@ impl OfflineWorker {
             live: None,
             worker: worker_id.to_string(),
         };
-        Ok(Self { context, worker_id })
+        Ok(Self { context, worker_id, key })
     }
 
-    /// Returns the digest of the model's weights.
+    /// Returns everything that decides the bytes beside the jobs: the digest of the weights, their number
+    /// format, and the id of the watermark's key.
     #[must_use]
-    pub fn weights_sha256(&self) -> &str {
-        &self.context.engine.info().weights_sha256
+    pub fn identity(&self) -> String {
+        let info = self.context.engine.info();
+        format!("{} {} {}", info.weights_sha256, info.dtype, self.key)
     }
 
     /// Speaks a job into the store. A failure of the job is tried again as often as in the queue.
@@ -98,6 +104,7 @@ impl OfflineWorker {
         let outcome = tokio::select! {
             biased;
             outcome = Box::pin(attempt) => outcome,
+            () = stuck(&progress) => Err(Blame::engine()),
             // No check of the parts runs here, so a broken one stays broken.
             () = self.context.breaker.reason_changed(None) => {
                 return Err(OfflineError::Stopped(self.context.breaker.reason().unwrap_or_default()));

@@ -26,6 +26,7 @@ use crate::BUILD;
 use crate::health::{SharedFault, SharedPart};
 use crate::speak::AttemptContext;
 use csm_engine::engine::EngineError;
+pub(crate) use heartbeat::stuck;
 use occupancy::Occupancy;
 
 /// Pause after a failed claim or a failed wait.

@@ -75,6 +75,17 @@ pub(super) async fn beat(
     }
 }
 
+/// Waits until an attempt without a lease has made no progress for as long as a lease lasts. The engine
+/// is given up then.
+pub(crate) async fn stuck(progress: &AttemptProgress) {
+    let mut timer = LeaseTimer::new(Instant::now(), progress.read());
+    while timer.next_action(Instant::now(), progress.read()) != LeaseAction::Stuck {
+        tokio::time::sleep(CHECK_EVERY).await;
+    }
+    tracing::error!(silent_s = LEASE.as_secs(), "engine made no progress, giving up engine");
+    progress.give_up();
+}
+
 /// Schedule of renewals, and the length of each. The timer reads no clock: callers pass the time.
 struct LeaseTimer {
     /// Progress number at the last check.

@@ -96,8 +96,9 @@ async fn speak(
         }
     };
     let worker = Arc::new(start(args, &model, &private, display).await?);
-    let weights = state.weights_sha256.get_or_insert_with(|| worker.weights_sha256().to_owned());
-    ensure!(weights == worker.weights_sha256(), "the folder belongs to a run with another model");
+    let identity = worker.identity();
+    let is_same = *state.speaker.get_or_insert_with(|| identity.clone()) == identity;
+    ensure!(is_same, "the folder belongs to a run with another model, number format or watermark key");
     folder.save(state)?;
     let mut journal = Journal::open(folder.path(), state.ended.is_some()).await?;
     (state.ended, state.collected) = (None, journal.totals());

@@ -34,9 +34,9 @@ pub(super) struct RunState {
     pub(super) endpoint: String,
     /// Completion window of the batch.
     pub(super) window: String,
-    /// Digest of the model's weights, of a run on this machine.
+    /// Model, number format and watermark key of a run on this machine.
     #[serde(default)]
-    pub(super) weights_sha256: Option<String>,
+    pub(super) speaker: Option<String>,
     /// Id of the uploaded input.
     pub(super) file_id: Option<String>,
     /// Id of the batch.
@@ -89,7 +89,7 @@ impl RunState {
             input: conditions.input.clone(),
             endpoint: conditions.endpoint.to_owned(),
             window: conditions.window.to_owned(),
-            weights_sha256: None,
+            speaker: None,
             file_id: None,
             batch_id: None,
             collected: Collected::default(),
