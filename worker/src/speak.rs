@@ -80,7 +80,7 @@ pub struct AttemptContext {
     pub voices: Voices,
     /// Limits that the audio of a sentence must keep, or be spoken again.
     pub take_limits: TakeLimits,
-    /// How often the codes of a running job are published.
+    /// Pace at which the codes of a running job are published.
     pub publish_pace: PublishPace,
     /// Live channel to the followers of a job; `None` in a process without Redis, in which nothing is
     /// published, and nothing resumed.

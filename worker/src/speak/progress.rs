@@ -12,7 +12,7 @@ use super::sentence_stream::StreamedFrame;
 use crate::encode;
 use crate::marks::Marked;
 
-/// How often the codes of a running job are published. The loss of a worker costs each of its jobs at
+/// Pace at which the codes of a running job are published. The loss of a worker costs each of its jobs at
 /// most the frames between two events and those that have not left the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PublishPace {
