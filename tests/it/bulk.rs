@@ -117,10 +117,8 @@ impl BulkFolder {
         reached.unwrap_or_else(|_| panic!("{}\n{}", self.state(out), self.log(out)));
     }
 
-    /// Checks that a run spoke each line once. Returns its results.
-    fn results(&self, system: &TestSystem, out: &str) -> Results {
-        let state = self.state(out);
-        let batch = state["batch_id"].as_str().unwrap_or_else(|| panic!("{state}"));
+    /// Reads the audio and the lines of the manifest. Nothing else may be left but errors and state.
+    fn files(&self, out: &str) -> Results {
         let (mut audio, mut others) = (BTreeMap::new(), Vec::new());
         for path in fs::read_dir(self.path(out)).unwrap().map(|entry| entry.unwrap().path()) {
             let name = path.file_name().unwrap().to_string_lossy().into_owned();
@@ -132,10 +130,17 @@ impl BulkFolder {
         }
         others.sort();
         assert_eq!(others, [".csm-bulk.json", "errors.jsonl", "manifest.jsonl"]);
-        assert_eq!(fs::read(self.path(out).join("errors.jsonl")).unwrap(), b"");
         let manifest = fs::read_to_string(self.path(out).join("manifest.jsonl")).unwrap();
-        let lines = manifest.lines().map(|line| {
-            let line: Value = serde_json::from_str(line).unwrap();
+        (audio, manifest.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
+    }
+
+    /// Checks that a run spoke each line once. Returns its results.
+    fn results(&self, system: &TestSystem, out: &str) -> Results {
+        let state = self.state(out);
+        let batch = state["batch_id"].as_str().unwrap_or_else(|| panic!("{state}"));
+        let (audio, lines) = self.files(out);
+        assert_eq!(fs::read(self.path(out).join("errors.jsonl")).unwrap(), b"");
+        let lines = lines.into_iter().map(|line| {
             assert_eq!(line["attempts"], 1, "{line}");
             assert!(line["key"].as_str().unwrap().contains(batch), "{line}");
             comparable(line)

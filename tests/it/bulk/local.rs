@@ -39,20 +39,8 @@ impl BulkFolder {
 
     /// Reads the results of a run on this machine, and checks that nothing else is left.
     fn local_results(&self, out: &str) -> Results {
-        let (mut audio, mut others) = (BTreeMap::new(), Vec::new());
-        for path in fs::read_dir(self.path(out)).unwrap().map(|entry| entry.unwrap().path()) {
-            let name = path.file_name().unwrap().to_string_lossy().into_owned();
-            if name.ends_with(".wav") {
-                audio.insert(name, fs::read(path).unwrap());
-            } else {
-                others.push(name);
-            }
-        }
-        others.sort();
-        assert_eq!(others, [".csm-bulk.json", "errors.jsonl", "manifest.jsonl"]);
-        let manifest = fs::read_to_string(self.path(out).join("manifest.jsonl")).unwrap();
-        let lines = manifest.lines().map(|line| comparable(serde_json::from_str(line).unwrap()));
-        (audio, lines.collect())
+        let (audio, lines) = self.files(out);
+        (audio, lines.into_iter().map(comparable).collect())
     }
 }
 

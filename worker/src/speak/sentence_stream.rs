@@ -5,8 +5,8 @@
 //! worker runs as many jobs as its engine has slots, and each job holds at most one.
 //!
 //! A take with a fault ([`take_check`](super::take_check)) is given up, and the sentence is spoken again.
-//! That is possible until a sample of the take has left. Samples of a live job leave at once, those of
-//! any other job at the end of their sentence.
+//! A take of which a sample has left is kept, with its fault. Samples of a live job leave at once, those
+//! of any other job at the end of their sentence.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;

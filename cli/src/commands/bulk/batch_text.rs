@@ -84,20 +84,20 @@ pub(super) fn whole(batch: &Batch) -> String {
 pub(super) fn input_errors(batch: &Batch) -> String {
     let errors = batch.errors.iter().flat_map(|errors| &errors.data);
     let text = errors.map(|error| {
-        let place = error.line.map_or_else(|| "input".to_owned(), |line| format!("line {line}"));
         let code = error.code.as_deref().unwrap_or("error");
-        format!("{place}: {code}: {}\n", error.message.as_deref().unwrap_or("no reason given"))
+        error_line(error.line, code, error.message.as_deref().unwrap_or("no reason given"))
     });
     text.collect()
 }
 
 /// Formats the faults that a check of the input found, one on a line.
 pub(super) fn error_lines(errors: &[LineError]) -> String {
-    let text = errors.iter().map(|error| {
-        let place = error.line.map_or_else(|| "input".to_owned(), |line| format!("line {line}"));
-        format!("{place}: {}: {}\n", error.code, error.message)
-    });
-    text.collect()
+    errors.iter().map(|error| error_line(error.line, &error.code, &error.message)).collect()
+}
+
+fn error_line(line: Option<u64>, code: &str, message: &str) -> String {
+    let place = line.map_or_else(|| "input".to_owned(), |line| format!("line {line}"));
+    format!("{place}: {code}: {message}\n")
 }
 
 fn created(batch: &Batch) -> String {

@@ -57,7 +57,7 @@ async fn the_last_take_is_kept_with_its_fault_and_heard_by_no_other_sentence() {
     assert_eq!(ending.warnings, [warning(WarningCode::SpokenAgain), warning(WarningCode::Faulty)]);
 }
 
-/// What was heard cannot be taken back.
+/// A take of which a sound was heard is kept.
 #[tokio::test]
 async fn a_live_sentence_is_spoken_again_until_its_first_sound() {
     let engine = ScriptedEngine::new([silent(9), eos_after(5), good(4)]);
