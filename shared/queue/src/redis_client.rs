@@ -1,5 +1,6 @@
-//! The Redis client of the queue and the live channel. Short commands share pools; whatever blocks
-//! or subscribes gets a connection of its own. No blocking command may run on a pooled connection.
+//! The Redis client of the queue and the live channel. Short commands share pools. Live events, many
+//! and small, share one connection. Whatever blocks or subscribes gets a connection of its own: no
+//! blocking command may run on a pooled or shared one.
 //!
 //! The client covers three topologies: a single server, the master that sentinels name, and the
 //! nodes of a cluster. A call settles on the server that owns its first key ([`routing`]); all its
@@ -29,7 +30,7 @@ use futures::future::join_all;
 use redis::aio::{MultiplexedConnection, PubSub};
 use redis::{Cmd, FromRedisValue, Pipeline, ScriptInvocation};
 
-use node::{Node, PoolKind, RESPONSE_TIMEOUT};
+use node::{ConnectionKind, Node, RESPONSE_TIMEOUT};
 use routing::RoutedConnection;
 use topology::Topology;
 
@@ -86,7 +87,21 @@ impl RedisClient {
 
     /// Runs a script once.
     pub async fn script_once<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisFault> {
-        let mut routed = RoutedConnection::new(&self.topology);
+        self.script_over(script, ConnectionKind::Short).await
+    }
+
+    /// Runs a small script once, over the connection that callers share. Scripts that come together
+    /// travel together, which costs this process and Redis less.
+    pub async fn shared_script_once<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisFault> {
+        self.script_over(script, ConnectionKind::Shared).await
+    }
+
+    async fn script_over<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        kind: ConnectionKind,
+    ) -> Result<T, RedisFault> {
+        let mut routed = RoutedConnection::new(&self.topology, kind);
         let outcome = script.invoke_async(&mut routed).await;
         routed.end(outcome)
     }
@@ -98,7 +113,16 @@ impl RedisClient {
 
     /// Runs a short command once. A command without a key goes to any node of a cluster.
     pub async fn command_once<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFault> {
-        let mut routed = RoutedConnection::new(&self.topology);
+        self.command_over(command, ConnectionKind::Short).await
+    }
+
+    /// Runs a small command like [`Self::command`], over the connection that callers share.
+    pub async fn shared_command<T: FromRedisValue>(&self, command: &Cmd) -> Result<T, RedisFault> {
+        self.patiently(|| self.command_over(command, ConnectionKind::Shared)).await
+    }
+
+    async fn command_over<T: FromRedisValue>(&self, command: &Cmd, kind: ConnectionKind) -> Result<T, RedisFault> {
+        let mut routed = RoutedConnection::new(&self.topology, kind);
         let outcome = command.query_async(&mut routed).await;
         routed.end(outcome)
     }
@@ -111,7 +135,7 @@ impl RedisClient {
 
     /// Runs short commands in one round trip, once. Their keys must be of one slot.
     pub async fn pipeline_once<T: FromRedisValue>(&self, pipeline: &Pipeline) -> Result<T, RedisFault> {
-        let mut routed = RoutedConnection::new(&self.topology);
+        let mut routed = RoutedConnection::new(&self.topology, ConnectionKind::Short);
         let outcome = pipeline.query_async(&mut routed).await;
         routed.end(outcome)
     }
@@ -178,7 +202,7 @@ impl RedisClient {
     /// answers for all.
     pub async fn capabilities(&self) -> Result<Capabilities, RedisFault> {
         let node = self.topology.node(None).await?;
-        let mut connection = node.connection(PoolKind::Short).await?;
+        let mut connection = node.connection(ConnectionKind::Short).await?;
         Ok(node.capabilities(&mut connection).await?.clone())
     }
 
@@ -190,7 +214,8 @@ impl RedisClient {
             Ok(nodes) => nodes,
             Err(error) => return vec![format!("the settings of Redis were not checked: {error}")],
         };
-        let look = async |node: &Node| capabilities::settings(&mut *node.connection(PoolKind::Short).await?).await;
+        let look =
+            async |node: &Node| capabilities::settings(&mut *node.connection(ConnectionKind::Short).await?).await;
         let advice = join_all(nodes.iter().map(async |node| (node.name(), look(node).await))).await;
         let mut lines = Vec::new();
         for (name, settings) in advice {

@@ -105,7 +105,7 @@ impl EventLog {
     async fn range(&self, command: &str, from: &str, to: &str, count: usize) -> Result<Vec<StreamId>, QueueError> {
         let mut command = redis::cmd(command);
         command.arg(&self.key).arg(from).arg(to).arg("COUNT").arg(count);
-        let reply: StreamRangeReply = self.redis.command(&command).await?;
+        let reply: StreamRangeReply = self.redis.shared_command(&command).await?;
         Ok(reply.ids)
     }
 }

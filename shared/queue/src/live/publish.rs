@@ -52,7 +52,7 @@ impl Live {
         if let Some(codes) = codes.and_then(CodesChunk::encode) {
             script.arg(codes).arg(resume_point::FIELD);
         }
-        self.redis.script_once::<u8>(&script).await.map(|_| ())
+        self.redis.shared_script_once::<u8>(&script).await.map(|_| ())
     }
 
     /// Writes the terminal event of a job that has ended, and counts the end. Does nothing for a

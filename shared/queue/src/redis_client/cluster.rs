@@ -11,7 +11,7 @@ use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, FromRedisValue as _, RedisError, RedisResult, Value};
 use tokio::time::timeout;
 
-use super::node::{LOOKUP_LIMIT, Node, PoolKind};
+use super::node::{ConnectionKind, LOOKUP_LIMIT, Node};
 
 /// Known nodes that are asked for the map at once, beside as many seeds.
 const ASKED_AT_ONCE: usize = 4;
@@ -134,7 +134,7 @@ impl Cluster {
 
 /// Fetches the map as one node knows it.
 async fn slots_by(node: Arc<Node>) -> RedisResult<Arc<[SlotOwner]>> {
-    let mut connection = node.connection(PoolKind::Short).await?;
+    let mut connection = node.connection(ConnectionKind::Short).await?;
     let answer: Vec<Vec<Value>> = redis::cmd("CLUSTER").arg("SLOTS").query_async(&mut *connection).await?;
     let asked = node.host();
     let owners: RedisResult<Vec<SlotOwner>> = answer.into_iter().map(|range| owner(range, asked)).collect();

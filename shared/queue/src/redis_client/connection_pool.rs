@@ -17,7 +17,7 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 /// A pool of connections to one server.
 pub(super) type Pool = managed::Pool<Manager>;
 /// A pooled connection, which returns to its pool when dropped.
-pub(super) type Connection = managed::Object<Manager>;
+pub(super) type PooledConnection = managed::Object<Manager>;
 /// Reason why there is no pooled connection.
 pub(super) type PoolError = managed::PoolError<RedisError>;
 
@@ -52,6 +52,11 @@ impl managed::Manager for Manager {
     async fn recycle(&self, connection: &mut MultiplexedConnection, metrics: &Metrics) -> RecycleResult<RedisError> {
         if self.is_doubtful(metrics) { self.redis.recycle(connection, metrics).await } else { Ok(()) }
     }
+}
+
+/// Returns true if the connection was in its pool before, so that it may have died there.
+pub(super) fn is_reused(connection: &PooledConnection) -> bool {
+    PooledConnection::metrics(connection).recycle_count > 0
 }
 
 /// Creates a pool of up to `size` connections, which connects at the first use.

@@ -8,7 +8,7 @@ use super::RedisClient;
 use super::capabilities;
 use super::fault::RedisFault;
 use super::key_slot;
-use super::node::RESPONSE_TIMEOUT;
+use super::node::{ConnectionKind, RESPONSE_TIMEOUT};
 use super::routing::RoutedConnection;
 
 /// Time that the mark written before each wait is kept, in milliseconds.
@@ -44,7 +44,7 @@ impl RedisClient {
         timeout: Duration,
     ) -> Result<T, RedisFault> {
         let key = script_key(script).await;
-        let mut routed = RoutedConnection::synced(&self.topology);
+        let mut routed = RoutedConnection::new(&self.topology, ConnectionKind::Synced);
         let sync_method = match sync_method(&mut routed, key.as_deref()).await {
             Ok(sync_method) => {
                 sync_method.map_err(|what| RedisFault::Unsupported(format!("durability=fsync: {what}")))?

@@ -1,6 +1,8 @@
-//! A Redis server: pools for short commands, and separate connections for whatever blocks or
-//! subscribes.
+//! A Redis server: pools for short commands, a connection that many callers share, and separate
+//! connections for whatever blocks or subscribes.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSub};
@@ -9,7 +11,7 @@ use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, Error
 use tokio::sync::OnceCell;
 
 use super::capabilities::{self, Capabilities};
-use super::connection_pool::{Connection, Pool, pool};
+use super::connection_pool::{self, Pool, PooledConnection, pool};
 use super::fault;
 
 /// Longest search for the server in charge.
@@ -29,13 +31,56 @@ const SYNCED_POOL_SIZE: usize = 64;
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(10)).with_interval(Duration::from_secs(5));
 
-/// Kind of the pool that serves a call.
+/// Kind of the connection that serves a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum PoolKind {
-    /// Calls that are answered at once.
+pub(super) enum ConnectionKind {
+    /// A pooled connection, for calls that are answered at once.
     Short,
-    /// Writes that are answered once they are on disk.
+    /// A pooled connection, for writes that are answered once they are on disk.
     Synced,
+    /// The connection that callers share, for calls that are many and small.
+    Shared,
+}
+
+/// Connection of a call.
+pub(super) enum Connection {
+    /// A connection that serves this call alone.
+    Pooled(PooledConnection),
+    /// A handle on the connection that callers share.
+    Shared(MultiplexedConnection, SharedConnection),
+}
+
+/// Connection that is made at its first use. Handles on it are cheap.
+type SharedConnection = Arc<OnceCell<MultiplexedConnection>>;
+
+impl Connection {
+    /// Returns true if an earlier call may have used the connection, so that it may have died since.
+    pub(super) fn is_reused(&self) -> bool {
+        match self {
+            Self::Pooled(pooled) => connection_pool::is_reused(pooled),
+            Self::Shared(..) => true,
+        }
+    }
+}
+
+impl Deref for Connection {
+    type Target = MultiplexedConnection;
+
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Pooled(pooled) => pooled,
+            Self::Shared(connection, _) => connection,
+        }
+    }
+}
+
+impl DerefMut for Connection {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        match self {
+            Self::Pooled(pooled) => pooled,
+            Self::Shared(connection, _) => connection,
+        }
+    }
 }
 
 /// A Redis server.
@@ -43,6 +88,7 @@ pub(super) struct Node {
     client: Client,
     short: Pool,
     synced: Pool,
+    shared: Mutex<SharedConnection>,
     /// Capabilities of the server, once it was asked.
     capabilities: OnceCell<Capabilities>,
 }
@@ -56,7 +102,8 @@ impl Node {
         let server = server.clone().set_tcp_settings(tcp);
         let short = pool(&server, config(RESPONSE_TIMEOUT), POOL_SIZE)?;
         let synced = pool(&server, config(RESPONSE_TIMEOUT), SYNCED_POOL_SIZE)?;
-        Ok(Self { client: Client::open(server)?, short, synced, capabilities: OnceCell::new() })
+        let shared = Mutex::default();
+        Ok(Self { client: Client::open(server)?, short, synced, shared, capabilities: OnceCell::new() })
     }
 
     /// Returns `host:port`.
@@ -77,20 +124,40 @@ impl Node {
         self.capabilities.get_or_try_init(|| capabilities::probe(connection)).await
     }
 
-    /// Takes a connection from a pool.
-    pub(super) async fn connection(&self, kind: PoolKind) -> RedisResult<Connection> {
+    /// Returns a connection for a call: from a pool, or a handle on the shared one.
+    pub(super) async fn connection(&self, kind: ConnectionKind) -> RedisResult<Connection> {
         let pool = match kind {
-            PoolKind::Short => &self.short,
-            PoolKind::Synced => &self.synced,
+            ConnectionKind::Short => &self.short,
+            ConnectionKind::Synced => &self.synced,
+            ConnectionKind::Shared => return Box::pin(self.shared()).await,
         };
         // Boxed, because this future is large and every call's future holds it.
-        Box::pin(pool.get()).await.map_err(fault::of_pool)
+        Box::pin(pool.get()).await.map(Connection::Pooled).map_err(fault::of_pool)
     }
 
-    /// Makes the pools check their connections before the next use, because one was lost.
-    pub(super) fn doubt(&self) {
+    /// Returns a handle on the shared connection, and makes the connection if there is none.
+    async fn shared(&self) -> RedisResult<Connection> {
+        let shared = Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner));
+        let config = config(RESPONSE_TIMEOUT);
+        let connect = || self.client.get_multiplexed_async_connection_with_config(&config);
+        let connection = shared.get_or_try_init(connect).await?.clone();
+        Ok(Connection::Shared(connection, shared))
+    }
+
+    /// Gives up a connection that failed. The pools check their connections before the next use.
+    pub(super) fn give_up(&self, connection: Connection) {
         for pool in [&self.short, &self.synced] {
             pool.manager().doubt();
+        }
+        match connection {
+            Connection::Pooled(pooled) => drop(PooledConnection::take(pooled)),
+            Connection::Shared(_, failed) => {
+                let mut shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                // All callers of a dead connection come here. Its successor must stay.
+                if Arc::ptr_eq(&shared, &failed) {
+                    *shared = SharedConnection::default();
+                }
+            }
         }
     }
 

@@ -1,18 +1,17 @@
 //! Connection of a call to a server. The call settles on the server that owns the first key it is
-//! given, and takes a pooled connection there. The call follows a cluster's redirections. The
+//! given, and takes a connection there. The call follows a cluster's redirections. The
 //! connection is dropped if the call fails in a way that blames it.
 
 use std::sync::Arc;
 
-use deadpool::managed::Object;
 use futures::FutureExt as _;
 use redis::aio::{ConnectionLike, MultiplexedConnection};
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisFuture, RedisResult, ServerErrorKind, Value};
 
-use super::connection_pool::Connection;
+use super::connection_pool::PooledConnection;
 use super::fault::{self, FaultScope, RedisFault};
 use super::key_slot;
-use super::node::{Node, PoolKind};
+use super::node::{Connection, ConnectionKind, Node};
 use super::topology::Topology;
 
 /// Largest number of redirections of one command.
@@ -21,7 +20,7 @@ const HOPS_MAX: usize = 5;
 /// Connection of a call, taken when its first command comes.
 pub(super) struct RoutedConnection<'a> {
     topology: &'a Topology,
-    pool: PoolKind,
+    kind: ConnectionKind,
     current: Option<NodeConnection>,
     /// First key of the call.
     key: Option<Vec<u8>>,
@@ -41,18 +40,9 @@ struct NodeConnection {
 }
 
 impl<'a> RoutedConnection<'a> {
-    /// Creates the connection of a call that is answered at once.
-    pub(super) fn new(topology: &'a Topology) -> Self {
-        Self::of(topology, PoolKind::Short)
-    }
-
-    /// Creates the connection of a call that waits for the server's disk.
-    pub(super) fn synced(topology: &'a Topology) -> Self {
-        Self::of(topology, PoolKind::Synced)
-    }
-
-    fn of(topology: &'a Topology, pool: PoolKind) -> Self {
-        Self { topology, pool, current: None, key: None, replaced: false }
+    /// Creates the connection of a call.
+    pub(super) const fn new(topology: &'a Topology, kind: ConnectionKind) -> Self {
+        Self { topology, kind, current: None, key: None, replaced: false }
     }
 
     /// Returns the first key of the call.
@@ -90,16 +80,14 @@ impl<'a> RoutedConnection<'a> {
 
     fn give_up(&self, current: NodeConnection) {
         self.topology.forget(&current.node);
-        current.node.doubt();
-        drop(Connection::take(current.connection));
+        current.node.give_up(current.connection);
     }
 
-    /// Gives up a pooled connection that had died before the call, at most once; the pool hands it
+    /// Gives up a connection that had died before the call, at most once; connections are handed
     /// out unchecked. Returns true if the call may begin again. The command may have been carried
     /// out, so the repetition relies on idempotent calls.
     fn replace(&mut self, error: &RedisError) -> bool {
-        let stale =
-            |current: &mut NodeConnection| current.unproven && Object::metrics(&current.connection).recycle_count > 0;
+        let stale = |current: &mut NodeConnection| current.unproven && current.connection.is_reused();
         if self.replaced || !fault::is_lost(error) {
             return false;
         }
@@ -110,7 +98,7 @@ impl<'a> RoutedConnection<'a> {
     }
 
     async fn enter(&mut self, node: Arc<Node>, asking: bool) -> RedisResult<()> {
-        match node.connection(self.pool).await {
+        match node.connection(self.kind).await {
             Ok(connection) => {
                 self.current = Some(NodeConnection { node, connection, asking, busy: false, unproven: true });
                 Ok(())
@@ -207,10 +195,12 @@ impl NodeConnection {
 
 impl Drop for RoutedConnection<'_> {
     fn drop(&mut self) {
-        // The call was dropped half way. Its pending answer must not hold up the next user of the
-        // connection.
-        if let Some(current) = self.current.take_if(|current| current.busy) {
-            drop(Connection::take(current.connection));
+        // The call was dropped half way. Its pending answer must not hold up the next user of a
+        // pooled connection.
+        if let Some(current) = self.current.take_if(|current| current.busy)
+            && let Connection::Pooled(pooled) = current.connection
+        {
+            drop(PooledConnection::take(pooled));
         }
     }
 }
