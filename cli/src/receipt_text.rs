@@ -196,6 +196,7 @@ mod tests {
             finish_reason: FinishReason::Eos,
             retakes: Vec::new(),
             fault: None,
+            seed: None,
         };
         let told = |frames: &[u32]| {
             let sentences = frames.iter().copied().map(sentence).collect();

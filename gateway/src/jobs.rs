@@ -9,6 +9,7 @@ mod events;
 mod get;
 mod put;
 mod request;
+mod sentences;
 
 pub(crate) use audio::get_audio;
 pub(crate) use cancel::cancel_job;
@@ -18,6 +19,7 @@ pub(crate) use events::job_events;
 pub(crate) use get::get_job;
 pub(crate) use put::put_job;
 pub(crate) use request::read as read_job;
+pub(crate) use sentences::speak_sentence;
 
 use axum::http::HeaderMap;
 use csm_queue::queue::Queue;

@@ -67,6 +67,7 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .route("/v1/jobs/{id}/cues", get(jobs::job_cues))
         .route("/v1/jobs/{id}/audio", get(jobs::get_audio))
         .route("/v1/jobs/{id}/events", get(jobs::job_events))
+        .route("/v1/jobs/{id}/sentences/{number}", post(jobs::speak_sentence))
         .route("/v1/watermark/detect", post(watermark::detect_watermark))
         .route("/problems", get(pages::problem_list))
         .route("/problems/{code}", get(pages::problem_page))

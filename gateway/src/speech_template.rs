@@ -5,8 +5,9 @@ use std::collections::VecDeque;
 
 use csm_queue::queue::Ticket;
 use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, FinishReason, Invalid, JobId, JobSpec, Lane, Receipt, Recording,
-    Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK, Turns, VoiceName,
+    AudioBudget, AudioFormat, Context, Delivery, Editing, FinishReason, Invalid, JobId, JobSpec, Lane, Receipt,
+    Recording, Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK, Turns,
+    VoiceName,
 };
 use csm_shared::process::connections::Peer;
 
@@ -213,6 +214,7 @@ impl SpeechTemplate {
             format: AudioFormat::Pcm,
             delivery: Delivery::Store,
             audio_name: None,
+            editing: Editing::Closed,
         };
         if self.budget.is_none() {
             spec.budget = AudioBudget::of_sentences(&spec.sentences());

@@ -153,6 +153,7 @@ mod tests {
             finish_reason: FinishReason::Eos,
             retakes: Vec::new(),
             fault: None,
+            seed: None,
         }
     }
 

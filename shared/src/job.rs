@@ -11,6 +11,7 @@ mod audio_name;
 mod context;
 mod cost;
 mod delivery;
+mod editing;
 mod id;
 mod id_secret;
 mod invalid;
@@ -31,6 +32,7 @@ pub use audio_format::AudioFormat;
 pub use audio_name::AudioName;
 pub use context::{Context, Segment};
 pub use delivery::Delivery;
+pub use editing::{Editing, SentenceEdit};
 pub use id::JobId;
 pub use id_secret::IdSecret;
 pub use invalid::{Invalid, Reason};
@@ -93,6 +95,8 @@ pub struct JobSpec {
     pub delivery: Delivery,
     /// Name of the audio in the store; the job's id without one.
     pub audio_name: Option<AudioName>,
+    /// Whether single sentences can be spoken again after the end.
+    pub editing: Editing,
 }
 
 impl JobSpec {
@@ -113,6 +117,7 @@ impl JobSpec {
             format: AudioFormat::default(),
             delivery: Delivery::default(),
             audio_name: None,
+            editing: Editing::default(),
         }
     }
 

@@ -16,6 +16,7 @@ mod arrows;
 mod builds;
 mod bulk;
 mod drain;
+mod edits;
 mod faults;
 mod fuzz;
 mod heard;

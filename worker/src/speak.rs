@@ -4,19 +4,27 @@
 //!
 //! The codes go out with the progress events ([`progress`]). A later attempt at the job reads them
 //! and hands them to the engine, which resumes behind them. The audio is that of an undisturbed
-//! run, bit for bit. A sentence whose audio has a fault is spoken again ([`take_check`]). If the delivery is live, the marked samples go out with the same events. A
-//! later attempt sends only the samples that no earlier attempt has sent.
+//! run, bit for bit. If the delivery is live,
+//! the marked samples go out with the same events. A later attempt sends only the samples that no
+//! earlier attempt has sent.
+//!
+//! A sentence whose audio has a fault is spoken again ([`take_check`]), and so is one that its caller
+//! wants again after the end ([`edits`]).
 
 mod attempt_error;
 mod attempt_progress;
 mod context_window;
+mod edits;
 mod join;
 mod progress;
 mod recordings;
 mod sentence_stream;
+mod speech_engine;
+mod stored_object;
 mod take_check;
 #[cfg(test)]
 mod tests;
+mod times;
 mod voices;
 mod warnings;
 
@@ -27,8 +35,8 @@ use bytes::Bytes;
 use csm_queue::live::{Event, EventId, Live, Origin, ResumePoint};
 use csm_queue::queue::LeaseRef;
 use csm_queue::redis_client::RedisFault;
-use csm_shared::audio::{Clip, SAMPLE_RATE};
-use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt, Speed, Turn, TurnReceipt};
+use csm_shared::audio::{Clip, Frame, SAMPLE_RATE};
+use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt, WarningCode};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PromptTokenizer, SpeechPlan};
 use csm_shared::store::Store;
@@ -43,12 +51,15 @@ use csm_engine::engine::{Engine, ModelInfo, PromptSegment, SegmentAudio};
 
 pub use attempt_error::{AttemptError, Blame};
 pub use attempt_progress::AttemptProgress;
+pub use edits::EditError;
 pub use progress::PublishPace;
 use progress::{PendingEvent, ProgressPublisher};
 pub use recordings::RecordingError;
 use sentence_stream::{AttemptPlan, Ending, SentenceStream};
+pub use stored_object::ObjectError;
 use take_check::TakeCheck;
 pub use take_check::TakeLimits;
+use times::{stretch_times, turns};
 pub use voices::{VoiceError, Voices};
 
 /// Longest time to publish an event, or to read the resume point.
@@ -95,6 +106,8 @@ struct GeneratedAudio {
     frames: u32,
     resumed: u32,
     sentences: Vec<SentenceReceipt>,
+    /// Codes of each sentence.
+    codes: Vec<Vec<Frame>>,
     warnings: Vec<ReceiptWarning>,
     finish: FinishReason,
     first_audio: Option<Duration>,
@@ -139,7 +152,7 @@ impl AttemptContext {
         } else {
             progress.during(PUBLISH_LIMIT, self.try_publish(at, &started)).await;
         }
-        let generated = self.generate(at, spec, progress).await?;
+        let mut generated = self.generate(at, spec, progress).await?;
         metrics::histogram!(telemetry::QUEUE_WAIT_SECONDS).record(waited.as_secs_f64());
         if let Some(first) = generated.first_audio {
             metrics::histogram!(telemetry::FIRST_AUDIO_SECONDS).record(first.as_secs_f64());
@@ -151,6 +164,12 @@ impl AttemptContext {
         let samples = whole.samples().len() as u64;
         let stored =
             Box::pin(progress.during(DELIVERY_LIMIT, self.deliver(at, spec, Arc::new(whole), progress))).await?;
+        let codes = std::mem::take(&mut generated.codes);
+        let editable_until =
+            progress.during(PUBLISH_LIMIT, self.keep_speech(at, spec, &generated.sentences, codes)).await;
+        if spec.editing.is_open() && editable_until.is_none() {
+            generated.warnings.push(ReceiptWarning { code: WarningCode::NotEditable, sentences: Vec::new() });
+        }
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         let rtf = (samples > 0).then(|| generated.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
@@ -183,6 +202,7 @@ impl AttemptContext {
             location: stored.key.to_string(),
             turns: turns(spec, &generated.sentences),
             sentences: generated.sentences,
+            editable_until,
         })
     }
 
@@ -231,6 +251,9 @@ impl AttemptContext {
         };
         let clips = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).await?;
         let mut plan = Box::pin(self.attempt_plan(spec, clips, progress)).await?;
+        if let Some(edit) = spec.editing.edit() {
+            plan.edit = Some(Box::pin(self.edit(edit, &plan.plan, progress)).await?);
+        }
         let origin = origin(self.engine.info(), &plan.plan);
         let live = spec.delivery.is_live();
         let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
@@ -253,7 +276,7 @@ impl AttemptContext {
                 publisher.mark_published();
             }
         }
-        let Ending { pcm, mut sentences, warnings, finish } = stream.finish();
+        let Ending { pcm, mut sentences, codes, warnings, finish } = stream.finish();
         stretch_times(&mut sentences, spec.speed);
         // The mark does not survive a stretch, so the stretched samples are marked.
         let mut last = stretch.push(&pcm);
@@ -266,7 +289,7 @@ impl AttemptContext {
             publisher.mark_published();
         }
         let (frames, resumed, compute) = (publisher.frames(), publisher.resumed(), begun.elapsed());
-        Ok(GeneratedAudio { audio, frames, resumed, sentences, warnings, finish, first_audio, compute })
+        Ok(GeneratedAudio { audio, frames, resumed, sentences, codes, warnings, finish, first_audio, compute })
     }
 
     /// Plans the job for the engine; `clips` are the recordings of its context.
@@ -301,6 +324,7 @@ impl AttemptContext {
             take_check: self.take_check(),
             live: spec.delivery.is_live(),
             resumed: Vec::new(),
+            edit: None,
         })
     }
 
@@ -349,35 +373,6 @@ impl AttemptContext {
                 Ok(ResumePoint::default())
             }
         }
-    }
-}
-
-/// Returns the account of each turn of a dialogue, from the sentences of all turns.
-fn turns(spec: &JobSpec, sentences: &[SentenceReceipt]) -> Vec<TurnReceipt> {
-    let spoken = spec.spoken();
-    let receipt = |(number, turn): (usize, &Turn)| {
-        let mut places = spoken.iter().zip(sentences).filter(|(spoken, _)| spoken.turn == number);
-        let first = places.next().map(|(_, sentence)| sentence);
-        let last = places.next_back().map(|(_, sentence)| sentence).or(first);
-        let start_ms = first.map_or(0, |sentence| sentence.start_ms);
-        let end_ms = last.map_or(0, |sentence| sentence.start_ms + sentence.duration_ms);
-        TurnReceipt {
-            text: turn.text.as_str().to_owned(),
-            speaker: turn.speaker.get(),
-            voice: turn.voice,
-            start_ms,
-            duration_ms: end_ms.saturating_sub(start_ms),
-        }
-    };
-    spec.turns.as_slice().iter().enumerate().map(receipt).collect()
-}
-
-/// Moves the sentences to their places in speech of another tempo.
-fn stretch_times(sentences: &mut [SentenceReceipt], speed: Speed) {
-    for sentence in sentences {
-        let end = speed.stretched_ms(sentence.start_ms + sentence.duration_ms);
-        sentence.start_ms = speed.stretched_ms(sentence.start_ms);
-        sentence.duration_ms = end - sentence.start_ms;
     }
 }
 

@@ -1,7 +1,7 @@
 //! A line of a batch: its name and its request, and the job that the request becomes.
 
 use csm_queue::batches::{BatchEndpoint, BatchRecord};
-use csm_shared::job::{AudioName, Delivery, JobId, Lane, Seed, Tenant};
+use csm_shared::job::{AudioName, Delivery, Invalid, JobId, Lane, Seed, Tenant};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
@@ -95,6 +95,10 @@ impl RequestLine {
             BatchEndpoint::Speech => openai::read_line(body, &caller, decode, loaded_model)?,
             BatchEndpoint::Jobs => jobs::read_job(body, &caller, decode)?,
         };
+        if request.spec.editing.is_open() {
+            let limit = "false in a batch, whose lines can be spoken again as a whole";
+            return Err(Invalid::malformed("editable", true, limit).into());
+        }
         request.spec.lane = Lane::Bulk;
         request.spec.delivery = Delivery::Store;
         request.spec.audio_name = Some(self.audio_name(batch.id)?);
@@ -120,7 +124,7 @@ impl RequestLine {
 
     /// Returns the name of the line's audio: `batches/<batch>/<line>-<custom_id>`, the latter in the
     /// characters of a store key.
-    fn audio_name(&self, batch: &str) -> Result<AudioName, csm_shared::job::Invalid> {
+    fn audio_name(&self, batch: &str) -> Result<AudioName, Invalid> {
         let safe = |char: char| match char.to_ascii_lowercase() {
             char @ ('a'..='z' | '0'..='9' | '_' | '-') => char,
             _ => '-',

@@ -1,6 +1,6 @@
 //! Request body of the compatible face. Unknown fields are ignored, as its clients expect.
 
-use csm_shared::job::{AudioBudget, AudioFormat, Delivery, JobSpec, Lane, Turns};
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Editing, JobSpec, Lane, Turns};
 
 use crate::caller::Caller;
 use crate::fields::{
@@ -47,6 +47,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         format: AudioFormat::Wav,
         delivery: Delivery::Store,
         audio_name: None,
+        editing: Editing::Closed,
     };
     request.finish()?;
     if budget.is_none() {

@@ -26,7 +26,8 @@ fn topk(object: &mut JsonObject<'_>) -> Result<TopK, Invalid> {
     TopK::new(u32::try_from(number).map_err(|_| Invalid::outside("topk", number, &TOPK))?)
 }
 
-fn seed(object: &mut JsonObject<'_>, job: JobId) -> Result<Seed, Invalid> {
+/// Reads the seed. Without one the job's id decides.
+pub(crate) fn seed(object: &mut JsonObject<'_>, job: JobId) -> Result<Seed, Invalid> {
     let Some(number) = object.integer(&["seed"])? else { return Ok(seed_of(job)) };
     let limit = || format!("a whole number from 0 to {}", u64::MAX);
     u64::try_from(number).map(Seed::new).map_err(|_| Invalid::malformed("seed", number, limit()))

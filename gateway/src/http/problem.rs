@@ -317,6 +317,18 @@ impl Problem {
         Self::new(ProblemCode::JobNotFinished, detail).about(job).in_state(state)
     }
 
+    /// Reports an edit of a job whose codes are not kept.
+    pub(crate) fn not_editable(job: JobId, why: &str) -> Self {
+        let detail = format!("No sentence of the job can be spoken again. {why}");
+        Self::new(ProblemCode::JobNotEditable, detail).about(job)
+    }
+
+    /// Reports that a job has no sentence of this number.
+    pub(crate) fn no_sentence(job: JobId, number: &str, sentences: usize) -> Self {
+        let detail = format!("The job has no sentence {}; it has the sentences 1 to {sentences}.", echoed(number));
+        Self::new(ProblemCode::SentenceNotFound, detail).about(job)
+    }
+
     /// Reports a request for the audio of a job that ended without any.
     pub(crate) fn no_audio(job: JobId, state: JobState, failure: Option<Failure>) -> Self {
         let detail = format!("The job has ended as {state}; there is no audio.");

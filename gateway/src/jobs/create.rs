@@ -14,7 +14,7 @@ use crate::app::App;
 use crate::caller::Caller;
 use crate::http::Problem;
 use crate::http::media_type::require_json;
-use crate::submit::{Submitted, parse_and_check, submit};
+use crate::submit::{CheckedRequest, Submitted, parse_and_check, submit};
 
 /// Header of an answer whose job was made by an earlier request.
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -34,7 +34,11 @@ pub(super) async fn accept(app: &App, caller: Result<Caller, Problem>, request: 
     let body = app.bodies.read(request).await?;
     let caller = caller?;
     json?;
-    let checked = parse_and_check(app, body, read, caller).await?;
+    answer(app, parse_and_check(app, body, read, caller).await?).await
+}
+
+/// Submits a checked request and answers with the links of its job.
+pub(super) async fn answer(app: &App, checked: CheckedRequest) -> Result<Response, Problem> {
     let (lane, seed) = (checked.job_request.spec.lane, checked.job_request.spec.sampling.seed.get());
     let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, checked).await?;
     let id = cancel_on_drop.id();

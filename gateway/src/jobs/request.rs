@@ -4,8 +4,8 @@ use csm_shared::job::{AudioBudget, JobSpec};
 
 use crate::caller::Caller;
 use crate::fields::{
-    FieldError, JsonObject, UnknownFields, budget, context, delivery, format, lane, normalize, parse_json, sampling,
-    speed, terms, text_or_turns, voice_and_speaker,
+    FieldError, JsonObject, UnknownFields, budget, context, delivery, editing, format, lane, normalize, parse_json,
+    sampling, speed, terms, text_or_turns, voice_and_speaker,
 };
 use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
@@ -36,6 +36,7 @@ pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         format: format(&mut request)?,
         delivery: delivery(&mut request)?,
         audio_name: None,
+        editing: editing(&mut request)?,
     };
     let ticket = terms(&mut request, ticket)?;
     request.finish()?;

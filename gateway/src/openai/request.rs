@@ -5,8 +5,8 @@ use csm_formats::{MP3_RATES, SAMPLE_RATES};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::TEXT_CHARS;
 use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Invalid, JobSpec, Lane, Sampling, Speaker, Speed, Text, Turns,
-    VoiceName,
+    AudioBudget, AudioFormat, Context, Delivery, Editing, Invalid, JobSpec, Lane, Sampling, Speaker, Speed, Text,
+    Turns, VoiceName,
 };
 
 use crate::caller::Caller;
@@ -149,6 +149,7 @@ impl SpeechFields {
             format: self.form.format,
             delivery: Delivery::Store,
             audio_name: None,
+            editing: Editing::Closed,
         };
         if self.budget.is_none() {
             spec.budget = AudioBudget::of_sentences(&spec.sentences());

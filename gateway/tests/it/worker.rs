@@ -130,6 +130,7 @@ impl TestWorker {
             finish_reason: FinishReason::Eos,
             retakes: Vec::new(),
             fault: None,
+            seed: None,
         };
         Receipt {
             seed: job.spec.sampling.seed.get(),
@@ -157,6 +158,7 @@ impl TestWorker {
             location: location(job),
             sentences: vec![sentence],
             turns: turns(job),
+            editable_until: None,
         }
     }
 }

@@ -19,12 +19,14 @@ mod event;
 mod event_log;
 mod follow;
 mod job_reader;
+mod kept_speech;
 mod publish;
 mod resume_point;
 mod subscriptions;
 
 pub use audio_chunk::AudioChunk;
 pub use event::{Event, EventId, LiveEvent};
+pub use kept_speech::{KeptSentence, KeptSpeech, KeptSpeechError};
 pub use resume_point::{CodesChunk, Origin, ResumePoint, ResumedSentence, SentenceFrame};
 pub use subscriptions::{Subscription, Subscriptions};
 
@@ -64,7 +66,8 @@ const EVENTS_TTL_MS: u64 = 10 * 60 * 1_000;
 pub struct Live {
     redis: RedisClient,
     scripts: Arc<LiveScripts>,
-    /// Place of the archives; without one, the events of ended jobs stay in Redis until they expire.
+    /// Place of the archives and of kept speech; without one, the events of ended jobs stay in Redis
+    /// until they expire.
     archives: Option<TemporaryObjects>,
     /// Places of archives that are being made.
     archiving: Arc<Semaphore>,

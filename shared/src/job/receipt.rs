@@ -1,5 +1,6 @@
 //! The receipt of a finished job: facts about its audio.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{AudioFormat, VoiceName};
@@ -47,6 +48,9 @@ pub struct SentenceReceipt {
     /// Fault of this take, which was kept because no further one was allowed; absent if it has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fault: Option<TakeFault>,
+    /// Seed of the sentence, if it was spoken again by request; absent if the job's own decided.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u64>,
 }
 
 /// Fault in the audio of a take: of one try to speak a sentence. The limits are settings of the worker.
@@ -100,6 +104,8 @@ pub enum WarningCode {
     SpokenAgain,
     /// The take of a sentence that was kept has a fault, too.
     Faulty,
+    /// Text and codes could not be kept, so no sentence can be spoken again.
+    NotEditable,
 }
 
 /// A way in which the audio may differ from what the caller asked for.
@@ -177,4 +183,7 @@ pub struct Receipt {
     /// Turns of a dialogue, in the order of speech; absent for any other job.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub turns: Vec<TurnReceipt>,
+    /// Time up to which single sentences can be spoken again; absent if they cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub editable_until: Option<Timestamp>,
 }

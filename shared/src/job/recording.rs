@@ -69,6 +69,11 @@ impl Recording {
     }
 }
 
+/// Returns whether a text is a SHA-256 in hex.
+pub(super) fn is_sha256(text: &str) -> bool {
+    text.len() == SHA256_DIGITS && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 impl From<Clip> for Recording {
     fn from(clip: Clip) -> Self {
         Self::Clip(clip)
@@ -85,7 +90,7 @@ impl StoredRecording {
 
     /// Returns whether the digest is one.
     pub(super) fn is_well_formed(&self) -> bool {
-        self.sha256.len() == SHA256_DIGITS && self.sha256.bytes().all(|byte| byte.is_ascii_hexdigit())
+        is_sha256(&self.sha256)
     }
 
     /// Reads the object that the reference names.

@@ -7,8 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AudioBudget, AudioFormat, AudioName, Context, Delivery, Invalid, JobSpec, Lane, Recording, Sampling, Seed, Segment,
-    Speaker, Speed, StoredRecording, Temperature, Text, TopK, Turn, Turns, VoiceName,
+    AudioBudget, AudioFormat, AudioName, Context, Delivery, Editing, Invalid, JobSpec, Lane, Recording, Sampling, Seed,
+    Segment, SentenceEdit, Speaker, Speed, StoredRecording, Temperature, Text, TopK, Turn, Turns, VoiceName,
 };
 use crate::audio::Clip;
 
@@ -59,6 +59,11 @@ struct SpecV1 {
     audio_name: Option<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     context: Vec<SegmentV1>,
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    editable: bool,
+    /// Present if the job speaks one sentence of another again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    edit: Option<EditV1>,
 }
 
 const fn yes() -> bool {
@@ -93,6 +98,14 @@ struct StoredV1 {
     samples: u32,
 }
 
+#[derive(Serialize, Deserialize)]
+struct EditV1 {
+    location: String,
+    sha256: String,
+    sentence: u32,
+    seed: u64,
+}
+
 /// Encodes the payload as stored in the job's hash.
 pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
     let context = spec.context.segments().iter().map(|segment| {
@@ -122,6 +135,8 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
         delivery: spec.delivery,
         audio_name: spec.audio_name.as_ref().map(AudioName::to_string),
         context: context.collect(),
+        editable: spec.editing.is_open(),
+        edit: spec.editing.edit().map(edit_wire),
     }))
 }
 
@@ -151,7 +166,22 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
         format: wire.format,
         delivery: wire.delivery,
         audio_name: wire.audio_name.as_deref().map(str::parse).transpose()?,
+        editing: match wire.edit {
+            Some(edit) => Editing::Edit(sentence_edit(edit).check()?),
+            None if wire.editable => Editing::Open,
+            None => Editing::Closed,
+        },
     })
+}
+
+fn edit_wire(edit: &SentenceEdit) -> EditV1 {
+    let SentenceEdit { location, sha256, sentence, seed } = edit;
+    EditV1 { location: location.clone(), sha256: sha256.clone(), sentence: *sentence, seed: seed.get() }
+}
+
+fn sentence_edit(wire: EditV1) -> SentenceEdit {
+    let EditV1 { location, sha256, sentence, seed } = wire;
+    SentenceEdit { location, sha256, sentence, seed: Seed::new(seed) }
 }
 
 fn turn_wire(turn: &Turn) -> TurnV1 {

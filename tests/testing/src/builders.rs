@@ -112,5 +112,6 @@ pub fn receipt_of_frames(frames: u32) -> Receipt {
         location: "audio/x/a1.wav".into(),
         sentences: Vec::new(),
         turns: Vec::new(),
+        editable_until: None,
     }
 }

@@ -27,6 +27,16 @@ pub enum PartError<E> {
     Own(E),
 }
 
+impl<E> PartError<E> {
+    /// Converts the failure of the work itself.
+    pub(crate) fn own_into<F: From<E>>(self) -> PartError<F> {
+        match self {
+            Self::Shared(fault) => PartError::Shared(fault),
+            Self::Own(error) => PartError::Own(error.into()),
+        }
+    }
+}
+
 /// Circuit breaker of a worker. Clones share one state.
 #[derive(Clone, Debug, Default)]
 pub struct Breaker {

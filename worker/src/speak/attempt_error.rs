@@ -5,6 +5,7 @@ use csm_queue::redis_client::RedisFault;
 use csm_shared::job::{Failure, FailureClass};
 use csm_shared::prompt::PromptError;
 
+use super::edits::EditError;
 use super::recordings::RecordingError;
 use super::voices::VoiceError;
 use crate::encode::EncodeError;
@@ -22,6 +23,9 @@ pub enum AttemptError {
     /// A recording of the context is not what the job was accepted with.
     #[error(transparent)]
     Recording(#[from] RecordingError),
+    /// The job before cannot be edited.
+    #[error(transparent)]
+    Edit(#[from] EditError),
     /// The prompt of the voice cannot be had.
     #[error(transparent)]
     Voice(#[from] VoiceError),
@@ -93,6 +97,7 @@ pub(crate) async fn blame(error: &AttemptError, marker: &Marker, breaker: &Break
     match error {
         AttemptError::Prompt(_) => job(FailureClass::Invalid, "the text could not be tokenized"),
         AttemptError::Recording(error) => Blame::Job(error.failure()),
+        AttemptError::Edit(error) => Blame::Job(error.failure()),
         AttemptError::Voice(VoiceError::Engine(..)) => Blame::engine(),
         AttemptError::Voice(_) => job(FailureClass::Resource, "the prompt of the voice could not be made or read"),
         AttemptError::Engine(error) if error.is_invalid() => job(FailureClass::Invalid, &error.to_string()),

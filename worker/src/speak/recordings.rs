@@ -1,34 +1,22 @@
 //! Recordings of a job's context, from the payload or from the store.
 
-use std::time::Duration;
-
 use csm_shared::audio::Clip;
 use csm_shared::job::{Context, Failure, FailureClass, Recording, StoredRecording, WrongRecording};
-use csm_shared::store::{InvalidObjectKey, ObjectKey, Store, StoreError};
+use csm_shared::store::Store;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use tokio::time::timeout;
 
+use super::stored_object::{self, ObjectError};
 use crate::health::{PartError, SharedFault, SharedPart};
 
-/// Longest time of one read.
-const READ_LIMIT: Duration = Duration::from_secs(60);
-/// Refusals of a recording by a store that passes its check, after which the recording is at fault.
-const REFUSALS_MAX: u32 = 3;
 /// Recordings of one job that are read at the same time.
 const READS_AT_ONCE: usize = 4;
 
 /// Reason why a recording of the context can never be had, although the store works.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordingError {
-    /// The store no longer holds the object.
+    /// The object cannot be had.
     #[error("recording of the context: {0}")]
-    Gone(StoreError),
-    /// The store refuses to read this object.
-    #[error("recording of the context: {0}")]
-    Refused(StoreError),
-    /// The reference names no object.
-    #[error("recording of the context: {0}")]
-    Key(#[from] InvalidObjectKey),
+    Object(#[from] ObjectError),
     /// The object is not the recording that was stored.
     #[error("recording of the context: {0}")]
     Wrong(#[from] WrongRecording),
@@ -38,10 +26,10 @@ impl RecordingError {
     /// Returns the failure as the queue records it. Its message is safe to show.
     pub(super) fn failure(&self) -> Failure {
         match self {
-            Self::Gone(_) | Self::Key(_) => {
+            Self::Object(ObjectError::Gone(_) | ObjectError::Key(_)) => {
                 Failure::new(FailureClass::Invalid, "a recording of the context is no longer kept")
             }
-            Self::Refused(_) | Self::Wrong(_) => {
+            Self::Object(ObjectError::Refused(_)) | Self::Wrong(_) => {
                 Failure::new(FailureClass::Resource, "a recording of the context could not be read")
             }
         }
@@ -70,22 +58,10 @@ pub(super) async fn fetch(
 }
 
 async fn read(store: &Store, stored: StoredRecording, trial: u32) -> Result<Clip, PartError<RecordingError>> {
-    let own = |error: RecordingError| PartError::Own(error);
-    let key: ObjectKey = stored.location.parse().map_err(|error: InvalidObjectKey| own(error.into()))?;
-    let silent = |_| Err(StoreError::Timeout(format!("{key}: {} s are over", READ_LIMIT.as_secs())));
-    match timeout(READ_LIMIT, store.get(&key)).await.unwrap_or_else(silent) {
-        Ok(bytes) => {
-            let clip = tokio::task::spawn_blocking(move || stored.read(&bytes)).await;
-            let clip = clip.map_err(|panicked| PartError::Shared(SharedFault::new(SharedPart::Store, &panicked)))?;
-            clip.map_err(|error| own(error.into()))
-        }
-        Err(error @ StoreError::NotFound(_)) => Err(own(RecordingError::Gone(error))),
-        // A store that denies access also refuses other files, sooner or later.
-        Err(error @ (StoreError::Invalid(_) | StoreError::Denied(_))) if trial >= REFUSALS_MAX => {
-            Err(own(RecordingError::Refused(error)))
-        }
-        Err(error) => Err(PartError::Shared(SharedFault::new(SharedPart::Store, &error))),
-    }
+    let bytes = stored_object::read(store, &stored.location, trial).await.map_err(PartError::own_into)?;
+    let clip = tokio::task::spawn_blocking(move || stored.read(&bytes)).await;
+    let clip = clip.map_err(|panicked| PartError::Shared(SharedFault::new(SharedPart::Store, &panicked)))?;
+    clip.map_err(|error| PartError::Own(error.into()))
 }
 
 #[cfg(test)]
@@ -93,7 +69,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
     use csm_shared::job::{Segment, Speaker, Text};
-    use csm_shared::store::FolderStore;
+    use csm_shared::store::{FolderStore, ObjectKey};
 
     use super::*;
 
@@ -125,7 +101,7 @@ mod tests {
         let key: ObjectKey = gone.location.parse().unwrap();
         let context = context(vec![recordings[0].clone(), Recording::Stored(gone)]);
         let error = fetch(&store, &context, 0).await.unwrap_err();
-        assert!(matches!(error, PartError::Own(RecordingError::Gone(_))), "{error:?}");
+        assert!(matches!(error, PartError::Own(RecordingError::Object(ObjectError::Gone(_)))), "{error:?}");
         store.put(&key, vec![0; 10].into(), "audio/pcm").await.unwrap();
         let error = fetch(&store, &context, 0).await.unwrap_err();
         assert!(matches!(error, PartError::Own(RecordingError::Wrong(_))), "{error:?}");
@@ -143,8 +119,8 @@ mod tests {
         std::fs::rename(&root, &away).unwrap();
         let error = fetch(&store, &context, 0).await.unwrap_err();
         assert!(matches!(&error, PartError::Shared(fault) if fault.part == SharedPart::Store), "{error:?}");
-        let error = fetch(&store, &context, REFUSALS_MAX).await.unwrap_err();
-        assert!(matches!(error, PartError::Own(RecordingError::Refused(_))), "{error:?}");
+        let error = fetch(&store, &context, stored_object::REFUSALS_MAX).await.unwrap_err();
+        assert!(matches!(error, PartError::Own(RecordingError::Object(ObjectError::Refused(_)))), "{error:?}");
         std::fs::rename(&away, &root).unwrap();
         assert_eq!(fetch(&store, &context, 0).await.unwrap()[0].samples(), [513]);
     }

@@ -9,64 +9,29 @@
 //! of any other job at the end of their sentence.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::Future;
 use std::ops::Range;
 
-use csm_queue::live::ResumedSentence;
+use csm_queue::live::{KeptSentence, ResumedSentence};
 use csm_shared::audio::{Frame, SAMPLE_RATE};
-use csm_shared::job::{FinishReason, ReceiptWarning, Sampling, SentenceReceipt, TakeFault};
+use csm_shared::job::{FinishReason, ReceiptWarning, Sampling, Seed, SentenceReceipt, TakeFault};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::Pause;
 
 use super::attempt_error::AttemptError;
 use super::context_window::{ContextWindow, UtteranceContext};
+use super::edits::{Edit, EditError};
 use super::join::{Joiner, pause_frames};
+use super::speech_engine::{Frames as _, SpeechEngine};
 use super::take_check::{TAKES_MAX, Take, TakeCheck};
 use super::warnings::{finish_reason, warnings};
-use csm_engine::engine::{AudioFrame, Engine, EngineError, FrameStream, PromptSegment, Utterance};
+use csm_engine::engine::{AudioFrame, EngineError, PromptSegment, Utterance};
 
 /// Distance between the draw indices of two takes: more than the frames of any job. All takes stay
 /// below the distance that the engine itself adds for its second try (2^30).
 const DRAWS_PER_TAKE: u32 = 1 << 27;
 
 const _: () = assert!(DRAWS_PER_TAKE * (TAKES_MAX as u32) < 1 << 30);
-
-/// Generator of utterances: the engine, or a script in tests.
-pub(super) trait SpeechEngine {
-    /// Frames of one utterance.
-    type Frames: Frames;
-
-    /// Begins an utterance.
-    fn admit(&self, utterance: Utterance) -> impl Future<Output = Result<Self::Frames, EngineError>> + Send;
-}
-
-/// Frames of one utterance; dropping them cancels it.
-pub(super) trait Frames {
-    /// Returns the next frame, or `None` after the last.
-    fn next(&mut self) -> impl Future<Output = Option<Result<AudioFrame, EngineError>>> + Send;
-
-    /// Returns the reason that the utterance ended, once it has.
-    fn finish_reason(&self) -> Option<FinishReason>;
-}
-
-impl SpeechEngine for Engine {
-    type Frames = FrameStream;
-
-    async fn admit(&self, utterance: Utterance) -> Result<FrameStream, EngineError> {
-        Self::admit(self, utterance).await
-    }
-}
-
-impl Frames for FrameStream {
-    async fn next(&mut self) -> Option<Result<AudioFrame, EngineError>> {
-        Self::next(self).await
-    }
-
-    fn finish_reason(&self) -> Option<FinishReason> {
-        Self::finish_reason(self)
-    }
-}
 
 /// Input of an attempt: the text to generate, and its limits.
 pub(super) struct AttemptPlan {
@@ -90,6 +55,8 @@ pub(super) struct AttemptPlan {
     /// Frames that an earlier attempt generated, by sentence. All sentences are complete except the
     /// last one that has any.
     pub(super) resumed: Vec<ResumedSentence>,
+    /// Edit that the job is; all sentences but one are decoded from kept codes.
+    pub(super) edit: Option<Edit>,
 }
 
 /// A frame of a job, and the samples that it completes, possibly none.
@@ -126,6 +93,9 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     /// Samples of the last sentence that wait for the next frame.
     ready: Vec<f32>,
     done: Vec<SentenceReceipt>,
+    /// Codes of the sentences that are done.
+    codes: Vec<Vec<Frame>>,
+    edit: Option<Edit>,
     /// Rest of the job's budget, in frames.
     left: u32,
     /// Whether sentences were skipped because the budget was used up.
@@ -147,6 +117,8 @@ struct Current<F> {
     held_back: Vec<f32>,
     /// Whether samples have left since the take began.
     heard: bool,
+    /// Finish reason of a sentence that stays as it was before an edit.
+    kept: Option<FinishReason>,
     sentence: SentenceReceipt,
 }
 
@@ -167,6 +139,8 @@ pub(super) struct Ending {
     pub(super) pcm: Vec<f32>,
     /// Receipts of all sentences.
     pub(super) sentences: Vec<SentenceReceipt>,
+    /// Codes of each sentence.
+    pub(super) codes: Vec<Vec<Frame>>,
     /// Ways in which the audio differs from what was asked for.
     pub(super) warnings: Vec<ReceiptWarning>,
     /// Finish reason of the whole job.
@@ -175,12 +149,11 @@ pub(super) struct Ending {
 
 impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     pub(super) fn new(engine: &'a B, attempt_plan: AttemptPlan) -> Self {
-        let AttemptPlan { plan, context, sampling, budget, positions, speakers_apart, take_check, live, resumed } =
+        let AttemptPlan { plan, context, sampling, budget, positions, speakers_apart, take_check, live, resumed, edit } =
             attempt_plan;
         Self {
             engine,
             done: Vec::with_capacity(plan.sentences.len()),
-            remaining: plan.sentences.into_iter(),
             sampling,
             resumed: resumed.into(),
             given: context,
@@ -193,8 +166,11 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             pause: None,
             current: None,
             ready: Vec::new(),
-            left: budget,
+            codes: Vec::with_capacity(plan.sentences.len()),
+            left: edit.as_ref().map_or(budget, |edit| edit.left(budget, &plan)),
+            edit,
             cut_off: false,
+            remaining: plan.sentences.into_iter(),
         }
     }
 
@@ -214,7 +190,9 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             if let Some(frame) = current.frames.next().await {
                 let AudioFrame { codes, pcm, replayed } = frame?;
                 current.codes.push(codes);
-                self.left = self.left.saturating_sub(1);
+                if current.kept.is_none() {
+                    self.left = self.left.saturating_sub(1);
+                }
                 let mut joined = self.joiner.push(&pcm);
                 current.pcm.extend(pcm);
                 if self.live {
@@ -224,7 +202,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
                     current.held_back.append(&mut joined);
                 }
                 let (sentence, take) = (self.done.len(), current.take());
-                let pcm = std::mem::take(&mut self.ready);
+                let (pcm, replayed) = (std::mem::take(&mut self.ready), replayed && current.kept.is_none());
                 return Ok(Some(StreamedFrame { sentence, take, codes, replayed, pcm }));
             }
             let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
@@ -235,6 +213,13 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
 
     /// Ends the current sentence, or speaks it again if its take has a fault.
     async fn judge(&mut self, current: Current<B::Frames>, finish: FinishReason) -> Result<(), AttemptError> {
+        if let Some(finish) = current.kept {
+            if current.codes != current.request.resumed.frames {
+                return Err(EditError::OtherCodes(self.done.len() + 1).into());
+            }
+            self.end(current, finish);
+            return Ok(());
+        }
         let Current { codes, pcm, heard, sentence, .. } = &current;
         let Some(fault) = self.take_check.fault(Take { text: &sentence.text, codes, pcm, finish }) else {
             self.end(current, finish);
@@ -261,10 +246,16 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
 
     /// Begins a sentence, or lists it without audio if no budget is left.
     async fn begin(&mut self, planned: PlannedSentence) -> Result<(), EngineError> {
-        let PlannedSentence { text, text_ids, speaker, max_frames, first_frame, pause } = planned;
         let resumed = self.resumed.pop_front().unwrap_or_default();
-        // The recording must not be longer than the budget, pauses included.
-        self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
+        let number = self.done.len();
+        if let Some(kept) = self.edit.as_ref().and_then(|edit| edit.kept(number)).cloned() {
+            return self.begin_kept(planned, kept).await;
+        }
+        let PlannedSentence { text, text_ids, speaker, max_frames, first_frame, pause } = planned;
+        if self.edit.is_none() {
+            // The recording must not be longer than the budget, pauses included.
+            self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
+        }
         let max_frames = max_frames.min(self.left);
         let sentence = SentenceReceipt {
             text,
@@ -277,14 +268,50 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             finish_reason: FinishReason::Length,
             retakes: Vec::new(),
             fault: None,
+            seed: self.edit.as_ref().map(|edit| edit.seed),
         };
         if max_frames == 0 {
-            self.cut_off = true;
-            self.done.push(sentence);
+            self.skip(sentence);
             return Ok(());
         }
         self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
         self.begin_take(SentenceRequest { text_ids, speaker, first_frame, resumed }, sentence).await
+    }
+
+    /// Begins a sentence that stays as it was before the edit.
+    async fn begin_kept(&mut self, planned: PlannedSentence, kept: KeptSentence) -> Result<(), EngineError> {
+        let PlannedSentence { text_ids, speaker, first_frame, pause, .. } = planned;
+        let KeptSentence { receipt: sentence, frames } = kept;
+        if frames.is_empty() {
+            self.skip(sentence);
+            return Ok(());
+        }
+        self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
+        let utterance = Utterance {
+            context: Vec::new(),
+            recurring: 0,
+            text_ids: text_ids.clone(),
+            sampling: self.sampling,
+            max_frames: frames.len() as u32,
+            first_frame,
+            resumed_frames: frames.clone(),
+            decode_only: true,
+        };
+        let resumed = ResumedSentence { take: 0, frames };
+        let request = SentenceRequest { text_ids, speaker, first_frame, resumed };
+        let frames = self.engine.admit(utterance).await?;
+        self.current = Some(Current {
+            kept: Some(sentence.finish_reason),
+            ..Current::new(request, frames, self.joiner.clone(), sentence)
+        });
+        Ok(())
+    }
+
+    /// Lists a sentence without audio, because no budget is left for it.
+    fn skip(&mut self, sentence: SentenceReceipt) {
+        self.cut_off = true;
+        self.done.push(sentence);
+        self.codes.push(Vec::new());
     }
 
     /// Begins the next take of a sentence. The draws depend on the number of the take alone, so a later
@@ -301,14 +328,14 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             context,
             recurring,
             text_ids: text_ids.clone(),
-            sampling: self.sampling,
+            sampling: sentence.seed.map_or(self.sampling, |seed| Sampling { seed: Seed::new(seed), ..self.sampling }),
             max_frames: sentence.max_frames,
             first_frame: first_frame.wrapping_add(u32::from(take) * DRAWS_PER_TAKE),
             resumed_frames: if resumed.take == take { resumed.frames.clone() } else { Vec::new() },
+            decode_only: false,
         };
-        let (frames, joiner) = (self.engine.admit(utterance).await?, self.joiner.clone());
-        let (codes, pcm, held_back, heard) = (Vec::new(), Vec::new(), Vec::new(), false);
-        self.current = Some(Current { request, frames, joiner, codes, pcm, held_back, heard, sentence });
+        let frames = self.engine.admit(utterance).await?;
+        self.current = Some(Current::new(request, frames, self.joiner.clone(), sentence));
         Ok(())
     }
 
@@ -339,6 +366,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         sentence.finish_reason = finish;
         let is_good = finish == FinishReason::Eos && sentence.fault.is_none();
         self.done.push(sentence);
+        self.codes.push(codes.clone());
         if is_good {
             self.window(speaker).push(text_ids, codes);
         }
@@ -357,11 +385,26 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             sentence.duration_ms = milliseconds(end - start);
         }
         let (finish, warnings) = (finish_reason(&sentences, self.cut_off), warnings(&sentences));
-        Ending { pcm, sentences, warnings, finish }
+        Ending { pcm, sentences, codes: self.codes, warnings, finish }
     }
 }
 
 impl<F> Current<F> {
+    /// Begins a take; `joiner` is the joiner before it.
+    const fn new(request: SentenceRequest, frames: F, joiner: Joiner, sentence: SentenceReceipt) -> Self {
+        Self {
+            request,
+            frames,
+            joiner,
+            codes: Vec::new(),
+            pcm: Vec::new(),
+            held_back: Vec::new(),
+            heard: false,
+            kept: None,
+            sentence,
+        }
+    }
+
     /// Returns the number of the take, from 0.
     const fn take(&self) -> u8 {
         self.sentence.retakes.len() as u8

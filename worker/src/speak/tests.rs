@@ -12,7 +12,8 @@ use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
 use csm_shared::text::{Pause, normalise, sentences};
 
-use super::sentence_stream::{AttemptPlan, Ending, Frames, SentenceStream, SpeechEngine};
+use super::sentence_stream::{AttemptPlan, Ending, SentenceStream};
+use super::speech_engine::{Frames, SpeechEngine};
 use super::take_check::{TakeCheck, TakeLimits};
 use csm_engine::engine::{
     AudioFrame, DeviceChoice, Engine, EngineConfig, EngineError, FrameStream, PromptSegment, SegmentAudio, Utterance,
@@ -21,6 +22,7 @@ use csm_engine::model::WeightChoice;
 use csm_engine::random_model::{FolderLayout, make_noise};
 
 mod blame;
+mod edits;
 mod empty;
 mod resume;
 mod retakes;
@@ -146,6 +148,7 @@ fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
         take_check: TakeCheck::Emptiness,
         live: true,
         resumed: Vec::new(),
+        edit: None,
     }
 }
 
@@ -190,6 +193,7 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
         finish_reason: FinishReason::Eos,
         retakes: Vec::new(),
         fault: None,
+        seed: None,
     };
     assert_eq!((ending.sentences, ending.finish), (vec![sentence], FinishReason::Eos));
 }
@@ -317,6 +321,7 @@ async fn the_engine_speaks_each_piece_with_those_before_it() {
             max_frames,
             first_frame,
             resumed_frames: Vec::new(),
+            decode_only: false,
         };
         let mut stream = engine.0.admit(utterance).await.unwrap();
         let mut codes = Vec::new();

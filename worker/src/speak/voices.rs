@@ -128,6 +128,7 @@ async fn speak(voice: VoiceName, engine: &Engine, text_ids: &[u32]) -> Result<Ve
         max_frames: VoiceName::PROMPT_FRAMES_MAX,
         first_frame: 0,
         resumed_frames: Vec::new(),
+        decode_only: false,
     };
     let mut stream = engine.admit(utterance).await.map_err(failed)?;
     let mut frames = Vec::new();

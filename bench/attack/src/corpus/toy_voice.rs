@@ -94,6 +94,7 @@ impl ToyVoice {
             max_frames: FRAMES_MAX,
             first_frame: 0,
             resumed_frames: Vec::new(),
+            decode_only: false,
         })
     }
 }

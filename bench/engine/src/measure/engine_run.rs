@@ -92,6 +92,7 @@ impl BenchEngine {
             max_frames,
             first_frame: 0,
             resumed_frames: Vec::new(),
+            decode_only: false,
         }
     }
 

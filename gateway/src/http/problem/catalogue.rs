@@ -185,6 +185,20 @@ catalogue! {
         meaning: "The audio of a queued or running job was asked for.",
         remedy: "Wait with ?wait= or the events, then ask again.",
     }
+    JobNotEditable {
+        code: "job_not_editable",
+        title: "Job not open to edits",
+        statuses: [409],
+        meaning: "A sentence of a job was to be spoken again, and the job's codes are not kept.",
+        remedy: "Speak the whole text again, with \"editable\": true.",
+    }
+    SentenceNotFound {
+        code: "sentence_not_found",
+        title: "No such sentence",
+        statuses: [404],
+        meaning: "The job has no sentence of this number; the first is 1.",
+        remedy: "Count the sentences in the job's receipt.",
+    }
     JobAlreadyFinal {
         code: "job_already_final",
         title: "Job has ended",

@@ -33,6 +33,8 @@ pub(super) struct ActiveUtterance {
     /// Frames of an earlier attempt. The model makes the first frame again before the engine takes
     /// over the others.
     resumed_frames: Vec<Frame>,
+    /// Whether the speech consists of `resumed_frames` alone.
+    decode_only: bool,
     /// Number of `resumed_frames` that the model has made again or read.
     replayed_count: usize,
     /// Number of frames made or taken over, without the end frame.
@@ -52,8 +54,16 @@ impl ActiveUtterance {
         frames: mpsc::Sender<AudioFrame>,
         span: tracing::Span,
     ) -> Self {
-        let Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, mut resumed_frames } =
-            utterance;
+        let Utterance {
+            context,
+            recurring,
+            text_ids,
+            sampling,
+            max_frames,
+            first_frame,
+            mut resumed_frames,
+            decode_only,
+        } = utterance;
         let budget = Budget::new(text_ids.len(), max_frames);
         // A frame outside the model's codes is not from this model, and neither are the frames
         // after it.
@@ -68,6 +78,7 @@ impl ActiveUtterance {
             first_draw: first_frame,
             retried: false,
             resumed_frames,
+            decode_only,
             replayed_count: 0,
             frames_made: 0,
             frames,
@@ -107,6 +118,12 @@ impl ActiveUtterance {
     /// not behind.
     pub(super) fn gap(&mut self, now: Instant) -> Option<Duration> {
         Some(now - self.last_frame.replace(now)?)
+    }
+
+    /// Returns the frame that stands in the place of the one that the model made: its own, or the
+    /// first of the frames that are only decoded.
+    pub(super) fn in_place_of(&self, made: Frame) -> Frame {
+        if self.decode_only { self.resumed_frames.first().copied().unwrap_or(made) } else { made }
     }
 
     /// Compares the first frame with the first resumed frame. Equal frames show that the model

@@ -259,6 +259,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let (mut frames, mut ends) = (Vec::with_capacity(ids.len()), Vec::new());
         for (&id, codes) in ids.iter().zip(made) {
             let Some(active) = self.slots.get_mut(id) else { continue };
+            let codes = active.in_place_of(codes);
             if let Some(gap) = active.gap(now) {
                 self.meter.gap(gap);
             }

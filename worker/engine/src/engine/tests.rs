@@ -43,6 +43,7 @@ fn say(text_ids: Vec<u32>, seed: u64, max_frames: u32) -> Utterance {
         max_frames,
         first_frame: 0,
         resumed_frames: Vec::new(),
+        decode_only: false,
     }
 }
 

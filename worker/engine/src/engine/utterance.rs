@@ -53,4 +53,7 @@ pub struct Utterance {
     /// Leading frames that an earlier attempt at this utterance made; the stream begins with them.
     /// The engine drops all of them if the model makes another first frame.
     pub resumed_frames: Vec<Frame>,
+    /// Whether the speech consists of `resumed_frames` alone, which then cover `max_frames` and
+    /// were made in another context. The engine decodes them, whatever the model would make.
+    pub decode_only: bool,
 }

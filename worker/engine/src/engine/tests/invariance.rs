@@ -85,7 +85,16 @@ impl Random {
         let first_frame = self.one_of(&[0, 0, 0, 7, 100_000]);
         let (context, text_ids) = (self.context(), self.ids(text));
         let recurring = self.one_of(&[usize::MAX, usize::MAX, 1]);
-        Utterance { context, recurring, text_ids, sampling, max_frames, first_frame, resumed_frames: Vec::new() }
+        Utterance {
+            context,
+            recurring,
+            text_ids,
+            sampling,
+            max_frames,
+            first_frame,
+            resumed_frames: Vec::new(),
+            decode_only: false,
+        }
     }
 }
 
