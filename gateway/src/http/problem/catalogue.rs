@@ -190,7 +190,7 @@ catalogue! {
         title: "Job not open to edits",
         statuses: [409],
         meaning: "A sentence of a job was to be spoken again, and the job's codes are not kept.",
-        remedy: "Speak the whole text again, with \"editable\": true.",
+        remedy: "Speak the whole text again as an editable job.",
     }
     SentenceNotFound {
         code: "sentence_not_found",

@@ -120,7 +120,7 @@ fn an_unknown_field_is_refused_with_the_list_of_fields() {
     let (status, field, value, limit) = refused(r#"{"text": "a", "tempo": 1}"#);
     assert_eq!((status, field.as_str(), value.as_str()), (422, "tempo", "1"));
     let fields = "text, turns, normalize, speaker, voice, max_audio_length_ms, speed, temperature, topk (top_k), seed, \
-        context_segments (context), lane, format, delivery, expires_in, deadline, durability";
+        context_segments (context), lane, format, delivery, editable, expires_in, deadline, durability";
     assert_eq!(limit, format!("a known field; there are {fields}"));
 
     let audio = wav();

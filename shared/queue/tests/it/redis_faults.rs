@@ -59,6 +59,31 @@ async fn a_connection_that_died_in_its_pool_is_replaced_within_the_call() {
     }
 }
 
+/// All calls under way share the death of their connection, and one of them must not throw away the
+/// next one that another has made.
+#[tokio::test]
+async fn a_shared_connection_that_died_is_replaced_within_every_call() {
+    for program in programs() {
+        let mut server = TestServer::start(program.as_deref(), &[]).await;
+        let client = server.client(Duration::ZERO);
+        let (id, ping) = (command("CLIENT ID"), command("PING"));
+        let ids = futures::future::join_all((0..32).map(|_| client.shared_command::<u64>(&id))).await;
+        let first = *ids[0].as_ref().unwrap();
+        assert!(ids.iter().all(|id| *id.as_ref().unwrap() == first), "one connection for all");
+
+        let left = timeout(Duration::from_millis(50), client.shared_command::<()>(&command("BLPOP nothing 0.2"))).await;
+        assert!(left.is_err());
+        assert_eq!(client.shared_command::<u64>(&id).await.unwrap(), first, "nobody loses it by a caller that left");
+
+        server.redis.restart().await.unwrap();
+        let pings = futures::future::join_all((0..32).map(|_| client.shared_command::<String>(&ping))).await;
+        assert!(pings.iter().all(Result::is_ok), "{pings:?}");
+        let ids = futures::future::join_all((0..32).map(|_| client.shared_command::<u64>(&id))).await;
+        let next = *ids[0].as_ref().unwrap();
+        assert!(ids.iter().all(|id| *id.as_ref().unwrap() == next), "again one connection");
+    }
+}
+
 #[tokio::test]
 async fn a_full_server_is_unavailable_to_scripts_and_pipelines() {
     for program in programs() {
