@@ -104,6 +104,7 @@ impl BulkFleet {
                         pair("CSM_DEVICE", "cpu"),
                         pair("CSM_DEVELOPMENT_WATERMARK", "true"),
                         pair("CSM_SLOTS", options.slots),
+                        pair("CSM_LANES", "bulk"),
                         pair("CSM_THREADS", 1),
                     ];
                     ("csm-worker", args, more)

@@ -81,6 +81,8 @@ impl fmt::Display for BulkReport {
             writeln!(f, "FAULT {fault}")?;
         }
         writeln!(f, "{lines} lines in {seconds:.0} s, {:.0} a second", *lines as f64 / seconds)?;
+        let audio_hours = ledger.audio_ms as f64 / 3_600_000.0;
+        writeln!(f, "{audio_hours:.2} hours of audio, {:.1} in an hour", audio_hours * 3_600.0 / seconds)?;
         writeln!(f, "slots busy in the middle: {:.1} %", busy * 100.0)?;
         writeln!(f, "kills: {kills:?}")?;
         writeln!(

@@ -13,6 +13,8 @@ use serde_json::Value;
 pub struct Ledger {
     /// Lines that were spoken.
     pub spoken: usize,
+    /// Milliseconds of audio of all spoken lines.
+    pub audio_ms: u64,
     /// Lines among the errors, by their code.
     pub failed: BTreeMap<String, usize>,
     /// Lines whose result is not of the first attempt.
@@ -42,6 +44,7 @@ impl Ledger {
         }
         self.spoken += 1;
         let body = &line["response"]["body"];
+        self.audio_ms += body["duration_ms"].as_u64().unwrap_or_default();
         self.tried_again += usize::from(body["attempts"].as_u64().is_none_or(|attempts| attempts > 1));
         let key = body["key"].as_str().unwrap_or_default().to_owned();
         match std::fs::read(store.join(&key)) {
