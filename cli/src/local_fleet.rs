@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use csm_engine::engine::MAX_SLOTS;
-use csm_gateway::{BATCH_WINDOW, GatewayArgs, IdSecretArgs};
+use csm_gateway::{BATCH_WINDOW, GatewayArgs, IdSecretArgs, TargetWaitArgs};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions, SupervisedRedis, running_url};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
@@ -271,6 +271,7 @@ impl FleetSettings<'_> {
             memory: self.args.memory,
             drain: self.args.drain,
             batch_window: BATCH_WINDOW,
+            target_wait: TargetWaitArgs::default(),
             former_drain: None,
             allowed_hosts: self.args.allowed_hosts.clone(),
             allowed_origins: self.args.allowed_origins.clone(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use csm_queue::batches::Batches;
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::{Queue, QueueError};
+use csm_queue::queue::{TargetWaits, Queue, QueueError};
 use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_queue::temporary_objects::TemporaryObjects;
 use csm_shared::job::IdSecret;
@@ -60,6 +60,8 @@ pub(crate) struct AppState {
     pub(crate) batch_created: Notify,
     /// Lines of one tenant's batches in the bulk lane at a time.
     pub(crate) batch_window: usize,
+    /// Waits that the number of workers is chosen for.
+    pub(crate) target_waits: TargetWaits,
     /// Store of finished audio.
     pub(crate) store: Store,
     /// Objects of the store that are removed after a time.
@@ -135,6 +137,7 @@ impl App {
             batches: Batches::new(patient.clone()),
             batch_created: Notify::new(),
             batch_window: args.batch_window as usize,
+            target_waits: args.target_wait.into(),
             live: Live::new(patient.clone()).with_store(store.clone()),
             subscriptions: Subscriptions::start(patient.clone()).with_store(store.clone()),
             temporary_objects: TemporaryObjects::new(patient, store.clone()),

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
-use csm_queue::queue::{FleetIdentity, QueueArgs};
+use csm_queue::queue::{FleetIdentity, QueueArgs, TargetWaits};
 use csm_queue::redis_client::RedisArgs;
 use csm_shared::job::limits::ID_SECRET_BYTES;
 use csm_shared::job::{IdSecret, Invalid};
@@ -56,6 +56,10 @@ pub struct GatewayArgs {
     #[arg(long, env = "CSM_BATCH_WINDOW", default_value_t = BATCH_WINDOW, value_name = "LINES",
         value_parser = clap::value_parser!(u32).range(8..=100_000))]
     pub batch_window: u32,
+
+    /// Waits that the number of workers is chosen for.
+    #[command(flatten)]
+    pub target_wait: TargetWaitArgs,
 
     /// Seconds that requests in progress get to finish after SIGTERM
     #[arg(long = "drain-seconds", env = "CSM_DRAIN_SECONDS", default_value = "25", value_name = "SECONDS", value_parser = shutdown::grace)]
@@ -106,6 +110,42 @@ impl GatewayArgs {
     #[must_use]
     pub fn grace(&self) -> Duration {
         self.former_drain.unwrap_or(self.drain)
+    }
+}
+
+/// Waits that the number of workers is chosen for: the gateway tells autoscalers how many slots each
+/// lane wants.
+#[derive(Args, Clone, Copy, Debug)]
+pub struct TargetWaitArgs {
+    /// Seconds that a live job may wait in a fleet that is large enough
+    #[arg(long, env = "CSM_LIVE_TARGET_WAIT_SECONDS", default_value_t = Self::default().live_target_wait_seconds, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub live_target_wait_seconds: u64,
+
+    /// The same for a standard job
+    #[arg(long, env = "CSM_STANDARD_TARGET_WAIT_SECONDS", default_value_t = Self::default().standard_target_wait_seconds, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub standard_target_wait_seconds: u64,
+
+    /// The same for a bulk job
+    #[arg(long, env = "CSM_BULK_TARGET_WAIT_SECONDS", default_value_t = Self::default().bulk_target_wait_seconds, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    pub bulk_target_wait_seconds: u64,
+}
+
+impl Default for TargetWaitArgs {
+    fn default() -> Self {
+        Self { live_target_wait_seconds: 2, standard_target_wait_seconds: 30, bulk_target_wait_seconds: 600 }
+    }
+}
+
+impl From<TargetWaitArgs> for TargetWaits {
+    fn from(args: TargetWaitArgs) -> Self {
+        Self {
+            live: Duration::from_secs(args.live_target_wait_seconds),
+            standard: Duration::from_secs(args.standard_target_wait_seconds),
+            bulk: Duration::from_secs(args.bulk_target_wait_seconds),
+        }
     }
 }
 

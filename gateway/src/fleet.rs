@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use csm_queue::queue::{LaneStats, QueueStats, WorkerStatus};
+use csm_queue::queue::{LaneStats, WorkerStatus};
 use csm_shared::job::Lane;
 use csm_shared::models::ModelKind;
 use serde::Serialize;
@@ -37,6 +37,8 @@ struct LaneDocument {
     waiting_audio_s: f64,
     /// Wait that a job would be told now, in seconds; absent if it is not known.
     wait_s: Option<f64>,
+    /// Slots that the lane wants.
+    desired_slots: u64,
     paused: bool,
 }
 
@@ -54,13 +56,15 @@ struct WorkerDocument {
 
 /// Answers with the numbers of the fleet.
 pub(crate) async fn fleet(State(app): State<App>) -> Result<Json<FleetDocument>, Problem> {
-    let QueueStats { lanes, workers, closed, .. } = app.queue.stats().await?;
+    let stats = app.queue.stats().await?;
     let model = ModelDocument { name: app.model_name.clone(), kind: app.window_check.model_kind() };
-    let (lanes, workers) = (lanes.iter().map(lane).collect(), workers.into_iter().map(worker).collect());
+    let lanes = stats.lanes.iter().map(|lane| lane_document(lane, stats.desired_slots(lane, &app.target_waits)));
+    let (lanes, closed) = (lanes.collect(), stats.closed);
+    let workers = stats.workers.into_iter().map(worker).collect();
     Ok(Json(FleetDocument { model, lanes, workers, closed }))
 }
 
-fn lane(stats: &LaneStats) -> LaneDocument {
+fn lane_document(stats: &LaneStats, desired_slots: u64) -> LaneDocument {
     LaneDocument {
         lane: stats.lane,
         waiting: stats.depth.saturating_sub(stats.running),
@@ -68,6 +72,7 @@ fn lane(stats: &LaneStats) -> LaneDocument {
         oldest_s: stats.oldest.map(|age| age.as_secs_f64()),
         waiting_audio_s: stats.waiting_audio.as_secs_f64(),
         wait_s: stats.wait.map(|wait| wait.as_secs_f64()),
+        desired_slots,
         paused: stats.paused,
     }
 }

@@ -74,7 +74,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 pub use app::AppError;
 pub use batches::{LocalBatch, LocalBatchError, LocalLine};
-pub use config::{BATCH_WINDOW, GatewayArgs, IdSecretArgs, IdSecretError};
+pub use config::{BATCH_WINDOW, GatewayArgs, IdSecretArgs, IdSecretError, TargetWaitArgs};
 
 use app::App;
 use http::same_site::SameSite;

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use csm_queue::queue::QueueStats;
+use csm_queue::queue::{QueueStats, TargetWaits};
 use csm_shared::process::admin::Readiness;
 use csm_shared::process::telemetry::{
-    BACKLOG_AUDIO_SECONDS, DLQ_SIZE, FLEET_FRAMES_PER_SECOND, QUEUE_DEPTH, QUEUE_OLDEST_SECONDS, QUEUE_RUNNING, WORKERS,
+    BACKLOG_AUDIO_SECONDS, DESIRED_SLOTS, DLQ_SIZE, FLEET_FRAMES_PER_SECOND, QUEUE_DEPTH, QUEUE_OLDEST_SECONDS, QUEUE_RUNNING, WORKERS,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -32,7 +32,7 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
             });
             app.memory.publish();
             if let Ok(stats) = app.queue.stats().await {
-                publish(&stats);
+                publish(&stats, &app.target_waits);
             }
             tokio::time::sleep(CHECK_EVERY).await;
         }
@@ -72,12 +72,13 @@ async fn check(app: &App) -> Readiness {
 }
 
 /// Sets the gauges of the queue.
-fn publish(stats: &QueueStats) {
+fn publish(stats: &QueueStats, targets: &TargetWaits) {
     for lane in &stats.lanes {
         let name = lane.lane.name();
         metrics::gauge!(QUEUE_DEPTH, "lane" => name).set(lane.depth as f64);
         let backlog = lane.waiting_audio + lane.running_audio;
         metrics::gauge!(BACKLOG_AUDIO_SECONDS, "lane" => name).set(backlog.as_secs_f64());
+        metrics::gauge!(DESIRED_SLOTS, "lane" => name).set(stats.desired_slots(lane, targets) as f64);
         let oldest = lane.oldest.unwrap_or_default();
         metrics::gauge!(QUEUE_OLDEST_SECONDS, "lane" => name).set(oldest.as_secs_f64());
     }

@@ -7,9 +7,10 @@ use crate::source_tree::{files, read};
 use crate::test_system::TestSystem;
 
 /// Names of all metrics, sorted.
-const NAMES: [&str; 31] = [
+const NAMES: [&str; 32] = [
     "csm_backlog_audio_seconds",
     "csm_batch_lines_total",
+    "csm_desired_slots",
     "csm_dlq_size",
     "csm_first_audio_seconds",
     "csm_fleet_frames_per_second",

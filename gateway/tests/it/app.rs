@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use csm_gateway::{Gateway, GatewayArgs, IdSecretArgs, serve};
+use csm_gateway::{Gateway, GatewayArgs, IdSecretArgs, TargetWaitArgs, serve};
 use csm_queue::live::Live;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Queue, QueueArgs};
@@ -107,6 +107,7 @@ impl TestApp {
             redirect_audio: false,
             memory: None,
             batch_window: 512,
+            target_wait: TargetWaitArgs::default(),
             drain: Duration::from_secs(10),
             former_drain: None,
             allowed_hosts: Vec::new(),

@@ -10,6 +10,7 @@
 
 mod claim;
 mod dead_letters;
+mod desired_slots;
 mod enqueue;
 mod error;
 mod fleet;
@@ -28,6 +29,7 @@ mod worker_report;
 
 pub use claim::{Claim, Claimed, Claimer, HOLD_PAUSE, WorkerCapacity};
 pub use dead_letters::DeadLetter;
+pub use desired_slots::TargetWaits;
 pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;
 pub use fleet::{FleetIdentity, FleetMismatch};

@@ -52,6 +52,9 @@ pub const LEASE_LOST_TOTAL: &str = "csm_lease_lost_total";
 pub const RECONCILED_TOTAL: &str = "csm_reconciled_total";
 /// Expected seconds of audio that wait or run, by `lane`.
 pub const BACKLOG_AUDIO_SECONDS: &str = "csm_backlog_audio_seconds";
+/// Slots that a lane wants: those that run its jobs, and those that would speak its backlog within its
+/// target wait; by `lane`.
+pub const DESIRED_SLOTS: &str = "csm_desired_slots";
 /// Number of dead letters.
 pub const DLQ_SIZE: &str = "csm_dlq_size";
 /// Frames a second that the live workers can generate.

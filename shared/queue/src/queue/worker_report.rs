@@ -15,7 +15,7 @@ pub const REPORT_EVERY: Duration = Duration::from_secs(5);
 const REPORT_TTL: Duration = REPORT_EVERY.saturating_mul(4);
 
 /// State of a worker at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WorkerReport {
     /// Machine or pod of the worker.
     pub host: String,
