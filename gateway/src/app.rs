@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use csm_queue::batches::Batches;
 use csm_queue::live::{Live, Subscriptions};
-use csm_queue::queue::{TargetWaits, Queue, QueueError};
+use csm_queue::queue::{Queue, QueueError, TargetWaits};
 use csm_queue::redis_client::{RedisClient, RedisFault};
 use csm_queue::temporary_objects::TemporaryObjects;
 use csm_shared::job::IdSecret;

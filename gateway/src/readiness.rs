@@ -5,7 +5,8 @@ use std::time::Duration;
 use csm_queue::queue::{QueueStats, TargetWaits};
 use csm_shared::process::admin::Readiness;
 use csm_shared::process::telemetry::{
-    BACKLOG_AUDIO_SECONDS, DESIRED_SLOTS, DLQ_SIZE, FLEET_FRAMES_PER_SECOND, QUEUE_DEPTH, QUEUE_OLDEST_SECONDS, QUEUE_RUNNING, WORKERS,
+    BACKLOG_AUDIO_SECONDS, DESIRED_SLOTS, DLQ_SIZE, FLEET_FRAMES_PER_SECOND, QUEUE_DEPTH, QUEUE_OLDEST_SECONDS,
+    QUEUE_RUNNING, WORKERS,
 };
 use tokio::sync::watch;
 use tokio::time::timeout;
