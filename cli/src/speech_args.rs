@@ -32,7 +32,7 @@ pub(crate) struct SpeechArgs {
     prefix_cache_mb: u32,
     /// Number format of the model's matrices: f32, q8_0, q4_k, or auto (q8_0 on the CPU)
     #[arg(long, env = "CSM_WEIGHTS", default_value = "auto", value_name = "FORMAT")]
-    weights: WeightChoice,
+    pub(crate) weights: WeightChoice,
     /// Secret of the watermark [default: the published development key]
     #[arg(long, env = "CSM_WATERMARK_KEY", hide_env_values = true, value_name = "SECRET")]
     pub(crate) watermark_key: Option<SecretString>,

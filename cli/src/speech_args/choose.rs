@@ -32,6 +32,15 @@ pub(crate) enum ModelChoice {
     Given(ModelSource),
 }
 
+impl fmt::Display for ModelChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Auto => f.write_str("auto"),
+            Self::Given(source) => source.fmt(f),
+        }
+    }
+}
+
 impl FromStr for ModelChoice {
     type Err = InvalidSource;
 

@@ -137,9 +137,11 @@ fn way_on(args: &RunArgs, state: &RunState) -> String {
 /// Returns the command that goes on with the run.
 fn again(args: &RunArgs) -> String {
     let (file, out) = (args.file.display().to_string(), args.out.display().to_string());
+    let (slots, model, weights) = (args.slots.to_string(), args.speech.model.to_string(), args.speech.weights.to_string());
     let mut words = vec!["csm", "bulk", "run", &file, "--out", &out];
     if args.local {
-        words.push("--local");
+        // With another model or number format the folder would be refused.
+        words.extend(["--local", "--model", &model, "--weights", &weights, "--slots", &slots]);
     } else {
         words.extend(["--url", &args.url.url]);
     }
@@ -166,7 +168,24 @@ fn shell_line(words: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: RunArgs,
+    }
+
+    #[test]
+    fn the_way_on_of_a_local_run_names_its_model_its_format_and_its_slots() {
+        let typed = ["run", "a.txt", "--out", "o", "--local", "--model", "tiny", "--weights", "q4_k", "--slots", "3"];
+        let way_on = again(&Cli::try_parse_from(typed).unwrap().run);
+        assert_eq!(way_on, "csm bulk run a.txt --out o --local --model tiny --weights q4_k --slots 3");
+    }
 
     #[test]
     fn the_way_on_can_be_pasted_into_a_shell() {
