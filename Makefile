@@ -5,10 +5,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 # Without S3 and C2PA, which the demo does not use: a third of the build.
 demo: ## Build, start the whole fleet, speak one sentence into out/hello.wav, stop
@@ -43,8 +43,15 @@ lint: ## Check the format, the lints and, where cargo-deny is installed, the dep
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \
 	else scripts/not-checked.sh 'cargo-deny is not installed: bans, licences and sources of the dependencies'; fi
 
-manifests: ## Check docker-compose.yml and k8s/ with the tools that are installed
+manifests: k8s-check ## Check k8s/, and docker-compose.yml if docker compose is installed
 	@scripts/check-manifests.sh
+
+k8s-check: .venv/k8s/installed ## Render all of k8s/, check it by schemas and the sources, and plant faults; seconds, no cluster
+	@.venv/k8s/bin/python -B tests/k8s/check.py
+
+.venv/k8s/installed: tests/k8s/requirements.txt tests/k8s/install.sh
+	@scripts/need.sh python3
+	@tests/k8s/install.sh .venv/k8s
 
 CAP ?= 89
 cuda: ## The CUDA worker for compute capability CAP (89, the L4; 90, H100 and H200): 10 to 16 minutes on 2 cores, no GPU needed

@@ -1,4 +1,5 @@
-//! Promises of docker-compose.yml and `k8s/` that no cluster is needed to check.
+//! Promises of docker-compose.yml and `k8s/` that no cluster is needed to check. `tests/k8s` checks what
+//! kustomize makes of `k8s/`.
 
 use crate::source_tree::read;
 
@@ -39,18 +40,18 @@ fn no_service_of_the_fleet_has_the_stores_root_account_or_more_rights_than_it_ne
 
 #[test]
 fn the_gateway_of_kubernetes_holds_its_own_credentials_alone() {
-    let gateway = read("k8s/gateway.yaml");
+    let gateway = read("k8s/base/gateway.yaml");
     let secrets: Vec<_> = gateway.lines().filter(|line| line.contains("secretRef")).map(str::trim).collect();
     assert_eq!(secrets, ["- secretRef: { name: csm-gateway-credentials, optional: true }"]);
-    assert!(!read("k8s/worker.yaml").contains("csm-gateway-credentials"));
+    assert!(!read("k8s/base/worker/worker.yaml").contains("csm-gateway-credentials"));
 }
 
 #[test]
 fn each_network_policy_bounds_what_goes_out() {
-    let network = read("k8s/network.yaml");
+    let network = read("k8s/base/network.yaml");
     for policy in network.split("\n---\n") {
         assert!(policy.contains("policyTypes: [Ingress, Egress]") && policy.contains("\n  egress:"), "{policy}");
     }
-    assert_eq!(network.matches("kind: NetworkPolicy").count(), 3);
+    assert_eq!(network.matches("kind: NetworkPolicy").count(), 4);
     assert!(network.contains("except: [169.254.0.0/16]"), "no credentials of the machine");
 }
