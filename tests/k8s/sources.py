@@ -14,8 +14,6 @@ MAINS = {"gateway": ("gateway/src/main.rs", "GatewayCli"), "worker": ("worker/sr
 LIBRARIES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE", "HF_HOME",
              "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"}
 LIBRARY_SECRETS = {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
-# Metric that the autoscalers read, and that a gateway of this source may not have yet.
-ANNOUNCED = {"csm_desired_slots"}
 
 STRUCT = re.compile(r"^(?:pub(?:\([a-z]+\))? )?struct (\w+)[^{;]*\{(.*?)^\}", re.MULTILINE | re.DOTALL)
 FIELD = re.compile(r"#\[(?:arg|command)\((.*?)\)\]\s*(?:pub(?:\([a-z]+\))? )?\w+: ([\w:<>]+)", re.DOTALL)
@@ -89,7 +87,7 @@ class Sources:
     def metrics(self):
         """Names of the metrics of the gateway and the worker."""
         names = self.tree.read("tests/it/metric_names.rs")
-        return set(re.findall(r'^    "(csm_\w+)",$', names, re.MULTILINE)) | ANNOUNCED
+        return set(re.findall(r'^    "(csm_\w+)",$', names, re.MULTILINE))
 
     def is_command(self, words):
         """Returns whether `csm` has the command that these words begin with."""
