@@ -214,7 +214,7 @@ impl SpeechTemplate {
             format: AudioFormat::Pcm,
             delivery: Delivery::Store,
             audio_name: None,
-            editing: Editing::Closed,
+            editing: Editing::Off,
         };
         if self.budget.is_none() {
             spec.budget = AudioBudget::of_sentences(&spec.sentences());

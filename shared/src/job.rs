@@ -164,12 +164,20 @@ impl JobSpec {
         Self { voice: None, turns: self.turns.without_voices(), ..self }
     }
 
+    /// Returns the number of characters to speak: those of the text, or of the one sentence of an edit.
+    fn spoken_chars(&self) -> usize {
+        let sentence = self.editing.edit().and_then(|edit| {
+            let mut spoken = self.spoken().into_iter();
+            spoken.nth(edit.sentence as usize)
+        });
+        sentence.map_or_else(|| self.text.as_str().chars().count(), |spoken| spoken.sentence.text.chars().count())
+    }
+
     /// Returns the number of frames that the speech is expected to take: the text at an ordinary
     /// pace, within the budget.
     #[must_use]
     pub fn expected_frames(&self) -> u32 {
-        let chars = self.text.as_str().chars().count() as u64;
-        let ms = PAUSE_MS + chars * 1_000 / limits::CHARS_PER_SECOND;
+        let ms = PAUSE_MS + self.spoken_chars() as u64 * 1_000 / limits::CHARS_PER_SECOND;
         let frames = u32::try_from(ms.div_ceil(u64::from(FRAME_MS))).unwrap_or(u32::MAX);
         frames.clamp(1, self.budget.frames())
     }

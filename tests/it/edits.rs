@@ -52,6 +52,9 @@ async fn order(system: &TestSystem, id: &str, number: u32, body: &Value) -> Stri
     let answer = system.client.post(&format!("/v1/jobs/{id}/sentences/{number}"), body).await;
     assert_eq!(answer.status(), StatusCode::ACCEPTED);
     let accepted: Value = answer.json().await.unwrap();
+    if let Some(seed) = body.get("seed") {
+        assert_eq!(&accepted["seed"], seed, "the seed of the take");
+    }
     accepted["id"].as_str().unwrap().to_owned()
 }
 
@@ -111,12 +114,13 @@ async fn a_sentence_is_spoken_again_and_nothing_else_changes() {
     let program = csm_testing::process::program_path("csm-worker").unwrap();
     let mut redis_view = RedisView::of(&system).await;
     let ids = [order(&system, &id, 2, &json!({ "seed": 9 })).await];
-    if redis_view.reaches(&ids, 1, 10).await {
-        replace_worker(&mut system, &mut redis_view, &program).await;
-    }
+    let in_the_take = of(&record, 0, "frames").as_u64().unwrap() + 8;
+    assert!(redis_view.reaches(&ids, 1, in_the_take).await, "the edit has ended before the kill");
+    replace_worker(&mut system, &mut redis_view, &program).await;
     let (again, record) = audio(&system, &ids[0]).await;
-    println!("attempts: {}", record["receipt"]["attempt"]);
     assert!(again == new_wav);
+    assert_eq!(record["receipt"]["attempt"], json!(2));
+    assert!(record["receipt"]["resumed_frames"].as_u64().unwrap() >= in_the_take, "{record}");
 }
 
 #[tokio::test]
@@ -143,7 +147,26 @@ async fn orders_that_cannot_be_carried_out_are_refused_by_name() {
     let (status, code, _) = refusal(&system, "0190b3f0-0000-7000-8000-000000000000", "1", &json!({})).await;
     assert_eq!((status, code.as_str()), (404, "job_not_found"));
 
-    // The codes are gone: before the order is read, and after it was accepted.
+    // A key means one sentence of one job.
+    let address = system.client.address;
+    let keyed = async |number: u32| {
+        let path = format!("http://{address}/v1/jobs/{open}/sentences/{number}");
+        let request = reqwest::Client::new().post(path).header("idempotency-key", "again-1");
+        let answer = request.json(&json!({ "seed": 1 })).send().await.unwrap();
+        let status = answer.status().as_u16();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    let (first, repeated, other) = (keyed(1).await, keyed(1).await, keyed(2).await);
+    assert_eq!((first.0, repeated.0, &first.1["id"]), (202, 202, &repeated.1["id"]));
+    assert_eq!((other.0, other.1["code"].as_str()), (422, Some("idempotency_mismatch")), "{}", other.1);
+    // Another tenant sees no job, and a body may be absent.
+    let path = format!("http://{address}/v1/jobs/{open}/sentences/1");
+    let foreign = reqwest::Client::new().post(&path).header("x-tenant", "other").send().await.unwrap();
+    assert_eq!(foreign.status(), StatusCode::NOT_FOUND);
+    let bare = reqwest::Client::new().post(&path).send().await.unwrap();
+    assert_eq!(bare.status(), StatusCode::ACCEPTED);
+
+    // The codes are gone.
     let folder = system.store_folder().join("speech");
     let accepted = {
         let id = order(&system, &open, 1, &json!({ "seed": 1 })).await;

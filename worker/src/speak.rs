@@ -4,9 +4,8 @@
 //!
 //! The codes go out with the progress events ([`progress`]). A later attempt at the job reads them
 //! and hands them to the engine, which resumes behind them. The audio is that of an undisturbed
-//! run, bit for bit. If the delivery is live,
-//! the marked samples go out with the same events. A later attempt sends only the samples that no
-//! earlier attempt has sent.
+//! run, bit for bit. If the delivery is live, the marked samples go out with the same events. A later
+//! attempt sends only the samples that no earlier attempt has sent.
 //!
 //! A sentence whose audio has a fault is spoken again ([`take_check`]), and so is one that its caller
 //! wants again after the end ([`edits`]).
@@ -167,11 +166,12 @@ impl AttemptContext {
         let codes = std::mem::take(&mut generated.codes);
         let editable_until =
             progress.during(PUBLISH_LIMIT, self.keep_speech(at, spec, &generated.sentences, codes)).await;
-        if spec.editing.is_open() && editable_until.is_none() {
+        if spec.editing.is_on() && editable_until.is_none() {
             generated.warnings.push(ReceiptWarning { code: WarningCode::NotEditable, sentences: Vec::new() });
         }
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
-        let rtf = (samples > 0).then(|| generated.compute.as_secs_f64() / audio_seconds);
+        // Most frames of an edit are decoded only.
+        let rtf = (samples > 0 && spec.editing.edit().is_none()).then(|| generated.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
             metrics::histogram!(telemetry::RTF).record(rtf);
         }

@@ -95,7 +95,7 @@ impl RequestLine {
             BatchEndpoint::Speech => openai::read_line(body, &caller, decode, loaded_model)?,
             BatchEndpoint::Jobs => jobs::read_job(body, &caller, decode)?,
         };
-        if request.spec.editing.is_open() {
+        if request.spec.editing.is_on() {
             let limit = "false in a batch, whose lines can be spoken again as a whole";
             return Err(Invalid::malformed("editable", true, limit).into());
         }

@@ -47,7 +47,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         format: AudioFormat::Wav,
         delivery: Delivery::Store,
         audio_name: None,
-        editing: Editing::Closed,
+        editing: Editing::Off,
     };
     request.finish()?;
     if budget.is_none() {

@@ -6,5 +6,5 @@ use super::JsonObject;
 
 /// Reads whether the job is open to edits; the default is that it is not.
 pub(crate) fn editing(object: &mut JsonObject<'_>) -> Result<Editing, Invalid> {
-    Ok(if object.boolean("editable")?.unwrap_or(false) { Editing::Open } else { Editing::Closed })
+    Ok(if object.boolean("editable")?.unwrap_or(false) { Editing::On } else { Editing::Off })
 }

@@ -39,7 +39,9 @@ pub(super) async fn accept(app: &App, caller: Result<Caller, Problem>, request: 
 
 /// Submits a checked request and answers with the links of its job.
 pub(super) async fn answer(app: &App, checked: CheckedRequest) -> Result<Response, Problem> {
-    let (lane, seed) = (checked.job_request.spec.lane, checked.job_request.spec.sampling.seed.get());
+    let spec = &checked.job_request.spec;
+    let seed = spec.editing.edit().map_or(spec.sampling.seed, |edit| edit.seed);
+    let (lane, seed) = (spec.lane, seed.get());
     let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, checked).await?;
     let id = cancel_on_drop.id();
     // The job is accepted: a place that cannot be read is left out of the answer.

@@ -149,7 +149,7 @@ impl SpeechFields {
             format: self.form.format,
             delivery: Delivery::Store,
             audio_name: None,
-            editing: Editing::Closed,
+            editing: Editing::Off,
         };
         if self.budget.is_none() {
             spec.budget = AudioBudget::of_sentences(&spec.sentences());

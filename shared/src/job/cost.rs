@@ -24,7 +24,7 @@ impl JobSpec {
         let segments = self.context.segments();
         let chars = |text: &super::Text| text.as_str().chars().count();
         let tokens =
-            (chars(&self.text) + segments.iter().map(|segment| chars(&segment.text)).sum::<usize>()) / CHARS_PER_TOKEN;
+            (self.spoken_chars() + segments.iter().map(|segment| chars(&segment.text)).sum::<usize>()) / CHARS_PER_TOKEN;
         let recorded = self.recorded_frames();
         let prompt = (tokens + recorded) / POSITIONS_PER_FRAME + recorded / ENCODED_PER_FRAME;
         self.expected_frames().saturating_add(u32::try_from(prompt).unwrap_or(u32::MAX))
@@ -34,8 +34,13 @@ impl JobSpec {
     /// cost. The parts are doublings: of the expected speech, of the budget beyond it, and of the
     /// recordings. The last part tells whether codes are drawn more freely than by default, because
     /// such speech rarely ends by itself. There are about a thousand kinds.
+    ///
+    /// An edit has none, because most of its frames are decoded only.
     #[must_use]
     pub fn cost_kind(&self) -> String {
+        if self.editing.edit().is_some() {
+            return String::new();
+        }
         let expected = self.expected_frames().max(1);
         let budget = (self.budget.frames() / expected).max(1).ilog2().min(BUDGET_DOUBLINGS_MAX);
         let recorded = self.recorded_frames().checked_ilog2().map_or(0, |doublings| doublings + 1);

@@ -8,9 +8,9 @@ use super::{Invalid, Seed};
 pub enum Editing {
     /// They cannot: text and codes are gone when the job has ended.
     #[default]
-    Closed,
+    Off,
     /// They can: text and codes are kept for a time.
-    Open,
+    On,
     /// The job is itself such an edit of another one, and can be edited like it.
     Edit(SentenceEdit),
 }
@@ -18,8 +18,8 @@ pub enum Editing {
 impl Editing {
     /// Returns whether text and codes are kept after the end.
     #[must_use]
-    pub fn is_open(&self) -> bool {
-        *self != Self::Closed
+    pub fn is_on(&self) -> bool {
+        *self != Self::Off
     }
 
     /// Returns the edit, if the job is one.
@@ -27,7 +27,7 @@ impl Editing {
     pub const fn edit(&self) -> Option<&SentenceEdit> {
         match self {
             Self::Edit(edit) => Some(edit),
-            Self::Closed | Self::Open => None,
+            Self::Off | Self::On => None,
         }
     }
 }
@@ -46,7 +46,7 @@ pub struct SentenceEdit {
 }
 
 impl SentenceEdit {
-    /// Refuses a digest that is none.
+    /// Refuses a digest that is not 64 hexadecimal digits.
     pub(super) fn check(self) -> Result<Self, Invalid> {
         let malformed = || Invalid::malformed("edit.sha256", &self.sha256, "64 hexadecimal digits");
         if is_sha256(&self.sha256) { Ok(self) } else { Err(malformed()) }

@@ -135,7 +135,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
         delivery: spec.delivery,
         audio_name: spec.audio_name.as_ref().map(AudioName::to_string),
         context: context.collect(),
-        editable: spec.editing.is_open(),
+        editable: spec.editing.is_on(),
         edit: spec.editing.edit().map(edit_wire),
     }))
 }
@@ -168,8 +168,8 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
         audio_name: wire.audio_name.as_deref().map(str::parse).transpose()?,
         editing: match wire.edit {
             Some(edit) => Editing::Edit(sentence_edit(edit).check()?),
-            None if wire.editable => Editing::Open,
-            None => Editing::Closed,
+            None if wire.editable => Editing::On,
+            None => Editing::Off,
         },
     })
 }

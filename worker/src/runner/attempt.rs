@@ -56,8 +56,8 @@ impl Runner {
             let engine = EngineRecord { alone: job.alone, proven: occupancy.is_engine_proven() };
             match self.conclude(job.lease, &job.spec, engine, outcome).await {
                 // A job that runs alone is faster than others, and one that had to wait for the
-                // store is slower. Both would distort the rate.
-                Ok(()) if job.alone || progress.was_kept() => {}
+                // store is slower. Most frames of an edit are decoded only. All would distort the rate.
+                Ok(()) if job.alone || progress.was_kept() || job.spec.editing.edit().is_some() => {}
                 Ok(()) => occupancy.record_rate(spoken.0, spoken.1.unwrap_or_else(|| begun.elapsed())),
                 Err(error) => {
                     tracing::error!(error = %error, "cannot record end of attempt, its lease will expire");

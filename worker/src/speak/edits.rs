@@ -77,27 +77,6 @@ impl EditError {
 }
 
 impl Edit {
-    /// Reads what was kept of the job before. `trial` is the number of times that the store passed its
-    /// check after it had refused the object.
-    ///
-    /// # Errors
-    /// [`PartError::Shared`] if the store is out of order.
-    pub(super) async fn fetch(
-        store: &Store,
-        edit: &SentenceEdit,
-        trial: u32,
-    ) -> Result<KeptSpeech, PartError<EditError>> {
-        let object = stored_object::read(store, &edit.location, trial).await.map_err(PartError::own_into)?;
-        let expected = edit.sha256.clone();
-        let reading = tokio::task::spawn_blocking(move || {
-            let found = sha256_hex(&object);
-            if found == expected { Ok(KeptSpeech::decode(&object)?) } else { Err(EditError::Digest(found)) }
-        });
-        let read =
-            reading.await.map_err(|panicked| PartError::Shared(SharedFault::new(SharedPart::Store, &panicked)))?;
-        read.map_err(PartError::Own)
-    }
-
     /// Checks that this worker can put the new take among the kept sentences.
     ///
     /// # Errors
@@ -129,9 +108,35 @@ impl Edit {
     pub(super) fn left(&self, budget: u32, plan: &SpeechPlan) -> u32 {
         let kept = (0..self.kept.len()).filter_map(|sentence| self.kept(sentence));
         let frames = kept.map(|kept| kept.frames.len() as u32).sum::<u32>();
-        let pauses = plan.sentences.iter().rev().skip(1).map(|planned| pause_frames(planned.pause)).sum::<u32>();
+        // A sentence that was not spoken has no pause behind it.
+        let is_heard = |sentence: &usize| self.kept(*sentence).is_none_or(|kept| !kept.frames.is_empty());
+        let mut heard: Vec<_> = (0..self.kept.len()).filter(is_heard).collect();
+        heard.pop();
+        let pauses = heard.into_iter().filter_map(|sentence| plan.sentences.get(sentence));
+        let pauses = pauses.map(|planned| pause_frames(planned.pause)).sum::<u32>();
         budget.saturating_sub(frames + pauses)
     }
+}
+
+/// Reads what was kept of the job before. `trial` is the number of times that the store passed its
+/// check after it had refused the object.
+///
+/// # Errors
+/// [`PartError::Shared`] if the store is out of order.
+async fn fetch_kept_speech(
+    store: &Store,
+    edit: &SentenceEdit,
+    trial: u32,
+) -> Result<KeptSpeech, PartError<EditError>> {
+    let object = stored_object::read(store, &edit.location, trial).await.map_err(PartError::own_into)?;
+    let expected = edit.sha256.clone();
+    let reading = tokio::task::spawn_blocking(move || {
+        let found = sha256_hex(&object);
+        if found == expected { Ok(KeptSpeech::decode(&object)?) } else { Err(EditError::Digest(found)) }
+    });
+    let read =
+        reading.await.map_err(|panicked| PartError::Shared(SharedFault::new(SharedPart::Store, &panicked)))?;
+    read.map_err(PartError::Own)
 }
 
 impl AttemptContext {
@@ -144,7 +149,7 @@ impl AttemptContext {
     ) -> Result<Edit, AttemptError> {
         let fetch = |trial| {
             progress.note_trial(trial);
-            Edit::fetch(&self.store, edit, trial)
+            fetch_kept_speech(&self.store, edit, trial)
         };
         let speech = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).await?;
         Ok(Edit::new(edit, speech, &self.engine.info().weights_sha256, plan)?)
@@ -159,7 +164,7 @@ impl AttemptContext {
         sentences: &[SentenceReceipt],
         codes: Vec<Vec<Frame>>,
     ) -> Option<Timestamp> {
-        let live = self.live.as_ref().filter(|_| spec.editing.is_open())?;
+        let live = self.live.as_ref().filter(|_| spec.editing.is_on())?;
         let sentences = sentences.iter().zip(codes);
         let speech = KeptSpeech {
             spec: spec.clone(),

@@ -117,9 +117,17 @@ struct Current<F> {
     held_back: Vec<f32>,
     /// Whether samples have left since the take began.
     heard: bool,
-    /// Finish reason of a sentence that stays as it was before an edit.
-    kept: Option<FinishReason>,
+    /// What is known of a sentence that stays as it was before an edit.
+    kept: Option<Kept>,
     sentence: SentenceReceipt,
+}
+
+/// Facts of a sentence that stays as it was before an edit.
+#[derive(Clone, Copy)]
+struct Kept {
+    finish: FinishReason,
+    /// Number of its frames that an earlier attempt at the edit has published.
+    published: usize,
 }
 
 /// Everything that the takes of a sentence have in common.
@@ -202,7 +210,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
                     current.held_back.append(&mut joined);
                 }
                 let (sentence, take) = (self.done.len(), current.take());
-                let (pcm, replayed) = (std::mem::take(&mut self.ready), replayed && current.kept.is_none());
+                let (pcm, replayed) = (std::mem::take(&mut self.ready), current.is_published(replayed));
                 return Ok(Some(StreamedFrame { sentence, take, codes, replayed, pcm }));
             }
             let finish = current.frames.finish_reason().ok_or(EngineError::Closed)?;
@@ -213,7 +221,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
 
     /// Ends the current sentence, or speaks it again if its take has a fault.
     async fn judge(&mut self, current: Current<B::Frames>, finish: FinishReason) -> Result<(), AttemptError> {
-        if let Some(finish) = current.kept {
+        if let Some(Kept { finish, .. }) = current.kept {
             if current.codes != current.request.resumed.frames {
                 return Err(EditError::OtherCodes(self.done.len() + 1).into());
             }
@@ -249,7 +257,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         let resumed = self.resumed.pop_front().unwrap_or_default();
         let number = self.done.len();
         if let Some(kept) = self.edit.as_ref().and_then(|edit| edit.kept(number)).cloned() {
-            return self.begin_kept(planned, kept).await;
+            return self.begin_kept(planned, kept, &resumed.frames).await;
         }
         let PlannedSentence { text, text_ids, speaker, max_frames, first_frame, pause } = planned;
         if self.edit.is_none() {
@@ -279,7 +287,13 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
     }
 
     /// Begins a sentence that stays as it was before the edit.
-    async fn begin_kept(&mut self, planned: PlannedSentence, kept: KeptSentence) -> Result<(), EngineError> {
+    /// `resumed` are the frames that an earlier attempt at the edit has published.
+    async fn begin_kept(
+        &mut self,
+        planned: PlannedSentence,
+        kept: KeptSentence,
+        resumed: &[Frame],
+    ) -> Result<(), EngineError> {
         let PlannedSentence { text_ids, speaker, first_frame, pause, .. } = planned;
         let KeptSentence { receipt: sentence, frames } = kept;
         if frames.is_empty() {
@@ -297,11 +311,13 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             resumed_frames: frames.clone(),
             decode_only: true,
         };
+        let published = if frames.starts_with(resumed) { resumed.len() } else { 0 };
+        let kept = Some(Kept { finish: sentence.finish_reason, published });
         let resumed = ResumedSentence { take: 0, frames };
         let request = SentenceRequest { text_ids, speaker, first_frame, resumed };
         let frames = self.engine.admit(utterance).await?;
         self.current = Some(Current {
-            kept: Some(sentence.finish_reason),
+            kept,
             ..Current::new(request, frames, self.joiner.clone(), sentence)
         });
         Ok(())
@@ -377,9 +393,11 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         let (mut rest, places) = self.joiner.finish();
         let (mut pcm, mut sentences) = (self.ready, self.done);
         pcm.append(&mut rest);
-        let mut behind = 0;
-        for (index, sentence) in sentences.iter_mut().enumerate() {
-            let Range { start, end } = places.get(index).cloned().flatten().unwrap_or(behind..behind);
+        let (mut places, mut behind) = (places.into_iter(), 0);
+        for sentence in &mut sentences {
+            // A sentence that was skipped has no place.
+            let place = if sentence.frames > 0 { places.next().flatten() } else { None };
+            let Range { start, end } = place.unwrap_or(behind..behind);
             behind = end;
             sentence.start_ms = milliseconds(start);
             sentence.duration_ms = milliseconds(end - start);
@@ -403,6 +421,11 @@ impl<F> Current<F> {
             kept: None,
             sentence,
         }
+    }
+
+    /// Returns whether the last frame is in the job's stream; `replayed` says so of a new take.
+    fn is_published(&self, replayed: bool) -> bool {
+        self.kept.map_or(replayed, |kept| self.codes.len() <= kept.published)
     }
 
     /// Returns the number of the take, from 0.

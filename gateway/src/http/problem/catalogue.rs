@@ -182,7 +182,7 @@ catalogue! {
         code: "job_not_finished",
         title: "Job not finished",
         statuses: [409],
-        meaning: "The audio of a queued or running job was asked for.",
+        meaning: "The audio of a queued or running job was asked for, or another take of its sentences.",
         remedy: "Wait with ?wait= or the events, then ask again.",
     }
     JobNotEditable {

@@ -23,7 +23,7 @@ use crate::temporary_objects::TemporaryObjectError;
 /// Media type of the object.
 const MEDIA_TYPE: &str = "application/json";
 
-/// What a job has spoken.
+/// Payload, receipts and codes of an ended job.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KeptSpeech {
     /// Payload of the job, open to edits.
@@ -78,6 +78,14 @@ struct KeptSpeechV1 {
     codes: String,
 }
 
+/// Payload of the object, without the rest.
+#[derive(Deserialize)]
+#[serde(tag = "v")]
+enum KeptSpecWire {
+    #[serde(rename = "1")]
+    V1 { spec: String },
+}
+
 impl KeptSpeech {
     /// Returns the key of what a job has spoken in an attempt: `speech/<job>/a<attempt>.json`.
     ///
@@ -99,11 +107,20 @@ impl KeptSpeech {
         // needed.
         let chunk = CodesChunk { origin: Origin::of(&[]), from: 0, frames: frames.collect() };
         let codes = BASE64.encode(chunk.encode().ok_or(KeptSpeechError::Codes)?);
-        let spec = wire::encode(&JobSpec { editing: Editing::Open, ..self.spec.clone() }).map_err(damaged)?;
+        let spec = wire::encode(&JobSpec { editing: Editing::On, ..self.spec.clone() }).map_err(damaged)?;
         let sentences = self.sentences.iter().map(|sentence| sentence.receipt.clone()).collect();
         let weights_sha256 = self.weights_sha256.clone();
         let object = KeptSpeechWire::V1(KeptSpeechV1 { spec, weights_sha256, sentences, codes });
         Ok(serde_json::to_vec(&object).map_err(damaged)?.into())
+    }
+
+    /// Reads the payload alone.
+    ///
+    /// # Errors
+    /// [`KeptSpeechError::Damaged`] for anything but what [`Self::encode`] wrote.
+    pub fn decode_spec(object: &[u8]) -> Result<JobSpec, KeptSpeechError> {
+        let KeptSpecWire::V1 { spec } = serde_json::from_slice(object).map_err(damaged)?;
+        wire::decode(&spec).map_err(damaged)
     }
 
     /// Reads what [`Self::encode`] wrote.
@@ -176,13 +193,14 @@ mod tests {
     #[test]
     fn speech_is_read_as_it_was_kept_and_no_other() {
         let spec = JobSpec {
-            editing: Editing::Open,
+            editing: Editing::On,
             ..JobSpec::new(Text::new("Hello. Hello. Hello.").unwrap(), Seed::new(3))
         };
         let sentences = vec![sentence(vec![[7; 32], [2_047; 32]]), sentence(Vec::new()), sentence(vec![[0; 32]])];
         let speech = KeptSpeech { spec, weights_sha256: "ab".into(), sentences };
         let object = speech.encode().unwrap();
         assert_eq!(KeptSpeech::decode(&object).unwrap(), speech);
+        assert_eq!(KeptSpeech::decode_spec(&object).unwrap(), speech.spec);
 
         for wrong in [object[..object.len() - 1].to_vec(), b"{}".to_vec(), Vec::new()] {
             assert!(matches!(KeptSpeech::decode(&wrong), Err(KeptSpeechError::Damaged(_))));

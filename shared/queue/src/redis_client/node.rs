@@ -9,6 +9,7 @@ use redis::aio::{MultiplexedConnection, PubSub};
 use redis::io::tcp::{TcpSettings, socket2::TcpKeepalive};
 use redis::{AsyncConnectionConfig, Client, ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult};
 use tokio::sync::OnceCell;
+use tokio::time::timeout;
 
 use super::capabilities::{self, Capabilities};
 use super::connection_pool::{self, Pool, PooledConnection, pool};
@@ -140,7 +141,9 @@ impl Node {
         let shared = Arc::clone(&self.shared.lock().unwrap_or_else(PoisonError::into_inner));
         let config = config(RESPONSE_TIMEOUT);
         let connect = || self.client.get_multiplexed_async_connection_with_config(&config);
-        let connection = shared.get_or_try_init(connect).await?.clone();
+        // Those who wait for another caller's connection do not begin one after another when it fails.
+        let slow = |_| RedisError::from((ErrorKind::Io, "no shared connection"));
+        let connection = timeout(CONNECT_TIMEOUT, shared.get_or_try_init(connect)).await.map_err(slow)??.clone();
         Ok(Connection::Shared(connection, shared))
     }
 
@@ -169,7 +172,7 @@ impl Node {
     /// Opens a connection of the caller's own, for subscriptions.
     pub(super) async fn pubsub(&self) -> RedisResult<PubSub> {
         let slow = |_| RedisError::from((ErrorKind::Io, "no answer to a subscription"));
-        tokio::time::timeout(RESPONSE_TIMEOUT, self.client.get_async_pubsub()).await.map_err(slow)?
+        timeout(RESPONSE_TIMEOUT, self.client.get_async_pubsub()).await.map_err(slow)?
     }
 }
 

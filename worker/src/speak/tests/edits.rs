@@ -1,6 +1,6 @@
 //! Edits: one sentence is spoken again as it was asked for the first time, all others are decoded.
 
-use csm_queue::live::{KeptSentence, KeptSpeech};
+use csm_queue::live::{KeptSentence, KeptSpeech, ResumedSentence};
 use csm_shared::job::{JobSpec, SentenceEdit, Text};
 
 use super::*;
@@ -88,4 +88,42 @@ async fn what_another_model_or_another_text_spoke_is_not_edited() {
         }
     };
     assert_eq!(error.to_string(), "sentence 2 has codes that this model does not know");
+}
+
+#[tokio::test]
+async fn sentences_that_were_not_spoken_take_no_room_and_no_place() {
+    let engine = ScriptedEngine::new([eos_after(30), eos_after(37)]);
+    let plan = || attempt_plan(&[50; 6], 70);
+    let (_, first) = collect(&engine, plan()).await;
+    assert_eq!(first.sentences.iter().map(|one| one.frames).collect::<Vec<_>>(), [30, 37, 0, 0, 0, 0]);
+    let edited = async |speech: KeptSpeech, number: u32, script: &[u32]| {
+        let again = ScriptedEngine::new(script.iter().map(|&frames| eos_after(frames)));
+        let edit = Edit::new(&order(number), speech, "aa", &plan().plan).unwrap();
+        collect(&again, AttemptPlan { edit: Some(edit), ..plan() }).await.1
+    };
+    let second = edited(speech(&first), 0, &[10, 37]).await;
+    assert_eq!(second.sentences.iter().map(|one| one.frames).collect::<Vec<_>>(), [10, 37, 0, 0, 0, 0]);
+    let third = edited(speech(&second), 5, &[10, 37, 9]).await;
+    let told: Vec<_> = third.sentences.iter().map(|one| (one.frames, one.duration_ms)).collect();
+    assert_eq!(told, [(10, 800), (37, 2_960), (0, 0), (0, 0), (0, 0), (9, 720)]);
+    assert!(third.sentences[5].start_ms >= 3_760, "behind all others: {}", third.sentences[5].start_ms);
+}
+
+#[tokio::test]
+async fn an_edit_goes_on_after_the_frames_that_it_has_published() {
+    let engine = ScriptedEngine::new([eos_after(3), eos_after(4), eos_after(5)]);
+    let (_, first) = collect(&engine, attempt_plan(&[50; 3], 100)).await;
+    let again = ScriptedEngine::new([eos_after(3), eos_after(6), eos_after(5)]);
+    let take: Vec<_> = (0..2).map(|index| codes(2, index)).collect();
+    let resumed = [first.codes[0].clone(), take.clone()].map(|frames| ResumedSentence { take: 0, frames });
+    let edit = Edit::new(&order(1), speech(&first), "aa", &attempt_plan(&[50; 3], 100).plan).unwrap();
+    let plan = AttemptPlan { edit: Some(edit), resumed: resumed.into(), ..attempt_plan(&[50; 3], 100) };
+    let mut stream = SentenceStream::new(&again, plan);
+    let mut replayed = Vec::new();
+    while let Some(frame) = stream.next().await.unwrap() {
+        replayed.push((frame.sentence, frame.replayed));
+    }
+    assert_eq!(replayed[..3], [(0, true); 3], "its stream has the kept sentence already");
+    assert_eq!(replayed[9..], [(2, false); 5]);
+    assert_eq!(again.asked()[1].resumed_frames, take);
 }
