@@ -18,13 +18,14 @@ demo: ## Build, start the whole fleet, speak one sentence into out/hello.wav, st
 
 # Binaries and tests are built by one selection: alone, the binaries would resolve fewer features of their dependencies,
 # and half of those would be built twice.
-test: ## Everything that CI runs: format, lints, unit and whole-system tests, manifests
-	@scripts/need.sh cargo cc cmake redis-server cargo-nextest flite pocketsphinx
+test: ## Everything that CI runs: format, lints, unit and whole-system tests, client libraries that install fast, manifests
+	@scripts/need.sh cargo cc cmake redis-server cargo-nextest flite pocketsphinx ffmpeg python3
 	@$(MAKE) --no-print-directory lint manifests
 	$(CARGO) build --locked --workspace --bins --tests
 	@rm -f $(TARGET)/nextest/ci/junit.xml
 	$(CARGO) nextest run --locked --workspace --profile ci; result=$$?; \
 	scripts/slowest.sh $(TARGET)/nextest/ci/junit.xml; \
+	CSM_CLIENTS_CACHE=$(TARGET)/clients tests/clients/run.py --light --bin $(TARGET)/debug --model cli/tiny/model || result=1; \
 	$(CARGO) deny --version >/dev/null 2>&1 || \
 		scripts/not-checked.sh 'cargo-deny is not installed: bans, licences and sources of the dependencies'; \
 	exit $$result

@@ -13,7 +13,7 @@ import time
 
 from harness.control import Control
 from harness.fleet import Fleet
-from harness.groups import CLIENTS, HERE, install
+from harness.groups import CLIENTS, HERE, NODE_LEAST, has_node, install
 from harness.proxy import Exchanges, Proxy, start_loop
 
 SCRIPT_SECONDS = 300
@@ -42,7 +42,13 @@ def chosen(options):
                  f"there are: {', '.join(client.name for client in CLIENTS)}")
     if names:
         return [client for client in CLIENTS if client.name in names]
-    return [client for client in CLIENTS if client.light or not options.light]
+    if not options.light:
+        return CLIENTS
+    light = [client for client in CLIENTS if client.light]
+    if has_node():
+        return light
+    print(f"\n*** NOT CHECKED *** no Node of version {NODE_LEAST} with npm: openai-node\n", file=sys.stderr)
+    return [client for client in light if not client.needs_node()]
 
 
 def environment(options, fleet, proxies, control):

@@ -171,7 +171,8 @@ impl AttemptContext {
         }
         let audio_seconds = samples as f64 / f64::from(SAMPLE_RATE);
         // Most frames of an edit are decoded only.
-        let rtf = (samples > 0 && spec.editing.edit().is_none()).then(|| generated.compute.as_secs_f64() / audio_seconds);
+        let rtf =
+            (samples > 0 && spec.editing.edit().is_none()).then(|| generated.compute.as_secs_f64() / audio_seconds);
         if let Some(rtf) = rtf {
             metrics::histogram!(telemetry::RTF).record(rtf);
         }

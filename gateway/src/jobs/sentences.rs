@@ -87,7 +87,7 @@ async fn kept(app: &App, job: JobId, receipt: &Receipt, sentence: u32) -> Result
     // The edit reads the object when its turn comes.
     let until = Timestamp::now() + KEEP_AFTER_ORDER;
     app.temporary_objects.register(&key, until).await.map_err(Problem::unavailable)?;
-    let thread = app.decoder.thread().await.map_err(FieldError::from)?;
+    let thread = app.decoder.thread().await?;
     let reading = tokio::task::spawn_blocking(move || {
         let _thread = thread;
         (sha256_hex(&object), KeptSpeech::decode_spec(&object))

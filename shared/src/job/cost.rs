@@ -23,8 +23,8 @@ impl JobSpec {
     pub fn expected_cost(&self) -> u32 {
         let segments = self.context.segments();
         let chars = |text: &super::Text| text.as_str().chars().count();
-        let tokens =
-            (self.spoken_chars() + segments.iter().map(|segment| chars(&segment.text)).sum::<usize>()) / CHARS_PER_TOKEN;
+        let tokens = (self.spoken_chars() + segments.iter().map(|segment| chars(&segment.text)).sum::<usize>())
+            / CHARS_PER_TOKEN;
         let recorded = self.recorded_frames();
         let prompt = (tokens + recorded) / POSITIONS_PER_FRAME + recorded / ENCODED_PER_FRAME;
         self.expected_frames().saturating_add(u32::try_from(prompt).unwrap_or(u32::MAX))

@@ -8,6 +8,8 @@ import subprocess
 import sys
 
 HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+# Version of Node that openai-node needs.
+NODE_LEAST = 20
 
 
 class Client:
@@ -16,6 +18,10 @@ class Client:
     def __init__(self, name, folder, script, light=False, python=(3, 11), dialect=None):
         self.name, self.folder, self.light, self.python = name, folder, light, python
         self.script, self.dialect = os.path.join(HERE, folder, script), dialect
+
+    def needs_node(self):
+        """Returns whether the script runs in Node."""
+        return self.script.endswith(".mjs")
 
 
 CLIENTS = [
@@ -35,6 +41,15 @@ CLIENTS = [
     *(Client(f"{library}-{dialect}", library, "socket_checks.py", python=(3, 12), dialect=dialect)
       for dialect in ("deepgram", "cartesia", "elevenlabs") for library in ("livekit", "pipecat")),
 ]
+
+
+def has_node():
+    """Returns whether there is a Node that is new enough, and npm."""
+    if not shutil.which("node") or not shutil.which("npm"):
+        return False
+    version = subprocess.run(["node", "--version"], check=False, capture_output=True, text=True).stdout
+    major = version.strip().removeprefix("v").split(".")[0]
+    return major.isdigit() and int(major) >= NODE_LEAST
 
 
 def find_python(least):

@@ -201,13 +201,16 @@ def batches():
         return client.batches.create(input_file_id=file.id, endpoint="/v1/audio/speech",
                                      completion_window="24h", **more)
 
-    def ended(batch):
+    def until(batch, *statuses):
         for _ in range(600):
             batch = client.batches.retrieve(batch.id)
-            if batch.status in ("completed", "failed", "cancelled", "expired"):
+            if batch.status in statuses:
                 return batch
             time.sleep(0.2)
-        raise AssertionError(f"the batch did not end: {batch}")
+        raise AssertionError(f"the batch did not reach {statuses}: {batch}")
+
+    def ended(batch):
+        return until(batch, "completed", "failed", "cancelled", "expired")
 
     file = upload("/v1/audio/speech", 12, response_format="wav")
     assert client.files.retrieve(file.id).filename == "lines.jsonl"
@@ -225,7 +228,7 @@ def batches():
         assert samples_of(audio, "wav") == facts["samples"], facts
     refused = ended(create(upload("/v1/jobs", 2)))
     assert (refused.status, refused.errors.data[1].line) == ("failed", 2), refused
-    many = create(upload("/v1/audio/speech", 400, response_format="wav"))
+    many = until(create(upload("/v1/audio/speech", 400, response_format="wav")), "in_progress")
     cancelling = client.batches.cancel(many.id)
     assert cancelling.status in ("cancelling", "cancelled"), cancelling
     many = ended(many)

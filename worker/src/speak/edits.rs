@@ -123,19 +123,14 @@ impl Edit {
 ///
 /// # Errors
 /// [`PartError::Shared`] if the store is out of order.
-async fn fetch_kept_speech(
-    store: &Store,
-    edit: &SentenceEdit,
-    trial: u32,
-) -> Result<KeptSpeech, PartError<EditError>> {
+async fn fetch_kept_speech(store: &Store, edit: &SentenceEdit, trial: u32) -> Result<KeptSpeech, PartError<EditError>> {
     let object = stored_object::read(store, &edit.location, trial).await.map_err(PartError::own_into)?;
     let expected = edit.sha256.clone();
     let reading = tokio::task::spawn_blocking(move || {
         let found = sha256_hex(&object);
         if found == expected { Ok(KeptSpeech::decode(&object)?) } else { Err(EditError::Digest(found)) }
     });
-    let read =
-        reading.await.map_err(|panicked| PartError::Shared(SharedFault::new(SharedPart::Store, &panicked)))?;
+    let read = reading.await.map_err(|panicked| PartError::Shared(SharedFault::new(SharedPart::Store, &panicked)))?;
     read.map_err(PartError::Own)
 }
 

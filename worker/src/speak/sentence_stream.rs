@@ -316,10 +316,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         let resumed = ResumedSentence { take: 0, frames };
         let request = SentenceRequest { text_ids, speaker, first_frame, resumed };
         let frames = self.engine.admit(utterance).await?;
-        self.current = Some(Current {
-            kept,
-            ..Current::new(request, frames, self.joiner.clone(), sentence)
-        });
+        self.current = Some(Current { kept, ..Current::new(request, frames, self.joiner.clone(), sentence) });
         Ok(())
     }
 

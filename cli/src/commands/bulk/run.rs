@@ -137,7 +137,8 @@ fn way_on(args: &RunArgs, state: &RunState) -> String {
 /// Returns the command that goes on with the run.
 fn again(args: &RunArgs) -> String {
     let (file, out) = (args.file.display().to_string(), args.out.display().to_string());
-    let (slots, model, weights) = (args.slots.to_string(), args.speech.model.to_string(), args.speech.weights.to_string());
+    let (slots, model, weights) =
+        (args.slots.to_string(), args.speech.model.to_string(), args.speech.weights.to_string());
     let mut words = vec!["csm", "bulk", "run", &file, "--out", &out];
     if args.local {
         // With another model or number format the folder would be refused.

@@ -192,10 +192,8 @@ mod tests {
 
     #[test]
     fn speech_is_read_as_it_was_kept_and_no_other() {
-        let spec = JobSpec {
-            editing: Editing::On,
-            ..JobSpec::new(Text::new("Hello. Hello. Hello.").unwrap(), Seed::new(3))
-        };
+        let spec =
+            JobSpec { editing: Editing::On, ..JobSpec::new(Text::new("Hello. Hello. Hello.").unwrap(), Seed::new(3)) };
         let sentences = vec![sentence(vec![[7; 32], [2_047; 32]]), sentence(Vec::new()), sentence(vec![[0; 32]])];
         let speech = KeptSpeech { spec, weights_sha256: "ab".into(), sentences };
         let object = speech.encode().unwrap();
