@@ -13,6 +13,7 @@
 mod attempt_error;
 mod attempt_progress;
 mod context_window;
+mod current_sentence;
 mod edits;
 mod join;
 mod progress;
@@ -164,8 +165,8 @@ impl AttemptContext {
         let stored =
             Box::pin(progress.during(DELIVERY_LIMIT, self.deliver(at, spec, Arc::new(whole), progress))).await?;
         let codes = std::mem::take(&mut generated.codes);
-        let editable_until =
-            progress.during(PUBLISH_LIMIT, self.keep_speech(at, spec, &generated.sentences, codes)).await;
+        let keeping = Box::pin(self.keep_speech(at, spec, &generated.sentences, codes));
+        let editable_until = progress.during(PUBLISH_LIMIT, keeping).await;
         if spec.editing.is_on() && editable_until.is_none() {
             generated.warnings.push(ReceiptWarning { code: WarningCode::NotEditable, sentences: Vec::new() });
         }

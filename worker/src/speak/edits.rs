@@ -146,7 +146,7 @@ impl AttemptContext {
             progress.note_trial(trial);
             fetch_kept_speech(&self.store, edit, trial)
         };
-        let speech = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).await?;
+        let speech = Box::pin(progress.during(FETCH_LIMIT, self.breaker.outlast(fetch))).await?;
         Ok(Edit::new(edit, speech, &self.engine.info().weights_sha256, plan)?)
     }
 

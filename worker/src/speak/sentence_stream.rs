@@ -20,6 +20,7 @@ use csm_shared::text::Pause;
 
 use super::attempt_error::AttemptError;
 use super::context_window::{ContextWindow, UtteranceContext};
+use super::current_sentence::{Current, Kept, SentenceRequest};
 use super::edits::{Edit, EditError};
 use super::join::{Joiner, pause_frames};
 use super::speech_engine::{Frames as _, SpeechEngine};
@@ -100,44 +101,6 @@ pub(super) struct SentenceStream<'a, B: SpeechEngine> {
     left: u32,
     /// Whether sentences were skipped because the budget was used up.
     cut_off: bool,
-}
-
-/// Sentence that is being generated.
-struct Current<F> {
-    request: SentenceRequest,
-    /// Frames of the take.
-    frames: F,
-    /// Joiner as it was before the take.
-    joiner: Joiner,
-    /// Codes of the take so far.
-    codes: Vec<Frame>,
-    /// Samples of the take so far, for its check.
-    pcm: Vec<f32>,
-    /// Samples that leave at the end of the sentence.
-    held_back: Vec<f32>,
-    /// Whether samples have left since the take began.
-    heard: bool,
-    /// What is known of a sentence that stays as it was before an edit.
-    kept: Option<Kept>,
-    sentence: SentenceReceipt,
-}
-
-/// Facts of a sentence that stays as it was before an edit.
-#[derive(Clone, Copy)]
-struct Kept {
-    finish: FinishReason,
-    /// Number of its frames that an earlier attempt at the edit has published.
-    published: usize,
-}
-
-/// Everything that the takes of a sentence have in common.
-struct SentenceRequest {
-    text_ids: Vec<u32>,
-    speaker: u32,
-    /// Draw index of the first frame of the first take.
-    first_frame: u32,
-    /// Frames of the sentence that an earlier attempt generated, in one of the takes.
-    resumed: ResumedSentence,
 }
 
 /// Remaining audio, receipts and finish reason of a job.
@@ -401,33 +364,6 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         }
         let (finish, warnings) = (finish_reason(&sentences, self.cut_off), warnings(&sentences));
         Ending { pcm, sentences, codes: self.codes, warnings, finish }
-    }
-}
-
-impl<F> Current<F> {
-    /// Begins a take; `joiner` is the joiner before it.
-    const fn new(request: SentenceRequest, frames: F, joiner: Joiner, sentence: SentenceReceipt) -> Self {
-        Self {
-            request,
-            frames,
-            joiner,
-            codes: Vec::new(),
-            pcm: Vec::new(),
-            held_back: Vec::new(),
-            heard: false,
-            kept: None,
-            sentence,
-        }
-    }
-
-    /// Returns whether the last frame is in the job's stream; `replayed` says so of a new take.
-    fn is_published(&self, replayed: bool) -> bool {
-        self.kept.map_or(replayed, |kept| self.codes.len() <= kept.published)
-    }
-
-    /// Returns the number of the take, from 0.
-    const fn take(&self) -> u8 {
-        self.sentence.retakes.len() as u8
     }
 }
 
