@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import cache_script
-import network_rules  # noqa: F401  its rules register themselves, as those of the next four
+import network_rules  # noqa: F401  its rules register themselves, as those of the next five
+import observability_rules  # noqa: F401
 import pod_rules  # noqa: F401
 import scaling_rules  # noqa: F401
 import schemas  # noqa: F401

@@ -219,4 +219,56 @@ FORMS = (
           put("spec.podMetricsEndpoints.0.scrapeInterval", "5s", "PodMonitor", "csm-worker")),
 )
 
-FAULTS = (*PODS, *SETTINGS, *NETWORK, *SCALING, *FORMS)
+ALERTS, DASHBOARDS = "k8s/alerts/prometheus-rule.yaml", "k8s/dashboards"
+FIRST_ALERT = "spec.groups.0.rules.0"
+
+OBSERVABILITY = (
+    Fault("a panel names a metric that does not exist", "panel-query", GKE,
+          edits=(Edit(f"{DASHBOARDS}/fleet.json", "max(csm_workers{", "max(csm_workers_alive{"),)),
+    Fault("a metric is renamed in the source, and a panel has it", "panel-query", GKE,
+          edits=(Edit("tests/it/metric_names.rs", '    "csm_rtf",\n', '    "csm_real_time_factor",\n'),)),
+    Fault("a panel adds a number of the fleet up over gateways", "panel-query", GKE,
+          edits=(Edit(f"{DASHBOARDS}/fleet.json", "max(csm_dlq_size{", "sum(csm_dlq_size{"),)),
+    Fault("a panel shows a number of the fleet once for each gateway", "panel-query", EKS,
+          edits=(Edit(f"{DASHBOARDS}/cost.json", "$price * max(csm_workers{namespace=~\\\"$namespace\\\"})\"",
+                      "$price * csm_workers{namespace=~\\\"$namespace\\\"}\""),)),
+    Fault("a panel counts other namespaces", "panel-query", GKE,
+          edits=(Edit(f"{DASHBOARDS}/fleet.json", "max(csm_queue_running{namespace=~\\\"$namespace\\\"})",
+                      "max(csm_queue_running)"),)),
+    Fault("a query of a panel does not parse", "panel-query", GKE,
+          edits=(Edit(f"{DASHBOARDS}/job.json", "histogram_quantile(0.5, ", "histogram_quantile(0.5, ("),)),
+    Fault("a panel has no unit", "panel", GKE, edits=(Edit(f"{DASHBOARDS}/job.json", '"unit": "bytes"', '"unit": ""'),)),
+    Fault("a panel has no description", "panel", GKE,
+          edits=(Edit(f"{DASHBOARDS}/fleet.json", "Workers that reported in the last 20 s.", ""),)),
+    Fault("a panel has a fixed data source", "panel", GKE,
+          edits=(Edit(f"{DASHBOARDS}/watermark.json", '"uid": "${datasource}"', '"uid": "prometheus"'),)),
+    Fault("Grafana's sidecar does not find a dashboard", "dashboard", GKE,
+          put("metadata.labels", {}, "ConfigMap", "csm-dashboard")),
+    Fault("a dashboard is no JSON", "dashboard", GKE,
+          edits=(Edit(f"{DASHBOARDS}/job.json", '"panels": [', '"panels": [,'),)),
+    Fault("a dashboard has no variable for the namespace", "dashboard", GKE,
+          edits=(Edit(f"{DASHBOARDS}/cost.json", '"name": "namespace"', '"name": "space"'),)),
+    Fault("a metric is shown nowhere", "metric-shown", GKE,
+          edits=(Edit("tests/it/metric_names.rs", '    "csm_rtf",\n', '    "csm_rtf",\n    "csm_runs",\n'),)),
+    Fault("the dashboards are older than their panels", "generated", GKE,
+          edits=(Edit("k8s/dashboards/panels.yaml", "title: Dead letters", "title: Letters"),)),
+    Fault("the PrometheusRule is older than the rule file", "generated", EKS,
+          edits=(Edit("k8s/alerts/rules.yaml", "> 600", "> 900"),)),
+    Fault("an alert names a metric that does not exist", "alert-query", GKE,
+          edits=(Edit(ALERTS, "(csm_dlq_size)", "(csm_dead_letters)"),)),
+    Fault("an alert adds a number of the fleet up over gateways", "alert-query", GKE,
+          edits=(Edit(ALERTS, "max by (namespace) (csm_dlq_size)", "sum by (namespace) (csm_dlq_size)"),)),
+    Fault("an alert mixes fleets", "alert-query", GKE,
+          edits=(Edit(ALERTS, "max by (namespace) (csm_dlq_size)", "max(csm_dlq_size)"),)),
+    Fault("an alert has no section of the runbooks", "runbook", GKE,
+          edits=(Edit("docs/runbooks.md", "## CsmDeadLetters", "## Letters"),)),
+    Fault("an alert names the section of another", "runbook", GKE,
+          put(f"{FIRST_ALERT}.annotations.runbook_url", "docs/runbooks.md#csmnoworker", "PrometheusRule", "csm-alerts")),
+    Fault("an alert has no severity", "alert", GKE, drop(f"{FIRST_ALERT}.labels.severity", "PrometheusRule", "csm-alerts")),
+    Fault("an alert does not say the figure", "alert", EKS,
+          put(f"{FIRST_ALERT}.annotations.description", "Bad.", "PrometheusRule", "csm-alerts")),
+    Fault("a field of an alert is misspelt", "schema", GKE,
+          put(f"{FIRST_ALERT}.duration", "5m", "PrometheusRule", "csm-alerts")),
+)
+
+FAULTS = (*PODS, *SETTINGS, *NETWORK, *SCALING, *FORMS, *OBSERVABILITY)

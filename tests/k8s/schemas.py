@@ -15,7 +15,8 @@ RELEASES = ("1.30", "1.37")
 IMAGE_RELEASES = ("1.35", "1.37")
 # Kinds of custom resources: the packaged model, and its class.
 CUSTOM = {("keda.sh/v1alpha1", "ScaledObject"): ("cloudcoil.models.keda.v1alpha1", "ScaledObject"),
-          ("monitoring.coreos.com/v1", "PodMonitor"): ("cloudcoil.models.prometheus_operator.v1", "PodMonitor")}
+          ("monitoring.coreos.com/v1", "PodMonitor"): ("cloudcoil.models.prometheus_operator.v1", "PodMonitor"),
+          ("monitoring.coreos.com/v1", "PrometheusRule"): ("cloudcoil.models.prometheus_operator.v1", "PrometheusRule")}
 
 # Each validation reads the definitions of its release anew otherwise, a megabyte each time.
 utils.schema_contents = cache(utils.schema_contents)

@@ -89,6 +89,12 @@ class Sources:
         names = self.tree.read("tests/it/metric_names.rs")
         return set(re.findall(r'^    "(csm_\w+)",$', names, re.MULTILINE))
 
+    @cached_property
+    def all_metrics(self):
+        """Names of the metrics, and those of the process' own figures."""
+        names = self.tree.read("tests/it/metric_names.rs")
+        return self.metrics | set(re.findall(r'^    "(process_\w+)",$', names, re.MULTILINE))
+
     def is_command(self, words):
         """Returns whether `csm` has the command that these words begin with."""
         def variants(path, name):

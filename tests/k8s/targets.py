@@ -4,6 +4,7 @@ from tree import ROOT, Target
 
 GKE, EKS, BULK = "components/gke-l4", "components/eks-g6", "components/bulk-pool"
 MONITORING, KEDA, HPA = "components/monitoring", "autoscale/keda", "autoscale/hpa"
+ALERTS, DASHBOARDS = "alerts", "dashboards"
 
 # Combinations that no example has.
 COMBINED = (
@@ -16,6 +17,7 @@ COMBINED = (
     Target("eks-g6 + bulk-pool + model-image + keda", ("base",),
            (BULK, EKS, "components/model-image", MONITORING, KEDA, "autoscale/keda-bulk")),
     Target("cpu + bulk-pool", ("base",), (BULK, MONITORING), gpu=False),
+    Target("gke-l4 + alerts + dashboards", ("overlays/gke-l4",), (MONITORING, ALERTS, DASHBOARDS)),
 )
 
 
@@ -35,4 +37,5 @@ def unrendered():
     for example in (ROOT / "k8s/examples").glob("*/kustomization.yaml"):
         used.update(line.strip().removeprefix("- ../../") for line in example.read_text().splitlines())
     folders = [*(ROOT / "k8s/components").glob("*/"), *(ROOT / "k8s/autoscale").glob("*/")]
-    return sorted(name for folder in folders if (name := f"{folder.parent.name}/{folder.name}") not in used)
+    names = {ALERTS, DASHBOARDS, *(f"{folder.parent.name}/{folder.name}" for folder in folders)}
+    return sorted(names - used)
