@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check
+.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -44,11 +44,23 @@ lint: ## Check the format, the lints and, where cargo-deny is installed, the dep
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny --locked check bans licenses sources; \
 	else scripts/not-checked.sh 'cargo-deny is not installed: bans, licences and sources of the dependencies'; fi
 
-manifests: k8s-check ## Check k8s/, and docker-compose.yml if docker compose is installed
+manifests: k8s-check alerts-check ## Check k8s/ and its alerts, and docker-compose.yml if docker compose is installed
 	@scripts/check-manifests.sh
 
 k8s-check: .venv/k8s/installed ## Render all of k8s/, check it by schemas and the sources, and plant faults; seconds, no cluster
 	@.venv/k8s/bin/python -B tests/k8s/check.py
+
+k8s-write: .venv/k8s/installed ## Make the PrometheusRule of the rule file, and the dashboards of their panels
+	@.venv/k8s/bin/python -B tests/k8s/generated.py --write
+
+alerts-check: .venv/k8s/installed ## Check the alerts with promtool: each fires on a planted fault, none on a healthy fleet; seconds
+	@scripts/need.sh promtool
+	@.venv/k8s/bin/python -B tests/observability/alert_tests.py
+
+observability-check: .venv/k8s/installed ## Each panel's and alert's query on a real fleet under a real Prometheus, as a table; 2 minutes
+	@scripts/need.sh cargo cc cmake redis-server promtool
+	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
+	@.venv/k8s/bin/python -B tests/observability/live.py --bin $(TARGET)/release --model cli/tiny/model
 
 .venv/k8s/installed: tests/k8s/requirements.txt tests/k8s/install.sh
 	@scripts/need.sh python3

@@ -47,6 +47,14 @@ install() {
     fi
 }
 
+# promtool comes with the server. Debian's package starts the server on the gateway's admin port: it is stopped again.
+install_prometheus() {
+    install "promtool (of Prometheus)" prometheus golang-github-prometheus prometheus prometheus prometheus
+    if have apt-get && [ -d /run/systemd/system ]; then
+        as_root systemctl disable --now prometheus
+    fi
+}
+
 for tool in "$@"; do
     case $tool in
     cargo) have cargo || stop "cargo is missing: install the Rust toolchain from https://rustup.rs" ;;
@@ -69,7 +77,8 @@ for tool in "$@"; do
             install "pocketsphinx' English model" pocketsphinx-en-us pocketsphinx-models-en-us pocketsphinx pocketsphinx pocketsphinx
         ;;
     python3) python3 -c 'import ensurepip, venv' 2>/dev/null || install "python3 with venv" python3-venv python3 python3 python python ;;
+    promtool) have promtool || install_prometheus ;;
     cargo-nextest) cargo nextest --version >/dev/null 2>&1 || run cargo install cargo-nextest --locked --version "$NEXTEST" ;;
-    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [chromium] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx]" ;;
+    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [chromium] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx] [promtool]" ;;
     esac
 done

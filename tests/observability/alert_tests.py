@@ -110,6 +110,9 @@ PLANTED = (
     ("CsmDeadLetters", "one dead letter", every("csm_dlq_size", turns(0, 1))),
     ("CsmJobsFail", "3 of 102 jobs fail",
      {"csm_jobs_total" + of(WORKER, 'lane="standard",outcome="failed"'): rising(3)}),
+    ("CsmJobsFail", "the first jobs that a new worker ends",
+     {f'csm_jobs_total{{namespace="csm",job="csm-worker",instance="worker-2",lane="bulk",outcome="{outcome}"}}': appears(value)
+      for outcome, value in (("succeeded", 10), ("failed", 50))}),
     ("CsmBadAudio", "a fourth of the takes is given up", {"csm_retakes_total" + of(WORKER, 'reason="silent"'): rising(25)}),
     ("CsmLeasesLost", "one lease more", {"csm_lease_lost_total" + of(WORKER): turns(7, 8)}),
     ("CsmLeasesLost", "the first lease that a gateway takes back",
