@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 
 import promql_parser
 import yaml
@@ -72,7 +73,7 @@ def selectors(node, aggregation=None):
         yield from selectors(node.expr, aggregation)
 
 
-def mistakes(expression, metrics):
+def found_mistakes(expression, metrics):
     """Lists what is wrong with an expression: its syntax, its metrics, sums of what gateways state for the fleet."""
     if error := syntax_error(expression):
         yield f"{expression!r}: {error}"
@@ -83,6 +84,12 @@ def mistakes(expression, metrics):
             yield f"no metric {name}"
         if name in FLEET_GAUGES and aggregation not in ("max", "absent"):
             yield f"{name} of several gateways is not the largest, but {aggregation or 'each'}"
+
+
+@cache
+def mistakes(expression, metrics):
+    """Returns what is wrong with an expression: its syntax, its metrics, sums of what gateways state for the fleet."""
+    return tuple(found_mistakes(expression, metrics))
 
 
 def anchors(page):

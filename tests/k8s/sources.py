@@ -93,7 +93,7 @@ class Sources:
     def all_metrics(self):
         """Names of the metrics, and those of the process' own figures."""
         names = self.tree.read("tests/it/metric_names.rs")
-        return self.metrics | set(re.findall(r'^    "(process_\w+)",$', names, re.MULTILINE))
+        return frozenset(self.metrics) | set(re.findall(r'^    "(process_\w+)",$', names, re.MULTILINE))
 
     def is_command(self, words):
         """Returns whether `csm` has the command that these words begin with."""
