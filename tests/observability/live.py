@@ -245,7 +245,7 @@ def main():
         fleet.start_program("gateway", "gateway-1")
         fleet.start_program("gateway", "gateway-2", "--tenant-rate-max", str(RATE))
         fleet.start_program("worker", "worker-1")
-        # Its port is scraped from the begin.
+        # Its port is scraped from the beginning.
         fleet.start_program("worker", "worker-2")
         fleet.kill("worker-2")
         fleet.start_prometheus()
