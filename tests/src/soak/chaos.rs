@@ -72,9 +72,10 @@ impl Chaos {
     }
 
     async fn make(&mut self, what: ChaosAction) -> anyhow::Result<()> {
-        if let ChaosAction::Kill(Target::Worker(worker)) = what {
-            self.until_busy(worker).await;
-        }
+        let what = match what {
+            ChaosAction::Kill(Target::Worker(worker)) => ChaosAction::Kill(Target::Worker(self.busy_one(worker).await)),
+            what => what,
+        };
         if let ChaosAction::Pause(Target::Worker(worker)) | ChaosAction::Stall(Target::Worker(worker)) = what {
             self.until_deep(worker).await;
         }
@@ -124,12 +125,25 @@ impl Chaos {
         Ok(())
     }
 
-    async fn until_busy(&self, worker: usize) {
-        let Some(tag) = self.fleet.workers.get(worker).map(Member::tag) else { return };
-        let end = Instant::now() + BUSY_WAIT;
-        while !self.watch.borrow().busy.contains(&tag) && Instant::now() < end {
+    /// Waits until a worker is in the middle of a job. If it stays idle, waits for any other one.
+    async fn busy_one(&self, worker: usize) -> usize {
+        let is_busy = |number: &usize| {
+            let tag = self.fleet.workers.get(*number).map(Member::tag);
+            tag.is_some_and(|tag| self.watch.borrow().busy.contains(&tag))
+        };
+        let begun = Instant::now();
+        while begun.elapsed() < 2 * BUSY_WAIT {
+            if is_busy(&worker) {
+                return worker;
+            }
+            if begun.elapsed() >= BUSY_WAIT
+                && let Some(other) = (0..self.fleet.workers.len()).find(is_busy)
+            {
+                return other;
+            }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+        worker
     }
 
     async fn until_deep(&self, worker: usize) {
