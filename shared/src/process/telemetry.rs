@@ -61,7 +61,7 @@ pub const DLQ_SIZE: &str = "csm_dlq_size";
 pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
 /// Workers with a recent report.
 pub const WORKERS: &str = "csm_workers";
-/// 1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer).
+/// 1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer, fleet).
 pub const SHARED_PART_BROKEN: &str = "csm_shared_part_broken";
 /// Memory that requests of this gateway hold, in bytes.
 pub const GATEWAY_MEMORY_BYTES: &str = "csm_gateway_memory_bytes";
