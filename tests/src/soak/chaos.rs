@@ -125,25 +125,29 @@ impl Chaos {
         Ok(())
     }
 
-    /// Waits until a worker is in the middle of a job. If it stays idle, waits for any other one.
+    /// Waits until a worker is in the middle of a job. If it stays idle, takes another one that is busy.
     async fn busy_one(&self, worker: usize) -> usize {
-        let is_busy = |number: &usize| {
-            let tag = self.fleet.workers.get(*number).map(Member::tag);
-            tag.is_some_and(|tag| self.watch.borrow().busy.contains(&tag))
-        };
-        let begun = Instant::now();
-        while begun.elapsed() < 2 * BUSY_WAIT {
-            if is_busy(&worker) {
-                return worker;
-            }
-            if begun.elapsed() >= BUSY_WAIT
-                && let Some(other) = (0..self.fleet.workers.len()).find(is_busy)
-            {
+        self.until_busy(worker).await;
+        let end = Instant::now() + BUSY_WAIT;
+        while !self.is_busy(worker) && Instant::now() < end {
+            if let Some(other) = (0..self.fleet.workers.len()).find(|&other| self.is_busy(other)) {
                 return other;
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
         worker
+    }
+
+    async fn until_busy(&self, worker: usize) {
+        let end = Instant::now() + BUSY_WAIT;
+        while !self.is_busy(worker) && Instant::now() < end {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    fn is_busy(&self, worker: usize) -> bool {
+        let tag = self.fleet.workers.get(worker).map(Member::tag);
+        tag.is_some_and(|tag| self.watch.borrow().busy.contains(&tag))
     }
 
     async fn until_deep(&self, worker: usize) {
