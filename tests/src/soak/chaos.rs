@@ -11,7 +11,9 @@ use super::soak_fleet::{Member, SoakFleet};
 
 /// Longest wait of a kill for its worker to be in the middle of a job, because an idle worker loses
 /// nothing.
-const BUSY_WAIT: Duration = Duration::from_secs(2);
+const BUSY_WAIT: Duration = Duration::from_secs(3);
+/// Time after which a kill takes another worker that is in the middle of a job.
+const OWN_WAIT: Duration = Duration::from_millis(500);
 /// Longest wait of an absence for its worker to be in the middle of a very long utterance. The
 /// worker then comes back while another still runs the job.
 const DEEP_WAIT: Duration = Duration::from_secs(8);
@@ -19,7 +21,7 @@ const DEEP_WAIT: Duration = Duration::from_secs(8);
 /// a write of the first would do the most harm.
 const TAKEN_WAIT: Duration = Duration::from_secs(4);
 /// Pause between two checks for busy or dead processes.
-const LOOK_EVERY: Duration = Duration::from_millis(50);
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// Driver with its record of a run.
 pub(super) struct Chaos {
@@ -125,12 +127,14 @@ impl Chaos {
         Ok(())
     }
 
-    /// Waits until a worker is in the middle of a job. If it stays idle, takes another one that is busy.
+    /// Waits until a worker is in the middle of a job. If it stays idle for a while, takes another one that
+    /// is busy: at the end of a run most are idle.
     async fn busy_one(&self, worker: usize) -> usize {
-        self.until_busy(worker).await;
-        let end = Instant::now() + BUSY_WAIT;
-        while !self.is_busy(worker) && Instant::now() < end {
-            if let Some(other) = (0..self.fleet.workers.len()).find(|&other| self.is_busy(other)) {
+        let begun = Instant::now();
+        while !self.is_busy(worker) && begun.elapsed() < BUSY_WAIT {
+            if begun.elapsed() > OWN_WAIT
+                && let Some(other) = (0..self.fleet.workers.len()).find(|&other| self.is_busy(other))
+            {
                 return other;
             }
             tokio::time::sleep(LOOK_EVERY).await;

@@ -15,7 +15,7 @@ use super::recovery::Recoveries;
 use super::soak_evidence::Sighting;
 
 /// Pause between two reads.
-const LOOK_EVERY: Duration = Duration::from_millis(100);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// Ended jobs read again in each round, in turn.
 const LOOK_BACK: usize = 10;
 
