@@ -22,7 +22,7 @@ pub(super) struct Current<F> {
     pub(super) held_back: Vec<f32>,
     /// Whether samples have left since the take began.
     pub(super) heard: bool,
-    /// What is known of a sentence that stays as it was before an edit.
+    /// Facts of a sentence that stays as it was before an edit; `None` for a new take.
     pub(super) kept: Option<Kept>,
     pub(super) sentence: SentenceReceipt,
 }
