@@ -3,7 +3,7 @@
 
 use csm_queue::live::ResumedSentence;
 use csm_shared::audio::Frame;
-use csm_shared::job::{FinishReason, SentenceReceipt};
+use csm_shared::job::SentenceReceipt;
 
 use super::join::Joiner;
 
@@ -22,17 +22,10 @@ pub(super) struct Current<F> {
     pub(super) held_back: Vec<f32>,
     /// Whether samples have left since the take began.
     pub(super) heard: bool,
-    /// Facts of a sentence that stays as it was before an edit; `None` for a new take.
-    pub(super) kept: Option<Kept>,
+    /// Frames that an earlier attempt has published of a sentence that stays as it was before an edit;
+    /// `None` for a new take.
+    pub(super) kept: Option<usize>,
     pub(super) sentence: SentenceReceipt,
-}
-
-/// Facts of a sentence that stays as it was before an edit.
-#[derive(Clone, Copy)]
-pub(super) struct Kept {
-    pub(super) finish: FinishReason,
-    /// Number of its frames that an earlier attempt at the edit has published.
-    pub(super) published: usize,
 }
 
 /// Everything that the takes of a sentence have in common.
@@ -63,7 +56,7 @@ impl<F> Current<F> {
 
     /// Returns whether the last frame is in the job's stream; `replayed` says so of a new take.
     pub(super) fn is_published(&self, replayed: bool) -> bool {
-        self.kept.map_or(replayed, |kept| self.codes.len() <= kept.published)
+        self.kept.map_or(replayed, |published| self.codes.len() <= published)
     }
 
     /// Returns the number of the take, from 0.

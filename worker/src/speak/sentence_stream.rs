@@ -20,7 +20,7 @@ use csm_shared::text::Pause;
 
 use super::attempt_error::AttemptError;
 use super::context_window::{ContextWindow, UtteranceContext};
-use super::current_sentence::{Current, Kept, SentenceRequest};
+use super::current_sentence::{Current, SentenceRequest};
 use super::edits::{Edit, EditError};
 use super::join::{Joiner, pause_frames};
 use super::speech_engine::{Frames as _, SpeechEngine};
@@ -184,10 +184,11 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
 
     /// Ends the current sentence, or speaks it again if its take has a fault.
     async fn judge(&mut self, current: Current<B::Frames>, finish: FinishReason) -> Result<(), AttemptError> {
-        if let Some(Kept { finish, .. }) = current.kept {
+        if current.kept.is_some() {
             if current.codes != current.request.resumed.frames {
                 return Err(EditError::OtherCodes(self.done.len() + 1).into());
             }
+            let finish = current.sentence.finish_reason;
             self.end(current, finish);
             return Ok(());
         }
@@ -249,8 +250,8 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         self.begin_take(SentenceRequest { text_ids, speaker, first_frame, resumed }, sentence).await
     }
 
-    /// Begins a sentence that stays as it was before the edit.
-    /// `resumed` are the frames that an earlier attempt at the edit has published.
+    /// Begins a sentence that stays as it was before the edit; `resumed` are the frames of it that an
+    /// earlier attempt has published.
     async fn begin_kept(
         &mut self,
         planned: PlannedSentence,
@@ -274,8 +275,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             resumed_frames: frames.clone(),
             decode_only: true,
         };
-        let published = if frames.starts_with(resumed) { resumed.len() } else { 0 };
-        let kept = Some(Kept { finish: sentence.finish_reason, published });
+        let kept = Some(if frames.starts_with(resumed) { resumed.len() } else { 0 });
         let resumed = ResumedSentence { take: 0, frames };
         let request = SentenceRequest { text_ids, speaker, first_frame, resumed };
         let frames = self.engine.admit(utterance).await?;
