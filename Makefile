@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
+.PHONY: help demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -33,6 +33,9 @@ test: ## Everything that CI runs: format, lints, unit and whole-system tests, cl
 check: ## Check the format, the lints and the unit tests of the crates that differ from BASE=HEAD
 	@scripts/need.sh cargo cc cmake redis-server cargo-nextest
 	@scripts/check.sh $(BASE)
+
+proto: ## Make the gateway's gRPC code of gateway/proto
+	CARGO_TARGET_DIR=$(TARGET)/proto $(CARGO) run --quiet --manifest-path scripts/proto/Cargo.toml
 
 fmt: ## Format the code
 	$(CARGO) fmt --all

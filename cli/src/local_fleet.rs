@@ -266,6 +266,7 @@ impl FleetSettings<'_> {
             listen,
             admin_listen: ANY_PORT,
             wyoming: self.args.wyoming,
+            scaler_listen: None,
             model: self.model.source.clone(),
             redirect_audio: false,
             memory: self.args.memory,

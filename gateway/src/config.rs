@@ -38,6 +38,10 @@ pub struct GatewayArgs {
     #[arg(long, env = "CSM_WYOMING", value_name = "ADDRESS")]
     pub wyoming: Option<SocketAddr>,
 
+    /// Address of KEDA's external scaler over gRPC, such as 0.0.0.0:9092 [default: not served]
+    #[arg(long, env = "CSM_SCALER_LISTEN", value_name = "ADDRESS")]
+    pub scaler_listen: Option<SocketAddr>,
+
     /// Model whose tokenizer measures prompts: a hub id or a folder, the same as the workers'
     #[arg(long, env = "CSM_MODEL", value_name = "ID|DIR")]
     pub model: ModelSource,
@@ -113,38 +117,48 @@ impl GatewayArgs {
     }
 }
 
+/// Shortest and longest target wait, in seconds.
+const TARGET_WAIT_SECONDS: std::ops::RangeInclusive<f64> = 0.01..=86_400.0;
+
+/// Parses a target wait, in seconds.
+fn target_wait(text: &str) -> Result<f64, String> {
+    let (least, most) = (TARGET_WAIT_SECONDS.start(), TARGET_WAIT_SECONDS.end());
+    let seconds = text.parse().ok().filter(|seconds| TARGET_WAIT_SECONDS.contains(seconds));
+    seconds.ok_or_else(|| format!("{text:?} is no number of seconds from {least} to {most}"))
+}
+
 /// Waits that the number of workers is chosen for: the gateway tells autoscalers how many slots each
 /// lane wants.
 #[derive(Args, Clone, Copy, Debug)]
 pub struct TargetWaitArgs {
     /// Seconds that a live job may wait in a fleet that is large enough
     #[arg(long, env = "CSM_LIVE_TARGET_WAIT_SECONDS", default_value_t = Self::default().live_target_wait_seconds, value_name = "SECONDS",
-        value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub live_target_wait_seconds: u64,
+        value_parser = target_wait)]
+    pub live_target_wait_seconds: f64,
 
     /// The same for a standard job
     #[arg(long, env = "CSM_STANDARD_TARGET_WAIT_SECONDS", default_value_t = Self::default().standard_target_wait_seconds, value_name = "SECONDS",
-        value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub standard_target_wait_seconds: u64,
+        value_parser = target_wait)]
+    pub standard_target_wait_seconds: f64,
 
     /// The same for a bulk job
     #[arg(long, env = "CSM_BULK_TARGET_WAIT_SECONDS", default_value_t = Self::default().bulk_target_wait_seconds, value_name = "SECONDS",
-        value_parser = clap::value_parser!(u64).range(1..=86_400))]
-    pub bulk_target_wait_seconds: u64,
+        value_parser = target_wait)]
+    pub bulk_target_wait_seconds: f64,
 }
 
 impl Default for TargetWaitArgs {
     fn default() -> Self {
-        Self { live_target_wait_seconds: 2, standard_target_wait_seconds: 30, bulk_target_wait_seconds: 600 }
+        Self { live_target_wait_seconds: 2.0, standard_target_wait_seconds: 30.0, bulk_target_wait_seconds: 600.0 }
     }
 }
 
 impl From<TargetWaitArgs> for TargetWaits {
     fn from(args: TargetWaitArgs) -> Self {
         Self {
-            live: Duration::from_secs(args.live_target_wait_seconds),
-            standard: Duration::from_secs(args.standard_target_wait_seconds),
-            bulk: Duration::from_secs(args.bulk_target_wait_seconds),
+            live: Duration::from_secs_f64(args.live_target_wait_seconds),
+            standard: Duration::from_secs_f64(args.standard_target_wait_seconds),
+            bulk: Duration::from_secs_f64(args.bulk_target_wait_seconds),
         }
     }
 }

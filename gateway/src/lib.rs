@@ -19,7 +19,7 @@
 //!    `cartesia`, `wyoming`, `watermark` (`/v1/watermark`) with the search of `detections`, `fleet`, and
 //!    the `page`.
 //! 7. Bulk: `files`, and `batches` with the task that feeds them; `cues` of recordings.
-//! 8. `readiness`: checks of Redis and the store; `server`: connections and the drain.
+//! 8. `readiness`: checks of Redis and the store; `scaler`: slots wanted, for KEDA; `server`: connections and the drain.
 
 mod app;
 mod batches;
@@ -46,6 +46,7 @@ mod realtime;
 mod recordings;
 mod resources;
 mod router;
+mod scaler;
 mod sentence_queue;
 mod server;
 mod sockets;
@@ -99,6 +100,14 @@ pub enum GatewayError {
         /// Error of the operating system.
         source: std::io::Error,
     },
+    /// Address of KEDA's scaler that could not be bound.
+    #[error("cannot listen on {address} (--scaler-listen, CSM_SCALER_LISTEN): {source}")]
+    Scaler {
+        /// Address as configured.
+        address: SocketAddr,
+        /// Error of the operating system.
+        source: std::io::Error,
+    },
     /// Admin address that could not be bound.
     #[error(transparent)]
     Admin(#[from] AdminError),
@@ -127,6 +136,8 @@ pub struct Gateway {
     pub admin_address: SocketAddr,
     /// Address of the Wyoming protocol, if it is served.
     pub wyoming_address: Option<SocketAddr>,
+    /// Address of KEDA's scaler, if it is served.
+    pub scaler_address: Option<SocketAddr>,
     server: JoinHandle<()>,
 }
 
@@ -155,15 +166,10 @@ pub async fn serve(
     let failed = |source| GatewayError::Listen { address: args.listen, source };
     let listener = TcpListener::bind(args.listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
-    let (wyoming, wyoming_address) = match args.wyoming {
-        None => (None, None),
-        Some(listen) => {
-            let failed = |source| GatewayError::Wyoming { address: listen, source };
-            let listener = TcpListener::bind(listen).await.map_err(failed)?;
-            let address = listener.local_addr().map_err(failed)?;
-            (Some(listener), Some(address))
-        }
-    };
+    let wyoming = bind(args.wyoming, |address, source| GatewayError::Wyoming { address, source }).await?;
+    let scaler = bind(args.scaler_listen, |address, source| GatewayError::Scaler { address, source }).await?;
+    let address_of = |bound: &Option<(TcpListener, SocketAddr)>| bound.as_ref().map(|(_, address)| *address);
+    let (wyoming_address, scaler_address) = (address_of(&wyoming), address_of(&scaler));
     // Health and metrics stay until all else has ended.
     let over = CancellationToken::new();
     let guard = over.clone().drop_guard();
@@ -174,13 +180,27 @@ pub async fn serve(
         stop.run_until_cancelled(Box::pin(open_window_check(args))).await.ok_or(GatewayError::Stopped)??;
     let same_site = SameSite::new(address.ip(), &args.allowed_hosts, &args.allowed_origins);
     let app = Box::pin(App::new(args, window_check, stop)).await?;
-    if let Some(listener) = wyoming {
+    if let Some((listener, _)) = wyoming {
         app.tasks.spawn(wyoming::run(listener, app.clone()));
     }
-    tracing::info!(%address, %admin_address, wyoming = wyoming_address.map(tracing::field::display), model = %args.model, "gateway listens");
+    if let Some((listener, _)) = scaler {
+        app.tasks.spawn(scaler::run(listener, app.clone()));
+    }
+    tracing::info!(%address, %admin_address, wyoming = wyoming_address.map(tracing::field::display), scaler = scaler_address.map(tracing::field::display), model = %args.model, "gateway listens");
     let router = router::router(app.clone(), same_site);
     let server = tokio::spawn(run(listener, router, app, args.grace(), readiness, guard));
-    Ok(Gateway { address, admin_address, wyoming_address, server })
+    Ok(Gateway { address, admin_address, wyoming_address, scaler_address, server })
+}
+
+/// Binds an address, if there is one. Returns the listener and its address.
+async fn bind(
+    address: Option<SocketAddr>,
+    failed: impl Fn(SocketAddr, std::io::Error) -> GatewayError,
+) -> Result<Option<(TcpListener, SocketAddr)>, GatewayError> {
+    let Some(address) = address else { return Ok(None) };
+    let listener = TcpListener::bind(address).await.map_err(|source| failed(address, source))?;
+    let bound = listener.local_addr().map_err(|source| failed(address, source))?;
+    Ok(Some((listener, bound)))
 }
 
 /// Gets the model's tokenizer, from the hub if need be.

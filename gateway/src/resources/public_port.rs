@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use csm_shared::process::connections::ConnectionLimits;
+use csm_shared::process::connections::{ConnectionLimits, Protocol};
 use csm_shared::process::descriptors;
 use csm_shared::process::telemetry::HTTP_CONNECTIONS;
 
@@ -25,6 +25,7 @@ pub(crate) fn connection_limits(memory: u64) -> ConnectionLimits {
     let of_memory = (memory / CONNECTIONS_PART / CONNECTION_BYTES).clamp(2, CONNECTIONS_MAX) as usize;
     let connections_max = of_memory.min(descriptors::for_connections()).max(2);
     ConnectionLimits {
+        protocol: Protocol::Http1,
         connections_max,
         peer_connections_max: connections_max / 2,
         head_read: HEAD_READ_LIMIT,

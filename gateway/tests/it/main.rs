@@ -36,6 +36,7 @@ mod realtime;
 mod recordings;
 mod repeat;
 mod requests_seen;
+mod scaler;
 mod stream;
 mod tenants;
 mod terms;

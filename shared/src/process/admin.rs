@@ -15,11 +15,12 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
-use super::connections::{ConnectionLimits, Connections};
+use super::connections::{ConnectionLimits, Connections, Protocol};
 use super::figures;
 
 /// Bounds of the port. Probes and scrapes are small, and come from few peers.
 const LIMITS: ConnectionLimits = ConnectionLimits {
+    protocol: Protocol::Http1,
     connections_max: 256,
     peer_connections_max: 64,
     head_read: Duration::from_secs(5),

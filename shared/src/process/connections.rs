@@ -1,7 +1,7 @@
 //! Connections of a listener: accepted within bounds, each served in a task of its own.
 //!
-//! Both ports of a process use this listener. It speaks HTTP/1.1 only, which carries all of the
-//! API, WebSockets included. Each wait of a connection has a limit from the first moment: for the
+//! All HTTP ports of a process use this listener. The ports for callers and for probes speak HTTP/1.1,
+//! which carries all of the API, WebSockets included. A port of gRPC speaks HTTP/2. Each wait of a connection has a limit from the first moment: for the
 //! head of a request, and for progress of a write. If the listener is full, the peer with the most
 //! connections loses those that were idle longest, so that silent callers keep nobody out.
 
@@ -11,13 +11,13 @@ mod tracked;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use hyper::server::conn::http1;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper::server::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
@@ -39,13 +39,29 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 const KEEPALIVE_AFTER: Duration = Duration::from_secs(60);
 /// Pause between two such questions.
 const KEEPALIVE_EVERY: Duration = Duration::from_secs(15);
+/// Pause between two questions by HTTP/2 whether the other end of a connection is still there.
+const PING_EVERY: Duration = Duration::from_secs(30);
 /// Kernel memory for the bytes of one connection that wait to be sent, in bytes. Left to itself the
 /// kernel holds up to 4 MiB for a caller that does not read.
 const SEND_BUFFER_BYTES: usize = 256 * 1024;
 
+/// Protocol that a listener speaks.
+#[derive(Clone, Copy, Debug)]
+pub enum Protocol {
+    /// HTTP/1.1, with upgrades.
+    Http1,
+    /// HTTP/2 without TLS, whose clients know that beforehand.
+    Http2 {
+        /// Largest number of requests in progress of one connection.
+        streams_max: u32,
+    },
+}
+
 /// Bounds of the connections of one listener.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
+    /// Protocol of the connections.
+    pub protocol: Protocol,
     /// Largest number of open connections.
     pub connections_max: usize,
     /// Largest number of open connections of one peer.
@@ -156,19 +172,43 @@ async fn serve(
     let handle = ConnectionHandle::default();
     let io = ProgressIo::new(stream, limits.write_stall, handle.clone());
     let service = Tracked::new(router, place.activity(), place.peer(), handle);
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(limits.head_read)
-        .max_buf_size(limits.head_bytes)
-        .serve_connection(TokioIo::new(io), service)
-        .with_upgrades();
+    match limits.protocol {
+        Protocol::Http1 => {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.head_read)
+                .max_buf_size(limits.head_bytes)
+                .serve_connection(TokioIo::new(io), service)
+                .with_upgrades();
+            until_stopped(connection, http1::UpgradeableConnection::graceful_shutdown, &place, &stop).await
+        }
+        Protocol::Http2 { streams_max } => {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .keep_alive_interval(PING_EVERY)
+                .keep_alive_timeout(limits.head_read)
+                .max_concurrent_streams(streams_max)
+                .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+                .serve_connection(TokioIo::new(io), service);
+            until_stopped(connection, http2::Connection::graceful_shutdown, &place, &stop).await
+        }
+    }
+}
+
+/// Drives a connection to its end. On `stop` the connection closes after its requests in progress.
+async fn until_stopped<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    graceful_shutdown: impl FnOnce(Pin<&mut C>),
+    place: &Place,
+    stop: &CancellationToken,
+) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         served = connection.as_mut() => served,
         // An idle connection has nothing to finish.
         () = place.evicted() => Ok(()),
         () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
+            graceful_shutdown(connection.as_mut());
             connection.await
         }
     }

@@ -18,12 +18,19 @@ pub const EXIT_LATE: i32 = 124;
 /// Time limit of a command that has nothing to drain, from the first signal.
 pub const COMMAND_END_LIMIT: Duration = Duration::from_secs(10);
 
+/// Longest grace period of a drain.
+pub const GRACE_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
 /// Parses the grace period of a drain, in seconds.
 ///
 /// # Errors
-/// If `text` is no whole number of seconds.
+/// If `text` is no number from 0 to [`GRACE_MAX`].
 pub fn grace(text: &str) -> Result<Duration, String> {
-    text.parse().map(Duration::from_secs).map_err(|_| format!("{text:?} is not a whole number of seconds"))
+    let grace = text.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let most = GRACE_MAX.as_secs();
+    grace
+        .filter(|&grace| grace <= GRACE_MAX)
+        .ok_or_else(|| format!("{text:?} is no number of seconds from 0 to {most}"))
 }
 
 /// Shutdown request of a process. Clones share it.

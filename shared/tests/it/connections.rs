@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::routing::get;
-use csm_shared::process::connections::{ConnectionLimits, Connections};
+use csm_shared::process::connections::{ConnectionLimits, Connections, Protocol};
 use futures::stream;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -20,6 +20,7 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
 fn limits() -> ConnectionLimits {
     ConnectionLimits {
+        protocol: Protocol::Http1,
         connections_max: 4,
         peer_connections_max: 4,
         head_read: Duration::from_secs(10),

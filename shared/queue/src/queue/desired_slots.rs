@@ -1,7 +1,7 @@
 //! Slots that each lane wants, from which a fleet is scaled.
 //!
 //! A lane wants the slots that run its jobs now, and as many more as speak its waiting jobs within the
-//! lane's target wait. The rate of a slot is that of the workers that have measured theirs, shared by
+//! lane's target wait, but no more than it has waiting jobs, because a job has one slot. The rate of a slot is that of the workers that have measured theirs, shared by
 //! their slots. Until the first of them has spoken a job, a slot is taken to speak in real time.
 
 use std::time::Duration;
@@ -48,7 +48,7 @@ impl QueueStats {
         }
         let target = targets.of(lane.lane).max(Duration::from_millis(1)).as_secs_f64();
         let more = lane.waiting_audio.as_secs_f64() / (self.slot_rate() * target);
-        lane.running + more.ceil().min(SLOTS_MAX) as u64
+        lane.running + (more.ceil().min(SLOTS_MAX) as u64).min(lane.waiting)
     }
 
     /// Returns the seconds of audio that a slot makes in a second, on average over the fleet.
@@ -74,6 +74,8 @@ mod tests {
         let mut stats = QueueStats::empty();
         for (lane, seconds) in stats.lanes.iter_mut().zip(waiting) {
             (lane.waiting_audio, lane.running) = (Duration::from_secs(seconds), running);
+            // Jobs of a second each.
+            lane.waiting = seconds;
         }
         let worker = |&(slots, frames_per_second): &(u8, f64)| {
             let report = WorkerReport { slots, frames_per_second, ..WorkerReport::default() };
@@ -94,7 +96,7 @@ mod tests {
         // spoken yet.
         let fleet = |waiting, running| stats(waiting, running, &[(5, 12.5), (5, 12.5), (5, 0.0)]);
         assert_eq!(desired(&fleet([0, 0, 0], 3)), [3, 3, 3], "no backlog: what runs");
-        assert_eq!(desired(&fleet([4, 60, 1_200], 0)), [10, 10, 10]);
+        assert_eq!(desired(&fleet([4, 60, 1_200], 0)), [4, 10, 10]);
         assert_eq!(desired(&fleet([1, 1, 1], 2)), [5, 3, 3], "less than a slot is a whole one");
     }
 
@@ -102,6 +104,9 @@ mod tests {
     fn an_empty_fleet_wants_its_first_slot_and_a_held_lane_wants_none() {
         assert_eq!(desired(&stats([1, 0, 0], 0, &[])), [1, 0, 0]);
         assert_eq!(desired(&stats([10, 10, 10], 0, &[(5, 0.0)])), [5, 1, 1]);
+        let mut long = stats([60, 600, 6_000], 1, &[]);
+        long.lanes.iter_mut().for_each(|lane| lane.waiting = 2);
+        assert_eq!(desired(&long), [3, 3, 3], "a job has one slot, however long it is");
         let mut held = stats([10, 10, 10], 1, &[]);
         held.lanes[0].paused = true;
         assert_eq!(desired(&held), [1, 2, 2]);

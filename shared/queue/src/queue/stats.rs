@@ -23,6 +23,8 @@ pub struct LaneStats {
     pub depth: u64,
     /// Jobs of the lane that run.
     pub running: u64,
+    /// Jobs of the lane that wait, suspects and retries that are not yet due among them.
+    pub waiting: u64,
     /// Age of the oldest entry.
     pub oldest: Option<Duration>,
     /// Cost of the waiting jobs as audio: each counts as the speech that takes as long.
@@ -118,6 +120,7 @@ impl QueueStats {
             lane,
             depth: 0,
             running: 0,
+            waiting: 0,
             oldest: None,
             waiting_audio: Duration::ZERO,
             running_audio: Duration::ZERO,
@@ -159,6 +162,10 @@ impl QueueStats {
             let first: StreamRangeReply = answers.next()?;
             lane.oldest = lane.oldest.max(first.ids.first().and_then(|entry| age(&entry.id)));
             lane.waiting_audio += audio(format!("waiting:{name}"));
+            // The jobs that wait are counted by their size.
+            let sizes = format!("sizes:{name}:");
+            let counts = counters.iter().filter(|(counter, _)| counter.starts_with(&sizes));
+            lane.waiting += counts.filter_map(|(_, count)| count.parse::<u64>().ok()).sum::<u64>();
             lane.running_audio += audio(format!("running:{name}"));
             lane.paused |= counters.contains_key(&format!("paused:{name}"));
         }
