@@ -25,6 +25,7 @@ test: ## Everything that CI runs: format, lints, unit and whole-system tests, cl
 	@rm -f $(TARGET)/nextest/ci/junit.xml
 	$(CARGO) nextest run --locked --workspace --profile ci; result=$$?; \
 	scripts/slowest.sh $(TARGET)/nextest/ci/junit.xml; \
+	.venv/k8s/bin/python -B tests/observability/trace.py --light --bin $(TARGET)/debug --model cli/tiny/model || result=1; \
 	CSM_CLIENTS_CACHE=$(TARGET)/clients tests/clients/run.py --light --bin $(TARGET)/debug --model cli/tiny/model || result=1; \
 	$(CARGO) deny --version >/dev/null 2>&1 || \
 		scripts/not-checked.sh 'cargo-deny is not installed: bans, licences and sources of the dependencies'; \
@@ -60,10 +61,11 @@ alerts-check: .venv/k8s/installed ## Check the alerts with promtool: each fires 
 	@scripts/need.sh promtool
 	@.venv/k8s/bin/python -B tests/observability/alert_tests.py
 
-observability-check: .venv/k8s/installed ## Each panel's and alert's query on a real fleet under a real Prometheus, as a table; 2 minutes
+observability-check: .venv/k8s/installed ## Each panel's and alert's query on a real fleet under a real Prometheus, and a job's trace, as tables; 2 minutes
 	@scripts/need.sh cargo cc cmake redis-server promtool
 	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
 	@.venv/k8s/bin/python -B tests/observability/live.py --bin $(TARGET)/release --model cli/tiny/model
+	@.venv/k8s/bin/python -B tests/observability/trace.py --bin $(TARGET)/release --model cli/tiny/model
 
 .venv/k8s/installed: tests/k8s/requirements.txt tests/k8s/install.sh
 	@scripts/need.sh python3

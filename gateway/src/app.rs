@@ -23,9 +23,12 @@ use crate::http::body::BodyReader;
 use crate::resources::{MemoryBudget, RecordingDecoder, SocketPlaces, connection_limits, memory_limit};
 use crate::window_check::WindowCheck;
 
-/// Longest fault of Redis that a new request waits out before it is answered 503.
-const REDIS_PATIENCE: Duration = Duration::from_secs(3);
-/// Longest fault of Redis that a call for an accepted job waits out. Redis restarts in less.
+/// Longest fault of Redis that a question for the state of the moment waits out.
+const STATUS_PATIENCE: Duration = Duration::from_secs(3);
+/// Longest fault of Redis that a new request waits out before it is answered 503. Redis restarts in less
+/// as a rule.
+const NEW_REQUEST_PATIENCE: Duration = Duration::from_secs(10);
+/// Longest fault of Redis that a call for an accepted job waits out.
 const ACCEPTED_JOB_PATIENCE: Duration = Duration::from_secs(20);
 
 /// Cheap handle on the parts that requests share.
@@ -46,7 +49,9 @@ impl PatientQueue {
 
 /// Parts behind [`App`].
 pub(crate) struct AppState {
-    /// Queue for new requests: a call fails soon if Redis is away.
+    /// Queue for questions about the state of the moment, of probes and people.
+    pub(crate) status_queue: Queue,
+    /// Queue for new requests: a call fails before its caller gives up, if Redis is away.
     pub(crate) queue: Queue,
     /// Queue for calls on behalf of accepted jobs.
     pub(crate) patient_queue: PatientQueue,
@@ -119,8 +124,9 @@ impl App {
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
         let id_secret = args.id_secret.get()?;
-        let (redis, patient) =
-            (RedisClient::new(&args.redis, REDIS_PATIENCE)?, RedisClient::new(&args.redis, ACCEPTED_JOB_PATIENCE)?);
+        let client = |patience| RedisClient::new(&args.redis, patience);
+        let (status, redis) = (client(STATUS_PATIENCE)?, client(NEW_REQUEST_PATIENCE)?);
+        let patient = client(ACCEPTED_JOB_PATIENCE)?;
         let identity = config::identity(args, window_check.max_positions())?;
         let (tasks, store) = (TaskTracker::new(), args.store.build().await?);
         let process_memory = memory_limit(args.memory.map(|mib| mib * 1_024 * 1_024));
@@ -131,7 +137,8 @@ impl App {
             memory,
             decoder: RecordingDecoder::new(),
             connection_limits: connection_limits(process_memory),
-            detections: Detections::new(config::detector(&args.watermark)?, redis.clone()),
+            detections: Detections::new(config::detector(&args.watermark)?, status.clone()),
+            status_queue: Queue::new(status, &args.queue).of_fleet(identity.clone()),
             queue: Queue::new(redis, &args.queue).of_fleet(identity),
             patient_queue: PatientQueue(Queue::new(patient.clone(), &args.queue)),
             batches: Batches::new(patient.clone()),

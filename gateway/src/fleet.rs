@@ -56,7 +56,7 @@ struct WorkerDocument {
 
 /// Answers with the numbers of the fleet.
 pub(crate) async fn fleet(State(app): State<App>) -> Result<Json<FleetDocument>, Problem> {
-    let stats = app.queue.stats().await?;
+    let stats = app.status_queue.stats().await?;
     let model = ModelDocument { name: app.model_name.clone(), kind: app.window_check.model_kind() };
     let lanes = stats.lanes.iter().map(|lane| lane_document(lane, stats.desired_slots(lane, &app.target_waits)));
     let (lanes, closed) = (lanes.collect(), stats.closed);

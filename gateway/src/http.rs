@@ -6,6 +6,7 @@ pub(crate) mod problem;
 pub(crate) mod range;
 pub(crate) mod request_id;
 pub(crate) mod request_metrics;
+pub(crate) mod request_trace;
 pub(crate) mod same_site;
 
 pub(crate) use problem::Problem;

@@ -16,6 +16,7 @@ use csm_shared::job::{AudioBudget, AudioFormat, Delivery, JobId, JobSpec, Receip
 use csm_shared::process::connections::Peer;
 use futures::{Stream, StreamExt as _};
 use tokio::time::{Instant, sleep_until};
+use tracing::Span;
 
 use crate::app::App;
 use crate::http::Problem;
@@ -42,6 +43,10 @@ pub(crate) struct LiveAudio {
     job: JobId,
     cancel_on_drop: Option<CancelOnDrop>,
     events: Events,
+    /// Span of the request.
+    request: Span,
+    /// Span from the first samples to the end of the relay.
+    relay: Option<Span>,
     /// Receipt of the result, once it is there.
     receipt: Option<Box<Receipt>>,
     /// Rest of the samples, for a result without live samples.
@@ -91,6 +96,8 @@ impl LiveAudio {
             job,
             cancel_on_drop: None,
             events: Box::pin(events.ok_or_else(|| Problem::no_job(&job.to_string()))?),
+            request: Span::current(),
+            relay: None,
             receipt: None,
             file: None,
             last_event: after,
@@ -170,6 +177,8 @@ impl LiveAudio {
     }
 
     fn samples(&mut self, pcm: &[u8]) -> LivePart {
+        let (request, job) = (&self.request, self.job);
+        self.relay.get_or_insert_with(|| tracing::info_span!(parent: request, "relay", %job));
         let samples: Vec<i16> = pcm.as_chunks::<2>().0.iter().map(|bytes| i16::from_le_bytes(*bytes)).collect();
         *self.heard.get_or_insert_default() += samples.len() as u64;
         LivePart::Samples(samples)

@@ -32,7 +32,7 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
                 changed
             });
             app.memory.publish();
-            if let Ok(stats) = app.queue.stats().await {
+            if let Ok(stats) = app.status_queue.stats().await {
                 publish(&stats, &app.target_waits);
             }
             tokio::time::sleep(CHECK_EVERY).await;
@@ -44,7 +44,7 @@ pub(crate) async fn run(app: App, readiness: watch::Sender<Readiness>) {
 
 /// Logs once, as soon as Redis answers, its version and those of its settings that can lose jobs.
 pub(crate) async fn log_advice(app: App) {
-    let redis = app.queue.redis();
+    let redis = app.status_queue.redis();
     let log_advice = async {
         while redis.ping().await.is_err() {
             tokio::time::sleep(CHECK_EVERY).await;
@@ -58,8 +58,8 @@ pub(crate) async fn log_advice(app: App) {
 async fn check(app: &App) -> Readiness {
     // The comparison with the fleet asks Redis only now and then.
     let redis = async {
-        app.queue.redis().ping().await.map_err(|error| error.to_string())?;
-        app.queue.agree().await.map_err(|error| error.to_string())
+        app.status_queue.redis().ping().await.map_err(|error| error.to_string())?;
+        app.status_queue.agree().await.map_err(|error| error.to_string())
     };
     let store = async { app.store.check().await.map_err(|error| error.to_string()) };
     let (redis, store) = tokio::join!(timeout(ANSWER_LIMIT, redis), timeout(ANSWER_LIMIT, store));

@@ -9,21 +9,24 @@ use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
+use csm_shared::process::traces::TraceContext;
 use serde_json::json;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::trace::{DefaultOnResponse, TraceLayer};
+use tracing::field::Empty;
 use tracing::{Level, Span};
 
 use crate::app::App;
 use crate::http::problem::{echoed, pages};
 use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
-use crate::http::{Problem, request_metrics};
+use crate::http::{Problem, request_metrics, request_trace};
 use crate::{
     batches, cartesia, compat, deepgram, elevenlabs, files, fleet, jobs, openai, page, realtime, stream, watermark,
 };
 
-/// Builds the public API. Layers run from the bottom up: id, metrics, trace, panics, origin, then the
+/// Builds the public API. Layers run from the bottom up: id, metrics, trace and its
+/// header, panics, origin, then the
 /// route.
 pub(crate) fn router(app: App, same_site: SameSite) -> Router {
     let openai = Router::new()
@@ -76,6 +79,7 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .with_state(app)
         .layer(middleware::from_fn_with_state(Arc::new(same_site), same_site::layer))
         .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(request_trace::layer))
         .layer(
             TraceLayer::new_for_http()
                 .make_span_with(span)
@@ -87,11 +91,19 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .layer(middleware::from_fn(request_id::layer))
 }
 
-/// Makes the span of a request from its id, method and path: never from query, headers or text.
+/// Makes the span of a request from its id, method and path, never from query or text. The span goes on
+/// with the caller's trace, if the request names one.
 fn span(request: &Request) -> Span {
     let id = request.extensions().get::<RequestId>().map_or("", |id| &id.0);
     let (method, path) = (echoed(request.method().as_str()), echoed(request.uri().path()));
-    tracing::info_span!("request", id, %method, %path)
+    let span = tracing::info_span!("request", id, %method, %path, trace_id = Empty, otel.kind = "server");
+    if let Some(caller) = request_trace::callers(request.headers()) {
+        caller.adopt(&span);
+    }
+    if let Some(trace) = TraceContext::of(&span) {
+        span.record("trace_id", trace.trace_id());
+    }
+    span
 }
 
 /// Answers for a handler that panicked.

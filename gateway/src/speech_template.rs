@@ -215,6 +215,7 @@ impl SpeechTemplate {
             delivery: Delivery::Store,
             audio_name: None,
             editing: Editing::Off,
+            trace: None,
         };
         if self.budget.is_none() {
             spec.budget = AudioBudget::of_sentences(&spec.sentences());

@@ -5,6 +5,7 @@ use std::time::Duration;
 use csm_queue::queue::{Cancel, Enqueue, Queue, QueueError, Ticket};
 use csm_shared::job::{Invalid, JobId, JobSpec, JobState, Reason};
 use csm_shared::process::telemetry::JOBS_ACCEPTED_TOTAL;
+use csm_shared::process::traces::TraceContext;
 use jiff::Timestamp;
 use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
@@ -168,8 +169,9 @@ pub(crate) async fn parse<T: Send + 'static>(
 pub(crate) async fn submit(app: &App, checked: CheckedRequest) -> Result<Submitted, Problem> {
     let CheckedRequest { mut job_request, memory } = checked;
     refuse_late(app, &job_request).await?;
-    let lane = job_request.spec.lane;
+    let (id, lane) = (job_request.ticket.id, job_request.spec.lane);
     let cancel_on_drop = CancelOnDrop { app: app.clone(), id: job_request.ticket.id, armed: !job_request.repeats };
+    job_request.spec.trace = TraceContext::current();
     let enqueue = async move {
         let _memory = memory;
         let context = std::mem::take(&mut job_request.spec.context);
@@ -200,7 +202,8 @@ pub(crate) async fn submit(app: &App, checked: CheckedRequest) -> Result<Submitt
             }
         }
     };
-    let submitted = app.tasks.spawn(enqueue.in_current_span()).await.map_err(Problem::internal)??;
+    let enqueue = enqueue.instrument(tracing::info_span!("enqueue", job = %id, lane = lane.name()));
+    let submitted = app.tasks.spawn(enqueue).await.map_err(Problem::internal)??;
     if submitted.repeated {
         tracing::info!(job = %submitted.cancel_on_drop.id, state = %submitted.state, "repeated request for job");
     } else {

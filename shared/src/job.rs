@@ -49,6 +49,7 @@ pub use turns::{Turn, Turns};
 pub use voice::VoiceName;
 
 use crate::audio::FRAME_MS;
+use crate::process::traces::TraceContext;
 use crate::text::{Pause, Sentence, normalise, sentences};
 
 /// Silence around an utterance, in milliseconds.
@@ -97,6 +98,8 @@ pub struct JobSpec {
     pub audio_name: Option<AudioName>,
     /// Whether single sentences can be spoken again after the end.
     pub editing: Editing,
+    /// Place in the trace of the request that asked for the job, if it is in one.
+    pub trace: Option<TraceContext>,
 }
 
 impl JobSpec {
@@ -118,6 +121,7 @@ impl JobSpec {
             delivery: Delivery::default(),
             audio_name: None,
             editing: Editing::default(),
+            trace: None,
         }
     }
 

@@ -17,3 +17,4 @@ pub mod runtime;
 pub mod secrets;
 pub mod shutdown;
 pub mod telemetry;
+pub mod traces;

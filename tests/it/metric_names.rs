@@ -117,6 +117,10 @@ async fn the_metrics_pages_of_real_processes_show_names_of_the_list_alone() {
     let shown: BTreeSet<_> = types.map(str::to_owned).collect();
     let process: BTreeSet<_> = shown.iter().filter(|name| name.starts_with("process_")).cloned().collect();
     assert_eq!(process, PROCESS_NAMES.into_iter().map(str::to_owned).collect());
+    let explained: BTreeSet<_> =
+        pages.lines().filter_map(|line| line.strip_prefix("# HELP ")?.split(' ').next()).collect();
+    let silent: Vec<_> = shown.iter().filter(|name| !explained.contains(name.as_str())).collect();
+    assert!(silent.is_empty(), "metrics without a meaning: {silent:?}");
     let unlisted: Vec<_> = shown.difference(&listed()).filter(|name| !process.contains(*name)).cloned().collect();
     assert!(unlisted.is_empty(), "names that are not in the list: {unlisted:?}");
     for name in ["csm_jobs_accepted_total", "csm_slots"] {

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Speaks, refuses and breaks jobs on a real fleet under a real Prometheus. Then evaluates every query of every panel and
-alert over that time, and fails if one has no value. Counts the series before and after 200 jobs of 20 tenants."""
+alert over that time, and fails if one has no value. Counts the series before and after many jobs of many tenants."""
 
 import argparse
 import base64
@@ -21,7 +21,8 @@ from fleet import SCRAPE_SECONDS, Fleet, http, until
 
 ROOT = Path(__file__).resolve().parents[2]
 RULES = ROOT / "k8s/alerts/rules.yaml"
-TENANTS, JOBS = 20, 200
+# Jobs of the load that are open at a time.
+OPEN_MAX = 200
 # Jobs that the second gateway takes of a tenant in a minute.
 RATE = 8
 STEP_SECONDS = 2
@@ -150,19 +151,20 @@ def faults(fleet):
     until("Redis is back", lambda: fleet.post("gateway-1", "/v1/jobs", {"text": "Hello."})[0] == 202)
 
 
-def load(fleet):
-    """Speaks 200 jobs of 20 tenants by both gateways; returns the series before and after."""
+def load(fleet, jobs, tenants):
+    """Speaks jobs of tenants, some at a time; returns the series before and after."""
     succeed(fleet, *(submit(fleet, lane=lane) for lane in ("live", "standard", "bulk")))
-    names = ["default", *(f"tenant-{number}" for number in range(TENANTS))]
+    names = ["default", *(f"tenant-{number}" for number in range(tenants))]
     time.sleep(2 * STEP_SECONDS)
     before = fleet.series()
-    jobs = []
-    for number in range(JOBS):
-        tenant = names[1 + number % TENANTS]
-        jobs.append((submit(fleet, "gateway-1", tenant, lane=("live", "standard", "bulk")[number % 3]), tenant))
-    for job, tenant in jobs:
-        record = spoken(fleet, job, tenant)
-        assert record["status"] == "succeeded", record
+    for first in range(0, jobs, OPEN_MAX):
+        sent = []
+        for number in range(first, min(first + OPEN_MAX, jobs)):
+            tenant = names[1 + number % tenants]
+            sent.append((submit(fleet, "gateway-1", tenant, lane=("live", "standard", "bulk")[number % 3]), tenant))
+        for job, tenant in sent:
+            record = spoken(fleet, job, tenant)
+            assert record["status"] == "succeeded", record
     time.sleep(2 * STEP_SECONDS)
     return before, fleet.series()
 
@@ -238,6 +240,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--bin", type=Path, required=True, help="folder with csm-gateway and csm-worker")
     parser.add_argument("--model", type=Path, default=ROOT / "cli/tiny/model")
+    parser.add_argument("--jobs", type=int, default=200, help="jobs between the two counts of series")
+    parser.add_argument("--tenants", type=int, default=20, help="tenants of these jobs")
     options = parser.parse_args()
     fleet, began = Fleet(options.bin.resolve(), options.model.resolve(), RULES), time.time()
     try:
@@ -252,7 +256,7 @@ def main():
         opened = websocket(fleet)
         everyday(fleet)
         faults(fleet)
-        before, after = load(fleet)
+        before, after = load(fleet, options.jobs, options.tenants)
         opened.close()
         lacking = evaluate(fleet, began)
         noticed = PLANTED[0] in lacking
@@ -264,7 +268,7 @@ def main():
     finally:
         fleet.end()
     print(f"\nalerts that were active: {', '.join(f'{name} ({state})' for name, state in states.items())}")
-    print(f"series before and after {JOBS} jobs of {TENANTS} tenants: {len(before)} and {len(after)}")
+    print(f"series before and after {options.jobs} jobs of {options.tenants} tenants: {len(before)} and {len(after)}")
     for name in sorted(after - before):
         print(f"  new: {name}")
     print(f"observability: {sum(1 for _ in queries())} queries, {len(lacking) - noticed} without data; "

@@ -10,7 +10,7 @@ mod occupancy;
 mod report_task;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use csm_queue::live::{Live, Subscriptions};
 use csm_queue::queue::{
@@ -108,7 +108,8 @@ impl Runner {
                 Some(slot) = self.free_slot(&slots) => slot,
             };
             match self.next_job(&mut claimer, &mut wake, occupancy).await {
-                Ok(Some(job)) => {
+                Ok(Some((job, claim_took))) => {
+                    attempt::trace_wait(&job, claim_took);
                     let occupied = occupancy.enter(job.spec.lane, job.spec.expected_cost());
                     if job.alone {
                         // The job was claimed while nothing ran, so the other slots are free or
@@ -154,16 +155,17 @@ impl Runner {
         }
     }
 
-    /// Makes one claim, which is never cancelled half way. If there is no job, waits for a wake-up
+    /// Makes one claim, which is never cancelled half way, and returns how long it took. If there is no job, waits for a wake-up
     /// or for the end of a job that runs here, because more may be claimed then.
     async fn next_job(
         &self,
         claimer: &mut Claimer,
         wake: &mut WakeListener,
         occupancy: &Occupancy,
-    ) -> Result<Option<Claimed>, QueueError> {
+    ) -> Result<Option<(Claimed, Duration)>, QueueError> {
+        let begun = Instant::now();
         match claimer.claim(occupancy.capacity(self.capacity)).await? {
-            Claim::Job(job) => return Ok(Some(*job)),
+            Claim::Job(job) => return Ok(Some((*job, begun.elapsed()))),
             Claim::Expired(id) => {
                 tracing::info!(job = %id, "ended job in queue without a run");
                 self.live.conclude(&self.queue, &id).await?;

@@ -16,6 +16,7 @@ mod context_window;
 mod current_sentence;
 mod edits;
 mod join;
+mod loudness;
 mod progress;
 mod recordings;
 mod sentence_stream;
@@ -38,8 +39,11 @@ use csm_queue::redis_client::RedisFault;
 use csm_shared::audio::{Clip, Frame, SAMPLE_RATE};
 use csm_shared::job::{FinishReason, JobSpec, Receipt, ReceiptWarning, SentenceReceipt, WarningCode};
 use csm_shared::process::telemetry;
+use csm_shared::process::traces::TraceContext;
 use csm_shared::prompt::{PromptTokenizer, SpeechPlan};
 use csm_shared::store::Store;
+
+use tracing::{Instrument as _, info_span};
 
 use crate::IDENTITY;
 use crate::encode::{AudioEncoder, EncodeError};
@@ -160,8 +164,10 @@ impl AttemptContext {
         let audio = generated.audio;
         let time_limit = audio.time_limit();
         let marking = tokio::task::spawn_blocking(move || audio.complete());
+        let marking = marking.instrument(info_span!("watermark"));
         let (whole, watermarks) = progress.during(time_limit, marking).await??;
         let samples = whole.samples().len() as u64;
+        loudness::log(whole.samples());
         let stored =
             Box::pin(progress.during(DELIVERY_LIMIT, self.deliver(at, spec, Arc::new(whole), progress))).await?;
         let codes = std::mem::take(&mut generated.codes);
@@ -205,6 +211,7 @@ impl AttemptContext {
             turns: turns(spec, &generated.sentences),
             sentences: generated.sentences,
             editable_until,
+            trace_id: spec.trace.as_ref().map(TraceContext::trace_id),
         })
     }
 
@@ -230,13 +237,13 @@ impl AttemptContext {
                 }
             }
         };
-        let file = Bytes::from(self.breaker.outlast(encode).await?);
+        let file = Bytes::from(self.breaker.outlast(encode).instrument(info_span!("encode")).await?);
         drop(whole);
         let put = |trial| {
             progress.note_trial(trial);
             sink::put(&self.store, at, spec, file.clone(), trial)
         };
-        Ok(self.breaker.outlast(put).await?)
+        Ok(self.breaker.outlast(put).instrument(info_span!("upload")).await?)
     }
 
     /// Generates the audio of the job and marks it.
@@ -251,8 +258,8 @@ impl AttemptContext {
             progress.note_trial(trial);
             recordings::fetch(&self.store, &spec.context, trial)
         };
-        let clips = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).await?;
-        let mut plan = Box::pin(self.attempt_plan(spec, clips, progress)).await?;
+        let clips = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).instrument(info_span!("fetch")).await?;
+        let mut plan = Box::pin(self.attempt_plan(spec, clips, progress)).instrument(info_span!("plan")).await?;
         if let Some(edit) = spec.editing.edit() {
             plan.edit = Some(Box::pin(self.edit(edit, &plan.plan, progress)).await?);
         }

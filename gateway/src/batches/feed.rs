@@ -184,7 +184,7 @@ impl Feed {
 
     /// Holds back while live callers wait.
     async fn give_way(&mut self) -> Result<(), FeedFault> {
-        let stats = self.app.queue.stats().await?;
+        let stats = self.app.status_queue.stats().await?;
         if stats.lanes.first().is_some_and(|live| live.depth > live.running) {
             self.hold_until = Instant::now() + HOLD;
         }

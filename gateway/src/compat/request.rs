@@ -48,6 +48,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         delivery: Delivery::Store,
         audio_name: None,
         editing: Editing::Off,
+        trace: None,
     };
     request.finish()?;
     if budget.is_none() {

@@ -45,7 +45,7 @@ pub(super) async fn answer(app: &App, checked: CheckedRequest) -> Result<Respons
     let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, checked).await?;
     let id = cancel_on_drop.id();
     // The job is accepted: a place that cannot be read is left out of the answer.
-    let ahead = app.queue.ahead(&id).await.ok().flatten();
+    let ahead = app.status_queue.ahead(&id).await.ok().flatten();
     let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()), paused });
     cancel_on_drop.disarm();
     let accepted = Json(Accepted::new(&id, state, lane, seed, place));

@@ -37,6 +37,7 @@ pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         delivery: delivery(&mut request)?,
         audio_name: None,
         editing: editing(&mut request)?,
+        trace: None,
     };
     let ticket = terms(&mut request, ticket)?;
     request.finish()?;

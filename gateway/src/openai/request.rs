@@ -150,6 +150,7 @@ impl SpeechFields {
             delivery: Delivery::Store,
             audio_name: None,
             editing: Editing::Off,
+            trace: None,
         };
         if self.budget.is_none() {
             spec.budget = AudioBudget::of_sentences(&spec.sentences());

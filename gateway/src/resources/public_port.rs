@@ -16,6 +16,9 @@ const CONNECTIONS_MAX: u64 = 8_192;
 const HEAD_READ_LIMIT: Duration = Duration::from_secs(30);
 /// Longest time without progress of an answer whose caller does not read.
 const WRITE_STALL_LIMIT: Duration = Duration::from_secs(30);
+/// Idle time after which a connection closes once the gateway has stopped: as long as clients commonly keep
+/// an idle connection for another request.
+const LAST_REQUEST_WAIT: Duration = Duration::from_secs(5);
 /// Largest head of a request, in bytes.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
 
@@ -30,6 +33,7 @@ pub(crate) fn connection_limits(memory: u64) -> ConnectionLimits {
         peer_connections_max: connections_max / 2,
         head_read: HEAD_READ_LIMIT,
         write_stall: WRITE_STALL_LIMIT,
+        last_request_wait: LAST_REQUEST_WAIT,
         head_bytes: HEAD_BYTES_MAX,
         gauge: Some(HTTP_CONNECTIONS),
     }

@@ -23,7 +23,7 @@ pub(super) struct WantedSlots {
 impl WantedSlots {
     /// Reads the numbers of the queue.
     pub(super) async fn read(app: &App) -> Result<Self, QueueError> {
-        let stats = app.queue.stats().await?;
+        let stats = app.status_queue.stats().await?;
         let wanted = |lane| {
             let numbers = stats.lanes.iter().find(|numbers| numbers.lane == lane);
             numbers.map_or(0, |numbers| stats.desired_slots(numbers, &app.target_waits))

@@ -9,6 +9,7 @@ use axum::response::{IntoResponse as _, Response};
 use csm_shared::job::Tenant;
 use csm_shared::process::connections::{ConnectionHandle, Peer};
 use csm_shared::process::telemetry::{OpenCount, WEBSOCKETS};
+use tracing::{Instrument as _, Span};
 
 use super::Socket;
 use crate::app::App;
@@ -71,10 +72,11 @@ impl SocketUpgrade {
         let place = place.ok_or_else(|| Problem::overloaded("Too many WebSockets are open. Try again."))?;
         let upgrade = upgrade.max_message_size(message_max).max_frame_size(message_max);
         let upgrade = upgrade.read_buffer_size(BUFFER_BYTES).write_buffer_size(BUFFER_BYTES);
+        let request = Span::current();
         let opened = upgrade.on_upgrade(move |socket| {
             // The server does not wait for upgraded connections; the tracker does.
             let tasks = app.tasks.clone();
-            tasks.track_future(async move {
+            let served = async move {
                 let _open = OpenCount::new(WEBSOCKETS);
                 let meter = Arc::new(SocketMeter::new(app.memory.clone(), peer));
                 if let Some(connection) = connection {
@@ -82,7 +84,8 @@ impl SocketUpgrade {
                 }
                 serve(Socket::new(socket, meter)).await;
                 drop(place);
-            })
+            };
+            tasks.track_future(served.instrument(request))
         });
         Ok((Provenance::LIVE, opened).into_response())
     }

@@ -159,6 +159,7 @@ impl TestWorker {
             sentences: vec![sentence],
             turns: turns(job),
             editable_until: None,
+            trace_id: None,
         }
     }
 }

@@ -186,4 +186,7 @@ pub struct Receipt {
     /// Time up to which single sentences can be spoken again; absent if they cannot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub editable_until: Option<Timestamp>,
+    /// Id of the trace that the job is in, as 32 hexadecimal digits; absent outside of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace_id: Option<String>,
 }

@@ -11,6 +11,7 @@ use super::{
     Segment, SentenceEdit, Speaker, Speed, StoredRecording, Temperature, Text, TopK, Turn, Turns, VoiceName,
 };
 use crate::audio::Clip;
+use crate::process::traces::TraceContext;
 
 /// A payload that cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +65,9 @@ struct SpecV1 {
     /// Present if the job speaks one sentence of another again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     edit: Option<EditV1>,
+    /// `traceparent` of the W3C; absent for a job outside of a trace.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    trace: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -137,6 +141,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
         context: context.collect(),
         editable: spec.editing.is_on(),
         edit: spec.editing.edit().map(edit_wire),
+        trace: spec.trace.as_ref().map(TraceContext::to_string),
     }))
 }
 
@@ -171,6 +176,8 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
             None if wire.editable => Editing::On,
             None => Editing::Off,
         },
+        // A trace that cannot be read is no reason to refuse the job.
+        trace: wire.trace.and_then(|trace| trace.try_into().ok()),
     })
 }
 

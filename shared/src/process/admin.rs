@@ -25,6 +25,7 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
     peer_connections_max: 64,
     head_read: Duration::from_secs(5),
     write_stall: Duration::from_secs(10),
+    last_request_wait: Duration::ZERO,
     head_bytes: 16 * 1024,
     gauge: None,
 };

@@ -71,6 +71,10 @@ pub struct ConnectionLimits {
     pub head_read: Duration,
     /// Longest time without progress of a write.
     pub write_stall: Duration,
+    /// Idle time after which a connection of HTTP/1.1 closes once the listener has stopped. A caller's next
+    /// request may be on its way, and a close would cross it. Within this time it is answered, and the
+    /// answer says that no other follows.
+    pub last_request_wait: Duration,
     /// Largest head of a request, and buffer of a connection, in bytes; 8 KiB or more.
     pub head_bytes: usize,
     /// Name of the gauge that counts the open connections.
@@ -104,8 +108,9 @@ impl Connections {
         self.open.is_empty()
     }
 
-    /// Accepts connections until `stop` is cancelled, and closes the listener then. On `stop` each
-    /// connection closes after the request in progress.
+    /// Accepts connections until `stop` is cancelled, and closes the listener then. From then on each
+    /// answer says `Connection: close`, and a connection that idles too long is closed
+    /// ([`ConnectionLimits::last_request_wait`]).
     pub async fn accept(&mut self, listener: TcpListener, router: Router, stop: &CancellationToken) {
         // Only the token ends it. The listener is dropped with it, so that callers go elsewhere.
         stop.run_until_cancelled(self.accept_always(listener, router, stop)).await;
@@ -171,7 +176,7 @@ async fn serve(
     let _open = limits.gauge.map(OpenCount::new);
     let handle = ConnectionHandle::default();
     let io = ProgressIo::new(stream, limits.write_stall, handle.clone());
-    let service = Tracked::new(router, place.activity(), place.peer(), handle);
+    let service = Tracked::new(router, place.activity(), place.peer(), handle, stop.clone());
     match limits.protocol {
         Protocol::Http1 => {
             let connection = http1::Builder::new()
@@ -180,7 +185,11 @@ async fn serve(
                 .max_buf_size(limits.head_bytes)
                 .serve_connection(TokioIo::new(io), service)
                 .with_upgrades();
-            until_stopped(connection, http1::UpgradeableConnection::graceful_shutdown, &place, &stop).await
+            let last_request = async {
+                stop.cancelled().await;
+                place.idle_for(limits.last_request_wait).await;
+            };
+            until(last_request, connection, http1::UpgradeableConnection::graceful_shutdown, &place).await
         }
         Protocol::Http2 { streams_max } => {
             let connection = http2::Builder::new(TokioExecutor::new())
@@ -190,24 +199,26 @@ async fn serve(
                 .max_concurrent_streams(streams_max)
                 .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
                 .serve_connection(TokioIo::new(io), service);
-            until_stopped(connection, http2::Connection::graceful_shutdown, &place, &stop).await
+            // Its client is told which requests were not taken, and sends them elsewhere.
+            until(stop.cancelled(), connection, http2::Connection::graceful_shutdown, &place).await
         }
     }
 }
 
-/// Drives a connection to its end. On `stop` the connection closes after its requests in progress.
-async fn until_stopped<C: Future<Output = hyper::Result<()>>>(
+/// Drives a connection to its end. Once `stopped` is over, the connection closes after its requests in
+/// progress.
+async fn until<C: Future<Output = hyper::Result<()>>>(
+    stopped: impl Future<Output = ()>,
     connection: C,
     graceful_shutdown: impl FnOnce(Pin<&mut C>),
     place: &Place,
-    stop: &CancellationToken,
 ) -> hyper::Result<()> {
     let mut connection = pin!(connection);
     tokio::select! {
         served = connection.as_mut() => served,
         // An idle connection has nothing to finish.
         () = place.evicted() => Ok(()),
-        () = stop.cancelled() => {
+        () = stopped => {
             graceful_shutdown(connection.as_mut());
             connection.await
         }

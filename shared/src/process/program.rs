@@ -4,7 +4,7 @@ use std::error::Error;
 use std::process::ExitCode;
 
 use super::error_chain::in_one_line;
-use super::{log_queue, output, runtime};
+use super::{log_queue, output, runtime, traces};
 use crate::errln;
 
 /// Runs a program to its end, and returns its exit status: 1 after an error, which is printed on
@@ -33,6 +33,7 @@ pub fn run_parking<E: Into<Box<dyn Error + Send + Sync>>>(
         errln!("error: cannot write standard output: {error}");
         code = ExitCode::FAILURE;
     }
+    traces::finish();
     log_queue::flush();
     code
 }

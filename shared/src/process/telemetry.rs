@@ -6,77 +6,97 @@ use std::time::Duration;
 use clap::{Args, ValueEnum};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _};
 
 use super::log_queue::{self, LineWriter};
+use super::traces;
 
-/// Jobs that reached a final state, by `lane` and `outcome`.
-pub const JOBS_TOTAL: &str = "csm_jobs_total";
-/// Jobs accepted, by `lane`.
-pub const JOBS_ACCEPTED_TOTAL: &str = "csm_jobs_accepted_total";
-/// Requests refused, by `code`.
-pub const REFUSED_TOTAL: &str = "csm_refused_total";
-/// Time from a request's headers to those of its answer, by `route`, `method` and `status`.
-pub const HTTP_REQUEST_SECONDS: &str = "csm_http_request_seconds";
-/// Open HTTP connections of the public API; a connection that became a WebSocket is none.
-pub const HTTP_CONNECTIONS: &str = "csm_http_connections";
-/// Open WebSockets.
-pub const WEBSOCKETS: &str = "csm_websockets";
-/// Entries of a lane that wait, run, or are cancelled but not yet skipped; by `lane`.
-pub const QUEUE_DEPTH: &str = "csm_queue_depth";
-/// Age of a lane's oldest waiting or running entry since it was last queued, by `lane`.
-pub const QUEUE_OLDEST_SECONDS: &str = "csm_queue_oldest_seconds";
-/// Jobs that hold a lease.
-pub const QUEUE_RUNNING: &str = "csm_queue_running";
-/// Time from acceptance to claim.
-pub const QUEUE_WAIT_SECONDS: &str = "csm_queue_wait_seconds";
-/// Time from claim to the first frame.
-pub const FIRST_AUDIO_SECONDS: &str = "csm_first_audio_seconds";
-/// Real-time factor: compute time divided by audio time.
-pub const RTF: &str = "csm_rtf";
-/// Slots of this worker, by `state` (busy, free).
-pub const SLOTS: &str = "csm_slots";
-/// Time of a batched step of the engine, by `stage` (backbone, depth, sampling, codec).
-pub const FRAME_STEP_SECONDS: &str = "csm_frame_step_seconds";
-/// Time between two frames of one utterance whose reader is not behind.
-pub const FRAME_GAP_SECONDS: &str = "csm_frame_gap_seconds";
-/// Time of prefilling one block of a prompt, during which every running utterance waits.
-pub const PREFILL_PIECE_SECONDS: &str = "csm_prefill_piece_seconds";
-/// Contexts looked up in the prefix cache, by `result` (hit, part, miss).
-pub const PREFIX_CACHE_TOTAL: &str = "csm_prefix_cache_total";
-/// Bytes in the prefix cache.
-pub const PREFIX_CACHE_BYTES: &str = "csm_prefix_cache_bytes";
-/// Leases that expired and were reaped by this process.
-pub const LEASE_LOST_TOTAL: &str = "csm_lease_lost_total";
-/// Jobs that were lost from the queue and put back by this process.
-pub const RECONCILED_TOTAL: &str = "csm_reconciled_total";
-/// Expected seconds of audio that wait or run, by `lane`.
-pub const BACKLOG_AUDIO_SECONDS: &str = "csm_backlog_audio_seconds";
-/// Slots that a lane wants: those that run its jobs, and those that would speak its backlog within its
-/// target wait; by `lane`.
-pub const DESIRED_SLOTS: &str = "csm_desired_slots";
-/// Number of dead letters.
-pub const DLQ_SIZE: &str = "csm_dlq_size";
-/// Frames a second that the live workers can generate.
-pub const FLEET_FRAMES_PER_SECOND: &str = "csm_fleet_frames_per_second";
-/// Workers with a recent report.
-pub const WORKERS: &str = "csm_workers";
-/// 1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer, fleet).
-pub const SHARED_PART_BROKEN: &str = "csm_shared_part_broken";
-/// Memory that requests of this gateway hold, in bytes.
-pub const GATEWAY_MEMORY_BYTES: &str = "csm_gateway_memory_bytes";
-/// Memory that requests of this gateway may hold, in bytes.
-pub const GATEWAY_MEMORY_LIMIT_BYTES: &str = "csm_gateway_memory_limit_bytes";
-/// Time of loading the model, in seconds.
-pub const MODEL_LOAD_SECONDS: &str = "csm_model_load_seconds";
-/// Log lines that could not be written, or did not fit the queue in front of standard error.
-pub const LOG_LINES_DROPPED_TOTAL: &str = "csm_log_lines_dropped_total";
+/// Declares the names of all metrics with their kinds and meanings, once for the code and once for
+/// `/metrics`. A name ends in its unit: seconds, bytes, or none for a count.
+macro_rules! metric_names {
+    ($($kind:ident $name:ident = $text:literal: $meaning:literal;)*) => {
+        $(#[doc = $meaning] pub const $name: &str = $text;)*
 
-/// Takes of sentences that this worker gave up, by `reason` (empty, runaway, too_short, silent, repeated,
-/// loud_end, clipped).
-pub const RETAKES_TOTAL: &str = "csm_retakes_total";
-/// Lines of batches whose outcome this gateway has written, by `outcome` (spoken, failed).
-pub const BATCH_LINES_TOTAL: &str = "csm_batch_lines_total";
+        /// Gives the meaning of each metric to the recorder of the process.
+        fn describe_metrics() {
+            $(metric_names!(@$kind $name, $meaning);)*
+        }
+    };
+    (@counter $name:ident, $meaning:literal) => { metrics::describe_counter!($name, $meaning) };
+    (@gauge $name:ident, $meaning:literal) => { metrics::describe_gauge!($name, $meaning) };
+    (@histogram $name:ident, $meaning:literal) => { metrics::describe_histogram!($name, $meaning) };
+}
+
+metric_names! {
+    counter JOBS_TOTAL = "csm_jobs_total":
+        "Jobs that reached a final state, by `lane` and `outcome`";
+    counter JOBS_ACCEPTED_TOTAL = "csm_jobs_accepted_total":
+        "Jobs accepted, by `lane`";
+    counter REFUSED_TOTAL = "csm_refused_total":
+        "Requests refused, by `code`";
+    histogram HTTP_REQUEST_SECONDS = "csm_http_request_seconds":
+        "Time from a request's headers to those of its answer, by `route`, `method` and `status`";
+    gauge HTTP_CONNECTIONS = "csm_http_connections":
+        "Open HTTP connections of the public API; a connection that became a WebSocket is none";
+    gauge WEBSOCKETS = "csm_websockets":
+        "Open WebSockets";
+    gauge QUEUE_DEPTH = "csm_queue_depth":
+        "Entries of a lane that wait, run, or are cancelled but not yet skipped; by `lane`";
+    gauge QUEUE_OLDEST_SECONDS = "csm_queue_oldest_seconds":
+        "Age of a lane's oldest waiting or running entry since it was last queued, by `lane`";
+    gauge QUEUE_RUNNING = "csm_queue_running":
+        "Jobs that hold a lease";
+    histogram QUEUE_WAIT_SECONDS = "csm_queue_wait_seconds":
+        "Time from acceptance to claim";
+    histogram FIRST_AUDIO_SECONDS = "csm_first_audio_seconds":
+        "Time from claim to the first frame";
+    histogram RTF = "csm_rtf":
+        "Real-time factor: compute time divided by audio time";
+    gauge SLOTS = "csm_slots":
+        "Slots of this worker, by `state` (busy, free)";
+    histogram FRAME_STEP_SECONDS = "csm_frame_step_seconds":
+        "Time of a batched step of the engine, by `stage` (backbone, depth, sampling, codec)";
+    histogram FRAME_GAP_SECONDS = "csm_frame_gap_seconds":
+        "Time between two frames of one utterance whose reader is not behind";
+    histogram PREFILL_PIECE_SECONDS = "csm_prefill_piece_seconds":
+        "Time of prefilling one block of a prompt, during which every running utterance waits";
+    counter PREFIX_CACHE_TOTAL = "csm_prefix_cache_total":
+        "Contexts looked up in the prefix cache, by `result` (hit, part, miss)";
+    gauge PREFIX_CACHE_BYTES = "csm_prefix_cache_bytes":
+        "Bytes in the prefix cache";
+    counter LEASE_LOST_TOTAL = "csm_lease_lost_total":
+        "Leases that expired and were reaped by this process";
+    counter RECONCILED_TOTAL = "csm_reconciled_total":
+        "Jobs that were lost from the queue and put back by this process";
+    gauge BACKLOG_AUDIO_SECONDS = "csm_backlog_audio_seconds":
+        "Expected seconds of audio that wait or run, by `lane`";
+    gauge DESIRED_SLOTS = "csm_desired_slots":
+        "Slots that a lane wants: those that run its jobs, and those that would speak its backlog within its \
+         target wait; by `lane`";
+    gauge DLQ_SIZE = "csm_dlq_size":
+        "Number of dead letters";
+    gauge FLEET_FRAMES_PER_SECOND = "csm_fleet_frames_per_second":
+        "Frames a second that the live workers can generate";
+    gauge WORKERS = "csm_workers":
+        "Workers with a recent report";
+    gauge SHARED_PART_BROKEN = "csm_shared_part_broken":
+        "1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer, fleet)";
+    gauge GATEWAY_MEMORY_BYTES = "csm_gateway_memory_bytes":
+        "Memory that requests of this gateway hold, in bytes";
+    gauge GATEWAY_MEMORY_LIMIT_BYTES = "csm_gateway_memory_limit_bytes":
+        "Memory that requests of this gateway may hold, in bytes";
+    gauge MODEL_LOAD_SECONDS = "csm_model_load_seconds":
+        "Time of loading the model, in seconds";
+    counter LOG_LINES_DROPPED_TOTAL = "csm_log_lines_dropped_total":
+        "Log lines that could not be written, or did not fit the queue in front of standard error";
+    counter RETAKES_TOTAL = "csm_retakes_total":
+        "Takes of sentences that this worker gave up, by `reason` (empty, runaway, too_short, silent, \
+         repeated, loud_end, clipped)";
+    counter BATCH_LINES_TOTAL = "csm_batch_lines_total":
+        "Lines of batches whose outcome this gateway has written, by `outcome` (spoken, failed)";
+}
 
 /// Histograms and their bucket bounds. A histogram without bounds would be rendered as a summary,
 /// and summaries of several processes cannot be added up.
@@ -131,6 +151,9 @@ pub enum TelemetryError {
     /// Logging was set up twice.
     #[error("logging: {0}")]
     Logs(#[from] tracing_subscriber::util::TryInitError),
+    /// Wrong settings of the export of traces.
+    #[error("OTEL_EXPORTER_OTLP_*: {0}")]
+    Traces(#[from] opentelemetry_otlp::ExporterBuildError),
     /// The system starts no thread for the log.
     #[error("logging: {0}")]
     Thread(#[from] std::io::Error),
@@ -139,25 +162,24 @@ pub enum TelemetryError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
 }
 
-/// Starts logging to standard error and chooses the TLS provider of the process. To be called first
+/// Starts logging to standard error and the export of traces, and chooses the TLS provider of the process. To be called first
 /// in `main`. A log line never blocks or fails its thread ([`log_queue`]).
 pub fn start_logs(args: &TelemetryArgs) -> Result<(), TelemetryError> {
     // An error means that a provider is installed already; the first one stays.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    use tracing_subscriber::util::SubscriberInitExt as _;
     let filter = EnvFilter::try_new(format!("{QUIET},{}", args.log))?;
     let colour = std::io::stderr().is_terminal();
     log_queue::start()?;
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(|| LineWriter)
         .with_ansi(colour)
         // It would be reported by `eprintln!`.
         .log_internal_errors(false);
-    match args.log_format {
-        LogFormat::Text => builder.compact().finish().try_init()?,
-        LogFormat::Json => builder.json().flatten_event(true).finish().try_init()?,
-    }
+    let lines = match args.log_format {
+        LogFormat::Text => lines.compact().with_filter(filter).boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_filter(filter).boxed(),
+    };
+    tracing_subscriber::registry().with(traces::layer()?).with(lines).try_init()?;
     Ok(())
 }
 
@@ -169,6 +191,7 @@ pub fn start_metrics(stop: CancellationToken) -> Result<PrometheusHandle, Teleme
         builder = builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), bounds)?;
     }
     let handle = builder.install_recorder()?;
+    describe_metrics();
     let upkeep = handle.clone();
     tokio::spawn(async move {
         loop {

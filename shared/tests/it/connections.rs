@@ -25,6 +25,7 @@ fn limits() -> ConnectionLimits {
         peer_connections_max: 4,
         head_read: Duration::from_secs(10),
         write_stall: Duration::from_secs(10),
+        last_request_wait: Duration::ZERO,
         head_bytes: 8 * 1024,
         gauge: None,
     }
@@ -137,4 +138,25 @@ async fn a_stop_ends_idle_connections_and_the_listener() {
     timeout(PATIENCE, served).await.unwrap().unwrap();
     until_closed(&mut stream).await;
     assert!(TcpStream::connect(address).await.is_err());
+}
+
+/// A caller that keeps its connection may send a request at the moment of the stop. It must not be lost.
+#[tokio::test]
+async fn a_request_that_crosses_the_stop_is_answered_as_the_last() {
+    let (address, stop) = listen(ConnectionLimits { last_request_wait: PATIENCE, ..limits() }).await;
+    let mut stream = connect(address).await;
+    assert!(is_served(&mut stream).await);
+    stop.cancel();
+    let refused = async {
+        while TcpStream::connect(address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    };
+    timeout(PATIENCE, refused).await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    let mut answer = String::new();
+    timeout(PATIENCE, stream.read_to_string(&mut answer)).await.unwrap().unwrap();
+    // The rest of the first answer comes before it.
+    assert_eq!(answer.matches("hello").count(), 2, "{answer}");
+    assert!(answer.contains("connection: close"), "{answer}");
 }

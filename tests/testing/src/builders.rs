@@ -113,5 +113,6 @@ pub fn receipt_of_frames(frames: u32) -> Receipt {
         sentences: Vec::new(),
         turns: Vec::new(),
         editable_until: None,
+        trace_id: None,
     }
 }

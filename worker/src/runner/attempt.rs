@@ -1,12 +1,13 @@
 //! A single attempt at a claimed job, from its first event to the move that ends the lease.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use csm_queue::queue::{Claimed, Commit, Lease, QueueError, Retry};
 use csm_shared::job::{Failure, FailureClass, JobSpec, Receipt};
+use csm_shared::process::traces::TraceContext;
 use rand::RngExt as _;
 use tokio_util::sync::CancellationToken;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 
 use super::Runner;
 use super::heartbeat::{self, Interruption};
@@ -44,7 +45,7 @@ enum JobEnd {
 impl Runner {
     /// Runs one claim to its end. Every way out ends the lease or finds that it was lost.
     pub(super) async fn attempt(&self, job: Claimed, occupancy: &Occupancy, hand_back: &CancellationToken) {
-        let span = tracing::info_span!("attempt", job = %job.lease.at().id, attempt = job.lease.at().attempt);
+        let span = self.span(&job);
         async {
             let begun = Instant::now();
             let progress = AttemptProgress::new(self.context.engine.clone());
@@ -54,7 +55,8 @@ impl Runner {
                 occupancy.prove_engine();
             }
             let engine = EngineRecord { alone: job.alone, proven: occupancy.is_engine_proven() };
-            match self.conclude(job.lease, &job.spec, engine, outcome).await {
+            let conclude = self.conclude(job.lease, &job.spec, engine, outcome);
+            match conclude.instrument(tracing::info_span!("commit")).await {
                 // A job that runs alone is faster than others, and one that had to wait for the
                 // store is slower. Most frames of an edit are decoded only. All would distort the rate.
                 Ok(()) if job.alone || progress.was_kept() || job.spec.editing.edit().is_some() => {}
@@ -68,9 +70,33 @@ impl Runner {
         .await;
     }
 
+    /// Makes the span of an attempt, below the span of its job's request.
+    fn span(&self, job: &Claimed) -> Span {
+        let (at, trace) = (job.lease.at(), job.spec.trace.as_ref());
+        let (worker, lane) = (&self.context.worker, job.spec.lane);
+        let trace_id = trace.map(TraceContext::trace_id);
+        let span = tracing::info_span!("attempt", job = %at.id, attempt = at.attempt, %worker, %lane, trace_id, otel.kind = "consumer");
+        if let Some(trace) = trace {
+            trace.adopt(&span);
+        }
+        span
+    }
+
     async fn outcome(&self, job: &Claimed, progress: &AttemptProgress, hand_back: &CancellationToken) -> Outcome {
         let (at, spec, waited) = (job.lease.at(), &job.spec, job.waited);
-        tracing::info!(waited_ms = waited.as_millis() as u64, lane = %spec.lane, alone = job.alone, "started attempt");
+        let (sampling, voice) = (spec.sampling, spec.voice.map(tracing::field::display));
+        tracing::info!(
+            waited_ms = waited.as_millis() as u64,
+            alone = job.alone,
+            characters = spec.text.as_str().chars().count(),
+            max_audio_length_ms = spec.budget.ms(),
+            temperature = sampling.temperature.get(),
+            topk = sampling.topk.get(),
+            seed = sampling.seed.get(),
+            voice,
+            context = spec.context.segments().len(),
+            "started attempt"
+        );
         tokio::select! {
             // A finished attempt takes precedence over an interruption at the same moment.
             biased;
@@ -104,6 +130,15 @@ impl Runner {
     }
 }
 
+/// Records a job's wait in the queue and its claim, which are over, in its trace.
+pub(super) fn trace_wait(job: &Claimed, claim_took: Duration) {
+    let Some(trace) = &job.spec.trace else { return };
+    let now = SystemTime::now();
+    let claim = now.checked_sub(claim_took).unwrap_or(now);
+    trace.record("queue wait", now.checked_sub(job.waited).unwrap_or(claim).min(claim), claim);
+    trace.record("claim", claim, now);
+}
+
 /// What is known of an engine when an attempt ends.
 #[derive(Clone, Copy)]
 struct EngineRecord {
@@ -118,7 +153,10 @@ async fn end(lease: Lease, engine: EngineRecord, outcome: Outcome) -> Result<Job
     Ok(match outcome {
         Outcome::Generated(receipt) => {
             let verdict = lease.succeed(&receipt).await?;
-            tracing::info!(?verdict, frames = receipt.frames, rtf = receipt.rtf, sha256 = %receipt.sha256, "finished attempt");
+            tracing::info!(
+                ?verdict, frames = receipt.frames, first_audio_ms = receipt.first_audio_ms, compute_ms = receipt.compute_ms,
+                rtf = receipt.rtf, bytes = receipt.bytes, sha256 = %receipt.sha256, "finished attempt"
+            );
             match verdict {
                 Commit::Committed => JobEnd::Committed,
                 Commit::Cancelled => JobEnd::Ended,

@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
+use tokio::time::sleep;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 /// Bits of an IPv6 address that name its network; one peer usually has a whole /64.
@@ -193,6 +194,21 @@ impl Place {
     /// Returns the other end of the connection.
     pub(super) const fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// Waits until no request has been in progress for as long as `limit`, counted from now.
+    pub(super) async fn idle_for(&self, limit: Duration) {
+        let asked = self.registry.began.elapsed();
+        loop {
+            let rest = self.activity.idle_since().map_or(limit, |since| {
+                let from = asked.max(Duration::from_millis(since));
+                limit.saturating_sub(self.registry.began.elapsed().saturating_sub(from))
+            });
+            if rest.is_zero() {
+                return;
+            }
+            sleep(rest).await;
+        }
     }
 
     /// Waits until the place is needed for another connection.

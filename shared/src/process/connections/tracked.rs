@@ -7,27 +7,36 @@ use std::task::{Context, Poll};
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::http::{Request, Response};
+use axum::http::header::CONNECTION;
+use axum::http::{HeaderValue, Request, Response, StatusCode, Version};
 use futures::future::BoxFuture;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
 use super::progress_io::ConnectionHandle;
 use super::registry::{Activity, Peer};
 
 /// Router of one connection. Each request carries the connection's [`Peer`] and
-/// [`ConnectionHandle`] as extensions.
+/// [`ConnectionHandle`] as extensions. Once `stop` is cancelled, each answer is the connection's last.
 pub(super) struct Tracked {
     router: Router,
     activity: Arc<Activity>,
     peer: Peer,
     handle: ConnectionHandle,
+    stop: CancellationToken,
 }
 
 impl Tracked {
-    pub(super) const fn new(router: Router, activity: Arc<Activity>, peer: Peer, handle: ConnectionHandle) -> Self {
-        Self { router, activity, peer, handle }
+    pub(super) const fn new(
+        router: Router,
+        activity: Arc<Activity>,
+        peer: Peer,
+        handle: ConnectionHandle,
+        stop: CancellationToken,
+    ) -> Self {
+        Self { router, activity, peer, handle, stop }
     }
 }
 
@@ -38,12 +47,18 @@ impl hyper::service::Service<Request<Incoming>> for Tracked {
 
     fn call(&self, request: Request<Incoming>) -> Self::Future {
         let in_progress = InProgress::begin(&self.activity);
+        // HTTP/2 has a message of its own for the end, and no such header.
+        let may_close = request.version() < Version::HTTP_2;
         let mut request = request.map(Body::new);
         request.extensions_mut().insert(self.peer);
         request.extensions_mut().insert(self.handle.clone());
-        let answer = self.router.clone().oneshot(request);
+        let (answer, stop) = (self.router.clone().oneshot(request), self.stop.clone());
         Box::pin(async move {
-            let response = answer.await?;
+            let mut response = answer.await?;
+            // hyper closes the connection behind such an answer. An upgrade has a `Connection` of its own.
+            if may_close && stop.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             Ok(response.map(|body| TrackedBody { body, _in_progress: in_progress }))
         })
     }

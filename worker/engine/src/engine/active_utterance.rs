@@ -43,6 +43,8 @@ pub(super) struct ActiveUtterance {
     /// Time of the last frame; `None` if there was none, or if the reader has been behind since.
     last_frame: Option<Instant>,
     pub(super) span: tracing::Span,
+    /// Span of the prompt, then of the frames.
+    stage: tracing::Span,
 }
 
 impl ActiveUtterance {
@@ -83,6 +85,7 @@ impl ActiveUtterance {
             frames_made: 0,
             frames,
             last_frame: None,
+            stage: tracing::info_span!(parent: &span, "prefill"),
             span,
         }
     }
@@ -171,6 +174,9 @@ impl ActiveUtterance {
         let before = self.resumed_frames.get(self.frames_made as usize);
         let (codes, replayed) = (made.or(before.copied())?, before.is_some());
         let permit = self.frames.clone().try_reserve_owned().ok()?;
+        if self.frames_made == 0 {
+            self.stage = tracing::info_span!(parent: &self.span, "frames");
+        }
         self.frames_made += 1;
         Some(GeneratedCodes { id, codes, replayed, permit })
     }

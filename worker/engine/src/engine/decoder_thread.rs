@@ -10,12 +10,14 @@ use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use csm_shared::audio::{FRAME_SAMPLES, Frame};
 use csm_shared::job::FinishReason;
 use tokio::sync::mpsc::OwnedPermit;
 use tokio::sync::oneshot;
+use tracing::Span;
+use tracing::field::Empty;
 
 use super::backend::Decode;
 use super::engine_command::{AudioFrame, FRAMES_AHEAD};
@@ -43,7 +45,7 @@ const JOBS: usize = 256;
 /// A job for the decoder thread.
 pub(super) enum DecodeJob {
     /// An utterance takes a slot.
-    Begin { id: SlotId, finish: oneshot::Sender<FinishReason> },
+    Begin { id: SlotId, finish: oneshot::Sender<FinishReason>, span: Span },
     /// A step of the model made these frames, and these utterances ended with it.
     Step { frames: Vec<GeneratedCodes>, ends: Vec<(SlotId, FinishReason)> },
     /// The reader of this utterance has left.
@@ -112,6 +114,10 @@ struct DecodeStream {
     held: Vec<(OwnedPermit<AudioFrame>, AudioFrame)>,
     /// Reason of the end after the `pending` frames, once known.
     end: Option<FinishReason>,
+    /// Span of the utterance.
+    span: Span,
+    /// Span from the first block to the end, and the part of it in which blocks were decoded.
+    codec: Option<(Span, Duration)>,
 }
 
 impl DecodeStream {
@@ -134,6 +140,22 @@ impl DecodeStream {
             self.deliver();
         }
         verdict == GuardDecision::Stop
+    }
+
+    /// Records a call of the decoder that had a block of this utterance.
+    fn decoded(&mut self, took: Duration) {
+        let (utterance, busy_ms) = (&self.span, Empty);
+        let begin = || (tracing::info_span!(parent: utterance, "codec", busy_ms), Duration::ZERO);
+        self.codec.get_or_insert_with(begin).1 += took;
+    }
+
+    /// Ends the utterance.
+    fn finish(mut self, reason: FinishReason) {
+        if let Some((span, busy)) = self.codec.take() {
+            span.record("busy_ms", busy.as_secs_f64() * 1_000.0);
+        }
+        // A reader that has left needs no reason.
+        let _ = self.finish.send(reason);
     }
 
     fn deliver(&mut self) {
@@ -160,13 +182,14 @@ impl<D: Decode> DecoderThread<D> {
     /// still has frames.
     fn handle(&mut self, job: DecodeJob) -> Result<(), EngineError> {
         match job {
-            DecodeJob::Begin { id, finish } => {
+            DecodeJob::Begin { id, finish, span } => {
                 if self.streams[id.index].is_some() {
                     self.decode()?;
                 }
                 self.decoder.reset(id.index);
                 let (pending, held) = (VecDeque::new(), Vec::new());
-                let stream = DecodeStream { id, finish, pending, blocks: 0, guard: Guard::default(), held, end: None };
+                let (blocks, guard, end, codec) = (0, Guard::default(), None, None);
+                let stream = DecodeStream { id, finish, pending, blocks, guard, held, end, span, codec };
                 self.streams[id.index] = Some(stream);
             }
             DecodeJob::Step { frames, ends } => {
@@ -204,8 +227,7 @@ impl<D: Decode> DecoderThread<D> {
                 && let Some(reason) = stream.end
             {
                 stream.deliver();
-                // A reader that has left needs no reason.
-                let _ = stream.finish.send(reason);
+                stream.finish(reason);
             }
         }
         Ok(())
@@ -227,23 +249,25 @@ impl<D: Decode> DecoderThread<D> {
         let rows: Vec<(usize, &[Frame])> = blocks.iter().map(|(slot, frames)| (*slot, &frames[..])).collect();
         let begun = Instant::now();
         let sound = self.decoder.push(&rows)?;
-        self.meter.push(rows.iter().map(|(_, frames)| frames.len()).sum(), begun.elapsed());
+        let took = begun.elapsed();
+        self.meter.push(rows.iter().map(|(_, frames)| frames.len()).sum(), took);
         for ((slot, frames), pcm) in rows.iter().zip(&sound) {
             check(pcm, frames.len())?;
-            self.deliver_pcm(*slot, pcm);
+            self.deliver_pcm(*slot, pcm, took);
         }
         Ok(true)
     }
 
-    fn deliver_pcm(&mut self, slot: usize, pcm: &[f32]) {
+    fn deliver_pcm(&mut self, slot: usize, pcm: &[f32], took: Duration) {
         let Some(stream) = &mut self.streams[slot] else { return };
         stream.blocks += 1;
+        stream.decoded(took);
         let ran_away = pcm.chunks_exact(FRAME_SAMPLES).any(|pcm| stream.deliver_pcm(pcm));
-        if ran_away && let Some(DecodeStream { id, finish, .. }) = self.streams[slot].take() {
+        if ran_away && let Some(stream) = self.streams[slot].take() {
             // The stream ends after the engine's thread has also dropped its sender and freed the
             // slot.
-            self.notifier.notify(Notice::RanAway(id));
-            let _ = finish.send(FinishReason::Runaway);
+            self.notifier.notify(Notice::RanAway(stream.id));
+            stream.finish(FinishReason::Runaway);
         }
     }
 }

@@ -143,7 +143,7 @@ impl<M: SpeechModel> EngineThread<M> {
         let (finish, finished) = oneshot::channel();
         if let Ok(id) = self.slots.admit(ActiveUtterance::new(utterance, limits.codes, frames, span.clone())) {
             tracing::debug!(parent: &span, slot = id.index, "admitted utterance");
-            self.send_to_decoder(DecodeJob::Begin { id, finish })?;
+            self.send_to_decoder(DecodeJob::Begin { id, finish, span })?;
         }
         // If the caller has stopped waiting, the stream's ends are dropped here, and the slot is
         // freed as an abandoned one.

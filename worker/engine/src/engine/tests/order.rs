@@ -259,8 +259,13 @@ async fn sound_goes_to_the_occupant_it_was_made_for() {
         }
     };
     let (finish, finished) = oneshot::channel();
-    for job in [made(old, 1), DecodeJob::Begin { id: new, finish }, made(old, 2), made(new, 3), DecodeJob::Forget(old)]
-    {
+    for job in [
+        made(old, 1),
+        DecodeJob::Begin { id: new, finish, span: tracing::Span::none() },
+        made(old, 2),
+        made(new, 3),
+        DecodeJob::Forget(old),
+    ] {
         assert!(decoder.send(job));
     }
     assert!(decoder.send(DecodeJob::Step { frames: Vec::new(), ends: vec![(old, FinishReason::Eos)] }));
