@@ -102,7 +102,7 @@ impl Command {
             Self::Queue(command) => queue::run(command).await,
             Self::Dlq(command) => dlq::run(command).await,
             Self::Top(args) => top::run(&args).await,
-            Self::Model(command) => model::run(command),
+            Self::Model(command) => Box::pin(model::run(command)).await,
             Self::Watermark(command) => watermark::run(&command),
         }
     }

@@ -1,4 +1,4 @@
-//! `csm model`: the toy voice, models of random weights, and a trace to compare implementations.
+//! `csm model`: models of the hub, the toy voice, models of random weights, and a trace to compare implementations.
 
 mod context_arg;
 
@@ -9,6 +9,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use csm_engine::random_model::{self, FolderLayout, Size};
 use csm_engine::trace::{TraceContext, TraceOptions, trace};
 use csm_shared::job::{Invalid, Sampling, Seed, Speaker, Temperature, Text, TopK};
+use csm_shared::models::{HubOptions, ModelFiles, ModelSource, resolve};
 use csm_shared::outln;
 
 use crate::model_remark::{NOISE_ONLY, TOY_VOICE};
@@ -19,6 +20,16 @@ const FRAMES_MAX: i64 = 2_048;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    /// Download what a worker needs of a model into the cache, and compare it with the hub's digests; says
+    /// where it lies
+    Fetch {
+        /// Model: a hub id such as sesame/csm-1b, or a folder, which is only looked through
+        #[arg(env = "CSM_MODEL")]
+        model: ModelSource,
+        /// Access to the model hub.
+        #[command(flatten)]
+        hub: HubOptions,
+    },
     /// Write the tiny model, which is part of this program: a toy voice of a few million weights,
     /// English, speakers 0 and 1
     WriteTiny {
@@ -98,8 +109,13 @@ fn speaker(text: &str) -> Result<Speaker, String> {
     Speaker::new(number).map_err(|error| error.to_string())
 }
 
-pub(crate) fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
+pub(crate) async fn run(command: ModelCommand) -> anyhow::Result<ExitCode> {
     match command {
+        ModelCommand::Fetch { model, hub } => {
+            let folder = resolve(&model, ModelFiles::Everything, &hub).await?;
+            let revision = folder.revision.map(|revision| format!(" at {revision}")).unwrap_or_default();
+            outln!("{}: {}{revision}", folder.path.display(), folder.id);
+        }
         ModelCommand::WriteTiny { dir } => {
             csm_tiny::write(&dir)?;
             outln!("{}: the tiny model ({TOY_VOICE})", dir.display());

@@ -54,3 +54,21 @@ fn trace_takes_a_context_whose_text_holds_colons() {
     assert!(stdout(&output).contains(&format!("{positions} prompt positions, 2 frames")), "{}", stdout(&output));
     assert!(folder.path().join("t.safetensors").is_file());
 }
+
+#[test]
+fn fetch_names_the_folder_or_what_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_status(&run(csm(folder.path()).args(["model", "write-tiny", "tiny"])), 0);
+    let output = run(csm(folder.path()).args(["model", "fetch", "./tiny"]));
+    assert_status(&output, 0);
+    assert!(stdout(&output).contains("tiny: tiny"), "{}", stdout(&output));
+
+    std::fs::remove_file(folder.path().join("tiny/tokenizer.json")).unwrap();
+    let output = run(csm(folder.path()).args(["model", "fetch", "./tiny"]));
+    assert_status(&output, 1);
+    assert!(stderr(&output).contains("tokenizer.json"), "{}", stderr(&output));
+
+    let output = run(csm(folder.path()).args(["model", "fetch", "some/model", "--offline", "--hub-cache", "cache"]));
+    assert_status(&output, 1);
+    assert!(stderr(&output).contains("some/model"), "{}", stderr(&output));
+}
