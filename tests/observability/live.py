@@ -17,6 +17,7 @@ from pathlib import Path
 import promql_parser
 import yaml
 
+import plot
 from fleet import SCRAPE_SECONDS, Fleet, http, until
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -191,15 +192,19 @@ def uncompared(node):
     return [one_line(node)]
 
 
+def filled(expression):
+    """Puts values into the places of Grafana's variables."""
+    for name, value in VALUES.items():
+        expression = expression.replace(name, value)
+    return expression
+
+
 def queries():
     """Lists all queries: where each is, and its expression."""
     for file in sorted((ROOT / "k8s/dashboards").glob("*.json")):
         for panel in json.loads(file.read_text())["panels"]:
             for target in panel.get("targets", []):
-                expression = target["expr"]
-                for name, value in VALUES.items():
-                    expression = expression.replace(name, value)
-                yield f"{file.stem}: {panel['title']} {target['refId']}", expression
+                yield f"{file.stem}: {panel['title']} {target['refId']}", filled(target["expr"])
     for group in yaml.safe_load(RULES.read_text())["groups"]:
         for rule in group["rules"]:
             for expression in uncompared(promql_parser.parse(rule["expr"])):
@@ -242,6 +247,7 @@ def main():
     parser.add_argument("--model", type=Path, default=ROOT / "cli/tiny/model")
     parser.add_argument("--jobs", type=int, default=200, help="jobs between the two counts of series")
     parser.add_argument("--tenants", type=int, default=20, help="tenants of these jobs")
+    parser.add_argument("--plots", type=Path, help="folder for a picture of each dashboard; needs matplotlib")
     options = parser.parse_args()
     fleet, began = Fleet(options.bin.resolve(), options.model.resolve(), RULES), time.time()
     try:
@@ -261,6 +267,10 @@ def main():
         lacking = evaluate(fleet, began)
         noticed = PLANTED[0] in lacking
         states = fired(fleet, began)
+        if options.plots:
+            span = {"start": began, "end": time.time(), "step": STEP_SECONDS}
+            draw = lambda expression: fleet.ask("query_range", query=filled(expression), **span)["result"]
+            print(*plot.dashboards(ROOT / "k8s/dashboards", options.plots, draw), sep="\n")
     except BaseException:
         for log in sorted(fleet.folder.glob("*.log")):
             print(f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-5:], sep="\n", file=sys.stderr)
