@@ -12,6 +12,7 @@ mod externalscaler;
 mod trigger;
 mod wanted_slots;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use csm_shared::process::connections::{ConnectionLimits, Connections, Protocol};
@@ -52,13 +53,12 @@ const LIMITS: ConnectionLimits = ConnectionLimits {
 
 /// Serves KEDA until the app is told to stop.
 pub(crate) async fn run(listener: TcpListener, app: App) {
-    let (sender, wanted) = watch::channel(None);
-    let service =
-        ExternalScalerServer::new(Scaler { app: app.clone(), wanted }).max_decoding_message_size(REQUEST_BYTES_MAX);
+    let wanted = Arc::new(watch::Sender::new(None));
+    let scaler = Scaler { app: app.clone(), wanted: Arc::clone(&wanted) };
+    let service = ExternalScalerServer::new(scaler).max_decoding_message_size(REQUEST_BYTES_MAX);
     let router = Routes::new(service).into_axum_router();
     let mut connections = Connections::new(LIMITS);
-    // The end of the reads ends the streams, without which their connections would not close.
-    let reads = app.stop.run_until_cancelled(wanted_slots::watch(&app, sender));
+    let reads = app.stop.run_until_cancelled(wanted_slots::watch(&app, &wanted));
     tokio::join!(reads, connections.accept(listener, router, &app.stop));
     connections.closed().await;
 }
@@ -67,14 +67,17 @@ pub(crate) async fn run(listener: TcpListener, app: App) {
 struct Scaler {
     app: App,
     /// Numbers of the last read that succeeded.
-    wanted: watch::Receiver<Option<WantedSlots>>,
+    wanted: Arc<watch::Sender<Option<WantedSlots>>>,
 }
 
 impl Scaler {
     /// Returns the slots that the trigger's lanes want.
     async fn slots(&self, trigger: &Trigger) -> Result<u64, Status> {
         let wanted = match WantedSlots::read(&self.app).await {
-            Ok(wanted) => wanted,
+            Ok(wanted) => {
+                self.wanted.send_replace(Some(wanted));
+                wanted
+            }
             Err(error) => {
                 let last = self.wanted.borrow().filter(|wanted| wanted.read.elapsed() <= AGE_MAX);
                 let limit = AGE_MAX.as_secs();
@@ -105,7 +108,7 @@ impl ExternalScaler for Scaler {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<Self::StreamIsActiveStream>, Status> {
         let lanes = Trigger::of(request.get_ref())?.lanes;
-        let begins = stream::unfold((self.wanted.clone(), false), move |(mut wanted, mut active)| {
+        let begins = stream::unfold((self.wanted.subscribe(), false), move |(mut wanted, mut active)| {
             let lanes = lanes.clone();
             async move {
                 loop {
@@ -119,7 +122,8 @@ impl ExternalScaler for Scaler {
                 }
             }
         });
-        Ok(Response::new(begins.boxed()))
+        // Without an end of the stream its connection would not close.
+        Ok(Response::new(begins.take_until(self.app.stop.clone().cancelled_owned()).boxed()))
     }
 
     /// Answers with the slots of a worker, over which KEDA divides. The answer needs no Redis, because

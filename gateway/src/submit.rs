@@ -157,7 +157,7 @@ pub(crate) async fn parse<T: Send + 'static>(
         memory.shrink_to(memory.bytes() - before);
         Ok::<_, Problem>((parsed, memory))
     });
-    parsed.await.map_err(Problem::internal)?
+    parsed.instrument(tracing::info_span!("check")).await.map_err(Problem::internal)?
 }
 
 /// Enqueues a job.

@@ -38,7 +38,7 @@ impl WantedSlots {
 }
 
 /// Reads the numbers at each turn of [`READ_EVERY`]. While Redis is away, the last ones stay.
-pub(super) async fn watch(app: &App, sender: watch::Sender<Option<WantedSlots>>) -> Infallible {
+pub(super) async fn watch(app: &App, sender: &watch::Sender<Option<WantedSlots>>) -> Infallible {
     let outage = OutageLog::new();
     let mut turns = tokio::time::interval(READ_EVERY);
     turns.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -143,7 +143,15 @@ async fn a_stop_ends_idle_connections_and_the_listener() {
 /// A caller that keeps its connection may send a request at the moment of the stop. It must not be lost.
 #[tokio::test]
 async fn a_request_that_crosses_the_stop_is_answered_as_the_last() {
-    let (address, stop) = listen(ConnectionLimits { last_request_wait: PATIENCE, ..limits() }).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone();
+    let served = tokio::spawn(async move {
+        let mut connections = Connections::new(ConnectionLimits { last_request_wait: PATIENCE, ..limits() });
+        connections.accept(listener, Router::new().route("/", get("hello")), &stopped).await;
+        connections.closed().await;
+    });
     let mut stream = connect(address).await;
     assert!(is_served(&mut stream).await);
     stop.cancel();
@@ -159,4 +167,5 @@ async fn a_request_that_crosses_the_stop_is_answered_as_the_last() {
     // The rest of the first answer comes before it.
     assert_eq!(answer.matches("hello").count(), 2, "{answer}");
     assert!(answer.contains("connection: close"), "{answer}");
+    timeout(PATIENCE, served).await.unwrap().unwrap();
 }

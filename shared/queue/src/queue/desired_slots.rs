@@ -97,7 +97,7 @@ mod tests {
         let fleet = |waiting, running| stats(waiting, running, &[(5, 12.5), (5, 12.5), (5, 0.0)]);
         assert_eq!(desired(&fleet([0, 0, 0], 3)), [3, 3, 3], "no backlog: what runs");
         assert_eq!(desired(&fleet([4, 60, 1_200], 0)), [4, 10, 10]);
-        assert_eq!(desired(&fleet([1, 1, 1], 2)), [5, 3, 3], "less than a slot is a whole one");
+        assert_eq!(desired(&fleet([1, 1, 1], 2)), [3, 3, 3], "less than a slot is a whole one");
     }
 
     #[test]
