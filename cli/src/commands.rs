@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use csm_queue::queue::{Queue, QueueArgs, SHARDS_MAX};
-use csm_queue::redis_client::{RedisArgs, RedisClient};
+use csm_queue::redis_client::{RedisArgs, RedisClient, RedisTlsArgs};
 use csm_shared::process::telemetry::{LogFormat, TelemetryArgs};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -133,6 +133,8 @@ pub(crate) struct RedisQueueArgs {
     #[arg(long, env = "CSM_QUEUE_SHARDS", default_value_t = 1, value_name = "N",
         value_parser = clap::value_parser!(u16).range(1..=i64::from(SHARDS_MAX)))]
     queue_shards: u16,
+    #[command(flatten)]
+    tls: RedisTlsArgs,
 }
 
 impl RedisQueueArgs {
@@ -143,10 +145,11 @@ impl RedisQueueArgs {
         let running = if given.is_none() { running_redis(&self.data) } else { None };
         let is_dev = running.is_some();
         let redis_url = given.or(running).unwrap_or_else(|| DEFAULT_REDIS.to_owned());
-        // `csm dev` has the usual prefix and one shard, whatever the shell says of other fleets.
+        // `csm dev` has the usual prefix, one shard and no TLS, whatever the shell says of other fleets.
         let key_prefix = if is_dev { KEY_PREFIX.to_owned() } else { self.key_prefix.clone() };
         let queue_shards = if is_dev { 1 } else { self.queue_shards };
-        let redis = RedisClient::new(&RedisArgs { redis_url, key_prefix }, patience)?;
+        let tls = if is_dev { RedisTlsArgs::default() } else { self.tls.clone() };
+        let redis = RedisClient::new(&RedisArgs { redis_url, key_prefix, tls }, patience)?;
         Ok(Queue::new(redis, &QueueArgs { queue_shards, ..QueueArgs::default() }))
     }
 }

@@ -301,7 +301,7 @@ impl FleetSettings<'_> {
     }
 
     fn redis(&self) -> RedisArgs {
-        RedisArgs { redis_url: self.redis_url.clone(), key_prefix: KEY_PREFIX.to_owned() }
+        RedisArgs::new(self.redis_url.as_str(), KEY_PREFIX)
     }
 
     fn store(&self) -> StoreArgs {

@@ -168,7 +168,7 @@ mod tests {
     #[tokio::test]
     async fn more_than_a_few_at_once_are_refused_at_once() {
         // No server listens at this address, and no call is made.
-        let redis = RedisArgs { redis_url: "redis://127.0.0.1:9".into(), key_prefix: "csm".into() };
+        let redis = RedisArgs::new("redis://127.0.0.1:9", "csm");
         let redis = RedisClient::new(&redis, Duration::ZERO).unwrap();
         let detections = Arc::new(Detections::new(Some(Detector::new(&WatermarkKey::development())), redis));
         let memory = MemoryBudget::new(8 << 30);

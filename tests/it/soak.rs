@@ -8,7 +8,16 @@ use tokio::task::LocalSet;
 
 #[tokio::test]
 async fn a_short_soak_loses_nothing_and_commits_nothing_twice() {
-    let options = Options { duration: Duration::from_secs(20), jobs: 300, seed: 4 };
+    soak(Options { duration: Duration::from_secs(20), jobs: 300, seed: 4, secure: false }).await;
+}
+
+/// The run also fails if a program lacked a command of Redis, or if a log holds a password.
+#[tokio::test]
+async fn a_short_soak_passes_over_tls_under_the_rules_of_redis() {
+    soak(Options { duration: Duration::from_secs(20), jobs: 300, seed: 5, secure: true }).await;
+}
+
+async fn soak(options: Options) {
     let report = LocalSet::new().run_until(run(options)).await.unwrap();
     println!("{report}\n{}", report.verdict(options.seed));
     // Recovery times depend on this machine's other work too; `make soak` checks their limit.

@@ -11,9 +11,10 @@ import time
 from pathlib import Path
 
 import cache_script
-import network_rules  # noqa: F401  its rules register themselves, as those of the next five
+import network_rules  # noqa: F401  its rules register themselves, as those of the next six
 import observability_rules  # noqa: F401
 import pod_rules  # noqa: F401
+import redis_rules  # noqa: F401
 import scaling_rules  # noqa: F401
 import schemas  # noqa: F401
 import setting_rules  # noqa: F401

@@ -7,6 +7,7 @@ from typing import Optional
 from tree import Edit
 
 GKE, EKS, CPU, BASE = "examples/gke-l4-keda", "examples/eks-g6-hpa", "overlays/cpu", "base"
+SECURE = "gke-l4 + redis-secure"
 
 
 @dataclass(frozen=True)
@@ -271,4 +272,19 @@ OBSERVABILITY = (
           put(f"{FIRST_ALERT}.duration", "5m", "PrometheusRule", "csm-alerts")),
 )
 
-FAULTS = (*PODS, *SETTINGS, *NETWORK, *SCALING, *FORMS, *OBSERVABILITY)
+REDIS = (
+    Fault("Redis keeps a port without TLS", "redis-tls", SECURE,
+          edits=(Edit("k8s/components/redis-secure/secure.conf", "port 0\ntls-port 6379", "port 6379"),)),
+    Fault("the ACL file of Redis is on no volume", "redis-tls", SECURE,
+          edits=(Edit("k8s/components/redis-secure/secure.conf", "aclfile /acl/users.acl", "aclfile /etc/users.acl"),)),
+    Fault("a probe of Redis speaks no TLS", "redis-tls", SECURE,
+          put(f"{FIRST}.readinessProbe.exec.command.2", "redis-cli ping | grep -q PONG", "StatefulSet", "csm-redis")),
+    Fault("a worker does not know the authority of Redis", "redis-login", SECURE,
+          drop("data.CSM_REDIS_CA", "ConfigMap", "csm-config")),
+    Fault("a gateway has the workers' login to Redis", "redis-login", SECURE,
+          put(f"{FIRST}.envFrom.3", {"secretRef": {"name": "csm-redis-worker"}}, name="csm-gateway")),
+    Fault("the setting of the authority is renamed in the source", "setting", SECURE,
+          edits=(Edit("shared/queue/src/redis_client/tls.rs", 'env = "CSM_REDIS_CA"', 'env = "CSM_REDIS_ROOT"'),)),
+)
+
+FAULTS = (*PODS, *SETTINGS, *NETWORK, *SCALING, *FORMS, *OBSERVABILITY, *REDIS)

@@ -8,7 +8,7 @@ from manifests import at, name_of, rule
 # Settings on which a fleet agrees.
 AGREED = ("CSM_MODEL", "CSM_STORE", "CSM_REDIS_URL", "CSM_KEY_PREFIX", "CSM_QUEUE_SHARDS", "CSM_S3_ENDPOINT")
 # Secrets that only workers may have.
-WORKER_SECRETS = ("csm-watermark", "csm-worker-credentials")
+WORKER_SECRETS = ("csm-watermark", "csm-worker-credentials", "csm-redis-worker")
 
 
 def programs(manifests):
@@ -44,7 +44,7 @@ def required(manifests):
         for name in ("CSM_MODEL", "CSM_STORE"):
             if not variables.get(name):
                 yield f"{workload.name}: no {name}"
-        if "CSM_REDIS_URL" not in variables and "csm-redis" not in secrets:
+        if "CSM_REDIS_URL" not in variables and not any(name.startswith("csm-redis") for name in secrets):
             yield f"{workload.name}: no CSM_REDIS_URL"
         host = urlsplit(variables.get("CSM_REDIS_URL", "")).hostname
         if host and not manifests.find("Service", host):

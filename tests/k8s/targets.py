@@ -12,11 +12,13 @@ COMBINED = (
     Target("gke-l4 + keda", ("overlays/gke-l4",), (MONITORING, KEDA)),
     Target("eks-g6 + keda", ("overlays/eks-g6",), (MONITORING, KEDA)),
     Target("eks-g6 + redis-external", ("overlays/eks-g6",), ("components/redis-external",)),
+    Target("gke-l4 + redis-secure", ("overlays/gke-l4",), ("components/redis-secure",)),
     Target("gke-l4 + bulk-pool + model-pvc + hpa", ("base",),
            (BULK, "components/model-pvc", GKE, MONITORING, HPA, "autoscale/hpa-bulk")),
     Target("eks-g6 + bulk-pool + model-image + keda", ("base",),
            (BULK, EKS, "components/model-image", MONITORING, KEDA, "autoscale/keda-bulk")),
     Target("cpu + bulk-pool", ("base",), (BULK, MONITORING), gpu=False),
+    Target("cpu + bulk-pool + redis-secure", ("base",), (BULK, "components/redis-secure"), gpu=False),
     Target("gke-l4 + alerts + dashboards", ("overlays/gke-l4",), (MONITORING, ALERTS, DASHBOARDS)),
 )
 

@@ -84,7 +84,7 @@ impl GatewayStack {
         let settings = REDIS_SETTINGS.map(str::to_owned).to_vec();
         let options = LocalRedisOptions { settings, ..LocalRedisOptions::default() };
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &options).await?;
-        let redis_args = RedisArgs { redis_url: redis.url(), key_prefix: KEY_PREFIX.to_owned() };
+        let redis_args = RedisArgs::new(redis.url(), KEY_PREFIX);
         let queue = Queue::new(RedisClient::new(&redis_args, PATIENCE)?, &QueueArgs::default());
         let redis_pid = redis_pid(&queue).await?;
         cores.move_to_others(redis_pid).await?;

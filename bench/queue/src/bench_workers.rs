@@ -42,7 +42,7 @@ impl BenchServer {
 /// Opens a queue at a Redis, under a prefix of its own.
 pub(crate) fn queue(redis_url: &str) -> anyhow::Result<Queue> {
     let key_prefix = format!("bench-{}", uuid::Uuid::new_v4().simple());
-    let client = RedisClient::new(&RedisArgs { redis_url: redis_url.to_owned(), key_prefix }, PATIENCE)?;
+    let client = RedisClient::new(&RedisArgs::new(redis_url, key_prefix), PATIENCE)?;
     Ok(Queue::new(client, &QueueArgs::default()))
 }
 

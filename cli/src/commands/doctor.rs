@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use csm_queue::redis_client::RedisTlsArgs;
 use csm_shared::models::{HubOptions, ModelSource};
 use csm_shared::outln;
 use csm_worker::marks::MarkArgs;
@@ -32,6 +33,8 @@ pub(crate) struct DoctorArgs {
     /// Redis server to check, beside the one that `csm dev` starts itself
     #[arg(long, env = "CSM_REDIS_URL", hide_env_values = true, value_name = "URL")]
     redis_url: Option<SecretString>,
+    #[command(flatten)]
+    redis_tls: RedisTlsArgs,
     /// Model to look for: a hub id, a folder, `tiny` or `noise`
     #[arg(long, env = "CSM_MODEL", default_value = "unsloth/csm-1b", value_name = "MODEL")]
     model: ModelSource,
@@ -112,7 +115,7 @@ impl fmt::Display for CheckResult {
 pub(crate) async fn run(args: DoctorArgs) -> anyhow::Result<ExitCode> {
     let mut findings = vec![redis_check::server(args.redis_url.is_some()).await];
     if let Some(url) = &args.redis_url {
-        findings.push(redis_check::reachable(url).await);
+        findings.push(redis_check::reachable(url, &args.redis_tls).await);
     }
     findings.push(model_check::present(&args.model, &args.hub).await);
     findings.extend(watermark_check::check(&args.marks, args.watermark_key.as_ref(), &args.hub).await);

@@ -28,7 +28,7 @@ impl TestQueue {
     async fn start(shards: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
-        let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+        let args = RedisArgs::new(redis.url(), "test");
         let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
         let queue = Queue::new(client, &QueueArgs { queue_shards: shards, ..QueueArgs::default() });
         Self { redis, queue, owner: WorkerId::of_this_process("box"), shards, folder }

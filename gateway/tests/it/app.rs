@@ -98,7 +98,7 @@ impl TestApp {
         let model = folder.path().join("model");
         write_model(&model);
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
-        let redis_args = RedisArgs { redis_url: redis.url(), key_prefix: "csm".into() };
+        let redis_args = RedisArgs::new(redis.url(), "csm");
         let location = StoreLocation::Folder(folder.path().join("audio"));
         let mut args = GatewayArgs {
             listen: "127.0.0.1:0".parse().unwrap(),

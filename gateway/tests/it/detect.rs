@@ -102,7 +102,7 @@ async fn attended_by(
 }
 
 fn redis(app: &TestApp) -> RedisClient {
-    let args = RedisArgs { redis_url: app.redis.url(), key_prefix: "csm".into() };
+    let args = RedisArgs::new(app.redis.url(), "csm");
     RedisClient::new(&args, PATIENCE).unwrap()
 }
 

@@ -16,10 +16,12 @@ mod fsync;
 mod key_slot;
 mod node;
 mod routing;
+mod tls;
 mod topology;
 
 pub use capabilities::Capabilities;
 pub use fault::RedisFault;
+pub use tls::RedisTlsArgs;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -39,7 +41,7 @@ const RETRY_PAUSE_MAX: Duration = Duration::from_millis(500);
 /// Largest number of tries of one command, which time bounds as well.
 const RETRY_TIMES_MAX: usize = 1_000;
 
-/// Address of Redis, and the prefix of all keys.
+/// Address of Redis, the prefix of all keys, and certificates.
 #[derive(Args, Clone, Debug)]
 pub struct RedisArgs {
     /// URL of Redis or Valkey: `redis://host:port`, `redis+sentinel://host:port,host:port/master`
@@ -55,6 +57,18 @@ pub struct RedisArgs {
     /// First part of every key, so that several fleets can share a server
     #[arg(long, env = "CSM_KEY_PREFIX", default_value = "csm", value_name = "NAME")]
     pub key_prefix: String,
+    /// Certificates for TLS.
+    #[command(flatten)]
+    pub tls: RedisTlsArgs,
+}
+
+impl RedisArgs {
+    /// Returns the arguments for a server whose certificate, if any, comes from an authority of the
+    /// system.
+    #[must_use]
+    pub fn new(redis_url: impl Into<String>, key_prefix: impl Into<String>) -> Self {
+        Self { redis_url: redis_url.into(), key_prefix: key_prefix.into(), tls: RedisTlsArgs::default() }
+    }
 }
 
 /// Cheap handle on Redis.
@@ -69,7 +83,7 @@ impl RedisClient {
     /// Prepares the client, which connects at the first call. `patience` is how long a failing
     /// command is tried again before the caller gets the fault.
     pub fn new(args: &RedisArgs, patience: Duration) -> Result<Self, RedisFault> {
-        let topology = Arc::new(Topology::new(&args.redis_url)?);
+        let topology = Arc::new(Topology::new(args)?);
         Ok(Self { topology, prefix: args.key_prefix.clone(), patience })
     }
 

@@ -54,6 +54,9 @@ struct RunArgs {
     /// Seed of every choice
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
+    /// Secure Redis: TLS alone, and the users of k8s/components/redis-secure
+    #[arg(long)]
+    secure: bool,
 }
 
 #[tokio::main]
@@ -68,9 +71,9 @@ async fn main() -> ExitCode {
             }
         };
     }
-    let RunArgs { lines, engine, model, workers, slots, job_ms, kill_every, stride, seed } = args;
+    let RunArgs { lines, engine, model, workers, slots, job_ms, kill_every, stride, seed, secure } = args;
     let kill_every = (kill_every > 0).then(|| Duration::from_secs(kill_every));
-    let options = BulkOptions { lines, engine, model, workers, slots, job_ms, kill_every, stride, seed };
+    let options = BulkOptions { lines, engine, model, workers, slots, job_ms, kill_every, stride, seed, secure };
     match Box::pin(run(options)).await {
         Ok(report) => {
             outln!("{}: {lines} lines, seed {seed}", if report.passed() { "PASS" } else { "FAIL" });

@@ -22,12 +22,15 @@ struct SoakCli {
     /// Seed of every choice
     #[arg(long, default_value_t = 1, value_name = "NUMBER")]
     seed: u64,
+    /// Secure Redis: TLS alone, and the users of k8s/components/redis-secure
+    #[arg(long)]
+    secure: bool,
 }
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    let SoakCli { duration, jobs, seed } = SoakCli::parse();
-    let options = Options { duration: Duration::from_secs(duration), jobs, seed };
+    let SoakCli { duration, jobs, seed, secure } = SoakCli::parse();
+    let options = Options { duration: Duration::from_secs(duration), jobs, seed, secure };
     let all = LocalSet::new();
     let outcome = all.run_until(async {
         tokio::select! {

@@ -6,10 +6,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use csm_engine::random_model::{self, FolderLayout};
-use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_testing::process::{Process, free_address};
 
 use super::{BulkEngine, BulkOptions};
+use crate::run_redis::{RedisUser, RunRedis};
 
 /// Gateways of a run; any of them feeds.
 pub(super) const GATEWAYS: usize = 2;
@@ -49,7 +49,7 @@ fn spawn(program: &str, args: &[String], environment: &[(String, String)], log: 
 
 /// Whole fleet. Dropping it kills every process.
 pub(super) struct BulkFleet {
-    pub(super) redis: LocalRedis,
+    pub(super) redis: RunRedis,
     pub(super) gateways: Vec<Member>,
     pub(super) workers: Vec<Member>,
     /// Addresses of the public API, one for each gateway.
@@ -71,17 +71,19 @@ impl BulkFleet {
                 noise
             }
         };
-        let redis = LocalRedis::spawn(&folder.join("redis"), &LocalRedisOptions::default()).await?;
+        let redis = RunRedis::start(folder, options.secure).await?;
         let shared = vec![
-            pair("CSM_REDIS_URL", redis.url()),
             pair("CSM_STORE", format!("folder:{}", store.display())),
             pair("CSM_LOG", "info"),
         ];
-        let with = |more: Vec<(String, String)>| [shared.clone(), more].concat();
+        let [gateway, worker] =
+            [RedisUser::Gateway, RedisUser::Worker].map(|user| redis.environment(user, redis.address()));
+        let with = |user: &Vec<(String, String)>, more: Vec<(String, String)>| [user.clone(), shared.clone(), more].concat();
         let mut fleet = Self { redis, gateways: Vec::new(), workers: Vec::new(), addresses: Vec::new() };
         for number in 0..GATEWAYS {
             let (address, admin) = (free_address()?, free_address()?);
-            let environment = with(vec![pair("CSM_LISTEN", address), pair("CSM_MODEL", model.display())]);
+            let more = vec![pair("CSM_LISTEN", address), pair("CSM_MODEL", model.display())];
+            let environment = with(&gateway, more);
             let args = vec!["--admin-listen".to_owned(), admin.to_string()];
             let log = logs.join(format!("gateway-{number}.log"));
             let mut member = Member::start("csm-gateway", args, environment, log)?;
@@ -110,7 +112,7 @@ impl BulkFleet {
                     ("csm-worker", args, more)
                 }
             };
-            fleet.workers.push(Member::start(program, args, with(more), log)?);
+            fleet.workers.push(Member::start(program, args, with(&worker, more), log)?);
         }
         Ok(fleet)
     }

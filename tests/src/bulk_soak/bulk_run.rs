@@ -51,6 +51,8 @@ pub struct BulkOptions {
     pub stride: usize,
     /// Seed of every choice.
     pub seed: u64,
+    /// Redis speaks TLS alone and knows the fleet's users and their rights.
+    pub secure: bool,
 }
 
 /// Figures and faults of a run.
@@ -141,7 +143,7 @@ async fn gather(options: &BulkOptions, folder: &Path) -> anyhow::Result<BulkRepo
     for look in 0_u32.. {
         sleep(LOOK_EVERY).await;
         fleet.gateways.iter().for_each(|gateway| peak.see_gateway(gateway.process.id()));
-        peak.see_redis(&fleet.redis.url()).await;
+        peak.see_redis(&fleet.redis.admin_url()).await;
         if let (Some(at), Some(mean)) = (next_kill, options.kill_every)
             && Instant::now() >= at
         {
@@ -168,6 +170,7 @@ async fn gather(options: &BulkOptions, folder: &Path) -> anyhow::Result<BulkRepo
         }
         match document["status"].as_str() {
             Some("completed") => {
+                fleet.redis.check_logs(&folder.join("log"))?;
                 let seconds = begun.elapsed().as_secs_f64();
                 let ledger = count(options, &caller, &document, &folder.join("store")).await?;
                 let kills = kills.into_iter().collect();

@@ -43,6 +43,8 @@ pub struct Options {
     pub jobs: usize,
     /// Seed of every choice.
     pub seed: u64,
+    /// Redis speaks TLS alone and knows the fleet's users and their rights.
+    pub secure: bool,
 }
 
 /// Runs the fleet and checks the result; prints progress on standard output. To be called within a
@@ -51,8 +53,10 @@ pub struct Options {
 /// # Errors
 /// If the run could not be completed. Damages of a completed run are in the report.
 pub async fn run(options: Options) -> anyhow::Result<SoakReport> {
-    let Options { duration, jobs, seed } = options;
-    outln!("soak: {} s, {jobs} jobs, seed {seed}; {GATEWAYS} gateways, {WORKERS} workers", duration.as_secs());
+    let Options { duration, jobs, seed, secure } = options;
+    let redis = if secure { "TLS and rules in Redis" } else { "a plain Redis" };
+    let seconds = duration.as_secs();
+    outln!("soak: {seconds} s, {jobs} jobs, seed {seed}; {GATEWAYS} gateways, {WORKERS} workers, {redis}");
     let folder = tempfile::Builder::new().prefix("csm-soak-").tempdir()?;
     let evidence = Box::pin(gather(options, folder.path())).await;
     let evidence = match evidence {
@@ -69,8 +73,8 @@ pub async fn run(options: Options) -> anyhow::Result<SoakReport> {
 async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence> {
     let plan = SoakPlan::new(options.seed, options.duration, options.jobs);
     let watch = SharedWatch::default();
-    let fleet = SoakFleet::start(folder).await?;
-    let url = fleet.redis.url();
+    let fleet = SoakFleet::start(folder, options.secure).await?;
+    let url = fleet.redis.admin_url();
     let callers = Callers::new(&fleet.addresses, Rc::clone(&watch))?;
     let began = Instant::now();
     timeout(UNDISTURBED_LIMIT, undisturbed(&callers, &plan)).await.context("the undisturbed run takes too long")?;
@@ -98,6 +102,7 @@ async fn gather(options: Options, folder: &Path) -> anyhow::Result<SoakEvidence>
     tasks.shutdown().await;
     load.shutdown().await;
     outln!("{:<30}{}", "requests without success", troubles(&callers.accounts));
+    chaos.fleet.redis.check_logs(&folder.join("log"))?;
     let Chaos { kills, died, .. } = chaos;
     let mut watch = watch.borrow_mut();
     let recovery = std::mem::take(&mut watch.recoveries).finish();

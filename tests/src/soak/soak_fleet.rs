@@ -3,14 +3,14 @@
 //! connection.
 
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use csm_engine::random_model::{self, FolderLayout};
-use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 
 use super::plan::{GATEWAYS, Target, WORKERS};
+use crate::run_redis::{RedisUser, RunRedis};
 use csm_testing::process::{Process, free_address, send_signal};
 use csm_testing::proxy::FaultProxy;
 
@@ -35,18 +35,19 @@ impl Member {
     async fn start(
         program: &'static str,
         name: String,
-        redis: SocketAddr,
+        redis: &RunRedis,
         folder: &Path,
         more: Vec<(String, String)>,
     ) -> anyhow::Result<Self> {
-        let line = FaultProxy::start(redis).await?;
+        let line = FaultProxy::start(redis.address()).await?;
+        let user = if program == "csm-gateway" { RedisUser::Gateway } else { RedisUser::Worker };
         let admin = free_address()?;
-        let mut environment = vec![
-            pair("CSM_REDIS_URL", format!("redis://{}/", line.address())),
+        let mut environment = redis.environment(user, line.address());
+        environment.extend([
             pair("CSM_MODEL", folder.join("noise").display()),
             pair("CSM_STORE", format!("folder:{}", folder.join("store").display())),
             pair("CSM_LOG", "info"),
-        ];
+        ]);
         environment.extend(more);
         let args = vec!["--admin-listen".to_owned(), admin.to_string()];
         let log = folder.join("log").join(format!("{name}.log"));
@@ -85,7 +86,7 @@ fn spawn(
 
 /// Whole fleet. Dropping it kills every process.
 pub(super) struct SoakFleet {
-    pub(super) redis: LocalRedis,
+    pub(super) redis: RunRedis,
     redis_pid: u32,
     pub(super) gateways: Vec<Member>,
     pub(super) workers: Vec<Member>,
@@ -94,20 +95,20 @@ pub(super) struct SoakFleet {
 }
 
 impl SoakFleet {
-    /// Starts everything below `folder` and waits until all of it is ready.
-    pub(super) async fn start(folder: &Path) -> anyhow::Result<Self> {
+    /// Starts everything below `folder`, with a secured Redis or a plain one, and waits until all of it
+    /// is ready.
+    pub(super) async fn start(folder: &Path, secure: bool) -> anyhow::Result<Self> {
         for part in ["store", "log"] {
             std::fs::create_dir_all(folder.join(part))?;
         }
         random_model::make_noise(&folder.join("noise"), FolderLayout::Transformers)?;
-        let redis = LocalRedis::spawn(&folder.join("redis"), &LocalRedisOptions::default()).await?;
-        let server = SocketAddr::from((Ipv4Addr::LOCALHOST, redis.port()));
-        let redis_pid = redis_pid(&redis.url()).await?;
+        let redis = RunRedis::start(folder, secure).await?;
+        let redis_pid = redis_pid(&redis.admin_url()).await?;
         let mut fleet = Self { redis, redis_pid, gateways: Vec::new(), workers: Vec::new(), addresses: Vec::new() };
         for number in 0..GATEWAYS {
             let address = free_address()?;
             let more = vec![pair("CSM_LISTEN", address)];
-            let member = Member::start("csm-gateway", format!("gateway-{number}"), server, folder, more).await?;
+            let member = Member::start("csm-gateway", format!("gateway-{number}"), &fleet.redis, folder, more).await?;
             fleet.gateways.push(member);
             fleet.addresses.push(address);
         }
@@ -120,7 +121,7 @@ impl SoakFleet {
                 // another.
                 pair("CSM_THREADS", 1),
             ];
-            let member = Member::start("csm-worker", format!("worker-{number}"), server, folder, more).await?;
+            let member = Member::start("csm-worker", format!("worker-{number}"), &fleet.redis, folder, more).await?;
             fleet.workers.push(member);
         }
         for member in fleet.gateways.iter_mut().chain(&mut fleet.workers) {
@@ -147,7 +148,7 @@ impl SoakFleet {
     /// Kills Redis with SIGKILL and at once starts a new server on the same port and data.
     pub(super) async fn restart_redis(&mut self) -> anyhow::Result<()> {
         self.redis.restart().await?;
-        self.redis_pid = redis_pid(&self.redis.url()).await?;
+        self.redis_pid = redis_pid(&self.redis.admin_url()).await?;
         Ok(())
     }
 }

@@ -1,13 +1,14 @@
 //! Shared parts of tests, soak runs and benchmarks.
 //!
 //! Here are the programs as processes, a TCP proxy that breaks connections, an S3 protocol server,
-//! bare HTTP connections, damaged inputs, a model folder, and the paths of golden values.
+//! certificates, bare HTTP connections, damaged inputs, a model folder, and the paths of golden values.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
 
 mod builders;
 pub mod byte_model;
+pub mod certificates;
 pub mod child;
 pub mod constant_flac;
 pub mod listener;

@@ -67,7 +67,7 @@ impl LiveFixture {
     pub(crate) async fn start() -> Self {
         let folder = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
-        let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+        let args = RedisArgs::new(redis.url(), "test");
         let client = RedisClient::new(&args, PATIENCE).unwrap();
         make_noise(&folder.path().join("noise"), FolderLayout::Transformers).unwrap();
         std::fs::create_dir(folder.path().join("store")).unwrap();

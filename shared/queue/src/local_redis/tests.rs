@@ -143,7 +143,7 @@ async fn a_socket_serves_commands_subscriptions_and_waits_for_its_user_alone() {
     assert_eq!(running_url(&data), Some(server.url()));
     assert_eq!((mode(&data), mode(&data.join("redis.sock"))), (0o700, 0o700));
 
-    let args = crate::redis_client::RedisArgs { redis_url: server.url(), key_prefix: "csm".into() };
+    let args = crate::redis_client::RedisArgs::new(server.url(), "csm");
     let client = crate::redis_client::RedisClient::new(&args, Duration::from_secs(5)).unwrap();
     client.ping().await.unwrap();
     let mut subscription = client.pubsub().await.unwrap();

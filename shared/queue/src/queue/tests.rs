@@ -57,7 +57,7 @@ impl TestRedis {
     }
 
     fn client(&self, prefix: &str) -> RedisClient {
-        let args = RedisArgs { redis_url: self.server.url(), key_prefix: prefix.into() };
+        let args = RedisArgs::new(self.server.url(), prefix);
         RedisClient::new(&args, Duration::from_secs(5)).expect("client")
     }
 }

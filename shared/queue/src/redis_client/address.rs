@@ -1,7 +1,6 @@
 //! Address of Redis from its URL: the server itself, its sentinels, or nodes of its cluster.
 
-use redis::sentinel::SentinelNodeConnectionInfo;
-use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError, RedisResult, TlsMode};
+use redis::{ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError, RedisResult};
 
 /// Port of sentinels whose URL names none.
 const SENTINEL_PORT: u16 = 26_379;
@@ -12,8 +11,9 @@ pub(super) enum Address {
     /// `redis://`, `rediss://`, and every other scheme that redis-rs knows: one server.
     Single(ConnectionInfo),
     /// `redis+sentinel://[user:pass@]host:port,host:port/master[/db][?sentinel_auth=user:pass]`:
-    /// the sentinels, the name under which they watch the master, and the login to the master.
-    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, master: SentinelNodeConnectionInfo },
+    /// the sentinels, the name under which they watch the master, and how to reach the master, with
+    /// `localhost` in place of its host.
+    Sentinel { sentinels: Vec<ConnectionInfo>, name: String, master: ConnectionInfo },
     /// `redis+cluster://[user:pass@]host:port,host:port`: nodes that know the others.
     Cluster { seeds: Vec<ConnectionInfo> },
 }
@@ -29,6 +29,15 @@ impl Address {
             ("redis" | "rediss", "sentinel") => parts.sentinel(scheme),
             ("redis" | "rediss", "cluster") => parts.cluster(scheme),
             _ => Ok(Self::Single(url.into_connection_info()?)),
+        }
+    }
+
+    /// Returns one of the servers that the URL names.
+    pub(super) fn any_server(&self) -> &ConnectionInfo {
+        match self {
+            Self::Single(server) => server,
+            Self::Sentinel { master, .. } => master,
+            Self::Cluster { seeds } => &seeds[0],
         }
     }
 }
@@ -65,11 +74,7 @@ impl<'a> UrlParts<'a> {
         };
         let sentinels = self.connections(&format!("{scheme}://{login}"), "", Some(SENTINEL_PORT))?;
         let master = format!("{scheme}://{}localhost/{db}", self.login).into_connection_info()?;
-        let mut node = SentinelNodeConnectionInfo::default().set_redis_connection_info(master.redis_settings().clone());
-        if scheme == "rediss" {
-            node = node.set_tls_mode(TlsMode::Secure);
-        }
-        Ok(Address::Sentinel { sentinels, name: name.to_owned(), master: node })
+        Ok(Address::Sentinel { sentinels, name: name.to_owned(), master })
     }
 
     fn cluster(&self, scheme: &str) -> RedisResult<Address> {
@@ -128,8 +133,9 @@ mod tests {
         assert_eq!(hosts(&sentinels), ["s1:26380", "s2:26379"]);
         assert_eq!(name, "main");
         assert_eq!(sentinels[1].redis_settings().password(), Some("dog"));
-        let said = format!("{master:?}");
-        assert!(said.contains("tls_mode: None") && said.contains("app"), "{said}");
+        let login = (master.redis_settings().username(), master.redis_settings().password());
+        assert_eq!((login, master.redis_settings().db()), ((Some("app"), Some("p@ss")), 3));
+        assert!(matches!(master.addr(), redis::ConnectionAddr::Tcp(..)));
     }
 
     #[test]

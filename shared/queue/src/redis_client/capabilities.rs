@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use redis::aio::MultiplexedConnection;
-use redis::{RedisResult, Value};
+use redis::{RedisError, RedisResult, Value};
 
 use super::fault::{self, FaultScope};
 
@@ -74,10 +74,16 @@ pub(super) async fn settings(connection: &mut MultiplexedConnection) -> RedisRes
             let mut next = || values.next().unwrap_or_default();
             Ok(Configured { appendfsync: next(), no_fsync_on_rewrite: next(), min_replicas: next() })
         }
-        Err(error) if fault::scope_of(&error) == FaultScope::Call => Err(error.to_string()),
+        Err(error) if fault::scope_of(&error) == FaultScope::Call => Err(refusal(&error)),
         Err(error) => return Err(error),
     };
     Ok(ServerSettings { info, configured })
+}
+
+/// Returns the text of a refusal, of a pipeline that of its first command.
+fn refusal(error: &RedisError) -> String {
+    let first = error.clone().into_server_errors().and_then(|answers| answers.first().map(|(_, first)| first.clone()));
+    first.map_or_else(|| error.to_string(), |first| first.to_string())
 }
 
 impl ServerSettings {

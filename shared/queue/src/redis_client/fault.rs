@@ -4,6 +4,10 @@ use redis::{ErrorKind, RedisError};
 
 use super::connection_pool::PoolError;
 
+/// Settings that decide which certificates are accepted.
+const CA_ADVICE: &str =
+    "CSM_REDIS_CA names the file with the authority of Redis' certificate, CSM_REDIS_CERT the client's own certificate";
+
 /// A request that Redis did not carry out.
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum RedisFault {
@@ -16,6 +20,12 @@ pub enum RedisFault {
     /// The server cannot do it with its present settings. Nothing was written.
     #[error("this Redis cannot do that: {0}")]
     Unsupported(String),
+    /// A setting of this process is wrong.
+    #[error("{0}")]
+    Setting(String),
+    /// The two ends do not accept each other's certificates.
+    #[error("TLS to Redis failed: {0}. {advice}", advice = CA_ADVICE)]
+    Untrusted(String),
 }
 
 impl RedisFault {
@@ -44,6 +54,9 @@ const MOMENT: [&str; 5] = ["ASK", "BUSY", "MISCONF", "OOM", "TRYAGAIN"];
 /// started.
 const SERVER: [&str; 7] = ["CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "UNBLOCKED"];
 
+/// Texts of rustls' errors: this end refused a certificate, or the other end refused this one's.
+const UNTRUSTED: [&str; 2] = ["invalid peer certificate", "received fatal alert"];
+
 /// Judges an error. The most severe error of a pipeline counts: a call at fault is not worth
 /// another try.
 pub(super) fn scope_of(error: &RedisError) -> FaultScope {
@@ -51,6 +64,9 @@ pub(super) fn scope_of(error: &RedisError) -> FaultScope {
         let scopes =
             answers.iter().map(|(_, error)| scope_of_answer(error.code(), error.details().unwrap_or_default()));
         return scopes.max().unwrap_or(FaultScope::Call);
+    }
+    if is_untrusted(error) {
+        return FaultScope::Call;
     }
     let lost = error.is_timeout() || is_lost(error);
     // Sentinels know the name but no healthy master: a failover is under way.
@@ -60,7 +76,12 @@ pub(super) fn scope_of(error: &RedisError) -> FaultScope {
 
 /// Returns whether the connection is gone.
 pub(super) fn is_lost(error: &RedisError) -> bool {
-    error.is_io_error() && !error.is_timeout() || error.is_connection_dropped()
+    error.is_io_error() && !error.is_timeout() && !is_untrusted(error) || error.is_connection_dropped()
+}
+
+/// Returns whether one end did not accept the other's certificate. Another try gets the same answer.
+fn is_untrusted(error: &RedisError) -> bool {
+    error.is_io_error() && UNTRUSTED.iter().any(|text| error.to_string().contains(text))
 }
 
 fn scope_of_answer(code: &str, details: &str) -> FaultScope {
@@ -78,6 +99,7 @@ fn scope_of_answer(code: &str, details: &str) -> FaultScope {
 impl From<RedisError> for RedisFault {
     fn from(error: RedisError) -> Self {
         match scope_of(&error) {
+            FaultScope::Call if is_untrusted(&error) => Self::Untrusted(error.to_string()),
             FaultScope::Call => Self::Refused(error),
             FaultScope::Moment | FaultScope::Server => Self::Unavailable(error.to_string()),
         }

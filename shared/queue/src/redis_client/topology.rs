@@ -3,13 +3,16 @@
 
 use std::sync::{Arc, PoisonError};
 
-use redis::sentinel::{SentinelClient, SentinelNodeConnectionInfo, SentinelServerType};
-use redis::{ConnectionInfo, ErrorKind, RedisError, RedisResult};
+use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType};
+use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, TlsCertificates, TlsMode};
 use tokio::time::timeout;
 
 use super::address::Address;
+use super::RedisArgs;
 use super::cluster::Cluster;
+use super::fault::RedisFault;
 use super::node::{LOOKUP_LIMIT, Node};
+use super::tls;
 
 /// A way to find the server in charge.
 pub(super) enum Topology {
@@ -19,13 +22,21 @@ pub(super) enum Topology {
 }
 
 impl Topology {
-    pub(super) fn new(url: &str) -> RedisResult<Self> {
-        Ok(match Address::parse(url)? {
-            Address::Single(server) => Self::Single(Arc::new(Node::new(&server)?)),
+    pub(super) fn new(args: &RedisArgs) -> Result<Self, RedisFault> {
+        let (address, certificates) = (Address::parse(&args.redis_url)?, args.tls.read()?);
+        let certificates = certificates.as_ref();
+        if let Some(fault) = tls::unused(address.any_server(), certificates) {
+            return Err(fault);
+        }
+        Ok(match address {
+            Address::Single(server) => Self::Single(Arc::new(Node::new(&tls::secured(server, certificates)?)?)),
             Address::Sentinel { sentinels, name, master } => {
-                Self::Sentinel(Box::new(Sentinel::new(sentinels, name, master)?))
+                Self::Sentinel(Box::new(Sentinel::new(&sentinels, &name, &master, certificates)?))
             }
-            Address::Cluster { seeds } => Self::Cluster(Cluster::new(seeds)),
+            Address::Cluster { seeds } => {
+                let seeds = seeds.into_iter().map(|seed| tls::secured(seed, certificates));
+                Self::Cluster(Cluster::new(seeds.collect::<RedisResult<_>>()?))
+            }
         })
     }
 
@@ -74,9 +85,31 @@ pub(super) struct Sentinel {
 }
 
 impl Sentinel {
-    fn new(sentinels: Vec<ConnectionInfo>, name: String, master: SentinelNodeConnectionInfo) -> RedisResult<Self> {
-        let client = SentinelClient::build(sentinels, name, Some(master), SentinelServerType::Master)?;
-        Ok(Self { lookup: tokio::sync::Mutex::new(client), master: std::sync::Mutex::default() })
+    fn new(
+        sentinels: &[ConnectionInfo],
+        name: &str,
+        master: &ConnectionInfo,
+        certificates: Option<&TlsCertificates>,
+    ) -> RedisResult<Self> {
+        let addresses = sentinels.iter().map(|sentinel| sentinel.addr().clone());
+        let mut builder = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master)?;
+        // All sentinels have one login.
+        if let Some(login) = sentinels.first().map(ConnectionInfo::redis_settings) {
+            builder = login.username().into_iter().fold(builder, SentinelClientBuilder::set_client_to_sentinel_username);
+            builder = login.password().into_iter().fold(builder, SentinelClientBuilder::set_client_to_sentinel_password);
+        }
+        let login = master.redis_settings();
+        builder = login.username().into_iter().fold(builder, SentinelClientBuilder::set_client_to_redis_username);
+        builder = login.password().into_iter().fold(builder, SentinelClientBuilder::set_client_to_redis_password);
+        builder = builder.set_client_to_redis_db(login.db());
+        if matches!(master.addr(), ConnectionAddr::TcpTls { .. }) {
+            builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);
+        }
+        if let Some(certificates) = certificates {
+            builder = builder.set_client_to_redis_certificates(certificates.clone());
+            builder = builder.set_client_to_sentinel_certificates(certificates.clone());
+        }
+        Ok(Self { lookup: tokio::sync::Mutex::new(builder.build()?), master: std::sync::Mutex::default() })
     }
 
     /// Returns the master. All calls that wait for it share one search.

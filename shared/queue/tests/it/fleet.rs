@@ -34,7 +34,7 @@ impl TestFleet {
     pub(crate) async fn start_with(options: &QueueArgs) -> Self {
         let data = TempDir::new().unwrap();
         let redis = LocalRedis::spawn(data.path(), &LocalRedisOptions::default()).await.unwrap();
-        let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+        let args = RedisArgs::new(redis.url(), "test");
         let client = RedisClient::new(&args, PATIENCE).unwrap();
         let store = Store::Folder(FolderStore::open(data.path().join("store")).unwrap());
         let live = Live::new(client.clone()).with_store(store.clone());
@@ -44,7 +44,7 @@ impl TestFleet {
 
     /// Returns the same queue for a caller that gives up at once.
     pub(crate) fn impatient_queue(&self) -> Queue {
-        let args = RedisArgs { redis_url: self.redis.url(), key_prefix: "test".into() };
+        let args = RedisArgs::new(self.redis.url(), "test");
         Queue::new(RedisClient::new(&args, Duration::ZERO).unwrap(), &QueueArgs::default())
     }
 

@@ -25,7 +25,7 @@ const PROCESSES: usize = 300;
 
 /// Starts the janitor of a process of its own, with its own connections.
 fn start_janitor(fleet: &TestFleet, stop: &CancellationToken) -> JoinHandle<()> {
-    let args = RedisArgs { redis_url: fleet.redis.url(), key_prefix: "test".into() };
+    let args = RedisArgs::new(fleet.redis.url(), "test");
     let client = RedisClient::new(&args, PATIENCE).unwrap();
     let queue = Queue::new(client.clone(), &QueueArgs::default());
     tokio::spawn(Janitor::new(queue, Live::new(client)).run(stop.clone()))

@@ -12,4 +12,5 @@ mod queue;
 mod redis_faults;
 mod set_clock;
 mod temporary_objects;
+mod tls;
 mod topology;

@@ -38,7 +38,7 @@ async fn a_dead_workers_job_goes_on_in_time_on_a_server_whose_clock_is_set() {
         std::fs::write(&clock, "+0").unwrap();
         let options = LocalRedisOptions { server: Some(server.clone()), ..LocalRedisOptions::default() };
         let redis = LocalRedis::spawn(&folder.path().join(number.to_string()), &options).await.unwrap();
-        let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+        let args = RedisArgs::new(redis.url(), "test");
         let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
         let (queue, stop) = (Queue::new(client.clone(), &QueueArgs::default()), CancellationToken::new());
         for _ in 0..2 {

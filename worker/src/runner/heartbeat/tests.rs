@@ -128,7 +128,7 @@ fn spec() -> JobSpec {
 async fn the_job_of_a_stuck_engine_is_there_for_another_worker() {
     let folder = tempfile::tempdir().unwrap();
     let redis = LocalRedis::spawn(&folder.path().join("redis"), &LocalRedisOptions::default()).await.unwrap();
-    let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+    let args = RedisArgs::new(redis.url(), "test");
     let client = RedisClient::new(&args, Duration::from_secs(5)).unwrap();
     let (queue, subscriptions) = (Queue::new(client.clone(), &QueueArgs::default()), Subscriptions::start(client));
     let engine = engine(&folder.path().join("noise")).await;

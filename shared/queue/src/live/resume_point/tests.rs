@@ -130,7 +130,7 @@ fn a_gap_is_not_crossed_and_a_story_told_anew_replaces_the_old_one() {
 }
 
 async fn live(redis: &LocalRedis) -> (Live, RedisClient) {
-    let args = RedisArgs { redis_url: redis.url(), key_prefix: "test".into() };
+    let args = RedisArgs::new(redis.url(), "test");
     let client = RedisClient::new(&args, std::time::Duration::from_secs(20)).unwrap();
     (Live::new(client.clone()), client)
 }

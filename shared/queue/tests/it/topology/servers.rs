@@ -83,7 +83,7 @@ impl TestServer {
 }
 
 pub(crate) fn client(url: &str, patience: Duration) -> RedisClient {
-    RedisClient::new(&RedisArgs { redis_url: url.to_owned(), key_prefix: "test".to_owned() }, patience).unwrap()
+    RedisClient::new(&RedisArgs::new(url, "test"), patience).unwrap()
 }
 
 /// Builds a command from words with spaces between them.
