@@ -3,8 +3,11 @@
 #   scripts/need.sh cargo cc cmake redis-server cargo-nextest
 set -eu
 
-# Builds with the toolchain of rust-toolchain.toml; a later one may not.
+# Each builds with the toolchain of rust-toolchain.toml; a later one may not.
 NEXTEST=0.9.143
+AUDIT=0.22.2
+DENY=0.20.2
+CYCLONEDX=0.5.9
 
 have() { command -v "$1" >/dev/null 2>&1; }
 
@@ -78,7 +81,13 @@ for tool in "$@"; do
         ;;
     python3) python3 -c 'import ensurepip, venv' 2>/dev/null || install "python3 with venv" python3-venv python3 python3 python python ;;
     promtool) have promtool || install_prometheus ;;
+    openssl) have openssl || install openssl openssl openssl openssl openssl openssl ;;
+    cargo-audit) cargo audit --version >/dev/null 2>&1 || run cargo install cargo-audit --locked --version "$AUDIT" ;;
+    cargo-deny) cargo deny --version >/dev/null 2>&1 || run cargo install cargo-deny --locked --version "$DENY" ;;
+    cargo-cyclonedx)
+        cargo cyclonedx --version >/dev/null 2>&1 || run cargo install cargo-cyclonedx --locked --version "$CYCLONEDX"
+        ;;
     cargo-nextest) cargo nextest --version >/dev/null 2>&1 || run cargo install cargo-nextest --locked --version "$NEXTEST" ;;
-    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [python3] [ffmpeg] [chromium] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx] [promtool]" ;;
+    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [cargo-audit] [cargo-deny] [cargo-cyclonedx] [openssl] [python3] [ffmpeg] [chromium] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx] [promtool]" ;;
     esac
 done

@@ -96,8 +96,10 @@ async fn a_fleet_speaks_over_tls_under_the_rules_of_redis() {
 async fn a_gateway_that_does_not_trust_redis_says_so_without_its_password() {
     let fleet = SecuredFleet::new().await;
     let other = Authority::new(fleet.folder.path(), "other").unwrap();
-    let settings =
-        [("CSM_LISTEN", free_address().unwrap().to_string()), ("CSM_REDIS_CA", other.certificate.display().to_string())];
+    let settings = [
+        ("CSM_LISTEN", free_address().unwrap().to_string()),
+        ("CSM_REDIS_CA", other.certificate.display().to_string()),
+    ];
     let (_gateway, admin) = fleet.start("csm-gateway", RedisUser::Gateway, &settings);
     let told = async {
         loop {

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Runs a command in a root file system of its own that cannot be written, as a user without rights: what Kubernetes makes
-# of readOnlyRootFilesystem, runAsUser 10001 and dropped capabilities. To be run within `unshare --mount`.
-#   enter.sh ROOT PROGRAMS VOLUME... -- COMMAND...     PROGRAMS: folder for /usr/local/bin; VOLUME: FOLDER:PATH:rw or :ro
+# Runs a command in a root file system of its own that cannot be written, as a user without rights: what Kubernetes
+# makes of readOnlyRootFilesystem, runAsUser 10001 and dropped capabilities. To be run within `unshare --mount`.
+#   enter.sh ROOT PROGRAMS VOLUME... -- COMMAND...
+# PROGRAMS is the folder for /usr/local/bin, and each VOLUME is FOLDER:PATH:rw or FOLDER:PATH:ro.
 set -eu
 root=$1
 programs=$2

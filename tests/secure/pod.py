@@ -1,5 +1,5 @@
-"""Containers of rendered manifests as processes of this machine: in a mount namespace with a root file system that cannot be
-written, with the volumes, the settings and the user that the manifest names."""
+"""Containers of rendered manifests as processes of this machine: in a mount namespace with a root file system that cannot
+be written, with the volumes, the settings and the user that the manifest names."""
 
 import os
 import subprocess
@@ -43,12 +43,14 @@ class Pods:
 
     def command(self, workload, container, *words):
         """Returns the command line that runs words in a container."""
-        mounts = [f"{self.source(workload, mount['name'])}:{mount['mountPath']}:{'ro' if mount.get('readOnly') else 'rw'}"
-                  for mount in container.get("volumeMounts", [])]
+        mounts = []
+        for mount in container.get("volumeMounts", []):
+            mode = "ro" if mount.get("readOnly") else "rw"
+            mounts.append(f"{self.source(workload, mount['name'])}:{mount['mountPath']}:{mode}")
         root = self.folder / f"root-{workload.program}"
         root.mkdir(exist_ok=True)
-        return ["unshare", "--mount", "--propagation", "private", "sh", str(ENTER), str(root), str(self.programs), *mounts,
-                "--", *words]
+        enter = ["sh", str(ENTER), str(root), str(self.programs)]
+        return ["unshare", "--mount", "--propagation", "private", *enter, *mounts, "--", *words]
 
     def environment(self, container):
         """Returns the variables of a container: those of the image, of the manifest, and no others."""

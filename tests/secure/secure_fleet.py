@@ -1,4 +1,4 @@
-"""A fleet whose Redis speaks TLS alone and knows the users of k8s/components/redis-secure/users.acl, each with a password."""
+"""A fleet whose Redis speaks TLS alone and knows the users of k8s/components/redis-secure/users.acl."""
 
 import re
 import secrets
@@ -16,28 +16,11 @@ NEWER = (" +client|setinfo", " +waitaof")
 NEWER_SINCE = (7, 2)
 
 
-def openssl(*words):
-    """Runs openssl."""
-    subprocess.run(["openssl", *map(str, words)], check=True, capture_output=True)
-
-
-def authority(folder, name):
-    """Makes a certificate authority; returns its certificate and key."""
-    certificate, key = folder / f"{name}.crt", folder / f"{name}.key"
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
-            "-subj", f"/CN={name}", "-keyout", key, "-out", certificate)
-    return certificate, key
-
-
-def certificate(folder, name, issuer):
-    """Makes a certificate for this machine by an authority; returns it and its key."""
-    request, made, key, names = (folder / f"{name}.{end}" for end in ("csr", "crt", "key", "names"))
-    names.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
-    openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-            "-keyout", key, "-out", request)
-    openssl("x509", "-req", "-in", request, "-CA", issuer[0], "-CAkey", issuer[1], "-CAcreateserial", "-days", "2",
-            "-extfile", names, "-out", made)
-    return made, key
+def make_secrets(folder):
+    """Makes passwords, rules and certificates for this machine, as docs/redis.md says."""
+    subprocess.run([str(ROOT / "scripts/redis-secrets.sh"), str(folder), "127.0.0.1", "localhost"], check=True,
+                   capture_output=True)
+    return folder
 
 
 def server_version():
@@ -46,13 +29,8 @@ def server_version():
     return tuple(map(int, re.search(r"v=(\d+)\.(\d+)", said).groups()))
 
 
-def rules(folder, passwords):
-    """Returns the shipped rules with passwords, without the words that the server on PATH does not know."""
-    (folder / "passwords").mkdir(exist_ok=True)
-    for user, password in passwords.items():
-        (folder / "passwords" / user).write_text(password)
-    command = ["sh", str(ACL.with_name("acl.sh")), str(ACL), str(folder / "passwords")]
-    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+def known_rules(text):
+    """Returns rules without the words that the server on PATH does not know."""
     if server_version() < NEWER_SINCE:
         for word in NEWER:
             text = text.replace(word, "")
@@ -64,11 +42,11 @@ class SecureFleet(Fleet):
 
     def __init__(self, binaries, model, trust="CSM_REDIS_CA"):
         super().__init__(binaries, model, rules=None)
-        self.passwords = {user: secrets.token_hex(16) for user in ("gateway", "worker", "operator", "admin")}
-        self.authority = authority(self.folder, "authority")
-        self.certificate = certificate(self.folder, "redis", self.authority)
-        self.trust = {trust: str(self.authority[0])}
-        self.environment |= self.trust
+        self.secrets = make_secrets(self.folder / "secrets")
+        self.passwords = {file.name: file.read_text().strip() for file in (self.secrets / "passwords").iterdir()}
+        self.passwords["admin"] = secrets.token_hex(16)
+        self.authority = self.secrets / "tls/ca.crt"
+        self.environment |= {trust: str(self.authority)}
 
     def url(self, user):
         """Returns the URL of Redis for a user of the fleet."""
@@ -76,11 +54,12 @@ class SecureFleet(Fleet):
 
     def start_redis(self, *settings):
         """Starts Redis on a TLS port alone; `csm-admin` stands beside the shipped users, for the check itself."""
-        acl = self.folder / "users.acl"
-        acl.write_text(rules(self.folder, self.passwords) + f"user csm-admin on >{self.passwords['admin']} ~* &* +@all\n")
-        self.start("redis", ["redis-server", "--port", "0", "--tls-port", str(self.redis_port), "--save", "",
-                             "--tls-cert-file", str(self.certificate[0]), "--tls-key-file", str(self.certificate[1]),
-                             "--tls-ca-cert-file", str(self.authority[0]), "--tls-auth-clients", "no",
+        acl, tls = self.folder / "users.acl", self.secrets / "tls"
+        admin = f"user csm-admin on >{self.passwords['admin']} ~* &* +@all\n"
+        acl.write_text(known_rules((self.secrets / "users.acl").read_text()) + admin)
+        self.start("redis", ["redis-server", "--port", "0", "--tls-port", str(self.redis_port), "--bind", "127.0.0.1",
+                             "--tls-cert-file", str(tls / "tls.crt"), "--tls-key-file", str(tls / "tls.key"),
+                             "--tls-ca-cert-file", str(self.authority), "--tls-auth-clients", "no", "--save", "",
                              "--aclfile", str(acl), *(settings or ("--appendonly", "no"))])
         until("Redis", lambda: self.redis("PING").strip() == "PONG")
 
@@ -91,7 +70,7 @@ class SecureFleet(Fleet):
 
     def redis_cli(self, user, *words):
         """Returns the command line of redis-cli as a user."""
-        return ["redis-cli", "--tls", "--cacert", str(self.authority[0]), "-p", str(self.redis_port), "--no-auth-warning",
+        return ["redis-cli", "--tls", "--cacert", str(self.authority), "-p", str(self.redis_port), "--no-auth-warning",
                 "--user", f"csm-{user}", "--pass", self.passwords[user], *words]
 
     def redis(self, *words):

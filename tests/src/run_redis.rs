@@ -126,7 +126,8 @@ impl RunRedis {
             let log = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
             let shown = secured.passwords.iter().any(|password| log.contains(password));
             ensure!(!shown, "{} holds a password of Redis", path.display());
-            let denied = |line: &&str| DENIALS.iter().any(|text| line.contains(text)) && !line.contains(DENIED_BY_INTENT);
+            let denied =
+                |line: &&str| DENIALS.iter().any(|text| line.contains(text)) && !line.contains(DENIED_BY_INTENT);
             if let Some(line) = log.lines().find(denied) {
                 bail!("{}: a command that the rules of Redis lack: {line}", path.display());
             }

@@ -11,4 +11,5 @@ for user in gateway worker operator; do
     hash=$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)
     edits="$edits;s/@$user@/$hash/"
 done
-awk '/^ *(# |$)/ { next } /^user / && users++ { print "" } { printf "%s ", $0 } END { print "" }' "$rules" | sed "$edits"
+awk '/^ *(# |$)/ { next } /^user / && users++ { print "" } { printf "%s ", $0 } END { print "" }' "$rules" |
+    sed "$edits"

@@ -72,13 +72,11 @@ impl BulkFleet {
             }
         };
         let redis = RunRedis::start(folder, options.secure).await?;
-        let shared = vec![
-            pair("CSM_STORE", format!("folder:{}", store.display())),
-            pair("CSM_LOG", "info"),
-        ];
+        let shared = vec![pair("CSM_STORE", format!("folder:{}", store.display())), pair("CSM_LOG", "info")];
         let [gateway, worker] =
             [RedisUser::Gateway, RedisUser::Worker].map(|user| redis.environment(user, redis.address()));
-        let with = |user: &Vec<(String, String)>, more: Vec<(String, String)>| [user.clone(), shared.clone(), more].concat();
+        let with =
+            |user: &Vec<(String, String)>, more: Vec<(String, String)>| [user.clone(), shared.clone(), more].concat();
         let mut fleet = Self { redis, gateways: Vec::new(), workers: Vec::new(), addresses: Vec::new() };
         for number in 0..GATEWAYS {
             let (address, admin) = (free_address()?, free_address()?);

@@ -105,7 +105,8 @@ pub(crate) async fn blame(error: &AttemptError, marker: &Marker, breaker: &Break
         AttemptError::Empty { .. } => job(FailureClass::Invalid, &error.to_string()),
         AttemptError::Shared(fault) => Blame::Shared(fault.clone()),
         AttemptError::Sink(_) => job(FailureClass::Resource, "the audio could not be stored"),
-        AttemptError::Publish(fault) if fault.is_transient() => {
+        // Another worker may have access.
+        AttemptError::Publish(fault) if fault.is_transient() || fault.is_about_access() => {
             Blame::Shared(SharedFault::new(SharedPart::Redis, fault))
         }
         AttemptError::Publish(_) => job(FailureClass::Transient, "the audio could not be sent while it was spoken"),

@@ -34,6 +34,20 @@ impl RedisFault {
     pub const fn is_transient(&self) -> bool {
         matches!(self, Self::Unavailable(_))
     }
+
+    /// Returns true if Redis refuses this process, whatever job it works on: its certificate, its
+    /// login or its rights.
+    #[must_use]
+    pub fn is_about_access(&self) -> bool {
+        match self {
+            Self::Untrusted(_) => true,
+            Self::Refused(error) => {
+                let code = error.code().is_some_and(|code| ACCESS.contains(&code));
+                code || error.kind() == ErrorKind::AuthenticationFailed
+            }
+            Self::Unavailable(_) | Self::Unsupported(_) | Self::Setting(_) => false,
+        }
+    }
 }
 
 /// Scope of a fault, in order of severity: this moment, this server, this call.
@@ -54,8 +68,16 @@ const MOMENT: [&str; 5] = ["ASK", "BUSY", "MISCONF", "OOM", "TRYAGAIN"];
 /// started.
 const SERVER: [&str; 7] = ["CLUSTERDOWN", "LOADING", "MASTERDOWN", "MOVED", "NOREPLICAS", "READONLY", "UNBLOCKED"];
 
+/// Answers to a process that may not do something, or that did not log in.
+const ACCESS: [&str; 3] = ["NOAUTH", "NOPERM", "WRONGPASS"];
 /// Texts of rustls' errors: this end refused a certificate, or the other end refused this one's.
-const UNTRUSTED: [&str; 2] = ["invalid peer certificate", "received fatal alert"];
+const UNTRUSTED: [&str; 5] = [
+    "invalid peer certificate",
+    "fatal alert: BadCertificate",
+    "fatal alert: Certificate",
+    "fatal alert: UnknownCA",
+    "fatal alert: UnsupportedCertificate",
+];
 
 /// Judges an error. The most severe error of a pipeline counts: a call at fault is not worth
 /// another try.
@@ -122,6 +144,26 @@ mod tests {
 
     fn answer(code: &str, details: &str) -> RedisError {
         make_extension_error(code.to_owned(), Some(details.to_owned()))
+    }
+
+    #[test]
+    fn certificates_and_logins_are_no_faults_of_the_moment_or_of_a_job() {
+        let tls = |text: &str| RedisError::from(std::io::Error::other(text.to_owned()));
+        for (error, untrusted) in [
+            (tls("invalid peer certificate: UnknownIssuer"), true),
+            (tls("received fatal alert: CertificateRequired"), true),
+            (answer("NOAUTH", "Authentication required."), false),
+            (answer("NOPERM", "this user has no permissions to run the 'keys' command"), false),
+        ] {
+            let fault = RedisFault::from(error);
+            assert!(fault.is_about_access() && !fault.is_transient(), "{fault:?}");
+            assert_eq!(matches!(fault, RedisFault::Untrusted(_)), untrusted, "{fault:?}");
+        }
+        for error in [tls("received fatal alert: InternalError"), tls("Connection reset by peer")] {
+            let fault = RedisFault::from(error);
+            assert!(fault.is_transient() && !fault.is_about_access(), "{fault:?}");
+        }
+        assert!(!RedisFault::from(answer("WRONGTYPE", "Operation against a key")).is_about_access());
     }
 
     #[test]

@@ -7,8 +7,8 @@ use redis::sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType}
 use redis::{ConnectionAddr, ConnectionInfo, ErrorKind, RedisError, RedisResult, TlsCertificates, TlsMode};
 use tokio::time::timeout;
 
-use super::address::Address;
 use super::RedisArgs;
+use super::address::Address;
 use super::cluster::Cluster;
 use super::fault::RedisFault;
 use super::node::{LOOKUP_LIMIT, Node};
@@ -94,13 +94,20 @@ impl Sentinel {
         let addresses = sentinels.iter().map(|sentinel| sentinel.addr().clone());
         let mut builder = SentinelClientBuilder::new(addresses, name, SentinelServerType::Master)?;
         // All sentinels have one login.
-        if let Some(login) = sentinels.first().map(ConnectionInfo::redis_settings) {
-            builder = login.username().into_iter().fold(builder, SentinelClientBuilder::set_client_to_sentinel_username);
-            builder = login.password().into_iter().fold(builder, SentinelClientBuilder::set_client_to_sentinel_password);
+        let login = sentinels[0].redis_settings();
+        if let Some(name) = login.username() {
+            builder = builder.set_client_to_sentinel_username(name);
+        }
+        if let Some(password) = login.password() {
+            builder = builder.set_client_to_sentinel_password(password);
         }
         let login = master.redis_settings();
-        builder = login.username().into_iter().fold(builder, SentinelClientBuilder::set_client_to_redis_username);
-        builder = login.password().into_iter().fold(builder, SentinelClientBuilder::set_client_to_redis_password);
+        if let Some(name) = login.username() {
+            builder = builder.set_client_to_redis_username(name);
+        }
+        if let Some(password) = login.password() {
+            builder = builder.set_client_to_redis_password(password);
+        }
         builder = builder.set_client_to_redis_db(login.db());
         if matches!(master.addr(), ConnectionAddr::TcpTls { .. }) {
             builder = builder.set_client_to_redis_tls_mode(TlsMode::Secure);

@@ -105,8 +105,7 @@ async fn a_server_that_asks_for_a_certificate_gets_it() {
         let own = server.authority.sign("client").unwrap();
         // Without one the server's alert may get lost as the server closes the connection.
         write(&server.client(PASSWORD, server.trusting(), Duration::ZERO)).await.unwrap_err();
-        let tls =
-            RedisTlsArgs { redis_cert: Some(own.certificate), redis_key: Some(own.key), ..server.trusting() };
+        let tls = RedisTlsArgs { redis_cert: Some(own.certificate), redis_key: Some(own.key), ..server.trusting() };
         assert_eq!(write(&server.client(PASSWORD, tls, Duration::ZERO)).await.unwrap(), 1);
     }
 }

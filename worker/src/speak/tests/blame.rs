@@ -42,9 +42,10 @@ type Check = fn(&Blame) -> bool;
 async fn a_part_that_all_jobs_share_is_never_the_fault_of_a_job() {
     let (marker, breaker) = (Marker::new(&WatermarkKey::development()).unwrap(), Breaker::default());
     let store = SharedFault::new(SharedPart::Store, &"away");
-    let cases: [(AttemptError, Check); 5] = [
+    let cases: [(AttemptError, Check); 6] = [
         (PartError::<SinkError>::Shared(store).into(), |blame| matches!(blame, Blame::Shared(_))),
         (RedisFault::Unavailable("away".into()).into(), |blame| matches!(blame, Blame::Shared(_))),
+        (RedisFault::Untrusted("UnknownIssuer".into()).into(), |blame| matches!(blame, Blame::Shared(_))),
         (EngineError::Model("no memory".into()).into(), |blame| matches!(blame, Blame::Engine(_))),
         (EngineError::Refused("too long".into()).into(), |blame| matches!(blame, Blame::Job(_))),
         (
