@@ -1,5 +1,7 @@
 //! TLS to real servers, the rights of their users, and what a refused client is told.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::path::Path;
 use std::time::Duration;
 
