@@ -66,6 +66,12 @@ fn the_rules_of_redis_permit_each_command_of_the_sources() {
     }
 }
 
+/// Redis replays its append-only file as this user, and drops what the user may not do.
+#[test]
+fn nobody_is_the_default_user_which_keeps_all_rights() {
+    assert!(read(RULES).contains("\nuser default off ~* &* +@all\n"));
+}
+
 #[test]
 fn the_page_gives_the_reason_of_each_permitted_command() {
     let page = read("docs/redis.md");

@@ -277,6 +277,8 @@ REDIS = (
           edits=(Edit("k8s/components/redis-secure/secure.conf", "port 0\ntls-port 6379", "port 6379"),)),
     Fault("the ACL file of Redis is on no volume", "redis-tls", SECURE,
           edits=(Edit("k8s/components/redis-secure/secure.conf", "aclfile /acl/users.acl", "aclfile /etc/users.acl"),)),
+    Fault("the user default of Redis has no rights", "redis-tls", SECURE,
+          edits=(Edit("k8s/components/redis-secure/users.acl", "user default off ~* &* +@all", "user default off"),)),
     Fault("a probe of Redis speaks no TLS", "redis-tls", SECURE,
           put(f"{FIRST}.readinessProbe.exec.command.2", "redis-cli ping | grep -q PONG", "StatefulSet", "csm-redis")),
     Fault("a worker does not know the authority of Redis", "redis-login", SECURE,

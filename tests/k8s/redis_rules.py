@@ -5,6 +5,8 @@ from manifests import at, rule
 # Settings of secure.conf that name files of volumes.
 FILES = ("tls-cert-file", "tls-key-file", "tls-ca-cert-file", "aclfile")
 PROBES = ("startupProbe", "readinessProbe")
+# Nobody can log in as this user, as which Redis replays its append-only file.
+DEFAULT_USER = "user default off ~* &* +@all"
 
 
 def redis_of(manifests):
@@ -38,6 +40,9 @@ def redis_tls(manifests):
     for name in FILES:
         if not on_volume(container, settings.get(name, "")):
             yield f"{workload.name}: {name} is on no volume"
+    rules = [thing["data"]["users.acl"] for thing in manifests.of("ConfigMap") if "users.acl" in (thing.get("data") or {})]
+    if not any(DEFAULT_USER in text.splitlines() for text in rules):
+        yield f"{workload.name}: the user default is not off, or lacks rights to replay the append-only file"
     for name in PROBES:
         if "--tls " not in at(container, f"{name}.exec.command", ["", "", ""])[2]:
             yield f"{workload.name}: its {name} speaks no TLS"

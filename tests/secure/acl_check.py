@@ -41,6 +41,7 @@ UNSEEN = {
     "publish": JANITOR, "xrevrange": JANITOR, "xack": JANITOR, "xdel": JANITOR, "zrangebyscore": JANITOR,
     "unwatch": "a connection that was idle for a second", "ping": "the same",
 }
+JOBS_OVER_RESTART = 5
 # What each user must be refused.
 REFUSED = {
     "gateway": (["FLUSHALL"], ["KEYS", "*"], ["CONFIG", "GET", "requirepass"], ["EVAL", "return 1", "0"], ["SHUTDOWN"],
@@ -56,6 +57,7 @@ class WatchedFleet(SecureFleet):
     """Fleet whose programs reach Redis over lines that tell them apart."""
 
     worker_settings = ()
+    durable = ()
     monitor = None
 
     def url(self, user):
@@ -130,6 +132,22 @@ def rotation(fleet):
     until("a gateway whose password is back goes on", lambda: b'"ready"' in ready(fleet, "gateway-1"))
 
 
+def restart(fleet):
+    """Kills Redis with jobs in it and starts it again; yields what is gone."""
+    fleet.kill("worker-1")
+    jobs = [exercise.submit(fleet, "gateway-1") for _ in range(JOBS_OVER_RESTART)]
+    before = {key for key in fleet.redis("KEYS", "*").split() if fleet.redis("TTL", key).strip() == "-1"}
+    fleet.kill("redis")
+    fleet.start_redis(*fleet.durable)
+    lost = before - set(fleet.redis("KEYS", "*").split())
+    if lost:
+        yield f"a restart of Redis lost {sorted(lost)}"
+        return
+    fleet.start_program("worker", "worker-1", *fleet.worker_settings)
+    for job in jobs:
+        exercise.end(fleet, job)
+
+
 def ready(fleet, name):
     """Returns what a process says of its readiness."""
     return http(f"http://127.0.0.1:{fleet.admin[name]}/readyz")[1]
@@ -145,7 +163,8 @@ def leaks(fleet):
 
 def check(fleet):
     """Runs the check; returns a list of faults."""
-    fleet.start_redis("--appendonly", "yes", "--appendfsync", "everysec")
+    fleet.durable = ("--appendonly", "yes", "--appendfsync", "always", "--dir", str(fleet.folder))
+    fleet.start_redis(*fleet.durable)
     fleet.monitor = Monitor(fleet)
     fleet.start_program("gateway", "gateway-1", "--tenant-running-max", "3")
     fleet.start_program("worker", "worker-1", *fleet.worker_settings)
@@ -157,6 +176,7 @@ def check(fleet):
     fleet.kill("monitor")
     faults += compare(counts, permitted())
     faults += refusals(fleet)
+    faults += restart(fleet)
     rotation(fleet)
     return [*faults, *leaks(fleet)]
 

@@ -16,9 +16,8 @@ use uuid::Uuid;
 const NEWER: [&str; 2] = [" +client|setinfo", " +waitaof"];
 /// First version of Redis that knows them.
 const NEWER_SINCE: (u32, u32) = (7, 2);
-/// Rule of the default user that is shipped, and that of a run: [`LocalRedis`] asks the server
-/// without a login whether it is ready.
-const DEFAULT_USER: [&str; 2] = ["user default off", "user default on nopass +ping +info"];
+/// User of the run itself, which may do everything.
+const ADMIN: &str = "csm-admin";
 /// Texts by which logs tell that a user may not do something.
 const DENIALS: [&str; 3] = ["NoPerm", "NOPERM", "executing the script can't"];
 /// Command that programs try, and do without: it would also show passwords of the server.
@@ -74,7 +73,8 @@ impl RunRedis {
             return Ok(Self { server, secured: None });
         }
         let (secured, settings) = Secured::prepare(&folder.join("secrets")).await?;
-        let options = LocalRedisOptions { socket: true, settings, ..LocalRedisOptions::default() };
+        let login = Some((ADMIN.to_owned(), secured.passwords[3].clone()));
+        let options = LocalRedisOptions { socket: true, login, settings, ..LocalRedisOptions::default() };
         Ok(Self { server: LocalRedis::spawn(&data, &options).await?, secured: Some(secured) })
     }
 
@@ -88,8 +88,7 @@ impl RunRedis {
     /// Returns the URL for the run itself, which may do everything.
     #[must_use]
     pub fn admin_url(&self) -> String {
-        let login = self.secured.as_ref().map(|secured| format!("?user=csm-admin&pass={}", secured.passwords[3]));
-        self.server.url() + &login.unwrap_or_default()
+        self.server.url()
     }
 
     /// Returns the settings of a process that reaches the server at `through`, which may be a
@@ -173,12 +172,10 @@ async fn rules(folder: &Path, passwords: &[String; 4]) -> anyhow::Result<String>
     let made = acl.output().await?;
     ensure!(made.status.success(), "acl.sh: {}", String::from_utf8_lossy(&made.stderr));
     let mut rules = String::from_utf8(made.stdout)?;
-    ensure!(rules.contains(DEFAULT_USER[0]), "the default user is off");
-    rules = rules.replace(DEFAULT_USER[0], DEFAULT_USER[1]);
     if !knows_newer().await? {
         rules = NEWER.iter().fold(rules, |rules, word| rules.replace(word, ""));
     }
-    Ok(rules + &format!("user csm-admin on >{} ~* &* +@all\n", passwords[3]))
+    Ok(rules + &format!("user {ADMIN} on >{} ~* &* +@all\n", passwords[3]))
 }
 
 /// Returns whether the server on `PATH` knows the newer words. Valkey does, as it began with 7.2.

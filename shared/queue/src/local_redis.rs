@@ -62,6 +62,8 @@ pub struct LocalRedisOptions {
     pub port: Option<u16>,
     /// Listen on a socket that other users cannot reach, instead of a port.
     pub socket: bool,
+    /// User of this process and password, if the settings name an ACL file; part of the URL.
+    pub login: Option<(String, String)>,
     /// Executable of the server; by default `redis-server` or `valkey-server` from PATH.
     pub server: Option<PathBuf>,
     /// Further settings of the server, each as `["--name", "value"]`; they override the built-in
@@ -129,10 +131,14 @@ impl fmt::Display for RedisPlace {
 }
 
 impl RedisPlace {
-    fn url(&self) -> String {
-        match self {
-            Self::Port(port) => format!("redis://127.0.0.1:{port}/"),
-            Self::Socket(folder) => socket::url(&folder.socket()),
+    fn url(&self, login: Option<&(String, String)>) -> String {
+        match (self, login) {
+            (Self::Port(port), None) => format!("redis://127.0.0.1:{port}/"),
+            (Self::Port(port), Some((user, password))) => format!("redis://{user}:{password}@127.0.0.1:{port}/"),
+            (Self::Socket(folder), None) => socket::url(&folder.socket()),
+            (Self::Socket(folder), Some((user, password))) => {
+                format!("{}?user={user}&pass={password}", socket::url(&folder.socket()))
+            }
         }
     }
 }
@@ -144,8 +150,7 @@ pub struct LocalRedis {
     tether: Tether,
     place: RedisPlace,
     data_dir: PathBuf,
-    server: PathBuf,
-    settings: Vec<String>,
+    options: LocalRedisOptions,
 }
 
 impl LocalRedis {
@@ -158,10 +163,9 @@ impl LocalRedis {
     pub async fn spawn(data_dir: &Path, options: &LocalRedisOptions) -> Result<Self, LocalRedisError> {
         fs::create_dir_all(data_dir).map_err(io_error(format!("data folder {}", data_dir.display())))?;
         let data_dir = data_dir.canonicalize().map_err(io_error(format!("data folder {}", data_dir.display())))?;
-        let server = options.server.as_deref();
         if options.socket {
             let folder = SocketFolder::choose(&data_dir)?;
-            let started = Self::start(&data_dir, server, RedisPlace::Socket(folder.clone()), &options.settings).await?;
+            let started = Self::start(&data_dir, RedisPlace::Socket(folder.clone()), options).await?;
             folder.announce(&data_dir)?;
             return Ok(started);
         }
@@ -169,7 +173,7 @@ impl LocalRedis {
         loop {
             tries -= 1;
             let port = options.port.map_or_else(free_port, Ok)?;
-            match Self::start(&data_dir, server, RedisPlace::Port(port), &options.settings).await {
+            match Self::start(&data_dir, RedisPlace::Port(port), options).await {
                 Err(LocalRedisError::Ended { log, .. }) if tries > 0 && is_port_taken(&log) => {}
                 done => return done,
             }
@@ -179,7 +183,7 @@ impl LocalRedis {
     /// Returns the URL for clients.
     #[must_use]
     pub fn url(&self) -> String {
-        self.place.url()
+        self.place.url(self.options.login.as_ref())
     }
 
     /// Returns the port on 127.0.0.1, or 0 if the server listens on a socket.
@@ -206,7 +210,7 @@ impl LocalRedis {
     /// As [`LocalRedis::spawn`].
     pub async fn restart(&mut self) -> Result<(), LocalRedisError> {
         self.kill().await?;
-        *self = Self::start(&self.data_dir, Some(&self.server), self.place.clone(), &self.settings).await?;
+        *self = Self::start(&self.data_dir, self.place.clone(), &self.options).await?;
         Ok(())
     }
 
@@ -226,16 +230,11 @@ impl LocalRedis {
         }
     }
 
-    async fn start(
-        data_dir: &Path,
-        server: Option<&Path>,
-        place: RedisPlace,
-        settings: &[String],
-    ) -> Result<Self, LocalRedisError> {
-        let (mut child, server) = spawn_server(data_dir, server, &place, settings)?;
+    async fn start(data_dir: &Path, place: RedisPlace, options: &LocalRedisOptions) -> Result<Self, LocalRedisError> {
+        let (mut child, server) = spawn_server(data_dir, options.server.as_deref(), &place, &options.settings)?;
         let pid = child.id().unwrap_or_default();
         let tether = Tether::to(pid).map_err(io_error("starting the shell that watches redis-server"))?;
-        let url = place.url();
+        let url = place.url(options.login.as_ref());
         let ready = tokio::select! {
             ended = child.wait() => {
                 let status = ended.map_err(io_error("waiting for redis-server"))?;
@@ -247,7 +246,9 @@ impl LocalRedis {
             return Err(LocalRedisError::NotReady { place });
         }
         tracing::info!(%place, data_dir = %data_dir.display(), "started private redis-server");
-        Ok(Self { child, tether, place, data_dir: data_dir.to_owned(), server, settings: settings.to_vec() })
+        // A restart takes the same program.
+        let options = LocalRedisOptions { server: Some(server), ..options.clone() };
+        Ok(Self { child, tether, place, data_dir: data_dir.to_owned(), options })
     }
 }
 
