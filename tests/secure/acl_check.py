@@ -106,7 +106,8 @@ def refusals(fleet):
     script = fleet.redis_cli("worker", "SCRIPT", "LOAD", "return redis.call('KEYS', '*')")
     digest = subprocess.run(script, capture_output=True, text=True, check=True).stdout.strip()
     done = subprocess.run(fleet.redis_cli("worker", "EVALSHA", digest, "0"), capture_output=True, text=True)
-    if "can't run this command" not in done.stdout and "NOPERM" not in done.stdout:
+    # Redis' text, then Valkey's.
+    if "can't run this command" not in done.stdout and "ACL failure in script" not in done.stdout:
         yield f"a script of csm-worker may KEYS: {done.stdout}"
     other = make_secrets(fleet.folder / "other") / "tls/ca.crt"
     stranger = [word if word != str(fleet.authority) else str(other) for word in fleet.redis_cli("worker", "PING")]

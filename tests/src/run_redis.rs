@@ -19,7 +19,7 @@ const NEWER_SINCE: (u32, u32) = (7, 2);
 /// User of the run itself, which may do everything.
 const ADMIN: &str = "csm-admin";
 /// Texts by which logs tell that a user may not do something.
-const DENIALS: [&str; 3] = ["NoPerm", "NOPERM", "executing the script can't"];
+const DENIALS: [&str; 4] = ["NoPerm", "NOPERM", "executing the script can't", "ACL failure in script"];
 /// Command that programs try, and do without: it would also show passwords of the server.
 const DENIED_BY_INTENT: &str = "config|get";
 
