@@ -102,8 +102,8 @@ pub(crate) struct AppState {
 /// Fault of the settings of a part that requests need.
 #[derive(Debug, thiserror::Error)]
 pub enum AppError {
-    /// Address of Redis that cannot be used.
-    #[error("CSM_REDIS_URL: {0}")]
+    /// Settings of Redis that cannot be used.
+    #[error(transparent)]
     Redis(#[from] RedisFault),
     /// Settings of the store that cannot be used.
     #[error(transparent)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use csm_queue::queue::{Queue, QueueArgs, QueueError};
-use csm_queue::redis_client::{RedisArgs, RedisClient, RedisFault, RedisTlsArgs};
+use csm_queue::redis_client::{RedisArgs, RedisClient, RedisTlsArgs};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::CheckResult;
@@ -57,12 +57,12 @@ pub(super) fn version(said: &str) -> Option<(u32, u32)> {
 /// Checks whether the server at `url` answers, and which of its settings could cost jobs.
 pub(super) async fn reachable(url: &SecretString, tls: &RedisTlsArgs) -> CheckResult {
     const CHECK: &str = "redis";
-    const SCHEMES: &str = "It begins with redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS)";
+    const SCHEMES: &str =
+        "A URL begins with redis://, redis+sentinel:// or redis+cluster:// (rediss for TLS), and certificates are PEM";
     let args = RedisArgs { tls: tls.clone(), ..RedisArgs::new(url.expose_secret(), "csm") };
     let client = match RedisClient::new(&args, Duration::ZERO) {
         Ok(client) => client,
-        Err(RedisFault::Setting(what)) => return CheckResult::problem(CHECK, what, "Correct the setting"),
-        Err(error) => return CheckResult::problem(CHECK, format!("CSM_REDIS_URL: {error}"), SCHEMES),
+        Err(error) => return CheckResult::problem(CHECK, error.to_string(), SCHEMES),
     };
     match answers(&client).await {
         Ok(what) => match client.advice().await {

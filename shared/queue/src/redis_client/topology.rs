@@ -23,7 +23,9 @@ pub(super) enum Topology {
 
 impl Topology {
     pub(super) fn new(args: &RedisArgs) -> Result<Self, RedisFault> {
-        let (address, certificates) = (Address::parse(&args.redis_url)?, args.tls.read()?);
+        let address = Address::parse(&args.redis_url);
+        let address = address.map_err(|error| RedisFault::Setting(format!("CSM_REDIS_URL: {error}")))?;
+        let certificates = args.tls.read()?;
         let certificates = certificates.as_ref();
         if let Some(fault) = tls::unused(address.any_server(), certificates) {
             return Err(fault);
