@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use csm_engine::engine::MAX_SLOTS;
-use csm_gateway::{BATCH_WINDOW, GatewayArgs, IdSecretArgs, TargetWaitArgs};
+use csm_gateway::{AdminTokenArgs, BATCH_WINDOW, GatewayArgs, IdSecretArgs, TargetWaitArgs};
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions, SupervisedRedis, running_url};
 use csm_queue::queue::QueueArgs;
 use csm_queue::redis_client::RedisArgs;
@@ -90,6 +90,8 @@ pub(crate) struct FleetArgs {
     allowed_origins: Vec<String>,
     #[command(flatten)]
     id_secret: IdSecretArgs,
+    #[command(flatten)]
+    admin_token: AdminTokenArgs,
 }
 
 impl FleetArgs {
@@ -277,6 +279,7 @@ impl FleetSettings<'_> {
             allowed_hosts: self.args.allowed_hosts.clone(),
             allowed_origins: self.args.allowed_origins.clone(),
             id_secret: self.args.id_secret.clone(),
+            admin_token: self.args.admin_token.clone(),
             redis: self.redis(),
             queue: QueueArgs::default(),
             store: self.store(),

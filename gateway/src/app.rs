@@ -17,6 +17,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::admin_token::{AdminToken, AdminTokenError};
 use crate::config::{self, GatewayArgs, IdSecretError};
 use crate::detections::Detections;
 use crate::http::body::BodyReader;
@@ -95,6 +96,8 @@ pub(crate) struct AppState {
     pub(crate) connection_limits: ConnectionLimits,
     /// Search for marks in recordings.
     pub(crate) detections: Detections,
+    /// Token of operators; without one nobody operates over HTTP.
+    pub(crate) admin_token: Option<AdminToken>,
     /// Secret of the settings, from which idempotency keys become ids.
     id_secret: Option<IdSecret>,
 }
@@ -111,6 +114,9 @@ pub enum AppError {
     /// Secret of ids that cannot be used.
     #[error(transparent)]
     IdSecret(#[from] IdSecretError),
+    /// Token of operators that cannot be used.
+    #[error(transparent)]
+    AdminToken(#[from] AdminTokenError),
     /// Secret of the watermark that is no key.
     #[error("CSM_WATERMARK_KEY or CSM_WATERMARK_OLD_KEYS: {0}")]
     Watermark(#[from] WatermarkError),
@@ -123,7 +129,7 @@ impl App {
         window_check: WindowCheck,
         stop: CancellationToken,
     ) -> Result<Self, AppError> {
-        let id_secret = args.id_secret.get()?;
+        let (id_secret, admin_token) = (args.id_secret.get()?, args.admin_token.get()?);
         let client = |patience| RedisClient::new(&args.redis, patience);
         let (status, redis) = (client(STATUS_PATIENCE)?, client(NEW_REQUEST_PATIENCE)?);
         let patient = client(ACCEPTED_JOB_PATIENCE)?;
@@ -156,6 +162,7 @@ impl App {
             stop,
             late: CancellationToken::new(),
             sockets: SocketPlaces::new(),
+            admin_token,
             id_secret,
         })))
     }

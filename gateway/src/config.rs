@@ -20,6 +20,8 @@ use csm_shared::store::StoreArgs;
 use csm_shared::watermark::{Detector, WatermarkError, WatermarkKeyArgs};
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::admin_token::AdminTokenArgs;
+
 /// Lines of one tenant's batches in the bulk lane, by default.
 pub const BATCH_WINDOW: u32 = 512;
 
@@ -87,6 +89,10 @@ pub struct GatewayArgs {
     /// Secret of the ids that idempotency keys name.
     #[command(flatten)]
     pub id_secret: IdSecretArgs,
+
+    /// Token of operators.
+    #[command(flatten)]
+    pub admin_token: AdminTokenArgs,
 
     /// Address of Redis.
     #[command(flatten)]

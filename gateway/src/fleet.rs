@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::State;
-use csm_queue::queue::{LaneStats, WorkerStatus};
+use csm_queue::queue::{LaneStats, QueueStats, Unclaimed, WorkerStatus};
 use csm_shared::job::Lane;
 use csm_shared::models::ModelKind;
 use serde::Serialize;
@@ -35,10 +35,16 @@ struct LaneDocument {
     oldest_s: Option<f64>,
     /// Expected audio of the waiting jobs, in seconds.
     waiting_audio_s: f64,
+    /// Expected audio of the running jobs, in seconds.
+    running_audio_s: f64,
     /// Wait that a job would be told now, in seconds; absent if it is not known.
     wait_s: Option<f64>,
     /// Slots that the lane wants.
     desired_slots: u64,
+    /// Wait that the lane's slots are chosen for, in seconds.
+    target_wait_s: f64,
+    /// Reason why nobody claims the waiting jobs; absent if there is no sign of it.
+    unclaimed: Option<Unclaimed>,
     paused: bool,
 }
 
@@ -47,6 +53,7 @@ struct WorkerDocument {
     id: String,
     host: String,
     model: String,
+    build: String,
     slots: u8,
     running: u8,
     draining: bool,
@@ -56,32 +63,43 @@ struct WorkerDocument {
 
 /// Answers with the numbers of the fleet.
 pub(crate) async fn fleet(State(app): State<App>) -> Result<Json<FleetDocument>, Problem> {
-    let stats = app.status_queue.stats().await?;
-    let model = ModelDocument { name: app.model_name.clone(), kind: app.window_check.model_kind() };
-    let lanes = stats.lanes.iter().map(|lane| lane_document(lane, stats.desired_slots(lane, &app.target_waits)));
-    let (lanes, closed) = (lanes.collect(), stats.closed);
-    let workers = stats.workers.into_iter().map(worker).collect();
-    Ok(Json(FleetDocument { model, lanes, workers, closed }))
+    Ok(Json(FleetDocument::of(&app, &app.status_queue.stats().await?)))
 }
 
-fn lane_document(stats: &LaneStats, desired_slots: u64) -> LaneDocument {
-    LaneDocument {
-        lane: stats.lane,
-        waiting: stats.depth.saturating_sub(stats.running),
-        running: stats.running,
-        oldest_s: stats.oldest.map(|age| age.as_secs_f64()),
-        waiting_audio_s: stats.waiting_audio.as_secs_f64(),
-        wait_s: stats.wait.map(|wait| wait.as_secs_f64()),
-        desired_slots,
-        paused: stats.paused,
+impl FleetDocument {
+    /// Makes the document of the queue's numbers.
+    pub(crate) fn of(app: &App, stats: &QueueStats) -> Self {
+        Self {
+            model: ModelDocument { name: app.model_name.clone(), kind: app.window_check.model_kind() },
+            lanes: stats.lanes.iter().map(|lane| lane_document(app, stats, lane)).collect(),
+            workers: stats.workers.iter().map(worker).collect(),
+            closed: stats.closed,
+        }
     }
 }
 
-fn worker(WorkerStatus { owner, report }: WorkerStatus) -> WorkerDocument {
+fn lane_document(app: &App, stats: &QueueStats, lane: &LaneStats) -> LaneDocument {
+    LaneDocument {
+        lane: lane.lane,
+        waiting: lane.depth.saturating_sub(lane.running),
+        running: lane.running,
+        oldest_s: lane.oldest.map(|age| age.as_secs_f64()),
+        waiting_audio_s: lane.waiting_audio.as_secs_f64(),
+        running_audio_s: lane.running_audio.as_secs_f64(),
+        wait_s: lane.wait.map(|wait| wait.as_secs_f64()),
+        desired_slots: stats.desired_slots(lane, &app.target_waits),
+        target_wait_s: app.target_waits.of(lane.lane).as_secs_f64(),
+        unclaimed: stats.unclaimed(lane),
+        paused: lane.paused,
+    }
+}
+
+fn worker(WorkerStatus { owner, report }: &WorkerStatus) -> WorkerDocument {
     WorkerDocument {
-        id: owner,
-        host: report.host,
-        model: report.model,
+        id: owner.clone(),
+        host: report.host.clone(),
+        model: report.model.clone(),
+        build: report.build.clone(),
         slots: report.slots,
         running: report.running,
         draining: report.draining,

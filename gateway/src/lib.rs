@@ -18,9 +18,13 @@
 //!    (`/generate`, `/ws`), `stream` (`/v1/stream`), `openai`, `realtime`, `deepgram`, `elevenlabs`,
 //!    `cartesia`, `wyoming`, `watermark` (`/v1/watermark`) with the search of `detections`, `fleet`, and
 //!    the `page`.
-//! 7. Bulk: `files`, and `batches` with the task that feeds them; `cues` of recordings.
-//! 8. `readiness`: checks of Redis and the store; `scaler`: slots wanted, for KEDA; `server`: connections and the drain.
+//! 7. For operators: `admin` (`/v1/admin`), behind the token of `admin_token`.
+//! 8. Bulk: `files`, and `batches` with the task that feeds them; `cues` of recordings.
+//! 9. `readiness`: checks of Redis and the store; `scaler`: slots wanted, for KEDA; `server`: connections and
+//!    the drain.
 
+mod admin;
+mod admin_token;
 mod app;
 mod batches;
 mod caller;
@@ -73,6 +77,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+pub use admin_token::{AdminTokenArgs, AdminTokenError};
 pub use app::AppError;
 pub use batches::{LocalBatch, LocalBatchError, LocalLine};
 pub use config::{BATCH_WINDOW, GatewayArgs, IdSecretArgs, IdSecretError, TargetWaitArgs};

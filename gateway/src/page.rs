@@ -1,7 +1,8 @@
-//! The page at `/`: type a line, hear it while it is made. Plain HTML, CSS and JavaScript, embedded.
+//! The page at `/`: type a line, hear it while it is made. The page at `/admin`: what operators see and
+//! do. Plain HTML, CSS and JavaScript, embedded.
 //!
-//! The page uses the public API alone, so its files are all that is here. It loads nothing from
-//! elsewhere, and its content security policy lets it.
+//! The pages use the public API alone, so their files are all that is here. They load nothing from
+//! elsewhere, and their content security policy forbids it.
 
 use axum::Router;
 use axum::http::HeaderName;
@@ -15,7 +16,7 @@ const CSS: &str = "text/css; charset=utf-8";
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const SVG: &str = "image/svg+xml";
 
-/// Sources that the page may use: itself, for everything.
+/// Sources that a page may use: its own gateway, for everything.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
     media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; \
     trusted-types 'none'";
@@ -29,8 +30,8 @@ macro_rules! asset {
     };
 }
 
-/// Files of the page.
-static ASSETS: [Asset; 17] = [
+/// Files of the pages.
+static ASSETS: [Asset; 21] = [
     ("/", HTML, include_str!("page/assets/index.html")),
     asset!("style.css", CSS),
     asset!("controls.css", CSS),
@@ -48,9 +49,13 @@ static ASSETS: [Asset; 17] = [
     asset!("wave.js", SCRIPT),
     asset!("fleet.js", SCRIPT),
     asset!("dom.js", SCRIPT),
+    ("/admin", HTML, include_str!("page/assets/admin.html")),
+    asset!("admin.css", CSS),
+    asset!("admin.js", SCRIPT),
+    asset!("admin_view.js", SCRIPT),
 ];
 
-/// Makes the routes of the page's files.
+/// Makes the routes of the pages' files.
 pub(crate) fn routes() -> Router<App> {
     ASSETS.iter().fold(Router::new(), |router, &(path, media_type, content)| {
         let headers: [(HeaderName, &str); 4] = [

@@ -22,7 +22,8 @@ use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
 use crate::http::{Problem, request_metrics, request_trace};
 use crate::{
-    batches, cartesia, compat, deepgram, elevenlabs, files, fleet, jobs, openai, page, realtime, stream, watermark,
+    admin, batches, cartesia, compat, deepgram, elevenlabs, files, fleet, jobs, openai, page, realtime, stream,
+    watermark,
 };
 
 /// Builds the public API. Layers run from the bottom up: id, metrics, trace and its
@@ -60,6 +61,7 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .merge(deepgram)
         .merge(elevenlabs)
         .merge(page::routes())
+        .merge(admin::routes())
         .route("/v1/stream", get(stream::stream))
         .route("/v1/fleet", get(fleet::fleet))
         .route("/v1/test", get(async || Json(json!({"status": "ok"}))))

@@ -13,6 +13,7 @@ import pathlib
 import subprocess
 import threading
 import traceback
+from collections.abc import Callable
 
 from playwright.sync_api import Browser, Page, Route, sync_playwright
 
@@ -509,7 +510,8 @@ def screenshots(tester: Tester) -> None:
                 page.context.close()
 
 
-def main() -> int:
+def run(tests: dict[str, Callable], screenshots: Callable) -> int:
+    """Runs the tests that the command line selects, and makes the screenshots if it names a folder."""
     parser = argparse.ArgumentParser()
     parser.add_argument("base")
     parser.add_argument("--restart")
@@ -517,7 +519,7 @@ def main() -> int:
     parser.add_argument("--only")
     parser.add_argument("--chromium", default="/usr/bin/chromium")
     options = parser.parse_args()
-    tests = {name: test for name, test in globals().items() if name.startswith("test_")}
+    tests = {name: test for name, test in tests.items() if name.startswith("test_")}
     if options.only is not None:
         tests = {name: test for name, test in tests.items() if options.only in name}
     failed = 0
@@ -543,4 +545,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    raise SystemExit(run(globals(), screenshots))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tests the page in a real browser, on a fleet of its own: run.sh BIN MODEL SHOTS [page_test.py arguments].
+# Tests the pages in a real browser, on a fleet of its own: run.sh BIN MODEL SHOTS [page_test.py arguments].
 # BIN holds csm-gateway and csm-worker. PYTHON has the packages of requirements.txt; Chromium is Debian's.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
@@ -13,7 +13,7 @@ free_port() {
 }
 port=$(free_port) redis=$(free_port) admin=$(free_port) worker_admin=$(free_port)
 export CSM_REDIS_URL="redis://127.0.0.1:$redis" CSM_MODEL="$model" CSM_DEVELOPMENT_WATERMARK=true CSM_DEVICE=cpu \
-    CSM_STORE="folder:$work/store" CSM_LISTEN="127.0.0.1:$port"
+    CSM_STORE="folder:$work/store" CSM_LISTEN="127.0.0.1:$port" CSM_ADMIN_TOKEN=the-token-of-this-test
 ready() {
     for _ in $(seq 600); do
         curl -sf "127.0.0.1:$1/readyz" >/dev/null && return 0
@@ -42,4 +42,6 @@ chmod +x "$work/gateway.sh"
 "$bin/csm-worker" --admin-listen "127.0.0.1:$worker_admin" --threads 1 >"$work/worker.log" 2>&1 &
 echo $! >"$work/worker.pid"
 ready "$worker_admin"
-"${PYTHON:-python3}" "$here/page_test.py" "http://127.0.0.1:$port" --restart "$work/gateway.sh" --shots "$shots" "$@"
+for test in page_test.py admin_test.py; do
+    "${PYTHON:-python3}" "$here/$test" "http://127.0.0.1:$port" --restart "$work/gateway.sh" --shots "$shots" "$@"
+done

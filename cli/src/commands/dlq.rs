@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
-use csm_queue::queue::Queue;
+use csm_queue::queue::{LetterFilter, Queue};
 use csm_shared::job::JobId;
 use csm_shared::{errln, out, outln};
 
@@ -160,7 +160,8 @@ impl LetterSelection {
     /// Returns the jobs of the letters that are there now and of the class. Letters that arrive
     /// later are left out, because a retried job may soon be dead again.
     async fn letters(&self, queue: &Queue) -> anyhow::Result<Vec<JobId>> {
-        Ok(queue.dead_letter_jobs(self.class.as_deref()).await?)
+        let filter = LetterFilter { class: self.class.clone(), ..LetterFilter::default() };
+        Ok(queue.dead_letter_jobs(&filter).await?.into_iter().map(|(_, id)| id).collect())
     }
 
     /// Says how many letters there are, and of which class.

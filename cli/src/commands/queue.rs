@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Subcommand;
+use csm_gateway::TargetWaitArgs;
 use csm_shared::job::Lane;
 use csm_shared::{out, outln};
 
@@ -27,6 +28,9 @@ pub(crate) enum QueueCommand {
         /// Print all numbers as JSON
         #[arg(long)]
         json: bool,
+        /// Waits for which the slots are chosen that each lane wants; the gateways' settings.
+        #[command(flatten)]
+        target_wait: TargetWaitArgs,
         #[command(flatten)]
         queue: RedisQueueArgs,
     },
@@ -63,12 +67,12 @@ pub(crate) enum QueueCommand {
 
 pub(crate) async fn run(command: QueueCommand) -> anyhow::Result<ExitCode> {
     match command {
-        QueueCommand::Stats { json, queue } => {
+        QueueCommand::Stats { json, target_wait, queue } => {
             let stats = queue.open(REDIS_PATIENCE)?.stats().await?;
             if json {
                 outln!("{}", serde_json::to_string_pretty(&stats)?);
             } else {
-                out!("{}", View::of(&stats));
+                out!("{}", View::of(&stats).with_targets(target_wait.into()));
             }
         }
         QueueCommand::Pause { lane, queue } => {

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Args;
+use csm_gateway::TargetWaitArgs;
 use csm_queue::queue::{Queue, QueueError, QueueStats};
 use csm_shared::out;
 use csm_shared::process::output::printable;
@@ -29,6 +30,9 @@ pub(crate) struct TopArgs {
     /// Print one table and end
     #[arg(long)]
     once: bool,
+    /// Waits for which the slots are chosen that each lane wants; the gateways' settings.
+    #[command(flatten)]
+    target_wait: TargetWaitArgs,
     #[command(flatten)]
     queue: RedisQueueArgs,
 }
@@ -38,7 +42,8 @@ type StatsResult = Result<QueueStats, QueueError>;
 
 pub(crate) async fn run(args: &TopArgs) -> anyhow::Result<ExitCode> {
     let mut updates = poll_stats(args.queue.open(REDIS_PATIENCE)?);
-    let mut history = StatsHistory::new(updates.recv().await.context("the queue is no longer read")??);
+    let first = updates.recv().await.context("the queue is no longer read")??;
+    let mut history = StatsHistory::new(first, args.target_wait.into());
     if args.once {
         out!("{}", history.view());
         return Ok(ExitCode::SUCCESS);

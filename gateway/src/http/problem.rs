@@ -21,7 +21,7 @@ mod tests;
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::http::header::{CONTENT_RANGE, RETRY_AFTER};
+use axum::http::header::{CONTENT_RANGE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use csm_shared::job::{Failure, JobId, JobState};
 use serde::Serialize;
@@ -245,6 +245,26 @@ impl Problem {
             problem.0.headers.insert(CONTENT_RANGE, whole);
         }
         problem
+    }
+}
+
+/// Problems of operators.
+impl Problem {
+    /// Reports an operation without the operators' token.
+    pub(crate) fn admin_token(detail: &'static str) -> Self {
+        let mut problem = Self::new(ProblemCode::AdminToken, detail);
+        problem.0.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        problem
+    }
+
+    /// Reports an operation on a gateway without a token.
+    pub(crate) fn admin_off() -> Self {
+        Self::new(ProblemCode::AdminOff, "This gateway has no token for operators, so it only shows numbers.")
+    }
+
+    /// Reports an operation on a job that is no dead letter.
+    pub(crate) fn no_dead_letter(id: &str) -> Self {
+        Self::new(ProblemCode::DeadLetterNotFound, format!("There is no dead letter {}.", echoed(id)))
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use csm_gateway::{Gateway, GatewayArgs, IdSecretArgs, TargetWaitArgs, serve};
+use csm_gateway::{AdminTokenArgs, Gateway, GatewayArgs, IdSecretArgs, TargetWaitArgs, serve};
 use csm_queue::live::Live;
 use csm_queue::local_redis::{LocalRedis, LocalRedisOptions};
 use csm_queue::queue::{Queue, QueueArgs};
@@ -115,6 +115,7 @@ impl TestApp {
             allowed_hosts: Vec::new(),
             allowed_origins: Vec::new(),
             id_secret: IdSecretArgs::default(),
+            admin_token: AdminTokenArgs::default(),
             redis: redis_args.clone(),
             queue: QueueArgs::default(),
             store: StoreArgs { location, endpoint: None, region: None, path_style: None },

@@ -10,6 +10,7 @@ mod sockets;
 mod speech;
 mod worker;
 
+mod admin;
 mod admission;
 mod audio;
 mod backlog;

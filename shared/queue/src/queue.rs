@@ -11,6 +11,7 @@
 mod claim;
 mod dead_letters;
 mod desired_slots;
+mod ends;
 mod enqueue;
 mod error;
 mod fleet;
@@ -24,12 +25,14 @@ mod redis_keys;
 mod script;
 mod stats;
 mod ticket;
+mod unclaimed;
 mod wake;
 mod worker_report;
 
 pub use claim::{Claim, Claimed, Claimer, HOLD_PAUSE, WorkerCapacity};
-pub use dead_letters::DeadLetter;
+pub use dead_letters::{DeadLetter, LetterFilter};
 pub use desired_slots::TargetWaits;
+pub use ends::{JobEnd, LAST_ENDS_MAX};
 pub use enqueue::{Cancel, Enqueue};
 pub use error::QueueError;
 pub use fleet::{FleetIdentity, FleetMismatch};
@@ -40,6 +43,7 @@ pub use options::{QueueArgs, SHARDS_MAX};
 pub use redis_keys::RedisKeys;
 pub use stats::{LaneStats, QueueStats, WorkerStatus};
 pub use ticket::{Durability, Ticket};
+pub use unclaimed::Unclaimed;
 pub use wake::WakeListener;
 pub use worker_report::{REPORT_EVERY, WorkerReport};
 

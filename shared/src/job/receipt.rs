@@ -7,8 +7,9 @@ use super::{AudioFormat, VoiceName};
 use crate::watermark::Finding;
 
 /// Reason why the speech ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "lowercase")]
+#[strum(serialize_all = "lowercase")]
 pub enum FinishReason {
     /// The model ended the speech itself.
     Eos,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use csm_queue::queue::{LaneStats, QueueStats, WorkerStatus};
+use csm_queue::queue::{LaneStats, QueueStats, TargetWaits, Unclaimed, WorkerStatus};
 use ratatui::style::{Style, Stylize as _};
 use ratatui::text::{Line, Span};
 
@@ -20,17 +20,23 @@ const GAP: &str = "  ";
 pub(crate) struct View<'a> {
     now: &'a QueueStats,
     before: Option<(&'a QueueStats, Duration)>,
+    targets: Option<TargetWaits>,
 }
 
 impl<'a> View<'a> {
     /// Makes a view of a first read.
     pub(crate) const fn of(now: &'a QueueStats) -> Self {
-        Self { now, before: None }
+        Self { now, before: None, targets: None }
     }
 
     /// Makes a view of a read that lies `elapsed` after an earlier one.
     pub(crate) const fn since(now: &'a QueueStats, before: &'a QueueStats, elapsed: Duration) -> Self {
-        Self { now, before: Some((before, elapsed)) }
+        Self { now, before: Some((before, elapsed)), targets: None }
+    }
+
+    /// Adds the slots that the lanes want for these waits.
+    pub(crate) const fn with_targets(self, targets: TargetWaits) -> Self {
+        Self { targets: Some(targets), ..self }
     }
 
     /// Returns lanes, totals and rates, then a line for each worker.
@@ -39,6 +45,8 @@ impl<'a> View<'a> {
         let mut lines = table(["lane", "depth", "waiting audio", "running audio", "oldest", "predicted wait"], lanes);
         lines.extend([Line::default(), self.totals()]);
         lines.extend(self.rates());
+        lines.extend(self.slots());
+        lines.extend(self.now.lanes.iter().filter_map(|lane| Some(unclaimed(lane, self.now.unclaimed(lane)?))));
         if !self.now.workers.is_empty() {
             lines.push(Line::default());
             let workers = self.now.workers.iter().map(worker).collect();
@@ -69,6 +77,16 @@ impl<'a> View<'a> {
         Line::from(vec![Span::raw(head), dead, Span::raw("; "), Span::styled(intake, alarm(now.closed))])
     }
 
+    /// Returns the slots that are there, and those that each lane wants, if the target waits are known.
+    fn slots(&self) -> Option<Line<'static>> {
+        let (now, targets) = (self.now, self.targets?);
+        let wanted = now.lanes.iter().map(|lane| format!("{} {}", now.desired_slots(lane, &targets), lane.lane));
+        let wanted = wanted.collect::<Vec<_>>().join(", ");
+        let staying = now.workers.iter().map(|worker| &worker.report).filter(|report| !report.draining);
+        let there: u32 = staying.map(|report| u32::from(report.slots)).sum();
+        Some(Line::raw(format!("slots: {there} there; wanted: {wanted}")))
+    }
+
     /// Returns ended jobs per second, if there was an earlier read, and frames per second.
     fn rates(&self) -> Vec<Line<'static>> {
         let workers = match self.now.workers.len() {
@@ -90,6 +108,15 @@ impl fmt::Display for View<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.lines().iter().try_for_each(|line| writeln!(f, "{}", line.to_string().trim_end()))
     }
+}
+
+/// Says that jobs of a lane wait and nobody claims them.
+fn unclaimed(lane: &LaneStats, why: Unclaimed) -> Line<'static> {
+    let why = match why {
+        Unclaimed::NoWorker => "no worker takes them",
+        Unclaimed::NotClaiming => "no worker claims them",
+    };
+    Line::styled(format!("{} jobs wait, and {why}", lane.lane), alarm(true))
 }
 
 fn worker(worker: &WorkerStatus) -> [Span<'static>; 6] {
@@ -222,6 +249,32 @@ gpu-host-1 01234567  ██░░░ 2/5      50.0         1000  0.1.0      busy
 box-2 99999999       ██░░░ 2/5         -           40  0.1.0  draining
 ";
         assert_eq!(View::since(&now, &before, Duration::from_secs(10)).to_string(), expected);
+    }
+
+    #[test]
+    fn the_slots_that_lanes_want_and_the_work_that_nobody_claims() {
+        let seconds = Duration::from_secs;
+        let targets = TargetWaits { live: seconds(2), standard: seconds(30), bulk: seconds(600) };
+        let lines = |stats: &QueueStats| {
+            let view = View::of(stats).with_targets(targets).to_string();
+            view.lines().skip(6).take_while(|line| !line.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let mut stats = QueueStats::empty();
+        (stats.lanes[0].depth, stats.lanes[0].waiting_audio) = (2, seconds(7));
+        let none = [
+            "frames a second: 0.0 that 0 workers can make",
+            "slots: 0 there; wanted: 4 live, 0 standard, 0 bulk",
+            "live jobs wait, and no worker takes them",
+        ];
+        assert_eq!(lines(&stats), none);
+        stats.workers = vec![worker("gpu-1:0123456789ab", 7)];
+        stats.lanes[0].oldest = Some(seconds(60));
+        let idle = [
+            "frames a second: 0.0 that 1 worker can make",
+            "slots: 5 there; wanted: 5 live, 0 standard, 0 bulk",
+            "live jobs wait, and no worker claims them",
+        ];
+        assert_eq!(lines(&stats), idle);
     }
 
     #[test]

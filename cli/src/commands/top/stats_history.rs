@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use csm_queue::queue::{QueueError, QueueStats, REPORT_EVERY};
+use csm_queue::queue::{QueueError, QueueStats, REPORT_EVERY, TargetWaits};
 
 use super::StatsResult;
 use crate::commands::queue::View;
@@ -18,12 +18,13 @@ pub(super) struct StatsHistory {
     earlier: VecDeque<(Instant, QueueStats)>,
     last: (Instant, QueueStats),
     trouble: Option<String>,
+    targets: TargetWaits,
 }
 
 impl StatsHistory {
-    /// Begins with a read made now.
-    pub(super) fn new(stats: QueueStats) -> Self {
-        Self { earlier: VecDeque::new(), last: (Instant::now(), stats), trouble: None }
+    /// Begins with a read made now. The lanes want slots for the target waits.
+    pub(super) fn new(stats: QueueStats, targets: TargetWaits) -> Self {
+        Self { earlier: VecDeque::new(), last: (Instant::now(), stats), trouble: None, targets }
     }
 
     /// Records the result of a read made now. After a failed read the last numbers stay, with the
@@ -57,23 +58,29 @@ impl StatsHistory {
     /// Returns the last read, with the earlier one that rates are taken over.
     pub(super) fn view(&self) -> View<'_> {
         let (at, now) = &self.last;
-        match self.earlier.front() {
+        let view = match self.earlier.front() {
             Some((then, before)) => View::since(now, before, at.duration_since(*then)),
             None => View::of(now),
-        }
+        };
+        view.with_targets(self.targets)
     }
 }
 
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+    use csm_gateway::TargetWaitArgs;
     use csm_queue::redis_client::RedisFault;
 
     use super::*;
 
+    fn targets() -> TargetWaits {
+        TargetWaitArgs::default().into()
+    }
+
     #[test]
     fn rates_are_taken_over_the_window() {
-        let (start, mut history) = (Instant::now(), StatsHistory::new(QueueStats::empty()));
+        let (start, mut history) = (Instant::now(), StatsHistory::new(QueueStats::empty(), targets()));
         history.last.0 = start;
         for second in 1..=60 {
             let mut now = QueueStats::empty();
@@ -90,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_redis_that_is_away_is_said_until_it_is_back() {
-        let mut history = StatsHistory::new(QueueStats::empty());
+        let mut history = StatsHistory::new(QueueStats::empty(), targets());
         history.take(Err(RedisFault::Unavailable("connection refused".into()).into())).unwrap();
         assert_eq!(history.trouble(), Some("Redis is unavailable: connection refused; trying again"));
         history.take(Ok(QueueStats::empty())).unwrap();

@@ -147,6 +147,28 @@ catalogue! {
         remedy: "Serve the page under the gateway's own origin, or have the operator add the \
             page's origin to CSM_ALLOWED_ORIGINS.",
     }
+    AdminToken {
+        code: "admin_token",
+        title: "Operators only",
+        statuses: [401],
+        meaning: "An operation of /v1/admin came without the operators' token, or any request to /v1/admin \
+            with a wrong one.",
+        remedy: "Send the token of CSM_ADMIN_TOKEN as Authorization: Bearer TOKEN.",
+    }
+    AdminOff {
+        code: "admin_off",
+        title: "Operations are off",
+        statuses: [403],
+        meaning: "An operation of /v1/admin came to a gateway that has no token for operators.",
+        remedy: "Have the operator set CSM_ADMIN_TOKEN, or use csm queue and csm dlq.",
+    }
+    DeadLetterNotFound {
+        code: "dead_letter_not_found",
+        title: "No such dead letter",
+        statuses: [404],
+        meaning: "No dead letter has this job's id: it was retried, purged or has expired.",
+        remedy: "Read the dead letters again.",
+    }
     NotFound {
         code: "not_found",
         title: "No such page",

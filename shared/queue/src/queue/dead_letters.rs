@@ -39,6 +39,27 @@ pub struct DeadLetter {
     pub build: String,
 }
 
+/// Choice among the dead letters; the default is all of them.
+#[derive(Clone, Debug, Default)]
+pub struct LetterFilter {
+    /// Class of the last failure.
+    pub class: Option<String>,
+    /// Message of the last failure, as a whole.
+    pub error: Option<String>,
+    /// Latest time at which the job was given up.
+    pub until: Option<Timestamp>,
+}
+
+impl LetterFilter {
+    /// Returns whether a letter is of the choice.
+    #[must_use]
+    pub fn matches(&self, letter: &DeadLetter) -> bool {
+        self.class.as_ref().is_none_or(|class| *class == letter.class)
+            && self.error.as_ref().is_none_or(|error| *error == letter.error)
+            && self.until.is_none_or(|until| letter.at <= until)
+    }
+}
+
 impl Queue {
     /// Returns the oldest dead letters, up to `limit` from each shard.
     pub async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
@@ -55,9 +76,35 @@ impl Queue {
         Ok(letters)
     }
 
-    /// Returns the jobs of all dead letters that are there now, oldest first. With a class, returns
-    /// only those whose last failure was of that class. Reads [`PAGE`] letters at a time.
-    pub async fn dead_letter_jobs(&self, class: Option<&str>) -> Result<Vec<JobId>, QueueError> {
+    /// Returns the number of dead letters.
+    pub async fn dead_letter_count(&self) -> Result<u64, QueueError> {
+        let mut count = 0;
+        for keys in &*self.shards {
+            let mut length = redis::cmd("XLEN");
+            count += self.redis.command::<u64>(length.arg(keys.dead_letters())).await?;
+        }
+        Ok(count)
+    }
+
+    /// Returns the newest dead letters of all shards together, newest first.
+    pub async fn newest_dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, QueueError> {
+        let mut letters = Vec::new();
+        for keys in &*self.shards {
+            let mut range = redis::cmd("XREVRANGE");
+            range.arg(keys.dead_letters()).arg("+").arg("-").arg("COUNT").arg(limit);
+            let reply: StreamRangeReply = self.redis.command(&range).await?;
+            for entry in reply.ids {
+                letters.push(letter(&entry)?);
+            }
+        }
+        letters.sort_by_key(|letter| std::cmp::Reverse(letter.at));
+        letters.truncate(limit);
+        Ok(letters)
+    }
+
+    /// Returns the jobs of all chosen dead letters that are there now, oldest first, each with the time
+    /// at which it was given up. Reads [`PAGE`] letters at a time.
+    pub async fn dead_letter_jobs(&self, filter: &LetterFilter) -> Result<Vec<(Timestamp, JobId)>, QueueError> {
         let mut found = Vec::new();
         for keys in &*self.shards {
             let mut from = "-".to_owned();
@@ -69,14 +116,14 @@ impl Queue {
                 from = format!("({}", last.id);
                 for entry in &reply.ids {
                     let letter = letter(entry)?;
-                    if class.is_none_or(|class| class == letter.class) {
+                    if filter.matches(&letter) {
                         found.push((letter.at, job_id(&letter.id)?));
                     }
                 }
             }
         }
         found.sort_by_key(|(at, _)| *at);
-        Ok(found.into_iter().map(|(_, id)| id).collect())
+        Ok(found)
     }
 
     /// Returns the dead letter of a job.

@@ -29,7 +29,9 @@ pub struct TargetWaits {
 }
 
 impl TargetWaits {
-    const fn of(&self, lane: Lane) -> Duration {
+    /// Returns the target of a lane.
+    #[must_use]
+    pub const fn of(&self, lane: Lane) -> Duration {
         match lane {
             Lane::Live => self.live,
             Lane::Standard => self.standard,
@@ -51,13 +53,21 @@ impl QueueStats {
         lane.running + (more.ceil().min(SLOTS_MAX) as u64).min(lane.waiting)
     }
 
-    /// Returns the seconds of audio that a slot makes in a second, on average over the fleet.
-    fn slot_rate(&self) -> f64 {
+    /// Returns the seconds of audio that a slot is taken to make in a second.
+    #[must_use]
+    pub fn slot_rate(&self) -> f64 {
+        self.measured_slot_rate().unwrap_or(UNKNOWN_RATE)
+    }
+
+    /// Returns the seconds of audio that a slot makes in a second, on average over the workers that
+    /// have measured their rate; `None` if no worker has.
+    #[must_use]
+    pub fn measured_slot_rate(&self) -> Option<f64> {
         let measured = self.workers.iter().map(|worker| &worker.report).filter(|report| report.frames_per_second > 0.0);
         let (slots, frames) = measured.fold((0, 0.0), |(slots, frames), report| {
             (slots + u32::from(report.slots), frames + report.frames_per_second)
         });
-        if slots == 0 { UNKNOWN_RATE } else { frames * f64::from(FRAME_MS) / 1_000.0 / f64::from(slots) }
+        (slots > 0).then(|| frames * f64::from(FRAME_MS) / 1_000.0 / f64::from(slots))
     }
 }
 

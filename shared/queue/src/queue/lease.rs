@@ -129,17 +129,18 @@ impl Lease {
 
     /// Commits a result.
     pub async fn succeed(self, receipt: &Receipt) -> Result<Commit, QueueError> {
-        self.finish(JobState::Succeeded, "receipt", serde_json::to_string(receipt)?).await
+        let reason = receipt.finish_reason.into();
+        self.finish(JobState::Succeeded, "receipt", serde_json::to_string(receipt)?, reason).await
     }
 
     /// Ends the job as failed, whatever attempts are left.
     pub async fn fail(self, failure: &Failure) -> Result<Commit, QueueError> {
-        self.finish(JobState::Failed, "failure", serde_json::to_string(failure)?).await
+        self.finish(JobState::Failed, "failure", serde_json::to_string(failure)?, "").await
     }
 
     /// Ends the job as cancelled.
     pub async fn cancelled(self) -> Result<Commit, QueueError> {
-        self.finish(JobState::Cancelled, "", String::new()).await
+        self.finish(JobState::Cancelled, "", String::new(), "").await
     }
 
     /// Gives the job back after a failed attempt, to be tried again after `delay`.
@@ -178,9 +179,9 @@ impl Lease {
         self.requeued(script).await
     }
 
-    async fn finish(self, state: JobState, field: &str, value: String) -> Result<Commit, QueueError> {
+    async fn finish(self, state: JobState, field: &str, value: String, reason: &str) -> Result<Commit, QueueError> {
         let mut script = self.fenced(&self.queue.scripts.finish);
-        script.arg(state.name()).arg(field).arg(value).arg(ms(RECORD_TTL));
+        script.arg(state.name()).arg(field).arg(value).arg(ms(RECORD_TTL)).arg(reason);
         let verdict: String = self.queue.redis.script(&script).await?;
         match verdict.as_str() {
             "committed" => Ok(Commit::Committed),

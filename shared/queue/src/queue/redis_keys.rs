@@ -97,6 +97,12 @@ impl RedisKeys {
         self.key("dlq")
     }
 
+    /// Returns the list of the last ends of jobs, newest first.
+    #[must_use]
+    pub fn last_ends(&self) -> String {
+        self.key("last_ends")
+    }
+
     /// Returns the hash of the shard's counters: see `prelude.lua`.
     #[must_use]
     pub fn counters(&self) -> String {
@@ -144,6 +150,7 @@ mod tests {
             keys.open(),
             keys.deadlines(),
             keys.dead_letters(),
+            keys.last_ends(),
             keys.counters(),
             keys.tenants(),
             keys.workers(),

@@ -1,7 +1,7 @@
 -- running -> succeeded | failed | cancelled, fenced. A repeat of the same commit is told that it
 -- was committed.
--- field: 'receipt', 'failure' or ''.
-local id, owner, attempt, state, field, value, ttl_ms = unpack(ARGV)
+-- field: 'receipt', 'failure' or ''. reason: why the speech ended, or ''.
+local id, owner, attempt, state, field, value, ttl_ms, reason = unpack(ARGV)
 local job = held(id, owner, attempt)
 if not job then
   job = job_of(id)
@@ -17,6 +17,7 @@ if state == 'succeeded' and job.cancel then
   return 'cancelled'
 end
 if state == 'succeeded' then
+  job.reason = reason
   note_cost(id, job, owner)
 end
 if field == '' then

@@ -33,6 +33,8 @@
 --
 -- waits:<stream>: sorted set of the jobs that wait in a stream, in the order of their entries.
 --
+-- last_ends: list of the ends of the last LAST_ENDS_MAX jobs, newest first, each as JSON: see note_end.
+--
 -- rate:<tenant>: when the tenant may again create as many jobs at once as in a whole minute.
 --
 -- Words:
@@ -51,7 +53,7 @@ local WAKE, DLQ, BOOK, TENANTS = ROOT .. 'wake:', ROOT .. 'dlq', ROOT .. 'book',
 local WORKERS, ALIVE, WARDEN, PARKED = ROOT .. 'workers', ROOT .. 'alive', ROOT .. 'warden', ROOT .. 'parked'
 local WAITS, RATE = ROOT .. 'waits:', ROOT .. 'rate:'
 local STREAM, JOB = ROOT .. 's:', ROOT .. 'job:'
-local ENDS = ROOT .. 'ends:'
+local ENDS, LAST_ENDS = ROOT .. 'ends:', ROOT .. 'last_ends'
 local LANES = { 'live', 'standard', 'bulk' }
 local WEIGHT = { live = 16, standard = 4, bulk = 1 }
 local SUSPECTS = 'suspects'
@@ -59,6 +61,7 @@ local GROUP = 'workers'
 local WAKE_TOKENS_MAX = 64
 local UNPARK_SCAN_MAX = 64
 local DEAD_LETTERS_MAX = 100000
+local LAST_ENDS_MAX = 100
 local DEAD_TTL_MS = 7 * 24 * 60 * 60 * 1000
 local RATE_WINDOW_MS = 60 * 1000
 
@@ -201,11 +204,16 @@ local function requeue(id, job, delay_ms)
   end
 end
 
+-- Returns the failure of a job; an empty table if there is none, or none that can be read.
+local function failure_of(id)
+  local read, failure = pcall(cjson.decode, get(id, 'failure').failure or '')
+  return read and type(failure) == 'table' and failure or {}
+end
+
 -- Adds a failed job to the dead letters, unless its own request was at fault.
 local function bury(id)
-  local job = get(id, 'failure', 'lane', 'tenant', 'attempt', 'failures', 'crashes', 'owner', 'build')
-  local read, failure = pcall(cjson.decode, job.failure or '')
-  failure = read and type(failure) == 'table' and failure or {}
+  local job = get(id, 'lane', 'tenant', 'attempt', 'failures', 'crashes', 'owner', 'build')
+  local failure = failure_of(id)
   if failure.class == 'invalid' or failure.class == 'deadline' then
     return false
   end
@@ -223,6 +231,19 @@ local function withdraw(id, job)
   redis.call('ZREM', WAITS .. job.queue, id)
   if job.queue == SUSPECTS then
     redis.call('HINCRBY', BOOK, 'suspects', -1)
+  end
+end
+
+-- Notes how a job ended in the list of the last ends. An operator reads it, and no script. job.reason:
+-- why the speech of a success ended. The reason of a failure is its class.
+local function note_end(id, job, state)
+  local started = job.owner and get(id, 'started_ms').started_ms
+  local reason = state == 'succeeded' and job.reason or state == 'failed' and failure_of(id).class or nil
+  local note = cjson.encode({ id = id, at_ms = now_ms(), state = state, lane = job.lane, tenant = job.tenant,
+    attempt = tonumber(job.attempt), worker = job.owner or nil, ran_ms = started and now_ms() - started or nil,
+    reason = reason })
+  if redis.call('LPUSH', LAST_ENDS, note) > LAST_ENDS_MAX then
+    redis.call('LTRIM', LAST_ENDS, 0, LAST_ENDS_MAX - 1)
   end
 end
 
@@ -249,6 +270,7 @@ local function settle(id, job, state, ttl_ms, ...)
     count('bytes:', job.tenant, -bytes)
   end
   redis.call('HSET', JOB .. id, 'state', state, 'finished_ms', now_ms(), ...)
+  note_end(id, job, state)
   if state == 'failed' and bury(id) then
     ttl_ms = DEAD_TTL_MS
     redis.call('HDEL', JOB .. id, 'queue', 'entry', 'alone')

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use csm_queue::queue::{Enqueue, Queue, QueueArgs, QueueError, RedisKeys, Retry, Ticket, WorkerId, WorkerReport};
+use csm_queue::queue::{
+    Enqueue, JobEnd, LAST_ENDS_MAX, LetterFilter, Queue, QueueArgs, QueueError, RedisKeys, Retry, Ticket, WorkerId,
+    WorkerReport,
+};
 use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
 use jiff::{Timestamp, ToSpan as _};
 
@@ -136,6 +139,62 @@ async fn a_purged_dead_letter_is_gone_and_a_bad_request_never_was_one() {
     let waiting = enqueue(queue, Lane::Live).await;
     assert_eq!((queue.replay(&waiting).await.unwrap(), queue.purge(&waiting).await.unwrap()), (None, false));
     assert_eq!(queue.replay(&JobId::generate()).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn dead_letters_are_chosen_by_class_message_and_time() {
+    let fleet = TestFleet::start().await;
+    let queue = &fleet.queue;
+    let (old, other) = (given_up(queue, FailureClass::Resource).await, given_up(queue, FailureClass::Transient).await);
+    let until = queue.newest_dead_letters(1).await.unwrap()[0].at;
+    let young = given_up(queue, FailureClass::Resource).await;
+    let chosen = async |filter: LetterFilter| {
+        let found = queue.dead_letter_jobs(&filter).await.unwrap();
+        found.into_iter().map(|(_, id)| id).collect::<Vec<_>>()
+    };
+    let class = || LetterFilter { class: Some("resource".into()), ..LetterFilter::default() };
+    assert_eq!(chosen(LetterFilter::default()).await, [old, other, young]);
+    assert_eq!(chosen(class()).await, [old, young]);
+    assert_eq!(chosen(LetterFilter { until: Some(until), ..class() }).await, [old]);
+    assert_eq!(chosen(LetterFilter { error: Some("out of memory".into()), ..class() }).await, [old, young]);
+    assert_eq!(chosen(LetterFilter { error: Some("memory".into()), ..class() }).await, []);
+    assert_eq!(queue.dead_letter_count().await.unwrap(), 3);
+    assert_eq!(queue.newest_dead_letters(2).await.unwrap()[1].id, other.to_string());
+}
+
+#[tokio::test]
+async fn the_last_ends_tell_how_jobs_ended_on_all_shards() {
+    let fleet = TestFleet::start_with(&QueueArgs { queue_shards: 4, ..QueueArgs::default() }).await;
+    let (queue, owner) = (&fleet.queue, WorkerId::of_this_process("a"));
+    let failed = given_up(queue, FailureClass::Invalid).await;
+    let done = enqueue(queue, Lane::Bulk).await;
+    claim(queue, &owner).await.lease.retry(&failure(), Duration::ZERO).await.unwrap();
+    claim(queue, &owner).await.lease.succeed(&receipt()).await.unwrap();
+    let left = enqueue(queue, Lane::Live).await;
+    claim(queue, &owner).await.lease.release().await.unwrap();
+    queue.cancel(&left).await.unwrap();
+    let ends = queue.last_ends().await.unwrap();
+    let told = |end: &JobEnd| (end.id, end.state, end.reason.clone(), end.attempt);
+    let expected = [
+        (left, JobState::Cancelled, None, 1),
+        (done, JobState::Succeeded, Some("eos".to_owned()), 2),
+        (failed, JobState::Failed, Some("invalid".to_owned()), 1),
+    ];
+    assert_eq!(ends.iter().map(told).collect::<Vec<_>>(), expected);
+    assert_eq!((&ends[1].worker, ends[1].lane), (&Some(owner.to_string()), Lane::Bulk));
+    assert!(ends[1].ran.is_some() && ends[0].ran.is_none(), "it waited when it ended");
+
+    for _ in 0..4 * LAST_ENDS_MAX {
+        let id = enqueue(queue, Lane::Bulk).await;
+        queue.cancel(&id).await.unwrap();
+    }
+    let ends = queue.last_ends().await.unwrap();
+    assert!(ends.len() == LAST_ENDS_MAX && ends.is_sorted_by(|newer, older| newer.at >= older.at));
+    for shard in 0..4 {
+        let mut length = redis::cmd("LLEN");
+        let kept: usize = fleet.client.command(length.arg(RedisKeys::new("test", shard).last_ends())).await.unwrap();
+        assert!(kept <= LAST_ENDS_MAX, "{kept}");
+    }
 }
 
 #[tokio::test]
