@@ -18,12 +18,11 @@
 //!    (`/generate`, `/ws`), `stream` (`/v1/stream`), `openai`, `realtime`, `deepgram`, `elevenlabs`,
 //!    `cartesia`, `wyoming`, `watermark` (`/v1/watermark`) with the search of `detections`, `fleet`, and
 //!    the `page`.
-//! 7. For operators: `admin` (`/v1/admin`), behind the token of `admin_token`.
+//! 7. `operators` (`/v1/admin`), behind the token of `admin_token`.
 //! 8. Bulk: `files`, and `batches` with the task that feeds them; `cues` of recordings.
 //! 9. `readiness`: checks of Redis and the store; `scaler`: slots wanted, for KEDA; `server`: connections and
 //!    the drain.
 
-mod admin;
 mod admin_token;
 mod app;
 mod batches;
@@ -43,6 +42,7 @@ mod jobs;
 mod live_audio;
 mod message_fields;
 mod openai;
+mod operators;
 mod page;
 mod provenance_headers;
 mod readiness;

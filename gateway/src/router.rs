@@ -22,7 +22,7 @@ use crate::http::request_id::{self, RequestId};
 use crate::http::same_site::{self, SameSite};
 use crate::http::{Problem, request_metrics, request_trace};
 use crate::{
-    admin, batches, cartesia, compat, deepgram, elevenlabs, files, fleet, jobs, openai, page, realtime, stream,
+    batches, cartesia, compat, deepgram, elevenlabs, files, fleet, jobs, openai, operators, page, realtime, stream,
     watermark,
 };
 
@@ -61,7 +61,7 @@ pub(crate) fn router(app: App, same_site: SameSite) -> Router {
         .merge(deepgram)
         .merge(elevenlabs)
         .merge(page::routes())
-        .merge(admin::routes())
+        .merge(operators::routes())
         .route("/v1/stream", get(stream::stream))
         .route("/v1/fleet", get(fleet::fleet))
         .route("/v1/test", get(async || Json(json!({"status": "ok"}))))
