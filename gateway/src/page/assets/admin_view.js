@@ -92,13 +92,13 @@ function laneRow(lane, access) {
     "tr",
     {},
     el("th", { scope: "row" }, lane.lane, lane.paused ? el("span", { class: "tag" }, "paused") : null),
+    el("td", { class: "operator" }, order),
     td(String(lane.waiting)),
     td(String(lane.running)),
     td(known(lane.oldest_s)),
     td(known(lane.waiting_audio_s)),
     td(lane.paused ? "–" : known(lane.wait_s)),
     td(String(lane.desired_slots)),
-    el("td", { class: "operator" }, order),
   );
 }
 
