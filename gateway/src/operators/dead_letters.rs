@@ -51,10 +51,10 @@ struct GroupDocument {
 
 /// Answers with the newest dead letters in groups.
 pub(super) async fn list(access: Access, State(app): State<App>) -> Result<Json<LettersDocument>, Problem> {
-    let letters = app.queue.newest_dead_letters(LETTERS_READ_MAX).await?;
+    let letters = app.status_queue.newest_dead_letters(LETTERS_READ_MAX).await?;
     let grouped = letters.len();
     let groups = groups(letters, access.is_operator());
-    Ok(Json(LettersDocument { total: app.queue.dead_letter_count().await?, grouped, groups }))
+    Ok(Json(LettersDocument { total: app.status_queue.dead_letter_count().await?, grouped, groups }))
 }
 
 /// Groups letters that come newest first.

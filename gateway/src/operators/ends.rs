@@ -38,7 +38,7 @@ struct EndDocument {
 
 /// Answers with the last ends.
 pub(super) async fn ends(access: Access, State(app): State<App>) -> Result<Json<EndsDocument>, Problem> {
-    let ends = app.queue.last_ends().await?.into_iter().map(|end| document(end, access)).collect();
+    let ends = app.status_queue.last_ends().await?.into_iter().map(|end| document(end, access)).collect();
     Ok(Json(EndsDocument { ends }))
 }
 

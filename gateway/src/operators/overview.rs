@@ -70,7 +70,7 @@ struct BuildDocument {
 
 /// Answers with the numbers of the fleet.
 pub(super) async fn overview(access: Access, State(app): State<App>) -> Result<Json<OverviewDocument>, Problem> {
-    let stats = app.queue.stats().await?;
+    let stats = app.status_queue.stats().await?;
     let ended = stats.ended.iter().map(|&(state, jobs)| EndedDocument { state, jobs });
     Ok(Json(OverviewDocument {
         access,
