@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
+.PHONY: help acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -93,10 +93,30 @@ bench-engine: $(if $(filter .venv/%,$(PYTHON)),.venv/golden) ## The engine besid
 DURATION ?= 600
 JOBS ?= 20000
 SEED ?= 1
-soak: ## Kill, pause and cut off a whole fleet under load and check every job: DURATION= (seconds) JOBS= SEED=
+SOAK ?=
+soak: ## Kill, pause and cut off a whole fleet under load and check every job: DURATION= (seconds) JOBS= SEED= SOAK=--secure
 	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --release --workspace --bin csm-soak --bin csm-gateway --bin csm-worker
-	@$(TARGET)/release/csm-soak --duration $(DURATION) --jobs $(JOBS) --seed $(SEED)
+	@$(TARGET)/release/csm-soak --duration $(DURATION) --jobs $(JOBS) --seed $(SEED) $(SOAK)
+
+acl-check: ## A fleet over TLS under the rules of Redis' users: who uses which command, and what is refused; 2 minutes
+	@scripts/need.sh cargo cc cmake redis-server openssl python3
+	$(CARGO) build --locked --release --workspace --bin csm --bin csm-gateway --bin csm-worker
+	@python3 -B tests/secure/acl_check.py --bin $(TARGET)/release
+
+read-only-root: .venv/k8s/installed ## Gateway and worker as the pods of k8s/, with a root file system that cannot be written; Linux, root
+	@scripts/need.sh cargo cc cmake redis-server openssl
+	$(CARGO) build --locked --release --workspace --bin csm --bin csm-gateway --bin csm-worker
+	@.venv/k8s/bin/python -B tests/secure/read_only_root.py --bin $(TARGET)/release
+
+audit: ## Compare Cargo.lock with the advisories of RustSec, by cargo-audit and cargo-deny; needs the network
+	@scripts/need.sh cargo cargo-audit cargo-deny
+	$(CARGO) audit
+	$(CARGO) deny --locked check advisories
+
+sbom: ## Write a bill of materials of each program into out/sbom (CycloneDX, JSON)
+	@scripts/need.sh cargo cargo-cyclonedx
+	@scripts/sbom.sh out/sbom
 
 BULK ?=
 bulk-soak: ## Kill gateways, workers and Redis under one batch and count every line: BULK='--lines 100000 --seed 1'; 2 minutes
