@@ -22,7 +22,7 @@ use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::propagation::TraceContextPropagator;
 use opentelemetry_sdk::trace::{SdkTracer, SdkTracerProvider};
 use serde::{Deserialize, Serialize};
-use tracing::{Metadata, Span};
+use tracing::{Level, Metadata, Span};
 use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::filter_fn;
@@ -55,8 +55,11 @@ where
     let tracer = tracer(PROVIDER.get_or_init(|| provider.build()));
     let layer = tracing_opentelemetry::layer().with_tracer(tracer);
     let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_target(false);
-    let exported = |metadata: &Metadata<'_>| metadata.is_span() && metadata.target().starts_with(CRATES);
-    Ok(layer.with_filter(filter_fn(exported)))
+    let exported = |metadata: &Metadata<'_>| {
+        metadata.is_span() && *metadata.level() <= Level::INFO && metadata.target().starts_with(CRATES)
+    };
+    // With the hint, code below the level costs one comparison, as without this layer.
+    Ok(layer.with_filter(filter_fn(exported).with_max_level_hint(Level::INFO)))
 }
 
 /// Sends the last spans, for [`FLUSH_LIMIT`] at most. To be called after the runtime's end.
