@@ -8,6 +8,7 @@ from tree import Edit
 
 GKE, EKS, CPU, BASE = "examples/gke-l4-keda", "examples/eks-g6-hpa", "overlays/cpu", "base"
 SECURE = "gke-l4 + redis-secure"
+PUSH, PUSH_BULK = "gke-l4 + keda by push", "gke-l4 + bulk-pool + keda by push"
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,7 @@ PODS = (
     Fault("a worker's node need have no L4", "gpu", "overlays/gke-l4", drop(f"{POD}.nodeSelector")),
     Fault("a worker with a GPU has the image without CUDA", "gpu", "overlays/eks-g6",
           put(f"{FIRST}.image", "csm-worker:dev-cpu")),
+    Fault("a worker goes on without its GPU", "gpu", GKE, put(f"{FIRST}.env", [{"name": "CSM_DEVICE", "value": "auto"}])),
     Fault("names of Services become variables", "service-links", BASE, drop(f"{POD}.enableServiceLinks")),
     Fault("an init container calls a command that csm lacks", "command", CPU,
           put(f"{POD}.initContainers.0.command", ["sh", "-c", "csm model fetch-all /models"])),
@@ -205,6 +207,41 @@ SCALING = (
     Fault("nothing scales for a lane", "lanes-scaled", GKE, remove("ScaledObject", "csm-worker-bulk")),
 )
 
+SCALER = "k8s/autoscale/keda-push/scaler.yaml"
+PUSHED = (
+    Fault("the scaler's address has no Service", "scaler-address", PUSH,
+          put(f"{TRIGGER}.scalerAddress", "csm-scalers.csm.svc:9092", "ScaledObject", "csm-worker")),
+    Fault("the scaler's address is in another namespace", "scaler-address", PUSH,
+          put(f"{TRIGGER}.scalerAddress", "csm-scaler.keda.svc:9092", "ScaledObject", "csm-worker")),
+    Fault("the scaler's address has a port that its Service lacks", "scaler-address", PUSH_BULK,
+          put(f"{TRIGGER}.scalerAddress", "csm-scaler.csm.svc:9090", "ScaledObject", "csm-worker-bulk")),
+    Fault("the scaler's Service leads to the admin port", "scaler-address", PUSH,
+          put("spec.ports.0.targetPort", "admin", "Service", "csm-scaler")),
+    Fault("no policy lets KEDA call the scaler", "policy-scaler", PUSH,
+          put("spec.ingress.0.ports", [{"port": "admin"}], "NetworkPolicy", "csm-scaler")),
+    Fault("every namespace may call the scaler", "policy-scaler", PUSH,
+          put("spec.ingress.0.from", [{"namespaceSelector": {}}], "NetworkPolicy", "csm-scaler")),
+    Fault("the scaler's policy is of another namespace, in the sources", "policy-scaler", PUSH,
+          edits=(Edit(SCALER, "kubernetes.io/metadata.name: keda", "kubernetes.io/metadata.name: default"),)),
+    Fault("the scaler listens on another port than KEDA calls", "port", PUSH,
+          put("data.CSM_SCALER_LISTEN", "0.0.0.0:9093", "ConfigMap", "csm-gateway-config")),
+    Fault("the scaler does not listen", "port", PUSH, drop("data.CSM_SCALER_LISTEN", "ConfigMap", "csm-gateway-config")),
+    Fault("the scaler's port is not the container's", "port", PUSH, drop(f"{FIRST}.ports.2", name="csm-gateway")),
+    Fault("the scaler's setting is renamed in the source", "setting", PUSH,
+          edits=(Edit("gateway/src/config.rs", 'env = "CSM_SCALER_LISTEN"', 'env = "CSM_KEDA_LISTEN"'),)),
+    Fault("a trigger that pushes names an unknown lane", "threshold", PUSH,
+          put(f"{TRIGGER}.lanes", "live,normal,bulk", "ScaledObject", "csm-worker")),
+    Fault("a trigger that pushes has other slots than a worker", "threshold", PUSH_BULK,
+          put(f"{TRIGGER}.slotsPerWorker", "5", "ScaledObject", "csm-worker-bulk")),
+    Fault("a trigger that pushes leaves its slots to a default", "trigger", PUSH,
+          drop(f"{TRIGGER}.slotsPerWorker", "ScaledObject", "csm-worker")),
+    Fault("no trigger that pushes is of a lane", "lanes-scaled", PUSH_BULK, remove("ScaledObject", "csm-worker-bulk")),
+    Fault("Prometheus is asked beside the scaler", "one-number", PUSH,
+          put("spec.triggers.2", {"name": "drain", "type": "prometheus", "metadata": {
+              "serverAddress": "http://prometheus", "threshold": "3", "ignoreNullValues": "false",
+              "query": 'max(csm_desired_slots{namespace="csm",lane="bulk"})'}}, "ScaledObject", "csm-worker")),
+)
+
 FORMS = (
     Fault("a file is missing, in the sources", "render", BASE,
           edits=(Edit("k8s/base/kustomization.yaml", "  - network.yaml\n", "  - networks.yaml\n"),)),
@@ -289,4 +326,4 @@ REDIS = (
           edits=(Edit("shared/queue/src/redis_client/tls.rs", 'env = "CSM_REDIS_CA"', 'env = "CSM_REDIS_ROOT"'),)),
 )
 
-FAULTS = (*PODS, *SETTINGS, *NETWORK, *SCALING, *FORMS, *OBSERVABILITY, *REDIS)
+FAULTS = (*PODS, *SETTINGS, *NETWORK, *SCALING, *PUSHED, *FORMS, *OBSERVABILITY, *REDIS)

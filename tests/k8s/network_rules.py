@@ -3,6 +3,8 @@
 from manifests import CLUSTER_KINDS, at, matches, name_of, rule
 
 REDIS_PORTS = {6379, 6380}
+# Label of the one namespace that may ask the scaler: KEDA's.
+KEDA_SPACE = {"matchLabels": {"kubernetes.io/metadata.name": "keda"}}
 
 
 def ports_of(workload):
@@ -101,6 +103,57 @@ def policy_redis(manifests):
                 yield f"{workload.name}: may not call Redis"
             if redis and not allows(manifests, redis, "ingress", workload):
                 yield f"{redis.name}: may not be called by {workload.name}"
+
+
+def scaler_ports(workload):
+    """Returns number and name of the port of a gateway's scaler, or nothing."""
+    return {port for found in workload.containers for item in found.get("ports", []) if item.get("name") == "scaler"
+            for port in ("scaler", item["containerPort"])}
+
+
+@rule("scaler-address")
+def scaler_address(manifests):
+    """Triggers that push name a Service and its port, which leads to the port of a gateway's scaler."""
+    for thing in manifests.of("ScaledObject"):
+        for found in thing["spec"].get("triggers", []):
+            if found.get("type") == "external-push":
+                yield from (f"{name_of(thing)}: {why}" for why in unreached(manifests, thing, found["metadata"]))
+
+
+def unreached(manifests, thing, metadata):
+    """Says why the address of a scaler leads nowhere, if it does."""
+    address = metadata.get("scalerAddress", "")
+    host, _, port = address.partition(":")
+    name, _, space = host.partition(".")
+    found = manifests.find("Service", name)
+    if not found or space not in ("", *(f"{found['metadata'].get('namespace')}{end}"
+                                        for end in ("", ".svc", ".svc.cluster.local"))):
+        yield f"no Service for {address}"
+        return
+    ports = [item for item in found["spec"]["ports"] if str(item["port"]) == port]
+    gateways = [workload for workload in manifests.selected({"matchLabels": found["spec"]["selector"]})
+                if workload.program == "gateway"]
+    if not ports or not gateways or not all(ports[0].get("targetPort") in scaler_ports(gateway) for gateway in gateways):
+        yield f"{address} leads to no port of a scaler"
+
+
+@rule("policy-scaler")
+def policy_scaler(manifests):
+    """KEDA may call the port of the scaler, and nobody else: it has no keys."""
+    for workload in manifests.workloads:
+        ports, opened = scaler_ports(workload), False
+        for thing in manifests.of("NetworkPolicy") if ports else ():
+            if not matches(thing["spec"].get("podSelector"), workload.labels):
+                continue
+            for entry in thing["spec"].get("ingress") or []:
+                numbers = {port.get("port") for port in entry.get("ports", [])}
+                if numbers & ports or not numbers:
+                    opened = True
+                    callers = entry.get("from") or [{}]
+                    if any(caller != {"namespaceSelector": KEDA_SPACE} for caller in callers):
+                        yield f"{name_of(thing)}: others than KEDA may call the scaler"
+        if ports and not opened:
+            yield f"{workload.name}: no NetworkPolicy lets KEDA call the scaler"
 
 
 @rule("monitor")

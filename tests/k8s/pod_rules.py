@@ -154,14 +154,20 @@ def startup_time(manifests):
 
 @rule("port")
 def port(manifests):
-    """Named ports are those on which the images listen."""
-    names = {"http": "CSM_LISTEN", "admin": "CSM_ADMIN_LISTEN"}
+    """Named ports are those on which the images listen, or pods by a setting; each such setting has a port."""
+    names = {"http": "CSM_LISTEN", "admin": "CSM_ADMIN_LISTEN", "scaler": "CSM_SCALER_LISTEN"}
     for workload in manifests.workloads:
         if workload.program:
-            listens = manifests.sources.listens(workload.program)
-            for found in workload.containers[0].get("ports", []):
-                if listens.get(names.get(found.get("name"))) != found["containerPort"]:
-                    yield f"{workload.name}: nothing listens on port {found['containerPort']} ({found.get('name')})"
+            variables = manifests.variables(workload.containers[0])
+            set_here = {name: int(variables[name].rsplit(":", 1)[-1]) for name in names.values() if name in variables}
+            listens = manifests.sources.listens(workload.program) | set_here
+            named = {found.get("name"): found["containerPort"] for found in workload.containers[0].get("ports", [])}
+            for name, number in named.items():
+                if listens.get(names.get(name)) != number:
+                    yield f"{workload.name}: nothing listens on port {number} ({name})"
+            for name, variable in names.items():
+                if variable in set_here and name not in named:
+                    yield f"{workload.name}: {variable} has no port {name}"
 
 
 @rule("volume")
@@ -257,6 +263,8 @@ def gpu(manifests):
                 yield f"{workload.name}: may not go to a node with an L4"
             if not workload.containers[0]["image"].endswith("-cuda"):
                 yield f"{workload.name}: image {workload.containers[0]['image']} cannot use a GPU"
+            if not manifests.variables(workload.containers[0]).get("CSM_DEVICE", "auto").startswith("cuda"):
+                yield f"{workload.name}: goes on with the CPU if its GPU is dead"
 
 
 @rule("service-links")

@@ -13,12 +13,16 @@ LANES = ("live", "standard", "bulk")
 # Gauges that each gateway states for the whole fleet.
 FLEET_GAUGES = ("csm_backlog_audio_seconds", "csm_desired_slots", "csm_dlq_size", "csm_fleet_frames_per_second",
                 "csm_queue_depth", "csm_queue_oldest_seconds", "csm_queue_running", "csm_workers")
+# Metadata that the gateway's own scaler takes.
+PUSHED = ("lanes", "slotsPerWorker")
 # Metadata that KEDA's scalers take, by type: all, and those that must be there. KEDA ignores other names.
 TRIGGERS = {
     "prometheus": ({"serverAddress", "query", "threshold", "activationThreshold", "namespace", "ignoreNullValues",
                     "unsafeSsl", "timeout", "authModes", "customHeaders", "queryParameters"},
                    {"serverAddress", "query", "threshold"}),
     "cpu": ({"value", "containerName"}, {"value"}),
+    # The last two are of the gateway's scaler, which KEDA hands them to; they have defaults, which are not relied on.
+    "external-push": ({"scalerAddress", "tlsCertFile", "unsafeSsl", *PUSHED}, {"scalerAddress", *PUSHED}),
 }
 
 
@@ -166,30 +170,51 @@ def slots_for(variables, lanes):
     return max(1, slots if "standard" in lanes else slots - int(variables.get("CSM_RESERVE_SLOTS", 1)))
 
 
+def pushed(manifests):
+    """Lists ScaledObjects with the metadata of each trigger that pushes."""
+    for thing in manifests.of("ScaledObject"):
+        for found in thing["spec"].get("triggers", []):
+            if found.get("type") == "external-push":
+                yield thing, found["metadata"]
+
+
+def lane_slots(manifests):
+    """Lists autoscalers with lanes and slots of a worker of each comparison of the slots that lanes want."""
+    for thing, query, limit, _ in queries(manifests):
+        if "csm_desired_slots" in query:
+            named = re.search(r'lane=~?"([a-z|]+)"', query)
+            yield thing, named[1].split("|") if named else list(LANES), limit
+    for thing, metadata in pushed(manifests):
+        lanes = metadata.get("lanes", ",".join(LANES)).split(",")
+        yield thing, [lane.strip() for lane in lanes], metadata.get("slotsPerWorker", "5")
+
+
 @rule("threshold")
 def threshold(manifests):
     """The slots that lanes want are compared with those that a worker has for them."""
-    for thing, query, limit, _ in queries(manifests):
+    for thing, lanes, limit in lane_slots(manifests):
         workload = scaled(manifests, "Deployment", at(thing, "spec.scaleTargetRef.name"))
-        if "csm_desired_slots" in query and workload:
-            named = re.search(r'lane=~?"([a-z|]+)"', query)
-            lanes = named[1].split("|") if named else LANES
-            for lane in set(lanes) - set(LANES):
-                yield f"{name_of(thing)}: no lane {lane}"
+        for lane in sorted(set(lanes) - set(LANES)):
+            yield f"{name_of(thing)}: no lane {lane}"
+        if workload and set(lanes) <= set(LANES):
             slots = slots_for(manifests.variables(workload.containers[0]), lanes)
-            if int(limit) != slots:
+            if limit != str(slots):
                 yield f"{name_of(thing)}: {limit} slots a worker for {'+'.join(lanes)}, which has {slots}"
 
 
 @rule("lanes-scaled")
 def lanes_scaled(manifests):
     """Together the autoscalers of workers look at every lane."""
-    seen, any_scaler = set(), False
-    for thing, query, _, _ in queries(manifests):
-        if "csm_desired_slots" in query:
-            any_scaler = True
-            named = re.search(r'lane=~?"([a-z|]+)"', query)
-            seen.update(named[1].split("|") if named else LANES)
+    seen = {lane for _, lanes, _ in lane_slots(manifests) for lane in lanes}
     for lane in LANES:
-        if any_scaler and lane not in seen:
+        if seen and lane not in seen:
             yield f"nothing scales for the lane {lane}"
+
+
+@rule("one-number")
+def one_number(manifests):
+    """An autoscaler takes the slots that lanes want from one place: the larger of two answers would count."""
+    by_push = {name_of(thing) for thing, _ in pushed(manifests)}
+    for thing, query, _, _ in queries(manifests):
+        if name_of(thing) in by_push and "csm_" in query:
+            yield f"{name_of(thing)}: is told by the gateways and by Prometheus, of different moments"

@@ -4,6 +4,7 @@ from tree import ROOT, Target
 
 GKE, EKS, BULK = "components/gke-l4", "components/eks-g6", "components/bulk-pool"
 MONITORING, KEDA, HPA = "components/monitoring", "autoscale/keda", "autoscale/hpa"
+PUSH = "autoscale/keda-push"
 ALERTS, DASHBOARDS = "alerts", "dashboards"
 
 # Combinations that no example has.
@@ -11,6 +12,9 @@ COMBINED = (
     Target("gke-l4 + hpa", ("overlays/gke-l4",), (MONITORING, HPA)),
     Target("gke-l4 + keda", ("overlays/gke-l4",), (MONITORING, KEDA)),
     Target("eks-g6 + keda", ("overlays/eks-g6",), (MONITORING, KEDA)),
+    Target("gke-l4 + keda by push", ("overlays/gke-l4",), (MONITORING, KEDA, PUSH)),
+    Target("gke-l4 + bulk-pool + keda by push", ("base",),
+           (BULK, GKE, MONITORING, KEDA, "autoscale/keda-bulk", PUSH, f"{PUSH}-bulk")),
     Target("eks-g6 + redis-external", ("overlays/eks-g6",), ("components/redis-external",)),
     Target("gke-l4 + redis-secure", ("overlays/gke-l4",), ("components/redis-secure",)),
     Target("gke-l4 + bulk-pool + model-pvc + hpa", ("base",),

@@ -23,7 +23,7 @@ enum Check {
 }
 
 /// Programs of the pages. Scripts of the tree are known too, and need only exist.
-const PROGRAMS: [(&str, Check); 17] = [
+const PROGRAMS: [(&str, Check); 26] = [
     ("make", Check::Make),
     ("cargo", Check::Cargo),
     ("curl", Check::Requests),
@@ -39,6 +39,15 @@ const PROGRAMS: [(&str, Check); 17] = [
     ("kubectl", Check::NotRun("a cluster; `make manifests` checks the manifests")),
     ("python3", Check::NotRun("PyTorch, weights of full size and a GPU")),
     ("redis-server", Check::NotRun("the default port; every whole-system test starts one of its own")),
+    ("redis-cli", Check::NotRun("an operator's Redis; tests/operations/procedures.py sends the same commands")),
+    ("redis-check-aof", Check::NotRun("a damaged file of Redis")),
+    ("nvidia-smi", Check::NotRun("an NVIDIA GPU")),
+    ("dmesg", Check::NotRun("the log of an operator's kernel")),
+    ("df", Check::NotRun("an operator's disks")),
+    ("du", Check::NotRun("an operator's disks")),
+    ("cp", Check::NotRun("an operator's files")),
+    ("mkdir", Check::NotRun("an operator's files")),
+    ("rm", Check::NotRun("an operator's files, which it removes")),
     ("openssl", Check::NotRun("openssl, which here only draws a random secret")),
     ("find", Check::NotRun("an operator's store, from which it removes files")),
 ];
