@@ -12,7 +12,7 @@ SETTINGS = {"gateway": ("gateway/src", "shared/src", "shared/queue/src"),
 MAINS = {"gateway": ("gateway/src/main.rs", "GatewayCli"), "worker": ("worker/src/main.rs", "WorkerCli")}
 # Variables that libraries of both programs read: the AWS SDK, the client of the hub, the verifier of certificates.
 LIBRARIES = {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_PROFILE", "HF_HOME",
-             "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE"}
+             "SSL_CERT_FILE", "SSL_CERT_DIR", "RUST_BACKTRACE", "OTEL_EXPORTER_OTLP_ENDPOINT"}
 LIBRARY_SECRETS = {"AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"}
 
 STRUCT = re.compile(r"^(?:pub(?:\([a-z]+\))? )?struct (\w+)[^{;]*\{(.*?)^\}", re.MULTILINE | re.DOTALL)

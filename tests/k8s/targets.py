@@ -23,7 +23,7 @@ COMBINED = (
            (BULK, EKS, "components/model-image", MONITORING, KEDA, "autoscale/keda-bulk")),
     Target("cpu + bulk-pool", ("base",), (BULK, MONITORING), gpu=False),
     Target("cpu + bulk-pool + redis-secure", ("base",), (BULK, "components/redis-secure"), gpu=False),
-    Target("gke-l4 + alerts + dashboards", ("overlays/gke-l4",), (MONITORING, ALERTS, DASHBOARDS)),
+    Target("gke-l4 + tracing + alerts + dashboards", ("overlays/gke-l4",), (MONITORING, "components/tracing", ALERTS, DASHBOARDS)),
 )
 
 
