@@ -17,7 +17,7 @@ from fleet import Fleet, until
 ROOT = Path(__file__).resolve().parents[2]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = "00f067aa0ba902b7"
-STEPS = ("request", "check", "enqueue", "queue wait", "claim", "attempt", "fetch", "plan", "prefill", "frames", "codec", "watermark",
+STEPS = ("request", "check", "enqueue", "queue wait", "claim", "attempt", "publish", "fetch", "plan", "prefill", "frames", "codec", "watermark",
          "encode", "upload", "commit", "relay")
 # Part of a span that may lie in none of its steps, and the other way round.
 GAP_MAX = 0.05

@@ -149,6 +149,7 @@ impl AttemptContext {
     ) -> Result<Receipt, AttemptError> {
         let event = Event::Started { worker: self.worker.clone() };
         let started = PendingEvent { sequence: 1, event, codes: None };
+        let publishing = info_span!("publish");
         if spec.delivery.is_live() && at.attempt > 1 {
             // Publishing this event fences off earlier attempts: from here on they cannot send
             // samples.
@@ -156,6 +157,7 @@ impl AttemptContext {
         } else {
             progress.during(PUBLISH_LIMIT, self.try_publish(at, &started)).await;
         }
+        drop(publishing);
         let mut generated = self.generate(at, spec, progress).await?;
         metrics::histogram!(telemetry::QUEUE_WAIT_SECONDS).record(waited.as_secs_f64());
         if let Some(first) = generated.first_audio {
@@ -285,6 +287,7 @@ impl AttemptContext {
                 publisher.mark_published();
             }
         }
+        let publishing = info_span!("publish");
         let Ending { pcm, mut sentences, codes, warnings, finish } = stream.finish();
         stretch_times(&mut sentences, spec.speed);
         // The mark does not survive a stretch, so the stretched samples are marked.
@@ -297,6 +300,7 @@ impl AttemptContext {
             progress.during(PUBLISH_LIMIT, self.publish_patiently(at, pending)).await?;
             publisher.mark_published();
         }
+        drop(publishing);
         let (frames, resumed, compute) = (publisher.frames(), publisher.resumed(), begun.elapsed());
         Ok(GeneratedAudio { audio, frames, resumed, sentences, codes, warnings, finish, first_audio, compute })
     }

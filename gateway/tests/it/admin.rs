@@ -134,7 +134,7 @@ async fn a_lane_is_paused_and_resumed() {
 #[tokio::test]
 async fn the_fleet_is_shown_with_what_its_size_follows_from() {
     let app = TestApp::start_with(|args| {
-        args.target_wait = TargetWaitArgs { live_target_wait_seconds: 4, ..TargetWaitArgs::default() };
+        args.target_wait = TargetWaitArgs { live_target_wait_seconds: 4.0, ..TargetWaitArgs::default() };
     })
     .await;
     app.submit(&json!({"text": "Words that wait.", "lane": "live"}).to_string()).await;
