@@ -14,15 +14,30 @@ from playwright.sync_api import Page, Route
 TOKEN = "the-token-of-this-test"
 PHONE = {"width": 375, "height": 740}
 WORKER = {
-    "id": "gpu-1:0123456789abcdef", "host": "gpu-1", "model": "m", "build": "0.1.0-4f1c2d3", "slots": 5, "running": 3,
-    "draining": False, "frames_per_second": 80.0,
+    "id": "gpu-1:0123456789abcdef",
+    "host": "gpu-1",
+    "model": "m",
+    "build": "0.1.0-4f1c2d3",
+    "slots": 5,
+    "running": 3,
+    "draining": False,
+    "frames_per_second": 80.0,
 }
 
 
 def lane(name: str, **changes) -> dict:
     numbers = {
-        "lane": name, "waiting": 0, "running": 0, "oldest_s": None, "waiting_audio_s": 0.0, "running_audio_s": 0.0,
-        "wait_s": 0.0, "desired_slots": 0, "target_wait_s": 30.0, "unclaimed": None, "paused": False,
+        "lane": name,
+        "waiting": 0,
+        "running": 0,
+        "oldest_s": None,
+        "waiting_audio_s": 0.0,
+        "running_audio_s": 0.0,
+        "wait_s": 0.0,
+        "desired_slots": 0,
+        "target_wait_s": 30.0,
+        "unclaimed": None,
+        "paused": False,
     }
     return {**numbers, **changes}
 
@@ -30,10 +45,19 @@ def lane(name: str, **changes) -> dict:
 def overview(**changes) -> dict:
     """Returns the numbers of a fleet at rest, with changes."""
     numbers = {
-        "access": "read_only", "model": {"name": "m", "kind": "real"}, "closed": False, "gateway_version": "0.1.0",
-        "lanes": [lane("live"), lane("standard"), lane("bulk")], "workers": [WORKER],
-        "open": 0, "running": 0, "suspects": 0, "delayed": 0, "dead_letters": 0,
-        "ended": [{"state": "succeeded", "jobs": 7}, {"state": "failed", "jobs": 2}], "frames_per_second": 80.0,
+        "access": "read_only",
+        "model": {"name": "m", "kind": "real"},
+        "closed": False,
+        "gateway_version": "0.1.0",
+        "lanes": [lane("live"), lane("standard"), lane("bulk")],
+        "workers": [WORKER],
+        "open": 0,
+        "running": 0,
+        "suspects": 0,
+        "delayed": 0,
+        "dead_letters": 0,
+        "ended": [{"state": "succeeded", "jobs": 7}, {"state": "failed", "jobs": 2}],
+        "frames_per_second": 80.0,
         "slots": {"there": 5, "busy": 3, "desired": 0, "audio_s_per_s": 1.28, "measured": True},
         "builds": [{"build": "0.1.0-4f1c2d3", "workers": 1, "slots": 5}],
     }
@@ -42,31 +66,110 @@ def overview(**changes) -> dict:
 
 BUSY = overview(
     lanes=[
-        lane("live", waiting=2, running=3, oldest_s=4.2, waiting_audio_s=9.0, wait_s=1.1, desired_slots=7, target_wait_s=2.0),
+        lane(
+            "live",
+            waiting=2,
+            running=3,
+            oldest_s=4.2,
+            waiting_audio_s=9.0,
+            wait_s=1.1,
+            desired_slots=7,
+            target_wait_s=2.0,
+        ),
         lane("standard", waiting=40, oldest_s=95.0, waiting_audio_s=400.0, wait_s=60.0, desired_slots=11),
-        lane("bulk", waiting=512, oldest_s=4_000.0, waiting_audio_s=5_000.0, wait_s=None, paused=True, target_wait_s=600.0),
+        lane(
+            "bulk",
+            waiting=512,
+            oldest_s=4_000.0,
+            waiting_audio_s=5_000.0,
+            wait_s=None,
+            paused=True,
+            target_wait_s=600.0,
+        ),
     ],
-    open=557, running=3, suspects=1, dead_letters=37,
-    workers=[WORKER, {**WORKER, "id": "gpu-2:fedcba9876543210", "host": "gpu-2", "build": "0.1.1-aaaaaaa", "draining": True}],
+    open=557,
+    running=3,
+    suspects=1,
+    dead_letters=37,
+    workers=[
+        WORKER,
+        {**WORKER, "id": "gpu-2:fedcba9876543210", "host": "gpu-2", "build": "0.1.1-aaaaaaa", "draining": True},
+    ],
     slots={"there": 5, "busy": 3, "desired": 18, "audio_s_per_s": 1.28, "measured": True},
     builds=[{"build": "0.1.0-4f1c2d3", "workers": 1, "slots": 5}, {"build": "0.1.1-aaaaaaa", "workers": 1, "slots": 5}],
 )
 UNCLAIMED = overview(
-    workers=[], builds=[], open=4, slots={"there": 0, "busy": 0, "desired": 1, "audio_s_per_s": 1.0, "measured": False},
-    lanes=[lane("live"), lane("standard", waiting=4, oldest_s=95.0, waiting_audio_s=12.0, wait_s=None, desired_slots=1, unclaimed="no_worker"), lane("bulk")],
+    workers=[],
+    builds=[],
+    open=4,
+    slots={"there": 0, "busy": 0, "desired": 1, "audio_s_per_s": 1.0, "measured": False},
+    lanes=[
+        lane("live"),
+        lane(
+            "standard",
+            waiting=4,
+            oldest_s=95.0,
+            waiting_audio_s=12.0,
+            wait_s=None,
+            desired_slots=1,
+            unclaimed="no_worker",
+        ),
+        lane("bulk"),
+    ],
 )
 AT = "2026-11-30T10:00:00Z"
 JOB = "01a2288a-89d6-7742-86ae-3d975ab868ef"
 LETTER = {
-    "id": JOB, "at": AT, "class": "resource", "error": "out of memory", "lane": "bulk", "tenant": "acme", "attempt": 3,
-    "failures": 3, "crashes": 0, "worker": "gpu-1:0123456789abcdef", "build": "0.1.0",
+    "id": JOB,
+    "at": AT,
+    "class": "resource",
+    "error": "out of memory",
+    "lane": "bulk",
+    "tenant": "acme",
+    "attempt": 3,
+    "failures": 3,
+    "crashes": 0,
+    "worker": "gpu-1:0123456789abcdef",
+    "build": "0.1.0",
 }
 GROUP = {"class": "resource", "count": 37, "oldest": AT, "newest": AT}
 ENDS = [
-    {"at": AT, "state": "succeeded", "reason": "eos", "lane": "live", "worker": WORKER["id"], "attempt": 1, "seconds": 1.5},
-    {"at": AT, "state": "failed", "reason": "resource", "lane": "bulk", "worker": WORKER["id"], "attempt": 3, "seconds": 0.2},
+    {
+        "at": AT,
+        "state": "succeeded",
+        "reason": "eos",
+        "lane": "live",
+        "worker": WORKER["id"],
+        "attempt": 1,
+        "seconds": 1.5,
+    },
+    {
+        "at": AT,
+        "state": "failed",
+        "reason": "resource",
+        "lane": "bulk",
+        "worker": WORKER["id"],
+        "attempt": 3,
+        "seconds": 0.2,
+    },
     {"at": AT, "state": "expired", "reason": None, "lane": "standard", "worker": None, "attempt": 0, "seconds": None},
 ]
+
+
+# Name and outline of the element that has the focus.
+FOCUS = """(() => {
+    const focused = document.activeElement;
+    const { act, lane, class: class_ } = focused.dataset;
+    const name = focused.id || (act ? `${act} ${lane ?? class_}` : focused.tagName);
+    return [name, getComputedStyle(focused).outlineStyle];
+})()"""
+# Elements whose text is cut off.
+CUT = """[...document.querySelectorAll("button, p, li, th, td")]
+    .filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1)
+    .map((e) => e.id || e.textContent)"""
+VIOLATIONS = """axe.run().then(({ violations }) => violations.map(
+    (v) => `${v.id}: ${v.nodes.map((n) => `${n.target} ${n.failureSummary}`).join(" | ")}`,
+))"""
 
 
 class Fleet:
@@ -81,9 +184,13 @@ class Fleet:
         sent = route.request.headers.get("authorization")
         self.reads += 1
         if self.away:
-            return route.fulfill(status=503, json={"status": 503, "code": "unavailable", "detail": "A part is out of reach."})
+            return route.fulfill(
+                status=503, json={"status": 503, "code": "unavailable", "detail": "A part is out of reach."}
+            )
         if sent not in (None, f"Bearer {TOKEN}"):
-            return route.fulfill(status=401, json={"status": 401, "code": "admin_token", "detail": "The token is wrong."})
+            return route.fulfill(
+                status=401, json={"status": 401, "code": "admin_token", "detail": "The token is wrong."}
+            )
         operator = sent is not None
         if route.request.method == "POST":
             return self.operate(route, path)
@@ -106,7 +213,9 @@ class Fleet:
             return route.fulfill(json={})
         count = self.numbers["dead_letters"]
         if order.get("dry_run"):
-            return route.fulfill(json={"dry_run": True, "matched": 1 if "id" in order else count, "done": 0, "left": 0, "until": AT})
+            return route.fulfill(
+                json={"dry_run": True, "matched": 1 if "id" in order else count, "done": 0, "left": 0, "until": AT}
+            )
         # A call handles some letters only.
         done = 1 if "id" in order else min(count, 20)
         self.numbers["dead_letters"] -= done
@@ -144,7 +253,9 @@ def test_the_real_fleet_is_shown_and_operated(tester: Tester) -> None:
     text = page.inner_text("body")
     assert "1 worker, " in text and "live:" in text and "succeeded" in page.inner_text("#ends"), text
     assert page.locator("button[data-act]").count() == 0
-    assert job not in page.content() and "default" not in page.inner_text("#ends"), "a job or a tenant is named without the token"
+    assert job not in page.content() and "default" not in page.inner_text("#ends"), (
+        "a job or a tenant is named without the token"
+    )
     give_token(page)
     until(page, f"document.getElementById('ends').textContent.includes({json.dumps(job)})")
     page.click("button[data-act=pause][data-lane=bulk]")
@@ -175,19 +286,27 @@ def test_says_what_needs_an_operator(tester: Tester) -> None:
     page, fleet = visit(tester, UNCLAIMED)
     assert "Work waits in lane standard, and no worker takes jobs of this lane." in page.inner_text("#alarms")
     assert "No worker is running." in page.inner_text("main")
-    assert "a slot counts as 1 s of audio in a second: 1 more for the target wait of 30 s" in page.inner_text("#scaling")
+    assert "a slot counts as 1 s of audio in a second: 1 more for the target wait of 30 s" in page.inner_text(
+        "#scaling"
+    )
     fleet.numbers = copy.deepcopy(BUSY)
     until(page, "document.querySelectorAll('#alarms li').length === 4")
     alarms = page.inner_text("#alarms")
     for part in ["37 dead letters", "Lane bulk is paused", "1 suspect", "Workers of 2 builds"]:
         assert part in alarms, alarms
-    assert "18 slots wanted; 5 there, 3 of them busy. 13 slots more than there are." in page.inner_text("#scaling-total")
+    assert "18 slots wanted; 5 there, 3 of them busy. 13 slots more than there are." in page.inner_text(
+        "#scaling-total"
+    )
     scaling = page.inner_text("#scaling")
-    assert "live: 7 3 run a job, and 9.00 s of audio wait. A slot makes 1.28 s of audio in a second: 4 more" in scaling, scaling
+    assert (
+        "live: 7 3 run a job, and 9.00 s of audio wait. A slot makes 1.28 s of audio in a second: 4 more" in scaling
+    ), scaling
     assert "bulk: 0 Held back by an operator" in scaling, scaling
     assert "draining" in page.inner_text("#worker-rows") and "6.4× real time" in page.inner_text("#worker-rows")
     assert "acme" not in page.content() and JOB not in page.content()
-    fleet.numbers = overview(workers=[], builds=[], slots={"there": 0, "busy": 0, "desired": 0, "audio_s_per_s": 1.0, "measured": False})
+    fleet.numbers = overview(
+        workers=[], builds=[], slots={"there": 0, "busy": 0, "desired": 0, "audio_s_per_s": 1.0, "measured": False}
+    )
     fleet.ends = []
     until(page, "document.getElementById('alarms').children.length === 0")
     assert "No job has ended yet." in page.inner_text("body") and "There are none." in page.inner_text("body")
@@ -283,13 +402,21 @@ def test_works_by_keyboard(tester: Tester) -> None:
     reached = []
     for _ in range(24):
         page.keyboard.press("Tab")
-        name, outline = page.evaluate("""[(({id, dataset, tagName}) => id || [dataset.act, dataset.lane ?? dataset.class].join(" ").trim() || tagName)(document.activeElement),
-            getComputedStyle(document.activeElement).outlineStyle]""")
+        name, outline = page.evaluate(FOCUS)
         assert outline != "none", f"no visible focus at {name}"
         reached.append(name)
         if name == "ends-region":
             break
-    for name in ["forget", "pause live", "resume bulk", "workers-region", "retry resource", "purge resource", "SUMMARY", "ends-region"]:
+    for name in [
+        "forget",
+        "pause live",
+        "resume bulk",
+        "workers-region",
+        "retry resource",
+        "purge resource",
+        "SUMMARY",
+        "ends-region",
+    ]:
         assert name in reached, (name, reached)
     page.focus("button[data-act=pause][data-lane=live]")
     fleet.numbers["lanes"][0]["waiting"] = 77
@@ -311,7 +438,7 @@ def test_fits_a_phone(tester: Tester) -> None:
         for selector in ["#alarms", "#forget", "#scaling", "#letters", "#letters button", "#ends-region"]:
             box = page.locator(selector).first.bounding_box()
             assert box["x"] >= 0 and box["x"] + box["width"] <= width and box["height"] > 0, (selector, box)
-        cut = page.evaluate("[...document.querySelectorAll('button, p, li, th, td')].filter((e) => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 1).map((e) => e.id || e.textContent)")
+        cut = page.evaluate(CUT)
         assert not cut, cut
         page.context.close()
 
@@ -331,7 +458,7 @@ def test_is_accessible(tester: Tester) -> None:
                 give_token(page)
                 page.click("#letters summary")
             page.evaluate(script + "; undefined")
-            found = page.evaluate("axe.run().then((result) => result.violations.map((v) => v.id + ': ' + v.nodes.map((n) => n.target + ' ' + n.failureSummary).join(' | ')))")
+            found = page.evaluate(VIOLATIONS)
             assert not found, (scheme, found)
             page.context.close()
 

@@ -5,7 +5,8 @@ import { byId, duration, el, plural, setText, times, wait } from "./dom.js";
 const FRAMES_PER_S = 12.5; // of audio
 const WORKERS_SHOWN_MAX = 200;
 const ACCESS = {
-  operations_off: "This gateway has no token of operators (CSM_ADMIN_TOKEN), so the page only shows numbers. csm queue and csm dlq operate.",
+  operations_off:
+    "The page only shows numbers: this gateway has no CSM_ADMIN_TOKEN. csm queue and csm dlq operate.",
   read_only: "Numbers only. With the token you see tenants and jobs, pause lanes, and retry or purge dead letters.",
   operator: "You operate this fleet. Each operation is logged. The token is forgotten when you leave the page.",
 };
@@ -43,7 +44,17 @@ const jobs = (count) => plural(count, "job");
 
 function button(text, label, data) {
   const attributes = Object.entries(data).map(([name, value]) => [`data-${name}`, value]);
-  return el("button", { type: "button", class: "quiet", "aria-label": label, "aria-disabled": "false", ...Object.fromEntries(attributes) }, text);
+  return el(
+    "button",
+    {
+      type: "button",
+      class: "quiet",
+      "aria-label": label,
+      "aria-disabled": "false",
+      ...Object.fromEntries(attributes),
+    },
+    text,
+  );
 }
 
 /** Shows one answer of all routes. */
@@ -51,7 +62,10 @@ export function show({ fleet, ends, letters }) {
   showAccess(fleet.access);
   setText(byId("model"), fleet.model.name);
   fill("alarms", alarms(fleet));
-  fill("lanes", fleet.lanes.map((lane) => laneRow(lane, fleet.access)));
+  fill(
+    "lanes",
+    fleet.lanes.map((lane) => laneRow(lane, fleet.access)),
+  );
   setText(byId("totals"), totals(fleet));
   showScaling(fleet);
   showWorkers(fleet);
@@ -73,21 +87,24 @@ function alarms(fleet) {
   const warn = (text) => el("li", {}, text);
   const shown = [];
   for (const lane of fleet.lanes) {
-    if (lane.unclaimed) shown.push(bad(`Work waits in lane ${lane.lane}, and ${UNCLAIMED[lane.unclaimed] ?? "nobody claims it"}.`));
+    if (lane.unclaimed)
+      shown.push(bad(`Work waits in lane ${lane.lane}, and ${UNCLAIMED[lane.unclaimed] ?? "nobody claims it"}.`));
   }
   if (fleet.dead_letters) shown.push(bad(`${plural(fleet.dead_letters, "dead letter")}: jobs that were given up.`));
   if (fleet.closed) shown.push(warn("The intake is closed: new jobs are refused."));
   for (const lane of fleet.lanes) {
     if (lane.paused) shown.push(warn(`Lane ${lane.lane} is paused: its jobs wait.`));
   }
-  if (fleet.suspects) shown.push(warn(`${plural(fleet.suspects, "suspect")}: a worker died with the job, so the job runs again alone.`));
+  if (fleet.suspects)
+    shown.push(warn(`${plural(fleet.suspects, "suspect")}: a worker died with the job, so the job runs again alone.`));
   if (fleet.builds.length > 1) shown.push(warn(`Workers of ${fleet.builds.length} builds run together.`));
   return shown;
 }
 
 function laneRow(lane, access) {
   const [action, text] = lane.paused ? ["resume", "Resume"] : ["pause", "Pause"];
-  const order = access === "operator" ? button(text, `${text} lane ${lane.lane}`, { act: action, lane: lane.lane }) : null;
+  const order =
+    access === "operator" ? button(text, `${text} lane ${lane.lane}`, { act: action, lane: lane.lane }) : null;
   return el(
     "tr",
     {},
@@ -104,14 +121,19 @@ function laneRow(lane, access) {
 
 function totals(fleet) {
   const ended = fleet.ended.map(({ state, jobs: count }) => `${count} ${state}`).join(", ");
-  return `${jobs(fleet.open)} open: ${fleet.running} running, ${plural(fleet.suspects, "suspect")}, ${fleet.delayed} to be retried later. Ended so far: ${ended}.`;
+  const { open, running, suspects, delayed } = fleet;
+  const now = `${jobs(open)} open: ${running} running, ${plural(suspects, "suspect")}, ${delayed} to be retried later.`;
+  return `${now} Ended so far: ${ended}.`;
 }
 
 function showScaling(fleet) {
   const { there, busy, desired } = fleet.slots;
   const short = desired > there ? ` ${plural(desired - there, "slot")} more than there are.` : "";
   setText(byId("scaling-total"), `${plural(desired, "slot")} wanted; ${there} there, ${busy} of them busy.${short}`);
-  fill("scaling", fleet.lanes.map((lane) => el("li", {}, el("b", {}, `${lane.lane}: ${lane.desired_slots}`), ` ${why(lane, fleet)}`)));
+  fill(
+    "scaling",
+    fleet.lanes.map((lane) => el("li", {}, el("b", {}, `${lane.lane}: ${lane.desired_slots}`), ` ${why(lane, fleet)}`)),
+  );
 }
 
 /** Why a lane wants its slots, by the terms of the formula. */
@@ -124,13 +146,16 @@ function why(lane, { slots, closed }) {
     ? `A slot makes ${duration(slots.audio_s_per_s)} of audio in a second`
     : "No worker has measured its rate, so a slot counts as 1 s of audio in a second";
   const more = lane.desired_slots - lane.running;
-  return `${run}, and ${duration(lane.waiting_audio_s)} of audio wait. ${rate}: ${more} more for the target wait of ${wait(lane.target_wait_s)}.`;
+  const need = `${more} more for the target wait of ${wait(lane.target_wait_s)}`;
+  return `${run}, and ${duration(lane.waiting_audio_s)} of audio wait. ${rate}: ${need}.`;
 }
 
 function showWorkers({ workers, builds, gateway_version: version }) {
   byId("workers-none").hidden = workers.length > 0;
   byId("workers-region").hidden = workers.length === 0;
-  const told = builds.map((build) => `${build.build}: ${plural(build.workers, "worker")}, ${plural(build.slots, "slot")}`);
+  const told = builds.map(
+    (build) => `${build.build}: ${plural(build.workers, "worker")}, ${plural(build.slots, "slot")}`,
+  );
   setText(byId("builds"), `${told.length ? `Builds: ${told.join("; ")}. ` : ""}Gateway ${version}.`);
   const shown = workers.slice(0, WORKERS_SHOWN_MAX).map(workerRow);
   const more = workers.length - shown.length;
@@ -141,7 +166,9 @@ function showWorkers({ workers, builds, gateway_version: version }) {
 function workerRow(worker) {
   const state = worker.draining ? el("span", { class: "tag" }, "draining") : worker.running ? "busy" : "idle";
   const boot = worker.id.split(":").pop().slice(0, 8);
-  const boxes = Array.from({ length: worker.slots }, (_, index) => el("i", { class: index < worker.running ? "busy" : null }));
+  const boxes = Array.from({ length: worker.slots }, (_, index) =>
+    el("i", { class: index < worker.running ? "busy" : null }),
+  );
   return el(
     "tr",
     {},
@@ -158,9 +185,15 @@ function showLetters(fleet, letters) {
     setText(byId("letters-text"), "There are none.");
     return fill("letters", []);
   }
-  const part = letters.grouped < letters.total ? `The newest ${letters.grouped} of ${letters.total}` : plural(letters.total, "dead letter");
+  const part =
+    letters.grouped < letters.total
+      ? `The newest ${letters.grouped} of ${letters.total}`
+      : plural(letters.total, "dead letter");
   setText(byId("letters-text"), `${part}, by class of failure.`);
-  fill("letters", letters.groups.map((group) => letterGroup(group, fleet.access)));
+  fill(
+    "letters",
+    letters.groups.map((group) => letterGroup(group, fleet.access)),
+  );
 }
 
 function letterGroup(group, access) {
@@ -200,7 +233,8 @@ function letterItem(letter) {
     "li",
     { "data-key": letter.id },
     el("span", { class: "mono" }, letter.id),
-    ` ${letter.lane} of ${letter.tenant}, attempt ${letter.attempt}, ${moment(letter.at)}, on ${letter.worker || "no worker"}, build ${letter.build || "unknown"}`,
+    ` ${letter.lane} of ${letter.tenant}, attempt ${letter.attempt}, ${moment(letter.at)}`,
+    `, on ${letter.worker || "no worker"}, build ${letter.build || "unknown"}`,
     el(
       "div",
       { class: "actions" },
@@ -212,8 +246,14 @@ function letterItem(letter) {
 
 function showEnds(ends, access) {
   byId("ends-region").hidden = ends.length === 0;
-  setText(byId("ends-text"), ends.length ? `The last ${jobs(ends.length)} that ended, newest first.` : "No job has ended yet.");
-  fill("ends", ends.map((end) => endRow(end, access)));
+  setText(
+    byId("ends-text"),
+    ends.length ? `The last ${jobs(ends.length)} that ended, newest first.` : "No job has ended yet.",
+  );
+  fill(
+    "ends",
+    ends.map((end) => endRow(end, access)),
+  );
 }
 
 function endRow(end, access) {
@@ -225,7 +265,11 @@ function endRow(end, access) {
     el("td", { class: end.state === "failed" ? "failed" : null }, end.state),
     td(end.reason ?? "–"),
     td(end.lane),
-    el("td", { class: "mono", title: end.worker }, end.worker ? end.worker.slice(0, end.worker.lastIndexOf(":") + 9) : "–"),
+    el(
+      "td",
+      { class: "mono", title: end.worker },
+      end.worker ? end.worker.slice(0, end.worker.lastIndexOf(":") + 9) : "–",
+    ),
     td(String(end.attempt)),
     td(typeof end.seconds === "number" ? duration(end.seconds) : "–"),
     el("td", { class: "operator" }, operator ? end.tenant : ""),
