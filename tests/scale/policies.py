@@ -1,8 +1,8 @@
-"""Formulas by which Kubernetes and KEDA choose a number of replicas. Pure: time is a float of seconds that is passed in.
+"""Formulas by which Kubernetes and KEDA choose a number of replicas. Pure: time is a float of seconds, passed in.
 
 Sources:
 - HPA: kubernetes/kubernetes, pkg/controller/podautoscaler/horizontal.go and replica_calculator.go (of 1.33 and later,
-  whose tolerances have two directions), pkg/apis/autoscaling/v2/defaults.go. The names of its functions are given below.
+  whose tolerances have two directions), pkg/apis/autoscaling/v2/defaults.go. The docs name its functions.
 - KEDA: kedacore/keda at 8b4f083, pkg/scaling/scale_handler.go and pkg/scaling/executor/scale_scaledobjects.go.
 
 Left out: metrics of pods and of resources, KEDA's fallback, idleReplicaCount, scaling modifiers and pauses. No manifest
@@ -99,7 +99,7 @@ def value_proposal(usage, wanted, current, ready, behaviour):
 
 
 def largest_proposal(targets, values, current, ready, behaviour):
-    """Returns the largest proposal, or None if the metrics that are missing forbid a change (computeReplicasForMetrics).
+    """Returns the largest proposal, or None if missing metrics forbid a change (computeReplicasForMetrics).
 
     A value is None if its metric could not be read. If all are missing, or some are and the rest would shrink the
     workload, nothing changes."""
