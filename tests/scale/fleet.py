@@ -1,0 +1,382 @@
+"""Event-driven model of one fleet, job by job: arrivals, lanes, claims, slots, starts, drains, kills and an autoscaler.
+
+What is modelled is what the scripts and the worker do: the lane of a claim by start-time fair queueing with patience
+(claim.lua), reserves (claim.rs), wake tokens in the order of waiting (wake.rs), suspects that run alone (claim.lua), a
+drain that hands jobs back (runner.rs), wanted slots (desired_slots.rs). Calls to Redis take no time here: they are
+milliseconds, and `redis_load.py` says what they cost."""
+
+import heapq
+import random
+from collections import OrderedDict, deque
+from itertools import count
+
+from manifests import FRAME_SECONDS, LANES
+from outcome import Run, Task, Worker
+from recording import Fleet
+
+LIVE, STANDARD, BULK = range(len(LANES))
+# claim.lua: WEIGHT and PATIENCE_MS.
+WEIGHTS = (16, 4, 1)
+PATIENCE_SECONDS = (1.0, 5.0, 20.0)
+# desired_slots.rs: UNKNOWN_RATE.
+UNKNOWN_RATE = 1.0
+# A bound on the events of one run.
+EVENTS_MAX = 100_000_000
+
+
+class Model:
+    """One run. `scaler` may be None if `plan`, a list of (time, replicas), says how many workers there are."""
+
+    def __init__(self, jobs, fleet: Fleet, duration, scaler=None, initial=1, kills=(), plan=(), seed=1):
+        self.jobs, self.fleet, self.duration, self.scaler = jobs, fleet, duration, scaler
+        self.random = random.Random(seed)
+        self.now, self.heap, self.order = 0.0, [], count()
+        self.queues = (deque(), deque(), deque())
+        self.waiting_audio, self.running_audio, self.running = [0.0] * 3, 0.0, [0] * 3
+        self.suspects, self.open = deque(), 0
+        self.tags, self.clock, self.served = [0.0] * 3, 0.0, [None] * 3
+        self.lane_slots = fleet.lane_slots()
+        # Workers that found no job, by the lanes that they would take, in the order of their waiting.
+        self.idle = {wanted: OrderedDict() for wanted in range(3)}
+        self.stamp = count()
+        self.workers, self.alive, self.tasks = [], OrderedDict(), []
+        self.replicas, self.seen, self.history = 0, None, []
+        self.spoken_audio = self.spoken_seconds = 0.0
+        self.handlers = {"end": self.on_end, "ready": self.on_ready, "sync": self.on_sync, "poll": self.on_poll,
+                         "push": self.on_push, "look": self.on_look, "kill": self.on_kill, "dead": self.on_dead,
+                         "drained": self.on_drained, "return": self.on_return, "plan": self.scale}
+        self.begin(initial, kills, plan)
+
+    def begin(self, initial, kills, plan):
+        """Starts the first workers, which are ready, and plans what is known."""
+        for _ in range(initial if not plan else plan[0][1]):
+            self.start(ready=True)
+        self.replicas = len(self.alive)
+        self.note()
+        for at, grace in kills:
+            self.plan(at, "kill", grace)
+        for at, replicas in plan[1:]:
+            self.plan(at, "plan", replicas)
+        if self.scaler:
+            self.on_look()
+            self.plan(0.0, "sync")
+            if self.scaler.polling:
+                self.plan(0.0, "poll")
+
+    def plan(self, at, kind, *arguments):
+        """Plans an event."""
+        heapq.heappush(self.heap, (at, next(self.order), kind, arguments))
+
+    def run(self):
+        """Runs until all jobs have ended, and returns what came of it."""
+        arrivals, at, events = self.jobs, 0, 0
+        while at < len(arrivals) or self.open or (self.heap and self.now < self.duration):
+            events += 1
+            if events > EVENTS_MAX:
+                raise RuntimeError("too many events")
+            if at < len(arrivals) and (not self.heap or arrivals[at].at <= self.heap[0][0]):
+                self.now = arrivals[at].at
+                self.arrive(arrivals[at])
+                at += 1
+            elif self.heap:
+                self.now, _, kind, arguments = heapq.heappop(self.heap)
+                self.handlers[kind](*arguments)
+            else:
+                raise RuntimeError(f"{self.open} jobs wait, and nothing will happen")
+        return Run(self.tasks, self.workers, self.history, self.duration, events)
+
+    # Jobs.
+
+    def arrive(self, job):
+        """Accepts a job."""
+        task = Task(job, job.audio)
+        self.tasks.append(task)
+        self.open += 1
+        self.enqueue(task)
+        if self.open == 1 and self.scaler and self.scaler.push:
+            self.plan(self.now + self.random.uniform(0.0, self.fleet.push_delay), "push")
+
+    def enqueue(self, task):
+        """Puts a job at the end of its lane, and wakes a worker that would take it."""
+        lane = task.job.lane
+        self.waiting_audio[lane] += task.left
+        if task.suspect:
+            self.suspects.append(task)
+            self.serve_suspects()
+            return
+        self.queues[lane].append(task)
+        worker = self.first_idle(lane)
+        if worker:
+            self.claim(worker)
+
+    def first_idle(self, lane):
+        """Returns the worker that has waited longest, of those that would take a job of the lane."""
+        firsts = [next(iter(self.idle[wanted].items())) for wanted in range(lane, 3) if self.idle[wanted]]
+        return min(firsts, key=lambda item: item[1])[0] if firsts else None
+
+    def accepts(self, worker, lane):
+        """Tells whether a worker takes one more job of a lane (WorkerCapacity::accepts)."""
+        if len(worker.running) >= self.fleet.slots:
+            return False
+        held = worker.lanes
+        if lane == LIVE:
+            return True
+        if self.fleet.live_reserve and held[STANDARD] + held[BULK] >= self.lane_slots[STANDARD]:
+            return False
+        return lane == STANDARD or held[BULK] < self.lane_slots[BULK]
+
+    def claim(self, worker):
+        """Lets a worker take jobs until it has no slot or finds none."""
+        self.forget_idle(worker)
+        while worker.claims and len(worker.running) < self.fleet.slots:
+            if self.suspects and not worker.running:
+                self.begin_alone(worker)
+                return
+            if worker.warden:
+                return
+            lane = self.next_lane(worker)
+            if lane is None:
+                break
+            self.begin_task(worker, self.queues[lane].popleft())
+        if worker.claims and len(worker.running) < self.fleet.slots:
+            wanted = max((lane for lane in range(3) if self.accepts(worker, lane)), default=None)
+            if wanted is not None:
+                self.idle[wanted][worker] = next(self.stamp)
+
+    def forget_idle(self, worker):
+        """Takes a worker out of those that wait."""
+        for waiting in self.idle.values():
+            waiting.pop(worker, None)
+
+    def next_lane(self, worker):
+        """Returns the lane whose turn it is, of those with a job that the worker takes (claim.lua)."""
+        order = []
+        for lane in range(3):
+            if self.accepts(worker, lane):
+                served = self.served[lane]
+                overdue = served is not None and self.now - served > PATIENCE_SECONDS[lane]
+                order.append((not overdue, max(self.clock, self.tags[lane]), lane))
+        order.sort()
+        for place, (patient, tag, lane) in enumerate(order):
+            if not self.queues[lane]:
+                self.served[lane] = None  # An empty lane has not been passed over.
+                continue
+            self.clock = tag if patient else self.clock
+            cost = self.queues[lane][0].left / FRAME_SECONDS
+            self.tags[lane], self.served[lane] = tag + cost / WEIGHTS[lane], self.now
+            for _, _, later in order[place + 1:]:
+                if self.served[later] is None:
+                    self.served[later] = self.now
+            return lane
+        return None
+
+    def begin_task(self, worker, task):
+        """Gives a job a slot."""
+        lane = task.job.lane
+        self.waiting_audio[lane] -= task.left
+        self.running_audio += task.left
+        self.running[lane] += 1
+        worker.lanes[lane] += 1
+        if task.wait is None:
+            task.wait = self.now - task.job.at
+        took = task.left / (self.fleet.frames_per_second * FRAME_SECONDS) + self.fleet.overhead
+        attempt = next(self.order)
+        worker.running[attempt] = (task, self.now, self.now + took)
+        heapq.heappush(self.heap, (self.now + took, attempt, "end", (worker, attempt)))
+
+    def leave(self, worker, attempt):
+        """Takes a job out of its slot, and returns it with the time of its claim."""
+        task, since, _ = worker.running.pop(attempt)
+        lane = task.job.lane
+        worker.lanes[lane] -= 1
+        self.running[lane] -= 1
+        self.running_audio -= task.left
+        return task, since
+
+    def on_end(self, worker, attempt):
+        """Commits a job, if its attempt is still the one."""
+        if attempt not in worker.running:
+            return
+        task, since = self.leave(worker, attempt)
+        task.ended_at, task.suspect = self.now, False
+        self.open -= 1
+        worker.spoken = True
+        self.spoken_audio += task.left
+        self.spoken_seconds += self.now - since
+        worker.alone = False
+        if worker.stopping_at is not None:
+            if not worker.running and worker.ended_at is None:
+                self.finish(worker)
+        elif not worker.running and self.suspects:
+            worker.warden = False
+            self.claim(worker)
+        else:
+            self.claim(worker)
+
+    # Suspects.
+
+    def begin_alone(self, worker):
+        """Gives an idle worker a suspect, and nothing beside it."""
+        worker.warden = False
+        worker.alone = True
+        self.begin_task(worker, self.suspects.popleft())
+
+    def serve_suspects(self):
+        """Gives a suspect to an idle worker, or makes the worker that will be idle first the warden."""
+        ready = [worker for worker in self.alive if worker.claims]
+        for worker in ready:
+            if self.suspects and not worker.running:
+                self.forget_idle(worker)
+                self.begin_alone(worker)
+        if self.suspects and ready and not any(worker.warden for worker in ready):
+            warden = min(ready, key=lambda worker: max((end for _, _, end in worker.running.values()), default=0.0))
+            warden.warden = True
+            self.forget_idle(warden)
+
+    def on_return(self, task):
+        """Puts the job of a dead worker back, as a suspect, when its lease is over."""
+        task.suspect = True
+        self.enqueue(task)
+
+    # Workers.
+
+    def start(self, ready=False):
+        """Orders a worker."""
+        worker = Worker(len(self.workers), self.now)
+        self.workers.append(worker)
+        self.alive[worker] = None
+        if ready:
+            worker.ready_at = self.now
+            self.claim(worker)
+        else:
+            delay = self.random.uniform(*self.fleet.start_delay) + self.random.uniform(*self.fleet.load_delay)
+            self.plan(self.now + delay, "ready", worker)
+
+    def on_ready(self, worker):
+        """Lets a worker that has loaded claim."""
+        if worker.stopping_at is None:
+            worker.ready_at = self.now
+            self.note()
+            self.claim(worker)
+
+    def scale(self, replicas):
+        """Brings the number of workers to that of the autoscaler."""
+        if replicas != self.replicas:
+            self.replicas = replicas
+            self.replace()
+
+    def replace(self):
+        """Orders and stops workers until there are as many as wanted."""
+        for _ in range(self.replicas - len(self.alive)):
+            self.start()
+        for worker in self.victims(len(self.alive) - self.replicas):
+            self.stop(worker, self.fleet.drain)
+        self.note()
+
+    def victims(self, number):
+        """Returns the workers that go first: not ready, then the least cost of deletion, then the newest.
+
+        The cost is the audio that the worker still has to make (pod-deletion-cost); ActivePodsWithRanks of Kubernetes
+        has this order."""
+        if number <= 0:
+            return []
+        def rank(worker):
+            left = sum(max(0.0, end - self.now) for _, _, end in worker.running.values())
+            return worker.ready_at is not None, left, -(worker.ready_at or 0.0), -worker.number
+        return sorted(self.alive, key=rank)[:number]
+
+    def stop(self, worker, grace):
+        """Sends SIGTERM: no further claims, and a grace for the jobs that run."""
+        worker.stopping_at, worker.warden = self.now, False
+        del self.alive[worker]
+        self.forget_idle(worker)
+        if not worker.running:
+            self.finish(worker)
+        else:
+            self.plan(self.now + grace, "drained", worker)
+
+    def on_drained(self, worker):
+        """Hands the jobs of a worker back when its grace is over. They go on where they were."""
+        for task in self.abandon(worker):
+            task.handed_back += 1
+            self.enqueue(task)
+        self.finish(worker)
+
+    def abandon(self, worker):
+        """Returns the jobs of a worker, with the audio that they still need."""
+        tasks = []
+        for attempt in list(worker.running):
+            task, since = self.leave(worker, attempt)
+            made = max(0.0, self.now - since - self.fleet.overhead) * self.fleet.frames_per_second * FRAME_SECONDS
+            task.left = max(FRAME_SECONDS, task.left - made)
+            tasks.append(task)
+        return tasks
+
+    def finish(self, worker):
+        """Ends a worker."""
+        if worker.ended_at is None:
+            worker.ended_at = self.now
+
+    def on_kill(self, grace):
+        """Takes a worker away, by the number of workers at random: spot kills know no idle ones."""
+        if not self.alive:
+            return
+        worker = self.random.choice(list(self.alive))
+        if grace > 0:
+            self.stop(worker, min(grace, self.fleet.drain))
+        else:
+            self.on_dead(worker)
+        self.replace()
+
+    def on_dead(self, worker):
+        """Ends a worker without a word. Its jobs return as suspects."""
+        worker.stopping_at = self.now
+        del self.alive[worker]
+        self.forget_idle(worker)
+        for task in self.abandon(worker):
+            self.plan(self.now + self.fleet.lease, "return", task)
+        self.finish(worker)
+
+    # Autoscaler.
+
+    def slot_rate(self):
+        """Returns the audio that a slot makes in a second, as the workers' reports say (desired_slots.rs)."""
+        if not any(worker.spoken for worker in self.alive):
+            return UNKNOWN_RATE
+        if self.fleet.reported_frames_per_second:
+            return self.fleet.reported_frames_per_second / self.fleet.slots * FRAME_SECONDS
+        return self.spoken_audio / self.spoken_seconds if self.spoken_seconds else UNKNOWN_RATE
+
+    def on_look(self):
+        """Notes what the autoscaler sees until the next look."""
+        rate = self.slot_rate()
+        desired = {}
+        for lane, name in enumerate(LANES):
+            more = self.waiting_audio[lane] / (rate * self.fleet.target_waits[lane])
+            desired[name] = self.running[lane] + (0 if more < 1e-9 else -int(-more // 1))
+        spoken = sum(worker.spoken for worker in self.alive)
+        backlog = sum(self.waiting_audio) + self.running_audio
+        frames = spoken * self.fleet.slots * rate / FRAME_SECONDS
+        self.seen = self.scaler.values(desired, max(0.0, backlog), frames)
+        self.plan(self.now + self.fleet.metric_age, "look")
+
+    def on_sync(self):
+        """Lets the HPA decide."""
+        ready = sum(worker.ready_at is not None for worker in self.alive)
+        self.scale(self.scaler.step(self.now, self.replicas, ready, self.seen))
+        self.plan(self.now + self.scaler.sync, "sync")
+
+    def on_poll(self):
+        """Lets KEDA poll."""
+        self.scale(self.scaler.poll(self.now, self.replicas, self.seen))
+        self.plan(self.now + self.scaler.polling, "poll")
+
+    def on_push(self):
+        """Tells KEDA of the first job."""
+        if self.open:
+            self.scale(self.scaler.pushed(self.now, self.replicas, True))
+
+    def note(self):
+        """Adds the numbers of workers to the history."""
+        ready = sum(worker.ready_at is not None for worker in self.alive)
+        self.history.append((self.now, self.replicas, ready))
