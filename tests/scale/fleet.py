@@ -27,7 +27,7 @@ EVENTS_MAX = 100_000_000
 class Model:
     """One run. `scaler` may be None if `plan`, a list of (time, replicas), says how many workers there are."""
 
-    def __init__(self, jobs, fleet: Fleet, duration, scaler=None, initial=1, kills=(), plan=(), seed=1):
+    def __init__(self, jobs, fleet: Fleet, duration, scaler=None, initial=1, kills=(), plan=(), seed=1, phases=False):
         self.jobs, self.fleet, self.duration, self.scaler = jobs, fleet, duration, scaler
         self.random = random.Random(seed)
         self.now, self.heap, self.order = 0.0, [], count()
@@ -45,10 +45,12 @@ class Model:
         self.handlers = {"end": self.on_end, "ready": self.on_ready, "sync": self.on_sync, "poll": self.on_poll,
                          "push": self.on_push, "look": self.on_look, "kill": self.on_kill, "dead": self.on_dead,
                          "drained": self.on_drained, "return": self.on_return, "plan": self.scale}
-        self.begin(initial, kills, plan)
+        self.begin(initial, kills, plan, phases)
 
-    def begin(self, initial, kills, plan):
-        """Starts the first workers, which are ready, and plans what is known."""
+    def begin(self, initial, kills, plan, phases):
+        """Starts the first workers, which are ready, and plans what is known.
+
+        With `phases` the autoscaler's periods begin at random times, since those of a real one are not known."""
         for _ in range(initial if not plan else plan[0][1]):
             self.start(ready=True)
         self.replicas = len(self.alive)
@@ -59,9 +61,10 @@ class Model:
             self.plan(at, "plan", replicas)
         if self.scaler:
             self.on_look()
-            self.plan(0.0, "sync")
+            spread = self.random.random() if phases else 0.0
+            self.plan(spread * self.scaler.sync, "sync")
             if self.scaler.polling:
-                self.plan(0.0, "poll")
+                self.plan(spread * self.scaler.polling, "poll")
 
     def plan(self, at, kind, *arguments):
         """Plans an event."""
