@@ -318,7 +318,7 @@ class Model:
     def finish(self, worker):
         """Ends a worker."""
         if worker.ended_at is None:
-            worker.ended_at = self.now
+            worker.ended_at = self.now + self.fleet.stop_delay
 
     def on_kill(self, grace):
         """Takes a worker away, by the number of workers at random: spot kills know no idle ones."""

@@ -44,6 +44,7 @@ class Fleet:
     metric_age: float = 2.0
     reported_frames_per_second: float | None = None
     push_delay: float = 0.25
+    stop_delay: float = 0.0
 
     def lane_slots(self):
         """Returns the slots of a worker that jobs of each lane may take (WorkerCapacity::lane_slots, claim.rs)."""
@@ -80,8 +81,8 @@ def of(data):
         raise ValueError("; ".join(wrong))
     fleet = data["fleet"]
     optional = {name: fleet[name] for name in ("reported_frames_per_second", ) if fleet.get(name)}
-    optional |= {field_: fleet[name] for name, field_ in (("lease_s", "lease"), ("push_delay_s", "push_delay"))
-                 if name in fleet}
+    others = (("lease_s", "lease"), ("push_delay_s", "push_delay"), ("stop_delay_s", "stop_delay"))
+    optional |= {field_: fleet[name] for name, field_ in others if name in fleet}
     made = Fleet(fleet["slots"], fleet["live_reserve_slots"], fleet["reserve_slots"], fleet["slot_frames_per_second"],
                  fleet["job_overhead_s"], pair(fleet["start_delay_s"]), pair(fleet["load_delay_s"]), fleet["drain_s"],
                  target_waits=tuple(fleet["target_waits_s"][lane] for lane in LANES),

@@ -4,6 +4,7 @@
   .venv/scale/bin/python -B tests/scale/simulate.py predict RUN.json...   a recorded run, and how far the model is off
   .venv/scale/bin/python -B tests/scale/simulate.py compare               the model of large fleets beside the exact one
   .venv/scale/bin/python -B tests/scale/simulate.py size                  the tables of docs/scale.md
+  .venv/scale/bin/python -B tests/scale/simulate.py draw --out day.png    the picture of docs/scale.md
 """
 
 import argparse
@@ -137,10 +138,11 @@ def size(sizes, step):
             _, day = sizing.day(workers, assumptions, prices, down, step=step)
             days[workers, name] = day
             rows.append([number(workers), name, number(day.most_workers), number(day.mean_workers), f"{day.busy:.0%}",
-                         number(max(day.p95)), number(day.starts + day.stops), f"{day.money['gpu']:.3f}"])
+                         " / ".join(number(wait, 2) for wait in day.p95), number(day.starts + day.stops),
+                         f"{day.money['gpu']:.3f}"])
             print(f"# {rows[-1]}", file=sys.stderr, flush=True)
-    table(["workers for the peak", "way down", "most", "mean", "slots busy", "largest p95 wait, s", "starts and stops",
-           "GPU money an audio hour"], rows)
+    table(["workers for the peak", "way down", "most", "mean", "slots busy", "p95 wait live / standard / bulk, s",
+           "starts and stops", "GPU money an audio hour"], rows)
     print("What each takes at its greatest load:\n")
     rows = []
     for workers in sizes:
@@ -186,6 +188,24 @@ def outage(sizes, days, prices, seconds=10.0):
     table(["GPUs", "shards in all", *cost], rows)
 
 
+def draw(workers, path, step):
+    """Draws a day of a fleet, with both ways down."""
+    import matplotlib
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+    figure, axes = pyplot.subplots(figsize=(8, 3.6), dpi=90)
+    slots = sizing.Assumptions().slots
+    for name, down in (("one a minute, as in the manifest", None), ("a tenth a minute", sizing.PROPORTIONAL_DOWN)):
+        result, _ = sizing.day(workers, down=down, step=step)
+        hours = [entry[0] / 3600 for entry in result.history]
+        axes.step(hours, [entry[1] for entry in result.history], where="post", label=f"workers, {name} down")
+    axes.fill_between(hours, [entry[3] / slots for entry in result.history], color="0.85", label="busy slots / 5")
+    axes.set(xlim=(0, 24), ylim=(0, None), xlabel="hour of the day", ylabel="workers", xticks=range(0, 25, 3))
+    axes.legend(loc="lower center", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
 def main():
     """Runs the command."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -199,8 +219,12 @@ def main():
     one.add_argument("--workers", type=int, nargs="+", default=[20, 100])
     one.add_argument("--seconds", type=float, default=3600.0)
     one = commands.add_parser("size")
-    one.add_argument("--workers", type=int, nargs="+", default=[10, 100, 1_000, 10_000, 100_000])
+    one.add_argument("--workers", type=int, nargs="+", default=[100, 1_000, 10_000, 100_000])
     one.add_argument("--step", type=float, default=1.0)
+    one = commands.add_parser("draw")
+    one.add_argument("--workers", type=int, default=1_000)
+    one.add_argument("--step", type=float, default=1.0)
+    one.add_argument("--out", type=Path, required=True)
     words = parser.parse_args()
     if words.command == "predict":
         good = [predict(path, words.seeds, words.within, words.oracle) for path in words.runs]
@@ -208,6 +232,8 @@ def main():
     if words.command == "compare":
         for workers in words.workers:
             compare(workers, words.seconds)
+    elif words.command == "draw":
+        draw(words.workers, words.out, words.step)
     else:
         size(words.workers, words.step)
     return 0

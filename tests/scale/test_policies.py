@@ -146,6 +146,11 @@ class Policies(unittest.TestCase):
         down = Rules(0.0, (Policy(PODS, 1, 60.0),))
         self.assertEqual(steps(hpa(down=down), 5, [1] * 9), [4, 4, 4, 4, 3, 3, 3, 3, 2])
 
+    def test_the_larger_and_the_smaller_way_down(self):
+        both = (Policy(PERCENT, 50, 15.0), Policy(PODS, 1, 15.0))
+        self.assertEqual(steps(hpa(down=Rules(0.0, both)), 10, [1, 1]), [5, 2])  # 10 / 2, then 5 / 2, cut
+        self.assertEqual(steps(hpa(down=Rules(0.0, both, MIN)), 10, [1, 1]), [9, 8])
+
     def test_a_fifth_down_is_cut(self):
         down = Rules(0.0, (Policy(PERCENT, 20, 60.0),))
         # 9 x 0.8 = 7.2, cut to 7; 60 s later 7 x 0.8 = 5.6, cut to 5.
@@ -176,7 +181,7 @@ class Activation(unittest.TestCase):
 
     def keda(self, least=0, **settings):
         """Returns a scaler that polls each 15 s and cools down for 60 s."""
-        return Keda(hpa(), least, 15.0, 60.0, **settings)
+        return Keda(hpa(least=0), least, 15.0, 60.0, **settings)
 
     def test_a_poll_starts_the_first(self):
         self.assertEqual(self.keda().poll(0.0, 0, True), 1)
