@@ -131,6 +131,7 @@ class Model:
     def claim(self, worker):
         """Lets a worker take jobs until it has no slot or finds none."""
         self.forget_idle(worker)
+        worker.warden = worker.warden and bool(self.suspects)
         while worker.claims and len(worker.running) < self.fleet.slots:
             if self.suspects and not worker.running:
                 self.begin_alone(worker)
@@ -206,22 +207,16 @@ class Model:
         worker.spoken = True
         self.spoken_audio += task.left
         self.spoken_seconds += self.now - since
-        worker.alone = False
-        if worker.stopping_at is not None:
-            if not worker.running and worker.ended_at is None:
-                self.finish(worker)
-        elif not worker.running and self.suspects:
-            worker.warden = False
+        if worker.stopping_at is None:
             self.claim(worker)
-        else:
-            self.claim(worker)
+        elif not worker.running:
+            self.finish(worker)
 
     # Suspects.
 
     def begin_alone(self, worker):
-        """Gives an idle worker a suspect, and nothing beside it."""
+        """Gives an idle worker a suspect, and nothing beside it: it does not wait for a further job."""
         worker.warden = False
-        worker.alone = True
         self.begin_task(worker, self.suspects.popleft())
 
     def serve_suspects(self):

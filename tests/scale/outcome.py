@@ -27,14 +27,13 @@ class Worker:
     ended_at: float | None = None
     running: dict[int, tuple[Task, float, float]] = field(default_factory=dict)
     lanes: list[int] = field(default_factory=lambda: [0, 0, 0])
-    alone: bool = False
     warden: bool = False
     spoken: bool = False
 
     @property
     def claims(self):
         """Tells whether the worker may ask for jobs."""
-        return self.ready_at is not None and self.stopping_at is None and not self.alone
+        return self.ready_at is not None and self.stopping_at is None
 
 
 @dataclass

@@ -39,9 +39,9 @@ def table(head, rows):
 
 
 def number(value, digits=3):
-    """Formats a number with so many digits, without an exponent."""
-    if value == 0:
-        return "0"
+    """Formats a number with so many digits, without an exponent; an integer below 1,000 as it is."""
+    if value == 0 or (isinstance(value, int) and abs(value) < 1_000):
+        return str(int(value))
     places = max(0, digits - 1 - math.floor(math.log10(abs(value))))
     return f"{round(value, places):,.{min(places, 6)}f}"
 
@@ -155,6 +155,7 @@ def size(sizes, step):
     table(["GPUs", "live streams", "audio s a second", "jobs a second", "gateways", "fleets", "shards of each",
            "connections to a server", "money an audio hour"], rows)
     shards(assumptions)
+    speeds(assumptions)
     outage(sizes, days, prices)
 
 
@@ -175,6 +176,21 @@ def shards(assumptions):
     print("Where a fleet's Redis ends:\n")
     table(["shards", "most workers", "of it for no job", "most without live audio", "most if a worker had one shard",
            "connections to a server", "MB/s of events written to a shard", "MB/s read"], rows)
+
+
+def speeds(assumptions):
+    """Prints where one shard and 64 of them end for workers of several speeds."""
+    rows = []
+    for name, frames in (("CPU with AVX2, measured", 14.0), ("NVIDIA L4, assumed", assumptions.gpu_frames_per_second),
+                         ("NVIDIA H200, measured", 696.0)):
+        chosen = sizing.with_gpu(frames)
+        traffic, _ = sizing.busiest(1_000, chosen, chosen.peak_audio(1_000))
+        ends = [redis_load.most_workers(traffic, count, assumptions.busy_max) for count in (1, 64)]
+        rows.append([name, number(frames), *(number(most) for most in ends),
+                     *(number(most * chosen.peak_audio(1_000) / 1_000) for most in ends)])
+    print("The same by the speed of a worker:\n")
+    table(["worker", "frames a second of five slots", "most workers, 1 shard", "64 shards", "audio s a second, 1 shard",
+           "64 shards"], rows)
 
 
 def outage(sizes, days, prices, seconds=10.0):

@@ -93,9 +93,22 @@ class Workers(unittest.TestCase):
         self.assertEqual(waits(done), [0.0, 8.0])
         self.assertEqual(len(done.workers), 2)
 
+    def test_each_of_two_suspects_runs_alone(self):
+        done = run([(0.0, LIVE, 10.0), (0.0, LIVE, 10.0), (40.0, LIVE, 1.0)], kills=[(1.0, 0.0)])
+        # Back at 16 s with 9 s each, one after the other; then the worker takes other jobs again.
+        self.assertEqual([task.ended_at for task in done.tasks], [25.0, 34.0, 41.0])
+
+    def test_a_warden_empties_itself_for_a_suspect(self):
+        done = run([(0.0, LIVE, 10.0), (2.0, LIVE, 20.0), (17.0, LIVE, 1.0), (40.0, LIVE, 1.0)], kills=[(1.0, 0.0)])
+        # The suspect is back at 16 s. The worker runs the second job until 22 s and takes no other, although slots are
+        # free; then the suspect alone until 31 s, then the third job.
+        self.assertEqual(waits(done), [0.0, 0.0, 14.0, 0.0])
+        self.assertEqual(done.tasks[0].ended_at, 31.0)
+
     def test_a_notice_drains(self):
         done = run([(0.0, LIVE, 10.0)], kills=[(1.0, 2.0)])
         self.assertEqual((done.tasks[0].handed_back, done.tasks[0].ended_at), (1, 10.0))
+        self.assertEqual(done.workers[0].ended_at, 3.0)  # 2 s after the notice, although the drain is 3 s.
 
     def test_idle_workers_go_first(self):
         done = run([(0.0, LIVE, 50.0)], plan=[(0.0, 3), (5.0, 1)])
