@@ -96,6 +96,19 @@ def cells_for(traffic, busy_max, most=10_000):
     raise ValueError(f"more than {most} fleets")
 
 
+def fewest_servers(traffic, busy_max, most=10_000):
+    """Returns the fleets, and the shards of each, that take the fewest servers; of equals the fewest fleets."""
+    first, _ = cells_for(traffic, busy_max)
+    best = None
+    for cells in range(first, most):
+        if best and cells >= best[0] * best[1]:
+            break
+        shards = shards_for(scaled(traffic, 1 / cells), busy_max)
+        if shards and (best is None or cells * shards < best[0] * best[1]):
+            best = cells, shards
+    return best
+
+
 def most_workers(traffic, shards, busy_max):
     """Returns the workers at which so many shards are busy for so large a share of a core."""
     low, high = 0.0, 1e7

@@ -149,11 +149,12 @@ def size(sizes, step):
         day = days[workers, "a tenth"]
         traffic, money = day.traffic, day.money
         rows.append([number(workers), number(traffic.live_audio), number(traffic.live_audio + traffic.other_audio),
-                     number(traffic.jobs), number(day.gateways), number(day.cells), number(day.shards),
-                     number(redis_load.connections(redis_load.scaled(traffic, 1 / day.cells))),
+                     number(traffic.jobs), number(day.gateways), "{} x {}".format(*day.fewest_fleets),
+                     "{} x {}".format(*day.fewest_servers),
+                     number(redis_load.connections(redis_load.scaled(traffic, 1 / day.fewest_servers[0]))),
                      f"{sum(money.values()):.3f}"])
-    table(["GPUs", "live streams", "audio s a second", "jobs a second", "gateways", "fleets", "shards of each",
-           "connections to a server", "money an audio hour"], rows)
+    table(["GPUs", "live streams", "audio s a second", "jobs a second", "gateways", "fewest fleets x shards",
+           "fewest servers: fleets x shards", "connections to a server", "money an audio hour"], rows)
     shards(assumptions)
     speeds(assumptions)
     outage(sizes, days, prices)
@@ -198,8 +199,9 @@ def outage(sizes, days, prices, seconds=10.0):
     rows = []
     for workers in sizes:
         day = days[workers, "a tenth"]
-        cost = sizing.failover(seconds, day.traffic, day.cells * day.shards, prices, workers)
-        rows.append([number(workers), number(day.cells * day.shards), *(number(value) for value in cost.values())])
+        servers = math.prod(day.fewest_servers)
+        cost = sizing.failover(seconds, day.traffic, servers, prices, workers)
+        rows.append([number(workers), number(servers), *(number(value) for value in cost.values())])
     print(f"A failover of one shard, {seconds:g} s:\n")
     table(["GPUs", "shards in all", *cost], rows)
 

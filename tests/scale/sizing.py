@@ -15,6 +15,10 @@ PROPORTIONAL_DOWN = {"stabilizationWindowSeconds": 600,
                                   {"type": "Pods", "value": 1, "periodSeconds": 60}]}
 
 
+# Of each fleet (autoscale/keda/gateway.yaml).
+GATEWAYS_LEAST = 2
+
+
 @dataclass(frozen=True)
 class Prices:
     """Money for an hour. Parameters: list prices of clouds change, and none was looked up for this table."""
@@ -72,8 +76,8 @@ class Day:
     stops: int
     audio_hours: float
     traffic: redis_load.Traffic
-    cells: int
-    shards: int
+    fewest_fleets: tuple[int, int]
+    fewest_servers: tuple[int, int]
     gateways: int
     money: dict[str, float]
 
@@ -100,14 +104,16 @@ def day(workers, assumptions=Assumptions(), prices=Prices(), down=None, seed=1, 
     flow = Model(fleet, scaler(down), lambda times: curve.demand(peak, times), seconds, begin, seed, step,
                  assumptions.kills_per_worker_hour).run()
     traffic, gateways = busiest(workers, assumptions, peak)
-    cells, shards = redis_load.cells_for(traffic, assumptions.busy_max)
+    fleets = redis_load.cells_for(traffic, assumptions.busy_max)
+    servers = redis_load.fewest_servers(traffic, assumptions.busy_max)
+    gateways = max(gateways, GATEWAYS_LEAST * servers[0])
     mean = flow.worker_seconds / seconds
     hours, audio = seconds / 3600, flow.audio / 3600
     money = {"gpu": mean * hours * prices.gpu / audio, "gateway": gateways * hours * prices.gateway / audio,
-             "redis": 2 * cells * shards * hours * prices.redis / audio}
+             "redis": 2 * math.prod(servers) * hours * prices.redis / audio}
     return flow, Day(workers, peak, flow.most, mean, flow.busy_slot_seconds / flow.worker_seconds / fleet.slots,
-                     tuple(flow.wait(lane, 0.95) for lane in range(3)), flow.starts, flow.stops, audio, traffic, cells,
-                     shards, gateways, money)
+                     tuple(flow.wait(lane, 0.95) for lane in range(3)), flow.starts, flow.stops, audio, traffic, fleets,
+                     servers, gateways, money)
 
 
 def busiest(workers, assumptions, peak):
@@ -117,7 +123,7 @@ def busiest(workers, assumptions, peak):
     took = sum(rate * assumptions.took(lane) for lane, rate in enumerate(jobs)) / sum(jobs)
     # Callers hear live audio at its own pace: a connection lasts as long as the audio.
     connections = float(asked[0])
-    gateways = max(2, math.ceil(connections / assumptions.gateway_connections))
+    gateways = max(GATEWAYS_LEAST, math.ceil(connections / assumptions.gateway_connections))
     free = 1 - assumptions.busy_at_peak ** assumptions.slots
     return redis_load.Traffic(workers, gateways, float(sum(jobs)), took, float(asked[0]), float(asked[1:].sum()),
                               free), gateways
@@ -127,8 +133,8 @@ def failover(seconds, traffic, shards, prices, workers):
     """Returns what it costs if one of the shards answers nothing for so long: numbers by name."""
     share = 1 / shards
     return {"streams that stall": traffic.live_audio * share, "jobs that wait": traffic.jobs * share * seconds,
-            "mean wait added to them, s": seconds / 2, "GPU hours without work": workers * share * seconds / 3600,
-            "money": workers * share * seconds / 3600 * prices.gpu}
+            "mean wait added to them, s": seconds / 2, "GPU hours lost, at most": workers * share * seconds / 3600,
+            "money, at most": workers * share * seconds / 3600 * prices.gpu}
 
 
 def with_gpu(frames_per_second):

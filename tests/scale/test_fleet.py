@@ -233,6 +233,11 @@ class RedisLoad(unittest.TestCase):
         self.assertIsNone(redis_load.shards_for(self.TRAFFIC, 0.14))
         self.assertEqual(redis_load.cells_for(self.TRAFFIC, 0.14), (2, 1))  # Halves: 0.07, and 0.035 beside it.
 
+    def test_fewest_servers(self):
+        # 0.07 of jobs and 0.14 of workers. Whole, it takes 0.07 / 0.02 = 3.5: four shards; in halves one each.
+        self.assertEqual(redis_load.fewest_servers(self.TRAFFIC, 0.16), (2, 1))
+        self.assertEqual(redis_load.fewest_servers(self.TRAFFIC, 0.6), (1, 1))
+
     def test_where_it_ends(self):
         # 0.07 of jobs and 0.14 of workers for each 1,000.
         self.assertAlmostEqual(redis_load.most_workers(self.TRAFFIC, 1, 0.6), 1_000 * 0.6 / 0.21, delta=1)
