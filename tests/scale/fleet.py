@@ -5,7 +5,9 @@ What is modelled is what the scripts and the worker do: the lane of a claim by s
 drain that hands jobs back (runner.rs), wanted slots (desired_slots.rs). Calls to Redis take no time here: they are
 milliseconds, and `redis_load.py` says what they cost."""
 
+import bisect
 import heapq
+import math
 import random
 from collections import OrderedDict, deque
 from itertools import count
@@ -20,6 +22,8 @@ WEIGHTS = (16, 4, 1)
 PATIENCE_SECONDS = (1.0, 5.0, 20.0)
 # desired_slots.rs: UNKNOWN_RATE.
 UNKNOWN_RATE = 1.0
+# Times that were seen just before and just after a moment, of which one is drawn.
+NEAR = 3
 # A bound on the events of one run.
 EVENTS_MAX = 100_000_000
 
@@ -183,7 +187,8 @@ class Model:
         worker.lanes[lane] += 1
         if task.wait is None:
             task.wait = self.now - task.job.at
-        took = task.left / (self.fleet.frames_per_second * FRAME_SECONDS) + self.fleet.overhead
+        overhead = self.drawn(self.fleet.overheads, (self.fleet.overhead,) * 2)
+        took = task.left / (self.fleet.frames_per_second * FRAME_SECONDS) + overhead
         attempt = next(self.order)
         worker.running[attempt] = (task, self.now, self.now + took)
         heapq.heappush(self.heap, (self.now + took, attempt, "end", (worker, attempt)))
@@ -247,8 +252,7 @@ class Model:
             worker.ready_at = self.now
             self.claim(worker)
         else:
-            delay = self.random.uniform(*self.fleet.start_delay) + self.random.uniform(*self.fleet.load_delay)
-            self.plan(self.now + delay, "ready", worker)
+            self.plan(self.now + self.drawn(self.fleet.starts, self.fleet.start_span()), "ready", worker)
 
     def on_ready(self, worker):
         """Lets a worker that has loaded claim."""
@@ -313,7 +317,14 @@ class Model:
     def finish(self, worker):
         """Ends a worker."""
         if worker.ended_at is None:
-            worker.ended_at = self.now + self.fleet.stop_delay
+            worker.ended_at = self.now + self.drawn(self.fleet.stops, (self.fleet.stop_delay,) * 2)
+
+    def drawn(self, seen, span):
+        """Draws one of the times that were seen about this moment, or of a span if none were."""
+        if seen:
+            place = bisect.bisect(seen, (self.now,)) + self.random.randrange(-NEAR, NEAR)
+            return seen[min(max(place, 0), len(seen) - 1)][1]
+        return span[0] if span[0] == span[1] else self.random.uniform(*span)
 
     def on_kill(self, grace):
         """Takes a worker away, by the number of workers at random: spot kills know no idle ones."""
@@ -350,8 +361,10 @@ class Model:
         rate = self.slot_rate()
         desired = {}
         for lane, name in enumerate(LANES):
+            # A waiting job takes one slot, however long it is.
+            jobs = len(self.queues[lane]) + sum(task.job.lane == lane for task in self.suspects)
             more = self.waiting_audio[lane] / (rate * self.fleet.target_waits[lane])
-            desired[name] = self.running[lane] + (0 if more < 1e-9 else -int(-more // 1))
+            desired[name] = self.running[lane] + min(jobs, math.ceil(more))
         spoken = sum(worker.spoken for worker in self.alive)
         backlog = sum(self.waiting_audio) + self.running_audio
         frames = spoken * self.fleet.slots * rate / FRAME_SECONDS

@@ -68,7 +68,8 @@ class Model:
         rates = demand(np.arange(int(seconds / step)) * step) * step / np.array(self.mean_audio)[:, None]
         self.arrivals = self.random.poisson(rates).T.tolist()
         self.returns, self.starting = deque(), deque()
-        self.ready, self.replicas, self.spoken = initial, initial, False
+        # Workers that are there at the beginning have spoken before, so their rate is known.
+        self.ready, self.replicas, self.spoken = initial, initial, initial > 0
         self.flow = Flow(seconds, most=initial)
         self.due = {"sync": 0.0, "poll": 0.0, "look": 0.0}
         self.seen = None
@@ -177,7 +178,8 @@ class Model:
         if now >= self.due["look"]:
             rate = self.slot_rate if self.spoken else UNKNOWN_RATE
             waiting = self.waiting * self.mean_audio
-            wanted = np.ceil(waiting / (rate * np.array(self.fleet.target_waits))) + self.running
+            more = np.ceil(waiting / (rate * np.array(self.fleet.target_waits)))
+            wanted = np.minimum(more, self.waiting) + self.running
             frames = self.ready * self.fleet.slots * rate / FRAME_SECONDS if self.spoken else 0.0
             backlog = float((waiting + self.running * self.mean_audio).sum())
             self.seen = self.scaler.values(dict(zip(LANES, wanted)), backlog, frames)

@@ -1,12 +1,14 @@
 """A recorded run of a small fleet: the JSON that README.md describes, checked, and as objects."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from manifests import LANES, load
+from manifests import FRAME_SECONDS, LANES, load
 
 FORMAT = 1
+# Share of the seen times of slots that counts.
+SEEN_SHARE = 0.98
 NEEDED = {
     "": {"format": int, "duration_s": float, "fleet": dict, "policy": dict, "arrivals": list},
     "fleet": {"slots": int, "live_reserve_slots": int, "reserve_slots": int, "slot_frames_per_second": float,
@@ -45,6 +47,14 @@ class Fleet:
     reported_frames_per_second: float | None = None
     push_delay: float = 0.25
     stop_delay: float = 0.0
+    # Times that were seen in a run, each with its moment, in place of the delays and the overhead above.
+    starts: tuple[tuple[float, float], ...] = ()
+    stops: tuple[tuple[float, float], ...] = ()
+    overheads: tuple[tuple[float, float], ...] = ()
+
+    def start_span(self):
+        """Returns the least and the most time from an order to the first claim."""
+        return self.start_delay[0] + self.load_delay[0], self.start_delay[1] + self.load_delay[1]
 
     def lane_slots(self):
         """Returns the slots of a worker that jobs of each lane may take (WorkerCapacity::lane_slots, claim.rs)."""
@@ -67,6 +77,28 @@ class Recording:
         """Returns a new autoscaler as the run had it."""
         return load(self.policy["manifest"], push=self.policy["push"], time_scale=self.policy["time_scale"],
                     overrides=self.policy.get("overrides"))
+
+
+def with_seen_times(run):
+    """Returns a recording whose fleet has the times of its own machine: starts, stops, and slots beside the audio.
+
+    These are inputs: how slow a machine is at a moment is not what the model is to predict. Of the slots' times the
+    largest are left out, which are those of jobs that were handed back."""
+    workers, audio = run.results.get("workers", []), {job.id: job for job in run.jobs}
+    rate = run.fleet.frames_per_second * FRAME_SECONDS
+    beside = []
+    for seen in run.results["jobs"]:
+        job = audio[seen["id"]]
+        if seen.get("ended_at") is not None:
+            begun = job.at + seen["wait_s"]
+            beside.append((begun, max(0.0, seen["ended_at"] - begun - job.audio / rate)))
+    most = sorted(took for _, took in beside)[int(len(beside) * SEEN_SHARE) - 1] if beside else 0.0
+    starts = [(worker["ordered_at"], worker["ready_at"] - worker["ordered_at"]) for worker in workers
+              if worker.get("ready_at") is not None and worker["ordered_at"] > 0]
+    stops = [(worker["stopping_at"], max(0.0, worker["ended_at"] - worker["stopping_at"] - run.fleet.drain))
+             for worker in workers if worker.get("stopping_at") is not None and worker["stopping_at"] < run.duration]
+    return replace(run, fleet=replace(run.fleet, starts=tuple(sorted(starts)), stops=tuple(sorted(stops)),
+                                      overheads=tuple(sorted(pair_ for pair_ in beside if pair_[1] <= most))))
 
 
 def read(path):

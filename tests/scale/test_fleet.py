@@ -122,9 +122,11 @@ class Autoscaler(unittest.TestCase):
     def test_wanted_slots_are_those_of_the_gateway(self):
         model = Model([], Fleet(), 10.0, load("k8s/autoscale/keda/worker.yaml"))
         model.waiting_audio, model.running = [4.0, 60.0, 1200.0], [3, 3, 3]
+        for queue, jobs_ in zip(model.queues, (4, 4, 1)):
+            queue.extend([None] * jobs_)
         model.on_look()
-        # At an unknown rate a slot speaks in real time: 4 / 2, 60 / 30 and 1200 / 600 more.
-        self.assertEqual(list(model.seen.values())[:3], [15.0, 10.0, 5.0])
+        # At an unknown rate a slot speaks in real time: 4 / 2, 60 / 30 and 1200 / 600 more, and no more than jobs wait.
+        self.assertEqual(list(model.seen.values())[:3], [14.0, 9.0, 4.0])
 
     def test_a_push_wakes_within_its_delay_and_a_poll_within_its_interval(self):
         def wait(push):
