@@ -135,7 +135,6 @@ class Model:
     def claim(self, worker):
         """Lets a worker take jobs until it has no slot or finds none."""
         self.forget_idle(worker)
-        worker.warden = worker.warden and bool(self.suspects)
         while worker.claims and len(worker.running) < self.fleet.slots:
             if self.suspects and not worker.running:
                 self.begin_alone(worker)
@@ -223,6 +222,10 @@ class Model:
         """Gives an idle worker a suspect, and nothing beside it: it does not wait for a further job."""
         worker.warden = False
         self.begin_task(worker, self.suspects.popleft())
+        # Without a further suspect no other worker is held.
+        for other in [other for other in self.alive if other.warden and not self.suspects]:
+            other.warden = False
+            self.claim(other)
 
     def serve_suspects(self):
         """Gives a suspect to an idle worker, or makes the worker that will be idle first the warden."""

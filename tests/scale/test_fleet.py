@@ -105,6 +105,13 @@ class Workers(unittest.TestCase):
         self.assertEqual(waits(done), [0.0, 0.0, 14.0, 0.0])
         self.assertEqual(done.tasks[0].ended_at, 31.0)
 
+    def test_a_warden_goes_on_when_another_has_taken_the_suspect(self):
+        done = run([(0.0, LIVE, 10.0), (2.0, LIVE, 20.0), (19.0, LIVE, 1.0)], kills=[(1.0, 0.0)],
+                   plan=[(0.0, 1), (18.0, 2)])
+        # The new worker takes the suspect at 18 s, so the one that had to empty itself takes the third job at once.
+        self.assertEqual(waits(done), [0.0, 0.0, 0.0])
+        self.assertEqual(done.tasks[0].ended_at, 27.0)
+
     def test_a_notice_drains(self):
         done = run([(0.0, LIVE, 10.0)], kills=[(1.0, 2.0)])
         self.assertEqual((done.tasks[0].handed_back, done.tasks[0].ended_at), (1, 10.0))
