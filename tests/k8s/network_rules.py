@@ -133,7 +133,8 @@ def unreached(manifests, thing, metadata):
     ports = [item for item in found["spec"]["ports"] if str(item["port"]) == port]
     gateways = [workload for workload in manifests.selected({"matchLabels": found["spec"]["selector"]})
                 if workload.program == "gateway"]
-    if not ports or not gateways or not all(ports[0].get("targetPort") in scaler_ports(gateway) for gateway in gateways):
+    led_to = all(ports[0].get("targetPort") in scaler_ports(gateway) for gateway in gateways) if ports else False
+    if not gateways or not led_to:
         yield f"{address} leads to no port of a scaler"
 
 
