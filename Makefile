@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
+.PHONY: help scale-model scale-size acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -20,7 +20,7 @@ demo: ## Build, start the whole fleet, speak one sentence into out/hello.wav, st
 # and half of those would be built twice.
 test: ## Everything that CI runs: format, lints, unit and whole-system tests, client libraries that install fast, manifests
 	@scripts/need.sh cargo cc cmake redis-server cargo-nextest flite pocketsphinx ffmpeg python3
-	@$(MAKE) --no-print-directory lint manifests
+	@$(MAKE) --no-print-directory lint manifests scale-model
 	$(CARGO) build --locked --workspace --bins --tests
 	@rm -f $(TARGET)/nextest/ci/junit.xml
 	$(CARGO) nextest run --locked --workspace --profile ci; result=$$?; \
@@ -70,6 +70,18 @@ observability-check: .venv/k8s/installed ## Each panel's and alert's query on a 
 .venv/k8s/installed: tests/k8s/requirements.txt tests/k8s/install.sh
 	@scripts/need.sh python3
 	@tests/k8s/install.sh .venv/k8s
+
+scale-model: .venv/scale/installed ## Formulas of KEDA and HPA, and the simulated fleet, against hand-computed figures; seconds
+	@.venv/scale/bin/python -B -m unittest discover -s tests/scale -p 'test_*.py'
+
+scale-size: .venv/scale/installed ## Tables of docs/scale.md: Redis, shards, GPUs and money of large fleets, simulated; minutes
+	@.venv/scale/bin/python -B tests/scale/simulate.py size
+
+.venv/scale/installed: tests/scale/requirements.txt
+	@scripts/need.sh python3
+	@[ -x .venv/scale/bin/python ] || python3 -m venv .venv/scale
+	@.venv/scale/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/scale/requirements.txt
+	@touch $@
 
 CAP ?= 89
 cuda: ## The CUDA worker for compute capability CAP (89, the L4; 90, H100 and H200): 10 to 16 minutes on 2 cores, no GPU needed
