@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help scale-model scale-size acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
+.PHONY: help operations-check test-versions scale-model scale-size acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -82,6 +82,15 @@ scale-size: .venv/scale/installed ## Tables of docs/scale.md: Redis, shards, GPU
 	@[ -x .venv/scale/bin/python ] || python3 -m venv .venv/scale
 	@.venv/scale/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/scale/requirements.txt
 	@touch $@
+
+operations-check: ## The procedures of docs/operations on real processes; 8 minutes
+	@scripts/need.sh cargo cc cmake redis-server python3
+	$(CARGO) build --locked --workspace --bin csm --bin csm-gateway --bin csm-worker
+	@python3 -B tests/operations/procedures.py --bin $(TARGET)/debug --model cli/tiny/model
+
+test-versions: ## Another commit's gateway and worker beside this tree's, on one Redis: OLD=COMMIT
+	@scripts/need.sh cargo cc cmake redis-server python3
+	@scripts/test-versions.sh $(OLD)
 
 CAP ?= 89
 cuda: ## The CUDA worker for compute capability CAP (89, the L4; 90, H100 and H200): 10 to 16 minutes on 2 cores, no GPU needed
