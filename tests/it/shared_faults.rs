@@ -238,3 +238,28 @@ impl Drop for SmallDisk {
         let _ = unmount("umount", &["-l"], &self.folder) || unmount("sudo", &["-n", "umount", "-l"], &self.folder);
     }
 }
+
+/// A worker that Redis refuses must not look ready: a rollout with a wrong password would replace all
+/// workers by such ones.
+#[tokio::test]
+async fn a_worker_that_redis_refuses_is_not_ready() {
+    let system = TestSystem::start(1, SLOTS).await;
+    let admin = redis::Client::open(system.redis.url()).unwrap();
+    let mut admin = admin.get_multiplexed_async_connection().await.unwrap();
+    let mut say = async |words: &str| {
+        let mut words = words.split(' ');
+        let mut command = redis::cmd(words.next().unwrap());
+        words.for_each(|word| drop(command.arg(word)));
+        command.query_async::<()>(&mut admin).await.unwrap();
+    };
+    say("CONFIG SET requirepass secret").await;
+    say("CLIENT KILL TYPE normal SKIPME yes").await;
+    let readiness = system.readiness_until(0, |readiness| readiness["status"] == "degraded").await;
+    let reason = readiness["reason"].as_str().unwrap();
+    assert!(reason.starts_with("redis: ") && !reason.contains("secret"), "{reason}");
+
+    say("CONFIG SET requirepass ").await;
+    system.readiness_until(0, |readiness| readiness["status"] == "ready").await;
+    let id = system.client.submit(1, FRAMES).await;
+    assert_eq!(system.client.finished(&id).await["status"], "succeeded");
+}

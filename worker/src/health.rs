@@ -23,7 +23,8 @@ pub enum SharedPart {
     Signer,
     /// The settings on which the processes of a fleet agree.
     Fleet,
-    /// Redis. Each claim shows whether Redis works, so Redis never opens the breaker.
+    /// Access to Redis: login, rights and certificates. An outage of Redis opens no breaker, because each
+    /// claim shows whether it is over.
     Redis,
 }
 

@@ -132,6 +132,10 @@ impl Runner {
                 Err(QueueError::OtherFleet(mismatch)) => {
                     self.context.breaker.trip(&SharedFault::new(SharedPart::Fleet, &mismatch));
                 }
+                // Another try gets the same answer: this worker cannot work until an operator acts.
+                Err(QueueError::Redis(fault)) if fault.is_about_access() => {
+                    self.context.breaker.trip(&SharedFault::new(SharedPart::Redis, &fault));
+                }
                 Err(error) => {
                     static OUTAGE: OutageLog = OutageLog::new();
                     if let Some(outage) = OUTAGE.failed() {

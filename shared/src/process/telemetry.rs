@@ -82,7 +82,7 @@ metric_names! {
     gauge WORKERS = "csm_workers":
         "Workers with a recent report";
     gauge SHARED_PART_BROKEN = "csm_shared_part_broken":
-        "1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer, fleet)";
+        "1 while a part that all jobs share is out of order, else 0; by `part` (store, marks, signer, fleet, redis)";
     gauge GATEWAY_MEMORY_BYTES = "csm_gateway_memory_bytes":
         "Memory that requests of this gateway hold, in bytes";
     gauge GATEWAY_MEMORY_LIMIT_BYTES = "csm_gateway_memory_limit_bytes":

@@ -26,7 +26,7 @@ const REMIND_EVERY: Duration = Duration::from_secs(30);
 /// Shared parts of a worker, with a check for each.
 #[derive(Clone)]
 pub struct Checks {
-    /// Queue, whose check compares this worker with its fleet.
+    /// Queue, whose checks compare this worker with its fleet, and log in.
     pub queue: Queue,
     /// Store of the audio.
     pub store: Store,
@@ -42,7 +42,7 @@ impl Checks {
     /// Watches over the parts: opens the breaker if the store fails its check, and closes it when
     /// the broken part passes its own. Runs until it is dropped, also while the worker drains.
     pub async fn run(self, breaker: Breaker) {
-        for part in [SharedPart::Store, SharedPart::Marks, SharedPart::Signer, SharedPart::Fleet] {
+        for part in [SharedPart::Store, SharedPart::Marks, SharedPart::Signer, SharedPart::Fleet, SharedPart::Redis] {
             record(part, false);
         }
         loop {
@@ -62,7 +62,9 @@ impl Checks {
 
     /// Checks a broken part until it works.
     async fn recover(&self, part: SharedPart, breaker: &Breaker) {
-        let (mut pause, mut told) = (RETRY_PAUSE_MIN, Instant::now());
+        // The check of Redis may pass although a right is missing that only a claim needs.
+        let first = if part == SharedPart::Redis { RETRY_PAUSE_MAX } else { RETRY_PAUSE_MIN };
+        let (mut pause, mut told) = (first, Instant::now());
         loop {
             sleep(pause).await;
             pause = (2 * pause).min(RETRY_PAUSE_MAX);
@@ -112,8 +114,11 @@ impl Checks {
                 }
             }
             SharedPart::Fleet => self.queue.agree().await.map_err(|error| SharedFault::new(part, &error)),
-            // Each claim is a check of Redis.
-            SharedPart::Redis => Ok(()),
+            SharedPart::Redis => match self.queue.redis().ping().await {
+                Err(fault) if fault.is_about_access() => Err(SharedFault::new(part, &fault)),
+                // The next claim shows whether Redis answers.
+                _ => Ok(()),
+            },
         }
     }
 }
