@@ -133,8 +133,9 @@ impl ExternalScaler for Scaler {
         request: Request<ScaledObjectRef>,
     ) -> Result<Response<GetMetricSpecResponse>, Status> {
         let slots = Trigger::of(request.get_ref())?.slots_per_worker;
-        let spec =
-            MetricSpec { metric_name: METRIC.into(), target_size: slots.into(), target_size_float: slots.into() };
+        // Versions of KEDA that read a whole number get the next larger one.
+        let (target_size, target_size_float) = (slots.ceil() as i64, slots);
+        let spec = MetricSpec { metric_name: METRIC.into(), target_size, target_size_float };
         Ok(Response::new(GetMetricSpecResponse { metric_specs: vec![spec] }))
     }
 

@@ -13,6 +13,8 @@ LANES = ("live", "standard", "bulk")
 # Gauges that each gateway states for the whole fleet.
 FLEET_GAUGES = ("csm_backlog_audio_seconds", "csm_desired_slots", "csm_dlq_size", "csm_fleet_frames_per_second",
                 "csm_queue_depth", "csm_queue_oldest_seconds", "csm_queue_running", "csm_workers")
+# Part of a target that an HPA lets pass before it adds a pod.
+TOLERANCE = 0.1
 # Metadata that the gateway's own scaler takes.
 PUSHED = ("lanes", "slotsPerWorker")
 # Metadata that KEDA's scalers take, by type: all, and those that must be there. KEDA ignores other names.
@@ -189,17 +191,24 @@ def lane_slots(manifests):
         yield thing, [lane.strip() for lane in lanes], metadata.get("slotsPerWorker", "5")
 
 
+def quantity(text):
+    """Returns the number that a quantity of Kubernetes states, such as 4500m."""
+    text = str(text)
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+
+
 @rule("threshold")
 def threshold(manifests):
-    """The slots that lanes want are compared with those that a worker has for them."""
+    """The slots that lanes want are compared with those that a worker has for them, less the tolerance for live jobs."""
     for thing, lanes, limit in lane_slots(manifests):
         workload = scaled(manifests, "Deployment", at(thing, "spec.scaleTargetRef.name"))
         for lane in sorted(set(lanes) - set(LANES)):
             yield f"{name_of(thing)}: no lane {lane}"
         if workload and set(lanes) <= set(LANES):
             slots = slots_for(manifests.variables(workload.containers[0]), lanes)
-            if limit != str(slots):
-                yield f"{name_of(thing)}: {limit} slots a worker for {'+'.join(lanes)}, which has {slots}"
+            wanted = slots * (1 - TOLERANCE) if "live" in lanes else slots
+            if quantity(limit) != wanted:
+                yield f"{name_of(thing)}: {limit} slots a worker for {'+'.join(lanes)}, in place of {wanted:g}"
 
 
 @rule("lanes-scaled")

@@ -10,15 +10,17 @@ const LANES: &str = "lanes";
 /// Field with the slots of each worker that is scaled.
 const SLOTS_PER_WORKER: &str = "slotsPerWorker";
 /// Slots of a worker if the trigger does not say: the default of csm-worker.
-const DEFAULT_SLOTS: u8 = 5;
+const DEFAULT_SLOTS: f64 = 5.0;
+/// Least and most slots of a worker. They may be fractions, because an HPA lets a tenth too much pass.
+const SLOTS: std::ops::RangeInclusive<f64> = 0.1..=255.0;
 
 /// What a trigger asks for. Further fields, such as KEDA's `scalerAddress`, have no meaning here.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Trigger {
     /// Lanes whose slots are counted.
     pub(super) lanes: Vec<Lane>,
-    /// Slots of a worker, at least 1.
-    pub(super) slots_per_worker: u8,
+    /// Slots of a worker, within [`SLOTS`].
+    pub(super) slots_per_worker: f64,
 }
 
 impl Trigger {
@@ -34,8 +36,9 @@ impl Trigger {
         };
         let slots_per_worker = match field(SLOTS_PER_WORKER) {
             None => DEFAULT_SLOTS,
-            Some(slots) => slots.parse().ok().filter(|&slots| slots > 0).ok_or_else(|| {
-                let limits = format!("{SLOTS_PER_WORKER}: {slots:?} is no number from 1 to {}", u8::MAX);
+            Some(slots) => slots.parse().ok().filter(|slots| SLOTS.contains(slots)).ok_or_else(|| {
+                let (least, most) = (SLOTS.start(), SLOTS.end());
+                let limits = format!("{SLOTS_PER_WORKER}: {slots:?} is no number from {least} to {most}");
                 Status::invalid_argument(limits)
             })?,
         };
@@ -62,10 +65,10 @@ mod tests {
 
     #[test]
     fn a_trigger_names_lanes_and_slots() {
-        let all = Trigger { lanes: Lane::ALL.to_vec(), slots_per_worker: 5 };
+        let all = Trigger { lanes: Lane::ALL.to_vec(), slots_per_worker: 5.0 };
         assert_eq!(trigger(&[("scalerAddress", "gateway:9092")]), Ok(all));
-        let some = Trigger { lanes: vec![Lane::Live, Lane::Bulk], slots_per_worker: 16 };
-        assert_eq!(trigger(&[("lanes", " live, bulk"), ("slotsPerWorker", "16")]), Ok(some));
+        let some = Trigger { lanes: vec![Lane::Live, Lane::Bulk], slots_per_worker: 4.5 };
+        assert_eq!(trigger(&[("lanes", " live, bulk"), ("slotsPerWorker", "4.5")]), Ok(some));
     }
 
     #[test]
@@ -73,8 +76,8 @@ mod tests {
         let wrong = |name, value| trigger(&[(name, value)]).unwrap_err();
         assert_eq!(wrong("lanes", "live,fast"), r#"lanes: "fast" is no lane; the lanes are live, standard, bulk"#);
         assert_eq!(wrong("lanes", ""), r#"lanes: "" is no lane; the lanes are live, standard, bulk"#);
-        for slots in ["0", "256", "-1", "five", ""] {
-            let told = format!("slotsPerWorker: {slots:?} is no number from 1 to 255");
+        for slots in ["0", "256", "-1", "NaN", "five", ""] {
+            let told = format!("slotsPerWorker: {slots:?} is no number from 0.1 to 255");
             assert_eq!(wrong("slotsPerWorker", slots), told);
         }
     }
