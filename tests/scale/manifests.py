@@ -116,9 +116,15 @@ def plain(spec, time_scale):
     return Scaler(hpa, None, queries, SYNC_SECONDS / time_scale, None, False)
 
 
+def quantity(text):
+    """Returns the number that a quantity of Kubernetes states, such as 4500m."""
+    text = str(text)
+    return float(text[:-1]) / 1000 if text.endswith("m") else float(text)
+
+
 def target(name, kind, number, time_scale):
     """Returns a target. A target by value is one of seconds, which pass faster in a run with a time scale."""
-    return Target(name, kind, float(number) / (time_scale if kind == VALUE else 1.0))
+    return Target(name, kind, quantity(number) / (time_scale if kind == VALUE else 1.0))
 
 
 def behaviour(spec, time_scale):

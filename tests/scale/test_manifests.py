@@ -34,7 +34,7 @@ class Manifests(unittest.TestCase):
         self.assertEqual((scaler.sync, scaler.polling, scaler.keda.cooldown), (0.25, 5 / 60, 10.0))
         self.assertEqual(scaler.hpa.behaviour.down.window, 10.0)
         self.assertEqual([policy.period for policy in scaler.hpa.behaviour.down.policies], [1.0])
-        self.assertEqual([target.value for target in scaler.hpa.targets], [5.0, 4.0, 3.0, 10.0])
+        self.assertEqual([target.value for target in scaler.hpa.targets], [4.5, 4.0, 3.0, 10.0])
         self.assertEqual((scaler.least, scaler.hpa.least), (0, 1))
 
     def test_the_bulk_pool(self):
