@@ -81,6 +81,7 @@ for tool in "$@"; do
         ;;
     python3) python3 -c 'import ensurepip, venv' 2>/dev/null || install "python3 with venv" python3-venv python3 python3 python python ;;
     promtool) have promtool || install_prometheus ;;
+    haproxy) have haproxy || install haproxy haproxy haproxy haproxy haproxy haproxy ;;
     openssl) have openssl || install openssl openssl openssl openssl openssl openssl ;;
     cargo-audit) cargo audit --version >/dev/null 2>&1 || run cargo install cargo-audit --locked --version "$AUDIT" ;;
     cargo-deny) cargo deny --version >/dev/null 2>&1 || run cargo install cargo-deny --locked --version "$DENY" ;;
@@ -88,6 +89,6 @@ for tool in "$@"; do
         cargo cyclonedx --version >/dev/null 2>&1 || run cargo install cargo-cyclonedx --locked --version "$CYCLONEDX"
         ;;
     cargo-nextest) cargo nextest --version >/dev/null 2>&1 || run cargo install cargo-nextest --locked --version "$NEXTEST" ;;
-    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [cargo-audit] [cargo-deny] [cargo-cyclonedx] [openssl] [python3] [ffmpeg] [chromium] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx] [promtool]" ;;
+    *) stop "usage: $0 [cargo] [cc] [cmake] [redis-server] [cargo-nextest] [cargo-audit] [cargo-deny] [cargo-cyclonedx] [openssl] [haproxy] [python3] [ffmpeg] [chromium] [espeak-ng] [flite] [flite-dev] [wordnet] [pocketsphinx] [promtool]" ;;
     esac
 done

@@ -5,13 +5,13 @@ import json
 import uuid
 
 import httpx2
-from openai import APIConnectionError, APIStatusError, OpenAI
+from openai import OpenAI
 
-from caller import AGAIN, ANSWER_SECONDS, LONG, MEDIUM, SEED, SHORT, Caller, Cut, Pieces, Refusal, describe, digest, samples_of
+from caller import ANSWER_SECONDS, LONG, MEDIUM, SEED, SHORT, Caller, Pieces, Refusal, digest, samples_of
 
 FINAL = ("succeeded", "failed", "cancelled", "expired")
 POLL_SECONDS = 20
-BATCH_LINES = 6
+BATCH_LINES = 4
 # Connections of an event stream after the first one.
 RECONNECTS_MAX = 20
 RECONNECT_SECONDS = 0.5
@@ -25,8 +25,8 @@ class Jobs(Caller):
 
     def submit(self, call, text, **fields):
         """Submits a job; returns its id."""
-        headers = {"idempotency-key": str(uuid.uuid4())}
-        return self.ask(call, "POST", "/v1/jobs", json={"text": text, "seed": SEED, **fields}, headers=headers).json()["id"]
+        body, headers = {"text": text, "seed": SEED, **fields}, {"idempotency-key": str(uuid.uuid4())}
+        return self.ask(call, "POST", "/v1/jobs", json=body, headers=headers).json()["id"]
 
     def receipt(self, call, job):
         """Waits for the end of a job; returns its receipt."""
@@ -37,6 +37,7 @@ class Jobs(Caller):
                 return record["receipt"]
 
     def call(self, call, number):
+        """Has a text spoken and compares its file."""
         text = self.texts[number % len(self.texts)]
         job = self.submit(call, text)
         receipt = self.receipt(call, job)
@@ -51,7 +52,7 @@ class LongJobs(Jobs):
 
     surface = "long job, poll, audio"
     awaited = False
-    texts = (" ".join([LONG] * 3),)
+    texts = (" ".join([LONG] * 5),)
 
 
 class Events(Jobs):
@@ -61,6 +62,7 @@ class Events(Jobs):
     texts = (LONG, MEDIUM)
 
     def call(self, call, number):
+        """Follows a job over as many connections as it takes."""
         text = self.texts[number % len(self.texts)]
         job = self.submit(call, text, delivery="both", lane="live")
         pieces, last, receipt = Pieces(call), None, None
@@ -110,6 +112,7 @@ class Speech(Caller):
     texts = (MEDIUM, LONG, SHORT)
 
     def call(self, call, number):
+        """Listens to a text and compares the stream."""
         text = self.texts[number % len(self.texts)]
         body = {"model": "csm-1b", "voice": "ash", "input": text, "response_format": "wav", "seed": SEED}
         headers = {"idempotency-key": str(uuid.uuid4())}
@@ -148,14 +151,17 @@ class OpenAiSpeech(Caller):
 
     def __init__(self, *arguments):
         super().__init__(*arguments)
-        self.client = OpenAI(base_url=f"{self.base}/v1", api_key="none", max_retries=self.retries, timeout=ANSWER_SECONDS)
+        self.client = OpenAI(
+            base_url=f"{self.base}/v1", api_key="none", max_retries=self.retries, timeout=ANSWER_SECONDS)
 
     def call(self, call, number):
+        """Listens to a text and compares the stream."""
         text = self.texts[number % len(self.texts)]
         pieces = Pieces(call)
         self.lack(call, text, b"")
-        speech = self.client.audio.speech.with_streaming_response
-        with speech.create(model="csm-1b", voice="ash", input=text, response_format="wav", extra_body={"seed": SEED}) as answer:
+        speech = self.client.audio.speech.with_streaming_response.create(
+            model="csm-1b", voice="ash", input=text, response_format="wav", extra_body={"seed": SEED})
+        with speech as answer:
             for piece in answer.iter_bytes():
                 pieces.add(piece)
                 self.lack(call, text, pieces.data)
@@ -176,6 +182,7 @@ class Generate(Caller):
     surface = "POST /generate"
 
     def call(self, call, number):
+        """Waits for a whole file and compares it."""
         self.lack(call, MEDIUM, b"")
         answer = self.ask(call, "POST", "/generate", json={"text": MEDIUM, "seed": SEED})
         file = base64.b64decode(answer.json()["audio"])
@@ -191,11 +198,13 @@ class Detect(Jobs):
     file = None
 
     def call(self, call, number):
+        """Asserts that the mark is found."""
         if self.file is None:
             job = self.submit(call, MEDIUM)
             self.receipt(call, job)
             self.file = self.ask(call, "GET", f"/v1/jobs/{job}/audio").content
-        report = self.ask(call, "POST", "/v1/watermark/detect", content=self.file, headers={"content-type": "audio/wav"}).json()
+        headers = {"content-type": "audio/wav"}
+        report = self.ask(call, "POST", "/v1/watermark/detect", content=self.file, headers=headers).json()
         assert report["verdict"] == "detected", report
 
 
@@ -205,6 +214,7 @@ class Batches(Jobs):
     surface = "POST /v1/batches"
 
     def call(self, call, number):
+        """Has a batch spoken and compares each line."""
         lines = "".join(json.dumps({
             "custom_id": f"line-{line}", "method": "POST", "url": "/v1/jobs",
             "body": {"text": MEDIUM, "seed": SEED}}) + "\n" for line in range(BATCH_LINES))
@@ -233,6 +243,7 @@ class Poll(Jobs):
     job = None
 
     def call(self, call, number):
+        """Reads the record once."""
         self.job = self.job or self.submit(call, SHORT)
         self.ask(call, "GET", f"/v1/jobs/{self.job}")
 
@@ -244,7 +255,10 @@ class Connect(Caller):
     pause = 0.2
 
     def call(self, call, number):
+        """Sends one request."""
         self.ask(call, "GET", "/v1/models", headers={"connection": "close"})
 
 
-HTTP_CALLERS = (Jobs, LongJobs, Events, Speech, LongSpeech, OpenAiSpeech, OpenAiSpeechOnce, Generate, Detect, Batches, Poll, Connect)
+HTTP_CALLERS = (
+    Jobs, LongJobs, Events, Speech, LongSpeech, OpenAiSpeech, OpenAiSpeechOnce, Generate, Detect, Batches, Poll,
+    Connect)

@@ -49,7 +49,8 @@ def settings(path):
 def probe(container, name):
     """Returns a probe of a container. Only the paths of HTTP probes matter here."""
     found = container[name]
-    return Probe(found.get("httpGet", {}).get("path", ""), found["periodSeconds"], found.get("failureThreshold", FAILURES))
+    path = found.get("httpGet", {}).get("path", "")
+    return Probe(path, found["periodSeconds"], found.get("failureThreshold", FAILURES))
 
 
 def pod(path, env=None, grace=None):

@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
-"""Restarts each component of a fleet again and again, as a rolling update does, while callers use every surface. Fails if
-a call fails, an attempt is charged, or a byte is missing."""
+"""Restarts each component of a fleet again and again, as a rolling update does, while callers use every surface.
+
+Fails if a call fails, an attempt is charged, or a byte is missing. A call fails if its first try does: whether the
+client's own tries then bring the result is shown beside it, as `lost`.
+"""
 
 import argparse
 import json
@@ -81,7 +84,8 @@ class Rollout:
     def run(self):
         """Speaks undisturbed, restarts everything under load, and waits for the last jobs."""
         self.cluster.begin()
-        self.callers = [caller(self.cluster.service.port, self.ledger, {}) for caller in (*HTTP_CALLERS, *SOCKET_CALLERS)]
+        port = self.cluster.service.port
+        self.callers = [caller(port, self.ledger, {}) for caller in (*HTTP_CALLERS, *SOCKET_CALLERS)]
         # The first result of each text is the one that all later ones are compared with.
         for caller in self.callers:
             for number in range(len(getattr(caller, "texts", "1"))):
@@ -142,7 +146,8 @@ class Rollout:
         print("\n" + table(["surface", "calls", "failed", "lost"], self.ledger.surfaces()))
         faults = [*(fault for restart in restarts for fault in restart.faults()), *self.cluster.faults]
         print(f"\n{len(faults)} faults", *faults, sep="\n")
-        return not faults and not any(restart.burned or sum(call.missing for call in restart.calls) for restart in restarts)
+        missing = sum(call.missing for restart in restarts for call in restart.calls)
+        return not faults and not missing and not any(restart.burned for restart in restarts)
 
 
 def main():

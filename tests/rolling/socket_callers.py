@@ -30,6 +30,7 @@ class SocketCaller(Caller):
         self.compare(call, text, bytes(pieces.data))
 
     def call(self, call, number):
+        """Speaks a text and compares its audio."""
         text = self.texts[number % len(self.texts)]
         pieces = self.patiently(call, lambda: self.utter(call, text))
         self.check(call, text, pieces)
@@ -72,6 +73,7 @@ class WsStream(SocketCaller):
     surface, path = "WS /ws, streamed", "/ws"
 
     def speak(self, socket, text, pieces):
+        """Sends a text; takes its audio and its end."""
         socket.send(json.dumps({"text": text, "seed": SEED, "stream": True}))
         while isinstance(message := self.receive(socket), bytes):
             pieces.add(message)
@@ -87,6 +89,7 @@ class WsWhole(SocketCaller):
     surface, path = "WS /ws, whole", "/ws"
 
     def speak(self, socket, text, pieces):
+        """Sends a text; takes its audio and its end."""
         socket.send(json.dumps({"text": text, "seed": SEED}))
         message = self.receive(socket)
         if isinstance(message, str):
@@ -102,6 +105,7 @@ class Stream(SocketCaller):
     count = 0
 
     def speak(self, socket, text, pieces):
+        """Sends a text; takes its audio and its end."""
         self.count += 1
         context = {"context_id": f"c{self.count}"}
         half = len(text) // 2
@@ -131,6 +135,7 @@ class Realtime(SocketCaller):
     texts = (MEDIUM, SHORT)
 
     def speak(self, socket, text, pieces):
+        """Asks for a response; takes its audio and its end."""
         content = [{"type": "input_text", "text": text}]
         socket.send(json.dumps({"type": "response.create", "response": {
             "conversation": "none", "output_modalities": ["audio"],
@@ -147,6 +152,7 @@ class Realtime(SocketCaller):
                 raise Cut(json.dumps(message)[:300])
 
     def check(self, call, text, pieces):
+        """Notes the digest, by which the survey finds the receipt."""
         assert pieces.data, "no audio"
         call.digest = digest(bytes(pieces.data))
 
