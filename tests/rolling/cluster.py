@@ -129,7 +129,7 @@ class Cluster(Fleet):
     def end_pod(self, name, pre_stop, grace):
         """Ends a pod as the kubelet does: pause, SIGTERM, and SIGKILL at the end of the grace."""
         time.sleep(pre_stop)
-        process = self.processes.pop(name)
+        process = self.processes[name]
         self.marks["SIGTERM"] = time.monotonic()
         process.send_signal(signal.SIGTERM)
         try:
@@ -137,6 +137,7 @@ class Cluster(Fleet):
         except subprocess.TimeoutExpired:
             process.kill()
             status = process.wait()
+        del self.processes[name]
         self.marks["end"] = time.monotonic()
         if status != 0:
             self.faults.append(f"{name} ended with status {status}")

@@ -163,6 +163,7 @@ def main():
         rollout.report()
         raise
     finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
         rollout.cluster.end()
         if passed:
             shutil.rmtree(rollout.cluster.folder)
