@@ -12,7 +12,7 @@ from ledger import Call
 
 ANSWER_SECONDS = 180
 # Pause between two calls of a caller.
-PAUSE_SECONDS = 3.0
+PAUSE_SECONDS = 0.5
 # Tries of a client after the first one, and their pauses: those of OpenAI's clients.
 RETRIES = 2
 RETRY_SECONDS, RETRY_SECONDS_MAX = 0.5, 60.0
@@ -22,7 +22,8 @@ SEED = 7
 
 SHORT = "The tea is ready."
 MEDIUM = "The harbour was quiet when the first boats came in, and nobody on the pier had expected them."
-LONG = " ".join([
+# Long enough to be in progress when a component is restarted, short enough for live delivery.
+LONG = " ".join(2 * [
     "A woman in a red coat counted the crates one by one.", "Her brother wrote each number into a small grey book.",
     "The wind turned to the north and brought a little rain.", "Two boys carried the ropes up to the old storehouse.",
     "By four in the afternoon everything was under a roof."])

@@ -52,7 +52,7 @@ class LongJobs(Jobs):
 
     surface = "long job, poll, audio"
     awaited = False
-    texts = (" ".join([LONG] * 5),)
+    texts = (" ".join([LONG] * 7),)
 
 
 class Events(Jobs):
@@ -139,7 +139,7 @@ class LongSpeech(Speech):
 
     surface = "POST /v1/audio/speech, long"
     awaited = False
-    texts = (" ".join([LONG] * 4),)
+    texts = (" ".join([LONG] * 3),)
 
 
 class OpenAiSpeech(Caller):
