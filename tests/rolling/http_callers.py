@@ -51,6 +51,7 @@ class LongJobs(Jobs):
     """Submits jobs that outlast the drain of a worker on a spot node."""
 
     surface = "long job, poll, audio"
+    pause = 0.0
     awaited = False
     texts = (" ".join([LONG] * 7),)
 

@@ -54,8 +54,10 @@ class Restart:
     def row(self):
         """Returns the line of the table."""
         faults, lost = sum(bool(call.fault) for call in self.calls), sum(bool(call.lost) for call in self.calls)
-        return [self.component, str(self.round), str(len(self.calls)), str(faults), str(lost), str(self.burned),
-                str(self.handed_back), str(sum(call.missing for call in self.calls)),
+        term = self.marks.get("SIGTERM", self.began)
+        open_calls = sum(call.began < term < call.ended for call in self.calls)
+        return [self.component, str(self.round), str(len(self.calls)), str(open_calls), str(faults), str(lost),
+                str(self.burned), str(self.handed_back), str(sum(call.missing for call in self.calls)),
                 str(sum(call.reconnects for call in self.calls)),
                 f"{max((call.gap for call in self.calls), default=0):.1f}", f"{max(0, self.done - self.began):.0f}"]
 
@@ -67,8 +69,8 @@ class Restart:
                 f"{call.fault}{' (lost)' if call.lost else ''}" for call in self.calls if call.fault]
 
 
-HEADS = ["component", "round", "calls", "failed", "lost", "burned", "handed back", "bytes missing", "reconnects",
-         "longest gap s", "restart s"]
+HEADS = ["component", "round", "calls", "open at SIGTERM", "failed", "lost", "burned", "handed back", "bytes missing",
+         "reconnects", "longest gap s", "restart s"]
 
 
 class Ledger:
