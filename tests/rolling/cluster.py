@@ -23,16 +23,16 @@ LOG_FILTER = "info"
 class Cluster(Fleet):
     """Pods by name. A replaced pod has another name and other ports."""
 
-    def __init__(self, binaries, model, seed, redis_away, pre_stop=None):
-        super().__init__(binaries, model, None)
-        self.random = random.Random(seed)
+    def __init__(self, options):
+        super().__init__(Path(options.bin).resolve(), Path(options.model).resolve(), None)
+        self.random = random.Random(options.seed)
         self.specs = {"gateway": manifests.gateway(), "worker": manifests.worker(),
-                      "spot": manifests.spot_worker(), "redis": manifests.redis()}
-        self.pre_stop = self.specs["gateway"].pre_stop if pre_stop is None else pre_stop
+                      "spot": manifests.spot_worker(options.spot_drain), "redis": manifests.redis()}
+        self.pre_stop = self.specs["gateway"].pre_stop if options.pre_stop is None else options.pre_stop
         self.service = Service(self.folder, free_port(), self.specs["gateway"].readiness)
         self.environment |= {"CSM_LOG": LOG_FILTER, "CSM_LOG_FORMAT": "json"}
         # Time without any Redis: the pod is gone, the next one is scheduled, its volume is mounted, its server starts.
-        self.redis_away = redis_away
+        self.redis_away = options.redis_away
         self.count, self.gateways, self.workers = 0, [], {}
         # Moments of the restart in progress, by name.
         self.marks = {}

@@ -77,14 +77,18 @@ def worker():
     return pod("k8s/base/worker/worker.yaml", "k8s/base/worker/worker.env")
 
 
-def spot_worker():
-    """Reads the worker's pod of the bulk pool, whose nodes may go at short notice. Here it takes all lanes."""
+def spot_worker(drain=None):
+    """Reads the worker's pod of the bulk pool, whose nodes may go at short notice. Here it takes all lanes.
+
+    `drain` takes the place of the manifest's seconds.
+    """
     folder = "k8s/components/bulk-pool/pool"
     grace = documents(f"{folder}/settings.yaml")[0]["spec"]["template"]["spec"]["terminationGracePeriodSeconds"]
     literals = documents(f"{folder}/kustomization.yaml")[0]["configMapGenerator"][0]["literals"]
-    short = dict(literal.split("=", 1) for literal in literals if literal.startswith("CSM_DRAIN_SECONDS="))
+    given = dict(literal.split("=", 1) for literal in literals)["CSM_DRAIN_SECONDS"]
     base = pod("k8s/base/worker/worker.yaml", "k8s/base/worker/worker.env", grace)
-    return PodSpec(**{**vars(base), "settings": base.settings | short})
+    drain = given if drain is None else str(drain)
+    return PodSpec(**{**vars(base), "settings": base.settings | {"CSM_DRAIN_SECONDS": drain}})
 
 
 def redis():

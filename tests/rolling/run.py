@@ -11,7 +11,6 @@ import shutil
 import signal
 import sys
 import time
-from pathlib import Path
 
 from cluster import Cluster
 from fleet import until
@@ -21,6 +20,8 @@ from socket_callers import SOCKET_CALLERS
 
 ROUNDS = 5
 REDIS_AWAY_SECONDS = 5.0
+# The bulk pool has 5 s, in which the toy voice ends all of its jobs. With 0 they are handed back.
+SPOT_DRAIN_SECONDS = 0
 # Longest time until all jobs have ended once nobody calls any more.
 END_SECONDS = 120
 # Longest time for the last call of each caller.
@@ -53,6 +54,8 @@ def arguments():
     parser.add_argument("--only", default="", help="components, separated by commas")
     parser.add_argument("--redis-away", type=float, default=REDIS_AWAY_SECONDS, help="seconds without any Redis")
     parser.add_argument("--pre-stop", type=int, help="seconds before SIGTERM of a gateway, in place of the manifest's")
+    parser.add_argument("--spot-drain", type=int, default=SPOT_DRAIN_SECONDS,
+                        help="drain of the worker on a spot node, in seconds")
     return parser.parse_args()
 
 
@@ -61,8 +64,7 @@ class Rollout:
 
     def __init__(self, options):
         self.options, self.ledger = options, Ledger()
-        self.cluster = Cluster(Path(options.bin).resolve(), Path(options.model).resolve(), options.seed,
-                               options.redis_away, options.pre_stop)
+        self.cluster = Cluster(options)
         self.again, self.callers = {}, []
 
     def components(self):
