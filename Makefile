@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help operations-check test-versions scale-model scale-size acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
+.PHONY: help scale-sim rolling operations-check test-versions scale-model scale-size acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -81,6 +81,24 @@ scale-size: .venv/scale/installed ## Tables of docs/scale.md: Redis, shards, GPU
 	@scripts/need.sh python3
 	@[ -x .venv/scale/bin/python ] || python3 -m venv .venv/scale
 	@.venv/scale/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/scale/requirements.txt
+	@touch $@
+
+SCALE ?=
+scale-sim: .venv/scale/installed ## A day on real processes under KEDA by polling, by push and the HPA: SCALE='--only hpa'; 11 minutes, idle machine
+	@scripts/need.sh cargo cc cmake redis-server python3
+	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
+	@.venv/scale/bin/python -B tests/scale/rig.py --bin $(TARGET)/release --model cli/tiny/model $(SCALE)
+
+ROLLING ?=
+rolling: .venv/rolling/installed ## Restart gateways, workers and Redis again and again under callers of every surface: ROLLING='--rounds 1'; 20 minutes
+	@scripts/need.sh cargo cc cmake redis-server python3 haproxy
+	$(CARGO) build --locked --release --workspace --bin csm-gateway --bin csm-worker
+	@.venv/rolling/bin/python -B tests/rolling/run.py --bin $(TARGET)/release --model cli/tiny/model $(ROLLING)
+
+.venv/rolling/installed: tests/rolling/requirements.txt
+	@scripts/need.sh python3
+	@[ -x .venv/rolling/bin/python ] || python3 -m venv .venv/rolling
+	@.venv/rolling/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/rolling/requirements.txt
 	@touch $@
 
 operations-check: ## The procedures of docs/operations on real processes; 8 minutes
