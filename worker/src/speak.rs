@@ -262,12 +262,15 @@ impl AttemptContext {
         };
         let clips = progress.during(FETCH_LIMIT, self.breaker.outlast(fetch)).instrument(info_span!("fetch")).await?;
         let mut plan = Box::pin(self.attempt_plan(spec, clips, progress)).instrument(info_span!("plan")).await?;
+        // Each step before the first frame is progress, too: a slow machine is not a stuck one.
+        progress.advance();
         if let Some(edit) = spec.editing.edit() {
             plan.edit = Some(Box::pin(self.edit(edit, &plan.plan, progress)).await?);
         }
         let origin = origin(self.engine.info(), &plan.plan);
         let live = spec.delivery.is_live();
         let before = progress.during(PUBLISH_LIMIT, self.resume_point(at, origin, live)).await?;
+        progress.advance();
         let mut publisher =
             ProgressPublisher::new(origin, self.publish_pace, spec.budget.frames(), live.then_some(before.published()));
         plan.resumed = before.into_sentences();
