@@ -249,7 +249,9 @@ async fn a_worker_that_redis_refuses_is_not_ready() {
     let mut say = async |words: &str| {
         let mut words = words.split(' ');
         let mut command = redis::cmd(words.next().unwrap());
-        words.for_each(|word| drop(command.arg(word)));
+        for word in words {
+            command.arg(word);
+        }
         command.query_async::<()>(&mut admin).await.unwrap();
     };
     say("CONFIG SET requirepass secret").await;
