@@ -261,6 +261,7 @@ box-2 99999999       ██░░░ 2/5         -           40  0.1.0  draining
         };
         let mut stats = QueueStats::empty();
         (stats.lanes[0].depth, stats.lanes[0].waiting_audio) = (2, seconds(7));
+        stats.lanes[0].waiting = 20;
         let none = [
             "frames a second: 0.0 that 0 workers can make",
             "slots: 0 there; wanted: 4 live, 0 standard, 0 bulk",
