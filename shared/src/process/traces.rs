@@ -33,7 +33,7 @@ const ENDPOINTS: [&str; 2] = ["OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP
 /// Header of the W3C that carries a context.
 const TRACEPARENT: &str = "traceparent";
 /// Beginning of the names of this workspace's crates, whose spans are exported.
-const CRATES: &str = "csm_";
+const CRATES: &str = "csm";
 /// Longest time for the last spans to leave at the end of the process.
 const FLUSH_LIMIT: Duration = Duration::from_secs(2);
 
