@@ -149,7 +149,7 @@ impl ExternalScaler for Scaler {
         let asked = request.scaled_object_ref.as_ref();
         let asked = asked.ok_or_else(|| Status::invalid_argument("scaledObjectRef: missing"))?;
         let slots = self.slots(&Trigger::of(asked)?).await?;
-        let (metric_value, metric_value_float) = (slots as i64, slots as f64);
+        let (metric_value, metric_value_float) = (i64::try_from(slots).unwrap_or(i64::MAX), slots as f64);
         let value = MetricValue { metric_name: METRIC.into(), metric_value, metric_value_float };
         Ok(Response::new(GetMetricsResponse { metric_values: vec![value] }))
     }
