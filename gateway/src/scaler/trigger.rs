@@ -73,7 +73,7 @@ mod tests {
 
     #[test]
     fn a_wrong_trigger_is_told_what_is_allowed() {
-        let wrong = |name, value| trigger(&[(name, value)]).unwrap_err();
+        let wrong = |name, value| trigger(&[(name, value)]).expect_err("wrong");
         assert_eq!(wrong("lanes", "live,fast"), r#"lanes: "fast" is no lane; the lanes are live, standard, bulk"#);
         assert_eq!(wrong("lanes", ""), r#"lanes: "" is no lane; the lanes are live, standard, bulk"#);
         for slots in ["0", "256", "-1", "NaN", "five", ""] {

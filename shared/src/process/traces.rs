@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn a_traceparent_is_read_and_written() {
         let text = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        let context = TraceContext::try_from(text.to_owned()).unwrap();
+        let context = TraceContext::try_from(text.to_owned()).expect("valid");
         assert_eq!((context.to_string(), context.trace_id()), (text.into(), "4bf92f3577b34da6a3ce929d0e0e4736".into()));
     }
 
