@@ -278,18 +278,22 @@ impl AttemptContext {
         let mut marking = self.marker.begin(&at.id);
         let mut stretch = TimeStretch::new(spec.speed.get());
         let mut first_audio = None;
-        while let Some(frame) = stream.next().await? {
-            progress.advance();
-            publisher.push(&frame, &marking.push(&stretch.push(&frame.pcm))?);
-            first_audio.get_or_insert_with(|| begun.elapsed());
-            while let Some(pending) = publisher.due() {
-                if !progress.during(PUBLISH_LIMIT, self.try_publish(at, pending)).await {
-                    publisher.defer();
-                    break;
+        let speaking = async {
+            while let Some(frame) = stream.next().await? {
+                progress.advance();
+                publisher.push(&frame, &marking.push(&stretch.push(&frame.pcm))?);
+                first_audio.get_or_insert_with(|| begun.elapsed());
+                while let Some(pending) = publisher.due() {
+                    if !progress.during(PUBLISH_LIMIT, self.try_publish(at, pending)).await {
+                        publisher.defer();
+                        break;
+                    }
+                    publisher.mark_published();
                 }
-                publisher.mark_published();
             }
-        }
+            Ok::<_, AttemptError>(())
+        };
+        Box::pin(speaking).instrument(info_span!("speak")).await?;
         let publishing = info_span!("publish");
         let Ending { pcm, mut sentences, codes, warnings, finish } = stream.finish();
         stretch_times(&mut sentences, spec.speed);
