@@ -17,6 +17,7 @@ mod current_sentence;
 mod edits;
 mod join;
 mod loudness;
+mod origin;
 mod progress;
 mod recordings;
 mod sentence_stream;
@@ -45,17 +46,17 @@ use csm_shared::store::Store;
 
 use tracing::{Instrument as _, info_span};
 
-use crate::IDENTITY;
 use crate::encode::{AudioEncoder, EncodeError};
 use crate::health::{Breaker, KEEP_MAX, PartError, SharedFault, SharedPart};
 use crate::marks::{Finished, Marked, Marker};
 use crate::sink::{self, Stored};
 use crate::stretch::TimeStretch;
-use csm_engine::engine::{Engine, ModelInfo, PromptSegment, SegmentAudio};
+use csm_engine::engine::{Engine, PromptSegment, SegmentAudio};
 
 pub use attempt_error::{AttemptError, Blame};
 pub use attempt_progress::AttemptProgress;
 pub use edits::EditError;
+use origin::origin;
 pub use progress::PublishPace;
 use progress::{PendingEvent, ProgressPublisher};
 pub use recordings::RecordingError;
@@ -394,11 +395,4 @@ impl AttemptContext {
             }
         }
     }
-}
-
-/// Returns the origin of a job's codes: a digest of all that decides them beside the job itself.
-/// Its parts are the identity of the build, the engine, and the plan of the text.
-fn origin(info: &ModelInfo, plan: &SpeechPlan) -> Origin {
-    let plan = format!("{plan:?}");
-    Origin::of(&[IDENTITY, &info.weights_sha256, &info.dtype, &info.kernels, &plan])
 }
