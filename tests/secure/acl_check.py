@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 import exercise
-from secure_fleet import ACL, ROOT, SecureFleet, http, make_secrets, until
+from secure_fleet import ACL, ROOT, SecureFleet, faults_of, http, make_secrets, until
 from watch import Monitor
 
 # Programs try it, and do without: CONFIG GET also shows passwords of the server.
@@ -190,16 +190,7 @@ def main():
     parser.add_argument("--trust", default="CSM_REDIS_CA", help="variable that names the authority of Redis")
     options = parser.parse_args()
     began, fleet = time.monotonic(), WatchedFleet(options.bin.resolve(), options.model.resolve(), options.trust)
-    try:
-        faults = check(fleet)
-    except BaseException:
-        for log in sorted(fleet.folder.glob("*.log")):
-            print(f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-8:], sep="\n", file=sys.stderr)
-        raise
-    finally:
-        fleet.end()
-    for fault in faults:
-        print(f"FAULT: {fault}")
+    faults = faults_of(fleet, check)
     print(f"rules of Redis: {len(faults)} faults; {time.monotonic() - began:.0f} s")
     return 1 if faults else 0
 

@@ -18,7 +18,7 @@ from tree import Target  # noqa: E402
 
 import exercise  # noqa: E402
 from pod import Pods, permitted  # noqa: E402
-from secure_fleet import SecureFleet, free_port, http, until  # noqa: E402
+from secure_fleet import SecureFleet, faults_of, free_port, http, until  # noqa: E402
 
 TARGET = Target("cpu + redis-secure", ("overlays/cpu",), ("components/redis-secure",), gpu=False, development=True)
 # Longer than the drains of the manifests and the margins of the programs.
@@ -95,16 +95,7 @@ def main():
         subprocess.run([str(ROOT / "scripts/not-checked.sh"), left_out], check=True)
         return 0
     fleet = PodFleet(options)
-    try:
-        faults = run(fleet)
-    except BaseException:
-        for log in sorted(fleet.folder.glob("*.log")):
-            print(f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-8:], sep="\n", file=sys.stderr)
-        raise
-    finally:
-        fleet.end()
-    for fault in faults:
-        print(f"FAULT: {fault}")
+    faults = faults_of(fleet, run)
     print(f"read-only root: {len(faults)} faults")
     return 1 if faults else 0
 

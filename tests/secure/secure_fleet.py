@@ -23,6 +23,21 @@ def make_secrets(folder):
     return folder
 
 
+def faults_of(fleet, check):
+    """Runs a check on a fleet and ends the fleet; prints the faults and returns them. A check that breaks off shows the logs."""
+    try:
+        faults = check(fleet)
+    except BaseException:
+        for log in sorted(fleet.folder.glob("*.log")):
+            print(f"--- {log.name}", *log.read_text(errors="replace").splitlines()[-8:], sep="\n", file=sys.stderr)
+        raise
+    finally:
+        fleet.end()
+    for fault in faults:
+        print(f"FAULT: {fault}")
+    return faults
+
+
 def server_version():
     """Returns major and minor of the redis-server on PATH."""
     said = subprocess.run(["redis-server", "--version"], check=True, capture_output=True, text=True).stdout

@@ -1,4 +1,4 @@
-//! What a request may do on `/v1/admin`, by the token that it sends.
+//! Rights of a request to `/v1/admin`, by the token that it sends.
 
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
@@ -14,7 +14,7 @@ use crate::resources::peer;
 /// Scheme of the `Authorization` header. Another scheme is the matter of a proxy.
 const SCHEME: &str = "Bearer";
 
-/// What a request may do.
+/// Rights of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Access {

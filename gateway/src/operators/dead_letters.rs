@@ -93,7 +93,7 @@ struct LetterOrder {
     dry_run: bool,
 }
 
-/// What an operation on dead letters does.
+/// Operation on dead letters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum LetterAction {
     Retry,

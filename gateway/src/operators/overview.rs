@@ -16,7 +16,7 @@ use crate::http::Problem;
 /// Numbers of the fleet at one moment, for operators.
 #[derive(Debug, Serialize)]
 pub(super) struct OverviewDocument {
-    /// What this request may do.
+    /// Rights of this request.
     access: Access,
     #[serde(flatten)]
     fleet: FleetDocument,

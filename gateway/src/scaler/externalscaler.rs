@@ -26,7 +26,7 @@ pub struct GetMetricSpecResponse {
 pub struct MetricSpec {
     #[prost(string, tag = "1")]
     pub metric_name: ::prost::alloc::string::String,
-    /// What older versions of KEDA read.
+    /// Value for older versions of KEDA.
     #[prost(int64, tag = "2")]
     pub target_size: i64,
     #[prost(double, tag = "3")]
@@ -48,7 +48,7 @@ pub struct GetMetricsResponse {
 pub struct MetricValue {
     #[prost(string, tag = "1")]
     pub metric_name: ::prost::alloc::string::String,
-    /// What older versions of KEDA read.
+    /// Value for older versions of KEDA.
     #[prost(int64, tag = "2")]
     pub metric_value: i64,
     #[prost(double, tag = "3")]

@@ -14,7 +14,7 @@ const DEFAULT_SLOTS: f64 = 5.0;
 /// Least and most slots of a worker. They may be fractions, because an HPA lets a tenth too much pass.
 const SLOTS: std::ops::RangeInclusive<f64> = 0.1..=255.0;
 
-/// What a trigger asks for. Further fields, such as KEDA's `scalerAddress`, have no meaning here.
+/// Lanes and slots that a trigger names. Further fields, such as KEDA's `scalerAddress`, have no meaning here.
 #[derive(Debug, PartialEq)]
 pub(super) struct Trigger {
     /// Lanes whose slots are counted.
