@@ -5,8 +5,10 @@
 //! worker speaks. The model and the limits of a request are not known here. The rules are for
 //! English only; text in other scripts passes through unchanged.
 
+mod mapped_text;
 mod normalise;
 mod numbers;
+mod sentence_starts;
 mod sentences;
 #[cfg(test)]
 mod tests;

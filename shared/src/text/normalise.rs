@@ -7,10 +7,11 @@
 //! [`FAMILIES`] holds the rules in order. Each rule puts the matches of a pattern into words, or
 //! leaves them alone. After the rules come single characters ([`signs::marks`]) and punctuation
 //! ([`pauses::punctuation`]). All steps repeat until nothing changes, so that a normalised text is
-//! its own normal form.
+//! its own normal form. Every step keeps the places in the written text (see [`MappedText`]).
 
 mod abbreviations;
 mod figures;
+mod markup;
 mod money;
 mod operators;
 mod pauses;
@@ -21,12 +22,17 @@ use std::sync::LazyLock;
 
 use regex::{Captures, Regex};
 
+use super::mapped_text::{MappedText, Rewriter};
 use super::numbers::{MONTHS, WEEKDAYS};
+use super::sentence_starts::sentence_starts;
 
 /// Most rounds of the rules. In ordinary text the second round changes nothing.
 const ROUNDS: usize = 8;
 
-/// The rules, in order. Rules that need digits and signs as written come before rules that turn
+/// The rules that come before the text is cut into sentences, in order.
+const MARKUP: [&[Rule]; 1] = [markup::RULES];
+
+/// The other rules, in order. Rules that need digits and signs as written come before rules that turn
 /// them into words.
 const FAMILIES: [&[Rule]; 9] = [
     abbreviations::RULES,
@@ -86,10 +92,23 @@ impl<'t> RuleMatch<'t> {
 type Rewrite = fn(&RuleMatch<'_>) -> Option<String>;
 type Rule = (&'static str, Rewrite);
 
-static COMPILED: LazyLock<Vec<(Regex, Rewrite)>> = LazyLock::new(|| {
+type Compiled = Vec<(Regex, Rewrite)>;
+
+static COMPILED_MARKUP: LazyLock<Compiled> = LazyLock::new(|| compiled(&MARKUP));
+static COMPILED: LazyLock<Compiled> = LazyLock::new(|| compiled(&FAMILIES));
+
+fn compiled(families: &[&[Rule]]) -> Compiled {
     let compile = |&(pattern, say): &Rule| (Regex::new(pattern).expect("the patterns are constants, and tested"), say);
-    FAMILIES.into_iter().flatten().map(compile).collect()
-});
+    families.iter().copied().flatten().map(compile).collect()
+}
+
+/// Text in its spoken form.
+pub(super) struct Normalised {
+    /// The spoken form, with its places in the written text.
+    pub(super) spoken: MappedText,
+    /// Places in the written text at which a sentence begins.
+    pub(super) starts: Vec<usize>,
+}
 
 /// Returns the spoken form of a text. Numbers, times, dates, money and common abbreviations become
 /// words, and brackets become commas. Quotes and emoji are removed. Blanks become single spaces,
@@ -99,18 +118,28 @@ static COMPILED: LazyLock<Vec<(Regex, Rewrite)>> = LazyLock::new(|| {
 /// only trimmed. `normalise(normalise(text)) == normalise(text)`.
 #[must_use]
 pub fn normalise(text: &str) -> String {
-    if !mostly_latin(text) {
-        return text.to_owned();
+    spoken_form(&MappedText::of(text)).spoken.text().to_owned()
+}
+
+/// Returns the spoken form of a text, as [`normalise`] does, with its sentences.
+pub(super) fn spoken_form(text: &MappedText) -> Normalised {
+    let written_start = |text: &MappedText, at: usize| text.origin(at..at).start;
+    if !mostly_latin(text.text()) {
+        let starts = sentence_starts(text.text()).into_iter().map(|at| written_start(text, at)).collect();
+        return Normalised { spoken: text.clone(), starts };
     }
-    let mut spoken = text.to_owned();
-    for _ in 0..ROUNDS {
-        let next = round(&spoken);
-        if next == spoken {
-            break;
-        }
-        spoken = next;
+    let clean = apply_all(&COMPILED_MARKUP, signs::characters(text));
+    let begins: Vec<_> = sentence_starts(clean.text()).into_iter().map(|at| (written_start(&clean, at), at)).collect();
+    let figures = begins.iter().filter(|&&(_, at)| begins_with_figure(&clean.text()[at..])).map(|&(start, _)| start);
+    // A capital can complete a pattern, as in `21Dr. Zero`.
+    let spoken = settled(with_capitals(&settled(clean.clone()), figures));
+    let starts = begins.iter().map(|&(start, _)| start).collect();
+    if spoken.text().chars().any(char::is_alphanumeric) {
+        return Normalised { spoken, starts };
     }
-    if spoken.chars().any(char::is_alphanumeric) { spoken } else { text.trim().to_owned() }
+    let plain = text.text();
+    let start = plain.len() - plain.trim_start().len();
+    Normalised { spoken: text.slice(start..start + plain.trim().len()), starts }
 }
 
 fn mostly_latin(text: &str) -> bool {
@@ -119,33 +148,53 @@ fn mostly_latin(text: &str) -> bool {
     latin.len() >= other.len()
 }
 
-fn round(text: &str) -> String {
-    let mut spoken = signs::characters(text);
-    for (pattern, say) in COMPILED.iter() {
-        spoken = apply(pattern, *say, &spoken);
+/// Applies all steps until nothing changes.
+fn settled(mut text: MappedText) -> MappedText {
+    for _ in 0..ROUNDS {
+        let said = apply_all(&COMPILED, text.clone());
+        let next = signs::characters(&pauses::punctuation(&signs::marks(&said)));
+        if next.text() == text.text() {
+            break;
+        }
+        text = next;
     }
-    pauses::punctuation(&signs::marks(&spoken))
+    text
 }
 
-fn apply(pattern: &Regex, say: Rewrite, text: &str) -> String {
-    let (mut said, mut copied) = (String::with_capacity(text.len()), 0);
+fn apply_all(rules: &Compiled, text: MappedText) -> MappedText {
+    rules.iter().fold(text, |text, (pattern, say)| apply(pattern, *say, text))
+}
+
+fn apply(pattern: &Regex, say: Rewrite, source: MappedText) -> MappedText {
+    let text = source.text();
+    let mut rewriter = None;
     for captures in pattern.captures_iter(text) {
         let Some(range) = captures.get(0).map(|found| found.range()) else { continue };
-        let (head, found, rest) = (&text[..range.start], &text[range.clone()], &text[range.end..]);
+        let (head, rest) = (&text[..range.start], &text[range.end..]);
         if let Some(words) = say(&RuleMatch { captures, head, rest }) {
-            said.push_str(&text[copied..range.start]);
-            if begins_sentence(head)
-                && found.starts_with(|first: char| first.is_ascii_digit() || "$€£¥~<>".contains(first))
-            {
-                said.push_str(&capital(&words));
-            } else {
-                said.push_str(&words);
-            }
-            copied = range.end;
+            rewriter.get_or_insert_with(|| Rewriter::new(&source)).replace(range, &words);
         }
     }
-    said.push_str(&text[copied..]);
-    said
+    rewriter.map(Rewriter::finish).unwrap_or(source)
+}
+
+/// Returns true if a sentence begins with a number, which has no capital of its own.
+fn begins_with_figure(sentence: &str) -> bool {
+    let bare = sentence.trim_start_matches(|before: char| before.is_whitespace() || "\"'([".contains(before));
+    let signs = |sign: char| "$€£¥₹~<>+-.".contains(sign);
+    bare.trim_start_matches(signs).starts_with(|first: char| first.is_ascii_digit())
+}
+
+/// Gives a capital to the words at these places in the written text, which ascend.
+fn with_capitals(text: &MappedText, starts: impl Iterator<Item = usize>) -> MappedText {
+    let mut rewriter = Rewriter::new(text);
+    for start in starts {
+        let rest = &text.text()[text.place_of(start)..];
+        let Some(letter) = rest.trim_start().chars().next().filter(|letter| letter.is_lowercase()) else { continue };
+        let at = text.text().len() - rest.trim_start().len();
+        rewriter.replace(at..at + letter.len_utf8(), &letter.to_uppercase().to_string());
+    }
+    rewriter.finish()
 }
 
 /// Returns true if a word behind `head` begins a sentence and so has a capital. Without the

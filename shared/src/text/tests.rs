@@ -3,6 +3,8 @@
 
 use proptest::prelude::*;
 
+use unicode_segmentation::UnicodeSegmentation as _;
+
 use super::*;
 
 /// Pairs of a written text and its normal form.
@@ -67,7 +69,7 @@ const SAID: &[(&str, &str)] = &[
     ),
     (
         "Tel. 736-5000, 212 736-5000, +736-5000, 736-0123",
-        "Tel. Seven three six, five zero zero zero, two one two, seven three six, five zero zero zero, plus seven three six, five zero zero zero, seven three six, zero one two three",
+        "Tel. seven three six, five zero zero zero, two one two, seven three six, five zero zero zero, plus seven three six, five zero zero zero, seven three six, zero one two three",
     ),
     (
         "Call 911, or dial 112; a 911 call, 911 people",
@@ -231,15 +233,15 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 fn sentences_of(text: &str) -> Vec<(String, Pause)> {
-    sentences(text).into_iter().map(|sentence| (sentence.text, sentence.pause)).collect()
+    sentences(text, false).into_iter().map(|sentence| (sentence.text, sentence.pause)).collect()
 }
 
 #[test]
 fn a_short_text_is_one_sentence_as_it_is() {
     let text = "One. Two!\n\nThree? ".repeat(13);
     assert_eq!(text.len(), 234);
-    assert_eq!(sentences(&text), [Sentence { text: text.clone(), pause: Pause::Paragraph }]);
-    assert_eq!(sentences("").len(), 1);
+    assert_eq!(sentences_of(&text), [(text, Pause::Paragraph)]);
+    assert_eq!(sentences("", false).len(), 1);
 }
 
 #[test]
@@ -360,7 +362,7 @@ proptest! {
         text in proptest::collection::vec(prop_oneof![nasty(), any::<String>(), "[a-z ,.]{0,300}"], 0..8)
             .prop_map(|parts| parts.concat()),
     ) {
-        let cut = sentences(&text);
+        let cut = sentences(&text, false);
         if text.len() <= SENTENCE_BYTES {
             prop_assert_eq!(&cut[0].text, &text);
         }
@@ -371,4 +373,54 @@ proptest! {
         let all: String = cut.iter().flat_map(|sentence| words(&sentence.text)).collect();
         prop_assert_eq!(all, words(&text).concat());
     }
+}
+
+#[test]
+fn a_sentence_has_its_part_of_the_written_text() {
+    let money = "She paid $1,234.50 for it on 3 May, and \"nobody\" knew why.";
+    let text = format!("  {money}\n\n- {money} {money}  {money}");
+    let found = sentences(&text, true);
+    let characters: Vec<char> = text.chars().collect();
+    for sentence in &found {
+        assert_eq!(characters[sentence.place.clone()].iter().collect::<String>(), sentence.written);
+        assert!(sentence.text.starts_with("She paid one thousand two hundred thirty-four dollars"), "{sentence:?}");
+    }
+    let written: Vec<_> = found.iter().map(|sentence| sentence.written.as_str()).collect();
+    assert_eq!(written, [money, &format!("- {money}"), money, money]);
+}
+
+#[test]
+fn an_abbreviation_before_a_number_or_a_name_ends_no_sentence() {
+    let around = "The morning ferry left the island later than usual because the fog had not yet lifted from the water and \
+                  the captain, who had made the crossing a thousand times before in every kind of weather, wanted land.";
+    for phrase in ["fig. 3", "no. 4", "Rs. 1000", "Ms. Ode", "pp. 3-5", "Atty. Gen. Ode", "Tel. 736-5000", "Mass. Ode"] {
+        let text = format!("{around} He told us once that we would find what is in {phrase} and that it was there. {around}");
+        for normalize in [true, false] {
+            assert_eq!(sentences(&text, normalize).len(), 3, "{phrase}, {normalize}");
+        }
+    }
+}
+
+#[test]
+fn no_cut_is_inside_a_character() {
+    let thai = "สวัสดีครับวันนี้อากาศดีมากและเราจะไปตลาดด้วยกันที่กรุงเทพ".repeat(4);
+    let family = "👨‍👩‍👧‍👦".repeat(30);
+    for text in [&thai, &family] {
+        let whole: Vec<_> = text.graphemes(true).collect();
+        let parts = sentences(text, false);
+        let cut: Vec<_> = parts.iter().flat_map(|sentence| sentence.text.graphemes(true)).collect();
+        assert!(parts.len() > 1 && cut == whole);
+    }
+}
+
+#[test]
+fn scripts_have_their_own_marks() {
+    let arabic = "قال الرجل إنه ذهب إلى السوق في الصباح، ثم عاد إلى البيت قبل الظهر، ".repeat(4);
+    for sentence in &sentences(arabic.trim(), false)[..1] {
+        assert!(sentence.text.ends_with('،'), "{sentence:?}");
+    }
+    let japanese = "彼は「もう遅いから帰ろう。」と言った。それから二人は駅まで歩いた。".repeat(6);
+    let cut = sentences(&japanese, false);
+    assert_eq!(cut.iter().map(|sentence| sentence.text.as_str()).collect::<String>(), japanese, "joined without blanks");
+    assert!(cut.iter().all(|sentence| sentence.text.matches('「').count() == sentence.text.matches('」').count()));
 }

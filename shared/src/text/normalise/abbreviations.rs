@@ -1,12 +1,10 @@
-//! Rules for lists, addresses, abbreviations and titles.
+//! Rules for addresses, abbreviations and titles.
 
 use super::{Rule, RuleMatch, begins_sentence, capital};
 use crate::text::numbers::{MONTHS, WEEKDAYS};
 
 /// Rules for text whose spoken form differs from its letters.
 pub(super) const RULES: &[Rule] = &[
-    // Each item of a list becomes a paragraph.
-    (r"\n *(?:[-*•–—]+ +|([0-9]{1,2}[.)] ))", |found| Some(format!("\n\n{}", found.get(1)))),
     // Addresses. Only the host of a link is read.
     (r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b", |found| Some(address(found.get(0)))),
     (

@@ -1,34 +1,35 @@
 //! Punctuation and blanks as pauses: one mark out of several, one space, or the end of a paragraph.
 
+use crate::text::mapped_text::{MappedText, Rewriter};
+
 /// Replaces every run of punctuation and blanks by one mark and one space, or by the end of a
 /// paragraph.
-pub(super) fn punctuation(text: &str) -> String {
+pub(super) fn punctuation(text: &MappedText) -> MappedText {
     let in_run = |character: char| character.is_whitespace() || ",;:.!?".contains(character);
-    let (mut said, mut rest) = (String::with_capacity(text.len()), text);
-    while !rest.is_empty() {
-        let (words, behind) = rest.split_at(rest.find(in_run).unwrap_or(rest.len()));
-        let (run, next) = behind.split_at(behind.find(|character| !in_run(character)).unwrap_or(behind.len()));
-        said.push_str(words);
-        if !said.is_empty() && !run.is_empty() {
-            pause(&mut said, run, next);
-        }
-        rest = next;
+    let (mut said, mut at) = (Rewriter::new(text), 0);
+    let text = text.text();
+    while let Some(start) = text[at..].find(in_run).map(|found| at + found) {
+        let rest = &text[start..];
+        let end = start + rest.find(|character| !in_run(character)).unwrap_or(rest.len());
+        let mark = if start == 0 { String::new() } else { pause(&text[start..end], &text[end..]) };
+        said.replace(start..end, &mark);
+        at = end;
     }
-    said
+    said.finish()
 }
 
-/// Appends the pause for a run between two words; `next` is the text behind it.
-fn pause(said: &mut String, run: &str, next: &str) {
+/// Returns the pause for a run between two words; `next` is the text behind it.
+fn pause(run: &str, next: &str) -> String {
     let mark = run.split_whitespace().filter_map(|group| strongest(group, next)).max_by_key(|&mark| strength(mark));
     let paragraph = run.matches('\n').count() >= 2;
     match mark {
-        _ if !next.is_empty() && (run == "." || run == ":") => said.push_str(run),
-        None | Some(',') if next.is_empty() => {}
-        Some(mark) if next.is_empty() => said.push(mark),
-        Some(mark @ ('.' | '!' | '?')) if paragraph => said.extend([mark, '\n', '\n']),
-        _ if paragraph => said.push_str(".\n\n"),
-        Some(mark) => said.extend([mark, ' ']),
-        None => said.push(' '),
+        _ if !next.is_empty() && (run == "." || run == ":") => run.to_owned(),
+        None | Some(',') if next.is_empty() => String::new(),
+        Some(mark) if next.is_empty() => mark.to_string(),
+        Some(mark @ ('.' | '!' | '?')) if paragraph => format!("{mark}\n\n"),
+        _ if paragraph => ".\n\n".to_owned(),
+        Some(mark) => format!("{mark} "),
+        None => " ".to_owned(),
     }
 }
 

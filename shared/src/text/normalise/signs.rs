@@ -2,6 +2,7 @@
 //! without a sound are removed.
 
 use super::Rule;
+use crate::text::mapped_text::{MappedText, Rewriter};
 
 /// Rules for signs that remain after all text with digits is in words.
 pub(super) const RULES: &[Rule] = &[
@@ -16,41 +17,56 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Replaces characters of the same meaning by one, and runs of blanks by one space. Characters
 /// without a sound are removed.
-pub(super) fn characters(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for character in text.chars() {
+pub(super) fn characters(text: &MappedText) -> MappedText {
+    let mut plain = Rewriter::new(text);
+    for (at, character) in text.text().char_indices() {
+        let range = at..at + character.len_utf8();
         match character {
-            '\n' | '\u{2028}' | '\u{2029}' => plain.push('\n'),
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {}
-            '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{e0000}'..='\u{e007f}' => {}
-            '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '＂' | '`' => plain.push('"'),
-            '‘' | '’' | '‚' | '‛' | '′' | '´' => plain.push('\''),
-            '\u{2010}' | '\u{2011}' | '\u{2212}' => plain.push('-'),
-            '\u{2012}' => plain.push('–'),
-            '―' => plain.push('—'),
-            '…' => plain.push_str("..."),
-            '½' => plain.push_str(" 1/2"),
-            '¼' => plain.push_str(" 1/4"),
-            '¾' => plain.push_str(" 3/4"),
-            '²' => plain.push_str(" squared"),
-            '³' => plain.push_str(" cubed"),
-            '×' => plain.push_str(" times "),
-            '÷' => plain.push_str(" divided by "),
-            '±' => plain.push_str(" plus or minus "),
-            '≈' => plain.push_str(" about "),
-            '≤' => plain.push_str(" less than or equal to "),
-            '≥' => plain.push_str(" greater than or equal to "),
-            '≠' => plain.push_str(" is not equal to "),
-            '▪' | '‣' | '·' | '●' | '◦' => plain.push('•'),
+            ' '..='~' if character != ' ' && character != '`' => {}
+            '\n' => {}
+            '\u{2028}' | '\u{2029}' => plain.replace(range, "\n"),
+            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {
+                plain.replace(range, "");
+            }
+            '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{e0000}'..='\u{e007f}' => plain.replace(range, ""),
             blank if blank.is_whitespace() || blank.is_control() || is_picture(blank) => {
-                if !plain.ends_with(' ') {
-                    plain.push(' ');
+                let again = plain.made_up_to(at).ends_with(' ');
+                plain.replace(range, if again { "" } else { " " });
+            }
+            other => {
+                if let Some(words) = variant(other) {
+                    plain.replace(range, words);
                 }
             }
-            other => plain.push(other),
         }
     }
-    plain
+    plain.finish()
+}
+
+/// Returns the usual characters for a variant of them, or the words of a character that has a name.
+fn variant(character: char) -> Option<&'static str> {
+    Some(match character {
+        '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '＂' | '`' => "\"",
+        '‘' | '’' | '‚' | '‛' | '′' | '´' => "'",
+        '\u{2010}' | '\u{2011}' | '\u{2212}' => "-",
+        '\u{2012}' => "–",
+        '―' => "—",
+        '…' => "...",
+        '½' => " 1/2",
+        '¼' => " 1/4",
+        '¾' => " 3/4",
+        '²' => " squared",
+        '³' => " cubed",
+        '×' => " times ",
+        '÷' => " divided by ",
+        '±' => " plus or minus ",
+        '≈' => " about ",
+        '≤' => " less than or equal to ",
+        '≥' => " greater than or equal to ",
+        '≠' => " is not equal to ",
+        '▪' | '‣' | '·' | '●' | '◦' => "•",
+        _ => return None,
+    })
 }
 
 /// Returns true for arrows, boxes, symbols and emoji.
@@ -60,39 +76,41 @@ fn is_picture(character: char) -> bool {
 }
 
 /// Replaces every single character by its spoken form.
-pub(super) fn marks(text: &str) -> String {
-    let mut said = String::with_capacity(text.len());
-    let mut characters = text.chars().peekable();
+pub(super) fn marks(text: &MappedText) -> MappedText {
+    let mut said = Rewriter::new(text);
+    let mut characters = text.text().char_indices().peekable();
     let mut before = ' ';
-    while let Some(character) = characters.next() {
-        let after = characters.peek().copied().unwrap_or(' ');
-        mark(&mut said, character, before.is_alphanumeric() && after.is_alphanumeric());
+    while let Some((at, character)) = characters.next() {
+        let after = characters.peek().map_or(' ', |&(_, after)| after);
+        if let Some(words) = mark(character, before.is_alphanumeric() && after.is_alphanumeric()) {
+            said.replace(at..at + character.len_utf8(), words);
+        }
         before = character;
     }
-    said
+    said.finish()
 }
 
-/// Appends the spoken form of one character. `inside` means that it stands between two letters or
-/// digits.
-fn mark(said: &mut String, character: char, inside: bool) {
-    match character {
-        '\'' | '-' if inside => said.push(character),
-        '\'' => {}
-        '"' if !inside => {}
-        '(' | ')' | '[' | ']' | '{' | '}' | '—' | '–' => said.push_str(" , "),
-        '/' if inside => said.push_str(" slash "),
-        '&' => said.push_str(" and "),
-        '@' => said.push_str(" at "),
-        '%' => said.push_str(" percent "),
-        '+' => said.push_str(" plus "),
-        '=' => said.push_str(" equals "),
-        '§' => said.push_str(" section "),
-        '°' => said.push_str(" degrees "),
-        '$' => said.push_str(" dollar "),
-        '€' => said.push_str(" euro "),
-        '£' => said.push_str(" pound "),
-        '¥' => said.push_str(" yen "),
-        '"' | '-' | '/' | '#' | '*' | '_' | '~' | '^' | '|' | '\\' | '<' | '>' | '•' => said.push(' '),
-        other => said.push(other),
-    }
+/// Returns the spoken form of a character, or `None` if it stays. `inside` means that the character
+/// stands between two letters or digits.
+const fn mark(character: char, inside: bool) -> Option<&'static str> {
+    Some(match character {
+        '\'' | '-' if inside => return None,
+        '\'' => "",
+        '"' if !inside => "",
+        '(' | ')' | '[' | ']' | '{' | '}' | '—' | '–' => " , ",
+        '/' if inside => " slash ",
+        '&' => " and ",
+        '@' => " at ",
+        '%' => " percent ",
+        '+' => " plus ",
+        '=' => " equals ",
+        '§' => " section ",
+        '°' => " degrees ",
+        '$' => " dollar ",
+        '€' => " euro ",
+        '£' => " pound ",
+        '¥' => " yen ",
+        '"' | '-' | '/' | '#' | '*' | '_' | '~' | '^' | '|' | '\\' | '<' | '>' | '•' => " ",
+        _ => return None,
+    })
 }
