@@ -187,6 +187,9 @@ mod tests {
     fn words_count_the_sentences_of_a_long_text() {
         let sentence = |frames| SentenceReceipt {
             text: "So it is.".into(),
+            written: "So it is.".into(),
+            start_char: 0,
+            end_char: 0,
             frames,
             start_ms: 0,
             duration_ms: 80,

@@ -1,7 +1,7 @@
 //! Cues of a recording: who says what from when to when, as JSON, SubRip or WebVTT.
 //!
-//! A dialogue has a cue for each turn, in the caller's own words. Any other job has one for each
-//! sentence, as the model received it.
+//! A dialogue has a cue for each turn, any other job one for each sentence. The words are the
+//! caller's own.
 
 use axum::Json;
 use axum::http::header::CONTENT_TYPE;
@@ -33,7 +33,7 @@ pub(crate) fn cues(turns: &[TurnReceipt], sentences: &[SentenceReceipt]) -> Vec<
         let cue = |sentence: &SentenceReceipt| Cue {
             start_ms: sentence.start_ms,
             end_ms: sentence.start_ms + sentence.duration_ms,
-            text: sentence.text.clone(),
+            text: if sentence.written.is_empty() { sentence.text.clone() } else { sentence.written.clone() },
             speaker: None,
             voice: None,
         };

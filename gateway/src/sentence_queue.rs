@@ -129,7 +129,7 @@ pub(crate) fn job_texts(text: &str) -> Vec<String> {
             push(sentence);
         } else {
             // A text without the end of a sentence.
-            sentences(sentence).iter().for_each(|part| push(&format!("{} ", part.text)));
+            sentences(sentence, false, &[]).iter().for_each(|part| push(&format!("{} ", part.text)));
         }
     }
     jobs.retain(|job| !job.trim().is_empty());
@@ -291,7 +291,7 @@ impl SentenceQueue {
                 self.template.count_job();
             }
             if let Ok(SpokenPart::End(SpokenEnd { receipt: Some(receipt), .. })) = &part {
-                self.template.hear(&current.text, receipt);
+                self.template.hear(receipt);
             }
             if matches!(part, Err(_) | Ok(SpokenPart::End(_))) {
                 self.current = None;

@@ -5,15 +5,16 @@ use std::collections::VecDeque;
 
 use csm_queue::queue::Ticket;
 use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Editing, FinishReason, Invalid, JobId, JobSpec, Lane, Receipt,
-    Recording, Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK, Turns,
-    VoiceName,
+    AudioBudget, AudioFormat, Context, Delivery, Editing, FinishReason, Invalid, JobId, JobSpec, Lane, Pronunciations,
+    Receipt, Recording, Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK,
+    Turns, VoiceName,
 };
 use csm_shared::process::connections::Peer;
 
 use crate::app::App;
 use crate::fields::{
-    FieldError, JsonObject, budget, context, lane_or, normalize, sampling, seed_of, speed, voice, voice_and_speaker,
+    FieldError, JsonObject, budget, context, lane_or, normalize, pronunciations, sampling, seed_of, speed, voice,
+    voice_and_speaker,
 };
 use crate::http::Problem;
 use crate::live_audio::{LiveAudio, deliver_live};
@@ -43,6 +44,7 @@ pub(crate) struct SpeechTemplate {
     pub(crate) speed: Speed,
     speaker: Speaker,
     normalize: bool,
+    pronunciations: Pronunciations,
     budget: Option<AudioBudget>,
     sampling: Sampling,
     context: Context,
@@ -66,6 +68,7 @@ impl SpeechTemplate {
             speed: Speed::default(),
             speaker: DEFAULT_VOICE.speaker(),
             normalize: true,
+            pronunciations: Pronunciations::default(),
             budget: None,
             sampling: Sampling { temperature: Temperature::default(), topk: TopK::default(), seed },
             context: Context::default(),
@@ -97,6 +100,7 @@ impl SpeechTemplate {
             speaker,
             speed: speed(request)?,
             normalize: normalize(request)?,
+            pronunciations: pronunciations(request)?,
             budget: budget(request)?,
             sampling: sampling(request, JobId::generate())?,
             context: context(request, decode)?,
@@ -114,6 +118,7 @@ impl SpeechTemplate {
             speed: spec.speed,
             speaker: spec.speaker,
             normalize: spec.normalize,
+            pronunciations: spec.pronunciations,
             sampling: spec.sampling,
             context: spec.context,
             lane: spec.lane,
@@ -200,10 +205,12 @@ impl SpeechTemplate {
 
     fn spec(&self, text: Text, context: Context) -> Result<JobSpec, Invalid> {
         let seed = Seed::new(self.sampling.seed.get().wrapping_add(self.jobs));
+        self.pronunciations.check(&text)?;
         let mut spec = JobSpec {
             text,
             turns: Turns::default(),
             normalize: self.normalize,
+            pronunciations: self.pronunciations.clone(),
             speaker: self.speaker,
             voice: self.voice,
             speed: self.speed,
@@ -231,11 +238,12 @@ impl SpeechTemplate {
     }
 
     /// Lets the next jobs hear a text that was spoken well: its file of bare samples is the
-    /// recording. A text that was cut off is not heard, because its words and its sound differ; nor
+    /// recording, and its words are those that were spoken. A text that was cut off is not heard, because its words and its sound differ; nor
     /// one of another tempo, which the next would take over.
-    pub(crate) fn hear(&mut self, text: &str, receipt: &Receipt) {
+    pub(crate) fn hear(&mut self, receipt: &Receipt) {
+        let spoken: Vec<_> = receipt.sentences.iter().map(|sentence| sentence.text.as_str()).collect();
         let whole = receipt.finish_reason == FinishReason::Eos && receipt.samples > 0;
-        let (Ok(text), Ok(samples)) = (Text::new(text), u32::try_from(receipt.samples)) else { return };
+        let (Ok(text), Ok(samples)) = (Text::new(&spoken.join(" ")), u32::try_from(receipt.samples)) else { return };
         if !whole || receipt.format != AudioFormat::Pcm || receipt.speed.is_some() {
             return;
         }

@@ -109,6 +109,9 @@ fn span(sentence: &SentenceReceipt, end: u64) -> Range<u64> {
 /// Returns how many of the caller's words belong to each spoken sentence. The spoken text may have
 /// other words than the caller's, such as those of a number.
 fn sentence_lengths(text: &str, sentences: &[SentenceReceipt], words: &[&str]) -> Vec<usize> {
+    if sentences.last().is_some_and(|last| last.end_char > 0) {
+        return words_before_ends(text, sentences);
+    }
     let written = split_sentences(text);
     if written.len() == sentences.len() {
         return written.iter().map(|sentence| sentence.split_whitespace().count()).collect();
@@ -135,6 +138,22 @@ fn sentence_lengths(text: &str, sentences: &[SentenceReceipt], words: &[&str]) -
     lengths
 }
 
+/// Counts the words of each sentence by the places of the sentences in the text. A job's text has no
+/// blanks in front, unlike the caller's.
+fn words_before_ends(text: &str, sentences: &[SentenceReceipt]) -> Vec<usize> {
+    let (mut starts, mut before) = (Vec::new(), ' ');
+    for (place, character) in text.trim_start().chars().enumerate() {
+        if before.is_whitespace() && !character.is_whitespace() {
+            starts.push(place);
+        }
+        before = character;
+    }
+    let counted = |end: usize| starts.partition_point(|&start| start < end);
+    let ends: Vec<_> = sentences.iter().map(|sentence| counted(sentence.end_char as usize)).collect();
+    let begins = [0].into_iter().chain(ends.iter().copied());
+    ends.iter().zip(begins).map(|(&end, begin)| end.saturating_sub(begin)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use csm_shared::job::FinishReason;
@@ -144,6 +163,9 @@ mod tests {
     fn sentence(text: &str, start_ms: u64, duration_ms: u64) -> SentenceReceipt {
         SentenceReceipt {
             text: text.to_owned(),
+            written: text.to_owned(),
+            start_char: 0,
+            end_char: 0,
             frames: 1,
             start_ms,
             duration_ms,
@@ -188,6 +210,13 @@ mod tests {
         let times = loudness.word_times("In 1984, 1.", &spoken);
         assert_eq!(times.len(), 3);
         assert!(times[1].start_ms < 1_000 && times[2].start_ms >= 1_000, "{times:?}");
+        let place = |sentence, start_char, end_char| SentenceReceipt { start_char, end_char, ..sentence };
+        let placed = [
+            place(sentence("One thousand nine hundred and eighty-four.", 0, 1_000), 0, 5),
+            place(sentence("It is so.", 1_000, 1_000), 6, 15),
+        ];
+        let times = loudness.word_times(" 1984. It is so.", &placed);
+        assert!(times[0].end_ms <= 1_000 && times[1].start_ms >= 1_000, "{times:?}");
     }
 
     #[test]

@@ -16,6 +16,7 @@ mod id;
 mod id_secret;
 mod invalid;
 mod lane;
+mod pronunciations;
 mod receipt;
 mod record;
 mod recording;
@@ -37,6 +38,7 @@ pub use id::JobId;
 pub use id_secret::IdSecret;
 pub use invalid::{Invalid, Reason};
 pub use lane::Lane;
+pub use pronunciations::Pronunciations;
 pub use receipt::{FinishReason, Receipt, ReceiptWarning, SentenceReceipt, TakeFault, TurnReceipt, WarningCode};
 pub use record::{Failure, FailureClass, JobRecord};
 pub use recording::{Recording, StoredRecording, WrongRecording};
@@ -50,7 +52,7 @@ pub use voice::VoiceName;
 
 use crate::audio::FRAME_MS;
 use crate::process::traces::TraceContext;
-use crate::text::{Pause, Sentence, normalise, sentences};
+use crate::text::{Pause, Sentence, sentences};
 
 /// Silence around an utterance, in milliseconds.
 const PAUSE_MS: u64 = 500;
@@ -76,6 +78,8 @@ pub struct JobSpec {
     /// Whether written forms in the text become words before synthesis (see
     /// [`crate::text::normalise`]).
     pub normalize: bool,
+    /// Words of the text that are said in another way.
+    pub pronunciations: Pronunciations,
     /// Speaker of the text.
     pub speaker: Speaker,
     /// Voice of the speaker; without one, the seed decides who speaks.
@@ -110,6 +114,7 @@ impl JobSpec {
             text,
             turns: Turns::default(),
             normalize: true,
+            pronunciations: Pronunciations::default(),
             speaker: Speaker::default(),
             voice: None,
             speed: Speed::default(),
@@ -135,10 +140,7 @@ impl JobSpec {
     /// sentences of its own.
     #[must_use]
     pub fn spoken(&self) -> Vec<SpokenSentence> {
-        let divide = |text: &Text| match self.normalize {
-            true => sentences(&normalise(text.as_str())),
-            false => sentences(text.as_str()),
-        };
+        let divide = |text: &Text| sentences(text.as_str(), self.normalize, self.pronunciations.as_slice());
         if self.turns.is_empty() {
             let speaker = self.voice.map_or(self.speaker, VoiceName::speaker);
             let spoken = divide(&self.text).into_iter();
@@ -149,8 +151,10 @@ impl JobSpec {
             let speaker = turn.speaker;
             let sentences = divide(&turn.text).into_iter();
             spoken.extend(sentences.map(|sentence| SpokenSentence { sentence, speaker, turn: number }));
-            if let (Some(last), Some(ms)) = (spoken.last_mut(), turn.pause_ms) {
-                last.sentence.pause = Pause::Turn { ms };
+            // The recording ends with its last turn.
+            let last_turn = number + 1 == self.turns.as_slice().len();
+            if let (Some(last), Some(ms), false) = (spoken.last_mut(), turn.pause_ms, last_turn) {
+                last.sentence.pause = Pause::Silence { ms };
             }
         }
         spoken

@@ -5,6 +5,7 @@
 //! worker speaks. The model and the limits of a request are not known here. The rules are for
 //! English only; text in other scripts passes through unchanged.
 
+pub mod control;
 mod mapped_text;
 mod normalise;
 mod numbers;
@@ -13,5 +14,6 @@ mod sentences;
 #[cfg(test)]
 mod tests;
 
+pub use control::Pronunciation;
 pub use normalise::normalise;
 pub use sentences::{Pause, SENTENCE_BYTES, Sentence, sentences, split_sentences, whole_sentences};

@@ -1,6 +1,6 @@
 //! Request body of the compatible face. Unknown fields are ignored, as its clients expect.
 
-use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Editing, JobSpec, Lane, Turns};
+use csm_shared::job::{AudioBudget, AudioFormat, Delivery, Editing, JobSpec, Lane, Pronunciations, Turns};
 
 use crate::caller::Caller;
 use crate::fields::{
@@ -37,6 +37,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         text: text(&mut request)?,
         turns: Turns::default(),
         normalize: normalize(&mut request)?,
+        pronunciations: Pronunciations::default(),
         speaker,
         voice,
         speed: speed(&mut request)?,

@@ -2,6 +2,7 @@
 
 use csm_shared::job::limits::{Limit, TEXT_CHARS};
 use csm_shared::job::{Invalid, Text};
+use csm_shared::text::control::is_document;
 
 use super::JsonObject;
 
@@ -26,7 +27,7 @@ pub(crate) fn input(object: &mut JsonObject<'_>) -> Result<Option<String>, Inval
         let shown = if chars == 0 { format!("{text:?} (blank)") } else { text.into_owned() };
         return Err(Invalid::outside("input", shown, &INPUT_CHARS));
     }
-    if chars <= TEXT_CHARS.max {
+    if chars <= TEXT_CHARS.max || is_document(&text) {
         let named = |invalid: Invalid| Invalid { field: "input".into(), limit: INPUT_CHARS.describe(), ..invalid };
         Text::new(&text).map_err(named)?;
     }

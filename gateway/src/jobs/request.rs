@@ -5,7 +5,7 @@ use csm_shared::job::{AudioBudget, JobSpec};
 use crate::caller::Caller;
 use crate::fields::{
     FieldError, JsonObject, UnknownFields, budget, context, delivery, editing, format, lane, normalize, parse_json,
-    sampling, speed, terms, text_or_turns, voice_and_speaker,
+    pronunciations, sampling, speed, terms, text_or_turns, voice_and_speaker,
 };
 use crate::resources::DecodeRecording;
 use crate::submit::JobRequest;
@@ -19,13 +19,16 @@ pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     // budget is reported first.
     let (text, normalize, voice) =
         (text_or_turns(&mut request), normalize(&mut request), voice_and_speaker(&mut request));
+    let pronunciations = pronunciations(&mut request);
     let budget = budget(&mut request)?;
-    let ((text, turns), normalize) = (text?, normalize?);
+    let ((text, turns), normalize, pronunciations) = (text?, normalize?, pronunciations?);
+    pronunciations.check(&text)?;
     let (voice, speaker) = voice?;
     let mut spec = JobSpec {
         text,
         turns,
         normalize,
+        pronunciations,
         speaker,
         voice,
         speed: speed(&mut request)?,

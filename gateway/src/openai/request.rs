@@ -5,14 +5,14 @@ use csm_formats::{MP3_RATES, SAMPLE_RATES};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::TEXT_CHARS;
 use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Editing, Invalid, JobSpec, Lane, Sampling, Speaker, Speed, Text,
-    Turns, VoiceName,
+    AudioBudget, AudioFormat, Context, Delivery, Editing, Invalid, JobSpec, Lane, Pronunciations, Sampling, Speaker,
+    Speed, Text, Turns, VoiceName,
 };
 
 use crate::caller::Caller;
 use crate::fields::{
-    FieldError, JsonObject, UnknownFields, budget, context, input, lane_or, normalize, parse_json, sampling, speed,
-    text_or_turns, voice, voice_and_speaker,
+    FieldError, JsonObject, UnknownFields, budget, context, input, lane_or, normalize, parse_json, pronunciations,
+    sampling, speed, text_or_turns, voice, voice_and_speaker,
 };
 use crate::live_audio::deliver_live;
 use crate::resources::DecodeRecording;
@@ -83,6 +83,7 @@ struct SpeechFields {
     input: Option<String>,
     turns: Turns,
     normalize: bool,
+    pronunciations: Pronunciations,
     speaker: Speaker,
     voice: Option<VoiceName>,
     speed: Speed,
@@ -123,6 +124,7 @@ impl SpeechFields {
             input,
             turns,
             normalize: normalize(request)?,
+            pronunciations: pronunciations(request)?,
             speaker,
             voice,
             speed,
@@ -135,10 +137,13 @@ impl SpeechFields {
 
     /// Makes the job that speaks `text` into a file.
     fn spec(&self, text: &str) -> Result<JobSpec, Invalid> {
+        let text = Text::new(text)?;
+        self.pronunciations.check(&text)?;
         let mut spec = JobSpec {
-            text: Text::new(text)?,
+            text,
             turns: self.turns.clone(),
             normalize: self.normalize,
+            pronunciations: self.pronunciations.clone(),
             speaker: self.speaker,
             voice: self.voice,
             speed: self.speed,

@@ -121,6 +121,9 @@ impl TestWorker {
         let samples = (wav.len() as u64 - 44) / 2;
         let sentence = SentenceReceipt {
             text: job.spec.text.as_str().to_owned(),
+            written: job.spec.text.as_str().to_owned(),
+            start_char: 0,
+            end_char: 0,
             frames: 2,
             start_ms: 0,
             duration_ms: 160,

@@ -4,6 +4,7 @@
 //! [`crate::prompt`]), and a breach answers [`WINDOW_STATUS`].
 
 use crate::audio::FRAME_MS;
+use crate::text::control::PAUSE_MS_MAX;
 
 /// A named bound on a request field.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +40,16 @@ pub const TEXT_CHARS: Limit = Limit { min: 1, max: 4_096, unit: "characters", st
 pub const TURNS: Limit = Limit { min: 1, max: 64, unit: "turns", status: 422 };
 
 /// Silence after a turn, in milliseconds.
-pub const PAUSE_MS: Limit = Limit { min: 0, max: 10_000, unit: "ms", status: 422 };
+pub const PAUSE_MS: Limit = Limit { min: 0, max: PAUSE_MS_MAX as u64, unit: "ms", status: 422 };
+
+/// Pronunciations of words in a text.
+pub const PRONUNCIATIONS: Limit = Limit { min: 0, max: 100, unit: "pronunciations", status: 422 };
+
+/// Characters of a word, and of what is said for it.
+pub const PRONUNCIATION_CHARS: Limit = Limit { min: 1, max: 100, unit: "characters", status: 422 };
+
+/// Characters of a text with its pronunciations: twice the longest text.
+pub const SAID_CHARS: Limit = Limit { min: 1, max: 2 * TEXT_CHARS.max, unit: "characters", status: 422 };
 
 /// Speaker number. CSM was trained with small numbers; the prompt names speaker 0 as `[0]`.
 pub const SPEAKER: Limit = Limit { min: 0, max: 9, unit: "", status: 422 };

@@ -26,6 +26,15 @@ pub enum FinishReason {
 pub struct SentenceReceipt {
     /// Text as the model received it.
     pub text: String,
+    /// Text as the caller wrote it, without marks such as pauses; absent in receipts of older workers.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub written: String,
+    /// Start of the written text in the caller's text, or in the text of its turn, in characters.
+    #[serde(default)]
+    pub start_char: u32,
+    /// End of the written text, in characters.
+    #[serde(default)]
+    pub end_char: u32,
     /// Frames that the model generated; 0 if it ended at once, or if the job's budget had run out.
     pub frames: u32,
     /// Start of the sentence in the audio, in milliseconds.

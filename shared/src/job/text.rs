@@ -11,7 +11,7 @@ use super::limits::{
     UTTERANCE_MS,
 };
 use crate::audio::FRAME_MS;
-use crate::text::{Pause, Sentence};
+use crate::text::{Pause, Sentence, control};
 
 /// Text of characters that nobody sees: blanks, controls such as NUL, and characters that only
 /// format others, such as U+200B (zero width space) and U+FEFF.
@@ -20,12 +20,13 @@ static BLANK: LazyLock<Regex> = LazyLock::new(|| {
         .expect("the pattern is a constant, and tested")
 });
 
-/// Text to speak: trimmed, not blank, within [`TEXT_CHARS`].
+/// Text to speak: trimmed, not blank, within [`TEXT_CHARS`], with marks that can be meant (see
+/// [`control`]).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(String);
 
 impl Text {
-    /// Refuses text that is blank or too long.
+    /// Refuses text that is blank or too long, and marks that cannot be meant.
     pub fn new(text: &str) -> Result<Self, Invalid> {
         let trimmed = text.trim();
         let chars = trimmed.chars().count() as u64;
@@ -35,6 +36,7 @@ impl Text {
         if BLANK.is_match(trimmed) {
             return Err(Invalid::outside("text", format!("{text:?} (blank)"), &TEXT_CHARS));
         }
+        control::check(trimmed).map_err(|fault| Invalid::malformed("text", fault.mark, fault.expected))?;
         Ok(Self(trimmed.to_owned()))
     }
 
@@ -118,10 +120,11 @@ impl AudioBudget {
         let most = if sentences.len() == 1 { UTTERANCE_MS } else { MAX_AUDIO_LENGTH_MS.max };
         let needed = sentences.iter().map(|sentence| frames(needed_ms(sentence))).fold(0, u32::saturating_add);
         let pauses = sentences.iter().map(|sentence| match sentence.pause {
-            Pause::Turn { ms } => u64::from(ms),
+            Pause::Silence { ms } => u64::from(ms),
             _ => 0,
         });
-        let needed = needed.saturating_add(frames(pauses.sum()));
+        let leads: u64 = sentences.iter().map(|sentence| u64::from(sentence.lead_ms)).sum();
+        let needed = needed.saturating_add(frames(pauses.sum::<u64>() + leads));
         Self(needed.clamp(Self::default().0, frames(most)))
     }
 

@@ -7,11 +7,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    AudioBudget, AudioFormat, AudioName, Context, Delivery, Editing, Invalid, JobSpec, Lane, Recording, Sampling, Seed,
-    Segment, SentenceEdit, Speaker, Speed, StoredRecording, Temperature, Text, TopK, Turn, Turns, VoiceName,
+    AudioBudget, AudioFormat, AudioName, Context, Delivery, Editing, Invalid, JobSpec, Lane, Pronunciations, Recording,
+    Sampling, Seed, Segment, SentenceEdit, Speaker, Speed, StoredRecording, Temperature, Text, TopK, Turn, Turns,
+    VoiceName,
 };
 use crate::audio::Clip;
 use crate::process::traces::TraceContext;
+use crate::text::Pronunciation;
 
 /// A payload that cannot be read back.
 #[derive(Debug, thiserror::Error)]
@@ -37,6 +39,9 @@ struct SpecV1 {
     /// Absent in payloads of older gateways; absent means true.
     #[serde(default = "yes")]
     normalize: bool,
+    /// Absent for a text without any, and in payloads of older gateways.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pronunciations: Vec<PronunciationV1>,
     /// Absent for a job that is no dialogue.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     turns: Vec<TurnV1>,
@@ -72,6 +77,12 @@ struct SpecV1 {
 
 const fn yes() -> bool {
     true
+}
+
+#[derive(Serialize, Deserialize)]
+struct PronunciationV1 {
+    word: String,
+    say: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,6 +137,7 @@ pub fn encode(spec: &JobSpec) -> Result<String, serde_json::Error> {
     serde_json::to_string(&JobSpecWire::V1(SpecV1 {
         text: spec.text.as_str().to_owned(),
         normalize: spec.normalize,
+        pronunciations: spec.pronunciations.as_slice().iter().map(pronunciation_wire).collect(),
         turns: spec.turns.as_slice().iter().map(turn_wire).collect(),
         speaker: spec.speaker.get().into(),
         voice: spec.voice,
@@ -156,6 +168,7 @@ pub fn decode(payload: &str) -> Result<JobSpec, DecodeError> {
     Ok(JobSpec {
         text: Text::new(&wire.text)?,
         normalize: wire.normalize,
+        pronunciations: Pronunciations::new(wire.pronunciations.into_iter().map(pronunciation).collect())?,
         turns: turns(&wire.turns)?,
         speaker: Speaker::new(wire.speaker)?,
         voice: wire.voice,
@@ -189,6 +202,14 @@ fn edit_wire(edit: &SentenceEdit) -> EditV1 {
 fn sentence_edit(wire: EditV1) -> SentenceEdit {
     let EditV1 { location, sha256, sentence, seed } = wire;
     SentenceEdit { location, sha256, sentence, seed: Seed::new(seed) }
+}
+
+fn pronunciation_wire(Pronunciation { word, say }: &Pronunciation) -> PronunciationV1 {
+    PronunciationV1 { word: word.clone(), say: say.clone() }
+}
+
+fn pronunciation(PronunciationV1 { word, say }: PronunciationV1) -> Pronunciation {
+    Pronunciation { word, say }
 }
 
 fn turn_wire(turn: &Turn) -> TurnV1 {

@@ -7,13 +7,13 @@
 
 use super::{PromptError, PromptTokenizer, SegmentSize, Window};
 use crate::job::{JobSpec, SpokenSentence, VoiceName, sentence_frames};
-use crate::text::Pause;
+use crate::text::Sentence;
 
 /// A planned utterance of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PlannedSentence {
-    /// Text of the sentence.
-    pub text: String,
+    /// The sentence.
+    pub sentence: Sentence,
     /// Token ids of the text, speaker and control tokens included.
     pub text_ids: Vec<u32>,
     /// Number of the speaker.
@@ -22,8 +22,6 @@ pub struct PlannedSentence {
     pub max_frames: u32,
     /// Draw index of the sentence's first frame, behind all draws that earlier sentences can use.
     pub first_frame: u32,
-    /// Pause after the sentence.
-    pub pause: Pause,
 }
 
 /// All sentences of a job with their context, ready to be measured and generated.
@@ -66,11 +64,10 @@ impl SpeechPlan {
             first_frame += budget;
             Ok(PlannedSentence {
                 text_ids: tokenizer.text_ids(speaker.get(), &sentence.text)?,
-                text: sentence.text,
                 speaker: speaker.get(),
                 max_frames: budget.min(spec.budget.frames()),
                 first_frame: first,
-                pause: sentence.pause,
+                sentence,
             })
         });
         let sentences = planned.collect::<Result<_, PromptError>>()?;

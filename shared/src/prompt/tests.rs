@@ -8,7 +8,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use super::*;
 use crate::audio::Clip;
 use crate::job::{AudioBudget, Context, JobSpec, Seed, Segment, Speaker, Text, Turn, Turns, VoiceName};
-use crate::text::Pause;
+use crate::text::{Pause, Sentence};
 
 const BEGIN: u32 = 256;
 const END: u32 = 257;
@@ -146,8 +146,8 @@ fn the_turns_of_a_dialogue_are_sentences_of_their_speakers() {
     let plan = SpeechPlan::new(&tokenizer, &spec).unwrap();
     let ids: Vec<_> = plan.sentences.iter().map(|sentence| sentence.text_ids.clone()).collect();
     assert_eq!(ids, [tokenizer.text_ids(0, "At ten thirty.").unwrap(), tokenizer.text_ids(1, "Why?").unwrap()]);
-    let pauses: Vec<_> = plan.sentences.iter().map(|sentence| sentence.pause).collect();
-    assert_eq!(pauses, [Pause::Turn { ms: 700 }, Pause::Paragraph]);
+    let pauses: Vec<_> = plan.sentences.iter().map(|sentence| sentence.sentence.pause).collect();
+    assert_eq!(pauses, [Pause::Silence { ms: 700 }, Pause::Paragraph]);
     assert_eq!(plan.context_ids, [tokenizer.text_ids(1, high.prompt_text()).unwrap()]);
     let plan = SpeechPlan::new(&tokenizer, &spec.without_voices()).unwrap();
     assert_eq!((plan.context_ids.len(), &plan.sentences[1].text_ids), (0, &ids[1]));
@@ -162,8 +162,9 @@ fn a_short_job_is_one_utterance_with_all_of_its_budget() {
     let context_positions = context_ids.len() + 25 + 1;
     let window = Window { prompt_positions: context_positions + text_ids.len(), max_frames: 125, limit: 2_048 };
     assert_eq!(plan.window(2_048), window);
-    let (text, pause) = ("At ten thirty.".to_owned(), Pause::Paragraph);
-    let sentence = PlannedSentence { text, text_ids, speaker: 3, max_frames: 125, first_frame: 0, pause };
+    let (text, written) = ("At ten thirty.".to_owned(), "At 10:30.".to_owned());
+    let sentence = Sentence { text, written, place: 0..9, lead_ms: 0, pause: Pause::Paragraph };
+    let sentence = PlannedSentence { sentence, text_ids, speaker: 3, max_frames: 125, first_frame: 0 };
     assert_eq!(plan, SpeechPlan { context_ids: vec![context_ids], context_positions, sentences: vec![sentence] });
     let longest = SpeechPlan::new(&tokenizer, &job("Hi.", 600_000)).unwrap();
     assert_eq!(longest.sentences[0].max_frames, 1_125, "one utterance ends after 90 s, whatever was asked for");

@@ -57,6 +57,25 @@ impl MappedText {
     pub(super) fn slice(&self, range: Range<usize>) -> Self {
         Self { text: self.text[range.clone()].to_owned(), origins: self.origins[range].to_vec() }
     }
+
+    /// Appends a part of another text of the same written one, which comes behind this one.
+    pub(super) fn push_part(&mut self, other: &Self, range: Range<usize>) {
+        self.text.push_str(&other.text[range.clone()]);
+        self.origins.extend_from_slice(&other.origins[range]);
+    }
+
+    /// Appends words that stand for a range of the written text, which comes behind this one.
+    pub(super) fn push_words(&mut self, words: &str, written: Range<usize>) {
+        let origin = Origin { start: place(written.start), end: place(written.end) };
+        self.text.push_str(words);
+        self.origins.extend(std::iter::repeat_n(origin, words.len()));
+    }
+
+    /// Removes the text from `at` on.
+    pub(super) fn truncate(&mut self, at: usize) {
+        self.text.truncate(at);
+        self.origins.truncate(at);
+    }
 }
 
 /// Writer of a new text out of a [`MappedText`], from its start to its end.
@@ -89,7 +108,8 @@ impl<'t> Rewriter<'t> {
         let found = &self.source.text[range.clone()];
         let start = common(found.char_indices(), words.chars());
         let (found, words) = (&found[start..], &words[start..]);
-        let reversed = found.char_indices().rev().map(|(at, character)| (found.len() - at - character.len_utf8(), character));
+        let reversed =
+            found.char_indices().rev().map(|(at, character)| (found.len() - at - character.len_utf8(), character));
         let end = common(reversed, words.chars().rev());
         self.copy_to(range.start + start);
         self.push(range.start + start..range.end - end, &words[..words.len() - end]);
@@ -112,16 +132,17 @@ impl<'t> Rewriter<'t> {
     }
 
     fn push(&mut self, range: Range<usize>, words: &str) {
-        let origin = self.source.origin(range);
-        let origin = Origin { start: place(origin.start), end: place(origin.end) };
-        self.made.text.push_str(words);
-        self.made.origins.extend(std::iter::repeat_n(origin, words.len()));
+        self.made.push_words(words, self.source.origin(range));
     }
 }
 
 /// Returns the bytes of the characters that both begin with; the first come with their offsets.
 fn common(found: impl Iterator<Item = (usize, char)>, words: impl Iterator<Item = char>) -> usize {
-    found.zip(words).take_while(|((_, found), word)| found == word).last().map_or(0, |((at, last), _)| at + last.len_utf8())
+    found
+        .zip(words)
+        .take_while(|((_, found), word)| found == word)
+        .last()
+        .map_or(0, |((at, last), _)| at + last.len_utf8())
 }
 
 /// Returns a place in a written text; texts beyond 4 GB do not occur.

@@ -9,23 +9,25 @@ use std::ops::Range;
 /// Abbreviations in front of a number, in lower case: no sentence ends with them there.
 const BEFORE_NUMBERS: &[&str] = &[
     "abt", "app", "appx", "approx", "apt", "art", "arts", "bk", "bks", "bldg", "ca", "ch", "chap", "chaps", "chs",
-    "cir", "cl", "col", "cols", "def", "dept", "ed", "eds", "eq", "eqn", "eqs", "est", "ex", "excl", "ext", "fig", "figs", "fl",
-    "fn", "fol", "gen", "incl", "iss", "lev", "ln", "max", "min", "misc", "no", "nos", "nr", "num", "op", "p", "par", "para", "paras", "pg", "pl",
-    "pp", "prob", "prop", "pt", "pts", "qty", "ref", "refs", "rev", "rm", "rs", "sec", "sect", "secs", "ser", "sig", "st", "ste", "suppl", "tab", "tabs", "tel",
-    "thm", "univ", "v", "ver", "vers", "vol", "vols", "vv", "wk", "ph", "fax", "tbl", "cf", "viz",
-    "jan", "feb", "mar", "apr", "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec",
-    "mon", "tue", "tues", "wed", "weds", "thu", "thur", "thurs", "fri", "sat", "sun",
+    "cir", "cl", "col", "cols", "def", "dept", "ed", "eds", "eq", "eqn", "eqs", "est", "ex", "excl", "ext", "fig",
+    "figs", "fl", "fn", "fol", "gen", "incl", "iss", "lev", "ln", "max", "min", "misc", "no", "nos", "nr", "num", "op",
+    "p", "par", "para", "paras", "pg", "pl", "pp", "prob", "prop", "pt", "pts", "qty", "ref", "refs", "rev", "rm",
+    "rs", "sec", "sect", "secs", "ser", "sig", "st", "ste", "suppl", "tab", "tabs", "tel", "thm", "univ", "v", "ver",
+    "vers", "vol", "vols", "vv", "wk", "ph", "fax", "tbl", "cf", "viz", "jan", "feb", "mar", "apr", "jun", "jul",
+    "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue", "tues", "wed", "weds", "thu", "thur", "thurs", "fri",
+    "sat", "sun",
 ];
 
 /// Abbreviations in front of a name, in lower case: no sentence ends with them there.
 const BEFORE_NAMES: &[&str] = &[
-    "acad", "adj", "adm", "amb", "asst", "atty", "bp", "br", "brig", "bro", "capt", "cdr", "chas", "cmdr", "col", "comdr", "cpl", "cpt",
-    "det", "dir", "dr", "edw", "ens", "fr", "gen", "geo", "gov", "hon", "insp", "jas", "jos", "lieut", "lt", "maj", "messrs",
-    "mgr", "mlle", "mme", "mr", "mrs", "ms", "msgr", "mx", "mt", "mts", "ofc", "pfc", "pres", "prof", "pvt", "rep", "reps", "rev",
-    "robt", "sen", "sens", "sgt", "sr", "sra", "srta", "supt", "thos", "treas", "ven", "vs", "wm", "cf", "viz", "ft", "pt", "st",
-    "ala", "ariz", "ark", "calif", "colo", "conn", "del", "fla", "ga", "ill", "ind", "kan", "kans", "ky", "mass", "md",
-    "mich", "minn", "miss", "mont", "neb", "nebr", "nev", "okla", "ont", "ore", "penn", "que", "tenn", "tex", "va", "vt", "wis", "wyo",
-    "assn", "dept", "univ", "inst", "intl", "natl", "fed", "pt",
+    "acad", "adj", "adm", "amb", "asst", "atty", "bp", "br", "brig", "bro", "capt", "cdr", "chas", "cmdr", "col",
+    "comdr", "cpl", "cpt", "det", "dir", "dr", "edw", "ens", "fr", "gen", "geo", "gov", "hon", "insp", "jas", "jos",
+    "lieut", "lt", "maj", "messrs", "mgr", "mlle", "mme", "mr", "mrs", "ms", "msgr", "mx", "mt", "mts", "ofc", "pfc",
+    "pres", "prof", "pvt", "rep", "reps", "rev", "robt", "sen", "sens", "sgt", "sr", "sra", "srta", "supt", "thos",
+    "treas", "ven", "vs", "wm", "cf", "viz", "ft", "pt", "st", "ala", "ariz", "ark", "calif", "colo", "conn", "del",
+    "fla", "ga", "ill", "ind", "kan", "kans", "ky", "mass", "md", "mich", "minn", "miss", "mont", "neb", "nebr", "nev",
+    "okla", "ont", "ore", "penn", "que", "tenn", "tex", "va", "vt", "wis", "wyo", "assn", "dept", "univ", "inst",
+    "intl", "natl", "fed", "pt",
 ];
 
 /// Whole sentence that looks like the abbreviation of a number.

@@ -7,6 +7,7 @@ use std::ops::Range;
 
 use unicode_segmentation::UnicodeSegmentation as _;
 
+use super::control::{self, PAUSE_MS_MAX, Part, Pronunciation};
 use super::mapped_text::MappedText;
 use super::normalise::{Normalised, spoken_form};
 use super::sentence_starts::{paragraphs, sentence_starts, trimmed};
@@ -31,8 +32,8 @@ pub enum Pause {
     Sentence,
     /// The end of a paragraph.
     Paragraph,
-    /// The end of a turn of a dialogue, with a pause of its own.
-    Turn {
+    /// A pause that the caller asks for.
+    Silence {
         /// Length of the pause, in milliseconds.
         ms: u32,
     },
@@ -43,42 +44,80 @@ pub enum Pause {
 pub struct Sentence {
     /// Text to speak, of at most [`SENTENCE_BYTES`].
     pub text: String,
-    /// Part of the written text that the text stands for, without blanks around it.
+    /// Part of the written text that the text stands for, without marks, and without blanks around it.
     pub written: String,
-    /// Place of that part in the written text, in characters.
+    /// Place of that part in the written text, in characters; marks count.
     pub place: Range<usize>,
+    /// Silence before the text that the caller asks for, in milliseconds. Only a first sentence has
+    /// any; elsewhere the pause of the sentence before stands for it.
+    pub lead_ms: u32,
     /// Boundary after the text.
     pub pause: Pause,
 }
 
-/// Sentence as a range of the spoken text.
+/// Sentence and the part of the written text that its words stand for.
 struct Piece {
     text: String,
-    /// Range in the spoken text, in bytes.
-    range: Range<usize>,
+    /// Number of the part between pauses that the sentence is in.
+    part: usize,
+    /// Range in the written text, in bytes.
+    origin: Range<usize>,
     pause: Pause,
 }
 
 /// Cuts `text` into sentences, in order; at least one. With `normalize`, each is in its spoken form
-/// (see [`normalise`](super::normalise)).
+/// (see [`normalise`](super::normalise)). Marks of the caller become pauses and words (see
+/// [`control`]).
 ///
-/// A text of up to [`SENTENCE_BYTES`] stays one sentence. A longer text loses nothing but the blanks
-/// between sentences. The written text decides where sentences end, the spoken text how long they
-/// are.
+/// A text of up to [`SENTENCE_BYTES`] without a pause stays one sentence. A longer text loses nothing
+/// but the blanks between sentences. The written text decides where sentences end, the spoken text
+/// how long they are.
 #[must_use]
-pub fn sentences(text: &str, normalize: bool) -> Vec<Sentence> {
-    let written = MappedText::of(text);
-    let Normalised { spoken, starts } = match normalize {
-        true => spoken_form(&written),
-        false => Normalised { starts: sentence_starts(text), spoken: written },
-    };
-    let pieces = pieces(&spoken, &starts);
-    placed(text, &spoken, pieces)
+pub fn sentences(text: &str, normalize: bool, pronunciations: &[Pronunciation]) -> Vec<Sentence> {
+    let parts = control::parts(text);
+    let (mut found, mut lead_ms) = (Vec::new(), 0);
+    for (number, part) in parts.iter().enumerate() {
+        let said = control::replaced(&part.text, pronunciations);
+        let Normalised { spoken, starts } = if normalize { spoken_form(&said) } else { as_written(said) };
+        if !spoken.text().trim().is_empty() {
+            found.extend(pieces(&spoken, &starts).into_iter().map(|Spoken { text, range, pause }| Piece {
+                text,
+                part: number,
+                origin: spoken.origin(range),
+                pause,
+            }));
+        }
+        let longer = |before: u32| before.saturating_add(part.pause_ms.unwrap_or_default()).min(PAUSE_MS_MAX);
+        match (found.last_mut(), part.pause_ms) {
+            (Some(Piece { pause: Pause::Silence { ms }, .. }), Some(_)) => *ms = longer(*ms),
+            (Some(last), Some(_)) => last.pause = Pause::Silence { ms: longer(0) },
+            (None, _) => lead_ms = longer(lead_ms),
+            (Some(_), None) => {}
+        }
+    }
+    if found.is_empty() {
+        found.push(Piece { text: text.to_owned(), part: 0, origin: 0..text.len(), pause: Pause::Paragraph });
+    }
+    let mut sentences = placed(text, &parts, found);
+    if let Some(first) = sentences.first_mut() {
+        first.lead_ms = lead_ms;
+    }
+    sentences
 }
 
-/// Splits a text at the beginnings of its sentences. The parts together are the text.
+/// Returns a text that is spoken as it is written.
+fn as_written(text: MappedText) -> Normalised {
+    let starts = sentence_starts(text.text()).into_iter().map(|at| text.origin(at..at).start).collect();
+    Normalised { spoken: text, starts }
+}
+
+/// Splits a text at the beginnings of its sentences. The parts together are the text. SSML is one
+/// part.
 #[must_use]
 pub fn split_sentences(text: &str) -> Vec<&str> {
+    if control::is_document(text) {
+        return vec![text];
+    }
     let mut starts = sentence_starts(text);
     if let Some(first) = starts.first_mut() {
         *first = 0;
@@ -88,14 +127,25 @@ pub fn split_sentences(text: &str) -> Vec<&str> {
 }
 
 /// Returns the length of the beginning of `text` that is whole sentences: all but the last one,
-/// which more text may continue.
+/// which more text may continue. SSML is whole at its end.
 #[must_use]
 pub fn whole_sentences(text: &str) -> usize {
+    if control::is_document(text) {
+        return control::whole_document(text).map_or(0, |document| document.end);
+    }
     sentence_starts(text).pop().unwrap_or_default()
 }
 
+/// Sentence as a range of the spoken text.
+struct Spoken {
+    text: String,
+    /// Range in the spoken text, in bytes.
+    range: Range<usize>,
+    pause: Pause,
+}
+
 /// Cuts the spoken text, whose sentences begin at `starts` in the written text.
-fn pieces(spoken: &MappedText, starts: &[usize]) -> Vec<Piece> {
+fn pieces(spoken: &MappedText, starts: &[usize]) -> Vec<Spoken> {
     let text = spoken.text();
     let mut pieces = Vec::new();
     if text.len() > SENTENCE_BYTES {
@@ -112,17 +162,17 @@ fn pieces(spoken: &MappedText, starts: &[usize]) -> Vec<Piece> {
         }
     }
     if pieces.is_empty() {
-        return vec![Piece { text: text.to_owned(), range: 0..text.len(), pause: Pause::Paragraph }];
+        return vec![Spoken { text: text.to_owned(), range: 0..text.len(), pause: Pause::Paragraph }];
     }
     joined(pieces, text)
 }
 
 /// Appends a sentence, in several parts if it is too long.
-fn cut(spoken: &MappedText, mut range: Range<usize>, pieces: &mut Vec<Piece>) {
+fn cut(spoken: &MappedText, mut range: Range<usize>, pieces: &mut Vec<Spoken>) {
     let mut push = |range: Range<usize>, pause| {
         let range = trimmed(spoken.text(), range);
         if !range.is_empty() {
-            pieces.push(Piece { text: spoken.text()[range.clone()].to_owned(), range, pause });
+            pieces.push(Spoken { text: spoken.text()[range.clone()].to_owned(), range, pause });
         }
     };
     while range.len() > SENTENCE_BYTES {
@@ -179,8 +229,8 @@ fn rank(head: &str, after: char) -> Option<u8> {
 /// Joins short sentences with their neighbours if both fit. A paragraph is joined with the next
 /// only if it ends with a short sentence, such as a heading. Sentences of a script without blanks
 /// are joined without one.
-fn joined(pieces: Vec<Piece>, text: &str) -> Vec<Piece> {
-    let mut joined: Vec<Piece> = Vec::with_capacity(pieces.len());
+fn joined(pieces: Vec<Spoken>, text: &str) -> Vec<Spoken> {
+    let mut joined: Vec<Spoken> = Vec::with_capacity(pieces.len());
     for piece in pieces {
         match joined.last_mut() {
             Some(last) if together(last, &piece) => {
@@ -195,27 +245,30 @@ fn joined(pieces: Vec<Piece>, text: &str) -> Vec<Piece> {
     joined
 }
 
-fn together(last: &Piece, next: &Piece) -> bool {
+fn together(last: &Spoken, next: &Spoken) -> bool {
     let short = last.text.len() < SHORT_BYTES || (next.text.len() < SHORT_BYTES && last.pause != Pause::Paragraph);
     short && last.text.len() + 1 + next.text.len() <= SENTENCE_BYTES
 }
 
-/// Returns the pieces as sentences, with the part of the written text of each. The parts together
-/// are the written text, but for blanks between them.
-fn placed(written: &str, spoken: &MappedText, pieces: Vec<Piece>) -> Vec<Sentence> {
-    let origins: Vec<_> = pieces.iter().map(|piece| spoken.origin(piece.range.clone())).collect();
-    let mut ends: Vec<_> = origins.windows(2).map(|pair| boundary(written, pair[0].end, pair[1].start)).collect();
-    ends.push(written.len());
+/// Returns the pieces as sentences, with the part of the written text of each. These parts together
+/// are the written text, but for marks, and blanks between them.
+fn placed(whole: &str, parts: &[Part], pieces: Vec<Piece>) -> Vec<Sentence> {
+    let between = |pair: &[Piece]| boundary(whole, pair[0].origin.end, pair[1].origin.start);
+    let mut ends: Vec<_> = pieces.windows(2).map(between).collect();
+    ends.push(whole.len());
     let (mut start, mut chars) = (0, 0);
     let mut sentences = Vec::with_capacity(pieces.len());
     for (piece, end) in pieces.into_iter().zip(ends) {
-        let range = trimmed(written, start..end.max(start));
-        let first = chars + written[start..range.start].chars().count();
-        let last = first + written[range.clone()].chars().count();
-        chars = last + written[range.end..end.max(range.end)].chars().count();
-        let place = first..last;
-        start = end.max(start);
-        sentences.push(Sentence { text: piece.text, written: written[range].to_owned(), place, pause: piece.pause });
+        let end = end.max(start);
+        let range = trimmed(whole, start..end);
+        let first = chars + whole[start..range.start].chars().count();
+        let last = first + whole[range.clone()].chars().count();
+        chars = last + whole[range.end..end].chars().count();
+        start = end;
+        let bare = &parts[piece.part].text;
+        let written = bare.text()[bare.place_of(range.start)..bare.place_of(range.end)].trim().to_owned();
+        let (text, place, pause) = (piece.text, first..last, piece.pause);
+        sentences.push(Sentence { text, written, place, lead_ms: 0, pause });
     }
     sentences
 }
@@ -224,7 +277,7 @@ fn placed(written: &str, spoken: &MappedText, pieces: Vec<Piece>) -> Vec<Sentenc
 /// without a sound stay with the part that they touch.
 fn boundary(written: &str, end: usize, next: usize) -> usize {
     let between = written.get(end..next).unwrap_or_default();
-    end + between.find(char::is_whitespace).unwrap_or_else(|| {
-        between.len() - between.trim_start_matches(|mark| CLOSING.contains(mark)).len()
-    })
+    end + between
+        .find(char::is_whitespace)
+        .unwrap_or_else(|| between.len() - between.trim_start_matches(|mark| CLOSING.contains(mark)).len())
 }

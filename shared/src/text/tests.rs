@@ -1,6 +1,8 @@
 //! Tests of normalisation and of the cut into sentences: examples, texts left alone, and properties
 //! of every text.
 
+mod control;
+
 use proptest::prelude::*;
 
 use unicode_segmentation::UnicodeSegmentation as _;
@@ -233,7 +235,7 @@ fn words(text: &str) -> Vec<&str> {
 }
 
 fn sentences_of(text: &str) -> Vec<(String, Pause)> {
-    sentences(text, false).into_iter().map(|sentence| (sentence.text, sentence.pause)).collect()
+    sentences(text, false, &[]).into_iter().map(|sentence| (sentence.text, sentence.pause)).collect()
 }
 
 #[test]
@@ -241,7 +243,7 @@ fn a_short_text_is_one_sentence_as_it_is() {
     let text = "One. Two!\n\nThree? ".repeat(13);
     assert_eq!(text.len(), 234);
     assert_eq!(sentences_of(&text), [(text, Pause::Paragraph)]);
-    assert_eq!(sentences("", false).len(), 1);
+    assert_eq!(sentences("", false, &[]).len(), 1);
 }
 
 #[test]
@@ -362,7 +364,7 @@ proptest! {
         text in proptest::collection::vec(prop_oneof![nasty(), any::<String>(), "[a-z ,.]{0,300}"], 0..8)
             .prop_map(|parts| parts.concat()),
     ) {
-        let cut = sentences(&text, false);
+        let cut = sentences(&text, false, &[]);
         if text.len() <= SENTENCE_BYTES {
             prop_assert_eq!(&cut[0].text, &text);
         }
@@ -372,6 +374,15 @@ proptest! {
         }
         let all: String = cut.iter().flat_map(|sentence| words(&sentence.text)).collect();
         prop_assert_eq!(all, words(&text).concat());
+        let (characters, mut end): (Vec<char>, _) = (text.chars().collect(), 0);
+        for sentence in sentences(&text, true, &[]) {
+            prop_assert!(sentence.text.len() <= SENTENCE_BYTES && end <= sentence.place.start, "{:?}", sentence);
+            let skipped = characters[end..sentence.place.start].iter().all(|blank| blank.is_whitespace());
+            let written = characters[sentence.place.clone()].iter().collect::<String>();
+            prop_assert!(skipped && written == sentence.written, "{:?} has {:?}", sentence, written);
+            end = sentence.place.end;
+        }
+        prop_assert!(characters[end..].iter().all(|blank| blank.is_whitespace()));
     }
 }
 
@@ -379,7 +390,7 @@ proptest! {
 fn a_sentence_has_its_part_of_the_written_text() {
     let money = "She paid $1,234.50 for it on 3 May, and \"nobody\" knew why.";
     let text = format!("  {money}\n\n- {money} {money}  {money}");
-    let found = sentences(&text, true);
+    let found = sentences(&text, true, &[]);
     let characters: Vec<char> = text.chars().collect();
     for sentence in &found {
         assert_eq!(characters[sentence.place.clone()].iter().collect::<String>(), sentence.written);
@@ -393,10 +404,12 @@ fn a_sentence_has_its_part_of_the_written_text() {
 fn an_abbreviation_before_a_number_or_a_name_ends_no_sentence() {
     let around = "The morning ferry left the island later than usual because the fog had not yet lifted from the water and \
                   the captain, who had made the crossing a thousand times before in every kind of weather, wanted land.";
-    for phrase in ["fig. 3", "no. 4", "Rs. 1000", "Ms. Ode", "pp. 3-5", "Atty. Gen. Ode", "Tel. 736-5000", "Mass. Ode"] {
-        let text = format!("{around} He told us once that we would find what is in {phrase} and that it was there. {around}");
+    for phrase in ["fig. 3", "no. 4", "Rs. 1000", "Ms. Ode", "pp. 3-5", "Atty. Gen. Ode", "Tel. 736-5000", "Mass. Ode"]
+    {
+        let text =
+            format!("{around} He told us once that we would find what is in {phrase} and that it was there. {around}");
         for normalize in [true, false] {
-            assert_eq!(sentences(&text, normalize).len(), 3, "{phrase}, {normalize}");
+            assert_eq!(sentences(&text, normalize, &[]).len(), 3, "{phrase}, {normalize}");
         }
     }
 }
@@ -407,7 +420,7 @@ fn no_cut_is_inside_a_character() {
     let family = "👨‍👩‍👧‍👦".repeat(30);
     for text in [&thai, &family] {
         let whole: Vec<_> = text.graphemes(true).collect();
-        let parts = sentences(text, false);
+        let parts = sentences(text, false, &[]);
         let cut: Vec<_> = parts.iter().flat_map(|sentence| sentence.text.graphemes(true)).collect();
         assert!(parts.len() > 1 && cut == whole);
     }
@@ -416,11 +429,15 @@ fn no_cut_is_inside_a_character() {
 #[test]
 fn scripts_have_their_own_marks() {
     let arabic = "قال الرجل إنه ذهب إلى السوق في الصباح، ثم عاد إلى البيت قبل الظهر، ".repeat(4);
-    for sentence in &sentences(arabic.trim(), false)[..1] {
+    for sentence in &sentences(arabic.trim(), false, &[])[..1] {
         assert!(sentence.text.ends_with('،'), "{sentence:?}");
     }
     let japanese = "彼は「もう遅いから帰ろう。」と言った。それから二人は駅まで歩いた。".repeat(6);
-    let cut = sentences(&japanese, false);
-    assert_eq!(cut.iter().map(|sentence| sentence.text.as_str()).collect::<String>(), japanese, "joined without blanks");
+    let cut = sentences(&japanese, false, &[]);
+    assert_eq!(
+        cut.iter().map(|sentence| sentence.text.as_str()).collect::<String>(),
+        japanese,
+        "joined without blanks"
+    );
     assert!(cut.iter().all(|sentence| sentence.text.matches('「').count() == sentence.text.matches('」').count()));
 }

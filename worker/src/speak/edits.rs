@@ -92,7 +92,7 @@ impl Edit {
         }
         let (kept, sentence) = (speech.sentences, edit.sentence as usize);
         let spoken = kept.iter().map(|kept| &kept.receipt.text);
-        if !spoken.eq(plan.sentences.iter().map(|planned| &planned.text)) || sentence >= kept.len() {
+        if !spoken.eq(plan.sentences.iter().map(|planned| &planned.sentence.text)) || sentence >= kept.len() {
             return Err(EditError::OtherText);
         }
         Ok(Self { sentence, seed: edit.seed.get(), kept })
@@ -113,7 +113,7 @@ impl Edit {
         let mut heard: Vec<_> = (0..self.kept.len()).filter(is_heard).collect();
         heard.pop();
         let pauses = heard.into_iter().filter_map(|sentence| plan.sentences.get(sentence));
-        let pauses = pauses.map(|planned| pause_frames(planned.pause)).sum::<u32>();
+        let pauses = pauses.map(|planned| pause_frames(planned.sentence.pause)).sum::<u32>();
         budget.saturating_sub(frames + pauses)
     }
 }

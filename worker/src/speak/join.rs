@@ -24,7 +24,7 @@ const HEAD_SAMPLES_MAX: usize = 1_440;
 /// Returns the samples between the sound of one sentence and that of the next.
 const fn silence(pause: Pause) -> usize {
     match pause {
-        Pause::Turn { ms } => ms as usize * (SAMPLE_RATE as usize / 1_000),
+        Pause::Silence { ms } => ms as usize * (SAMPLE_RATE as usize / 1_000),
         Pause::Clause => 2_880,    // 120 ms
         Pause::Sentence => 5_760,  // 240 ms
         Pause::Paragraph => 8_640, // 360 ms
@@ -59,6 +59,8 @@ pub(super) struct Joiner {
     held: Vec<f32>,
     /// Number of silent samples at the end of `held`.
     quiet: usize,
+    /// Samples of silence before the first sound that are not handed out yet.
+    lead: usize,
     /// Number of samples handed out.
     given: u64,
     /// Samples of the current sentence still to be faded in.
@@ -73,6 +75,12 @@ impl Joiner {
         self.pause = silence(pause).max(if unheard { self.pause } else { 0 });
         self.head = self.places.iter().any(Option::is_some).then(Vec::new);
         self.places.push(None);
+    }
+
+    /// Begins the recording with silence. It leaves with the first sound, so that a take that is not
+    /// heard yet can be replaced.
+    pub(super) fn lead(&mut self, ms: u32) {
+        self.lead += silence(Pause::Silence { ms });
     }
 
     /// Takes the next samples of the current sentence. Returns the samples that can leave.
@@ -98,10 +106,15 @@ impl Joiner {
     }
 
     /// Ends the recording. Returns its last samples, and the range of each sentence. A silent
-    /// sentence has no range, unless it is the first.
-    pub(super) fn finish(mut self) -> (Vec<f32>, Vec<Option<Range<u64>>>) {
-        let rest = std::mem::take(&mut self.held);
-        self.close(rest.len());
+    /// sentence has no range, unless it is the first. A pause that the caller asks for after the last
+    /// sentence becomes silence.
+    pub(super) fn finish(mut self, last: Option<Pause>) -> (Vec<f32>, Vec<Option<Range<u64>>>) {
+        let mut rest = Vec::new();
+        self.close(self.held.len());
+        self.hand_out(&mut rest);
+        if let Some(pause @ Pause::Silence { .. }) = last {
+            rest.resize(rest.len() + silence(pause), 0.0);
+        }
         (rest, self.places)
     }
 
@@ -121,8 +134,9 @@ impl Joiner {
                 self.keep(block, loud, out);
             }
             None => {
+                let here = self.here();
                 if let Some(first @ None) = self.places.last_mut() {
-                    *first = Some(self.given..self.given);
+                    *first = Some(here..here);
                 }
                 self.keep(block, loud, out);
             }
@@ -162,8 +176,9 @@ impl Joiner {
         let missing = self.pause.saturating_sub(tail + head.len());
         out.resize(out.len() + missing, 0.0);
         self.given += missing as u64;
+        let here = self.here();
         if let Some(current) = self.places.last_mut() {
-            *current = Some(self.given..self.given);
+            *current = Some(here..here);
         }
         self.quiet = 0;
         self.fading = BLOCK_SAMPLES;
@@ -172,12 +187,22 @@ impl Joiner {
 
     /// Sets the end of the last sentence with sound to `held` samples from here.
     fn close(&mut self, held: usize) {
+        let here = self.here();
         if let Some(last) = self.places.iter_mut().rev().flatten().next() {
-            last.end = self.given + held as u64;
+            last.end = here + held as u64;
         }
     }
 
+    /// Returns the place of the first sample in `held`.
+    const fn here(&self) -> u64 {
+        self.given + self.lead as u64
+    }
+
     fn hand_out(&mut self, out: &mut Vec<f32>) {
+        if !self.held.is_empty() {
+            out.resize(out.len() + self.lead, 0.0);
+            self.given += std::mem::take(&mut self.lead) as u64;
+        }
         self.given += self.held.len() as u64;
         out.append(&mut self.held);
     }

@@ -16,7 +16,7 @@ use csm_shared::audio::{Frame, SAMPLE_RATE};
 use csm_shared::job::{FinishReason, ReceiptWarning, Sampling, Seed, SentenceReceipt, TakeFault};
 use csm_shared::process::telemetry;
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
-use csm_shared::text::Pause;
+use csm_shared::text::{Pause, Sentence};
 
 use super::attempt_error::AttemptError;
 use super::context_window::{ContextWindow, UtteranceContext};
@@ -223,14 +223,19 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         if let Some(kept) = self.edit.as_ref().and_then(|edit| edit.kept(number)).cloned() {
             return self.begin_kept(planned, kept, &resumed.frames).await;
         }
-        let PlannedSentence { text, text_ids, speaker, max_frames, first_frame, pause } = planned;
+        let PlannedSentence { sentence: asked, text_ids, speaker, max_frames, first_frame } = planned;
+        let Sentence { text, written, place, lead_ms, pause } = asked;
         if self.edit.is_none() {
             // The recording must not be longer than the budget, pauses included.
-            self.left = self.left.saturating_sub(self.pause.map_or(0, pause_frames));
+            let pauses = self.pause.map_or(0, pause_frames) + pause_frames(Pause::Silence { ms: lead_ms });
+            self.left = self.left.saturating_sub(pauses);
         }
         let max_frames = max_frames.min(self.left);
         let sentence = SentenceReceipt {
             text,
+            written,
+            start_char: place.start as u32,
+            end_char: place.end as u32,
             frames: 0,
             start_ms: 0,
             duration_ms: 0,
@@ -247,6 +252,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
             return Ok(());
         }
         self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
+        self.joiner.lead(lead_ms);
         self.begin_take(SentenceRequest { text_ids, speaker, first_frame, resumed }, sentence).await
     }
 
@@ -258,13 +264,14 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
         kept: KeptSentence,
         resumed: &[Frame],
     ) -> Result<(), EngineError> {
-        let PlannedSentence { text_ids, speaker, first_frame, pause, .. } = planned;
+        let PlannedSentence { sentence: Sentence { lead_ms, pause, .. }, text_ids, speaker, first_frame, .. } = planned;
         let KeptSentence { receipt: sentence, frames } = kept;
         if frames.is_empty() {
             self.skip(sentence);
             return Ok(());
         }
         self.joiner.begin(self.pause.replace(pause).unwrap_or(Pause::Clause));
+        self.joiner.lead(lead_ms);
         let utterance = Utterance {
             context: Vec::new(),
             recurring: 0,
@@ -350,7 +357,7 @@ impl<'a, B: SpeechEngine> SentenceStream<'a, B> {
 
     /// Ends the recording. Must be called after the last frame.
     pub(super) fn finish(self) -> Ending {
-        let (mut rest, places) = self.joiner.finish();
+        let (mut rest, places) = self.joiner.finish(self.pause);
         let (mut pcm, mut sentences) = (self.ready, self.done);
         pcm.append(&mut rest);
         let (mut places, mut behind) = (places.into_iter(), 0);

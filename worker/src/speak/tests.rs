@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use csm_shared::audio::{Clip, FRAME_SAMPLES, Frame};
 use csm_shared::job::{FinishReason, Sampling, Seed, SentenceReceipt, Temperature, TopK, sentence_frames};
 use csm_shared::prompt::{PlannedSentence, SpeechPlan};
-use csm_shared::text::{Pause, normalise, sentences};
+use csm_shared::text::{Pause, Sentence, normalise, sentences};
 
 use super::sentence_stream::{AttemptPlan, Ending, SentenceStream};
 use super::speech_engine::{Frames, SpeechEngine};
@@ -122,6 +122,11 @@ fn sampling() -> Sampling {
     Sampling { temperature: Temperature::default(), topk: TopK::default(), seed: Seed::new(3) }
 }
 
+fn piece(number: usize) -> Sentence {
+    let text = format!("Piece {number}.");
+    Sentence { written: text.clone(), text, place: 0..8, lead_ms: 0, pause: Pause::Sentence }
+}
+
 /// Returns a plan of sentences with at most `frames` frames each.
 fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
     let mut first_frame = 0;
@@ -129,12 +134,11 @@ fn attempt_plan(frames: &[u32], budget: u32) -> AttemptPlan {
         let first = first_frame;
         first_frame += max_frames;
         PlannedSentence {
-            text: format!("Piece {number}."),
+            sentence: piece(number),
             text_ids: vec![number as u32; 10],
             speaker: 0,
             max_frames,
             first_frame: first,
-            pause: Pause::Sentence,
         }
     });
     let plan = SpeechPlan { context_ids: Vec::new(), context_positions: 0, sentences: pieces.collect() };
@@ -184,6 +188,9 @@ async fn a_job_of_one_piece_is_one_utterance_whose_sound_is_left_alone() {
     assert!(audio[..20 * FRAME_SAMPLES].iter().all(|&sample| sample == 0.000_1), "no silence is cut off");
     let sentence = SentenceReceipt {
         text: "Piece 0.".into(),
+        written: "Piece 0.".into(),
+        start_char: 0,
+        end_char: 8,
         frames: 55,
         start_ms: 0,
         duration_ms: 4_400,
@@ -347,10 +354,10 @@ async fn three_thousand_characters_become_one_recording_without_a_gap() {
     let text = PROSE.repeat(11);
     assert!(text.chars().count() > 3_000, "{}", text.chars().count());
     let spoken = normalise(&text);
-    let cut = sentences(&spoken);
+    let cut = sentences(&text, true, &[]);
     let mut plan = attempt_plan(&sentence_frames(&cut).collect::<Vec<_>>(), 7_500);
     for (planned, piece) in plan.plan.sentences.iter_mut().zip(&cut) {
-        (planned.text, planned.pause) = (piece.text.clone(), piece.pause);
+        planned.sentence = piece.clone();
     }
     // Up to 2 s of silence at either end of every sentence.
     let utterances = (0..cut.len() as u32)

@@ -176,6 +176,9 @@ mod tests {
     fn sentence(frames: Vec<Frame>) -> KeptSentence {
         let receipt = SentenceReceipt {
             text: "Hello.".into(),
+            written: "Hello.".into(),
+            start_char: 0,
+            end_char: 0,
             frames: frames.len() as u32,
             start_ms: 0,
             duration_ms: 80 * frames.len() as u64,

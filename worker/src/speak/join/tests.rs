@@ -33,7 +33,7 @@ fn join(pieces: &[Vec<f32>], pause: Pause, part: usize) -> Joined {
         }
         out.extend(joiner.end());
     }
-    let (rest, places) = joiner.finish();
+    let (rest, places) = joiner.finish(None);
     out.extend(rest);
     (out, places)
 }
@@ -69,8 +69,8 @@ fn seconds_of_silence_become_one_pause() {
         assert!(samples <= 9_600, "400 ms");
     }
     for ms in [250, 3_000] {
-        let (out, _) = join(&pieces, Pause::Turn { ms }, 1_920);
-        assert_eq!(gaps(&out), [ms as usize * 24; 2], "a turn has the pause that was asked for");
+        let (out, _) = join(&pieces, Pause::Silence { ms }, 1_920);
+        assert_eq!(gaps(&out), [ms as usize * 24; 2], "the pause that was asked for");
     }
     let (out, places) = join(&pieces, Pause::Sentence, 1_920);
     // The start of the first sentence and the end of the last do not change. A join keeps 180 ms
@@ -158,4 +158,21 @@ proptest! {
             prop_assert!(pair[0].end <= pair[1].start && pair[1].start - pair[0].end <= 5_760);
         }
     }
+}
+
+#[test]
+fn silence_that_was_asked_for_stands_around_the_recording() {
+    let (mut joiner, piece) = (Joiner::default(), speech(2, 20, 5));
+    joiner.begin(Pause::Clause);
+    joiner.lead(1_000);
+    let first = joiner.push(&piece[..2 * BLOCK_SAMPLES]);
+    assert!(first.is_empty(), "nothing leaves before the first sound, so the take can be replaced");
+    let mut out = joiner.push(&piece[2 * BLOCK_SAMPLES..]);
+    out.extend(joiner.end());
+    let (rest, places) = joiner.finish(Some(Pause::Silence { ms: 500 }));
+    out.extend(rest);
+    assert_eq!(out.len(), 24_000 + piece.len() + 12_000);
+    assert_eq!(out[24_000..24_000 + piece.len()], piece);
+    assert!(out[..24_000].iter().chain(&out[24_000 + piece.len()..]).all(|&sample| sample == 0.0));
+    assert_eq!(places, [Some(24_000..24_000 + piece.len() as u64)]);
 }

@@ -1,0 +1,89 @@
+//! Marks by which a caller controls the speech: pauses, SSML, and pronunciations of words. No mark
+//! is ever spoken.
+//!
+//! `[pause:1.5s]` works in any text. A text that begins with `<speak` is SSML. [`check`] refuses what
+//! cannot be meant. [`parts`] takes any text, so that a job that was accepted once stays readable.
+
+mod pause_tags;
+mod pronunciations;
+mod say_as;
+mod ssml;
+
+use std::ops::Range;
+
+pub use pronunciations::Pronunciation;
+pub(super) use pronunciations::replaced;
+
+use super::mapped_text::MappedText;
+
+/// Longest pause that a mark may ask for, in milliseconds.
+pub const PAUSE_MS_MAX: u32 = 10_000;
+
+/// Part of a text up to a pause that the text asks for.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    /// Text without marks.
+    pub(super) text: MappedText,
+    /// Length of the pause, in milliseconds; `None` at the end of the text.
+    pub(super) pause_ms: Option<u32>,
+}
+
+/// Mark that cannot be meant as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{mark}: {expected}")]
+pub struct ControlFault {
+    /// The mark as written.
+    pub mark: String,
+    /// What is expected in its place.
+    pub expected: String,
+}
+
+impl ControlFault {
+    fn new(mark: &str, expected: impl Into<String>) -> Self {
+        Self { mark: mark.to_owned(), expected: expected.into() }
+    }
+}
+
+/// Refuses marks that cannot be meant: pauses that are too long or unreadable, SSML that is not
+/// well-formed, and a text of nothing but marks.
+///
+/// # Errors
+/// The first such mark.
+pub fn check(text: &str) -> Result<(), ControlFault> {
+    let written = MappedText::of(text);
+    let parts = match ssml::is_ssml(text) {
+        true => ssml::parts(&written)?,
+        false => pause_tags::checked(text).map(|()| pause_tags::parts(&written))?,
+    };
+    let marks_alone = parts.len() > 1 || ssml::is_ssml(text);
+    if marks_alone && parts.iter().all(|part| part.text.text().trim().is_empty()) {
+        return Err(ControlFault::new(text, "words to say beside the marks"));
+    }
+    Ok(())
+}
+
+/// Splits a text at the pauses that it asks for; at least one part.
+pub(super) fn parts(text: &str) -> Vec<Part> {
+    let written = MappedText::of(text);
+    let document = if ssml::is_ssml(text) { ssml::parts(&written).ok() } else { None };
+    document.unwrap_or_else(|| pause_tags::parts(&written))
+}
+
+/// Returns a text with its pronunciations, marks included.
+#[must_use]
+pub fn with_pronunciations(text: &str, pronunciations: &[Pronunciation]) -> String {
+    replaced(&MappedText::of(text), pronunciations).text().to_owned()
+}
+
+/// Returns the whole of the marked text at the start of `text`: SSML up to its end. `None` if the
+/// text is not SSML, or goes on.
+pub(super) fn whole_document(text: &str) -> Option<Range<usize>> {
+    let end = text.find(ssml::END)? + ssml::END.len();
+    ssml::is_ssml(text).then_some(0..end)
+}
+
+/// Returns true if the text is SSML, which is not cut into sentences by itself.
+#[must_use]
+pub fn is_document(text: &str) -> bool {
+    ssml::is_ssml(text)
+}
