@@ -8,7 +8,7 @@
 //! Reading order:
 //! - [`fuzz_run`]: the loop, its limits and the report
 //! - `json_bodies`, `socket_messages`: a gateway in this process, of `fuzz_gateway`
-//! - `recordings`, `redis_records`, `hub_listings`
+//! - `recordings`, `texts`, `redis_records`, `hub_listings`
 
 mod fuzz_gateway;
 pub mod fuzz_run;
@@ -17,6 +17,7 @@ mod json_bodies;
 mod recordings;
 mod redis_records;
 mod socket_messages;
+mod texts;
 
 use std::path::{Path, PathBuf};
 
@@ -29,8 +30,10 @@ use fuzz_run::{FuzzOptions, FuzzReport, drive};
 pub enum FuzzTargetName {
     /// Bodies of `POST /v1/jobs`.
     JsonBodies,
-    /// Recordings: WAV, FLAC, MP3 and Ogg.
+    /// Recordings of every format.
     Recordings,
+    /// Texts to speak.
+    Texts,
     /// Frames of WebSockets.
     SocketMessages,
     /// Hashes of jobs in Redis.
@@ -47,6 +50,7 @@ pub async fn run(target: FuzzTargetName, options: &FuzzOptions) -> anyhow::Resul
     match target {
         FuzzTargetName::JsonBodies => drive(json_bodies::JsonBodies::start().await?, options).await,
         FuzzTargetName::Recordings => drive(recordings::Recordings, options).await,
+        FuzzTargetName::Texts => drive(texts::Texts, options).await,
         FuzzTargetName::SocketMessages => drive(socket_messages::SocketMessages::start().await?, options).await,
         FuzzTargetName::RedisRecords => drive(redis_records::RedisRecords::start().await?, options).await,
         FuzzTargetName::HubListings => drive(hub_listings::HubListings::start().await?, options).await,

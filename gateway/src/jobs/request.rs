@@ -17,9 +17,8 @@ pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
     // The refusal of an unknown field lists the fields in this order. Of several refused values the
     // budget is reported first.
-    let (text, normalize, voice) =
-        (text_or_turns(&mut request), normalize(&mut request), voice_and_speaker(&mut request));
-    let pronunciations = pronunciations(&mut request);
+    let (text, normalize) = (text_or_turns(&mut request), normalize(&mut request));
+    let (pronunciations, voice) = (pronunciations(&mut request), voice_and_speaker(&mut request));
     let budget = budget(&mut request)?;
     let ((text, turns), normalize, pronunciations) = (text?, normalize?, pronunciations?);
     pronunciations.check(&text)?;

@@ -13,6 +13,8 @@ fn spec() -> JobSpec {
     JobSpec {
         turns: Turns::default(),
         normalize: false,
+        pronunciations: Pronunciations::new(vec![Pronunciation { word: "GIF".into(), say: "jif".into() }])
+            .expect("valid"),
         budget: AudioBudget::from_ms(1_000).expect("valid"),
         context: Context::new(vec![segment]).expect("valid"),
         lane: Lane::Live,
@@ -56,6 +58,9 @@ fn the_wire_twin_refuses_unknown_versions_and_broken_limits() {
     let older = payload.replace(r#""normalize":false,"#, "");
     assert_ne!(older, payload);
     assert!(wire::decode(&older).expect("of an older gateway").normalize);
+    let older = payload.replace(r#""pronunciations":[{"word":"GIF","say":"jif"}],"#, "");
+    assert_ne!(older, payload);
+    assert_eq!(wire::decode(&older).expect("of an older gateway").pronunciations, Pronunciations::default());
     assert!(wire::decode(&payload.replace(r#""speaker":1"#, r#""speaker":99"#)).is_err());
 }
 

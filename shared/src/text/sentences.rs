@@ -20,6 +20,8 @@ pub const SENTENCE_BYTES: usize = 240;
 const SHORT_BYTES: usize = 40;
 /// Least length in bytes of a part cut off a long sentence; earlier places are not considered.
 const LEAST_BYTES: usize = SENTENCE_BYTES / 3;
+/// Marks that open and close.
+const QUOTES: &str = "\"'”’»";
 /// Marks that close what stands before them.
 const CLOSING: &str = "\"')]}”’»」』）】.!?。！？";
 
@@ -277,7 +279,16 @@ fn placed(whole: &str, parts: &[Part], pieces: Vec<Piece>) -> Vec<Sentence> {
 /// without a sound stay with the part that they touch.
 fn boundary(written: &str, end: usize, next: usize) -> usize {
     let between = written.get(end..next).unwrap_or_default();
-    end + between
-        .find(char::is_whitespace)
-        .unwrap_or_else(|| between.len() - between.trim_start_matches(|mark| CLOSING.contains(mark)).len())
+    let (mut kept, mut blank) = (0, false);
+    for (at, mark) in between.char_indices() {
+        // Behind a blank, a quote begins what comes next.
+        let closes = CLOSING.contains(mark) && !(blank && QUOTES.contains(mark));
+        if closes {
+            kept = at + mark.len_utf8();
+        } else if !mark.is_whitespace() {
+            break;
+        }
+        blank = mark.is_whitespace();
+    }
+    end + kept
 }

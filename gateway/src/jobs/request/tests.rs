@@ -119,7 +119,7 @@ fn wrong_types_name_path_value_and_what_was_expected() {
 fn an_unknown_field_is_refused_with_the_list_of_fields() {
     let (status, field, value, limit) = refused(r#"{"text": "a", "tempo": 1}"#);
     assert_eq!((status, field.as_str(), value.as_str()), (422, "tempo", "1"));
-    let fields = "text, turns, normalize, speaker, voice, max_audio_length_ms, speed, temperature, topk (top_k), seed, \
+    let fields = "text, turns, normalize, pronunciations, speaker, voice, max_audio_length_ms, speed, temperature, topk (top_k), seed, \
         context_segments (context), lane, format, delivery, editable, expires_in, deadline, durability";
     assert_eq!(limit, format!("a known field; there are {fields}"));
 
@@ -129,6 +129,51 @@ fn an_unknown_field_is_refused_with_the_list_of_fields() {
     let (status, field, value, limit) = refused(&body);
     assert_eq!((status, field.as_str(), value.as_str()), (422, "context_segments[0].voice", "2"));
     assert_eq!(limit, "a known field; there are text, speaker, audio");
+}
+
+#[test]
+fn pronunciations_are_read_and_refused_by_place() {
+    let body = |list: &str| format!(r#"{{"text": "A GIF of 5 a", "pronunciations": {list}}}"#);
+    let spec = read(&body(r#"[{"word": "gif", "say": "jif"}]"#)).unwrap();
+    assert_eq!(spec.sentences()[0].text, "A jif of five a");
+    let one = r#"{"word": "a", "say": "b"}"#;
+    let long = format!(r#"[{{"word": "a", "say": "{}"}}]"#, "b".repeat(101));
+    for (list, field, limit) in [
+        ("{}", "pronunciations", "a list"),
+        ("[5]", "pronunciations[0]", "a JSON object"),
+        (r#"[{"word": "a"}]"#, "pronunciations[0].say", "1 to 100 characters"),
+        (r#"[{"say": "a"}]"#, "pronunciations[0].word", "1 to 100 characters"),
+        (r#"[{"word": " ", "say": "b"}]"#, "pronunciations[0].word", "1 to 100 characters"),
+        (&long, "pronunciations[0].say", "1 to 100 characters"),
+        (
+            &format!(r#"[{one}, {{"word": "A", "say": "c"}}]"#),
+            "pronunciations[1].word",
+            "a word that is not in the list before",
+        ),
+        (&format!("[{}]", vec![one; 101].join(", ")), "pronunciations", "0 to 100 pronunciations"),
+        (r#"[{"word": "a", "say": "b", "ipa": "c"}]"#, "pronunciations[0].ipa", "a known field; there are word, say"),
+    ] {
+        let (status, named, _, expected) = refused(&body(list));
+        assert_eq!((status, named.as_str(), expected.as_str()), (422, field, limit), "{list}");
+    }
+    let text = "a ".repeat(2_000);
+    let longer = format!(r#"{{"text": "{text}", "pronunciations": [{{"word": "a", "say": "{}"}}]}}"#, "b".repeat(50));
+    let (status, field, value, limit) = refused(&longer);
+    assert_eq!((status, field.as_str(), limit.as_str()), (422, "pronunciations", "1 to 8192 characters"));
+    assert_eq!(value, "a text of 101999 characters");
+}
+
+#[test]
+fn marks_that_cannot_be_meant_are_refused() {
+    let body = |text: &str| serde_json::json!({ "text": text }).to_string();
+    let (status, field, value, limit) = refused(&body("Wait [pause:11s] here."));
+    assert_eq!((status, field.as_str(), value.as_str()), (422, "text", "[pause:11s]"));
+    assert_eq!(limit, "[pause:500ms] or [pause:1.5s], at most 10000 ms");
+    let (status, field, value, limit) = refused(&body("<speak>Wait <b>here</speak>"));
+    assert_eq!((status, field.as_str(), value.as_str()), (422, "text", "</speak>"));
+    assert!(limit.starts_with("well-formed SSML ("), "{limit}");
+    let spec = read(&body("<speak>Wait <break time='2s'/> here</speak>")).unwrap();
+    assert_eq!(spec.sentences().iter().map(|sentence| sentence.text.as_str()).collect::<Vec<_>>(), ["Wait", "here"]);
 }
 
 #[test]
