@@ -12,6 +12,7 @@ use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::{Limit, TEXT_CHARS};
 use csm_shared::job::{Invalid, JobId, Receipt, VoiceName};
 use csm_shared::process::connections::Peer;
+use csm_shared::text::control::pause_alone;
 use csm_shared::text::{sentences, split_sentences, whole_sentences};
 use futures::FutureExt as _;
 use futures::future::{BoxFuture, select_all};
@@ -109,6 +110,11 @@ pub(crate) async fn next_of_any<'a>(
     }
     let (part, place, _) = select_all(parts).await;
     (place, part)
+}
+
+/// Returns the samples of the silence in place of a text with nothing to say.
+fn silence_samples(text: &str) -> usize {
+    pause_alone(text).map_or(SILENCE_SAMPLES, |ms| ms as usize * (SAMPLE_RATE as usize / 1_000))
 }
 
 fn chars(text: &str) -> u64 {
@@ -330,7 +336,7 @@ impl Current {
                 let job = begun.as_ref().map(LiveAudio::job);
                 self.step = match begun {
                     Some(audio) => Speaking::Audio(Box::new(audio)),
-                    None => Speaking::Silence(vec![0; SILENCE_SAMPLES]),
+                    None => Speaking::Silence(vec![0; silence_samples(&self.text)]),
                 };
                 Ok(SpokenPart::Begin(SpokenText { job, text: self.text.clone() }))
             }
@@ -379,5 +385,6 @@ mod tests {
         }
         assert_eq!(job_texts(" One. Two. "), [" One. Two. "]);
         assert_eq!(job_texts(" \n "), Vec::<String>::new());
+        assert_eq!((silence_samples(" [pause:1.5s]\n"), silence_samples("...")), (36_000, SILENCE_SAMPLES));
     }
 }

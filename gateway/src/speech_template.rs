@@ -10,6 +10,7 @@ use csm_shared::job::{
     Turns, VoiceName,
 };
 use csm_shared::process::connections::Peer;
+use csm_shared::text::control::pause_alone;
 
 use crate::app::App;
 use crate::fields::{
@@ -162,9 +163,10 @@ impl SpeechTemplate {
         Ok(())
     }
 
-    /// Begins a job. There is none for a text with nothing to say, such as punctuation alone.
+    /// Begins a job. There is none for a text with nothing to say, such as punctuation or a pause
+    /// alone.
     pub(crate) async fn begin(mut self, app: App, peer: Peer, text: String) -> Result<Option<LiveAudio>, Problem> {
-        if !text.chars().any(char::is_alphanumeric) {
+        if !text.chars().any(char::is_alphanumeric) || pause_alone(&text).is_some() {
             return Ok(None);
         }
         // The model's own speakers learnt to speak without a context, and need none to stay the same.

@@ -75,6 +75,15 @@ pub fn with_pronunciations(text: &str, pronunciations: &[Pronunciation]) -> Stri
     replaced(&MappedText::of(text), pronunciations).text().to_owned()
 }
 
+/// Returns the length of a text of nothing but pauses, in milliseconds; `None` for any other text.
+#[must_use]
+pub fn pause_alone(text: &str) -> Option<u32> {
+    let parts = pause_tags::parts(&MappedText::of(text));
+    let alone = parts.len() > 1 && parts.iter().all(|part| part.text.text().trim().is_empty());
+    let ms = parts.iter().filter_map(|part| part.pause_ms).fold(0, u32::saturating_add);
+    alone.then(|| ms.min(PAUSE_MS_MAX))
+}
+
 /// Returns the whole of the marked text at the start of `text`: SSML up to its end. `None` if the
 /// text is not SSML, or goes on.
 pub(super) fn whole_document(text: &str) -> Option<Range<usize>> {

@@ -1,6 +1,6 @@
 //! Tests of the marks by which a caller controls the speech.
 
-use crate::text::control::{ControlFault, Pronunciation, check};
+use crate::text::control::{ControlFault, Pronunciation, check, pause_alone};
 use crate::text::{Pause, sentences};
 
 /// Returns what is said, what was written, and the pauses between.
@@ -27,6 +27,10 @@ fn a_pause_is_silence_and_not_spoken() {
     let alone = sentences("[pause:1s]One.[pause:300ms]", true, &[]);
     assert_eq!((alone[0].lead_ms, alone[0].pause), (1_000, silence(300)), "before the first and after the last word");
     assert_eq!(said("A [pause:6s] [pause:6s] b")[0].1, silence(10_000), "two pauses are one, within the limit");
+    assert_eq!(
+        [pause_alone(" [pause:1s] [pause:1s]\n"), pause_alone("[pause:1s] a"), pause_alone("")],
+        [Some(2_000), None, None]
+    );
     assert_eq!(one("The pause: 5 s. See [pauses]."), "The pause: five s. See, pauses.");
 }
 
