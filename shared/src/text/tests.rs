@@ -2,6 +2,7 @@
 //! of every text.
 
 mod control;
+mod page;
 
 use proptest::prelude::*;
 
