@@ -15,6 +15,7 @@ from itertools import count
 from manifests import FRAME_SECONDS, LANES
 from outcome import Run, Task, Worker
 from recording import Fleet
+from wake import WAIT_SECONDS, WakeLists
 
 LIVE, STANDARD, BULK = range(len(LANES))
 # claim.lua: WEIGHT and PATIENCE_MS.
@@ -40,15 +41,14 @@ class Model:
         self.suspects, self.open = deque(), 0
         self.tags, self.clock, self.served = [0.0] * 3, 0.0, [None] * 3
         self.lane_slots = fleet.lane_slots()
-        # Workers that found no job, by the lanes that they would take, in the order of their waiting.
-        self.idle = {wanted: OrderedDict() for wanted in range(3)}
-        self.stamp = count()
+        self.wakes = WakeLists()
         self.workers, self.alive, self.tasks = [], OrderedDict(), []
         self.replicas, self.seen, self.history = 0, None, []
         self.spoken_audio = self.spoken_seconds = 0.0
         self.handlers = {"end": self.on_end, "ready": self.on_ready, "sync": self.on_sync, "poll": self.on_poll,
                          "push": self.on_push, "look": self.on_look, "kill": self.on_kill, "dead": self.on_dead,
-                         "drained": self.on_drained, "return": self.on_return, "plan": self.scale}
+                         "drained": self.on_drained, "return": self.on_return, "plan": self.scale,
+                         "waited": self.on_waited}
         self.begin(initial, kills, plan, phases)
 
     def begin(self, initial, kills, plan, phases):
@@ -112,14 +112,21 @@ class Model:
             self.serve_suspects()
             return
         self.queues[lane].append(task)
-        worker = self.first_idle(lane)
+        worker = self.wakes.push(lane)
         if worker:
-            self.claim(worker)
+            self.wake(worker)
 
-    def first_idle(self, lane):
-        """Returns the worker that has waited longest, of those that would take a job of the lane."""
-        firsts = [next(iter(self.idle[wanted].items())) for wanted in range(lane, 3) if self.idle[wanted]]
-        return min(firsts, key=lambda item: item[1])[0] if firsts else None
+    def on_waited(self, worker, number):
+        """Ends a wait that no token has ended."""
+        if self.wakes.end(worker, number):
+            self.wake(worker)
+
+    def wake(self, worker):
+        """Lets a worker whose wait is over claim, or notice that it is to end. One that does not idle does neither."""
+        if worker.idles and worker.claims:
+            self.claim(worker)
+        elif worker.idles:
+            self.leave_loop(worker)
 
     def accepts(self, worker, lane):
         """Tells whether a worker takes one more job of a lane (WorkerCapacity::accepts)."""
@@ -134,7 +141,7 @@ class Model:
 
     def claim(self, worker):
         """Lets a worker take jobs until it has no slot or finds none."""
-        self.forget_idle(worker)
+        worker.idles = False
         while worker.claims and len(worker.running) < self.fleet.slots:
             if self.suspects and not worker.running:
                 self.begin_alone(worker)
@@ -146,14 +153,10 @@ class Model:
                 break
             self.begin_task(worker, self.queues[lane].popleft())
         if worker.claims and len(worker.running) < self.fleet.slots:
-            wanted = max((lane for lane in range(3) if self.accepts(worker, lane)), default=None)
-            if wanted is not None:
-                self.idle[wanted][worker] = next(self.stamp)
-
-    def forget_idle(self, worker):
-        """Takes a worker out of those that wait."""
-        for waiting in self.idle.values():
-            waiting.pop(worker, None)
+            worker.idles = True
+            if self.wakes.waits_of(worker) is None:
+                number = self.wakes.begin(worker, max(lane for lane in range(3) if self.accepts(worker, lane)))
+                self.plan(self.now + WAIT_SECONDS, "waited", worker, number)
 
     def next_lane(self, worker):
         """Returns the lane whose turn it is, of those with a job that the worker takes (claim.lua)."""
@@ -213,6 +216,8 @@ class Model:
         self.spoken_seconds += self.now - since
         if worker.stopping_at is None:
             self.claim(worker)
+        elif worker.idles:
+            self.leave_loop(worker)
         elif not worker.running:
             self.finish(worker)
 
@@ -220,7 +225,7 @@ class Model:
 
     def begin_alone(self, worker):
         """Gives an idle worker a suspect, and nothing beside it: it does not wait for a further job."""
-        worker.warden = False
+        worker.warden = worker.idles = False
         self.begin_task(worker, self.suspects.popleft())
         # Without a further suspect no other worker is held.
         for other in [other for other in self.alive if other.warden and not self.suspects]:
@@ -232,12 +237,10 @@ class Model:
         ready = [worker for worker in self.alive if worker.claims]
         for worker in ready:
             if self.suspects and not worker.running:
-                self.forget_idle(worker)
                 self.begin_alone(worker)
         if self.suspects and ready and not any(worker.warden for worker in ready):
             warden = min(ready, key=lambda worker: max((end for _, _, end in worker.running.values()), default=0.0))
-            warden.warden = True
-            self.forget_idle(warden)
+            warden.warden, warden.idles = True, False
 
     def on_return(self, task):
         """Puts the job of a dead worker back, as a suspect, when its lease is over."""
@@ -275,30 +278,35 @@ class Model:
         for _ in range(self.replicas - len(self.alive)):
             self.start()
         for worker in self.victims(len(self.alive) - self.replicas):
-            self.stop(worker, self.fleet.drain)
+            self.stop(worker)
         self.note()
 
     def victims(self, number):
         """Returns the workers that go first: not ready, then the least cost of deletion, then the newest.
 
-        The cost is the audio that the worker still has to make (pod-deletion-cost); ActivePodsWithRanks of Kubernetes
-        has this order."""
+        The cost is the number of busy slots, as in the rig (worker_pods.py). ActivePodsWithRanks of Kubernetes has this
+        order."""
         if number <= 0:
             return []
         def rank(worker):
-            left = sum(max(0.0, end - self.now) for _, _, end in worker.running.values())
-            return worker.ready_at is not None, left, -(worker.ready_at or 0.0), -worker.number
+            return worker.ready_at is not None, len(worker.running), -(worker.ready_at or 0.0), -worker.number
         return sorted(self.alive, key=rank)[:number]
 
-    def stop(self, worker, grace):
-        """Sends SIGTERM: no further claims, and a grace for the jobs that run."""
+    def stop(self, worker):
+        """Sends SIGTERM. A worker that waits for a job notices it when the wait is over (runner.rs)."""
         worker.stopping_at, worker.warden = self.now, False
         del self.alive[worker]
-        self.forget_idle(worker)
+        if not worker.idles:
+            self.leave_loop(worker)
+
+    def leave_loop(self, worker):
+        """Begins the drain: a grace for the jobs that run, and no further claims."""
+        worker.idles = False
+        self.wakes.end(worker)
         if not worker.running:
             self.finish(worker)
         else:
-            self.plan(self.now + grace, "drained", worker)
+            self.plan(self.now + self.fleet.drain, "drained", worker)
 
     def on_drained(self, worker):
         """Hands the jobs of a worker back when its grace is over. They go on where they were."""
@@ -320,7 +328,7 @@ class Model:
     def finish(self, worker):
         """Ends a worker."""
         if worker.ended_at is None:
-            worker.ended_at = self.now + self.drawn(self.fleet.stops, (self.fleet.stop_delay,) * 2)
+            worker.ended_at = self.now + self.fleet.stop_delay
 
     def drawn(self, seen, span):
         """Draws one of the times that were seen about this moment, or of a span if none were."""
@@ -335,19 +343,22 @@ class Model:
             return
         worker = self.random.choice(list(self.alive))
         if grace > 0:
-            self.stop(worker, min(grace, self.fleet.drain))
+            self.stop(worker)
+            self.plan(self.now + grace, "dead", worker)
         else:
             self.on_dead(worker)
         self.replace()
 
     def on_dead(self, worker):
-        """Ends a worker without a word. Its jobs return as suspects."""
-        worker.stopping_at = self.now
-        del self.alive[worker]
-        self.forget_idle(worker)
+        """Ends a worker without a word, if it has not ended. Its jobs return as suspects."""
+        if worker.stopping_at is None:
+            worker.stopping_at = self.now
+            del self.alive[worker]
+        self.wakes.end(worker)
+        worker.idles = False
         for task in self.abandon(worker):
             self.plan(self.now + self.fleet.lease, "return", task)
-        self.finish(worker)
+        worker.ended_at = min(self.now, worker.ended_at if worker.ended_at is not None else self.now)
 
     # Autoscaler.
 

@@ -28,6 +28,8 @@ class Worker:
     running: dict[int, tuple[Task, float, float]] = field(default_factory=dict)
     lanes: list[int] = field(default_factory=lambda: [0, 0, 0])
     warden: bool = False
+    # Whether the worker's loop waits for a job.
+    idles: bool = False
     spoken: bool = False
 
     @property

@@ -49,7 +49,6 @@ class Fleet:
     stop_delay: float = 0.0
     # Times that were seen in a run, each with its moment, in place of the delays and the overhead above.
     starts: tuple[tuple[float, float], ...] = ()
-    stops: tuple[tuple[float, float], ...] = ()
     overheads: tuple[tuple[float, float], ...] = ()
 
     def start_span(self):
@@ -80,7 +79,7 @@ class Recording:
 
 
 def with_seen_times(run):
-    """Returns a recording whose fleet has the times of its own machine: starts, stops, and slots beside the audio.
+    """Returns a recording whose fleet has the times of its own machine: starts, and slots beside the audio.
 
     These are inputs: how slow a machine is at a moment is not what the model is to predict. Of the slots' times the
     largest are left out, which are those of jobs that were handed back."""
@@ -95,9 +94,7 @@ def with_seen_times(run):
     most = sorted(took for _, took in beside)[int(len(beside) * SEEN_SHARE) - 1] if beside else 0.0
     starts = [(worker["ordered_at"], worker["ready_at"] - worker["ordered_at"]) for worker in workers
               if worker.get("ready_at") is not None and worker["ordered_at"] > 0]
-    stops = [(worker["stopping_at"], max(0.0, worker["ended_at"] - worker["stopping_at"] - run.fleet.drain))
-             for worker in workers if worker.get("stopping_at") is not None and worker["stopping_at"] < run.duration]
-    return replace(run, fleet=replace(run.fleet, starts=tuple(sorted(starts)), stops=tuple(sorted(stops)),
+    return replace(run, fleet=replace(run.fleet, starts=tuple(sorted(starts)),
                                       overheads=tuple(sorted(pair_ for pair_ in beside if pair_[1] <= most))))
 
 

@@ -15,6 +15,7 @@ from manifests import load
 from oracle import Oracle
 from outcome import quantile
 from recording import Fleet, Job
+from wake import WakeLists
 
 # A slot makes a second of audio in a second.
 REAL_TIME = Fleet(frames_per_second=12.5, drain=3.0)
@@ -69,6 +70,35 @@ class Slots(unittest.TestCase):
         self.assertTrue(20.8 <= second <= 22.4, second)
 
 
+class Waits(unittest.TestCase):
+    """Waits of workers without a job to take."""
+
+    def test_a_wait_is_for_the_lanes_of_its_beginning(self):
+        bulk = [(0.0, BULK, 4.0), (0.0, BULK, 4.0), (0.0, BULK, 0.2), (0.3, BULK, 1.0)]
+        # With three bulk jobs the worker waits for others, until 1 s. One of the three ends at 0.2 s, which the wait
+        # does not know: the fourth has a slot from 0.3 s on, and gets it at 1 s.
+        self.assertEqual(waits(run(bulk)), [0, 0, 0, 0.7])
+        # A standard job ends the wait, and the worker then takes both.
+        self.assertEqual(waits(run(bulk + [(0.5, STANDARD, 1.0)])), [0, 0, 0, 0.2, 0])
+        # So does the end of another job.
+        self.assertEqual(waits(run([(0.0, LIVE, 0.5), *bulk])), [0, 0, 0, 0, 0.2])
+
+    def test_tokens_of_jobs_that_are_gone_wake_nobody_twice(self):
+        lists = WakeLists()
+        self.assertIsNone(lists.push(BULK))
+        lists.begin("narrow", STANDARD)
+        self.assertIsNone(lists.push(BULK))
+        number = lists.begin("wide", BULK)  # Takes both tokens, and then waits.
+        self.assertEqual([lists.push(lane) for lane in (BULK, BULK, LIVE, LIVE)], ["wide", None, "narrow", None])
+        self.assertFalse(lists.end("wide", number))
+
+    def test_the_first_to_wait_is_the_first_to_wake(self):
+        lists = WakeLists()
+        for worker, last in (("a", LIVE), ("b", BULK), ("c", STANDARD)):
+            lists.begin(worker, last)
+        self.assertEqual([lists.push(STANDARD), lists.push(LIVE), lists.push(LIVE)], ["b", "a", "c"])
+
+
 class Workers(unittest.TestCase):
     """Starts, stops and kills."""
 
@@ -113,9 +143,23 @@ class Workers(unittest.TestCase):
         self.assertEqual(done.tasks[0].ended_at, 27.0)
 
     def test_a_notice_drains(self):
-        done = run([(0.0, LIVE, 10.0)], kills=[(1.0, 2.0)])
+        done = run([(0.0, LIVE, 10.0)], kills=[(1.5, 5.0)])
         self.assertEqual((done.tasks[0].handed_back, done.tasks[0].ended_at), (1, 10.0))
-        self.assertEqual(done.workers[0].ended_at, 3.0)  # 2 s after the notice, although the drain is 3 s.
+        # The wait for a further job ends at 2 s, then the drain of 3 s begins.
+        self.assertEqual(done.workers[0].ended_at, 5.0)
+
+    def test_a_notice_that_is_too_short_kills(self):
+        done = run([(0.0, LIVE, 10.0)], kills=[(1.5, 3.0)])
+        # Death at 4.5 s, when the drain has half a second left. The job returns 15 s later and makes its other 5.5 s.
+        self.assertEqual((done.tasks[0].handed_back, done.tasks[0].ended_at), (0, 25.0))
+        self.assertEqual(done.workers[0].ended_at, 4.5)
+
+    def test_a_worker_that_waits_for_a_job_notices_its_end_later(self):
+        done = run([(10.0, LIVE, 1.0)], plan=[(0.0, 1), (5.4, 0), (9.0, 1)])
+        self.assertEqual(done.workers[0].ended_at, 6.0)  # Waits of a second each, since 0 s.
+        done = run([(0.0, LIVE, 0.7), (0.0, LIVE, 9.0), (20.0, LIVE, 1.0)], plan=[(0.0, 1), (0.4, 0), (10.0, 1)])
+        # The end of a job at 0.7 s ends the wait, too. The other job drains from there for 3 s.
+        self.assertEqual((done.workers[0].ended_at, done.tasks[1].handed_back), (3.7, 1))
 
     def test_idle_workers_go_first(self):
         done = run([(0.0, LIVE, 50.0)], plan=[(0.0, 3), (5.0, 1)])
