@@ -278,7 +278,7 @@ def results(length, jobs, pods, first_waits):
     until = [(pod, min(pod.ended_at, length)) for pod in pods.pods if pod.ordered_at < length]
     return {
         "jobs": [{"id": job["id"], "wait_s": first_waits.get(job["id"], job["wait"]), "ended_at": job["ended_at"],
-                  "outcome": job["status"], "attempts": 1 + job["burnt"]} for job in jobs],
+                  "outcome": job["status"], "attempts": 1 + job["burnt"], "claims": job["attempt"]} for job in jobs],
         "workers": [{"ordered_at": pod.ordered_at, "ready_at": pod.ready_at, "stopping_at": pod.stopping_at,
                      "ended_at": pod.ended_at} for pod in pods.pods],
         "replicas": pods.changes,

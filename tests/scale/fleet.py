@@ -1,9 +1,9 @@
 """Event-driven model of one fleet, job by job: arrivals, lanes, claims, slots, starts, drains, kills and an autoscaler.
 
 What is modelled is what the scripts and the worker do: the lane of a claim by start-time fair queueing with patience
-(claim.lua), reserves (claim.rs), wake tokens in the order of waiting (wake.rs), suspects that run alone (claim.lua), a
-drain that hands jobs back (runner.rs), wanted slots (desired_slots.rs). Calls to Redis take no time here: they are
-milliseconds, and `redis_load.py` says what they cost."""
+(claim.lua), reserves (claim.rs), waits for tokens (wake.rs), suspects that run alone (claim.lua), a drain that hands
+jobs back (runner.rs), wanted slots (desired_slots.rs). Calls to Redis take no time here, unless a recorded run says how
+long its machine took. They are milliseconds, and `redis_load.py` says what they cost."""
 
 import bisect
 import heapq
@@ -12,15 +12,11 @@ import random
 from collections import OrderedDict, deque
 from itertools import count
 
+from lanes import BULK, LIVE, STANDARD, WAIT_SECONDS, Turns, WakeLists
 from manifests import FRAME_SECONDS, LANES
 from outcome import Run, Task, Worker
 from recording import Fleet
-from wake import WAIT_SECONDS, WakeLists
 
-LIVE, STANDARD, BULK = range(len(LANES))
-# claim.lua: WEIGHT and PATIENCE_MS.
-WEIGHTS = (16, 4, 1)
-PATIENCE_SECONDS = (1.0, 5.0, 20.0)
 # desired_slots.rs: UNKNOWN_RATE.
 UNKNOWN_RATE = 1.0
 # Times that were seen just before and just after a moment, of which one is drawn.
@@ -39,9 +35,8 @@ class Model:
         self.queues = (deque(), deque(), deque())
         self.waiting_audio, self.running_audio, self.running = [0.0] * 3, 0.0, [0] * 3
         self.suspects, self.open = deque(), 0
-        self.tags, self.clock, self.served = [0.0] * 3, 0.0, [None] * 3
         self.lane_slots = fleet.lane_slots()
-        self.wakes = WakeLists()
+        self.turns, self.wakes = Turns(), WakeLists()
         self.workers, self.alive, self.tasks = [], OrderedDict(), []
         self.replicas, self.seen, self.history = 0, None, []
         self.spoken_audio = self.spoken_seconds = 0.0
@@ -148,7 +143,8 @@ class Model:
                 return
             if worker.warden:
                 return
-            lane = self.next_lane(worker)
+            accepted = [lane for lane in range(3) if self.accepts(worker, lane)]
+            lane = self.turns.next(self.now, accepted, self.queues)
             if lane is None:
                 break
             self.begin_task(worker, self.queues[lane].popleft())
@@ -158,28 +154,6 @@ class Model:
                 number = self.wakes.begin(worker, max(lane for lane in range(3) if self.accepts(worker, lane)))
                 self.plan(self.now + WAIT_SECONDS, "waited", worker, number)
 
-    def next_lane(self, worker):
-        """Returns the lane whose turn it is, of those with a job that the worker takes (claim.lua)."""
-        order = []
-        for lane in range(3):
-            if self.accepts(worker, lane):
-                served = self.served[lane]
-                overdue = served is not None and self.now - served > PATIENCE_SECONDS[lane]
-                order.append((not overdue, max(self.clock, self.tags[lane]), lane))
-        order.sort()
-        for place, (patient, tag, lane) in enumerate(order):
-            if not self.queues[lane]:
-                self.served[lane] = None  # An empty lane has not been passed over.
-                continue
-            self.clock = tag if patient else self.clock
-            cost = self.queues[lane][0].left / FRAME_SECONDS
-            self.tags[lane], self.served[lane] = tag + cost / WEIGHTS[lane], self.now
-            for _, _, later in order[place + 1:]:
-                if self.served[later] is None:
-                    self.served[later] = self.now
-            return lane
-        return None
-
     def begin_task(self, worker, task):
         """Gives a job a slot."""
         lane = task.job.lane
@@ -187,13 +161,16 @@ class Model:
         self.running_audio += task.left
         self.running[lane] += 1
         worker.lanes[lane] += 1
+        begun = self.now + self.drawn(self.fleet.calls, (0.0, 0.0))
         if task.wait is None:
-            task.wait = self.now - task.job.at
+            task.wait = begun - task.job.at
         overhead = self.drawn(self.fleet.overheads, (self.fleet.overhead,) * 2)
-        took = task.left / (self.fleet.frames_per_second * FRAME_SECONDS) + overhead
+        # The end is published before the slot is free.
+        overhead += self.drawn(self.fleet.calls, (0.0, 0.0))
+        end = begun + task.left / (self.fleet.frames_per_second * FRAME_SECONDS) + overhead
         attempt = next(self.order)
-        worker.running[attempt] = (task, self.now, self.now + took)
-        heapq.heappush(self.heap, (self.now + took, attempt, "end", (worker, attempt)))
+        worker.running[attempt] = (task, begun, end)
+        heapq.heappush(self.heap, (end, attempt, "end", (worker, attempt)))
 
     def leave(self, worker, attempt):
         """Takes a job out of its slot, and returns it with the time of its claim."""
@@ -245,6 +222,7 @@ class Model:
     def on_return(self, task):
         """Puts the job of a dead worker back, as a suspect, when its lease is over."""
         task.suspect = True
+        self.running[task.job.lane] -= 1
         self.enqueue(task)
 
     # Workers.
@@ -357,6 +335,7 @@ class Model:
         self.wakes.end(worker)
         worker.idles = False
         for task in self.abandon(worker):
+            self.running[task.job.lane] += 1  # Until its lease is over.
             self.plan(self.now + self.fleet.lease, "return", task)
         worker.ended_at = min(self.now, worker.ended_at if worker.ended_at is not None else self.now)
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 import curve
-from fleet import UNKNOWN_RATE, WEIGHTS
+from fleet import UNKNOWN_RATE
+from lanes import WEIGHTS
 from manifests import FRAME_SECONDS, LANES
 
 CLASSES = 16

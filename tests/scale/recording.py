@@ -1,5 +1,6 @@
 """A recorded run of a small fleet: the JSON that README.md describes, checked, and as objects."""
 
+import bisect
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,8 +8,8 @@ from pathlib import Path
 from manifests import FRAME_SECONDS, LANES, load
 
 FORMAT = 1
-# Share of the seen times of slots that counts.
-SEEN_SHARE = 0.98
+# Slots that are free for sure in a run that was watched from outside, where claims and ends are milliseconds off.
+SURELY_FREE = 2
 NEEDED = {
     "": {"format": int, "duration_s": float, "fleet": dict, "policy": dict, "arrivals": list},
     "fleet": {"slots": int, "live_reserve_slots": int, "reserve_slots": int, "slot_frames_per_second": float,
@@ -50,6 +51,7 @@ class Fleet:
     # Times that were seen in a run, each with its moment, in place of the delays and the overhead above.
     starts: tuple[tuple[float, float], ...] = ()
     overheads: tuple[tuple[float, float], ...] = ()
+    calls: tuple[tuple[float, float], ...] = ()
 
     def start_span(self):
         """Returns the least and the most time from an order to the first claim."""
@@ -79,23 +81,46 @@ class Recording:
 
 
 def with_seen_times(run):
-    """Returns a recording whose fleet has the times of its own machine: starts, and slots beside the audio.
+    """Returns a recording whose fleet has the times of its own machine: starts, slots beside the audio, and calls.
 
-    These are inputs: how slow a machine is at a moment is not what the model is to predict. Of the slots' times the
-    largest are left out, which are those of jobs that were handed back."""
-    workers, audio = run.results.get("workers", []), {job.id: job for job in run.jobs}
-    rate = run.fleet.frames_per_second * FRAME_SECONDS
-    beside = []
-    for seen in run.results["jobs"]:
-        job = audio[seen["id"]]
-        if seen.get("ended_at") is not None:
-            begun = job.at + seen["wait_s"]
-            beside.append((begun, max(0.0, seen["ended_at"] - begun - job.audio / rate)))
-    most = sorted(took for _, took in beside)[int(len(beside) * SEEN_SHARE) - 1] if beside else 0.0
-    starts = [(worker["ordered_at"], worker["ready_at"] - worker["ordered_at"]) for worker in workers
+    These are inputs: how slow a machine is at a moment is not what the model is to predict."""
+    starts = [(worker["ordered_at"], worker["ready_at"] - worker["ordered_at"])
+              for worker in run.results.get("workers", [])
               if worker.get("ready_at") is not None and worker["ordered_at"] > 0]
-    return replace(run, fleet=replace(run.fleet, starts=tuple(sorted(starts)),
-                                      overheads=tuple(sorted(pair_ for pair_ in beside if pair_[1] <= most))))
+    return replace(run, fleet=replace(run.fleet, starts=tuple(sorted(starts)), overheads=tuple(overheads(run)),
+                                      calls=tuple(calls(run))))
+
+
+def claimed(run):
+    """Returns job, first claim and end of each job that has ended, in the order of the claims."""
+    jobs = {job.id: job for job in run.jobs}
+    ended = [(seen, jobs[seen["id"]]) for seen in run.results["jobs"] if seen.get("ended_at") is not None]
+    return sorted(((job, job.at + seen["wait_s"], seen["ended_at"], seen.get("claims", 1)) for seen, job in ended),
+                  key=lambda entry: entry[1])
+
+
+def overheads(run):
+    """Yields the time of a slot beside the audio for each job, with its claim. Jobs with several claims are left out.
+
+    A run that does not tell the claims has few of them. Those of killed workers show by their leases."""
+    rate = run.fleet.frames_per_second * FRAME_SECONDS
+    for job, begun, end, claims in claimed(run):
+        beside = max(0.0, end - begun - job.audio / rate)
+        if claims == 1 and beside < run.fleet.lease / 2:
+            yield begun, beside
+
+
+def calls(run):
+    """Yields how long a claim took, by the time of it: the waits of live jobs that came while slots were free."""
+    entries, changes = claimed(run), run.results.get("replicas", [])
+    claims, ends = [begun for _, begun, _, _ in entries], sorted(end for _, _, end, _ in entries)
+    times = [at for at, _, _ in changes]
+    for job, begun, _, _ in entries:
+        place = bisect.bisect(times, job.at) - 1
+        free = changes[place][2] * run.fleet.slots if place >= 0 else 0
+        free -= bisect.bisect(claims, job.at) - bisect.bisect(ends, job.at)
+        if LANES[job.lane] == "live" and free >= SURELY_FREE:
+            yield begun, begun - job.at
 
 
 def read(path):

@@ -10,12 +10,12 @@ import flow
 import recording
 import redis_load
 import sizing
-from fleet import BULK, LIVE, STANDARD, Model
+from fleet import Model
+from lanes import BULK, LIVE, STANDARD, WakeLists
 from manifests import load
 from oracle import Oracle
 from outcome import quantile
 from recording import Fleet, Job
-from wake import WakeLists
 
 # A slot makes a second of audio in a second.
 REAL_TIME = Fleet(frames_per_second=12.5, drain=3.0)
@@ -44,6 +44,11 @@ class Slots(unittest.TestCase):
 
     def test_an_overhead_takes_time(self):
         self.assertEqual(waits(run([(0.0, LIVE, 4.0)] * 6, Fleet(overhead=0.5))), [0, 0, 0, 0, 0, 4.5])
+
+    def test_calls_take_time(self):
+        slow = Fleet(calls=((0.0, 0.25),))
+        # 0.25 s to claim, 4 s of speech, 0.25 s to tell the end, 0.25 s to claim.
+        self.assertEqual(waits(run([(0.0, LIVE, 4.0)] * 6, slow)), [0.25] * 5 + [4.75])
 
     def test_the_last_slot_is_for_live_jobs_and_one_more_is_not_for_bulk_jobs(self):
         self.assertEqual(waits(run([(0.0, STANDARD, 4.0)] * 5 + [(1.0, LIVE, 1.0)])), [0, 0, 0, 0, 4.0, 0])
@@ -179,6 +184,14 @@ class Autoscaler(unittest.TestCase):
         # At an unknown rate a slot speaks in real time: 4 / 2, 60 / 30 and 1200 / 600 more, and no more than jobs wait.
         self.assertEqual(list(model.seen.values())[:3], [14.0, 9.0, 4.0])
 
+    def test_jobs_of_a_killed_worker_count_as_running_until_their_lease_is_over(self):
+        model = Model([], REAL_TIME, 10.0, plan=[(0.0, 1)])
+        model.arrive(Job("a", 0.0, BULK, 10.0))
+        model.on_kill(0.0)
+        self.assertEqual((model.running, [len(queue) for queue in model.queues]), ([0, 0, 1], [0, 0, 0]))
+        model.on_return(model.tasks[0])
+        self.assertEqual((model.running, len(model.suspects)), ([0, 0, 0], 1))
+
     def test_a_push_wakes_within_its_delay_and_a_poll_within_its_interval(self):
         def wait(push):
             scaler = load("k8s/autoscale/keda/worker.yaml", push=push, overrides={"minReplicaCount": 0})
@@ -241,6 +254,23 @@ class Recordings(unittest.TestCase):
         run_ = recording.of(self.GOOD)
         self.assertEqual((run_.fleet.start_delay, run_.fleet.load_delay), ((1, 2), (0.5, 0.5)))
         self.assertEqual(run_.scaler().sync, 0.25)
+
+    def test_seen_times_are_those_of_starts_slots_and_calls(self):
+        arrivals = [{"id": "a", "at": 1.0, "lane": "live", "audio_s": 2.0},
+                    {"id": "handed-back", "at": 1.0, "lane": "bulk", "audio_s": 2.0},
+                    {"id": "killed", "at": 1.0, "lane": "standard", "audio_s": 2.0},
+                    {"id": "queued", "at": 9.0, "lane": "live", "audio_s": 2.0}]
+        seen = [{"id": "a", "wait_s": 0.25, "ended_at": 3.5}, {"id": "handed-back", "wait_s": 0.0, "ended_at": 4.0,
+                                                               "claims": 2},
+                {"id": "killed", "wait_s": 0.0, "ended_at": 18.0}, {"id": "queued", "wait_s": 1.0, "ended_at": 12.5}]
+        results = {"jobs": seen, "worker_seconds": 60, "replicas": [[0.0, 1, 1], [8.0, 1, 0]],
+                   "workers": [{"ordered_at": 0.0, "ready_at": 0.0}, {"ordered_at": 5.0, "ready_at": 7.0}]}
+        run_ = recording.with_seen_times(recording.of(self.GOOD | {"arrivals": arrivals, "results": results}))
+        self.assertEqual(run_.fleet.starts, ((5.0, 2.0),))
+        # 0.25 s of the first, 0.5 s of the last. The killed one held its slot again after its lease.
+        self.assertEqual(run_.fleet.overheads, ((1.25, 0.25), (10.0, 0.5)))
+        # Only the first live job found a free slot, so only its wait is that of a call.
+        self.assertEqual(run_.fleet.calls, ((1.25, 0.25),))
 
     def test_faults_are_named(self):
         for change, named in (({"format": 2}, "format"), ({"duration_s": "x"}, "duration_s"),
