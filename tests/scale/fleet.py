@@ -12,7 +12,7 @@ import random
 from collections import OrderedDict, deque
 from itertools import count
 
-from lanes import BULK, LIVE, STANDARD, WAIT_SECONDS, Turns, WakeLists
+from lanes import BULK, LIVE, STANDARD, WAIT_SECONDS, Turns, Waits
 from manifests import FRAME_SECONDS, LANES
 from outcome import Run, Task, Worker
 from recording import Fleet
@@ -36,7 +36,7 @@ class Model:
         self.waiting_audio, self.running_audio, self.running = [0.0] * 3, 0.0, [0] * 3
         self.suspects, self.open = deque(), 0
         self.lane_slots = fleet.lane_slots()
-        self.turns, self.wakes = Turns(), WakeLists()
+        self.turns, self.waits = Turns(), Waits()
         self.workers, self.alive, self.tasks = [], OrderedDict(), []
         self.replicas, self.seen, self.history = 0, None, []
         self.spoken_audio = self.spoken_seconds = 0.0
@@ -107,13 +107,13 @@ class Model:
             self.serve_suspects()
             return
         self.queues[lane].append(task)
-        worker = self.wakes.push(lane)
+        worker = self.waits.push(lane)
         if worker:
             self.wake(worker)
 
     def on_waited(self, worker, number):
         """Ends a wait that no token has ended."""
-        if self.wakes.end(worker, number):
+        if self.waits.end(worker, number):
             self.wake(worker)
 
     def wake(self, worker):
@@ -150,8 +150,8 @@ class Model:
             self.begin_task(worker, self.queues[lane].popleft())
         if worker.claims and len(worker.running) < self.fleet.slots:
             worker.idles = True
-            if self.wakes.waits_of(worker) is None:
-                number = self.wakes.begin(worker, max(lane for lane in range(3) if self.accepts(worker, lane)))
+            if not self.waits.has(worker):
+                number = self.waits.begin(worker, max(lane for lane in range(3) if self.accepts(worker, lane)))
                 self.plan(self.now + WAIT_SECONDS, "waited", worker, number)
 
     def begin_task(self, worker, task):
@@ -280,7 +280,7 @@ class Model:
     def leave_loop(self, worker):
         """Begins the drain: a grace for the jobs that run, and no further claims."""
         worker.idles = False
-        self.wakes.end(worker)
+        self.waits.end(worker)
         if not worker.running:
             self.finish(worker)
         else:
@@ -332,7 +332,7 @@ class Model:
         if worker.stopping_at is None:
             worker.stopping_at = self.now
             del self.alive[worker]
-        self.wakes.end(worker)
+        self.waits.end(worker)
         worker.idles = False
         for task in self.abandon(worker):
             self.running[task.job.lane] += 1  # Until its lease is over.

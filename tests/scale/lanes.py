@@ -15,8 +15,6 @@ WEIGHTS = (16, 4, 1)
 PATIENCE_SECONDS = (1.0, 5.0, 20.0)
 # wake.rs: WAIT_MAX, in seconds of the clock, however fast a day is.
 WAIT_SECONDS = 1.0
-# prelude.lua: WAKE_TOKENS_MAX.
-TOKENS_MAX = 64
 
 
 class Turns:
@@ -47,39 +45,37 @@ class Turns:
         return None
 
 
-class WakeLists:
-    """Tokens by lane, and waits in the order of their beginning. A lane's wait includes the lanes before it."""
+class Waits:
+    """Waits under way, in the order of their beginning. A wait for a lane is also one for the lanes before it.
+
+    A token that comes while nobody waits for its lane is not kept: a worker claims before it waits, so such a token
+    would wake it for nothing."""
 
     def __init__(self):
-        self.tokens = [0] * len(LANES)
-        self.waits = [OrderedDict() for _ in LANES]
+        self.waiting = [OrderedDict() for _ in LANES]
         self.numbers = count()
 
-    def waits_of(self, worker):
-        """Returns the waits among which the worker's is, or None if it has none."""
-        return next((waits for waits in self.waits if worker in waits), None)
+    def has(self, worker):
+        """Tells whether a wait of the worker is under way."""
+        return any(worker in waiting for waiting in self.waiting)
 
     def begin(self, worker, last):
-        """Begins a wait for all lanes up to the last, whose queues the worker has found empty; returns its number.
-
-        Tokens that lie there are of jobs that others took. The worker takes one after the other, and finds nothing."""
-        self.tokens[:last + 1] = [0] * (last + 1)
-        self.waits[last][worker] = number = next(self.numbers)
+        """Begins a wait for all lanes up to the last; returns its number."""
+        self.waiting[last][worker] = number = next(self.numbers)
         return number
 
     def end(self, worker, number=None):
         """Ends the wait of a worker, or only that of a number; tells whether there was one."""
-        waits = self.waits_of(worker)
-        if waits is None or number not in (None, waits[worker]):
+        waiting = next((waiting for waiting in self.waiting if worker in waiting), None)
+        if waiting is None or number not in (None, waiting[worker]):
             return False
-        del waits[worker]
+        del waiting[worker]
         return True
 
     def push(self, lane):
-        """Adds a token; ends and returns the first wait for the lane, or keeps the token if there is none."""
-        firsts = [next(iter(waits.items())) for waits in self.waits[lane:] if waits]
+        """Ends the first wait for a lane, and returns its worker; None if nobody waits."""
+        firsts = [next(iter(waiting.items())) for waiting in self.waiting[lane:] if waiting]
         if not firsts:
-            self.tokens[lane] = min(TOKENS_MAX, self.tokens[lane] + 1)
             return None
         worker = min(firsts, key=lambda item: item[1])[0]
         self.end(worker)

@@ -11,7 +11,7 @@ import recording
 import redis_load
 import sizing
 from fleet import Model
-from lanes import BULK, LIVE, STANDARD, WakeLists
+from lanes import BULK, LIVE, STANDARD, Waits
 from manifests import load
 from oracle import Oracle
 from outcome import quantile
@@ -75,7 +75,7 @@ class Slots(unittest.TestCase):
         self.assertTrue(20.8 <= second <= 22.4, second)
 
 
-class Waits(unittest.TestCase):
+class WaitsForJobs(unittest.TestCase):
     """Waits of workers without a job to take."""
 
     def test_a_wait_is_for_the_lanes_of_its_beginning(self):
@@ -88,20 +88,14 @@ class Waits(unittest.TestCase):
         # So does the end of another job.
         self.assertEqual(waits(run([(0.0, LIVE, 0.5), *bulk])), [0, 0, 0, 0, 0.2])
 
-    def test_tokens_of_jobs_that_are_gone_wake_nobody_twice(self):
-        lists = WakeLists()
-        self.assertIsNone(lists.push(BULK))
-        lists.begin("narrow", STANDARD)
-        self.assertIsNone(lists.push(BULK))
-        number = lists.begin("wide", BULK)  # Takes both tokens, and then waits.
-        self.assertEqual([lists.push(lane) for lane in (BULK, BULK, LIVE, LIVE)], ["wide", None, "narrow", None])
-        self.assertFalse(lists.end("wide", number))
-
     def test_the_first_to_wait_is_the_first_to_wake(self):
-        lists = WakeLists()
-        for worker, last in (("a", LIVE), ("b", BULK), ("c", STANDARD)):
-            lists.begin(worker, last)
-        self.assertEqual([lists.push(STANDARD), lists.push(LIVE), lists.push(LIVE)], ["b", "a", "c"])
+        some = Waits()
+        numbers = [some.begin(worker, last) for worker, last in (("a", LIVE), ("b", BULK), ("c", STANDARD))]
+        self.assertEqual([some.push(lane) for lane in (STANDARD, BULK, LIVE, LIVE, LIVE)], ["b", None, "a", "c", None])
+        some.begin("a", BULK)
+        # The time of an earlier wait of the worker is over, not that of this one.
+        self.assertFalse(some.end("a", numbers[0]))
+        self.assertTrue(some.has("a"))
 
 
 class Workers(unittest.TestCase):
