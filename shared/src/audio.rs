@@ -147,6 +147,16 @@ impl SourceLimit {
     }
 }
 
+/// A file that was read, with what its sender should know about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recording {
+    /// The audio.
+    pub clip: Clip,
+    /// Sentences for the caller about parts of the file that were not used as written; empty for a
+    /// sound file.
+    pub warnings: Vec<String>,
+}
+
 /// Reads a recording of any of [`FORMATS`]; the content decides which.
 ///
 /// Takes 1 to [`MAX_SOURCE_CHANNELS`] channels (Ogg: 2), averaged to mono, at [`MIN_SOURCE_RATE`]
@@ -156,7 +166,7 @@ impl SourceLimit {
 ///
 /// # Errors
 /// [`ClipError`] if the bytes are no recording within the limits. No input causes a panic.
-pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
+pub fn read(bytes: &[u8]) -> Result<Recording, ClipError> {
     read_within(bytes, MAX_SOURCE_MS)
 }
 
@@ -165,7 +175,7 @@ pub fn read(bytes: &[u8]) -> Result<Clip, ClipError> {
 ///
 /// # Errors
 /// [`ClipError`] as for [`read`]; [`ClipError::TooLong`] beyond `most_ms`.
-pub fn read_within(bytes: &[u8], most_ms: u64) -> Result<Clip, ClipError> {
+pub fn read_within(bytes: &[u8], most_ms: u64) -> Result<Recording, ClipError> {
     if bytes.len() > MAX_SOURCE_BYTES {
         return Err(ClipError::TooLarge { bytes: bytes.len() });
     }
@@ -176,7 +186,7 @@ pub fn read_within(bytes: &[u8], most_ms: u64) -> Result<Clip, ClipError> {
         Container::Mp3(bytes) => flac_mp3_decode::mp3(bytes, limit),
         Container::Ogg(bytes) => ogg::ogg(bytes, limit),
     };
-    Clip::from_source(source?)
+    Ok(Recording { clip: Clip::from_source(source?)?, warnings: Vec::new() })
 }
 
 /// A recording at 24 kHz, mono, 16 bit. Cloning shares the samples.

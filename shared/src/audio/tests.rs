@@ -227,7 +227,7 @@ proptest! {
 fn a_recording_longer_than_its_reader_may_use_is_refused() {
     for (rate, seconds) in [(24_000, 3), (8_000, 3), (48_000, 3)] {
         let file = wav(rate, 1, 16, SampleFormat::Int, rate as usize * seconds, |_, _| 0.1);
-        assert_eq!(read_within(&file, 3_000).map(|clip| clip.duration_ms()), Ok(3_000), "{rate} Hz");
+        assert_eq!(read_within(&file, 3_000).map(|read| read.clip.duration_ms()), Ok(3_000), "{rate} Hz");
         assert_eq!(read_within(&file, 2_999), Err(ClipError::TooLong { seconds: 2 }), "{rate} Hz");
         assert!(read_within(&file, 0).is_err_and(|error| error.is_too_large()));
     }
