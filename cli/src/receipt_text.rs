@@ -35,7 +35,7 @@ pub(crate) fn verify(file: &[u8], receipt: &Receipt) -> Result<(), Mismatch> {
     let clip = match receipt.format {
         AudioFormat::Wav => Clip::from_wav(file),
         AudioFormat::Pcm => Clip::from_pcm(file),
-        AudioFormat::Flac | AudioFormat::Opus | AudioFormat::Mp3 => audio::read(file),
+        AudioFormat::Flac | AudioFormat::Opus | AudioFormat::Mp3 => audio::read(file).map(|read| read.clip),
     };
     let samples = match clip {
         Ok(clip) => clip.samples().len() as u64,

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use csm_queue::detect_queue::{DetectQueue, DetectorAvailability, RECORDING_SECONDS_MAX};
 use csm_queue::redis_client::RedisClient;
 use csm_shared::audio::{Clip, MAX_SOURCE_SECONDS, SAMPLE_RATE};
-use csm_shared::job::JobId;
+use csm_shared::job::{InputWarnings, JobId};
 use csm_shared::watermark::{Detector, Finding, Scheme, Verdict, WatermarkReport};
+use serde::Serialize;
 use tokio::sync::Semaphore;
 
 use crate::http::Problem;
@@ -38,6 +39,15 @@ pub(crate) struct Detections {
     queue: DetectQueue,
 }
 
+/// Report on a recording, with warnings about its file.
+#[derive(Debug, Serialize)]
+pub(crate) struct Detection {
+    #[serde(flatten)]
+    report: WatermarkReport,
+    #[serde(skip_serializing_if = "InputWarnings::is_empty")]
+    warnings: InputWarnings,
+}
+
 /// Recording in which the builtin mark was looked for.
 struct Examined {
     /// Part of the recording that a worker may be asked about.
@@ -46,6 +56,8 @@ struct Examined {
     all_heard: bool,
     /// Finding about the builtin mark.
     finding: Finding,
+    /// Warnings about the file.
+    warnings: InputWarnings,
     /// Memory of the part.
     memory: MemoryGrant,
 }
@@ -80,9 +92,9 @@ impl Detections {
         detector: Arc<Detector>,
         job: Option<JobId>,
         memory: MemoryGrant,
-        read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
-    ) -> Result<WatermarkReport, Problem> {
-        let Examined { clip, all_heard, finding: builtin, memory: _held_until_asked } =
+        read: impl FnOnce() -> Result<(Clip, InputWarnings), Problem> + Send + 'static,
+    ) -> Result<Detection, Problem> {
+        let Examined { clip, all_heard, finding: builtin, warnings, memory: _held_until_asked } =
             self.examine(detector, memory, read).await?;
         let mut findings = vec![builtin];
         let mut not_looked_for = Vec::new();
@@ -97,7 +109,9 @@ impl Detections {
                 not_looked_for.push(Scheme::Silentcipher);
             }
         }
-        WatermarkReport::of(findings, not_looked_for).ok_or_else(|| Problem::internal("a report without findings"))
+        let report = WatermarkReport::of(findings, not_looked_for);
+        let report = report.ok_or_else(|| Problem::internal("a report without findings"))?;
+        Ok(Detection { report, warnings })
     }
 
     /// Looks for the builtin mark, under one of few permits.
@@ -107,7 +121,7 @@ impl Detections {
         &self,
         detector: Arc<Detector>,
         mut memory: MemoryGrant,
-        read: impl FnOnce() -> Result<Clip, Problem> + Send + 'static,
+        read: impl FnOnce() -> Result<(Clip, InputWarnings), Problem> + Send + 'static,
     ) -> Result<Examined, Problem> {
         let permit = Arc::clone(&self.permits).try_acquire_owned();
         let permit =
@@ -115,13 +129,13 @@ impl Detections {
         memory.grow_to(memory.bytes() + EXAMINE_BYTES).await?;
         let looking = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            let clip = read()?;
+            let (clip, warnings) = read()?;
             let finding = detector.examine(&clip.to_f32());
             let (samples, most) = (clip.samples(), (RECORDING_SECONDS_MAX * SAMPLE_RATE) as usize);
             let all_heard = samples.len() <= most;
             let clip = if all_heard { clip } else { Clip::from_samples(samples[..most].to_vec()) };
             memory.shrink_to(PENDING_BYTES);
-            Ok::<_, Problem>(Examined { clip, all_heard, finding, memory })
+            Ok::<_, Problem>(Examined { clip, all_heard, finding, warnings, memory })
         });
         looking.await.map_err(Problem::internal)?
     }
@@ -172,7 +186,7 @@ mod tests {
         let redis = RedisClient::new(&redis, Duration::ZERO).unwrap();
         let detections = Arc::new(Detections::new(Some(Detector::new(&WatermarkKey::development())), redis));
         let memory = MemoryBudget::new(8 << 30);
-        let look = |read: Box<dyn FnOnce() -> Result<Clip, Problem> + Send>| {
+        let look = |read: Box<dyn FnOnce() -> Result<(Clip, InputWarnings), Problem> + Send>| {
             let detections = Arc::clone(&detections);
             let detector = detections.detector().unwrap();
             let memory = memory.begin(Peer::of([10, 0, 0, 1].into()));

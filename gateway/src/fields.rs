@@ -5,6 +5,7 @@
 //! Every refusal is an [`Invalid`](csm_shared::job::Invalid) with the field's path, the value and
 //! the limit.
 
+mod base64_text;
 mod budget;
 mod context;
 mod delivery;
@@ -30,6 +31,7 @@ pub(crate) use error::FieldError;
 pub(crate) use json::{RequestJson, parse_json};
 pub(crate) use object::{JsonObject, UnknownFields};
 pub(crate) use pronunciations::pronunciations;
+pub(crate) use recording::audio_file;
 pub(crate) use sampling::{sampling, seed, seed_of};
 pub(crate) use speaker::speaker;
 pub(crate) use speed::speed;

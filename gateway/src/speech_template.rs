@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 
 use csm_queue::queue::Ticket;
 use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Editing, FinishReason, Invalid, JobId, JobSpec, Lane, Pronunciations,
-    Receipt, Recording, Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant, Text, TopK,
-    Turns, VoiceName,
+    AudioBudget, AudioFormat, Context, Delivery, Editing, FinishReason, InputWarnings, Invalid, JobId, JobSpec, Lane,
+    Pronunciations, Receipt, Recording, Sampling, Seed, Segment, Speaker, Speed, StoredRecording, Temperature, Tenant,
+    Text, TopK, Turns, VoiceName,
 };
 use csm_shared::process::connections::Peer;
 use csm_shared::text::control::pause_alone;
@@ -43,6 +43,8 @@ pub(crate) struct SpeechTemplate {
     pub(crate) voice: Option<VoiceName>,
     /// Tempo of the speech.
     pub(crate) speed: Speed,
+    /// Warnings about the context.
+    pub(crate) warnings: InputWarnings,
     speaker: Speaker,
     normalize: bool,
     pronunciations: Pronunciations,
@@ -67,6 +69,7 @@ impl SpeechTemplate {
             tenant,
             voice: Some(DEFAULT_VOICE),
             speed: Speed::default(),
+            warnings: InputWarnings::default(),
             speaker: DEFAULT_VOICE.speaker(),
             normalize: true,
             pronunciations: Pronunciations::default(),
@@ -96,6 +99,7 @@ impl SpeechTemplate {
                 (Some(voice), voice.speaker())
             }
         };
+        let mut warnings = InputWarnings::default();
         Ok(Self {
             voice,
             speaker,
@@ -104,8 +108,9 @@ impl SpeechTemplate {
             pronunciations: pronunciations(request)?,
             budget: budget(request)?,
             sampling: sampling(request, JobId::generate())?,
-            context: context(request, decode)?,
+            context: context(request, decode, &mut warnings)?,
             lane: lane_or(request, Lane::Live)?,
+            warnings,
             ..Self::new(tenant)
         })
     }
@@ -131,7 +136,10 @@ impl SpeechTemplate {
     /// Returns the ticket of the next job, and whether its request can be repeated.
     fn ticket(&self) -> (Ticket, bool) {
         match &self.first {
-            None => (Ticket { tenant: self.tenant.clone(), ..Ticket::new(JobId::generate()) }, false),
+            None => {
+                let (tenant, warnings) = (self.tenant.clone(), self.warnings.clone());
+                (Ticket { tenant, warnings, ..Ticket::new(JobId::generate()) }, false)
+            }
             Some((first, repeats)) => {
                 let id = if self.jobs == 0 { first.id } else { first.id.part(self.jobs) };
                 (Ticket { id, ..first.clone() }, *repeats)

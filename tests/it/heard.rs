@@ -217,7 +217,8 @@ async fn jobs_say_it_in_every_format() {
             let id = accepted["id"].as_str().unwrap();
             assert_eq!(system.client.finished(id).await["status"], "succeeded");
             let bytes = system.client.get(&format!("/v1/jobs/{id}/audio")).await.bytes().await.unwrap();
-            let clip = if format == "pcm" { Clip::from_pcm(&bytes).unwrap() } else { audio::read(&bytes).unwrap() };
+            let clip =
+                if format == "pcm" { Clip::from_pcm(&bytes).unwrap() } else { audio::read(&bytes).unwrap().clip };
             said.push(Said::new(text, 0, clip.samples().to_vec()));
         }
         words_are_heard(&said, flite_score(&said)).map_err(|error| format!("{format}: {error}")).unwrap();

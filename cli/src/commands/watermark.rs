@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES};
+use csm_shared::audio::{self, Clip, MAX_SOURCE_BYTES, Recording};
 use csm_shared::job::{AudioFormat, JobId};
 use csm_shared::process::error_chain::in_one_line;
 use csm_shared::watermark::{DISCLAIMER, Detector, Finding, Region, Scheme, Verdict, WatermarkKey, WatermarkReport};
@@ -130,8 +130,15 @@ pub(crate) fn detect(search: &MarkSearch, file: &Path) -> anyhow::Result<Waterma
     let bytes = opened.with_context(|| file.display().to_string())?;
     let bytes = bytes.with_context(|| format!("{}: more than {MAX_SOURCE_BYTES} bytes", file.display()))?;
     let bare = file.extension().is_some_and(|extension| extension == AudioFormat::Pcm.name());
-    let clip = if bare { Clip::from_pcm(&bytes) } else { audio::read(&bytes) };
-    let samples = clip.with_context(|| file.display().to_string())?.to_f32();
+    let read = match bare {
+        true => Clip::from_pcm(&bytes).map(|clip| Recording { clip, warnings: Vec::new() }),
+        false => audio::read(&bytes),
+    };
+    let Recording { clip, warnings } = read.with_context(|| file.display().to_string())?;
+    for warning in warnings {
+        errln!("warning: {}: {warning}", file.display());
+    }
+    let samples = clip.to_f32();
     let builtin =
         if search.any_speed { search.builtin.examine_thoroughly(&samples) } else { search.builtin.examine(&samples) };
     let mut findings = vec![builtin];

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use csm_queue::batches::{BatchEndpoint, InputKind, LineError};
 use csm_shared::audio;
-use csm_shared::job::{JobId, JobSpec, Receipt, Tenant};
+use csm_shared::job::{InputWarnings, JobId, JobSpec, Receipt, Tenant};
 use csm_shared::prompt::PromptError;
 use serde_json::Value;
 
@@ -56,6 +56,8 @@ pub struct LocalLine {
     pub job: JobId,
     /// Job of the line.
     pub spec: JobSpec,
+    /// Warnings about the request.
+    warnings: InputWarnings,
 }
 
 impl LocalBatch {
@@ -124,7 +126,7 @@ impl LocalBatch {
         for line in request_lines(self.kind, self.endpoint, File::open(&self.file)?).map_err(unread)? {
             let request = line.map_err(unread)?;
             let JobRequest { ticket, spec, .. } = self.request(&request).map_err(|_| changed())?;
-            if !take(LocalLine { request, job: ticket.id, spec }) {
+            if !take(LocalLine { request, job: ticket.id, spec, warnings: ticket.warnings }) {
                 break;
             }
         }
@@ -154,7 +156,7 @@ impl LocalLine {
     /// Returns the facts of the line's audio, as a manifest has them.
     #[must_use]
     pub fn spoken(&self, receipt: &Receipt) -> Value {
-        outcome::body(&self.request, self.job, receipt.attempt, receipt)
+        outcome::body(&self.request, self.job, receipt.attempt, receipt, &self.warnings)
     }
 
     /// Returns the failure of the line, as a list of errors has it.

@@ -2,7 +2,7 @@
 //! the audio as the body of the answer.
 
 use bytes::Bytes;
-use csm_shared::job::{JobId, JobRecord, JobState, Receipt};
+use csm_shared::job::{InputWarnings, JobId, JobRecord, JobState, Receipt};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -64,7 +64,7 @@ impl Outcome {
     }
 
     fn spoken(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Self {
-        let body = body(line, record.id, record.attempt, receipt);
+        let body = body(line, record.id, record.attempt, receipt, &record.warnings);
         let response = Response { status_code: SPOKEN_STATUS, request_id: record.id.to_string(), body };
         let (custom_id, line) = (line.custom_id.clone(), line.line);
         Self { id: id(record.id), custom_id, line, response: Some(response), error: None }
@@ -96,7 +96,13 @@ fn id(job: JobId) -> String {
 }
 
 /// Returns the facts of a line's audio.
-pub(super) fn body(line: &RequestLine, job: JobId, attempts: u64, receipt: &Receipt) -> Value {
+pub(super) fn body(
+    line: &RequestLine,
+    job: JobId,
+    attempts: u64,
+    receipt: &Receipt,
+    input_warnings: &InputWarnings,
+) -> Value {
     let mut body = json!({
         "custom_id": line.custom_id,
         "line": line.line,
@@ -116,6 +122,9 @@ pub(super) fn body(line: &RequestLine, job: JobId, attempts: u64, receipt: &Rece
     });
     if !receipt.warnings.is_empty() {
         body["warnings"] = json!(receipt.warnings);
+    }
+    if !input_warnings.is_empty() {
+        body["input_warnings"] = json!(input_warnings);
     }
     if !receipt.turns.is_empty() {
         body["turns"] = json!(receipt.turns);

@@ -31,13 +31,14 @@ pub(crate) async fn generate(State(app): State<App>, request: Request) -> Result
     let (tenant, peer) = (tenant(request.headers()), peer(request.extensions()));
     let body = app.bodies.read(request).await?;
     let checked = parse_and_check(&app, body, read, Caller::new(tenant?)).await?;
+    let warnings = checked.job_request.ticket.warnings.clone();
     let finished = submit_and_wait(&app, checked).await?;
     let FinishedJob { job, receipt } = &finished;
     let end = format!(r#"","format":"wav","sample_rate":{SAMPLE_RATE}}}"#);
     let length = ANSWER_START.len() as u64 + receipt.bytes.div_ceil(3) * 4 + end.len() as u64;
     let headers = [(CONTENT_TYPE, "application/json".to_owned()), (CONTENT_LENGTH, length.to_string())];
     let audio = StoredAudio::of(&app, peer, *job, receipt)?.pieces(0..receipt.bytes).await?;
-    let summary = ResultSummary::of(&finished).headers();
+    let summary = ResultSummary::of(&finished, warnings).headers();
     Ok((Provenance::of(receipt), summary, headers, Body::from_stream(answer(audio, end))))
 }
 

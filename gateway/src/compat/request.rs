@@ -29,7 +29,7 @@ pub(super) fn read_message(
 /// Reads a request's body.
 pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError> {
     let body = parse_json(body)?;
-    let ticket = caller.ticket(&body);
+    let mut ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
     let budget = budget(&mut request)?;
     let (voice, speaker) = voice_and_speaker(&mut request)?;
@@ -43,7 +43,7 @@ pub(super) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         speed: speed(&mut request)?,
         budget: budget.unwrap_or_default(),
         sampling: sampling(&mut request, caller.job)?,
-        context: context(&mut request, decode)?,
+        context: context(&mut request, decode, &mut ticket.warnings)?,
         lane: Lane::Live,
         format: AudioFormat::Wav,
         delivery: Delivery::Store,

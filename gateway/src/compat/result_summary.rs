@@ -3,9 +3,10 @@
 //! it in headers, and `/ws` in a message of its own to callers who asked for it.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
-use csm_shared::job::{FinishReason, ReceiptWarning};
+use csm_shared::job::{FinishReason, InputWarnings, ReceiptWarning};
 use serde::Serialize;
 
+use crate::http::append_warnings;
 use crate::wait::FinishedJob;
 
 /// Header with the id of the job.
@@ -21,13 +22,16 @@ pub(super) struct ResultSummary {
     job: String,
     finish_reason: FinishReason,
     warnings: Vec<ReceiptWarning>,
+    #[serde(skip_serializing_if = "InputWarnings::is_empty")]
+    input_warnings: InputWarnings,
 }
 
 impl ResultSummary {
-    /// Makes the summary of a result.
-    pub(super) fn of(finished: &FinishedJob) -> Self {
+    /// Makes the summary of a result, with the warnings about its request.
+    pub(super) fn of(finished: &FinishedJob, input_warnings: InputWarnings) -> Self {
         let FinishedJob { job, receipt } = finished;
-        Self { job: job.to_string(), finish_reason: receipt.finish_reason, warnings: receipt.warnings.clone() }
+        let (finish_reason, warnings) = (receipt.finish_reason, receipt.warnings.clone());
+        Self { job: job.to_string(), finish_reason, warnings, input_warnings }
     }
 
     /// Returns the message that ends a stream: the summary, with `done` and the number of samples.
@@ -42,7 +46,10 @@ impl ResultSummary {
         let warnings = self.warnings.iter().map(|warning| name(&warning.code)).collect::<Vec<_>>().join(", ");
         let named = [(JOB_ID, self.job.clone()), (FINISH_REASON, name(&self.finish_reason)), (WARNINGS, warnings)];
         let named = named.into_iter().filter(|(_, value)| !value.is_empty());
-        named.filter_map(|(header, value)| Some((header, HeaderValue::try_from(value).ok()?))).collect()
+        let named = named.filter_map(|(header, value)| Some((header, HeaderValue::try_from(value).ok()?)));
+        let mut headers: HeaderMap = named.collect();
+        append_warnings(&mut headers, &self.input_warnings);
+        headers
     }
 }
 

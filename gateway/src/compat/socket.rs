@@ -11,7 +11,7 @@ use std::convert::Infallible;
 
 use axum::extract::ws::Message;
 use csm_formats::StreamEncoder;
-use csm_shared::job::{AudioFormat, Tenant};
+use csm_shared::job::{AudioFormat, InputWarnings, Tenant};
 use csm_shared::process::connections::Peer;
 
 use super::request::read_message;
@@ -38,8 +38,8 @@ pub(crate) struct Session {
 enum Answer {
     /// File, with the summary behind it.
     Whole(WholeAudio, Option<String>),
-    /// Audio that is sent while it is made.
-    Live(LiveAudio),
+    /// Audio that is sent while it is made, with the warnings about its request.
+    Live(LiveAudio, InputWarnings),
 }
 
 /// Origin of a session.
@@ -91,19 +91,21 @@ impl Session {
         let work = Box::pin(async move {
             let (checked, stream) = parse_and_check_some(&app, request, read_message, caller).await?;
             let checked = checked.ok_or_else(|| Problem::internal("a message became no job"))?;
+            let warnings = checked.job_request.ticket.warnings.clone();
             if stream {
-                return LiveAudio::submit(&app, checked, peer).await.map(Answer::Live);
+                let audio = LiveAudio::submit(&app, checked, peer).await?;
+                return Ok(Answer::Live(audio, warnings));
             }
             let finished = submit_and_wait(&app, checked).await?;
             let FinishedJob { job, receipt } = &finished;
             let audio = StoredAudio::of(&app, peer, *job, receipt)?.whole().await?;
-            let summary = receipts.then(|| serde_json::to_string(&ResultSummary::of(&finished)));
+            let summary = receipts.then(|| serde_json::to_string(&ResultSummary::of(&finished, warnings)));
             Ok(Answer::Whole(audio, summary.and_then(Result::ok)))
         });
         let answer = self.while_listening(socket, work).await?;
         let (audio, summary) = match answer {
             Ok(Answer::Whole(audio, summary)) => (audio, summary),
-            Ok(Answer::Live(audio)) => return self.stream(socket, audio).await,
+            Ok(Answer::Live(audio, warnings)) => return self.stream(socket, audio, warnings).await,
             Err(problem) => return self.refuse(socket, &problem).await,
         };
         let WholeAudio { bytes, memory: _held_until_sent } = audio;
@@ -129,7 +131,12 @@ impl Session {
     }
 
     /// Sends audio while it is made: pieces of one WAV, then the summary that ends them.
-    async fn stream(&mut self, socket: &mut Socket, mut audio: LiveAudio) -> Result<(), SessionEnd> {
+    async fn stream(
+        &mut self,
+        socket: &mut Socket,
+        mut audio: LiveAudio,
+        warnings: InputWarnings,
+    ) -> Result<(), SessionEnd> {
         let mut encoder = match StreamEncoder::new(AudioFormat::Wav, 0) {
             Ok(encoder) => encoder,
             Err(error) => return self.refuse(socket, &Problem::internal(error)).await,
@@ -143,7 +150,7 @@ impl Session {
                     if !rest.is_empty() {
                         socket.send(Message::Binary(rest.into())).await?;
                     }
-                    let end = ResultSummary::of(&finished).end_of_stream(finished.receipt.samples);
+                    let end = ResultSummary::of(&finished, warnings).end_of_stream(finished.receipt.samples);
                     return socket.send(Message::Text(end.into())).await;
                 }
                 Err(problem) => return self.refuse(socket, &problem).await,

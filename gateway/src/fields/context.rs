@@ -1,10 +1,10 @@
 //! `context_segments`: earlier segments of the conversation, oldest first.
 
 use csm_shared::job::limits::{CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS};
-use csm_shared::job::{Context, Invalid, Segment};
+use csm_shared::job::{Context, InputWarnings, Invalid, Segment};
 
 use super::json::RequestJson;
-use super::recording::clip;
+use super::recording::recording;
 use super::{FieldError, JsonObject, speaker, text};
 use crate::resources::DecodeRecording;
 
@@ -12,8 +12,12 @@ use crate::resources::DecodeRecording;
 const CONTEXT: &str = "context_segments";
 
 /// Reads the context; the default is none. Each recording may be as long as the ones before it
-/// leave over.
-pub(crate) fn context(object: &mut JsonObject<'_>, decode: &mut DecodeRecording<'_>) -> Result<Context, FieldError> {
+/// leave over. `warnings` get what the caller should know of the recordings.
+pub(crate) fn context(
+    object: &mut JsonObject<'_>,
+    decode: &mut DecodeRecording<'_>,
+    warnings: &mut InputWarnings,
+) -> Result<Context, FieldError> {
     let Some(values) = object.list(&[CONTEXT, "context"])? else { return Ok(Context::default()) };
     // Segments are counted before any recording is decoded.
     if !CONTEXT_SEGMENTS.allows(values.count as u64) {
@@ -21,7 +25,7 @@ pub(crate) fn context(object: &mut JsonObject<'_>, decode: &mut DecodeRecording<
     }
     let (mut segments, mut left_ms) = (Vec::with_capacity(values.count), CONTEXT_AUDIO_MS.max);
     for (index, value) in values.first.into_iter().enumerate() {
-        let segment = segment(object, &format!("{CONTEXT}[{index}]"), value, left_ms, decode)?;
+        let segment = segment(object, &format!("{CONTEXT}[{index}]"), value, left_ms, decode, warnings)?;
         left_ms = left_ms.saturating_sub(segment.recording.duration_ms());
         segments.push(segment);
     }
@@ -34,14 +38,14 @@ fn segment<'a>(
     value: RequestJson<'a>,
     left_ms: u64,
     decode: &mut DecodeRecording<'_>,
+    warnings: &mut InputWarnings,
 ) -> Result<Segment, FieldError> {
     let mut object = request.inner(path, value)?;
     let within = |invalid: Invalid| if invalid.field.starts_with(path) { invalid } else { invalid.within(path) };
-    let segment = Segment {
-        text: text(&mut object).map_err(within)?,
-        speaker: speaker(&mut object).map_err(within)?,
-        recording: clip(&format!("{path}.audio"), object.string("audio")?.as_deref(), left_ms, decode)?.into(),
-    };
+    let (text, speaker) = (text(&mut object).map_err(within)?, speaker(&mut object).map_err(within)?);
+    let path = format!("{path}.audio");
+    let read = recording(&path, object.string("audio")?.as_deref(), left_ms, decode)?;
     object.finish()?;
-    Ok(segment)
+    warnings.add(&path, read.warnings);
+    Ok(Segment { text, speaker, recording: read.clip.into() })
 }

@@ -1,35 +1,36 @@
 //! A recording within a request: base64 of an audio file.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use csm_shared::audio::{Clip, FORMATS};
+use csm_shared::audio::{FORMATS, Recording};
 use csm_shared::job::limits::CONTEXT_AUDIO_MS;
 use csm_shared::job::{Invalid, Reason};
 
 use super::FieldError;
+use super::base64_text::decode_base64;
 use crate::resources::{DecodeError, DecodeRecording};
 
 /// HTTP status of a recording that is larger or longer than the decoder takes.
 const TOO_LARGE_STATUS: u16 = 413;
 
+/// Decodes the base64 of an audio file at `path`.
+pub(crate) fn audio_file(path: &str, base64: Option<&str>) -> Result<Vec<u8>, Invalid> {
+    let Some(base64) = base64 else {
+        return Err(Invalid::malformed(path, "(missing)", format!("base64 of {FORMATS}")));
+    };
+    decode_base64(base64).map_err(|error| Invalid::malformed(path, base64, expected(&error)))
+}
+
 /// Decodes the recording at `path`, of which `most_ms` milliseconds may still be used.
-pub(super) fn clip(
+pub(super) fn recording(
     path: &str,
     base64: Option<&str>,
     most_ms: u64,
     decode: &mut DecodeRecording<'_>,
-) -> Result<Clip, FieldError> {
-    let expected = |why: &str| format!("base64 of {FORMATS} ({why})");
-    let Some(base64) = base64 else {
-        return Err(Invalid::malformed(path, "(missing)", format!("base64 of {FORMATS}")).into());
-    };
-    let file = BASE64
-        .decode(base64)
-        .map_err(|error| Invalid::malformed(path, base64, expected(error.to_string().trim_end_matches('.'))))?;
+) -> Result<Recording, FieldError> {
+    let file = audio_file(path, base64)?;
     decode(&file, most_ms).map_err(|error| match error {
         DecodeError::Overloaded => FieldError::Overloaded,
         DecodeError::Clip(error) => {
-            let mut invalid = Invalid::malformed(path, base64, expected(&error.to_string()));
+            let mut invalid = Invalid::malformed(path, base64.unwrap_or_default(), expected(&error));
             if error.is_too_large() {
                 (invalid.status, invalid.reason) = (TOO_LARGE_STATUS, Reason::TooLarge);
                 let used_ms = CONTEXT_AUDIO_MS.max - most_ms;
@@ -41,4 +42,9 @@ pub(super) fn clip(
             invalid.into()
         }
     })
+}
+
+/// Describes what is expected, with the reason why a value is something else.
+fn expected(why: &dyn std::fmt::Display) -> String {
+    format!("base64 of {FORMATS} ({why})")
 }

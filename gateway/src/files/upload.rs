@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::extract::multipart::{Field, MultipartError};
-use axum::extract::{FromRequest as _, Multipart, Request, State};
+use axum::extract::{Multipart, Request, State};
 use axum::http::header::CONTENT_LENGTH;
 use csm_queue::batches::{FILE_PURPOSE, FileRecord};
 use csm_queue::queue::QueueError;
@@ -20,6 +20,8 @@ use super::document::document;
 use crate::app::App;
 use crate::caller::tenant;
 use crate::http::Problem;
+use crate::http::form::{damaged_form, open_form};
+use crate::http::problem::echoed;
 use crate::resources::peer;
 
 /// Size of a file, as in OpenAI's API.
@@ -47,11 +49,7 @@ pub(super) async fn create_file(State(app): State<App>, request: Request) -> Res
         return Err(Invalid::outside("file", format!("Content-Length {bytes}"), &FILE_BYTES).into());
     }
     memory.grow_to(2 * UPLOAD_PIECE_BYTES).await?;
-    let form = Multipart::from_request(request, &app).await;
-    let form = form.map_err(|error| Invalid {
-        status: 415,
-        ..Invalid::malformed("Content-Type", error.body_text(), "multipart/form-data")
-    })?;
+    let form = open_form(request).await?;
     let id = format!("file-{}", Uuid::now_v7().simple());
     let key = ObjectKey::new(format!("audio/files/{id}")).map_err(Problem::internal)?;
     let reading = timeout(UPLOAD_MAX, read_form(&app, tenant, &id, &key, form));
@@ -104,7 +102,7 @@ async fn read_form(
             "file" => return Err(Invalid::malformed("file", "(a second one)", "one file").into()),
             other => {
                 let known = "a known field; there are purpose, file, expires_after[anchor], expires_after[seconds]";
-                return Err(Invalid::malformed(other, "(present)", known).into());
+                return Err(Invalid::malformed(&echoed(other), "(present)", known).into());
             }
         }
     }
@@ -174,11 +172,7 @@ async fn within_silence<T>(
 ) -> Result<Option<T>, Problem> {
     match timeout(SILENCE_MAX, next).await {
         Err(_) => Err(Problem::slow_body()),
-        Ok(Err(error)) if error.status().is_server_error() => Err(Problem::broken_body()),
-        Ok(Err(error)) => {
-            let invalid = Invalid::malformed("(body)", error.body_text(), "a form of multipart/form-data");
-            Err(Invalid { status: 400, ..invalid }.into())
-        }
+        Ok(Err(error)) => Err(damaged_form(&error)),
         Ok(Ok(part)) => Ok(part),
     }
 }

@@ -39,7 +39,7 @@ pub(super) async fn accept(app: &App, caller: Result<Caller, Problem>, request: 
 
 /// Submits a checked request and answers with the links of its job.
 pub(super) async fn answer(app: &App, checked: CheckedRequest) -> Result<Response, Problem> {
-    let spec = &checked.job_request.spec;
+    let (spec, warnings) = (&checked.job_request.spec, checked.job_request.ticket.warnings.clone());
     let seed = spec.editing.edit().map_or(spec.sampling.seed, |edit| edit.seed);
     let (lane, seed) = (spec.lane, seed.get());
     let Submitted { cancel_on_drop, state, wait, paused, repeated } = submit(app, checked).await?;
@@ -48,7 +48,7 @@ pub(super) async fn answer(app: &App, checked: CheckedRequest) -> Result<Respons
     let ahead = app.status_queue.ahead(&id).await.ok().flatten();
     let place = ahead.map(|ahead| QueuePlace { ahead, wait_s: wait.map(|wait| wait.as_secs_f64()), paused });
     cancel_on_drop.disarm();
-    let accepted = Json(Accepted::new(&id, state, lane, seed, place));
+    let accepted = Json(Accepted::new(&id, state, lane, seed, place).with_warnings(warnings));
     let mut response = (StatusCode::ACCEPTED, [(LOCATION, job_path(&id))], accepted).into_response();
     if repeated {
         response.headers_mut().insert(IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
-use csm_shared::job::{Failure, JobId, JobRecord, JobState, Lane, Receipt};
+use csm_shared::job::{Failure, InputWarnings, JobId, JobRecord, JobState, Lane, Receipt};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -59,6 +59,8 @@ pub(crate) struct Accepted {
     seed: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     queue: Option<QueuePlace>,
+    #[serde(skip_serializing_if = "InputWarnings::is_empty")]
+    warnings: InputWarnings,
     links: Links,
 }
 
@@ -66,7 +68,12 @@ impl Accepted {
     /// Makes the answer; the link to the audio is there only if the job has succeeded.
     pub(crate) fn new(id: &JobId, status: JobState, lane: Lane, seed: u64, queue: Option<QueuePlace>) -> Self {
         let links = Links::of(id, status == JobState::Succeeded);
-        Self { id: id.to_string(), status, lane, seed, queue, links }
+        Self { id: id.to_string(), status, lane, seed, queue, warnings: InputWarnings::default(), links }
+    }
+
+    /// Adds warnings about the input of the request.
+    pub(crate) fn with_warnings(self, warnings: InputWarnings) -> Self {
+        Self { warnings, ..self }
     }
 }
 
@@ -97,6 +104,9 @@ pub(crate) struct JobDocument {
     /// New job that an operator made of this one after its failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     replayed_as: Option<String>,
+    /// Warnings about the input of the request.
+    #[serde(skip_serializing_if = "InputWarnings::is_empty")]
+    warnings: InputWarnings,
     created_at: Timestamp,
     #[serde(skip_serializing_if = "Option::is_none")]
     started_at: Option<Timestamp>,
@@ -123,6 +133,7 @@ impl JobDocument {
             progress: progress.filter(|_| record.state == JobState::Running),
             failure: record.failure.filter(|_| record.state != JobState::Succeeded),
             replayed_as: record.replayed_as.map(|id| id.to_string()),
+            warnings: record.warnings,
             created_at: record.created,
             started_at: record.started,
             finished_at: record.finished,

@@ -13,7 +13,7 @@ use crate::submit::JobRequest;
 /// Reads a request's body.
 pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_>) -> Result<JobRequest, FieldError> {
     let body = parse_json(body)?;
-    let ticket = caller.ticket(&body);
+    let mut ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
     // The refusal of an unknown field lists the fields in this order. Of several refused values the
     // budget is reported first.
@@ -33,7 +33,7 @@ pub(crate) fn read(body: &[u8], caller: &Caller, decode: &mut DecodeRecording<'_
         speed: speed(&mut request)?,
         budget: budget.unwrap_or_default(),
         sampling: sampling(&mut request, caller.job)?,
-        context: context(&mut request, decode)?,
+        context: context(&mut request, decode, &mut ticket.warnings)?,
         lane: lane(&mut request)?,
         format: format(&mut request)?,
         delivery: delivery(&mut request)?,

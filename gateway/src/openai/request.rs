@@ -5,8 +5,8 @@ use csm_formats::{MP3_RATES, SAMPLE_RATES};
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::TEXT_CHARS;
 use csm_shared::job::{
-    AudioBudget, AudioFormat, Context, Delivery, Editing, Invalid, JobSpec, Lane, Pronunciations, Sampling, Speaker,
-    Speed, Text, Turns, VoiceName,
+    AudioBudget, AudioFormat, Context, Delivery, Editing, InputWarnings, Invalid, JobSpec, Lane, Pronunciations,
+    Sampling, Speaker, Speed, Text, Turns, VoiceName,
 };
 
 use crate::caller::Caller;
@@ -91,6 +91,8 @@ struct SpeechFields {
     sampling: Sampling,
     context: Context,
     lane: Lane,
+    /// Warnings about the context.
+    warnings: InputWarnings,
 }
 
 impl SpeechFields {
@@ -119,6 +121,7 @@ impl SpeechFields {
                 (Some(voice), voice.speaker())
             }
         };
+        let mut warnings = InputWarnings::default();
         Ok(Self {
             form,
             input,
@@ -130,8 +133,9 @@ impl SpeechFields {
             speed,
             budget: budget(request)?,
             sampling: sampling(request, caller.job)?,
-            context: context(request, decode)?,
+            context: context(request, decode, &mut warnings)?,
             lane: lane_or(request, asked.lane())?,
+            warnings,
         })
     }
 
@@ -173,9 +177,10 @@ pub(super) fn read(
     loaded_model: &str,
 ) -> Result<(Option<JobRequest>, SpeechRequest), FieldError> {
     let body = parse_json(body)?;
-    let ticket = caller.ticket(&body);
+    let mut ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Ignore)?;
     let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Asked::Live)?;
+    ticket.warnings = fields.warnings.clone();
     let mut answer = SpeechRequest { form: fields.form, texts: Vec::new() };
     let Some(input) = &fields.input else { return Ok((None, answer)) };
     let spec = |text: &str| {
@@ -210,10 +215,11 @@ pub(crate) fn read_line(
     loaded_model: &str,
 ) -> Result<JobRequest, FieldError> {
     let body = parse_json(body)?;
-    let ticket = caller.ticket(&body);
+    let mut ticket = caller.ticket(&body);
     let mut request = JsonObject::of_request(body, UnknownFields::Refuse)?;
     let fields = SpeechFields::read(&mut request, caller, decode, loaded_model, Asked::Line)?;
     request.finish()?;
+    ticket.warnings = fields.warnings.clone();
     if fields.form.stream != StreamFormat::Audio {
         return Err(Invalid::malformed("stream_format", "sse", "audio in a batch").into());
     }

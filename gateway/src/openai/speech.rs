@@ -9,7 +9,7 @@ use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use csm_formats::StreamEncoder;
-use csm_shared::job::{AudioFormat, JobId};
+use csm_shared::job::{AudioFormat, InputWarnings, JobId};
 use csm_shared::process::connections::Peer;
 
 use super::request::{SpeechForm, SpeechRequest, StreamFormat, read};
@@ -17,9 +17,9 @@ use super::speech_body::SpeechBody;
 use super::speech_source::SpeechSource;
 use crate::app::App;
 use crate::caller::Caller;
-use crate::http::Problem;
 use crate::http::body::BufferedBody;
 use crate::http::media_type::require_json;
+use crate::http::{Problem, append_warnings};
 use crate::provenance_headers::Provenance;
 use crate::resources::{DecodeRecording, peer};
 use crate::sentence_queue::SILENCE_SAMPLES;
@@ -62,13 +62,19 @@ pub(crate) async fn answer_speech(app: &App, call: SpeechCall, body: BufferedBod
         let mut encoder = encoder(form, 0)?;
         let mut bytes = encoder.push(&[0; SILENCE_SAMPLES]).map_err(Problem::internal)?;
         bytes.append(&mut encoder.finish().map_err(Problem::internal)?);
-        return Ok(answer(form, None, Body::from_stream(SpeechBody::silence(form, bytes).into_stream())));
+        return Ok(answer(
+            form,
+            None,
+            &InputWarnings::default(),
+            Body::from_stream(SpeechBody::silence(form, bytes).into_stream()),
+        ));
     };
+    let warnings = checked.job_request.ticket.warnings.clone();
     let mut source = SpeechSource::begin(app, peer, checked, texts).await?;
     let job = source.job();
     let first = source.next().await?;
     let body = SpeechBody::new(form, encoder(form, serial(job))?, source, first);
-    Ok(answer(form, Some(job), Body::from_stream(body.into_stream())))
+    Ok(answer(form, Some(job), &warnings, Body::from_stream(body.into_stream())))
 }
 
 fn encoder(form: SpeechForm, serial: u32) -> Result<StreamEncoder, Problem> {
@@ -84,7 +90,7 @@ fn serial(job: JobId) -> u32 {
     job.to_string().bytes().fold(0, |serial: u32, byte| serial.wrapping_mul(31).wrapping_add(byte.into()))
 }
 
-fn answer(form: SpeechForm, job: Option<JobId>, body: Body) -> Response {
+fn answer(form: SpeechForm, job: Option<JobId>, warnings: &InputWarnings, body: Body) -> Response {
     let media_type = match (form.stream, form.format) {
         (StreamFormat::Sse, _) => "text/event-stream",
         (StreamFormat::Audio, AudioFormat::Mp3) => "audio/mpeg",
@@ -99,6 +105,7 @@ fn answer(form: SpeechForm, job: Option<JobId>, body: Body) -> Response {
     if let Some(job) = job.and_then(|job| HeaderValue::try_from(job.to_string()).ok()) {
         response.headers_mut().insert(JOB_ID, job);
     }
+    append_warnings(response.headers_mut(), warnings);
     if form.instructions {
         response.headers_mut().insert(IGNORED, HeaderValue::from_static("instructions"));
     }

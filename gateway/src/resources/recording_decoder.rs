@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::available_parallelism;
 use std::time::Duration;
 
-use csm_shared::audio::{self, Clip, ClipError, MAX_SOURCE_RATE, SAMPLE_RATE};
+use csm_shared::audio::{self, ClipError, MAX_SOURCE_RATE, Recording, SAMPLE_RATE};
 use csm_shared::job::limits::CONTEXT_AUDIO_MS;
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -49,7 +49,7 @@ impl From<NoMemory> for DecodeError {
 }
 
 /// Decoding of a file, of which at most the given number of milliseconds are taken.
-pub(crate) type DecodeRecording<'a> = dyn FnMut(&[u8], u64) -> Result<Clip, DecodeError> + 'a;
+pub(crate) type DecodeRecording<'a> = dyn FnMut(&[u8], u64) -> Result<Recording, DecodeError> + 'a;
 
 /// Places in which requests are read and recordings decoded.
 pub(crate) struct RecordingDecoder {
@@ -80,15 +80,15 @@ impl RecordingDecoder {
         memory: &mut MemoryGrant,
         file: &[u8],
         most_ms: u64,
-    ) -> Result<Clip, DecodeError> {
+    ) -> Result<Recording, DecodeError> {
         let place = timeout(PLACE_WAIT, self.places.acquire());
         let place = runtime.block_on(left.run_until_cancelled(place)).ok_or(DecodeError::Overloaded)?;
         let _place = place.map_err(|_| DecodeError::Overloaded)?.map_err(|_| DecodeError::Overloaded)?;
         let before = memory.bytes();
         runtime.block_on(memory.grow_to(before + DECODE_BYTES))?;
-        let clip = audio::read_within(file, most_ms);
-        let kept = clip.as_ref().map_or(0, |clip| clip.samples().len() * KEPT_SAMPLE_BYTES);
+        let read = audio::read_within(file, most_ms);
+        let kept = read.as_ref().map_or(0, |read| read.clip.samples().len() * KEPT_SAMPLE_BYTES);
         memory.shrink_to(before + kept);
-        Ok(clip?)
+        Ok(read?)
     }
 }

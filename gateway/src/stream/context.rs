@@ -7,7 +7,7 @@ use csm_formats::{Resampler, pcm};
 use csm_queue::live::EventId;
 use csm_shared::audio::SAMPLE_RATE;
 use csm_shared::job::limits::{CHARS_PER_SECOND, Limit, TEXT_CHARS};
-use csm_shared::job::{Invalid, JobId};
+use csm_shared::job::{InputWarnings, Invalid, JobId};
 use serde_json::{Value, json};
 
 use super::messages::{AudioMessages, ContextMessage, Start};
@@ -46,6 +46,8 @@ pub(super) struct StreamContext {
     samples_sent: u64,
     /// True once the caller has asked for the end.
     ended: bool,
+    /// Warnings about the start.
+    warnings: InputWarnings,
 }
 
 /// Sentence that is spoken.
@@ -77,6 +79,7 @@ impl StreamContext {
             text_sent: String::new(),
             samples_sent: 0,
             ended: false,
+            warnings: start.template.warnings,
         }
     }
 
@@ -87,7 +90,12 @@ impl StreamContext {
 
     /// Returns the answer to the start.
     pub(super) fn started(&self) -> Value {
-        json!({"type": "started", "context_id": self.id, "context": self.number, "sample_rate": self.rate})
+        let mut started =
+            json!({"type": "started", "context_id": self.id, "context": self.number, "sample_rate": self.rate});
+        if !self.warnings.is_empty() {
+            started["warnings"] = json!(self.warnings);
+        }
+        started
     }
 
     /// Takes a message other than a cancellation.

@@ -327,7 +327,7 @@ async fn every_format_carries_the_whole_context() {
         let ((), spoken) = tokio::join!(worker, socket.spoken("a"));
         let samples = match format.starts_with("pcm") {
             true => spoken.audio.len() / 2,
-            false => read(&spoken.audio).unwrap().samples().len(),
+            false => read(&spoken.audio).unwrap().clip.samples().len(),
         };
         assert!((least..=most).contains(&samples), "{format}: {samples} of {least}");
         if format == "mp3_22050_32" {

@@ -97,8 +97,8 @@ async fn every_format_carries_all_samples() {
         let said = tone(10 * FRAME_SAMPLES);
         match format {
             "wav" => assert_eq!(body[44..], bytes(&said)),
-            "flac" => assert_eq!(read(&body).unwrap().samples(), said),
-            "opus" => assert_eq!(read(&body).unwrap().samples().len(), said.len()),
+            "flac" => assert_eq!(read(&body).unwrap().clip.samples(), said),
+            "opus" => assert_eq!(read(&body).unwrap().clip.samples().len(), said.len()),
             _ => assert_eq!(body.len() % 288, 0, "whole frames of MP3"),
         }
     }
@@ -199,7 +199,7 @@ async fn a_long_result_is_read_from_its_file() {
     };
     let body = json!({"input": "Hi.", "response_format": "flac", "max_audio_length_ms": 150_000, "speed": 0.5});
     let ((), answer) = tokio::join!(worker, ask(&app, body));
-    assert_eq!(read(&answer.bytes().await.unwrap()).unwrap().samples(), tone(40 * FRAME_SAMPLES));
+    assert_eq!(read(&answer.bytes().await.unwrap()).unwrap().clip.samples(), tone(40 * FRAME_SAMPLES));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{JobId, JobState, Lane, Receipt, Tenant};
+use super::{InputWarnings, JobId, JobState, Lane, Receipt, Tenant};
 
 /// Kind of a failure, which decides whether the job is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,4 +76,6 @@ pub struct JobRecord {
     pub failure: Option<Failure>,
     /// Id of the new job if this failed job was replayed.
     pub replayed_as: Option<JobId>,
+    /// Warnings about the input of the job's request.
+    pub warnings: InputWarnings,
 }

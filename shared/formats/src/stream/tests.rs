@@ -54,7 +54,7 @@ fn another_decoder_finds_the_samples_of_the_file_to_the_last() {
         let speech = speech(length);
         for format in [AudioFormat::Flac, AudioFormat::Opus] {
             let (streamed, file) = (streamed(format, &speech, 1_000), encode_file(&speech, format).unwrap());
-            let (streamed, file) = (read(&streamed).unwrap(), read(&file).unwrap());
+            let (streamed, file) = (read(&streamed).unwrap().clip, read(&file).unwrap().clip);
             assert_eq!(streamed.samples().len(), length, "{format}");
             assert!(streamed.samples() == file.samples(), "{format}, {length} samples");
             assert!(format == AudioFormat::Opus || file.samples() == speech);
@@ -77,7 +77,7 @@ fn nothing_is_held_back_but_one_block() {
             heard = pushed * 1_920;
         }
         if format == AudioFormat::Flac {
-            assert!(read(&bytes).unwrap().samples().len() + most >= heard);
+            assert!(read(&bytes).unwrap().clip.samples().len() + most >= heard);
         }
     }
 }
@@ -107,14 +107,14 @@ fn mp3_is_whole_frames_and_bodies_can_be_joined() {
         assert!(samples >= length + MP3_DELAY, "{length}: only {samples}");
         assert!(samples <= length + MP3_DELAY + 3 * MP3_FRAME_SAMPLES, "{length}: as many as {samples}");
         let joined = [body.as_slice(), &body, &body].concat();
-        assert_eq!(read(&joined).unwrap().samples().len(), 3 * read(&body).unwrap().samples().len());
+        assert_eq!(read(&joined).unwrap().clip.samples().len(), 3 * read(&body).unwrap().clip.samples().len());
     }
 }
 
 #[test]
 fn mp3_says_what_was_said_behind_its_delay() {
     let speech = speech(24_000);
-    let heard = read(&streamed(AudioFormat::Mp3, &speech, 1_920)).unwrap().samples().to_vec();
+    let heard = read(&streamed(AudioFormat::Mp3, &speech, 1_920)).unwrap().clip.samples().to_vec();
     let product =
         |delay: usize| -> f64 { speech.iter().zip(&heard[delay..]).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum() };
     let best = (0..2_400).max_by(|a, b| product(*a).total_cmp(&product(*b))).unwrap();
@@ -156,7 +156,7 @@ fn mp3_at_other_rates_is_whole_frames_of_that_rate_and_that_length() {
         let least = resampled_len(48_001, rate) as usize + MP3_DELAY;
         assert!((least..=least + 3 * frames[0].1).contains(&samples), "{rate}: {samples}, at least {least}");
         // The reader gives 24 kHz again, so another pitch would be another length.
-        let heard = read(&body).unwrap().samples().len() as f64;
+        let heard = read(&body).unwrap().clip.samples().len() as f64;
         let expected = samples as f64 * 24_000.0 / f64::from(rate);
         assert!((heard - expected).abs() < 1_500.0, "{rate}: {heard} of {expected}");
     }

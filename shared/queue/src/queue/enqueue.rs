@@ -51,6 +51,10 @@ impl Queue {
             (self.options.per_shard(self.options.tenant_open_max), self.options.wait_max(spec.lane));
         let [lane_bytes_max, tenant_bytes_max] =
             [self.options.lane_bytes_max, self.options.tenant_bytes_max].map(|bound| self.options.per_shard(bound));
+        let warnings = match ticket.warnings.is_empty() {
+            true => String::new(),
+            false => serde_json::to_string(&ticket.warnings)?,
+        };
         let mut script = call(&self.scripts.enqueue, keys);
         script
             .arg(ticket.id.to_string())
@@ -69,7 +73,8 @@ impl Queue {
             .arg(lane_bytes_max)
             .arg(tenant_bytes_max)
             .arg(self.tenant_rate_max())
-            .arg(self.model());
+            .arg(self.model())
+            .arg(warnings);
         let answer: (String, String, String) = match ticket.durability {
             Durability::Default => self.redis.script(&script).await?,
             Durability::Fsync => Box::pin(self.redis.script_fsynced(&script, FSYNC_LIMIT)).await?,

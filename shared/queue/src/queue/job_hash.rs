@@ -8,7 +8,7 @@ use super::QueueError;
 use csm_shared::job::{JobId, JobRecord};
 
 /// Fields of the hash that make a record, in the order in which [`read`] is given their values.
-pub(super) const FIELDS: [&str; 16] = [
+pub(super) const FIELDS: [&str; 17] = [
     "state",
     "lane",
     "attempt",
@@ -25,6 +25,7 @@ pub(super) const FIELDS: [&str; 16] = [
     "receipt",
     "failure",
     "replayed_as",
+    "warnings",
 ];
 
 /// Decodes the record; returns `None` if there is no such job.
@@ -76,6 +77,12 @@ pub(super) fn read(id: &JobId, fields: Vec<Option<String>>) -> Result<Option<Job
             .transpose()
             .map_err(|_| corrupt("failure"))?,
         replayed_as: hash.get("replayed_as").map(|id| id.parse().map_err(|_| corrupt("replayed_as"))).transpose()?,
+        warnings: hash
+            .get("warnings")
+            .map(|json| serde_json::from_str(json))
+            .transpose()
+            .map_err(|_| corrupt("warnings"))?
+            .unwrap_or_default(),
     }))
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use csm_shared::job::{JobId, Tenant};
+use csm_shared::job::{InputWarnings, JobId, Tenant};
 
 /// Crash that an accepted job survives from the moment the caller is told.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,8 @@ pub struct Ticket {
     pub deadline: Option<Timestamp>,
     /// Crash that the job survives once it counts as accepted.
     pub durability: Durability,
+    /// Warnings about the input of the request, which the job's record repeats.
+    pub warnings: InputWarnings,
 }
 
 impl Ticket {
@@ -49,6 +51,7 @@ impl Ticket {
             expires_in: None,
             deadline: None,
             durability: Durability::Default,
+            warnings: InputWarnings::default(),
         }
     }
 }

@@ -82,6 +82,6 @@ mod tests {
         }
         assert!(payloads.flac_constant.len() < 10_000, "{}", payloads.flac_constant.len());
         let clip = audio::read(&eight_bit_wav(RATE as usize + WAV_HEAD_BYTES));
-        assert_eq!(clip.map(|clip| clip.duration_ms()), Ok(1_000));
+        assert_eq!(clip.map(|read| read.clip.duration_ms()), Ok(1_000));
     }
 }

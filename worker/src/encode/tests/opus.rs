@@ -63,9 +63,9 @@ fn every_length_comes_back_exactly() {
 fn another_reader_finds_as_many_samples_and_the_mark() {
     for length in LENGTHS.into_iter().filter(|&length| length > 0) {
         let file = encode(&speech(length), AudioFormat::Opus).unwrap();
-        assert_eq!(read(&file).unwrap().samples().len(), length);
+        assert_eq!(read(&file).unwrap().clip.samples().len(), length);
     }
-    let clip = read(&encode(&speech(60_000), AudioFormat::Opus).unwrap()).unwrap();
+    let clip = read(&encode(&speech(60_000), AudioFormat::Opus).unwrap()).unwrap().clip;
     let detection = watermark().detector().detect(&clip.to_f32());
     assert_eq!(detection.verdict, Verdict::Detected, "{detection:?}");
 }

@@ -3,7 +3,8 @@
 -- 0 means none for expires_in_ms, deadline_ms, tenant_open_max, wait_max_ms, the bounds on bytes and
 -- tenant_rate_max.
 local id, lane, spec, max_frames, base, kind, tenant, fingerprint, expires_in_ms, deadline_ms, lane_depth_max,
-  tenant_open_max, wait_max_ms, lane_bytes_max, tenant_bytes_max, tenant_rate_max, model = unpack(ARGV)
+  tenant_open_max, wait_max_ms, lane_bytes_max, tenant_bytes_max, tenant_rate_max, model, warnings =
+  unpack(ARGV)
 local known = get(id, 'state', 'fingerprint')
 if known.state then
   return { known.fingerprint == fingerprint and 'exists' or 'conflict', known.state, '' }
@@ -65,6 +66,10 @@ local fields = { 'max_frames', max_frames, 'fingerprint', fingerprint, 'base', b
 if model ~= '' then
   fields[#fields + 1] = 'model'
   fields[#fields + 1] = model
+end
+if warnings ~= '' then
+  fields[#fields + 1] = 'warnings'
+  fields[#fields + 1] = warnings
 end
 if deadline > 0 then
   fields[#fields + 1] = 'deadline_ms'

@@ -4,7 +4,7 @@
 local ttl_ms = ARGV[1]
 local KEPT = { succeeded = true, cancelled = true, expired = true }
 local DROPPED = { receipt = true, failure = true, spec = true, base = true, kind = true, bytes = true, model = true,
-  build = true, cost = true }
+  build = true, cost = true, warnings = true }
 local forgotten = 0
 for place = 2, #ARGV do
   local id = ARGV[place]

@@ -2,7 +2,7 @@
 --
 -- A job's hash:
 -- - request: spec, bytes (of spec), lane, tenant, max_frames, fingerprint (of the request), model (that
---   it asks for)
+--   it asks for), warnings (about the request, as JSON)
 -- - work: base (estimated cost in frames, nothing measured), kind (jobs that take alike), cost (base,
 --   corrected by what jobs of the kind took)
 -- - place: state, queue and entry (its stream and its id there), parked (waits for its tenant)
