@@ -82,6 +82,21 @@ mod tests {
     }
 
     #[test]
+    fn warnings_about_recordings_come_with_the_ticket() {
+        use base64::Engine as _;
+        let wav = csm_shared::audio::Clip::from_samples(vec![7; 1_920]).to_wav();
+        let audio = base64::engine::general_purpose::STANDARD.encode(wav);
+        let mut decode = |file: &[u8], most_ms| {
+            let read = csm_shared::audio::read_within(file, most_ms)?;
+            Ok(csm_shared::audio::Recording { warnings: vec!["it ends early".into()], ..read })
+        };
+        let body = serde_json::json!({"text": "a", "context": [{"text": "b", "audio": audio}]}).to_string();
+        let warnings = read(body.as_bytes(), &Caller::new(Tenant::default()), &mut decode).unwrap().ticket.warnings;
+        let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+        assert_eq!((&*warning.field, &*warning.message), ("context_segments[0].audio", "it ends early"));
+    }
+
+    #[test]
     fn a_long_text_gets_the_time_it_needs() {
         let sentence = "This is one of many sentences that follow one another for quite a while. ";
         let spec = request(&format!(r#"{{"text": "{}"}}"#, sentence.repeat(40))).spec;

@@ -214,6 +214,21 @@ mod tests {
     }
 
     #[test]
+    fn warnings_about_the_context_of_a_start_are_kept() {
+        use base64::Engine as _;
+        let wav = csm_shared::audio::Clip::from_samples(vec![7; 1_920]).to_wav();
+        let audio = base64::engine::general_purpose::STANDARD.encode(wav);
+        let mut decode = |file: &[u8], most_ms| {
+            let read = csm_shared::audio::read_within(file, most_ms)?;
+            Ok(csm_shared::audio::Recording { warnings: vec!["it ends early".into()], ..read })
+        };
+        let body = serde_json::json!({"type": "start", "context_id": "a", "context": [{"text": "b", "audio": audio}]});
+        let begun = read_start(body.to_string().as_bytes(), Tenant::default(), &mut decode).unwrap();
+        let [warning] = begun.template.warnings.as_slice() else { panic!("{:?}", begun.template.warnings) };
+        assert_eq!((&*warning.field, &*warning.message), ("context_segments[0].audio", "it ends early"));
+    }
+
+    #[test]
     fn a_start_has_the_fields_of_a_job_and_its_own() {
         let begun = start(
             r#"{"type": "start", "context_id": "a", "voice": "ash", "speed": 1.5, "seed": 3, "audio": "base64",

@@ -1,5 +1,7 @@
 //! `POST /v1/watermark/detect`: findings in recordings, and refusals.
 
+mod uploads;
+
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 

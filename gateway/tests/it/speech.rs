@@ -20,6 +20,11 @@ pub(crate) fn segment(frames: usize) -> Value {
     json!({ "text": "Good morning.", "speaker": 1, "audio": BASE64.encode(wav) })
 }
 
+/// Encodes bytes as base64.
+pub(crate) fn encode(bytes: &[u8]) -> String {
+    BASE64.encode(bytes)
+}
+
 /// Decodes base64.
 pub(crate) fn decode(base64: &str) -> Vec<u8> {
     BASE64.decode(base64).unwrap()

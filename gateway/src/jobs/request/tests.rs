@@ -220,6 +220,22 @@ fn recordings_are_named_by_their_place() {
     assert_eq!(refused(&many), (422, "context_segments".into(), "33".into(), "0 to 32 segments".into()));
 }
 
+#[test]
+fn warnings_about_recordings_name_their_place() {
+    let mut decode = |file: &[u8], most_ms| {
+        let read = csm_shared::audio::read_within(file, most_ms)?;
+        Ok(csm_shared::audio::Recording { warnings: vec!["it ends early".into()], ..read })
+    };
+    let caller = Caller::new(Tenant::default());
+    let segment = format!(r#"{{"text": "b", "audio": "{}"}}"#, wav());
+    let body = format!(r#"{{"text": "a", "context": [{segment}, {segment}]}}"#);
+    let warnings = super::read(body.as_bytes(), &caller, &mut decode).unwrap().ticket.warnings;
+    let fields: Vec<_> = warnings.as_slice().iter().map(|warning| warning.field.as_str()).collect();
+    assert_eq!(fields, ["context_segments[0].audio", "context_segments[1].audio"]);
+    assert!(warnings.as_slice().iter().all(|warning| warning.message == "it ends early"), "{warnings:?}");
+    assert!(super::read(br#"{"text": "a"}"#, &caller, &mut decode).unwrap().ticket.warnings.is_empty());
+}
+
 /// Reads a request for the job `id` of a tenant.
 fn job_request(body: &str, tenant: &str, id: &str) -> JobRequest {
     let caller = Caller { tenant: tenant.parse().unwrap(), job: id.parse().unwrap(), repeats: true };

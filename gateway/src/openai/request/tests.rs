@@ -82,6 +82,26 @@ fn refusals_name_the_field_and_what_it_may_be() {
 }
 
 #[test]
+fn warnings_about_recordings_come_with_the_ticket() {
+    use base64::Engine as _;
+    let wav = csm_shared::audio::Clip::from_samples(vec![7; 1_920]).to_wav();
+    let audio = base64::engine::general_purpose::STANDARD.encode(wav);
+    let mut decode = |file: &[u8], most_ms| {
+        let read = csm_shared::audio::read_within(file, most_ms)?;
+        Ok(csm_shared::audio::Recording { warnings: vec!["it ends early".into()], ..read })
+    };
+    let context = serde_json::json!([{"text": "b", "audio": audio}]);
+    let body = serde_json::json!({"input": "Hi.", "context_segments": context}).to_string();
+    let caller = Caller::new(Tenant::default());
+    let speech = read(body.as_bytes(), &caller, &mut decode, "tiny").unwrap().0.unwrap();
+    let line = read_line(body.as_bytes(), &caller, &mut decode, "tiny").unwrap();
+    for warnings in [speech.ticket.warnings, line.ticket.warnings] {
+        let [warning] = warnings.as_slice() else { panic!("{warnings:?}") };
+        assert_eq!((&*warning.field, &*warning.message), ("context_segments[0].audio", "it ends early"));
+    }
+}
+
+#[test]
 fn punctuation_alone_is_silence() {
     for input in ["...", "?!", "- -", "\u{2026}"] {
         let body = serde_json::json!({ "input": input }).to_string();

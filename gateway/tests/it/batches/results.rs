@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::{UNSPEAKABLE, json_lines, line, names, speaking};
 use crate::app::{TestApp, until};
+use crate::speech::encode;
 use crate::worker::wav;
 
 #[tokio::test]
@@ -67,6 +68,24 @@ async fn archives_hold_all(app: &TestApp, batch: &str, spoken: &[Value]) {
     let bodies: Vec<_> = spoken.iter().map(|line| line["response"]["body"].clone()).collect();
     assert_eq!(manifest, bodies);
     assert_eq!(app.get(&format!("/v1/batches/{batch}/archive?format=rar")).await.status, 400);
+}
+
+#[tokio::test]
+async fn the_output_names_what_a_recording_lacks() {
+    let app = Arc::new(TestApp::start().await);
+    let mut file = csm_shared::audio::Clip::from_samples(vec![99; 1_920]).to_wav();
+    file.truncate(file.len() - 102);
+    let context = json!([{"text": "Good morning.", "audio": encode(&file)}]);
+    let body = json!({"input": "One.", "response_format": "wav", "context_segments": context});
+    let line = json!({"custom_id": "a", "method": "POST", "url": "/v1/audio/speech", "body": body}).to_string();
+    let worker = speaking(&app);
+    let batch = app.batch_of("lines.jsonl", line, &json!({})).await;
+    let done = app.batch_until(&batch, "completed").await;
+    let spoken = app.lines_of(&done["output_file_id"]).await;
+    let warnings = &spoken[0]["response"]["body"]["input_warnings"];
+    assert_eq!(warnings[0]["field"], "context_segments[0].audio", "{}", spoken[0]);
+    assert!(warnings[0]["message"].as_str().unwrap().contains("102"), "{warnings}");
+    worker.abort();
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@ use csm_queue::queue::{
     Enqueue, JobEnd, LAST_ENDS_MAX, LetterFilter, Queue, QueueArgs, QueueError, RedisKeys, Retry, Ticket, WorkerId,
     WorkerReport,
 };
-use csm_shared::job::{Failure, FailureClass, JobId, JobState, Lane};
+use csm_shared::job::{Failure, FailureClass, InputWarnings, JobId, JobState, Lane};
 use jiff::{Timestamp, ToSpan as _};
 
 use super::{depth, enqueue, failure, receipt, state};
@@ -112,6 +112,27 @@ async fn a_dead_letter_becomes_one_new_job_of_the_same_request() {
     assert_eq!(queue.replay(&id).await.unwrap(), Some(new));
     assert_eq!((state(queue, &id).await, state(queue, &new).await), (JobState::Failed, JobState::Succeeded));
     assert_eq!(queue.stats().await.unwrap().open, 0);
+}
+
+#[tokio::test]
+async fn warnings_stay_with_a_job_and_with_its_replay() {
+    let fleet = TestFleet::start().await;
+    let queue = &fleet.queue;
+    let mut warnings = InputWarnings::default();
+    warnings.add("context_segments[0].audio", vec!["it ends early; \"ü\"".to_owned()]);
+    let ticket = Ticket { warnings: warnings.clone(), ..Ticket::new(JobId::generate()) };
+    queue.enqueue(&ticket, &spec(Lane::Standard)).await.unwrap();
+    let lease = claim(queue, &WorkerId::of_this_process("a")).await.lease;
+    lease.fail(&Failure::new(FailureClass::Resource, "out of memory")).await.unwrap();
+    assert_eq!(queue.record(&ticket.id).await.unwrap().expect("kept").warnings, warnings);
+    let new = queue.replay(&ticket.id).await.unwrap().expect("a dead letter");
+    assert_eq!(queue.record(&new).await.unwrap().expect("queued").warnings, warnings);
+
+    let plain = enqueue(queue, Lane::Standard).await;
+    assert!(queue.record(&plain).await.unwrap().expect("queued").warnings.is_empty());
+    claim(queue, &WorkerId::of_this_process("a")).await.lease.succeed(&receipt()).await.unwrap();
+    assert_eq!(queue.forget(&[new]).await.unwrap(), 1);
+    assert!(queue.record(&new).await.unwrap().expect("not yet gone").warnings.is_empty());
 }
 
 #[tokio::test]
