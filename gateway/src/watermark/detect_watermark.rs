@@ -9,6 +9,7 @@ use std::collections::HashMap;
 
 use axum::Json;
 use axum::extract::{Query, Request, State};
+use axum::http::header::CONTENT_TYPE;
 use csm_shared::job::{Invalid, JobId};
 
 use super::recording_upload::UploadForm;
@@ -29,9 +30,10 @@ pub(crate) async fn detect_watermark(
         // The record may have expired; another tenant's is refused.
         own_record(&app.queue, request.headers(), job).await?;
     }
-    let form = UploadForm::of(request.headers());
+    let media_type = request.headers().get(CONTENT_TYPE).cloned();
     let BufferedBody { bytes, mut memory } = app.bodies.read(request).await?;
     let detector = app.detections.detector()?;
+    let form = UploadForm::of(media_type.as_ref(), &bytes);
     memory.grow_to(form.copies() * bytes.len()).await?;
     let detection = app.detections.report(detector, job, memory, move || form.recording(bytes));
     let detection = tokio::select! {

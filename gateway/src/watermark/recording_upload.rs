@@ -3,8 +3,8 @@
 use axum::body::{Body, Bytes};
 use axum::extract::multipart::Field;
 use axum::extract::{DefaultBodyLimit, Request};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, HeaderValue};
 use csm_shared::audio::{self, Clip, ClipError, FORMATS};
 use csm_shared::job::{AudioFormat, InputWarnings, Invalid, Reason};
 use tokio::runtime::Handle;
@@ -25,14 +25,14 @@ const BODY: &str = "(body)";
 /// Field of a JSON body.
 const AUDIO: &str = "audio";
 
-/// Form of a body, by its media type.
+/// Form of a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum UploadForm {
     /// The file itself; its content tells the format.
     File,
     /// Bare samples, which have no header.
     Samples,
-    /// Object with the file as base64.
+    /// JSON object with the file as base64.
     Json,
     /// Form with one file, and its media type with the boundary.
     Multipart(HeaderValue),
@@ -48,16 +48,18 @@ struct UploadedFile {
 }
 
 impl UploadForm {
-    /// Reads the form from the headers of a request. Other media types, or none, mean the file itself.
-    pub(super) fn of(headers: &HeaderMap) -> Self {
-        let Some(value) = headers.get(CONTENT_TYPE) else { return Self::File };
-        let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default().trim_ascii();
-        let family = essence.split(|&byte| byte == b'/').next().unwrap_or_default();
-        match () {
-            () if is_bare(value.as_bytes()) => Self::Samples,
-            () if essence.eq_ignore_ascii_case(b"application/json") => Self::Json,
-            () if family.eq_ignore_ascii_case(b"multipart") => Self::Multipart(value.clone()),
-            () => Self::File,
+    /// Tells the form of a body by its media type. Other types, or none, mean the file itself; and so does
+    /// JSON that is no object, because some clients call every body JSON.
+    pub(super) fn of(media_type: Option<&HeaderValue>, body: &[u8]) -> Self {
+        let Some(value) = media_type else { return Self::File };
+        if is_bare(value.as_bytes()) {
+            return Self::Samples;
+        }
+        let essence = value.as_bytes().split(|&byte| byte == b';').next().unwrap_or_default();
+        match essence.trim_ascii().to_ascii_lowercase().as_slice() {
+            b"application/json" if body.trim_ascii_start().starts_with(b"{") => Self::Json,
+            essence if essence.starts_with(b"multipart/") => Self::Multipart(value.clone()),
+            _ => Self::File,
         }
     }
 
@@ -162,25 +164,25 @@ mod tests {
 
     use super::*;
 
-    fn form(media_type: &str) -> UploadForm {
-        let mut headers = HeaderMap::new();
-        headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
-        UploadForm::of(&headers)
+    fn form(media_type: &str, body: &str) -> UploadForm {
+        UploadForm::of(Some(&media_type.parse().unwrap()), body.as_bytes())
     }
 
     #[test]
     fn the_media_type_decides_the_form() {
-        assert_eq!(UploadForm::of(&HeaderMap::new()), UploadForm::File);
+        assert_eq!(UploadForm::of(None, b"{}"), UploadForm::File);
         for kind in ["audio/wav", "application/octet-stream", "application/x-www-form-urlencoded", "", "json"] {
-            assert_eq!(form(kind), UploadForm::File, "{kind}");
+            assert_eq!(form(kind, "{}"), UploadForm::File, "{kind}");
         }
         for kind in ["application/json", "Application/JSON; charset=utf-8"] {
-            assert_eq!(form(kind), UploadForm::Json, "{kind}");
+            assert_eq!(form(kind, "\r\n {}"), UploadForm::Json, "{kind}");
+            assert_eq!(form(kind, "RIFF"), UploadForm::File, "{kind}");
+            assert_eq!(form(kind, ""), UploadForm::File, "{kind}");
         }
-        assert_eq!(form(AudioFormat::Pcm.media_type()), UploadForm::Samples);
-        assert_eq!(form("audio/PCM; rate=24000; encoding=signed-int; bits=16"), UploadForm::Samples);
+        assert_eq!(form(AudioFormat::Pcm.media_type(), "{}"), UploadForm::Samples);
+        assert_eq!(form("audio/PCM; rate=24000; encoding=signed-int; bits=16", ""), UploadForm::Samples);
         for kind in ["multipart/form-data; boundary=x", "Multipart/Form-Data;boundary=x", "multipart/mixed"] {
-            assert_eq!(form(kind), UploadForm::Multipart(kind.parse().unwrap()), "{kind}");
+            assert_eq!(form(kind, "{}"), UploadForm::Multipart(kind.parse().unwrap()), "{kind}");
         }
     }
 }

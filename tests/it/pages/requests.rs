@@ -1,6 +1,7 @@
 //! Requests of the pages, sent to a real gateway.
 
 use reqwest::Method;
+use reqwest::multipart::{Form, Part};
 use serde_json::Value;
 
 use super::markdown::code;
@@ -19,6 +20,8 @@ pub(super) struct Request {
     path: String,
     headers: Vec<String>,
     body: Option<String>,
+    /// Name of the field of a form that is a file.
+    form_file: Option<String>,
 }
 
 /// A job that has succeeded, for the placeholders of the pages.
@@ -30,13 +33,18 @@ pub(super) struct FinishedJob {
 impl Request {
     /// Reads the arguments of `curl`.
     pub(super) fn of(words: &[String]) -> Result<Self, String> {
-        let (mut method, mut url, mut body, mut headers) = (None, None, None, Vec::new());
+        let (mut method, mut url, mut body, mut form_file, mut headers) = (None, None, None, None, Vec::new());
         let mut words = words.iter();
         while let Some(word) = words.next() {
             let mut value = || words.next().cloned().ok_or_else(|| format!("{word} lacks its value"));
             match word.as_str() {
                 "-X" | "--request" => method = Some(value()?),
                 "-d" | "--data" | "--data-binary" => body = Some(value()?),
+                "-F" | "--form" => {
+                    let part = value()?;
+                    let (name, _) = part.split_once("=@").ok_or_else(|| format!("{part} is no file of a form"))?;
+                    form_file = Some(name.to_owned());
+                }
                 "-H" | "--header" => headers.push(value()?),
                 "-o" | "--output" => drop(value()?),
                 "-f" | "-i" | "-s" | "-L" | "-N" => {}
@@ -49,10 +57,10 @@ impl Request {
         let path = path.ok_or_else(|| format!("{url} is not on {GATEWAY}"))?.to_owned();
         let method = match method {
             Some(name) => Method::from_bytes(name.as_bytes()).map_err(|error| format!("{name}: {error}"))?,
-            None if body.is_some() => Method::POST,
+            None if body.is_some() || form_file.is_some() => Method::POST,
             None => Method::GET,
         };
-        Ok(Self { method, path, headers, body })
+        Ok(Self { method, path, headers, body, form_file })
     }
 
     /// Sends the request; any status but success is an error.
@@ -70,6 +78,9 @@ impl Request {
             }
             // A file of the page is a recording.
             request = request.body(if body.starts_with('@') { job.audio.clone() } else { body.into_bytes() });
+        }
+        if let Some(name) = self.form_file {
+            request = request.multipart(Form::new().part(name, Part::bytes(job.audio.clone()).file_name("speech")));
         }
         let answer = request.send().await.unwrap();
         let status = answer.status();
