@@ -156,7 +156,7 @@ impl LocalLine {
     /// Returns the facts of the line's audio, as a manifest has them.
     #[must_use]
     pub fn spoken(&self, receipt: &Receipt) -> Value {
-        outcome::body(&self.request, self.job, receipt.attempt, receipt, &self.warnings)
+        outcome::warned(outcome::body(&self.request, self.job, receipt.attempt, receipt), &self.warnings)
     }
 
     /// Returns the failure of the line, as a list of errors has it.

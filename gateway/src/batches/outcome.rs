@@ -64,7 +64,7 @@ impl Outcome {
     }
 
     fn spoken(line: &RequestLine, record: &JobRecord, receipt: &Receipt) -> Self {
-        let body = body(line, record.id, record.attempt, receipt, &record.warnings);
+        let body = warned(body(line, record.id, record.attempt, receipt), &record.warnings);
         let response = Response { status_code: SPOKEN_STATUS, request_id: record.id.to_string(), body };
         let (custom_id, line) = (line.custom_id.clone(), line.line);
         Self { id: id(record.id), custom_id, line, response: Some(response), error: None }
@@ -96,13 +96,7 @@ fn id(job: JobId) -> String {
 }
 
 /// Returns the facts of a line's audio.
-pub(super) fn body(
-    line: &RequestLine,
-    job: JobId,
-    attempts: u64,
-    receipt: &Receipt,
-    input_warnings: &InputWarnings,
-) -> Value {
+pub(super) fn body(line: &RequestLine, job: JobId, attempts: u64, receipt: &Receipt) -> Value {
     let mut body = json!({
         "custom_id": line.custom_id,
         "line": line.line,
@@ -123,14 +117,19 @@ pub(super) fn body(
     if !receipt.warnings.is_empty() {
         body["warnings"] = json!(receipt.warnings);
     }
-    if !input_warnings.is_empty() {
-        body["input_warnings"] = json!(input_warnings);
-    }
     if !receipt.turns.is_empty() {
         body["turns"] = json!(receipt.turns);
     }
     if let Some(Cue { start_ms, end_ms }) = line.cue {
         body["cue"] = json!({"start_ms": start_ms, "end_ms": end_ms});
+    }
+    body
+}
+
+/// Adds the warnings about a line's request to the facts of its audio.
+pub(super) fn warned(mut body: Value, warnings: &InputWarnings) -> Value {
+    if !warnings.is_empty() {
+        body["input_warnings"] = json!(warnings);
     }
     body
 }

@@ -1,5 +1,6 @@
 //! `context_segments`: earlier segments of the conversation, oldest first.
 
+use csm_shared::audio::Recording;
 use csm_shared::job::limits::{CONTEXT_AUDIO_MS, CONTEXT_SEGMENTS};
 use csm_shared::job::{Context, InputWarnings, Invalid, Segment};
 
@@ -10,6 +11,8 @@ use crate::resources::DecodeRecording;
 
 /// Name of the field, and its path in refusals of the whole list.
 const CONTEXT: &str = "context_segments";
+/// Name of a segment's recording.
+const AUDIO: &str = "audio";
 
 /// Reads the context; the default is none. Each recording may be as long as the ones before it
 /// leave over. `warnings` get what the caller should know of the recordings.
@@ -25,27 +28,28 @@ pub(crate) fn context(
     }
     let (mut segments, mut left_ms) = (Vec::with_capacity(values.count), CONTEXT_AUDIO_MS.max);
     for (index, value) in values.first.into_iter().enumerate() {
-        let segment = segment(object, &format!("{CONTEXT}[{index}]"), value, left_ms, decode, warnings)?;
+        let path = format!("{CONTEXT}[{index}]");
+        let (segment, remarks) = segment(object, &path, value, left_ms, decode)?;
+        warnings.add(&format!("{path}.{AUDIO}"), remarks);
         left_ms = left_ms.saturating_sub(segment.recording.duration_ms());
         segments.push(segment);
     }
     Ok(Context::new(segments)?)
 }
 
+/// Reads a segment, with warnings about its recording.
 fn segment<'a>(
     request: &JsonObject<'a>,
     path: &str,
     value: RequestJson<'a>,
     left_ms: u64,
     decode: &mut DecodeRecording<'_>,
-    warnings: &mut InputWarnings,
-) -> Result<Segment, FieldError> {
+) -> Result<(Segment, Vec<String>), FieldError> {
     let mut object = request.inner(path, value)?;
     let within = |invalid: Invalid| if invalid.field.starts_with(path) { invalid } else { invalid.within(path) };
     let (text, speaker) = (text(&mut object).map_err(within)?, speaker(&mut object).map_err(within)?);
-    let path = format!("{path}.audio");
-    let read = recording(&path, object.string("audio")?.as_deref(), left_ms, decode)?;
+    let path = format!("{path}.{AUDIO}");
+    let Recording { clip, warnings } = recording(&path, object.string(AUDIO)?.as_deref(), left_ms, decode)?;
     object.finish()?;
-    warnings.add(&path, read.warnings);
-    Ok(Segment { text, speaker, recording: read.clip.into() })
+    Ok((Segment { text, speaker, recording: clip.into() }, warnings))
 }

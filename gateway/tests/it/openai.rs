@@ -105,6 +105,19 @@ async fn every_format_carries_all_samples() {
 }
 
 #[tokio::test]
+async fn a_recording_that_is_cut_off_is_named_in_a_header() {
+    let app = TestApp::start().await;
+    let mut file = Clip::from_samples(vec![99; FRAME_SAMPLES]).to_wav();
+    file.truncate(file.len() - 102);
+    let worker = async { speak(&app, TestWorker::new().claim(&app).await, 2).await };
+    let context = json!([{"text": "Good morning.", "audio": BASE64.encode(file)}]);
+    let body = json!({"input": "Hello.", "response_format": "pcm", "context_segments": context});
+    let ((), answer) = tokio::join!(worker, ask(&app, body));
+    let told = answer.headers()["x-input-warning"].to_str().unwrap();
+    assert!(told.starts_with("context_segments[0].audio: ") && told.contains("102"), "{told}");
+}
+
+#[tokio::test]
 async fn samples_come_at_the_rate_that_is_asked_for() {
     let app = TestApp::start().await;
     let worker = async { speak(&app, TestWorker::new().claim(&app).await, 10).await };
