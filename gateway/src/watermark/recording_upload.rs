@@ -7,7 +7,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use csm_shared::audio::{self, Clip, ClipError, FORMATS};
 use csm_shared::job::{AudioFormat, InputWarnings, Invalid, Reason};
-use tokio::runtime::Handle;
+use futures::FutureExt as _;
 
 use crate::fields::{JsonObject, UnknownFields, audio_file, parse_json};
 use crate::http::Problem;
@@ -98,8 +98,11 @@ impl UploadForm {
                 let bytes = audio_file(AUDIO, base64.as_deref())?.into();
                 Ok(UploadedFile { field: AUDIO.to_owned(), bytes, is_bare: false })
             }
-            // All of the body is there, so the reader never waits.
-            Self::Multipart(media_type) => Handle::current().block_on(file_of_form(media_type, body)),
+            Self::Multipart(media_type) => {
+                // All of the body is there, so the reader has nothing to wait for.
+                let read = file_of_form(media_type, body).now_or_never();
+                read.unwrap_or_else(|| Err(Problem::broken_body()))
+            }
         }
     }
 }
