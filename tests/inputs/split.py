@@ -3,8 +3,8 @@
 
   python3 -B tests/inputs/split.py --speaker 'target/release/examples/spoken' [-v]
 
-A rule holds if no piece ends within one of its sentences, and if a piece ends behind each sentence that is too long to be
-joined with the next. The exit status is 1 if too few rules hold or too many abbreviations are cut.
+A rule holds if no piece ends within one of its sentences, and if a piece ends behind each sentence that is too long to
+be joined with the next. The exit status is 1 if too few rules hold or too many abbreviations are cut.
 """
 
 import argparse

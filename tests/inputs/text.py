@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Compares what is said of the written texts of text/ with what a listener would accept, beside peers on the same texts.
+"""Compares what is said of the written texts of text/ with what a listener would accept, beside peers.
 
   .venv/inputs/bin/python -B tests/inputs/text.py --speaker 'target/release/examples/spoken' [-v] [--kind money,times]
 
-The exit status is 1 if too few texts are right, over all or of one kind, if a peer is better, or if anything false is said.
+The exit status is 1 if too few texts are right, over all or of one kind, if a peer is better, or if anything false is
+said.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from reading import false_words, is_accepted
 OVERALL_LEAST = 0.92
 KIND_LEAST = 0.80
 OURS = "ours"
+CACHE = Path.home() / ".cache" / "csm-fleet-inputs"
 
 
 @dataclass
@@ -38,12 +40,13 @@ class Score:
 def arguments():
     """Reads the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--speaker", metavar="COMMAND", help="our program, see speaker.py; without it only peers are run")
+    parser.add_argument("--speaker", metavar="COMMAND",
+                        help="our program, see speaker.py; without it only the peers are run")
     parser.add_argument("--beside", metavar="NAME=COMMAND", action="append", default=[],
                         help="one more program of that protocol, as a peer")
     parser.add_argument("--no-peers", action="store_true", help="do not run the peers of peers.py")
     parser.add_argument("--kind", default="", help="only these kinds, separated by commas")
-    parser.add_argument("--cache", default=Path.home() / ".cache" / "csm-fleet-inputs", help="folder of the peers' grammars")
+    parser.add_argument("--cache", default=CACHE, help="folder of the peers' grammars")
     parser.add_argument("-v", "--verbose", metavar="COLUMN", nargs="?", const=OURS, help="print the texts said wrong")
     return parser.parse_args()
 
@@ -64,7 +67,8 @@ def columns(options, texts):
     for name, package, make in () if options.no_peers else peers.PEERS:
         said[name] = peers.said(make, package, options.cache, texts)
         if said[name] is None:
-            print(f"\n*** NOT CHECKED *** {package} is not installed: `make test-inputs` installs it\n", file=sys.stderr)
+            print(f"\n*** NOT CHECKED *** {package} is not installed: `make test-inputs` installs it\n",
+                  file=sys.stderr)
             del said[name]
     for beside in options.beside:
         name, _, command = beside.partition("=")
