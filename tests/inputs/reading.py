@@ -27,6 +27,11 @@ def is_accepted(said, case):
     return plain(said) in {plain(reading) for reading in case["accepted"]}
 
 
+def leftovers(said):
+    """Lists the signs, digits and control codes that are left in what is said. The comparison ignores most of them."""
+    return [c for c in said if unicodedata.category(c)[0] in "SCN" and c not in "\n\t"]
+
+
 def false_words(said, case):
     """Returns the first of a case's false readings that was said, or None."""
     said = words(said)
