@@ -1,7 +1,7 @@
 """A program that cuts and normalises texts: one JSON object a line, in and out.
 
 in:  {"text": "It cost $5.", "normalize": true}
-out: {"sentences": [{"text": "It cost $5.", "spoken": "It cost five dollars."}]}
+out: {"sentences": [{"text": "It cost five dollars.", "written": "It cost $5."}]}
 """
 
 import json
@@ -23,4 +23,4 @@ def speak(command, texts, normalize=True):
 
 def said(command, texts):
     """Lists what is said of each text."""
-    return [" ".join(sentence["spoken"] for sentence in sentences) for sentences in speak(command, texts)]
+    return [" ".join(sentence["text"] for sentence in sentences) for sentences in speak(command, texts)]

@@ -59,7 +59,7 @@ def fault(text, keep, cut, pieces):
 def faults(command, cases, normalize):
     """Returns what is wrong with each case (text, keep, cut) that is not cut rightly, by its place."""
     answers = speaker.speak(command, [text for text, _, _ in cases], normalize)
-    found = ((at, fault(*case, [piece["text"] for piece in pieces]))
+    found = ((at, fault(*case, [piece["written"] for piece in pieces]))
              for at, (case, pieces) in enumerate(zip(cases, answers)))
     return {at: what for at, what in found if what}
 

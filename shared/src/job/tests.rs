@@ -3,6 +3,7 @@
 
 use super::*;
 use crate::audio::Clip;
+use crate::text::Pronunciation;
 
 fn spec() -> JobSpec {
     let segment = Segment {

@@ -8,19 +8,13 @@ use csm_shared::job::limits::TEXT_CHARS;
 use csm_shared::text::control::check;
 use csm_shared::text::{SENTENCE_BYTES, Sentence, normalise, sentences};
 use csm_testing::mutator::read_corpus;
-use serde::Deserialize;
+use serde_json::Value;
 
 use super::fuzz_run::FuzzTarget;
 use super::without_digits;
 
 /// Longest time for one text, in a build for tests on a busy machine.
 const TEXT_LIMIT: Duration = Duration::from_secs(2);
-
-/// Line of a list of `make test-inputs`.
-#[derive(Deserialize)]
-struct Line {
-    written: String,
-}
 
 /// Reader of texts.
 pub(super) struct Texts;
@@ -68,7 +62,11 @@ impl FuzzTarget for Texts {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/text");
         let lists = read_corpus(&folder).with_context(|| folder.display().to_string())?;
         let lines = lists.iter().flat_map(|list| list.split(|&byte| byte == b'\n')).filter(|line| !line.is_empty());
-        lines.map(|line| Ok(serde_json::from_slice::<Line>(line)?.written.into_bytes())).collect()
+        let written = |line: &[u8]| {
+            let line: Value = serde_json::from_slice(line)?;
+            line["written"].as_str().map(|text| text.as_bytes().to_vec()).context("a line without `written`")
+        };
+        lines.map(written).collect()
     }
 
     async fn read(&self, input: Vec<u8>) -> Result<String, String> {
