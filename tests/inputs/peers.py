@@ -23,16 +23,21 @@ def wetext(cache):
 PEERS = (("NeMo", "nemo_text_processing", nemo), ("WeText", "WeTextProcessing", wetext))
 
 
-def said(make, package, cache, texts):
-    """Lists what a peer says of each text; None if its package is not installed. A text that it refuses is not said."""
+def normaliser(make, package, cache):
+    """Makes a peer's normaliser; None if its package is not installed."""
     try:
         folder = Path(cache) / f"{package}-{importlib.metadata.version(package)}"
     except importlib.metadata.PackageNotFoundError:
         return None
     folder.mkdir(parents=True, exist_ok=True)
     logging.disable(logging.WARNING)
-    normalize = make(folder)
-    return [said_or_refused(normalize, text) for text in texts]
+    return make(folder)
+
+
+def said(make, package, cache, texts):
+    """Lists what a peer says of each text; None if its package is not installed. A text that it refuses is not said."""
+    normalize = normaliser(make, package, cache)
+    return normalize and [said_or_refused(normalize, text) for text in texts]
 
 
 def said_or_refused(normalize, text):
