@@ -45,7 +45,7 @@ def times(command, texts):
     asked = [text for text in texts for _ in range(TIMES)]
     lines = "".join(json.dumps({"text": text}) + "\n" for text in asked)
     run = subprocess.run(shlex.split(command), input=lines, stdout=subprocess.PIPE, encoding="utf-8", check=True)
-    measured = [json.loads(line).get("ms", 0) for line in run.stdout.splitlines()]
+    measured = [json.loads(line).get("ms", 0) for line in run.stdout.split("\n") if line]
     return [measured[at:at + TIMES] for at in range(0, len(measured), TIMES)]
 
 

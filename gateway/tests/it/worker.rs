@@ -123,7 +123,7 @@ impl TestWorker {
             text: job.spec.text.as_str().to_owned(),
             written: job.spec.text.as_str().to_owned(),
             start_char: 0,
-            end_char: 0,
+            end_char: job.spec.text.as_str().chars().count() as u32,
             frames: 2,
             start_ms: 0,
             duration_ms: 160,
