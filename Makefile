@@ -5,7 +5,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help scale-sim rolling operations-check test-versions scale-model scale-size acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
+.PHONY: help scale-sim rolling operations-check test-versions scale-model scale-size acl-check read-only-root audit sbom demo test check proto fmt lint manifests golden cuda test-cuda bench-engine bench-queue attack soak bulk-soak siege test-inputs fuzz test-builds test-clients test-cuts test-page train-tiny bench-gateway k8s-check k8s-write alerts-check observability-check
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -25,6 +25,9 @@ test: ## Everything that CI runs: format, lints, unit and whole-system tests, cl
 	@rm -f $(TARGET)/nextest/ci/junit.xml
 	$(CARGO) nextest run --locked --workspace --profile ci; result=$$?; \
 	scripts/slowest.sh $(TARGET)/nextest/ci/junit.xml; \
+	for list in text split; do \
+		.venv/k8s/bin/python -B tests/inputs/$$list.py --speaker $(TARGET)/debug/examples/spoken || result=1; \
+	done; \
 	.venv/k8s/bin/python -B tests/observability/trace.py --light --bin $(TARGET)/debug --model cli/tiny/model || result=1; \
 	CSM_CLIENTS_CACHE=$(TARGET)/clients tests/clients/run.py --light --bin $(TARGET)/debug --model cli/tiny/model || result=1; \
 	$(CARGO) deny --version >/dev/null 2>&1 || \
@@ -178,8 +181,22 @@ train-tiny: ## Train the toy voice from nothing into .data/tiny: DEVICE=cuda SEE
 	.venv/train/bin/python -m pip install --quiet --requirement train/requirements.txt
 	DEVICE=$(DEVICE) SEED=$(SEED) PYTHON=.venv/train/bin/python train/train.sh .data/train-tiny .data/tiny
 
+test-inputs: .venv/inputs/installed ## Recordings of everyday kinds beside ffmpeg; written texts beside NeMo and WeTextProcessing, and long ones: 6 minutes
+	@scripts/need.sh cargo cc cmake ffmpeg sox
+	$(CARGO) build --locked --release --workspace --example spoken --example read_audio
+	@.venv/inputs/bin/python -B tests/inputs/audio.py --reader $(TARGET)/release/examples/read_audio
+	@.venv/inputs/bin/python -B tests/inputs/text.py --speaker $(TARGET)/release/examples/spoken
+	@.venv/inputs/bin/python -B tests/inputs/split.py --speaker $(TARGET)/release/examples/spoken -v
+	@.venv/inputs/bin/python -B tests/inputs/speed.py --speaker $(TARGET)/release/examples/spoken
+
+.venv/inputs/installed: tests/inputs/requirements.txt
+	@scripts/need.sh python3
+	@[ -x .venv/inputs/bin/python ] || python3 -m venv .venv/inputs
+	@.venv/inputs/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
 SECONDS ?= 60
-FUZZ ?= json-bodies recordings socket-messages redis-records hub-listings
+FUZZ ?= json-bodies recordings texts socket-messages redis-records hub-listings
 fuzz: ## Feed damaged inputs to everything that reads bytes from outside: SECONDS= (each) FUZZ= (targets) SEED=
 	@scripts/need.sh cargo cc cmake redis-server
 	$(CARGO) build --locked --workspace --bin csm-fuzz
