@@ -1,7 +1,7 @@
 //! Rules for signs of arithmetic between numbers, or letters that stand for numbers. Elsewhere the
 //! same signs are stars around words, tags and arrows, which have no sound.
 
-use super::{Rule, RuleMatch, goes_on};
+use super::{Rule, RuleMatch, goes_on, units};
 
 /// Rules for signs that join or compare two numbers, or stand before one.
 pub(super) const RULES: &[Rule] = &[
@@ -12,14 +12,14 @@ pub(super) const RULES: &[Rule] = &[
     (r"([<>])=", |found| {
         let arrow = found.before() == Some('<') || found.after() == Some('>');
         let order = if found.get(1) == "<" { "less" } else { "greater" };
-        (!arrow).then(|| spaced(found, &format!("{order} than or equal to")))
+        (!arrow).then(|| found.spaced(&format!("{order} than or equal to")))
     }),
     (r"==", |_| Some(" equals ".into())),
-    (r"<", |found| compares(found).then(|| spaced(found, "less than"))),
-    (r">", |found| compares(found).then(|| spaced(found, "greater than"))),
+    (r"<", |found| compares(found).then(|| found.spaced("less than"))),
+    (r">", |found| compares(found).then(|| found.spaced("greater than"))),
     (r"\*\*?", |found| {
         let words = if found.get(0) == "*" { "times" } else { "to the power of" };
-        multiplies(found).then(|| spaced(found, words))
+        multiplies(found).then(|| found.spaced(words))
     }),
     (r"\^(?:([23])\b)?", power),
     (r"~", |found| match found.before() {
@@ -31,16 +31,31 @@ pub(super) const RULES: &[Rule] = &[
     }),
 ];
 
-/// Returns `words` with spaces around them.
-fn spaced(found: &RuleMatch<'_>, words: &str) -> String {
-    let space = if found.before().is_none_or(char::is_whitespace) { "" } else { " " };
-    format!("{space}{words} ")
+/// Longest expression that is searched for an equals sign, in bytes.
+const EXPRESSION: usize = 64;
+
+/// Returns true if the numbers and single letters around the match are one side of an equation.
+pub(super) fn in_equation(found: &RuleMatch<'_>) -> bool {
+    let equals = |characters: &mut dyn Iterator<Item = char>| {
+        let mut letters = 0;
+        for character in characters.take(EXPRESSION) {
+            letters = if character.is_alphabetic() { letters + 1 } else { 0 };
+            match character {
+                '=' => return true,
+                _ if letters > 1 => return false,
+                _ if letters == 1 || character.is_ascii_digit() || " .,+-–−*/×÷^()$%".contains(character) => {}
+                _ => return false,
+            }
+        }
+        false
+    };
+    equals(&mut found.rest.chars()) || equals(&mut found.head.chars().rev())
 }
 
 /// Returns true if `text` begins with a number, its sign and its currency included.
 fn number_follows(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let bare = unsigned.strip_prefix(['$', '€', '£', '¥']).unwrap_or(unsigned);
+    let bare = unsigned.strip_prefix(['$', '€', '£', '¥', '₹']).unwrap_or(unsigned);
     bare.strip_prefix('.').unwrap_or(bare).starts_with(|digit: char| digit.is_ascii_digit())
 }
 
@@ -78,6 +93,12 @@ fn multiplies(found: &RuleMatch<'_>) -> bool {
 /// Reads a power, such as `x^2`, `10^6` and `2^n`. Faces such as `^_^` are no powers.
 fn power(found: &RuleMatch<'_>) -> Option<String> {
     if !found.before().is_some_and(|before| before.is_alphanumeric() || before == ')') {
+        return None;
+    }
+    // Units have their own rule.
+    let unit = found.word_before();
+    let base = found.head[..found.head.len() - unit.len()].trim_end_matches(' ');
+    if base.ends_with(|last: char| last.is_ascii_digit() || last == '/') && units::name(unit).is_some() && unit.len() > 1 {
         return None;
     }
     match found.get(1) {

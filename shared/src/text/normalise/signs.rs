@@ -6,9 +6,6 @@ use crate::text::mapped_text::{MappedText, Rewriter};
 
 /// Rules for signs that remain after all text with digits is in words.
 pub(super) const RULES: &[Rule] = &[
-    (r" ?° ?([CF])\b", |found| {
-        Some(format!(" degrees {}", if found.get(1) == "C" { "Celsius" } else { "Fahrenheit" }))
-    }),
     // A plural in brackets.
     (r"([A-Za-z])\(s\)", |found| Some(format!("{}s", found.get(1)))),
     // A dash between words, and hyphens in place of a dash.
@@ -29,6 +26,8 @@ pub(super) fn characters(text: &MappedText) -> MappedText {
                 plain.replace(range, "");
             }
             '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{e0000}'..='\u{e007f}' => plain.replace(range, ""),
+            // A blank that does not break can separate thousands.
+            '\u{a0}' | '\u{2007}' | '\u{2009}' | '\u{202f}' if between_digits(text.text(), &range) => {}
             blank if blank.is_whitespace() || blank.is_control() || is_picture(blank) => {
                 let again = plain.made_up_to(at).ends_with(' ');
                 plain.replace(range, if again { "" } else { " " });
@@ -43,21 +42,39 @@ pub(super) fn characters(text: &MappedText) -> MappedText {
     plain.finish()
 }
 
+fn between_digits(text: &str, place: &std::ops::Range<usize>) -> bool {
+    let digit = |letter: char| letter.is_ascii_digit();
+    text[..place.start].ends_with(digit) && text[place.end..].starts_with(digit)
+}
+
 /// Returns the usual characters for a variant of them, or the words of a character that has a name.
 fn variant(character: char) -> Option<&'static str> {
     Some(match character {
-        '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '＂' | '`' => "\"",
-        '‘' | '’' | '‚' | '‛' | '′' | '´' => "'",
-        '\u{2010}' | '\u{2011}' | '\u{2212}' => "-",
+        '“' | '”' | '„' | '‟' | '«' | '»' | '＂' | '`' => "\"",
+        '‘' | '’' | '‚' | '‛' | '´' => "'",
+        '\u{2010}' | '\u{2011}' => "-",
         '\u{2012}' => "–",
         '―' => "—",
         '…' => "...",
         '½' => " 1/2",
         '¼' => " 1/4",
         '¾' => " 3/4",
-        '²' => " squared",
-        '³' => " cubed",
-        '×' => " times ",
+        '⅐' => " 1/7",
+        '⅑' => " 1/9",
+        '⅒' => " 1/10",
+        '⅓' => " 1/3",
+        '⅔' => " 2/3",
+        '⅕' => " 1/5",
+        '⅖' => " 2/5",
+        '⅗' => " 3/5",
+        '⅘' => " 4/5",
+        '⅙' => " 1/6",
+        '⅚' => " 5/6",
+        '⅛' => " 1/8",
+        '⅜' => " 3/8",
+        '⅝' => " 5/8",
+        '⅞' => " 7/8",
+        '\u{2044}' | '\u{2215}' => "/",
         '÷' => " divided by ",
         '±' => " plus or minus ",
         '≈' => " about ",
@@ -110,6 +127,13 @@ const fn mark(character: char, inside: bool) -> Option<&'static str> {
         '€' => " euro ",
         '£' => " pound ",
         '¥' => " yen ",
+        '₹' => " rupee ",
+        '₩' => " won ",
+        '¢' => " cent ",
+        '×' => " times ",
+        '²' => " squared ",
+        '³' => " cubed ",
+        '′' | '″' => "",
         '"' | '-' | '/' | '#' | '*' | '_' | '~' | '^' | '|' | '\\' | '<' | '>' | '•' => " ",
         _ => return None,
     })

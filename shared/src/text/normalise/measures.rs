@@ -1,0 +1,265 @@
+//! Rules for measures: numbers with a unit.
+
+use super::units::{name, plural, rate};
+use super::{Rule, RuleMatch};
+
+/// Rules for squares and cubes of units, which come before powers of other letters.
+pub(super) const POWERS: &[Rule] = &[
+    // `5 m^2`, `5 m2`, `5 sq. ft`, `5 kg/m^3`.
+    (r"([0-9]) ?([A-Za-zµ]{1,3}) ?\^?([23])\b", |found| {
+        let known = name(found.get(2)).filter(|name| !name.contains(' ') && LENGTHS.contains(name))?;
+        let power = if found.get(3) == "2" { "square" } else { "cubic" };
+        let free = found.token_before().is_empty();
+        let one = found.is_one(found.get(1));
+        let name = if one { known.to_owned() } else { plural(known) };
+        free.then(|| found.before_letters(&format!("{} {power} {name}", found.get(1))))
+    }),
+    (r"(/|per )([A-Za-zµ]{1,3}) ?(?:\^([23])|([23])\b)", |found| {
+        let known = name(found.get(2)).filter(|name| LENGTHS.contains(name) || *name == "second")?;
+        let power = if found.get(3).is_empty() { found.get(4) } else { found.get(3) };
+        let words = match (known, power) {
+            ("second", "2") => "second squared".to_owned(),
+            ("second", _) => return None,
+            (_, "2") => format!("square {known}"),
+            _ => format!("cubic {known}"),
+        };
+        Some(format!("{}{words}", found.get(1).replace('/', " per ")))
+    }),
+];
+
+const LENGTHS: [&str; 12] = [
+    "kilometer", "meter", "decimeter", "centimeter", "millimeter", "micrometer", "nanometer", "mile", "yard", "foot", "inch", "nautical mile",
+];
+
+/// Rules for measures of several numbers.
+pub(super) const ROWS: &[Rule] = &[
+    // Two or three dimensions: `3 x 4 m`, `2x4`, `8.5" x 11"`.
+    (r"( ?)[xX×]( ?)([0-9])", by),
+    // `20 kg - 30 kg`, `5cm–10cm`.
+    (r#"([0-9]) ?([A-Za-zµΩ°'"′″]{1,4}\.?) ?[-–] ?([0-9])"#, |found| {
+        let quotes = ["'", "\"", "′", "″"].contains(&found.get(2));
+        let unit = quotes || name(found.get(2)).is_some();
+        (unit && found.token_before().is_empty())
+            .then(|| format!("{}{}{} to {}", found.get(1), if quotes { "" } else { " " }, found.get(2), found.get(3)))
+    }),
+    // Feet and inches, in which the inches are below 12. Minutes and seconds look the same.
+    (r#"\b([0-9]{1,3})(?:'|′) ?([0-9]{1,2}(?: ?[0-9]/[0-9]+|\.[0-9]+)?)(?:"|″|''|′′)"#, feet_and_inches),
+    (r"\b([3-8])(?:'|′) ?([0-9]|1[01])\b", |found| {
+        let alone = !found.rest.starts_with(['.', '\'', '/', '"', '″']) && found.before() != Some('.');
+        alone.then(|| format!("{} foot {}", found.get(1), found.get(2)))
+    }),
+    (r"\b([0-9]+(?:\.[0-9]+)?) ?′", |found| Some(format!("{} {}", found.get(1), counted(found, found.get(1), "foot")))),
+    (r#"([0-9]+)' ?(tall|wide|long|deep|high|by\b|to [0-9]+')"#, |found| {
+        Some(format!("{} feet {}", found.get(1), found.get(2).trim_end_matches('\'')))
+    }),
+    (r#"([0-9]+(?:[./][0-9]+)?) ?(?:"|″|'')"#, inches),
+    (r"\b([0-9]+) ?h(?:rs?|ours?)? ?([0-9]{1,2})(?: ?m(?:ins?)?)?\b(?: ?([0-9]{1,2}) ?s(?:ecs?)?\b)?", duration),
+    (r"\b([0-9]+) ?m(?:ins?)? ?([0-9]{1,2}) ?s(?:ecs?)?\b", |found| {
+        let free = found.token_before().is_empty();
+        free.then(|| {
+            let (minutes, seconds) = (found.get(1), found.get(2));
+            let minutes = format!("{minutes} {}", counted(found, minutes, "minute"));
+            format!("{minutes} {} {}", bare(seconds), counted(found, seconds, "second"))
+        })
+    }),
+];
+
+/// Rules for numbers with one unit.
+pub(super) const RULES: &[Rule] = &[
+    (r"([0-9]) ?(sq|cu|fl)\.? ?(ft|feet|foot|m|meters?|mi|miles?|km|yd|yards?|in|inch|inches|cm|oz)\b(\.?)", compound),
+    (r"([0-9]) ?(ft[-·. ]lbs?|lbs?[-·. ]ft)\b", |found| {
+        let names = if found.get(2).starts_with("ft") { "foot-pounds" } else { "pound-feet" };
+        Some(format!("{} {names}", found.get(1)))
+    }),
+    // Degrees; the hemisphere goes with them.
+    (r"([0-9]) ?[°º] ?([CFK]\b)?( ?[NSEW]\b)?", degrees),
+    (r"([0-9]) ?[℃℉]", |found| {
+        let scale = if found.get(0).ends_with('℃') { "degree Celsius" } else { "degree Fahrenheit" };
+        Some(found.before_letters(&format!("{} {}", found.get(1), counted(found, found.get(1), scale))))
+    }),
+    (r"([0-9])( ?|-)([A-Za-zµμΩ]{1,5})(\.?)(?: ?/ ?(?:(100) ?)?([A-Za-zµμ]{1,10}|°C)\b)?", measure),
+    // A number in words: `ten lbs`, `5 million km`.
+    (r"\b((?i:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|hundred|thousand|million|billion|few|many|several|half)) ([A-Za-z]{2,4})\b(\.?)", |found| {
+        let unit = found.get(2);
+        let word = ["in", "us", "deg", "bar", "min", "sec", "cal", "gal", "mil", "ms", "pt", "pts", "ha", "ac", "mo", "ly", "rad", "ins", "px"].contains(&unit) && found.get(3).is_empty();
+        let known = name(unit).filter(|_| !word && !["pt", "in", "ha", "us"].contains(&unit))?;
+        let words = if found.get(1).eq_ignore_ascii_case("one") { known.to_owned() } else { plural(known) };
+        let period = if found.get(3).is_empty() { "" } else { found.period() };
+        Some(format!("{} {words}{period}", found.get(1)))
+    }),
+];
+
+/// Returns a unit in the number that its count asks for.
+fn counted(found: &RuleMatch<'_>, number: &str, unit: &str) -> String {
+    if found.is_one(number) || number == "01" { unit.to_owned() } else { plural(unit) }
+}
+
+/// Returns digits without a leading zero: `05` in `1h05` is five.
+fn bare(digits: &str) -> &str {
+    digits.strip_prefix('0').filter(|rest| !rest.is_empty()).unwrap_or(digits)
+}
+
+/// Reads an `x` between two numbers as `by`. With a sign of multiplication it is a product if no
+/// unit follows.
+fn by(found: &RuleMatch<'_>) -> Option<String> {
+    let (front, behind, sign) = (found.get(1), found.get(2), found.get(0).trim_start());
+    let head = found.head.trim_end_matches(['.', '"', '\'', '″', '′']);
+    let token = &head[head.len() - head.chars().rev().take_while(char::is_ascii_alphabetic).map(char::len_utf8).sum::<usize>()..];
+    let number = head[..head.len() - token.len()].trim_end_matches(' ').ends_with(|last: char| last.is_ascii_digit() || last == '°');
+    let unit = token.is_empty() || name(token).is_some() || ["feet", "meters", "inches"].contains(&token);
+    // `10x 5kg` is a multiple, `0x1F` a hexadecimal number.
+    let multiple = front.is_empty() && !behind.is_empty();
+    let hexadecimal = front.is_empty() && found.head.rsplit(|c: char| !c.is_alphanumeric()).next() == Some("0");
+    if !number || !unit || multiple && !sign.starts_with('×') || hexadecimal {
+        return None;
+    }
+    let row: String = found.rest.chars().take_while(|&c| c.is_ascii_digit() || " .,xX×\"″'′/".contains(c)).collect();
+    let after = found.rest[row.len()..].split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
+    let measured = !token.is_empty() || row.contains(['"', '″', '\'', '′']) || name(after).is_some() || ["meters", "feet", "inches", "pixels"].contains(&after) || head.len() < found.head.len();
+    let power = found.get(3) == "1" && found.rest.starts_with("0^");
+    let product = (sign.starts_with('×') && !measured) || power || super::operators::in_equation(found);
+    Some(format!(" {} {}", if product { "times" } else { "by" }, found.get(3)))
+}
+
+fn feet_and_inches(found: &RuleMatch<'_>) -> Option<String> {
+    let (feet, inches) = (found.get(1), found.get(2));
+    let whole: u32 = inches.split(['.', ' ', '/']).next().and_then(|whole| whole.parse().ok())?;
+    if found.before() == Some('°') || found.head.ends_with("degrees ") || (12..60).contains(&whole) {
+        let minutes = format!("{feet} {}", counted(found, feet, "minute"));
+        return Some(found.before_letters(&format!("{minutes} {inches} {}", counted(found, inches, "second"))));
+    }
+    if whole >= 60 {
+        return None;
+    }
+    let foot = counted(found, feet, "foot");
+    let inch = if inches == "1" { "inch" } else { "inches" };
+    Some(found.before_letters(&format!("{feet} {foot} {inches} {inch}")))
+}
+
+/// Reads a double quote behind a number as inches, unless it closes a quotation.
+fn inches(found: &RuleMatch<'_>) -> Option<String> {
+    let sure = found.get(0).ends_with('″') || found.get(0).ends_with("''");
+    let line = found.head.rsplit('\n').next().unwrap_or_default();
+    let mut open = false;
+    let mut before = ' ';
+    for character in line.chars() {
+        if character == '"' {
+            open = !open && !before.is_ascii_digit();
+        }
+        before = character;
+    }
+    let number = found.get(1);
+    (sure || !open).then(|| found.before_letters(&format!("{number} {}", counted(found, number, "inch"))))
+}
+
+fn duration(found: &RuleMatch<'_>) -> Option<String> {
+    let (hours, minutes, seconds) = (found.get(1), found.get(2), found.get(3));
+    if !found.token_before().is_empty() || minutes.parse::<u32>().is_ok_and(|minutes| minutes > 59) {
+        return None;
+    }
+    // `2 h 30` could be two numbers.
+    if found.get(0).ends_with(|last: char| last.is_ascii_digit()) && found.get(0).contains(' ') {
+        return None;
+    }
+    let mut words = format!("{hours} {} {} {}", counted(found, hours, "hour"), bare(minutes), counted(found, minutes, "minute"));
+    if !seconds.is_empty() {
+        words += &format!(" {} {}", bare(seconds), counted(found, seconds, "second"));
+    }
+    Some(words)
+}
+
+fn compound(found: &RuleMatch<'_>) -> Option<String> {
+    let base = match found.get(3) {
+        "feet" | "foot" => "foot",
+        word => name(word).or_else(|| ["meter", "mile", "yard", "inch"].into_iter().find(|known| word.starts_with(known)))?,
+    };
+    let kind = match (found.get(2), base) {
+        ("fl", "ounce") => "fluid",
+        ("sq", base) if base != "ounce" => "square",
+        ("cu", base) if base != "ounce" => "cubic",
+        _ => return None,
+    };
+    let period = if found.get(4).is_empty() { "" } else { found.period() };
+    Some(found.before_letters(&format!("{} {}{period}", found.get(1), counted(found, found.get(1), &format!("{kind} {base}")))))
+}
+
+fn degrees(found: &RuleMatch<'_>) -> Option<String> {
+    let scale = match found.get(2) {
+        "C" => "degree Celsius",
+        "F" => "degree Fahrenheit",
+        "K" => "degree Kelvin",
+        _ => "degree",
+    };
+    let side = match found.get(3).trim_start() {
+        "N" => " north",
+        "S" => " south",
+        "E" => " east",
+        "W" => " west",
+        _ => "",
+    };
+    let words = format!("{} {}{side}", found.get(1), counted(found, found.get(1), scale));
+    Some(found.before_letters(&words))
+}
+
+/// Reads a number with its unit, and what it is per: `5kg`, `60 km/h`, `8 L/100 km`.
+fn measure(found: &RuleMatch<'_>) -> Option<String> {
+    let (digit, blank, symbol, dot, per) = (found.get(1), found.get(2), found.get(3), found.get(4), found.get(6));
+    if !found.token_before().is_empty() || found.after().is_some_and(char::is_alphanumeric) {
+        return None;
+    }
+    let dotted = !dot.is_empty();
+    let known = name(symbol).filter(|_| sure(found, symbol, blank, dotted))?;
+    let rated = if per.is_empty() { None } else { rate(per).or_else(|| (per == "°C").then(|| "per degree Celsius".into())) };
+    if !per.is_empty() && rated.is_none() {
+        let slashed = &found.get(0)[digit.len() + blank.len() + symbol.len()..];
+        return Some(format!("{digit} {}{slashed}", counted(found, digit, known)));
+    }
+    let share = match (rated, found.get(5)) {
+        (None, _) => String::new(),
+        (Some(rated), "") => format!(" {rated}"),
+        (Some(rated), _) => format!(" per one hundred {}", plural(rated.trim_start_matches("per "))),
+    };
+    if blank == "-" && share.is_empty() {
+        return Some(format!("{digit}-{}{dot}", known.replace(' ', "-")));
+    }
+    let period = if dotted && found.get(5).is_empty() && share.is_empty() { found.period() } else { dot };
+    if found.is_attribute() && !found.get(0).contains('/') {
+        return Some(format!("{digit}-{}", known.replace(' ', "-")));
+    }
+    Some(format!("{digit} {}{share}{period}", counted(found, digit, known)))
+}
+
+/// Words before which `in` behind a number is inches.
+const SIZES: &str = "tall wide long deep thick high diameter screen display monitor pipe square by x below above apart";
+/// Words that end in a code of a number and a letter: `Room 5A`, `Gate 10L`.
+const PLACES: &str = "room apt apartment gate seat row unit flat suite building block platform section grade class level chapter \
+    exhibit figure table appendix article form schedule page zone bus route line highway track bay door floor size type vitamin";
+
+/// Returns true if a symbol behind a number is sure to be a unit there.
+fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool {
+    let next = found.word_after();
+    let alone = found.after().is_none_or(|after| !after.is_whitespace()) || !next.starts_with(char::is_alphanumeric)
+        || FUNCTIONS.split_whitespace().any(|word| word == next);
+    let last = found.word_before_number().to_lowercase();
+    let place = PLACES.split_whitespace().any(|place| place == last);
+    match symbol {
+        "in" => {
+            let feet = ["feet ", "foot ", "yards ", "pounds "].iter().any(|unit| found.before_number().ends_with(unit));
+            let spread = found.before_number().ends_with(" by ") || found.rest.trim_start().starts_with(['x', '×']);
+            dotted || feet || spread || blank == "-" || blank.is_empty() || SIZES.split_whitespace().any(|word| word == next)
+        }
+        "us" | "ins" | "deg" => blank.is_empty(),
+        "pt" => blank.is_empty() || next == "font" || next == "type",
+        "ha" => next != "ha",
+        "mo" | "ac" | "cal" | "bar" => !place,
+        "A" | "V" | "W" | "N" | "J" | "L" => !place && (blank.is_empty() || alone) && !found.get(0).contains("/ "),
+        "s" => blank == " " || !found.is_decade() && !place,
+        "t" | "g" | "h" | "l" | "m" => !place && !found.rest.starts_with('\''),
+        "MP" => next != "for" && !place,
+        _ => true,
+    }
+}
+
+/// Words that go on after a measure, so that the letter before them is no part of a name.
+const FUNCTIONS: &str = "and or of at is are was were to from for with in on by per but not than if when as over through fuse \
+    current supply battery motor bulb output input";
