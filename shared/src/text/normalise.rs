@@ -41,18 +41,19 @@ const MARKUP: [&[Rule]; 1] = [markup::RULES];
 
 /// The other rules, in order. Rules that need digits and signs as written come before rules that turn
 /// them into words.
-const FAMILIES: [&[Rule]; 18] = [
+const FAMILIES: [&[Rule]; 19] = [
     abbreviations::RULES,
     phones::RULES,
     national::RULES,
     dates::RULES,
-    measures::POWERS,
     math::RULES,
+    measures::POWERS,
     operators::RULES,
     money::RANGES,
     measures::ROWS,
     times::RANGES,
     phones::REST,
+    figures::MODELS,
     figures::RANGES,
     times::CLOCK,
     money::RULES,

@@ -22,7 +22,7 @@ pub(super) const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thurs
 /// Returns the month of a name or of its first three letters; `Sept` is short too.
 pub(super) fn month(word: &str) -> Option<&'static str> {
     let short = word.len() == 3 || word.eq_ignore_ascii_case("sept");
-    let is = |name: &str| word.eq_ignore_ascii_case(if short { &name[..word.len()] } else { name });
+    let is = |name: &str| name.get(..if short { word.len() } else { name.len() }).is_some_and(|name| word.eq_ignore_ascii_case(name));
     MONTHS.into_iter().find(|name| is(name))
 }
 
@@ -200,10 +200,12 @@ pub(super) fn clock(hour: u64, minute: u64, second: Option<u64>, half: &str) -> 
 /// number below has no usual name, or the fraction is not less than one.
 pub(super) fn part(top: u64, bottom: u64) -> Option<String> {
     let name = match bottom {
-        2 => "half".into(),
-        4 => "quarter".into(),
-        3 | 5..=10 | 12 | 15 | 16 | 20 | 24 | 25 | 30 | 32 | 40 | 50 | 60 | 64 | 100 | 128 | 1_000 | 10_000 => ordinal(bottom),
+        2 => "half".to_owned(),
+        100 => "hundredth".into(),
+        1_000 => "thousandth".into(),
         1_000_000 => "millionth".into(),
+        4 => "quarter".into(),
+        3 | 5..=10 | 12 | 15 | 16 | 20 | 24 | 25 | 30 | 32 | 40 | 50 | 60 | 64 | 128 => ordinal(bottom),
         _ => return None,
     };
     let name = match (top, name.as_str()) {

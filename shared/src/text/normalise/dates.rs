@@ -1,10 +1,27 @@
 //! Rules for dates, and for the short names of months and days.
 
-use super::{Rule, RuleMatch, goes_on};
+use super::{Rule, RuleMatch, begins_sentence, goes_on};
 use crate::text::numbers::{MONTHS, month, number, ordinal, pair, parse, part, weekday};
 
 /// Rules for dates in figures. They come before ranges, rows of digits and fractions.
 pub(super) const RULES: &[Rule] = &[
+    // Ranges of dates, of years and of quarters.
+    (r"([0-9]/[0-9]{2,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]\.[0-9]{4})(?: - | ?[–—] ?)([0-9]{1,2}[/.][0-9]{1,2}[/.]|[0-9]{4}-[0-9]{2}-)", |found| {
+        Some(format!("{} to {}", found.get(1), found.get(2)))
+    }),
+    (r"\b([A-Z][a-z]{2,8}\.?|[A-Z][a-z]{2,8}\.? [0-9]{1,2}|[12][0-9]{3}) ?(?:–|—| - ) ?(?:([A-Z][a-z]{2,8})\b|([0-9]{1,2}) ([A-Z][a-z]{2,8})\b)", |found| {
+        let left = found.get(1);
+        let dated = left.starts_with(|digit: char| digit.is_ascii_digit()) || month(left.split(' ').next()?.trim_end_matches('.')).is_some();
+        let name = if found.get(2).is_empty() { found.get(4) } else { found.get(2) };
+        let bare = left.ends_with(char::is_alphabetic) && !found.get(2).is_empty();
+        (dated && !bare && month(name).is_some()).then(|| format!("{left} to {}{}{}", found.get(2), found.get(3), if found.get(4).is_empty() { String::new() } else { format!(" {}", found.get(4)) }))
+    }),
+    (r"\b([12][0-9]{3}) ?[-–—] ?(the present|present|now|today)\b", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
+    (r"\b([QH][1-4]|[0-9]+0'?s|[0-9]+(?:st|nd|rd|th)) ?[-–] ?'?(Q?[1-4]\b|H[12]\b|[0-9]+0'?s\b|[0-9]+(?:st|nd|rd|th)\b)", |found| {
+        let quarter = found.get(1).starts_with(['Q', 'H']);
+        let same = quarter == found.get(2).starts_with(['Q', 'H']) || (quarter && found.get(2).len() == 1);
+        same.then(|| format!("{} to {}", found.get(1), found.get(2)))
+    }),
     // In figures.
     (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:\.[0-9]+)?)?(Z\b)?", |found| {
         let day = date(found.get(1), found.get(2), found.get(3))?;
@@ -17,6 +34,13 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{name} {}, {}", day(found.get(1))?, whole_year(found.get(3))))
     }),
     (
+        r"\b(?i:(expires|expiry|exp\.?|expiration|thru|before)),? (0[1-9]|1[0-2])/([2-9][0-9])\b",
+        |found| Some(format!("{} {} {}", found.get(1), month_at(found.get(2))?, number(&format!("20{}", found.get(3))))),
+    ),
+    (r"\b(0[1-9]|1[0-2])/((?:19|20)[0-9]{2})\b", |found| {
+        free(found).then(|| Some(format!("{} {}", month_at(found.get(1))?, found.get(2))))?
+    }),
+    (
         r"\b(?i:(on|by|since|until|till|from|between|due|dated|before|after|starting|through|mon|tues?|wed|thu|thurs|fri|sat|sun|[a-z]+day)),? ([0-9]{1,2})/([0-9]{1,2})\b(?:( to | and | through |-| ?– ?)([0-9]{1,2})/([0-9]{1,2})\b)?",
         after_cue,
     ),
@@ -26,12 +50,13 @@ pub(super) const RULES: &[Rule] = &[
         let name = month(found.get(3))?;
         let (first, last) = (day(found.get(1))?, day(found.get(2))?);
         let period = if found.get(3) == name { found.get(4) } else { found.period() };
-        free(found).then(|| format!("{name} {first} to {last}{period}"))
+        let lead = if found.head.ends_with("the ") || found.head.ends_with("The ") { "" } else { "the " };
+        free(found).then(|| format!("{lead}{first} to the {last} of {name}{period}"))
     }),
-    (r"\b(the )?([0-9]{1,2})(st|nd|rd|th)?( of)? ([A-Z][a-z]{2,8})\b(\.?)", day_month),
     (r"\b(Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Mon|Tues?|Weds?|Thu(?:rs?)?|Fri|Sat|Sun)\b(\.?)", short_name),
+    (r"\b(the )?([0-9]{1,2})(st|nd|rd|th)?( of)? ([A-Z][a-z]{2,8})\b(\.?)", day_month),
     (
-        r"\b([A-Z][a-z]+) ([0-9]{1,2})(?:st|nd|rd|th)?((?:-| ?– ?)(?:([A-Z][a-z]+) )?([0-9]{1,2})(?:st|nd|rd|th)?)?\b",
+        r"\b([A-Z][a-z]+) ([0-9]{1,2})(?:st|nd|rd|th)?((?:-| ?– ?| - )(?:([A-Z][a-z]+) )?([0-9]{1,2})(?:st|nd|rd|th)?)?\b",
         month_day,
     ),
     // Years.
@@ -55,17 +80,13 @@ fn month_at(digits: &str) -> Option<&'static str> {
     MONTHS.get(usize::try_from(parse(digits)?).ok()?.checked_sub(1)?).copied()
 }
 
-/// Returns a year with its century: `99` is 1999, `25` is 2025.
+/// Returns the words of a year. Two digits are read as they are, because their century is not known.
 fn whole_year(digits: &str) -> String {
-    match (digits.len(), digits < "50") {
-        (2, true) => format!("20{digits}"),
-        (2, false) => format!("19{digits}"),
-        _ => digits.to_owned(),
-    }
+    if digits.len() == 2 { parse(digits).map(pair).unwrap_or_default() } else { number(digits) }
 }
 
 fn date(year: &str, month: &str, of_month: &str) -> Option<String> {
-    Some(format!("{} {}, {}", month_at(month)?, day(of_month)?, number(&whole_year(year))))
+    Some(format!("{} {}, {}", month_at(month)?, day(of_month)?, whole_year(year)))
 }
 
 /// Returns true if the figures are no part of a longer row.
@@ -78,7 +99,7 @@ fn free(found: &RuleMatch<'_>) -> bool {
 fn year_first(found: &RuleMatch<'_>) -> Option<String> {
     let (sign, padded) = (found.get(2), found.get(3).len() == 2 && found.get(5).len() == 2);
     let year = parse(found.get(1)).filter(|year| (1_000..3_000).contains(year));
-    if sign != found.get(4) || (sign != "/" && !padded) || !free(found) {
+    if sign != found.get(4) || (sign == "." && !padded) || !free(found) {
         return None;
     }
     year.and_then(|_| date(found.get(1), found.get(3), found.get(5)))
@@ -178,8 +199,9 @@ fn short_name(found: &RuleMatch<'_>) -> Option<String> {
     let dated = (figure && !(count && short == "Sat")) || neighbour(next) || joined || (neighbour(previous) && before.len() < found.head.len());
     let lead = previous.to_lowercase();
     let led = LEADS.contains(&lead.as_str()) && found.head.ends_with([' ', '-']) && !found.rest.starts_with('\'');
+    let led = led || (is_month && ["the", "The"].contains(&previous) && after.starts_with(char::is_lowercase) && found.rest.starts_with(' '));
     let led = led && match short {
-        "Jan" => ["in", "last", "next", "early", "late", "mid", "since"].contains(&lead.as_str()),
+        "Jan" => ["the", "in", "last", "next", "early", "late", "mid", "since"].contains(&lead.as_str()),
         "Sun" | "Sat" => lead != "in" && lead != "from" && lead != "this",
         _ => true,
     };
@@ -199,7 +221,11 @@ fn month_day(found: &RuleMatch<'_>) -> Option<String> {
     if !other_month.is_empty() && !MONTHS.contains(&other_month) {
         return Some(format!("{month} {first}{tail}"));
     }
-    if is_amount(found.rest) {
+    // `May 5 people enter?`, `March 3 miles`: the month is a verb there.
+    let next = found.word_after();
+    let verb = begins_sentence(found.head) && ["May", "March"].contains(&month) && tail.is_empty()
+        && ((next.ends_with('s') && next.len() > 3 && found.rest.starts_with(' ') && next.starts_with(char::is_lowercase)) || next == "people");
+    if is_amount(found.rest) || verb {
         return None;
     }
     match (tail, other_month) {

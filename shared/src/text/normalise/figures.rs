@@ -2,7 +2,17 @@
 //! fractions and the rest.
 
 use super::{Rule, RuleMatch, goes_on};
-use crate::text::numbers::{cardinal, decimal, number, ordinal, parse, part, plural, whole};
+use crate::text::numbers::{cardinal, decimal, number, ordinal, pair, parse, part, plural, whole};
+
+/// Rules for the numbers of models, which are no ranges.
+pub(super) const MODELS: &[Rule] = &[
+    // Models are read in pairs: `Boeing 737`.
+    (r"\b(Boeing|Airbus|Porsche|Peugeot|Flight) ([1-9])([0-9]{2})(?:-([0-9]{1,3}))?\b", |found| {
+        let rest = if found.get(3) == "00" { "hundred".into() } else { pair(parse(found.get(3))?) };
+        let series = if found.get(4).is_empty() { String::new() } else { format!(" {}", whole(found.get(4))) };
+        Some(format!("{} {} {rest}{series}", found.get(1), whole(found.get(2))))
+    }),
+];
 
 /// Rules for ranges, and for the sign of a number.
 pub(super) const RANGES: &[Rule] = &[
@@ -25,8 +35,26 @@ pub(super) const RANGES: &[Rule] = &[
 
 /// Rules for all remaining numbers.
 pub(super) const NUMBERS: &[Rule] = &[
-    (r"\b([0-9]+(?:,[0-9]{3})*) ?/ ?([0-9]+)(?:rds?|ths?|nds?|sts?)\b", |found| part(parse(found.get(1))?, parse(found.get(2))?)),
+    (r"\b([0-9]+(?:,[0-9]{3})*) ?/ ?([0-9]+)(rds?|ths?|nds?|sts?)\b", |found| {
+        let parts = part(parse(found.get(1))?, parse(found.get(2))?)?;
+        // `cut into 1/8ths`.
+        let many = found.get(1) == "1" && found.get(3).ends_with('s');
+        Some(if many { format!("{}s", parts.strip_prefix("one ")?) } else { parts })
+    }),
     (r"\b([0-9]+(?:,[0-9]{3})*)(?i:st|nd|rd|th)\b", |found| Some(ordinal(parse(found.get(1))?))),
+    (r"\b(1[0,]*0)s of\b", |found| {
+        let words = match parse(found.get(1))? {
+            10 => "tens",
+            100 => "hundreds",
+            1_000 => "thousands",
+            10_000 => "tens of thousands",
+            100_000 => "hundreds of thousands",
+            1_000_000 => "millions",
+            _ => return None,
+        };
+        Some(format!("{words} of"))
+    }),
+    (r"([0-9]) ?pct\b\.?", |found| Some(format!("{} percent", found.get(1)))),
     (r"\b([0-9]+0)'?s\b", |found| Some(plural(&number(found.get(1))))),
     (r"\b([0-9]+)'?s\b", |found| Some(format!("{}s", number(found.get(1)).replace("six", "sixe")))),
     (r"\b([0-9]{1,4})/([0-9]{1,7})\b", fraction),
@@ -57,8 +85,18 @@ pub(super) const NUMBERS: &[Rule] = &[
 /// Reads a range. In a code, such as `A1-2345`, the hyphen is none.
 fn range(found: &RuleMatch<'_>) -> Option<String> {
     let code = found.token_before();
-    let lettered = code.ends_with(char::is_alphanumeric) && found.get(0).contains('-');
-    (!lettered).then(|| format!("{} to {}", found.get(1), found.get(2)))
+    let hyphen = found.get(0).contains('-');
+    let lettered = code.ends_with(char::is_alphanumeric) && hyphen;
+    let number = found.rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let suffix = hyphen && number.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_uppercase));
+    // The release of a version: `2.39-1`.
+    let low = &found.head[found.head.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len()..];
+    let high = &found.rest[..found.rest.len() - number.len()];
+    let release = hyphen && low.contains('.') && high.is_empty() && !number.starts_with(['.', '%']) && found.get(0).len() == 3 && {
+        let low: f64 = format!("{low}{}", &found.get(0)[..1]).parse().unwrap_or(0.0);
+        low > f64::from(found.get(2).parse::<u8>().unwrap_or(u8::MAX))
+    };
+    (!lettered && !suffix && !release).then(|| format!("{} to {}", found.get(1), found.get(2)))
 }
 
 /// Returns true if four digits count the things behind them, so that they are no year: `1250
@@ -89,13 +127,19 @@ fn scaled(found: &RuleMatch<'_>) -> Option<String> {
 /// Reads halves, thirds and other common fractions. Other numbers around a slash are dates, scores
 /// and hours.
 fn fraction(found: &RuleMatch<'_>) -> Option<String> {
-    if [found.before(), found.after()].contains(&Some('/')) {
+    if [found.before(), found.after()].contains(&Some('/')) || found.before() == Some('.') {
         return None;
     }
     let (top, bottom) = (parse(found.get(1))?, parse(found.get(2))?);
     let mixed = found.head.strip_suffix([' ', '-']).is_some_and(|head| head.ends_with(|digit: char| digit.is_ascii_digit()));
     let pressure = top >= 70 && top < 260 && (40..160).contains(&bottom) && top > bottom;
+    let said = found.word_before().to_lowercase();
+    let odds = found.head.ends_with("odds ") || found.head.ends_with("odds are ") || found.head.ends_with("odds of ");
     Some(match part(top, bottom) {
+        _ if odds => format!("{} to {}", cardinal(top), cardinal(bottom)),
+        None if ["of", "equals", "approximately", "times"].contains(&said.as_str()) && (3..10).contains(&bottom) && top > bottom => {
+            format!("{} {}s", cardinal(top), ordinal(bottom).replace("fourth", "quarter"))
+        }
         _ if [(9, 11), (7, 11), (24, 7), (50, 50), (20, 20), (60, 40), (80, 20)].contains(&(top, bottom)) => {
             format!("{} {}", cardinal(top), cardinal(bottom))
         }

@@ -5,6 +5,15 @@ use super::{Rule, RuleMatch};
 
 /// Rules that come before ranges, dates and units.
 pub(super) const RULES: &[Rule] = &[
+    (r"([0-9])(ˢᵗ|ⁿᵈ|ʳᵈ|ᵗʰ)", |found| {
+        let end = match found.get(2) {
+            "ˢᵗ" => "st",
+            "ⁿᵈ" => "nd",
+            "ʳᵈ" => "rd",
+            _ => "th",
+        };
+        Some(format!("{}{end}", found.get(1)))
+    }),
     // Superscripts become powers, and subscripts plain digits.
     (r"([0-9A-Za-zµΩ)])([⁺⁻]?[⁰¹²³⁴-⁹ⁿ]+)", |found| Some(format!("{}^{}", found.get(1), plain(found.get(2))))),
     (r"[₀-₉]+", |found| Some(plain(found.get(0)))),
@@ -20,9 +29,9 @@ pub(super) const RULES: &[Rule] = &[
     // Scientific notation.
     (r"\b([0-9]+(?:\.[0-9]+)?)[eE]([+-]?)([0-9]{1,3})\b", |found| {
         let sure = found.get(1).contains('.') || !found.get(2).is_empty() || found.get(0).contains('e');
-        let sign = if found.get(2) == "-" { "-" } else { "" };
+        let sign = if found.get(2) == "-" { "minus " } else { "" };
         let free = !found.before().is_some_and(|before| ".-".contains(before));
-        (sure && free).then(|| format!("{} times 10^{sign}{}", found.get(1), found.get(3)))
+        (sure && free).then(|| format!("{} times ten to the power of {sign}{}", found.get(1), found.get(3)))
     }),
     // Signs between numbers, which are dashes and slashes elsewhere.
     (r"−", |found| Some(found.spaced("minus"))),
@@ -35,6 +44,7 @@ pub(super) const RULES: &[Rule] = &[
         let asks = ASKS.contains(&found.word_before_number().to_lowercase().as_str());
         asks.then(|| format!("{} minus {}", found.get(1), found.get(2)))
     }),
+    (r"([0-9])! ?=", |found| Some(format!("{} factorial =", found.get(1)))),
     // Grades of schools.
     (r"\b([A-F])-", |found| {
         const BEFORE: [&str; 16] = [
@@ -48,7 +58,11 @@ pub(super) const RULES: &[Rule] = &[
 /// Rules for signs that have a name of their own.
 pub(super) const NAMES: &[Rule] = &[
     (r"\bd([xyt])/d([xyt])\b", |found| Some(format!("d{} over d{}", found.get(1), found.get(2)))),
-    (r"[∞∑∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| Some(found.spaced(sign(found.get(0))?))),
+    (r"(?:[Ss]um )?∑( of)?", |found| {
+        let said = if found.get(0).starts_with(['S', 's']) { &found.get(0)[..3] } else { "the sum" };
+        Some(found.spaced(&format!("{said} of")))
+    }),
+    (r"[∞∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| Some(found.spaced(sign(found.get(0))?))),
     (r"\p{Greek}", |found| {
         let greek = |letter: char| ('\u{370}'..='\u{3ff}').contains(&letter);
         let alone = !found.before().is_some_and(greek) && !found.after().is_some_and(greek);
@@ -87,7 +101,6 @@ fn is_operand(found: &RuleMatch<'_>) -> bool {
 fn sign(character: &str) -> Option<&'static str> {
     Some(match character {
         "∞" => "infinity",
-        "∑" => "the sum of",
         "∏" => "the product of",
         "∫" => "the integral of",
         "∂" => "partial",

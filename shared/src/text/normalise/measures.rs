@@ -5,11 +5,12 @@ use super::{Rule, RuleMatch};
 
 /// Rules for squares and cubes of units, which come before powers of other letters.
 pub(super) const POWERS: &[Rule] = &[
-    // `5 m^2`, `5 m2`, `5 sq. ft`, `5 kg/m^3`.
-    (r"([0-9]) ?([A-Za-zµ]{1,3}) ?\^?([23])\b", |found| {
+    // `5 m^2`, `5 m2`, `5 kg/m^3`. `1 in 3` is none.
+    (r"([0-9]) ?([A-Za-zµ]{1,3})(\^?)([23])\b", |found| {
+        let spaced = found.get(0).contains(' ') && found.get(3).is_empty() && found.get(2) == "in";
         let known = name(found.get(2)).filter(|name| !name.contains(' ') && LENGTHS.contains(name))?;
-        let power = if found.get(3) == "2" { "square" } else { "cubic" };
-        let free = found.token_before().is_empty();
+        let power = if found.get(4) == "2" { "square" } else { "cubic" };
+        let free = found.token_before().is_empty() && !spaced;
         let one = found.is_one(found.get(1));
         let name = if one { known.to_owned() } else { plural(known) };
         free.then(|| found.before_letters(&format!("{} {power} {name}", found.get(1))))
@@ -24,6 +25,13 @@ pub(super) const POWERS: &[Rule] = &[
             _ => format!("cubic {known}"),
         };
         Some(format!("{}{words}", found.get(1).replace('/', " per ")))
+    }),
+    // Without a number: `area in m^2`.
+    (r"\b(in|of|per) ([cdk]?m|mm|ft|mi|yd)\^([23])\b", |found| {
+        let power = if found.get(3) == "2" { "square" } else { "cubic" };
+        let unit = name(found.get(2))?;
+        let words = if found.get(1) == "per" { unit.to_owned() } else { plural(unit) };
+        Some(format!("{} {power} {words}", found.get(1)))
     }),
 ];
 
@@ -54,6 +62,12 @@ pub(super) const ROWS: &[Rule] = &[
     }),
     (r#"([0-9]+(?:[./][0-9]+)?) ?(?:"|″|'')"#, inches),
     (r"\b([0-9]+) ?h(?:rs?|ours?)? ?([0-9]{1,2})(?: ?m(?:ins?)?)?\b(?: ?([0-9]{1,2}) ?s(?:ecs?)?\b)?", duration),
+    (r"\b([0-9]+) ?d ([0-9]{1,2} ?h)", |found| {
+        Some(format!("{} {} {}", found.get(1), counted(found, found.get(1), "day"), found.get(2)))
+    }),
+    (r"\b([0-9]+)d (ago|left|later|old|remaining)\b", |found| {
+        Some(format!("{} {} {}", found.get(1), counted(found, found.get(1), "day"), found.get(2)))
+    }),
     (r"\b([0-9]+) ?m(?:ins?)? ?([0-9]{1,2}) ?s(?:ecs?)?\b", |found| {
         let free = found.token_before().is_empty();
         free.then(|| {
@@ -116,6 +130,9 @@ fn by(found: &RuleMatch<'_>) -> Option<String> {
     let row: String = found.rest.chars().take_while(|&c| c.is_ascii_digit() || " .,xX×\"″'′/".contains(c)).collect();
     let after = found.rest[row.len()..].split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
     let measured = !token.is_empty() || row.contains(['"', '″', '\'', '′']) || name(after).is_some() || ["meters", "feet", "inches", "pixels"].contains(&after) || head.len() < found.head.len();
+    let tight = front.is_empty() && behind.is_empty();
+    let thing = after.len() > 2 && after.starts_with(char::is_lowercase) && !["equals", "and"].contains(&after);
+    let measured = measured || (tight && thing && !found.rest.contains('='));
     let power = found.get(3) == "1" && found.rest.starts_with("0^");
     let product = (sign.starts_with('×') && !measured) || power || super::operators::in_equation(found);
     Some(format!(" {} {}", if product { "times" } else { "by" }, found.get(3)))
@@ -156,6 +173,9 @@ fn duration(found: &RuleMatch<'_>) -> Option<String> {
     let (hours, minutes, seconds) = (found.get(1), found.get(2), found.get(3));
     if !found.token_before().is_empty() || minutes.parse::<u32>().is_ok_and(|minutes| minutes > 59) {
         return None;
+    }
+    if found.word_before() == "at" && found.get(0).len() <= 5 && found.get(0).ends_with(|last: char| last.is_ascii_digit()) {
+        return Some(format!("{hours}:{minutes}"));
     }
     // `2 h 30` could be two numbers.
     if found.get(0).ends_with(|last: char| last.is_ascii_digit()) && found.get(0).contains(' ') {
@@ -230,7 +250,7 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
 }
 
 /// Words before which `in` behind a number is inches.
-const SIZES: &str = "tall wide long deep thick high diameter screen display monitor pipe square by x below above apart";
+const SIZES: &str = "of tall wide long deep thick high diameter screen display monitor pipe square by x below above apart";
 /// Words that end in a code of a number and a letter: `Room 5A`, `Gate 10L`.
 const PLACES: &str = "room apt apartment gate seat row unit flat suite building block platform section grade class level chapter \
     exhibit figure table appendix article form schedule page zone bus route line highway track bay door floor size type vitamin";
@@ -252,7 +272,8 @@ fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool 
         "pt" => blank.is_empty() || next == "font" || next == "type",
         "ha" => next != "ha",
         "mo" | "ac" | "cal" | "bar" => !place,
-        "A" | "V" | "W" | "N" | "J" | "L" => !place && (blank.is_empty() || alone) && !found.get(0).contains("/ "),
+        "A" if blank == "-" => false,
+        "A" | "V" | "W" | "N" | "J" | "L" => !place && (blank != " " || alone) && !found.get(0).contains("/ "),
         "s" => blank == " " || !found.is_decade() && !place,
         "t" | "g" | "h" | "l" | "m" => !place && !found.rest.starts_with('\''),
         "MP" => next != "for" && !place,

@@ -18,11 +18,14 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]{1,2}\b", |found| {
         Some(found.get(0).replace('.', "").replace(',', "."))
     }),
-    // Points twice, next to a currency.
+    // Points twice, next to a currency or in front of what is counted; else it is a version.
     (r"\b[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}\b", |found| {
         let money = found.head.trim_end().ends_with(['€', '£', '$', '¥']) || found.rest.trim_start().starts_with(['€', '£', '$'])
             || found.head.ends_with("EUR ") || found.rest.starts_with(" EUR");
-        money.then(|| found.get(0).replace('.', ","))
+        let next = found.word_after();
+        let thing = next.ends_with('s') && next.starts_with(char::is_lowercase) && !["is", "was", "has", "as"].contains(&next) || next == "people";
+        let zeros = found.get(0).split('.').skip(1).all(|group| group == "000");
+        (money || thing || zeros).then(|| found.get(0).replace('.', ","))
     }),
     // India: lakh and crore.
     (r"\b[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}\b", |found| {

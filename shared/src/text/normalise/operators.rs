@@ -1,7 +1,7 @@
 //! Rules for signs of arithmetic between numbers, or letters that stand for numbers. Elsewhere the
 //! same signs are stars around words, tags and arrows, which have no sound.
 
-use super::{Rule, RuleMatch, goes_on, units};
+use super::{Rule, RuleMatch, goes_on};
 
 /// Rules for signs that join or compare two numbers, or stand before one.
 pub(super) const RULES: &[Rule] = &[
@@ -93,12 +93,6 @@ fn multiplies(found: &RuleMatch<'_>) -> bool {
 /// Reads a power, such as `x^2`, `10^6` and `2^n`. Faces such as `^_^` are no powers.
 fn power(found: &RuleMatch<'_>) -> Option<String> {
     if !found.before().is_some_and(|before| before.is_alphanumeric() || before == ')') {
-        return None;
-    }
-    // Units have their own rule.
-    let unit = found.word_before();
-    let base = found.head[..found.head.len() - unit.len()].trim_end_matches(' ');
-    if base.ends_with(|last: char| last.is_ascii_digit() || last == '/') && units::name(unit).is_some() && unit.len() > 1 {
         return None;
     }
     match found.get(1) {

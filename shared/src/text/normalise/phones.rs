@@ -21,8 +21,8 @@ pub(super) const RULES: &[Rule] = &[
         (area && (8..=12).contains(&count)).then(|| row(found.get(0)))
     }),
     // Of North America.
-    (r"\b(?:1[ .-])?[0-9]{3}([ .-])[0-9]{3}([ .-])[0-9]{4}\b", |found| {
-        (found.get(1) == found.get(2) && !joined(found)).then(|| row(found.get(0)))
+    (r"\b(?:1[ .-])?[0-9]{3}([ ./-])[0-9]{3}([ .-])[0-9]{4}\b", |found| {
+        ((found.get(1) == found.get(2) || found.get(1) == "/") && !joined(found)).then(|| row(found.get(0)))
     }),
     (r"\b(?:(1)[ .-])?(8[0-9]{2}|900)-([A-Z][A-Z0-9-]{2,9})\b", |found| {
         let country = if found.get(1).is_empty() { "" } else { "one, " };
@@ -35,6 +35,10 @@ pub(super) const RULES: &[Rule] = &[
         ((8..=12).contains(&count) && !date && !joined(found)).then(|| row(found.get(0)))
     }),
     (r"\b[0-9]{3,}\b", solid),
+    (r"\b([Dd]ial|[Pp]ress|[Ee]nter) \*([0-9]*)", |found| {
+        Some(format!("{} star {}", found.get(1), digits(found.get(2))).trim_end().to_owned())
+    }),
+    (r"\b([Ee]xtension) ([0-9]{1,6})\b", |found| Some(format!("{} {}", found.get(1), extension(found.get(2))))),
     (r",? ?\b(?:ext|Ext|EXT|extn)\b\.? ?:? ?([0-9]{1,6})\b", |found| {
         Some(format!(", extension {}", extension(found.get(1))))
     }),
@@ -60,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
 pub(super) const REST: &[Rule] = &[
     (r"\b[0-9]+(?:-[0-9]+){2,}\b", |found| Some(row(found.get(0)))),
     (r"\b(?:([0-9]{3}) )?([0-9]{3})-([0-9]{4})\b", phone),
-    (r"\b(?:911|112|999)\b", emergency),
+    (r"\b(?:[2-9]11|112|999|988)\b", emergency),
 ];
 
 /// Reads groups of digits digit by digit.
@@ -89,7 +93,7 @@ fn groups(found: &RuleMatch<'_>) -> Option<String> {
     if joined(found) || found.head.ends_with(|before: char| before.is_alphanumeric()) {
         return None;
     }
-    if told_code(found.head) && count > 5 && !text.contains('-') || (told_to_call(found.head) && count >= 6) {
+    if told_code(found.head) && count > 5 || (told_to_call(found.head) && count >= 6) {
         return Some(row(text));
     }
     let mixed = text.contains(' ') && text.contains('-');
@@ -107,16 +111,36 @@ fn groups(found: &RuleMatch<'_>) -> Option<String> {
 fn solid(found: &RuleMatch<'_>) -> Option<String> {
     let text = found.get(0);
     let joined = found.before().is_some_and(|before| "$€£¥₹.,:/-–_#+".contains(before)) || goes_on(found.rest);
-    let counts = found.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(char::is_lowercase))
-        && !["or", "and", "to", "for", "in", "on", "is", "when", "if", "at", "now", "with", "was", "has", "then", "as"].contains(&found.word_after());
+    let next = found.word_after();
+    let counts = found.rest.starts_with(' ') && next.starts_with(char::is_lowercase)
+        && ((next.ends_with('s') && !["is", "was", "has", "as", "this"].contains(&next)) || ["people", "men", "women", "children"].contains(&next));
     if joined || found.head.ends_with('\'') || text.len() > 19 {
         return None;
     }
     let long = text.len() >= 10 && !text.ends_with("000");
-    let called = text.len() >= 5 && told_to_call(found.head) && !counts;
+    let called = text.len() >= 5 && told_to_call(found.head) && (!counts || [7, 10, 11].contains(&text.len()));
+    let numbered = text.len() >= 4 && NUMBERED.contains(&found.word_before().to_lowercase().as_str()) && !counts
+        || text.len() >= 4 && !counts && is_numbered(found.head);
     let dialed = ["dial", "Dial", "text", "Text"].contains(&found.word_before()) && !counts;
     let code = told_code(found.head) && (text.len() > 3 || !counts) && !counts;
-    (long || called || dialed || code).then(|| digits(text))
+    (long || called || dialed || code || numbered).then(|| digits(text))
+}
+
+/// Words whose number is no count.
+const NUMBERED: &[&str] = &["acct", "badge", "invoice", "otp", "passcode", "ref", "reference", "ticket"];
+
+/// Returns true if `head` ends with `number` or `no.` behind the name of a thing that is numbered
+/// in a register: `student number`, `check no.`.
+fn is_numbered(head: &str) -> bool {
+    const THINGS: &[&str] = &[
+        "account", "acct", "badge", "booking", "card", "case", "check", "cheque", "claim", "confirmation", "customer", "employee", "id", "invoice",
+        "license", "member", "membership", "order", "passport", "patient", "phone", "policy", "reference", "registration", "routing", "serial",
+        "student", "tax", "telephone", "ticket", "tracking",
+    ];
+    let mut words = head.trim_end_matches([' ', ':', '#']).rsplit(' ');
+    let number = words.next().is_some_and(|last| ["number", "no.", "No.", "no", "num", "Number", "#"].contains(&last) || last.is_empty());
+    let number = number || head.ends_with("# ");
+    number && words.next().is_some_and(|thing| THINGS.contains(&thing.to_lowercase().as_str()))
 }
 
 /// Reads a telephone number of three and four digits, which looks like a range such as `500-1000`.
@@ -138,7 +162,8 @@ fn emergency(found: &RuleMatch<'_>) -> Option<String> {
     let next =
         found.rest.strip_prefix(' ').and_then(|rest| rest.split(|letter: char| !letter.is_alphanumeric()).next());
     let noun = found.get(0) == "911" && next.is_some_and(|next| NOUNS.contains(&next));
-    (!part_of_more && (noun || told_to_call(found.head))).then(|| digits(found.get(0)))
+    let counts = next.is_some_and(|next| next.ends_with('s') || next == "people");
+    (!part_of_more && (noun || (told_to_call(found.head) && !counts))).then(|| digits(found.get(0)))
 }
 
 /// Returns true if the words before a number tell to call it: `call us at`, `tel.`,
@@ -150,7 +175,7 @@ fn told_to_call(head: &str) -> bool {
     ];
     const BETWEEN: &[&str] = &[
         "and", "at", "back", "free", "her", "him", "is", "line", "me", "my", "no", "now", "number", "on", "or", "our",
-        "the", "them", "toll", "us",
+        "the", "them", "to", "toll", "us",
     ];
     tells(head, CUES, BETWEEN)
 }
@@ -184,7 +209,8 @@ fn tells(head: &str, cues: &[&str], between: &[&str]) -> bool {
             return true;
         }
         left -= usize::from(!digits);
-        if (!digits && !between.contains(&word.as_str())) || left == 0 {
+        let keyword = token.len() > 2 && token.bytes().all(|byte| byte.is_ascii_uppercase());
+        if (!digits && !keyword && !between.contains(&word.as_str())) || left == 0 {
             return false;
         }
     }
