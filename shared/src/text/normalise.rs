@@ -130,6 +130,9 @@ impl<'t> RuleMatch<'t> {
     fn token_before(&self) -> &'t str {
         let number = |letter: char| letter.is_ascii_digit() || ".,/".contains(letter);
         let head = self.head.trim_end_matches(number);
+        if self.head[head.len()..].contains('/') {
+            return "";
+        }
         let joined = |letter: char| letter.is_alphanumeric() || "_#$€£¥".contains(letter);
         let hyphen = head.strip_suffix('-').filter(|head| head.ends_with(char::is_alphabetic)).unwrap_or(head);
         let bare = hyphen.trim_end_matches(joined);
@@ -140,7 +143,8 @@ impl<'t> RuleMatch<'t> {
     /// greater one.
     fn is_one(&self, digits: &str) -> bool {
         let part = self.head.chars().next_back().is_some_and(|before| before.is_ascii_digit() || ".,".contains(before));
-        let fraction = digits.starts_with("1/") || (digits.len() == 1 && is_share(self.head));
+        let less = |(top, bottom): (&str, &str)| top.parse::<u32>().ok() < bottom.parse().ok();
+        let fraction = digits.split_once('/').is_some_and(less) || (digits.len() == 1 && is_share(self.head, digits));
         let range = [" to ", " and "].iter().any(|to| self.head.strip_suffix(to).is_some_and(|head| head.ends_with(|last: char| last.is_ascii_digit())));
         (digits == "1" && !part && !range && !self.head.ends_with('/')) || fraction
     }
@@ -162,7 +166,9 @@ impl<'t> RuleMatch<'t> {
             "after", "about", "another", "every", "for", "in", "last", "least", "next", "only", "than", "timeout", "under", "wait", "within", "took",
         ];
         let text = self.get(0).trim_end_matches('s');
-        let tens = self.get(0).starts_with('0') || text.ends_with('0');
+        let number = &self.head[self.before_number().len()..];
+        let digits = format!("{number}{}", text.trim_end_matches(|letter: char| !letter.is_ascii_digit()));
+        let tens = digits.ends_with('0') && ((digits.len() == 2 && digits != "10") || digits.len() == 4);
         tens && !TIMES.contains(&self.word_before_number().to_lowercase().as_str())
             || ["the", "The"].contains(&self.word_before_number())
     }
@@ -294,13 +300,14 @@ fn last_word(head: &str) -> &str {
     head.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default()
 }
 
-/// Returns true if `head` ends with the upper part of a common fraction below one, and a slash:
-/// `1/` of `1/2`, but not of `2 1/2`.
-fn is_share(head: &str) -> bool {
-    let head = head.trim_end_matches(|digit: char| digit.is_ascii_digit());
-    let Some(top) = head.strip_suffix('/') else { return false };
+/// Returns true if `head` and a last digit are a fraction below one: `1/2`, but not `2 1/2`.
+fn is_share(head: &str, last: &str) -> bool {
+    let front = head.trim_end_matches(|digit: char| digit.is_ascii_digit());
+    let Some(top) = front.strip_suffix('/') else { return false };
     let whole = top.trim_end_matches(|digit: char| digit.is_ascii_digit());
-    whole.len() < top.len() && !whole.trim_end_matches(' ').ends_with(|digit: char| digit.is_ascii_digit())
+    let bottom = format!("{}{last}", &head[front.len()..]);
+    let less = top[whole.len()..].parse::<u32>().ok().zip(bottom.parse::<u32>().ok()).is_some_and(|(top, bottom)| top < bottom);
+    less && !whole.trim_end_matches(' ').ends_with(|digit: char| digit.is_ascii_digit())
 }
 
 /// Returns true if a word behind `head` begins a sentence and so has a capital. Without the

@@ -22,6 +22,12 @@ pub(super) const RULES: &[Rule] = &[
         let same = quarter == found.get(2).starts_with(['Q', 'H']) || (quarter && found.get(2).len() == 1);
         same.then(|| format!("{} to {}", found.get(1), found.get(2)))
     }),
+    (r"\b(BCE?|CE|AD) ?[-–] ?((?:AD )?[0-9])", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
+    // `2024-05` is a month, `2004-05` a range of years.
+    (r"\b((?:19|20)([0-9]{2}))-(0[1-9]|1[0-2])\b", |found| {
+        let earlier = parse(found.get(3))? < parse(found.get(2))?;
+        (earlier && free(found)).then(|| Some(format!("{} {}", month_at(found.get(3))?, found.get(1))))?
+    }),
     // In figures.
     (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:\.[0-9]+)?)?(Z\b)?", |found| {
         let day = date(found.get(1), found.get(2), found.get(3))?;
@@ -65,10 +71,10 @@ pub(super) const RULES: &[Rule] = &[
         (!plural).then(|| Some(format!("{}{}", found.get(1), pair(parse(found.get(2))?))))?
     }),
     (r"\bc(?:a|irca)?\. ?([0-9]{3,4})\b", |found| Some(format!("circa {}", found.get(1)))),
-    (r"\b((?:1[1-9]|20)[0-9]{2})/([0-9]{2})\b", |found| {
-        let (first, second) = (parse(&found.get(1)[2..])?, parse(found.get(2))?);
-        (second == (first + 1) % 100 && !goes_on(found.rest) && free(found))
-            .then(|| format!("{} {}", number(found.get(1)), pair(second)))
+    (r"\b((?:1[1-9]|20)[0-9]{2})([/–-])([0-9]{2})\b", |found| {
+        let (first, second) = (parse(&found.get(1)[2..])?, parse(found.get(3))?);
+        let to = if found.get(2) == "/" { "" } else { "to " };
+        (second == (first + 1) % 100 && free(found)).then(|| format!("{} {to}{}", number(found.get(1)), pair(second)))
     }),
 ];
 
@@ -190,13 +196,17 @@ fn short_name(found: &RuleMatch<'_>) -> Option<String> {
     let after = found.rest.trim_start_matches([',', ' ', '/']);
     let next = after.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
     let neighbour = |word: &str| weekday(word).is_some() || (month(word).is_some() && word.starts_with(char::is_uppercase) && word != "May");
+    // Two sentences can meet at the period: `in the Sun. Sun. 5`.
+    let other_kind = |word: &str| !dotted || weekday(word).is_some() == is_month || found.rest.starts_with([',', '/']);
     let joined = ["and", "or", "&"].iter().any(|join| after.strip_prefix(join).is_some_and(|rest| neighbour(rest.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())));
-    let before = found.head.trim_end_matches([' ', ',', '/', '&']);
+    let before = found.head.trim_end_matches([' ', ',', '/', '&', '-']);
     let before = before.strip_suffix(" and").or_else(|| before.strip_suffix(" or")).unwrap_or(before);
     let previous = before.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
     let figure = after.starts_with(|digit: char| digit.is_ascii_digit()) || (after.starts_with('\'') && after[1..].starts_with(|digit: char| digit.is_ascii_digit()));
     let count = figure && !is_month && !dotted && !found.rest.starts_with(',') && !goes_on(after.trim_start_matches(|d: char| d.is_ascii_digit()));
-    let dated = (figure && !(count && short == "Sat")) || neighbour(next) || joined || (neighbour(previous) && before.len() < found.head.len());
+    let time = after.trim_start_matches(|digit: char| digit.is_ascii_digit()).trim_start();
+    let time = ["am", "pm", "a.m", "p.m", ":", "a-", "p-", "-", "–"].iter().any(|mark| time.starts_with(mark));
+    let dated = (figure && (time || !(count && short == "Sat"))) || (neighbour(next) && other_kind(next)) || joined || (neighbour(previous) && before.len() < found.head.len());
     let lead = previous.to_lowercase();
     let led = LEADS.contains(&lead.as_str()) && found.head.ends_with([' ', '-']) && !found.rest.starts_with('\'');
     let led = led || (is_month && ["the", "The"].contains(&previous) && after.starts_with(char::is_lowercase) && found.rest.starts_with(' '));

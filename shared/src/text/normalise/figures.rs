@@ -16,7 +16,13 @@ pub(super) const MODELS: &[Rule] = &[
 
 /// Rules for ranges, and for the sign of a number.
 pub(super) const RANGES: &[Rule] = &[
-    (r"([0-9][%$€£¥¢‰°]?)(?:-| ?– ?)([$€£¥]?[0-9])", range),
+    // A mixed number.
+    (r"\b([0-9]{1,3})-([1-9][0-9]?)/([2-9]|10|16|32|64)\b", |found| {
+        let less = parse(found.get(2))? < parse(found.get(3))?;
+        let free = !found.before().is_some_and(|before| "/.,-".contains(before)) && found.after() != Some('/') && found.after() != Some('-');
+        (less && free).then(|| format!("{} {}/{}", found.get(1), found.get(2), found.get(3)))
+    }),
+    (r"([0-9](?: ?[%$€£¥¢‰°])?)(?:-| ?– ?)([$€£¥]?[0-9])", range),
     // A hyphen between blanks is a range if the second number is greater, else a dash.
     (r"\b([0-9]+)(%?) - ([0-9]+)\b", |found| {
         let (low, high) = (parse(found.get(1))?, parse(found.get(3))?);
@@ -55,6 +61,11 @@ pub(super) const NUMBERS: &[Rule] = &[
         Some(format!("{words} of"))
     }),
     (r"([0-9]) ?pct\b\.?", |found| Some(format!("{} percent", found.get(1)))),
+    (r"\b([0-9]{2})ers\b", |found| {
+        let words = number(found.get(1));
+        Some(format!("{}ers", words.strip_suffix('e').unwrap_or(&words)))
+    }),
+    (r"\b(4|7|10|14|21)([28468][0-9])p\b", |found| Some(format!("{} {} p", number(found.get(1)), number(found.get(2))))),
     (r"\b([0-9]+0)'?s\b", |found| Some(plural(&number(found.get(1))))),
     (r"\b([0-9]+)'?s\b", |found| Some(format!("{}s", number(found.get(1)).replace("six", "sixe")))),
     (r"\b([0-9]{1,4})/([0-9]{1,7})\b", fraction),
@@ -66,6 +77,11 @@ pub(super) const NUMBERS: &[Rule] = &[
         AFTER.contains(&found.word_after()).then(|| found.apart(&format!("{} times", found.get(1))))
     }),
     (r"([0-9]+(?:\.[0-9]+)?)(k|K|M|B|bn|mn|tn) ?(\+?) ([a-z]+)", scaled),
+    (r"(\.[0-9]+)([kKMB])\b|([0-9]) ?([bmt]n)\b", |found| {
+        let (number, letter) = (found.get(1).to_owned() + found.get(3), found.get(2).to_owned() + found.get(4));
+        let free = found.token_before().is_empty();
+        free.then(|| format!("{number} {}", super::currencies::scale(&letter)))
+    }),
     (r"[0-9]+(?:\.[0-9]+){2,}", |found| {
         let parts: Vec<_> = found.get(0).split('.').map(whole).collect();
         Some(found.apart(&parts.join(" point ")))
@@ -93,17 +109,18 @@ fn range(found: &RuleMatch<'_>) -> Option<String> {
     let low = &found.head[found.head.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len()..];
     let high = &found.rest[..found.rest.len() - number.len()];
     let release = hyphen && low.contains('.') && high.is_empty() && !number.starts_with(['.', '%']) && found.get(0).len() == 3 && {
-        let low: f64 = format!("{low}{}", &found.get(0)[..1]).parse().unwrap_or(0.0);
+        let low: f64 = format!("{low}{}", &found.get(0)[..1]).parse().unwrap_or(f64::MAX);
         low > f64::from(found.get(2).parse::<u8>().unwrap_or(u8::MAX))
     };
-    (!lettered && !suffix && !release).then(|| format!("{} to {}", found.get(1), found.get(2)))
+    let padded = hyphen && found.get(2) == "0" && !high.is_empty() && !high.starts_with('.');
+    (!lettered && !suffix && !release && !padded).then(|| format!("{} to {}", found.get(1), found.get(2)))
 }
 
 /// Returns true if four digits count the things behind them, so that they are no year: `1250
 /// people`, but not `in 1999 people`.
 fn counts(found: &RuleMatch<'_>) -> bool {
     const YEARS: &[&str] = &[
-        "in", "since", "from", "by", "until", "till", "before", "after", "around", "circa", "during", "year", "the", "to", "and", "late", "early",
+        "at", "in", "since", "from", "by", "until", "till", "before", "after", "around", "circa", "during", "year", "the", "to", "and", "late", "early",
         "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
     ];
     const NOT_PLURAL: &[&str] = &["was", "is", "has", "this", "as", "its", "us", "thus", "always", "does", "perhaps", "plus", "versus", "minus", "equals", "times"];
@@ -135,7 +152,10 @@ fn fraction(found: &RuleMatch<'_>) -> Option<String> {
     let pressure = top >= 70 && top < 260 && (40..160).contains(&bottom) && top > bottom;
     let said = found.word_before().to_lowercase();
     let odds = found.head.ends_with("odds ") || found.head.ends_with("odds are ") || found.head.ends_with("odds of ");
-    Some(match part(top, bottom) {
+    // `12/25` and `50/60` are other things than fractions, more often than not.
+    let usual = top == 1 || found.rest.starts_with(" of") || ![15, 20, 24, 25, 30, 40, 50, 60, 128].contains(&bottom);
+    Some(match part(top, bottom).filter(|_| usual) {
+        None if top == bottom && [5, 10, 100].contains(&top) => format!("{} out of {}", cardinal(top), cardinal(bottom)),
         _ if odds => format!("{} to {}", cardinal(top), cardinal(bottom)),
         None if ["of", "equals", "approximately", "times"].contains(&said.as_str()) && (3..10).contains(&bottom) && top > bottom => {
             format!("{} {}s", cardinal(top), ordinal(bottom).replace("fourth", "quarter"))

@@ -39,9 +39,10 @@ pub(super) const RULES: &[Rule] = &[
         let words = if found.get(0) == "/" { "divided by" } else { "minus" };
         (is_operand(found) && in_equation(found)).then(|| found.spaced(words))
     }),
-    (r"([0-9]) - ([0-9])", |found| {
+    (r"([0-9]) - ([0-9]+(?:\.[0-9]+)?)", |found| {
         const ASKS: [&str; 6] = ["is", "calculate", "compute", "of", "s", "equals"];
-        let asks = ASKS.contains(&found.word_before_number().to_lowercase().as_str());
+        let result = [" is ", " equals ", " = "].iter().any(|is| found.rest.starts_with(is) && found.rest[is.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '-'));
+        let asks = result || ASKS.contains(&found.word_before_number().to_lowercase().as_str());
         asks.then(|| format!("{} minus {}", found.get(1), found.get(2)))
     }),
     (r"([0-9])! ?=", |found| Some(format!("{} factorial =", found.get(1)))),
@@ -63,7 +64,7 @@ pub(super) const NAMES: &[Rule] = &[
         Some(found.spaced(&format!("{said} of")))
     }),
     (r"[∞∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| Some(found.spaced(sign(found.get(0))?))),
-    (r"\p{Greek}", |found| {
+    (r"[\p{Greek}µ]", |found| {
         let greek = |letter: char| ('\u{370}'..='\u{3ff}').contains(&letter);
         let alone = !found.before().is_some_and(greek) && !found.after().is_some_and(greek);
         if alone { Some(found.spaced(letter(found.get(0))?)) } else { None }

@@ -51,15 +51,16 @@ pub(super) const ROWS: &[Rule] = &[
             .then(|| format!("{}{}{} to {}", found.get(1), if quotes { "" } else { " " }, found.get(2), found.get(3)))
     }),
     // Feet and inches, in which the inches are below 12. Minutes and seconds look the same.
-    (r#"\b([0-9]{1,3})(?:'|′) ?([0-9]{1,2}(?: ?[0-9]/[0-9]+|\.[0-9]+)?)(?:"|″|''|′′)"#, feet_and_inches),
+    (r#"\b([0-9]{1,3})(?:'|′) ?([0-9]{1,2}(?: ?[0-9]/[0-9]+|\.[0-9]+)?)(?:"|″|''|′′)(?: ?([NSEW])\b)?"#, feet_and_inches),
     (r"\b([3-8])(?:'|′) ?([0-9]|1[01])\b", |found| {
-        let alone = !found.rest.starts_with(['.', '\'', '/', '"', '″']) && found.before() != Some('.');
+        let alone = !found.rest.starts_with(['\'', '/', '"', '″']) && found.before() != Some('.') && !super::goes_on(found.rest);
         alone.then(|| format!("{} foot {}", found.get(1), found.get(2)))
     }),
     (r"\b([0-9]+(?:\.[0-9]+)?) ?′", |found| Some(format!("{} {}", found.get(1), counted(found, found.get(1), "foot")))),
     (r#"([0-9]+)' ?(tall|wide|long|deep|high|by\b|to [0-9]+')"#, |found| {
         Some(format!("{} feet {}", found.get(1), found.get(2).trim_end_matches('\'')))
     }),
+    (r"\b([0-9]{1,3}(?:\.[0-9])?)'", feet),
     (r#"([0-9]+(?:[./][0-9]+)?) ?(?:"|″|'')"#, inches),
     (r"\b([0-9]+) ?h(?:rs?|ours?)? ?([0-9]{1,2})(?: ?m(?:ins?)?)?\b(?: ?([0-9]{1,2}) ?s(?:ecs?)?\b)?", duration),
     (r"\b([0-9]+) ?d ([0-9]{1,2} ?h)", |found| {
@@ -80,11 +81,12 @@ pub(super) const ROWS: &[Rule] = &[
 
 /// Rules for numbers with one unit.
 pub(super) const RULES: &[Rule] = &[
-    (r"([0-9]) ?(sq|cu|fl)\.? ?(ft|feet|foot|m|meters?|mi|miles?|km|yd|yards?|in|inch|inches|cm|oz)\b(\.?)", compound),
+    (r"([0-9])(?: ?|-)(sq|cu|fl)\.?[ -]?(ft|feet|foot|m|meters?|mi|miles?|km|yd|yards?|in|inch|inches|cm|oz)\b(\.?)", compound),
     (r"([0-9]) ?(ft[-·. ]lbs?|lbs?[-·. ]ft)\b", |found| {
         let names = if found.get(2).starts_with("ft") { "foot-pounds" } else { "pound-feet" };
         Some(format!("{} {names}", found.get(1)))
     }),
+    (r"\b([0-9]{2,3})([CF])\b", heat),
     // Degrees; the hemisphere goes with them.
     (r"([0-9]) ?[°º] ?([CFK]\b)?( ?[NSEW]\b)?", degrees),
     (r"([0-9]) ?[℃℉]", |found| {
@@ -92,6 +94,11 @@ pub(super) const RULES: &[Rule] = &[
         Some(found.before_letters(&format!("{} {}", found.get(1), counted(found, found.get(1), scale))))
     }),
     (r"([0-9])( ?|-)([A-Za-zµμΩ]{1,5})(\.?)(?: ?/ ?(?:(100) ?)?([A-Za-zµμ]{1,10}|°C)\b)?", measure),
+    // `units/day`, `kg/day`.
+    (r"([a-z]|[0-9])/(day|hour|hr|week|wk|month|mo|year|yr|minute|min|second|sec|person|capita|night)\b", |found| {
+        Some(format!("{} {}", found.get(1), rate(found.get(2))?))
+    }),
+    (r"([0-9]) ?(?:yo|y/o)\b", |found| Some(format!("{}-year-old", found.get(1)))),
     // A number in words: `ten lbs`, `5 million km`.
     (r"\b((?i:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|hundred|thousand|million|billion|few|many|several|half)) ([A-Za-z]{2,4})\b(\.?)", |found| {
         let unit = found.get(2);
@@ -113,6 +120,9 @@ fn bare(digits: &str) -> &str {
     digits.strip_prefix('0').filter(|rest| !rest.is_empty()).unwrap_or(digits)
 }
 
+/// Most characters of the numbers behind an `x` that are searched for a unit.
+const ROW: usize = 32;
+
 /// Reads an `x` between two numbers as `by`. With a sign of multiplication it is a product if no
 /// unit follows.
 fn by(found: &RuleMatch<'_>) -> Option<String> {
@@ -127,13 +137,13 @@ fn by(found: &RuleMatch<'_>) -> Option<String> {
     if !number || !unit || multiple && !sign.starts_with('×') || hexadecimal {
         return None;
     }
-    let row: String = found.rest.chars().take_while(|&c| c.is_ascii_digit() || " .,xX×\"″'′/".contains(c)).collect();
+    let row: String = found.rest.chars().take(ROW).take_while(|&c| c.is_ascii_digit() || " .,xX×\"″'′/".contains(c)).collect();
     let after = found.rest[row.len()..].split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
     let measured = !token.is_empty() || row.contains(['"', '″', '\'', '′']) || name(after).is_some() || ["meters", "feet", "inches", "pixels"].contains(&after) || head.len() < found.head.len();
     let tight = front.is_empty() && behind.is_empty();
     let thing = after.len() > 2 && after.starts_with(char::is_lowercase) && !["equals", "and"].contains(&after);
     let measured = measured || (tight && thing && !found.rest.contains('='));
-    let power = found.get(3) == "1" && found.rest.starts_with("0^");
+    let power = found.get(3) == "1" && ["0^", "0 cubed", "0 squared", "0 to the power"].iter().any(|power| found.rest.starts_with(power));
     let product = (sign.starts_with('×') && !measured) || power || super::operators::in_equation(found);
     Some(format!(" {} {}", if product { "times" } else { "by" }, found.get(3)))
 }
@@ -143,10 +153,17 @@ fn feet_and_inches(found: &RuleMatch<'_>) -> Option<String> {
     let whole: u32 = inches.split(['.', ' ', '/']).next().and_then(|whole| whole.parse().ok())?;
     if found.before() == Some('°') || found.head.ends_with("degrees ") || (12..60).contains(&whole) {
         let minutes = format!("{feet} {}", counted(found, feet, "minute"));
-        return Some(found.before_letters(&format!("{minutes} {inches} {}", counted(found, inches, "second"))));
+        let seconds = format!("{minutes} {inches} {}{}", counted(found, inches, "second"), side(found.get(3)));
+        return Some(found.before_letters(&seconds));
     }
     if whole >= 60 {
         return None;
+    }
+    if !found.get(3).is_empty() {
+        return None;
+    }
+    if found.is_attribute() && inches.len() < 3 {
+        return Some(format!("{feet}-foot-{inches}"));
     }
     let foot = counted(found, feet, "foot");
     let inch = if inches == "1" { "inch" } else { "inches" };
@@ -156,17 +173,43 @@ fn feet_and_inches(found: &RuleMatch<'_>) -> Option<String> {
 /// Reads a double quote behind a number as inches, unless it closes a quotation.
 fn inches(found: &RuleMatch<'_>) -> Option<String> {
     let sure = found.get(0).ends_with('″') || found.get(0).ends_with("''");
-    let line = found.head.rsplit('\n').next().unwrap_or_default();
-    let mut open = false;
-    let mut before = ' ';
-    for character in line.chars() {
-        if character == '"' {
-            open = !open && !before.is_ascii_digit();
+    let number = found.get(1);
+    if found.is_attribute() {
+        return (sure || !is_open(found.head, '"')).then(|| format!("{number}-inch"));
+    }
+    (sure || !is_open(found.head, '"')).then(|| found.before_letters(&format!("{number} {}", counted(found, number, "inch"))))
+}
+
+/// Reads an apostrophe behind a number as feet, unless it closes a quotation.
+fn feet(found: &RuleMatch<'_>) -> Option<String> {
+    let number = found.get(1);
+    let ends = found.rest.is_empty() || found.rest.starts_with([' ', '-', ',', '.']);
+    if !ends || is_open(found.head, '\'') {
+        return None;
+    }
+    let one = found.is_attribute() || found.rest.starts_with('-');
+    Some(if one { format!("{number}-foot") } else { format!("{number} {}", counted(found, number, "foot")) })
+}
+
+/// Returns true if a quotation is open behind `head`. A quote behind a digit opens none, and an
+/// apostrophe inside a word is no quote.
+fn is_open(head: &str, quote: char) -> bool {
+    const BYTES: usize = 400;
+    let line = head.rsplit('\n').next().unwrap_or_default();
+    let mut start = line.len().saturating_sub(BYTES);
+    while !line.is_char_boundary(start) {
+        start += 1;
+    }
+    let (mut open, mut before) = (false, ' ');
+    let mut characters = line[start..].chars().peekable();
+    while let Some(character) = characters.next() {
+        let inside = before.is_alphanumeric() && characters.peek().is_some_and(|next| next.is_alphanumeric());
+        if character == quote && !(quote == '\'' && inside) {
+            open = if open { false } else { !before.is_alphanumeric() };
         }
         before = character;
     }
-    let number = found.get(1);
-    (sure || !open).then(|| found.before_letters(&format!("{number} {}", counted(found, number, "inch"))))
+    open
 }
 
 fn duration(found: &RuleMatch<'_>) -> Option<String> {
@@ -200,6 +243,9 @@ fn compound(found: &RuleMatch<'_>) -> Option<String> {
         _ => return None,
     };
     let period = if found.get(4).is_empty() { "" } else { found.period() };
+    if found.is_attribute() || found.get(0)[1..].starts_with('-') {
+        return Some(format!("{}-{kind}-{base}{period}", found.get(1)));
+    }
     Some(found.before_letters(&format!("{} {}{period}", found.get(1), counted(found, found.get(1), &format!("{kind} {base}")))))
 }
 
@@ -210,21 +256,40 @@ fn degrees(found: &RuleMatch<'_>) -> Option<String> {
         "K" => "degree Kelvin",
         _ => "degree",
     };
-    let side = match found.get(3).trim_start() {
+    let words = format!("{} {}{}", found.get(1), counted(found, found.get(1), scale), side(found.get(3).trim_start()));
+    Some(found.before_letters(&words))
+}
+
+/// Returns the words for a letter of the compass.
+fn side(letter: &str) -> &'static str {
+    match letter {
         "N" => " north",
         "S" => " south",
         "E" => " east",
         "W" => " west",
         _ => "",
-    };
-    let words = format!("{} {}{side}", found.get(1), counted(found, found.get(1), scale));
-    Some(found.before_letters(&words))
+    }
+}
+
+/// Reads `350F` and `180C` near a word that speaks about heat. Elsewhere they are seats and rooms.
+fn heat(found: &RuleMatch<'_>) -> Option<String> {
+    const WORDS: [&str; 17] = [
+        "bake", "oven", "heat", "temperature", "cook", "roast", "degree", "hot", "cold", "warm", "freez", "melt", "boil", "fever", "weather", "cool", "outside",
+    ];
+    if is_place(found) {
+        return None;
+    }
+    let scale = if found.get(2) == "C" { "Celsius" } else { "Fahrenheit" };
+    let near = around(found);
+    WORDS.iter().any(|word| near.contains(word)).then(|| format!("{} degrees {scale}", found.get(1)))
 }
 
 /// Reads a number with its unit, and what it is per: `5kg`, `60 km/h`, `8 L/100 km`.
 fn measure(found: &RuleMatch<'_>) -> Option<String> {
     let (digit, blank, symbol, dot, per) = (found.get(1), found.get(2), found.get(3), found.get(4), found.get(6));
-    if !found.token_before().is_empty() || found.after().is_some_and(char::is_alphanumeric) {
+    // In the words of an address.
+    let spelled = [" dot ", " dash ", " slash "].iter().any(|word| found.rest.starts_with(word) || found.before_number().ends_with(word));
+    if !found.token_before().is_empty() || found.after().is_some_and(char::is_alphanumeric) || spelled {
         return None;
     }
     let dotted = !dot.is_empty();
@@ -240,9 +305,12 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
         (Some(rated), _) => format!(" per one hundred {}", plural(rated.trim_start_matches("per "))),
     };
     if blank == "-" && share.is_empty() {
-        return Some(format!("{digit}-{}{dot}", known.replace(' ', "-")));
+        let row = found.rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(|next: char| next.is_ascii_digit()));
+        let period = if dotted { found.period() } else { "" };
+        return (!row).then(|| format!("{digit}-{}{period}", known.replace(' ', "-")));
     }
-    let period = if dotted && found.get(5).is_empty() && share.is_empty() { found.period() } else { dot };
+    let compass = found.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(['N', 'S', 'E', 'W']) && !rest[1..].starts_with(char::is_alphabetic));
+    let period = if compass { "" } else if dotted && found.get(5).is_empty() && share.is_empty() { found.period() } else { dot };
     if found.is_attribute() && !found.get(0).contains('/') {
         return Some(format!("{digit}-{}", known.replace(' ', "-")));
     }
@@ -252,16 +320,41 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
 /// Words before which `in` behind a number is inches.
 const SIZES: &str = "of tall wide long deep thick high diameter screen display monitor pipe square by x below above apart";
 /// Words that end in a code of a number and a letter: `Room 5A`, `Gate 10L`.
-const PLACES: &str = "room apt apartment gate seat row unit flat suite building block platform section grade class level chapter \
+const PLACES: &str = "room apt apartment gate seat row unit flat suite building block platform section grade class level chapter exit lane terminal hall wing ward box lot question part step version no number \
     exhibit figure table appendix article form schedule page zone bus route line highway track bay door floor size type vitamin";
+
+/// Returns true if the words around speak about electricity, so that `5A` is a current and no seat.
+fn is_electric(found: &RuleMatch<'_>) -> bool {
+    const WORDS: [&str; 15] = [
+        "volt", "amp", "watt", "fuse", "current", "circuit", "breaker", "charge", "batter", "rated", "plug", "socket", "usb", "power", "electric",
+    ];
+    let near = around(found);
+    let volts = near.as_bytes().windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'v' | b'w'));
+    volts
+        || WORDS.iter().any(|word| near.contains(word))
+        || found.before_number().len() + 1 < found.head.len() && found.head[found.before_number().len()..].contains('.')
+}
+
+/// Returns the text around the match in lower case, as far as a sentence may go.
+fn around(found: &RuleMatch<'_>) -> String {
+    const CHARACTERS: usize = 80;
+    let head: String = found.head.chars().rev().take(CHARACTERS).collect::<Vec<_>>().into_iter().rev().collect();
+    let rest: String = found.rest.chars().take(CHARACTERS).collect();
+    format!("{head} {rest}").to_lowercase()
+}
+
+/// Returns true if the word before a number tells that number and letter name a place.
+fn is_place(found: &RuleMatch<'_>) -> bool {
+    let last = found.word_before_number().to_lowercase();
+    PLACES.split_whitespace().any(|place| place == last)
+}
 
 /// Returns true if a symbol behind a number is sure to be a unit there.
 fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool {
     let next = found.word_after();
     let alone = found.after().is_none_or(|after| !after.is_whitespace()) || !next.starts_with(char::is_alphanumeric)
         || FUNCTIONS.split_whitespace().any(|word| word == next);
-    let last = found.word_before_number().to_lowercase();
-    let place = PLACES.split_whitespace().any(|place| place == last);
+    let place = is_place(found);
     match symbol {
         "in" => {
             let feet = ["feet ", "foot ", "yards ", "pounds "].iter().any(|unit| found.before_number().ends_with(unit));
@@ -272,9 +365,11 @@ fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool 
         "pt" => blank.is_empty() || next == "font" || next == "type",
         "ha" => next != "ha",
         "mo" | "ac" | "cal" | "bar" => !place,
-        "A" if blank == "-" => false,
-        "A" | "V" | "W" | "N" | "J" | "L" => !place && (blank != " " || alone) && !found.get(0).contains("/ "),
-        "s" => blank == " " || !found.is_decade() && !place,
+        "A" => blank != "-" && !place && (blank != " " || alone) && is_electric(found),
+        "V" if next.starts_with(|next: char| next.is_ascii_digit()) => !place,
+        "V" | "W" | "L" => !place && (blank != " " || alone || next.starts_with(char::is_lowercase)),
+        "N" | "J" => !place && (blank != " " || alone) && !found.get(0).contains("/ "),
+        "s" => !found.rest.starts_with(" of ") && (blank == " " || !found.is_decade()) && !place,
         "t" | "g" | "h" | "l" | "m" => !place && !found.rest.starts_with('\''),
         "MP" => next != "for" && !place,
         _ => true,

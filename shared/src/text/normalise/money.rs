@@ -22,7 +22,7 @@ macro_rules! sign_behind {
 /// Pattern of a power of a thousand.
 macro_rules! scaled {
     () => {
-        r"(?:\ ?(hundred|thousand|million|billion|trillion|lakh|crore|mil|mln|bln|trn|bn|mn|tn|mm|MM|BN|MN|TN|[kKmMBbtT])\b)?"
+        r"(?:[ -]?(hundred|thousand|million|billion|trillion|lakh|crore|mil|mln|bln|trn|bn|mn|tn|mm|MM|BN|MN|TN|[kKmMBbtT])\b)?"
     };
 }
 

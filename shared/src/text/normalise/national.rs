@@ -6,10 +6,10 @@ use super::{Rule, RuleMatch, units};
 /// Rules for numbers that are surely written so.
 pub(super) const RULES: &[Rule] = &[
     // Blanks that do not break stand only within a number.
-    (r"[0-9]{1,3}(?:[\u{a0}\u{2007}\u{2009}\u{202f}][0-9]{3})+", |found| {
+    (r"[0-9]{1,3}(?:[\u{a0}\u{2007}\u{2009}\u{202f}][0-9]{3})+(?:,[0-9]{1,2}\b)?", |found| {
         let whole = found.before().is_none_or(|before| !before.is_ascii_digit() && before != '\u{a0}' && before != '\u{202f}')
             && !found.rest.starts_with(|next: char| next.is_ascii_digit() || (!next.is_ascii() && next.is_whitespace() && found.rest[next.len_utf8()..].starts_with(|d: char| d.is_ascii_digit())));
-        whole.then(|| found.get(0).replace(['\u{a0}', '\u{2007}', '\u{2009}', '\u{202f}'], ","))
+        whole.then(|| found.get(0).replace(',', ".").replace(['\u{a0}', '\u{2007}', '\u{2009}', '\u{202f}'], ","))
     }),
     (r"\b[1-9][0-9]{0,2}(?:'[0-9]{3})+\b", |found| {
         (!found.rest.starts_with('\'')).then(|| found.get(0).replace('\'', ","))
@@ -72,5 +72,6 @@ fn comma(found: &RuleMatch<'_>) -> Option<String> {
     let money = found.head.trim_end_matches(' ').ends_with(['€', '$', '£']) || found.head.ends_with("EUR ") || found.head.ends_with("CHF ");
     let descends = part.parse::<u64>().ok()? < whole.parse::<u64>().ok()?;
     let sure = counted || money || whole == "0" || part.starts_with('0') || (descends && whole.len() > 1 && part.len() == 1);
-    (sure && !listed).then(|| format!("{whole}.{part}"))
+    let part_of_more = found.before().is_some_and(|before| ",.:/-'(".contains(before) || before.is_alphanumeric());
+    (sure && (!listed || ((counted || money) && !part_of_more))).then(|| format!("{whole}.{part}"))
 }

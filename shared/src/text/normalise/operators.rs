@@ -37,15 +37,18 @@ const EXPRESSION: usize = 64;
 /// Returns true if the numbers and single letters around the match are one side of an equation.
 pub(super) fn in_equation(found: &RuleMatch<'_>) -> bool {
     let equals = |characters: &mut dyn Iterator<Item = char>| {
-        let mut letters = 0;
+        let (mut letters, mut last) = (0, '0');
         for character in characters.take(EXPRESSION) {
             letters = if character.is_alphabetic() { letters + 1 } else { 0 };
             match character {
                 '=' => return true,
+                // A list.
+                ' ' | ',' if [(',', ' '), (' ', ',')].contains(&(last, character)) => return false,
                 _ if letters > 1 => return false,
                 _ if letters == 1 || character.is_ascii_digit() || " .,+-–−*/×÷^()$%".contains(character) => {}
                 _ => return false,
             }
+            last = character;
         }
         false
     };

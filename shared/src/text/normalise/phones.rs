@@ -28,7 +28,7 @@ pub(super) const RULES: &[Rule] = &[
         let country = if found.get(1).is_empty() { "" } else { "one, " };
         Some(format!("{country}{}, {}", digits(found.get(2)), found.get(3).replace('-', " ")))
     }),
-    (r"\b[0-9]{2,6}(?:[ -][0-9]{2,6})+\b", groups),
+    (r"\b[0-9]{2,8}(?:[ -][0-9]{2,8})+\b", groups),
     (r"\b(?:0[0-9]{1,4}(?:[.-][0-9]{2,8}){1,4}|[0-9]{2}(?:\.[0-9]{2}){4})\b", |found| {
         let count = found.get(0).bytes().filter(u8::is_ascii_digit).count();
         let date = found.get(0).split(['.', '-']).map(str::len).eq([2, 2, 4]);
@@ -93,7 +93,7 @@ fn groups(found: &RuleMatch<'_>) -> Option<String> {
     if joined(found) || found.head.ends_with(|before: char| before.is_alphanumeric()) {
         return None;
     }
-    if told_code(found.head) && count > 5 || (told_to_call(found.head) && count >= 6) {
+    if (told_code(found.head) || is_numbered(found.head)) && count > 5 || (told_to_call(found.head) && count >= 6) {
         return Some(row(text));
     }
     let mixed = text.contains(' ') && text.contains('-');
@@ -194,11 +194,10 @@ fn told_code(head: &str) -> bool {
 /// Returns true if one of the cues is the last word of `head`, apart from words that may stand
 /// between it and the number.
 fn tells(head: &str, cues: &[&str], between: &[&str]) -> bool {
-    const WORDS: usize = 8;
+    const WORDS: usize = 12;
     const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
     let line = head.rsplit('\n').next().unwrap_or_default();
-    let mut left = WORDS;
-    for token in line.split_whitespace().rev() {
+    for token in line.split_whitespace().rev().take(WORDS) {
         let word = token.trim_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase();
         let abbreviated = ["tel", "no", "acct", "ph"].contains(&word.as_str());
         let digits = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-') || DIGITS.contains(&word.as_str());
@@ -208,9 +207,8 @@ fn tells(head: &str, cues: &[&str], between: &[&str]) -> bool {
         if cues.contains(&word.as_str()) {
             return true;
         }
-        left -= usize::from(!digits);
         let keyword = token.len() > 2 && token.bytes().all(|byte| byte.is_ascii_uppercase());
-        if (!digits && !keyword && !between.contains(&word.as_str())) || left == 0 {
+        if (!digits && !keyword && !between.contains(&word.as_str())) {
             return false;
         }
     }

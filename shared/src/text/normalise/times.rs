@@ -1,10 +1,20 @@
 //! Rules for times of day.
 
 use super::{Rule, RuleMatch};
-use crate::text::numbers::{cardinal, clock, digits, pair, parse};
+use crate::text::numbers::{cardinal, clock, digits, pair, parse, whole};
 
 /// Rules for the ends of ranges and for short forms, which come before ranges of numbers.
 pub(super) const RANGES: &[Rule] = &[
+    // Verses of the Bible are no ratios.
+    (
+        concat!(
+            r"\b(Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|Psalms?|Proverbs|",
+            r"Isaiah|Jeremiah|Ezekiel|Daniel|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|Ephesians|",
+            r"Philippians|Colossians|Thessalonians|Timothy|Hebrews|James|Peter|Jude|Revelation) ([0-9]{1,3}):([0-9]{1,3})\b"
+        ),
+        |found| Some(format!("{} {} {}", found.get(1), whole(found.get(2)), whole(found.get(3)))),
+    ),
+    (r"([0-9]:[0-9]{2})Z\b", |found| Some(format!("{} Z", found.get(1)))),
     // `9am-5pm`, `9 a.m. – 5 p.m.`, `9a-5p`, `noon-5pm`.
     (r"([0-9] ?[AaPp])([Mm]|\. ?[Mm]\b\.?)? ?(?:-|–|—) ?([0-9]|noon\b|midnight\b)", |found| {
         let half = if found.get(2).is_empty() { "m" } else { found.get(2) };
@@ -43,9 +53,7 @@ pub(super) const CLOCK: &[Rule] = &[
         Some(format!("{minutes} {} point {}", pair(parse(found.get(2))?), digits(found.get(3))))
     }),
     (r"\b([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?: ([AP]M)\b)?", time),
-    (r"\b([0-9]+):([0-9]+)(:[0-9]+)*\b", |found| {
-        Some(found.get(0).split(':').map(|number| number.to_owned()).collect::<Vec<_>>().join(" to "))
-    }),
+    (r"\b([0-9]+)(?::[0-9]+(?:,[0-9]{3})*)+\b", |found| Some(found.get(0).replace(':', " to "))),
 ];
 
 /// Reads four digits as a time on the clock of 24 hours: `0900 hours`. Without a leading zero they
@@ -71,6 +79,7 @@ fn with_colon(found: &RuleMatch<'_>) -> Option<String> {
 
 fn time(found: &RuleMatch<'_>) -> Option<String> {
     let (hour, minute) = (parse(found.get(1)).filter(|&hour| hour <= 24)?, parse(found.get(2))?);
-    let whole = !found.after().is_some_and(|after| after.is_ascii_digit() || after == ':');
+    let thousands = found.rest.starts_with(',') && super::goes_on(found.rest);
+    let whole = !thousands && !found.after().is_some_and(|after| after.is_ascii_digit() || after == ':');
     whole.then(|| clock(hour, minute, parse(found.get(3)), found.get(4)))
 }

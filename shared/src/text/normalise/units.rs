@@ -10,7 +10,7 @@ const UNITS: &str = "\
     kg:kilogram kgs:kilogram g:gram mg:milligram µg:microgram mcg:microgram ng:nanogram t:metric_ton \
     lb:pound lbs:pound oz:ounce fl_oz:fluid_ounce \
     L:liter l:liter dL:deciliter dl:deciliter cl:centiliter cL:centiliter mL:milliliter ml:milliliter \
-    µL:microliter µl:microliter hl:hectoliter gal:gallon qt:quart pt:point pts:point tsp:teaspoon tbsp:tablespoon \
+    µL:microliter µl:microliter hl:hectoliter gal:gallon qt:quart qts:quart pt:point pts:point tsp:teaspoon tbsp:tablespoon \
     Tbsp:tablespoon cc:cubic_centimeter bbl:barrel \
     s:second sec:second secs:second ms:millisecond µs:microsecond us:microsecond ns:nanosecond min:minute mins:minute \
     h:hour hr:hour hrs:hour wk:week wks:week mo:month mos:month yr:year yrs:year \
