@@ -145,15 +145,16 @@ impl<'t> RuleMatch<'t> {
         let part = self.head.chars().next_back().is_some_and(|before| before.is_ascii_digit() || ".,".contains(before));
         let less = |(top, bottom): (&str, &str)| top.parse::<u32>().ok() < bottom.parse().ok();
         let fraction = digits.split_once('/').is_some_and(less) || (digits.len() == 1 && is_share(self.head, digits));
-        let range = [" to ", " and "].iter().any(|to| self.head.strip_suffix(to).is_some_and(|head| head.ends_with(|last: char| last.is_ascii_digit())));
+        let range = [" to ", " and "].iter().any(|to| {
+            self.head.strip_suffix(to).is_some_and(|head| head.ends_with(|last: char| last.is_ascii_digit()))
+        });
         (digits == "1" && !part && !range && !self.head.ends_with('/')) || fraction
     }
 
     /// Returns true if the match is behind `a` and before a word, so that it is an attribute:
     /// `a 5kg bag`.
     fn is_attribute(&self) -> bool {
-        const NO_NOUNS: [&str; 12] =
-            ["and", "or", "of", "is", "was", "in", "on", "at", "to", "for", "per", "with"];
+        const NO_NOUNS: [&str; 12] = ["and", "or", "of", "is", "was", "in", "on", "at", "to", "for", "per", "with"];
         let next = self.word_after();
         let noun = self.rest.starts_with(' ') && next.starts_with(char::is_lowercase) && !NO_NOUNS.contains(&next);
         noun && ["a", "an", "A", "An"].contains(&self.word_before_number())
@@ -163,7 +164,8 @@ impl<'t> RuleMatch<'t> {
     /// `wait 60s`.
     fn is_decade(&self) -> bool {
         const TIMES: [&str; 16] = [
-            "after", "about", "another", "every", "for", "in", "last", "least", "next", "only", "than", "timeout", "under", "wait", "within", "took",
+            "after", "about", "another", "every", "for", "in", "last", "least", "next", "only", "than", "timeout",
+            "under", "wait", "within", "took",
         ];
         let text = self.get(0).trim_end_matches('s');
         let number = &self.head[self.before_number().len()..];
@@ -306,7 +308,11 @@ fn is_share(head: &str, last: &str) -> bool {
     let Some(top) = front.strip_suffix('/') else { return false };
     let whole = top.trim_end_matches(|digit: char| digit.is_ascii_digit());
     let bottom = format!("{}{last}", &head[front.len()..]);
-    let less = top[whole.len()..].parse::<u32>().ok().zip(bottom.parse::<u32>().ok()).is_some_and(|(top, bottom)| top < bottom);
+    let less = top[whole.len()..]
+        .parse::<u32>()
+        .ok()
+        .zip(bottom.parse::<u32>().ok())
+        .is_some_and(|(top, bottom)| top < bottom);
     less && !whole.trim_end_matches(' ').ends_with(|digit: char| digit.is_ascii_digit())
 }
 

@@ -22,7 +22,9 @@ pub(super) const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thurs
 /// Returns the month of a name or of its first three letters; `Sept` is short too.
 pub(super) fn month(word: &str) -> Option<&'static str> {
     let short = word.len() == 3 || word.eq_ignore_ascii_case("sept");
-    let is = |name: &str| name.get(..if short { word.len() } else { name.len() }).is_some_and(|name| word.eq_ignore_ascii_case(name));
+    let is = |name: &str| {
+        name.get(..if short { word.len() } else { name.len() }).is_some_and(|name| word.eq_ignore_ascii_case(name))
+    };
     MONTHS.into_iter().find(|name| is(name))
 }
 

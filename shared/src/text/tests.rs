@@ -217,7 +217,10 @@ fn nasty() -> impl Strategy<Value = String> {
             "Dr. ", "e.g.", "etc.", "am", " p.m.", "10:30", "3/4", "$", "€5", "1st", "No. ", "Nov. ", "May ", "'",
             "\"", "(", ")", " - ", "--", "-", "–", "—", "...", "\n\n", "\n- ", ".", ",", "?", ":", " ", "%", "°C", "#",
             "@", "http://", "www.", ".com", "1990s", "half", "É", "Ж", "中", "🙂", "½", "&", "_", "x", "A", "co.uk",
-            "/", "=", "'s", "<", ">", "*", "^", "~", "C#", "Call ", "$.5", "k", " to ", "May 5-", "E. g", " bill",
+            "km", "kg ", "²", "⁻³", "−", "×", " x ", "√", "π", "∑", "Sun.", "Mon", "–Fri", " in.", "h", "m", "'", "2'",
+            "₹", "USD ", "¢", " of ", "per ", "dial *", "zip ", "+4", "Q1", "B-", "12:30", "a ", "3/4", "\u{202f}",
+            "ext. ", "ext ", "pct", "e6", "!=", "BC", "C", "F", "%", "/", "=", "'s", "<", ">", "*", "^", "~", "C#",
+            "Call ", "$.5", "k", " to ", "May 5-", "E. g", " bill",
         ])
         .prop_map(str::to_owned),
         "[0-9]{1,5}",
@@ -283,8 +286,10 @@ fn a_sentence_has_its_part_of_the_written_text() {
 fn an_abbreviation_before_a_number_or_a_name_ends_no_sentence() {
     let around = "The morning ferry left the island later than usual because the fog had not yet lifted from the water and \
                   the captain, who had made the crossing a thousand times before in every kind of weather, wanted land.";
-    for phrase in ["fig. 3", "no. 4", "Rs. 1000", "Ms. Ode", "pp. 3-5", "Atty. Gen. Ode", "Tel. 736-5000", "Mass. Ode"] {
-        let text = format!("{around} He told us once that we would find what is in {phrase} and that it was there. {around}");
+    for phrase in ["fig. 3", "no. 4", "Rs. 1000", "Ms. Ode", "pp. 3-5", "Atty. Gen. Ode", "Tel. 736-5000", "Mass. Ode"]
+    {
+        let text =
+            format!("{around} He told us once that we would find what is in {phrase} and that it was there. {around}");
         for normalize in [true, false] {
             assert_eq!(sentences(&text, normalize).len(), 3, "{phrase}, {normalize}");
         }
@@ -311,6 +316,10 @@ fn scripts_have_their_own_marks() {
     }
     let japanese = "彼は「もう遅いから帰ろう。」と言った。それから二人は駅まで歩いた。".repeat(6);
     let cut = sentences(&japanese, false);
-    assert_eq!(cut.iter().map(|sentence| sentence.text.as_str()).collect::<String>(), japanese, "joined without blanks");
+    assert_eq!(
+        cut.iter().map(|sentence| sentence.text.as_str()).collect::<String>(),
+        japanese,
+        "joined without blanks"
+    );
     assert!(cut.iter().all(|sentence| sentence.text.matches('「').count() == sentence.text.matches('」').count()));
 }

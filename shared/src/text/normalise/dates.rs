@@ -6,22 +6,39 @@ use crate::text::numbers::{MONTHS, month, number, ordinal, pair, parse, part, we
 /// Rules for dates in figures. They come before ranges, rows of digits and fractions.
 pub(super) const RULES: &[Rule] = &[
     // Ranges of dates, of years and of quarters.
-    (r"([0-9]/[0-9]{2,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]\.[0-9]{4})(?: - | ?[–—] ?)([0-9]{1,2}[/.][0-9]{1,2}[/.]|[0-9]{4}-[0-9]{2}-)", |found| {
+    (
+        r"([0-9]/[0-9]{2,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]\.[0-9]{4})(?: - | ?[–—] ?)([0-9]{1,2}[/.][0-9]{1,2}[/.]|[0-9]{4}-[0-9]{2}-)",
+        |found| Some(format!("{} to {}", found.get(1), found.get(2))),
+    ),
+    (
+        r"\b([A-Z][a-z]{2,8}\.?|[A-Z][a-z]{2,8}\.? [0-9]{1,2}|[12][0-9]{3}) ?(?:–|—| - ) ?(?:([A-Z][a-z]{2,8})\b|([0-9]{1,2}) ([A-Z][a-z]{2,8})\b)",
+        |found| {
+            let left = found.get(1);
+            let dated = left.starts_with(|digit: char| digit.is_ascii_digit())
+                || month(left.split(' ').next()?.trim_end_matches('.')).is_some();
+            let name = if found.get(2).is_empty() { found.get(4) } else { found.get(2) };
+            let bare = left.ends_with(char::is_alphabetic) && !found.get(2).is_empty();
+            (dated && !bare && month(name).is_some()).then(|| {
+                format!(
+                    "{left} to {}{}{}",
+                    found.get(2),
+                    found.get(3),
+                    if found.get(4).is_empty() { String::new() } else { format!(" {}", found.get(4)) }
+                )
+            })
+        },
+    ),
+    (r"\b([12][0-9]{3}) ?[-–—] ?(the present|present|now|today)\b", |found| {
         Some(format!("{} to {}", found.get(1), found.get(2)))
     }),
-    (r"\b([A-Z][a-z]{2,8}\.?|[A-Z][a-z]{2,8}\.? [0-9]{1,2}|[12][0-9]{3}) ?(?:–|—| - ) ?(?:([A-Z][a-z]{2,8})\b|([0-9]{1,2}) ([A-Z][a-z]{2,8})\b)", |found| {
-        let left = found.get(1);
-        let dated = left.starts_with(|digit: char| digit.is_ascii_digit()) || month(left.split(' ').next()?.trim_end_matches('.')).is_some();
-        let name = if found.get(2).is_empty() { found.get(4) } else { found.get(2) };
-        let bare = left.ends_with(char::is_alphabetic) && !found.get(2).is_empty();
-        (dated && !bare && month(name).is_some()).then(|| format!("{left} to {}{}{}", found.get(2), found.get(3), if found.get(4).is_empty() { String::new() } else { format!(" {}", found.get(4)) }))
-    }),
-    (r"\b([12][0-9]{3}) ?[-–—] ?(the present|present|now|today)\b", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
-    (r"\b([QH][1-4]|[0-9]+0'?s|[0-9]+(?:st|nd|rd|th)) ?[-–] ?'?(Q?[1-4]\b|H[12]\b|[0-9]+0'?s\b|[0-9]+(?:st|nd|rd|th)\b)", |found| {
-        let quarter = found.get(1).starts_with(['Q', 'H']);
-        let same = quarter == found.get(2).starts_with(['Q', 'H']) || (quarter && found.get(2).len() == 1);
-        same.then(|| format!("{} to {}", found.get(1), found.get(2)))
-    }),
+    (
+        r"\b([QH][1-4]|[0-9]+0'?s|[0-9]+(?:st|nd|rd|th)) ?[-–] ?'?(Q?[1-4]\b|H[12]\b|[0-9]+0'?s\b|[0-9]+(?:st|nd|rd|th)\b)",
+        |found| {
+            let quarter = found.get(1).starts_with(['Q', 'H']);
+            let same = quarter == found.get(2).starts_with(['Q', 'H']) || (quarter && found.get(2).len() == 1);
+            same.then(|| format!("{} to {}", found.get(1), found.get(2)))
+        },
+    ),
     (r"\b(BCE?|CE|AD) ?[-–] ?((?:AD )?[0-9])", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
     // `2024-05` is a month, `2004-05` a range of years.
     (r"\b((?:19|20)([0-9]{2}))-(0[1-9]|1[0-2])\b", |found| {
@@ -39,10 +56,9 @@ pub(super) const RULES: &[Rule] = &[
         let name = month(found.get(2))?;
         Some(format!("{name} {}, {}", day(found.get(1))?, whole_year(found.get(3))))
     }),
-    (
-        r"\b(?i:(expires|expiry|exp\.?|expiration|thru|before)),? (0[1-9]|1[0-2])/([2-9][0-9])\b",
-        |found| Some(format!("{} {} {}", found.get(1), month_at(found.get(2))?, number(&format!("20{}", found.get(3))))),
-    ),
+    (r"\b(?i:(expires|expiry|exp\.?|expiration|thru|before)),? (0[1-9]|1[0-2])/([2-9][0-9])\b", |found| {
+        Some(format!("{} {} {}", found.get(1), month_at(found.get(2))?, number(&format!("20{}", found.get(3)))))
+    }),
     (r"\b(0[1-9]|1[0-2])/((?:19|20)[0-9]{2})\b", |found| {
         free(found).then(|| Some(format!("{} {}", month_at(found.get(1))?, found.get(2))))?
     }),
@@ -52,13 +68,16 @@ pub(super) const RULES: &[Rule] = &[
     ),
     // Names of months and days, with a range between them.
     (r"\b([A-Z][a-z]{2,8})\.?( ?[-–—] ?| to | thru | through )([A-Z][a-z]{2,8})\b(\.?)", names),
-    (r"\b([0-9]{1,2})(?:st|nd|rd|th)?(?:-| ?– ?| to )([0-9]{1,2})(?:st|nd|rd|th)?(?: of)? ([A-Z][a-z]{2,8})\b(\.?)", |found| {
-        let name = month(found.get(3))?;
-        let (first, last) = (day(found.get(1))?, day(found.get(2))?);
-        let period = if found.get(3) == name { found.get(4) } else { found.period() };
-        let lead = if found.head.ends_with("the ") || found.head.ends_with("The ") { "" } else { "the " };
-        free(found).then(|| format!("{lead}{first} to the {last} of {name}{period}"))
-    }),
+    (
+        r"\b([0-9]{1,2})(?:st|nd|rd|th)?(?:-| ?– ?| to )([0-9]{1,2})(?:st|nd|rd|th)?(?: of)? ([A-Z][a-z]{2,8})\b(\.?)",
+        |found| {
+            let name = month(found.get(3))?;
+            let (first, last) = (day(found.get(1))?, day(found.get(2))?);
+            let period = if found.get(3) == name { found.get(4) } else { found.period() };
+            let lead = if found.head.ends_with("the ") || found.head.ends_with("The ") { "" } else { "the " };
+            free(found).then(|| format!("{lead}{first} to the {last} of {name}{period}"))
+        },
+    ),
     (r"\b(Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Mon|Tues?|Weds?|Thu(?:rs?)?|Fri|Sat|Sun)\b(\.?)", short_name),
     (r"\b(the )?([0-9]{1,2})(st|nd|rd|th)?( of)? ([A-Z][a-z]{2,8})\b(\.?)", day_month),
     (
@@ -67,7 +86,8 @@ pub(super) const RULES: &[Rule] = &[
     ),
     // Years.
     (r"(^|[ (])'([0-9]{2})\b", |found| {
-        let plural = found.rest.starts_with(['s', '\'', '"']) || found.rest.starts_with(|next: char| next.is_ascii_digit());
+        let plural =
+            found.rest.starts_with(['s', '\'', '"']) || found.rest.starts_with(|next: char| next.is_ascii_digit());
         (!plural).then(|| Some(format!("{}{}", found.get(1), pair(parse(found.get(2))?))))?
     }),
     (r"\bc(?:a|irca)?\. ?([0-9]{3,4})\b", |found| Some(format!("circa {}", found.get(1)))),
@@ -130,7 +150,10 @@ fn after_cue(found: &RuleMatch<'_>) -> Option<String> {
         let sure = ["on", "due", "dated"].contains(&found.get(1)) || weekday(found.get(1)).is_some();
         if fraction && !sure { None } else { Some(format!("{} {}", month_at(month)?, day(of_month)?)) }
     };
-    if goes_on(found.rest) || [("24", "7"), ("9", "11")].contains(&(found.get(2), found.get(3))) || ["today", "yesterday", "everyday"].contains(&found.get(1)) {
+    if goes_on(found.rest)
+        || [("24", "7"), ("9", "11")].contains(&(found.get(2), found.get(3)))
+        || ["today", "yesterday", "everyday"].contains(&found.get(1))
+    {
         return None;
     }
     let cue = weekday(found.get(1)).unwrap_or(found.get(1));
@@ -154,7 +177,13 @@ fn names(found: &RuleMatch<'_>) -> Option<String> {
     if full == (first, last) && between.starts_with(' ') && between.len() > 3 {
         return None;
     }
-    let period = if last == full.1 { found.get(4) } else if found.get(4).is_empty() { "" } else { found.period() };
+    let period = if last == full.1 {
+        found.get(4)
+    } else if found.get(4).is_empty() {
+        ""
+    } else {
+        found.period()
+    };
     Some(format!("{} {} {}{period}", full.0, if between.contains("through") { "through" } else { "to" }, full.1))
 }
 
@@ -163,7 +192,8 @@ fn day_month(found: &RuleMatch<'_>) -> Option<String> {
     let (the, written, suffix, of) = (found.get(1), found.get(2), found.get(3), found.get(4));
     let name = month(found.get(5))?;
     let day = day(written)?;
-    let verb = name == "May" && ["be", "not", "have", "also", "need", "well", "I", "we", "you"].contains(&found.word_after());
+    let verb =
+        name == "May" && ["be", "not", "have", "also", "need", "well", "I", "we", "you"].contains(&found.word_after());
     if (suffix.is_empty() && of.is_empty() && verb) || !free(found) {
         return None;
     }
@@ -188,33 +218,53 @@ fn day_month(found: &RuleMatch<'_>) -> Option<String> {
 /// `Jan`, `Sun`, `Sat` and `Mar` are other words too, even with a period.
 fn short_name(found: &RuleMatch<'_>) -> Option<String> {
     const LEADS: [&str; 17] = [
-        "in", "on", "by", "since", "until", "till", "last", "next", "every", "this", "each", "early", "late", "mid", "before", "after", "from",
+        "in", "on", "by", "since", "until", "till", "last", "next", "every", "this", "each", "early", "late", "mid",
+        "before", "after", "from",
     ];
     let (short, dotted) = (found.get(1), !found.get(2).is_empty());
     let name = weekday(short).or_else(|| month(short))?;
     let is_month = MONTHS.contains(&name);
     let after = found.rest.trim_start_matches([',', ' ', '/']);
     let next = after.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
-    let neighbour = |word: &str| weekday(word).is_some() || (month(word).is_some() && word.starts_with(char::is_uppercase) && word != "May");
+    let neighbour = |word: &str| {
+        weekday(word).is_some() || (month(word).is_some() && word.starts_with(char::is_uppercase) && word != "May")
+    };
     // Two sentences can meet at the period: `in the Sun. Sun. 5`.
     let other_kind = |word: &str| !dotted || weekday(word).is_some() == is_month || found.rest.starts_with([',', '/']);
-    let joined = ["and", "or", "&"].iter().any(|join| after.strip_prefix(join).is_some_and(|rest| neighbour(rest.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())));
+    let joined = ["and", "or", "&"].iter().any(|join| {
+        after.strip_prefix(join).is_some_and(|rest| {
+            neighbour(rest.trim_start().split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default())
+        })
+    });
     let before = found.head.trim_end_matches([' ', ',', '/', '&', '-']);
     let before = before.strip_suffix(" and").or_else(|| before.strip_suffix(" or")).unwrap_or(before);
     let previous = before.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
-    let figure = after.starts_with(|digit: char| digit.is_ascii_digit()) || (after.starts_with('\'') && after[1..].starts_with(|digit: char| digit.is_ascii_digit()));
-    let count = figure && !is_month && !dotted && !found.rest.starts_with(',') && !goes_on(after.trim_start_matches(|d: char| d.is_ascii_digit()));
+    let figure = after.starts_with(|digit: char| digit.is_ascii_digit())
+        || (after.starts_with('\'') && after[1..].starts_with(|digit: char| digit.is_ascii_digit()));
+    let count = figure
+        && !is_month
+        && !dotted
+        && !found.rest.starts_with(',')
+        && !goes_on(after.trim_start_matches(|d: char| d.is_ascii_digit()));
     let time = after.trim_start_matches(|digit: char| digit.is_ascii_digit()).trim_start();
     let time = ["am", "pm", "a.m", "p.m", ":", "a-", "p-", "-", "–"].iter().any(|mark| time.starts_with(mark));
-    let dated = (figure && (time || !(count && short == "Sat"))) || (neighbour(next) && other_kind(next)) || joined || (neighbour(previous) && before.len() < found.head.len());
+    let dated = (figure && (time || !(count && short == "Sat")))
+        || (neighbour(next) && other_kind(next))
+        || joined
+        || (neighbour(previous) && before.len() < found.head.len());
     let lead = previous.to_lowercase();
     let led = LEADS.contains(&lead.as_str()) && found.head.ends_with([' ', '-']) && !found.rest.starts_with('\'');
-    let led = led || (is_month && ["the", "The"].contains(&previous) && after.starts_with(char::is_lowercase) && found.rest.starts_with(' '));
-    let led = led && match short {
-        "Jan" => ["the", "in", "last", "next", "early", "late", "mid", "since"].contains(&lead.as_str()),
-        "Sun" | "Sat" => lead != "in" && lead != "from" && lead != "this",
-        _ => true,
-    };
+    let led = led
+        || (is_month
+            && ["the", "The"].contains(&previous)
+            && after.starts_with(char::is_lowercase)
+            && found.rest.starts_with(' '));
+    let led = led
+        && match short {
+            "Jan" => ["the", "in", "last", "next", "early", "late", "mid", "since"].contains(&lead.as_str()),
+            "Sun" | "Sat" => lead != "in" && lead != "from" && lead != "this",
+            _ => true,
+        };
     let weak = ["Jan", "Mar", "Sun", "Sat"].contains(&short);
     if !(dated || led || (dotted && !weak)) || found.before() == Some('.') {
         return None;
@@ -233,8 +283,14 @@ fn month_day(found: &RuleMatch<'_>) -> Option<String> {
     }
     // `May 5 people enter?`, `March 3 miles`: the month is a verb there.
     let next = found.word_after();
-    let verb = begins_sentence(found.head) && ["May", "March"].contains(&month) && tail.is_empty()
-        && ((next.ends_with('s') && next.len() > 3 && found.rest.starts_with(' ') && next.starts_with(char::is_lowercase)) || next == "people");
+    let verb = begins_sentence(found.head)
+        && ["May", "March"].contains(&month)
+        && tail.is_empty()
+        && ((next.ends_with('s')
+            && next.len() > 3
+            && found.rest.starts_with(' ')
+            && next.starts_with(char::is_lowercase))
+            || next == "people");
     if is_amount(found.rest) || verb {
         return None;
     }

@@ -19,14 +19,18 @@ pub(super) const RANGES: &[Rule] = &[
     // A mixed number.
     (r"\b([0-9]{1,3})-([1-9][0-9]?)/([2-9]|10|16|32|64)\b", |found| {
         let less = parse(found.get(2))? < parse(found.get(3))?;
-        let free = !found.before().is_some_and(|before| "/.,-".contains(before)) && found.after() != Some('/') && found.after() != Some('-');
+        let free = !found.before().is_some_and(|before| "/.,-".contains(before))
+            && found.after() != Some('/')
+            && found.after() != Some('-');
         (less && free).then(|| format!("{} {}/{}", found.get(1), found.get(2), found.get(3)))
     }),
     (r"([0-9](?: ?[%$€£¥¢‰°])?)(?:-| ?– ?)([$€£¥]?[0-9])", range),
     // A hyphen between blanks is a range if the second number is greater, else a dash.
     (r"\b([0-9]+)(%?) - ([0-9]+)\b", |found| {
         let (low, high) = (parse(found.get(1))?, parse(found.get(3))?);
-        let free = !goes_on(found.rest) && found.token_before().is_empty() && !found.before().is_some_and(|before| ".,".contains(before));
+        let free = !goes_on(found.rest)
+            && found.token_before().is_empty()
+            && !found.before().is_some_and(|before| ".,".contains(before));
         (free && low < high).then(|| format!("{}{} to {}", found.get(1), found.get(2), found.get(3)))
     }),
     (r"-([$€£¥₹]?\.?[0-9])", |found| {
@@ -65,14 +69,17 @@ pub(super) const NUMBERS: &[Rule] = &[
         let words = number(found.get(1));
         Some(format!("{}ers", words.strip_suffix('e').unwrap_or(&words)))
     }),
-    (r"\b(4|7|10|14|21)([28468][0-9])p\b", |found| Some(format!("{} {} p", number(found.get(1)), number(found.get(2))))),
+    (r"\b(4|7|10|14|21)([28468][0-9])p\b", |found| {
+        Some(format!("{} {} p", number(found.get(1)), number(found.get(2))))
+    }),
     (r"\b([0-9]+0)'?s\b", |found| Some(plural(&number(found.get(1))))),
     (r"\b([0-9]+)'?s\b", |found| Some(format!("{}s", number(found.get(1)).replace("six", "sixe")))),
     (r"\b([0-9]{1,4})/([0-9]{1,7})\b", fraction),
     (r"([0-9]+(?:\.[0-9]+)?)[x×]\b", |found| {
         const AFTER: &[&str] = &[
-            "faster", "slower", "more", "less", "fewer", "bigger", "larger", "smaller", "better", "worse", "higher", "lower",
-            "longer", "shorter", "cheaper", "stronger", "the", "as", "return", "speed", "zoom", "a", "per", "daily", "weekly",
+            "faster", "slower", "more", "less", "fewer", "bigger", "larger", "smaller", "better", "worse", "higher",
+            "lower", "longer", "shorter", "cheaper", "stronger", "the", "as", "return", "speed", "zoom", "a", "per",
+            "daily", "weekly",
         ];
         AFTER.contains(&found.word_after()).then(|| found.apart(&format!("{} times", found.get(1))))
     }),
@@ -108,10 +115,15 @@ fn range(found: &RuleMatch<'_>) -> Option<String> {
     // The release of a version: `2.39-1`.
     let low = &found.head[found.head.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len()..];
     let high = &found.rest[..found.rest.len() - number.len()];
-    let release = hyphen && low.contains('.') && high.is_empty() && !number.starts_with(['.', '%']) && found.get(0).len() == 3 && {
-        let low: f64 = format!("{low}{}", &found.get(0)[..1]).parse().unwrap_or(f64::MAX);
-        low > f64::from(found.get(2).parse::<u8>().unwrap_or(u8::MAX))
-    };
+    let release = hyphen
+        && low.contains('.')
+        && high.is_empty()
+        && !number.starts_with(['.', '%'])
+        && found.get(0).len() == 3
+        && {
+            let low: f64 = format!("{low}{}", &found.get(0)[..1]).parse().unwrap_or(f64::MAX);
+            low > f64::from(found.get(2).parse::<u8>().unwrap_or(u8::MAX))
+        };
     let padded = hyphen && found.get(2) == "0" && !high.is_empty() && !high.starts_with('.');
     (!lettered && !suffix && !release && !padded).then(|| format!("{} to {}", found.get(1), found.get(2)))
 }
@@ -120,13 +132,46 @@ fn range(found: &RuleMatch<'_>) -> Option<String> {
 /// people`, but not `in 1999 people`.
 fn counts(found: &RuleMatch<'_>) -> bool {
     const YEARS: &[&str] = &[
-        "at", "in", "since", "from", "by", "until", "till", "before", "after", "around", "circa", "during", "year", "the", "to", "and", "late", "early",
-        "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+        "at",
+        "in",
+        "since",
+        "from",
+        "by",
+        "until",
+        "till",
+        "before",
+        "after",
+        "around",
+        "circa",
+        "during",
+        "year",
+        "the",
+        "to",
+        "and",
+        "late",
+        "early",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
-    const NOT_PLURAL: &[&str] = &["was", "is", "has", "this", "as", "its", "us", "thus", "always", "does", "perhaps", "plus", "versus", "minus", "equals", "times"];
+    const NOT_PLURAL: &[&str] = &[
+        "was", "is", "has", "this", "as", "its", "us", "thus", "always", "does", "perhaps", "plus", "versus", "minus",
+        "equals", "times",
+    ];
     let next = found.word_after();
-    let plural = (next.ends_with('s') && !next.ends_with("ss") && !NOT_PLURAL.contains(&next) && next.len() > 2) || ["people", "feet", "men", "women", "children", "percent", "square", "cubic"].contains(&next);
-    let year = found.head.ends_with([',', '\'']) || YEARS.contains(&found.word_before().to_lowercase().as_str())
+    let plural = (next.ends_with('s') && !next.ends_with("ss") && !NOT_PLURAL.contains(&next) && next.len() > 2)
+        || ["people", "feet", "men", "women", "children", "percent", "square", "cubic"].contains(&next);
+    let year = found.head.ends_with([',', '\''])
+        || YEARS.contains(&found.word_before().to_lowercase().as_str())
         || found.head.ends_with(", ");
     found.rest.starts_with(' ') && next.starts_with(char::is_lowercase) && plural && !year
 }
@@ -135,10 +180,12 @@ fn counts(found: &RuleMatch<'_>) -> bool {
 /// `5k run` and `7B model` keep their letter.
 fn scaled(found: &RuleMatch<'_>) -> Option<String> {
     let (scale, noun) = (super::currencies::scale(found.get(2)), found.get(4));
-    let thing = (noun.ends_with('s') && !["is", "was", "has", "as", "us", "its", "this"].contains(&noun)) || noun == "people";
+    let thing =
+        (noun.ends_with('s') && !["is", "was", "has", "as", "us", "its", "this"].contains(&noun)) || noun == "people";
     let sure = thing || found.get(2).len() == 2;
     let free = found.token_before().is_empty();
-    (sure && free).then(|| format!("{} {scale}{} {noun}", found.get(1), if found.get(3).is_empty() { "" } else { " plus" }))
+    (sure && free)
+        .then(|| format!("{} {scale}{} {noun}", found.get(1), if found.get(3).is_empty() { "" } else { " plus" }))
 }
 
 /// Reads halves, thirds and other common fractions. Other numbers around a slash are dates, scores
@@ -148,22 +195,30 @@ fn fraction(found: &RuleMatch<'_>) -> Option<String> {
         return None;
     }
     let (top, bottom) = (parse(found.get(1))?, parse(found.get(2))?);
-    let mixed = found.head.strip_suffix([' ', '-']).is_some_and(|head| head.ends_with(|digit: char| digit.is_ascii_digit()));
+    let mixed =
+        found.head.strip_suffix([' ', '-']).is_some_and(|head| head.ends_with(|digit: char| digit.is_ascii_digit()));
     let pressure = top >= 70 && top < 260 && (40..160).contains(&bottom) && top > bottom;
     let said = found.word_before().to_lowercase();
     let odds = found.head.ends_with("odds ") || found.head.ends_with("odds are ") || found.head.ends_with("odds of ");
     // `12/25` and `50/60` are other things than fractions, more often than not.
     let usual = top == 1 || found.rest.starts_with(" of") || ![15, 20, 24, 25, 30, 40, 50, 60, 128].contains(&bottom);
     Some(match part(top, bottom).filter(|_| usual) {
-        None if top == bottom && [5, 10, 100].contains(&top) => format!("{} out of {}", cardinal(top), cardinal(bottom)),
+        None if top == bottom && [5, 10, 100].contains(&top) => {
+            format!("{} out of {}", cardinal(top), cardinal(bottom))
+        }
         _ if odds => format!("{} to {}", cardinal(top), cardinal(bottom)),
-        None if ["of", "equals", "approximately", "times"].contains(&said.as_str()) && (3..10).contains(&bottom) && top > bottom => {
+        None if ["of", "equals", "approximately", "times"].contains(&said.as_str())
+            && (3..10).contains(&bottom)
+            && top > bottom =>
+        {
             format!("{} {}s", cardinal(top), ordinal(bottom).replace("fourth", "quarter"))
         }
         _ if [(9, 11), (7, 11), (24, 7), (50, 50), (20, 20), (60, 40), (80, 20)].contains(&(top, bottom)) => {
             format!("{} {}", cardinal(top), cardinal(bottom))
         }
-        _ if rated(found) && (bottom == 5 || bottom == 10 || bottom == 100) => format!("{} out of {}", cardinal(top), cardinal(bottom)),
+        _ if rated(found) && (bottom == 5 || bottom == 10 || bottom == 100) => {
+            format!("{} out of {}", cardinal(top), cardinal(bottom))
+        }
         Some(words) if mixed => format!("and {words}"),
         Some(words) => words,
         None if pressure => format!("{} over {}", cardinal(top), cardinal(bottom)),

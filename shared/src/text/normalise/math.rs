@@ -15,7 +15,9 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{}{end}", found.get(1)))
     }),
     // Superscripts become powers, and subscripts plain digits.
-    (r"([0-9A-Za-zµΩ)])([⁺⁻]?[⁰¹²³⁴-⁹ⁿ]+)", |found| Some(format!("{}^{}", found.get(1), plain(found.get(2))))),
+    (r"([0-9A-Za-zµΩ)])([⁺⁻]?[⁰¹²³⁴-⁹ⁿ]+)", |found| {
+        Some(format!("{}^{}", found.get(1), plain(found.get(2))))
+    }),
     (r"[₀-₉]+", |found| Some(plain(found.get(0)))),
     (r"\^−", |_| Some("^-".into())),
     (r"([∛∜√]) ?", |found| {
@@ -41,7 +43,10 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"([0-9]) - ([0-9]+(?:\.[0-9]+)?)", |found| {
         const ASKS: [&str; 6] = ["is", "calculate", "compute", "of", "s", "equals"];
-        let result = [" is ", " equals ", " = "].iter().any(|is| found.rest.starts_with(is) && found.rest[is.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '-'));
+        let result = [" is ", " equals ", " = "].iter().any(|is| {
+            found.rest.starts_with(is)
+                && found.rest[is.len()..].starts_with(|next: char| next.is_ascii_digit() || next == '-')
+        });
         let asks = result || ASKS.contains(&found.word_before_number().to_lowercase().as_str());
         asks.then(|| format!("{} minus {}", found.get(1), found.get(2)))
     }),
@@ -49,7 +54,8 @@ pub(super) const RULES: &[Rule] = &[
     // Grades of schools.
     (r"\b([A-F])-", |found| {
         const BEFORE: [&str; 16] = [
-            "a", "an", "got", "grade", "of", "with", "earned", "received", "from", "to", "my", "her", "his", "the", "solid", "or",
+            "a", "an", "got", "grade", "of", "with", "earned", "received", "from", "to", "my", "her", "his", "the",
+            "solid", "or",
         ];
         let ends = found.after().is_none_or(|after| after.is_whitespace() || ".,;!?)".contains(after));
         (ends && BEFORE.contains(&found.word_before())).then(|| format!("{} minus", found.get(1)))
@@ -63,7 +69,9 @@ pub(super) const NAMES: &[Rule] = &[
         let said = if found.get(0).starts_with(['S', 's']) { &found.get(0)[..3] } else { "the sum" };
         Some(found.spaced(&format!("{said} of")))
     }),
-    (r"[∞∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| Some(found.spaced(sign(found.get(0))?))),
+    (r"[∞∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| {
+        Some(found.spaced(sign(found.get(0))?))
+    }),
     (r"[\p{Greek}µ]", |found| {
         let greek = |letter: char| ('\u{370}'..='\u{3ff}').contains(&letter);
         let alone = !found.before().is_some_and(greek) && !found.after().is_some_and(greek);
@@ -91,7 +99,7 @@ fn plain(text: &str) -> String {
 fn is_operand(found: &RuleMatch<'_>) -> bool {
     let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
     let single = |mut letters: std::iter::Rev<std::str::Chars<'_>>| {
-        letters.next().is_some_and(|last| last.is_ascii_digit() || last == ')' || last.is_alphabetic()) 
+        letters.next().is_some_and(|last| last.is_ascii_digit() || last == ')' || last.is_alphabetic())
     };
     let blanks = (left.len() < found.head.len(), right.len() < found.rest.len());
     blanks.0 == blanks.1
@@ -136,10 +144,31 @@ fn sign(character: &str) -> Option<&'static str> {
 /// Returns the name of a Greek letter.
 fn letter(character: &str) -> Option<&'static str> {
     const NAMES: [(&str, &str); 25] = [
-        ("αΑ", "alpha"), ("βΒ", "beta"), ("γΓ", "gamma"), ("δΔ", "delta"), ("εΕϵ", "epsilon"), ("ζΖ", "zeta"),
-        ("ηΗ", "eta"), ("θΘϑ", "theta"), ("ιΙ", "iota"), ("κΚ", "kappa"), ("λΛ", "lambda"), ("μΜ", "mu"),
-        ("νΝ", "nu"), ("ξΞ", "xi"), ("οΟ", "omicron"), ("πΠ", "pi"), ("ρΡ", "rho"), ("σςΣ", "sigma"),
-        ("τΤ", "tau"), ("υΥ", "upsilon"), ("φΦϕ", "phi"), ("χΧ", "chi"), ("ψΨ", "psi"), ("ωΩ", "omega"), ("µ", "mu"),
+        ("αΑ", "alpha"),
+        ("βΒ", "beta"),
+        ("γΓ", "gamma"),
+        ("δΔ", "delta"),
+        ("εΕϵ", "epsilon"),
+        ("ζΖ", "zeta"),
+        ("ηΗ", "eta"),
+        ("θΘϑ", "theta"),
+        ("ιΙ", "iota"),
+        ("κΚ", "kappa"),
+        ("λΛ", "lambda"),
+        ("μΜ", "mu"),
+        ("νΝ", "nu"),
+        ("ξΞ", "xi"),
+        ("οΟ", "omicron"),
+        ("πΠ", "pi"),
+        ("ρΡ", "rho"),
+        ("σςΣ", "sigma"),
+        ("τΤ", "tau"),
+        ("υΥ", "upsilon"),
+        ("φΦϕ", "phi"),
+        ("χΧ", "chi"),
+        ("ψΨ", "psi"),
+        ("ωΩ", "omega"),
+        ("µ", "mu"),
     ];
     NAMES.iter().find(|(letters, _)| letters.contains(character)).map(|&(_, name)| name)
 }

@@ -36,7 +36,18 @@ pub(super) const POWERS: &[Rule] = &[
 ];
 
 const LENGTHS: [&str; 12] = [
-    "kilometer", "meter", "decimeter", "centimeter", "millimeter", "micrometer", "nanometer", "mile", "yard", "foot", "inch", "nautical mile",
+    "kilometer",
+    "meter",
+    "decimeter",
+    "centimeter",
+    "millimeter",
+    "micrometer",
+    "nanometer",
+    "mile",
+    "yard",
+    "foot",
+    "inch",
+    "nautical mile",
 ];
 
 /// Rules for measures of several numbers.
@@ -51,12 +62,19 @@ pub(super) const ROWS: &[Rule] = &[
             .then(|| format!("{}{}{} to {}", found.get(1), if quotes { "" } else { " " }, found.get(2), found.get(3)))
     }),
     // Feet and inches, in which the inches are below 12. Minutes and seconds look the same.
-    (r#"\b([0-9]{1,3})(?:'|′) ?([0-9]{1,2}(?: ?[0-9]/[0-9]+|\.[0-9]+)?)(?:"|″|''|′′)(?: ?([NSEW])\b)?"#, feet_and_inches),
+    (
+        r#"\b([0-9]{1,3})(?:'|′) ?([0-9]{1,2}(?: ?[0-9]/[0-9]+|\.[0-9]+)?)(?:"|″|''|′′)(?: ?([NSEW])\b)?"#,
+        feet_and_inches,
+    ),
     (r"\b([3-8])(?:'|′) ?([0-9]|1[01])\b", |found| {
-        let alone = !found.rest.starts_with(['\'', '/', '"', '″']) && found.before() != Some('.') && !super::goes_on(found.rest);
+        let alone = !found.rest.starts_with(['\'', '/', '"', '″'])
+            && found.before() != Some('.')
+            && !super::goes_on(found.rest);
         alone.then(|| format!("{} foot {}", found.get(1), found.get(2)))
     }),
-    (r"\b([0-9]+(?:\.[0-9]+)?) ?′", |found| Some(format!("{} {}", found.get(1), counted(found, found.get(1), "foot")))),
+    (r"\b([0-9]+(?:\.[0-9]+)?) ?′", |found| {
+        Some(format!("{} {}", found.get(1), counted(found, found.get(1), "foot")))
+    }),
     (r#"([0-9]+)' ?(tall|wide|long|deep|high|by\b|to [0-9]+')"#, |found| {
         Some(format!("{} feet {}", found.get(1), found.get(2).trim_end_matches('\'')))
     }),
@@ -81,7 +99,10 @@ pub(super) const ROWS: &[Rule] = &[
 
 /// Rules for numbers with one unit.
 pub(super) const RULES: &[Rule] = &[
-    (r"([0-9])(?: ?|-)(sq|cu|fl)\.?[ -]?(ft|feet|foot|m|meters?|mi|miles?|km|yd|yards?|in|inch|inches|cm|oz)\b(\.?)", compound),
+    (
+        r"([0-9])(?: ?|-)(sq|cu|fl)\.?[ -]?(ft|feet|foot|m|meters?|mi|miles?|km|yd|yards?|in|inch|inches|cm|oz)\b(\.?)",
+        compound,
+    ),
     (r"([0-9]) ?(ft[-·. ]lbs?|lbs?[-·. ]ft)\b", |found| {
         let names = if found.get(2).starts_with("ft") { "foot-pounds" } else { "pound-feet" };
         Some(format!("{} {names}", found.get(1)))
@@ -100,14 +121,22 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"([0-9]) ?(?:yo|y/o)\b", |found| Some(format!("{}-year-old", found.get(1)))),
     // A number in words: `ten lbs`, `5 million km`.
-    (r"\b((?i:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|hundred|thousand|million|billion|few|many|several|half)) ([A-Za-z]{2,4})\b(\.?)", |found| {
-        let unit = found.get(2);
-        let word = ["in", "us", "deg", "bar", "min", "sec", "cal", "gal", "mil", "ms", "pt", "pts", "ha", "ac", "mo", "ly", "rad", "ins", "px"].contains(&unit) && found.get(3).is_empty();
-        let known = name(unit).filter(|_| !word && !["pt", "in", "ha", "us"].contains(&unit))?;
-        let words = if found.get(1).eq_ignore_ascii_case("one") { known.to_owned() } else { plural(known) };
-        let period = if found.get(3).is_empty() { "" } else { found.period() };
-        Some(format!("{} {words}{period}", found.get(1)))
-    }),
+    (
+        r"\b((?i:one|two|three|four|five|six|seven|eight|nine|ten|twelve|twenty|thirty|forty|fifty|hundred|thousand|million|billion|few|many|several|half)) ([A-Za-z]{2,4})\b(\.?)",
+        |found| {
+            let unit = found.get(2);
+            let word = [
+                "in", "us", "deg", "bar", "min", "sec", "cal", "gal", "mil", "ms", "pt", "pts", "ha", "ac", "mo", "ly",
+                "rad", "ins", "px",
+            ]
+            .contains(&unit)
+                && found.get(3).is_empty();
+            let known = name(unit).filter(|_| !word && !["pt", "in", "ha", "us"].contains(&unit))?;
+            let words = if found.get(1).eq_ignore_ascii_case("one") { known.to_owned() } else { plural(known) };
+            let period = if found.get(3).is_empty() { "" } else { found.period() };
+            Some(format!("{} {words}{period}", found.get(1)))
+        },
+    ),
 ];
 
 /// Returns a unit in the number that its count asks for.
@@ -128,8 +157,11 @@ const ROW: usize = 32;
 fn by(found: &RuleMatch<'_>) -> Option<String> {
     let (front, behind, sign) = (found.get(1), found.get(2), found.get(0).trim_start());
     let head = found.head.trim_end_matches(['.', '"', '\'', '″', '′']);
-    let token = &head[head.len() - head.chars().rev().take_while(char::is_ascii_alphabetic).map(char::len_utf8).sum::<usize>()..];
-    let number = head[..head.len() - token.len()].trim_end_matches(' ').ends_with(|last: char| last.is_ascii_digit() || last == '°');
+    let token = &head
+        [head.len() - head.chars().rev().take_while(char::is_ascii_alphabetic).map(char::len_utf8).sum::<usize>()..];
+    let number = head[..head.len() - token.len()]
+        .trim_end_matches(' ')
+        .ends_with(|last: char| last.is_ascii_digit() || last == '°');
     let unit = token.is_empty() || name(token).is_some() || ["feet", "meters", "inches"].contains(&token);
     // `10x 5kg` is a multiple, `0x1F` a hexadecimal number.
     let multiple = front.is_empty() && !behind.is_empty();
@@ -137,13 +169,19 @@ fn by(found: &RuleMatch<'_>) -> Option<String> {
     if !number || !unit || multiple && !sign.starts_with('×') || hexadecimal {
         return None;
     }
-    let row: String = found.rest.chars().take(ROW).take_while(|&c| c.is_ascii_digit() || " .,xX×\"″'′/".contains(c)).collect();
+    let row: String =
+        found.rest.chars().take(ROW).take_while(|&c| c.is_ascii_digit() || " .,xX×\"″'′/".contains(c)).collect();
     let after = found.rest[row.len()..].split(|c: char| !c.is_alphabetic()).next().unwrap_or_default();
-    let measured = !token.is_empty() || row.contains(['"', '″', '\'', '′']) || name(after).is_some() || ["meters", "feet", "inches", "pixels"].contains(&after) || head.len() < found.head.len();
+    let measured = !token.is_empty()
+        || row.contains(['"', '″', '\'', '′'])
+        || name(after).is_some()
+        || ["meters", "feet", "inches", "pixels"].contains(&after)
+        || head.len() < found.head.len();
     let tight = front.is_empty() && behind.is_empty();
     let thing = after.len() > 2 && after.starts_with(char::is_lowercase) && !["equals", "and"].contains(&after);
     let measured = measured || (tight && thing && !found.rest.contains('='));
-    let power = found.get(3) == "1" && ["0^", "0 cubed", "0 squared", "0 to the power"].iter().any(|power| found.rest.starts_with(power));
+    let power = found.get(3) == "1"
+        && ["0^", "0 cubed", "0 squared", "0 to the power"].iter().any(|power| found.rest.starts_with(power));
     let product = (sign.starts_with('×') && !measured) || power || super::operators::in_equation(found);
     Some(format!(" {} {}", if product { "times" } else { "by" }, found.get(3)))
 }
@@ -177,7 +215,8 @@ fn inches(found: &RuleMatch<'_>) -> Option<String> {
     if found.is_attribute() {
         return (sure || !is_open(found.head, '"')).then(|| format!("{number}-inch"));
     }
-    (sure || !is_open(found.head, '"')).then(|| found.before_letters(&format!("{number} {}", counted(found, number, "inch"))))
+    (sure || !is_open(found.head, '"'))
+        .then(|| found.before_letters(&format!("{number} {}", counted(found, number, "inch"))))
 }
 
 /// Reads an apostrophe behind a number as feet, unless it closes a quotation.
@@ -217,14 +256,18 @@ fn duration(found: &RuleMatch<'_>) -> Option<String> {
     if !found.token_before().is_empty() || minutes.parse::<u32>().is_ok_and(|minutes| minutes > 59) {
         return None;
     }
-    if found.word_before() == "at" && found.get(0).len() <= 5 && found.get(0).ends_with(|last: char| last.is_ascii_digit()) {
+    if found.word_before() == "at"
+        && found.get(0).len() <= 5
+        && found.get(0).ends_with(|last: char| last.is_ascii_digit())
+    {
         return Some(format!("{hours}:{minutes}"));
     }
     // `2 h 30` could be two numbers.
     if found.get(0).ends_with(|last: char| last.is_ascii_digit()) && found.get(0).contains(' ') {
         return None;
     }
-    let mut words = format!("{hours} {} {} {}", counted(found, hours, "hour"), bare(minutes), counted(found, minutes, "minute"));
+    let mut words =
+        format!("{hours} {} {} {}", counted(found, hours, "hour"), bare(minutes), counted(found, minutes, "minute"));
     if !seconds.is_empty() {
         words += &format!(" {} {}", bare(seconds), counted(found, seconds, "second"));
     }
@@ -234,7 +277,8 @@ fn duration(found: &RuleMatch<'_>) -> Option<String> {
 fn compound(found: &RuleMatch<'_>) -> Option<String> {
     let base = match found.get(3) {
         "feet" | "foot" => "foot",
-        word => name(word).or_else(|| ["meter", "mile", "yard", "inch"].into_iter().find(|known| word.starts_with(known)))?,
+        word => name(word)
+            .or_else(|| ["meter", "mile", "yard", "inch"].into_iter().find(|known| word.starts_with(known)))?,
     };
     let kind = match (found.get(2), base) {
         ("fl", "ounce") => "fluid",
@@ -246,7 +290,11 @@ fn compound(found: &RuleMatch<'_>) -> Option<String> {
     if found.is_attribute() || found.get(0)[1..].starts_with('-') {
         return Some(format!("{}-{kind}-{base}{period}", found.get(1)));
     }
-    Some(found.before_letters(&format!("{} {}{period}", found.get(1), counted(found, found.get(1), &format!("{kind} {base}")))))
+    Some(found.before_letters(&format!(
+        "{} {}{period}",
+        found.get(1),
+        counted(found, found.get(1), &format!("{kind} {base}"))
+    )))
 }
 
 fn degrees(found: &RuleMatch<'_>) -> Option<String> {
@@ -274,7 +322,23 @@ fn side(letter: &str) -> &'static str {
 /// Reads `350F` and `180C` near a word that speaks about heat. Elsewhere they are seats and rooms.
 fn heat(found: &RuleMatch<'_>) -> Option<String> {
     const WORDS: [&str; 17] = [
-        "bake", "oven", "heat", "temperature", "cook", "roast", "degree", "hot", "cold", "warm", "freez", "melt", "boil", "fever", "weather", "cool", "outside",
+        "bake",
+        "oven",
+        "heat",
+        "temperature",
+        "cook",
+        "roast",
+        "degree",
+        "hot",
+        "cold",
+        "warm",
+        "freez",
+        "melt",
+        "boil",
+        "fever",
+        "weather",
+        "cool",
+        "outside",
     ];
     if is_place(found) {
         return None;
@@ -288,13 +352,16 @@ fn heat(found: &RuleMatch<'_>) -> Option<String> {
 fn measure(found: &RuleMatch<'_>) -> Option<String> {
     let (digit, blank, symbol, dot, per) = (found.get(1), found.get(2), found.get(3), found.get(4), found.get(6));
     // In the words of an address.
-    let spelled = [" dot ", " dash ", " slash "].iter().any(|word| found.rest.starts_with(word) || found.before_number().ends_with(word));
+    let spelled = [" dot ", " dash ", " slash "]
+        .iter()
+        .any(|word| found.rest.starts_with(word) || found.before_number().ends_with(word));
     if !found.token_before().is_empty() || found.after().is_some_and(char::is_alphanumeric) || spelled {
         return None;
     }
     let dotted = !dot.is_empty();
     let known = name(symbol).filter(|_| sure(found, symbol, blank, dotted))?;
-    let rated = if per.is_empty() { None } else { rate(per).or_else(|| (per == "°C").then(|| "per degree Celsius".into())) };
+    let rated =
+        if per.is_empty() { None } else { rate(per).or_else(|| (per == "°C").then(|| "per degree Celsius".into())) };
     if !per.is_empty() && rated.is_none() {
         let slashed = &found.get(0)[digit.len() + blank.len() + symbol.len()..];
         return Some(format!("{digit} {}{slashed}", counted(found, digit, known)));
@@ -309,8 +376,17 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
         let period = if dotted { found.period() } else { "" };
         return (!row).then(|| format!("{digit}-{}{period}", known.replace(' ', "-")));
     }
-    let compass = found.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(['N', 'S', 'E', 'W']) && !rest[1..].starts_with(char::is_alphabetic));
-    let period = if compass { "" } else if dotted && found.get(5).is_empty() && share.is_empty() { found.period() } else { dot };
+    let compass = found
+        .rest
+        .strip_prefix(' ')
+        .is_some_and(|rest| rest.starts_with(['N', 'S', 'E', 'W']) && !rest[1..].starts_with(char::is_alphabetic));
+    let period = if compass {
+        ""
+    } else if dotted && found.get(5).is_empty() && share.is_empty() {
+        found.period()
+    } else {
+        dot
+    };
     if found.is_attribute() && !found.get(0).contains('/') {
         return Some(format!("{digit}-{}", known.replace(' ', "-")));
     }
@@ -318,7 +394,8 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
 }
 
 /// Words before which `in` behind a number is inches.
-const SIZES: &str = "of tall wide long deep thick high diameter screen display monitor pipe square by x below above apart";
+const SIZES: &str =
+    "of tall wide long deep thick high diameter screen display monitor pipe square by x below above apart";
 /// Words that end in a code of a number and a letter: `Room 5A`, `Gate 10L`.
 const PLACES: &str = "room apt apartment gate seat row unit flat suite building block platform section grade class level chapter exit lane terminal hall wing ward box lot question part step version no number \
     exhibit figure table appendix article form schedule page zone bus route line highway track bay door floor size type vitamin";
@@ -326,7 +403,8 @@ const PLACES: &str = "room apt apartment gate seat row unit flat suite building 
 /// Returns true if the words around speak about electricity, so that `5A` is a current and no seat.
 fn is_electric(found: &RuleMatch<'_>) -> bool {
     const WORDS: [&str; 15] = [
-        "volt", "amp", "watt", "fuse", "current", "circuit", "breaker", "charge", "batter", "rated", "plug", "socket", "usb", "power", "electric",
+        "volt", "amp", "watt", "fuse", "current", "circuit", "breaker", "charge", "batter", "rated", "plug", "socket",
+        "usb", "power", "electric",
     ];
     let near = around(found);
     let volts = near.as_bytes().windows(2).any(|pair| pair[0].is_ascii_digit() && matches!(pair[1], b'v' | b'w'));
@@ -352,14 +430,20 @@ fn is_place(found: &RuleMatch<'_>) -> bool {
 /// Returns true if a symbol behind a number is sure to be a unit there.
 fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool {
     let next = found.word_after();
-    let alone = found.after().is_none_or(|after| !after.is_whitespace()) || !next.starts_with(char::is_alphanumeric)
+    let alone = found.after().is_none_or(|after| !after.is_whitespace())
+        || !next.starts_with(char::is_alphanumeric)
         || FUNCTIONS.split_whitespace().any(|word| word == next);
     let place = is_place(found);
     match symbol {
         "in" => {
             let feet = ["feet ", "foot ", "yards ", "pounds "].iter().any(|unit| found.before_number().ends_with(unit));
             let spread = found.before_number().ends_with(" by ") || found.rest.trim_start().starts_with(['x', '×']);
-            dotted || feet || spread || blank == "-" || blank.is_empty() || SIZES.split_whitespace().any(|word| word == next)
+            dotted
+                || feet
+                || spread
+                || blank == "-"
+                || blank.is_empty()
+                || SIZES.split_whitespace().any(|word| word == next)
         }
         "us" | "ins" | "deg" => blank.is_empty(),
         "pt" => blank.is_empty() || next == "font" || next == "type",

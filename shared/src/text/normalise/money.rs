@@ -44,9 +44,7 @@ pub(super) const RANGES: &[Rule] = &[(
 pub(super) const RULES: &[Rule] = &[
     (concat!("(", sign!(), r") ?(\.[0-9])"), |found| Some(format!("{}0{}", found.get(1), found.get(2)))),
     (
-        concat!(
-            "(", sign!(), r") ?", sum!(), r"(?: (thousand|million|billion))? ((?:bill|note|banknote|coin)s?)\b"
-        ),
+        concat!("(", sign!(), r") ?", sum!(), r"(?: (thousand|million|billion))? ((?:bill|note|banknote|coin)s?)\b"),
         |found| {
             let named = note(found.get(1), found.get(2), found.get(3), found.get(4));
             Some(found.apart(&format!("{named} {}", found.get(5))))
@@ -65,7 +63,9 @@ pub(super) const RULES: &[Rule] = &[
 /// Returns true if a letter behind a number, such as `T` in `$5 T-shirts`, is no power of a
 /// thousand.
 fn is_no_scale(found: &RuleMatch<'_>, written: &str, per: &str) -> bool {
-    written.len() == 1 && per.is_empty() && found.rest.starts_with(['-', '&', '\''])
+    written.len() == 1
+        && per.is_empty()
+        && found.rest.starts_with(['-', '&', '\''])
         && found.rest[1..].starts_with(char::is_alphabetic)
 }
 

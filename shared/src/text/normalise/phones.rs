@@ -45,16 +45,21 @@ pub(super) const RULES: &[Rule] = &[
     (r"([a-z]) ?x ?([0-9]{2,6})\b", |found| {
         const DIGITS: [&str; 10] = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
         let last = found.head.rsplit(' ').next().map(|head| format!("{head}{}", found.get(1)));
-        let number = found.head.split_whitespace().rev().nth(1).is_some_and(|word| DIGITS.contains(&word.trim_end_matches(',')));
+        let number =
+            found.head.split_whitespace().rev().nth(1).is_some_and(|word| DIGITS.contains(&word.trim_end_matches(',')));
         (number && last.is_some_and(|last| DIGITS.contains(&last.as_str())))
             .then(|| format!("{}, extension {}", found.get(1), extension(found.get(2))))
     }),
     // Zip codes behind a state.
-    (r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada|Hampshire|Jersey|Mexico|York|Carolina|Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|Island|Tennessee|Texas|Utah|Vermont|Virginia|Washington|Wisconsin|Wyoming)\.?,? ([0-9]{5}(?:-[0-9]{4})?)\b", |found| {
-        let count = found.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(char::is_lowercase)) || goes_on(found.rest);
-        let name = &found.get(0)[..found.get(0).len() - found.get(1).len()];
-        (!count || name.len() <= 4).then(|| format!("{name}{}", row(found.get(1))))
-    }),
+    (
+        r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada|Hampshire|Jersey|Mexico|York|Carolina|Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|Island|Tennessee|Texas|Utah|Vermont|Virginia|Washington|Wisconsin|Wyoming)\.?,? ([0-9]{5}(?:-[0-9]{4})?)\b",
+        |found| {
+            let count = found.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(char::is_lowercase))
+                || goes_on(found.rest);
+            let name = &found.get(0)[..found.get(0).len() - found.get(1).len()];
+            (!count || name.len() <= 4).then(|| format!("{name}{}", row(found.get(1))))
+        },
+    ),
     (r"\b([0-9]{5})-([0-9]{4})\b", |found| {
         (found.get(1).starts_with('0') || told_code(found.head)).then(|| row(found.get(0)))
     }),
@@ -112,8 +117,10 @@ fn solid(found: &RuleMatch<'_>) -> Option<String> {
     let text = found.get(0);
     let joined = found.before().is_some_and(|before| "$€£¥₹.,:/-–_#+".contains(before)) || goes_on(found.rest);
     let next = found.word_after();
-    let counts = found.rest.starts_with(' ') && next.starts_with(char::is_lowercase)
-        && ((next.ends_with('s') && !["is", "was", "has", "as", "this"].contains(&next)) || ["people", "men", "women", "children"].contains(&next));
+    let counts = found.rest.starts_with(' ')
+        && next.starts_with(char::is_lowercase)
+        && ((next.ends_with('s') && !["is", "was", "has", "as", "this"].contains(&next))
+            || ["people", "men", "women", "children"].contains(&next));
     if joined || found.head.ends_with('\'') || text.len() > 19 {
         return None;
     }
@@ -133,12 +140,42 @@ const NUMBERED: &[&str] = &["acct", "badge", "invoice", "otp", "passcode", "ref"
 /// in a register: `student number`, `check no.`.
 fn is_numbered(head: &str) -> bool {
     const THINGS: &[&str] = &[
-        "account", "acct", "badge", "booking", "card", "case", "check", "cheque", "claim", "confirmation", "customer", "employee", "id", "invoice",
-        "license", "member", "membership", "order", "passport", "patient", "phone", "policy", "reference", "registration", "routing", "serial",
-        "student", "tax", "telephone", "ticket", "tracking",
+        "account",
+        "acct",
+        "badge",
+        "booking",
+        "card",
+        "case",
+        "check",
+        "cheque",
+        "claim",
+        "confirmation",
+        "customer",
+        "employee",
+        "id",
+        "invoice",
+        "license",
+        "member",
+        "membership",
+        "order",
+        "passport",
+        "patient",
+        "phone",
+        "policy",
+        "reference",
+        "registration",
+        "routing",
+        "serial",
+        "student",
+        "tax",
+        "telephone",
+        "ticket",
+        "tracking",
     ];
     let mut words = head.trim_end_matches([' ', ':', '#']).rsplit(' ');
-    let number = words.next().is_some_and(|last| ["number", "no.", "No.", "no", "num", "Number", "#"].contains(&last) || last.is_empty());
+    let number = words
+        .next()
+        .is_some_and(|last| ["number", "no.", "No.", "no", "num", "Number", "#"].contains(&last) || last.is_empty());
     let number = number || head.ends_with("# ");
     number && words.next().is_some_and(|thing| THINGS.contains(&thing.to_lowercase().as_str()))
 }
@@ -170,8 +207,23 @@ fn emergency(found: &RuleMatch<'_>) -> Option<String> {
 /// `dial 555-0123 or`.
 fn told_to_call(head: &str) -> bool {
     const CUES: &[&str] = &[
-        "call", "calling", "cell", "dial", "dialing", "dialling", "fax", "helpline", "hotline", "mobile", "phone", "ring",
-        "sms", "tel", "telephone", "text", "whatsapp",
+        "call",
+        "calling",
+        "cell",
+        "dial",
+        "dialing",
+        "dialling",
+        "fax",
+        "helpline",
+        "hotline",
+        "mobile",
+        "phone",
+        "ring",
+        "sms",
+        "tel",
+        "telephone",
+        "text",
+        "whatsapp",
     ];
     const BETWEEN: &[&str] = &[
         "and", "at", "back", "free", "her", "him", "is", "line", "me", "my", "no", "now", "number", "on", "or", "our",
@@ -184,10 +236,35 @@ fn told_to_call(head: &str) -> bool {
 /// code`.
 fn told_code(head: &str) -> bool {
     const CUES: &[&str] = &[
-        "account", "acct", "barcode", "card", "code", "codes", "confirmation", "id", "iban", "imei", "isbn", "otp", "passcode",
-        "passport", "password", "pin", "postcode", "routing", "serial", "sin", "ssn", "tracking", "zip", "zipcode", "licence", "license",
+        "account",
+        "acct",
+        "barcode",
+        "card",
+        "code",
+        "codes",
+        "confirmation",
+        "id",
+        "iban",
+        "imei",
+        "isbn",
+        "otp",
+        "passcode",
+        "passport",
+        "password",
+        "pin",
+        "postcode",
+        "routing",
+        "serial",
+        "sin",
+        "ssn",
+        "tracking",
+        "zip",
+        "zipcode",
+        "licence",
+        "license",
     ];
-    const BETWEEN: &[&str] = &["and", "is", "no", "number", "or", "to", "was", "the", "a", "my", "your", "code", "with", "ending", "in"];
+    const BETWEEN: &[&str] =
+        &["and", "is", "no", "number", "or", "to", "was", "the", "a", "my", "your", "code", "with", "ending", "in"];
     tells(head, CUES, BETWEEN)
 }
 
@@ -208,7 +285,7 @@ fn tells(head: &str, cues: &[&str], between: &[&str]) -> bool {
             return true;
         }
         let keyword = token.len() > 2 && token.bytes().all(|byte| byte.is_ascii_uppercase());
-        if (!digits && !keyword && !between.contains(&word.as_str())) {
+        if !digits && !keyword && !between.contains(&word.as_str()) {
             return false;
         }
     }

@@ -49,7 +49,12 @@ static NAMES: LazyLock<HashMap<&str, String>> = LazyLock::new(|| {
     pairs.map(|(symbol, name)| (symbol, name.replace('_', " "))).collect()
 });
 static LOWER: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
-    let named = |symbol: &&str| UNITS.split(' ').filter_map(|pair| pair.split_once(':')).find_map(|(other, _)| other.eq_ignore_ascii_case(symbol).then_some(other));
+    let named = |symbol: &&str| {
+        UNITS
+            .split(' ')
+            .filter_map(|pair| pair.split_once(':'))
+            .find_map(|(other, _)| other.eq_ignore_ascii_case(symbol).then_some(other))
+    };
     CASELESS.split(' ').filter_map(|symbol| Some((symbol.to_owned(), named(&symbol)?))).collect()
 });
 
