@@ -12,6 +12,7 @@
 mod abbreviations;
 mod currencies;
 mod dates;
+mod dimensions;
 mod figures;
 mod markup;
 mod math;
@@ -50,7 +51,7 @@ const FAMILIES: [&[Rule]; 19] = [
     measures::POWERS,
     operators::RULES,
     money::RANGES,
-    measures::ROWS,
+    dimensions::RULES,
     times::RANGES,
     phones::REST,
     figures::MODELS,

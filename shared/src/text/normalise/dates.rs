@@ -7,11 +7,17 @@ use crate::text::numbers::{MONTHS, month, number, ordinal, pair, parse, part, we
 pub(super) const RULES: &[Rule] = &[
     // Ranges of dates, of years and of quarters.
     (
-        r"([0-9]/[0-9]{2,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]\.[0-9]{4})(?: - | ?[–—] ?)([0-9]{1,2}[/.][0-9]{1,2}[/.]|[0-9]{4}-[0-9]{2}-)",
+        concat!(
+            r"([0-9]/[0-9]{2,4}|[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]\.[0-9]{4})(?: - | ?[–—] ?)",
+            r"([0-9]{1,2}[/.][0-9]{1,2}[/.]|[0-9]{4}-[0-9]{2}-)"
+        ),
         |found| Some(format!("{} to {}", found.get(1), found.get(2))),
     ),
     (
-        r"\b([A-Z][a-z]{2,8}\.?|[A-Z][a-z]{2,8}\.? [0-9]{1,2}|[12][0-9]{3}) ?(?:–|—| - ) ?(?:([A-Z][a-z]{2,8})\b|([0-9]{1,2}) ([A-Z][a-z]{2,8})\b)",
+        concat!(
+            r"\b([A-Z][a-z]{2,8}\.?|[A-Z][a-z]{2,8}\.? [0-9]{1,2}|[12][0-9]{3}) ?(?:–|—| - ) ?",
+            r"(?:([A-Z][a-z]{2,8})\b|([0-9]{1,2}) ([A-Z][a-z]{2,8})\b)"
+        ),
         |found| {
             let left = found.get(1);
             let dated = left.starts_with(|digit: char| digit.is_ascii_digit())
@@ -32,7 +38,10 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} to {}", found.get(1), found.get(2)))
     }),
     (
-        r"\b([QH][1-4]|[0-9]+0'?s|[0-9]+(?:st|nd|rd|th)) ?[-–] ?'?(Q?[1-4]\b|H[12]\b|[0-9]+0'?s\b|[0-9]+(?:st|nd|rd|th)\b)",
+        concat!(
+            r"\b([QH][1-4]|[0-9]+0'?s|[0-9]+(?:st|nd|rd|th)) ?[-–] ?",
+            r"'?(Q?[1-4]\b|H[12]\b|[0-9]+0'?s\b|[0-9]+(?:st|nd|rd|th)\b)"
+        ),
         |found| {
             let quarter = found.get(1).starts_with(['Q', 'H']);
             let same = quarter == found.get(2).starts_with(['Q', 'H']) || (quarter && found.get(2).len() == 1);
@@ -63,7 +72,11 @@ pub(super) const RULES: &[Rule] = &[
         free(found).then(|| Some(format!("{} {}", month_at(found.get(1))?, found.get(2))))?
     }),
     (
-        r"\b(?i:(on|by|since|until|till|from|between|due|dated|before|after|starting|through|mon|tues?|wed|thu|thurs|fri|sat|sun|[a-z]+day)),? ([0-9]{1,2})/([0-9]{1,2})\b(?:( to | and | through |-| ?– ?)([0-9]{1,2})/([0-9]{1,2})\b)?",
+        concat!(
+            r"\b(?i:(on|by|since|until|till|from|between|due|dated|before|after|starting|through|mon|tues?|wed|thu|",
+            r"thurs|fri|sat|sun|[a-z]+day)),? ([0-9]{1,2})/([0-9]{1,2})\b",
+            r"(?:( to | and | through |-| ?– ?)([0-9]{1,2})/([0-9]{1,2})\b)?"
+        ),
         after_cue,
     ),
     // Names of months and days, with a range between them.
@@ -81,7 +94,10 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b(Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec|Mon|Tues?|Weds?|Thu(?:rs?)?|Fri|Sat|Sun)\b(\.?)", short_name),
     (r"\b(the )?([0-9]{1,2})(st|nd|rd|th)?( of)? ([A-Z][a-z]{2,8})\b(\.?)", day_month),
     (
-        r"\b([A-Z][a-z]+) ([0-9]{1,2})(?:st|nd|rd|th)?((?:-| ?– ?| - )(?:([A-Z][a-z]+) )?([0-9]{1,2})(?:st|nd|rd|th)?)?\b",
+        concat!(
+            r"\b([A-Z][a-z]+) ([0-9]{1,2})(?:st|nd|rd|th)?",
+            r"((?:-| ?– ?| - )(?:([A-Z][a-z]+) )?([0-9]{1,2})(?:st|nd|rd|th)?)?\b"
+        ),
         month_day,
     ),
     // Years.

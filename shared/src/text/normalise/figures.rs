@@ -197,7 +197,7 @@ fn fraction(found: &RuleMatch<'_>) -> Option<String> {
     let (top, bottom) = (parse(found.get(1))?, parse(found.get(2))?);
     let mixed =
         found.head.strip_suffix([' ', '-']).is_some_and(|head| head.ends_with(|digit: char| digit.is_ascii_digit()));
-    let pressure = top >= 70 && top < 260 && (40..160).contains(&bottom) && top > bottom;
+    let pressure = (70..260).contains(&top) && (40..160).contains(&bottom) && top > bottom;
     let said = found.word_before().to_lowercase();
     let odds = found.head.ends_with("odds ") || found.head.ends_with("odds are ") || found.head.ends_with("odds of ");
     // `12/25` and `50/60` are other things than fractions, more often than not.

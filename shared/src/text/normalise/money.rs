@@ -8,21 +8,32 @@ use crate::text::numbers::amount;
 /// Pattern of the sign or code of a currency in front of its sum.
 macro_rules! sign {
     () => {
-        r"(?:\b(?:US|CA|AU|NZ|HK|NT|MX|[CASR]))?\$|[€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|Rs\.?|kr\.?)"
+        concat!(
+            r"(?:\b(?:US|CA|AU|NZ|HK|NT|MX|[CASR]))?\$|[€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
+            r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|HKD|",
+            r"TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|Rs\.?|kr\.?)"
+        )
     };
 }
 
 /// Pattern of the sign or code of a currency behind its sum.
 macro_rules! sign_behind {
     () => {
-        r"[$€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)(?-u:\b)"
+        concat!(
+            r"[$€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
+            r"(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|HKD|",
+            r"TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)(?-u:)"
+        )
     };
 }
 
 /// Pattern of a power of a thousand.
 macro_rules! scaled {
     () => {
-        r"(?:[ -]?(hundred|thousand|million|billion|trillion|lakh|crore|mil|mln|bln|trn|bn|mn|tn|mm|MM|BN|MN|TN|[kKmMBbtT])\b)?"
+        concat!(
+            r"(?:[ -]?(hundred|thousand|million|billion|trillion|lakh|crore|mil|mln|bln|trn|bn|mn|tn|mm|MM|BN|MN|TN|",
+            r"[kKmMBbtT])\b)?"
+        )
     };
 }
 

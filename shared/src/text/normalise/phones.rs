@@ -52,7 +52,14 @@ pub(super) const RULES: &[Rule] = &[
     }),
     // Zip codes behind a state.
     (
-        r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|Mississippi|Missouri|Montana|Nebraska|Nevada|Hampshire|Jersey|Mexico|York|Carolina|Dakota|Ohio|Oklahoma|Oregon|Pennsylvania|Island|Tennessee|Texas|Utah|Vermont|Virginia|Washington|Wisconsin|Wyoming)\.?,? ([0-9]{5}(?:-[0-9]{4})?)\b",
+        concat!(
+            r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|",
+            r"V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|",
+            r"Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|",
+            r"Mississippi|Missouri|Montana|Nebraska|Nevada|Hampshire|Jersey|Mexico|York|Carolina|Dakota|Ohio|Oklahoma|",
+            r"Oregon|Pennsylvania|Island|Tennessee|Texas|Utah|Vermont|Virginia|Washington|Wisconsin|Wyoming)",
+            r"\.?,? ([0-9]{5}(?:-[0-9]{4})?)\b"
+        ),
         |found| {
             let count = found.rest.strip_prefix(' ').is_some_and(|rest| rest.starts_with(char::is_lowercase))
                 || goes_on(found.rest);
@@ -129,7 +136,7 @@ fn solid(found: &RuleMatch<'_>) -> Option<String> {
     let numbered = text.len() >= 4 && NUMBERED.contains(&found.word_before().to_lowercase().as_str()) && !counts
         || text.len() >= 4 && !counts && is_numbered(found.head);
     let dialed = ["dial", "Dial", "text", "Text"].contains(&found.word_before()) && !counts;
-    let code = told_code(found.head) && (text.len() > 3 || !counts) && !counts;
+    let code = told_code(found.head) && !counts;
     (long || called || dialed || code || numbered).then(|| digits(text))
 }
 
