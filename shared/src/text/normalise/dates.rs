@@ -1,6 +1,6 @@
 //! Rules for dates, and for the short names of months and days.
 
-use super::{Rule, RuleMatch, begins_sentence, goes_on};
+use super::{Rule, RuleMatch, begins_sentence, goes_on, units};
 use crate::text::numbers::{MONTHS, month, number, ordinal, pair, parse, part, weekday};
 
 /// Rules for dates in figures. They come before ranges, rows of digits and fractions.
@@ -54,6 +54,11 @@ pub(super) const RULES: &[Rule] = &[
         let earlier = parse(found.get(3))? < parse(found.get(2))?;
         (earlier && free(found)).then(|| Some(format!("{} {}", month_at(found.get(3))?, found.get(1))))?
     }),
+    (
+        r"\b(JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEPT?|OCT|NOV|DEC|[A-Z]{3,7}(?:UARY|IL|E|Y|UST|BER))\b\.? ([0-9])",
+        |found| Some(format!("{} {}", month(found.get(1))?, found.get(2))),
+    ),
+    (r"\bM ?[-–] ?F\b( |: )([0-9])", |found| Some(format!("Monday to Friday{}{}", found.get(1), found.get(2)))),
     // In figures.
     (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}:[0-9]{2})(?::[0-9]{2}(?:\.[0-9]+)?)?(Z\b)?", |found| {
         let day = date(found.get(1), found.get(2), found.get(3))?;
@@ -307,7 +312,8 @@ fn month_day(found: &RuleMatch<'_>) -> Option<String> {
             && found.rest.starts_with(' ')
             && next.starts_with(char::is_lowercase))
             || next == "people");
-    if is_amount(found.rest) || verb {
+    let measured = units::name(next).is_some() && next != "in" && found.rest.starts_with(' ');
+    if is_amount(found.rest) || verb || measured {
         return None;
     }
     match (tail, other_month) {

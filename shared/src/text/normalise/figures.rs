@@ -6,6 +6,7 @@ use crate::text::numbers::{cardinal, decimal, number, ordinal, pair, parse, part
 
 /// Rules for the numbers of models, which are no ranges.
 pub(super) const MODELS: &[Rule] = &[
+    (r"\b50[-–/]50\b", |_| Some("fifty-fifty".into())),
     // Models are read in pairs: `Boeing 737`.
     (r"\b(Boeing|Airbus|Porsche|Peugeot|Flight) ([1-9])([0-9]{2})(?:-([0-9]{1,3}))?\b", |found| {
         let rest = if found.get(3) == "00" { "hundred".into() } else { pair(parse(found.get(3))?) };

@@ -60,7 +60,7 @@ pub(super) const RULES: &[Rule] = &[
         let names = if found.get(2).starts_with("ft") { "foot-pounds" } else { "pound-feet" };
         Some(format!("{} {names}", found.get(1)))
     }),
-    (r"\b([0-9]{2,3})([CF])\b", heat),
+    (r"\b([0-9]{2,3}) ?([CF])\b", heat),
     // Degrees; the hemisphere goes with them.
     (r"([0-9]) ?[°º] ?([CFK]\b)?( ?[NSEW]\b)?", degrees),
     (r"([0-9]) ?[℃℉]", |found| {
@@ -141,6 +141,9 @@ fn degrees(found: &RuleMatch<'_>) -> Option<String> {
         "K" => "degree Kelvin",
         _ => "degree",
     };
+    if found.is_attribute() && found.get(2).is_empty() && found.get(3).is_empty() {
+        return Some(format!("{}-degree", found.get(1)));
+    }
     let words = format!("{} {}{}", found.get(1), counted(found, found.get(1), scale), side(found.get(3).trim_start()));
     Some(found.before_letters(&words))
 }
@@ -166,7 +169,10 @@ fn heat(found: &RuleMatch<'_>) -> Option<String> {
         "cool",
         "outside",
     ];
-    if is_place(found) {
+    let noun = found.get(0).contains(' ')
+        && found.rest.starts_with(' ')
+        && !FUNCTIONS.split_whitespace().any(|word| word == found.word_after());
+    if is_place(found) || noun {
         return None;
     }
     let scale = if found.get(2) == "C" { "Celsius" } else { "Fahrenheit" };

@@ -10,8 +10,8 @@ macro_rules! sign {
     () => {
         concat!(
             r"(?:\b(?:US|CA|AU|NZ|HK|NT|MX|[CASR]))?\$|[€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
-            r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|HKD|",
-            r"TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|Rs\.?|kr\.?)"
+            r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|",
+            r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|Rs\.?|kr\.?)"
         )
     };
 }
@@ -21,8 +21,8 @@ macro_rules! sign_behind {
     () => {
         concat!(
             r"[$€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
-            r"(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|HKD|",
-            r"TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)(?-u:)"
+            r"(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|",
+            r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)\b"
         )
     };
 }
@@ -89,8 +89,8 @@ fn sign_first(found: &RuleMatch<'_>) -> Option<String> {
         let spaced = if found.get(0).ends_with(&format!(" {written}")) { " " } else { "" };
         return Some(found.apart(&format!("{}{spaced}{written}", money(sign, units, part, ""))));
     }
-    if per.is_empty() && found.is_attribute() {
-        return Some(note(sign, units, part, written));
+    if found.is_attribute() {
+        return Some(with_rate(&note(sign, units, part, written), per));
     }
     Some(found.apart(&with_rate(&money(sign, units, part, written), per)))
 }

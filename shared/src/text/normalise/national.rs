@@ -22,6 +22,10 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"\b[1-9][0-9]{0,2}(?: [0-9]{3})+\b(?:,([0-9]{1,2})\b)?", blanks),
     (r"\b[1-9][0-9]{0,2}(?:\.[0-9]{3})+,[0-9]{1,2}\b", |found| Some(found.get(0).replace('.', "").replace(',', "."))),
+    (r"\b([1-9][0-9]{0,2})\.([0-9]{3}) ?(€|EUR\b|kr\b|zł|Kč)", |found| {
+        let more = found.before().is_some_and(|before| before == '.' || before == ',');
+        (!more).then(|| format!("{},{} {}", found.get(1), found.get(2), found.get(3)))
+    }),
     // Points twice, next to a currency or in front of what is counted; else it is a version.
     (r"\b[1-9][0-9]{0,2}(?:\.[0-9]{3}){2,}\b", |found| {
         let money = found.head.trim_end().ends_with(['€', '£', '$', '¥'])

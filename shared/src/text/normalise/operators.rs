@@ -70,6 +70,10 @@ fn compares(found: &RuleMatch<'_>) -> bool {
         return found.before().is_none_or(|before| joins(before) || before.is_whitespace() || before == '(');
     }
     let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
+    if left.ends_with(|digit: char| digit.is_ascii_digit()) && left.len() == found.head.len() {
+        let name = found.rest.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+        return name.chars().count() == 1;
+    }
     let between_blanks = left.len() < found.head.len() && right.len() < found.rest.len();
     let right = number_follows(right) || right.starts_with(|letter: char| letter.is_alphanumeric() || letter == '(');
     between_blanks && left.ends_with(joins) && right

@@ -50,12 +50,15 @@ pub(super) const RULES: &[Rule] = &[
         (number && last.is_some_and(|last| DIGITS.contains(&last.as_str())))
             .then(|| format!("{}, extension {}", found.get(1), extension(found.get(2))))
     }),
+    (r"\b([0-9]{3}-[0-9]{4}) ?(?:x|ext\.?) ?([0-9]{1,6})\b", |found| {
+        (!joined(found)).then(|| format!("{}, extension {}", row(found.get(1)), extension(found.get(2))))
+    }),
     // Zip codes behind a state.
     (
         concat!(
-            r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|UT|",
-            r"V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|Hawaii|",
-            r"Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|",
+            r"\b(?:A[KLRZ]|C[AOT]|D[CE]|FL|GA|HI|I[ADLN]|K[SY]|LA|M[ADEINOST]|N[CDEHJMVY]|O[HKR]|PA|RI|S[CD]|T[NX]|",
+            r"UT|V[AT]|W[AIVY]|Alabama|Alaska|Arizona|Arkansas|California|Colorado|Connecticut|Delaware|Florida|Georgia|",
+            r"Hawaii|Idaho|Illinois|Indiana|Iowa|Kansas|Kentucky|Louisiana|Maine|Maryland|Massachusetts|Michigan|Minnesota|",
             r"Mississippi|Missouri|Montana|Nebraska|Nevada|Hampshire|Jersey|Mexico|York|Carolina|Dakota|Ohio|Oklahoma|",
             r"Oregon|Pennsylvania|Island|Tennessee|Texas|Utah|Vermont|Virginia|Washington|Wisconsin|Wyoming)",
             r"\.?,? ([0-9]{5}(?:-[0-9]{4})?)\b"
@@ -105,7 +108,8 @@ fn groups(found: &RuleMatch<'_>) -> Option<String> {
     if joined(found) || found.head.ends_with(|before: char| before.is_alphanumeric()) {
         return None;
     }
-    if (told_code(found.head) || is_numbered(found.head)) && count > 5 || (told_to_call(found.head) && count >= 6) {
+    let numbered = is_numbered(found.head) || NUMBERED.contains(&last_word(found.head).to_lowercase().as_str());
+    if (told_code(found.head) || numbered) && count > 5 || (told_to_call(found.head) && count >= 6) {
         return Some(row(text));
     }
     let mixed = text.contains(' ') && text.contains('-');
@@ -133,7 +137,7 @@ fn solid(found: &RuleMatch<'_>) -> Option<String> {
     }
     let long = text.len() >= 10 && !text.ends_with("000");
     let called = text.len() >= 5 && told_to_call(found.head) && (!counts || [7, 10, 11].contains(&text.len()));
-    let numbered = text.len() >= 4 && NUMBERED.contains(&found.word_before().to_lowercase().as_str()) && !counts
+    let numbered = text.len() >= 4 && NUMBERED.contains(&last_word(found.head).to_lowercase().as_str()) && !counts
         || text.len() >= 4 && !counts && is_numbered(found.head);
     let dialed = ["dial", "Dial", "text", "Text"].contains(&found.word_before()) && !counts;
     let code = told_code(found.head) && !counts;
@@ -141,7 +145,13 @@ fn solid(found: &RuleMatch<'_>) -> Option<String> {
 }
 
 /// Words whose number is no count.
-const NUMBERED: &[&str] = &["acct", "badge", "invoice", "otp", "passcode", "ref", "reference", "ticket"];
+const NUMBERED: &[&str] = &["acct", "badge", "invoice", "order", "otp", "passcode", "po", "ref", "reference", "ticket"];
+
+/// Returns the last word of a text; a blank and a colon may stand behind it.
+fn last_word(head: &str) -> &str {
+    let head = head.trim_end_matches([' ', ':', '#']);
+    head.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default()
+}
 
 /// Returns true if `head` ends with `number` or `no.` behind the name of a thing that is numbered
 /// in a register: `student number`, `check no.`.

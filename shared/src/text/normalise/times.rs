@@ -8,9 +8,9 @@ pub(super) const RANGES: &[Rule] = &[
     // Verses of the Bible are no ratios.
     (
         concat!(
-            r"\b(Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|Psalms?|",
-            r"Proverbs|Isaiah|Jeremiah|Ezekiel|Daniel|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|Ephesians|",
-            r"Philippians|Colossians|Thessalonians|Timothy|Hebrews|James|Peter|Jude|Revelation) ",
+            r"\b(Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|",
+            r"Psalms?|Proverbs|Isaiah|Jeremiah|Ezekiel|Daniel|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|",
+            r"Ephesians|Philippians|Colossians|Thessalonians|Timothy|Hebrews|James|Peter|Jude|Revelation) ",
             r"([0-9]{1,3}):([0-9]{1,3})\b"
         ),
         |found| Some(format!("{} {} {}", found.get(1), whole(found.get(2)), whole(found.get(3)))),
