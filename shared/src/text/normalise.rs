@@ -131,6 +131,10 @@ impl<'t> RuleMatch<'t> {
     fn token_before(&self) -> &'t str {
         let number = |letter: char| letter.is_ascii_digit() || ".,/".contains(letter);
         let head = self.head.trim_end_matches(number);
+        // The section of a manual: `rand(3m)`.
+        if head.strip_suffix('(').is_some_and(|name| name.ends_with(char::is_alphanumeric)) {
+            return "(";
+        }
         if self.head[head.len()..].contains('/') {
             return "";
         }

@@ -34,7 +34,7 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} feet {}", found.get(1), found.get(2).trim_end_matches('\'')))
     }),
     (r"\b([0-9]{1,3}(?:\.[0-9])?)'", feet),
-    (r#"([0-9]+(?:[./][0-9]+)?) ?(?:"|″|'')"#, inches),
+    (r#"([0-9]+(?:[./][0-9]+)?)(?:"| ?″|'')"#, inches),
     (r"\b([0-9]+) ?h(?:rs?|ours?)? ?([0-9]{1,2})(?: ?m(?:ins?)?)?\b(?: ?([0-9]{1,2}) ?s(?:ecs?)?\b)?", duration),
     (r"\b([0-9]+) ?d ([0-9]{1,2} ?h)", |found| {
         Some(format!("{} {} {}", found.get(1), counted(found, found.get(1), "day"), found.get(2)))
@@ -131,7 +131,7 @@ fn inches(found: &RuleMatch<'_>) -> Option<String> {
 fn feet(found: &RuleMatch<'_>) -> Option<String> {
     let number = found.get(1);
     let ends = found.rest.is_empty() || found.rest.starts_with([' ', '-', ',', '.']);
-    if !ends || is_open(found.head, '\'') {
+    if !ends || is_open(found.head, '\'') || is_open(found.head, '"') {
         return None;
     }
     let one = found.is_attribute() || found.rest.starts_with('-');
@@ -141,7 +141,7 @@ fn feet(found: &RuleMatch<'_>) -> Option<String> {
 /// Returns true if a quotation is open behind `head`. A quote behind a digit opens none, and an
 /// apostrophe inside a word is no quote.
 fn is_open(head: &str, quote: char) -> bool {
-    const BYTES: usize = 400;
+    const BYTES: usize = 240;
     let line = head.rsplit('\n').next().unwrap_or_default();
     let mut start = line.len().saturating_sub(BYTES);
     while !line.is_char_boundary(start) {

@@ -98,13 +98,14 @@ fn plain(text: &str) -> String {
 /// Returns true if a sign stands between two numbers, or letters that stand for numbers.
 fn is_operand(found: &RuleMatch<'_>) -> bool {
     let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
-    let single = |mut letters: std::iter::Rev<std::str::Chars<'_>>| {
-        letters.next().is_some_and(|last| last.is_ascii_digit() || last == ')' || last.is_alphabetic())
+    let other = |letter: char| !letter.is_alphanumeric();
+    let number = |word: Option<&str>| {
+        word.is_some_and(|word| word.chars().count() == 1 || word.starts_with(|digit: char| digit.is_ascii_digit()))
     };
     let blanks = (left.len() < found.head.len(), right.len() < found.rest.len());
     blanks.0 == blanks.1
-        && single(left.chars().rev())
-        && right.starts_with(|next: char| next.is_ascii_alphanumeric() || next == '(')
+        && (left.ends_with(')') || number(left.rsplit(other).next()))
+        && (right.starts_with('(') || number(right.split(other).next()))
 }
 
 fn sign(character: &str) -> Option<&'static str> {

@@ -60,7 +60,7 @@ pub(super) const RULES: &[Rule] = &[
         let names = if found.get(2).starts_with("ft") { "foot-pounds" } else { "pound-feet" };
         Some(format!("{} {names}", found.get(1)))
     }),
-    (r"\b([0-9]{2,3}) ?([CF])\b", heat),
+    (r"\b([0-9]{2,3}(?:\.[0-9])?) ?([CF])\b(\.?)", heat),
     // Degrees; the hemisphere goes with them.
     (r"([0-9]) ?[°º] ?([CFK]\b)?( ?[NSEW]\b)?", degrees),
     (r"([0-9]) ?[℃℉]", |found| {
@@ -177,7 +177,10 @@ fn heat(found: &RuleMatch<'_>) -> Option<String> {
     }
     let scale = if found.get(2) == "C" { "Celsius" } else { "Fahrenheit" };
     let near = around(found);
-    WORDS.iter().any(|word| near.contains(word)).then(|| format!("{} degrees {scale}", found.get(1)))
+    WORDS.iter().any(|word| near.contains(word)).then(|| {
+        let period = if found.get(3).is_empty() { "" } else { found.period() };
+        format!("{} degrees {scale}{period}", found.get(1))
+    })
 }
 
 /// Reads a number with its unit, and what it is per: `5kg`, `60 km/h`, `8 L/100 km`.
@@ -281,7 +284,8 @@ fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool 
         "us" | "ins" | "deg" => blank.is_empty(),
         "pt" => blank.is_empty() || next == "font" || next == "type",
         "ha" => next != "ha",
-        "mo" | "ac" | "cal" | "bar" => !place,
+        "bar" => alone && !place,
+        "mo" | "ac" | "cal" => !place,
         "A" => blank != "-" && !place && (blank != " " || alone) && is_electric(found),
         "V" if next.starts_with(|next: char| next.is_ascii_digit()) => !place,
         "V" | "W" | "L" => !place && (blank != " " || alone || next.starts_with(char::is_lowercase)),

@@ -10,7 +10,8 @@ pub(super) const RANGES: &[Rule] = &[
         concat!(
             r"\b(Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|",
             r"Psalms?|Proverbs|Isaiah|Jeremiah|Ezekiel|Daniel|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|",
-            r"Ephesians|Philippians|Colossians|Thessalonians|Timothy|Hebrews|James|Peter|Jude|Revelation) ",
+            r"Ephesians|Philippians|Colossians|Thessalonians|Timothy|Hebrews|James|Peter|Jude|Revelation|",
+            r"Job|Solomon|Esther|Ezra|Nehemiah|Ecclesiastes|Hosea|Joel|Amos|Jonah|Micah|Zechariah|Malachi|Titus) ",
             r"([0-9]{1,3}):([0-9]{1,3})\b"
         ),
         |found| Some(format!("{} {} {}", found.get(1), whole(found.get(2)), whole(found.get(3)))),

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 /// Symbols and names, with a colon between them; `_` stands for a blank. The names are of one unit.
 const UNITS: &str = "\
-    km:kilometer m:meter dm:decimeter cm:centimeter mm:millimeter µm:micrometer um:micrometer nm:nanometer mi:mile \
+    km:kilometer m:meter dm:decimeter cm:centimeter mm:millimeter µm:micrometer nm:nanometer mi:mile \
     yd:yard yds:yard ft:foot in:inch ins:inch nmi:nautical_mile ly:light-year ha:hectare ac:acre kg:kilogram \
     kgs:kilogram g:gram mg:milligram µg:microgram mcg:microgram ng:nanogram t:metric_ton lb:pound lbs:pound \
     oz:ounce fl_oz:fluid_ounce L:liter l:liter dL:deciliter dl:deciliter cl:centiliter cL:centiliter mL:milliliter \
@@ -18,18 +18,18 @@ const UNITS: &str = "\
     GHz:gigahertz THz:terahertz V:volt mV:millivolt kV:kilovolt A:amp mA:milliamp µA:microamp kA:kiloamp W:watt \
     mW:milliwatt kW:kilowatt MW:megawatt GW:gigawatt TW:terawatt Wh:watt_hour kWh:kilowatt_hour MWh:megawatt_hour \
     GWh:gigawatt_hour TWh:terawatt_hour Ah:amp_hour mAh:milliamp_hour Ω:ohm kΩ:kiloohm MΩ:megaohm µF:microfarad \
-    nF:nanofarad pF:picofarad kVA:kilovolt-amp VA:volt-amp J:joule kJ:kilojoule MJ:megajoule GJ:gigajoule \
+    nF:nanofarad pF:picofarad kVA:kilovolt-amp J:joule kJ:kilojoule MJ:megajoule GJ:gigajoule \
     cal:calorie kcal:kilocalorie eV:electronvolt keV:kiloelectronvolt MeV:megaelectronvolt GeV:gigaelectronvolt \
     BTU:British_thermal_unit hp:horsepower bhp:brake_horsepower N:newton kN:kilonewton Nm:newton_meter Pa:pascal \
     hPa:hectopascal kPa:kilopascal MPa:megapascal GPa:gigapascal bar:bar mbar:millibar atm:atmosphere \
-    psi:pound_per_square_inch mmHg:millimeter_of_mercury dB:decibel dBA:decibel lm:lumen lx:lux cd:candela \
+    psi:pound_per_square_inch mmHg:millimeter_of_mercury dB:decibel dBA:decibel lm:lumen lx:lux \
     mol:mole mmol:millimole mSv:millisievert µSv:microsievert Gy:gray kBq:kilobecquerel Bq:becquerel \
     IU:international_unit ppm:part_per_million ppb:part_per_billion KB:kilobyte kB:kilobyte MB:megabyte \
-    GB:gigabyte TB:terabyte PB:petabyte EB:exabyte KiB:kibibyte MiB:mebibyte GiB:gibibyte TiB:tebibyte kb:kilobit \
+    GB:gigabyte TB:terabyte PB:petabyte KiB:kibibyte MiB:mebibyte GiB:gibibyte TiB:tebibyte kb:kilobit \
     Kb:kilobit Mb:megabit Gb:gigabit kbit:kilobit Mbit:megabit Gbit:gigabit kbps:kilobit_per_second \
     Kbps:kilobit_per_second Mbps:megabit_per_second Gbps:gigabit_per_second bps:bit_per_second px:pixel \
-    MP:megapixel dpi:dot_per_inch ppi:pixel_per_inch deg:degree rad:radian sqft:square_foot sqm:square_meter \
-    sqkm:square_kilometer sqmi:square_mile sqyd:square_yard sqin:square_inch cuft:cubic_foot cum:cubic_meter \
+    MP:megapixel dpi:dot_per_inch ppi:pixel_per_inch deg:degree sqft:square_foot sqm:square_meter \
+    sqkm:square_kilometer sqmi:square_mile sqyd:square_yard sqin:square_inch cuft:cubic_foot \
     cuin:cubic_inch cuyd:cubic_yard floz:fluid_ounce ftlb:foot_pound ftlbs:foot_pound lbft:pound_foot \
     °C:degree_Celsius °F:degree_Fahrenheit °K:degree_Kelvin ℃:degree_Celsius ℉:degree_Fahrenheit °:degree";
 
