@@ -214,7 +214,7 @@ fn day_month(found: &RuleMatch<'_>) -> Option<String> {
     let name = month(found.get(5))?;
     let day = day(written)?;
     let verb =
-        name == "May" && ["be", "not", "have", "also", "need", "well", "I", "we", "you"].contains(&found.word_after());
+        name == "May" && ["be", "not", "have", "also", "need", "well", "I", "we", "you"].contains(&found.next_word());
     if (suffix.is_empty() && of.is_empty() && verb) || !free(found) {
         return None;
     }
@@ -224,7 +224,7 @@ fn day_month(found: &RuleMatch<'_>) -> Option<String> {
         _ => found.period(),
     };
     let led = !the.is_empty() || !suffix.is_empty() || !found.get(4).is_empty();
-    let named = ["Chapter", "Section", "Room", "Page", "Part", "Step", "Day", "Top"].contains(&found.word_before());
+    let named = ["Chapter", "Section", "Room", "Page", "Part", "Step", "Day", "Top"].contains(&found.previous_word());
     if named && !led {
         return None;
     }
@@ -303,7 +303,7 @@ fn month_day(found: &RuleMatch<'_>) -> Option<String> {
         return Some(format!("{month} {first}{tail}"));
     }
     // `May 5 people enter?`, `March 3 miles`: the month is a verb there.
-    let next = found.word_after();
+    let next = found.next_word();
     let verb = begins_sentence(found.head)
         && ["May", "March"].contains(&month)
         && tail.is_empty()

@@ -164,7 +164,7 @@ fn duration(found: &RuleMatch<'_>) -> Option<String> {
     if !found.token_before().is_empty() || minutes.parse::<u32>().is_ok_and(|minutes| minutes > 59) {
         return None;
     }
-    if found.word_before() == "at"
+    if found.previous_word() == "at"
         && found.get(0).len() <= 5
         && found.get(0).ends_with(|last: char| last.is_ascii_digit())
     {

@@ -82,7 +82,7 @@ pub(super) const NUMBERS: &[Rule] = &[
             "lower", "longer", "shorter", "cheaper", "stronger", "the", "as", "return", "speed", "zoom", "a", "per",
             "daily", "weekly",
         ];
-        AFTER.contains(&found.word_after()).then(|| found.apart(&format!("{} times", found.get(1))))
+        AFTER.contains(&found.next_word()).then(|| found.apart(&format!("{} times", found.get(1))))
     }),
     (r"([0-9]+(?:\.[0-9]+)?)(k|K|M|B|bn|mn|tn) ?(\+?) ([a-z]+)", scaled),
     (r"(\.[0-9]+)([kKMB])\b|([0-9]) ?([bmt]n)\b", |found| {
@@ -168,11 +168,11 @@ fn counts(found: &RuleMatch<'_>) -> bool {
         "was", "is", "has", "this", "as", "its", "us", "thus", "always", "does", "perhaps", "plus", "versus", "minus",
         "equals", "times",
     ];
-    let next = found.word_after();
+    let next = found.next_word();
     let plural = (next.ends_with('s') && !next.ends_with("ss") && !NOT_PLURAL.contains(&next) && next.len() > 2)
         || ["people", "feet", "men", "women", "children", "percent", "square", "cubic"].contains(&next);
     let year = found.head.ends_with([',', '\''])
-        || YEARS.contains(&found.word_before().to_lowercase().as_str())
+        || YEARS.contains(&found.previous_word().to_lowercase().as_str())
         || found.head.ends_with(", ");
     found.rest.starts_with(' ') && next.starts_with(char::is_lowercase) && plural && !year
 }
@@ -199,7 +199,7 @@ fn fraction(found: &RuleMatch<'_>) -> Option<String> {
     let mixed =
         found.head.strip_suffix([' ', '-']).is_some_and(|head| head.ends_with(|digit: char| digit.is_ascii_digit()));
     let pressure = (70..260).contains(&top) && (40..160).contains(&bottom) && top > bottom;
-    let said = found.word_before().to_lowercase();
+    let said = found.previous_word().to_lowercase();
     let odds = found.head.ends_with("odds ") || found.head.ends_with("odds are ") || found.head.ends_with("odds of ");
     // `12/25` and `50/60` are other things than fractions, more often than not.
     let usual = top == 1 || found.rest.starts_with(" of") || ![15, 20, 24, 25, 30, 40, 50, 60, 128].contains(&bottom);
@@ -231,5 +231,5 @@ fn fraction(found: &RuleMatch<'_>) -> Option<String> {
 fn rated(found: &RuleMatch<'_>) -> bool {
     const CUES: [&str; 12] =
         ["rated", "rate", "rating", "score", "scored", "scoring", "solid", "gave", "give", "got", "it", "perfect"];
-    CUES.contains(&found.word_before().to_lowercase().as_str())
+    CUES.contains(&found.previous_word().to_lowercase().as_str())
 }

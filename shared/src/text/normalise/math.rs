@@ -58,7 +58,7 @@ pub(super) const RULES: &[Rule] = &[
             "solid", "or",
         ];
         let ends = found.after().is_none_or(|after| after.is_whitespace() || ".,;!?)".contains(after));
-        (ends && BEFORE.contains(&found.word_before())).then(|| format!("{} minus", found.get(1)))
+        (ends && BEFORE.contains(&found.previous_word())).then(|| format!("{} minus", found.get(1)))
     }),
 ];
 

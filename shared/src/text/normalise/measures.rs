@@ -171,7 +171,7 @@ fn heat(found: &RuleMatch<'_>) -> Option<String> {
     ];
     let noun = found.get(0).contains(' ')
         && found.rest.starts_with(' ')
-        && !FUNCTIONS.split_whitespace().any(|word| word == found.word_after());
+        && !FUNCTIONS.split_whitespace().any(|word| word == found.next_word());
     if is_place(found) || noun {
         return None;
     }
@@ -265,7 +265,7 @@ fn is_place(found: &RuleMatch<'_>) -> bool {
 
 /// Returns true if a symbol behind a number is sure to be a unit there.
 fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool {
-    let next = found.word_after();
+    let next = found.next_word();
     let alone = found.after().is_none_or(|after| !after.is_whitespace())
         || !next.starts_with(char::is_alphanumeric)
         || FUNCTIONS.split_whitespace().any(|word| word == next);

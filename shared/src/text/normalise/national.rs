@@ -32,7 +32,7 @@ pub(super) const RULES: &[Rule] = &[
             || found.rest.trim_start().starts_with(['€', '£', '$'])
             || found.head.ends_with("EUR ")
             || found.rest.starts_with(" EUR");
-        let next = found.word_after();
+        let next = found.next_word();
         let thing =
             next.ends_with('s') && next.starts_with(char::is_lowercase) && !["is", "was", "has", "as"].contains(&next)
                 || next == "people";
@@ -58,11 +58,11 @@ fn blanks(found: &RuleMatch<'_>) -> Option<String> {
         || found.rest.trim_start_matches(' ').starts_with(|next: char| next.is_ascii_digit());
     let list = groups.len() > 2
         && groups.windows(2).all(|pair| pair[1].checked_sub(pair[0]) == groups[1].checked_sub(groups[0]));
-    let last = found.word_before();
+    let last = found.previous_word();
     let named = last.starts_with(char::is_uppercase)
         && !found.head.trim_end().ends_with(['.', '!', '?'])
         && last.len() < found.head.trim_end().len();
-    let unit = units::name(found.word_after())
+    let unit = units::name(found.next_word())
         .is_some_and(|name| ["milligram", "watt", "milliliter", "gram", "gigabyte", "volt"].contains(&name));
     let zeros = text.ends_with(" 000");
     let decimals = !found.get(1).is_empty();

@@ -127,7 +127,7 @@ fn groups(found: &RuleMatch<'_>) -> Option<String> {
 fn solid(found: &RuleMatch<'_>) -> Option<String> {
     let text = found.get(0);
     let joined = found.before().is_some_and(|before| "$€£¥₹.,:/-–_#+".contains(before)) || goes_on(found.rest);
-    let next = found.word_after();
+    let next = found.next_word();
     let counts = found.rest.starts_with(' ')
         && next.starts_with(char::is_lowercase)
         && ((next.ends_with('s') && !["is", "was", "has", "as", "this"].contains(&next))
@@ -139,7 +139,7 @@ fn solid(found: &RuleMatch<'_>) -> Option<String> {
     let called = text.len() >= 5 && told_to_call(found.head) && (!counts || [7, 10, 11].contains(&text.len()));
     let numbered = text.len() >= 4 && NUMBERED.contains(&last_word(found.head).to_lowercase().as_str()) && !counts
         || text.len() >= 4 && !counts && is_numbered(found.head);
-    let dialed = ["dial", "Dial", "text", "Text"].contains(&found.word_before()) && !counts;
+    let dialed = ["dial", "Dial", "text", "Text"].contains(&found.previous_word()) && !counts;
     let code = told_code(found.head) && !counts;
     (long || called || dialed || code || numbered).then(|| digits(text))
 }
