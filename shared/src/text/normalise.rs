@@ -43,7 +43,8 @@ const MARKUP: [&[Rule]; 1] = [markup::RULES];
 
 /// The other rules, in order. Rules that need digits and signs as written come before rules that turn
 /// them into words.
-const FAMILIES: [&[Rule]; 19] = [
+const FAMILIES: [&[Rule]; 20] = [
+    times::ZONES,
     abbreviations::RULES,
     phones::RULES,
     national::RULES,

@@ -3,6 +3,16 @@
 use super::{Rule, RuleMatch};
 use crate::text::numbers::{cardinal, clock, digits, pair, parse, whole};
 
+/// Rules for zones of time, which come before codes of letters and digits.
+pub(super) const ZONES: &[Rule] = &[
+    (r"([0-9]:[0-9]{2})Z\b", |found| Some(format!("{} Z", found.get(1)))),
+    (r"\b(UTC|GMT) ?([+-])0?([0-9]{1,2})(?::?([0-9]{2}))?\b", |found| {
+        let sign = if found.get(2) == "+" { "plus" } else { "minus" };
+        let minutes = parse(found.get(4)).filter(|&minutes| minutes > 0).map(|minutes| format!(" {}", pair(minutes)));
+        Some(format!("{} {sign} {}{}", found.get(1), cardinal(parse(found.get(3))?), minutes.unwrap_or_default()))
+    }),
+];
+
 /// Rules for the ends of ranges and for short forms, which come before ranges of numbers.
 pub(super) const RANGES: &[Rule] = &[
     // Verses of the Bible are no ratios.
@@ -16,7 +26,6 @@ pub(super) const RANGES: &[Rule] = &[
         ),
         |found| Some(format!("{} {} {}", found.get(1), whole(found.get(2)), whole(found.get(3)))),
     ),
-    (r"([0-9]:[0-9]{2})Z\b", |found| Some(format!("{} Z", found.get(1)))),
     // `9am-5pm`, `9 a.m. – 5 p.m.`, `9a-5p`, `noon-5pm`.
     (r"([0-9] ?[AaPp])([Mm]|\. ?[Mm]\b\.?)? ?(?:-|–|—) ?([0-9]|noon\b|midnight\b)", |found| {
         let half = if found.get(2).is_empty() { "m" } else { found.get(2) };
@@ -30,11 +39,6 @@ pub(super) const RANGES: &[Rule] = &[
     }),
     (r"\b(at|to|until|till|by|from|before|after) (1[0-2]|[1-9])([ap])\b", |found| {
         Some(format!("{} {} {}M", found.get(1), found.get(2), found.get(3).to_uppercase()))
-    }),
-    (r"\b(UTC|GMT) ?([+-])0?([0-9]{1,2})(?::?([0-9]{2}))?\b", |found| {
-        let sign = if found.get(2) == "+" { "plus" } else { "minus" };
-        let minutes = parse(found.get(4)).filter(|&minutes| minutes > 0).map(|minutes| format!(" {}", pair(minutes)));
-        Some(format!("{} {sign} {}{}", found.get(1), cardinal(parse(found.get(3))?), minutes.unwrap_or_default()))
     }),
     // `at 0900`, `1430 hours`.
     (r"\b(at |by |until |from |to )?([01][0-9]|2[0-4])([0-5][0-9])( hours| hrs?\.?)?\b", military),
