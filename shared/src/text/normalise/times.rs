@@ -4,17 +4,15 @@ use super::{Rule, RuleMatch};
 use crate::text::numbers::{cardinal, clock, digits, pair, parse, whole};
 
 /// Rules for zones of time, which come before codes of letters and digits.
-pub(super) const ZONES: &[Rule] = &[
-    (r"([0-9]:[0-9]{2})Z\b", |found| Some(format!("{} Z", found.get(1)))),
-    (r"\b(UTC|GMT) ?([+-])0?([0-9]{1,2})(?::?([0-9]{2}))?\b", |found| {
-        let sign = if found.get(2) == "+" { "plus" } else { "minus" };
-        let minutes = parse(found.get(4)).filter(|&minutes| minutes > 0).map(|minutes| format!(" {}", pair(minutes)));
-        Some(format!("{} {sign} {}{}", found.get(1), cardinal(parse(found.get(3))?), minutes.unwrap_or_default()))
-    }),
-];
+pub(super) const ZONES: &[Rule] = &[(r"\b(UTC|GMT) ?([+-])0?([0-9]{1,2})(?::?([0-9]{2}))?\b", |found| {
+    let sign = if found.get(2) == "+" { "plus" } else { "minus" };
+    let minutes = parse(found.get(4)).filter(|&minutes| minutes > 0).map(|minutes| format!(" {}", pair(minutes)));
+    Some(format!("{} {sign} {}{}", found.get(1), cardinal(parse(found.get(3))?), minutes.unwrap_or_default()))
+})];
 
 /// Rules for the ends of ranges and for short forms, which come before ranges of numbers.
 pub(super) const RANGES: &[Rule] = &[
+    (r"([0-9]:[0-9]{2})Z\b", |found| Some(format!("{} Z", found.get(1)))),
     // Verses of the Bible are no ratios.
     (
         concat!(
