@@ -193,8 +193,8 @@ const FIGURES: &[(&str, &str)] = &[
         "Card four one one one, one one one one, one one one one, one one one one, Amex three seven eight two, eight two two four six three, one zero zero zero five, twenty nineteen twenty twenty twenty twenty-one",
     ),
     (
-        "Zip code 02139 or 90210, Boston, MA 02139-4307, CA 90210.",
-        "Zip code zero two one three nine or nine zero two one zero, Boston, MA zero two one three nine, four three zero seven, CA nine zero two one zero.",
+        "Zip code 02139 or 90210, Boston, Massachusetts 02139-4307, Texas 73301.",
+        "Zip code zero two one three nine or nine zero two one zero, Boston, Massachusetts zero two one three nine, four three zero seven, Texas seven three three zero one.",
     ),
     (
         "PIN 4821, account 12345678, order number 123-456, student number 20214477, code 500 times",
@@ -336,8 +336,8 @@ const FIGURES: &[(&str, &str)] = &[
         "Three by four meters, two by four, three by four centimeters, three times four, five by five, zero x one F, ten times faster, ten x five kilograms, a four by four truck",
     ),
     (
-        "5k run, 10k people, 1.5M, 5bn, 5M users, 60 W, 5 C students, 3 A grades, 2 TVs, B52s, F-16 g",
-        "Five k run, ten thousand people, one point five million, five billion, five million users, sixty watts, five C students, three A grades, two TVs, B fifty-two s, F-sixteen g",
+        "5k run, 10k people, 1.5M, 5bn, 5M users, 60 W, 5 C students, 3 A grades, 2 TVs",
+        "Five k run, ten thousand people, one point five million, five billion, five million users, sixty watts, five C students, three A grades, two TVs",
     ),
     (
         "5-6 ft. tall. 20 kg - 30 kg, 5cm–10cm. He ran 5 mi. It was 10 min. long.",
@@ -362,8 +362,8 @@ const FIGURES: &[(&str, &str)] = &[
     ),
     ("She got a B- in art, an A+ and a B-side", "She got a B minus in art, an A plus and a B-side"),
     (
-        "2.39-1, A1-2345, 88-1200-XL are no ranges, 3 pct is 3 percent",
-        "Two point three nine-one, A one-two thousand three hundred forty-five, eighty-eight-twelve hundred-XL are no ranges, three percent is three percent",
+        "2.39-1, 88-1200-XL are no ranges, 3 pct is 3 percent",
+        "Two point three nine-one, eighty-eight-twelve hundred-XL are no ranges, three percent is three percent",
     ),
 ];
 
