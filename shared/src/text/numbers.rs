@@ -226,5 +226,9 @@ pub(super) fn amount(units: &str, part: &str) -> String {
 
 /// Returns the words of the two digits of a year or of minutes: `oh five`, `ninety-nine`.
 pub(super) fn pair(number: u64) -> String {
-    if number < 10 { format!("oh {}", small(number)) } else { below_hundred(number) }
+    match number {
+        0 => "zero zero".into(),
+        1..=9 => format!("oh {}", small(number)),
+        _ => below_hundred(number),
+    }
 }

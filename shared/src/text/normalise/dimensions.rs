@@ -71,8 +71,8 @@ fn by(found: &RuleMatch<'_>) -> Option<String> {
         .trim_end_matches(' ')
         .ends_with(|last: char| last.is_ascii_digit() || last == '°');
     let unit = token.is_empty() || name(token).is_some() || ["feet", "meters", "inches"].contains(&token);
-    // `10x 5kg` is a multiple, `0x1F` a hexadecimal number.
-    let multiple = front.is_empty() && !behind.is_empty();
+    // `10x 5kg` is a multiple, `PCIe 4.0 x16` a number of lanes, `0x1F` a hexadecimal number.
+    let multiple = front.is_empty() != behind.is_empty();
     let hexadecimal = front.is_empty() && found.head.rsplit(|c: char| !c.is_alphanumeric()).next() == Some("0");
     if !number || !unit || multiple && !sign.starts_with('×') || hexadecimal {
         return None;
@@ -130,7 +130,7 @@ fn inches(found: &RuleMatch<'_>) -> Option<String> {
 /// Reads an apostrophe behind a number as feet, unless it closes a quotation.
 fn feet(found: &RuleMatch<'_>) -> Option<String> {
     let number = found.get(1);
-    let ends = found.rest.is_empty() || found.rest.starts_with([' ', '-', ',', '.']);
+    let ends = found.rest.is_empty() || found.rest.starts_with([' ', '-', ',', '.', ';', ':', ')', '!', '?']);
     if !ends || is_open(found.head, '\'') || is_open(found.head, '"') {
         return None;
     }

@@ -2,6 +2,7 @@
 
 use super::operators::in_equation;
 use super::{Rule, RuleMatch};
+use crate::text::numbers::{parse, part};
 
 /// Rules that come before ranges, dates and units.
 pub(super) const RULES: &[Rule] = &[
@@ -39,7 +40,11 @@ pub(super) const RULES: &[Rule] = &[
     (r"−", |found| Some(found.spaced("minus"))),
     (r"[-–/]", |found| {
         let words = if found.get(0) == "/" { "divided by" } else { "minus" };
-        (is_operand(found) && in_equation(found)).then(|| found.spaced(words))
+        let digit = |letter: char| letter.is_ascii_digit();
+        let top = &found.head[found.head.trim_end_matches(digit).len()..];
+        let bottom = &found.rest[..found.rest.len() - found.rest.trim_start_matches(digit).len()];
+        let fraction = found.get(0) == "/" && part(parse(top).unwrap_or(0), parse(bottom).unwrap_or(0)).is_some();
+        (!fraction && is_operand(found) && in_equation(found)).then(|| found.spaced(words))
     }),
     (r"([0-9]) - ([0-9]+(?:\.[0-9]+)?)", |found| {
         const ASKS: [&str; 6] = ["is", "calculate", "compute", "of", "s", "equals"];

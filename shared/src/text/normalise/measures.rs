@@ -61,6 +61,9 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} {names}", found.get(1)))
     }),
     (r"\b([0-9]{2,3}(?:\.[0-9])?) ?([CF])\b(\.?)", heat),
+    (r"([0-9]) ?N[•·*-]m\b", |found| {
+        Some(format!("{} {}", found.get(1), counted(found, found.get(1), "newton meter")))
+    }),
     // Degrees; the hemisphere goes with them.
     (r"([0-9]) ?[°º] ?([CFK]\b)?( ?[NSEW]\b)?", degrees),
     (r"([0-9]) ?[℃℉]", |found| {
@@ -82,8 +85,8 @@ pub(super) const RULES: &[Rule] = &[
         |found| {
             let unit = found.get(2);
             let word = [
-                "in", "us", "deg", "bar", "min", "sec", "cal", "gal", "mil", "ms", "pt", "pts", "ha", "ac", "mo", "ly",
-                "rad", "ins", "px",
+                "in", "us", "mb", "deg", "bar", "min", "sec", "cal", "gal", "mil", "ms", "pt", "pts", "ha", "ac", "mo",
+                "ly", "rad", "ins", "px",
             ]
             .contains(&unit)
                 && found.get(3).is_empty();
@@ -281,7 +284,7 @@ fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool 
                 || blank.is_empty()
                 || SIZES.split_whitespace().any(|word| word == next)
         }
-        "us" | "ins" | "deg" => blank.is_empty(),
+        "us" | "ins" | "deg" | "mb" => blank.is_empty(),
         "pt" => blank.is_empty() || next == "font" || next == "type",
         "ha" => next != "ha",
         "bar" => alone && !place,

@@ -301,7 +301,8 @@ fn tells(head: &str, cues: &[&str], between: &[&str]) -> bool {
         if cues.contains(&word.as_str()) {
             return true;
         }
-        let keyword = token.len() > 2 && token.bytes().all(|byte| byte.is_ascii_uppercase());
+        let bare = token.trim_matches(|letter: char| !letter.is_alphanumeric());
+        let keyword = bare.len() > 2 && bare.bytes().all(|byte| byte.is_ascii_uppercase());
         if !digits && !keyword && !between.contains(&word.as_str()) {
             return false;
         }

@@ -38,6 +38,7 @@ pub(super) const RANGES: &[Rule] = &[
     (r"\b(at|to|until|till|by|from|before|after) (1[0-2]|[1-9])([ap])\b", |found| {
         Some(format!("{} {} {}M", found.get(1), found.get(2), found.get(3).to_uppercase()))
     }),
+    (r"([0-9]:[0-9]{2}) - ([0-9])", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
     // `at 0900`, `1430 hours`.
     (r"\b(at |by |until |from |to )?([01][0-9]|2[0-4])([0-5][0-9])( hours| hrs?\.?)?\b", military),
 ];

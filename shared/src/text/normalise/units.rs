@@ -36,7 +36,7 @@ const UNITS: &str = "\
 /// Symbols that are read in any case, such as `KM`, `Lbs` and `mhz`. The others mean something
 /// else, or nothing, in another case.
 const CASELESS: &str = "km cm kg kgs lb lbs oz ft yd yds mph kph mi ml hz khz mhz ghz kw kwh mwh hr hrs min mins sec \
-    secs yr yrs db rpm bpm fps psi tsp tbsp gal mah kcal kbps mbps gbps dpi ppm mg sqft sqm floz mpg hp kmh";
+    secs yr yrs db rpm bpm fps psi tsp tbsp gal mah kcal kbps mbps gbps dpi ppm mg sqft sqm floz mpg hp kmh mb gb tb";
 
 /// Other words for a share behind a slash: `$5/person`, `10 km/day`.
 const SHARES: &str = "second minute hour day night week weekend month quarter year person head user seat student child \

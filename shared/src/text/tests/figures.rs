@@ -221,15 +221,18 @@ const FIGURES: &[(&str, &str)] = &[
         "Text STOP to 55512, dial *67, call 311, call 5550143 or call 10 people",
         "Text STOP to five five five one two, dial star six seven, call three one one, call five five five zero one four three or call ten people",
     ),
-    ("Extension 2204, case 2023-0457", "Extension two two zero four, case twenty twenty-three-zero four five seven"),
+    (
+        "Text \"HELP\" to 12345. Extension 2204, case 2023-0457",
+        "Text HELP to one two three four five. Extension two two zero four, case twenty twenty-three-zero four five seven",
+    ),
     // dates in figures
     (
         "Due on 2025/09/28, 28.09.2025, 9/28/2025, 28/9/2025, 28-Sep-2025 or 1999-1-2.",
         "Due on September twenty-eighth, twenty twenty-five, September twenty-eighth, twenty twenty-five, September twenty-eighth, twenty twenty-five, September twenty-eighth, twenty twenty-five, September twenty-eighth, twenty twenty-five or January second, nineteen ninety-nine.",
     ),
     (
-        "On 6/6/44, by 10/31, due Mon 12/25, since 3/4 and 06/2026, expires 09/27",
-        "On June sixth, forty-four, by October thirty-first, due Monday December twenty-fifth, since three quarters and June twenty twenty-six, expires September twenty twenty-seven",
+        "On 6/6/44, by 10/31, due Mon 12/25, since 3/4 and 06/2026, expires 09/27, MAY 5, 1/1/00",
+        "On June sixth, forty-four, by October thirty-first, due Monday December twenty-fifth, since three quarters and June twenty twenty-six, expires September twenty twenty-seven, May fifth, January first, zero zero",
     ),
     (
         "2025-03-09T08:30:00Z, 2024-05, 2004-05, 01/01/2024 - 12/31/2024",
@@ -278,8 +281,8 @@ const FIGURES: &[(&str, &str)] = &[
         "One hour thirty minutes, two hours five minutes, eight hours thirty minutes, at eight thirty, three minutes twenty seconds, twelve days four hours, two hours, fifty-eight twenty-one point four five",
     ),
     (
-        "John 3:16, Psalm 119:105, a scale of 1:50,000, 16:9",
-        "John three sixteen, Psalm one hundred nineteen one hundred five, a scale of one to fifty thousand, sixteen to nine",
+        "7:30 - 9 pm, John 3:16, Psalm 119:105, a scale of 1:50,000, 16:9",
+        "Seven thirty to nine PM, John three sixteen, Psalm one hundred nineteen one hundred five, a scale of one to fifty thousand, sixteen to nine",
     ),
     // money
     (
@@ -336,6 +339,10 @@ const FIGURES: &[(&str, &str)] = &[
         "Three by four meters, two by four, three by four centimeters, three times four, five by five, zero x one F, ten times faster, ten x five kilograms, a four by four truck",
     ),
     (
+        "PCIe 4.0 x16, 12' x 15'; 12 N·m, 20mb, 10 mb, 3hr tour, 25¢/min, M-F 9-5",
+        "PCIe four point zero x sixteen, twelve feet by fifteen feet; twelve newton meters, twenty megabytes, ten mb, three hours tour, twenty-five cents per minute, Monday to Friday nine to five",
+    ),
+    (
         "5k run, 10k people, 1.5M, 5bn, 5M users, 60 W, 5 C students, 3 A grades, 2 TVs",
         "Five k run, ten thousand people, one point five million, five billion, five million users, sixty watts, five C students, three A grades, two TVs",
     ),
@@ -347,6 +354,10 @@ const FIGURES: &[(&str, &str)] = &[
     (
         "The result of 5 − 3 is 2, 10-5=5, 5 - 3 = 2, x - y = z, 6/2=3, 3 x 5 = 15",
         "The result of five minus three is two, ten minus five equals five, five minus three equals two, x minus y equals z, six divided by two equals three, three times five equals fifteen",
+    ),
+    (
+        "2 1/2 + 3 1/4 = 5 3/4, 6/2=3, 3.2 - 1 is 2.2",
+        "Two and one half plus three and one quarter equals five and three quarters, six divided by two equals three, three point two minus one is two point two",
     ),
     (
         "7-11, 5-2=3, 1-1; 3 - 2 is 1, 5 - 10 km, 10 - 5",
