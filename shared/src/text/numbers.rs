@@ -67,9 +67,10 @@ const SMALL: [&str; 20] = [
 ];
 const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 /// Names of the powers of a thousand, each with a leading space.
-const GROUPS: [&str; 5] = ["", " thousand", " million", " billion", " trillion"];
-/// Most digits of a number that has a name here; longer numbers are read digit by digit.
-const MAX_DIGITS: usize = 3 * GROUPS.len();
+const GROUPS: [&str; 7] = ["", " thousand", " million", " billion", " trillion", " quadrillion", " quintillion"];
+/// Most digits of a number without separators that is read by name; longer ones are read digit by
+/// digit.
+const MAX_DIGITS: usize = 15;
 /// Range of four-digit numbers that are read in pairs. Most are years, and "twelve hundred" of
 /// anything is right too.
 const YEARS: std::ops::RangeInclusive<u64> = 1_100..=2_099;
@@ -77,10 +78,10 @@ const YEARS: std::ops::RangeInclusive<u64> = 1_100..=2_099;
 /// Parses ASCII digits with thousands separators; `None` if the number has no name here.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let plain = text.replace(',', "");
-    if plain.len() <= MAX_DIGITS { plain.parse().ok() } else { None }
+    if plain.len() <= MAX_DIGITS || plain.len() < text.len() { plain.parse().ok() } else { None }
 }
 
-/// Returns the words of a whole number below 10^15: `one hundred five`.
+/// Returns the words of a whole number: `one hundred five`.
 pub(super) fn cardinal(number: u64) -> String {
     if number < 1_000 {
         return below_thousand(number);

@@ -58,7 +58,12 @@ pub(super) const CLOCK: &[Rule] = &[
         Some(format!("{minutes} {} point {}", pair(parse(found.get(2))?), digits(found.get(3))))
     }),
     (r"\b([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?: ([AP]M)\b)?", time),
-    (r"\b([0-9]+)(?::[0-9]+(?:,[0-9]{3})*)+\b", |found| Some(found.get(0).replace(':', " to "))),
+    // The parts of a code are no ratio: `RHSA-1999:030`.
+    (r"\b([0-9]+)(?::[0-9]+(?:,[0-9]{3})*)+\b", |found| {
+        let code = !found.token_before().is_empty()
+            || found.get(0).split(':').any(|part| part.len() > 1 && part.starts_with('0'));
+        Some(found.get(0).replace(':', if code { " " } else { " to " }))
+    }),
 ];
 
 /// Reads four digits as a time on the clock of 24 hours: `0900 hours`. Without a leading zero they

@@ -142,6 +142,10 @@ const FIGURES: &[(&str, &str)] = &[
         "One hundred two hundred three hundred sheep, Windows eleven five hundred users, take one five hundred milligrams",
     ),
     ("₹1,00,000 and 10,00,000 people", "One hundred thousand rupees and one million people"),
+    (
+        "18,446,744,073,709,551,615 and 18,446,744,073,709,551,616",
+        "Eighteen quintillion four hundred forty-six quadrillion seven hundred forty-four trillion seventy-three billion seven hundred nine million five hundred fifty-one thousand six hundred fifteen and one eight four four six seven four four zero seven three seven zero nine five five one six one six",
+    ),
     ("Lotto: 5 12 23 34 41 45", "Lotto: five twelve twenty-three thirty-four forty-one forty-five"),
     // years, decades and counts
     (
@@ -281,8 +285,8 @@ const FIGURES: &[(&str, &str)] = &[
         "One hour thirty minutes, two hours five minutes, eight hours thirty minutes, at eight thirty, three minutes twenty seconds, twelve days four hours, two hours, fifty-eight twenty-one point four five",
     ),
     (
-        "7:30 - 9 pm, John 3:16, Psalm 119:105, a scale of 1:50,000, 16:9",
-        "Seven thirty to nine PM, John three sixteen, Psalm one hundred nineteen one hundred five, a scale of one to fifty thousand, sixteen to nine",
+        "7:30 - 9 pm, John 3:16, Psalm 119:105, a scale of 1:50,000, 16:9, RHSA-1999:030",
+        "Seven thirty to nine PM, John three sixteen, Psalm one hundred nineteen one hundred five, a scale of one to fifty thousand, sixteen to nine, RHSA-nineteen ninety-nine zero three zero",
     ),
     // money
     (
