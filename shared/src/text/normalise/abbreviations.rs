@@ -1,7 +1,6 @@
 //! Rules for abbreviations whose meaning is certain, alone or by their place.
 
 use super::{Rule, RuleMatch, begins_sentence, capital};
-use crate::text::numbers::{MONTHS, WEEKDAYS};
 
 /// Rules for text whose spoken form differs from its letters.
 pub(super) const RULES: &[Rule] = &[
@@ -14,18 +13,16 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"(?i)\bvs\b\.?", |_| Some("versus".into())),
     (r"\b([Aa])\.k\.a\b\.?", |found| Some(cased(found, "also known as"))),
+    (r"\b([0-9]+(?:st|nd|rd|th)|[Rr]evised|[Nn]ew) ed\.", |found| Some(format!("{} edition{}", found.get(1), found.period()))),
+    (r"\b([Ee])d\. by\b", |found| Some(format!("{}dited by", found.get(1)))),
     (r"&c\.", |found| Some(format!("et cetera{}", found.period()))),
     (r"\b(?:[Ee]t) al\.", |found| Some(format!("{} al{}", &found.get(0)[..2], found.period()))),
     // Words shortened to a letter and a slash.
-    (r"\b([WwBbNnCc])/(o|e|c|a|in|i|w)?(\.?)", slash),
+    (r"\b([WwBbNnCc])/(o|e|c|a|A|in|i|w)?(\.?)", slash),
     // Words in front of a number. `5 min. 30` is a time.
-    (r"\b([A-Za-z]{1,6})\. ?([0-9]|[IVXLC]+\b)", counted),
+    (r"\b([A-Za-z]{1,6})\. ?(\(?[0-9]|[IVXLC]+\b)", counted),
     (r"\b[Nn]o\.( ?)([0-9])", |found| (!is_answer(found)).then(|| format!("number {}", found.get(2)))),
     (r"\b([A-Za-z]{2,6})\.", shortened),
-    (r"\b(?:(Mon|Tues?|Wed|Thu|Thurs?|Fri|Sat|Sun)|(Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec))\.", calendar),
-    (r"\b(of|in|since|until|last|next|this|late|early|mid) (Jan|Feb|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b", |found| {
-        Some(format!("{} {}", found.get(1), month(found.get(2))?))
-    }),
     (r"\b(Co\.|Corp\b\.?|Inc\b\.?|Ltd\b\.?)", company),
     // A hash has a meaning only behind a letter or before a number.
     (r"\b([A-GJcf])#", |found| {
@@ -79,6 +76,7 @@ const COUNTED: &[(&str, &str)] = &[
     ("para", "paragraph"),
     ("pt", "part"),
     ("pts", "parts"),
+    ("rte", "route"),
     ("rev", "revision"),
     ("sec", "section"),
     ("secs", "sections"),
@@ -156,7 +154,7 @@ fn slash(found: &RuleMatch<'_>) -> Option<String> {
         ("w", "in" | "i") if ends => "within",
         ("b", "c") if ends => "because",
         ("b", "w") if ends && found.get(1) == "b" => "between",
-        ("n", "a") if ends => "not applicable",
+        ("n", "a" | "A") if ends => "not applicable",
         ("c", "o") if ends => "care of",
         // `w/ milk` and `w/milk`, but not the `W/m` of physics.
         ("w", "") if found.get(1) == "w" || found.rest.starts_with(' ') => "with ",
@@ -171,7 +169,7 @@ fn counted(found: &RuleMatch<'_>) -> Option<String> {
     let (short, next) = (found.get(1), found.get(2));
     let lower = short.to_lowercase();
     let &(_, words) = COUNTED.iter().find(|&&(short, _)| short == lower)?;
-    let figure = next.starts_with(|digit: char| digit.is_ascii_digit());
+    let figure = next.trim_start_matches('(').starts_with(|digit: char| digit.is_ascii_digit());
     let measured = super::last_word(found.head.trim_end()).ends_with(|digit: char| digit.is_ascii_digit());
     let numeral_behind = matches!(lower.as_str(), "vol" | "ch" | "chap" | "bk" | "pt" | "art" | "sec" | "vols" | "chs");
     let joined = found.before().is_some_and(|before| before == '.' || before.is_alphanumeric());
@@ -202,29 +200,6 @@ fn shortened(found: &RuleMatch<'_>) -> Option<String> {
     (!joined && (!word || goes_on)).then(|| format!("{}{}", cased(found, words), found.period()))
 }
 
-fn month(short: &str) -> Option<&'static str> {
-    MONTHS.iter().find(|month| month.starts_with(&short[..3])).copied()
-}
-
-/// Reads days and months that stand alone. `Sat.`, `Sun.` and `Mar.` are words too; a day or a
-/// month shows by its place.
-fn calendar(found: &RuleMatch<'_>) -> Option<String> {
-    let (day, short_month) = (found.get(1), found.get(2));
-    let before = found.word_before();
-    let placed = ["on", "in", "of", "since", "until", "till", "by", "every", "this", "next", "last", "from", "to", "and", "or"]
-        .contains(&before)
-        || found.rest.starts_with([',', '-', '–'])
-        || found.word_after().starts_with(|digit: char| digit.is_ascii_digit());
-    if matches!(found.get(0), "Sat." | "Sun." | "Mar." | "Wed.") && !placed {
-        return None;
-    }
-    let name = match day {
-        "" => month(short_month)?,
-        day => WEEKDAYS.iter().find(|name| name.starts_with(&day[..3]))?,
-    };
-    Some(format!("{name}{}", found.period()))
-}
-
 /// Reads the kind of a company behind its name: `Acme Inc.`, `Ode & Co., Ltd.`
 fn company(found: &RuleMatch<'_>) -> Option<String> {
     let short = found.get(1).trim_end_matches('.');
@@ -248,6 +223,11 @@ fn company(found: &RuleMatch<'_>) -> Option<String> {
 /// `Any left? No. 10 were sold.` At the beginning of the text or of a paragraph, `No.` is a
 /// heading.
 fn is_answer(found: &RuleMatch<'_>) -> bool {
+    const TOLD: [&str; 12] =
+        ["said", "say", "says", "saying", "answered", "replied", "means", "meant", "vote", "voted", "yes", "told"];
+    if found.get(0).starts_with('n') && TOLD.contains(&found.word_before()) {
+        return true;
+    }
     let said = found.head.trim_end();
     let same_paragraph = !said.is_empty() && !found.head[said.len()..].contains("\n\n");
     same_paragraph && !found.get(1).is_empty() && begins_sentence(found.head)

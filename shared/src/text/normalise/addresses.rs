@@ -3,7 +3,8 @@
 
 use super::abbreviations::begins_like_a_sentence;
 use super::{Rule, RuleMatch};
-use crate::text::numbers::{cardinal, digits, number, parse};
+use super::codes::in_pairs;
+use crate::text::numbers::digits;
 
 /// Rules for addresses in the order of their parts.
 pub(super) const RULES: &[Rule] = &[
@@ -19,7 +20,7 @@ pub(super) const RULES: &[Rule] = &[
         let period = if found.get(3).is_empty() { "" } else { found.period() };
         (!begins_like_a_sentence(found.get(1))).then(|| format!("{} {}{period}", found.get(1), street(found.get(2))))
     }),
-    (r"\b([A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th)) (St|Dr|Ct|Pl|Sq|Cir|Ter)\b(\.?)", bare_street),
+    (r"\b([A-Z][a-z]+(?:'s)?|[0-9]{1,3}(?:st|nd|rd|th)) (St|Dr|Ct|Pl|Sq|Cir|Ter)\b(\.?)", bare_street),
     (r"\b([NSEW])\. ([A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th))\b", side),
     // Parts of a building.
     (r"\b(?i:(apt|ste|bldg|rm))\b\.? ?(#?)([0-9]+[A-Z]?|[A-Z][0-9]*)\b", |found| {
@@ -38,9 +39,12 @@ pub(super) const RULES: &[Rule] = &[
     }),
     // States.
     (r"\b([A-Z]{2}),? ([0-9]{5})(-[0-9]{4})?\b", |found| {
-        let state = state(found.get(1))?;
-        let more = found.get(3).strip_prefix('-').map(|more| format!(", {}", digits(more))).unwrap_or_default();
-        Some(format!("{state} {}{more}", digits(found.get(2))))
+        let state = if found.get(1) == "DC" { "DC" } else { state(found.get(1))? };
+        Some(format!("{state} {}", zip(&found.get(0)[found.get(0).len() - found.get(2).len() - found.get(3).len()..])))
+    }),
+    (r"\b((?i:zip|postal|area)(?: ?code)?s?|[Pp]ostcode)((?: is| are| was|:| of)? )([0-9]{5}(?:-[0-9]{4})?)((?:,?(?: or| and| to)? [0-9]{5})*)\b", |found| {
+        let more: Vec<_> = found.get(4).split(' ').map(|part| if part.contains(|digit: char| digit.is_ascii_digit()) { zip(part) } else { part.into() }).collect();
+        (!super::goes_on(found.rest)).then(|| format!("{}{}{}{}", found.get(1), found.get(2), zip(found.get(3)), more.join(" ")))
     }),
     (r"\(([DRI])-([A-Z]{2})\b(?:-[0-9]{1,2})?", |found| {
         let party = match found.get(1) {
@@ -86,6 +90,9 @@ const SHORT_STATES: [(&str, &str); 33] = [
 const CITY_HEADS: &str = "New San Los Las Fort Saint Santa Salt Kansas El Palm Baton Little Long West East North South Grand Ann \
     Cedar Des Green Virginia Colorado Oklahoma Jersey Iowa Lake Mount College Silver Ocean Bowling Jefferson Ellicott Fall Cape \
     Martha State King Glen Coral Sioux Rapid Bel";
+/// Answers and calls in front of a word in capitals.
+const ANSWERS: &str = "Yes Yeah Yep No Nope Well Sure Fine Right Okay Alright Hey Oh Hello Hi Wow Sorry Thanks Hm Hmm Look Listen \
+    So Now Then Great Good Mom Dad Please Man Boy Um Uh God Trust Believe Help Join";
 /// Names of saints in front of which `St.` is no street.
 const SAINTS: &str = "Albans Andrew Andrews Anne Anthony Augustine Bernard Catherine Catharines Clair Cloud Croix Francis George \
     Germain Helena Helens Ives James John Joseph Jude Kitts Lawrence Louis Lucia Luke Mark Martin Mary Michael Moritz Nicholas \
@@ -99,6 +106,11 @@ fn listed(table: &str, word: &str) -> bool {
 
 fn state(code: &str) -> Option<&'static str> {
     STATES.iter().find(|(short, _)| *short == code).map(|&(_, name)| name)
+}
+
+/// Reads a zip code digit by digit.
+fn zip(code: &str) -> String {
+    code.split('-').map(|part| format!("{}{}", digits(part), if part.ends_with(',') { "," } else { "" })).collect::<Vec<_>>().join(", ")
 }
 
 fn street(short: &str) -> &str {
@@ -137,29 +149,11 @@ fn direction(short: &str) -> &'static str {
     }
 }
 
-/// Reads the number of a house or a room: `twelve thirty-four`, `one oh five`.
-fn house_number(text: &str) -> String {
-    let pair = |pair: &str| match (pair, parse(pair)) {
-        (zero, Some(value)) if zero.starts_with('0') => format!("oh {}", cardinal(value)),
-        (_, value) => value.map_or_else(|| digits(pair), cardinal),
-    };
-    match text.len() {
-        _ if text.starts_with('0') => digits(text),
-        1 | 2 => pair(text),
-        3 if text.ends_with("00") => number(text),
-        3 => format!("{} {}", pair(&text[..1]), pair(&text[1..])),
-        4 if text.ends_with("000") => number(text),
-        4 if text.ends_with("00") => format!("{} hundred", pair(&text[..2])),
-        4 => format!("{} {}", pair(&text[..2]), pair(&text[2..])),
-        _ => digits(text),
-    }
-}
-
 /// Reads the name of a room or a flat: `4B`, `B`, `205`.
 fn unit(text: &str) -> String {
     let letters = text.trim_matches(|digit: char| digit.is_ascii_digit());
     let figure = text.trim_matches(|letter: char| letter.is_ascii_alphabetic());
-    let figure = if figure.is_empty() { String::new() } else { house_number(figure) };
+    let figure = if figure.is_empty() { String::new() } else { in_pairs(figure) };
     let words = if text.starts_with(letters) { format!("{letters} {figure}") } else { format!("{figure} {letters}") };
     words.trim().to_owned()
 }
@@ -176,7 +170,7 @@ fn house(found: &RuleMatch<'_>) -> Option<String> {
     let other_side = direction(found.get(7).trim());
     let period = if found.get(6).is_empty() && !found.get(7).ends_with('.') { "" } else { found.period() };
     let words = [
-        house_number(found.get(1)),
+        in_pairs(found.get(1)),
         found.get(2).to_owned(),
         side.to_owned(),
         names.to_owned(),
@@ -199,7 +193,11 @@ fn bare_street(found: &RuleMatch<'_>) -> Option<String> {
     let first = before.next();
     let second = first.is_some_and(|word| word.starts_with(char::is_uppercase)) && told(before.next());
     let saint = kind == "St" && listed(SAINTS, found.word_after());
-    if saint || begins_like_a_sentence(name) || !(numbered || told(first) || second) {
+    // Behind a name, the other short forms mean nothing else.
+    let next = found.word_after();
+    let clear = matches!(kind, "Pl" | "Sq" | "Ct") && found.get(3) == "."
+        || kind == "St" && found.rest.starts_with(' ') && next.starts_with(char::is_lowercase);
+    if saint || begins_like_a_sentence(name) || !(numbered || clear || told(first) || second) {
         return None;
     }
     let period = if found.get(3).is_empty() { "" } else { found.period() };
@@ -228,8 +226,10 @@ fn city(found: &RuleMatch<'_>) -> Option<String> {
     let person = second && !listed(CITY_HEADS, before);
     let degree = matches!(code, "MD" | "MA" | "MS" | "PA" | "DE" | "VA");
     let word = matches!(code, "OK" | "HI" | "OH" | "ME" | "IN" | "OR");
-    let greeting = begins_like_a_sentence(name) || (word && found.head.is_empty());
-    let answer = code == "OK" && !listed("Tulsa Norman City Edmond Lawton Stillwater Broken", name);
+    let ends = found.after().is_none_or(|after| ",.;:!?)\n".contains(after));
+    let greeting = begins_like_a_sentence(name) || listed(ANSWERS, name) || (word && !ends);
+    let placed = listed("in from near to of at", before) || listed("Tulsa Norman City Edmond Lawton Stillwater Broken", name);
+    let answer = code == "OK" && !placed;
     let more = found.after().is_some_and(|after| after.is_alphanumeric() || "-&/+".contains(after));
     (!(greeting || answer || more) && !(person && degree)).then(|| format!("{name}, {state}"))
 }

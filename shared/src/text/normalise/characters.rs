@@ -148,8 +148,6 @@ fn exponent(head: &str, sign: &str, rest: &str) -> Cow<'static, str> {
     match sign {
         "n" if rest.starts_with(|next: char| next.is_alphabetic()) => "n".into(),
         _ if footnote => " ".into(),
-        "2" => " squared".into(),
-        "3" => " cubed".into(),
         _ => format!("^{}", sign.trim_start_matches('+')).into(),
     }
 }
@@ -184,17 +182,13 @@ fn variant(character: char) -> Option<Cow<'static, str>> {
         '≤' => " less than or equal to ",
         '≥' => " greater than or equal to ",
         '≠' => " is not equal to ",
-        '∞' => " infinity ",
-        '√' => " square root of ",
-        '∛' => " cube root of ",
-        '‰' => " per mille ",
         '№' => " number ",
         '¶' => " paragraph ",
         '▪' | '‣' | '·' | '●' | '◦' | '⁃' => "•",
         '¼'..='¾' | '⅐'..='⅞' => return Some(format!(" {}", compatible(character).replace('⁄', "/")).into()),
         '⅟' => " 1/",
-        '\u{33a0}'..='\u{33a4}' => return Some(format!("{} squared", compatible(character).trim_end_matches('2')).into()),
-        '\u{33a5}'..='\u{33a6}' => return Some(format!("{} cubed", compatible(character).trim_end_matches('3')).into()),
+        '\u{33a0}'..='\u{33a4}' => return Some(format!("{}^2", compatible(character).trim_end_matches('2')).into()),
+        '\u{33a5}'..='\u{33a6}' => return Some(format!("{}^3", compatible(character).trim_end_matches('3')).into()),
         '①'..='⓿' => return Some(format!(" {} ", compatible(character)).into()),
         _ if is_compatible(character) => return Some(compatible(character).into()),
         _ => return None,

@@ -1,7 +1,7 @@
 //! Rules for codes of letters and digits: orders, serial numbers, plates, models, postal codes.
 
 use super::{Rule, RuleMatch};
-use crate::text::numbers::{cardinal, digits, parse};
+use crate::text::numbers::{cardinal, digits, number, parse, plural};
 
 /// Rules for codes. Measures such as `5kg` begin with a digit and are none.
 pub(super) const RULES: &[Rule] = &[
@@ -11,13 +11,18 @@ pub(super) const RULES: &[Rule] = &[
         (!attached).then(|| format!("number {}", code(found.get(1))))
     }),
     (
-        r"(?x)\b(?i:(serial|order|invoice|tracking|account|reference|confirmation|model|part|ticket|case|booking|policy|member
-        |customer|employee|student|batch|lot|item|product|registration|license|licence|routing|reservation|flight|card)
-        \ (?:number|no\.|code|id|plate)|(?:zip|postal|area|access|promo|discount|country|verification|security|pin|product|dial|error)\ ?code
-        |postcode|passcode|pin|zip|license\ plate|sku|vin|isbn)
-        (s?(?:\ is|\ are|:|\ \#|\ of|\ was)?\ )([A-Z0-9]+(?:-[A-Z0-9]+)*)((?:,?\ (?:or|and|to)\ [A-Z0-9-]+)*)\b",
+        r"(?x)\b((?i:(?:serial|order|invoice|tracking|account|reference|confirmation|model|part|ticket|case|booking|policy|member
+        |customer|employee|student|batch|lot|item|product|registration|licen[sc]e|routing|reservation|flight|card|vehicle)
+        \ (?:number|no\.|code|id|plate)|passcode|sku|vin|license\ plate|form|ref\.|model|part))
+        ((?:\ is|:|\ \#)?\ )([A-Z0-9]+(?:-[A-Z0-9]+)*)\b",
         told,
     ),
+    // Numbers read in pairs by custom.
+    (r"\b((?:Form|Flight|Route|Highway|Interstate|Channel|Boeing|Airbus|Area|Studio|Gate)s?) ([0-9]{3,4})(?:-([0-9]{1,4}))?\b", |found| {
+        let more = found.get(3);
+        let more = if more.is_empty() { String::new() } else { format!(" {}", number(more)) };
+        (!super::goes_on(found.rest)).then(|| format!("{} {}{more}", found.get(1), in_pairs(found.get(2))))
+    }),
     // Postal codes of the United Kingdom and Canada.
     (r"\b([A-Z]{1,2}[0-9][0-9A-Z]?) ([0-9][A-Z]{2})\b", |found| Some(format!("{} {}", spelled_code(found.get(1)), spelled_code(found.get(2))))),
     (r"\b([A-Z][0-9][A-Z]) ([0-9][A-Z][0-9])\b", |found| Some(format!("{} {}", spelled_code(found.get(1)), spelled_code(found.get(2))))),
@@ -30,7 +35,10 @@ pub(super) const RULES: &[Rule] = &[
         let range = found.get(1) == found.get(3) && joins(found);
         range.then(|| format!("{} {} to {} {}", found.get(1), figures(found.get(2)), found.get(3), figures(found.get(4))))
     }),
-    (r"\b[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)+\b", |found| hyphenated(found)),
+    (r"\b([A-Z]{1,4})-?([0-9]{1,3})s\b", |found| {
+        joins(found).then(|| format!("{} {}", found.get(1), plural(&figures(found.get(2)))))
+    }),
+    (r"\b[A-Z][A-Z0-9]*(?:-[A-Z0-9]+)+\b", hyphenated),
     (r"\b[0-9]+[A-Z]{2,}[0-9][A-Z0-9]*\b", |found| Some(code(found.get(0)))),
     (r"\b[A-Z]{1,5}[0-9]+(?:[A-Z]+[0-9]*)*\b", |found| {
         // A letter before a year or a great number is a prefix: `FY2024`.
@@ -40,10 +48,12 @@ pub(super) const RULES: &[Rule] = &[
     }),
 ];
 
-/// Reads digits of a code: up to two as a number, more digit by digit, and also those behind a zero.
+/// Reads digits of a code: up to two as a number, also whole hundreds, more digit by digit, and so
+/// those behind a zero.
 pub(super) fn figures(text: &str) -> String {
+    let round = matches!(text.len(), 3..=4) && text[1..].bytes().all(|digit| digit == b'0');
     match parse(text) {
-        Some(number) if text.len() < 3 && !(text.len() == 2 && text.starts_with('0')) => cardinal(number),
+        Some(number) if (text.len() < 3 || round) && (text.len() < 2 || !text.starts_with('0')) => cardinal(number),
         _ => digits(text),
     }
 }
@@ -66,8 +76,26 @@ fn code(text: &str) -> String {
     text.split('-').map(group).collect::<Vec<_>>().join(" ")
 }
 
+/// Reads the number of a house, a room or a road: `twelve thirty-four`, `one oh five`.
+pub(super) fn in_pairs(text: &str) -> String {
+    let pair = |pair: &str| match (pair, parse(pair)) {
+        (zero, Some(value)) if zero.starts_with('0') => format!("oh {}", cardinal(value)),
+        (_, value) => value.map_or_else(|| digits(pair), cardinal),
+    };
+    match text.len() {
+        _ if text.starts_with('0') => digits(text),
+        1 | 2 => pair(text),
+        3 if text.ends_with("00") => number(text),
+        3 => format!("{} {}", pair(&text[..1]), pair(&text[1..])),
+        4 if text.ends_with("000") => number(text),
+        4 if text.ends_with("00") => format!("{} hundred", pair(&text[..2])),
+        4 => format!("{} {}", pair(&text[..2]), pair(&text[2..])),
+        _ => digits(text),
+    }
+}
+
 /// Reads a code letter by letter and digit by digit.
-fn spelled_code(text: &str) -> String {
+pub(super) fn spelled_code(text: &str) -> String {
     let word = |sign: char| if sign.is_ascii_digit() { digits(sign.encode_utf8(&mut [0; 4])) } else { sign.to_uppercase().to_string() };
     text.split('-').map(|group| group.chars().map(word).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(", ")
 }
@@ -110,19 +138,14 @@ fn hyphenated(found: &RuleMatch<'_>) -> Option<String> {
     (any && !word && joins(found)).then(|| code(text))
 }
 
-/// Reads the code behind the word for it: `PIN 4711`, `zip code 90210 or 02139`.
+/// Reads the code behind the word for it: `serial number 4X-22B`, `part no. 77-B4`.
 fn told(found: &RuleMatch<'_>) -> Option<String> {
-    let head = &found.get(0)[..found.get(0).len() - found.get(2).len() - found.get(3).len() - found.get(4).len()];
-    let read = |code: &str| {
-        let plain = code.len() > 2 && code.bytes().any(|byte| byte.is_ascii_digit());
-        if plain { spelled_code(code) } else { code.to_owned() }
-    };
-    let first = found.get(3);
-    if first.len() < 3 || !first.bytes().any(|byte| byte.is_ascii_digit()) || super::goes_on(found.rest) {
+    let (cue, between, text) = (found.get(1), found.get(2), found.get(3));
+    let mixed = text.bytes().any(|byte| byte.is_ascii_digit()) && text.bytes().any(|byte| byte.is_ascii_alphabetic());
+    if text.len() < 3 || !mixed || super::goes_on(found.rest) || found.after() == Some('-') {
         return None;
     }
-    let more: Vec<_> = found.get(4).split(' ').map(read).collect();
-    let between = found.get(2).replace('#', "");
-    let between = if between.ends_with("  ") { between.trim_end().to_owned() + " " } else { between };
-    Some(format!("{head}{between}{}{}", read(first), more.join(" ")))
+    let cue = cue.replace("no.", "number").replace("No.", "number");
+    let mark = if between.contains(':') { ": " } else if between.contains("is") { " is " } else { " " };
+    Some(format!("{cue}{mark}{}", code(text)))
 }

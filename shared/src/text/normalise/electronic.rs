@@ -1,18 +1,23 @@
 //! Rules for addresses of the network, paths, files, versions and names in code.
 
-use super::codes::figures;
+use super::codes::{figures, spelled_code};
 use super::{Rule, RuleMatch};
 use crate::text::numbers::{digits, number, whole};
 
 /// Longest path and query of a link that is read, in bytes. Behind it, only the host is.
 const MOST_PATH: usize = 60;
-/// Longest part of a path that has digits and is read; a longer one is a key that tells nothing.
-const MOST_KEY: usize = 14;
+/// Most changes between letters and digits in a part of a path that is read; a part with more is a
+/// key that tells nothing.
+const MOST_CHANGES: usize = 3;
 
 /// Ends of hosts. Endings that are words, such as `it` and `me`, count only in links.
 const DOMAINS: &str = "com org net edu gov mil int info biz io dev ai app co tv eu uk de fr es nl ru cn jp kr br au ca ch se \
     dk fi pl cz hu ro gr pt ie il tr ua nz mx ar cl za ng ke sg hk tw th vn pk ir ae lu lt lv ee sk si hr bg ly gg fm cc cloud \
     shop store online tech xyz blog page wiki agency museum";
+/// Ends of hosts that are words. They count behind a word that leads to an address.
+const WORD_DOMAINS: &str = "us me it is in be to at no so my am as gg";
+/// Ends of hosts of a local network, which are words too. Such a host has a digit or several parts.
+const LOCAL_DOMAINS: &str = "internal lan local localdomain test example intranet corp home";
 /// Ends of the names of files.
 const FILES: &str = "txt md rst pdf doc docx xls xlsx ppt pptx odt csv tsv json jsonl xml yaml yml toml ini cfg conf config log lock env \
     html htm css scss js jsx mjs ts tsx vue py ipynb rb rs go java kt swift c h cpp cc hpp cs php pl lua sql sh bash zsh bat ps1 exe \
@@ -27,14 +32,14 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b(?:mailto:)?([A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})\b", |found| Some(spelled(found.get(1)))),
     (
         r"(?x)\b([a-zA-Z][a-zA-Z0-9+]{1,9})://(www\.)?([A-Za-z0-9_.\[\]:@-]*[A-Za-z0-9\]])
-        ((?:[/?\#](?:[\w\-.~:/?\#@!$&*+;=%,]*[\w/=~+])?)?)",
+        ((?:/(?:[\w\-.~:/?\#@!$&*+;=%,]*[\w/=~+])?|[?\#][\w\-.~:/?\#@!$&*+;=%,]*[\w/=~+])?)",
         link,
     ),
-    (r"\b(www\.)((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[0-9]{2,5})?)((?:[/?#](?:[\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?)?)", |found| {
+    (r"\b(www\.)((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[0-9]{2,5})?)((?:/(?:[\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?|[?#][\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?)", |found| {
         Some(format!("{}{}", spelled(found.get(2)), path(found.get(3))))
     }),
     (
-        r"\b((?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?\.)+([A-Za-z]{2,8})(?::[0-9]{2,5})?)\b((?:[/?#](?:[\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?)?)",
+        r"\b((?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)+([A-Za-z]{2,8})(?::[0-9]{2,5})?)\b((?:/(?:[\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?|[?#][\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?)",
         bare_host,
     ),
     (r"\blocalhost:([0-9]{2,5})\b((?:/(?:[\w\-.~:/?#&=%]*[\w/=])?)?)", |found| {
@@ -60,10 +65,17 @@ pub(super) const RULES: &[Rule] = &[
         let apart = !found.before().is_some_and(|before| before.is_alphanumeric() || before == '@');
         apart.then(|| format!("at {}", spelled(found.get(1))))
     }),
-    (r"#([A-Za-z][A-Za-z0-9_]*)", hashtag),
+    (r"#([0-9A-Fa-f]{6})\b", |found| {
+        let colour = found.get(1).bytes().any(|byte| byte.is_ascii_digit()) && found.get(1).bytes().any(|byte| byte.is_ascii_alphabetic());
+        (colour && !found.before().is_some_and(char::is_alphanumeric)).then(|| format!("hash {}", spelled_code(found.get(1))))
+    }),
+    (r"#([A-Za-z][A-Za-z0-9_]*|[0-9]+[A-Za-z]{3,}[A-Za-z0-9_]*)", hashtag),
     // Calls in code, and pointers.
     (r"\b([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)\(", |found| {
         Some(format!("{} dot {}(", found.get(1), found.get(2)))
+    }),
+    (r"\b([Ii]mport|from|module|package|class|function|method|namespace|attribute) ([a-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+)\b", |found| {
+        Some(format!("{} {}", found.get(1), found.get(2).replace('.', " dot ")))
     }),
     (r"\(\)", |found| found.before().is_some_and(char::is_alphanumeric).then(String::new)),
     (r"\b([A-Za-z]+[0-9]*)::([A-Za-z])", |found| Some(format!("{} colon colon {}", found.get(1), found.get(2)))),
@@ -132,7 +144,10 @@ const fn sign(sign: char) -> Option<&'static str> {
 /// Reads the path and the query behind a host, unless they are long or hold a key.
 fn path(text: &str) -> String {
     let text = text.strip_suffix('/').unwrap_or(text);
-    let key = |part: &str| part.len() > MOST_KEY && part.bytes().any(|byte| byte.is_ascii_digit()) && !part.contains(['-', '.', '_']);
+    let key = |part: &str| {
+        let changes = |pair: &&[u8]| pair.iter().all(u8::is_ascii_alphanumeric) && pair[0].is_ascii_digit() != pair[1].is_ascii_digit();
+        part.as_bytes().windows(2).filter(changes).count() > MOST_CHANGES
+    };
     if text.is_empty() || text.len() > MOST_PATH || text.split(['/', '?', '=', '&', '#']).any(key) {
         return String::new();
     }
@@ -154,13 +169,20 @@ fn link(found: &RuleMatch<'_>) -> Option<String> {
 fn bare_host(found: &RuleMatch<'_>) -> Option<String> {
     let (end, name) = (found.get(2), found.get(1));
     let lower = end.to_lowercase();
-    let alike = end == lower || name == name.to_uppercase();
+    let labels = name.split(&format!(".{end}")).next().unwrap_or_default();
     let joined = found.before().is_some_and(|before| "@/\\_.-".contains(before)) || found.after() == Some('@');
-    let long = found.get(3).len() > 1;
-    let labels = name.strip_suffix(end).unwrap_or(name.split(&format!(".{end}")).next().unwrap_or_default());
-    let host_part = labels.bytes().any(|byte| byte.is_ascii_alphabetic()) && !labels.split('.').all(|part| part.len() < 2);
-    let known = listed(DOMAINS, &lower) || (long && found.get(3).starts_with('/') && alike && end.len() <= 4);
-    (known && alike && !joined && host_part).then(|| format!("{}{}", spelled(name), path(found.get(3))))
+    let lettered = labels.bytes().any(|byte| byte.is_ascii_alphabetic());
+    let initials = labels.split('.').all(|part| part.len() < 2) && end.len() < 3 && end != "co";
+    if joined || !lettered || initials || (end != lower && end != end.to_uppercase()) {
+        return None;
+    }
+    let led = ["on", "at", "visit", "via", "see", "from", "to", "try", "go"].contains(&found.word_before().to_lowercase().as_str());
+    let several = labels.bytes().any(|byte| b".-0123456789".contains(&byte));
+    let known = listed(DOMAINS, &lower)
+        || (listed(WORD_DOMAINS, end) && (found.get(3).len() > 1 || (led && labels.len() > 3)))
+        || (listed(LOCAL_DOMAINS, end) && several)
+        || (found.get(3).len() > 1 && end.len() <= 4);
+    known.then(|| format!("{}{}", spelled(name), path(found.get(3))))
 }
 
 fn unix_path(found: &RuleMatch<'_>) -> Option<String> {

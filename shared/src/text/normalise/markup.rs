@@ -26,7 +26,8 @@ pub(super) const RULES: &[Rule] = &[
     (r"(?m)^ ?\[[^\[\]\n^]+\]: ?<?(?:[a-z]+://|/|#|\.|mailto:|www\.)\S*(?: [\x22'(][^\n]*)? ?$", |_| Some(String::new())),
     (r"\[([^\[\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)(?: [\x22'][^\n]*?[\x22'])?\)", link),
     (r"\[([^\[\]\n]+)\]\[[^\[\]\n]*\]", |found| {
-        (!found.before().is_some_and(char::is_alphanumeric)).then(|| found.get(1).to_owned())
+        let citation = found.get(1).bytes().all(|byte| byte.is_ascii_digit());
+        (!citation && !found.before().is_some_and(char::is_alphanumeric)).then(|| found.get(1).to_owned())
     }),
     (r"\[\[([^\[\]\n|]+\|)?([^\[\]\n|]+)\]\]", |found| Some(found.get(2).to_owned())),
     // Footnotes and citations.
@@ -53,6 +54,7 @@ pub(super) const RULES: &[Rule] = &[
     (r"(==)([^\s=](?:[^=\n]*[^\s=])?)(==)", emphasis),
     // Faces and the names of emoji.
     (r"[:;=8][-o^']?[()\[\]DPpO3/\\|*]+", face),
+    (r"\b[xX]D+\b", face),
     (r"<3+", heart),
     (r":[a-z][a-z0-9_+-]*:", |found| {
         let apart = found.before().is_none_or(|before| before.is_whitespace() || before == ':');
@@ -124,19 +126,23 @@ fn face(found: &RuleMatch<'_>) -> Option<String> {
     let apart = found.before().is_none_or(char::is_whitespace);
     let ends = found.after().is_none_or(|after| after.is_whitespace() || ".,!?".contains(after));
     let eight = found.get(0).starts_with('8') && !found.get(0).starts_with("8-");
-    (apart && ends && !eight && found.get(0) != "=" ).then(String::new)
+    (apart && ends && !eight).then(String::new)
 }
 
-/// Removes a heart, as in `love you <3`, but not the comparison in `x <3` and `is <3`.
+/// Removes a heart, as in `love you <3`, but not the comparison in `x <3` and `is <3`. Between a
+/// person and an object it is the verb.
 fn heart(found: &RuleMatch<'_>) -> Option<String> {
     const COMPARED: &str = "is was are be of than if when to at with for age size value score rate under needs";
     let word = found.word_before();
-    let noun = (word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic())) || ["I", "u"].contains(&word);
+    let lover = ["I", "i", "We", "we"].contains(&word);
+    let noun = word.len() != 1 && word.bytes().all(|byte| byte.is_ascii_alphabetic());
     let compared = COMPARED.split(' ').any(|compared| compared.eq_ignore_ascii_case(word));
-    let ends = match found.rest.trim_start().chars().next() {
-        None => true,
-        Some(next) if found.rest.starts_with(' ') => word == "I" && next.is_alphabetic(),
-        Some(next) => "\n.!,".contains(next) && !found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit()),
-    };
-    (found.head.ends_with(' ') && noun && !compared && ends).then(String::new)
+    if !found.head.ends_with(' ') || compared || !(noun || lover) {
+        return None;
+    }
+    match found.rest.trim_start().chars().next() {
+        Some(next) if found.rest.starts_with(' ') => (lover && next.is_alphabetic()).then(|| "love".into()),
+        Some(next) if !"\n.!,".contains(next) || found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit()) => None,
+        _ => Some(String::new()),
+    }
 }

@@ -19,6 +19,8 @@ pub(super) const RULES: &[Rule] = &[
         let value = value(found.get(1)).filter(|value| (1_000..2_100).contains(value))?;
         (!goes_on(found.rest)).then(|| number(&value.to_string()))
     }),
+    (r"\b([Nn])os?\. ?([IVX]{2,5}|[VX])\b", |found| Some(format!("number {}", cardinal(value(found.get(2))?)))),
+    (r"\b([A-Z][a-z]+) ([IVX]+)((?:, [IVX]+)*,?) (and|or|to|through|&) (?:([A-Z][a-z]+) )?([IVX]+)\b", pair),
     (r"\b([A-Za-z]+) ([IVXLCDM]+)(?:([-–])([IVXLCDM]+))?\b", named),
     (r"\b([Cc]hapter|[Pp]art|[Pp]age|[Ss]ection|[Aa]ct|[Ss]cene|[Vv]olume|[Bb]ook) ([ivxl]{2,})\b", |found| {
         let value = lower_value(found.get(2))?;
@@ -110,6 +112,25 @@ fn written(mut value: u64) -> String {
         }
     }
     numeral
+}
+
+/// Reads two numerals of the same kind: `Parts I and II`, `James I and James II`. The second shows
+/// that the first is no pronoun.
+fn pair(found: &RuleMatch<'_>) -> Option<String> {
+    let (name, other) = (found.get(1), found.get(5));
+    let (first, second) = (value(found.get(2))?, value(found.get(6))?);
+    let same = other.is_empty() || other == name || listed(REGNAL, other) && listed(REGNAL, name);
+    let say: fn(u64) -> String = match name {
+        name if listed(COUNTED, &name.to_lowercase()) => cardinal,
+        name if listed(REGNAL, name) => |value| format!("the {}", ordinal(value)),
+        _ => return None,
+    };
+    let between: Vec<_> = found.get(3).split(' ').map(|part| {
+        value(part.trim_end_matches(',')).map_or_else(|| part.to_owned(), |value| format!("{},", say(value)))
+    }).collect();
+    let other = if other.is_empty() { String::new() } else { format!("{other} ") };
+    let words = format!("{name} {}{} {} {other}{}", say(first), between.join(" "), found.get(4), say(second));
+    (same && found.get(6) != "I").then_some(words)
 }
 
 /// Reads the numeral behind a word: an ordinal behind the name of a person, else a number. Behind

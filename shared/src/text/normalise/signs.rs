@@ -1,36 +1,23 @@
 //! Signs that remain after the other rules: they become words or pauses, or are removed.
 
-use super::{Rule, RuleMatch};
+use super::Rule;
 use crate::text::mapped_text::{MappedText, Rewriter};
 
 /// Rules for signs that remain after all text with digits is in words.
 pub(super) const RULES: &[Rule] = &[
+    (r"§§ ?", |_| Some(" sections ".into())),
+    (r"&&", |_| Some(" and ".into())),
+    (r" \|\| ", |_| Some(" or ".into())),
+    (r"=>", |_| Some(" ".into())),
+    (r"\b([Aa])[-–]([Zz])\b", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
     (r" ?° ?([CF])\b", |found| {
         Some(format!(" degrees {}", if found.get(1) == "C" { "Celsius" } else { "Fahrenheit" }))
     }),
-    // A Greek letter that stands for itself.
-    (r"[\x{391}-\x{3c9}\x{3d5}\x{3f5}]", greek),
     // A plural in brackets.
     (r"([A-Za-z])\(s\)", |found| Some(format!("{}s", found.get(1)))),
     // A dash between words, and hyphens in place of a dash.
     (r" -+ |--+", |_| Some(", ".into())),
 ];
-
-/// Names a Greek letter that is no part of a word: `2π`, `α-rays`.
-fn greek(found: &RuleMatch<'_>) -> Option<String> {
-    const NAMES: [&str; 25] = [
-        "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
-        "omicron", "pi", "rho", "sigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
-    ];
-    let of_a_word = |next: Option<char>| next.is_some_and(|next| ('\u{370}'..='\u{3ff}').contains(&next));
-    let letter = found.get(0).chars().next()?.to_lowercase().next()?;
-    let name = match letter {
-        'ϕ' => "phi",
-        'ϵ' => "epsilon",
-        letter => NAMES.get((letter as usize).checked_sub('α' as usize)?)?,
-    };
-    (!of_a_word(found.before()) && !of_a_word(found.after())).then(|| found.apart(name))
-}
 
 /// Replaces every single character by its spoken form.
 pub(super) fn marks(text: &MappedText) -> MappedText {

@@ -34,8 +34,11 @@ const TITLES: &[(&str, &str)] = &[
     ("Lieut", "Lieutenant"),
     ("Maj", "Major"),
     ("Messrs", "Messrs"),
+    ("Mlle", "Mademoiselle"),
+    ("Mme", "Madame"),
     ("Mr", "Mister"),
     ("Mrs", "Missus"),
+    ("Msgr", "Monsignor"),
     ("Mt", "Mount"),
     ("Ofc", "Officer"),
     ("Pfc", "Private First Class"),
@@ -59,7 +62,7 @@ const CLEAR: &str = "Capt Cmdr Cpl Dr Drs Lt Mr Mrs Mt Prof Sgt St Gov Sen";
 
 /// Rules for what stands before and behind a name.
 pub(super) const RULES: &[Rule] = &[
-    (r"\b([A-Z][a-z]{1,5})(\.? )", title),
+    (r"\b([A-Z][a-z]{1,6})(\.? )", title),
     (r"(, ?| )(Jr|Sr)\b(\.?)", |found| {
         let named = super::last_word(found.head).starts_with(char::is_uppercase);
         let words = if found.get(2) == "Jr" { "Junior" } else { "Senior" };
@@ -95,7 +98,7 @@ fn title(found: &RuleMatch<'_>) -> Option<String> {
         && !WEEKDAYS.contains(&last)
         && !MONTHS.contains(&last)
         && !TITLES.iter().any(|&(_, words)| words == last);
-    let measured = last.ends_with(|digit: char| digit.is_ascii_digit());
+    let measured = last.starts_with(|digit: char| digit.is_ascii_digit());
     let behind = found.head.ends_with(' ') && (named || measured);
     if (matches!(short, "Dr" | "St") && behind) || (short == "Ft" && (measured || !dot)) || (!dot && behind) {
         return None;
