@@ -7,6 +7,8 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 use super::*;
 
+mod words;
+
 /// Pairs of a written text and its normal form.
 const SAID: &[(&str, &str)] = &[
     // whole numbers

@@ -215,7 +215,7 @@ fn company(found: &RuleMatch<'_>) -> Option<String> {
         _ => "Limited",
     };
     let dot = if found.get(1).ends_with('.') { found.period() } else { "" };
-    let spaced = found.head.ends_with(' ');
+    let spaced = found.head.ends_with(' ') && !found.after().is_some_and(char::is_alphanumeric);
     (spaced && (named || and)).then(|| format!("{words}{dot}"))
 }
 

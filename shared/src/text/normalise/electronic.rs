@@ -78,7 +78,7 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} {}", found.get(1), found.get(2).replace('.', " dot ")))
     }),
     (r"\(\)", |found| found.before().is_some_and(char::is_alphanumeric).then(String::new)),
-    (r"\b([A-Za-z]+[0-9]*)::([A-Za-z])", |found| Some(format!("{} colon colon {}", found.get(1), found.get(2)))),
+    (r"\b[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+", |found| Some(found.get(0).replace("::", " colon colon "))),
     // Options of a command.
     (r"(^| )(--?)([a-z][a-z0-9]*(?:-[a-z0-9]+)*)\b", option),
 ];
@@ -185,14 +185,18 @@ fn bare_host(found: &RuleMatch<'_>) -> Option<String> {
     known.then(|| format!("{}{}", spelled(name), path(found.get(3))))
 }
 
+/// Reads a path from the root, from home or from a folder. `/word/` is a stress, unless it is a
+/// folder of every system.
 fn unix_path(found: &RuleMatch<'_>) -> Option<String> {
+    const FOLDERS: &str = "bin boot dev etc home lib lib64 media mnt opt proc root run sbin srv sys tmp usr var";
     let path = found.get(0);
     let free = found.before().is_none_or(|before| before.is_whitespace() || "\"'([=:,`".contains(before));
-    let name = path.trim_start_matches(['~', '.']).trim_start_matches('/');
-    let named = name.starts_with(|first: char| first.is_ascii_alphabetic() || "._".contains(first)) || path.starts_with(['~', '.']);
-    let named = named && (path.len() > 1 && !path.chars().all(|sign| "./".contains(sign)));
-    // `/s` and a slash in front of one word can stand between words too.
-    (free && named && !found.after().is_some_and(char::is_alphanumeric)).then(|| spelled_to_end(path))
+    let (prefix, name) = path.split_once('/')?;
+    let first = name.split('/').next().unwrap_or_default();
+    let named = first.trim_start_matches(['.', '_']).starts_with(|letter: char| letter.is_ascii_alphabetic());
+    let stress = prefix.is_empty() && name.strip_suffix('/') == Some(first) && !listed(FOLDERS, first);
+    let whole = !found.after().is_some_and(char::is_alphanumeric);
+    (free && whole && (named || (name.is_empty() && prefix == "~")) && !stress).then(|| spelled_to_end(path))
 }
 
 /// Reads a path such as `src/main.rs`, which names a file. `and/or` and `3/4` name none.
@@ -210,9 +214,11 @@ fn file(found: &RuleMatch<'_>) -> Option<String> {
     let lower = end.to_lowercase();
     let alike = end == lower || end == end.to_uppercase();
     let name = found.get(0);
-    let named = name.len() - end.len() > 2 || end.len() > 2;
+    // `m.p.h.` has initials.
+    let stem = &name[..name.len() - end.len() - 1];
+    let named = end.len() > 1 && (stem.len() > 1 || end.len() > 2) || stem.len() > 1 && !stem.contains('.');
     let joined = found.before().is_some_and(|before| "@/\\.-".contains(before)) || found.after() == Some('@');
-    let word = end.len() < 3 && name[..name.len() - end.len()].trim_end_matches('.').bytes().all(|byte| byte.is_ascii_digit());
+    let word = end.len() < 3 && stem.bytes().all(|byte| byte.is_ascii_digit());
     (listed(FILES, &lower) && alike && named && !joined && !word).then(|| spelled(name))
 }
 

@@ -9,7 +9,11 @@ pub(super) const CODE: &[Rule] = &[
     // Control sequences that lost their first character.
     (r"\[[0-9]{1,3}(?:;[0-9]{1,3})*m", |found| (found.after() != Some(']')).then(String::new)),
     (r"(?m)^ ?(?:`{3,}|~{3,})[A-Za-z0-9+#._-]* ?$", |_| Some(String::new())),
-    (r"`{1,3}([^`\n]+)`{1,3}", |found| Some(code(found.get(1)))),
+    // Quotes that begin with a backtick, and end with an apostrophe, are no code.
+    (r"`{1,3}([^`\n]+)`{1,3}", |found| {
+        let joined = |next: Option<char>| next.is_some_and(char::is_alphanumeric);
+        (!joined(found.before()) && !joined(found.after())).then(|| code(found.get(1)))
+    }),
 ];
 
 /// Rules for lines, links and emphasis.
@@ -54,7 +58,6 @@ pub(super) const RULES: &[Rule] = &[
     (r"(==)([^\s=](?:[^=\n]*[^\s=])?)(==)", emphasis),
     // Faces and the names of emoji.
     (r"[:;=8][-o^']?[()\[\]DPpO3/\\|*]+", face),
-    (r"\b[xX]D+\b", face),
     (r"<3+", heart),
     (r":[a-z][a-z0-9_+-]*:", |found| {
         let apart = found.before().is_none_or(|before| before.is_whitespace() || before == ':');
@@ -98,7 +101,7 @@ fn citation(found: &RuleMatch<'_>) -> Option<String> {
     let apart = found.get(0).starts_with(' ');
     let word = super::last_word(found.head);
     let noun = NOUNS.split(' ').any(|noun| noun.eq_ignore_ascii_case(word));
-    let ends = found.after().is_none_or(|after| after.is_whitespace() || ".,;:!?)[\"'".contains(after));
+    let ends = found.after().is_none_or(|after| after.is_whitespace() || ".,;!?)[\"'".contains(after));
     let free = found.before().is_some_and(|before| before.is_alphabetic() || ".,;:!?)\"']".contains(before));
     let code = found.rest.trim_start().starts_with('=') || word.len() == 1 || found.get(0).ends_with("[0]");
     (ends && free && !noun && !code && !(apart && listed)).then(String::new)

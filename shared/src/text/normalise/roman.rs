@@ -48,6 +48,10 @@ const GIVEN: &str = "Alan Albert Alfred Andrew Arthur Benjamin Bill Bob Charles 
     Eric Ernest Francis Frank Fred George Gregory Harold Harry Henry Howard Jack James Jeff Jim Joe John Joseph Ken Kenneth Larry \
     Lawrence Louis Mark Martin Michael Patrick Paul Peter Philip Ralph Ray Raymond Richard Robert Roger Ronald Roy Sam Samuel \
     Scott Stephen Steven Theodore Thomas Thurston Tom Trey Walter Wayne William";
+/// Last words of the names of works and wars, which are counted.
+const WORKS: &str = "Age Arena Bowl City Civilization Club Code Combat Creed Dawn Diablo Duty Edition Effect Empires Evil Fallout \
+    Fantasy Fighter Force Galaxy Game Games Godfather Ground Gear Hearts Hunter Kombat Life Men Movie Mission Night Odyssey Panel \
+    Park Quest Rising Rocky Saga Scrolls Shock Souls Space Star Story Strike Tale Theft Trek Turismo War Warcraft Wars World";
 /// Nouns behind the short form of `intravenous`.
 const DRIPS: &str = "access antibiotics bag bags catheter drip drips drug fluid fluids infusion iron line lines medication \
     morphine needle pole push saline solution therapy treatment user";
@@ -139,7 +143,9 @@ fn named(found: &RuleMatch<'_>) -> Option<String> {
     let (word, numeral) = (found.get(1), found.get(2));
     let value = value(numeral)?;
     let touched = found.after().is_some_and(|after| after.is_alphanumeric() || "/_&@+".contains(after)) || goes_on(found.rest);
-    let abbreviated = found.rest.starts_with('.') && found.rest[1..].starts_with(|next: char| next.is_uppercase());
+    // `Karl V. Ode` has an initial.
+    let initial = numeral.len() == 1 && found.rest.starts_with(". ") && found.rest[2..].starts_with(char::is_uppercase);
+    let abbreviated = initial || (found.rest.starts_with('.') && found.rest[1..].starts_with(char::is_uppercase));
     let joined = found.rest.starts_with('-') && found.rest[1..].starts_with(char::is_alphanumeric);
     if touched || abbreviated || joined || found.before().is_some_and(|before| before.is_alphanumeric() || "./-_@".contains(before)) {
         return None;
@@ -165,13 +171,15 @@ fn named(found: &RuleMatch<'_>) -> Option<String> {
     let small = numeral.bytes().all(|letter| b"IVX".contains(&letter));
     let crowned = listed(CROWNED, before) && word.starts_with(char::is_uppercase);
     let regnal = listed(REGNAL, word) && !(word == "Malcolm" && numeral == "X") && (value < 30);
-    let heir = matches!(numeral, "II" | "III" | "IV") && listed(GIVEN, before.trim_end_matches('.'))
-        && word.starts_with(char::is_uppercase) && found.head.ends_with(' ');
+    let child = matches!(numeral, "II" | "III" | "IV" | "V") && word.starts_with(char::is_uppercase) && found.head.ends_with(' ');
+    let heir = child && found.head.rsplit([' ', '\n']).skip(1).take(2).any(|given| listed(GIVEN, given));
     if small && (crowned || regnal || heir) {
         return Some(format!("{word} the {}", ordinal(value)));
     }
     let name = word.starts_with(char::is_uppercase) && word.len() > 1 && !listed(VERBS, word) && word != word.to_uppercase();
     let drip = numeral == "IV" && listed(DRIPS, found.word_after());
+    // Any two names may be those of a person.
+    let person = child && before.starts_with(char::is_uppercase) && !listed(WORKS, word) && !listed(VERBS, before);
     let kisses = matches!(numeral, "XX" | "XXX");
-    (name && small && !short && !drip && !kisses).then(|| format!("{word} {}", cardinal(value)))
+    (name && small && !short && !drip && !kisses && !person).then(|| format!("{word} {}", cardinal(value)))
 }
