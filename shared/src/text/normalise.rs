@@ -42,10 +42,10 @@ const MARKUP: [&[Rule]; 4] = [markup::CODE, html::TAGS, markup::RULES, html::ENT
 /// The other rules, in order. Rules that need digits and signs as written come before rules that turn
 /// them into words.
 const FAMILIES: [&[Rule]; 14] = [
-    electronic::RULES,
-    codes::RULES,
     titles::RULES,
     addresses::RULES,
+    electronic::RULES,
+    codes::RULES,
     roman::RULES,
     abbreviations::RULES,
     operators::RULES,

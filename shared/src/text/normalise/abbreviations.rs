@@ -13,7 +13,9 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"(?i)\bvs\b\.?", |_| Some("versus".into())),
     (r"\b([Aa])\.k\.a\b\.?", |found| Some(cased(found, "also known as"))),
-    (r"\b([0-9]+(?:st|nd|rd|th)|[Rr]evised|[Nn]ew) ed\.", |found| Some(format!("{} edition{}", found.get(1), found.period()))),
+    (r"\b([0-9]+(?:st|nd|rd|th)|[Rr]evised|[Nn]ew) ed\.", |found| {
+        Some(format!("{} edition{}", found.get(1), found.period()))
+    }),
     (r"\b([Ee])d\. by\b", |found| Some(format!("{}dited by", found.get(1)))),
     (r"&c\.", |found| Some(format!("et cetera{}", found.period()))),
     (r"\b(?:[Ee]t) al\.", |found| Some(format!("{} al{}", &found.get(0)[..2], found.period()))),
@@ -36,12 +38,12 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Words that have a capital only because they begin a sentence or a greeting, so they name no
 /// street.
-const STARTERS: &str = "A About After All Although An And Are Around As Ask At Because Before Behind Both But By Call Can \
-    Could Dear Did Do Does During Even Every For From Had Has Have He Hello Her Here Hi His How However I If In Inside Into \
-    Is It Its Later Let Like Meet My Near No Not Now Of On Once Only Or Our Outside Over Perhaps Please See She \
-    Should Since So Still Thank Thanks That The Their Then There These They This Those Though Through To Today \
-    Tomorrow Toward Towards Under Unless Until Via Visit Was We Were What When Where Whether While Who Why Will \
-    With Within Without Would Yes Yesterday Yet You Your";
+const STARTERS: &str = "A About After All Although An And Are Around As Ask At Because Before Behind Both But By \
+    Call Can Could Dear Did Do Does During Even Every For From Had Has Have He Hello Her Here Hi His How However I \
+    If In Inside Into Is It Its Later Let Like Meet My Near No Not Now Of On Once Only Or Our Outside Over Perhaps \
+    Please See She Should Since So Still Thank Thanks That The Their Then There These They This Those Though Through \
+    To Today Tomorrow Toward Towards Under Unless Until Via Visit Was We Were What When Where Whether While Who Why \
+    Will With Within Without Would Yes Yesterday Yet You Your";
 
 /// Words in front of a number or a numeral: one and, if the abbreviation is a plural, many.
 const COUNTED: &[(&str, &str)] = &[
@@ -161,7 +163,8 @@ fn slash(found: &RuleMatch<'_>) -> Option<String> {
         ("w", start) if found.get(1) == "w" && !ends => return free.then(|| format!("with {start}{}", found.get(3))),
         _ => return None,
     };
-    free.then(|| format!("{}{}", cased(found, words), ended(found, found.get(3))))
+    let words = if tail == "A" { words.to_owned() } else { cased(found, words) };
+    free.then(|| format!("{words}{}", ended(found, found.get(3))))
 }
 
 /// Reads an abbreviation in front of a number. Behind a number it is a unit: `5 min. 30`.
@@ -207,7 +210,9 @@ fn company(found: &RuleMatch<'_>) -> Option<String> {
     let head = head.strip_suffix(',').unwrap_or(head);
     let name = super::last_word(head);
     let and = head.ends_with('&') || name == "and";
-    let named = name.starts_with(char::is_uppercase) && !matches!(name, "Inc" | "Ltd" | "Co" | "Corp") && !begins_like_a_sentence(name);
+    let named = name.starts_with(char::is_uppercase)
+        && !matches!(name, "Inc" | "Ltd" | "Co" | "Corp")
+        && !begins_like_a_sentence(name);
     let words = match short {
         "Co" => "Company",
         "Corp" => "Corporation",

@@ -2,8 +2,8 @@
 //! and senators.
 
 use super::abbreviations::begins_like_a_sentence;
-use super::{Rule, RuleMatch};
 use super::codes::in_pairs;
+use super::{Rule, RuleMatch};
 use crate::text::numbers::digits;
 
 /// Rules for addresses in the order of their parts.
@@ -21,6 +21,10 @@ pub(super) const RULES: &[Rule] = &[
         (!begins_like_a_sentence(found.get(1))).then(|| format!("{} {}{period}", found.get(1), street(found.get(2))))
     }),
     (r"\b([A-Z][a-z]+(?:'s)?|[0-9]{1,3}(?:st|nd|rd|th)) (St|Dr|Ct|Pl|Sq|Cir|Ter)\b(\.?)", bare_street),
+    (r"\b(Hwy|Pkwy|Blvd|Tpke)\b(\.?)", |found| {
+        let period = if found.get(2).is_empty() { "" } else { found.period() };
+        Some(format!("{}{period}", street(found.get(1))))
+    }),
     (r"\b([NSEW])\. ([A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th))\b", side),
     // Parts of a building.
     (r"\b(?i:(apt|ste|bldg|rm))\b\.? ?(#?)([0-9]+[A-Z]?|[A-Z][0-9]*)\b", |found| {
@@ -42,10 +46,18 @@ pub(super) const RULES: &[Rule] = &[
         let state = if found.get(1) == "DC" { "DC" } else { state(found.get(1))? };
         Some(format!("{state} {}", zip(&found.get(0)[found.get(0).len() - found.get(2).len() - found.get(3).len()..])))
     }),
-    (r"\b((?i:zip|postal|area)(?: ?code)?s?|[Pp]ostcode)((?: is| are| was|:| of)? )([0-9]{5}(?:-[0-9]{4})?)((?:,?(?: or| and| to)? [0-9]{5})*)\b", |found| {
-        let more: Vec<_> = found.get(4).split(' ').map(|part| if part.contains(|digit: char| digit.is_ascii_digit()) { zip(part) } else { part.into() }).collect();
-        (!super::goes_on(found.rest)).then(|| format!("{}{}{}{}", found.get(1), found.get(2), zip(found.get(3)), more.join(" ")))
-    }),
+    (
+        r"\b((?i:zip|postal|area)(?: ?code)?s?|[Pp]ostcode)((?: is| are| was|:| of)? )([0-9]{5}(?:-[0-9]{4})?)((?:,?(?: or| and| to)? [0-9]{5})*)\b",
+        |found| {
+            let more: Vec<_> = found
+                .get(4)
+                .split(' ')
+                .map(|part| if part.contains(|digit: char| digit.is_ascii_digit()) { zip(part) } else { part.into() })
+                .collect();
+            (!super::goes_on(found.rest))
+                .then(|| format!("{}{}{}{}", found.get(1), found.get(2), zip(found.get(3)), more.join(" ")))
+        },
+    ),
     (r"\(([DRI])-([A-Z]{2})\b(?:-[0-9]{1,2})?", |found| {
         let party = match found.get(1) {
             "D" => "Democrat",
@@ -55,48 +67,117 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("({party}, {}", state(found.get(2))?))
     }),
     (r"\b([A-Z][a-z]+), ([A-Z]{2})\b", city),
-    (r"\b([A-Z][a-z]+, )(Ala|Ariz|Ark|Calif|Colo|Conn|Del|Fla|Ga|Ill|Ind|Kan|Ky|La|Mass|Md|Mich|Minn|Miss|Mo|Mont|Neb|Nev|Okla|Ore|Pa|Tenn|Tex|Va|Vt|Wash|Wis|Wyo)\.", |found| {
-        let (_, name) = SHORT_STATES.iter().find(|(short, _)| *short == found.get(2))?;
-        Some(format!("{}{name}{}", found.get(1), found.period()))
-    }),
+    (
+        r"\b([A-Z][a-z]+, )(Ala|Ariz|Ark|Calif|Colo|Conn|Del|Fla|Ga|Ill|Ind|Kan|Ky|La|Mass|Md|Mich|Minn|Miss|Mo|Mont|Neb|Nev|Okla|Ore|Pa|Tenn|Tex|Va|Vt|Wash|Wis|Wyo)\.",
+        |found| {
+            let (_, name) = SHORT_STATES.iter().find(|(short, _)| *short == found.get(2))?;
+            Some(format!("{}{name}{}", found.get(1), found.period()))
+        },
+    ),
 ];
 
 /// Postal codes of the states.
 const STATES: [(&str, &str); 50] = [
-    ("AK", "Alaska"), ("AL", "Alabama"), ("AR", "Arkansas"), ("AZ", "Arizona"), ("CA", "California"), ("CO", "Colorado"),
-    ("CT", "Connecticut"), ("DE", "Delaware"), ("FL", "Florida"), ("GA", "Georgia"), ("HI", "Hawaii"), ("IA", "Iowa"),
-    ("ID", "Idaho"), ("IL", "Illinois"), ("IN", "Indiana"), ("KS", "Kansas"), ("KY", "Kentucky"), ("LA", "Louisiana"),
-    ("MA", "Massachusetts"), ("MD", "Maryland"), ("ME", "Maine"), ("MI", "Michigan"), ("MN", "Minnesota"),
-    ("MO", "Missouri"), ("MS", "Mississippi"), ("MT", "Montana"), ("NC", "North Carolina"), ("ND", "North Dakota"),
-    ("NE", "Nebraska"), ("NH", "New Hampshire"), ("NJ", "New Jersey"), ("NM", "New Mexico"), ("NV", "Nevada"),
-    ("NY", "New York"), ("OH", "Ohio"), ("OK", "Oklahoma"), ("OR", "Oregon"), ("PA", "Pennsylvania"),
-    ("RI", "Rhode Island"), ("SC", "South Carolina"), ("SD", "South Dakota"), ("TN", "Tennessee"), ("TX", "Texas"),
-    ("UT", "Utah"), ("VA", "Virginia"), ("VT", "Vermont"), ("WA", "Washington"), ("WI", "Wisconsin"),
-    ("WV", "West Virginia"), ("WY", "Wyoming"),
+    ("AK", "Alaska"),
+    ("AL", "Alabama"),
+    ("AR", "Arkansas"),
+    ("AZ", "Arizona"),
+    ("CA", "California"),
+    ("CO", "Colorado"),
+    ("CT", "Connecticut"),
+    ("DE", "Delaware"),
+    ("FL", "Florida"),
+    ("GA", "Georgia"),
+    ("HI", "Hawaii"),
+    ("IA", "Iowa"),
+    ("ID", "Idaho"),
+    ("IL", "Illinois"),
+    ("IN", "Indiana"),
+    ("KS", "Kansas"),
+    ("KY", "Kentucky"),
+    ("LA", "Louisiana"),
+    ("MA", "Massachusetts"),
+    ("MD", "Maryland"),
+    ("ME", "Maine"),
+    ("MI", "Michigan"),
+    ("MN", "Minnesota"),
+    ("MO", "Missouri"),
+    ("MS", "Mississippi"),
+    ("MT", "Montana"),
+    ("NC", "North Carolina"),
+    ("ND", "North Dakota"),
+    ("NE", "Nebraska"),
+    ("NH", "New Hampshire"),
+    ("NJ", "New Jersey"),
+    ("NM", "New Mexico"),
+    ("NV", "Nevada"),
+    ("NY", "New York"),
+    ("OH", "Ohio"),
+    ("OK", "Oklahoma"),
+    ("OR", "Oregon"),
+    ("PA", "Pennsylvania"),
+    ("RI", "Rhode Island"),
+    ("SC", "South Carolina"),
+    ("SD", "South Dakota"),
+    ("TN", "Tennessee"),
+    ("TX", "Texas"),
+    ("UT", "Utah"),
+    ("VA", "Virginia"),
+    ("VT", "Vermont"),
+    ("WA", "Washington"),
+    ("WI", "Wisconsin"),
+    ("WV", "West Virginia"),
+    ("WY", "Wyoming"),
 ];
 
 /// Older abbreviations of the states.
 const SHORT_STATES: [(&str, &str); 33] = [
-    ("Ala", "Alabama"), ("Ariz", "Arizona"), ("Ark", "Arkansas"), ("Calif", "California"), ("Colo", "Colorado"),
-    ("Conn", "Connecticut"), ("Del", "Delaware"), ("Fla", "Florida"), ("Ga", "Georgia"), ("Ill", "Illinois"),
-    ("Ind", "Indiana"), ("Kan", "Kansas"), ("Ky", "Kentucky"), ("La", "Louisiana"), ("Mass", "Massachusetts"),
-    ("Md", "Maryland"), ("Mich", "Michigan"), ("Minn", "Minnesota"), ("Miss", "Mississippi"), ("Mo", "Missouri"),
-    ("Mont", "Montana"), ("Neb", "Nebraska"), ("Nev", "Nevada"), ("Okla", "Oklahoma"), ("Ore", "Oregon"),
-    ("Pa", "Pennsylvania"), ("Tenn", "Tennessee"), ("Tex", "Texas"), ("Va", "Virginia"), ("Vt", "Vermont"),
-    ("Wash", "Washington"), ("Wis", "Wisconsin"), ("Wyo", "Wyoming"),
+    ("Ala", "Alabama"),
+    ("Ariz", "Arizona"),
+    ("Ark", "Arkansas"),
+    ("Calif", "California"),
+    ("Colo", "Colorado"),
+    ("Conn", "Connecticut"),
+    ("Del", "Delaware"),
+    ("Fla", "Florida"),
+    ("Ga", "Georgia"),
+    ("Ill", "Illinois"),
+    ("Ind", "Indiana"),
+    ("Kan", "Kansas"),
+    ("Ky", "Kentucky"),
+    ("La", "Louisiana"),
+    ("Mass", "Massachusetts"),
+    ("Md", "Maryland"),
+    ("Mich", "Michigan"),
+    ("Minn", "Minnesota"),
+    ("Miss", "Mississippi"),
+    ("Mo", "Missouri"),
+    ("Mont", "Montana"),
+    ("Neb", "Nebraska"),
+    ("Nev", "Nevada"),
+    ("Okla", "Oklahoma"),
+    ("Ore", "Oregon"),
+    ("Pa", "Pennsylvania"),
+    ("Tenn", "Tennessee"),
+    ("Tex", "Texas"),
+    ("Va", "Virginia"),
+    ("Vt", "Vermont"),
+    ("Wash", "Washington"),
+    ("Wis", "Wisconsin"),
+    ("Wyo", "Wyoming"),
 ];
 
 /// First words of the names of cities that have several.
-const CITY_HEADS: &str = "New San Los Las Fort Saint Santa Salt Kansas El Palm Baton Little Long West East North South Grand Ann \
-    Cedar Des Green Virginia Colorado Oklahoma Jersey Iowa Lake Mount College Silver Ocean Bowling Jefferson Ellicott Fall Cape \
-    Martha State King Glen Coral Sioux Rapid Bel";
+const CITY_HEADS: &str = "New San Los Las Fort Saint Santa Salt Kansas El Palm Baton Little Long West East North \
+    South Grand Ann Cedar Des Green Virginia Colorado Oklahoma Jersey Iowa Lake Mount College Silver Ocean Bowling \
+    Jefferson Ellicott Fall Cape Martha State King Glen Coral Sioux Rapid Bel";
 /// Answers and calls in front of a word in capitals.
-const ANSWERS: &str = "Yes Yeah Yep No Nope Well Sure Fine Right Okay Alright Hey Oh Hello Hi Wow Sorry Thanks Hm Hmm Look Listen \
-    So Now Then Great Good Mom Dad Please Man Boy Um Uh God Trust Believe Help Join";
+const ANSWERS: &str = "Yes Yeah Yep No Nope Well Sure Fine Right Okay Alright Hey Oh Hello Hi Wow Sorry Thanks Hm \
+    Hmm Look Listen So Now Then Great Good Mom Dad Please Man Boy Um Uh God Trust Believe Help Join";
 /// Names of saints in front of which `St.` is no street.
-const SAINTS: &str = "Albans Andrew Andrews Anne Anthony Augustine Bernard Catherine Catharines Clair Cloud Croix Francis George \
-    Germain Helena Helens Ives James John Joseph Jude Kitts Lawrence Louis Lucia Luke Mark Martin Mary Michael Moritz Nicholas \
-    Pancras Patrick Paul Peter Petersburg Pius Stephen Thomas Tropez Vincent";
+const SAINTS: &str = "Albans Andrew Andrews Anne Anthony Augustine Bernard Catherine Catharines Clair Cloud Croix \
+    Francis George Germain Helena Helens Ives James John Joseph Jude Kitts Lawrence Louis Lucia Luke Mark Martin \
+    Mary Michael Moritz Nicholas Pancras Patrick Paul Peter Petersburg Pius Stephen Thomas Tropez Vincent";
 /// Words in front of a street.
 const ON_STREETS: &str = "on at to along off of down from near across and between onto up via corner over";
 
@@ -110,7 +191,10 @@ fn state(code: &str) -> Option<&'static str> {
 
 /// Reads a zip code digit by digit.
 fn zip(code: &str) -> String {
-    code.split('-').map(|part| format!("{}{}", digits(part), if part.ends_with(',') { "," } else { "" })).collect::<Vec<_>>().join(", ")
+    code.split('-')
+        .map(|part| format!("{}{}", digits(part), if part.ends_with(',') { "," } else { "" }))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn street(short: &str) -> &str {
@@ -228,7 +312,8 @@ fn city(found: &RuleMatch<'_>) -> Option<String> {
     let word = matches!(code, "OK" | "HI" | "OH" | "ME" | "IN" | "OR");
     let ends = found.after().is_none_or(|after| ",.;:!?)\n".contains(after));
     let greeting = begins_like_a_sentence(name) || listed(ANSWERS, name) || (word && !ends);
-    let placed = listed("in from near to of at", before) || listed("Tulsa Norman City Edmond Lawton Stillwater Broken", name);
+    let placed =
+        listed("in from near to of at", before) || listed("Tulsa Norman City Edmond Lawton Stillwater Broken", name);
     let answer = code == "OK" && !placed;
     let more = found.after().is_some_and(|after| after.is_alphanumeric() || "-&/+".contains(after));
     (!(greeting || answer || more) && !(person && degree)).then(|| format!("{name}, {state}"))

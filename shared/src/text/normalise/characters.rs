@@ -17,8 +17,26 @@ const ESCAPE_BYTES: usize = 256;
 /// Words in front of a raised 2 or 3 that are squared or cubed. Behind other long words the digit is
 /// the mark of a footnote.
 const UNITS: &[&str] = &[
-    "meter", "meters", "metre", "metres", "foot", "feet", "inch", "inches", "mile", "miles", "yard", "yards",
-    "kilometer", "kilometers", "kilometre", "kilometres", "centimeter", "centimeters", "millimeter", "millimeters",
+    "meter",
+    "meters",
+    "metre",
+    "metres",
+    "foot",
+    "feet",
+    "inch",
+    "inches",
+    "mile",
+    "miles",
+    "yard",
+    "yards",
+    "kilometer",
+    "kilometers",
+    "kilometre",
+    "kilometres",
+    "centimeter",
+    "centimeters",
+    "millimeter",
+    "millimeters",
 ];
 
 /// Replaces characters of the same meaning by one, and runs of blanks by one space. Characters
@@ -100,7 +118,13 @@ fn escape(first: char, rest: &str) -> usize {
             Some(end) if bytes.get(end + 1) == Some(&b'\\') => end + 2,
             _ => 1,
         },
-        b'(' | b')' => if bytes.get(1).is_some_and(u8::is_ascii_alphanumeric) { 2 } else { 0 },
+        b'(' | b')' => {
+            if bytes.get(1).is_some_and(u8::is_ascii_alphanumeric) {
+                2
+            } else {
+                0
+            }
+        }
         b'=' | b'>' | b'7' | b'8' => 1,
         _ => 0,
     }

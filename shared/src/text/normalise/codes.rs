@@ -6,10 +6,13 @@ use crate::text::numbers::{cardinal, digits, number, parse, plural};
 /// Rules for codes. Measures such as `5kg` begin with a digit and are none.
 pub(super) const RULES: &[Rule] = &[
     // A code behind a hash, and one behind the word for it.
-    (r"#([A-Za-z]*[0-9][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+|[A-Z]{1,5}-[A-Z0-9-]*[0-9][A-Z0-9]*|[A-Z]{1,5}[0-9]+[A-Z0-9]*)\b", |found| {
-        let attached = found.before().is_some_and(char::is_alphanumeric);
-        (!attached).then(|| format!("number {}", code(found.get(1))))
-    }),
+    (
+        r"#([A-Za-z]*[0-9][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+|[A-Z]{1,5}-[A-Z0-9-]*[0-9][A-Z0-9]*|[A-Z]{1,5}[0-9]+[A-Z0-9]*)\b",
+        |found| {
+            let attached = found.before().is_some_and(char::is_alphanumeric);
+            (!attached).then(|| format!("number {}", code(found.get(1))))
+        },
+    ),
     (
         r"(?x)\b((?i:(?:serial|order|invoice|tracking|account|reference|confirmation|model|part|ticket|case|booking|policy|member
         |customer|employee|student|batch|lot|item|product|registration|licen[sc]e|routing|reservation|flight|card|vehicle)
@@ -18,22 +21,33 @@ pub(super) const RULES: &[Rule] = &[
         told,
     ),
     // Numbers read in pairs by custom.
-    (r"\b((?:Form|Flight|Route|Highway|Interstate|Channel|Boeing|Airbus|Area|Studio|Gate)s?) ([0-9]{3,4})(?:-([0-9]{1,4}))?\b", |found| {
-        let more = found.get(3);
-        let more = if more.is_empty() { String::new() } else { format!(" {}", number(more)) };
-        (!super::goes_on(found.rest)).then(|| format!("{} {}{more}", found.get(1), in_pairs(found.get(2))))
-    }),
+    (
+        r"\b((?:Form|Flight|Route|Highway|Interstate|Channel|Boeing|Airbus|Area|Studio|Gate)s?) ([0-9]{3,4})(?:-([0-9]{1,4}))?\b",
+        |found| {
+            let more = found.get(3);
+            let more = if more.is_empty() { String::new() } else { format!(" {}", number(more)) };
+            (!super::goes_on(found.rest)).then(|| format!("{} {}{more}", found.get(1), in_pairs(found.get(2))))
+        },
+    ),
     // Postal codes of the United Kingdom and Canada.
-    (r"\b([A-Z]{1,2}[0-9][0-9A-Z]?) ([0-9][A-Z]{2})\b", |found| Some(format!("{} {}", spelled_code(found.get(1)), spelled_code(found.get(2))))),
-    (r"\b([A-Z][0-9][A-Z]) ([0-9][A-Z][0-9])\b", |found| Some(format!("{} {}", spelled_code(found.get(1)), spelled_code(found.get(2))))),
+    (r"\b([A-Z]{1,2}[0-9][0-9A-Z]?) ([0-9][A-Z]{2})\b", |found| {
+        Some(format!("{} {}", spelled_code(found.get(1)), spelled_code(found.get(2))))
+    }),
+    (r"\b([A-Z][0-9][A-Z]) ([0-9][A-Z][0-9])\b", |found| {
+        Some(format!("{} {}", spelled_code(found.get(1)), spelled_code(found.get(2))))
+    }),
     // Plates: `ABC 1234` behind the word, and `AB12 CDE`.
-    (r"\b([A-Z]{2}[0-9]{2}) ([A-Z]{3})\b", |found| Some(format!("{} {}", spelled_code(found.get(1)), spaced(found.get(2))))),
+    (r"\b([A-Z]{2}[0-9]{2}) ([A-Z]{3})\b", |found| {
+        Some(format!("{} {}", spelled_code(found.get(1)), spaced(found.get(2))))
+    }),
     // Universal identifiers and digests.
     (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", |found| Some(spelled_code(found.get(0)))),
     // The first and the last of several.
     (r"\b([A-Z]{1,2})([0-9]{1,3})[-–]([A-Z]{1,2})([0-9]{1,3})\b", |found| {
         let range = found.get(1) == found.get(3) && joins(found);
-        range.then(|| format!("{} {} to {} {}", found.get(1), figures(found.get(2)), found.get(3), figures(found.get(4))))
+        range.then(|| {
+            format!("{} {} to {} {}", found.get(1), figures(found.get(2)), found.get(3), figures(found.get(4)))
+        })
     }),
     (r"\b([A-Z]{1,4})-?([0-9]{1,3})s\b", |found| {
         joins(found).then(|| format!("{} {}", found.get(1), plural(&figures(found.get(2)))))
@@ -42,8 +56,11 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b[0-9]+[A-Z]{2,}[0-9][A-Z0-9]*\b", |found| Some(code(found.get(0)))),
     (r"\b[A-Z]{1,5}[0-9]+(?:[A-Z]+[0-9]*)*\b", |found| {
         // A letter before a year or a great number is a prefix: `FY2024`.
-        let year = found.get(0).trim_start_matches(|letter: char| letter.is_ascii_uppercase()).len() == 4 && found.get(0).starts_with("FY");
-        let alone = found.before() != Some('.') && found.after() != Some('.') || found.rest.len() < 2 || found.rest.starts_with(". ");
+        let year = found.get(0).trim_start_matches(|letter: char| letter.is_ascii_uppercase()).len() == 4
+            && found.get(0).starts_with("FY");
+        let alone = found.before() != Some('.') && found.after() != Some('.')
+            || found.rest.len() < 2
+            || found.rest.starts_with(". ");
         (joins(found) && !year && alone).then(|| code(found.get(0)))
     }),
 ];
@@ -96,7 +113,9 @@ pub(super) fn in_pairs(text: &str) -> String {
 
 /// Reads a code letter by letter and digit by digit.
 pub(super) fn spelled_code(text: &str) -> String {
-    let word = |sign: char| if sign.is_ascii_digit() { digits(sign.encode_utf8(&mut [0; 4])) } else { sign.to_uppercase().to_string() };
+    let word = |sign: char| {
+        if sign.is_ascii_digit() { digits(sign.encode_utf8(&mut [0; 4])) } else { sign.to_uppercase().to_string() }
+    };
     text.split('-').map(|group| group.chars().map(word).collect::<Vec<_>>().join(" ")).collect::<Vec<_>>().join(", ")
 }
 
@@ -122,7 +141,8 @@ fn parts(text: &str) -> Vec<&str> {
 fn joins(found: &RuleMatch<'_>) -> bool {
     let touched = |next: Option<char>| next.is_some_and(|next| next.is_alphanumeric() || "/_@\\$€£'^°%".contains(next));
     let hyphen = found.before() == Some('-') || found.after() == Some('-');
-    let figure = found.rest.starts_with(['.', ',', ':']) && found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit());
+    let figure =
+        found.rest.starts_with(['.', ',', ':']) && found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit());
     let possessive = found.rest.starts_with("'s");
     !touched(found.before()) && (!touched(found.after()) || possessive) && !hyphen && !figure
 }
@@ -146,6 +166,12 @@ fn told(found: &RuleMatch<'_>) -> Option<String> {
         return None;
     }
     let cue = cue.replace("no.", "number").replace("No.", "number");
-    let mark = if between.contains(':') { ": " } else if between.contains("is") { " is " } else { " " };
+    let mark = if between.contains(':') {
+        ": "
+    } else if between.contains("is") {
+        " is "
+    } else {
+        " "
+    };
     Some(format!("{cue}{mark}{}", code(text)))
 }

@@ -11,35 +11,42 @@ const MOST_PATH: usize = 60;
 const MOST_CHANGES: usize = 3;
 
 /// Ends of hosts. Endings that are words, such as `it` and `me`, count only in links.
-const DOMAINS: &str = "com org net edu gov mil int info biz io dev ai app co tv eu uk de fr es nl ru cn jp kr br au ca ch se \
-    dk fi pl cz hu ro gr pt ie il tr ua nz mx ar cl za ng ke sg hk tw th vn pk ir ae lu lt lv ee sk si hr bg ly gg fm cc cloud \
-    shop store online tech xyz blog page wiki agency museum";
+const DOMAINS: &str = "com org net edu gov mil int info biz io dev ai app co tv eu uk de fr es nl ru cn jp kr br au \
+    ca ch se dk fi pl cz hu ro gr pt ie il tr ua nz mx ar cl za ng ke sg hk tw th vn pk ir ae lu lt lv ee sk si hr \
+    bg ly gg fm cc cloud shop store online tech xyz blog page wiki agency museum";
 /// Ends of hosts that are words. They count behind a word that leads to an address.
 const WORD_DOMAINS: &str = "us me it is in be to at no so my am as gg";
 /// Ends of hosts of a local network, which are words too. Such a host has a digit or several parts.
 const LOCAL_DOMAINS: &str = "internal lan local localdomain test example intranet corp home";
 /// Ends of the names of files.
-const FILES: &str = "txt md rst pdf doc docx xls xlsx ppt pptx odt csv tsv json jsonl xml yaml yml toml ini cfg conf config log lock env \
-    html htm css scss js jsx mjs ts tsx vue py ipynb rb rs go java kt swift c h cpp cc hpp cs php pl lua sql sh bash zsh bat ps1 exe \
-    dll so dmg iso deb rpm apk zip tar gz tgz bz2 xz 7z rar jpg jpeg png gif svg bmp webp tiff ico psd mp3 mp4 wav flac ogg opus \
-    aac mkv avi mov webm ttf otf woff woff2 pem key crt db sqlite bak tmp parquet onnx safetensors srt epub net";
+const FILES: &str = "txt md rst pdf doc docx xls xlsx ppt pptx odt csv tsv json jsonl xml yaml yml toml ini cfg conf \
+    config log lock env html htm css scss js jsx mjs ts tsx vue py ipynb rb rs go java kt swift c h cpp cc hpp cs \
+    php pl lua sql sh bash zsh bat ps1 exe dll so dmg iso deb rpm apk zip tar gz tgz bz2 xz 7z rar jpg jpeg png gif \
+    svg bmp webp tiff ico psd mp3 mp4 wav flac ogg opus aac mkv avi mov webm ttf otf woff woff2 pem key crt db \
+    sqlite bak tmp parquet onnx safetensors srt epub net";
 /// Files and endings whose name begins with a dot.
-const DOTTED: &str = "bashrc zshrc profile bash_profile vimrc gitignore gitattributes gitconfig dockerignore editorconfig env \
-    npmrc htaccess ssh config local cache github vscode NET";
+const DOTTED: &str = "bashrc zshrc profile bash_profile vimrc gitignore gitattributes gitconfig dockerignore \
+    editorconfig env npmrc htaccess ssh config local cache github vscode NET";
+
+/// Pattern of the path and the query behind a host; a mark that ends the sentence is no part of it.
+macro_rules! tail {
+    () => {
+        r"((?:/(?:[\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?|[?#][\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?)"
+    };
+}
 
 /// Rules for addresses, paths and files. Each word that they make is without signs.
 pub(super) const RULES: &[Rule] = &[
     (r"\b(?:mailto:)?([A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})\b", |found| Some(spelled(found.get(1)))),
     (
-        r"(?x)\b([a-zA-Z][a-zA-Z0-9+]{1,9})://(www\.)?([A-Za-z0-9_.\[\]:@-]*[A-Za-z0-9\]])
-        ((?:/(?:[\w\-.~:/?\#@!$&*+;=%,]*[\w/=~+])?|[?\#][\w\-.~:/?\#@!$&*+;=%,]*[\w/=~+])?)",
+        concat!(r"\b(?:([a-zA-Z][a-zA-Z0-9+]{1,9})://(?:www\.)?|www\.)([A-Za-z0-9_.\[\]:@-]*[A-Za-z0-9\]])", tail!()),
         link,
     ),
-    (r"\b(www\.)((?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[0-9]{2,5})?)((?:/(?:[\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?|[?#][\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?)", |found| {
-        Some(format!("{}{}", spelled(found.get(2)), path(found.get(3))))
-    }),
     (
-        r"\b((?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)+([A-Za-z]{2,8})(?::[0-9]{2,5})?)\b((?:/(?:[\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?|[?#][\w\-.~:/?#@!$&*+;=%,]*[\w/=~+])?)",
+        concat!(
+            r"\b((?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)+([A-Za-z]{2,8})(?::[0-9]{2,5})?)\b",
+            tail!()
+        ),
         bare_host,
     ),
     (r"\blocalhost:([0-9]{2,5})\b((?:/(?:[\w\-.~:/?#&=%]*[\w/=])?)?)", |found| {
@@ -66,19 +73,24 @@ pub(super) const RULES: &[Rule] = &[
         apart.then(|| format!("at {}", spelled(found.get(1))))
     }),
     (r"#([0-9A-Fa-f]{6})\b", |found| {
-        let colour = found.get(1).bytes().any(|byte| byte.is_ascii_digit()) && found.get(1).bytes().any(|byte| byte.is_ascii_alphabetic());
-        (colour && !found.before().is_some_and(char::is_alphanumeric)).then(|| format!("hash {}", spelled_code(found.get(1))))
+        let colour = found.get(1).bytes().any(|byte| byte.is_ascii_digit())
+            && found.get(1).bytes().any(|byte| byte.is_ascii_alphabetic());
+        (colour && !found.before().is_some_and(char::is_alphanumeric))
+            .then(|| format!("hash {}", spelled_code(found.get(1))))
     }),
     (r"#([A-Za-z][A-Za-z0-9_]*|[0-9]+[A-Za-z]{3,}[A-Za-z0-9_]*)", hashtag),
     // Calls in code, and pointers.
     (r"\b([A-Za-z_][A-Za-z0-9_]*)\.([A-Za-z_][A-Za-z0-9_]*)\(", |found| {
         Some(format!("{} dot {}(", found.get(1), found.get(2)))
     }),
-    (r"\b([Ii]mport|from|module|package|class|function|method|namespace|attribute) ([a-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+)\b", |found| {
-        Some(format!("{} {}", found.get(1), found.get(2).replace('.', " dot ")))
-    }),
+    (
+        r"\b([Ii]mport|module|package|class|function|method|namespace|attribute) ([a-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+)\b",
+        |found| Some(format!("{} {}", found.get(1), found.get(2).replace('.', " dot "))),
+    ),
     (r"\(\)", |found| found.before().is_some_and(char::is_alphanumeric).then(String::new)),
-    (r"\b[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+", |found| Some(found.get(0).replace("::", " colon colon "))),
+    (r"\b[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z_][A-Za-z0-9_]*)+", |found| {
+        Some(found.get(0).replace("::", " colon colon "))
+    }),
     // Options of a command.
     (r"(^| )(--?)([a-z][a-z0-9]*(?:-[a-z0-9]+)*)\b", option),
 ];
@@ -145,7 +157,9 @@ const fn sign(sign: char) -> Option<&'static str> {
 fn path(text: &str) -> String {
     let text = text.strip_suffix('/').unwrap_or(text);
     let key = |part: &str| {
-        let changes = |pair: &&[u8]| pair.iter().all(u8::is_ascii_alphanumeric) && pair[0].is_ascii_digit() != pair[1].is_ascii_digit();
+        let changes = |pair: &&[u8]| {
+            pair.iter().all(u8::is_ascii_alphanumeric) && pair[0].is_ascii_digit() != pair[1].is_ascii_digit()
+        };
         part.as_bytes().windows(2).filter(changes).count() > MOST_CHANGES
     };
     if text.is_empty() || text.len() > MOST_PATH || text.split(['/', '?', '=', '&', '#']).any(key) {
@@ -159,10 +173,10 @@ fn path(text: &str) -> String {
 /// Reads a link. The protocol of pages is not spoken.
 fn link(found: &RuleMatch<'_>) -> Option<String> {
     let protocol = match found.get(1).to_lowercase().as_str() {
-        "http" | "https" => String::new(),
+        "" | "http" | "https" => String::new(),
         other => format!("{other} colon slash slash "),
     };
-    Some(format!("{protocol}{}{}", spelled(found.get(3)), path(found.get(4))))
+    Some(format!("{protocol}{}{}", spelled(found.get(2)), path(found.get(3))))
 }
 
 /// Reads a host without a protocol. `end.Then` is none.
@@ -176,7 +190,8 @@ fn bare_host(found: &RuleMatch<'_>) -> Option<String> {
     if joined || !lettered || initials || (end != lower && end != end.to_uppercase()) {
         return None;
     }
-    let led = ["on", "at", "visit", "via", "see", "from", "to", "try", "go"].contains(&found.word_before().to_lowercase().as_str());
+    let led = ["on", "at", "visit", "via", "see", "from", "to", "try", "go"]
+        .contains(&found.word_before().to_lowercase().as_str());
     let several = labels.bytes().any(|byte| b".-0123456789".contains(&byte));
     let known = listed(DOMAINS, &lower)
         || (listed(WORD_DOMAINS, end) && (found.get(3).len() > 1 || (led && labels.len() > 3)))
@@ -234,7 +249,8 @@ fn dotted(found: &RuleMatch<'_>) -> Option<String> {
 fn machine(found: &RuleMatch<'_>) -> Option<String> {
     let bytes = found.get(1).split('.').all(|part| part.parse::<u16>().is_ok_and(|value| value < 256));
     let version = found.word_before().to_lowercase().starts_with("ver");
-    let part = found.before().is_some_and(|before| ".,/-$€£".contains(before)) || found.rest.starts_with(".") && found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit());
+    let part = found.before().is_some_and(|before| ".,/-$€£".contains(before))
+        || found.rest.starts_with(".") && found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit());
     if !bytes || version || part {
         return None;
     }
@@ -248,8 +264,12 @@ fn machine(found: &RuleMatch<'_>) -> Option<String> {
 fn long_machine(found: &RuleMatch<'_>) -> Option<String> {
     let text = found.get(0);
     let free = !found.before().is_some_and(|before| before.is_alphanumeric() || before == ':');
-    let sure = text.matches(':').count() >= 5 || (text.contains("::") && text.bytes().any(|byte| byte.is_ascii_digit()));
-    let words: Vec<_> = text.chars().map(|sign| if sign.is_ascii_digit() { digits(&sign.to_string()) } else { spelled(&sign.to_string()) }).collect();
+    let sure =
+        text.matches(':').count() >= 5 || (text.contains("::") && text.bytes().any(|byte| byte.is_ascii_digit()));
+    let words: Vec<_> = text
+        .chars()
+        .map(|sign| if sign.is_ascii_digit() { digits(&sign.to_string()) } else { spelled(&sign.to_string()) })
+        .collect();
     (free && sure).then(|| words.join(" "))
 }
 
@@ -271,7 +291,13 @@ fn hashtag(found: &RuleMatch<'_>) -> Option<String> {
         before = letter;
     }
     let words: Vec<_> = words.split('_').filter(|word| !word.is_empty()).map(spelled).collect();
-    let mark = if ["include", "define", "ifdef", "ifndef", "endif", "pragma"].contains(&name) { "hash" } else { "hashtag" };
+    let mark = if ["include", "define", "undef", "if", "ifdef", "ifndef", "else", "elif", "endif", "error", "pragma"]
+        .contains(&name)
+    {
+        "hash"
+    } else {
+        "hashtag"
+    };
     Some(format!("{mark} {}", words.join(" ")))
 }
 

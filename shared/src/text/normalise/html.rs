@@ -22,17 +22,17 @@ pub(super) const ENTITIES: &[Rule] =
     })];
 
 /// Tags that begin a paragraph.
-const BLOCKS: &str = "address article aside blockquote body caption dd details div dl dt figcaption figure footer form \
-    h1 h2 h3 h4 h5 h6 head header hr html li main nav ol p pre section summary table tbody tfoot thead title tr ul \
-    speak p s";
+const BLOCKS: &str = "address article aside blockquote body caption dd details div dl dt figcaption figure footer \
+    form h1 h2 h3 h4 h5 h6 head header hr html li main nav ol p pre section summary table tbody tfoot thead title tr \
+    ul speak p s";
 /// Tags within a line.
-const INLINE: &str = "a abbr acronym audio b base bdi bdo big button canvas cite code col data del dfn em embed font i \
-    iframe img input ins kbd label link map mark meta meter noscript object option output param picture q rp rt ruby samp \
-    script select small source span strike strong style sub sup svg textarea time track tt u var video wbr \
+const INLINE: &str = "a abbr acronym audio b base bdi bdo big button canvas cite code col data del dfn em embed font \
+    i iframe img input ins kbd label link map mark meta meter noscript object option output param picture q rp rt \
+    ruby samp script select small source span strike strong style sub sup svg textarea time track tt u var video wbr \
     emphasis lang phoneme prosody say-as voice w lexicon token";
 /// Attributes without a value.
-const FLAGS: &str = "async autofocus autoplay checked controls default defer disabled hidden loop multiple muted open \
-    readonly required reversed selected";
+const FLAGS: &str = "async autofocus autoplay checked controls default defer disabled hidden loop multiple muted \
+    open readonly required reversed selected";
 
 fn listed(table: &str, name: &str) -> bool {
     table.split_whitespace().any(|listed| listed.eq_ignore_ascii_case(name))

@@ -20,14 +20,17 @@ pub(super) const CODE: &[Rule] = &[
 pub(super) const RULES: &[Rule] = &[
     // A reply from the first line on is seen by its letter; `> 5` compares there.
     (r"(?m)^ ?(?:> ?)+", |found| {
-        let compares = found.head.is_empty() && !found.rest.starts_with(|next: char| next.is_alphabetic() || "*_#\"'[!".contains(next));
+        let compares = found.head.is_empty()
+            && !found.rest.starts_with(|next: char| next.is_alphabetic() || "*_#\"'[!".contains(next));
         (!compares).then(String::new)
     }),
     (r"\[!(NOTE|TIP|IMPORTANT|WARNING|CAUTION)\]", |found| {
         Some(format!("{}{}.", &found.get(1)[..1], found.get(1)[1..].to_lowercase()))
     }),
     (r"!\[([^\[\]\n]*)\](?:\([^()\n]*\)|\[[^\[\]\n]*\])", |found| Some(found.get(1).to_owned())),
-    (r"(?m)^ ?\[[^\[\]\n^]+\]: ?<?(?:[a-z]+://|/|#|\.|mailto:|www\.)\S*(?: [\x22'(][^\n]*)? ?$", |_| Some(String::new())),
+    (r"(?m)^ ?\[[^\[\]\n^]+\]: ?<?(?:[a-z]+://|/|#|\.|mailto:|www\.)\S*(?: [\x22'(][^\n]*)? ?$", |_| {
+        Some(String::new())
+    }),
     (r"\[([^\[\]\n]*)\]\(([^()\s]*(?:\([^()\s]*\))?[^()\s]*)(?: [\x22'][^\n]*?[\x22'])?\)", link),
     (r"\[([^\[\]\n]+)\]\[[^\[\]\n]*\]", |found| {
         let citation = found.get(1).bytes().all(|byte| byte.is_ascii_digit());
@@ -58,12 +61,12 @@ pub(super) const RULES: &[Rule] = &[
     (r"(==)([^\s=](?:[^=\n]*[^\s=])?)(==)", emphasis),
     // Faces and the names of emoji.
     (r"[:;=8][-o^']?[()\[\]DPpO3/\\|*]+", face),
-    (r"<3+", heart),
-    (r":[a-z][a-z0-9_+-]*:", |found| {
-        let apart = found.before().is_none_or(|before| before.is_whitespace() || before == ':');
-        let ends = found.after().is_none_or(|after| after.is_whitespace() || ".,!?:;)".contains(after));
+    (r"(?::[a-z][a-z0-9_+-]*:)+", |found| {
+        let apart = found.before().is_none_or(char::is_whitespace);
+        let ends = found.after().is_none_or(|after| after.is_whitespace() || ".,!?;)".contains(after));
         (apart && ends).then(String::new)
     }),
+    (r"<3+", heart),
 ];
 
 /// Reads code in a line. A tag is named, and so is an option.
@@ -88,7 +91,9 @@ fn option(word: &str) -> String {
 /// Reads the text of a link. `f[i](x)` is none.
 fn link(found: &RuleMatch<'_>) -> Option<String> {
     let target = found.get(2);
-    let address = target.is_empty() || target.contains(['/', '.', '#', ':']) || !found.before().is_some_and(char::is_alphanumeric);
+    let address = target.is_empty()
+        || target.contains(['/', '.', '#', ':'])
+        || !found.before().is_some_and(char::is_alphanumeric);
     let note = !found.get(1).is_empty() && found.get(1).bytes().all(|byte| byte.is_ascii_digit());
     address.then(|| if note && target.starts_with('#') { String::new() } else { found.get(1).to_owned() })
 }
@@ -96,7 +101,8 @@ fn link(found: &RuleMatch<'_>) -> Option<String> {
 /// Removes a citation, as in `It rained.[3]`. Behind `see` and the like it is a word of the sentence,
 /// and behind the name of an array its index.
 fn citation(found: &RuleMatch<'_>) -> Option<String> {
-    const NOUNS: &str = "see in by from ref reference of array list vector set interval range and or index is are equals";
+    const NOUNS: &str =
+        "see in by from ref reference of array list vector set interval range and or index is are equals";
     let listed = found.get(0).contains(',') || found.get(0).contains(['-', '–']);
     let apart = found.get(0).starts_with(' ');
     let word = super::last_word(found.head);
@@ -109,7 +115,8 @@ fn citation(found: &RuleMatch<'_>) -> Option<String> {
 
 /// Begins a paragraph for an item.
 fn item(found: &RuleMatch<'_>) -> Option<String> {
-    let sum = found.get(0).trim_start().starts_with('+') && !found.rest.starts_with(|next: char| next.is_alphabetic() || next == '[');
+    let sum = found.get(0).trim_start().starts_with('+')
+        && !found.rest.starts_with(|next: char| next.is_alphabetic() || next == '[');
     let lettered = found.get(1).starts_with(|first: char| first.is_ascii_lowercase());
     let number = if lettered { found.get(1).replace(')', ",").to_uppercase() } else { found.get(1).to_owned() };
     (!sum).then(|| format!("{}{number}", if found.head.is_empty() { "" } else { "\n" }))
@@ -144,8 +151,10 @@ fn heart(found: &RuleMatch<'_>) -> Option<String> {
         return None;
     }
     match found.rest.trim_start().chars().next() {
-        Some(next) if found.rest.starts_with(' ') => (lover && next.is_alphabetic()).then(|| "love".into()),
-        Some(next) if !"\n.!,".contains(next) || found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit()) => None,
+        Some(next) if found.rest.starts_with(' ') && next.is_alphanumeric() => (lover && next.is_alphabetic()).then(|| "love".into()),
+        Some(next) if !" \n.!,".contains(next) || found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit()) => {
+            None
+        }
         _ => Some(String::new()),
     }
 }
