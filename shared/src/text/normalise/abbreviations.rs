@@ -20,9 +20,9 @@ pub(super) const RULES: &[Rule] = &[
     (r"&c\.", |found| Some(format!("et cetera{}", found.period()))),
     (r"\b(?:[Ee]t) al\.", |found| Some(format!("{} al{}", &found.get(0)[..2], found.period()))),
     // Words shortened to a letter and a slash.
-    (r"\b([WwBbNnCc])/(o|e|c|a|A|in|i|w)?(\.?)", slash),
+    (r"\b([WwBbNnCc])/(out|o|e|c|a|A|in|i|w)?(\.?)", slash),
     // Words in front of a number. `5 min. 30` is a time.
-    (r"\b([A-Za-z]{1,6})\. ?(\(?[0-9]|[IVXLC]+\b)", counted),
+    (r"\b([A-Za-z]{1,6})\. ?(\(?[0-9]|[IVXLC]+\b|[ivxl]{2,}\b)", counted),
     (r"\b[Nn]o\.( ?)([0-9])", |found| (!is_answer(found)).then(|| format!("number {}", found.get(2)))),
     (r"\b([A-Za-z]{2,6})\.", shortened),
     (r"\b(Co\.|Corp\b\.?|Inc\b\.?|Ltd\b\.?)", company),
@@ -151,7 +151,7 @@ fn slash(found: &RuleMatch<'_>) -> Option<String> {
     let ends = !found.after().is_some_and(|after| after.is_alphanumeric() || after == '/');
     let free = found.before().is_none_or(|before| before.is_whitespace() || "(\"'-,".contains(before));
     let words = match (letter.as_str(), tail) {
-        ("w", "o") if ends => "without",
+        ("w", "o" | "out") if ends => "without",
         ("w", "e") if ends => "whatever",
         ("w", "in" | "i") if ends => "within",
         ("b", "c") if ends => "because",
@@ -174,7 +174,8 @@ fn counted(found: &RuleMatch<'_>) -> Option<String> {
     let &(_, words) = COUNTED.iter().find(|&&(short, _)| short == lower)?;
     let figure = next.trim_start_matches('(').starts_with(|digit: char| digit.is_ascii_digit());
     let measured = super::last_word(found.head.trim_end()).ends_with(|digit: char| digit.is_ascii_digit());
-    let numeral_behind = matches!(lower.as_str(), "vol" | "ch" | "chap" | "bk" | "pt" | "art" | "sec" | "vols" | "chs");
+    let numeral_behind =
+        matches!(lower.as_str(), "vol" | "ch" | "chap" | "bk" | "p" | "pp" | "pt" | "art" | "sec" | "vols" | "chs");
     let joined = found.before().is_some_and(|before| before == '.' || before.is_alphanumeric());
     // `Plan C. 5 of us` ends with a name; a year stands behind `c.`, often behind a bracket.
     let name = short == "C" || short == "P" || (lower == "c" && !is_year(next, found.rest));
@@ -200,7 +201,11 @@ fn shortened(found: &RuleMatch<'_>) -> Option<String> {
     let goes_on = found.rest.starts_with(' ') && found.word_after().starts_with(|next: char| next.is_lowercase());
     let joined = found.before().is_some_and(|before| before == '.' || before.is_alphanumeric())
         || found.after().is_some_and(char::is_alphanumeric);
-    (!joined && (!word || goes_on)).then(|| format!("{}{}", cased(found, words), found.period()))
+    // These words lead to the next one.
+    let leads =
+        matches!(lower.as_str(), "approx" | "attn" | "avg" | "cf" | "esp" | "excl" | "incl" | "orig" | "usu" | "viz");
+    let period = if leads && !found.rest.trim().is_empty() { "" } else { found.period() };
+    (!joined && (!word || goes_on)).then(|| format!("{}{period}", cased(found, words)))
 }
 
 /// Reads the kind of a company behind its name: `Acme Inc.`, `Ode & Co., Ltd.`

@@ -58,22 +58,24 @@ pub(super) const RULES: &[Rule] = &[
                 .then(|| format!("{}{}{}{}", found.get(1), found.get(2), zip(found.get(3)), more.join(" ")))
         },
     ),
-    (r"\(([DRI])-([A-Z]{2})\b(?:-[0-9]{1,2})?", |found| {
+    (r"\(([DRI])-([A-Z][A-Za-z. ]{1,14}?)\.?(?:-[0-9]{1,2})?(\)|,)", |found| {
         let party = match found.get(1) {
             "D" => "Democrat",
             "R" => "Republican",
             _ => "Independent",
         };
-        Some(format!("({party}, {}", state(found.get(2))?))
+        let short = found.get(2);
+        let named = STATES.iter().map(|&(_, name)| name).find(|name| *name == short);
+        Some(format!("({party}, {}{}", state(short).or(short_state(short)).or(named)?, found.get(3)))
     }),
+    (r"\b([NRSW]\.[A-Z][a-z]?\.|D\.C\.),? ([0-9]{5}(?:-[0-9]{4})?)\b", |found| {
+        Some(format!("{} {}", short_state(found.get(1).trim_end_matches('.')).unwrap_or("DC"), zip(found.get(2))))
+    }),
+    (r"\b([0-9]+(?:st|nd|rd|th)) Fl\b\.?", |found| Some(format!("{} Floor", found.get(1)))),
     (r"\b([A-Z][a-z]+), ([A-Z]{2})\b", city),
-    (
-        r"\b([A-Z][a-z]+, )(Ala|Ariz|Ark|Calif|Colo|Conn|Del|Fla|Ga|Ill|Ind|Kan|Ky|La|Mass|Md|Mich|Minn|Miss|Mo|Mont|Neb|Nev|Okla|Ore|Pa|Tenn|Tex|Va|Vt|Wash|Wis|Wyo)\.",
-        |found| {
-            let (_, name) = SHORT_STATES.iter().find(|(short, _)| *short == found.get(2))?;
-            Some(format!("{}{name}{}", found.get(1), found.period()))
-        },
-    ),
+    (r"\b([A-Z][a-z]+, )([A-Z][a-z]{1,4}|[NRSW]\.[A-Z][a-z]?)\.", |found| {
+        Some(format!("{}{}{}", found.get(1), short_state(found.get(2))?, found.period()))
+    }),
 ];
 
 /// Postal codes of the states.
@@ -131,7 +133,7 @@ const STATES: [(&str, &str); 50] = [
 ];
 
 /// Older abbreviations of the states.
-const SHORT_STATES: [(&str, &str); 33] = [
+const SHORT_STATES: [(&str, &str); 43] = [
     ("Ala", "Alabama"),
     ("Ariz", "Arizona"),
     ("Ark", "Arkansas"),
@@ -165,6 +167,16 @@ const SHORT_STATES: [(&str, &str); 33] = [
     ("Wash", "Washington"),
     ("Wis", "Wisconsin"),
     ("Wyo", "Wyoming"),
+    ("N.C", "North Carolina"),
+    ("N.D", "North Dakota"),
+    ("N.H", "New Hampshire"),
+    ("N.J", "New Jersey"),
+    ("N.M", "New Mexico"),
+    ("N.Y", "New York"),
+    ("R.I", "Rhode Island"),
+    ("S.C", "South Carolina"),
+    ("S.D", "South Dakota"),
+    ("W.Va", "West Virginia"),
 ];
 
 /// First words of the names of cities that have several.
@@ -183,6 +195,10 @@ const ON_STREETS: &str = "on at to along off of down from near across and betwee
 
 fn listed(table: &str, word: &str) -> bool {
     table.split_whitespace().any(|listed| listed == word)
+}
+
+fn short_state(short: &str) -> Option<&'static str> {
+    SHORT_STATES.iter().find(|(known, _)| *known == short).map(|&(_, name)| name)
 }
 
 fn state(code: &str) -> Option<&'static str> {
@@ -316,5 +332,5 @@ fn city(found: &RuleMatch<'_>) -> Option<String> {
         listed("in from near to of at", before) || listed("Tulsa Norman City Edmond Lawton Stillwater Broken", name);
     let answer = code == "OK" && !placed;
     let more = found.after().is_some_and(|after| after.is_alphanumeric() || "-&/+".contains(after));
-    (!(greeting || answer || more) && !(person && degree)).then(|| format!("{name}, {state}"))
+    (!greeting && !answer && !more && !(person && degree)).then(|| format!("{name}, {state}"))
 }

@@ -118,13 +118,7 @@ fn escape(first: char, rest: &str) -> usize {
             Some(end) if bytes.get(end + 1) == Some(&b'\\') => end + 2,
             _ => 1,
         },
-        b'(' | b')' => {
-            if bytes.get(1).is_some_and(u8::is_ascii_alphanumeric) {
-                2
-            } else {
-                0
-            }
-        }
+        b'(' | b')' if bytes.get(1).is_some_and(u8::is_ascii_alphanumeric) => 2,
         b'=' | b'>' | b'7' | b'8' => 1,
         _ => 0,
     }
@@ -207,7 +201,6 @@ fn variant(character: char) -> Option<Cow<'static, str>> {
         '≥' => " greater than or equal to ",
         '≠' => " is not equal to ",
         '№' => " number ",
-        '¶' => " paragraph ",
         '▪' | '‣' | '·' | '●' | '◦' | '⁃' => "•",
         '¼'..='¾' | '⅐'..='⅞' => return Some(format!(" {}", compatible(character).replace('⁄', "/")).into()),
         '⅟' => " 1/",

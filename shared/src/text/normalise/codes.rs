@@ -42,6 +42,8 @@ pub(super) const RULES: &[Rule] = &[
     }),
     // Universal identifiers and digests.
     (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", |found| Some(spelled_code(found.get(0)))),
+    (r"\b0x([0-9A-Fa-f]+)\b", |found| Some(format!("zero x {}", spelled_code(found.get(1))))),
+    (r"\b[a-z]{1,3}[0-9]+-[0-9]+[A-Z]*\b", |found| joins(found).then(|| code(found.get(0)))),
     // The first and the last of several.
     (r"\b([A-Z]{1,2})([0-9]{1,3})[-–]([A-Z]{1,2})([0-9]{1,3})\b", |found| {
         let range = found.get(1) == found.get(3) && joins(found);

@@ -37,16 +37,17 @@ macro_rules! tail {
 
 /// Rules for addresses, paths and files. Each word that they make is without signs.
 pub(super) const RULES: &[Rule] = &[
-    (r"\b(?:mailto:)?([A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,})\b", |found| Some(spelled(found.get(1)))),
     (
         concat!(r"\b(?:([a-zA-Z][a-zA-Z0-9+]{1,9})://(?:www\.)?|www\.)([A-Za-z0-9_.\[\]:@-]*[A-Za-z0-9\]])", tail!()),
         link,
     ),
+    (r"\bfile:///[\w./~%-]*\w", |found| Some(spelled(found.get(0)))),
     (
-        concat!(
-            r"\b((?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)+([A-Za-z]{2,8})(?::[0-9]{2,5})?)\b",
-            tail!()
-        ),
+        r"\b(?:mailto:)?([A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[A-Za-z0-9_-]+/[A-Za-z0-9_./-]*[A-Za-z0-9])?)\b",
+        |found| Some(spelled(found.get(1))),
+    ),
+    (
+        concat!(r"\b((?:[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?\.)+([A-Za-z]{2,8})(?::[0-9]{2,5})?)\b", tail!()),
         bare_host,
     ),
     (r"\blocalhost:([0-9]{2,5})\b((?:/(?:[\w\-.~:/?#&=%]*[\w/=])?)?)", |found| {

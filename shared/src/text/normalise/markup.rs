@@ -60,6 +60,7 @@ pub(super) const RULES: &[Rule] = &[
     (r"(~~)([^\s~](?:[^~\n]*[^\s~])?)(~~)", emphasis),
     (r"(==)([^\s=](?:[^=\n]*[^\s=])?)(==)", emphasis),
     // Faces and the names of emoji.
+    (r"\([^()A-Za-z0-9\n]{0,12}[°^ツʖಠʘ益ω][^()A-Za-z0-9\n]{0,12}\)", |_| Some(String::new())),
     (r"[:;=8][-o^']?[()\[\]DPpO3/\\|*]+", face),
     (r"(?::[a-z][a-z0-9_+-]*:)+", |found| {
         let apart = found.before().is_none_or(char::is_whitespace);
@@ -151,7 +152,9 @@ fn heart(found: &RuleMatch<'_>) -> Option<String> {
         return None;
     }
     match found.rest.trim_start().chars().next() {
-        Some(next) if found.rest.starts_with(' ') && next.is_alphanumeric() => (lover && next.is_alphabetic()).then(|| "love".into()),
+        Some(next) if found.rest.starts_with(' ') && next.is_alphanumeric() => {
+            (lover && next.is_alphabetic()).then(|| "love".into())
+        }
         Some(next) if !" \n.!,".contains(next) || found.rest[1..].starts_with(|digit: char| digit.is_ascii_digit()) => {
             None
         }

@@ -25,10 +25,16 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b([Nn])os?\. ?([IVX]{2,5}|[VX])\b", |found| Some(format!("number {}", cardinal(value(found.get(2))?)))),
     (r"\b([A-Z][a-z]+) ([IVX]+)((?:, [IVX]+)*,?) (and|or|to|through|&) (?:([A-Z][a-z]+) )?([IVX]+)\b", pair),
     (r"\b([A-Za-z]+) ([IVXLCDM]+)(?:([-–])([IVXLCDM]+))?\b", named),
-    (r"\b([Cc]hapter|[Pp]art|[Pp]age|[Ss]ection|[Aa]ct|[Ss]cene|[Vv]olume|[Bb]ook) ([ivxl]{2,})\b", |found| {
-        let value = lower_value(found.get(2))?;
-        Some(format!("{} {}", found.get(1), cardinal(value)))
-    }),
+    (
+        r"\b((?:[Cc]hapter|[Pp]art|[Pp]age|[Ss]ection|[Aa]ct|[Ss]cene|[Vv]olume|[Bb]ook)s?) ([ivxl]{2,})(?:[-–]([ivxl]+))?\b",
+        |found| {
+            let last = match found.get(3) {
+                "" => String::new(),
+                last => format!(" to {}", cardinal(lower_value(last)?)),
+            };
+            Some(format!("{} {}{last}", found.get(1), cardinal(lower_value(found.get(2))?)))
+        },
+    ),
 ];
 
 /// Words in front of a counted thing, in lower case. A single letter behind them is a numeral too.
@@ -89,9 +95,9 @@ fn value(numeral: &str) -> Option<u64> {
     for letter in numeral.bytes().rev() {
         let worth = worth(letter);
         if worth < largest {
-            value = value.checked_sub(worth)?
+            value = value.checked_sub(worth)?;
         } else {
-            value += worth
+            value += worth;
         }
         largest = largest.max(worth);
     }

@@ -6,6 +6,7 @@ use crate::text::mapped_text::{MappedText, Rewriter};
 /// Rules for signs that remain after all text with digits is in words.
 pub(super) const RULES: &[Rule] = &[
     (r"§§ ?", |_| Some(" sections ".into())),
+    (r"¶¶ ?", |_| Some(" paragraphs ".into())),
     (r"&&", |_| Some(" and ".into())),
     (r" \|\| ", |_| Some(" or ".into())),
     (r"=>", |_| Some(" ".into())),
@@ -50,12 +51,13 @@ const fn mark(character: char, inside: bool) -> Option<&'static str> {
         '+' => " plus ",
         '=' => " equals ",
         '§' => " section ",
+        '¶' => " paragraph ",
         '°' => " degrees ",
         '$' => " dollar ",
         '€' => " euro ",
         '£' => " pound ",
         '¥' => " yen ",
-        '"' | '-' | '/' | '#' | '*' | '_' | '~' | '^' | '|' | '\\' | '<' | '>' | '•' => " ",
+        '"' | '-' | '/' | '#' | '*' | '_' | '~' | '^' | '|' | '\\' | '<' | '>' | '•' | '¯' => " ",
         _ => return None,
     })
 }

@@ -70,6 +70,11 @@ const WORDS: &[(&str, &str)] = &[
     ("[text](https://x.de/a_(b) \"t\") ![a cat](cat.png) [a][b] [[wiki|page]] f[i](x)\n\n[b]: https://x.de", "text a cat a page f, i, x"),
     ("It rained.[1][2] He left [3]. See [3] and a[0] note[^1]\n\n[^1]: A note.", "It rained. He left. See, three, and a, zero, note.\n\nA note."),
     ("| a | b |\n|---|:-:|\n| 1 | 2 |\n\n```rust\nlet x;\n```\nUse `--x` or `<b>`, `quote' it's", "a, b.\n\nOne, two.\n\nlet x.\n\nUse dash dash x or b, quote it's"),
+    // more of the same kinds
+    ("Sen. Poe (D-N.Y.) and Rep. Ode (R-Texas), 3rd Fl., Albany, N.Y. 12201, Washington, D.C. 20001", "Senator Poe, Democrat, New York, and Representative Ode, Republican, Texas, third Floor, Albany, New York one two two zero one, Washington, DC two zero zero zero one"),
+    ("pp. iv\u{2013}x, vols. I\u{2013}III, ¶¶ 3-4, cf. Smith, viz. this, w/out it", "pages iv, x, volumes one to three, paragraphs three to four, compare Smith, namely this, without it"),
+    ("file:///etc/hosts, git@github.com:foo/bar.git, https://a.de/img/logo@2x.png?w=200", "file colon slash slash slash etc slash hosts, git at github dot com colon foo slash bar dot git, a dot de slash img slash logo at two x dot png question mark w equals two hundred"),
+    ("0xFF, i7-9700K, ¯\\_(ツ)_/¯ (╯°□°)╯ growth (%)", "Zero x F F, i seven nine seven zero zero K, growth, percent"),
 ];
 
 /// Generates texts from fragments that the rules of words and signs match, dense enough that rules meet.
@@ -103,7 +108,7 @@ fn words_and_signs_are_said() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(600))]
+    #![proptest_config(ProptestConfig::with_cases(40000))]
 
     #[test]
     fn words_and_signs_have_one_normal_form(text in nasty()) {
