@@ -11,9 +11,9 @@ pub(super) const RULES: &[Rule] = &[
     // A house and its street: `123 N. Main St.`
     (
         r"(?x)\b([0-9]{1,5})([A-Z]?)\ ((?:(?:[NSEW]|N[EW]|S[EW])\b\.?\ )?)
-        ((?:(?:[A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th)|St\.|Mt\.|Dr\.)\ ){0,3}(?:[A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th)))\ 
-        (St|Ave|Av|Blvd|Rd|Dr|Ln|Ct|Pl|Sq|Ter|Pkwy|Hwy|Cir|Tpke|Expy|Fwy|Street|Avenue|Boulevard|Road|Drive|Lane|Court|Place
-        |Square|Terrace|Parkway|Highway|Circle|Way)\b(\.?)((?:\ (?:[NSEW]|N[EW]|S[EW])\b\.?)?)",
+        ((?:(?:[A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th)|St\.|Mt\.|Dr\.)\ ){0,3}(?:[A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th)))
+        \ (St|Ave|Av|Blvd|Rd|Dr|Ln|Ct|Pl|Sq|Ter|Pkwy|Hwy|Cir|Tpke|Expy|Fwy|Street|Avenue|Boulevard|Road|Drive
+        |Lane|Court|Place|Square|Terrace|Parkway|Highway|Circle|Way)\b(\.?)((?:\ (?:[NSEW]|N[EW]|S[EW])\b\.?)?)",
         house,
     ),
     (r"\b([A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th)) (Ave|Blvd|Pkwy|Hwy|Tpke|Rd|Ln)\b(\.?)", |found| {
@@ -47,7 +47,8 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{state} {}", zip(&found.get(0)[found.get(0).len() - found.get(2).len() - found.get(3).len()..])))
     }),
     (
-        r"\b((?i:zip|postal|area)(?: ?code)?s?|[Pp]ostcode)((?: is| are| was|:| of)? )([0-9]{5}(?:-[0-9]{4})?)((?:,?(?: or| and| to)? [0-9]{5})*)\b",
+        r"(?x)\b((?i:zip|postal|area)(?:\ ?code)?s?|[Pp]ostcode)((?:\ is|\ are|\ was|:|\ of)?\ )
+        ([0-9]{5}(?:-[0-9]{4})?)((?:,?(?:\ or|\ and|\ to)?\ [0-9]{5})*)\b",
         |found| {
             let more: Vec<_> = found
                 .get(4)

@@ -216,7 +216,8 @@ fn variant(character: char) -> Option<Cow<'static, str>> {
 /// Returns true for compatibility forms of Latin letters, digits, punctuation and units.
 const fn is_compatible(character: char) -> bool {
     is_styled(character)
-        || matches!(character, 'ª' | 'ſ' | '\u{132}'..='\u{133}' | '\u{149}' | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}'
+        || matches!(character, 'ª' | 'ſ' | '\u{132}'..='\u{133}' | '\u{149}'
+            | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}'
             | '\u{2b0}'..='\u{2b8}' | '\u{1d2c}'..='\u{1d6a}' | '\u{1d78}' | '\u{1d9b}'..='\u{1dbf}'
             | '\u{2070}'..='\u{209c}' | '\u{3371}'..='\u{33df}' | '\u{ff01}'..='\u{ff5e}' | '\u{ffe0}'..='\u{ffe6}')
 }
@@ -228,7 +229,8 @@ fn compatible(character: char) -> String {
 /// Returns true for characters that join, direct or choose the form of others.
 const fn is_silent(character: char) -> bool {
     matches!(character, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+        | '\u{2060}'..='\u{206f}' | '\u{20d0}'..='\u{20ff}' | '\u{fe00}'..='\u{fe0f}'
+        | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
         | '\u{e0000}'..='\u{e01ef}')
 }
 

@@ -7,14 +7,16 @@ use crate::text::numbers::{cardinal, digits, number, parse, plural};
 pub(super) const RULES: &[Rule] = &[
     // A code behind a hash, and one behind the word for it.
     (
-        r"#([A-Za-z]*[0-9][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+|[A-Z]{1,5}-[A-Z0-9-]*[0-9][A-Z0-9]*|[A-Z]{1,5}[0-9]+[A-Z0-9]*)\b",
+        r"(?x)\#([A-Za-z]*[0-9][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+|[A-Z]{1,5}-[A-Z0-9-]*[0-9][A-Z0-9]*
+        |[A-Z]{1,5}[0-9]+[A-Z0-9]*)\b",
         |found| {
             let attached = found.before().is_some_and(char::is_alphanumeric);
             (!attached).then(|| format!("number {}", code(found.get(1))))
         },
     ),
     (
-        r"(?x)\b((?i:(?:serial|order|invoice|tracking|account|reference|confirmation|model|part|ticket|case|booking|policy|member
+        r"(?x)\b((?i:(?:serial|order|invoice|tracking|account|reference|confirmation|model|part|ticket|case|booking
+        |policy|member
         |customer|employee|student|batch|lot|item|product|registration|licen[sc]e|routing|reservation|flight|card|vehicle)
         \ (?:number|no\.|code|id|plate)|passcode|sku|vin|license\ plate|form|ref\.|model|part))
         ((?:\ is|:|\ \#)?\ )([A-Z0-9]+(?:-[A-Z0-9]+)*)\b",
@@ -22,7 +24,8 @@ pub(super) const RULES: &[Rule] = &[
     ),
     // Numbers read in pairs by custom.
     (
-        r"\b((?:Form|Flight|Route|Highway|Interstate|Channel|Boeing|Airbus|Area|Studio|Gate)s?) ([0-9]{3,4})(?:-([0-9]{1,4}))?\b",
+        r"(?x)\b((?:Form|Flight|Route|Highway|Interstate|Channel|Boeing|Airbus|Area|Studio|Gate)s?)
+        \ ([0-9]{3,4})(?:-([0-9]{1,4}))?\b",
         |found| {
             let more = found.get(3);
             let more = if more.is_empty() { String::new() } else { format!(" {}", number(more)) };

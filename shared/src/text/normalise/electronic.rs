@@ -13,15 +13,16 @@ const MOST_CHANGES: usize = 3;
 /// Ends of hosts. Endings that are words, such as `it` and `me`, count only in links.
 const DOMAINS: &str = "com org net edu gov mil int info biz io dev ai app co tv eu uk de fr es nl ru cn jp kr br au \
     ca ch se dk fi pl cz hu ro gr pt ie il tr ua nz mx ar cl za ng ke sg hk tw th vn pk ir ae lu lt lv ee sk si hr \
-    bg ly gg fm cc cloud shop store online tech xyz blog page wiki agency museum";
+    bg ly gg fm cc tech xyz";
 /// Ends of hosts that are words. They count behind a word that leads to an address.
-const WORD_DOMAINS: &str = "us me it is in be to at no so my am as gg";
+const WORD_DOMAINS: &str =
+    "us me it is in be to at no so my am as agency blog cloud museum online page shop store wiki";
 /// Ends of hosts of a local network, which are words too. Such a host has a digit or several parts.
 const LOCAL_DOMAINS: &str = "internal lan local localdomain test example intranet corp home";
 /// Ends of the names of files.
 const FILES: &str = "txt md rst pdf doc docx xls xlsx ppt pptx odt csv tsv json jsonl xml yaml yml toml ini cfg conf \
     config log lock env html htm css scss js jsx mjs ts tsx vue py ipynb rb rs go java kt swift c h cpp cc hpp cs \
-    php pl lua sql sh bash zsh bat ps1 exe dll so dmg iso deb rpm apk zip tar gz tgz bz2 xz 7z rar jpg jpeg png gif \
+    php pl lua sql sh bash zsh bat ps1 exe dll dmg iso deb rpm apk zip tar gz tgz bz2 xz 7z rar jpg jpeg png gif \
     svg bmp webp tiff ico psd mp3 mp4 wav flac ogg opus aac mkv avi mov webm ttf otf woff woff2 pem key crt db \
     sqlite bak tmp parquet onnx safetensors srt epub net";
 /// Files and endings whose name begins with a dot.
@@ -43,7 +44,8 @@ pub(super) const RULES: &[Rule] = &[
     ),
     (r"\bfile:///[\w./~%-]*\w", |found| Some(spelled(found.get(0)))),
     (
-        r"\b(?:mailto:)?([A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}(?::[A-Za-z0-9_-]+/[A-Za-z0-9_./-]*[A-Za-z0-9])?)\b",
+        r"(?x)\b(?:mailto:)?([A-Za-z0-9._%+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}
+        (?::[A-Za-z0-9_-]+/[A-Za-z0-9_./-]*[A-Za-z0-9])?)\b",
         |found| Some(spelled(found.get(1))),
     ),
     (
@@ -85,7 +87,8 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} dot {}(", found.get(1), found.get(2)))
     }),
     (
-        r"\b([Ii]mport|module|package|class|function|method|namespace|attribute) ([a-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+)\b",
+        r"(?x)\b([Ii]mport|module|package|class|function|method|namespace|attribute)
+        \ ([a-z_][A-Za-z0-9_]*(?:\.[A-Za-z_][A-Za-z0-9_]*)+)\b",
         |found| Some(format!("{} {}", found.get(1), found.get(2).replace('.', " dot "))),
     ),
     (r"\(\)", |found| found.before().is_some_and(char::is_alphanumeric).then(String::new)),
@@ -195,7 +198,7 @@ fn bare_host(found: &RuleMatch<'_>) -> Option<String> {
         .contains(&found.word_before().to_lowercase().as_str());
     let several = labels.bytes().any(|byte| b".-0123456789".contains(&byte));
     let known = listed(DOMAINS, &lower)
-        || (listed(WORD_DOMAINS, end) && (found.get(3).len() > 1 || (led && labels.len() > 3)))
+        || (listed(WORD_DOMAINS, end) && (found.get(3).len() > 1 || (led && labels.len() > 3) || several))
         || (listed(LOCAL_DOMAINS, end) && several)
         || (found.get(3).len() > 1 && end.len() <= 4);
     known.then(|| format!("{}{}", spelled(name), path(found.get(3))))
@@ -233,9 +236,10 @@ fn file(found: &RuleMatch<'_>) -> Option<String> {
     // `m.p.h.` has initials.
     let stem = &name[..name.len() - end.len() - 1];
     let named = end.len() > 1 && (stem.len() > 1 || end.len() > 2) || stem.len() > 1 && !stem.contains('.');
+    let library = lower == "so" && stem.starts_with("lib");
     let joined = found.before().is_some_and(|before| "@/\\.-".contains(before)) || found.after() == Some('@');
     let word = end.len() < 3 && stem.bytes().all(|byte| byte.is_ascii_digit());
-    (listed(FILES, &lower) && alike && named && !joined && !word).then(|| spelled(name))
+    ((listed(FILES, &lower) || library) && alike && named && !joined && !word).then(|| spelled(name))
 }
 
 /// Reads a name that begins with a dot: `.NET`, `.gitignore`, `.pdf`.

@@ -26,7 +26,8 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b([A-Z][a-z]+) ([IVX]+)((?:, [IVX]+)*,?) (and|or|to|through|&) (?:([A-Z][a-z]+) )?([IVX]+)\b", pair),
     (r"\b([A-Za-z]+) ([IVXLCDM]+)(?:([-–])([IVXLCDM]+))?\b", named),
     (
-        r"\b((?:[Cc]hapter|[Pp]art|[Pp]age|[Ss]ection|[Aa]ct|[Ss]cene|[Vv]olume|[Bb]ook)s?) ([ivxl]{2,})(?:[-–]([ivxl]+))?\b",
+        r"(?x)\b((?:[Cc]hapter|[Pp]art|[Pp]age|[Ss]ection|[Aa]ct|[Ss]cene|[Vv]olume|[Bb]ook)s?)
+        \ ([ivxl]{2,})(?:[-–]([ivxl]+))?\b",
         |found| {
             let last = match found.get(3) {
                 "" => String::new(),
