@@ -333,5 +333,6 @@ fn city(found: &RuleMatch<'_>) -> Option<String> {
         listed("in from near to of at", before) || listed("Tulsa Norman City Edmond Lawton Stillwater Broken", name);
     let answer = code == "OK" && !placed;
     let more = found.after().is_some_and(|after| after.is_alphanumeric() || "-&/+".contains(after));
-    (!greeting && !answer && !more && !(person && degree)).then(|| format!("{name}, {state}"))
+    let other = greeting || answer || more || (person && degree);
+    (!other).then(|| format!("{name}, {state}"))
 }
