@@ -159,8 +159,15 @@ fn hyphenated(found: &RuleMatch<'_>) -> Option<String> {
     let figure = |group: &str| group.starts_with(|digit: char| digit.is_ascii_digit());
     let word = groups.iter().any(|group| group.len() > 6 && !figure(group));
     let any = text.bytes().any(|byte| byte.is_ascii_digit());
-    // `A-1` goes on in `A-1.5`.
-    (any && !word && joins(found)).then(|| code(text))
+    // `Q1-3` is a range.
+    let value = |group: &str| parse(group.trim_start_matches(|letter: char| letter.is_ascii_uppercase()));
+    let range = match groups[..] {
+        [first, last] if first.len() < 4 && last.len() < 3 && figure(last) => {
+            value(first) < value(last) && value(first).is_some()
+        }
+        _ => false,
+    };
+    (any && !word && !range && joins(found)).then(|| code(text))
 }
 
 /// Reads the code behind the word for it: `serial number 4X-22B`, `part no. 77-B4`.

