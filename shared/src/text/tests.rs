@@ -8,6 +8,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 use super::*;
 
 mod figures;
+mod words;
 
 /// Pairs of a written text and its normal form; those of numbers are in [`figures`].
 const SAID: &[(&str, &str)] = &[
@@ -33,17 +34,17 @@ const SAID: &[(&str, &str)] = &[
         "R&D, A+B=C, 50% of 20°C, 70 °F",
         "R and D, A plus B equals C, fifty percent of twenty degrees Celsius, seventy degrees Fahrenheit",
     ),
-    ("and/or *bold* _it_ <b>", "and slash or bold it b"),
-    ("C# and F#, #tag, C#5", "C sharp and F sharp, tag, C number five"),
+    ("and/or *bold* _it_ <b>", "and slash or bold it"),
+    ("C# and F#, #tag, C#5", "C sharp and F sharp, hashtag tag, C number five"),
     ("x < 5, 3<5 (<1) and a > b", "x less than five, three less than five, less than one, and a greater than b"),
     ("<5 of >50% and <-3", "Less than five of greater than fifty percent and less than minus three"),
     (
         "a <= 3, b ≥ 4, c != 5, d ≠ 6, e == 7",
         "a less than or equal to three, b greater than or equal to four, c is not equal to five, d is not equal to six, e equals seven",
     ),
-    ("<h1>5 boxes</h1> List<int> a -> b\n> 5 said", "h one five boxes h one List int a b five said"),
+    ("<h1>5 boxes</h1> List<int> a -> b\n> 5 said", "Five boxes.\n\nList int a b five said"),
     ("2*3, 2 * 3 * 4, 2*x, a * b", "Two times three, two times three times four, two times x, a times b"),
-    ("**5** stars* 3 f*k *5* 6", "five stars three f k five six"),
+    ("**5** stars* 3 f*k *5* 6", "Five stars three f k five six"),
     (
         "10^6, 10^-3, x^2, y^3, 2^n, 2^2.5, 2**8 ^_^",
         "Ten to the power of six, ten to the power of minus three, x squared, y cubed, two to the power of n, two to the power of two point five, two to the power of eight",
@@ -53,7 +54,7 @@ const SAID: &[(&str, &str)] = &[
         "About five or about five dollars, about seven, five to ten. About five five x",
     ),
     ("Mail to jo.doe@example.com.", "Mail to jo dot doe at example dot com."),
-    ("See https://www.example.com/a/b?c=1, or example.org.", "See example dot com, or example dot org."),
+    ("See https://www.example.com/a/b?c=1, or example.org.", "See example dot com slash a slash b question mark c equals one, or example dot org."),
     // abbreviations
     (
         "Mr. Smith and Mrs. Smith saw Dr. Jones of St. Ives.",
@@ -63,8 +64,8 @@ const SAID: &[(&str, &str)] = &[
         "With Dr. Smith in Rome. In St. Louis, On Monday Dr. Smith",
         "With Doctor Smith in Rome. In Saint Louis, On Monday Doctor Smith",
     ),
-    ("He lives on Main St. He does.", "He lives on Main St. He does."),
-    ("He lives on Elm Dr. Nobody knows.", "He lives on Elm Dr. Nobody knows."),
+    ("He lives on Main St. He does.", "He lives on Main Street. He does."),
+    ("He lives on Elm Dr. Nobody knows.", "He lives on Elm Drive. Nobody knows."),
     (
         "E.g. tea, i.e. approx. a drink, etc., vs. coffee",
         "For example tea, that is approximately a drink, et cetera, versus coffee",

@@ -29,7 +29,7 @@ const FIGURES: &[(&str, &str)] = &[
     ),
     (
         "Version 1.2.3 and 192.168.0.1",
-        "Version one point two point three and one hundred ninety-two point one hundred sixty-eight point zero point one",
+        "Version one point two point three and one nine two dot one six eight dot zero dot one",
     ),
     (
         "1/2 a cup, 3/4 of it, 2 1/2 days, 2½ days",
@@ -64,7 +64,7 @@ const FIGURES: &[(&str, &str)] = &[
     ),
     (
         "Tel. 736-5000, 212 736-5000, +736-5000, 736-0123",
-        "Tel. seven three six, five zero zero zero, two one two, seven three six, five zero zero zero, plus seven three six, five zero zero zero, seven three six, zero one two three",
+        "Telephone seven three six, five zero zero zero, two one two, seven three six, five zero zero zero, plus seven three six, five zero zero zero, seven three six, zero one two three",
     ),
     (
         "Call 911, or dial 112; a 911 call, 911 people",
