@@ -10,13 +10,29 @@
 //! its own normal form. Every step keeps the places in the written text (see [`MappedText`]).
 
 mod abbreviations;
+mod addresses;
+mod characters;
+mod codes;
+mod context;
+mod currencies;
+mod dates;
+mod dimensions;
+mod electronic;
 mod figures;
+mod html;
 mod markup;
+mod math;
+mod measures;
 mod money;
+mod national;
 mod operators;
 mod pauses;
+mod phones;
+mod roman;
 mod signs;
 mod times;
+mod titles;
+mod units;
 
 use std::sync::LazyLock;
 
@@ -30,19 +46,35 @@ use super::sentence_starts::sentence_starts;
 const ROUNDS: usize = 8;
 
 /// The rules that come before the text is cut into sentences, in order.
-const MARKUP: [&[Rule]; 1] = [markup::RULES];
+const MARKUP: [&[Rule]; 4] = [markup::CODE, html::TAGS, markup::RULES, html::ENTITIES];
 
 /// The other rules, in order. Rules that need digits and signs as written come before rules that turn
 /// them into words.
-const FAMILIES: [&[Rule]; 9] = [
+const FAMILIES: [&[Rule]; 25] = [
+    titles::RULES,
+    addresses::RULES,
+    electronic::RULES,
+    times::ZONES,
+    dates::RULES,
+    codes::RULES,
     abbreviations::RULES,
+    roman::RULES,
+    phones::RULES,
+    national::RULES,
+    math::RULES,
+    measures::POWERS,
     operators::RULES,
-    times::DATES,
     money::RANGES,
-    figures::ROWS,
+    dimensions::RULES,
+    times::RANGES,
+    phones::REST,
+    figures::MODELS,
+    figures::RANGES,
     times::CLOCK,
     money::RULES,
+    measures::RULES,
     figures::NUMBERS,
+    math::NAMES,
     signs::RULES,
 ];
 
@@ -76,6 +108,17 @@ impl<'t> RuleMatch<'t> {
         format!("{}{words}{}", space(self.before()), space(self.after()))
     }
 
+    /// Returns the word in front of the match, if only blanks are between them; else nothing.
+    fn word_before(&self) -> &'t str {
+        last_word(self.head.trim_end())
+    }
+
+    /// Returns the word behind the match, if only blanks are between them; else nothing.
+    fn word_after(&self) -> &'t str {
+        let next = self.rest.trim_start();
+        &next[..next.find(|letter: char| !letter.is_alphanumeric()).unwrap_or(next.len())]
+    }
+
     /// Returns a period if the abbreviation ends its sentence, else nothing.
     fn period(&self) -> &'static str {
         let next = self.rest.trim_start();
@@ -86,6 +129,11 @@ impl<'t> RuleMatch<'t> {
             && !MONTHS.contains(&word);
         if next.is_empty() || (begins && self.rest.starts_with(char::is_whitespace)) { "." } else { "" }
     }
+}
+
+/// Returns the letters and digits at the end of a text.
+fn last_word(text: &str) -> &str {
+    &text[text.trim_end_matches(char::is_alphanumeric).len()..]
 }
 
 /// A function that returns the words for a match; `None` leaves the match unchanged.
@@ -128,7 +176,7 @@ pub(super) fn spoken_form(text: &MappedText) -> Normalised {
         let starts = sentence_starts(text.text()).into_iter().map(|at| written_start(text, at)).collect();
         return Normalised { spoken: text.clone(), starts };
     }
-    let clean = apply_all(&COMPILED_MARKUP, signs::characters(text));
+    let clean = apply_all(&COMPILED_MARKUP, characters::characters(text));
     let begins: Vec<_> = sentence_starts(clean.text()).into_iter().map(|at| (written_start(&clean, at), at)).collect();
     let figures = begins.iter().filter(|&&(_, at)| begins_with_figure(&clean.text()[at..])).map(|&(start, _)| start);
     // A capital can complete a pattern, as in `21Dr. Zero`.
@@ -142,9 +190,15 @@ pub(super) fn spoken_form(text: &MappedText) -> Normalised {
     Normalised { spoken: text.slice(start..start + plain.trim().len()), starts }
 }
 
+/// Returns true unless most letters are of other scripts. A Greek letter by itself is a sign, as in
+/// `π ≈ 3.14`.
 fn mostly_latin(text: &str) -> bool {
-    let latin = |letter: char| letter < '\u{250}' || ('\u{1e00}'..'\u{1f00}').contains(&letter);
-    let (latin, other): (Vec<char>, Vec<char>) = text.chars().filter(|c| c.is_alphabetic()).partition(|&c| latin(c));
+    let latin = |letter: char| {
+        letter < '\u{250}' || ('\u{1e00}'..'\u{1f00}').contains(&letter) || characters::is_styled(letter)
+    };
+    let sign = |word: &&str| word.chars().count() == 1 && word.starts_with(|letter| ('α'..='ω').contains(&letter));
+    let words = text.split(|letter: char| !letter.is_alphabetic()).filter(|word| !sign(word));
+    let (latin, other): (Vec<char>, Vec<char>) = words.flat_map(str::chars).partition(|&c| latin(c));
     latin.len() >= other.len()
 }
 
@@ -152,7 +206,7 @@ fn mostly_latin(text: &str) -> bool {
 fn settled(mut text: MappedText) -> MappedText {
     for _ in 0..ROUNDS {
         let said = apply_all(&COMPILED, text.clone());
-        let next = signs::characters(&pauses::punctuation(&signs::marks(&said)));
+        let next = characters::characters(&pauses::punctuation(&signs::marks(&said)));
         if next.text() == text.text() {
             break;
         }
@@ -181,7 +235,7 @@ fn apply(pattern: &Regex, say: Rewrite, source: MappedText) -> MappedText {
 /// Returns true if a sentence begins with a number, which has no capital of its own.
 fn begins_with_figure(sentence: &str) -> bool {
     let bare = sentence.trim_start_matches(|before: char| before.is_whitespace() || "\"'([".contains(before));
-    let signs = |sign: char| "$€£¥₹~<>+-.".contains(sign);
+    let signs = |sign: char| "$€£¥₹₩₿₽₺₪~<>+-.".contains(sign);
     bare.trim_start_matches(signs).starts_with(|first: char| first.is_ascii_digit())
 }
 

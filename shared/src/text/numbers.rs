@@ -1,5 +1,5 @@
-//! Numbers in English words: cardinals, ordinals, years, single digits, times, fractions and sums
-//! of money. No "and" within a number, as in American English.
+//! Numbers in English words: cardinals, ordinals, years, single digits, times and fractions. No
+//! "and" within a number, as in American English.
 
 /// The months, January first.
 pub(super) const MONTHS: [&str; 12] = [
@@ -18,6 +18,30 @@ pub(super) const MONTHS: [&str; 12] = [
 ];
 /// The days of the week.
 pub(super) const WEEKDAYS: [&str; 7] = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"];
+
+/// Returns the month of a name or of its first three letters; `Sept` is short too.
+pub(super) fn month(word: &str) -> Option<&'static str> {
+    let short = word.len() == 3 || word.eq_ignore_ascii_case("sept");
+    let is = |name: &str| {
+        name.get(..if short { word.len() } else { name.len() }).is_some_and(|name| word.eq_ignore_ascii_case(name))
+    };
+    MONTHS.into_iter().find(|name| is(name))
+}
+
+/// Returns the day of a name or of a usual short form of it, which has a capital.
+pub(super) fn weekday(word: &str) -> Option<&'static str> {
+    let at = match word {
+        "Mon" => 0,
+        "Tue" | "Tues" => 1,
+        "Wed" | "Weds" => 2,
+        "Thu" | "Thur" | "Thurs" => 3,
+        "Fri" => 4,
+        "Sat" => 5,
+        "Sun" => 6,
+        _ => return WEEKDAYS.into_iter().find(|&name| name == word),
+    };
+    Some(WEEKDAYS[at])
+}
 
 const SMALL: [&str; 20] = [
     "zero",
@@ -43,9 +67,10 @@ const SMALL: [&str; 20] = [
 ];
 const TENS: [&str; 10] = ["", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"];
 /// Names of the powers of a thousand, each with a leading space.
-const GROUPS: [&str; 5] = ["", " thousand", " million", " billion", " trillion"];
-/// Most digits of a number that has a name here; longer numbers are read digit by digit.
-const MAX_DIGITS: usize = 3 * GROUPS.len();
+const GROUPS: [&str; 7] = ["", " thousand", " million", " billion", " trillion", " quadrillion", " quintillion"];
+/// Most digits of a number without separators that is read by name; longer ones are read digit by
+/// digit.
+const MAX_DIGITS: usize = 15;
 /// Range of four-digit numbers that are read in pairs. Most are years, and "twelve hundred" of
 /// anything is right too.
 const YEARS: std::ops::RangeInclusive<u64> = 1_100..=2_099;
@@ -53,10 +78,10 @@ const YEARS: std::ops::RangeInclusive<u64> = 1_100..=2_099;
 /// Parses ASCII digits with thousands separators; `None` if the number has no name here.
 pub(super) fn parse(text: &str) -> Option<u64> {
     let plain = text.replace(',', "");
-    if plain.len() <= MAX_DIGITS { plain.parse().ok() } else { None }
+    if plain.len() <= MAX_DIGITS || plain.len() < text.len() { plain.parse().ok() } else { None }
 }
 
-/// Returns the words of a whole number below 10^15: `one hundred five`.
+/// Returns the words of a whole number: `one hundred five`.
 pub(super) fn cardinal(number: u64) -> String {
     if number < 1_000 {
         return below_thousand(number);
@@ -118,8 +143,7 @@ fn year(year: u64) -> String {
     match (century, rest) {
         (10 | 20, 0..=9) => cardinal(year),
         (_, 0) => format!("{} hundred", below_hundred(century)),
-        (_, 1..=9) => format!("{} oh {}", below_hundred(century), small(rest)),
-        _ => format!("{} {}", below_hundred(century), below_hundred(rest)),
+        _ => format!("{} {}", below_hundred(century), pair(rest)),
     }
 }
 
@@ -165,8 +189,7 @@ pub(super) fn clock(hour: u64, minute: u64, second: Option<u64>, half: &str) -> 
         0 if !half.is_empty() => hours,
         0 if (1..=12).contains(&hour) => hours + " o'clock",
         0 => hours + " hundred",
-        1..=9 => format!("{hours} oh {}", cardinal(minute)),
-        _ => format!("{hours} {}", cardinal(minute)),
+        _ => format!("{hours} {}", pair(minute)),
     };
     match second {
         None => {}
@@ -176,39 +199,24 @@ pub(super) fn clock(hour: u64, minute: u64, second: Option<u64>, half: &str) -> 
     if half.is_empty() { words } else { format!("{words} {half}") }
 }
 
-/// Returns the words of a common fraction: `one half`, `three quarters`; `None` for any other.
+/// Returns the words of a fraction: `one half`, `three quarters`, `seven sixteenths`; `None` if the
+/// number below has no usual name, or the fraction is not less than one.
 pub(super) fn part(top: u64, bottom: u64) -> Option<String> {
     let name = match bottom {
-        2 => "half",
-        3 => "third",
-        4 => "quarter",
-        5 => "fifth",
-        8 => "eighth",
-        10 => "tenth",
+        2 => "half".to_owned(),
+        100 => "hundredth".into(),
+        1_000 => "thousandth".into(),
+        1_000_000 => "millionth".into(),
+        4 => "quarter".into(),
+        3 | 5..=10 | 12 | 15 | 16 | 20 | 24 | 25 | 30 | 32 | 40 | 50 | 60 | 64 | 128 => ordinal(bottom),
         _ => return None,
     };
-    let plural = if top == 1 { "" } else { "s" };
-    (1..bottom).contains(&top).then(|| format!("{} {name}{plural}", cardinal(top)))
-}
-
-/// Returns the names of a currency: one and many of its units, one and many of their hundredths.
-fn currency(sign: &str) -> [&'static str; 4] {
-    match sign {
-        "$" => ["dollar", "dollars", "cent", "cents"],
-        "€" => ["euro", "euros", "cent", "cents"],
-        "£" => ["pound", "pounds", "penny", "pence"],
-        _ => ["yen", "yen", "sen", "sen"],
-    }
-}
-
-/// Returns the name of a power of a thousand: `thousand` for `k`.
-pub(super) fn scale(written: &str) -> &str {
-    match written {
-        "k" | "K" => "thousand",
-        "m" | "M" => "million",
-        "bn" | "B" => "billion",
-        named => named,
-    }
+    let name = match (top, name.as_str()) {
+        (1, name) => name.to_owned(),
+        (_, "half") => "halves".into(),
+        (_, name) => format!("{name}s"),
+    };
+    (1..bottom).contains(&top).then(|| format!("{} {name}", cardinal(top)))
 }
 
 /// Returns the words of a number, given the digits before and behind the point; `part` may be
@@ -217,30 +225,11 @@ pub(super) fn amount(units: &str, part: &str) -> String {
     if part.is_empty() { whole(units) } else { decimal(units, part) }
 }
 
-/// Returns the name of a bill or coin by its value: `five-dollar`.
-pub(super) fn note(sign: &str, units: &str, scale: &str) -> String {
-    let [one, ..] = currency(sign);
-    format!("{} {scale} {one}", whole(units)).split_whitespace().collect::<Vec<_>>().join("-")
-}
-
-/// Returns the words of a sum of money, such as `$5.50` or `£1.2 million`. `units` are the digits
-/// before the point, `part` those behind it.
-pub(super) fn money(sign: &str, units: &str, part: &str, written_scale: &str) -> String {
-    let [one, many, small_one, small_many] = currency(sign);
-    if !written_scale.is_empty() {
-        return format!("{} {} {many}", amount(units, part), scale(written_scale));
-    }
-    if !matches!(part.len(), 0 | 2) {
-        return format!("{} {many}", amount(units, part));
-    }
-    let counted = |digits: &str, one: &str, many: &str| match parse(digits) {
-        Some(1) => format!("one {one}"),
-        _ => format!("{} {many}", whole(digits.strip_prefix('0').unwrap_or(digits))),
-    };
-    match (parse(units), parse(part)) {
-        (_, None | Some(0)) if units == "0" => format!("zero {many}"),
-        (_, None | Some(0)) => counted(units, one, many),
-        (Some(0), _) => counted(part, small_one, small_many),
-        _ => format!("{} and {}", counted(units, one, many), counted(part, small_one, small_many)),
+/// Returns the words of the two digits of a year or of minutes: `oh five`, `ninety-nine`.
+pub(super) fn pair(number: u64) -> String {
+    match number {
+        0 => "zero zero".into(),
+        1..=9 => format!("oh {}", small(number)),
+        _ => below_hundred(number),
     }
 }

@@ -1,30 +1,31 @@
-//! Rules for addresses, abbreviations and titles.
+//! Rules for abbreviations whose meaning is certain, alone or by their place.
 
 use super::{Rule, RuleMatch, begins_sentence, capital};
-use crate::text::numbers::{MONTHS, WEEKDAYS};
 
 /// Rules for text whose spoken form differs from its letters.
 pub(super) const RULES: &[Rule] = &[
-    // Addresses. Only the host of a link is read.
-    (r"[A-Za-z0-9._+-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}\b", |found| Some(address(found.get(0)))),
-    (
-        r"\b(?:https?://(?:www\.)?|www\.)((?:[A-Za-z0-9-]+\.)*[A-Za-z0-9-]+)(?::[0-9]+)?(?:[/?#](?:\S*[\w/=])?)?",
-        |found| Some(address(found.get(1))),
-    ),
-    (r"\b((?:[A-Za-z0-9-]+\.)+(?:com|org|net|edu|gov|io|dev|ai|app|info|co\.uk))\b(?:/(?:\S*[\w/=])?)?", |found| {
-        Some(address(found.get(1)))
-    }),
-    // Abbreviations with a certain meaning. A capital after a period and a blank begins a sentence:
-    // `So did I. E coli`.
+    // A capital after a period and a blank begins a sentence: `So did I. E coli`.
     (r"\b(?:[Ee]\.g\b\.?|e\. g\.|[Ee]g\.)", |found| Some(cased(found, "for example"))),
     (r"\b(?:[Ii]\.e\b\.?|i\. e\.|[Ii]e\.)", |found| Some(cased(found, "that is"))),
     (r"(?i)\betc\b(\.?)", |found| {
-        Some(format!("et cetera{}", if found.get(1).is_empty() { "" } else { found.period() }))
+        let folder = found.head.ends_with("slash ");
+        (!folder).then(|| format!("et cetera{}", ended(found, found.get(1))))
     }),
     (r"(?i)\bvs\b\.?", |_| Some("versus".into())),
-    (r"(?i)\bapprox\.", |found| Some(cased(found, "approximately"))),
-    (r"\b(Mr|Mrs|Dr|Prof|St)\. ", title),
-    (r"\bNo\.( ?)([0-9])", |found| (!is_answer(found)).then(|| format!("number {}", found.get(2)))),
+    (r"\b([Aa])\.k\.a\b\.?", |found| Some(cased(found, "also known as"))),
+    (r"\b([0-9]+(?:st|nd|rd|th)|[Rr]evised|[Nn]ew) ed\.", |found| {
+        Some(format!("{} edition{}", found.get(1), found.period()))
+    }),
+    (r"\b([Ee])d\. by\b", |found| Some(format!("{}dited by", found.get(1)))),
+    (r"&c\.", |found| Some(format!("et cetera{}", found.period()))),
+    (r"\b(?:[Ee]t) al\.", |found| Some(format!("{} al{}", &found.get(0)[..2], found.period()))),
+    // Words shortened to a letter and a slash.
+    (r"\b([WwBbNnCc])/(out|o|e|c|a|A|in|i|w)?(\.?)", slash),
+    // Words in front of a number. `5 min. 30` is a time.
+    (r"\b([A-Za-z]{1,6})\. ?(\(?[0-9]|[IVXLC]+\b|[ivxl]{2,}\b)", counted),
+    (r"\b[Nn]o\.( ?)([0-9])", |found| (!is_answer(found)).then(|| format!("number {}", found.get(2)))),
+    (r"\b([A-Za-z]{2,6})\.", shortened),
+    (r"\b(Co\.|Corp\b\.?|Inc\b\.?|Ltd\b\.?)", company),
     // A hash has a meaning only behind a letter or before a number.
     (r"\b([A-GJcf])#", |found| {
         (!found.after().is_some_and(char::is_alphanumeric)).then(|| format!("{} sharp", found.get(1)))
@@ -37,48 +38,207 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Words that have a capital only because they begin a sentence or a greeting, so they name no
 /// street.
-const STARTERS: &str = "A About After All Although An And Are Around As Ask At Because Before Behind Both But By Call Can \
-    Could Dear Did Do Does During Even Every For From Had Has Have He Hello Her Here Hi His How However I If In Inside Into \
-    Is It Its Later Let Like Meet My Near No Not Now Of On Once Only Or Our Outside Over Perhaps Please See She \
-    Should Since So Still Thank Thanks That The Their Then There These They This Those Though Through To Today \
-    Tomorrow Toward Towards Under Unless Until Via Visit Was We Were What When Where Whether While Who Why Will \
-    With Within Without Would Yes Yesterday Yet You Your";
+const STARTERS: &str = "A About After All Although An And Are Around As Ask At Because Before Behind Both But By \
+    Call Can Could Dear Did Do Does During Even Every For From Had Has Have He Hello Her Here Hi His How However I \
+    If In Inside Into Is It Its Later Let Like Meet My Near No Not Now Of On Once Only Or Our Outside Over Perhaps \
+    Please See She Should Since So Still Thank Thanks That The Their Then There These They This Those Though Through \
+    To Today Tomorrow Toward Towards Under Unless Until Via Visit Was We Were What When Where Whether While Who Why \
+    Will With Within Without Would Yes Yesterday Yet You Your";
+
+/// Words in front of a number or a numeral: one and, if the abbreviation is a plural, many.
+const COUNTED: &[(&str, &str)] = &[
+    ("app", "appendix"),
+    ("art", "article"),
+    ("arts", "articles"),
+    ("bk", "book"),
+    ("ca", "circa"),
+    ("c", "circa"),
+    ("ch", "chapter"),
+    ("chap", "chapter"),
+    ("chaps", "chapters"),
+    ("chs", "chapters"),
+    ("eq", "equation"),
+    ("eqs", "equations"),
+    ("est", "established"),
+    ("ex", "example"),
+    ("ext", "extension"),
+    ("fig", "figure"),
+    ("figs", "figures"),
+    ("lv", "level"),
+    ("lvl", "level"),
+    ("max", "maximum"),
+    ("min", "minimum"),
+    ("nos", "numbers"),
+    ("nr", "number"),
+    ("op", "opus"),
+    ("p", "page"),
+    ("pp", "pages"),
+    ("pg", "page"),
+    ("par", "paragraph"),
+    ("para", "paragraph"),
+    ("pt", "part"),
+    ("pts", "parts"),
+    ("rte", "route"),
+    ("rev", "revision"),
+    ("sec", "section"),
+    ("secs", "sections"),
+    ("sect", "section"),
+    ("tel", "telephone"),
+    ("ver", "version"),
+    ("vol", "volume"),
+    ("vols", "volumes"),
+    ("prob", "problem"),
+    ("thm", "theorem"),
+    ("tab", "table"),
+];
+
+/// Abbreviations that mean the same at any place. Each is written with a period.
+const SHORTENED: &[(&str, &str)] = &[
+    ("approx", "approximately"),
+    ("appt", "appointment"),
+    ("assn", "association"),
+    ("assoc", "association"),
+    ("attn", "attention"),
+    ("avg", "average"),
+    ("bldg", "building"),
+    ("cf", "compare"),
+    ("dept", "department"),
+    ("depts", "departments"),
+    ("dist", "district"),
+    ("esp", "especially"),
+    ("excl", "excluding"),
+    ("govt", "government"),
+    ("incl", "including"),
+    ("intl", "international"),
+    ("max", "maximum"),
+    ("mfg", "manufacturing"),
+    ("mgmt", "management"),
+    ("mgr", "manager"),
+    ("misc", "miscellaneous"),
+    ("natl", "national"),
+    ("orig", "originally"),
+    ("pkg", "package"),
+    ("qty", "quantity"),
+    ("ref", "reference"),
+    ("tel", "telephone"),
+    ("temp", "temperature"),
+    ("univ", "university"),
+    ("usu", "usually"),
+    ("viz", "namely"),
+    ("vol", "volume"),
+    ("vols", "volumes"),
+    ("ext", "extension"),
+];
+
+/// Returns true for a word that has its capital from the beginning of a sentence.
+pub(super) fn begins_like_a_sentence(word: &str) -> bool {
+    STARTERS.split_whitespace().any(|starter| starter == word)
+}
 
 /// Returns `words`, with a capital if the match has one.
 fn cased(found: &RuleMatch<'_>, words: &str) -> String {
     if found.get(0).starts_with(char::is_uppercase) { capital(words) } else { words.to_owned() }
 }
 
-/// Replaces a title in front of a name, as in `Dr. Jones` and `In St. Louis`, but not in
-/// `Elm Dr. Nobody` or `Main St. He`.
-fn title(found: &RuleMatch<'_>) -> Option<String> {
-    let last = found.head.trim_end().rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
-    let name = last.starts_with(char::is_uppercase)
-        && STARTERS.split(' ').all(|starter| starter != last)
-        && !WEEKDAYS.contains(&last)
-        && !MONTHS.contains(&last);
-    let street = found.head.ends_with(' ') && name;
-    let words = match found.get(1) {
-        "Mr" => "Mister",
-        "Mrs" => "Missus",
-        "Prof" => "Professor",
-        "Dr" if !street => "Doctor",
-        "St" if !street => "Saint",
+/// Returns the period that ends a sentence behind an abbreviation that was written with one.
+fn ended(found: &RuleMatch<'_>, dot: &str) -> &'static str {
+    if dot.is_empty() { "" } else { found.period() }
+}
+
+/// Reads `w/`, `w/o`, `b/c` and the like. `W/m` is a unit, and `a/c` has two meanings.
+fn slash(found: &RuleMatch<'_>) -> Option<String> {
+    let (letter, tail) = (found.get(1).to_lowercase(), found.get(2));
+    let ends = !found.after().is_some_and(|after| after.is_alphanumeric() || after == '/');
+    let free = found.before().is_none_or(|before| before.is_whitespace() || "(\"'-,".contains(before));
+    let words = match (letter.as_str(), tail) {
+        ("w", "o" | "out") if ends => "without",
+        ("w", "e") if ends => "whatever",
+        ("w", "in" | "i") if ends => "within",
+        ("b", "c") if ends => "because",
+        ("b", "w") if ends && found.get(1) == "b" => "between",
+        ("n", "a" | "A") if ends => "not applicable",
+        ("c", "o") if ends => "care of",
+        // `w/ milk` and `w/milk`, but not the `W/m` of physics.
+        ("w", "") if found.get(1) == "w" || found.rest.starts_with(' ') => "with ",
+        ("w", start) if found.get(1) == "w" && !ends => return free.then(|| format!("with {start}{}", found.get(3))),
         _ => return None,
     };
-    found.rest.starts_with(char::is_uppercase).then(|| format!("{words} "))
+    let words = if tail == "A" { words.to_owned() } else { cased(found, words) };
+    free.then(|| format!("{words}{}", ended(found, found.get(3))))
+}
+
+/// Reads an abbreviation in front of a number. Behind a number it is a unit: `5 min. 30`.
+fn counted(found: &RuleMatch<'_>) -> Option<String> {
+    let (short, next) = (found.get(1), found.get(2));
+    let lower = short.to_lowercase();
+    let &(_, words) = COUNTED.iter().find(|&&(short, _)| short == lower)?;
+    let figure = next.trim_start_matches('(').starts_with(|digit: char| digit.is_ascii_digit());
+    let measured = super::last_word(found.head.trim_end()).ends_with(|digit: char| digit.is_ascii_digit());
+    let numeral_behind =
+        matches!(lower.as_str(), "vol" | "ch" | "chap" | "bk" | "p" | "pp" | "pt" | "art" | "sec" | "vols" | "chs");
+    let joined = found.before().is_some_and(|before| before == '.' || before.is_alphanumeric());
+    // `Plan C. 5 of us` ends with a name; a year stands behind `c.`, often behind a bracket.
+    let name = short == "C" || short == "P" || (lower == "c" && !is_year(next, found.rest));
+    if joined || measured || name || (!figure && !numeral_behind) {
+        return None;
+    }
+    let words = if lower == "est" && !is_year(next, found.rest) { "estimated" } else { words };
+    Some(format!("{} {next}", cased(found, words)))
+}
+
+/// Returns true if a digit and the text behind it are a year.
+fn is_year(first: &str, rest: &str) -> bool {
+    let more = rest.bytes().take_while(u8::is_ascii_digit).count();
+    first.len() == 1 && "12".contains(first) && more == 3
+}
+
+/// Reads an abbreviation that means the same at any place.
+fn shortened(found: &RuleMatch<'_>) -> Option<String> {
+    let lower = found.get(1).to_lowercase();
+    let &(_, words) = SHORTENED.iter().find(|&&(short, _)| short == lower)?;
+    // A sentence can end with the words `max`, `temp` and `ref`.
+    let word = matches!(lower.as_str(), "max" | "temp" | "ref" | "vol" | "vols" | "ext" | "dist" | "assoc" | "mgr");
+    let goes_on = found.rest.starts_with(' ') && found.word_after().starts_with(|next: char| next.is_lowercase());
+    let joined = found.before().is_some_and(|before| before == '.' || before.is_alphanumeric())
+        || found.after().is_some_and(char::is_alphanumeric);
+    // These words lead to the next one.
+    let leads =
+        matches!(lower.as_str(), "approx" | "attn" | "avg" | "cf" | "esp" | "excl" | "incl" | "orig" | "usu" | "viz");
+    let period = if leads && !found.rest.trim().is_empty() { "" } else { found.period() };
+    (!joined && (!word || goes_on)).then(|| format!("{}{period}", cased(found, words)))
+}
+
+/// Reads the kind of a company behind its name: `Acme Inc.`, `Ode & Co., Ltd.`
+fn company(found: &RuleMatch<'_>) -> Option<String> {
+    let short = found.get(1).trim_end_matches('.');
+    let head = found.head.trim_end();
+    let head = head.strip_suffix(',').unwrap_or(head);
+    let name = super::last_word(head);
+    let and = head.ends_with('&') || name == "and";
+    let named = name.starts_with(char::is_uppercase)
+        && !matches!(name, "Inc" | "Ltd" | "Co" | "Corp")
+        && !begins_like_a_sentence(name);
+    let words = match short {
+        "Co" => "Company",
+        "Corp" => "Corporation",
+        "Inc" => "Incorporated",
+        _ => "Limited",
+    };
+    let dot = if found.get(1).ends_with('.') { found.period() } else { "" };
+    let spaced = found.head.ends_with(' ') && !found.after().is_some_and(char::is_alphanumeric);
+    (spaced && (named || and)).then(|| format!("{words}{dot}"))
 }
 
 /// Returns true if `No.` is a whole sentence and the number begins the next:
 /// `Any left? No. 10 were sold.` At the beginning of the text or of a paragraph, `No.` is a
 /// heading.
 fn is_answer(found: &RuleMatch<'_>) -> bool {
+    const TOLD: [&str; 12] =
+        ["said", "say", "says", "saying", "answered", "replied", "means", "meant", "vote", "voted", "yes", "told"];
+    if found.get(0).starts_with('n') && TOLD.contains(&found.word_before()) {
+        return true;
+    }
     let said = found.head.trim_end();
     let same_paragraph = !said.is_empty() && !found.head[said.len()..].contains("\n\n");
     same_paragraph && !found.get(1).is_empty() && begins_sentence(found.head)
-}
-
-/// Spells an address: `name@example.com` as `name at example dot com`.
-fn address(text: &str) -> String {
-    text.replace('.', " dot ").replace('@', " at ").replace('_', " underscore ").replace('-', " dash ")
 }

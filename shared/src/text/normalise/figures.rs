@@ -1,20 +1,46 @@
-//! Rules for all numbers except dates, times and sums of money: rows of digits, ranges, ordinals,
+//! Rules for all numbers except dates, times, measures and sums of money: ranges, ordinals,
 //! fractions and the rest.
 
 use super::{Rule, RuleMatch, goes_on};
-use crate::text::numbers::{cardinal, decimal, digits, number, ordinal, parse, part, plural, whole};
+use crate::text::numbers::{cardinal, decimal, number, ordinal, pair, parse, part, plural, whole};
 
-/// Rules for rows of digits that are no number, for ranges, and for the sign of a number.
-pub(super) const ROWS: &[Rule] = &[
-    (r"\(([0-9]{3})\) ?([0-9]{3}-[0-9]{4})\b", |found| Some(format!("{}-{}", found.get(1), found.get(2)))),
-    (r"\b[0-9]+(?:-[0-9]+){2,}\b", |found| Some(row(found.get(0)))),
-    (r"\b(?:([0-9]{3}) )?([0-9]{3})-([0-9]{4})\b", phone),
-    (r"\b(?:911|112|999)\b", emergency),
-    // Ranges and signs.
-    (r"([0-9][%$€£¥]?)(?:-| ?– ?)([$€£¥]?[0-9])", |found| {
-        Some(format!("{} to {}", found.get(1), found.get(2)))
+/// Rules for the numbers of models, which are no ranges.
+pub(super) const MODELS: &[Rule] = &[
+    (r"\b50[-–/]50\b", |_| Some("fifty-fifty".into())),
+    // Models are read in pairs: `Boeing 737`.
+    (r"\b(Boeing|Airbus|Porsche|Peugeot|Flight) ([1-9])([0-9]{2})(?:-([0-9]{1,3}))?\b", |found| {
+        let rest = if found.get(3) == "00" { "hundred".into() } else { pair(parse(found.get(3))?) };
+        let series = if found.get(4).is_empty() { String::new() } else { format!(" {}", whole(found.get(4))) };
+        Some(format!("{} {} {rest}{series}", found.get(1), whole(found.get(2))))
     }),
-    (r"-([$€£]?\.?[0-9])", |found| {
+];
+
+/// Rules for ranges, and for the sign of a number.
+pub(super) const RANGES: &[Rule] = &[
+    // A mixed number.
+    (r"\b([0-9]{1,3})-([1-9][0-9]?)/([2-9]|10|16|32|64)\b", |found| {
+        let less = parse(found.get(2))? < parse(found.get(3))?;
+        let free = !found.before().is_some_and(|before| "/.,-".contains(before))
+            && found.after() != Some('/')
+            && found.after() != Some('-');
+        (less && free).then(|| format!("{} {}/{}", found.get(1), found.get(2), found.get(3)))
+    }),
+    // Two equal halves are no range.
+    (r"\b50[-–/]50\b", |_| Some("fifty-fifty".into())),
+    (r"([0-9](?: ?[%$€£¥¢‰°])?)(?:-| ?– ?)([$€£¥]?[0-9])", range),
+    // A hyphen between blanks is a range if the second number is greater, else a dash.
+    (r"\b([0-9]+)(%?) - ([0-9]+)\b", |found| {
+        let (low, high) = (parse(found.get(1))?, parse(found.get(3))?);
+        let free = !goes_on(found.rest)
+            && found.token_before().is_empty()
+            && !found.before().is_some_and(|before| ".,".contains(before));
+        (free && low < high).then(|| format!("{}{} to {}", found.get(1), found.get(2), found.get(3)))
+    }),
+    (r"-([$€£¥₹]?\.?[0-9])", |found| {
+        let free = found.before().is_none_or(|before| before.is_whitespace() || "([".contains(before));
+        free.then(|| format!("minus {}", found.get(1)))
+    }),
+    (r"–([0-9]+(?:\.[0-9]+)? ?[°%])", |found| {
         let free = found.before().is_none_or(|before| before.is_whitespace() || "([".contains(before));
         free.then(|| format!("minus {}", found.get(1)))
     }),
@@ -22,9 +48,50 @@ pub(super) const ROWS: &[Rule] = &[
 
 /// Rules for all remaining numbers.
 pub(super) const NUMBERS: &[Rule] = &[
-    (r"\b([0-9]+(?:,[0-9]{3})*)(?:st|nd|rd|th)\b", |found| Some(ordinal(parse(found.get(1))?))),
+    (r"\b([0-9]+(?:,[0-9]{3})*) ?/ ?([0-9]+)(rds?|ths?|nds?|sts?)\b", |found| {
+        let parts = part(parse(found.get(1))?, parse(found.get(2))?)?;
+        // `cut into 1/8ths`.
+        let many = found.get(1) == "1" && found.get(3).ends_with('s');
+        Some(if many { format!("{}s", parts.strip_prefix("one ")?) } else { parts })
+    }),
+    (r"\b([0-9]+(?:,[0-9]{3})*)(?i:st|nd|rd|th)\b", |found| Some(ordinal(parse(found.get(1))?))),
+    (r"\b(1[0,]*0)s of\b", |found| {
+        let words = match parse(found.get(1))? {
+            10 => "tens",
+            100 => "hundreds",
+            1_000 => "thousands",
+            10_000 => "tens of thousands",
+            100_000 => "hundreds of thousands",
+            1_000_000 => "millions",
+            _ => return None,
+        };
+        Some(format!("{words} of"))
+    }),
+    (r"([0-9]) ?pct\b\.?", |found| Some(format!("{} percent", found.get(1)))),
+    (r"\b([0-9]{2})ers\b", |found| {
+        let words = number(found.get(1));
+        Some(format!("{}ers", words.strip_suffix('e').unwrap_or(&words)))
+    }),
+    (r"\b(4|7|10|14|21)([28468][0-9])p\b", |found| {
+        Some(format!("{} {} p", number(found.get(1)), number(found.get(2))))
+    }),
     (r"\b([0-9]+0)'?s\b", |found| Some(plural(&number(found.get(1))))),
-    (r"\b([0-9]{1,2})/([0-9]{1,2})\b", fraction),
+    (r"\b([0-9]+)'?s\b", |found| Some(format!("{}s", number(found.get(1)).replace("six", "sixe")))),
+    (r"\b([0-9]{1,4})/([0-9]{1,7})\b", fraction),
+    (r"([0-9]+(?:\.[0-9]+)?)[x×]\b", |found| {
+        const AFTER: &[&str] = &[
+            "faster", "slower", "more", "less", "fewer", "bigger", "larger", "smaller", "better", "worse", "higher",
+            "lower", "longer", "shorter", "cheaper", "stronger", "the", "as", "return", "speed", "zoom", "a", "per",
+            "daily", "weekly",
+        ];
+        AFTER.contains(&found.next_word()).then(|| found.apart(&format!("{} times", found.get(1))))
+    }),
+    (r"([0-9]+(?:\.[0-9]+)?)(k|K|M|B|bn|mn|tn) ?(\+?) ([a-z]+)", scaled),
+    (r"(\.[0-9]+)([kKMB])\b|([0-9]) ?([bmt]n)\b", |found| {
+        let (number, letter) = (found.get(1).to_owned() + found.get(3), found.get(2).to_owned() + found.get(4));
+        let free = found.token_before().is_empty();
+        free.then(|| format!("{number} {}", super::currencies::scale(&letter)))
+    }),
     (r"[0-9]+(?:\.[0-9]+){2,}", |found| {
         let parts: Vec<_> = found.get(0).split('.').map(whole).collect();
         Some(found.apart(&parts.join(" point ")))
@@ -34,75 +101,137 @@ pub(super) const NUMBERS: &[Rule] = &[
         let free = !whole_part.is_empty() || found.before().is_none_or(char::is_whitespace);
         free.then(|| found.apart(&decimal(whole_part, found.get(2))))
     }),
-    (r"[0-9]+(?:,[0-9]{3})*", |found| Some(found.apart(&number(found.get(0))))),
+    (r"[0-9]+(?:,[0-9]{3})*", |found| {
+        let text = found.get(0);
+        let words = if counts(found) { whole(text) } else { number(text) };
+        Some(found.apart(&words))
+    }),
 ];
 
-/// Reads groups of digits digit by digit.
-fn row(groups: &str) -> String {
-    groups.split(['-', ' ']).map(digits).collect::<Vec<_>>().join(", ")
+/// Reads a range. In a code, such as `A1-2345`, the hyphen is none.
+fn range(found: &RuleMatch<'_>) -> Option<String> {
+    let code = found.token_before();
+    let hyphen = found.get(0).contains('-');
+    let lettered = code.ends_with(char::is_alphanumeric) && hyphen;
+    let number = found.rest.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let suffix = hyphen && number.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_uppercase));
+    // The release of a version: `2.39-1`.
+    let low = &found.head[found.head.trim_end_matches(|c: char| c.is_ascii_digit() || c == '.').len()..];
+    let high = &found.rest[..found.rest.len() - number.len()];
+    let release = hyphen
+        && low.contains('.')
+        && high.is_empty()
+        && !number.starts_with(['.', '%'])
+        && found.get(0).len() == 3
+        && {
+            let low: f64 = format!("{low}{}", &found.get(0)[..1]).parse().unwrap_or(f64::MAX);
+            low > f64::from(found.get(2).parse::<u8>().unwrap_or(u8::MAX))
+        };
+    let padded = hyphen && found.get(2) == "0" && !high.is_empty() && !high.starts_with('.');
+    (!lettered && !suffix && !release && !padded).then(|| format!("{} to {}", found.get(1), found.get(2)))
 }
 
-/// Reads a telephone number of three and four digits, which looks like a range such as `500-1000`.
-/// The digits are a telephone number behind a word that tells to call, behind a plus, or behind an
-/// area code. So are digits that cannot be a range: the last part begins with a zero, or the first
-/// is 555, as in films and examples.
-fn phone(found: &RuleMatch<'_>) -> Option<String> {
-    let part_of_more = found.before().is_some_and(|before| "$€£¥.,/-".contains(before)) || goes_on(found.rest);
-    let international = found.head.trim_end().rsplit(' ').next().is_some_and(|last| last.starts_with('+'));
-    let sure = !found.get(1).is_empty() || found.get(3).starts_with('0') || found.get(2) == "555";
-    let phone = !part_of_more && (sure || international || told_to_call(found.head));
-    phone.then(|| row(found.get(0)))
-}
-
-/// Reads an emergency number, as in `call 911` and `a 911 call`.
-fn emergency(found: &RuleMatch<'_>) -> Option<String> {
-    const NOUNS: [&str; 4] = ["call", "calls", "operator", "dispatcher"];
-    let part_of_more = found.before().is_some_and(|before| "$€£¥.,/-".contains(before)) || goes_on(found.rest);
-    let next =
-        found.rest.strip_prefix(' ').and_then(|rest| rest.split(|letter: char| !letter.is_alphanumeric()).next());
-    let noun = found.get(0) == "911" && next.is_some_and(|next| NOUNS.contains(&next));
-    (!part_of_more && (noun || told_to_call(found.head))).then(|| digits(found.get(0)))
-}
-
-/// Returns true if the words before a number tell to call it: `call us at`, `tel.`,
-/// `dial 555-0123 or`.
-fn told_to_call(head: &str) -> bool {
-    const CUES: [&str; 10] =
-        ["call", "calling", "dial", "dialing", "dialling", "fax", "hotline", "phone", "tel", "telephone"];
-    const BETWEEN: [&str; 20] = [
-        "and", "at", "back", "free", "her", "him", "is", "line", "me", "my", "no", "now", "number", "on", "or", "our",
-        "the", "them", "toll", "us",
+/// Returns true if four digits count the things behind them, so that they are no year: `1250
+/// people`, but not `in 1999 people`.
+fn counts(found: &RuleMatch<'_>) -> bool {
+    const YEARS: &[&str] = &[
+        "at",
+        "in",
+        "since",
+        "from",
+        "by",
+        "until",
+        "till",
+        "before",
+        "after",
+        "around",
+        "circa",
+        "during",
+        "year",
+        "the",
+        "to",
+        "and",
+        "late",
+        "early",
+        "january",
+        "february",
+        "march",
+        "april",
+        "may",
+        "june",
+        "july",
+        "august",
+        "september",
+        "october",
+        "november",
+        "december",
     ];
-    let line = head.rsplit('\n').next().unwrap_or_default();
-    for token in line.split_whitespace().rev() {
-        let word = token.trim_matches(|letter: char| !letter.is_alphanumeric()).to_lowercase();
-        let abbreviated = ["tel", "no"].contains(&word.as_str());
-        if token.ends_with([',', ';', '!', '?']) || (token.ends_with('.') && !abbreviated) {
-            return false;
-        }
-        if CUES.contains(&word.as_str()) {
-            return true;
-        }
-        let digits = word.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
-        if !digits && !BETWEEN.contains(&word.as_str()) {
-            return false;
-        }
-    }
-    false
+    const NOT_PLURAL: &[&str] = &[
+        "was", "is", "has", "this", "as", "its", "us", "thus", "always", "does", "perhaps", "plus", "versus", "minus",
+        "equals", "times",
+    ];
+    let next = found.next_word();
+    let plural = (next.ends_with('s') && !next.ends_with("ss") && !NOT_PLURAL.contains(&next) && next.len() > 2)
+        || ["people", "feet", "men", "women", "children", "percent", "square", "cubic"].contains(&next);
+    let year = found.head.ends_with([',', '\''])
+        || YEARS.contains(&found.previous_word().to_lowercase().as_str())
+        || found.head.ends_with(", ");
+    found.rest.starts_with(' ') && next.starts_with(char::is_lowercase) && plural && !year
+}
+
+/// Reads thousands, millions and billions of things: `10k people`, `5M users`, `2.5bn views`.
+/// `5k run` and `7B model` keep their letter.
+fn scaled(found: &RuleMatch<'_>) -> Option<String> {
+    let (scale, noun) = (super::currencies::scale(found.get(2)), found.get(4));
+    let thing =
+        (noun.ends_with('s') && !["is", "was", "has", "as", "us", "its", "this"].contains(&noun)) || noun == "people";
+    let sure = thing || found.get(2).len() == 2;
+    let free = found.token_before().is_empty();
+    (sure && free)
+        .then(|| format!("{} {scale}{} {noun}", found.get(1), if found.get(3).is_empty() { "" } else { " plus" }))
 }
 
 /// Reads halves, thirds and other common fractions. Other numbers around a slash are dates, scores
 /// and hours.
 fn fraction(found: &RuleMatch<'_>) -> Option<String> {
-    if [found.before(), found.after()].contains(&Some('/')) {
+    if [found.before(), found.after()].contains(&Some('/')) || found.before() == Some('.') {
         return None;
     }
     let (top, bottom) = (parse(found.get(1))?, parse(found.get(2))?);
-    let mixed = found.head.strip_suffix(' ').is_some_and(|head| head.ends_with(|digit: char| digit.is_ascii_digit()));
-    Some(match part(top, bottom) {
+    let mixed =
+        found.head.strip_suffix([' ', '-']).is_some_and(|head| head.ends_with(|digit: char| digit.is_ascii_digit()));
+    let pressure = (70..260).contains(&top) && (40..160).contains(&bottom) && top > bottom;
+    let said = found.previous_word().to_lowercase();
+    let odds = found.head.ends_with("odds ") || found.head.ends_with("odds are ") || found.head.ends_with("odds of ");
+    // `12/25` and `50/60` are other things than fractions, more often than not.
+    let usual = top == 1 || found.rest.starts_with(" of") || ![15, 20, 24, 25, 30, 40, 50, 60, 128].contains(&bottom);
+    Some(match part(top, bottom).filter(|_| usual) {
+        None if top == bottom && [5, 10, 100].contains(&top) => {
+            format!("{} out of {}", cardinal(top), cardinal(bottom))
+        }
+        _ if odds => format!("{} to {}", cardinal(top), cardinal(bottom)),
+        None if ["of", "equals", "approximately", "times"].contains(&said.as_str())
+            && (3..10).contains(&bottom)
+            && top > bottom =>
+        {
+            format!("{} {}s", cardinal(top), ordinal(bottom).replace("fourth", "quarter"))
+        }
+        _ if [(9, 11), (7, 11), (24, 7), (50, 50), (20, 20), (60, 40), (80, 20)].contains(&(top, bottom)) => {
+            format!("{} {}", cardinal(top), cardinal(bottom))
+        }
+        _ if rated(found) && (bottom == 5 || bottom == 10 || bottom == 100) => {
+            format!("{} out of {}", cardinal(top), cardinal(bottom))
+        }
         Some(words) if mixed => format!("and {words}"),
         Some(words) => words,
-        None if (top, bottom) == (24, 7) => "twenty-four seven".into(),
-        None => format!("{} slash {}", cardinal(top), cardinal(bottom)),
+        None if pressure => format!("{} over {}", cardinal(top), cardinal(bottom)),
+        None => format!("{} slash {}", number(found.get(1)), number(found.get(2))),
     })
+}
+
+/// Returns true if the word before a fraction tells that it is a mark: `rated 8/10`.
+fn rated(found: &RuleMatch<'_>) -> bool {
+    const CUES: [&str; 12] =
+        ["rated", "rate", "rating", "score", "scored", "scoring", "solid", "gave", "give", "got", "it", "perfect"];
+    CUES.contains(&found.previous_word().to_lowercase().as_str())
 }

@@ -12,14 +12,14 @@ pub(super) const RULES: &[Rule] = &[
     (r"([<>])=", |found| {
         let arrow = found.before() == Some('<') || found.after() == Some('>');
         let order = if found.get(1) == "<" { "less" } else { "greater" };
-        (!arrow).then(|| spaced(found, &format!("{order} than or equal to")))
+        (!arrow).then(|| found.spaced(&format!("{order} than or equal to")))
     }),
     (r"==", |_| Some(" equals ".into())),
-    (r"<", |found| compares(found).then(|| spaced(found, "less than"))),
-    (r">", |found| compares(found).then(|| spaced(found, "greater than"))),
+    (r"<", |found| compares(found).then(|| found.spaced("less than"))),
+    (r">", |found| compares(found).then(|| found.spaced("greater than"))),
     (r"\*\*?", |found| {
         let words = if found.get(0) == "*" { "times" } else { "to the power of" };
-        multiplies(found).then(|| spaced(found, words))
+        multiplies(found).then(|| found.spaced(words))
     }),
     (r"\^(?:([23])\b)?", power),
     (r"~", |found| match found.before() {
@@ -31,16 +31,34 @@ pub(super) const RULES: &[Rule] = &[
     }),
 ];
 
-/// Returns `words` with spaces around them.
-fn spaced(found: &RuleMatch<'_>, words: &str) -> String {
-    let space = if found.before().is_none_or(char::is_whitespace) { "" } else { " " };
-    format!("{space}{words} ")
+/// Longest expression that is searched for an equals sign, in bytes.
+const EXPRESSION: usize = 64;
+
+/// Returns true if the numbers and single letters around the match are one side of an equation.
+pub(super) fn in_equation(found: &RuleMatch<'_>) -> bool {
+    let equals = |characters: &mut dyn Iterator<Item = char>| {
+        let (mut letters, mut last) = (0, '0');
+        for character in characters.take(EXPRESSION) {
+            letters = if character.is_alphabetic() { letters + 1 } else { 0 };
+            match character {
+                '=' => return true,
+                // A list.
+                ' ' | ',' if [(',', ' '), (' ', ',')].contains(&(last, character)) => return false,
+                _ if letters > 1 => return false,
+                _ if letters == 1 || character.is_ascii_digit() || " .,+-–−*/×÷^()$%".contains(character) => {}
+                _ => return false,
+            }
+            last = character;
+        }
+        false
+    };
+    equals(&mut found.rest.chars()) || equals(&mut found.head.chars().rev())
 }
 
 /// Returns true if `text` begins with a number, its sign and its currency included.
 fn number_follows(text: &str) -> bool {
     let unsigned = text.strip_prefix('-').unwrap_or(text);
-    let bare = unsigned.strip_prefix(['$', '€', '£', '¥']).unwrap_or(unsigned);
+    let bare = unsigned.strip_prefix(['$', '€', '£', '¥', '₹']).unwrap_or(unsigned);
     bare.strip_prefix('.').unwrap_or(bare).starts_with(|digit: char| digit.is_ascii_digit())
 }
 
@@ -52,6 +70,10 @@ fn compares(found: &RuleMatch<'_>) -> bool {
         return found.before().is_none_or(|before| joins(before) || before.is_whitespace() || before == '(');
     }
     let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
+    if left.ends_with(|digit: char| digit.is_ascii_digit()) && left.len() == found.head.len() {
+        let name = found.rest.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+        return name.chars().count() == 1;
+    }
     let between_blanks = left.len() < found.head.len() && right.len() < found.rest.len();
     let right = number_follows(right) || right.starts_with(|letter: char| letter.is_alphanumeric() || letter == '(');
     between_blanks && left.ends_with(joins) && right

@@ -1,79 +1,21 @@
-//! Single characters: variants become one character, named characters become words, and characters
-//! without a sound are removed.
+//! Signs that remain after the other rules: they become words or pauses, or are removed.
 
 use super::Rule;
 use crate::text::mapped_text::{MappedText, Rewriter};
 
 /// Rules for signs that remain after all text with digits is in words.
 pub(super) const RULES: &[Rule] = &[
-    (r" ?° ?([CF])\b", |found| {
-        Some(format!(" degrees {}", if found.get(1) == "C" { "Celsius" } else { "Fahrenheit" }))
-    }),
+    (r"§§ ?", |_| Some(" sections ".into())),
+    (r"¶¶ ?", |_| Some(" paragraphs ".into())),
+    (r"&&", |_| Some(" and ".into())),
+    (r" \|\| ", |_| Some(" or ".into())),
+    (r"=>", |_| Some(" ".into())),
+    (r"\b([Aa])[-–]([Zz])\b", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
     // A plural in brackets.
     (r"([A-Za-z])\(s\)", |found| Some(format!("{}s", found.get(1)))),
     // A dash between words, and hyphens in place of a dash.
     (r" -+ |--+", |_| Some(", ".into())),
 ];
-
-/// Replaces characters of the same meaning by one, and runs of blanks by one space. Characters
-/// without a sound are removed.
-pub(super) fn characters(text: &MappedText) -> MappedText {
-    let mut plain = Rewriter::new(text);
-    for (at, character) in text.text().char_indices() {
-        let range = at..at + character.len_utf8();
-        match character {
-            ' '..='~' if character != ' ' && character != '`' => {}
-            '\n' => {}
-            '\u{2028}' | '\u{2029}' => plain.replace(range, "\n"),
-            '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2064}' | '\u{feff}' => {
-                plain.replace(range, "");
-            }
-            '\u{fe00}'..='\u{fe0f}' | '\u{20e3}' | '\u{e0000}'..='\u{e007f}' => plain.replace(range, ""),
-            blank if blank.is_whitespace() || blank.is_control() || is_picture(blank) => {
-                let again = plain.made_up_to(at).ends_with(' ');
-                plain.replace(range, if again { "" } else { " " });
-            }
-            other => {
-                if let Some(words) = variant(other) {
-                    plain.replace(range, words);
-                }
-            }
-        }
-    }
-    plain.finish()
-}
-
-/// Returns the usual characters for a variant of them, or the words of a character that has a name.
-fn variant(character: char) -> Option<&'static str> {
-    Some(match character {
-        '“' | '”' | '„' | '‟' | '«' | '»' | '″' | '＂' | '`' => "\"",
-        '‘' | '’' | '‚' | '‛' | '′' | '´' => "'",
-        '\u{2010}' | '\u{2011}' | '\u{2212}' => "-",
-        '\u{2012}' => "–",
-        '―' => "—",
-        '…' => "...",
-        '½' => " 1/2",
-        '¼' => " 1/4",
-        '¾' => " 3/4",
-        '²' => " squared",
-        '³' => " cubed",
-        '×' => " times ",
-        '÷' => " divided by ",
-        '±' => " plus or minus ",
-        '≈' => " about ",
-        '≤' => " less than or equal to ",
-        '≥' => " greater than or equal to ",
-        '≠' => " is not equal to ",
-        '▪' | '‣' | '·' | '●' | '◦' => "•",
-        _ => return None,
-    })
-}
-
-/// Returns true for arrows, boxes, symbols and emoji.
-fn is_picture(character: char) -> bool {
-    matches!(character, '\u{2190}'..='\u{21ff}' | '\u{2300}'..='\u{23ff}' | '\u{2500}'..='\u{27bf}'
-        | '\u{2b00}'..='\u{2bff}' | '\u{1f000}'..='\u{1faff}' | '©' | '®' | '™')
-}
 
 /// Replaces every single character by its spoken form.
 pub(super) fn marks(text: &MappedText) -> MappedText {
@@ -95,7 +37,8 @@ pub(super) fn marks(text: &MappedText) -> MappedText {
 const fn mark(character: char, inside: bool) -> Option<&'static str> {
     Some(match character {
         '\'' | '-' if inside => return None,
-        '\'' => "",
+        '`' if inside => "'",
+        '\'' | '`' => "",
         '"' if !inside => "",
         '(' | ')' | '[' | ']' | '{' | '}' | '—' | '–' => " , ",
         '/' if inside => " slash ",
@@ -105,12 +48,18 @@ const fn mark(character: char, inside: bool) -> Option<&'static str> {
         '+' => " plus ",
         '=' => " equals ",
         '§' => " section ",
+        '¶' => " paragraph ",
         '°' => " degrees ",
         '$' => " dollar ",
         '€' => " euro ",
         '£' => " pound ",
         '¥' => " yen ",
-        '"' | '-' | '/' | '#' | '*' | '_' | '~' | '^' | '|' | '\\' | '<' | '>' | '•' => " ",
+        '₹' => " rupee ",
+        '₩' => " won ",
+        '¢' => " cent ",
+        '×' => " times ",
+        '′' | '″' => "",
+        '"' | '-' | '/' | '#' | '*' | '_' | '~' | '^' | '|' | '\\' | '<' | '>' | '•' | '¯' => " ",
         _ => return None,
     })
 }

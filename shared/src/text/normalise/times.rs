@@ -1,19 +1,46 @@
-//! Rules for dates and times of day.
+//! Rules for times of day.
 
-use super::{Rule, RuleMatch, goes_on};
-use crate::text::numbers::{MONTHS, clock, number, ordinal, parse};
+use super::{Rule, RuleMatch};
+use crate::text::numbers::{cardinal, clock, digits, pair, parse, whole};
 
-/// Rules for dates.
-pub(super) const DATES: &[Rule] = &[
-    (r"\b([0-9]{4})-([0-9]{2})-([0-9]{2})\b", iso_date),
-    (r"\b(Jan|Feb|Mar|Apr|Jun|Jul|Aug|Sept?|Oct|Nov|Dec)\b\.? ([0-9])", |found| {
-        let month = MONTHS.iter().find(|month| month.starts_with(&found.get(1)[..3]))?;
-        Some(format!("{month} {}", found.get(2)))
-    }),
+/// Rules for zones of time, which come before codes of letters and digits.
+pub(super) const ZONES: &[Rule] = &[(r"\b(UTC|GMT) ?([+-])0?([0-9]{1,2})(?::?([0-9]{2}))?\b", |found| {
+    let sign = if found.get(2) == "+" { "plus" } else { "minus" };
+    let minutes = parse(found.get(4)).filter(|&minutes| minutes > 0).map(|minutes| format!(" {}", pair(minutes)));
+    Some(format!("{} {sign} {}{}", found.get(1), cardinal(parse(found.get(3))?), minutes.unwrap_or_default()))
+})];
+
+/// Rules for the ends of ranges and for short forms, which come before ranges of numbers.
+pub(super) const RANGES: &[Rule] = &[
+    (r"([0-9]:[0-9]{2})Z\b", |found| Some(format!("{} Z", found.get(1)))),
+    // Verses of the Bible are no ratios.
     (
-        r"\b([A-Z][a-z]+) ([0-9]{1,2})(?:st|nd|rd|th)?((?:-| ?– ?)(?:([A-Z][a-z]+) )?([0-9]{1,2})(?:st|nd|rd|th)?)?\b",
-        month_day,
+        concat!(
+            r"\b(Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|",
+            r"Psalms?|Proverbs|Isaiah|Jeremiah|Ezekiel|Daniel|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|",
+            r"Ephesians|Philippians|Colossians|Thessalonians|Timothy|Hebrews|James|Peter|Jude|Revelation|",
+            r"Job|Solomon|Esther|Ezra|Nehemiah|Ecclesiastes|Hosea|Joel|Amos|Jonah|Micah|Zechariah|Malachi|Titus) ",
+            r"([0-9]{1,3}):([0-9]{1,3})\b"
+        ),
+        |found| Some(format!("{} {} {}", found.get(1), whole(found.get(2)), whole(found.get(3)))),
     ),
+    // `9am-5pm`, `9 a.m. – 5 p.m.`, `9a-5p`, `noon-5pm`.
+    (r"([0-9] ?[AaPp])([Mm]|\. ?[Mm]\b\.?)? ?(?:-|–|—) ?([0-9]|noon\b|midnight\b)", |found| {
+        let half = if found.get(2).is_empty() { "m" } else { found.get(2) };
+        let alone = found.before().is_none_or(|before| before.is_ascii_digit() || " (:.".contains(before));
+        alone.then(|| format!("{}{half} to {}", found.get(1), found.get(3)))
+    }),
+    (r"\b(noon|midnight) ?[-–—] ?([0-9])", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
+    (r"\b([0-9]{1,2}:[0-5][0-9]) ?([aApP])\b", |found| {
+        let part = found.rest.starts_with(['\'', '.', '-']);
+        (!part || found.rest.len() == 1).then(|| format!("{} {}M", found.get(1), found.get(2).to_uppercase()))
+    }),
+    (r"\b(at|to|until|till|by|from|before|after) (1[0-2]|[1-9])([ap])\b", |found| {
+        Some(format!("{} {} {}M", found.get(1), found.get(2), found.get(3).to_uppercase()))
+    }),
+    (r"([0-9]:[0-9]{2}) - ([0-9])", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
+    // `at 0900`, `1430 hours`.
+    (r"\b(at |by |until |from |to )?([01][0-9]|2[0-4])([0-5][0-9])( hours| hrs?\.?)?\b", military),
 ];
 
 /// Rules for times of day, and for other numbers with a colon between them.
@@ -26,43 +53,32 @@ pub(super) const CLOCK: &[Rule] = &[
         let period = if found.get(0).ends_with('.') { found.period() } else { "" };
         Some(format!("{} {}M{period}", found.get(1), letter.to_uppercase()))
     }),
+    (r"\b([0-9]{1,2}):([0-5][0-9])[.]([0-9]{1,3})\b", |found| {
+        let minutes = cardinal(parse(found.get(1))?);
+        Some(format!("{minutes} {} point {}", pair(parse(found.get(2))?), digits(found.get(3))))
+    }),
     (r"\b([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?: ([AP]M)\b)?", time),
-    (r"\b([0-9]+):([0-9]+)\b", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
+    // The parts of a code are no ratio: `RHSA-1999:030`.
+    (r"\b([0-9]+)(?::[0-9]+(?:,[0-9]{3})*)+\b", |found| {
+        let code = !found.token_before().is_empty()
+            || found.get(0).split(':').any(|part| part.len() > 1 && part.starts_with('0'));
+        Some(found.get(0).replace(':', if code { " " } else { " to " }))
+    }),
 ];
 
-fn iso_date(found: &RuleMatch<'_>) -> Option<String> {
-    let (month, day) = (parse(found.get(2))?, parse(found.get(3))?);
-    let name = MONTHS.get(usize::try_from(month).ok()?.checked_sub(1)?)?;
-    (1..=31).contains(&day).then(|| format!("{name} {}, {}", ordinal(day), number(found.get(1))))
-}
-
-/// Reads the days in `May 5`, `May 5-10` and `May 5–June 10`, but not the number in
-/// `In May 10,000 came`.
-fn month_day(found: &RuleMatch<'_>) -> Option<String> {
-    let (month, tail, other_month) = (found.get(1), found.get(3), found.get(4));
-    let day = |digits| parse(digits).filter(|day| (1..=31).contains(day)).map(ordinal);
-    let first = day(found.get(2)).filter(|_| MONTHS.contains(&month))?;
-    if !other_month.is_empty() && !MONTHS.contains(&other_month) {
-        return Some(format!("{month} {first}{tail}"));
-    }
-    if is_amount(found.rest) {
+/// Reads four digits as a time on the clock of 24 hours: `0900 hours`. Without a leading zero they
+/// are a time only in front of `hrs`.
+fn military(found: &RuleMatch<'_>) -> Option<String> {
+    let (lead, hours, minutes, unit) = (found.get(1), found.get(2), found.get(3), found.get(4));
+    let zero = hours.starts_with('0') && (!lead.is_empty() || !unit.is_empty());
+    let joined = found.before().is_some_and(|before| !before.is_whitespace() && before != '(') && lead.is_empty();
+    let goes_on = super::goes_on(found.rest) || found.rest.starts_with(" 0");
+    if joined || goes_on || !(zero || (!unit.is_empty() && !lead.is_empty())) {
         return None;
     }
-    match (tail, other_month) {
-        ("", _) => Some(format!("{month} {first}")),
-        (_, "") => Some(format!("{month} {first} to {}", day(found.get(5))?)),
-        _ => Some(format!("{month} {first} to {other_month} {}", day(found.get(5))?)),
-    }
-}
-
-/// Returns true if the text behind a number shows that it counts something, so that it is no day.
-fn is_amount(rest: &str) -> bool {
-    const SCALES: [&str; 6] = ["percent", "hundred", "thousand", "million", "billion", "trillion"];
-    let next = rest.trim_start_matches(' ');
-    let word = next.split(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
-    let compound = rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
-    let sign = rest.starts_with(['°', '$', '€', '£', '¥']) || next.starts_with('%');
-    goes_on(rest) || compound || sign || SCALES.contains(&word)
+    let hours = if hours.starts_with('0') { digits(hours) } else { cardinal(parse(hours)?) };
+    let minutes = if minutes == "00" { "hundred".into() } else { pair(parse(minutes)?) };
+    Some(format!("{lead}{hours} {minutes}{}", if unit.is_empty() { "" } else { " hours" }))
 }
 
 fn with_colon(found: &RuleMatch<'_>) -> Option<String> {
@@ -73,6 +89,7 @@ fn with_colon(found: &RuleMatch<'_>) -> Option<String> {
 
 fn time(found: &RuleMatch<'_>) -> Option<String> {
     let (hour, minute) = (parse(found.get(1)).filter(|&hour| hour <= 24)?, parse(found.get(2))?);
-    let whole = !found.after().is_some_and(|after| after.is_ascii_digit() || after == ':');
+    let thousands = found.rest.starts_with(',') && super::goes_on(found.rest);
+    let whole = !thousands && !found.after().is_some_and(|after| after.is_ascii_digit() || after == ':');
     whole.then(|| clock(hour, minute, parse(found.get(3)), found.get(4)))
 }

