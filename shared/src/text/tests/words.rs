@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::normalise;
+use super::super::{normalise, sentences};
 
 /// Pairs of a written text and its normal form, for words and addresses.
 const WORDS: &[(&str, &str)] = &[
@@ -69,7 +69,7 @@ const WORDS: &[(&str, &str)] = &[
     ("> quoted **bold** and _it_ ***b*** ==m== ~~s~~ 2*3*4 a_b_c\n> [!NOTE]\n> more", "quoted bold and it b m s two times three times four a b c Note. more"),
     ("[text](https://x.de/a_(b) \"t\") ![a cat](cat.png) [a][b] [[wiki|page]] f[i](x)\n\n[b]: https://x.de", "text a cat a page f, i, x"),
     ("It rained.[1][2] He left [3]. See [3] and a[0] note[^1]\n\n[^1]: A note.", "It rained. He left. See, three, and a, zero, note.\n\nA note."),
-    ("| a | b |\n|---|:-:|\n| 1 | 2 |\n\n```rust\nlet x;\n```\nUse `--x` or `<b>`, `quote' it's", "a, b.\n\nOne, two.\n\nlet x.\n\nUse dash dash x or b, quote it's"),
+    ("Settings > Privacy > Sound, x > Y\n\n| a | b |\n|---|:-:|\n| 1 | 2 |\n\n```rust\nlet x;\n```\nUse `--x` or `<b>`, `quote' it's", "Settings, Privacy, Sound, x greater than Y.\n\na, b.\n\nOne, two.\n\nlet x.\n\nUse dash dash x or b, quote it's"),
     // states, numerals and links
     ("Sen. Poe (D-N.Y.) and Rep. Ode (R-Texas), 3rd Fl., Albany, N.Y. 12201, Washington, D.C. 20001", "Senator Poe, Democrat, New York, and Representative Ode, Republican, Texas, third Floor, Albany, New York one two two zero one, Washington, DC two zero zero zero one"),
     ("pp. iv\u{2013}x, vols. I\u{2013}III, ¶¶ 3-4, cf. Smith, viz. this, w/out it", "pages four to ten, volumes one to three, paragraphs three to four, compare Smith, namely this, without it"),
@@ -119,5 +119,14 @@ proptest! {
             let sign = |c: char| c.is_ascii_digit() || "()[]{}\"<>#*|`".contains(c);
             prop_assert!(!said.contains(sign), "{:?} of {:?}", said, text);
         }
+    }
+
+    #[test]
+    fn written_parts_of_words_and_signs_lose_nothing(
+        text in proptest::collection::vec(prop_oneof![nasty(), "[a-z ,.]{0,200}"], 0..8).prop_map(|parts| parts.concat()),
+    ) {
+        let solid = |text: &str| text.split_whitespace().collect::<String>();
+        let parts: String = sentences(&text, true).iter().map(|sentence| solid(&sentence.written)).collect();
+        prop_assert_eq!(parts, solid(&text));
     }
 }
