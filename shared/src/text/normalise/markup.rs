@@ -52,6 +52,11 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("\n{}\n", cells.join(", ")))
     }),
     (r" \| ", |_| Some(", ".into())),
+    // Steps through menus; names are not compared.
+    (r" > ([A-Z][a-z]+)", |found| {
+        let name = super::last_word(found.head);
+        (name.len() > 1 && name.starts_with(char::is_uppercase)).then(|| format!(", {}", found.get(1)))
+    }),
     // Each item of a list becomes a paragraph. A plus before a digit can be a sum.
     (r"(?m)^ ?(?:(?:[-*•–—]+ +|[+] +)(?:\[[ xX]\] )?|([0-9]{1,3}[.)] |[a-z]\) ))", item),
     // Emphasis.

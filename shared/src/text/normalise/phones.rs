@@ -280,8 +280,10 @@ fn told_code(head: &str) -> bool {
         "licence",
         "license",
     ];
-    const BETWEEN: &[&str] =
-        &["and", "is", "no", "number", "or", "to", "was", "the", "a", "my", "your", "code", "with", "ending", "ends", "in"];
+    const BETWEEN: &[&str] = &[
+        "and", "is", "no", "number", "or", "to", "was", "the", "a", "my", "your", "code", "with", "ending", "ends",
+        "in",
+    ];
     tells(head, CUES, BETWEEN)
 }
 

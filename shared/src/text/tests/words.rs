@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::normalise;
+use super::super::{normalise, sentences};
 
 /// Pairs of a written text and its normal form, for words and addresses.
 const WORDS: &[(&str, &str)] = &[
@@ -211,8 +211,8 @@ const WORDS: &[(&str, &str)] = &[
         "It rained. He left. See, three, and a, zero, note.\n\nA note.",
     ),
     (
-        "| a | b |\n|---|:-:|\n| 1 | 2 |\n\n```rust\nlet x;\n```\nUse `--x` or `<b>`, `quote' it's",
-        "a, b.\n\nOne, two.\n\nlet x.\n\nUse dash dash x or b, quote it's",
+        "Settings > Privacy > Sound, x > Y\n\n| a | b |\n|---|:-:|\n| 1 | 2 |\n\n```rust\nlet x;\n```\nUse `--x` or `<b>`, `quote' it's",
+        "Settings, Privacy, Sound, x greater than Y.\n\na, b.\n\nOne, two.\n\nlet x.\n\nUse dash dash x or b, quote it's",
     ),
     // states, numerals and links
     (
@@ -391,5 +391,14 @@ proptest! {
             let sign = |c: char| c.is_ascii_digit() || "()[]{}\"<>#*|`".contains(c);
             prop_assert!(!said.contains(sign), "{:?} of {:?}", said, text);
         }
+    }
+
+    #[test]
+    fn written_parts_of_words_and_signs_lose_nothing(
+        text in proptest::collection::vec(prop_oneof![nasty(), "[a-z ,.]{0,200}"], 0..8).prop_map(|parts| parts.concat()),
+    ) {
+        let solid = |text: &str| text.split_whitespace().collect::<String>();
+        let parts: String = sentences(&text, true).iter().map(|sentence| solid(&sentence.written)).collect();
+        prop_assert_eq!(parts, solid(&text));
     }
 }
