@@ -5,6 +5,7 @@ mod control;
 mod figures;
 mod page;
 mod sentences;
+mod word_fragments;
 mod words;
 
 use proptest::prelude::*;
