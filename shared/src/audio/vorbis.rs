@@ -1,9 +1,19 @@
-//! Check of a Vorbis stream's setup header before the decoder reads it.
+//! Vorbis: its decoder, and the check of a stream's setup header before the decoder reads it.
 //!
 //! The decoder trusts parts of that header. A few bytes can make it build codebooks of gigabytes,
 //! and values outside the specification end in an index or a division that panics. Setups refused
 //! here either break the specification or exceed what encoders write: libvorbis stays under 12,000
 //! entries and 64,000 values in all.
+
+use symphonia::core::codecs::audio::AudioCodecParameters;
+use symphonia::core::codecs::audio::well_known::CODEC_ID_VORBIS;
+use symphonia::default::codecs::VorbisDecoder;
+
+use super::ClipError;
+use super::channel_mix::ChannelMix;
+use super::chunks::le32;
+use super::codec::SymphoniaDecoder;
+use super::collector::allowed;
 
 /// Most entries of all codebooks together; each may cost the decoder a table of 256.
 const MAX_ENTRIES: u32 = 48 * 1024;
@@ -21,8 +31,29 @@ type Check<T> = Result<T, &'static str>;
 
 const CUT_SHORT: &str = "its setup is cut short";
 
+/// Makes a decoder of a stream's first and third header packet, and returns the sample rate.
+pub(super) fn decoder(
+    format: &'static str,
+    head: &[u8],
+    setup: &[u8],
+) -> Result<(SymphoniaDecoder, u32), ClipError> {
+    let broken = |reason: &str| ClipError::Broken { format, reason: reason.to_owned() };
+    let (Some(&channels), Some(rate)) = (head.get(11), le32(head, 12)) else {
+        return Err(broken("its head is cut short"));
+    };
+    let channels = usize::from(channels);
+    allowed(format, rate, channels)?;
+    check(setup).map_err(broken)?;
+    let mut parameters = AudioCodecParameters::new();
+    parameters.for_codec(CODEC_ID_VORBIS).with_sample_rate(rate);
+    parameters.with_extra_data([head, setup].concat().into());
+    // The decoder orders its channels as FLAC does.
+    let decoder = SymphoniaDecoder::new(format, &parameters, ChannelMix::flac(channels), VorbisDecoder::try_new)?;
+    Ok((decoder, rate))
+}
+
 /// Checks a setup packet as far as its floors; the decoder checks the rest.
-pub(super) fn check(packet: &[u8]) -> Check<()> {
+fn check(packet: &[u8]) -> Check<()> {
     let body = packet.strip_prefix(b"\x05vorbis").ok_or("its third packet holds no setup")?;
     let mut bits = Bits { bytes: body, at: 0 };
     let books = codebooks(&mut bits)?;

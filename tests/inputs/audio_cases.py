@@ -1,0 +1,324 @@
+"""Recordings of every everyday kind, as functions of a folder for intermediate files.
+
+A case is (kind, name, bytes, expectation). Expectations: `SAME` as ffmpeg decodes the file, `LIKE` a
+good file of the same recording that is named beside it, `REFUSED` in words that hold the given name.
+"""
+
+import struct
+
+import numpy as np
+from audio_kit import (
+    chunk, extensible, ffmpeg, fmt, frames, mended, ogg_pages, packed, riff, sox, wav,
+)
+
+SAME, REFUSED, LIKE = "same", "refused", "like"
+
+
+def wav_sizes(_):
+    """WAV files whose lengths were never filled in, or are wrong."""
+    data_bytes = 28800
+    for name, size in [("0", 0), ("7fffffff", 0x7FFFFFFF), ("80000000", 0x80000000), ("2e9", 2000000000),
+                       ("ffffffff", 0xFFFFFFFF), ("ffffffff-36", 0xFFFFFFFF - 36), ("7ffff000", 0x7FFFF000)]:
+        yield f"data-{name}", wav(data_size=size, riff_size=size), SAME
+        yield f"data-{name}-riff-right", wav(data_size=size), SAME
+    yield "riff-0-only", wav(riff_size=0), SAME
+    yield "riff-wrong", wav(riff_size=12), SAME
+    yield "data-too-long", wav(data_size=data_bytes + 5000), SAME
+    yield "data-too-short", wav(data_size=data_bytes - 5000), SAME
+    yield "truncated", wav()[:-6001], SAME
+    yield "truncated-stereo", wav(channels=2)[:-6001], SAME
+    yield "odd-tail", wav()[:-1], SAME
+    yield "odd-tail-stereo-24", wav(channels=2, bits=24)[:-4], SAME
+    yield "extra-byte", wav() + b"\n", SAME
+    yield "list-behind", wav(tail=chunk(b"LIST", b"INFOISFT\x0e\0\0\0Lavf59.27.100\0")), SAME
+    yield "id3-behind", wav(tail=chunk(b"id3 ", b"ID3\3\0\0\0\0\0\0")), SAME
+    yield "list-before", wav(before=chunk(b"LIST", b"INFOISFT\x04\0\0\0abc\0")), SAME
+    yield "odd-chunk-before", wav(before=chunk(b"junk", b"abc")), SAME
+    yield "bext-before", wav(before=chunk(b"bext", b"\0" * 602)), SAME
+
+
+def wav_fields(_):
+    """WAV files with a broken field that nobody needs."""
+    yield "byte-rate-0", wav(byte_rate=0), SAME
+    yield "byte-rate-wrong", wav(byte_rate=12345), SAME
+    yield "align-0", wav(align=0), LIKE, wav()
+    yield "align-wrong", wav(align=1), LIKE, wav()
+    data = chunk(b"data", packed(frames(16000, 1), 16))
+    yield "fmt-18", riff(fmt(extra=b"\0\0"), data), SAME
+    yield "fmt-40-zeros", riff(fmt(extra=b"\0" * 24), data), SAME
+    yield "fmt-20", riff(fmt(extra=b"\2\0\0\0"), data), SAME
+
+
+def wav_codings(folder):
+    """WAV files of every coding."""
+    for bits in (8, 12, 16, 20, 24, 32):
+        for channels in (1, 2):
+            yield f"int-{bits}-{channels}ch", wav(bits=bits, channels=channels), SAME
+    for rate in (8000, 11025, 22050, 24000, 32000, 44100, 48000, 96000):
+        yield f"int-16-{rate}", wav(rate=rate), SAME
+    rows = frames(16000, 2)
+    for bits in (32, 64):
+        floats = rows.astype(f"<f{bits // 8}").tobytes()
+        yield f"float-{bits}", riff(fmt(3, 2, bits=bits), chunk(b"data", floats)), SAME
+        yield f"float-{bits}-fmt-18", riff(fmt(3, 2, bits=bits, extra=b"\0\0"), chunk(b"data", floats)), SAME
+        yield f"float-{bits}-fmt-40", riff(fmt(3, 2, bits=bits, extra=b"\0" * 24), chunk(b"data", floats)), SAME
+        yield f"float-{bits}-ext", riff(extensible(3, 2, 16000, bits, bits, 3), chunk(b"data", floats)), SAME
+    for bits, valid in ((16, 16), (24, 24), (32, 32), (24, 20), (16, 12)):
+        form = extensible(1, 2, 16000, bits, valid, 3)
+        yield f"ext-{valid}-in-{bits}", riff(form, chunk(b"data", packed(rows, bits))), SAME
+    good = wav(channels=2, bits=24)
+    top = packed(np.round(rows * 2**23) / 2**23, 32)
+    form = extensible(1, 2, 16000, 32, 24, 3)
+    yield "ext-24-in-32", riff(form, chunk(b"data", top)), LIKE, good
+    for codec in ("pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav", "pcm_f32le", "pcm_f64le", "mp3"):
+        for channels in (1, 2):
+            name = f"{codec}-{channels}ch"
+            yield name, ffmpeg(folder, "x.wav", "-c:a", codec, rate=16000, channels=channels), SAME
+    for codec in ("pcm_alaw", "pcm_mulaw", "adpcm_ms", "adpcm_ima_wav"):
+        yield f"{codec}-8k", ffmpeg(folder, "x.wav", "-c:a", codec, rate=8000), SAME
+    yield "ima-sox", sox(folder, "x.wav", "-e", "ima-adpcm"), SAME
+    yield "ms-sox", sox(folder, "x.wav", "-e", "ms-adpcm"), SAME
+    yield "ima-cut", ffmpeg(folder, "x.wav", "-c:a", "adpcm_ima_wav")[:-300], SAME
+    yield "rifx", sox(folder, "x.wav", "-B"), SAME
+    yield "rf64", ffmpeg(folder, "x.wav", "-rf64", "always"), SAME
+    yield "rf64-stereo-24", ffmpeg(folder, "x.wav", "-rf64", "always", "-c:a", "pcm_s24le", channels=2), SAME
+    yield "bw64", ffmpeg(folder, "x.wav", "-rf64", "always").replace(b"RF64", b"BW64", 1), SAME
+    yield "w64", ffmpeg(folder, "x.w64"), SAME
+    yield "w64-stereo-float", ffmpeg(folder, "x.w64", "-c:a", "pcm_f32le", channels=2), SAME
+    yield "w64-sox", sox(folder, "x.w64"), SAME
+    yield "gsm", sox(folder, "x.wav", "-e", "gsm-full-rate", rate=8000), REFUSED, "GSM"
+    yield "g726", ffmpeg(folder, "x.wav", "-c:a", "g726", rate=8000), REFUSED, "G.726"
+
+
+def wav_channels(_):
+    """WAV files of many channels, with and without a mask."""
+    for name, mask in [("3.0", 7), ("2.1", 0xB), ("quad", 0x33), ("quad-side", 0x603), ("4.0", 0x107), ("5.0", 0x37),
+                       ("5.0-side", 0x607), ("5.1", 0x3F), ("5.1-side", 0x60F), ("6.1", 0x70F), ("7.1", 0x63F),
+                       ("7.1-wide", 0xFF), ("3.0-back", 0x103), ("4.1", 0x10F)]:
+        channels = bin(mask).count("1")
+        data = chunk(b"data", packed(frames(48000, channels), 16))
+        yield f"mask-{name}", riff(extensible(1, channels, 48000, 16, 16, mask), data), SAME
+    for channels in range(3, 9):
+        yield f"no-mask-{channels}", wav(channels=channels), SAME
+
+
+def other_pcm(folder):
+    """AIFF, CAF and AU of every coding."""
+    for codec in ("pcm_s16be", "pcm_s24be", "pcm_s32be", "pcm_s8", "pcm_s16le", "pcm_f32be", "pcm_f64be", "pcm_alaw",
+                  "pcm_mulaw", "adpcm_ima_qt"):
+        name = f"aiff-{codec}"
+        yield name, ffmpeg(folder, "x.aiff", "-c:a", codec, channels=1 if "ima" in codec else 2), SAME
+    yield "aiff-22050", ffmpeg(folder, "x.aiff", rate=22050), SAME
+    yield "aiff-cut", ffmpeg(folder, "x.aiff")[:-3000], SAME
+    yield "aiff-5.1", ffmpeg(folder, "x.aiff", channels=6), SAME
+    yield "aiff-sox", sox(folder, "x.aiff", channels=2), SAME
+    yield "aiff-12-bit", aiff_of_bits(12), SAME
+    for codec in ("pcm_s16be", "pcm_s16le", "pcm_s24le", "pcm_f32le", "pcm_f64be", "pcm_alaw", "pcm_mulaw",
+                  "adpcm_ima_qt", "alac"):
+        name = f"caf-{codec}"
+        yield name, ffmpeg(folder, "x.caf", "-c:a", codec, channels=1 if "ima" in codec else 2), SAME
+    yield "caf-5.1", ffmpeg(folder, "x.caf", channels=6), SAME
+    for codec in ("pcm_s8", "pcm_s16be", "pcm_s24be", "pcm_s32be", "pcm_f32be", "pcm_f64be", "pcm_alaw", "pcm_mulaw"):
+        yield f"au-{codec}", ffmpeg(folder, "x.au", "-c:a", codec, channels=2), SAME
+    au = ffmpeg(folder, "x.au")
+    yield "au-open", au[:8] + b"\xff" * 4 + au[12:], SAME
+    yield "au-cut", au[:-2000], SAME
+
+
+def aiff_of_bits(bits):
+    """Returns an AIFF file of an uncommon number of bits."""
+    rows = frames(16000, 1)
+    common = struct.pack(">hIhHQ", 1, len(rows), bits, 16383 + 13, 16000 << 50)
+    body = chunk(b"COMM", common, order=">") + chunk(b"SSND", b"\0" * 8 + packed(rows, bits, ">"), order=">")
+    return b"FORM" + struct.pack(">I", len(body) + 4) + b"AIFF" + body
+
+
+def flac(folder):
+    """FLAC files, whole and not."""
+    for rate, channels, bits in [(16000, 1, "s16"), (44100, 2, "s16"), (48000, 2, "s32"), (24000, 1, "s16")]:
+        yield f"{rate}-{channels}-{bits}", ffmpeg(folder, "x.flac", "-sample_fmt", bits, rate=rate, channels=channels), SAME
+    for channels in (3, 4, 5, 6, 7, 8):
+        yield f"channels-{channels}", ffmpeg(folder, "x.flac", rate=48000, channels=channels), SAME
+    yield "2.1", ffmpeg(folder, "x.flac", "-af", "channelmap=0|1|2:2.1", rate=48000, channels=3), SAME
+    good = ffmpeg(folder, "x.flac")
+    place = good.index(b"fLaC") + 8
+    yield "min-block-0", good[:place] + b"\0\0" + good[place + 2:], LIKE, good
+    yield "blocks-0", good[:place] + b"\0\0\0\0" + good[place + 4:], LIKE, good
+    yield "newline-behind", good + b"\n", LIKE, good
+    yield "id3v1-behind", good + b"TAG" + b"\0" * 125, LIKE, good
+    yield "junk-behind", good + bytes(range(256)) * 8, LIKE, good
+    yield "id3v2-before", b"ID3\4\0\0\0\0\0\x0a" + b"\0" * 10 + good, LIKE, good
+    info = bytearray(good)
+    info[place + 13] &= 0xF0
+    info[place + 14:place + 18] = b"\0" * 4
+    yield "total-0", bytes(info), LIKE, good
+    info[place + 18:place + 34] = b"\0" * 16
+    yield "md5-0", bytes(info), LIKE, good
+    yield "sox", sox(folder, "x.flac", "-C", "8"), SAME
+    yield "small-blocks", ffmpeg(folder, "x.flac", "-frame_size", "256"), SAME
+    yield "streamed", ffmpeg(folder, "x.flac", "-flush_packets", "1"), SAME
+
+
+def mp3(folder):
+    """MP3 files of every rate, tags, and joined ones."""
+    made = {}
+    for rate in (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000):
+        for channels in (1, 2):
+            made[rate, channels] = ffmpeg(folder, "x.mp3", "-b:a", "64k" if rate > 12000 else "24k", rate=rate, channels=channels)
+            yield f"{rate}-{channels}ch", made[rate, channels], SAME
+    good, stereo = made[24000, 1], made[24000, 2]
+    yield "vbr", ffmpeg(folder, "x.mp3", "-q:a", "4", rate=44100, channels=2), SAME
+    plain = ffmpeg(folder, "x.mp3", "-write_xing", "0", "-id3v2_version", "0", rate=24000)
+    yield "no-xing", plain, SAME
+    yield "no-tags", ffmpeg(folder, "x.mp3", "-id3v2_version", "0", rate=24000), SAME
+    yield "joint", ffmpeg(folder, "x.mp3", "-joint_stereo", "1", "-b:a", "96k", rate=44100, channels=2), SAME
+    yield "two-joined", good + good, SAME
+    yield "two-joined-plain", plain + plain, SAME
+    yield "mono-then-stereo", good + stereo, SAME
+    yield "stereo-then-mono", stereo + good, SAME
+    yield "rates-joined", made[24000, 1] + made[16000, 1], SAME
+    yield "id3v1", good + b"TAG" + b"x" * 125, SAME
+    ape = b"APETAGEX" + struct.pack("<IIII", 2000, 32, 0, 0x80000000) + b"\0" * 8
+    yield "ape-behind", good + b"Title" + ape, SAME
+    body = good[good.index(b"\xff\xf3"):] if b"\xff\xf3" in good else good
+    yield "id3v2-too-small", b"ID3\3\0\0\0\0\0\x20" + b"picture " * 700 + plain, SAME
+    yield "id3v2-two", b"ID3\3\0\0\0\0\0\x10" + b"\0" * 16 + b"ID3\4\0\0\0\0\0\x10" + b"\0" * 16 + body, SAME
+    yield "id3v2-picture", b"ID3\3\0\0\0\0\x40\0" + b"\xff\xd8\xff\xe0" + b"\x55\xff\xfb\x90" * 2047 + plain, SAME
+    yield "zeros-before", b"\0" * 1000 + plain, SAME
+    yield "cut-in-front", plain[100:], SAME
+    yield "cut-behind", plain[:-100], SAME
+    yield "junk-behind", plain + b"\r\n<!-- end -->\r\n", SAME
+    yield "sox", sox(folder, "x.mp3", rate=44100, channels=2), SAME
+    for rate in (16000, 48000):
+        for channels in (1, 2):
+            yield f"layer-2-{rate}-{channels}ch", ffmpeg(folder, "x.mp2", rate=rate, channels=channels), SAME
+
+
+def ogg(folder):
+    """Ogg files: Opus, Vorbis and FLAC, chained, cut and damaged."""
+    for channels in (1, 2, 3, 4, 5, 6, 7, 8):
+        yield f"opus-{channels}ch", ffmpeg(folder, "x.opus", "-b:a", "96k", "-mapping_family", "0" if channels < 3 else "1",
+                                           rate=48000, channels=channels), SAME
+        yield f"vorbis-{channels}ch", ffmpeg(folder, "x.ogg", "-c:a", "libvorbis", "-q:a", "4", rate=48000, channels=channels), SAME
+    for rate in (8000, 16000, 22050, 44100):
+        yield f"vorbis-{rate}", ffmpeg(folder, "x.ogg", "-c:a", "libvorbis", rate=rate), SAME
+    for milliseconds in ("2.5", "10", "60"):
+        yield f"opus-{milliseconds}ms", ffmpeg(folder, "x.opus", "-frame_duration", milliseconds, rate=48000), SAME
+    opus = ffmpeg(folder, "x.opus", "-page_duration", "60000", rate=48000)
+    vorbis = ffmpeg(folder, "x.ogg", "-c:a", "libvorbis", "-page_duration", "60000", rate=24000)
+    flac_ogg = ffmpeg(folder, "x.oga", "-c:a", "flac", "-page_duration", "60000", rate=24000)
+    yield "flac", flac_ogg, SAME
+    yield "flac-stereo", ffmpeg(folder, "x.oga", "-c:a", "flac", rate=44100, channels=2), SAME
+    for gain in (-1536, 768, -5120):
+        pages = ogg_pages(opus)
+        place = pages[0].index(b"OpusHead") + 16
+        pages[0][place:place + 2] = struct.pack("<h", gain)
+        mended(pages[0])
+        yield f"opus-gain-{gain}", b"".join(pages), SAME
+    for name, one in (("opus", opus), ("vorbis", vorbis), ("flac", flac_ogg)):
+        pages = ogg_pages(one)
+        for page in pages:
+            page[14:18] = b"\x01\x02\x03\x04"
+            mended(page)
+        if name != "flac":
+            yield f"{name}-chained", one + b"".join(pages), SAME
+        middle = len(pages) // 2
+        yield f"{name}-lost-page", b"".join(pages[:middle] + pages[middle + 1:]), SAME
+        open_end = [bytearray(page) for page in pages]
+        open_end[-1][5] &= ~4
+        mended(open_end[-1])
+        yield f"{name}-no-eos", b"".join(open_end), SAME
+        yield f"{name}-cut", one[:-400], SAME
+        broken = [bytearray(page) for page in pages]
+        broken[middle][-3] ^= 0xFF
+        yield f"{name}-wrong-sum", b"".join(broken), SAME
+        yield f"{name}-junk-behind", one + b"junk" * 20, SAME
+    skeleton = ffmpeg(folder, "x.spx", "-c:a", "libspeex", rate=16000)
+    yield "speex", skeleton, REFUSED, "Speex"
+    yield "video-and-vorbis", ffmpeg(folder, "x.ogv", "-f", "lavfi", "-i", "testsrc=d=0.9:s=64x64", "-map", "1:v", "-map", "0:a",
+                                     "-c:v", "libtheora", "-c:a", "libvorbis", rate=24000), SAME
+
+
+def mp4(folder):
+    """MP4, M4A and MOV files, fragmented or not."""
+    for rate in (8000, 16000, 22050, 24000, 44100, 48000):
+        for channels in (1, 2):
+            yield f"aac-{rate}-{channels}ch", ffmpeg(folder, "x.m4a", "-c:a", "aac", rate=rate, channels=channels), SAME
+    yield "aac-faststart", ffmpeg(folder, "x.m4a", "-c:a", "aac", "-movflags", "faststart", rate=44100), SAME
+    frag = ("-movflags", "frag_keyframe+empty_moov", "-frag_duration", "200000")
+    yield "aac-fragmented", ffmpeg(folder, "x.mp4", "-c:a", "aac", *frag, rate=44100), SAME
+    yield "aac-dash", ffmpeg(folder, "x.mp4", "-c:a", "aac", "-movflags", "dash+frag_keyframe+empty_moov+default_base_moof",
+                             "-frag_duration", "200000", rate=48000, channels=2), SAME
+    yield "opus-fragmented", ffmpeg(folder, "x.mp4", "-c:a", "libopus", *frag, rate=48000), SAME
+    yield "opus", ffmpeg(folder, "x.mp4", "-c:a", "libopus", rate=48000), SAME
+    yield "mp3-in-mp4", ffmpeg(folder, "x.mp4", "-c:a", "libmp3lame", rate=44100), SAME
+    yield "flac-in-mp4", ffmpeg(folder, "x.mp4", "-c:a", "flac", "-strict", "-2", rate=44100), SAME
+    for rate, channels in ((16000, 1), (44100, 2), (48000, 6)):
+        yield f"alac-{rate}-{channels}ch", ffmpeg(folder, "x.m4a", "-c:a", "alac", rate=rate, channels=channels), SAME
+    yield "alac-24", ffmpeg(folder, "x.m4a", "-c:a", "alac", "-sample_fmt", "s32p", rate=48000), SAME
+    for codec in ("pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le", "pcm_alaw", "pcm_mulaw"):
+        yield f"mov-{codec}", ffmpeg(folder, "x.mov", "-c:a", codec, channels=2), SAME
+    yield "mov-aac", ffmpeg(folder, "x.mov", "-c:a", "aac", rate=44100), SAME
+    with_video = ("-f", "lavfi", "-i", "testsrc=d=0.9:s=64x64", "-map", "1:v", "-map", "0:a", "-c:v", "mpeg4")
+    yield "video-and-aac", ffmpeg(folder, "x.mp4", *with_video, "-c:a", "aac", rate=44100), SAME
+    long = ffmpeg(folder, "x.m4a", "-c:a", "aac", "-movflags", "faststart", rate=44100)
+    yield "aac-cut", long[:-2000], SAME
+    yield "no-index", ffmpeg(folder, "x.m4a", "-c:a", "aac", rate=44100)[:4000], REFUSED, "index"
+    yield "video-only", ffmpeg(folder, "x.mp4", "-f", "lavfi", "-i", "testsrc=d=0.5:s=64x64", "-map", "1:v", "-c:v", "mpeg4"), REFUSED, "no sound"
+    yield "ac3-in-mp4", ffmpeg(folder, "x.mp4", "-c:a", "ac3", rate=48000), REFUSED, "AC-3"
+    yield "aac-5.1", ffmpeg(folder, "x.m4a", "-c:a", "aac", rate=48000, channels=6), REFUSED, "AAC"
+    for rate, channels in ((16000, 1), (44100, 2), (48000, 1)):
+        yield f"adts-{rate}-{channels}ch", ffmpeg(folder, "x.aac", "-c:a", "aac", rate=rate, channels=channels), SAME
+    adts = ffmpeg(folder, "x.aac", "-c:a", "aac", rate=44100)
+    yield "adts-cut", adts[:-60], SAME
+    yield "adts-id3", b"ID3\4\0\0\0\0\0\x10" + b"\0" * 16 + adts, SAME
+    yield "adts-cut-in-front", adts[50:], SAME
+    yield "adts-joined", adts + adts, SAME
+
+
+def webm(folder):
+    """WebM and Matroska files."""
+    for channels in (1, 2, 6):
+        family = "0" if channels < 3 else "1"
+        yield f"opus-{channels}ch", ffmpeg(folder, "x.webm", "-c:a", "libopus", "-mapping_family", family, rate=48000, channels=channels), SAME
+    live = ("-live", "1", "-cluster_time_limit", "200")
+    yield "opus-live", ffmpeg(folder, "x.webm", "-c:a", "libopus", *live, rate=48000), SAME
+    yield "opus-live-stereo", ffmpeg(folder, "x.webm", "-c:a", "libopus", *live, rate=48000, channels=2), SAME
+    yield "vorbis", ffmpeg(folder, "x.webm", "-c:a", "libvorbis", rate=44100, channels=2), SAME
+    yield "vorbis-live", ffmpeg(folder, "x.webm", "-c:a", "libvorbis", *live, rate=48000), SAME
+    for codec in ("flac", "aac", "libmp3lame", "pcm_s16le", "pcm_s16be", "pcm_s24le", "pcm_f32le", "pcm_u8", "alac", "libopus", "mp2"):
+        yield f"mka-{codec}", ffmpeg(folder, "x.mka", "-c:a", codec, rate=44100 if codec != "libopus" else 48000, channels=2), SAME
+    whole = ffmpeg(folder, "x.webm", "-c:a", "libopus", rate=48000)
+    yield "opus-cut", whole[:-1500], SAME
+    with_video = ("-f", "lavfi", "-i", "testsrc=d=0.9:s=64x64", "-map", "1:v", "-map", "0:a", "-c:v", "libvpx")
+    yield "video-and-opus", ffmpeg(folder, "x.webm", *with_video, "-c:a", "libopus", rate=48000), SAME
+    yield "ac3", ffmpeg(folder, "x.mka", "-c:a", "ac3", rate=48000), REFUSED, "AC-3"
+    yield "video-only", ffmpeg(folder, "x.webm", "-f", "lavfi", "-i", "testsrc=d=0.5:s=64x64", "-map", "1:v", "-c:v", "libvpx"), REFUSED, "no sound"
+
+
+def foreign(folder):
+    """Files that are refused by name."""
+    yield "amr", sox(folder, "x.amr-nb", rate=8000), REFUSED, "AMR-NB"
+    yield "amr-wb", b"#!AMR-WB\n" + b"\x44" * 600, REFUSED, "AMR-WB"
+    yield "wma", ffmpeg(folder, "x.wma", rate=44100), REFUSED, "WMA"
+    yield "ac3", ffmpeg(folder, "x.ac3", rate=48000), REFUSED, "AC-3"
+    yield "wavpack", ffmpeg(folder, "x.wv"), REFUSED, "WavPack"
+    yield "tta", ffmpeg(folder, "x.tta"), REFUSED, "True Audio"
+    yield "voc", sox(folder, "x.voc", rate=8000), REFUSED, "Creative Voice"
+    yield "avi", ffmpeg(folder, "x.avi"), REFUSED, "AVI"
+    yield "flv", ffmpeg(folder, "x.flv", "-ar", "44100"), REFUSED, "Flash"
+    yield "mpegts", ffmpeg(folder, "x.ts"), REFUSED, "transport stream"
+    yield "midi", b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\4\0\xff\x2f\0", REFUSED, "MIDI"
+    for name, start, word in [("pdf", b"%PDF-1.7\n", "PDF"), ("zip", b"PK\3\4\x14\0", "ZIP"), ("png", b"\x89PNG\r\n\x1a\n", "PNG"),
+                              ("jpeg", b"\xff\xd8\xff\xe0\0\x10JFIF", "JPEG"), ("gzip", b"\x1f\x8b\x08\0", "gzip")]:
+        yield name, start + bytes(range(200)) * 3, REFUSED, word
+    yield "html", b"<!DOCTYPE html><html><body>404</body></html>", REFUSED, "HTML"
+    yield "json", b'{"error": "no such file"}', REFUSED, "JSON"
+    yield "text", "Guten Tag, das ist ein Text über nichts.\n".encode() * 9, REFUSED, "text"
+    yield "raw", packed(frames(16000, 1), 16), REFUSED, "unknown"
+    yield "zeros", b"\0" * 30000, REFUSED, "unknown"
+    yield "empty", b"", REFUSED, "no samples"
+    yield "wav-without-samples", riff(fmt(), chunk(b"data", b"")), REFUSED, "no samples"
+
+
+KINDS = [wav_sizes, wav_fields, wav_codings, wav_channels, other_pcm, flac, mp3, ogg, mp4, webm, foreign]
