@@ -42,6 +42,7 @@ mod pcm;
 #[cfg(test)]
 mod tests;
 mod vorbis;
+mod vorbis_setup;
 mod wav;
 
 pub use clip::{Clip, format_chunk};

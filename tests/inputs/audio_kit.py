@@ -120,6 +120,14 @@ def sox(folder, name, *options, rate=16000, channels=1):
     return data
 
 
+def sox_decoded(folder, data):
+    """Returns the samples of an Ogg Vorbis file of one channel at 24 kHz, by libvorbis."""
+    path = Path(folder) / "made-x.ogg"
+    path.write_bytes(data)
+    done = subprocess.run(["sox", path, "-t", "raw", "-e", "signed", "-b", "16", "-"], capture_output=True, check=True)
+    return done.stdout
+
+
 def ogg_pages(data):
     """Splits an Ogg file into its pages."""
     pages, at = [], 0

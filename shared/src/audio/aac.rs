@@ -203,3 +203,28 @@ impl HighBits<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn a_configuration_names_what_is_not_low_complexity() {
+        let lc = AacConfig { object: 2, rate: 44_100, channels: 2, sbr: false, short_frames: false };
+        assert_eq!(AacConfig::read(&[0x12, 0x10]), Some(lc));
+        let refusals = [
+            (&[0x2b, 0x92, 0x08, 0x00][..], "HE-AAC;"),
+            (&[0x13, 0x10, 0x56, 0xe5, 0x98], "HE-AAC;"),
+            (&[0xeb, 0x8a, 0x08, 0x00], "HE-AAC v2;"),
+            (&[0x11, 0xb0], "AAC-LC of more than two channels"),
+            (&[0x12, 0x14], "960 frames"),
+            (&[0xf8, 0xe8, 0x50, 0x00], "AAC-ELD"),
+        ];
+        for (config, name) in refusals {
+            let refusal = AacConfig::read(config).unwrap().decoder("MP4").err().unwrap().to_string();
+            assert!(refusal.contains(name), "{config:x?}: {refusal}");
+        }
+    }
+}

@@ -45,7 +45,8 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
     if data.is_empty() {
         return Err(ClipError::Empty);
     }
-    let mix = layout.and_then(|layout| mix_of_layout(layout, channels)).unwrap_or_else(|| ChannelMix::assumed(channels));
+    let mix =
+        layout.and_then(|layout| mix_of_layout(layout, channels)).unwrap_or_else(|| ChannelMix::assumed(channels));
     pcm::decode(PcmAudio { format: AIFF, coding, rate, mix, data, warnings }, limit)
 }
 

@@ -39,12 +39,16 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
         _ if matches!(length, 0 | OPEN_LENGTH) => {}
         Some(0) => {}
         Some(more) => {
-            warnings.push(format!("{more} bytes follow the audio of the AU file by the length in its header; they are not read"));
+            warnings.push(format!(
+                "{more} bytes follow the audio of the AU file by the length in its header; they are not read"
+            ));
             data = &data[..length as usize];
         }
         None => {
             let missing = u64::from(length) - data.len() as u64;
-            warnings.push(format!("the AU file ends {missing} bytes before the length in its header; the audio up to there is used"));
+            warnings.push(format!(
+                "the AU file ends {missing} bytes before the length in its header; the audio up to there is used"
+            ));
         }
     }
     if data.is_empty() {

@@ -6,6 +6,7 @@ use super::channel_mix::ChannelMix;
 use super::chunks::{ChunkForm, Chunks, be32, be64};
 use super::collector::{Collector, PacketDecoder, Silence, Source};
 use super::mp4_entry::aac_config_of_cookie;
+use super::opus_decode::{OPUS_RATE, OpusHead};
 use super::pcm::{self, Coding, PcmAudio};
 use super::{ClipError, SourceLimit, aac, alac};
 
@@ -15,6 +16,8 @@ const FLOAT: u32 = 1;
 const LOWEST_FIRST: u32 = 2;
 /// Most packets of a file.
 const MAX_PACKETS: usize = 512 * 1024;
+/// Most frames that the packet table may cut off: those of the last packets.
+const MAX_END_TRIM: u64 = 8_192;
 /// Bytes of the head of the packet table.
 const TABLE_HEAD_BYTES: usize = 24;
 
@@ -47,9 +50,10 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
             _ => {}
         }
     }
-    let description = parts.description.filter(|description| description.len() >= 32).ok_or_else(|| {
-        ClipError::Broken { format: CAF, reason: "it has no description of its audio".to_owned() }
-    })?;
+    let description = parts
+        .description
+        .filter(|description| description.len() >= 32)
+        .ok_or_else(|| ClipError::Broken { format: CAF, reason: "it has no description of its audio".to_owned() })?;
     if parts.data.is_empty() {
         return Err(ClipError::Empty);
     }
@@ -63,7 +67,7 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
         b"alaw" => Coding::ALaw,
         b"ulaw" => Coding::MuLaw,
         b"ima4" => Coding::Adpcm { rule: AdpcmRule::ImaQuickTime, block: 34 * channels.min(usize::from(u16::MAX)) },
-        b"alac" | b"aac " => return packets(&parts, name == b"alac", number(16) as usize, limit),
+        b"alac" | b"aac " | b"opus" => return packets(&parts, name, channels, number(16) as usize, limit),
         name => {
             let reason = format!("its coding is {}", name.escape_ascii().to_string().trim());
             return Err(ClipError::Unsupported { format: CAF, reason });
@@ -83,14 +87,30 @@ fn missing_warning(missing: u64) -> Option<String> {
 }
 
 /// Decodes the packets that the packet table delimits.
-fn packets(parts: &Parts<'_>, is_alac: bool, one_size: usize, limit: SourceLimit) -> Result<Source, ClipError> {
+fn packets(
+    parts: &Parts<'_>,
+    name: &[u8],
+    channels: usize,
+    one_size: usize,
+    limit: SourceLimit,
+) -> Result<Source, ClipError> {
     let broken = |reason: &str| ClipError::Broken { format: CAF, reason: reason.to_owned() };
-    let (mut decoder, silence): (Box<dyn PacketDecoder>, Silence) = if is_alac {
-        let (decoder, frames) = alac::decoder(CAF, parts.cookie)?;
-        (Box::new(decoder), Silence { frames, rate: be32(parts.cookie, 20).unwrap_or(0) })
-    } else {
-        let config = aac_config_of_cookie(parts.cookie).ok_or_else(|| broken("its AAC configuration is cut short"))?;
-        (Box::new(config.decoder(CAF)?), Silence { frames: aac::PACKET_FRAMES, rate: config.rate })
+    let (mut decoder, silence): (Box<dyn PacketDecoder>, Silence) = match name {
+        b"alac" => {
+            let cookie = bare_cookie(parts.cookie);
+            let (decoder, frames) = alac::decoder(CAF, cookie)?;
+            (Box::new(decoder), Silence { frames, rate: be32(cookie, 20).unwrap_or(0) })
+        }
+        b"opus" => {
+            let channels = u8::try_from(channels).unwrap_or(u8::MAX);
+            let head = OpusHead::of(CAF, channels, 0, 0, &[0])?;
+            (Box::new(head.decoder(CAF)?), Silence { frames: 0, rate: OPUS_RATE })
+        }
+        _ => {
+            let config = aac_config_of_cookie(parts.cookie);
+            let config = config.ok_or_else(|| broken("its AAC configuration is cut short"))?;
+            (Box::new(config.decoder(CAF)?), Silence { frames: aac::PACKET_FRAMES, rate: config.rate })
+        }
     };
     let mut collector = Collector::new(CAF, limit);
     missing_warning(parts.missing).into_iter().for_each(|sentence| collector.warn(sentence));
@@ -107,10 +127,20 @@ fn packets(parts: &Parts<'_>, is_alac: bool, one_size: usize, limit: SourceLimit
         data = rest;
     }
     let behind = decoded.saturating_sub(valid + u64::from(be32(parts.table, 16).unwrap_or(0)));
-    if valid > 0 && behind <= silence.frames as u64 {
+    if valid > 0 && behind <= MAX_END_TRIM {
         collector.remove_last(behind);
     }
     collector.finish()
+}
+
+/// Returns the ALAC configuration without the boxes that QuickTime puts in front of it.
+fn bare_cookie(mut cookie: &[u8]) -> &[u8] {
+    for name in [b"frma", b"alac"] {
+        if cookie.get(4..8) == Some(name) {
+            cookie = cookie.get(12..).unwrap_or(&[]);
+        }
+    }
+    cookie
 }
 
 /// Reads a size of the packet table: seven bits a byte, highest first.

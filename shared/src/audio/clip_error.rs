@@ -7,9 +7,7 @@ use super::FORMATS;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ClipError {
     /// Bytes that begin like no format that is known by name.
-    #[error(
-        "the format of the audio is unknown; send {FORMATS}, or convert it to WAV, e.g. `ffmpeg -i in out.wav`"
-    )]
+    #[error("the format of the audio is unknown; send {FORMATS}, or convert it to WAV, e.g. `ffmpeg -i in out.wav`")]
     UnknownFormat,
     /// Audio or video in a format that is not read.
     #[error("the audio is {name}: convert it to WAV, e.g. `ffmpeg -i in.{extension} out.wav`")]
@@ -29,7 +27,9 @@ pub enum ClipError {
     #[error("the audio is not a WAV file: {0}; save it as WAV again, e.g. `ffmpeg -i in out.wav`")]
     NotWav(&'static str),
     /// A coding, sample rate or channel count that is not supported.
-    #[error("the {format} file cannot be read: {reason}; convert it to WAV, e.g. `ffmpeg -i in -ac 1 -ar 24000 out.wav`")]
+    #[error(
+        "the {format} file cannot be read: {reason}; convert it to WAV, e.g. `ffmpeg -i in -ac 1 -ar 24000 out.wav`"
+    )]
     Unsupported {
         /// Name of the format.
         format: &'static str,

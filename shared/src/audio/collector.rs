@@ -159,12 +159,6 @@ impl Collector {
         self.format = format;
     }
 
-    /// Puts silence in place of a packet that is known to be damaged.
-    pub(super) fn add_damaged(&mut self, silence: Silence) -> Result<(), ClipError> {
-        self.packets += 1;
-        self.replace_damaged(silence)
-    }
-
     /// Adds a sentence for the caller.
     pub(super) fn warn(&mut self, sentence: String) {
         if self.warnings.len() < MAX_WARNINGS {
@@ -190,6 +184,7 @@ impl Collector {
     fn count(&mut self, frames: u64, rate: u32) -> Result<(), ClipError> {
         let current = self.segments.last().map(|segment| segment.rate);
         if current != Some(rate) {
+            allowed(self.format, rate, 1)?;
             if let Some(before) = current {
                 self.spent += self.decoded as f64 / f64::from(before);
             }
@@ -205,7 +200,7 @@ impl Collector {
         if self.decoded > most {
             return Err(self.limit.too_long(rate));
         }
-        if let Some(segment) = self.segments.last_mut()
+        if let [segment] = self.segments.as_mut_slice()
             && segment.mono.capacity() == 0
         {
             // Reserved once: a growing buffer would be held twice while it is moved. Pages that are

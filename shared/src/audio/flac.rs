@@ -5,12 +5,11 @@
 
 use symphonia::core::codecs::audio::AudioCodecParameters;
 use symphonia::core::codecs::audio::well_known::CODEC_ID_FLAC;
-use symphonia::default::codecs::FlacDecoder;
 
 use super::channel_mix::ChannelMix;
 use super::codec::SymphoniaDecoder;
-use super::collector::{Collector, Silence, Source, allowed};
-use super::flac_frame::{Frames, FlacFrame};
+use super::collector::{Collector, Fault, Mono, PacketDecoder, Silence, Source, allowed};
+use super::flac_frame::{FlacFrame, Frames, is_undamaged};
 use super::{ClipError, SourceLimit};
 
 const FLAC: &str = "FLAC";
@@ -28,18 +27,12 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
     let (head, audio) = FlacHead::read(FLAC, bytes)?;
     let mut decoder = head.decoder(FLAC)?;
     let mut collector = Collector::new(FLAC, limit);
-    let (mut decoded, mut lost) = (0, 0);
+    let (mut decoded, mut lost, mut is_cut) = (0, 0, false);
     for frame in Frames::new(audio, head.channels) {
-        let silence = Silence { frames: frame.head.samples, rate: head.rate };
         lost += frame.lost;
-        if frame.is_last && !decodes(&head, frame.bytes)? {
-            collector.warn(format!("the {FLAC} file ends in the middle of a frame, which is left out"));
-            break;
-        }
-        if frame.is_damaged {
-            collector.add_damaged(silence)?;
-            decoded += silence.frames as u64;
-        } else {
+        is_cut = frame.is_cut;
+        if !is_cut {
+            let silence = Silence { frames: frame.head.samples, rate: head.rate };
             decoded += collector.decode(&mut decoder, frame.bytes, silence)? as u64;
         }
     }
@@ -49,17 +42,18 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
     if decoded < head.samples {
         let samples = head.samples;
         collector.warn(format!("the {FLAC} file holds {decoded} of the {samples} samples that its head promises"));
+    } else if is_cut {
+        collector.warn(format!("the {FLAC} file ends in the middle of a frame, which is left out"));
     }
     collector.finish()
 }
 
-/// Returns whether a frame can be decoded: the last one may be cut off.
-fn decodes(head: &FlacHead, frame: &[u8]) -> Result<bool, ClipError> {
-    use super::collector::{Fault, PacketDecoder as _};
-    match head.decoder(FLAC)?.decode(frame) {
-        Ok(_) => Ok(true),
-        Err(Fault::Damaged) => Ok(false),
-        Err(Fault::Refused(error)) => Err(error),
+/// Decoder of whole frames. A frame with a wrong checksum is not decoded.
+pub(super) struct FlacDecoder(SymphoniaDecoder);
+
+impl PacketDecoder for FlacDecoder {
+    fn decode(&mut self, packet: &[u8]) -> Result<Mono<'_>, Fault> {
+        if is_undamaged(packet) { self.0.decode(packet) } else { Err(Fault::Damaged) }
     }
 }
 
@@ -111,10 +105,11 @@ impl FlacHead {
     }
 
     /// Makes a decoder of the frames.
-    pub(super) fn decoder(&self, format: &'static str) -> Result<SymphoniaDecoder, ClipError> {
+    pub(super) fn decoder(&self, format: &'static str) -> Result<FlacDecoder, ClipError> {
         let mut parameters = AudioCodecParameters::new();
         parameters.for_codec(CODEC_ID_FLAC).with_extra_data(self.info.clone().into());
-        SymphoniaDecoder::new(format, &parameters, self.mix.clone(), FlacDecoder::try_new)
+        let make = symphonia::default::codecs::FlacDecoder::try_new;
+        Ok(FlacDecoder(SymphoniaDecoder::new(format, &parameters, self.mix.clone(), make)?))
     }
 
     /// Returns the silence in place of a damaged frame.

@@ -59,14 +59,12 @@ impl FlacFrame {
 pub(super) struct Frame<'a> {
     /// Its head.
     pub(super) head: FlacFrame,
-    /// The frame; behind the last one there may be other bytes.
+    /// Its bytes.
     pub(super) bytes: &'a [u8],
     /// Bytes in front of the frame that belong to none.
     pub(super) lost: usize,
-    /// Whether the checksum is wrong.
-    pub(super) is_damaged: bool,
-    /// Whether no frame follows.
-    pub(super) is_last: bool,
+    /// Whether the frame is cut off, or damaged, at the end of the stream.
+    pub(super) is_cut: bool,
 }
 
 /// Frames of a stream, in order.
@@ -105,17 +103,38 @@ impl<'a> Iterator for Frames<'a> {
             sum = crc_16(sum, &self.bytes[summed..end]);
             (summed, from) = (end, end + 1);
             first_end.get_or_insert(end);
-            // The sum over a frame and its checksum is 0.
             if sum == 0 {
                 self.at = end;
-                let bytes = &self.bytes[start..end];
-                return Some(Frame { head, bytes, lost, is_damaged: false, is_last: false });
+                return Some(Frame { head, bytes: &self.bytes[start..end], lost, is_cut: false });
             }
         }
-        self.at = first_end.unwrap_or(self.bytes.len());
-        let bytes = &self.bytes[start..self.at];
-        Some(Frame { head, bytes, lost, is_damaged: first_end.is_some(), is_last: first_end.is_none() })
+        let Some(end) = first_end else {
+            self.at = self.bytes.len();
+            let whole = whole_frame(&self.bytes[start..]);
+            let bytes = whole.unwrap_or(&self.bytes[start..]);
+            return Some(Frame { head, bytes, lost, is_cut: whole.is_none() });
+        };
+        self.at = end;
+        Some(Frame { head, bytes: &self.bytes[start..end], lost, is_cut: false })
     }
+}
+
+/// Returns the longest part that is a frame by its checksum. The decoder does not mind bytes behind
+/// the frame.
+fn whole_frame(bytes: &[u8]) -> Option<&[u8]> {
+    let mut sum = crc_16(0, &bytes[..bytes.len().min(FRAME_BYTES_MIN)]);
+    let mut whole = None;
+    for (at, byte) in bytes.iter().enumerate().skip(FRAME_BYTES_MIN) {
+        whole = if sum == 0 { Some(at) } else { whole };
+        sum = crc_16(sum, std::slice::from_ref(byte));
+    }
+    whole = if sum == 0 { Some(bytes.len()) } else { whole };
+    whole.map(|end| &bytes[..end])
+}
+
+/// Returns whether a frame ends with its checksum: the sum over both is 0.
+pub(super) fn is_undamaged(frame: &[u8]) -> bool {
+    frame.len() >= FRAME_BYTES_MIN && crc_16(0, frame) == 0
 }
 
 fn crc_8(bytes: &[u8]) -> u8 {

@@ -8,7 +8,7 @@ const TEXT_BYTES: usize = 4_096;
 const TRANSPORT_PACKET_BYTES: usize = 188;
 
 /// Beginnings of audio and video files: name, usual extension, place, bytes.
-const MEDIA: [(&str, &str, usize, &[u8]); 28] = [
+const MEDIA: [(&str, &str, usize, &[u8]); 24] = [
     ("AMR-WB", "awb", 0, b"#!AMR-WB"),
     ("AMR-NB", "amr", 0, b"#!AMR"),
     ("WMA or another ASF file", "wma", 0, b"\x30\x26\xb2\x75\x8e\x66\xcf\x11"),
@@ -33,13 +33,12 @@ const MEDIA: [(&str, &str, usize, &[u8]); 28] = [
     ("Flash video", "flv", 0, b"FLV\x01"),
     ("MPEG video", "mpg", 0, b"\0\0\x01\xba"),
     ("MPEG video", "mpg", 0, b"\0\0\x01\xb3"),
-    ("MIDI", "mid", 0, b"MThd"),
-    ("MIDI", "mid", 8, b"RMID"),
-    ("Sound Designer II or Mac resource", "sd2", 0, b"\0\0\x01\0\0\0"),
-    ("CD audio index", "cda", 8, b"CDDA"),
 ];
 /// Beginnings of files without sound.
-const OTHER: [(&str, usize, &[u8]); 18] = [
+const OTHER: [(&str, usize, &[u8]); 21] = [
+    ("MIDI (notes)", 0, b"MThd"),
+    ("MIDI (notes)", 8, b"RMID"),
+    ("an index of a CD", 8, b"CDDA"),
     ("a PDF document", 0, b"%PDF"),
     ("a ZIP archive", 0, b"PK\x03\x04"),
     ("a ZIP archive", 0, b"PK\x05\x06"),
@@ -93,8 +92,7 @@ fn text(bytes: &[u8]) -> Option<&'static str> {
         [b'<', b'!' | b'h', ..] => "an HTML page",
         [b'<', ..] => "an XML text",
         [b'{' | b'[', ..] => "a JSON text",
-        b"data:" => "a data URL",
-        _ if lower.starts_with("data:") => "a data URL; its part behind the comma is the audio in base64",
+        _ if lower.starts_with("data:") => "a data URL (the base64 behind its comma is the audio)",
         _ if lower.starts_with("http") => "the text of a URL",
         _ if lower.starts_with("#extm3u") => "a playlist",
         _ if lower.starts_with("version https://git-lfs") => "a Git LFS pointer",

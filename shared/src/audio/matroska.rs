@@ -117,7 +117,7 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
     let several = tracks.iter().filter(|track| track.kind == 2).count() > 1;
     let sound = sound.unwrap_or_else(|| sound_of(&tracks));
     if sound.kind != 2 {
-        return Err(unsupported("it holds no sound"));
+        return Err(ClipError::NoAudio { name: "a WebM or Matroska file without sound" });
     }
     if sound.is_encoded {
         return Err(unsupported("its sound is compressed once more, or encrypted"));

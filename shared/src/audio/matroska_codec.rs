@@ -34,7 +34,8 @@ pub(super) fn decoder_of(track: &Track<'_>, first: &[u8]) -> Result<TrackCodec, 
             let cut = || broken("its Vorbis head is cut short");
             let (lengths, body) = xiph_lengths(track.private).ok_or_else(cut)?;
             let [head, comments] = lengths[..] else { return Err(cut()) };
-            let (Some(head), Some(setup)) = (body.get(..head), head.checked_add(comments).and_then(|at| body.get(at..)))
+            let (Some(head), Some(setup)) =
+                (body.get(..head), head.checked_add(comments).and_then(|at| body.get(at..)))
             else {
                 return Err(cut());
             };

@@ -20,11 +20,16 @@ pub(super) fn is_mp4(bytes: &[u8]) -> bool {
 /// Reads the first track of audio.
 pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError> {
     let broken = |reason: &str| ClipError::Broken { format: MP4, reason: reason.to_owned() };
-    let unsupported = |reason: &str| ClipError::Unsupported { format: MP4, reason: reason.to_owned() };
-    let movie = child(bytes, b"moov").ok_or_else(|| broken("its index (moov) is missing, as in a recording that was not finished"))?;
-    let is_sound = |track: &&[u8]| descend(track, &[b"mdia", b"hdlr"]).and_then(|body| body.get(8..12)) == Some(b"soun");
+    let movie = boxes(bytes).find(|found| found.name == *b"moov");
+    let movie = movie.ok_or_else(|| broken("its index (moov) is missing, as in a recording that was not finished"))?;
+    if !movie.is_whole {
+        return Err(broken("it ends inside its index (moov)"));
+    }
+    let movie = movie.body;
+    let is_sound =
+        |track: &&[u8]| descend(track, &[b"mdia", b"hdlr"]).and_then(|body| body.get(8..12)) == Some(b"soun");
     let tracks = || boxes(movie).filter(|found| found.name == *b"trak").map(|found| found.body);
-    let track = tracks().find(is_sound).ok_or_else(|| unsupported("it holds no sound"))?;
+    let track = tracks().find(is_sound).ok_or(ClipError::NoAudio { name: "an MP4 file without sound" })?;
     let several = tracks().filter(is_sound).count() > 1;
     let tables = descend(track, &[b"mdia", b"minf", b"stbl"]).ok_or_else(|| broken("its sound has no tables"))?;
     let mut entry = read_entry(child(tables, b"stsd").unwrap_or(&[]))?;
@@ -54,7 +59,7 @@ fn decode(
     collector.skip_next(edit.lead.unwrap_or(entry.lead));
     let silence = Silence { frames: entry.packet_frames, rate: entry.rate };
     let mut first = entry.decoder.take();
-    let mut time = 0;
+    let (mut time, mut taken) = (0, 0);
     for (index, packet) in packets.iter().enumerate() {
         if edit.end.is_some_and(|end| time >= end) {
             break;
@@ -68,12 +73,18 @@ fn decode(
             ));
             break;
         };
+        taken += data.len();
+        if taken > 2 * file.len() {
+            return Err(collector.broken("its packets overlap"));
+        }
         if let Some(unit) = entry.frame_bytes {
             data = &data[..data.len() - data.len() % usize::try_from(unit.max(1)).unwrap_or(1)];
         }
         let decoder = match &mut first {
             Some(decoder) => decoder.as_mut(),
-            slot => slot.insert(Box::new(super::mpeg_audio::packet_decoder(MP4, data)?) as Box<dyn PacketDecoder>).as_mut(),
+            slot => {
+                slot.insert(Box::new(super::mpeg_audio::packet_decoder(MP4, data)?) as Box<dyn PacketDecoder>).as_mut()
+            }
         };
         collector.decode(decoder, data, silence)?;
         time += u64::from(packet.duration);

@@ -12,6 +12,8 @@ pub(super) struct Mp4Box<'a> {
     pub(super) name: [u8; 4],
     /// Body, as far as it is there.
     pub(super) body: &'a [u8],
+    /// Whether the body is there to its end.
+    pub(super) is_whole: bool,
     /// Place of the box within the bytes that were walked.
     pub(super) start: usize,
 }
@@ -53,7 +55,7 @@ impl<'a> Iterator for Boxes<'a> {
         let length = usize::try_from(length).ok().filter(|&length| length >= head)?;
         self.at = start.saturating_add(length);
         let body = rest.get(head..length.min(rest.len()))?;
-        Some(Mp4Box { name, body, start })
+        Some(Mp4Box { name, body, is_whole: length <= rest.len(), start })
     }
 }
 

@@ -209,8 +209,9 @@ fn descriptor(bytes: &[u8]) -> Option<(u8, &[u8])> {
     Some((tag, &rest[..length.min(rest.len())]))
 }
 
-/// Returns the AAC configuration in the descriptors that CAF keeps in its `kuki` chunk.
+/// Returns the AAC configuration in the descriptors that CAF keeps in its `kuki` chunk, with or
+/// without the four bytes in front that MP4 has.
 pub(super) fn aac_config_of_cookie(cookie: &[u8]) -> Option<aac::AacConfig> {
-    let whole = [&[0; 4], cookie].concat();
-    aac::AacConfig::read(decoder_config(&whole)?.1)
+    let head: &[u8] = if cookie.first() == Some(&0) { &[] } else { &[0; 4] };
+    aac::AacConfig::read(decoder_config(&[head, cookie].concat())?.1)
 }

@@ -2,7 +2,7 @@
 
 use super::ClipError;
 use super::chunks::{be32, be64};
-use super::mp4_boxes::{Mp4Box, boxes, child, column, table};
+use super::mp4_boxes::{boxes, child, column, table};
 
 /// Most packets of a track: ten minutes of Opus in packets of 2.5 ms, and as many again.
 const MAX_PACKETS: usize = 512 * 1024;
@@ -60,7 +60,7 @@ pub(super) fn of_tables(
             let Some(bytes) = size(index) else { return Ok(packets) };
             let duration = durations.next().unwrap_or(0);
             packets.push(Mp4Packet { offset, bytes: bytes.into(), duration });
-            (offset, index) = (offset + u64::from(bytes), index + 1);
+            (offset, index) = (offset.saturating_add(bytes.into()), index + 1);
         }
     }
     Ok(packets)
@@ -89,79 +89,88 @@ pub(super) fn of_fragments(
     let extends = child(movie, b"mvex").unwrap_or(&[]);
     let defaults = boxes(extends).filter(|found| found.name == *b"trex" && be32(found.body, 4) == Some(track));
     let defaults = defaults
-        .map(|found| Defaults {
-            duration: be32(found.body, 12).unwrap_or(0),
-            bytes: be32(found.body, 16).unwrap_or(0),
-        })
+        .map(|found| Defaults { duration: be32(found.body, 12).unwrap_or(0), bytes: be32(found.body, 16).unwrap_or(0) })
         .next()
         .unwrap_or_default();
-    let mut packets = Vec::new();
+    let (mut packets, mut rows_left) = (Vec::new(), MAX_PACKETS);
     for fragment in boxes(file).filter(|found| found.name == *b"moof") {
-        let mut next = None;
+        let mut part_of = FragmentReader { base: fragment.start as u64, track, defaults, next: None };
         for part in boxes(fragment.body).filter(|part| part.name == *b"traf") {
-            next = of_fragment(format, &fragment, part.body, track, defaults, next, &mut packets)?;
+            part_of.read(part.body, &mut rows_left, &mut packets).ok_or_else(|| too_many(format))?;
         }
     }
     Ok(packets)
 }
 
-/// Reads a track's part of a fragment. Returns the place behind its packets.
-fn of_fragment(
-    format: &'static str,
-    fragment: &Mp4Box<'_>,
-    part: &[u8],
+/// Reader of the parts of a fragment.
+struct FragmentReader {
+    /// Place of the fragment.
+    base: u64,
     track: u32,
-    mut defaults: Defaults,
+    defaults: Defaults,
+    /// Place behind the packets of the part before.
     next: Option<u64>,
-    packets: &mut Vec<Mp4Packet>,
-) -> Result<Option<u64>, ClipError> {
-    let head = child(part, b"tfhd").unwrap_or(&[]);
-    let flags = be32(head, 0).unwrap_or(0);
-    let mut at = 8;
-    let mut base = fragment.start as u64;
-    if flags & 1 != 0 {
-        base = be64(head, at).unwrap_or(0);
-        at += 8;
-    } else if flags & 0x2_0000 == 0 {
-        base = next.unwrap_or(base);
-    }
-    at += if flags & 2 == 0 { 0 } else { 4 };
-    if flags & 8 != 0 {
-        defaults.duration = be32(head, at).unwrap_or(0);
-        at += 4;
-    }
-    if flags & 0x10 != 0 {
-        defaults.bytes = be32(head, at).unwrap_or(0);
-    }
-    let is_ours = be32(head, 4) == Some(track);
-    let mut offset = base;
-    for run in boxes(part).filter(|run| run.name == *b"trun") {
-        let (flags, count) = (be32(run.body, 0).unwrap_or(0), be32(run.body, 4).unwrap_or(0) as usize);
-        let mut at = 8;
+}
+
+impl FragmentReader {
+    /// Reads a track's part; `None` if there are more packets than rows are left.
+    fn read(&mut self, part: &[u8], rows_left: &mut usize, packets: &mut Vec<Mp4Packet>) -> Option<()> {
+        let head = child(part, b"tfhd").unwrap_or(&[]);
+        let flags = be32(head, 0).unwrap_or(0);
+        let (mut at, mut base, mut defaults) = (8, self.base, self.defaults);
         if flags & 1 != 0 {
-            // The offset is signed.
-            offset = base.wrapping_add_signed(i64::from(be32(run.body, at).unwrap_or(0).cast_signed()));
+            base = be64(head, at).unwrap_or(0);
+            at += 8;
+        } else if flags & 0x2_0000 == 0 {
+            base = self.next.unwrap_or(base);
+        }
+        at += if flags & 2 == 0 { 0 } else { 4 };
+        if flags & 8 != 0 {
+            defaults.duration = be32(head, at).unwrap_or(0);
             at += 4;
         }
-        at += if flags & 4 == 0 { 0 } else { 4 };
-        let per_packet = 4 * (flags >> 8 & 15).count_ones() as usize;
-        if per_packet == 0 && count > run.body.len() && defaults.bytes == 0 || count > MAX_PACKETS {
-            return Err(too_many(format));
+        if flags & 0x10 != 0 {
+            defaults.bytes = be32(head, at).unwrap_or(0);
         }
-        for _ in 0..count {
-            let row = run.body.get(at..at + per_packet).unwrap_or(&[]);
-            let mut fields = row.chunks_exact(4).map(|field| column(field, 0));
-            let duration = if flags & 0x100 == 0 { None } else { fields.next() }.unwrap_or(defaults.duration);
-            let bytes = if flags & 0x200 == 0 { None } else { fields.next() }.unwrap_or(defaults.bytes);
-            at += per_packet;
-            if is_ours {
-                if packets.len() == MAX_PACKETS {
-                    return Err(too_many(format));
+        let is_ours = be32(head, 4) == Some(self.track);
+        let mut offset = base;
+        for run in boxes(part).filter(|run| run.name == *b"trun") {
+            for packet in run_packets(run.body, base, &mut offset, defaults) {
+                *rows_left = rows_left.checked_sub(1)?;
+                if is_ours {
+                    packets.push(packet);
                 }
-                packets.push(Mp4Packet { offset, bytes: bytes.into(), duration });
             }
-            offset = offset.saturating_add(bytes.into());
         }
+        self.next = Some(offset);
+        Some(())
     }
-    Ok(Some(offset))
+}
+
+/// Returns the packets of a run. `offset` is moved behind each.
+fn run_packets<'a>(
+    run: &'a [u8],
+    base: u64,
+    offset: &'a mut u64,
+    defaults: Defaults,
+) -> impl Iterator<Item = Mp4Packet> + 'a {
+    let (flags, count) = (be32(run, 0).unwrap_or(0), be32(run, 4).unwrap_or(0));
+    let mut at = 8;
+    if flags & 1 != 0 {
+        // The offset is signed.
+        *offset = base.wrapping_add_signed(i64::from(be32(run, at).unwrap_or(0).cast_signed()));
+        at += 4;
+    }
+    at += if flags & 4 == 0 { 0 } else { 4 };
+    let row_bytes = 4 * (flags >> 8 & 15).count_ones() as usize;
+    (0..count).map(move |_| {
+        let row = run.get(at..at + row_bytes).unwrap_or(&[]);
+        at += row_bytes;
+        let mut fields = row.chunks_exact(4).map(|field| column(field, 0));
+        let duration = if flags & 0x100 == 0 { None } else { fields.next() }.unwrap_or(defaults.duration);
+        let bytes = if flags & 0x200 == 0 { None } else { fields.next() }.unwrap_or(defaults.bytes);
+        let packet = Mp4Packet { offset: *offset, bytes: bytes.into(), duration };
+        *offset = offset.saturating_add(bytes.into());
+        packet
+    })
 }

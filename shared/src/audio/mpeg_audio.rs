@@ -34,7 +34,9 @@ pub(super) fn first_frame(bytes: &[u8], behind_tag: bool) -> Option<usize> {
             match MpegFrame::read(bytes.get(at..).unwrap_or(&[])) {
                 Some(frame) if frame.is_like(&first) => at += frame.bytes,
                 Some(_) => return false,
-                None => return at == bytes.len() || found > 0 && tag_bytes(bytes.get(at..).unwrap_or(b"TAG")).is_some(),
+                None => {
+                    return at == bytes.len() || found > 0 && tag_bytes(bytes.get(at..).unwrap_or(b"TAG")).is_some();
+                }
             }
         }
         true
@@ -43,13 +45,20 @@ pub(super) fn first_frame(bytes: &[u8], behind_tag: bool) -> Option<usize> {
 
 /// Reads a stream that begins with a frame.
 pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError> {
-    let mut reader = Reader { bytes, collector: Collector::new(MP3, limit), decoder: None, position: 0, tag: None };
+    let mut reader = Reader {
+        bytes,
+        collector: Collector::new(MP3, limit),
+        decoder: None,
+        position: 0,
+        tag: None,
+        is_behind_tag: false,
+    };
     let (mut at, mut lost, mut in_step) = (0, 0, true);
     // Each pass moves on by at least a byte.
     while at + 4 <= bytes.len() {
         if let Some(tag) = tag_bytes(&bytes[at..]) {
             at += tag.min(bytes.len() - at).max(1);
-            in_step = false;
+            (in_step, reader.is_behind_tag) = (false, true);
             continue;
         }
         match reader.frame_at(at, in_step) {
@@ -57,8 +66,12 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
                 reader.take(&frame, &bytes[at..at + frame.bytes])?;
                 (at, in_step) = (at + frame.bytes, true);
             }
-            Some(_) if in_step => {
-                reader.collector.warn(format!("the {MP3} file ends in the middle of a frame, which is left out"));
+            Some(frame) if in_step => {
+                // The bits of a frame may stand in the frames before it, so that little is missing.
+                let mut whole = bytes[at..].to_vec();
+                whole.resize(frame.bytes, 0);
+                reader.take(&frame, &whole)?;
+                reader.collector.warn(format!("the {MP3} file ends in the middle of a frame"));
                 break;
             }
             _ => (at, lost, in_step) = (at + 1, lost + 1, false),
@@ -77,6 +90,8 @@ struct Reader<'a> {
     /// Frames of audio so far, including those of the encoder.
     position: u64,
     tag: Option<EncoderTag>,
+    /// Whether the next frame follows a tag, as at the beginning of a joined file.
+    is_behind_tag: bool,
 }
 
 impl Reader<'_> {
@@ -90,11 +105,14 @@ impl Reader<'_> {
     }
 
     fn take(&mut self, frame: &MpegFrame, bytes: &[u8]) -> Result<(), ClipError> {
-        if self.tag.is_none() {
-            let tag = frame.tag(bytes);
-            self.tag = Some(tag.unwrap_or_default());
-            if let Some(tag) = tag {
-                self.collector.skip_next(tag.lead);
+        let is_first = self.tag.is_none();
+        if is_first || std::mem::take(&mut self.is_behind_tag) {
+            let tag = frame.tag(bytes, self.bytes.len());
+            if is_first {
+                self.collector.skip_next(tag.unwrap_or_default().lead);
+                self.tag = Some(tag.unwrap_or_default());
+            }
+            if tag.is_some() {
                 return Ok(());
             }
         }

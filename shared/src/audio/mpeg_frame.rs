@@ -71,8 +71,9 @@ impl MpegFrame {
         self.is_like(other) && self.channels == other.channels
     }
 
-    /// Reads the tag of the encoder in the first frame of a file. Such a frame holds no audio.
-    pub(super) fn tag(&self, frame: &[u8]) -> Option<EncoderTag> {
+    /// Reads the tag of the encoder in the first frame of a file of `present` bytes. Such a frame
+    /// holds no audio.
+    pub(super) fn tag(&self, frame: &[u8], present: usize) -> Option<EncoderTag> {
         let side = match (self.mpeg_1, self.channels) {
             (true, 1) | (false, 2) => 17,
             (true, _) => 32,
@@ -86,10 +87,17 @@ impl MpegFrame {
         }
         let tag = frame.get(4 + side..).filter(|tag| tag.starts_with(b"Xing") || tag.starts_with(b"Info"))?;
         let flags = be32(tag, 4)?;
-        let frames = if flags & 1 == 0 { 0 } else { be32(tag, 8)? };
-        let sizes = [(1, 4), (2, 4), (4, 100), (8, 4)];
-        let fields: usize = sizes.iter().filter(|field| flags & field.0 != 0).map(|field| field.1).sum();
-        let encoder = tag.get(8 + fields..)?;
+        let fields = |below: u32| {
+            let sizes = [(1, 4), (2, 4), (4, 100), (8, 4)];
+            sizes.iter().filter(|field| flags & below & field.0 != 0).map(|field| field.1).sum::<usize>()
+        };
+        let mut frames = if flags & 1 == 0 { 0 } else { be32(tag, 8)? };
+        let bytes = if flags & 2 == 0 { 0 } else { be32(tag, 8 + fields(1))? as usize };
+        // Behind a file that is longer than its tag says, another one was joined to it.
+        if bytes > 0 && present > bytes && present - bytes > bytes / 16 {
+            frames = 0;
+        }
+        let encoder = tag.get(8 + fields(15)..)?;
         if ![&b"LAME"[..], b"Lavf", b"Lavc"].iter().any(|name| encoder.starts_with(name)) {
             return Some(EncoderTag::default());
         }

@@ -76,7 +76,7 @@ impl Kind {
             [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => Ok(Self::Vorbis),
             [0x7f, b'F', b'L', b'A', b'C', ..] => Ok(Self::Flac),
             [b'S', b'p', b'e', b'e', b'x', ..] => Err("Speex"),
-            [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] => Err("Theora video without sound"),
+            [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] => Err("Theora (video without sound)"),
             [b'C', b'E', b'L', b'T', ..] => Err("CELT"),
             _ => Err("neither Vorbis nor Opus nor FLAC"),
         }
@@ -105,7 +105,7 @@ struct Stream {
     /// Frames decoded so far.
     decoded: u64,
     /// Frames decoded minus the position, known from the first position on.
-    offset: Option<i64>,
+    offset: Option<i128>,
 }
 
 impl Stream {
@@ -132,16 +132,16 @@ impl Stream {
         if gap {
             self.offset = None;
         }
+        // A stream that was cut out of a longer one does not begin at 0, and behind a gap fewer frames
+        // are decoded than the position says.
+        let here = i128::from(self.decoded) - i128::from(position);
         if page.is_last() {
-            // A stream that was cut out of a longer one does not begin at 0.
-            let begin = self.offset.unwrap_or_else(|| 0.min(self.decoded as i64 - position as i64));
-            let end = u64::try_from(position as i64 + begin).unwrap_or(0);
-            let behind = self.decoded.saturating_sub(end);
-            if behind <= MAX_END_TRIM {
+            let behind = here - self.offset.unwrap_or(here.min(0));
+            if let Ok(behind @ 1..=MAX_END_TRIM) = u64::try_from(behind) {
                 collector.remove_last(behind);
             }
         } else if self.offset.is_none() {
-            self.offset = Some((self.decoded as i64).saturating_sub(position as i64).min(if gap { i64::MAX } else { 0 }));
+            self.offset = Some(here.min(0));
         }
         Ok(())
     }
@@ -168,7 +168,11 @@ impl Stream {
             return Err(broken("a header is longer than any encoder's"));
         }
         // Comments are not kept: a picture may be in them.
-        self.headers.push(if self.headers.len() == 1 { packet[..packet.len().min(8)].to_vec() } else { packet.to_vec() });
+        self.headers.push(if self.headers.len() == 1 {
+            packet[..packet.len().min(8)].to_vec()
+        } else {
+            packet.to_vec()
+        });
         match (self.kind, self.headers.as_slice()) {
             (Kind::Opus, [head, tags]) => {
                 if !tags.starts_with(b"OpusTags") {
@@ -199,4 +203,3 @@ impl Stream {
         Ok(())
     }
 }
-

@@ -6,6 +6,10 @@ const MAGIC: &[u8] = b"OggS";
 const HEAD_BYTES: usize = 27;
 /// Place of the checksum in a page.
 const SUM: std::ops::Range<usize> = 22..26;
+/// Longest page.
+const MAX_PAGE_BYTES: usize = HEAD_BYTES + 255 + 255 * 255;
+/// Most bytes that are summed up for pages with wrong checksums, in lengths of the file.
+const WRONG_SUMS: usize = 64;
 /// Granule position of a page on which no packet ends.
 const NO_POSITION: u64 = u64::MAX;
 
@@ -78,13 +82,15 @@ impl<'a> Page<'a> {
 pub(super) struct Pages<'a> {
     bytes: &'a [u8],
     at: usize,
+    /// Bytes that may still be summed up for pages with wrong checksums, which may overlap.
+    sums_left: usize,
     /// Bytes so far that belong to no page.
     pub(super) lost: usize,
 }
 
 impl<'a> Pages<'a> {
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, lost: 0 }
+        Self { bytes, at: 0, sums_left: WRONG_SUMS * bytes.len(), lost: 0 }
     }
 }
 
@@ -102,6 +108,8 @@ impl<'a> Iterator for Pages<'a> {
                 return Some(page);
             }
             self.at += 1;
+            let Some(left) = self.sums_left.checked_sub(MAX_PAGE_BYTES.min(self.bytes.len())) else { break };
+            self.sums_left = left;
         }
         self.lost += self.bytes.len() - start;
         self.at = self.bytes.len();

@@ -137,9 +137,11 @@ fn convert(coding: Coding, data: &[u8], channels: usize, out: &mut Vec<f32>) {
         }
         Coding::Float { bytes: 8, big_endian } => {
             let floats = data.as_chunks::<8>().0.iter();
-            out.extend(floats.map(|&bytes| {
-                (if big_endian { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) }) as f32
-            }));
+            out.extend(
+                floats.map(|&bytes| {
+                    (if big_endian { f64::from_be_bytes(bytes) } else { f64::from_le_bytes(bytes) }) as f32
+                }),
+            );
         }
         Coding::Float { big_endian, .. } => {
             let floats = data.as_chunks::<4>().0.iter();

@@ -94,14 +94,14 @@ fn data_of<'a>(chunk: &Chunk<'a>, long_length: Option<u64>, behind: Chunks<'a>) 
     }
     if promised > present {
         let missing = promised - present;
-        let sentence = format!(
-            "the WAV file ends {missing} bytes before the length in its header; the audio up to there is used"
-        );
+        let sentence =
+            format!("the WAV file ends {missing} bytes before the length in its header; the audio up to there is used");
         return (chunk.rest, vec![sentence]);
     }
     let (data, after) = chunk.rest.split_at(promised as usize);
     let mut warnings = Vec::new();
-    if behind.into_iter().any(|chunk| matches!(&chunk.name, b"data" | b"RIFF")) || !is_chunks(after) && after.len() > 1 {
+    if behind.into_iter().any(|chunk| matches!(&chunk.name, b"data" | b"RIFF")) || !is_chunks(after) && after.len() > 1
+    {
         warnings.push(format!(
             "{} bytes follow the audio of the WAV file by the length in its header; they are not read",
             after.len()
