@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+# Expectations of a case.
+SAME, REFUSED, LIKE = "same", "refused", "like"
 SECONDS = 0.9
 SEED = 7
 

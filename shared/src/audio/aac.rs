@@ -106,7 +106,7 @@ pub(super) fn read_adts(bytes: &[u8], limit: SourceLimit) -> Result<Source, Clip
         at += head.frame_bytes;
     }
     if lost > 0 {
-        collector.warn(format!("{lost} bytes of the AAC file belong to no whole frame and are left out"));
+        collector.warn_outside("frames", lost);
     }
     collector.finish()
 }

@@ -4,11 +4,13 @@ use super::adpcm::AdpcmRule;
 use super::apple_layout::mix_of_layout;
 use super::channel_mix::ChannelMix;
 use super::chunks::{ChunkForm, Chunks, be16, be32};
-use super::collector::Source;
+use super::collector::{Source, ends_early};
 use super::pcm::{self, Coding, PcmAudio};
 use super::{ClipError, SourceLimit};
 
 const AIFF: &str = "AIFF";
+/// Length of a chunk from which on it is no promise: nobody knew it.
+const OPEN_LENGTH_MIN: u64 = 2_000_000_000;
 
 /// Returns true if the bytes begin like an AIFF file.
 pub(super) fn is_aiff(bytes: &[u8]) -> bool {
@@ -33,15 +35,11 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
     let coding = coding_of(common.get(18..22), bits, channels)?;
     let offset = be32(sound.rest, 0).ok_or_else(|| broken("its SSND chunk is cut short"))? as usize;
     let data = sound.body().get(8 + offset..).unwrap_or(&[]);
-    let mut warnings = Vec::new();
     // A length of 0 was never filled in.
     let data = if sound.promised <= 8 { sound.rest.get(8..).unwrap_or(&[]) } else { data };
-    let missing = sound.promised.saturating_sub(sound.rest.len() as u64);
-    if missing > 0 && sound.promised < u64::from(u32::MAX >> 1) {
-        warnings.push(format!(
-            "the AIFF file ends {missing} bytes before the length in its header; the audio up to there is used"
-        ));
-    }
+    let is_open = sound.promised >= OPEN_LENGTH_MIN;
+    let missing = if is_open { 0 } else { sound.promised.saturating_sub(sound.rest.len() as u64) };
+    let warnings = ends_early(AIFF, missing).into_iter().collect();
     if data.is_empty() {
         return Err(ClipError::Empty);
     }

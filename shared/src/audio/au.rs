@@ -2,7 +2,7 @@
 
 use super::channel_mix::ChannelMix;
 use super::chunks::be32;
-use super::collector::Source;
+use super::collector::{Source, ends_early, goes_on};
 use super::pcm::{self, Coding, PcmAudio};
 use super::{ClipError, SourceLimit};
 
@@ -39,17 +39,10 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
         _ if matches!(length, 0 | OPEN_LENGTH) => {}
         Some(0) => {}
         Some(more) => {
-            warnings.push(format!(
-                "{more} bytes follow the audio of the AU file by the length in its header; they are not read"
-            ));
+            warnings.push(goes_on(AU, more));
             data = &data[..length as usize];
         }
-        None => {
-            let missing = u64::from(length) - data.len() as u64;
-            warnings.push(format!(
-                "the AU file ends {missing} bytes before the length in its header; the audio up to there is used"
-            ));
-        }
+        None => warnings.extend(ends_early(AU, u64::from(length) - data.len() as u64)),
     }
     if data.is_empty() {
         return Err(ClipError::Empty);

@@ -4,7 +4,7 @@ use super::adpcm::AdpcmRule;
 use super::apple_layout::mix_of_layout;
 use super::channel_mix::ChannelMix;
 use super::chunks::{ChunkForm, Chunks, be32, be64};
-use super::collector::{Collector, PacketDecoder, Silence, Source};
+use super::collector::{Collector, PacketDecoder, Silence, Source, ends_early};
 use super::mp4_entry::aac_config_of_cookie;
 use super::opus_decode::{OPUS_RATE, OpusHead};
 use super::pcm::{self, Coding, PcmAudio};
@@ -76,14 +76,8 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
     let channels = channels.min(usize::from(u16::MAX));
     let mix = parts.layout.and_then(|layout| mix_of_layout(layout, channels));
     let mix = mix.unwrap_or_else(|| ChannelMix::assumed(channels));
-    let warnings = missing_warning(parts.missing).into_iter().collect();
+    let warnings = ends_early(CAF, parts.missing).into_iter().collect();
     pcm::decode(PcmAudio { format: CAF, coding, rate, mix, data: parts.data, warnings }, limit)
-}
-
-fn missing_warning(missing: u64) -> Option<String> {
-    (missing > 0).then(|| {
-        format!("the CAF file ends {missing} bytes before the length in its header; the audio up to there is used")
-    })
 }
 
 /// Decodes the packets that the packet table delimits.
@@ -113,7 +107,7 @@ fn packets(
         }
     };
     let mut collector = Collector::new(CAF, limit);
-    missing_warning(parts.missing).into_iter().for_each(|sentence| collector.warn(sentence));
+    ends_early(CAF, parts.missing).into_iter().for_each(|sentence| collector.warn(sentence));
     let valid = be64(parts.table, 8).unwrap_or(0);
     collector.skip_next(be32(parts.table, 16).unwrap_or(0).into());
     let (mut sizes, mut data) = (parts.table.get(TABLE_HEAD_BYTES..).unwrap_or(&[]), parts.data);

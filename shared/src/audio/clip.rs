@@ -24,9 +24,8 @@ impl Clip {
     /// Reads a whole WAV file, as [`read`](super::read) does. A file that calls for a warning is
     /// refused.
     ///
-    /// Takes 1 to [`MAX_SOURCE_CHANNELS`](super::MAX_SOURCE_CHANNELS) channels, mixed to mono. Rates from
-    /// [`MIN_SOURCE_RATE`](super::MIN_SOURCE_RATE) to [`MAX_SOURCE_RATE`](super::MAX_SOURCE_RATE) are resampled to `round(n * 24000 / rate)`
-    /// samples. A 24 kHz mono 16-bit file comes back sample for sample.
+    /// A 24 kHz mono 16-bit file comes back sample for sample; other rates are resampled to
+    /// `round(n * 24000 / rate)` samples.
     ///
     /// # Errors
     /// [`ClipError`] if the bytes are no recording within the limits. No input causes a panic.

@@ -79,6 +79,25 @@ pub(super) fn allowed(format: &'static str, rate: u32, channels: usize) -> Resul
     Ok(())
 }
 
+/// Returns a number with its noun in the right form.
+pub(super) fn counted(number: u64, noun: &str) -> String {
+    if number == 1 { format!("1 {noun}") } else { format!("{number} {noun}s") }
+}
+
+/// Returns the warning about a file that ends `missing` bytes too early; `None` if it does not.
+pub(super) fn ends_early(format: &str, missing: u64) -> Option<String> {
+    let bytes = counted(missing, "byte");
+    let sentence =
+        || format!("the {format} file ends {bytes} before the length in its header; the audio up to there is used");
+    (missing > 0).then(sentence)
+}
+
+/// Returns the warning about `more` bytes behind the audio.
+pub(super) fn goes_on(format: &str, more: u64) -> String {
+    let bytes = counted(more, "byte");
+    format!("the {format} file goes on for {bytes} behind the length in its header; that part is not read")
+}
+
 /// Samples collected so far, with the counts that limit them.
 pub(super) struct Collector {
     /// Name of the format, for messages.
@@ -164,6 +183,12 @@ impl Collector {
         if self.warnings.len() < MAX_WARNINGS {
             self.warnings.push(sentence);
         }
+    }
+
+    /// Warns of bytes that belong to none of the file's pages or frames.
+    pub(super) fn warn_outside(&mut self, parts: &str, lost: usize) {
+        let (bytes, format) = (counted(lost as u64, "byte"), self.format);
+        self.warn(format!("the {format} file has {bytes} outside of whole {parts}, left out"));
     }
 
     fn replace_damaged(&mut self, silence: Silence) -> Result<(), ClipError> {

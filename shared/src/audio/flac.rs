@@ -37,7 +37,7 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
         }
     }
     if lost > 0 {
-        collector.warn(format!("{lost} bytes of the {FLAC} file belong to no frame and are left out"));
+        collector.warn_outside("frames", lost);
     }
     if decoded < head.samples {
         let samples = head.samples;

@@ -78,7 +78,7 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
         }
     }
     if lost > LOST_FREELY {
-        reader.collector.warn(format!("{lost} bytes of the {MP3} file belong to no frame and are left out"));
+        reader.collector.warn_outside("frames", lost);
     }
     reader.collector.finish()
 }

@@ -1,6 +1,6 @@
 //! Reader of Ogg files that hold Vorbis, Opus or FLAC, one stream or several behind each other.
 
-use super::collector::{Collector, PacketDecoder, Silence, Source};
+use super::collector::{Collector, PacketDecoder, Silence, Source, counted};
 use super::flac::FlacHead;
 use super::ogg_pages::{Packets, Page, Pages};
 use super::opus_decode::{self, OPUS_RATE, OpusHead};
@@ -52,10 +52,10 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
         collector.warn("the Ogg file holds several streams of audio at a time; the first is used".to_owned());
     }
     if lost_pages > 0 {
-        collector.warn(format!("{lost_pages} pages of the Ogg file are missing or damaged; their audio is left out"));
+        let pages = counted(lost_pages, "page");
+        collector.warn(format!("the Ogg file has {pages} missing or damaged; that audio is left out"));
     } else if pages.lost > 0 {
-        let lost = pages.lost;
-        collector.warn(format!("{lost} bytes of the Ogg file belong to no whole page and are left out"));
+        collector.warn_outside("pages", pages.lost);
     }
     collector.finish()
 }

@@ -75,11 +75,12 @@ pub(super) fn decode(audio: PcmAudio<'_>, limit: SourceLimit) -> Result<Source, 
     let unit = audio.coding.unit(audio.mix.channels());
     let mut decoder = PcmDecoder::new(audio.format, audio.coding, audio.rate, audio.mix)?;
     let mut collector = Collector::new(audio.format, limit);
+    let is_cut = !audio.warnings.is_empty();
     audio.warnings.into_iter().for_each(|sentence| collector.warn(sentence));
     let blocked = matches!(audio.coding, Coding::Adpcm { .. });
     let tail = audio.data.len() % unit;
     let data = if blocked { audio.data } else { &audio.data[..audio.data.len() - tail] };
-    if tail > 0 && !blocked {
+    if tail > 0 && !blocked && !is_cut {
         let format = audio.format;
         collector.warn(format!("the {format} file ends in the middle of a sample, which is left out"));
     }

@@ -6,7 +6,7 @@
 use super::adpcm::AdpcmRule;
 use super::channel_mix::ChannelMix;
 use super::chunks::{Chunk, ChunkForm, Chunks, be16, be32, le, le16, le32};
-use super::collector::Source;
+use super::collector::{Source, ends_early, goes_on};
 use super::pcm::{self, Coding, PcmAudio};
 use super::{ClipError, SourceLimit, mpeg_audio};
 
@@ -93,19 +93,13 @@ fn data_of<'a>(chunk: &Chunk<'a>, long_length: Option<u64>, behind: Chunks<'a>) 
         return (chunk.rest, Vec::new());
     }
     if promised > present {
-        let missing = promised - present;
-        let sentence =
-            format!("the WAV file ends {missing} bytes before the length in its header; the audio up to there is used");
-        return (chunk.rest, vec![sentence]);
+        return (chunk.rest, ends_early(WAV, promised - present).into_iter().collect());
     }
     let (data, after) = chunk.rest.split_at(promised as usize);
     let mut warnings = Vec::new();
     if behind.into_iter().any(|chunk| matches!(&chunk.name, b"data" | b"RIFF")) || !is_chunks(after) && after.len() > 1
     {
-        warnings.push(format!(
-            "{} bytes follow the audio of the WAV file by the length in its header; they are not read",
-            after.len()
-        ));
+        warnings.push(goes_on(WAV, after.len() as u64));
     }
     (data, warnings)
 }

@@ -89,7 +89,7 @@ fn a_lost_page_is_named() {
     let starts: Vec<usize> = (0..whole.len()).filter(|&at| whole[at..].starts_with(b"OggS")).collect();
     let lost = [&whole[..starts[8]], &whole[starts[10]..]].concat();
     let recording = read(&lost).unwrap();
-    assert_eq!(recording.warnings, ["2 pages of the Ogg file are missing or damaged; their audio is left out"]);
+    assert_eq!(recording.warnings, ["the Ogg file has 2 pages missing or damaged; that audio is left out"]);
     assert_eq!(recording.clip.samples().len() + 960, clip_of(&whole).unwrap().samples().len());
 }
 
