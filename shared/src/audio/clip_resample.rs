@@ -15,7 +15,10 @@ pub(super) fn to_24k(mono: Vec<f32>, rate: u32) -> Result<Vec<f32>, ClipError> {
     if rate == SAMPLE_RATE {
         return Ok(mono);
     }
-    let refused = |reason: String| ClipError::Unsupported(format!("resampling from {rate} Hz: {reason}"));
+    let refused = |reason: String| ClipError::Unsupported {
+        format: "audio",
+        reason: format!("resampling from {rate} Hz: {reason}"),
+    };
     let mut resampler = Fft::<f32>::new(rate as usize, SAMPLE_RATE as usize, block(rate), 1, FixedSync::Both)
         .map_err(|error| refused(error.to_string()))?;
     let input = InterleavedSlice::new(&mono, 1, mono.len()).map_err(|error| refused(error.to_string()))?;

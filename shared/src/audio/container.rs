@@ -1,79 +1,60 @@
-//! Detection of a file's format by its first bytes.
+//! Detection of a file's format by its content.
 
-/// Bytes searched for the first MP3 frame: a file cut out of a stream begins in the middle of a
-/// frame.
-const MP3_SEARCH_BYTES: usize = 4_096;
+use super::collector::Source;
+use super::foreign::foreign;
+use super::mpeg_frame::tag_bytes;
+use super::{ClipError, SourceLimit, aac, aiff, au, caf, flac, matroska, mp4, mpeg_audio, ogg, wav};
+
 /// Most tags in front of the audio.
 const MAX_TAGS: usize = 4;
-/// Bit rates of layer III in kbit/s by index: MPEG 1, then the lower sampling rates. Index 0 means
-/// a free bit rate, which is not supported.
-const BIT_RATES: [[u16; 15]; 2] = [
-    [0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320],
-    [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160],
-];
-/// Sample rates of MPEG 1 by index; MPEG 2 has half of each, MPEG 2.5 a quarter.
-const SAMPLE_RATES: [u32; 3] = [44_100, 48_000, 32_000];
+/// Bytes of the head of an ID3v2 tag.
+const TAG_HEAD_BYTES: usize = 10;
 
-/// A file of a known format, without the tags in front of it.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Container<'a> {
-    /// RIFF WAVE.
-    Wav(&'a [u8]),
-    /// Native FLAC, from its marker on.
-    Flac(&'a [u8]),
-    /// MPEG layer III, from its first frame on.
-    Mp3(&'a [u8]),
-    /// Ogg of any content.
-    Ogg(&'a [u8]),
-}
-
-/// Detects the format of `bytes`; `None` if the format is unknown.
-pub(super) fn container(bytes: &[u8]) -> Option<Container<'_>> {
+/// Reads a file of any format.
+pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError> {
+    if bytes.is_empty() {
+        return Err(ClipError::Empty);
+    }
     let audio = without_tags(bytes);
+    let behind_tag = audio.len() < bytes.len();
     match audio {
-        [b'R', b'I', b'F', b'F', ..] => Some(Container::Wav(audio)),
-        [b'f', b'L', b'a', b'C', ..] => Some(Container::Flac(audio)),
-        [b'O', b'g', b'g', b'S', ..] => Some(Container::Ogg(audio)),
-        _ => first_frame(audio).map(|at| Container::Mp3(&audio[at..])),
+        _ if wav::is_wav(audio) => wav::read(audio, limit),
+        [b'f', b'L', b'a', b'C', ..] => flac::read(audio, limit),
+        [b'O', b'g', b'g', b'S', ..] => ogg::read(audio, limit),
+        [b'.', b's', b'n', b'd', ..] => au::read(audio, limit),
+        [b'c', b'a', b'f', b'f', 0, 1, ..] => caf::read(audio, limit),
+        _ if aiff::is_aiff(audio) => aiff::read(audio, limit),
+        _ if audio.starts_with(&matroska::MAGIC) => matroska::read(audio, limit),
+        _ if mp4::is_mp4(audio) => mp4::read(audio, limit),
+        _ => stream(bytes, audio, behind_tag, limit),
     }
 }
 
-/// Returns the bytes behind the ID3v2 tags at the start.
+/// Reads a stream of frames without a head, or names what the file is instead.
+fn stream(bytes: &[u8], audio: &[u8], behind_tag: bool, limit: SourceLimit) -> Result<Source, ClipError> {
+    if let Some(found) = foreign(bytes) {
+        return Err(found);
+    }
+    if let Some(at) = aac::first_adts(audio) {
+        return aac::read_adts(&audio[at..], limit);
+    }
+    if let Some(at) = mpeg_audio::first_frame(audio, behind_tag) {
+        return mpeg_audio::read(&audio[at..], limit);
+    }
+    // The length of the tag may be wrong: the audio may begin inside it.
+    let inside = if behind_tag { bytes.get(TAG_HEAD_BYTES..).unwrap_or(&[]) } else { &[] };
+    match mpeg_audio::first_frame(inside, true) {
+        Some(at) => mpeg_audio::read(&inside[at..], limit),
+        None => Err(ClipError::UnknownFormat),
+    }
+}
+
+/// Returns the bytes behind the tags at the start.
 fn without_tags(mut bytes: &[u8]) -> &[u8] {
     for _ in 0..MAX_TAGS {
-        let [b'I', b'D', b'3', _, _, flags, a, b, c, d, ..] = *bytes else { break };
-        let length = [a, b, c, d].iter().fold(0, |length, &byte| length << 7 | usize::from(byte & 0x7f));
-        let footer = if flags & 0x10 == 0 { 0 } else { 10 };
-        bytes = bytes.get(10 + length + footer..).unwrap_or(&[]);
+        let is_tag = bytes.starts_with(b"ID3") || bytes.starts_with(b"APETAGEX");
+        let Some(length) = tag_bytes(bytes).filter(|_| is_tag) else { break };
+        bytes = bytes.get(length..).unwrap_or(&[]);
     }
     bytes
-}
-
-/// Finds the start of the first MP3 frame: another frame must follow it, or the file must end
-/// there.
-fn first_frame(bytes: &[u8]) -> Option<usize> {
-    (0..bytes.len().min(MP3_SEARCH_BYTES)).find(|&at| {
-        let Some(length) = frame_bytes(&bytes[at..]) else { return false };
-        match bytes.get(at + length..) {
-            Some([]) => true,
-            Some(next) => frame_bytes(next).is_some() && next[1] == bytes[at + 1],
-            None => false,
-        }
-    })
-}
-
-/// Returns the length in bytes of the MP3 frame that begins at `bytes`.
-fn frame_bytes(bytes: &[u8]) -> Option<usize> {
-    let [0xff, kind, rates, _, ..] = *bytes else { return None };
-    let (version, layer) = (kind >> 3 & 3, kind >> 1 & 3);
-    if kind & 0xe0 != 0xe0 || version == 1 || layer != 1 {
-        return None;
-    }
-    let mpeg_1 = version == 3;
-    let kilobits = *BIT_RATES[usize::from(!mpeg_1)].get(usize::from(rates >> 4)).filter(|&&rate| rate > 0)?;
-    let slower = [2, 0, 1, 0][usize::from(version)];
-    let rate = SAMPLE_RATES.get(usize::from(rates >> 2 & 3))? >> slower;
-    let per_frame = if mpeg_1 { 144_000 } else { 72_000 };
-    let padding = u32::from(rates >> 1 & 1);
-    Some((per_frame * u32::from(kilobits) / rate + padding) as usize)
 }

@@ -1,145 +1,205 @@
-//! Decoder of Ogg files that hold Vorbis or Opus: from bytes to mono float samples at the file's
-//! own rate (Opus: 48 kHz).
+//! Reader of Ogg files that hold Vorbis, Opus or FLAC, one stream or several behind each other.
 
-use std::io::{Cursor, ErrorKind};
+use super::collector::{Collector, PacketDecoder, Silence, Source, counted};
+use super::flac::FlacHead;
+use super::ogg_pages::{Packets, Page, Pages};
+use super::opus_decode::{self, OPUS_RATE, OpusHead};
+use super::{ClipError, SourceLimit, vorbis};
 
-use ::ogg::{OggReadError, Packet, PacketReader};
-use symphonia::core::audio::{Channels, layouts};
-use symphonia::core::codecs::audio::well_known::{CODEC_ID_OPUS, CODEC_ID_VORBIS};
-use symphonia::core::codecs::audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions};
-use symphonia::core::codecs::registry::RegisterableAudioDecoder as _;
-use symphonia::core::packet::Packet as DecoderPacket;
-use symphonia::core::units::{Duration, Timestamp};
-use symphonia::default::codecs::VorbisDecoder;
-use symphonia_adapter_libopus::OpusDecoder;
-
-use super::mixdown::{Mixdown, refusal};
-use super::vorbis;
-use super::wav_decode::{DecodedAudio, allowed};
-use super::{ClipError, SourceLimit};
-
-/// Sample rate at which every Opus stream is decoded.
-const OPUS_RATE: u32 = 48_000;
-/// Bytes of the header of an Opus stream of one or two channels.
-const OPUS_HEAD_BYTES: usize = 19;
-/// Most channels of a stream: up to two, both decoders are certain to order them as expected here.
-const MAX_CHANNELS: u8 = 2;
-/// Most frames that the end position of a stream may cut off: those of the last packet.
+const OGG: &str = "Ogg";
+const OPUS: &str = "Ogg Opus";
+const VORBIS: &str = "Ogg Vorbis";
+const FLAC: &str = "Ogg FLAC";
+/// Most frames that the end position of a stream may cut off: those of the last packets.
 const MAX_END_TRIM: u64 = 8_192;
+/// Largest setup of a Vorbis stream, in bytes; encoders write 5,000.
+const MAX_HEADER_BYTES: usize = 1024 * 1024;
 
-/// The decoder of one stream.
-struct OggDecoder {
-    format: &'static str,
-    decoder: Box<dyn AudioDecoder>,
-    /// Frames at the start that do not belong to the recording.
-    skipped: u64,
-}
-
-/// Decodes an Ogg file that holds one stream.
-pub(super) fn ogg(bytes: &[u8], limit: SourceLimit) -> Result<DecodedAudio, ClipError> {
-    let mut packets = Packets { reader: PacketReader::new(Cursor::new(bytes)), serial: None };
-    let head = packets.expect()?;
-    let mut codec = match head.data.as_slice() {
-        [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', ..] => opus(head.data, &mut packets)?,
-        [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => vorbis(head.data, &mut packets)?,
-        _ => return Err(ClipError::Unsupported("an Ogg file of neither Vorbis nor Opus".to_owned())),
+/// Reads an Ogg file.
+pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError> {
+    let mut pages = Pages::new(bytes);
+    let mut stream: Option<Stream> = None;
+    let mut collector = Collector::new(OGG, limit);
+    let (mut unknown, mut lost_pages, mut other_streams) = (None, 0, 0);
+    for page in pages.by_ref() {
+        if page.is_first() {
+            let busy = stream.as_ref().is_some_and(|stream| stream.serial != page.serial && !stream.has_audio);
+            match Kind::of(page.first_packet()) {
+                Ok(_) if busy => other_streams += 1,
+                Ok(kind) => {
+                    collector.name(kind.format());
+                    let before = stream.replace(Stream::new(page.serial, kind));
+                    lost_pages += before.map_or(0, |before| before.packets.lost_pages);
+                }
+                Err(name) => unknown = unknown.or(Some(name)),
+            }
+        }
+        if let Some(stream) = stream.as_mut().filter(|stream| stream.serial == page.serial) {
+            stream.add(&page, &mut collector)?;
+        }
+    }
+    let Some(stream) = stream else {
+        return Err(match unknown {
+            Some(name) => ClipError::Unsupported { format: OGG, reason: format!("its coding is {name}") },
+            None => ClipError::Broken { format: OGG, reason: "it ends before its audio".to_owned() },
+        });
     };
-    let mut mixdown = Mixdown::new(codec.format, limit);
-    while let Some(packet) = packets.next()? {
-        let end = (packet.last_in_stream()).then(|| packet.absgp_page());
-        let packet = DecoderPacket::new(0, Timestamp::ZERO, Duration::ZERO, packet.data);
-        mixdown.take(codec.decoder.decode(&packet), 0)?;
-        if let Some(end) = end {
-            trim(&mut mixdown, end.saturating_sub(codec.skipped));
+    if !stream.has_audio && stream.decoder.is_none() {
+        return Err(collector.broken("it ends before its audio"));
+    }
+    lost_pages += stream.packets.lost_pages;
+    if other_streams > 0 {
+        collector.warn("the Ogg file holds several streams of audio at a time; the first is used".to_owned());
+    }
+    if lost_pages > 0 {
+        let pages = counted(lost_pages, "page");
+        collector.warn(format!("the Ogg file has {pages} missing or damaged; that audio is left out"));
+    } else if pages.lost > 0 {
+        collector.warn_outside("pages", pages.lost);
+    }
+    collector.finish()
+}
+
+/// Coding of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Opus,
+    Vorbis,
+    Flac,
+}
+
+impl Kind {
+    /// Returns the coding by the first packet, or the name of one that is not read.
+    fn of(packet: &[u8]) -> Result<Self, &'static str> {
+        match packet {
+            [b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', ..] => Ok(Self::Opus),
+            [1, b'v', b'o', b'r', b'b', b'i', b's', ..] => Ok(Self::Vorbis),
+            [0x7f, b'F', b'L', b'A', b'C', ..] => Ok(Self::Flac),
+            [b'S', b'p', b'e', b'e', b'x', ..] => Err("Speex"),
+            [0x80, b't', b'h', b'e', b'o', b'r', b'a', ..] => Err("Theora (video without sound)"),
+            [b'C', b'E', b'L', b'T', ..] => Err("CELT"),
+            _ => Err("neither Vorbis nor Opus nor FLAC"),
         }
     }
-    mixdown.finish()
-}
 
-/// Removes the frames that the encoder added behind the end of the recording.
-fn trim(mixdown: &mut Mixdown, frames: u64) {
-    let added = (mixdown.frames() as u64).saturating_sub(frames);
-    if added <= MAX_END_TRIM {
-        mixdown.truncate(usize::try_from(frames).unwrap_or(usize::MAX));
+    const fn format(self) -> &'static str {
+        match self {
+            Self::Opus => OPUS,
+            Self::Vorbis => VORBIS,
+            Self::Flac => FLAC,
+        }
     }
 }
 
-fn opus(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<OggDecoder, ClipError> {
-    const FORMAT: &str = "Ogg Opus";
-    if head.len() < OPUS_HEAD_BYTES {
-        return Err(broken(FORMAT, "its head is cut short"));
+/// Stream of a file.
+struct Stream {
+    serial: u32,
+    kind: Kind,
+    packets: Packets,
+    /// Header packets so far, or the decoder once all are there.
+    headers: Vec<Vec<u8>>,
+    decoder: Option<Box<dyn PacketDecoder>>,
+    flac: Option<FlacHead>,
+    rate: u32,
+    has_audio: bool,
+    /// Frames decoded so far.
+    decoded: u64,
+    /// Frames decoded minus the position, known from the first position on.
+    offset: Option<i128>,
+}
+
+impl Stream {
+    fn new(serial: u32, kind: Kind) -> Self {
+        Self {
+            serial,
+            kind,
+            packets: Packets::default(),
+            headers: Vec::new(),
+            decoder: None,
+            flac: None,
+            rate: OPUS_RATE,
+            has_audio: false,
+            decoded: 0,
+            offset: None,
+        }
     }
-    let skipped = u64::from(u16::from_le_bytes([head[10], head[11]]));
-    let channels = channels(FORMAT, head[9])?;
-    let comment = packets.expect()?;
-    if !comment.data.starts_with(b"OpusTags") {
-        return Err(broken(FORMAT, "its second packet holds no tags"));
+
+    fn add(&mut self, page: &Page<'_>, collector: &mut Collector) -> Result<(), ClipError> {
+        let mut packets = std::mem::take(&mut self.packets);
+        let gap = packets.add(page, |packet| self.take(packet, collector))?;
+        self.packets = packets;
+        let Some(position) = page.position().filter(|_| self.has_audio) else { return Ok(()) };
+        if gap {
+            self.offset = None;
+        }
+        // A stream that was cut out of a longer one does not begin at 0, and behind a gap fewer frames
+        // are decoded than the position says.
+        let here = i128::from(self.decoded) - i128::from(position);
+        if page.is_last() {
+            let behind = here - self.offset.unwrap_or(here.min(0));
+            if let Ok(behind @ 1..=MAX_END_TRIM) = u64::try_from(behind) {
+                collector.remove_last(behind);
+            }
+        } else if self.offset.is_none() {
+            self.offset = Some(here.min(0));
+        }
+        Ok(())
     }
-    let mut parameters = AudioCodecParameters::new();
-    parameters.for_codec(CODEC_ID_OPUS).with_sample_rate(OPUS_RATE).with_channels(channels);
-    parameters.with_extra_data(head.into());
-    let decoder = OpusDecoder::try_registry_new(&parameters, &AudioDecoderOptions::default());
-    Ok(OggDecoder { format: FORMAT, decoder: decoder.map_err(|error| refusal(FORMAT, &error))?, skipped })
-}
 
-fn vorbis(head: Vec<u8>, packets: &mut Packets<'_>) -> Result<OggDecoder, ClipError> {
-    const FORMAT: &str = "Ogg Vorbis";
-    let [channel_count, rate @ ..] = *head
-        .get(11..16)
-        .and_then(|bytes| <&[u8; 5]>::try_from(bytes).ok())
-        .ok_or_else(|| broken(FORMAT, "its head is cut short"))?;
-    let rate = u32::from_le_bytes(rate);
-    let channels = channels(FORMAT, channel_count)?;
-    allowed(rate, channels.count())?;
-    let comment = packets.expect()?;
-    if !comment.data.starts_with(b"\x03vorbis") {
-        return Err(broken(FORMAT, "its second packet holds no comments"));
-    }
-    let setup = packets.expect()?.data;
-    vorbis::check(&setup).map_err(|reason| broken(FORMAT, reason))?;
-    let mut parameters = AudioCodecParameters::new();
-    parameters.for_codec(CODEC_ID_VORBIS).with_sample_rate(rate).with_channels(channels);
-    parameters.with_extra_data([head, setup].concat().into());
-    let decoder = VorbisDecoder::try_new(&parameters, &AudioDecoderOptions::default());
-    let decoder = Box::new(decoder.map_err(|error| refusal(FORMAT, &error))?);
-    Ok(OggDecoder { format: FORMAT, decoder, skipped: 0 })
-}
-
-fn channels(format: &'static str, count: u8) -> Result<Channels, ClipError> {
-    match count {
-        1 => Ok(layouts::CHANNEL_LAYOUT_MONO),
-        2 => Ok(layouts::CHANNEL_LAYOUT_STEREO),
-        _ => Err(ClipError::Unsupported(format!("{format} of {count} channels; 1 to {MAX_CHANNELS} are taken"))),
-    }
-}
-
-fn broken(format: &'static str, reason: &str) -> ClipError {
-    ClipError::Broken { format, reason: reason.to_owned() }
-}
-
-/// The packets of a file's only stream.
-struct Packets<'a> {
-    reader: PacketReader<Cursor<&'a [u8]>>,
-    serial: Option<u32>,
-}
-
-impl Packets<'_> {
-    /// Returns the next packet; `None` at the end of the file, truncated or not.
-    fn next(&mut self) -> Result<Option<Packet>, ClipError> {
-        let packet = match self.reader.read_packet() {
-            Ok(Some(packet)) => packet,
-            Ok(None) => return Ok(None),
-            Err(OggReadError::ReadError(error)) if error.kind() == ErrorKind::UnexpectedEof => return Ok(None),
-            Err(error) => return Err(broken("Ogg", &format!("{error}"))),
+    /// Takes a packet: a header, or audio.
+    fn take(&mut self, packet: &[u8], collector: &mut Collector) -> Result<(), ClipError> {
+        let Some(decoder) = &mut self.decoder else { return self.take_header(packet, collector) };
+        let silence = match (self.kind, &self.flac) {
+            (Kind::Flac, Some(head)) if packet.first() == Some(&0xff) => head.silence(packet),
+            (Kind::Flac, _) => return Ok(()),
+            (Kind::Opus, _) => Silence { frames: opus_decode::packet_frames(packet), rate: OPUS_RATE },
+            (Kind::Vorbis, _) if packet.first().is_none_or(|first| first & 1 == 1) => return Ok(()),
+            (Kind::Vorbis, _) => Silence { frames: 0, rate: self.rate },
         };
-        if *self.serial.get_or_insert(packet.stream_serial()) != packet.stream_serial() {
-            return Err(ClipError::Unsupported("an Ogg file of more than one stream".to_owned()));
-        }
-        Ok(Some(packet))
+        self.has_audio = true;
+        self.decoded += collector.decode(decoder.as_mut(), packet, silence)? as u64;
+        Ok(())
     }
 
-    /// Returns the next header packet.
-    fn expect(&mut self) -> Result<Packet, ClipError> {
-        self.next()?.ok_or_else(|| broken("Ogg", "it ends before its audio"))
+    fn take_header(&mut self, packet: &[u8], collector: &mut Collector) -> Result<(), ClipError> {
+        let format = self.kind.format();
+        let broken = |reason: &str| ClipError::Broken { format, reason: reason.to_owned() };
+        if packet.len() > MAX_HEADER_BYTES && self.headers.len() != 1 {
+            return Err(broken("a header is longer than any encoder's"));
+        }
+        // Comments are not kept: a picture may be in them.
+        self.headers.push(if self.headers.len() == 1 {
+            packet[..packet.len().min(8)].to_vec()
+        } else {
+            packet.to_vec()
+        });
+        match (self.kind, self.headers.as_slice()) {
+            (Kind::Opus, [head, tags]) => {
+                if !tags.starts_with(b"OpusTags") {
+                    return Err(broken("its second packet holds no tags"));
+                }
+                let head = OpusHead::read(format, head)?;
+                collector.skip_next(head.pre_skip.into());
+                self.decoder = Some(Box::new(head.decoder(format)?));
+            }
+            (Kind::Vorbis, [head, comments, setup]) => {
+                if !comments.starts_with(b"\x03vorbis") {
+                    return Err(broken("its second packet holds no comments"));
+                }
+                let (decoder, rate) = vorbis::decoder(format, head, setup)?;
+                self.rate = rate;
+                self.decoder = Some(Box::new(decoder));
+            }
+            (Kind::Flac, [head]) => {
+                let (head, _) = FlacHead::read(format, head.get(9..).unwrap_or(&[]))?;
+                self.decoder = Some(Box::new(head.decoder(format)?));
+                self.flac = Some(head);
+            }
+            _ => {}
+        }
+        if self.decoder.is_some() {
+            self.headers = Vec::new();
+        }
+        Ok(())
     }
 }
