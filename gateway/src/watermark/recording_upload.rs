@@ -154,6 +154,9 @@ fn refusal(field: &str, bytes: &Bytes, error: &ClipError) -> Invalid {
             let invalid = Invalid::malformed(field, format!("{size} that begin with \"{start}\""), FORMATS);
             Invalid { status: UNKNOWN_STATUS, ..invalid }
         }
+        ClipError::Foreign { .. } | ClipError::NoAudio { .. } => {
+            Invalid { status: UNKNOWN_STATUS, ..Invalid::malformed(field, size, limit) }
+        }
         error if error.is_too_large() => {
             Invalid { status: TOO_LARGE_STATUS, reason: Reason::TooLarge, ..Invalid::malformed(field, size, limit) }
         }

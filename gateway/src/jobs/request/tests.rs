@@ -209,7 +209,7 @@ fn recordings_are_named_by_their_place() {
     for audio in ["\"@@@\"", "\"aGVsbG8gd29ybGQ=\"", "\"\"", "null"] {
         let (status, field, _, limit) = refused(&body(audio));
         assert_eq!((status, field.as_str()), (422, "context_segments[0].audio"), "{audio}");
-        assert!(limit.starts_with("base64 of WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus"), "{limit}");
+        assert!(limit.starts_with(&format!("base64 of {}", csm_shared::audio::FORMATS)), "{limit}");
     }
     assert_eq!(refused(&body("7")), (422, "context_segments[0].audio".into(), "7".into(), "a string".into()));
     let blank = r#"{"text": "a", "context_segments": [{"text": " ", "audio": ""}]}"#;
