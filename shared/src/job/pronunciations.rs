@@ -3,7 +3,7 @@
 use super::limits::{PRONUNCIATION_CHARS, PRONUNCIATIONS, SAID_CHARS};
 use super::{Invalid, Text};
 use crate::text::Pronunciation;
-use crate::text::control::with_pronunciations;
+use crate::text::control::{has_marks, with_pronunciations};
 
 /// Pronunciations, within [`PRONUNCIATIONS`]. Words and what is said for them are within
 /// [`PRONUNCIATION_CHARS`], and no word is there twice.
@@ -23,6 +23,9 @@ impl Pronunciations {
                 if text.trim().is_empty() || !PRONUNCIATION_CHARS.allows(text.chars().count() as u64) {
                     return Err(Invalid::outside(&path(field), text, &PRONUNCIATION_CHARS));
                 }
+            }
+            if has_marks(say) {
+                return Err(Invalid::malformed(&path("say"), say, "words without pauses and tags"));
             }
             let before = &pronunciations[..place];
             if before.iter().any(|other| other.word.to_lowercase() == word.to_lowercase()) {

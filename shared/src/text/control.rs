@@ -28,6 +28,13 @@ pub(super) struct Part {
     pub(super) pause_ms: Option<u32>,
 }
 
+impl Part {
+    /// Makes a part that ends the text.
+    const fn of(text: MappedText) -> Self {
+        Self { text, pause_ms: None }
+    }
+}
+
 /// Mark that cannot be meant as it is written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{mark}: {expected}")]
@@ -51,10 +58,9 @@ impl ControlFault {
 /// The first such mark.
 pub fn check(text: &str) -> Result<(), ControlFault> {
     let written = MappedText::of(text);
-    let parts = match ssml::is_ssml(text) {
-        true => ssml::parts(&written)?,
-        false => pause_tags::checked(text).map(|()| pause_tags::parts(&written))?,
-    };
+    let document = if ssml::is_ssml(text) { ssml::parts(&written)? } else { vec![Part::of(written)] };
+    document.iter().try_for_each(|part| pause_tags::checked(part.text.text()))?;
+    let parts = with_pauses(document);
     let marks_alone = parts.len() > 1 || ssml::is_ssml(text);
     if marks_alone && parts.iter().all(|part| part.text.text().trim().is_empty()) {
         return Err(ControlFault::new(text, "words to say beside the marks"));
@@ -66,7 +72,25 @@ pub fn check(text: &str) -> Result<(), ControlFault> {
 pub(super) fn parts(text: &str) -> Vec<Part> {
     let written = MappedText::of(text);
     let document = if ssml::is_ssml(text) { ssml::parts(&written).ok() } else { None };
-    document.unwrap_or_else(|| pause_tags::parts(&written))
+    with_pauses(document.unwrap_or_else(|| vec![Part::of(written)]))
+}
+
+/// Splits each part at the pauses in brackets that it has.
+fn with_pauses(parts: Vec<Part>) -> Vec<Part> {
+    let mut split = Vec::with_capacity(parts.len());
+    for Part { text, pause_ms } in parts {
+        split.append(&mut pause_tags::parts(&text));
+        if let Some(last) = split.last_mut() {
+            last.pause_ms = pause_ms;
+        }
+    }
+    split
+}
+
+/// Returns true if the text has a pause or a tag.
+#[must_use]
+pub fn has_marks(text: &str) -> bool {
+    pause_tags::has_pause(text) || text.contains('<')
 }
 
 /// Returns a text with its pronunciations, marks included.
@@ -87,7 +111,7 @@ pub fn pause_alone(text: &str) -> Option<u32> {
 /// Returns the whole of the marked text at the start of `text`: SSML up to its end. `None` if the
 /// text is not SSML, or goes on.
 pub(super) fn whole_document(text: &str) -> Option<Range<usize>> {
-    let end = text.find(ssml::END)? + ssml::END.len();
+    let end = text.to_ascii_lowercase().find(ssml::END)? + ssml::END.len();
     ssml::is_ssml(text).then_some(0..end)
 }
 

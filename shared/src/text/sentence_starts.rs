@@ -15,10 +15,12 @@ use list_items::{items, line_ends};
 
 /// Abbreviations in front of a number, in lower case: no sentence ends with them there.
 const BEFORE_NUMBERS: &[&str] = &[
-    "abt", "app", "appx", "approx", "avg", "hwy", "rte", "apt", "art", "arts", "bk", "bks", "bldg", "ca", "ch", "chap",
-    "chaps", "chs", "cir", "cl", "col", "cols", "def", "dept", "ed", "eds", "eq", "eqn", "eqs", "est", "ex", "excl",
-    "ext", "fig", "figs", "fl", "fn", "fol", "gen", "incl", "iss", "lev", "ln", "max", "min", "misc", "no", "nos",
-    "nr", "num", "op", "p", "par", "para", "paras", "pg", "pl", "pp", "prob", "prop", "pt", "pts", "qty", "ref",
+    "cor", "stat", "ss", "tr", "dkt", "cir", "supp", "str", "rom", "eph", "phil", "thess", "tim", "heb", "pet", "deut",
+    "num", "josh", "sam", "kgs", "chr", "isa", "jer", "ezek", "zech", "matt", "lvl", "lv", "exs", "psa", "prov",
+    "eccl", "abt", "app", "appx", "approx", "avg", "hwy", "rte", "apt", "art", "arts", "bk", "bks", "bldg", "ca", "ch",
+    "chap", "chaps", "chs", "cir", "cl", "col", "cols", "def", "dept", "ed", "eds", "eq", "eqn", "eqs", "est", "ex",
+    "excl", "ext", "fig", "figs", "fl", "fn", "fol", "gen", "incl", "iss", "lev", "ln", "max", "min", "misc", "no",
+    "nos", "nr", "num", "op", "p", "par", "para", "paras", "pg", "pl", "pp", "prob", "prop", "pt", "pts", "qty", "ref",
     "refs", "rev", "rm", "rs", "sec", "sect", "secs", "ser", "sig", "st", "ste", "suppl", "tab", "tabs", "tel", "thm",
     "univ", "v", "ver", "vers", "vol", "vols", "vv", "wk", "ph", "fax", "tbl", "cf", "viz", "jan", "feb", "mar", "apr",
     "jun", "jul", "aug", "sep", "sept", "oct", "nov", "dec", "mon", "tue", "tues", "wed", "weds", "thu", "thur",
@@ -139,5 +141,7 @@ fn is_end(head: &str, rest: &str) -> bool {
     let follows = |table: &[&str], next: fn(char) -> bool| rest.starts_with(next) && table.contains(&word.as_str());
     let goes_on = follows(BEFORE_NUMBERS, |next| next.is_ascii_digit()) || follows(BEFORE_NAMES, char::is_uppercase);
     // `At 4 a.m. Mr. Ode left`, but `He came at 4 p.m. Mr. Ode left`.
-    !goes_on && !(hour && title && head.len() < OPENING_BYTES)
+    // The zone of a time.
+    let zone = hour && (2..=4).contains(&next.len()) && next.bytes().all(|byte| byte.is_ascii_uppercase());
+    !goes_on && !zone && !(hour && title && head.len() < OPENING_BYTES)
 }

@@ -81,7 +81,7 @@ pub fn sentences(text: &str, normalize: bool, pronunciations: &[Pronunciation]) 
     for (number, part) in parts.iter().enumerate() {
         let said = control::replaced(&part.text, pronunciations);
         let Normalised { spoken, starts } = if normalize { spoken_form(&said) } else { as_written(said) };
-        if !spoken.text().trim().is_empty() {
+        if spoken.text().chars().any(char::is_alphanumeric) || (parts.len() == 1 && !spoken.text().trim().is_empty()) {
             found.extend(pieces(&spoken, &starts).into_iter().map(|Spoken { text, range, pause }| Piece {
                 text,
                 part: number,

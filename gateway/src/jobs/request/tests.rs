@@ -143,6 +143,7 @@ fn pronunciations_are_read_and_refused_by_place() {
         ("[5]", "pronunciations[0]", "a JSON object"),
         (r#"[{"word": "a"}]"#, "pronunciations[0].say", "1 to 100 characters"),
         (r#"[{"say": "a"}]"#, "pronunciations[0].word", "1 to 100 characters"),
+        (r#"[{"word": "a", "say": "[pause:1s]"}]"#, "pronunciations[0].say", "words without pauses and tags"),
         (r#"[{"word": " ", "say": "b"}]"#, "pronunciations[0].word", "1 to 100 characters"),
         (&long, "pronunciations[0].say", "1 to 100 characters"),
         (

@@ -9,7 +9,7 @@ use crate::text::mapped_text::MappedText;
 
 /// Anything that looks like a pause. The second group is the number, the third its unit.
 static TAG: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)\[pause\b(?:\s*:\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|s)\s*\]|[^\]\n]{0,40}\]?)")
+    Regex::new(r"(?i)[\[［]\s*pause\b(?:\s*:\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|s)\s*[\]］]|[^\]］\n]{0,40}[\]］]?)")
         .expect("the pattern is a constant, and tested")
 });
 
@@ -22,6 +22,11 @@ pub(super) fn checked(text: &str) -> Result<(), ControlFault> {
         }
         None => Ok(()),
     }
+}
+
+/// Returns true if there is a pause in the text.
+pub(super) fn has_pause(text: &str) -> bool {
+    TAG.is_match(text)
 }
 
 /// Splits a text at its pauses. An unreadable pause has no length, and one that is too long is

@@ -27,11 +27,22 @@ pub(in crate::text) fn replaced(text: &MappedText, pronunciations: &[Pronunciati
     let mut said = Rewriter::new(text);
     for found in pattern.captures_iter(text.text()) {
         let group = found.iter().skip(1).zip(&longest_first).find_map(|(group, word)| Some((group?, word)));
-        if let Some((group, pronunciation)) = group {
+        if let Some((group, pronunciation)) = group
+            && is_whole(text.text(), &group.range())
+        {
             said.replace(group.range(), &pronunciation.say);
         }
     }
     said.finish()
+}
+
+/// Returns true if the word at a place is not a part of a name with signs: `C` of `C#`, `.NET` of
+/// `ASP.NET`.
+fn is_whole(text: &str, range: &std::ops::Range<usize>) -> bool {
+    let touches = |letter: Option<char>, signs: &str| {
+        letter.is_some_and(|letter| letter.is_alphanumeric() || signs.contains(letter))
+    };
+    !touches(text[..range.start].chars().next_back(), "") && !touches(text[range.end..].chars().next(), "#+")
 }
 
 /// Returns a pattern that matches the word where no letter or digit touches it.

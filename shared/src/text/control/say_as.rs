@@ -9,7 +9,7 @@ use crate::text::numbers::{MONTHS, digits, number, ordinal, parse, whole};
 pub(super) fn said(kind: &str, format: &str, text: &str) -> Option<String> {
     match kind {
         "characters" | "spell-out" | "verbatim" | "letters" => Some(spelled(text)),
-        "digits" => Some(digits(text)).filter(|words| !words.is_empty()),
+        "digits" => Some(digits(text)).filter(|_| is_number(text)),
         "telephone" => Some(telephone(text)),
         "cardinal" | "number" => Some(whole(&text.replace([',', ' '], ""))).filter(|_| is_number(text)),
         "ordinal" => parse(text).filter(|_| is_number(text)).map(ordinal),
@@ -22,20 +22,48 @@ fn is_number(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b',' || byte == b' ')
 }
 
-/// Says a text letter by letter, and digit by digit.
+/// Names of signs that are spelled.
+const SIGNS: &[(char, &str)] = &[
+    ('-', "dash"),
+    ('_', "underscore"),
+    ('@', "at"),
+    ('.', "dot"),
+    ('#', "hash"),
+    ('$', "dollar"),
+    ('%', "percent"),
+    ('&', "and"),
+    ('+', "plus"),
+    ('=', "equals"),
+    ('*', "star"),
+    ('/', "slash"),
+    ('\\', "backslash"),
+    (':', "colon"),
+    (',', "comma"),
+    (';', "semicolon"),
+    ('!', "exclamation mark"),
+    ('?', "question mark"),
+    ('~', "tilde"),
+];
+
+/// Says a text letter by letter, digit by digit, and sign by sign.
 fn spelled(text: &str) -> String {
     let letter = |letter: char| match letter {
-        digit if digit.is_ascii_digit() => digits(&digit.to_string()),
-        letter => letter.to_uppercase().collect(),
+        digit if digit.is_ascii_digit() => Some(digits(&digit.to_string())),
+        letter if letter.is_alphanumeric() => {
+            let mut capital = letter.to_uppercase();
+            Some(if capital.len() == 1 { capital.next() } else { Some(letter) }?.to_string())
+        }
+        sign => SIGNS.iter().find(|(named, _)| *named == sign).map(|(_, name)| (*name).to_owned()),
     };
-    let letters = text.chars().filter(|letter| letter.is_alphanumeric()).map(letter);
-    letters.collect::<Vec<_>>().join(" ")
+    text.chars().filter_map(letter).collect::<Vec<_>>().join(" ")
 }
 
-/// Says the groups of a telephone number digit by digit.
+/// Says the groups of a telephone number digit by digit, and a group of letters as a word.
 fn telephone(text: &str) -> String {
-    let groups = text.split(|digit: char| !digit.is_ascii_digit()).filter(|group| !group.is_empty());
-    groups.map(digits).collect::<Vec<_>>().join(", ")
+    let groups = text.split(|sign: char| !sign.is_alphanumeric()).filter(|group| !group.is_empty());
+    let said =
+        |group: &str| if group.bytes().all(|byte| byte.is_ascii_digit()) { digits(group) } else { group.to_owned() };
+    groups.map(said).collect::<Vec<_>>().join(", ")
 }
 
 /// Says a date whose parts are in the order that `format` names: `mdy`, `dmy`, `ymd`, `md`, `dm`,

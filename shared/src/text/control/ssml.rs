@@ -17,13 +17,24 @@ use crate::text::mapped_text::MappedText;
 const START: &str = "<speak";
 /// End of a text that is SSML.
 pub(super) const END: &str = "</speak>";
+/// Character that some programs write in front of a text.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+/// Starts and ends of what may stand before the first element.
+const PROLOG: [(&str, &str); 3] = [("<?", "?>"), ("<!--", "-->"), ("<!DOCTYPE", ">")];
 /// Most elements inside each other.
 const DEPTH_MAX: usize = 32;
 
-/// Returns true if a text is SSML.
+/// Returns true if a text is SSML: its first element is `speak`.
 pub(super) fn is_ssml(text: &str) -> bool {
-    let text = text.trim_start();
-    text.strip_prefix(START).is_some_and(|rest| rest.starts_with([' ', '\t', '\r', '\n', '>', '/']))
+    let mut text = text.trim_start_matches(|blank: char| blank.is_whitespace() || blank == BYTE_ORDER_MARK);
+    // Each pass consumes a declaration or a comment.
+    while let Some(end) =
+        PROLOG.iter().find_map(|(start, end)| Some(text.strip_prefix(start)?.find(end)? + start.len() + end.len()))
+    {
+        text = text[end..].trim_start();
+    }
+    let begins = text.get(..START.len()).is_some_and(|start| start.eq_ignore_ascii_case(START));
+    begins && !text[START.len()..].starts_with(|next: char| next.is_alphanumeric() || "-_.:".contains(next))
 }
 
 /// Element that is open.
@@ -52,6 +63,8 @@ struct Document {
     parts: Vec<Part>,
     part: MappedText,
     open: Vec<Open>,
+    /// Whether the first element has begun.
+    has_root: bool,
 }
 
 /// Splits SSML at its breaks; at least one part.
@@ -61,13 +74,22 @@ struct Document {
 /// unreadable or too long.
 pub(super) fn parts(written: &MappedText) -> Result<Vec<Part>, ControlFault> {
     let text = written.text();
-    let mut reader = Reader::from_str(text);
-    let mut document = Document { parts: Vec::new(), part: MappedText::default(), open: Vec::new() };
+    let skipped = text.len() - text.trim_start_matches(BYTE_ORDER_MARK).len();
+    let mut reader = Reader::from_str(&text[skipped..]);
+    let place = |reader: &Reader<&[u8]>| skipped + usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
+    let mut document = Document { parts: Vec::new(), part: MappedText::default(), open: Vec::new(), has_root: false };
     loop {
         let start = place(&reader);
         let event = reader.read_event().map_err(|error| fault(text, start, &error.to_string()))?;
         let range = start..place(&reader);
+        let outside = document.open.is_empty() && document.has_root;
         match event {
+            Event::Start(_) | Event::Empty(_) | Event::CData(_) | Event::GeneralRef(_) if outside => {
+                return Err(fault(text, start, "nothing behind the end of the first element"));
+            }
+            Event::Text(_) if outside && !text[range.clone()].trim().is_empty() => {
+                return Err(fault(text, start, "nothing behind the end of the first element"));
+            }
             Event::Start(tag) => {
                 if document.open.len() >= DEPTH_MAX {
                     return Err(fault(text, start, &format!("at most {DEPTH_MAX} elements inside each other")));
@@ -104,10 +126,6 @@ pub(super) fn parts(written: &MappedText) -> Result<Vec<Part>, ControlFault> {
     Ok(document.parts)
 }
 
-fn place(reader: &Reader<&[u8]>) -> usize {
-    usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX)
-}
-
 /// Returns the refusal of what is written at `at`.
 fn fault(text: &str, at: usize, expected: &str) -> ControlFault {
     /// Characters that are shown.
@@ -118,6 +136,10 @@ fn fault(text: &str, at: usize, expected: &str) -> ControlFault {
 
 impl Document {
     fn begin(&mut self, tag: &BytesStart<'_>, written: &str, at: usize) -> Result<(), ControlFault> {
+        self.has_root = true;
+        if let Some(error) = tag.attributes().find_map(Result::err) {
+            return Err(ControlFault::new(written, format!("well-formed SSML ({error}; at byte {at})")));
+        }
         let attribute = |name: &str| {
             let value = tag.try_get_attribute(name).ok().flatten();
             value.and_then(|value| Some(value.normalized_value(XmlVersion::Explicit1_0).ok()?.into_owned()))

@@ -99,12 +99,43 @@ fn ssml_that_is_not_well_formed_is_refused() {
 }
 
 #[test]
+fn marks_are_found_in_every_guise() {
+    for text in
+        ["<speak>a [pause:1s] b</speak>", "a [ pause : 1s ] b", "a ［pause:1s］ b", "<speak>a &#91;pause:1s] b</speak>"]
+    {
+        assert_eq!(one(text), "a | b", "{text}");
+    }
+    let prologs = ["<?xml version=\"1.0\"?>\n<speak>", "\u{feff}<!-- c --> <speak>", "<SPEAK xml:lang='en'>"];
+    for (prolog, end) in prologs.into_iter().zip(["</speak>", "</speak>", "</SPEAK>"]) {
+        assert_eq!(one(&format!("{prolog}a <break time='1s'/> b{end}")), "a | b", "{prolog}");
+    }
+    assert!(refused("<!DOCTYPE speak><speak>a</speak>").contains("without a document type"));
+    for text in ["<speak>Hi</speak> more", "<speak>Hi</speak><speak>Two</speak>", "<speak a=b>c</speak>", "<speak"] {
+        assert!(refused(text).contains("well-formed SSML"), "{text}");
+    }
+    assert_eq!(one("<speak><say-as interpret-as='digits'>-5.5</say-as></speak>"), "Minus five point five");
+    assert_eq!(
+        one("<speak><say-as interpret-as='telephone'>1-800-FLOWERS</say-as></speak>"),
+        "one, eight zero zero, FLOWERS"
+    );
+    assert_eq!(one("<speak><say-as interpret-as='characters'><b>a-ß</b></say-as></speak>"), "A dash ß");
+    assert_eq!(one("`[pause:1s]` Hi [pause:1s] 👍"), "Hi");
+}
+
+#[test]
 fn a_word_is_said_as_the_caller_wants() {
-    let pronunciations = [("GIF", "jif"), ("New York", "the city"), ("C++", "see plus plus"), ("New", "old")]
-        .map(|(word, say)| Pronunciation { word: word.into(), say: say.into() });
-    let spoken = sentences("A gif, GIFs; New York has new 5 C++.", true, &pronunciations);
-    assert_eq!(spoken[0].text, "A jif, GIFs; the city has old five see plus plus.");
-    assert_eq!(spoken[0].written, "A gif, GIFs; New York has new 5 C++.");
+    let pronunciations = [
+        ("GIF", "jif"),
+        ("New York", "the city"),
+        ("C++", "see plus plus"),
+        ("New", "old"),
+        (".NET", "dot net"),
+        ("C", "see"),
+    ]
+    .map(|(word, say)| Pronunciation { word: word.into(), say: say.into() });
+    let spoken = sentences("A gif, GIFs; New York has new 5 C++, C#, ASP.NET.", true, &pronunciations);
+    assert_eq!(spoken[0].text, "A jif, GIFs; the city has old five see plus plus, C sharp, ASP dot NET.");
+    assert_eq!(spoken[0].written, "A gif, GIFs; New York has new 5 C++, C#, ASP.NET.");
 }
 
 #[test]
