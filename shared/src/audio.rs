@@ -7,6 +7,15 @@
 //! decoding would allocate more than the limits allow. Frames are counted during decoding, so that
 //! a small file that would decode to hours of audio is refused early. The least and greatest length
 //! of a recording for a job are the caller's rules, read from [`Clip::duration_ms`].
+//!
+//! Parts of the reader:
+//!
+//! - `container` tells the format, `foreign` names the formats that are not read.
+//! - `wav`, `aiff`, `au`, `caf`, `flac`, `mpeg_audio`, `aac`, `ogg`, `mp4` and `matroska` find the
+//!   packets of a file. All walk over the bytes in memory, and no length in a file is trusted.
+//! - `pcm`, `adpcm`, `opus_decode` and `codec` (symphonia) decode packets.
+//! - `channel_mix` mixes the channels, `collector` keeps limits and warnings, `clip_resample`
+//!   resamples.
 
 mod aac;
 mod adpcm;

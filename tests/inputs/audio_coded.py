@@ -52,6 +52,7 @@ def flac(folder):
     info[place + 18 : place + 34] = b"\0" * 16
     yield "md5-0", bytes(info), LIKE, good
     yield "cut", good[:-700], SAME
+    yield "large-comment", ffmpeg(folder, "x.flac", "-metadata", "lyrics=" + "la " * 30000), SAME
     yield "sox", sox(folder, "x.flac", "-C", "8"), SAME
     yield "small-blocks", ffmpeg(folder, "x.flac", "-frame_size", "256"), SAME
     yield "streamed", ffmpeg(folder, "x.flac", "-flush_packets", "1"), SAME
@@ -161,8 +162,13 @@ def ogg(folder):
         broken[middle][-3] ^= 0xFF
         yield f"{name}-wrong-sum", b"".join(broken), SAME
         yield f"{name}-junk-behind", one + b"junk" * 20, SAME
-    skeleton = ffmpeg(folder, "x.spx", "-c:a", "libspeex", rate=16000)
-    yield "speex", skeleton, REFUSED, "Speex"
+    large = ("-metadata", "lyrics=" + "la " * 30000)
+    yield "opus-large-comment", ffmpeg(folder, "x.opus", *large, rate=48000), SAME
+    yield "vorbis-large-comment", ffmpeg(folder, "x.ogg", "-c:a", "libvorbis", *large, rate=48000), SAME, WHOLE
+    stereo = ffmpeg(folder, "x.opus", rate=48000, channels=2)
+    yield "opus-mono-then-stereo", opus + stereo, SAME
+    speex = ffmpeg(folder, "x.spx", "-c:a", "libspeex", rate=16000)
+    yield "speex", speex, REFUSED, "Speex"
     yield (
         "video-and-vorbis",
         ffmpeg(
@@ -238,6 +244,10 @@ def mp4(folder):
         yield f"adts-{rate}-{channels}ch", ffmpeg(folder, "x.aac", "-c:a", "aac", rate=rate, channels=channels), SAME
     adts = ffmpeg(folder, "x.aac", "-c:a", "aac", rate=44100)
     yield "adts-cut", adts[:-60], SAME
+    whole = ffmpeg(folder, "x.m4a", "-c:a", "aac", rate=44100)
+    yield "aac-without-edits", whole.replace(b"edts", b"free"), SAME
+    yield "3gp", ffmpeg(folder, "x.3gp", "-c:a", "aac", rate=16000), SAME
+    yield "aac-large-comment", ffmpeg(folder, "x.m4a", "-c:a", "aac", "-metadata", "lyrics=" + "la " * 30000), SAME
     yield "adts-id3", b"ID3\4\0\0\0\0\0\x10" + b"\0" * 16 + adts, SAME
     yield "adts-cut-in-front", adts[50:], SAME
     yield "adts-joined", adts + adts, SAME
@@ -256,6 +266,7 @@ def webm(folder):
     yield "opus-live", ffmpeg(folder, "x.webm", "-c:a", "libopus", *live, rate=48000), SAME
     yield "opus-live-stereo", ffmpeg(folder, "x.webm", "-c:a", "libopus", *live, rate=48000, channels=2), SAME
     yield "vorbis", ffmpeg(folder, "x.webm", "-c:a", "libvorbis", rate=44100, channels=2), SAME
+    yield "opus-cues-first", ffmpeg(folder, "x.webm", "-c:a", "libopus", "-cues_to_front", "1", rate=48000), SAME
     yield "vorbis-live", ffmpeg(folder, "x.webm", "-c:a", "libvorbis", *live, rate=48000), SAME
     for codec in (
         "flac",

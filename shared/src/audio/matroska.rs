@@ -195,16 +195,46 @@ fn fixed_lengths(body: &[u8]) -> Option<(Vec<usize>, &[u8])> {
 
 fn ebml_lengths(body: &[u8]) -> Option<(Vec<usize>, &[u8])> {
     let (&count, mut body) = body.split_first()?;
-    let mut lengths: Vec<usize> = Vec::new();
-    for _ in 0..count {
+    let mut lengths = Vec::new();
+    let mut length = 0_i64;
+    for index in 0..count {
         let (number, bytes) = variable_number(body, 8, true)?;
-        body = &body[bytes..];
-        let length = match lengths.last() {
-            None => i64::try_from(number).ok()?,
-            // Later lengths are differences, in the middle of their range.
-            Some(&last) => (last as i64).checked_add(i64::try_from(number).ok()? - ((1 << (7 * bytes - 1)) - 1))?,
-        };
+        let number = i64::try_from(number).ok()?;
+        // Behind the first, a length is a difference, in the middle of its range.
+        let middle = if index == 0 { 0 } else { (1 << (7 * bytes - 1)) - 1 };
+        length = length.checked_add(number - middle)?;
         lengths.push(usize::try_from(length).ok()?);
+        body = &body[bytes..];
     }
     Some((lengths, body))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn laced_blocks_are_cut_into_their_packets() {
+        let body: Vec<u8> = (0..8).collect();
+        let lacings: [(u8, &[u8], [usize; 3]); 3] =
+            [(2, &[2, 1, 3], [1, 3, 4]), (4, &[2], [2, 2, 4]), (6, &[2, 0x81, 0xc1], [1, 3, 4])];
+        for (flags, head, lengths) in lacings {
+            let block = [&[0x81, 0, 0, flags], head, &body].concat();
+            let mut packets = Vec::new();
+            add_packets(&block, &mut packets);
+            let found: Vec<usize> = packets.iter().map(|packet| packet.data.len()).collect();
+            assert_eq!(found, lengths, "flags {flags}");
+            assert_eq!(packets.iter().flat_map(|packet| packet.data.to_vec()).collect::<Vec<u8>>(), body);
+        }
+    }
+
+    #[test]
+    fn lengths_beyond_a_block_give_no_packets() {
+        for (flags, head) in [(2, vec![1, 255, 255]), (6, vec![1, 0x40]), (6, vec![2, 0x81, 0x80])] {
+            let block = [vec![0x81, 0, 0, flags], head].concat();
+            let mut packets = Vec::new();
+            add_packets(&block, &mut packets);
+            assert_eq!(packets.len(), 0);
+        }
+    }
 }

@@ -14,7 +14,7 @@ const FIRST_BOXES: [&[u8; 4]; 7] = [b"ftyp", b"moov", b"mdat", b"wide", b"free",
 /// Returns true if the bytes begin like an MP4 or QuickTime file.
 pub(super) fn is_mp4(bytes: &[u8]) -> bool {
     bytes.get(4..8).is_some_and(|name| FIRST_BOXES.iter().any(|first| *first == name))
-        && be32(bytes, 0).is_some_and(|length| length < 2 || length >= 8)
+        && be32(bytes, 0).is_some_and(|length| !(2..8).contains(&length))
 }
 
 /// Reads the first track of audio.

@@ -6,10 +6,8 @@ const MAGIC: &[u8] = b"OggS";
 const HEAD_BYTES: usize = 27;
 /// Place of the checksum in a page.
 const SUM: std::ops::Range<usize> = 22..26;
-/// Longest page.
-const MAX_PAGE_BYTES: usize = HEAD_BYTES + 255 + 255 * 255;
 /// Most bytes that are summed up for pages with wrong checksums, in lengths of the file.
-const WRONG_SUMS: usize = 64;
+const WRONG_SUMS: usize = 8;
 /// Granule position of a page on which no packet ends.
 const NO_POSITION: u64 = u64::MAX;
 
@@ -29,11 +27,9 @@ impl<'a> Page<'a> {
     /// Reads the page at the beginning; `None` if there is no whole and undamaged one.
     fn read(bytes: &'a [u8]) -> Option<Self> {
         let number = |at: usize| bytes.get(at..at + 4).map(|number| super::chunks::le(number) as u32);
-        let count = usize::from(*bytes.get(HEAD_BYTES - 1)?);
-        let segments = bytes.get(HEAD_BYTES..HEAD_BYTES + count)?;
-        let length: usize = segments.iter().map(|&length| usize::from(length)).sum();
-        let body = bytes.get(HEAD_BYTES + count..HEAD_BYTES + count + length)?;
-        let page = &bytes[..HEAD_BYTES + count + length];
+        let page = bytes.get(..page_bytes(bytes)?)?;
+        let count = usize::from(page[HEAD_BYTES - 1]);
+        let (segments, body) = page[HEAD_BYTES..].split_at(count);
         if !page.starts_with(MAGIC) || page[4] != 0 || number(SUM.start)? != checksum(page) {
             return None;
         }
@@ -78,6 +74,13 @@ impl<'a> Page<'a> {
     }
 }
 
+/// Returns the length of the page at the beginning; `None` if its table of segments is cut off.
+fn page_bytes(bytes: &[u8]) -> Option<usize> {
+    let count = usize::from(*bytes.get(HEAD_BYTES - 1)?);
+    let segments = bytes.get(HEAD_BYTES..HEAD_BYTES + count)?;
+    Some(HEAD_BYTES + count + segments.iter().map(|&length| usize::from(length)).sum::<usize>())
+}
+
 /// Pages of a file, in order.
 pub(super) struct Pages<'a> {
     bytes: &'a [u8],
@@ -108,7 +111,8 @@ impl<'a> Iterator for Pages<'a> {
                 return Some(page);
             }
             self.at += 1;
-            let Some(left) = self.sums_left.checked_sub(MAX_PAGE_BYTES.min(self.bytes.len())) else { break };
+            let summed = page_bytes(&self.bytes[self.at - 1..]).unwrap_or(0);
+            let Some(left) = self.sums_left.checked_sub(summed) else { break };
             self.sums_left = left;
         }
         self.lost += self.bytes.len() - start;

@@ -58,7 +58,7 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
                 let format = format.ok_or(ClipError::NotWav("its audio comes before its format"))?;
                 let format = Format::read(format, bytes.starts_with(b"RIFX"))?;
                 let data = data_of(&chunk, long_length, chunks);
-                return decode(format, data, limit);
+                return decode(&format, data, limit);
             }
             _ => {}
         }
@@ -66,7 +66,7 @@ pub(super) fn read(bytes: &[u8], limit: SourceLimit) -> Result<Source, ClipError
     Err(ClipError::NotWav("it has no data chunk"))
 }
 
-fn decode(format: Format, (data, warnings): (&[u8], Vec<String>), limit: SourceLimit) -> Result<Source, ClipError> {
+fn decode(format: &Format, (data, warnings): (&[u8], Vec<String>), limit: SourceLimit) -> Result<Source, ClipError> {
     if data.is_empty() {
         return Err(ClipError::Empty);
     }

@@ -20,7 +20,7 @@ tone tone-flac.oga -ar 8000 -sample_fmt s16 -c:a flac
 tone tone.aac -c:a aac -b:a 64k
 tone tone.mp2 -c:a mp2 -b:a 32k
 # Six channels, the tone in the centre.
-tone tone-51.opus -ar 48000 -af volume=4,pan=5.1\|FC=c0 -c:a libopus -mapping_family 1 -b:a 48k -vbr off
+tone tone-51.opus -ar 48000 -af volume=4,pan=5.1\|FC=c0 -c:a libopus -mapping_family 1 -b:a 96k -vbr off
 tone tone-51-vorbis.ogg -ar 48000 -af volume=4,pan=5.1\|FC=c0 -c:a libvorbis -q:a -1
 
 # The marked recordings are made of marked.wav, which is not kept:

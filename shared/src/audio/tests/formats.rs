@@ -71,7 +71,7 @@ fn every_format_becomes_the_tone() {
         let most = if UNTRIMMED.contains(&name) { 3_000 } else { 1 };
         assert!(clip.samples().len().abs_diff(TONE_SAMPLES) <= most, "{name}: {} samples", clip.samples().len());
         assert!((level / expected - 1.0).abs() < 0.1, "{name}: the tone stands at {level}");
-        assert!(rest < 0.2 * expected, "{name}: {rest} is no tone");
+        assert!(rest < 0.3 * expected, "{name}: {rest} is no tone");
         assert!(warnings.is_empty(), "{name}: {warnings:?}");
     }
 }

@@ -77,7 +77,7 @@ fn rf64() -> Vec<u8> {
 
 /// Returns a small file of each container and coding.
 pub(super) fn every_file() -> Vec<Vec<u8>> {
-    let noise: Vec<u8> = (0..600_u32).map(|index| (index * index * 7 >> 3) as u8 & 0x7f).collect();
+    let noise: Vec<u8> = (0..600_u32).map(|index| ((index * index * 7) >> 3) as u8 & 0x7f).collect();
     let codings =
         [(1, 8, 1), (1, 16, 2), (1, 24, 3), (1, 32, 4), (3, 32, 4), (6, 8, 1), (7, 8, 1), (2, 4, 60), (17, 4, 60)];
     let of_coding = |&(tag, bits, block): &(u16, u16, u16)| {
