@@ -184,7 +184,7 @@ train-tiny: ## Train the toy voice from nothing into .data/tiny: DEVICE=cuda SEE
 test-inputs: .venv/inputs/installed ## Recordings of everyday kinds beside ffmpeg; written texts beside NeMo and WeTextProcessing, and long ones: 6 minutes
 	@scripts/need.sh cargo cc cmake ffmpeg sox
 	$(CARGO) build --locked --release --workspace --example spoken --example read_audio
-	@.venv/inputs/bin/python -B tests/inputs/audio.py --reader $(TARGET)/release/examples/read_audio
+	@.venv/inputs/bin/python -B tests/inputs/audio.py $(TARGET)/release/examples/read_audio
 	@.venv/inputs/bin/python -B tests/inputs/text.py --speaker $(TARGET)/release/examples/spoken
 	@.venv/inputs/bin/python -B tests/inputs/split.py --speaker $(TARGET)/release/examples/spoken -v
 	@.venv/inputs/bin/python -B tests/inputs/speed.py --speaker $(TARGET)/release/examples/spoken

@@ -45,7 +45,7 @@ const PACKAGES: [&str; 10] = [
     "rubato",
     "safetensors",
     "symphonia",
-    "symphonia-adapter-libopus",
+    "opus",
 ];
 
 /// Computes the identity of the sources below the root of the workspace. `facts` are the features and

@@ -27,7 +27,7 @@ pub(crate) enum WatermarkCommand {
 
 #[derive(Args, Debug)]
 pub(crate) struct DetectArgs {
-    /// WAV, FLAC, MP3, Ogg Vorbis or Ogg Opus, recognised by content; or bare samples as the API
+    /// Recording that the API reads, recognised by content; or bare samples as the API
     /// delivers them, named `.pcm`
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
