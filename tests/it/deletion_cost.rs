@@ -3,13 +3,16 @@
 use std::fs::File;
 use std::time::{Duration, Instant};
 
-use csm_testing::kubernetes_api::KubernetesApi;
+use csm_testing::kubernetes_api::{FIRST_TOKEN, KubernetesApi};
 use tempfile::TempDir;
 
 use crate::test_system::TestSystem;
 
 /// Least pause between two calls of a worker.
-const PAUSE: Duration = Duration::from_secs(15);
+const PAUSE: Duration = Duration::from_secs(30);
+
+/// Pause between two jobs of a busy fleet.
+const SUBMIT_PAUSE: Duration = Duration::from_millis(500);
 
 struct Pod {
     system: TestSystem,
@@ -50,11 +53,17 @@ async fn a_busy_worker_costs_more_than_an_idle_one() {
     let pod = Pod::start(200).await;
     pod.api.called(1).await;
     assert_eq!(pod.costs(), [0]);
-    // More than the worker speaks until its next look.
-    for seed in 0..12 {
-        pod.system.client.submit(seed, 5_000).await;
+    // The worker has more to do than it can speak, until its next look.
+    let work = async {
+        for seed in 0.. {
+            pod.system.client.submit(seed, 5_000).await;
+            tokio::time::sleep(SUBMIT_PAUSE).await;
+        }
+    };
+    tokio::select! {
+        calls = pod.api.called(2) => assert_eq!(calls.len(), 2),
+        () = work => {}
     }
-    pod.api.called(2).await;
     let cost = pod.costs()[1];
     assert!(cost.is_power_of_two(), "{cost}");
     assert!(pod.api.calls().iter().all(|call| call.path == "/api/v1/namespaces/csm/pods/csm-worker-7"));
@@ -76,5 +85,5 @@ async fn a_failing_api_costs_no_job_and_one_line_of_the_log() {
     assert!(pod.system.workers[0].process.terminate().await.unwrap().success());
     let log = std::fs::read_to_string(pod.folder.path().join("log")).unwrap();
     assert_eq!(log.matches("cannot set deletion cost").count(), 1, "{log}");
-    assert!(log.contains("503") && !log.contains("first"), "{log}");
+    assert!(log.contains("503") && !log.contains(FIRST_TOKEN), "{log}");
 }

@@ -23,9 +23,9 @@ use tokio::io::AsyncReadExt as _;
 const ANNOTATION: &str = "controller.kubernetes.io/pod-deletion-cost";
 /// Media type of a patch that leaves all other fields as they are, RFC 7386.
 const MERGE_PATCH: &str = "application/merge-patch+json";
-/// Pause between two looks at the cost, and so between two calls. An autoscaler decides as often,
-/// and Kubernetes asks for few updates.
-const UPDATE_PAUSE: Duration = Duration::from_secs(15);
+/// Pause between two looks at the cost, and so between two calls. Kubernetes asks for few updates,
+/// and its API has one such call of each worker to bear.
+const UPDATE_PAUSE: Duration = Duration::from_secs(30);
 /// Longest time that a call may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(5);
 /// Largest cost: 2^20 s, or 12 days of audio.
@@ -43,7 +43,12 @@ pub struct DeletionCostArgs {
     #[arg(long, env = "CSM_POD_NAMESPACE", value_name = "NAME")]
     pub pod_namespace: Option<String>,
     /// Folder with `token` and `ca.crt` of the pod's service account
-    #[arg(long, env = "CSM_SERVICE_ACCOUNT", value_name = "DIR", default_value = "/var/run/secrets/kubernetes.io/serviceaccount")]
+    #[arg(
+        long,
+        env = "CSM_SERVICE_ACCOUNT",
+        value_name = "DIR",
+        default_value = "/var/run/secrets/kubernetes.io/serviceaccount"
+    )]
     pub service_account: PathBuf,
     /// Host of Kubernetes' API; each pod gets the variable
     #[arg(long, env = "KUBERNETES_SERVICE_HOST", value_name = "HOST")]

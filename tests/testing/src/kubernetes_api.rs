@@ -23,7 +23,7 @@ use tokio_rustls::server::TlsStream;
 use crate::certificates::Authority;
 
 /// Token of the service account at the start.
-pub const FIRST_TOKEN: &str = "first";
+pub const FIRST_TOKEN: &str = "token-of-the-start";
 /// Longest wait for a call.
 const CALL_LIMIT: Duration = Duration::from_secs(60);
 /// Pause between two looks at the calls.
