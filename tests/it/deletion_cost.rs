@@ -31,8 +31,8 @@ impl Pod {
             ("CSM_POD_NAME", "csm-worker-7"),
             ("CSM_POD_NAMESPACE", "csm"),
             ("CSM_SERVICE_ACCOUNT", folder.path().to_str().unwrap()),
-            ("KUBERNETES_SERVICE_HOST", &ip),
-            ("KUBERNETES_SERVICE_PORT", &port),
+            ("KUBERNETES_SERVICE_HOST", ip.as_str()),
+            ("KUBERNETES_SERVICE_PORT", port.as_str()),
         ];
         let mut system = TestSystem::start(0, 2).await;
         system.add_worker_with(&settings, File::create(folder.path().join("log")).unwrap());
