@@ -1,3 +1,5 @@
+//! Number of the cost, settings, and calls to a stand-in for Kubernetes' API.
+
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::sync::Arc;
