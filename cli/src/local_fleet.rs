@@ -22,6 +22,7 @@ use csm_shared::process::telemetry::start_metrics;
 use csm_shared::store::{StoreArgs, StoreLocation};
 use csm_worker::Worker;
 use csm_worker::config::{ServedLanes, WorkerArgs};
+use csm_worker::deletion_cost::DeletionCostArgs;
 use rustix::fs::Mode;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -297,6 +298,7 @@ impl FleetSettings<'_> {
             reserve_slots: self.args.reserve_slots,
             drain: self.args.drain,
             admin_listen: ANY_PORT,
+            deletion_cost: DeletionCostArgs::default(),
             redis: self.redis(),
             queue: QueueArgs::default(),
             store: self.store(),

@@ -15,6 +15,7 @@ mod test_system;
 mod arrows;
 mod builds;
 mod bulk;
+mod deletion_cost;
 mod drain;
 mod edits;
 mod faults;

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 
 import cache_script
-import network_rules  # noqa: F401  its rules register themselves, as those of the next six
+import cluster_rules  # noqa: F401  its rules register themselves, as those of the next seven
+import network_rules  # noqa: F401
 import observability_rules  # noqa: F401
 import pod_rules  # noqa: F401
 import redis_rules  # noqa: F401

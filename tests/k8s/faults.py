@@ -7,7 +7,7 @@ from typing import Optional
 from tree import Edit
 
 GKE, EKS, CPU, BASE = "examples/gke-l4-keda", "examples/eks-g6-hpa", "overlays/cpu", "base"
-SECURE = "gke-l4 + redis-secure"
+SECURE, COST = "gke-l4 + redis-secure", "gke-l4 + bulk-pool + deletion-cost + keda"
 PUSH, PUSH_BULK = "gke-l4 + keda by push", "gke-l4 + bulk-pool + keda by push"
 
 
@@ -326,4 +326,34 @@ REDIS = (
           edits=(Edit("shared/queue/src/redis_client/tls.rs", 'env = "CSM_REDIS_CA"', 'env = "CSM_REDIS_ROOT"'),)),
 )
 
-FAULTS = (*PODS, *SETTINGS, *NETWORK, *SCALING, *PUSHED, *FORMS, *OBSERVABILITY, *REDIS)
+COST_FOLDER, OWN_POD = "k8s/components/deletion-cost", "csm-worker-own-pod"
+COST_ROLE = "csm-worker-deletion-cost"
+
+CLUSTER = (
+    Fault("workers lack the right to patch pods", "deletion-cost", COST, put("rules.0.verbs", ["get"], "Role", COST_ROLE)),
+    Fault("the right is given to no account of a pool", "deletion-cost", COST, drop("subjects.1", "RoleBinding", COST_ROLE)),
+    Fault("a worker sets its cost without a token", "deletion-cost", COST, drop(f"{POD}.automountServiceAccountToken")),
+    Fault("a worker does not know its pod, in the sources", "deletion-cost", COST,
+          edits=(Edit(f"{COST_FOLDER}/workers.yaml", "fieldPath: metadata.name }", "fieldPath: metadata.uid }"),)),
+    Fault("the setting of the pod is renamed in the source", "setting", COST,
+          edits=(Edit("worker/src/deletion_cost.rs", 'env = "CSM_POD_NAME"', 'env = "CSM_POD"'),)),
+    Fault("workers do not reach the cluster's API", "deletion-cost", COST,
+          drop("spec.egress.0.ports.1", "NetworkPolicy", "csm-worker-api")),
+    Fault("the policy of a worker's own pod is not in force", "deletion-cost", COST,
+          put("spec.validationActions", ["Audit"], "ValidatingAdmissionPolicyBinding", OWN_POD)),
+    Fault("a worker may patch the pods of others", "deletion-cost", COST,
+          drop("spec.validations.0", "ValidatingAdmissionPolicy", OWN_POD)),
+    Fault("a worker may patch the image of its pod, in the sources", "deletion-cost", COST,
+          edits=(Edit(f"{COST_FOLDER}/own-pod.yaml", "object.spec == oldObject.spec && ", ""),)),
+    Fault("a pool is not confined to its own pods, in the sources", "deletion-cost", COST,
+          edits=(Edit(f"{COST_FOLDER}/own-pod.yaml", ', "system:serviceaccount:csm:csm-worker-bulk"', ""),)),
+    Fault("workers may delete pods", "cluster-rights", COST,
+          put("rules.0.verbs", ["patch", "delete"], "Role", COST_ROLE)),
+    Fault("gateways get the right of the workers", "cluster-rights", COST,
+          put("subjects.1.name", "csm-gateway", "RoleBinding", COST_ROLE)),
+    Fault("a right holds in all namespaces", "cluster-rights", COST, put("kind", "ClusterRole", "Role", COST_ROLE)),
+    Fault("a gateway gets a token of the cluster", "account", COST,
+          put(f"{POD}.automountServiceAccountToken", True, name="csm-gateway")),
+)
+
+FAULTS = (*PODS, *CLUSTER, *SETTINGS, *NETWORK, *SCALING, *PUSHED, *FORMS, *OBSERVABILITY, *REDIS)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 WORKLOADS = ("Deployment", "StatefulSet")
 # Objects of the cluster, not of a namespace.
-CLUSTER_KINDS = ("Namespace", "PriorityClass")
+CLUSTER_KINDS = ("Namespace", "PriorityClass", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding")
 RULES = {}
 
 

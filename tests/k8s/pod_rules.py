@@ -3,7 +3,8 @@
 import re
 import shlex
 
-from manifests import at, matches, name_of, rule
+from cluster_rules import calls_api
+from manifests import at, matches, rule
 
 STARTUP_SECONDS = 15 * 60
 # Volumes that the restricted level of pod security allows, of Kubernetes 1.33 or later for images.
@@ -201,16 +202,13 @@ def scratch(manifests):
 
 @rule("account")
 def account(manifests):
-    """Each workload has an account of its own, and no token of the cluster without a role."""
-    bound = {subject["name"] for binding in manifests.of("RoleBinding") for subject in binding.get("subjects", [])}
+    """Each workload has an account of its own, and no token of the cluster without a use for it."""
     names = [workload.pod.get("serviceAccountName") for workload in manifests.workloads]
     for workload, name in zip(manifests.workloads, names):
         if not name or not manifests.find("ServiceAccount", name) or names.count(name) > 1:
             yield f"{workload.name}: account {name!r} is not its own"
-        if workload.pod.get("automountServiceAccountToken") is not False and name not in bound:
+        if workload.pod.get("automountServiceAccountToken") is not False and not calls_api(workload):
             yield f"{workload.name}: gets a token that it has no use for"
-    for thing in manifests.of("Role", "ClusterRole", "ClusterRoleBinding"):
-        yield f"{name_of(thing)}: no program asks the cluster for anything"
 
 
 @rule("priority")

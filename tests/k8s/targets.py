@@ -4,7 +4,7 @@ from tree import ROOT, Target
 
 GKE, EKS, BULK = "components/gke-l4", "components/eks-g6", "components/bulk-pool"
 MONITORING, KEDA, HPA = "components/monitoring", "autoscale/keda", "autoscale/hpa"
-PUSH = "autoscale/keda-push"
+PUSH, COST = "autoscale/keda-push", "components/deletion-cost"
 ALERTS, DASHBOARDS = "alerts", "dashboards"
 
 # Combinations that no example has.
@@ -21,6 +21,9 @@ COMBINED = (
            (BULK, "components/model-pvc", GKE, MONITORING, HPA, "autoscale/hpa-bulk")),
     Target("eks-g6 + bulk-pool + model-image + keda", ("base",),
            (BULK, EKS, "components/model-image", MONITORING, KEDA, "autoscale/keda-bulk")),
+    Target("gke-l4 + bulk-pool + deletion-cost + keda", ("base",),
+           (BULK, GKE, COST, MONITORING, KEDA, "autoscale/keda-bulk")),
+    Target("cpu + deletion-cost", ("base",), (COST,), gpu=False),
     Target("cpu + bulk-pool", ("base",), (BULK, MONITORING), gpu=False),
     Target("cpu + bulk-pool + redis-secure", ("base",), (BULK, "components/redis-secure"), gpu=False),
     Target("gke-l4 + tracing + alerts + dashboards", ("overlays/gke-l4",), (MONITORING, "components/tracing", ALERTS, DASHBOARDS)),

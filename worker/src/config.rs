@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::deletion_cost::DeletionCostArgs;
 use crate::marks::{MarkArgs, WatermarkError, WatermarkKey};
 use crate::provenance::ProvenanceArgs;
 use crate::speak::TakeLimits;
@@ -86,6 +87,9 @@ pub struct WorkerArgs {
     /// Address for health and metrics
     #[arg(long = "admin-listen", env = "CSM_ADMIN_LISTEN", default_value = "127.0.0.1:9091", value_name = "ADDRESS")]
     pub admin_listen: SocketAddr,
+    /// Deletion cost of the worker's pod.
+    #[command(flatten)]
+    pub deletion_cost: DeletionCostArgs,
     /// Redis: queue and live channel.
     #[command(flatten)]
     pub redis: RedisArgs,

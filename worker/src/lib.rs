@@ -3,11 +3,12 @@
 //!
 //! Reading order: the claim loop ([`runner`]), one attempt ([`speak`]), the marks ([`marks`]), the
 //! output ([`encode`], [`provenance`], [`sink`]), the parts that all jobs share ([`health`]), and
-//! the process around them ([`config`], [`serve`]). A worker without a queue is [`offline`].
+//! the process around them ([`config`], [`serve`]) with its pod ([`deletion_cost`]). A worker without a queue is [`offline`].
 
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod deletion_cost;
 mod detect_service;
 pub mod health;
 pub mod offline;

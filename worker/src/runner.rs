@@ -23,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::BUILD;
+use crate::deletion_cost::{OwnPod, deletion_cost};
 use crate::health::{SharedFault, SharedPart};
 use crate::speak::AttemptContext;
 use csm_engine::engine::EngineError;
@@ -52,6 +53,8 @@ pub struct Runner {
     pub host: String,
     /// Longest time that running jobs may take to finish once `stop` is cancelled.
     pub drain: Duration,
+    /// Pod of this process, if its deletion cost is to be kept.
+    pub own_pod: Option<OwnPod>,
 }
 
 /// End of the loop.
@@ -63,6 +66,13 @@ pub enum RunnerEnd {
     EngineDied(EngineError),
 }
 
+/// Keeps the deletion cost of the worker's pod, if the settings name one.
+async fn keep_deletion_cost(runner: Arc<Runner>, occupancy: Occupancy) {
+    if let Some(pod) = &runner.own_pod {
+        match pod.keep_deletion_cost(|| deletion_cost(occupancy.expected_frames())).await {}
+    }
+}
+
 impl Runner {
     /// Runs jobs until `stop` is cancelled or the engine dies. Then finishes what fits the grace
     /// and releases the rest.
@@ -72,7 +82,10 @@ impl Runner {
         let over = CancellationToken::new();
         let reports =
             tokio::spawn(report_task::run(Arc::clone(&runner), occupancy.clone(), stop.clone(), over.clone()));
+        let deletion_costs = tokio::spawn(keep_deletion_cost(Arc::clone(&runner), occupancy.clone()));
         let end = runner.claim_loop(&stop, &occupancy, &attempts, &hand_back).await;
+        // A pod that ends has no cost any more.
+        deletion_costs.abort();
         attempts.close();
         tracing::info!(running = attempts.len(), grace_s = runner.drain.as_secs(), "draining worker");
         if tokio::time::timeout(runner.drain, attempts.wait()).await.is_err() {

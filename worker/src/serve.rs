@@ -23,6 +23,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::{ServedLanes, SpeechArgs, WorkerArgs, WorkerConfigError};
+use crate::deletion_cost::OwnPod;
 use crate::detect_service;
 use crate::encode::AudioEncoder;
 use crate::health::{Breaker, Checks};
@@ -229,6 +230,7 @@ async fn work(
         host,
         live,
         drain: args.drain,
+        own_pod: OwnPod::of(&args.deletion_cost),
         worker_id,
         queue,
     };

@@ -1,7 +1,7 @@
 //! Shared parts of tests, soak runs and benchmarks.
 //!
 //! Here are the programs as processes, a TCP proxy that breaks connections, an S3 protocol server,
-//! certificates, bare HTTP connections, damaged inputs, a model folder, and the paths of golden values.
+//! Kubernetes' API, certificates, bare HTTP connections, damaged inputs, a model folder, and the paths of golden values.
 
 #![forbid(unsafe_code)]
 #![allow(clippy::unwrap_used, clippy::missing_panics_doc, reason = "a test fails by panicking")]
@@ -11,6 +11,7 @@ pub mod byte_model;
 pub mod certificates;
 pub mod child;
 pub mod constant_flac;
+pub mod kubernetes_api;
 pub mod listener;
 pub mod mutator;
 pub mod process;

@@ -97,6 +97,12 @@ impl Occupancy {
         })
     }
 
+    /// Returns the frames that the running jobs are expected to need, those that are done included; 0
+    /// if none runs.
+    pub(super) fn expected_frames(&self) -> u64 {
+        self.counts(|counts| counts.running.values().map(|job| u64::from(job.frames.max(1))).sum())
+    }
+
     /// Updates the rate with a committed job, whose frames took `took`.
     pub(super) fn record_rate(&self, frames: u32, took: Duration) {
         if frames == 0 || took.is_zero() {
@@ -213,6 +219,7 @@ mod tests {
         let short = occupancy.enter(Lane::Live, 100);
         let long = occupancy.enter(Lane::Bulk, 1_000);
         let seconds = || occupancy.capacity(keeps(5, 0)).busy_for.as_secs_f64();
+        assert_eq!(occupancy.expected_frames(), 1_100);
         assert!((70.0..=80.0).contains(&seconds()), "{}: at 80 ms a frame", seconds());
         occupancy.record_rate(100, Duration::from_secs(4));
         assert!((30.0..=40.0).contains(&seconds()), "{}: at 25 frames a second", seconds());
@@ -220,6 +227,9 @@ mod tests {
         assert!(seconds() <= 4.0);
         drop(short);
         assert!(occupancy.capacity(keeps(5, 0)).busy_for.is_zero());
+        assert_eq!(occupancy.expected_frames(), 0);
+        let _tiny = occupancy.enter(Lane::Live, 0);
+        assert_eq!(occupancy.expected_frames(), 1, "a busy worker is not idle");
     }
 
     #[test]
