@@ -143,5 +143,6 @@ fn is_end(head: &str, rest: &str) -> bool {
     // `At 4 a.m. Mr. Ode left`, but `He came at 4 p.m. Mr. Ode left`.
     // The zone of a time.
     let zone = hour && (2..=4).contains(&next.len()) && next.bytes().all(|byte| byte.is_ascii_uppercase());
-    !goes_on && !zone && !(hour && title && head.len() < OPENING_BYTES)
+    let opening = hour && title && head.len() < OPENING_BYTES;
+    !(goes_on || zone || opening)
 }
