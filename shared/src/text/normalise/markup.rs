@@ -14,6 +14,17 @@ pub(super) const CODE: &[Rule] = &[
         let joined = |next: Option<char>| next.is_some_and(char::is_alphanumeric);
         (!joined(found.before()) && !joined(found.after())).then(|| code(found.get(1)))
     }),
+    // Formulas of LaTeX. `$5_000 and US$` is money.
+    (r"\$([^$\n]{1,80})\$", |found| {
+        let formula = found.get(1);
+        let power = formula.contains(['\\', '^']);
+        let price = formula.starts_with(|first: char| first.is_ascii_digit()) && !power;
+        let sure = power || formula.contains(['_', '=']);
+        let free =
+            !found.before().is_some_and(char::is_alphanumeric) && !found.after().is_some_and(char::is_alphanumeric);
+        let blanks = formula.trim() != formula;
+        (sure && free && !price && !blanks).then(|| formula.to_owned())
+    }),
 ];
 
 /// Rules for lines, links and emphasis.
