@@ -40,6 +40,9 @@ pub(super) const RULES: &[Rule] = &[
     }),
 ];
 
+/// Bytes before `(c)` that are searched for the `(b)` of a list.
+const LIST_REACH: usize = 400;
+
 /// Words that have a capital only because they begin a sentence or a greeting, so they name no
 /// street.
 const STARTERS: &str = "A About After All Although An And Are Around As Ask At Because Before Behind Both But By \
@@ -197,7 +200,8 @@ fn plural(found: &RuleMatch<'_>) -> Option<String> {
 
 /// Reads a mark of copyright in front of its year. Behind `(b)` it is the third of a list.
 fn copyright(found: &RuleMatch<'_>) -> Option<String> {
-    let listed = found.head.contains("(b)") || found.head.contains("(B)");
+    let near = &found.head[found.head.floor_char_boundary(found.head.len().saturating_sub(LIST_REACH))..];
+    let listed = near.contains("(b)") || near.contains("(B)");
     let attached = found.before().is_some_and(char::is_alphanumeric);
     (!listed && !attached).then(|| format!("copyright {}", found.get(1)))
 }

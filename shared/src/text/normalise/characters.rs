@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization::char::compose;
+use unicode_normalization::char::{compose, is_public_assigned};
 
 use super::codes::figures;
 use super::{begins_sentence, capital};
@@ -116,6 +116,7 @@ fn replacement(head: &str, character: char, rest: &str) -> (usize, Option<Cow<'s
         '₀'..='₉' if rest.starts_with(|next: char| next.is_ascii_digit()) => {
             (0, Some(format!("{} ", compatible(character)).into()))
         }
+        odd if !is_public_assigned(odd) => (0, Some(" ".into())),
         other => (0, variant(other)),
     }
 }

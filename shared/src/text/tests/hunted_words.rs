@@ -1,6 +1,9 @@
 //! Tests of words and signs that look like others: formulas, isotopes, keys, arrows, digests.
 
+use proptest::prelude::*;
+
 use super::assert_said;
+use crate::text::normalise;
 
 /// Pairs of a written text and its normal form.
 const SAID: &[(&str, &str)] = &[
@@ -80,9 +83,113 @@ const SAID: &[(&str, &str)] = &[
     ("(a) 2022, (b) 2023, (c) 2024", "a, twenty twenty-two, b, twenty twenty-three, c, twenty twenty-four"),
     ("1.0.0-rc.1 and 2.1-beta", "One point zero point zero rc one and two point one beta"),
     ("and / or", "and slash or"),
+    // characters without a meaning
+    ("One\u{d7ff}two\u{f0000}three", "One two three"),
 ];
 
 #[test]
 fn words_that_look_like_others_are_said() {
     assert_said(SAID.iter().copied());
+}
+
+/// Generates texts from fragments that these rules match, dense enough that rules meet.
+fn nasty() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        proptest::sample::select(vec![
+            "(s)",
+            "(es)",
+            "len",
+            "item",
+            "Ca",
+            "(OH)",
+            "(CO)",
+            "2",
+            "3+",
+            "\u{b2}",
+            "\u{207a}",
+            "\u{207b}",
+            "\u{b9}",
+            "\u{2074}",
+            "C",
+            "He",
+            "U",
+            "e",
+            "HIV-",
+            "O-",
+            "HCO3-",
+            "type A-",
+            " and ",
+            "-x",
+            "♯",
+            "♭",
+            "9th",
+            "2d",
+            " Cir.",
+            " Cir. ",
+            "N",
+            "º",
+            "°",
+            " 5",
+            "c/o",
+            " Jane",
+            "Press ",
+            "#",
+            "*",
+            "67",
+            "key",
+            " or ",
+            "then ",
+            "→",
+            "↓",
+            "↑",
+            "->",
+            " -> ",
+            "5 Main",
+            " Street",
+            " Ave",
+            ". ",
+            "12 ",
+            "https://a.de",
+            "/b",
+            "?c=",
+            "/a1b2c3",
+            "$",
+            "x^2",
+            "a_1",
+            "\\",
+            "=",
+            "commit ",
+            "3f2a9bc0",
+            "1Z999AA1",
+            "(c)",
+            "(b)",
+            " 2024",
+            "1.0.0",
+            "-rc",
+            ".1",
+            " / ",
+            "\u{d7ff}",
+            " ",
+            "\n",
+            "é",
+            "(",
+            ")",
+            "\"",
+        ])
+        .prop_map(str::to_owned),
+        "[0-9]{1,5}",
+        "[a-zA-Z]{1,4}",
+        "\\PC",
+    ];
+    proptest::collection::vec(part, 0..24).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn texts_that_look_like_others_have_one_normal_form(text in nasty()) {
+        let once = normalise(&text);
+        prop_assert_eq!(normalise(&once), once.clone(), "of {:?}", text);
+    }
 }
