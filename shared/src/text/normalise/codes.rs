@@ -20,15 +20,8 @@ pub(super) const RULES: &[Rule] = &[
         let count = if count.is_empty() { String::new() } else { format!(" {}", figures(count)) };
         group.then(|| found.before_letters(&format!("{} {}{count}", found.get(1), found.get(2))))
     }),
-    // An arrow in place of `to`. In `p->next` it joins names.
-    (r" ?--?> ?", |found| {
-        let (open, close) = (found.get(0).starts_with(' '), found.get(0).ends_with(' '));
-        let end = |last: char| last.is_alphanumeric() || ")]".contains(last);
-        let next = |next: char| {
-            if open && close { next.is_alphanumeric() } else { next.is_ascii_digit() || next.is_uppercase() }
-        };
-        (open == close && found.head.ends_with(end) && found.rest.starts_with(next)).then(|| " to ".into())
-    }),
+    // An arrow in place of `to`.
+    (r" ?--?> ?", arrow),
     // A code behind a hash, and one behind the word for it.
     (
         r"(?x)\#([A-Za-z]*[0-9][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+|[A-Z]{1,5}-[A-Z0-9-]*[0-9][A-Z0-9]*
@@ -95,6 +88,17 @@ pub(super) const RULES: &[Rule] = &[
         (joins(found) && !year && alone).then(|| code(found.get(0)))
     }),
 ];
+
+/// Reads an arrow between two words: `2 -> 3`, `Paris->London`. In `p->next` it joins names.
+fn arrow(found: &RuleMatch<'_>) -> Option<String> {
+    let (left, right) = (found.get(0).starts_with(' '), found.get(0).ends_with(' '));
+    let name = super::last_word(found.head).starts_with(char::is_uppercase);
+    let behind = |next: char| {
+        if left { next.is_alphanumeric() } else { next.is_ascii_digit() || name && next.is_uppercase() }
+    };
+    let before = found.head.ends_with(|last: char| last.is_alphanumeric() || ")]".contains(last));
+    (left == right && before && found.rest.starts_with(behind)).then(|| " to ".into())
+}
 
 /// Reads a key of a telephone by itself, behind a word that tells of one or before it.
 fn key(found: &RuleMatch<'_>) -> Option<String> {

@@ -54,7 +54,10 @@ const SAID: &[(&str, &str)] = &[
         "Sales ↓ 3%, costs ↑ 5%, S&P ▼ 45.2",
         "Sales down three percent, costs up five percent, S and P down forty-five point two",
     ),
-    ("x→0, A → B, A -> B, x->0, p->next", "x to zero, A to B, A to B, x to zero, p next"),
+    (
+        "x→0, A → B, A -> B, x->0, A->B, p->next, p->Next",
+        "x to zero, A to B, A to B, x to zero, A to B, p next, p Next",
+    ),
     ("Menu ▼ File. Read more ↓", "Menu File. Read more"),
     // streets
     ("He lives at 5 Main Street. 3 people came.", "He lives at five Main Street. Three people came."),
@@ -70,6 +73,7 @@ const SAID: &[(&str, &str)] = &[
     ),
     // formulas of LaTeX
     ("Let $x^2$ and $a_1 = b$.", "Let x squared and a one equals b."),
+    ("$a = f_1($b); $A=$B", "dollar a equals f one, dollar b; dollar A equals dollar B"),
     (
         "It is $5 = £4 and $6, or $5_000 and US$.",
         "It is five dollars equals four pounds and six dollars, or five dollars zero zero zero and US dollar.",
@@ -79,7 +83,10 @@ const SAID: &[(&str, &str)] = &[
         "Commit 3f2a9bc0 and 1Z999AA10123456784",
         "Commit three F two A nine B C zero and one Z nine nine nine AA one zero one two three four five six seven eight four",
     ),
-    ("(c) 2024 Acme; f(c) 2024", "copyright twenty twenty-four Acme; f, c, twenty twenty-four"),
+    (
+        "Copyright (C) 2023, (c) 2024 Acme; f(c) 2024",
+        "Copyright twenty twenty-three, copyright twenty twenty-four Acme; f, c, twenty twenty-four",
+    ),
     ("(a) 2022, (b) 2023, (c) 2024", "a, twenty twenty-two, b, twenty twenty-three, c, twenty twenty-four"),
     ("1.0.0-rc.1 and 2.1-beta", "One point zero point zero rc one and two point one beta"),
     ("and / or", "and slash or"),
