@@ -17,6 +17,9 @@ use crate::text::numbers::digits;
 /// Longest control sequence of a terminal, in bytes; the rest of a longer one is text.
 const ESCAPE_BYTES: usize = 256;
 
+/// Bytes of the word before raised characters that tell what they are.
+const WORD_REACH: usize = 64;
+
 /// Words in front of a raised 2 or 3 that are squared or cubed. Behind other long words the digit is
 /// the mark of a footnote.
 const UNITS: &[&str] = &[
@@ -238,7 +241,8 @@ fn exponent(head: &str, sign: &str, rest: &str) -> Cow<'static, str> {
     if rest.starts_with('⁄') {
         return format!(" {sign}").into();
     }
-    let word = head.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+    let near = &head[head.floor_char_boundary(head.len().saturating_sub(WORD_REACH))..];
+    let word = near.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
     if let Some(words) = charge(word, head, sign) {
         return apart(head, &words, rest).into();
     }
