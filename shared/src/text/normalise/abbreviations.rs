@@ -203,7 +203,8 @@ fn copyright(found: &RuleMatch<'_>) -> Option<String> {
     let near = &found.head[found.head.floor_char_boundary(found.head.len().saturating_sub(LIST_REACH))..];
     let listed = near.contains("(b)") || near.contains("(B)");
     let attached = found.before().is_some_and(char::is_alphanumeric);
-    let told = found.word_before().eq_ignore_ascii_case("copyright");
+    let word = super::last_word(found.head.trim_end_matches([' ', ',', ':']));
+    let told = word.eq_ignore_ascii_case("copyright");
     (!listed && !attached).then(|| format!("{}{}", if told { "" } else { "copyright " }, found.get(1)))
 }
 

@@ -84,8 +84,8 @@ const SAID: &[(&str, &str)] = &[
         "Commit three F two A nine B C zero and one Z nine nine nine AA one zero one two three four five six seven eight four",
     ),
     (
-        "Copyright (C) 2023, (c) 2024 Acme; f(c) 2024",
-        "Copyright twenty twenty-three, copyright twenty twenty-four Acme; f, c, twenty twenty-four",
+        "Copyright: (C) 2023, (c) 2024 Acme; f(c) 2024",
+        "Copyright: twenty twenty-three, copyright twenty twenty-four Acme; f, c, twenty twenty-four",
     ),
     ("(a) 2022, (b) 2023, (c) 2024", "a, twenty twenty-two, b, twenty twenty-three, c, twenty twenty-four"),
     ("1.0.0-rc.1 and 2.1-beta", "One point zero point zero rc one and two point one beta"),
