@@ -3,6 +3,7 @@
 
 mod control;
 mod figures;
+mod hunted_words;
 mod page;
 mod sentences;
 mod word_fragments;
@@ -44,7 +45,7 @@ const SAID: &[(&str, &str)] = &[
         "a <= 3, b ≥ 4, c != 5, d ≠ 6, e == 7",
         "a less than or equal to three, b greater than or equal to four, c is not equal to five, d is not equal to six, e equals seven",
     ),
-    ("<h1>5 boxes</h1> List<int> a -> b\n> 5 said", "Five boxes.\n\nList int a b five said"),
+    ("<h1>5 boxes</h1> List<int> a -> b\n> 5 said", "Five boxes.\n\nList int a to b five said"),
     ("2*3, 2 * 3 * 4, 2*x, a * b", "Two times three, two times three times four, two times x, a times b"),
     ("**5** stars* 3 f*k *5* 6", "Five stars three f k five six"),
     (

@@ -19,6 +19,10 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b([Ee])d\. by\b", |found| Some(format!("{}dited by", found.get(1)))),
     (r"&c\.", |found| Some(format!("et cetera{}", found.period()))),
     (r"\b(?:[Ee]t) al\.", |found| Some(format!("{} al{}", &found.get(0)[..2], found.period()))),
+    // A plural in brackets.
+    (r"\b([A-Za-z]{2,})\((e?s)\)", plural),
+    (r"\b([Aa]nd) / or\b", |found| Some(format!("{} slash or", found.get(1)))),
+    (r"\([Cc]\) ?((?:19|20)[0-9]{2})\b", copyright),
     // Words shortened to a letter and a slash.
     (r"\b([WwBbNnCc])/(out|o|e|c|a|A|in|i|w)?(\.?)", slash),
     // Words in front of a number. `5 min. 30` is a time.
@@ -35,6 +39,9 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{space}number {}", found.get(1)))
     }),
 ];
+
+/// Bytes before `(c)` that are searched for the `(b)` of a list.
+const LIST_REACH: usize = 400;
 
 /// Words that have a capital only because they begin a sentence or a greeting, so they name no
 /// street.
@@ -157,7 +164,8 @@ fn slash(found: &RuleMatch<'_>) -> Option<String> {
         ("b", "c") if ends => "because",
         ("b", "w") if ends && found.get(1) == "b" => "between",
         ("n", "a" | "A") if ends => "not applicable",
-        ("c", "o") if ends => "care of",
+        // Nurses write `c/o pain` for a complaint.
+        ("c", "o") if ends && addressed(found) => "care of",
         // `w/ milk` and `w/milk`, but not the `W/m` of physics.
         ("w", "") if found.get(1) == "w" || found.rest.starts_with(' ') => "with ",
         ("w", start) if found.get(1) == "w" && !ends => return free.then(|| format!("with {start}{}", found.get(3))),
@@ -165,6 +173,39 @@ fn slash(found: &RuleMatch<'_>) -> Option<String> {
     };
     let words = if tail == "A" { words.to_owned() } else { cased(found, words) };
     free.then(|| format!("{words}{}", ended(found, found.get(3))))
+}
+
+/// Returns true if a name or a person stands behind the match.
+fn addressed(found: &RuleMatch<'_>) -> bool {
+    const PERSONS: [&str; 8] = ["the", "my", "our", "your", "his", "her", "their", "its"];
+    let next = found.word_after();
+    next.starts_with(char::is_uppercase) || PERSONS.contains(&next)
+}
+
+/// Reads a plural in brackets: `file(s)`. The call of a function, such as `len(s)`, and the state of
+/// a substance, such as `NaCl(s)`, are none.
+fn plural(found: &RuleMatch<'_>) -> Option<String> {
+    const FUNCTIONS: &str = "abs atoi bool chr cos eval exp float free hash int iter len ln log lower max md min next \
+        ord print puts repr round sin sorted sqrt str strlen sum tan tuple type upper";
+    let word = found.get(1);
+    let small = word.bytes().skip(1).all(|letter| letter.is_ascii_lowercase());
+    let great = word.bytes().all(|letter| letter.is_ascii_uppercase());
+    let element = word.len() == 2 && small && word.starts_with(|first: char| first.is_ascii_uppercase());
+    let behind = found.rest.trim_start();
+    let operator = behind.starts_with(['=', '<', '>', '+', '*', '[', '^', '→']) || behind.starts_with("!=");
+    let member = found.rest.starts_with('.') && found.rest[1..].starts_with(char::is_alphabetic);
+    let code = FUNCTIONS.split_whitespace().any(|function| function == word) || operator || member;
+    ((small || great) && !element && !code).then(|| format!("{word}{}", found.get(2)))
+}
+
+/// Reads a mark of copyright in front of its year. Behind `(b)` it is the third of a list.
+fn copyright(found: &RuleMatch<'_>) -> Option<String> {
+    let near = &found.head[found.head.floor_char_boundary(found.head.len().saturating_sub(LIST_REACH))..];
+    let listed = near.contains("(b)") || near.contains("(B)");
+    let attached = found.before().is_some_and(char::is_alphanumeric);
+    let word = super::last_word(found.head.trim_end_matches([' ', ',', ':']));
+    let told = word.eq_ignore_ascii_case("copyright");
+    (!listed && !attached).then(|| format!("{}{}", if told { "" } else { "copyright " }, found.get(1)))
 }
 
 /// Reads an abbreviation in front of a number. Behind a number it is a unit: `5 min. 30`.

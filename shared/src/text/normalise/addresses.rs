@@ -16,8 +16,21 @@ pub(super) const RULES: &[Rule] = &[
         |Lane|Court|Place|Square|Terrace|Parkway|Highway|Circle|Way)\b(\.?)((?:\ (?:[NSEW]|N[EW]|S[EW])\b\.?)?)",
         house,
     ),
+    // A circuit of the courts: `9th Cir. 1997`.
+    (r"\b([0-9]{1,2}(?:st|nd|rd|th)|[23]d) Cir\b(\.?)", |found| {
+        let name = found.get(1);
+        let name = if name.ends_with("2d") {
+            "second"
+        } else if name.ends_with("3d") {
+            "third"
+        } else {
+            name
+        };
+        let period = if found.get(2).is_empty() { "" } else { found.period() };
+        Some(format!("{name} Circuit{period}"))
+    }),
     (r"\b([A-Z][a-z]+|[0-9]{1,3}(?:st|nd|rd|th)) (Ave|Blvd|Pkwy|Hwy|Tpke|Rd|Ln)\b(\.?)", |found| {
-        let period = if found.get(3).is_empty() { "" } else { found.period() };
+        let period = street_period(found, found.get(3));
         (!begins_like_a_sentence(found.get(1))).then(|| format!("{} {}{period}", found.get(1), street(found.get(2))))
     }),
     (r"\b([A-Z][a-z]+(?:'s)?|[0-9]{1,3}(?:st|nd|rd|th)) (St|Dr|Ct|Pl|Sq|Cir|Ter)\b(\.?)", bare_street),
@@ -259,6 +272,19 @@ fn unit(text: &str) -> String {
     words.trim().to_owned()
 }
 
+/// Returns the period behind the abbreviation of a street if it ends the sentence. A number behind
+/// it begins the next one, unless it is a zip code or a floor.
+fn street_period(found: &RuleMatch<'_>, dot: &str) -> &'static str {
+    let next = found.word_after();
+    let digits = next.bytes().take_while(u8::is_ascii_digit).count();
+    let number = found.rest.starts_with(' ') && digits > 0 && digits == next.len() && digits != 5;
+    match dot {
+        "" => "",
+        _ if number => ".",
+        _ => found.period(),
+    }
+}
+
 fn house(found: &RuleMatch<'_>) -> Option<String> {
     let (names, kind) = (found.get(4), found.get(5));
     let part = found.before().is_some_and(|before| "$€£¥.,:/-#".contains(before));
@@ -269,7 +295,13 @@ fn house(found: &RuleMatch<'_>) -> Option<String> {
     }
     let side = direction(found.get(3).trim());
     let other_side = direction(found.get(7).trim());
-    let period = if found.get(6).is_empty() && !found.get(7).ends_with('.') { "" } else { found.period() };
+    let period = match found.get(7) {
+        // Behind a whole word, a period ends the sentence.
+        "" if street(kind) == kind => found.get(6),
+        "" => street_period(found, found.get(6)),
+        side if side.ends_with('.') => found.period(),
+        _ => "",
+    };
     let words = [
         in_pairs(found.get(1)),
         found.get(2).to_owned(),
@@ -301,8 +333,7 @@ fn bare_street(found: &RuleMatch<'_>) -> Option<String> {
     if saint || begins_like_a_sentence(name) || !(numbered || clear || told(first) || second) {
         return None;
     }
-    let period = if found.get(3).is_empty() { "" } else { found.period() };
-    Some(format!("{name} {}{period}", street(kind)))
+    Some(format!("{name} {}{}", street(kind), street_period(found, found.get(3))))
 }
 
 /// Reads a side of the world in front of a street or a land: `N. Main`, `S. Korea`.

@@ -7,12 +7,18 @@
 use std::borrow::Cow;
 
 use unicode_normalization::UnicodeNormalization as _;
-use unicode_normalization::char::compose;
+use unicode_normalization::char::{compose, is_public_assigned};
 
+use super::codes::figures;
+use super::{begins_sentence, capital};
 use crate::text::mapped_text::{MappedText, Rewriter};
+use crate::text::numbers::digits;
 
 /// Longest control sequence of a terminal, in bytes; the rest of a longer one is text.
 const ESCAPE_BYTES: usize = 256;
+
+/// Bytes of the word before raised characters that tell what they are.
+const WORD_REACH: usize = 64;
 
 /// Words in front of a raised 2 or 3 that are squared or cubed. Behind other long words the digit is
 /// the mark of a footnote.
@@ -84,6 +90,10 @@ fn replacement(head: &str, character: char, rest: &str) -> (usize, Option<Cow<'s
             let composed = rest[..accents].chars().fold(letter, |letter, next| compose(letter, next).unwrap_or(letter));
             (accents, Some(composed.to_string().into()))
         }
+        // The number sign of Romance languages: `Nº 5`.
+        'N' | 'n' if rest.starts_with(['º', '°']) && !head.ends_with(char::is_alphanumeric) => {
+            ('º'.len_utf8(), Some(if begins_sentence(head) { "Number " } else { "number " }.into()))
+        }
         '!'..='~' | '\n' => (0, None),
         '\u{2028}' | '\u{2029}' => (0, Some("\n".into())),
         silent if is_silent(silent) => (0, Some("".into())),
@@ -94,6 +104,12 @@ fn replacement(head: &str, character: char, rest: &str) -> (usize, Option<Cow<'s
         {
             (0, None)
         }
+        '→' | '⟶' | '↑' | '▲' | '↓' | '▼' if let Some(word) = arrow(head, character, rest) => {
+            (0, Some(apart(head, word, rest).into()))
+        }
+        '♯' | '♭' if is_note(head) => {
+            (0, Some(apart(head, if character == '♯' { "sharp" } else { "flat" }, rest).into()))
+        }
         blank if blank.is_whitespace() || blank.is_control() || is_picture(blank) => (0, Some(" ".into())),
         digit if raised(digit).is_some() => {
             let run = rest.find(|next| raised(next).is_none()).unwrap_or(rest.len());
@@ -103,6 +119,7 @@ fn replacement(head: &str, character: char, rest: &str) -> (usize, Option<Cow<'s
         '₀'..='₉' if rest.starts_with(|next: char| next.is_ascii_digit()) => {
             (0, Some(format!("{} ", compatible(character)).into()))
         }
+        odd if !is_public_assigned(odd) => (0, Some(" ".into())),
         other => (0, variant(other)),
     }
 }
@@ -160,13 +177,78 @@ const fn raised(character: char) -> Option<char> {
     })
 }
 
-/// Returns the words for raised characters. They are an exponent behind a number or a name, the top
-/// of a fraction, the ending of an ordinal (`2ⁿᵈ`), or the mark of a footnote.
+/// Returns the word for an arrow between two words or numbers, or before a number. An ornament has
+/// none.
+fn arrow(head: &str, arrow: char, rest: &str) -> Option<&'static str> {
+    let behind = rest.trim_start_matches(' ').trim_start_matches(['$', '€', '£', '+', '-']);
+    let next = behind.chars().next()?;
+    let between = head.trim_end_matches(' ').ends_with(|last: char| last.is_alphanumeric() || ")%°".contains(last));
+    match arrow {
+        '→' | '⟶' => (between && (next.is_alphanumeric() || "(∞".contains(next))).then_some("to"),
+        '↑' | '▲' => (next.is_ascii_digit() || between && next.is_lowercase()).then_some("up"),
+        _ => (next.is_ascii_digit() || between && next.is_lowercase()).then_some("down"),
+    }
+}
+
+/// Returns `word` with spaces before and behind it, unless there are blanks.
+fn apart(head: &str, word: &str, rest: &str) -> String {
+    let space = |touches: bool| if touches { " " } else { "" };
+    format!("{}{word}{}", space(head.ends_with(touches)), space(rest.starts_with(touches)))
+}
+
+fn touches(neighbour: char) -> bool {
+    !neighbour.is_whitespace() && !",.;:!?".contains(neighbour)
+}
+
+/// Returns true if the text ends with the name of a note.
+fn is_note(head: &str) -> bool {
+    let name = head.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+    matches!(name.as_bytes(), [b'A'..=b'G'])
+}
+
+/// Returns the words for the charge of an ion: `²⁺`, `⁻`.
+fn charge(word: &str, head: &str, sign: &str) -> Option<String> {
+    let ion = word.starts_with(|first: char| first.is_ascii_uppercase()) || head.ends_with([')', ']']) || word == "e";
+    let figures =
+        sign.strip_suffix(['+', '-']).filter(|figures| figures.bytes().all(|digit| digit.is_ascii_digit()))?;
+    let name = if sign.ends_with('+') { "plus" } else { "minus" };
+    let words = if figures.is_empty() { name.to_owned() } else { format!("{} {name}", digits(figures)) };
+    (ion || figures.is_empty() && word.chars().count() == 1).then_some(words)
+}
+
+/// Returns the mass of an isotope in words: `¹⁴C`. A single digit at the beginning of a text is the
+/// mark of a footnote, and so is any in front of a word.
+fn isotope(head: &str, sign: &str, rest: &str) -> Option<String> {
+    const ELEMENTS: &str = "Ac Ag Al Am Ar As Au B Ba Be Br C Ca Cd Cl Co Cr Cs Cu F Fe Ga Ge H He Hg I In Ir K Kr La \
+        Li Lu Mg Mn Mo N Na Nb Nd Ne Ni O Os P Pb Pd Po Pt Pu Ra Rb Re Rn Ru S Sb Se Si Sm Sn Sr Tc Te Th Ti Tl U V W \
+        Xe Y Yb Zn Zr";
+    // The metastable one: `⁹⁹ᵐTc`.
+    let rest = rest.strip_prefix('ᵐ').unwrap_or(rest);
+    let name = rest.split(|letter: char| !letter.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let element =
+        ELEMENTS.split_whitespace().any(|element| element == name.trim_end_matches(|end: char| end.is_ascii_digit()));
+    let number = sign.bytes().all(|digit| digit.is_ascii_digit());
+    let mass = sign.len() > 1 || matches!((sign, name), ("2" | "3", "H") | ("3" | "4", "He") | ("6" | "7", "Li"));
+    let apart = head.ends_with(|before: char| " (-,/".contains(before)) || head.is_empty() && sign.len() > 1;
+    let words = (element && number && mass && apart).then(|| figures(sign))?;
+    Some(if begins_sentence(head) { capital(&words) } else { words } + " ")
+}
+
+/// Returns the words for raised characters. They are an exponent behind a number or a name, the charge
+/// of an ion, the mass of an isotope, the top of a fraction, the ending of an ordinal (`2ⁿᵈ`), or the
+/// mark of a footnote.
 fn exponent(head: &str, sign: &str, rest: &str) -> Cow<'static, str> {
     if rest.starts_with('⁄') {
         return format!(" {sign}").into();
     }
-    let word = head.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+    let near = &head[head.floor_char_boundary(head.len().saturating_sub(WORD_REACH))..];
+    let word = near.rsplit(|letter: char| !letter.is_alphanumeric()).next().unwrap_or_default();
+    if let Some(words) = charge(word, head, sign) {
+        return apart(head, &words, rest).into();
+    }
+    if let Some(words) = isotope(head, sign, rest) {
+        return words.into();
+    }
     let letters = word.bytes().take_while(u8::is_ascii_alphabetic).count();
     let footnote = word.is_empty() && !head.ends_with(')')
         || letters == word.len() && letters > 3 && !UNITS.contains(&word.to_lowercase().as_str());

@@ -5,6 +5,23 @@ use crate::text::numbers::{cardinal, digits, number, parse, plural};
 
 /// Rules for codes. Measures such as `5kg` begin with a digit and are none.
 pub(super) const RULES: &[Rule] = &[
+    // Keys of a telephone: `press #`, `dial *67`.
+    (r"\*([0-9]{2,4})(#?)", dialled),
+    (r"[#*]", key),
+    // Results of tests and groups of blood, and ions: `HIV-`, `O-`, `HCO3-`.
+    (
+        r"\b(?:(HIV|HBV|HCV|HPV|EBV|CMV|ER|PR|HER2|Rh|AB|O|(?:[Tt]ype|[Gg]roup|[Bb]lood is) [AB])|(HCO3|NO3|Cl|OH))-",
+        negative,
+    ),
+    // A group of atoms: `Ca(OH)2`.
+    (r"([A-Za-z0-9])\(([A-Z][A-Za-z]{1,3}[0-9]?)\)([0-9]{0,2})", |found| {
+        let count = found.get(3);
+        let group = !count.is_empty() || found.get(2).bytes().all(|letter| letter.is_ascii_uppercase());
+        let count = if count.is_empty() { String::new() } else { format!(" {}", figures(count)) };
+        group.then(|| found.before_letters(&format!("{} {}{count}", found.get(1), found.get(2))))
+    }),
+    // An arrow in place of `to`.
+    (r" ?--?> ?", arrow),
     // A code behind a hash, and one behind the word for it.
     (
         r"(?x)\#([A-Za-z]*[0-9][A-Za-z0-9]*(?:-[A-Za-z0-9]+)+|[A-Z]{1,5}-[A-Z0-9-]*[0-9][A-Z0-9]*
@@ -45,6 +62,8 @@ pub(super) const RULES: &[Rule] = &[
     }),
     // Universal identifiers and digests.
     (r"\b[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\b", |found| Some(spelled_code(found.get(0)))),
+    (r"\b[0-9a-f]{7,40}\b", digest),
+    (r"\b[0-9A-Z]{10,}\b", |found| (changes(found.get(0)) > 1 && joins(found)).then(|| code(found.get(0)))),
     (r"\b0x([0-9A-Fa-f]+)\b", |found| Some(format!("zero x {}", spelled_code(found.get(1))))),
     (r"\b[a-z]{1,3}[0-9]+-[0-9]+[A-Z]*\b", |found| joins(found).then(|| code(found.get(0)))),
     // The first and the last of several.
@@ -69,6 +88,75 @@ pub(super) const RULES: &[Rule] = &[
         (joins(found) && !year && alone).then(|| code(found.get(0)))
     }),
 ];
+
+/// Reads an arrow between two words: `2 -> 3`, `Paris->London`. In `p->next` it joins names.
+fn arrow(found: &RuleMatch<'_>) -> Option<String> {
+    let (left, right) = (found.get(0).starts_with(' '), found.get(0).ends_with(' '));
+    let name = super::last_word(found.head).starts_with(char::is_uppercase);
+    let behind = |next: char| {
+        if left { next.is_alphanumeric() } else { next.is_ascii_digit() || name && next.is_uppercase() }
+    };
+    let before = found.head.ends_with(|last: char| last.is_alphanumeric() || ")]".contains(last));
+    (left == right && before && found.rest.starts_with(behind)).then(|| " to ".into())
+}
+
+/// Reads a key of a telephone by itself, behind a word that tells of one or before it.
+fn key(found: &RuleMatch<'_>) -> Option<String> {
+    const BEFORE: &str = "press presses pressed pressing dial hit push tap enter type then by";
+    const AFTER: [&str; 5] = ["key", "sign", "symbol", "button", "character"];
+    let quotes = |mark: char| " \"'(".contains(mark);
+    let head = found.head.trim_end_matches(quotes);
+    let word = super::last_word(head);
+    let other =
+        head.strip_suffix("or").or(head.strip_suffix("and")).map(|other| other.trim_end_matches([' ', '"', '\'', ',']));
+    let second = other.is_some_and(|other| other.ends_with(|last: char| "#*".contains(last) || last.is_ascii_digit()));
+    let free = found.before().is_none_or(|before| quotes(before) || before == '\n')
+        && found.after().is_none_or(|after| after.is_whitespace() || "\"'),.;:!?".contains(after));
+    let behind = found.rest.trim_start_matches(['"', '\'', ' ']);
+    let named = AFTER.iter().any(|name| behind.starts_with(name));
+    let told = BEFORE.split(' ').any(|told| told.eq_ignore_ascii_case(word));
+    let name = if found.get(0) == "#" { "pound" } else { "star" };
+    (free && (told || second || named)).then(|| name.to_owned())
+}
+
+/// Reads a code that is dialled: `*67`. Elsewhere the star is the mark of a footnote.
+fn dialled(found: &RuleMatch<'_>) -> Option<String> {
+    const BEFORE: &str = "dial dials dialed dialing press hit enter call use using type then or and code with via";
+    let word = super::last_word(found.head.trim_end_matches([' ', '"', '\'']));
+    let told = BEFORE.split(' ').any(|told| told.eq_ignore_ascii_case(word));
+    let free = found.before().is_none_or(|before| " \"'".contains(before))
+        && !found.after().is_some_and(|after| after.is_alphanumeric() || "*/^".contains(after))
+        && !super::goes_on(found.rest);
+    let end = if found.get(2).is_empty() { "" } else { " pound" };
+    (told && free).then(|| format!("star {}{end}", digits(found.get(1))))
+}
+
+/// Reads the minus behind a test, a group of blood or an ion. In `HIV- and HCV-positive` the hyphen
+/// stands for a word that comes later.
+fn negative(found: &RuleMatch<'_>) -> Option<String> {
+    let free = found.before().is_none_or(|before| before.is_whitespace() || "(\"'".contains(before))
+        && found.after().is_none_or(|after| after.is_whitespace() || "\"'),.;:!?".contains(after));
+    let chained = [" and ", " or ", " to ", ", "].iter().any(|joint| found.rest.starts_with(joint));
+    let clause = found.rest.split(['.', ';', ':', '!', '?']).next().unwrap_or_default();
+    let inner = |word: &str| word.split_once('-').is_some_and(|(_, tail)| tail.starts_with(char::is_alphabetic));
+    let suspended = chained && clause.split_whitespace().take(4).any(inner);
+    let sign = if found.get(1).is_empty() { "minus" } else { "negative" };
+    (free && !suspended).then(|| format!("{}{} {sign}", found.get(1), found.get(2)))
+}
+
+/// Returns the number of changes between letters and digits.
+fn changes(text: &str) -> usize {
+    text.as_bytes().windows(2).filter(|pair| pair[0].is_ascii_digit() != pair[1].is_ascii_digit()).count()
+}
+
+/// Reads the digest of a commit. `12345e10` is a number.
+fn digest(found: &RuleMatch<'_>) -> Option<String> {
+    let text = found.get(0);
+    let told = ["commit", "hash", "revision", "sha"].contains(&found.word_before().to_lowercase().as_str());
+    let letters = text.bytes().filter(u8::is_ascii_alphabetic).count();
+    let number = letters == 1 && text.contains('e');
+    (changes(text) > if told { 0 } else { 1 } && !number && joins(found)).then(|| spelled_code(text))
+}
 
 /// Reads digits of a code: up to two as a number, also whole hundreds, more digit by digit, and so
 /// those behind a zero.

@@ -4,7 +4,7 @@ use super::codes::{figures, spelled_code};
 use super::{Rule, RuleMatch};
 use crate::text::numbers::{digits, number, whole};
 
-/// Longest path and query of a link that is read, in bytes. Behind it, only the host is.
+/// Longest path and query of a link that is read, in bytes.
 const MOST_PATH: usize = 60;
 /// Most changes between letters and digits in a part of a path that is read; a part with more is a
 /// key that tells nothing.
@@ -67,6 +67,12 @@ pub(super) const RULES: &[Rule] = &[
         let parts: Vec<_> = found.get(1).split('.').map(whole).collect();
         let stage = format!(" {} {}", found.get(2), whole_or_nothing(found.get(3)));
         Some(format!("version {} {}", parts.join(" point "), stage.trim()).trim_end().to_owned())
+    }),
+    (r"\b([0-9]+(?:\.[0-9]+)+)-(alpha|beta|rc|dev|pre|preview|nightly|snapshot|SNAPSHOT)[.-]?([0-9]*)\b", |found| {
+        let parts: Vec<_> = found.get(1).split('.').map(whole).collect();
+        let stage = format!("{} {}", found.get(2), whole_or_nothing(found.get(3)));
+        (!found.before().is_some_and(|before| ".-$".contains(before)))
+            .then(|| format!("{} {}", parts.join(" point "), stage.trim()))
     }),
     (r"\b([0-9]{1,3}(?:\.[0-9]{1,3}){3})((?::[0-9]{1,5})?(?:/[0-9]{1,2})?)\b", machine),
     (r"(?i)(?:[0-9a-f]{0,4}:){2,7}[0-9a-f]{1,4}\b", long_machine),
@@ -157,7 +163,7 @@ const fn sign(sign: char) -> Option<&'static str> {
     })
 }
 
-/// Reads the path and the query behind a host, unless they are long or hold a key.
+/// Reads the path and the query behind a host, up to a part that is a key or makes them long.
 fn path(text: &str) -> String {
     let text = text.strip_suffix('/').unwrap_or(text);
     let key = |part: &str| {
@@ -166,7 +172,10 @@ fn path(text: &str) -> String {
         };
         part.as_bytes().windows(2).filter(changes).count() > MOST_CHANGES
     };
-    if text.is_empty() || text.len() > MOST_PATH || text.split(['/', '?', '=', '&', '#']).any(key) {
+    let ends = text.match_indices(['/', '?', '#']).map(|(at, _)| at).chain([text.len()]);
+    let read = |end: usize| end <= MOST_PATH && !text[..end].split(['/', '?', '=', '&', '#']).any(key);
+    let text = &text[..ends.take_while(|&end| read(end)).last().unwrap_or_default()];
+    if text.is_empty() {
         return String::new();
     }
     let year = |part: &str| part.len() == 4 && part.bytes().all(|byte| byte.is_ascii_digit());

@@ -14,6 +14,8 @@ pub(super) const CODE: &[Rule] = &[
         let joined = |next: Option<char>| next.is_some_and(char::is_alphanumeric);
         (!joined(found.before()) && !joined(found.after())).then(|| code(found.get(1)))
     }),
+    // Formulas of LaTeX. `$5_000 and US$` is money.
+    (r"\$([^$\n]{1,80})\$", latex),
 ];
 
 /// Rules for lines, links and emphasis.
@@ -74,6 +76,21 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"<3+", heart),
 ];
+
+/// Reads a formula of LaTeX. Variables of a shell and prices are none: `$A=$B`, `$5_000 and US$`.
+fn latex(found: &RuleMatch<'_>) -> Option<String> {
+    let formula = found.get(1);
+    let power = formula.contains(['\\', '^']);
+    let price = formula.starts_with(|first: char| first.is_ascii_digit()) && !power;
+    let sure = power || formula.contains(['_', '=']);
+    let joined = |next: Option<char>| next.is_some_and(|next| next.is_alphanumeric() || "_({/$".contains(next));
+    let free = !found.before().is_some_and(char::is_alphanumeric) && !joined(found.after());
+    let pairs = [('(', ')'), ('{', '}'), ('[', ']')];
+    let whole = formula.trim() == formula
+        && pairs.iter().all(|&(open, close)| formula.matches(open).count() == formula.matches(close).count());
+    let code = formula.contains(['"', '\'', ';', '@', '&', '#']) || formula.contains("=~");
+    (sure && free && whole && !price && !code).then(|| formula.to_owned())
+}
 
 /// Reads code in a line. A tag is named, and so is an option.
 fn code(span: &str) -> String {

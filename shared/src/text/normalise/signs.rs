@@ -11,8 +11,6 @@ pub(super) const RULES: &[Rule] = &[
     (r" \|\| ", |_| Some(" or ".into())),
     (r"=>", |_| Some(" ".into())),
     (r"\b([Aa])[-–]([Zz])\b", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
-    // A plural in brackets.
-    (r"([A-Za-z])\(s\)", |found| Some(format!("{}s", found.get(1)))),
     // A dash between words, and hyphens in place of a dash.
     (r" -+ |--+", |_| Some(", ".into())),
 ];
