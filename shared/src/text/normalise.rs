@@ -140,13 +140,27 @@ fn last_word(text: &str) -> &str {
 type Rewrite = fn(&RuleMatch<'_>) -> Option<String>;
 type Rule = (&'static str, Rewrite);
 
-type Compiled = Vec<(Regex, Rewrite)>;
+type Compiled = Vec<CompiledRule>;
+
+/// Rule ready to be applied.
+struct CompiledRule {
+    pattern: Regex,
+    say: Rewrite,
+    /// Whether a match begins and ends with a word.
+    whole: (bool, bool),
+}
 
 static COMPILED_MARKUP: LazyLock<Compiled> = LazyLock::new(|| compiled(&MARKUP));
 static COMPILED: LazyLock<Compiled> = LazyLock::new(|| compiled(&FAMILIES));
 
 fn compiled(families: &[&[Rule]]) -> Compiled {
-    let compile = |&(pattern, say): &Rule| (Regex::new(pattern).expect("the patterns are constants, and tested"), say);
+    const BOUNDARY: &str = r"\b";
+    let compile = |&(pattern, say): &Rule| {
+        // The fast engine of the library knows the ends of ASCII words alone; `CompiledRule::whole` is for the others.
+        let ascii = pattern.replace(BOUNDARY, r"(?-u:\b)");
+        let whole = (pattern.trim_start_matches("(?i)").starts_with(BOUNDARY), pattern.ends_with(BOUNDARY));
+        CompiledRule { pattern: Regex::new(&ascii).expect("the patterns are constants, and tested"), say, whole }
+    };
     families.iter().copied().flatten().map(compile).collect()
 }
 
@@ -216,16 +230,21 @@ fn settled(mut text: MappedText) -> MappedText {
 }
 
 fn apply_all(rules: &Compiled, text: MappedText) -> MappedText {
-    rules.iter().fold(text, |text, (pattern, say)| apply(pattern, *say, text))
+    rules.iter().fold(text, |text, rule| apply(rule, text))
 }
 
-fn apply(pattern: &Regex, say: Rewrite, source: MappedText) -> MappedText {
+fn apply(rule: &CompiledRule, source: MappedText) -> MappedText {
     let text = source.text();
     let mut rewriter = None;
-    for captures in pattern.captures_iter(text) {
+    for captures in rule.pattern.captures_iter(text) {
         let Some(range) = captures.get(0).map(|found| found.range()) else { continue };
         let (head, rest) = (&text[..range.start], &text[range.end..]);
-        if let Some(words) = say(&RuleMatch { captures, head, rest }) {
+        // `Ste` is no word of `Stéphane`.
+        let inside = |other: Option<char>| other.is_some_and(|other| !other.is_ascii() && other.is_alphanumeric());
+        if (rule.whole.0 && inside(head.chars().next_back())) || (rule.whole.1 && inside(rest.chars().next())) {
+            continue;
+        }
+        if let Some(words) = (rule.say)(&RuleMatch { captures, head, rest }) {
             rewriter.get_or_insert_with(|| Rewriter::new(&source)).replace(range, &words);
         }
     }

@@ -95,6 +95,7 @@ const UNCHANGED: &[&str] = &[
     "It's a well-known fact, isn't it? Yes: it is; NASA says so.",
     "Plan E. G was late. So did I. E coli is one. E.G. Marshall came.",
     "Ça va très bien, über alles.",
+    "Rue Stéphane et éSt. Où, Noël.",
     "Привет, мир: 10:30 (утро) — «да»!",
     "時間は10:30です。（はい）",
     "مرحبا 5 (نعم)",
