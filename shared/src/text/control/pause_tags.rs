@@ -1,5 +1,6 @@
 //! Pauses in square brackets: `[pause:1.5s]`, `[pause:500ms]`.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
@@ -7,45 +8,76 @@ use regex::Regex;
 use super::{ControlFault, PAUSE_MS_MAX, Part};
 use crate::text::mapped_text::MappedText;
 
-/// Anything that looks like a pause. The second group is the number, the third its unit.
-static TAG: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i)[\[［]\s*pause\b(?:\s*:\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*(ms|s)\s*[\]］]|[^\]］\n]{0,40}[\]］]?)")
-        .expect("the pattern is a constant, and tested")
-});
+/// Beginning of anything that looks like a pause.
+static START: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"(?:\[|［)[ \t]*(?i-u:pause\b)").expect("the pattern is a constant, and tested"));
+/// Most characters between the word and the closing bracket.
+const INNER_CHARS_MAX: usize = 40;
+/// Most characters of a length.
+const NUMBER_CHARS_MAX: usize = 13;
+
+/// Pause as it is written.
+struct Tag {
+    range: Range<usize>,
+    /// Length in milliseconds; `None` if it is unreadable.
+    ms: Option<u32>,
+}
+
+/// Returns the pauses of a text. One that is not closed has no length.
+fn tags(text: &str) -> impl Iterator<Item = Tag> + '_ {
+    START.find_iter(text).map(|start| {
+        let rest = &text[start.end()..];
+        let inner = rest.char_indices().take(INNER_CHARS_MAX + 1).take_while(|&(_, letter)| letter != '\n');
+        let close = inner.clone().find(|&(_, letter)| letter == ']' || letter == '］');
+        match close {
+            Some((at, bracket)) => {
+                Tag { range: start.start()..start.end() + at + bracket.len_utf8(), ms: length(&rest[..at]) }
+            }
+            None => Tag { range: start.range(), ms: None },
+        }
+    })
+}
+
+/// Returns the milliseconds of what stands behind the word: `:1.5s`.
+fn length(inner: &str) -> Option<u32> {
+    let time = inner.trim().strip_prefix(':')?.trim().to_ascii_lowercase();
+    let (number, unit) = match time.strip_suffix("ms") {
+        Some(number) => (number, 1.0),
+        None => (time.strip_suffix('s')?, 1_000.0),
+    };
+    let number = number.trim_end();
+    let plain = number.starts_with(|first: char| first.is_ascii_digit())
+        && number.len() <= NUMBER_CHARS_MAX
+        && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let number: f64 = number.parse().ok().filter(|_| plain)?;
+    Some((number * unit).round() as u32)
+}
 
 /// Refuses pauses that are unreadable or too long.
 pub(super) fn checked(text: &str) -> Result<(), ControlFault> {
-    let wrong = TAG.captures_iter(text).find(|tag| length(tag).is_none_or(|ms| ms > PAUSE_MS_MAX));
-    match wrong.and_then(|tag| tag.get(0)) {
-        Some(tag) => {
-            Err(ControlFault::new(tag.as_str(), format!("[pause:500ms] or [pause:1.5s], at most {PAUSE_MS_MAX} ms")))
-        }
+    match tags(text).find(|tag| tag.ms.is_none_or(|ms| ms > PAUSE_MS_MAX)) {
+        Some(tag) => Err(ControlFault::new(
+            &text[tag.range],
+            format!("[pause:500ms] or [pause:1.5s], at most {PAUSE_MS_MAX} ms"),
+        )),
         None => Ok(()),
     }
 }
 
 /// Returns true if there is a pause in the text.
 pub(super) fn has_pause(text: &str) -> bool {
-    TAG.is_match(text)
+    START.is_match(text)
 }
 
 /// Splits a text at its pauses. An unreadable pause has no length, and one that is too long is
 /// shortened.
 pub(super) fn parts(text: &MappedText) -> Vec<Part> {
     let (mut parts, mut start) = (Vec::new(), 0);
-    for tag in TAG.captures_iter(text.text()) {
-        let Some(range) = tag.get(0).map(|tag| tag.range()) else { continue };
-        let pause_ms = Some(length(&tag).unwrap_or_default().min(PAUSE_MS_MAX));
+    for Tag { range, ms } in tags(text.text()) {
+        let pause_ms = Some(ms.unwrap_or_default().min(PAUSE_MS_MAX));
         parts.push(Part { text: text.slice(start..range.start), pause_ms });
         start = range.end;
     }
     parts.push(Part { text: text.slice(start..text.text().len()), pause_ms: None });
     parts
-}
-
-/// Returns the length of a pause in milliseconds.
-fn length(tag: &regex::Captures<'_>) -> Option<u32> {
-    let unit = if tag.get(2)?.as_str().eq_ignore_ascii_case("ms") { 1.0 } else { 1_000.0 };
-    let number: f64 = tag.get(1)?.as_str().parse().ok()?;
-    Some((number * unit).round() as u32)
 }
