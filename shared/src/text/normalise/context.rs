@@ -14,6 +14,11 @@ impl<'t> RuleMatch<'t> {
         format!("{space}{words} ")
     }
 
+    /// Returns the last character before the match that is no blank.
+    pub(super) fn before_blank(&self) -> Option<char> {
+        self.head.trim_end().chars().next_back()
+    }
+
     /// Returns the word in front of the match, behind one blank; empty if there is none.
     pub(super) fn previous_word(&self) -> &'t str {
         last_word(self.head)
@@ -87,6 +92,22 @@ impl<'t> RuleMatch<'t> {
         let tens = digits.ends_with('0') && ((digits.len() == 2 && digits != "10") || digits.len() == 4);
         tens && !TIMES.contains(&self.word_before_number().to_lowercase().as_str())
             || ["the", "The"].contains(&self.word_before_number())
+    }
+}
+
+/// Returns true if a hyphen behind `head` is the sign of a number: at the start, behind a blank, an
+/// opening bracket or quote, or another sign.
+pub(super) fn is_sign(head: &str) -> bool {
+    let mut before = head.chars().rev();
+    let (last, earlier) = (before.next(), before.next());
+    match last {
+        None => true,
+        Some(blank) if blank.is_whitespace() => true,
+        Some(sign) if "([{|=<>^~*×+".contains(sign) => true,
+        Some('"' | '\'' | '`') => earlier.is_none_or(|earlier| !earlier.is_alphanumeric()),
+        // `:-3` is a face.
+        Some(',' | ':') => earlier.is_some_and(char::is_alphanumeric),
+        Some(_) => false,
     }
 }
 

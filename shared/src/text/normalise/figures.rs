@@ -1,6 +1,8 @@
 //! Rules for all numbers except dates, times, measures and sums of money: ranges, ordinals,
 //! fractions and the rest.
 
+use super::context::is_sign;
+use super::operators::in_equation;
 use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{cardinal, decimal, number, ordinal, pair, parse, part, plural, whole};
 
@@ -36,13 +38,29 @@ pub(super) const RANGES: &[Rule] = &[
             && !found.before().is_some_and(|before| ".,".contains(before));
         (free && low < high).then(|| format!("{}{} to {}", found.get(1), found.get(2), found.get(3)))
     }),
-    (r"-([$€£¥₹]?\.?[0-9])", |found| {
-        let free = found.before().is_none_or(|before| before.is_whitespace() || "([".contains(before));
-        free.then(|| format!("minus {}", found.get(1)))
+    (r"-([$€£¥₹]?\.?[0-9]|[∞√]|\p{Greek}(?:\b|/))", |found| {
+        is_sign(found.head).then(|| format!(" minus {}", found.get(1)))
     }),
-    (r"–([0-9]+(?:\.[0-9]+)? ?[°%])", |found| {
-        let free = found.before().is_none_or(|before| before.is_whitespace() || "([".contains(before));
-        free.then(|| format!("minus {}", found.get(1)))
+    // Letters that stand for numbers. Behind a blank they can also be flags of a command: `ls -l`.
+    (r"-([A-Za-z])\b", |found| {
+        let number = ["x", "y", "z"].contains(&found.get(1)) && found.before().is_none_or(|before| " (|,".contains(before));
+        let joined = found.head.ends_with(['=', '^', '<', '>', '{', '[']);
+        let more = found.rest.starts_with(['-', '\'', '=', ':', '.']) && found.rest.len() > 1 && !found.rest.starts_with(". ");
+        let sure = number || joined || (is_sign(found.head) && in_equation(found));
+        (sure && is_sign(found.head) && !more).then(|| format!(" minus {}", found.get(1)))
+    }),
+    (r"-\(([A-Za-z0-9.+*/^× -]{1,32})\)", |found| {
+        let single = found.get(1).split(|letter: char| !letter.is_alphanumeric()).all(|word| {
+            word.chars().count() < 2 || word.bytes().all(|byte| byte.is_ascii_digit())
+        });
+        let sum = found.get(1).contains(['+', '-', '*', '/', '^', '×']);
+        (single && sum && is_sign(found.head)).then(|| format!(" minus ({})", found.get(1)))
+    }),
+    // A dash that touches a number from the left only; `5 –7` is a range.
+    (r"–([$€£¥₹]?\.?[0-9])", |found| {
+        let range = found.head.trim_end().ends_with(|last: char| last.is_ascii_digit());
+        let line = found.before() == Some('\n');
+        (is_sign(found.head) && !range && !line).then(|| format!(" minus {}", found.get(1)))
     }),
 ];
 
