@@ -103,6 +103,10 @@ fn replacement(head: &str, character: char, rest: &str) -> (usize, Option<Cow<'s
         '₀'..='₉' if rest.starts_with(|next: char| next.is_ascii_digit()) => {
             (0, Some(format!("{} ", compatible(character)).into()))
         }
+        // Behind the sign of a number: `-½`.
+        '¼'..='¾' | '⅐'..='⅞' if head.strip_suffix('-').is_some_and(super::context::is_sign) => {
+            (0, Some(compatible(character).replace('⁄', "/").into()))
+        }
         other => (0, variant(other)),
     }
 }

@@ -79,6 +79,32 @@ impl<'t> RuleMatch<'t> {
         noun && ["a", "an", "A", "An"].contains(&self.word_before_number())
     }
 
+    /// Returns true if an `s` that touches a number is seconds: `wait 60s`, `45s`, `2.5s`. It is a
+    /// plural in a decade, behind a number of three digits (`747s`, `HTTP 500s`) and in `2x4s`.
+    pub(super) fn is_seconds(&self) -> bool {
+        const NOUNS: [&str; 18] = [
+            "timeout", "delay", "latency", "interval", "wait", "took", "take", "ttl", "deadline", "duration", "sleep",
+            "pause", "runtime", "cooldown", "retry", "lasts", "lasted", "within",
+        ];
+        const BEHIND: [&str; 11] = [
+            "timeout", "delay", "pause", "interval", "timer", "wait", "cooldown", "ttl", "deadline", "later", "ago",
+        ];
+        const BYTES: usize = 48;
+        let before = self.before_number();
+        let mut start = before.len().saturating_sub(BYTES);
+        while !before.is_char_boundary(start) {
+            start += 1;
+        }
+        let near = before[start..].rsplit(['.', ',', ';', '!', '?']).next().unwrap_or_default().to_lowercase();
+        if BEHIND.contains(&self.next_word()) || NOUNS.iter().any(|noun| near.contains(noun)) {
+            return true;
+        }
+        let plain = !self.head[before.len()..].contains('.');
+        let whole = self.head.len() - before.len() + 1;
+        let size = before.ends_with(" by ") || before.ends_with(['x', '×']);
+        !self.is_decade() && !size && !(plain && whole > 2)
+    }
+
     /// Returns true if a number of tens with an `s` is a decade, as in `the 60s`, and no time, as in
     /// `wait 60s`.
     pub(super) fn is_decade(&self) -> bool {

@@ -11,9 +11,15 @@ pub(super) const RULES: &[Rule] = &[
     (r"( ?)[xX×]( ?)([0-9])", by),
     // `20 kg - 30 kg`, `5cm–10cm`.
     (r#"([0-9]) ?([A-Za-zµΩ°'"′″]{1,4}\.?) ?[-–] ?([0-9])"#, |found| {
+ // `5W-30` is a code: the unit of a range stands behind its end too.
+        let code = found.get(2).len() == 1 && !found.get(0).contains(' ') && {
+            let digits = found.rest.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');
+            !digits.trim_start().starts_with(found.get(2))
+        };
         let quotes = ["'", "\"", "′", "″"].contains(&found.get(2));
         let unit = quotes || name(found.get(2)).is_some();
-        (unit && found.token_before().is_empty())
+        let code = code && found.get(2).starts_with(char::is_alphabetic);
+        (unit && !code && found.token_before().is_empty())
             .then(|| format!("{}{}{} to {}", found.get(1), if quotes { "" } else { " " }, found.get(2), found.get(3)))
     }),
     // Feet and inches, in which the inches are below 12. Minutes and seconds look the same.
@@ -130,6 +136,10 @@ fn inches(found: &RuleMatch<'_>) -> Option<String> {
 /// Reads an apostrophe behind a number as feet, unless it closes a quotation.
 fn feet(found: &RuleMatch<'_>) -> Option<String> {
     let number = found.get(1);
+    // The minutes of a match, `90+3'`, and the quotes of LaTeX: the `n+1' rule.
+    if found.before() == Some('+') || found.head.rsplit('\n').next().is_some_and(|line| line.contains('`')) {
+        return None;
+    }
     let ends = found.rest.is_empty() || found.rest.starts_with([' ', '-', ',', '.', ';', ':', ')', '!', '?']);
     if !ends || is_open(found.head, '\'') || is_open(found.head, '"') {
         return None;

@@ -37,6 +37,7 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"[₀-₉]+", |found| Some(plain(found.get(0)))),
     (r"\^−", |_| Some("^-".into())),
+    (r"-([∛∜√])", |found| is_sign(found.head).then(|| format!(" minus {}", found.get(1)))),
     (r"([∛∜√]) ?", |found| {
         let root = match found.get(1) {
             "∛" => "cube",

@@ -18,12 +18,14 @@ pub(super) const RULES: &[Rule] = &[
         };
         Some(format!("{}{sign} equals {}", found.get(1), found.get(3)))
     }),
-    (r"([A-Za-z\]]) ?~= ?([0-9])", |found| Some(format!("{} compatible with {}", found.get(1), found.get(2)))),
+    (r"([A-Za-z\]]) ?~=([0-9])", |found| Some(format!("{} compatible with {}", found.get(1), found.get(2)))),
     (r"\b([0-9]+) % ([0-9]+)\b", |found| {
         let share = found.rest.trim_start().starts_with(['%', '-', '–']) || goes_on(found.rest);
         let number = !found.before().is_some_and(|before| ".,".contains(before));
         (!share && number).then(|| format!("{} mod {}", found.get(1), found.get(2)))
     }),
+    (r"\b([0-9]+)%([0-9]+) ?(==)", |found| Some(format!("{} mod {}{}", found.get(1), found.get(2), found.get(3)))),
+    (r"(\p{Greek})/([0-9])", |found| Some(format!("{} over {}", found.get(1), found.get(2)))),
     (r"\b([A-Za-z]) ?% ?([0-9]+|[a-z])\b", |found| {
         let free = !found.before().is_some_and(|before| "%/?=&-'.".contains(before)) && !found.rest.starts_with(['%', '/', '&']);
         free.then(|| format!("{} mod {}", found.get(1), found.get(2)))
@@ -62,7 +64,7 @@ pub(super) const RULES: &[Rule] = &[
         };
         base.then(|| found.before_letters(&words))
     }),
-    (r"\^(?:([23])\b)?", power),
+    (r"\^(?:([23])\b|-([A-Za-z])\b)?", power),
     (r"~", |found| match found.before() {
         _ if !number_follows(found.rest.trim_start_matches(' ')) => None,
         None => Some("about ".into()),
@@ -168,11 +170,12 @@ fn power(found: &RuleMatch<'_>) -> Option<String> {
         "2" if !goes_on(found.rest) => Some(" squared".into()),
         "3" if !goes_on(found.rest) => Some(" cubed".into()),
         "" => {
-            let unsigned = found.rest.strip_prefix('-').unwrap_or(found.rest);
-            let letter = unsigned.split(|letter: char| !letter.is_alphanumeric()).next();
+            if !found.get(2).is_empty() {
+                return Some(format!(" to the power of minus {}", found.get(2)));
+            }
+            let letter = found.rest.split(|letter: char| !letter.is_alphanumeric()).next();
             let raised = number_follows(found.rest) || letter.is_some_and(|letter| letter.chars().count() == 1);
-            let sign = !number_follows(found.rest) && found.rest.starts_with('-');
-            raised.then(|| if sign { " to the power of" } else { " to the power of " }.into())
+            raised.then(|| " to the power of ".into())
         }
         digit => Some(format!(" to the power of {digit}")),
     }
