@@ -3,6 +3,7 @@
 
 mod control;
 mod figures;
+mod hunted_figures;
 mod page;
 mod sentences;
 mod word_fragments;

@@ -86,9 +86,8 @@ impl<'t> RuleMatch<'t> {
             "timeout", "delay", "latency", "interval", "wait", "took", "take", "ttl", "deadline", "duration", "sleep",
             "pause", "runtime", "cooldown", "retry", "lasts", "lasted", "within",
         ];
-        const BEHIND: [&str; 11] = [
-            "timeout", "delay", "pause", "interval", "timer", "wait", "cooldown", "ttl", "deadline", "later", "ago",
-        ];
+        const BEHIND: [&str; 11] =
+            ["timeout", "delay", "pause", "interval", "timer", "wait", "cooldown", "ttl", "deadline", "later", "ago"];
         const BYTES: usize = 48;
         let before = self.before_number();
         let mut start = before.len().saturating_sub(BYTES);

@@ -169,7 +169,8 @@ fn year_last(found: &RuleMatch<'_>) -> Option<String> {
 fn after_cue(found: &RuleMatch<'_>) -> Option<String> {
     let said = |month: &str, of_month: &str| {
         let fraction = part(parse(month)?, parse(of_month)?).is_some() && ["2", "3", "4", "8"].contains(&of_month);
-        let sure = ["on", "due", "dated", "OOO", "ooo", "PTO", "vacation"].contains(&found.get(1)) || weekday(found.get(1)).is_some();
+        let sure = ["on", "due", "dated", "OOO", "ooo", "PTO", "vacation"].contains(&found.get(1))
+            || weekday(found.get(1)).is_some();
         if fraction && !sure { None } else { Some(format!("{} {}", month_at(month)?, day(of_month)?)) }
     };
     if goes_on(found.rest)

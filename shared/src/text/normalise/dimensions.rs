@@ -11,7 +11,7 @@ pub(super) const RULES: &[Rule] = &[
     (r"( ?)[xX×]( ?)([0-9])", by),
     // `20 kg - 30 kg`, `5cm–10cm`.
     (r#"([0-9]) ?([A-Za-zµΩ°'"′″]{1,4}\.?) ?[-–] ?([0-9])"#, |found| {
- // `5W-30` is a code: the unit of a range stands behind its end too.
+        // `5W-30` is a code: the unit of a range stands behind its end too.
         let code = found.get(2).len() == 1 && !found.get(0).contains(' ') && {
             let digits = found.rest.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');
             !digits.trim_start().starts_with(found.get(2))
@@ -137,7 +137,9 @@ fn inches(found: &RuleMatch<'_>) -> Option<String> {
 fn feet(found: &RuleMatch<'_>) -> Option<String> {
     let number = found.get(1);
     // The minutes of a match, `90+3'`, and the quotes of LaTeX: the `n+1' rule.
-    if found.before() == Some('+') || found.head.rsplit('\n').next().is_some_and(|line| line.contains('`')) {
+    let line = found.head.rsplit('\n').next().unwrap_or_default();
+    let quoted = line.rsplit_once('`').is_some_and(|(_, quote)| !quote.contains('\''));
+    if found.before() == Some('+') || quoted {
         return None;
     }
     let ends = found.rest.is_empty() || found.rest.starts_with([' ', '-', ',', '.', ';', ':', ')', '!', '?']);

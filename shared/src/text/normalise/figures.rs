@@ -48,16 +48,19 @@ pub(super) const RANGES: &[Rule] = &[
     }),
     // Letters that stand for numbers. Behind a blank they can also be flags of a command: `ls -l`.
     (r"-([A-Za-z])\b", |found| {
-        let number = ["x", "y", "z"].contains(&found.get(1)) && found.before().is_none_or(|before| " (|,".contains(before));
+        let number =
+            ["x", "y", "z"].contains(&found.get(1)) && found.before().is_none_or(|before| " (|,".contains(before));
         let joined = found.head.ends_with(['=', '^', '<', '>', '{', '[']);
-        let more = found.rest.starts_with(['-', '\'', '=', ':', '.']) && found.rest.len() > 1 && !found.rest.starts_with(". ");
+        let more =
+            found.rest.starts_with(['-', '\'', '=', ':', '.']) && found.rest.len() > 1 && !found.rest.starts_with(". ");
         let sure = number || joined || (is_sign(found.head) && in_equation(found));
         (sure && is_sign(found.head) && !more).then(|| format!(" minus {}", found.get(1)))
     }),
     (r"-\(([A-Za-z0-9.+*/^× -]{1,32})\)", |found| {
-        let single = found.get(1).split(|letter: char| !letter.is_alphanumeric()).all(|word| {
-            word.chars().count() < 2 || word.bytes().all(|byte| byte.is_ascii_digit())
-        });
+        let single = found
+            .get(1)
+            .split(|letter: char| !letter.is_alphanumeric())
+            .all(|word| word.chars().count() < 2 || word.bytes().all(|byte| byte.is_ascii_digit()));
         let sum = found.get(1).contains(['+', '-', '*', '/', '^', '×']);
         (single && sum && is_sign(found.head)).then(|| format!(" minus ({})", found.get(1)))
     }),

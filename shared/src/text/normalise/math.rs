@@ -96,6 +96,7 @@ pub(super) const NAMES: &[Rule] = &[
         let said = if found.get(0).starts_with(['S', 's']) { &found.get(0)[..3] } else { "the sum" };
         Some(found.spaced(&format!("{said} of")))
     }),
+    (r"∫ of\b", |found| Some(found.spaced("the integral of").trim_end().to_owned())),
     (r"[∞∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| {
         Some(found.spaced(sign(found.get(0))?))
     }),

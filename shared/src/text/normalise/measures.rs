@@ -85,12 +85,12 @@ pub(super) const RULES: &[Rule] = &[
         |found| {
             let unit = found.get(2);
             let word = [
-                "in", "us", "mb", "deg", "bar", "min", "sec", "cal", "gal", "mil", "ms", "pt", "pts", "ha", "ac", "mo", "bps",
+                "in", "us", "mb", "deg", "bar", "min", "sec", "cal", "gal", "mil", "ms", "pt", "pts", "ha", "ac", "mo",
                 "ly", "rad", "ins", "px",
             ]
             .contains(&unit)
                 && found.get(3).is_empty();
-            let known = name(unit).filter(|_| !word && !["pt", "in", "ha", "us"].contains(&unit))?;
+            let known = name(unit).filter(|_| !word && !["pt", "in", "ha", "us", "bps"].contains(&unit))?;
             let words = if found.get(1).eq_ignore_ascii_case("one") { known.to_owned() } else { plural(known) };
             let period = if found.get(3).is_empty() { "" } else { found.period() };
             Some(format!("{} {words}{period}", found.get(1)))
@@ -199,7 +199,8 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
     let dotted = !dot.is_empty();
     // `5W-30`, `10 t-tests`, `4 L-shaped`; `2 V6 engines`, whose digit is a word already.
     let code = found.rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
-    let engine = ["V", "W", "L", "A", "N"].contains(&symbol) && blank == " " && dot.is_empty() && is_digit(found.next_word());
+    let engine =
+        ["V", "W", "L", "A", "N"].contains(&symbol) && blank == " " && dot.is_empty() && is_digit(found.next_word());
     if symbol.len() == 1 && per.is_empty() && dot.is_empty() && (code || engine) {
         return None;
     }
@@ -230,7 +231,9 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
     let period = if compass {
         ""
     } else if dotted && found.get(5).is_empty() && share.is_empty() {
-        found.period()
+        // Such symbols are written without a period: `12 V. 10 A`.
+        let number = found.rest.trim_start().starts_with(|next: char| next.is_ascii_digit());
+        if number && symbol.contains(|letter: char| letter.is_ascii_uppercase()) { "." } else { found.period() }
     } else {
         dot
     };
@@ -243,11 +246,34 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
 /// Reads `bps` near words about money; elsewhere it is the speed of a line, near words about that.
 fn basis_points(found: &RuleMatch<'_>) -> Option<String> {
     const MONEY: [&str; 14] = [
-        "rate", "yield", "fed", "hike", "cut", "spread", "basis", "bond", "treasur", "ecb", "margin", "inflation",
-        "fee", "mortgage",
+        "rate",
+        "yield",
+        "fed",
+        "hike",
+        "cut",
+        "spread",
+        "basis",
+        "bond",
+        "treasur",
+        "ecb",
+        "margin",
+        "inflation",
+        "fee",
+        "mortgage",
     ];
     const LINES: [&str; 12] = [
-        "modem", "baud", "serial", "network", "download", "upload", "bandwidth", "kbps", "mbps", "line", "link", "data",
+        "modem",
+        "baud",
+        "serial",
+        "network",
+        "download",
+        "upload",
+        "bandwidth",
+        "kbps",
+        "mbps",
+        "line",
+        "link",
+        "data",
     ];
     let near = around(found);
     let about = |words: &[&str]| words.iter().any(|word| near.contains(word));
@@ -324,7 +350,9 @@ fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool 
         "bar" => alone && !place,
         "mo" | "cal" => !place,
         // `b^2 - 4ac`
-        "ac" => !place && !["minus", "plus", "equals", "times", "of"].contains(&found.word_before_number()),
+        "ac" => {
+            !place && !["minus", "plus", "equals"].iter().any(|sign| found.before_number().trim_end().ends_with(sign))
+        }
         "A" => blank != "-" && !place && (blank != " " || alone) && is_electric(found),
         "V" if dotted && next.starts_with(|next: char| next.is_ascii_digit()) => !place,
         "V" | "W" | "L" => !place && (blank != " " || alone || next.starts_with(char::is_lowercase)),

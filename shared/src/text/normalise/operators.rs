@@ -27,7 +27,8 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b([0-9]+)%([0-9]+) ?(==)", |found| Some(format!("{} mod {}{}", found.get(1), found.get(2), found.get(3)))),
     (r"(\p{Greek})/([0-9])", |found| Some(format!("{} over {}", found.get(1), found.get(2)))),
     (r"\b([A-Za-z]) ?% ?([0-9]+|[a-z])\b", |found| {
-        let free = !found.before().is_some_and(|before| "%/?=&-'.".contains(before)) && !found.rest.starts_with(['%', '/', '&']);
+        let free = !found.before().is_some_and(|before| "%/?=&-'.".contains(before))
+            && !found.rest.starts_with(['%', '/', '&']);
         free.then(|| format!("{} mod {}", found.get(1), found.get(2)))
     }),
     // `5 / 10`, `and / or`. Verses of poems have a slash between blanks too.
@@ -36,7 +37,8 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} over ({})", found.get(1), found.get(2)))
     }),
     (r"\b([0-9]+|[a-z])•([0-9]+|[a-z])\b", |found| {
-        let letters = [found.get(1), found.get(2)].iter().all(|word| word.starts_with(|l: char| l.is_ascii_lowercase()));
+        let letters =
+            [found.get(1), found.get(2)].iter().all(|word| word.starts_with(|l: char| l.is_ascii_lowercase()));
         (letters || in_equation(found)).then(|| format!("{} times {}", found.get(1), found.get(2)))
     }),
     (r"={3,}", |_| Some(" ".into())),
@@ -110,7 +112,9 @@ fn number_follows(text: &str) -> bool {
 fn compares(found: &RuleMatch<'_>) -> bool {
     let joins = |before: char| before.is_alphanumeric() || ")%|".contains(before);
     if number_follows(found.rest) {
-        return found.before().is_none_or(|before| joins(before) || before.is_whitespace() || before == '(' || before == ',');
+        return found
+            .before()
+            .is_none_or(|before| joins(before) || before.is_whitespace() || before == '(' || before == ',');
     }
     let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
     if left.ends_with(|digit: char| digit.is_ascii_digit()) && left.len() == found.head.len() {

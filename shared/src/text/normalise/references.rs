@@ -9,10 +9,7 @@ use crate::text::numbers::{cardinal, digits, ordinal, pair, parse, whole};
 pub(super) const RULES: &[Rule] = &[
     // `N° 5` and `Nº 5`.
     (r"\b[Nn]° ?([0-9])", |found| Some(format!("number {}", found.get(1)))),
-    (
-        r"\b(?:([1-3]) )?([A-Z][a-z]{1,13})(\.?) ([0-9]{1,3}):([0-9]{1,3})(?: ?[-–] ?([0-9]{1,3}))?\b",
-        verse,
-    ),
+    (r"\b(?:([1-3]) )?([A-Z][a-z]{1,13})(\.?) ([0-9]{1,3}):([0-9]{1,3})(?: ?[-–] ?([0-9]{1,3}))?\b", verse),
     // A court, not a street.
     (r"\b([0-9]{1,2})(?:st|nd|rd|th|d) Cir\.", |found| Some(format!("{} Circuit", ordinal(parse(found.get(1))?)))),
     // A standard and its year.
@@ -36,7 +33,8 @@ pub(super) const RULES: &[Rule] = &[
         ),
         |found| {
             let more = super::goes_on(found.rest) || found.rest.starts_with('–');
-            (!more).then(|| format!("{} {} dash {}", found.get(1), in_pairs(found.get(2)), in_pairs(found.get(3))))
+            let name = found.get(1).replace("No.", "number").replace("no.", "number");
+            (!more).then(|| format!("{name} {} dash {}", in_pairs(found.get(2)), in_pairs(found.get(3))))
         },
     ),
     // Paragraphs of the tax law: `401(k)`, `501(c)(3)`.
@@ -79,7 +77,11 @@ fn book(word: &str, dotted: bool) -> Option<&'static str> {
 /// Reads a place in the Bible: `1 Cor. 13:4-8`. A time of day behind a name has `AM` or `PM`.
 fn verse(found: &RuleMatch<'_>) -> Option<String> {
     let name = book(found.get(2), !found.get(3).is_empty())?;
-    let half = found.rest.trim_start().get(..2).is_some_and(|half| ["am", "pm", "a.", "p."].contains(&half.to_lowercase().as_str()));
+    let half = found
+        .rest
+        .trim_start()
+        .get(..2)
+        .is_some_and(|half| ["am", "pm", "a.", "p."].contains(&half.to_lowercase().as_str()));
     if half || found.rest.starts_with(':') || found.rest.starts_with(|next: char| next.is_alphanumeric()) {
         return None;
     }

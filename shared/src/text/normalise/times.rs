@@ -55,13 +55,11 @@ pub(super) const CLOCK: &[Rule] = &[
             (_, 1) => "one minute".into(),
             (_, minutes) => format!("{} minutes", cardinal(minutes)),
         };
-        let free = !found.before().is_some_and(|before| ":.".contains(before));
-        free.then(|| format!("{minutes} {}", found.get(2)))
+        (!is_at(found)).then(|| format!("{minutes} {}", found.get(2)))
     }),
     // A scale.
     (r"\b1:([0-9]{1,4}) (scale|model|replica|miniature|mix|mixture|ratio|dilution|odds)", |found| {
-        let free = !found.before().is_some_and(|before| ":.".contains(before));
-        free.then(|| Some(format!("one to {} {}", cardinal(parse(found.get(1))?), found.get(2))))?
+        (!is_at(found)).then(|| Some(format!("one to {} {}", cardinal(parse(found.get(1))?), found.get(2))))?
     }),
     (r"\b([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?: ([AP]M)\b)?", time),
     // The parts of a code are no ratio: `RHSA-1999:030`.
@@ -91,7 +89,17 @@ fn military(found: &RuleMatch<'_>) -> Option<String> {
 /// 2:00:35`.
 fn duration(found: &RuleMatch<'_>) -> Option<String> {
     const WORDS: [&str; 12] = [
-        "record", "marathon", "finish", "ran", "runtime", "duration", "lasted", "lasts", "elapsed", "in a time of", "won in",
+        "record",
+        "marathon",
+        "finish",
+        "ran",
+        "runtime",
+        "duration",
+        "lasted",
+        "lasts",
+        "elapsed",
+        "in a time of",
+        "won in",
         "length",
     ];
     const CHARACTERS: usize = 60;
@@ -100,18 +108,22 @@ fn duration(found: &RuleMatch<'_>) -> Option<String> {
     let words = near.split(|letter: char| !letter.is_alphanumeric());
     let told = words.clone().any(|word| WORDS.contains(&word)) || near.contains("finish") || near.ends_with("time of ");
     let half = found.rest.trim_start().to_lowercase().starts_with(['a', 'p']) && found.next_word().len() < 3;
-    let at = found.previous_word() == "at" || found.before().is_some_and(|before| ":.".contains(before));
-    if !told || half || at {
+    if !told || half || is_at(found) {
         return None;
     }
     let part = |digits: &str, unit: &str| {
-        parse(digits).filter(|&number| number > 0).map(|number| {
-            format!("{} {unit}{}", cardinal(number), if number == 1 { "" } else { "s" })
-        })
+        parse(digits)
+            .filter(|&number| number > 0)
+            .map(|number| format!("{} {unit}{}", cardinal(number), if number == 1 { "" } else { "s" }))
     };
     let parts = [part(found.get(1), "hour"), part(found.get(2), "minute"), part(found.get(3), "second")];
     let words = parts.into_iter().flatten().collect::<Vec<_>>();
     (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// Returns true behind `at`, which asks for a time of day, and inside a longer number.
+fn is_at(found: &RuleMatch<'_>) -> bool {
+    found.previous_word().eq_ignore_ascii_case("at") || found.before().is_some_and(|before| ":.".contains(before))
 }
 
 fn with_colon(found: &RuleMatch<'_>) -> Option<String> {
