@@ -96,6 +96,11 @@ pub(super) const NAMES: &[Rule] = &[
         let said = if found.get(0).starts_with(['S', 's']) { &found.get(0)[..3] } else { "the sum" };
         Some(found.spaced(&format!("{said} of")))
     }),
+    (r"∫{2,}(?: of\b)?", |found| {
+        let count = found.get(0).chars().filter(|&sign| sign == '∫').count();
+        let kind = ["double ", "triple "].get(count - 2).unwrap_or(&"");
+        Some(found.spaced(&format!("the {kind}integral of")))
+    }),
     (r"∫ of\b", |found| Some(found.spaced("the integral of").trim_end().to_owned())),
     (r"[∞∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| {
         Some(found.spaced(sign(found.get(0))?))

@@ -65,7 +65,7 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} {}", found.get(1), counted(found, found.get(1), "newton meter")))
     }),
     // Degrees; the hemisphere goes with them.
-    (r"([0-9]) ?[°º] ?([CFK]\b)?( ?[NSEW]\b)?", degrees),
+    (r"([0-9]) ?[°º] ?([CFK](?-u:\b))?( ?[NSEW](?-u:\b))?", degrees),
     (r"([0-9]) ?[℃℉]", |found| {
         let scale = if found.get(0).ends_with('℃') { "degree Celsius" } else { "degree Fahrenheit" };
         Some(found.before_letters(&format!("{} {}", found.get(1), counted(found, found.get(1), scale))))

@@ -5,12 +5,13 @@ use super::units;
 use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{amount, plural, whole};
 
-/// Pattern of the sign or code of a currency in front of its sum.
+/// Pattern of the sign or code of a currency in front of its sum. The boundaries of words are those of
+/// ASCII, because the others are slow in text of other scripts.
 macro_rules! sign {
     () => {
         concat!(
-            r"(?:\b(?:US|CA|AU|NZ|HK|NT|MX|[CASR]))?\$|[€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
-            r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|",
+            r"(?:(?-u:\b)(?:US|CA|AU|NZ|HK|NT|MX|[CASR]))?\$|[€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
+            r"(?-u:\b)(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|",
             r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|Rs\.?|kr\.?)"
         )
     };
@@ -22,7 +23,7 @@ macro_rules! sign_behind {
         concat!(
             r"[$€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
             r"(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|",
-            r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)\b"
+            r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)(?-u:\b)"
         )
     };
 }
@@ -32,7 +33,7 @@ macro_rules! scaled {
     () => {
         concat!(
             r"(?:[ -]?(hundred|thousand|million|billion|trillion|lakh|crore|mil|mln|bln|trn|bn|mn|tn|mm|MM|BN|MN|TN|",
-            r"[kKmMBbtT])\b)?"
+            r"[kKmMBbtT])(?-u:\b))?"
         )
     };
 }
