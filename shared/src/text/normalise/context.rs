@@ -98,6 +98,10 @@ impl<'t> RuleMatch<'t> {
         if BEHIND.contains(&self.next_word()) || NOUNS.iter().any(|noun| near.contains(noun)) {
             return true;
         }
+        const LEADS: [&str; 8] = ["after", "another", "every", "for", "least", "ran", "than", "under"];
+        if LEADS.contains(&self.word_before_number().to_lowercase().as_str()) {
+            return true;
+        }
         let plain = !self.head[before.len()..].contains('.');
         let whole = self.head.len() - before.len() + 1;
         let size = before.ends_with(" by ") || before.ends_with(['x', '×']);

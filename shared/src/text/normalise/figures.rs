@@ -2,7 +2,7 @@
 //! fractions and the rest.
 
 use super::context::is_sign;
-use super::operators::in_equation;
+use super::operators::{in_equation, is_formula};
 use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{cardinal, decimal, number, ordinal, pair, parse, part, plural, whole};
 
@@ -57,12 +57,8 @@ pub(super) const RANGES: &[Rule] = &[
         (sure && is_sign(found.head) && !more).then(|| format!(" minus {}", found.get(1)))
     }),
     (r"-\(([A-Za-z0-9.+*/^× -]{1,32})\)", |found| {
-        let single = found
-            .get(1)
-            .split(|letter: char| !letter.is_alphanumeric())
-            .all(|word| word.chars().count() < 2 || word.bytes().all(|byte| byte.is_ascii_digit()));
         let sum = found.get(1).contains(['+', '-', '*', '/', '^', '×']);
-        (single && sum && is_sign(found.head)).then(|| format!(" minus ({})", found.get(1)))
+        (is_formula(found.get(1)) && sum && is_sign(found.head)).then(|| format!(" minus ({})", found.get(1)))
     }),
     // A dash that touches a number from the left only; `5 –7` is a range.
     (r"–([$€£¥₹]?\.?[0-9])", |found| {

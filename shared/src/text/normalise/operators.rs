@@ -20,9 +20,10 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (r"([A-Za-z\]]) ?~=([0-9])", |found| Some(format!("{} compatible with {}", found.get(1), found.get(2)))),
     (r"\b([0-9]+) % ([0-9]+)\b", |found| {
-        let share = found.rest.trim_start().starts_with(['%', '-', '–']) || goes_on(found.rest);
+        // `rose 10 % 2 years ago` is a share.
+        let result = [" is ", " = ", " == ", " equals ", "==", ")"].iter().any(|is| found.rest.starts_with(is));
         let number = !found.before().is_some_and(|before| ".,".contains(before));
-        (!share && number).then(|| format!("{} mod {}", found.get(1), found.get(2)))
+        (result && number).then(|| format!("{} mod {}", found.get(1), found.get(2)))
     }),
     (r"\b([0-9]+)%([0-9]+) ?(==)", |found| Some(format!("{} mod {}{}", found.get(1), found.get(2), found.get(3)))),
     (r"(\p{Greek})/([0-9])", |found| Some(format!("{} over {}", found.get(1), found.get(2)))),
@@ -34,7 +35,7 @@ pub(super) const RULES: &[Rule] = &[
     // `5 / 10`, `and / or`. Verses of poems have a slash between blanks too.
     (r"([0-9]|\b[Aa]nd) / ([0-9]|or\b)", |found| Some(format!("{} slash {}", found.get(1), found.get(2)))),
     (r"\b([0-9]+|[A-Za-z])/\(([A-Za-z0-9 ]*[-+*][A-Za-z0-9 +*-]*)\)", |found| {
-        Some(format!("{} over ({})", found.get(1), found.get(2)))
+        is_formula(found.get(2)).then(|| format!("{} over ({})", found.get(1), found.get(2)))
     }),
     (r"\b([0-9]+|[a-z])•([0-9]+|[a-z])\b", |found| {
         let letters =
@@ -148,6 +149,12 @@ fn multiplies(found: &RuleMatch<'_>) -> bool {
         ((false, false), (0, 0)) => letters.0 && letters.1 && (in_equation(found) || is_product(left)),
         _ => false,
     }
+}
+
+/// Returns true if all words of a text are numbers and single letters.
+pub(super) fn is_formula(text: &str) -> bool {
+    let number = |word: &str| word.bytes().all(|byte| byte.is_ascii_digit());
+    text.split(|letter: char| !letter.is_alphanumeric()).all(|word| word.chars().count() < 2 || number(word))
 }
 
 /// Returns true if `left` ends with a number times a letter: `4*a`. `f*k` is no product.

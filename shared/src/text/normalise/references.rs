@@ -15,7 +15,7 @@ pub(super) const RULES: &[Rule] = &[
     // A standard and its year.
     (
         concat!(
-            r"\b((?:ISO|IEC|EN|DIN|BS|IEEE|ANSI|ASTM|NF|UL)(?:[/ ][A-Z]{2,5})*[ -])",
+            r"\b((?:ISO|IEC|EN|DIN|BS|IEEE|ANSI|ASTM|UL)(?:[/ ][A-Z]{2,5})*[ -])",
             r"([0-9]{3,6})(?:-([0-9]{1,2}))?(?::((?:19|20)[0-9]{2}))?\b"
         ),
         standard,
@@ -41,7 +41,8 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b([45][0-9]{2})\(([a-z])\)(?:\(([0-9]{1,2})\))?", |found| {
         let more = parse(found.get(3)).map(|number| format!(" {}", cardinal(number))).unwrap_or_default();
         let letter = found.get(2).to_uppercase();
-        Some(found.before_letters(&format!("{} {letter}{more}", in_pairs(found.get(1)))))
+        let free = found.before().is_none_or(|before| before.is_whitespace() || "(§".contains(before));
+        free.then(|| found.before_letters(&format!("{} {letter}{more}", in_pairs(found.get(1)))))
     }),
     // Wireless networks.
     (r"\b802\.11(?:([a-z])([a-z])?\b)?", |found| {
@@ -77,6 +78,10 @@ fn book(word: &str, dotted: bool) -> Option<&'static str> {
 /// Reads a place in the Bible: `1 Cor. 13:4-8`. A time of day behind a name has `AM` or `PM`.
 fn verse(found: &RuleMatch<'_>) -> Option<String> {
     let name = book(found.get(2), !found.get(3).is_empty())?;
+    // A time has zeros there.
+    if found.get(4).starts_with('0') || found.get(5).starts_with('0') {
+        return None;
+    }
     let half = found
         .rest
         .trim_start()

@@ -48,14 +48,18 @@ pub(super) const CLOCK: &[Rule] = &[
     }),
     // Durations.
     (r"\b([0-9]{1,2}):([0-5][0-9]):([0-5][0-9])\b", duration),
-    (r"\b([0-9]{1,2}):00 (mile|pace|video|left|remaining|to go|on the clock)\b", |found| {
-        let one = ["mile", "pace", "video"].contains(&found.get(2));
+    (r"\b([0-9]{1,2}):00 (mile|pace|left|remaining|to go|on the clock)\b", |found| {
+        let one = ["mile", "pace"].contains(&found.get(2));
         let minutes = match (one, parse(found.get(1))?) {
             (true, minutes) => format!("{}-minute", cardinal(minutes)),
             (_, 1) => "one minute".into(),
             (_, minutes) => format!("{} minutes", cardinal(minutes)),
         };
-        (!is_at(found)).then(|| format!("{minutes} {}", found.get(2)))
+        // `The 3:00 left from here`: a train.
+        let ends = found.rest.is_empty() || found.rest.starts_with(['.', ',', ';', '!', '?', ')']);
+        let free = one || ends || [" in ", " on ", " and "].iter().any(|next| found.rest.starts_with(next));
+        let train = !one && found.previous_word().eq_ignore_ascii_case("the");
+        (free && !train && !is_at(found)).then(|| format!("{minutes} {}", found.get(2)))
     }),
     // A scale.
     (r"\b1:([0-9]{1,4}) (scale|model|replica|miniature|mix|mixture|ratio|dilution|odds)", |found| {
