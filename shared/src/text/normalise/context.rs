@@ -88,24 +88,31 @@ impl<'t> RuleMatch<'t> {
         ];
         const BEHIND: [&str; 11] =
             ["timeout", "delay", "pause", "interval", "timer", "wait", "cooldown", "ttl", "deadline", "later", "ago"];
+        // `in her 30s`, `the 1990s`
+        const AGES: [&str; 11] = ["the", "her", "his", "their", "my", "our", "your", "its", "early", "late", "mid"];
         const BYTES: usize = 48;
+        let behind = BEHIND.contains(&self.next_word());
+        let lead = self.word_before_number().to_lowercase();
+        let size = self.head.len() - self.before_number().len() + 1;
+        if AGES.contains(&lead.as_str()) || (size == 4 && self.is_decade()) {
+            return behind;
+        }
         let before = self.before_number();
         let mut start = before.len().saturating_sub(BYTES);
         while !before.is_char_boundary(start) {
             start += 1;
         }
         let near = before[start..].rsplit(['.', ',', ';', '!', '?']).next().unwrap_or_default().to_lowercase();
-        if BEHIND.contains(&self.next_word()) || NOUNS.iter().any(|noun| near.contains(noun)) {
+        if behind || NOUNS.iter().any(|noun| near.contains(noun)) {
             return true;
         }
         const LEADS: [&str; 8] = ["after", "another", "every", "for", "least", "ran", "than", "under"];
-        if LEADS.contains(&self.word_before_number().to_lowercase().as_str()) {
+        if LEADS.contains(&lead.as_str()) {
             return true;
         }
         let plain = !self.head[before.len()..].contains('.');
-        let whole = self.head.len() - before.len() + 1;
-        let size = before.ends_with(" by ") || before.ends_with(['x', '×']);
-        !self.is_decade() && !size && !(plain && whole > 2)
+        let board = before.ends_with(" by ") || before.ends_with(['x', '×']);
+        !(self.is_decade() || board || (plain && size > 2))
     }
 
     /// Returns true if a number of tens with an `s` is a decade, as in `the 60s`, and no time, as in

@@ -48,8 +48,9 @@ pub(super) const RANGES: &[Rule] = &[
     }),
     // Letters that stand for numbers. Behind a blank they can also be flags of a command: `ls -l`.
     (r"-([A-Za-z])\b", |found| {
-        let number =
-            ["x", "y", "z"].contains(&found.get(1)) && found.before().is_none_or(|before| " (|,".contains(before));
+        const BEFORE: [&str; 9] = ["is", "be", "equals", "of", "to", "from", "by", "than", "gives"];
+        let number = ["x", "y", "z"].contains(&found.get(1))
+            && (BEFORE.contains(&found.previous_word()) || found.head.ends_with(['(', '|', ',']));
         let joined = found.head.ends_with(['=', '^', '<', '>', '{', '[']);
         let more =
             found.rest.starts_with(['-', '\'', '=', ':', '.']) && found.rest.len() > 1 && !found.rest.starts_with(". ");

@@ -27,8 +27,8 @@ const HUNTED: &[(&str, &str)] = &[
         "minus three or minus five dollars of minus twelve dollars and fifty cents and minus five euros",
     ),
     (
-        "Rows 5 –7, 5$-10$, 5'-6' tall, ls -l, a :-3 face",
-        "Rows five to seven, five dollars to ten dollars, five feet to six tall, ls l, a face",
+        "Rows 5 –7, 5$-10$, 5'-6' tall, ls -l, tar -x, a :-3 face",
+        "Rows five to seven, five dollars to ten dollars, five feet to six tall, ls l, tar x, a face",
     ),
     (
         "e^-x, e^(-x), x^(n+1), 2^(-3), 10^{-6}, x^{2} and $y^2$ for $5",
@@ -41,8 +41,8 @@ const HUNTED: &[(&str, &str)] = &[
         "x minus equals two, y times equals three, z divided by equals four and numpy compatible with one point two four",
     ),
     (
-        "10 % 3 is 1, n%2==0, 7%3==1, but 10 % of 5 % 10 %",
-        "Ten mod three is one, n mod two equals zero, seven mod three equals one, but ten percent of five percent ten percent",
+        "10 % 3 is 1, it rose 10 % 2 years ago, n%2==0, 7%3==1, but 10 % of 5 % 10 %",
+        "Ten mod three is one, it rose ten percent two years ago, n mod two equals zero, seven mod three equals one, but ten percent of five percent ten percent",
     ),
     (
         "If a<b and |y| > 3 then Python >=3.8,<4.0.",
@@ -53,8 +53,8 @@ const HUNTED: &[(&str, &str)] = &[
         "a times b times c equals d, b squared minus four times a times c, ten to the power of other, five times three equals fifteen; f k, ten other, five three",
     ),
     (
-        "Do 3 / 4, and / or, 1/(x+1); roses / violets",
-        "Do three slash four, and slash or, one over, x plus one; roses violets",
+        "Do 3 / 4, and / or, 1/(x+1), w/(non-fat); roses / violets",
+        "Do three slash four, and slash or, one over, x plus one, with, non-fat; roses violets",
     ),
     ("x in [0,1] or {0,1}, but 0,5 kg", "x in, zero, one, or, zero, one, but zero point five kilograms"),
     ("f'(x) = 2x and f''(x) = 2", "f prime of x equals two x and f double prime of x equals two"),
@@ -76,8 +76,8 @@ const HUNTED: &[(&str, &str)] = &[
         "The timeout is thirty seconds. It takes twenty seconds, within thirty seconds, a ninety-second timeout, forty-five seconds.",
     ),
     (
-        "In the 1990s, the 80s, 747s, 400s, HTTP 500s, 2x4s and $20s",
-        "In the nineteen nineties, the eighties, seven hundred forty-sevens, four hundreds, HTTP five hundreds, two by fours and twenties",
+        "In the 1990s, the 80s, a delay in her 30s, 747s, 400s, HTTP 500s, 2x4s and $20s",
+        "In the nineteen nineties, the eighties, a delay in her thirties, seven hundred forty-sevens, four hundreds, HTTP five hundreds, two by fours and twenties",
     ),
     (
         "100m people, 40m barrels, the 100m hurdles",
@@ -100,15 +100,15 @@ const HUNTED: &[(&str, &str)] = &[
         "The marathon record is two hours thirty-five seconds. At two o'clock and thirty-five seconds it ends.",
     ),
     (
-        "The 4:00 mile with 10:00 left, but at 10:00 left",
-        "The four-minute mile with ten minutes left, but at ten o'clock left",
+        "The 4:00 mile with 10:00 left, but the 3:00 left at 10:00 left",
+        "The four-minute mile with ten minutes left, but the three o'clock left at ten o'clock left",
     ),
     ("A 1:24 model and a 1:50 scale at 1:30.", "A one to twenty-four model and a one to fifty scale at one thirty."),
     // references
     ("9th Cir. 1997 on 9th St. in Rome", "Ninth Circuit nineteen ninety-seven on ninth Street in Rome"),
     (
-        "Rev. 22:21, Ex. 20:3, Gen. 1:1, Isa. 53:5, 1 Cor. 13:4-8, Psalm 23:1-6; Dan 3:15, Mark 3:15 PM",
-        "Revelation twenty-two twenty-one, Exodus twenty three, Genesis one one, Isaiah fifty-three five, First Corinthians thirteen four to eight, Psalm twenty-three one to six; Dan three fifteen, Mark three fifteen PM",
+        "Rev. 22:21, Ex. 20:3, Gen. 1:1, Isa. 53:5, 1 Cor. 13:4-8, Psalm 23:1-6; Dan 3:15, Mark 3:00, Mark 3:15 PM",
+        "Revelation twenty-two twenty-one, Exodus twenty three, Genesis one one, Isaiah fifty-three five, First Corinthians thirteen four to eight, Psalm twenty-three one to six; Dan three fifteen, Mark three o'clock, Mark three fifteen PM",
     ),
     (
         "Figure 3-2, Table 4-1, Room 3-105, Public Law 111-148, Docket No. 15-2, but Figures 3-5",
@@ -127,6 +127,14 @@ const HUNTED: &[(&str, &str)] = &[
     (
         "4.8/5, 20240105, 20240105 people, Q1'24, 1998--2001, 5--3, 401(k), 501(c)(3)",
         "Four point eight out of five, two zero two four zero one zero five, twenty million two hundred forty thousand one hundred five people, Q one twenty-four, nineteen ninety-eight to two thousand one, five, three, four oh one K, five oh one C three",
+    ),
+    (
+        "500 MG for 24 HRS, it ran 120s for 300s",
+        "Five hundred milligrams for twenty-four hours, it ran one hundred twenty seconds for three hundred seconds",
+    ),
+    (
+        "∫∫ and ∫∫∫ and 404(a), but 1,500(a)",
+        "the double integral of and the triple integral of and four oh four A, but one thousand five hundred, a",
     ),
 ];
 
