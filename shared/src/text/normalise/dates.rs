@@ -79,8 +79,8 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (
         concat!(
-            r"\b(?i:(on|by|since|until|till|from|between|due|dated|before|after|starting|through|ooo|pto|vacation|mon|tues?|wed|thu|",
-            r"thurs|fri|sat|sun|[a-z]+day)),? ([0-9]{1,2})/([0-9]{1,2})\b",
+            r"\b(?i:(on|by|since|until|till|from|between|due|dated|before|after|starting|through|ooo|pto|",
+            r"vacation|mon|tues?|wed|thu|thurs|fri|sat|sun|[a-z]+day)),? ([0-9]{1,2})/([0-9]{1,2})\b",
             r"(?:( to | and | through |-| ?– ?)([0-9]{1,2})/([0-9]{1,2})\b)?"
         ),
         after_cue,

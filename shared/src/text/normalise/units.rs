@@ -40,7 +40,8 @@ const CASELESS: &str = "km cm kg kgs lb lbs oz ft yd yds mph kph mi ml hz khz mh
 
 /// Symbols of [`CASELESS`] that are read in capitals too. The others are abbreviations of other words
 /// there: `HR`, `SEC`, `MPG`, `ML`.
-const CAPITALS: &str = "KM CM KG KGS LB LBS OZ HZ KHZ MHZ GHZ KW KWH MG HRS MINS SECS YRS YDS SQFT MPH KPH KMH RPM PSI DPI KB MB GB TB KBPS MBPS GBPS";
+const CAPITALS: &str = "KM CM KG KGS LB LBS OZ HZ KHZ MHZ GHZ KW KWH MG HRS MINS SECS YRS YDS SQFT \
+    MPH KPH KMH RPM PSI DPI KB MB GB TB KBPS MBPS GBPS";
 
 /// Other words for a share behind a slash: `$5/person`, `10 km/day`.
 const SHARES: &str = "second minute hour day night week weekend month quarter year person head user seat student child \

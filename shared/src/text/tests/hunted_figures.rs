@@ -1,6 +1,9 @@
 //! Examples of signs, units and references that look like something else.
 
+use proptest::prelude::*;
+
 use super::assert_said;
+use crate::text::normalise;
 
 /// Pairs of a written text and its normal form.
 const HUNTED: &[(&str, &str)] = &[
@@ -141,4 +144,116 @@ const HUNTED: &[(&str, &str)] = &[
 #[test]
 fn signs_units_and_references_are_not_mistaken() {
     assert_said(HUNTED.iter().copied());
+}
+
+/// Generates texts from fragments that these rules match, dense enough that rules meet.
+fn nasty() -> impl Strategy<Value = String> {
+    let part = prop_oneof![
+        proptest::sample::select(vec![
+            "-",
+            "–",
+            "-x",
+            "-(",
+            "a+b",
+            ")",
+            "(",
+            "^",
+            "^(",
+            "^{",
+            "}",
+            "$-",
+            "$",
+            "½",
+            "π",
+            "∞",
+            "√",
+            "∫",
+            "₀",
+            "¹",
+            " -= ",
+            "~=",
+            " % ",
+            "%",
+            "==",
+            "!=",
+            "!",
+            "<",
+            ">",
+            "|",
+            ",",
+            "*",
+            "**",
+            " / ",
+            "/(",
+            "•",
+            "'",
+            "''",
+            "`",
+            "f'(x)",
+            "[",
+            "]",
+            "HR",
+            "W",
+            "V",
+            "A",
+            "ac",
+            "s",
+            "m",
+            "bps",
+            " people",
+            "K ",
+            "M ",
+            "Fed ",
+            "delay ",
+            "802.11",
+            "/INR ",
+            ":00",
+            ":35",
+            " left",
+            " mile",
+            " model",
+            "at ",
+            "record ",
+            "9th Cir.",
+            "Rev. ",
+            "1 Cor. ",
+            "13:4",
+            "Figure ",
+            "3-2",
+            "ISO ",
+            "9001:2015",
+            "C-6/64",
+            "N°",
+            "OOO ",
+            "3/4",
+            "-3/8",
+            "4.8/5",
+            "20240105",
+            "Q1'24",
+            "--",
+            "401(k)",
+            "(3)",
+            "$20s",
+            " ",
+            ". ",
+            "\n",
+            "=",
+            "x",
+        ])
+        .prop_map(str::to_owned),
+        "[0-9]{1,4}",
+        "[a-zA-Z]{1,3}",
+    ];
+    proptest::collection::vec(part, 0..16).prop_map(|parts| parts.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(600))]
+
+    #[test]
+    fn signs_units_and_references_have_one_normal_form(text in nasty()) {
+        let once = normalise(&text);
+        prop_assert_eq!(normalise(&once), once.clone(), "of {:?}", text);
+        prop_assert!(!once.contains(|c: char| c.is_ascii_digit()) || once == text.trim(), "{:?}", once);
+    }
 }
