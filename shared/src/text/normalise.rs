@@ -28,6 +28,7 @@ mod national;
 mod operators;
 mod pauses;
 mod phones;
+mod references;
 mod roman;
 mod signs;
 mod times;
@@ -50,7 +51,8 @@ const MARKUP: [&[Rule]; 4] = [markup::CODE, html::TAGS, markup::RULES, html::ENT
 
 /// The other rules, in order. Rules that need digits and signs as written come before rules that turn
 /// them into words.
-const FAMILIES: [&[Rule]; 25] = [
+const FAMILIES: [&[Rule]; 26] = [
+    references::RULES,
     titles::RULES,
     addresses::RULES,
     electronic::RULES,

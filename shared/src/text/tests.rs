@@ -3,6 +3,7 @@
 
 mod control;
 mod figures;
+mod hunted_figures;
 mod hunted_words;
 mod page;
 mod sentences;

@@ -119,6 +119,10 @@ fn replacement(head: &str, character: char, rest: &str) -> (usize, Option<Cow<'s
         '₀'..='₉' if rest.starts_with(|next: char| next.is_ascii_digit()) => {
             (0, Some(format!("{} ", compatible(character)).into()))
         }
+        // Behind the sign of a number: `-½`.
+        '¼'..='¾' | '⅐'..='⅞' if head.strip_suffix('-').is_some_and(super::context::is_sign) => {
+            (0, Some(compatible(character).replace('⁄', "/").into()))
+        }
         odd if !is_public_assigned(odd) => (0, Some(" ".into())),
         other => (0, variant(other)),
     }

@@ -14,6 +14,11 @@ impl<'t> RuleMatch<'t> {
         format!("{space}{words} ")
     }
 
+    /// Returns the last character before the match that is no blank.
+    pub(super) fn before_blank(&self) -> Option<char> {
+        self.head.trim_end().chars().next_back()
+    }
+
     /// Returns the word in front of the match, behind one blank; empty if there is none.
     pub(super) fn previous_word(&self) -> &'t str {
         last_word(self.head)
@@ -74,6 +79,42 @@ impl<'t> RuleMatch<'t> {
         noun && ["a", "an", "A", "An"].contains(&self.word_before_number())
     }
 
+    /// Returns true if an `s` that touches a number is seconds: `wait 60s`, `45s`, `2.5s`. It is a
+    /// plural in a decade, behind a number of three digits (`747s`, `HTTP 500s`) and in `2x4s`.
+    pub(super) fn is_seconds(&self) -> bool {
+        const NOUNS: [&str; 18] = [
+            "timeout", "delay", "latency", "interval", "wait", "took", "take", "ttl", "deadline", "duration", "sleep",
+            "pause", "runtime", "cooldown", "retry", "lasts", "lasted", "within",
+        ];
+        const BEHIND: [&str; 11] =
+            ["timeout", "delay", "pause", "interval", "timer", "wait", "cooldown", "ttl", "deadline", "later", "ago"];
+        // `in her 30s`, `the 1990s`
+        const AGES: [&str; 11] = ["the", "her", "his", "their", "my", "our", "your", "its", "early", "late", "mid"];
+        const BYTES: usize = 48;
+        let behind = BEHIND.contains(&self.next_word());
+        let lead = self.word_before_number().to_lowercase();
+        let size = self.head.len() - self.before_number().len() + 1;
+        if AGES.contains(&lead.as_str()) || (size == 4 && self.is_decade()) {
+            return behind;
+        }
+        let before = self.before_number();
+        let mut start = before.len().saturating_sub(BYTES);
+        while !before.is_char_boundary(start) {
+            start += 1;
+        }
+        let near = before[start..].rsplit(['.', ',', ';', '!', '?']).next().unwrap_or_default().to_lowercase();
+        if behind || NOUNS.iter().any(|noun| near.contains(noun)) {
+            return true;
+        }
+        const LEADS: [&str; 8] = ["after", "another", "every", "for", "least", "ran", "than", "under"];
+        if LEADS.contains(&lead.as_str()) {
+            return true;
+        }
+        let plain = !self.head[before.len()..].contains('.');
+        let board = before.ends_with(" by ") || before.ends_with(['x', '×']);
+        !(self.is_decade() || board || (plain && size > 2))
+    }
+
     /// Returns true if a number of tens with an `s` is a decade, as in `the 60s`, and no time, as in
     /// `wait 60s`.
     pub(super) fn is_decade(&self) -> bool {
@@ -87,6 +128,22 @@ impl<'t> RuleMatch<'t> {
         let tens = digits.ends_with('0') && ((digits.len() == 2 && digits != "10") || digits.len() == 4);
         tens && !TIMES.contains(&self.word_before_number().to_lowercase().as_str())
             || ["the", "The"].contains(&self.word_before_number())
+    }
+}
+
+/// Returns true if a hyphen behind `head` is the sign of a number: at the start, behind a blank, an
+/// opening bracket or quote, or another sign.
+pub(super) fn is_sign(head: &str) -> bool {
+    let mut before = head.chars().rev();
+    let (last, earlier) = (before.next(), before.next());
+    match last {
+        None => true,
+        Some(blank) if blank.is_whitespace() => true,
+        Some(sign) if "([{|=<>^~*×+".contains(sign) => true,
+        Some('"' | '\'' | '`') => earlier.is_none_or(|earlier| !earlier.is_alphanumeric()),
+        // `:-3` is a face.
+        Some(',' | ':') => earlier.is_some_and(char::is_alphanumeric),
+        Some(_) => false,
     }
 }
 

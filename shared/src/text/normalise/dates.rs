@@ -49,6 +49,7 @@ pub(super) const RULES: &[Rule] = &[
         },
     ),
     (r"\b(BCE?|CE|AD) ?[-–] ?((?:AD )?[0-9])", |found| Some(format!("{} to {}", found.get(1), found.get(2)))),
+    (r"\b([QH][1-4])'([0-9]{2})\b", |found| Some(format!("{} {}", found.get(1), pair(parse(found.get(2))?)))),
     // `2024-05` is a month, `2004-05` a range of years.
     (r"\b((?:19|20)([0-9]{2}))-(0[1-9]|1[0-2])\b", |found| {
         let earlier = parse(found.get(3))? < parse(found.get(2))?;
@@ -78,8 +79,8 @@ pub(super) const RULES: &[Rule] = &[
     }),
     (
         concat!(
-            r"\b(?i:(on|by|since|until|till|from|between|due|dated|before|after|starting|through|mon|tues?|wed|thu|",
-            r"thurs|fri|sat|sun|[a-z]+day)),? ([0-9]{1,2})/([0-9]{1,2})\b",
+            r"\b(?i:(on|by|since|until|till|from|between|due|dated|before|after|starting|through|ooo|pto|",
+            r"vacation|mon|tues?|wed|thu|thurs|fri|sat|sun|[a-z]+day)),? ([0-9]{1,2})/([0-9]{1,2})\b",
             r"(?:( to | and | through |-| ?– ?)([0-9]{1,2})/([0-9]{1,2})\b)?"
         ),
         after_cue,
@@ -168,7 +169,8 @@ fn year_last(found: &RuleMatch<'_>) -> Option<String> {
 fn after_cue(found: &RuleMatch<'_>) -> Option<String> {
     let said = |month: &str, of_month: &str| {
         let fraction = part(parse(month)?, parse(of_month)?).is_some() && ["2", "3", "4", "8"].contains(&of_month);
-        let sure = ["on", "due", "dated"].contains(&found.get(1)) || weekday(found.get(1)).is_some();
+        let sure = ["on", "due", "dated", "OOO", "ooo", "PTO", "vacation"].contains(&found.get(1))
+            || weekday(found.get(1)).is_some();
         if fraction && !sure { None } else { Some(format!("{} {}", month_at(month)?, day(of_month)?)) }
     };
     if goes_on(found.rest)

@@ -8,12 +8,18 @@ use super::{Rule, RuleMatch};
 /// Rules that come before ranges and single units.
 pub(super) const RULES: &[Rule] = &[
     // Two or three dimensions: `3 x 4 m`, `2x4`, `8.5" x 11"`.
-    (r"( ?)[xX×]( ?)([0-9])", by),
+    (r"[xX×]( ?)([0-9])", by),
     // `20 kg - 30 kg`, `5cm–10cm`.
     (r#"([0-9]) ?([A-Za-zµΩ°'"′″]{1,4}\.?) ?[-–] ?([0-9])"#, |found| {
+        // `5W-30` is a code: the unit of a range stands behind its end too.
+        let code = found.get(2).len() == 1 && !found.get(0).contains(' ') && {
+            let digits = found.rest.trim_start_matches(|digit: char| digit.is_ascii_digit() || digit == '.');
+            !digits.trim_start().starts_with(found.get(2))
+        };
         let quotes = ["'", "\"", "′", "″"].contains(&found.get(2));
         let unit = quotes || name(found.get(2)).is_some();
-        (unit && found.token_before().is_empty())
+        let code = code && found.get(2).starts_with(char::is_alphabetic);
+        (unit && !code && found.token_before().is_empty())
             .then(|| format!("{}{}{} to {}", found.get(1), if quotes { "" } else { " " }, found.get(2), found.get(3)))
     }),
     // Feet and inches, in which the inches are below 12. Minutes and seconds look the same.
@@ -63,8 +69,10 @@ const ROW: usize = 32;
 /// Reads an `x` between two numbers as `by`. With a sign of multiplication it is a product if no
 /// unit follows.
 fn by(found: &RuleMatch<'_>) -> Option<String> {
-    let (front, behind, sign) = (found.get(1), found.get(2), found.get(0).trim_start());
-    let head = found.head.trim_end_matches(['.', '"', '\'', '″', '′']);
+    let (behind, sign) = (found.get(1), found.get(0));
+    let before = found.head.strip_suffix(' ').unwrap_or(found.head);
+    let spaced = before.len() < found.head.len();
+    let head = before.trim_end_matches(['.', '"', '\'', '″', '′']);
     let token = &head
         [head.len() - head.chars().rev().take_while(char::is_ascii_alphabetic).map(char::len_utf8).sum::<usize>()..];
     let number = head[..head.len() - token.len()]
@@ -72,8 +80,8 @@ fn by(found: &RuleMatch<'_>) -> Option<String> {
         .ends_with(|last: char| last.is_ascii_digit() || last == '°');
     let unit = token.is_empty() || name(token).is_some() || ["feet", "meters", "inches"].contains(&token);
     // `10x 5kg` is a multiple, `PCIe 4.0 x16` a number of lanes, `0x1F` a hexadecimal number.
-    let multiple = front.is_empty() != behind.is_empty();
-    let hexadecimal = front.is_empty() && found.head.rsplit(|c: char| !c.is_alphanumeric()).next() == Some("0");
+    let multiple = spaced == behind.is_empty();
+    let hexadecimal = !spaced && before.rsplit(|c: char| !c.is_alphanumeric()).next() == Some("0");
     if !number || !unit || multiple && !sign.starts_with('×') || hexadecimal {
         return None;
     }
@@ -84,14 +92,15 @@ fn by(found: &RuleMatch<'_>) -> Option<String> {
         || row.contains(['"', '″', '\'', '′'])
         || name(after).is_some()
         || ["meters", "feet", "inches", "pixels"].contains(&after)
-        || head.len() < found.head.len();
-    let tight = front.is_empty() && behind.is_empty();
+        || head.len() < before.len();
+    let tight = !spaced && behind.is_empty();
     let thing = after.len() > 2 && after.starts_with(char::is_lowercase) && !["equals", "and"].contains(&after);
     let measured = measured || (tight && thing && !found.rest.contains('='));
-    let power = found.get(3) == "1"
+    let power = found.get(2) == "1"
         && ["0^", "0 cubed", "0 squared", "0 to the power"].iter().any(|power| found.rest.starts_with(power));
     let product = (sign.starts_with('×') && !measured) || power || in_equation(found);
-    Some(format!(" {} {}", if product { "times" } else { "by" }, found.get(3)))
+    let words = if product { "times" } else { "by" };
+    Some(format!("{}{words} {}", if spaced { "" } else { " " }, found.get(2)))
 }
 
 fn feet_and_inches(found: &RuleMatch<'_>) -> Option<String> {
@@ -130,6 +139,12 @@ fn inches(found: &RuleMatch<'_>) -> Option<String> {
 /// Reads an apostrophe behind a number as feet, unless it closes a quotation.
 fn feet(found: &RuleMatch<'_>) -> Option<String> {
     let number = found.get(1);
+    // The minutes of a match, `90+3'`, and the quotes of LaTeX: the `n+1' rule.
+    let line = found.head.rsplit('\n').next().unwrap_or_default();
+    let quoted = line.rsplit_once('`').is_some_and(|(_, quote)| !quote.contains('\''));
+    if found.before() == Some('+') || quoted {
+        return None;
+    }
     let ends = found.rest.is_empty() || found.rest.starts_with([' ', '-', ',', '.', ';', ':', ')', '!', '?']);
     if !ends || is_open(found.head, '\'') || is_open(found.head, '"') {
         return None;

@@ -1,6 +1,8 @@
 //! Rules for all numbers except dates, times, measures and sums of money: ranges, ordinals,
 //! fractions and the rest.
 
+use super::context::is_sign;
+use super::operators::{in_equation, is_formula};
 use super::{Rule, RuleMatch, goes_on};
 use crate::text::numbers::{cardinal, decimal, number, ordinal, pair, parse, part, plural, whole};
 
@@ -27,6 +29,11 @@ pub(super) const RANGES: &[Rule] = &[
     }),
     // Two equal halves are no range.
     (r"\b50[-–/]50\b", |_| Some("fifty-fifty".into())),
+    // `1998--2001`, as in LaTeX.
+    (r"\b([0-9]+)--([0-9]+)\b", |found| {
+        let free = found.token_before().is_empty() && !goes_on(found.rest);
+        (free && parse(found.get(1))? < parse(found.get(2))?).then(|| format!("{} to {}", found.get(1), found.get(2)))
+    }),
     (r"([0-9](?: ?[%$€£¥¢‰°])?)(?:-| ?– ?)([$€£¥]?[0-9])", range),
     // A hyphen between blanks is a range if the second number is greater, else a dash.
     (r"\b([0-9]+)(%?) - ([0-9]+)\b", |found| {
@@ -36,13 +43,29 @@ pub(super) const RANGES: &[Rule] = &[
             && !found.before().is_some_and(|before| ".,".contains(before));
         (free && low < high).then(|| format!("{}{} to {}", found.get(1), found.get(2), found.get(3)))
     }),
-    (r"-([$€£¥₹]?\.?[0-9])", |found| {
-        let free = found.before().is_none_or(|before| before.is_whitespace() || "([".contains(before));
-        free.then(|| format!("minus {}", found.get(1)))
+    (r"-([$€£¥₹]?\.?[0-9]|∞|\p{Greek}(?:\b|/))", |found| {
+        is_sign(found.head).then(|| format!(" minus {}", found.get(1)))
     }),
-    (r"–([0-9]+(?:\.[0-9]+)? ?[°%])", |found| {
-        let free = found.before().is_none_or(|before| before.is_whitespace() || "([".contains(before));
-        free.then(|| format!("minus {}", found.get(1)))
+    // Letters that stand for numbers. Behind a blank they can also be flags of a command: `ls -l`.
+    (r"-([A-Za-z])\b", |found| {
+        const BEFORE: [&str; 9] = ["is", "be", "equals", "of", "to", "from", "by", "than", "gives"];
+        let number = ["x", "y", "z"].contains(&found.get(1))
+            && (BEFORE.contains(&found.previous_word()) || found.head.ends_with(['(', '|', ',']));
+        let joined = found.head.ends_with(['=', '^', '<', '>', '{', '[']);
+        let more =
+            found.rest.starts_with(['-', '\'', '=', ':', '.']) && found.rest.len() > 1 && !found.rest.starts_with(". ");
+        let sure = number || joined || (is_sign(found.head) && in_equation(found));
+        (sure && is_sign(found.head) && !more).then(|| format!(" minus {}", found.get(1)))
+    }),
+    (r"-\(([A-Za-z0-9.+*/^× -]{1,32})\)", |found| {
+        let sum = found.get(1).contains(['+', '-', '*', '/', '^', '×']);
+        (is_formula(found.get(1)) && sum && is_sign(found.head)).then(|| format!(" minus ({})", found.get(1)))
+    }),
+    // A dash that touches a number from the left only; `5 –7` is a range.
+    (r"–([$€£¥₹]?\.?[0-9])", |found| {
+        let range = found.head.trim_end().ends_with(|last: char| last.is_ascii_digit());
+        let line = found.before() == Some('\n');
+        (is_sign(found.head) && !range && !line).then(|| format!(" minus {}", found.get(1)))
     }),
 ];
 
@@ -77,6 +100,10 @@ pub(super) const NUMBERS: &[Rule] = &[
     }),
     (r"\b([0-9]+0)'?s\b", |found| Some(plural(&number(found.get(1))))),
     (r"\b([0-9]+)'?s\b", |found| Some(format!("{}s", number(found.get(1)).replace("six", "sixe")))),
+    (r"\b([0-9]\.[0-9])/(5|10)\b", |found| {
+        let free = !found.before().is_some_and(|before| "/.-".contains(before)) && !goes_on(found.rest);
+        free.then(|| format!("{} out of {}", found.get(1), whole(found.get(2))))
+    }),
     (r"\b([0-9]{1,4})/([0-9]{1,7})\b", fraction),
     (r"([0-9]+(?:\.[0-9]+)?)[x×]\b", |found| {
         const AFTER: &[&str] = &[
@@ -86,7 +113,7 @@ pub(super) const NUMBERS: &[Rule] = &[
         ];
         AFTER.contains(&found.next_word()).then(|| found.apart(&format!("{} times", found.get(1))))
     }),
-    (r"([0-9]+(?:\.[0-9]+)?)(k|K|M|B|bn|mn|tn) ?(\+?) ([a-z]+)", scaled),
+    (r"([0-9]+(?:\.[0-9]+)?)(k|K|m|M|B|bn|mn|tn) ?(\+?) ([a-z]+)", scaled),
     (r"(\.[0-9]+)([kKMB])\b|([0-9]) ?([bmt]n)\b", |found| {
         let (number, letter) = (found.get(1).to_owned() + found.get(3), found.get(2).to_owned() + found.get(4));
         let free = found.token_before().is_empty();
@@ -179,13 +206,35 @@ fn counts(found: &RuleMatch<'_>) -> bool {
     found.rest.starts_with(' ') && next.starts_with(char::is_lowercase) && plural && !year
 }
 
+/// Things with the resolution of a screen.
+const SCREENS: &str = "monitors cameras screens displays videos televisions movies films streams projectors panels \
+    sensors channels webcams clips resolutions shots";
+
+/// Things and people that are counted in millions.
+const COUNTED: &str = "people men women children users followers subscribers customers clients members voters citizens \
+    residents viewers readers listeners players fans visitors passengers travelers refugees workers students jobs \
+    households homes barrels dollars euros pounds tonnes copies units views downloads streams shares tweets posts \
+    accounts requests records rows files tokens parameters vehicles cars trees deaths cases doses votes adults";
+
+/// Returns true for people and things that are counted in millions, so that `m` is no meter.
+pub(super) fn is_counted(noun: &str) -> bool {
+    COUNTED.split_whitespace().any(|thing| thing == noun)
+}
+
 /// Reads thousands, millions and billions of things: `10k people`, `5M users`, `2.5bn views`.
 /// `5k run` and `7B model` keep their letter.
 fn scaled(found: &RuleMatch<'_>) -> Option<String> {
     let (scale, noun) = (super::currencies::scale(found.get(2)), found.get(4));
     let thing =
         (noun.ends_with('s') && !["is", "was", "has", "as", "us", "its", "this"].contains(&noun)) || noun == "people";
-    let sure = thing || found.get(2).len() == 2;
+    let known = is_counted(noun);
+    let sure = match (found.get(1), found.get(2)) {
+        // Meters, and a company.
+        (_, "m") | ("3", "M") => known,
+        // Names of the sizes of screens.
+        ("2" | "4" | "5" | "8", "K") => thing && !SCREENS.split_whitespace().any(|screen| screen == noun),
+        (_, scale) => thing || scale.len() == 2,
+    };
     let free = found.token_before().is_empty();
     (sure && free)
         .then(|| format!("{} {scale}{} {noun}", found.get(1), if found.get(3).is_empty() { "" } else { " plus" }))

@@ -1,5 +1,6 @@
 //! Rules for mathematics: superscripts, roots, equations, and the names of signs and Greek letters.
 
+use super::context::is_sign;
 use super::operators::in_equation;
 use super::{Rule, RuleMatch};
 use crate::text::numbers::{parse, part};
@@ -19,8 +20,24 @@ pub(super) const RULES: &[Rule] = &[
     (r"([0-9A-Za-zµΩ)])([⁺⁻]?[⁰¹²³⁴-⁹ⁿ]+)", |found| {
         Some(format!("{}^{}", found.get(1), plain(found.get(2))))
     }),
+    // The limits of an integral.
+    (r"∫_?(-?[0-9a-z]{1,3}|∞)\^(-?[0-9a-z]{1,3}|∞)", |found| {
+        let limit = |text: &str| text.replace('-', "minus ");
+        Some(found.spaced(&format!("the integral from {} to {} of", limit(found.get(1)), limit(found.get(2)))))
+    }),
+    // Derivatives.
+    (r"\b([A-Za-z])('{1,2}|′{1,2}|″)\(([a-z])\)", |found| {
+        let twice = found.get(2).chars().count() == 2 || found.get(2) == "″";
+        Some(format!("{} {} of {}", found.get(1), if twice { "double prime" } else { "prime" }, found.get(3)))
+    }),
+    // A formula between the dollar signs of LaTeX.
+    (r"\$([^$\s][^$\n]{0,60})\$", |found| {
+        let formula = found.get(1).contains('^') && !found.get(1).ends_with(' ');
+        formula.then(|| found.get(1).to_owned())
+    }),
     (r"[₀-₉]+", |found| Some(plain(found.get(0)))),
     (r"\^−", |_| Some("^-".into())),
+    (r"-([∛∜√])", |found| is_sign(found.head).then(|| format!(" minus {}", found.get(1)))),
     (r"([∛∜√]) ?", |found| {
         let root = match found.get(1) {
             "∛" => "cube",
@@ -33,7 +50,10 @@ pub(super) const RULES: &[Rule] = &[
     (r"\b([0-9]+(?:\.[0-9]+)?)[eE]([+-]?)([0-9]{1,3})\b", |found| {
         let sure = found.get(1).contains('.') || !found.get(2).is_empty() || found.get(0).contains('e');
         let sign = if found.get(2) == "-" { "minus " } else { "" };
-        let free = !found.before().is_some_and(|before| ".-".contains(before));
+        let free = match found.before() {
+            Some('-') => is_sign(&found.head[..found.head.len() - 1]),
+            before => before != Some('.'),
+        };
         (sure && free).then(|| format!("{} times ten to the power of {sign}{}", found.get(1), found.get(3)))
     }),
     // Signs between numbers, which are dashes and slashes elsewhere.
@@ -44,7 +64,8 @@ pub(super) const RULES: &[Rule] = &[
         let top = &found.head[found.head.trim_end_matches(digit).len()..];
         let bottom = &found.rest[..found.rest.len() - found.rest.trim_start_matches(digit).len()];
         let fraction = found.get(0) == "/" && part(parse(top).unwrap_or(0), parse(bottom).unwrap_or(0)).is_some();
-        (!fraction && is_operand(found) && in_equation(found)).then(|| found.spaced(words))
+        let twice = found.get(0) == "-" && found.rest.strip_prefix(" -").is_some_and(|rest| rest.starts_with(digit));
+        (!fraction && is_operand(found) && (twice || in_equation(found) || is_term(found))).then(|| found.spaced(words))
     }),
     (r"([0-9]) - ([0-9]+(?:\.[0-9]+)?)", |found| {
         const ASKS: [&str; 6] = ["is", "calculate", "compute", "of", "s", "equals"];
@@ -55,7 +76,8 @@ pub(super) const RULES: &[Rule] = &[
         let asks = result || ASKS.contains(&found.word_before_number().to_lowercase().as_str());
         asks.then(|| format!("{} minus {}", found.get(1), found.get(2)))
     }),
-    (r"([0-9])! ?=", |found| Some(format!("{} factorial =", found.get(1)))),
+    // Without a blank it is the sign of an inequality: `3!=4`.
+    (r"([0-9])! =", |found| Some(format!("{} factorial =", found.get(1)))),
     // Grades of schools.
     (r"\b([A-F])-", |found| {
         const BEFORE: [&str; 16] = [
@@ -74,6 +96,12 @@ pub(super) const NAMES: &[Rule] = &[
         let said = if found.get(0).starts_with(['S', 's']) { &found.get(0)[..3] } else { "the sum" };
         Some(found.spaced(&format!("{said} of")))
     }),
+    (r"∫{2,}(?: of\b)?", |found| {
+        let count = found.get(0).chars().filter(|&sign| sign == '∫').count();
+        let kind = ["double ", "triple "].get(count - 2).unwrap_or(&"");
+        Some(found.spaced(&format!("the {kind}integral of")))
+    }),
+    (r"∫ of\b", |found| Some(found.spaced("the integral of").trim_end().to_owned())),
     (r"[∞∏∫∂∇∈∉∪∩⊂⊃∴∝∅≡≅∀∃‰‱∠⊥∥∧∨¬∆∓]", |found| {
         Some(found.spaced(sign(found.get(0))?))
     }),
@@ -110,7 +138,16 @@ fn is_operand(found: &RuleMatch<'_>) -> bool {
     let blanks = (left.len() < found.head.len(), right.len() < found.rest.len());
     blanks.0 == blanks.1
         && (left.ends_with(')') || number(left.rsplit(other).next()))
-        && (right.starts_with('(') || number(right.split(other).next()))
+        && (right.starts_with('(') || number(right.strip_prefix('-').unwrap_or(right).split(other).next()))
+}
+
+/// Returns true if a minus stands next to a power or a product: `b^2 - 4*a*c`.
+fn is_term(found: &RuleMatch<'_>) -> bool {
+    let (left, right) = (found.head.trim_end_matches(' '), found.rest.trim_start_matches(' '));
+    let power = left.strip_suffix(char::is_alphanumeric).is_some_and(|left| left.ends_with('^'));
+    let factor = right.trim_start_matches(char::is_alphanumeric);
+    let product = factor.len() < right.len() && factor.starts_with(['*', '^']) && !factor.starts_with("**");
+    found.get(0) != "/" && (power || product) && found.head.len() > left.len()
 }
 
 fn sign(character: &str) -> Option<&'static str> {

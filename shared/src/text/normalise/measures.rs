@@ -65,7 +65,7 @@ pub(super) const RULES: &[Rule] = &[
         Some(format!("{} {}", found.get(1), counted(found, found.get(1), "newton meter")))
     }),
     // Degrees; the hemisphere goes with them.
-    (r"([0-9]) ?[°º] ?([CFK]\b)?( ?[NSEW]\b)?", degrees),
+    (r"([0-9]) ?[°º] ?([CFK](?-u:\b))?( ?[NSEW](?-u:\b))?", degrees),
     (r"([0-9]) ?[℃℉]", |found| {
         let scale = if found.get(0).ends_with('℃') { "degree Celsius" } else { "degree Fahrenheit" };
         Some(found.before_letters(&format!("{} {}", found.get(1), counted(found, found.get(1), scale))))
@@ -90,7 +90,7 @@ pub(super) const RULES: &[Rule] = &[
             ]
             .contains(&unit)
                 && found.get(3).is_empty();
-            let known = name(unit).filter(|_| !word && !["pt", "in", "ha", "us"].contains(&unit))?;
+            let known = name(unit).filter(|_| !word && !["pt", "in", "ha", "us", "bps"].contains(&unit))?;
             let words = if found.get(1).eq_ignore_ascii_case("one") { known.to_owned() } else { plural(known) };
             let period = if found.get(3).is_empty() { "" } else { found.period() };
             Some(format!("{} {words}{period}", found.get(1)))
@@ -197,6 +197,16 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
         return None;
     }
     let dotted = !dot.is_empty();
+    // `5W-30`, `10 t-tests`, `4 L-shaped`; `2 V6 engines`, whose digit is a word already.
+    let code = found.rest.strip_prefix('-').is_some_and(|rest| rest.starts_with(char::is_alphanumeric));
+    let engine =
+        ["V", "W", "L", "A", "N"].contains(&symbol) && blank == " " && dot.is_empty() && is_digit(found.next_word());
+    if symbol.len() == 1 && per.is_empty() && dot.is_empty() && (code || engine) {
+        return None;
+    }
+    if symbol == "bps" && per.is_empty() {
+        return basis_points(found);
+    }
     let known = name(symbol).filter(|_| sure(found, symbol, blank, dotted))?;
     let rated =
         if per.is_empty() { None } else { rate(per).or_else(|| (per == "°C").then(|| "per degree Celsius".into())) };
@@ -221,7 +231,9 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
     let period = if compass {
         ""
     } else if dotted && found.get(5).is_empty() && share.is_empty() {
-        found.period()
+        // Such symbols are written without a period: `12 V. 10 A`.
+        let number = found.rest.trim_start().starts_with(|next: char| next.is_ascii_digit());
+        if number && symbol.contains(|letter: char| letter.is_ascii_uppercase()) { "." } else { found.period() }
     } else {
         dot
     };
@@ -229,6 +241,54 @@ fn measure(found: &RuleMatch<'_>) -> Option<String> {
         return Some(format!("{digit}-{}", known.replace(' ', "-")));
     }
     Some(format!("{digit} {}{share}{period}", counted(found, digit, known)))
+}
+
+/// Reads `bps` near words about money; elsewhere it is the speed of a line, near words about that.
+fn basis_points(found: &RuleMatch<'_>) -> Option<String> {
+    const MONEY: [&str; 14] = [
+        "rate",
+        "yield",
+        "fed",
+        "hike",
+        "cut",
+        "spread",
+        "basis",
+        "bond",
+        "treasur",
+        "ecb",
+        "margin",
+        "inflation",
+        "fee",
+        "mortgage",
+    ];
+    const LINES: [&str; 12] = [
+        "modem",
+        "baud",
+        "serial",
+        "network",
+        "download",
+        "upload",
+        "bandwidth",
+        "kbps",
+        "mbps",
+        "line",
+        "link",
+        "data",
+    ];
+    let near = around(found);
+    let about = |words: &[&str]| words.iter().any(|word| near.contains(word));
+    let unit = match (about(&MONEY), about(&LINES)) {
+        (true, false) => "basis point",
+        (false, true) => "bit per second",
+        _ => return None,
+    };
+    Some(format!("{} {}{}", found.get(1), counted(found, found.get(1), unit), found.get(4)))
+}
+
+/// Returns true for the words of small numbers.
+fn is_digit(word: &str) -> bool {
+    ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "twelve", "sixteen"].contains(&word)
+        || word.starts_with(|digit: char| digit.is_ascii_digit())
 }
 
 /// Words before which `in` behind a number is inches.
@@ -288,12 +348,17 @@ fn sure(found: &RuleMatch<'_>, symbol: &str, blank: &str, dotted: bool) -> bool 
         "pt" => blank.is_empty() || next == "font" || next == "type",
         "ha" => next != "ha",
         "bar" => alone && !place,
-        "mo" | "ac" | "cal" => !place,
+        "mo" | "cal" => !place,
+        // `b^2 - 4ac`
+        "ac" => {
+            !place && !["minus", "plus", "equals"].iter().any(|sign| found.before_number().trim_end().ends_with(sign))
+        }
         "A" => blank != "-" && !place && (blank != " " || alone) && is_electric(found),
-        "V" if next.starts_with(|next: char| next.is_ascii_digit()) => !place,
+        "V" if dotted && next.starts_with(|next: char| next.is_ascii_digit()) => !place,
         "V" | "W" | "L" => !place && (blank != " " || alone || next.starts_with(char::is_lowercase)),
         "N" | "J" => !place && (blank != " " || alone) && !found.get(0).contains("/ "),
-        "s" => !found.rest.starts_with(" of ") && (blank == " " || !found.is_decade()) && !place,
+        "s" => !found.rest.starts_with(" of ") && (blank == " " || found.is_seconds()) && !place,
+        "m" if blank.is_empty() && super::figures::is_counted(next) => false,
         "t" | "g" | "h" | "l" | "m" => !place && !found.rest.starts_with('\''),
         "MP" => next != "for" && !place,
         _ => true,

@@ -3,15 +3,16 @@
 use super::currencies::{money, note, scale};
 use super::units;
 use super::{Rule, RuleMatch, goes_on};
-use crate::text::numbers::amount;
+use crate::text::numbers::{amount, plural, whole};
 
-/// Pattern of the sign or code of a currency in front of its sum.
+/// Pattern of the sign or code of a currency in front of its sum. The boundaries of words are those of
+/// ASCII, because the others are slow in text of other scripts.
 macro_rules! sign {
     () => {
         concat!(
-            r"(?:\b(?:US|CA|AU|NZ|HK|NT|MX|[CASR]))?\$|[€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
-            r"\b(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|",
-            r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|Rs\.?|kr\.?)"
+            r"(?:(?-u:\b)(?:US|CA|AU|NZ|HK|NT|MX|[CASR]))?\$|[€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
+            r"(?-u:\b)(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|",
+            r"HUF|SGD|HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|Rs\.?|kr\.?)"
         )
     };
 }
@@ -22,7 +23,7 @@ macro_rules! sign_behind {
         concat!(
             r"[$€£¥₹₩₽₺₪₴₦₱₫฿₸₡₵₿]|",
             r"(?:USD|EUR|GBP|JPY|CHF|CAD|AUD|NZD|INR|CNY|RMB|KRW|SEK|NOK|DKK|RUB|BRL|MXN|ZAR|PLN|TRY|CZK|HUF|SGD|",
-            r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)\b"
+            r"HKD|TWD|THB|AED|SAR|ILS|PHP|PKR|BTC|ETH|kr|zł|Kč|US\$)(?-u:\b)"
         )
     };
 }
@@ -32,7 +33,7 @@ macro_rules! scaled {
     () => {
         concat!(
             r"(?:[ -]?(hundred|thousand|million|billion|trillion|lakh|crore|mil|mln|bln|trn|bn|mn|tn|mm|MM|BN|MN|TN|",
-            r"[kKmMBbtT])\b)?"
+            r"[kKmMBbtT])(?-u:\b))?"
         )
     };
 }
@@ -46,10 +47,24 @@ macro_rules! sum {
 
 /// Rules for ranges of sums. Other ranges come later, because their rules know neither currencies
 /// nor thousands.
-pub(super) const RANGES: &[Rule] = &[(
-    concat!("(", sign!(), r") ?", sum!(), scaled!(), r"(?:-|–| – | - )", "(", sign!(), ")? ?", sum!(), scaled!()),
-    range,
-)];
+pub(super) const RANGES: &[Rule] = &[
+    // A sign behind the currency: `$-12.50`. In `5$-10$` the hyphen is a range.
+    (r"([$€£¥₹])[-−](\.?[0-9])", |found| {
+        let range = found.before_blank().is_some_and(|before| before.is_ascii_digit());
+        let free = !range && !found.before().is_some_and(char::is_alphanumeric);
+        free.then(|| format!("minus {}{}", found.get(1), found.get(2)))
+    }),
+    // Bills by their value.
+    (r"\$(1|5|10|20|50|100)s\b", |found| Some(plural_of(found.get(1)))),
+    (
+        concat!("(", sign!(), r") ?", sum!(), scaled!(), r"(?:-|–| – | - )", "(", sign!(), ")? ?", sum!(), scaled!()),
+        range,
+    ),
+];
+
+fn plural_of(digits: &str) -> String {
+    plural(&whole(digits))
+}
 
 /// Rules for single sums.
 pub(super) const RULES: &[Rule] = &[
@@ -85,6 +100,10 @@ fn is_no_scale(found: &RuleMatch<'_>, written: &str, per: &str) -> bool {
 fn sign_first(found: &RuleMatch<'_>) -> Option<String> {
     let (sign, units, part, written) = (found.get(1), found.get(2), found.get(3), found.get(4));
     let per = found.get(5);
+    // A pair of names: `PT/INR 2.5`, `EUR/USD 1.08`.
+    if found.before() == Some('/') && sign.starts_with(|letter: char| letter.is_ascii_alphabetic()) {
+        return None;
+    }
     if is_no_scale(found, written, per) {
         let spaced = if found.get(0).ends_with(&format!(" {written}")) { " " } else { "" };
         return Some(found.apart(&format!("{}{spaced}{written}", money(sign, units, part, ""))));

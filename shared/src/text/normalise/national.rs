@@ -80,7 +80,7 @@ fn comma(found: &RuleMatch<'_>) -> Option<String> {
     let (whole, part) = found.get(0).split_once(',')?;
     let listed = found.rest.trim_start().starts_with(|next: char| {
         next == ',' && found.rest[1..].trim_start().starts_with(|d: char| d.is_ascii_digit())
-    }) || found.before().is_some_and(|before| ",.:/-'(".contains(before) || before.is_alphanumeric())
+    }) || found.before().is_some_and(|before| ",.:/-'([{".contains(before) || before.is_alphanumeric())
         || found.head.trim_end().ends_with(',')
             && found.head.trim_end_matches([',', ' ']).ends_with(|last: char| last.is_ascii_digit());
     let next = found.rest.trim_start_matches(' ');
@@ -109,6 +109,7 @@ fn comma(found: &RuleMatch<'_>) -> Option<String> {
     let descends = part.parse::<u64>().ok()? < whole.parse::<u64>().ok()?;
     let sure =
         counted || money || whole == "0" || part.starts_with('0') || (descends && whole.len() > 1 && part.len() == 1);
-    let part_of_more = found.before().is_some_and(|before| ",.:/-'(".contains(before) || before.is_alphanumeric());
-    (sure && (!listed || ((counted || money) && !part_of_more))).then(|| format!("{whole}.{part}"))
+    let part_of_more = found.before().is_some_and(|before| ",.:/-'([{".contains(before) || before.is_alphanumeric());
+    let set = found.rest.starts_with([']', '}']);
+    (sure && !set && (!listed || ((counted || money) && !part_of_more))).then(|| format!("{whole}.{part}"))
 }

@@ -135,13 +135,20 @@ fn solid(found: &RuleMatch<'_>) -> Option<String> {
     if joined || found.head.ends_with('\'') || text.len() > 19 {
         return None;
     }
-    let long = text.len() >= 10 && !text.ends_with("000");
+    let stamp = text.len() == 8 && is_date(text) && !counts;
+    let long = stamp || text.len() >= 10 && !text.ends_with("000");
     let called = text.len() >= 5 && told_to_call(found.head) && (!counts || [7, 10, 11].contains(&text.len()));
     let numbered = text.len() >= 4 && NUMBERED.contains(&last_word(found.head).to_lowercase().as_str()) && !counts
         || text.len() >= 4 && !counts && is_numbered(found.head);
     let dialed = ["dial", "Dial", "text", "Text"].contains(&found.previous_word()) && !counts;
     let code = told_code(found.head) && !counts;
     (long || called || dialed || code || numbered).then(|| digits(text))
+}
+
+/// Returns true if eight digits are a year, a month and a day.
+fn is_date(text: &str) -> bool {
+    let within = |digits: &str, most: u32| digits.parse().is_ok_and(|number| (1..=most).contains(&number));
+    (text.starts_with("19") || text.starts_with("20")) && within(&text[4..6], 12) && within(&text[6..], 31)
 }
 
 /// Words whose number is no count.

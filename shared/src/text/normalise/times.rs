@@ -1,7 +1,7 @@
 //! Rules for times of day.
 
 use super::{Rule, RuleMatch};
-use crate::text::numbers::{cardinal, clock, digits, pair, parse, whole};
+use crate::text::numbers::{cardinal, clock, digits, pair, parse};
 
 /// Rules for zones of time, which come before codes of letters and digits.
 pub(super) const ZONES: &[Rule] = &[(r"\b(UTC|GMT) ?([+-])0?([0-9]{1,2})(?::?([0-9]{2}))?\b", |found| {
@@ -13,17 +13,6 @@ pub(super) const ZONES: &[Rule] = &[(r"\b(UTC|GMT) ?([+-])0?([0-9]{1,2})(?::?([0
 /// Rules for the ends of ranges and for short forms, which come before ranges of numbers.
 pub(super) const RANGES: &[Rule] = &[
     (r"([0-9]:[0-9]{2})Z\b", |found| Some(format!("{} Z", found.get(1)))),
-    // Verses of the Bible are no ratios.
-    (
-        concat!(
-            r"\b(Genesis|Exodus|Leviticus|Numbers|Deuteronomy|Joshua|Judges|Ruth|Samuel|Kings|Chronicles|",
-            r"Psalms?|Proverbs|Isaiah|Jeremiah|Ezekiel|Daniel|Matthew|Mark|Luke|John|Acts|Romans|Corinthians|Galatians|",
-            r"Ephesians|Philippians|Colossians|Thessalonians|Timothy|Hebrews|James|Peter|Jude|Revelation|",
-            r"Job|Solomon|Esther|Ezra|Nehemiah|Ecclesiastes|Hosea|Joel|Amos|Jonah|Micah|Zechariah|Malachi|Titus) ",
-            r"([0-9]{1,3}):([0-9]{1,3})\b"
-        ),
-        |found| Some(format!("{} {} {}", found.get(1), whole(found.get(2)), whole(found.get(3)))),
-    ),
     // `9am-5pm`, `9 a.m. – 5 p.m.`, `9a-5p`, `noon-5pm`.
     (r"([0-9] ?[AaPp])([Mm]|\. ?[Mm]\b\.?)? ?(?:-|–|—) ?([0-9]|noon\b|midnight\b)", |found| {
         let half = if found.get(2).is_empty() { "m" } else { found.get(2) };
@@ -57,6 +46,25 @@ pub(super) const CLOCK: &[Rule] = &[
         let minutes = cardinal(parse(found.get(1))?);
         Some(format!("{minutes} {} point {}", pair(parse(found.get(2))?), digits(found.get(3))))
     }),
+    // Durations.
+    (r"\b([0-9]{1,2}):([0-5][0-9]):([0-5][0-9])\b", duration),
+    (r"\b([0-9]{1,2}):00 (mile|pace|left|remaining|to go|on the clock)\b", |found| {
+        let one = ["mile", "pace"].contains(&found.get(2));
+        let minutes = match (one, parse(found.get(1))?) {
+            (true, minutes) => format!("{}-minute", cardinal(minutes)),
+            (_, 1) => "one minute".into(),
+            (_, minutes) => format!("{} minutes", cardinal(minutes)),
+        };
+        // `The 3:00 left from here`: a train.
+        let ends = found.rest.is_empty() || found.rest.starts_with(['.', ',', ';', '!', '?', ')']);
+        let free = one || ends || [" in ", " on ", " and "].iter().any(|next| found.rest.starts_with(next));
+        let train = !one && found.previous_word().eq_ignore_ascii_case("the");
+        (free && !train && !is_at(found)).then(|| format!("{minutes} {}", found.get(2)))
+    }),
+    // A scale.
+    (r"\b1:([0-9]{1,4}) (scale|model|replica|miniature|mix|mixture|ratio|dilution|odds)", |found| {
+        (!is_at(found)).then(|| Some(format!("one to {} {}", cardinal(parse(found.get(1))?), found.get(2))))?
+    }),
     (r"\b([0-9]{1,2}):([0-5][0-9])(?::([0-5][0-9]))?(?: ([AP]M)\b)?", time),
     // The parts of a code are no ratio: `RHSA-1999:030`.
     (r"\b([0-9]+)(?::[0-9]+(?:,[0-9]{3})*)+\b", |found| {
@@ -79,6 +87,47 @@ fn military(found: &RuleMatch<'_>) -> Option<String> {
     let hours = if hours.starts_with('0') { digits(hours) } else { cardinal(parse(hours)?) };
     let minutes = if minutes == "00" { "hundred".into() } else { pair(parse(minutes)?) };
     Some(format!("{lead}{hours} {minutes}{}", if unit.is_empty() { "" } else { " hours" }))
+}
+
+/// Reads hours, minutes and seconds near a word that tells that they are a duration: `the record is
+/// 2:00:35`.
+fn duration(found: &RuleMatch<'_>) -> Option<String> {
+    const WORDS: [&str; 12] = [
+        "record",
+        "marathon",
+        "finish",
+        "ran",
+        "runtime",
+        "duration",
+        "lasted",
+        "lasts",
+        "elapsed",
+        "in a time of",
+        "won in",
+        "length",
+    ];
+    const CHARACTERS: usize = 60;
+    let start = found.head.char_indices().rev().nth(CHARACTERS).map_or(0, |(at, _)| at);
+    let near = found.head[start..].rsplit(['.', '\n']).next().unwrap_or_default().to_lowercase();
+    let words = near.split(|letter: char| !letter.is_alphanumeric());
+    let told = words.clone().any(|word| WORDS.contains(&word)) || near.contains("finish") || near.ends_with("time of ");
+    let half = found.rest.trim_start().to_lowercase().starts_with(['a', 'p']) && found.next_word().len() < 3;
+    if !told || half || is_at(found) {
+        return None;
+    }
+    let part = |digits: &str, unit: &str| {
+        parse(digits)
+            .filter(|&number| number > 0)
+            .map(|number| format!("{} {unit}{}", cardinal(number), if number == 1 { "" } else { "s" }))
+    };
+    let parts = [part(found.get(1), "hour"), part(found.get(2), "minute"), part(found.get(3), "second")];
+    let words = parts.into_iter().flatten().collect::<Vec<_>>();
+    (!words.is_empty()).then(|| words.join(" "))
+}
+
+/// Returns true behind `at`, which asks for a time of day, and inside a longer number.
+fn is_at(found: &RuleMatch<'_>) -> bool {
+    found.previous_word().eq_ignore_ascii_case("at") || found.before().is_some_and(|before| ":.".contains(before))
 }
 
 fn with_colon(found: &RuleMatch<'_>) -> Option<String> {

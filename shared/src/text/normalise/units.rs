@@ -38,6 +38,11 @@ const UNITS: &str = "\
 const CASELESS: &str = "km cm kg kgs lb lbs oz ft yd yds mph kph mi ml hz khz mhz ghz kw kwh mwh hr hrs min mins sec \
     secs yr yrs db rpm bpm fps psi tsp tbsp gal mah kcal kbps mbps gbps dpi ppm mg sqft sqm floz mpg hp kmh mb gb tb";
 
+/// Symbols of [`CASELESS`] that are read in capitals too. The others are abbreviations of other words
+/// there: `HR`, `SEC`, `MPG`, `ML`.
+const CAPITALS: &str = "KM CM KG KGS LB LBS OZ HZ KHZ MHZ GHZ KW KWH MG HRS MINS SECS YRS YDS SQFT \
+    MPH KPH KMH RPM PSI DPI KB MB GB TB KBPS MBPS GBPS";
+
 /// Other words for a share behind a slash: `$5/person`, `10 km/day`.
 const SHARES: &str = "second minute hour day night week weekend month quarter year person head user seat student child \
     adult guest capita share unit item piece page word barrel bottle box bag pack ton tonne acre mile kilometer meter \
@@ -60,7 +65,9 @@ static LOWER: LazyLock<HashMap<String, &str>> = LazyLock::new(|| {
 /// Returns the name of one unit: `kilometer` for `km`.
 pub(super) fn name(symbol: &str) -> Option<&'static str> {
     let symbol = symbol.trim_end_matches('.');
-    let lower = || LOWER.get(&symbol.to_lowercase()).and_then(|symbol| NAMES.get(*symbol));
+    let shouted = symbol.len() > 1 && symbol.bytes().all(|byte| byte.is_ascii_uppercase());
+    let read = !shouted || CAPITALS.split(' ').any(|capitals| capitals == symbol);
+    let lower = || LOWER.get(&symbol.to_lowercase()).filter(|_| read).and_then(|symbol| NAMES.get(*symbol));
     NAMES.get(symbol.replace('μ', "µ").as_str()).or_else(lower).map(String::as_str)
 }
 
