@@ -27,8 +27,6 @@ pub(super) const RANGES: &[Rule] = &[
             && found.after() != Some('-');
         (less && free).then(|| format!("{} {}/{}", found.get(1), found.get(2), found.get(3)))
     }),
-    // Two equal halves are no range.
-    (r"\b50[-–/]50\b", |_| Some("fifty-fifty".into())),
     // `1998--2001`, as in LaTeX.
     (r"\b([0-9]+)--([0-9]+)\b", |found| {
         let free = found.token_before().is_empty() && !goes_on(found.rest);
@@ -43,8 +41,9 @@ pub(super) const RANGES: &[Rule] = &[
             && !found.before().is_some_and(|before| ".,".contains(before));
         (free && low < high).then(|| format!("{}{} to {}", found.get(1), found.get(2), found.get(3)))
     }),
-    (r"-([$€£¥₹]?\.?[0-9]|∞|\p{Greek}(?:\b|/))", |found| {
-        is_sign(found.head).then(|| format!(" minus {}", found.get(1)))
+    (r"-([$€£¥₹]?\.?[0-9]|∞|\p{Greek})", |found| {
+        let word = found.get(1).starts_with(char::is_alphabetic) && found.after().is_some_and(char::is_alphanumeric);
+        (is_sign(found.head) && !word).then(|| format!(" minus {}", found.get(1)))
     }),
     // Letters that stand for numbers. Behind a blank they can also be flags of a command: `ls -l`.
     (r"-([A-Za-z])\b", |found| {

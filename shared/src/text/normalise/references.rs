@@ -10,8 +10,6 @@ pub(super) const RULES: &[Rule] = &[
     // `N° 5` and `Nº 5`.
     (r"\b[Nn]° ?([0-9])", |found| Some(format!("number {}", found.get(1)))),
     (r"\b(?:([1-3]) )?([A-Z][a-z]{1,13})(\.?) ([0-9]{1,3}):([0-9]{1,3})(?: ?[-–] ?([0-9]{1,3}))?\b", verse),
-    // A court, not a street.
-    (r"\b([0-9]{1,2})(?:st|nd|rd|th|d) Cir\.", |found| Some(format!("{} Circuit", ordinal(parse(found.get(1))?)))),
     // A standard and its year.
     (
         concat!(

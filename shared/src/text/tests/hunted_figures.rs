@@ -125,7 +125,7 @@ const HUNTED: &[(&str, &str)] = &[
         "The `n+1' rule, a goal in 90+3', but a 6' wall",
         "The n plus one rule, a goal in ninety plus three, but a six-foot wall",
     ),
-    ("Nº 5 or nº 9, but 40° N", "number five or number nine, but forty degrees north"),
+    ("Nº 5 or nº 9, but 40° N", "Number five or number nine, but forty degrees north"),
     ("OOO 3/4-3/8, until 5/6", "OOO March fourth to March eighth, until May sixth"),
     (
         "4.8/5, 20240105, 20240105 people, Q1'24, 1998--2001, 5--3, 401(k), 501(c)(3)",

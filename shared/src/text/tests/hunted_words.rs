@@ -15,7 +15,7 @@ const SAID: &[(&str, &str)] = &[
     ),
     // formulas
     ("Ca(OH)2 and Fe(CO)5, Al2(SO4)3", "Ca OH two and Fe CO five, Al two SO four three"),
-    ("Dayton (OH) is a city. See 501(c)(3).", "Dayton, Ohio, is a city. See five hundred one, c, three."),
+    ("Dayton (OH) is a city. See 501(c)(3).", "Dayton, Ohio, is a city. See five oh one C three."),
     ("Ca²⁺, SO₄²⁻, Na⁺ and Cl⁻", "Ca two plus, SO four two minus, Na plus and Cl minus"),
     ("x², 10⁻³ m and x→0⁺", "x squared, ten to the power of minus three meters and x to zero plus"),
     (
