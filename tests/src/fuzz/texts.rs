@@ -1,5 +1,6 @@
 //! Texts of callers, from the written form to sentences.
 
+use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -7,7 +8,6 @@ use anyhow::Context as _;
 use csm_shared::job::limits::TEXT_CHARS;
 use csm_shared::text::control::check;
 use csm_shared::text::{SENTENCE_BYTES, Sentence, normalise, sentences};
-use csm_testing::mutator::read_corpus;
 use serde_json::Value;
 
 use super::fuzz_run::FuzzTarget;
@@ -60,7 +60,11 @@ impl FuzzTarget for Texts {
 
     fn corpus(&self) -> anyhow::Result<Vec<Vec<u8>>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("inputs/text");
-        let lists = read_corpus(&folder).with_context(|| folder.display().to_string())?;
+        let entries = fs::read_dir(&folder).with_context(|| folder.display().to_string())?;
+        let mut paths: Vec<_> = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        paths.retain(|path| path.extension().is_some_and(|extension| extension == "jsonl"));
+        paths.sort();
+        let lists: Vec<_> = paths.iter().map(fs::read).collect::<Result<_, _>>()?;
         let lines = lists.iter().flat_map(|list| list.split(|&byte| byte == b'\n')).filter(|line| !line.is_empty());
         let written = |line: &[u8]| {
             let line: Value = serde_json::from_slice(line)?;
