@@ -21,7 +21,7 @@ demo: ## Build, start the whole fleet, speak one sentence into out/hello.wav, st
 test: ## Everything that CI runs: format, lints, unit and whole-system tests, client libraries that install fast, manifests
 	@scripts/need.sh cargo cc cmake redis-server cargo-nextest flite pocketsphinx ffmpeg python3
 	@$(MAKE) --no-print-directory lint manifests scale-model
-	$(CARGO) build --locked --workspace --bins --tests
+	$(CARGO) build --locked --workspace --bins --tests --examples
 	@rm -f $(TARGET)/nextest/ci/junit.xml
 	$(CARGO) nextest run --locked --workspace --profile ci; result=$$?; \
 	scripts/slowest.sh $(TARGET)/nextest/ci/junit.xml; \
