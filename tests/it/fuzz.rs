@@ -30,6 +30,11 @@ async fn no_recording_panics_or_takes_more_than_its_limit() {
 }
 
 #[tokio::test]
+async fn no_text_panics_or_takes_long() {
+    survives("texts").await;
+}
+
+#[tokio::test]
 async fn no_frame_of_a_socket_panics_or_keeps_it_open() {
     survives("socket-messages").await;
 }

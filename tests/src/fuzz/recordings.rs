@@ -10,7 +10,21 @@ use super::fuzz_run::FuzzTarget;
 use super::without_digits;
 
 /// Files of the tests of [`csm_shared::audio`].
-const FILES: [&str; 4] = ["tone.flac", "tone.mp3", "tone-vorbis.ogg", "tone-opus.ogg"];
+const FILES: [&str; 13] = [
+    "tone-51-vorbis.ogg",
+    "tone-51.opus",
+    "tone-alac.caf",
+    "tone-flac.oga",
+    "tone-fragmented.mp4",
+    "tone-opus.ogg",
+    "tone-vorbis.ogg",
+    "tone.aac",
+    "tone.flac",
+    "tone.m4a",
+    "tone.mp2",
+    "tone.mp3",
+    "tone.webm",
+];
 /// Beginning of each page of an Ogg file.
 const OGG_PAGE: &[u8] = b"OggS";
 /// Place of the checksum in a page.
@@ -26,8 +40,11 @@ impl FuzzTarget for Recordings {
     const INPUT_BYTES_MAX: usize = 64 * 1024;
     // The longest recording has 32 Mi frames of four bytes, in a vector that doubles when it grows.
     const PEAK_BYTES_MAX: usize = 320 * 1024 * 1024;
-    const WORDS: &'static [&'static str] =
-        &["RIFF", "WAVE", "fmt ", "data", "LIST", "fLaC", "OggS", "OpusHead", "OpusTags", "vorbis", "ID3", "BCV"];
+    const WORDS: &'static [&'static str] = &[
+        "RIFF", "WAVE", "fmt ", "data", "LIST", "fLaC", "OggS", "OpusHead", "OpusTags", "vorbis", "ID3", "BCV", "ftyp",
+        "moov", "trak", "stbl", "stsz", "stco", "esds", "mdat", "moof", "FORM", "AIFC", "COMM", "SSND", "caff", "desc",
+        "pakt", ".snd",
+    ];
 
     fn corpus(&self) -> anyhow::Result<Vec<Vec<u8>>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/tests/data");
