@@ -109,6 +109,8 @@ pub(super) struct Collector {
     spent: f64,
     /// Frames decoded in the current segment, including those that were cut off.
     decoded: u64,
+    /// Most frames that the file can hold, as far as its reader knows.
+    held_max: u64,
     /// Frames that are still to be cut off.
     to_skip: u64,
     packets: u64,
@@ -124,10 +126,16 @@ impl Collector {
             warnings: Vec::new(),
             spent: 0.0,
             decoded: 0,
+            held_max: u64::MAX,
             to_skip: 0,
             packets: 0,
             damaged: 0,
         }
+    }
+
+    /// Notes the most frames that the file can hold, so that no more memory is reserved.
+    pub(super) const fn expect_at_most(&mut self, frames: u64) {
+        self.held_max = frames;
     }
 
     /// Decodes a packet and adds its samples. A damaged packet becomes silence, so that later audio
@@ -230,7 +238,8 @@ impl Collector {
         {
             // Reserved once: a growing buffer would be held twice while it is moved. Pages that are
             // never written take no memory.
-            segment.mono.reserve_exact(usize::try_from(most).unwrap_or(usize::MAX));
+            let frames = most.min(self.held_max);
+            segment.mono.reserve_exact(usize::try_from(frames).unwrap_or(usize::MAX));
         }
         Ok(())
     }

@@ -84,6 +84,9 @@ pub(super) fn decode(audio: PcmAudio<'_>, limit: SourceLimit) -> Result<Source, 
         let format = audio.format;
         collector.warn(format!("the {format} file ends in the middle of a sample, which is left out"));
     }
+    // A byte holds two samples at most, those of ADPCM.
+    let frames = if blocked { 2 * data.len() } else { data.len() / unit };
+    collector.expect_at_most(frames as u64);
     for block in data.chunks((BLOCK_BYTES / unit).max(1) * unit) {
         collector.decode(&mut decoder, block, Silence { frames: 0, rate: audio.rate })?;
     }
