@@ -27,7 +27,8 @@ struct Tag {
 fn tags(text: &str) -> impl Iterator<Item = Tag> + '_ {
     START.find_iter(text).map(|start| {
         let rest = &text[start.end()..];
-        let inner = rest.char_indices().take(INNER_CHARS_MAX + 1).take_while(|&(_, letter)| letter != '\n');
+        // A further bracket begins another tag, so tags never overlap.
+        let inner = rest.char_indices().take(INNER_CHARS_MAX + 1).take_while(|&(_, letter)| !"\n[［".contains(letter));
         let close = inner.clone().find(|&(_, letter)| letter == ']' || letter == '］');
         match close {
             Some((at, bracket)) => {

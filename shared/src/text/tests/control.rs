@@ -43,6 +43,12 @@ fn a_pause_that_cannot_be_meant_is_refused() {
         let spoken: Vec<_> = sentences(text, true, &[]).into_iter().map(|sentence| sentence.text).collect();
         assert_eq!(spoken, ["a", "b"], "a job that was accepted once does not speak it");
     }
+    let spoken = sentences("a [pause: b [pause:1s] c", true, &[]);
+    assert_eq!(
+        spoken.iter().map(|sentence| sentence.text.as_str()).collect::<Vec<_>>(),
+        ["a", "b", "c"],
+        "one is not closed"
+    );
     assert!(refused(" [pause:1s] ").ends_with("words to say beside the marks"));
 }
 
