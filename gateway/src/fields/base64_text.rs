@@ -157,7 +157,7 @@ fn place(text: &str, offset: usize) -> usize {
     text.char_indices().take_while(|&(start, _)| start <= offset).count()
 }
 
-/// What a text that may be base64 is made of.
+/// Counts of the characters of a text that may be base64.
 #[derive(Clone, Copy, Debug, Default)]
 struct Layout {
     /// Characters, blanks and padding aside.

@@ -111,7 +111,7 @@ pub(super) fn read_adts(bytes: &[u8], limit: SourceLimit) -> Result<Source, Clip
     collector.finish()
 }
 
-/// What an AudioSpecificConfig says.
+/// Facts from an AudioSpecificConfig.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AacConfig {
     /// Audio object type: 2 is AAC-LC.

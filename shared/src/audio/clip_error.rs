@@ -20,7 +20,7 @@ pub enum ClipError {
     /// A file that holds no sound.
     #[error("the file is {name}, not audio: send {FORMATS}")]
     NoAudio {
-        /// What the file is.
+        /// Kind of the file.
         name: &'static str,
     },
     /// Bytes without the structure of a RIFF WAVE file.
@@ -33,7 +33,7 @@ pub enum ClipError {
     Unsupported {
         /// Name of the format.
         format: &'static str,
-        /// What is not supported.
+        /// Part that is not supported.
         reason: String,
     },
     /// A file of a known format that its decoder refuses.

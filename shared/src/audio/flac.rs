@@ -57,7 +57,7 @@ impl PacketDecoder for FlacDecoder {
     }
 }
 
-/// What the head of a FLAC stream says.
+/// Facts from the head of a FLAC stream.
 pub(super) struct FlacHead {
     info: Vec<u8>,
     /// Samples per second.

@@ -9,8 +9,6 @@ mod pronunciations;
 mod say_as;
 mod ssml;
 
-use std::ops::Range;
-
 pub use pronunciations::Pronunciation;
 pub(super) use pronunciations::replaced;
 
@@ -41,7 +39,7 @@ impl Part {
 pub struct ControlFault {
     /// The mark as written.
     pub mark: String,
-    /// What is expected in its place.
+    /// Form that is expected in its place.
     pub expected: String,
 }
 
@@ -57,6 +55,9 @@ impl ControlFault {
 /// # Errors
 /// The first such mark.
 pub fn check(text: &str) -> Result<(), ControlFault> {
+    if !has_marks(text) {
+        return Ok(());
+    }
     let written = MappedText::of(text);
     let document = if ssml::is_ssml(text) { ssml::parts(&written)? } else { vec![Part::of(written)] };
     document.iter().try_for_each(|part| pause_tags::checked(part.text.text()))?;
@@ -108,11 +109,9 @@ pub fn pause_alone(text: &str) -> Option<u32> {
     alone.then(|| ms.min(PAUSE_MS_MAX))
 }
 
-/// Returns the whole of the marked text at the start of `text`: SSML up to its end. `None` if the
-/// text is not SSML, or goes on.
-pub(super) fn whole_document(text: &str) -> Option<Range<usize>> {
-    let end = text.to_ascii_lowercase().find(ssml::END)? + ssml::END.len();
-    ssml::is_ssml(text).then_some(0..end)
+/// Returns the place behind the end of SSML. `None` if the end has not come yet.
+pub(super) fn document_end(text: &str) -> Option<usize> {
+    Some(text.to_ascii_lowercase().find(ssml::END)? + ssml::END.len())
 }
 
 /// Returns true if the text is SSML, which is not cut into sentences by itself.

@@ -174,6 +174,14 @@ pub(super) struct Normalised {
     pub(super) starts: Vec<usize>,
 }
 
+impl Normalised {
+    /// Takes a text as it is written, with its sentences.
+    pub(super) fn as_written(spoken: MappedText) -> Self {
+        let starts = sentence_starts(spoken.text()).into_iter().map(|at| spoken.origin(at..at).start).collect();
+        Self { spoken, starts }
+    }
+}
+
 /// Returns the spoken form of a text. Numbers, times, dates, money and common abbreviations become
 /// words, and brackets become commas. Quotes and emoji are removed. Blanks become single spaces,
 /// and paragraphs, separated by a blank line, end like sentences.
@@ -187,16 +195,18 @@ pub fn normalise(text: &str) -> String {
 
 /// Returns the spoken form of a text, as [`normalise`] does, with its sentences.
 pub(super) fn spoken_form(text: &MappedText) -> Normalised {
-    let written_start = |text: &MappedText, at: usize| text.origin(at..at).start;
     if !mostly_latin(text.text()) {
-        let starts = sentence_starts(text.text()).into_iter().map(|at| written_start(text, at)).collect();
-        return Normalised { spoken: text.clone(), starts };
+        return Normalised::as_written(text.clone());
     }
     let clean = apply_all(&COMPILED_MARKUP, characters::characters(text));
-    let begins: Vec<_> = sentence_starts(clean.text()).into_iter().map(|at| (written_start(&clean, at), at)).collect();
+    let begins: Vec<_> = sentence_starts(clean.text()).into_iter().map(|at| (clean.origin(at..at).start, at)).collect();
     let figures = begins.iter().filter(|&&(_, at)| begins_with_figure(&clean.text()[at..])).map(|&(start, _)| start);
-    // A capital can complete a pattern, as in `21Dr. Zero`.
-    let spoken = settled(with_capitals(&settled(clean.clone()), figures));
+    let words = settled(clean.clone());
+    let mut spoken = with_capitals(&words, figures);
+    if spoken.text() != words.text() {
+        // A capital can complete a pattern, as in `21Dr. Zero`.
+        spoken = settled(spoken);
+    }
     let starts = begins.iter().map(|&(start, _)| start).collect();
     if spoken.text().chars().any(char::is_alphanumeric) {
         return Normalised { spoken, starts };

@@ -80,7 +80,7 @@ pub fn sentences(text: &str, normalize: bool, pronunciations: &[Pronunciation]) 
     let (mut found, mut lead_ms) = (Vec::new(), 0);
     for (number, part) in parts.iter().enumerate() {
         let said = control::replaced(&part.text, pronunciations);
-        let Normalised { spoken, starts } = if normalize { spoken_form(&said) } else { as_written(said) };
+        let Normalised { spoken, starts } = if normalize { spoken_form(&said) } else { Normalised::as_written(said) };
         if spoken.text().chars().any(char::is_alphanumeric) || (parts.len() == 1 && !spoken.text().trim().is_empty()) {
             found.extend(pieces(&spoken, &starts).into_iter().map(|Spoken { text, range, pause }| Piece {
                 text,
@@ -107,12 +107,6 @@ pub fn sentences(text: &str, normalize: bool, pronunciations: &[Pronunciation]) 
     sentences
 }
 
-/// Returns a text that is spoken as it is written.
-fn as_written(text: MappedText) -> Normalised {
-    let starts = sentence_starts(text.text()).into_iter().map(|at| text.origin(at..at).start).collect();
-    Normalised { spoken: text, starts }
-}
-
 /// Splits a text at the beginnings of its sentences. The parts together are the text. SSML is one
 /// part.
 #[must_use]
@@ -133,7 +127,7 @@ pub fn split_sentences(text: &str) -> Vec<&str> {
 #[must_use]
 pub fn whole_sentences(text: &str) -> usize {
     if control::is_document(text) {
-        return control::whole_document(text).map_or(0, |document| document.end);
+        return control::document_end(text).unwrap_or_default();
     }
     sentence_starts(text).pop().unwrap_or_default()
 }

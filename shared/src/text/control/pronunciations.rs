@@ -9,7 +9,7 @@ use crate::text::mapped_text::{MappedText, Rewriter};
 pub struct Pronunciation {
     /// Word or words as written. Capitals and small letters are the same.
     pub word: String,
-    /// What is said in their place.
+    /// Words that are said in their place.
     pub say: String,
 }
 

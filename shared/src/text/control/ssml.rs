@@ -44,7 +44,7 @@ struct Open {
     meaning: Meaning,
 }
 
-/// What an element asks for.
+/// Effect of an element.
 enum Meaning {
     /// The text as it is.
     Text,

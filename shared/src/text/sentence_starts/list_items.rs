@@ -19,7 +19,7 @@ struct Marker<'t> {
     bullet: bool,
     /// Number, or place of the letter in the alphabet.
     number: Option<u32>,
-    /// What closes the number.
+    /// Marks that close the number.
     close: &'t str,
     begins_line: bool,
     is_letter: bool,
